@@ -1,0 +1,57 @@
+import eslint from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+/** Imports go one way: server -> handlers -> domain <- adapters; main.ts alone knows everything. */
+const forbid = (...group) => ({
+  'no-restricted-imports': [
+    'error',
+    { patterns: [{ group, message: 'see docs/architecture.md: imports go one way' }] },
+  ],
+});
+const PROCESSES = ['node:child_process', 'child_process', 'execa'];
+const DISK = ['node:fs', 'node:fs/promises', 'fs', 'fs/promises'];
+const WIRE = ['@grpc/*', '**/gen/**'];
+
+export default tseslint.config(
+  { ignores: ['dist', 'coverage', 'src/gen'] },
+  eslint.configs.recommended,
+  tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      '@typescript-eslint/consistent-type-assertions': ['error', { assertionStyle: 'never' }],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      eqeqeq: 'error',
+      'max-lines': ['error', { max: 400 }],
+      'max-lines-per-function': ['error', { max: 60 }],
+      'no-console': 'error',
+    },
+  },
+  { files: ['src/**'], rules: forbid(...PROCESSES) },
+  {
+    files: ['src/domain/**'],
+    rules: forbid(...PROCESSES, ...DISK, ...WIRE, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
+  },
+  { files: ['src/adapters/**'], rules: forbid(...PROCESSES, ...WIRE, '**/handlers/**', '**/server/**', '**/cli/**') },
+  { files: ['src/adapters/process.ts'], rules: forbid(...WIRE, '**/handlers/**', '**/server/**', '**/cli/**') },
+  { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/server/**', '**/cli/**') },
+  { files: ['src/server/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/cli/**') },
+  { files: ['src/cli/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**') },
+  {
+    files: ['test/**', 'bench/**'],
+    rules: {
+      // describe() holds a whole suite.
+      'max-lines-per-function': 'off',
+      // Answers that a stranger's loader reads have no types.
+      '@typescript-eslint/consistent-type-assertions': 'off',
+    },
+  },
+  { files: ['**/*.js'], extends: [tseslint.configs.disableTypeChecked] },
+);

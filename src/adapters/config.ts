@@ -1,0 +1,106 @@
+import { readFile } from 'node:fs/promises';
+import { parse, stringify, TomlError } from 'smol-toml';
+import { z } from 'zod';
+
+const absolutePath = z
+  .string()
+  .regex(/^\/(?:[^/\0]+(?:\/[^/\0]+)*)?$/, 'must be an absolute path without `//` or a trailing `/`');
+const count = z.int().min(1);
+const httpAddress = z
+  .string()
+  .regex(/^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/, 'must be HOST:PORT on the loopback, or empty');
+const listenAddress = z
+  .string()
+  .regex(/^(?:unix:\/\/\/.+|tcp:\/\/.+:\d{1,5})$/, 'must be unix:///PATH or tcp://HOST:PORT')
+  .refine(
+    (text) => !text.startsWith('tcp://') || isLoopback(text),
+    'is not on the loopback: that needs mutual TLS, which this version does not have; use tcp://127.0.0.1:PORT or a unix socket',
+  );
+
+const root = z.strictObject({
+  path: absolutePath,
+  kind: z
+    .enum(['files', 'devices'])
+    .default('files')
+    .refine((kind) => kind === 'files', 'device roots are not served by this version'),
+  access: z.enum(['read-write', 'read-only']).default('read-write'),
+  trusted: z
+    .boolean()
+    .default(true)
+    .refine(
+      (trusted) => trusted,
+      'untrusted roots are not served by this version: foreign images cannot be checked yet',
+    ),
+  owner: z.string().optional(),
+  group: z.string().optional(),
+  mode: z
+    .string()
+    .regex(/^0[0-7]{3}$/, 'must be octal, such as "0600"')
+    .optional(),
+});
+
+const schema = z.strictObject({
+  state_dir: absolutePath.default('/var/lib/hostler/state'),
+  instances_path: absolutePath.default('/var/lib/hostler/instances'),
+  server: z
+    .strictObject({
+      listen: z.array(listenAddress).min(1).default(['unix:///run/hostler/hostler.sock']),
+      http: z.union([z.literal(''), httpAddress]).default('127.0.0.1:16521'),
+      loopback_role: z.enum(['viewer', 'admin']).default('viewer'),
+      drain_seconds: z.int().min(0).default(30),
+    })
+    .prefault({}),
+  roots: z.array(root).min(1, 'at least one [[roots]] is needed: addresses may lie nowhere else'),
+  sandbox: z.strictObject({ mode: z.enum(['require', 'auto', 'off']).default('auto') }).prefault({}),
+  limits: z
+    .strictObject({
+      running_operations: count.default(8),
+      running_operations_per_filesystem: count.default(4),
+      running_short_operations: count.default(32),
+      queued_operations: z.int().min(0).default(256),
+      kept_operations: count.default(10_000),
+      tool_kill_grace_ms: z.int().min(0).default(500),
+    })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(['error', 'warn', 'info', 'debug']).default('info') }).prefault({}),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** Every problem of a configuration, one a line. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Reads and checks a TOML file; unknown keys are errors. */
+export async function loadConfig(path: string): Promise<Config> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new ConfigError(`${path} cannot be read: ${String(error)}; name another with --config FILE`);
+  });
+  return parseConfig(text, path);
+}
+
+export function parseConfig(text: string, path: string): Config {
+  let data: unknown;
+  try {
+    data = parse(text);
+  } catch (error) {
+    if (error instanceof TomlError) throw new ConfigError(`${path}: ${error.message}`);
+    throw error;
+  }
+  const result = schema.safeParse(data);
+  if (result.success) return result.data;
+  throw new ConfigError(
+    result.error.issues.map((issue) => `${path}: ${issue.path.join('.')}: ${issue.message}`).join('\n'),
+  );
+}
+
+/** The configuration in force, with its defaults, as TOML. */
+export function showConfig(config: Config): string {
+  return stringify(config);
+}
+
+function isLoopback(address: string): boolean {
+  const host = address.slice('tcp://'.length, address.lastIndexOf(':'));
+  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}

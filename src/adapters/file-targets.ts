@@ -1,0 +1,191 @@
+import { constants } from 'node:fs';
+import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname } from '../domain/address.js';
+import { HostlerError } from '../domain/errors.js';
+import type { FileRef, ImageLocks, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../domain/ports.js';
+import { errnoOf, systemError } from './errno.js';
+import { openFolder, openLeaf, procPath, syncFolder } from './handles.js';
+import type { Owners } from './owners.js';
+import { PRIVATE_PREFIX } from './path-walk.js';
+import type { ProcessRunner } from './process.js';
+
+const PART_NAME = 'part';
+const PRIVATE_MODE = 0o700;
+/** qemu-img's own 0644 would show tenants' disks to every local user. */
+const DEFAULT_MODE = 0o600;
+const PERMISSION_BITS = 0o7777n;
+/** What filesystems without hard links answer to link(2). */
+const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
+
+export interface TargetPorts {
+  readonly agentId: string;
+  readonly runner: ProcessRunner;
+  readonly owners: Owners;
+  readonly imageLocks: ImageLocks;
+}
+
+interface Ownership {
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mode?: number;
+}
+
+/** Files are made in a private folder beside their name, and get the name when they are whole and durable. */
+export class FileTargets implements Targets {
+  constructor(private readonly ports: TargetPorts) {}
+
+  async prepare(target: ResolvedTarget, request: PartRequest): Promise<Part> {
+    const given = await this.#ownership(target, request);
+    const folderName = `${PRIVATE_PREFIX}${this.ports.agentId}-${request.operationId}`;
+    try {
+      await mkdir(procPath({ handle: target.directory, name: folderName }), PRIVATE_MODE);
+      return new FilePart(
+        target,
+        folderName,
+        await openFolder(target.directory, folderName),
+        given,
+        request,
+        this.ports,
+      );
+    } catch (error) {
+      throw systemError(error, target.address);
+    }
+  }
+
+  async #ownership({ defaults, existing }: ResolvedTarget, { attributes }: PartRequest): Promise<Ownership> {
+    // An overwritten file keeps its own unless the caller says otherwise, so the root's defaults are for new names only.
+    const { owner, group, mode } = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
+    const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
+    return {
+      ...(owner === undefined ? {} : { uid: await this.ports.owners.id('owner', owner, run) }),
+      ...(group === undefined ? {} : { gid: await this.ports.owners.id('group', group, run) }),
+      ...(mode === undefined ? {} : { mode }),
+    };
+  }
+}
+
+class FilePart implements Part {
+  readonly name = PART_NAME;
+  readonly #target: FileRef;
+  #published = false;
+  #discarded = false;
+
+  constructor(
+    private readonly target: ResolvedTarget,
+    private readonly folderName: string,
+    readonly handle: FileHandle,
+    private readonly ownership: Ownership,
+    private readonly request: PartRequest,
+    private readonly ports: TargetPorts,
+  ) {
+    this.#target = { handle: target.directory, name: target.name };
+  }
+
+  async truncate(lengthBytes: bigint): Promise<void> {
+    await this.#withFile(async (file) => {
+      const { size } = await file.stat({ bigint: true });
+      if (size !== lengthBytes) await file.truncate(Number(lengthBytes));
+    });
+  }
+
+  async seal(): Promise<void> {
+    await this.#withFile(async (file) => {
+      const now = await file.stat();
+      const old = this.request.overwrite ? await this.#existing() : undefined;
+      const { uid = old?.uid ?? now.uid, gid = old?.gid ?? now.gid, mode = old?.mode ?? DEFAULT_MODE } = this.ownership;
+      if (uid !== now.uid || gid !== now.gid) await file.chown(uid, gid);
+      await file.chmod(mode);
+      await file.sync();
+    });
+  }
+
+  async publish(): Promise<Resolved> {
+    const { address, directory, name, storedName } = this.target;
+    try {
+      if (this.request.overwrite) await this.#replace();
+      else await this.#add();
+      this.#published = true;
+      await syncFolder(directory);
+      const handle = await openLeaf(directory, name);
+      const { dev, ino, size, blocks } = await handle.stat({ bigint: true });
+      return { address, storedName, handle, device: dev, inode: ino, lengthBytes: size, allocatedBytes: blocks * 512n };
+    } catch (error) {
+      throw systemError(error, address, { EISDIR: 'NOT_A_FILE', ENOTEMPTY: 'NOT_A_FILE' });
+    }
+  }
+
+  async discard(): Promise<readonly string[]> {
+    if (this.#discarded) return [];
+    this.#discarded = true;
+    const folder = `${dirname(this.target.storedName)}/${this.folderName}`;
+    try {
+      const names = await readdir(procPath({ handle: this.handle }));
+      for (const name of names) await unlink(procPath({ handle: this.handle, name }));
+      await rmdir(procPath({ handle: this.target.directory, name: this.folderName }));
+      return this.#published ? [] : [...names.map((name) => `${folder}/${name}`), folder];
+    } finally {
+      await this.handle.close();
+    }
+  }
+
+  /** A link never replaces. */
+  async #add(): Promise<void> {
+    try {
+      await link(procPath(this), procPath(this.#target));
+    } catch (error) {
+      if (!NO_LINKS.includes(errnoOf(error) ?? '')) throw error;
+      await this.#move();
+    }
+  }
+
+  /** Where hard links are missing: mv knows RENAME_NOREPLACE, but exits 0 also when it refused. */
+  async #move(): Promise<void> {
+    const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
+    const { stderr } = await this.ports.runner.run(
+      { tool: 'mv', args: ['-nT', [{ write: this }], [{ write: this.#target }]], network: false, limits: {} },
+      run,
+    );
+    const left = await lstat(procPath(this)).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (left !== undefined)
+      throw new HostlerError('TARGET_EXISTS', `${this.target.address} exists`, {
+        facts: { path: this.target.address, stderr },
+      });
+  }
+
+  async #replace(): Promise<void> {
+    if ((await this.#existing()) !== undefined) {
+      const [hold] = await this.ports.imageLocks.holds([this.#target]);
+      if (hold !== 'none')
+        throw new HostlerError('IMAGE_IN_USE', `${this.target.address} is held by a process`, {
+          facts: { path: this.target.address },
+        });
+    }
+    await rename(procPath(this), procPath(this.#target));
+  }
+
+  /** Owner and mode of the regular file that is to be replaced. */
+  async #existing(): Promise<{ uid: number; gid: number; mode: number } | undefined> {
+    const stat = await lstat(procPath(this.#target), { bigint: true }).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (stat?.isFile() !== true) return undefined;
+    return { uid: Number(stat.uid), gid: Number(stat.gid), mode: Number(stat.mode & PERMISSION_BITS) };
+  }
+
+  async #withFile(use: (file: FileHandle) => Promise<void>): Promise<void> {
+    try {
+      const file = await open(procPath(this), constants.O_RDWR | constants.O_NOFOLLOW);
+      try {
+        await use(file);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw systemError(error, this.target.address);
+    }
+  }
+}

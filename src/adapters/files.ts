@@ -1,0 +1,46 @@
+import { constants } from 'node:fs';
+import { open, statfs, unlink } from 'node:fs/promises';
+import type { ByteSource, Files, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
+import { systemError } from './errno.js';
+import { procPath, syncFolder } from './handles.js';
+
+/** Reading and removing files through handles. */
+export class LocalFiles implements Files {
+  async withBytes<T>(resolved: Resolved, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
+    try {
+      // The handle says that it is a regular file; O_NONBLOCK in case that a lease holds it.
+      const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const { size } = await file.stat({ bigint: true });
+        return await use({
+          lengthBytes: size,
+          async read(offset, length) {
+            if (offset >= size) return Buffer.alloc(0);
+            // Node 20 takes the position 0n for "go on where you are".
+            const position = offset <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(offset) : offset;
+            const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(length), position });
+            return buffer.subarray(0, bytesRead);
+          },
+        });
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw systemError(error, resolved.address);
+    }
+  }
+
+  async remove({ address, directory, name }: ResolvedTarget): Promise<void> {
+    try {
+      await unlink(procPath({ handle: directory, name }));
+      await syncFolder(directory);
+    } catch (error) {
+      throw systemError(error, address);
+    }
+  }
+
+  async freeBytes(directory: Handle): Promise<bigint> {
+    const { bavail, bsize } = await statfs(procPath({ handle: directory }), { bigint: true });
+    return bavail * bsize;
+  }
+}

@@ -1,0 +1,59 @@
+import type { Journal, RequestKey } from '../domain/operations/journal.js';
+import { isFinal, type OperationRecord } from '../domain/operations/record.js';
+
+/** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
+export class MemoryJournal implements Journal {
+  /** In the order of ids: a map keeps insertion order, and ids are given in order. */
+  readonly #records = new Map<string, OperationRecord>();
+  readonly #requests = new Map<string, string>();
+
+  constructor(private readonly historyLimit: number) {}
+
+  put(record: OperationRecord): Promise<void> {
+    this.#records.set(record.id, record);
+    if (record.requestId !== undefined)
+      this.#requests.set(
+        requestText({ caller: record.caller, method: record.method, requestId: record.requestId }),
+        record.id,
+      );
+    if (isFinal(record.state)) this.#prune();
+    return Promise.resolve();
+  }
+
+  get(id: string): Promise<OperationRecord | undefined> {
+    return Promise.resolve(this.#records.get(id));
+  }
+
+  findRequest(key: RequestKey): Promise<OperationRecord | undefined> {
+    const id = this.#requests.get(requestText(key));
+    return Promise.resolve(id === undefined ? undefined : this.#records.get(id));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous for journals on disk
+  async *list(after: string | undefined): AsyncGenerator<OperationRecord, void> {
+    const ids = [...this.#records.keys()].sort();
+    for (const id of ids) {
+      const record = after === undefined || id > after ? this.#records.get(id) : undefined;
+      if (record !== undefined) yield record;
+    }
+  }
+
+  #prune(): void {
+    if (this.#records.size <= this.historyLimit) return;
+    for (const record of this.#records.values()) {
+      if (!isFinal(record.state)) continue;
+      this.#records.delete(record.id);
+      if (record.requestId !== undefined) this.#forget(record.requestId, record);
+      if (this.#records.size <= this.historyLimit) return;
+    }
+  }
+
+  #forget(requestId: string, { id, caller, method }: OperationRecord): void {
+    const key = requestText({ caller, method, requestId });
+    if (this.#requests.get(key) === id) this.#requests.delete(key);
+  }
+}
+
+function requestText({ caller, method, requestId }: RequestKey): string {
+  return JSON.stringify([caller, method, requestId]);
+}

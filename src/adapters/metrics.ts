@@ -1,0 +1,44 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { OperationRecord } from '../domain/operations/record.js';
+
+/** What the daemon counts. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #calls = new Histogram({
+    name: 'hostler_rpc_seconds',
+    help: 'Duration of RPCs',
+    labelNames: ['rpc', 'code'],
+    buckets: [0.001, 0.01, 0.1, 1, 10, 100, 1000],
+    registers: [this.registry],
+  });
+  readonly #operations = new Counter({
+    name: 'hostler_operations_total',
+    help: 'Finished operations',
+    labelNames: ['method', 'state'],
+    registers: [this.registry],
+  });
+
+  constructor(now: () => { readonly running: number; readonly waiting: number; readonly locks: number }) {
+    collectDefaultMetrics({ register: this.registry });
+    const gauge = (name: string, help: string, value: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers: [this.registry],
+        collect() {
+          this.set(value());
+        },
+      });
+    gauge('hostler_operations_running', 'Operations at work', () => now().running);
+    gauge('hostler_operations_waiting', 'Operations in the queue', () => now().waiting);
+    gauge('hostler_locks', 'Paths that are locked', () => now().locks);
+  }
+
+  call(rpc: string, code: string, ms: number): void {
+    this.#calls.observe({ rpc, code }, ms / 1000);
+  }
+
+  operation({ method, state }: OperationRecord): void {
+    this.#operations.inc({ method, state });
+  }
+}

@@ -1,0 +1,29 @@
+import { invalidFields } from '../domain/errors.js';
+import type { ToolRun } from '../domain/ports.js';
+import type { ProcessRunner } from './process.js';
+
+/** The highest id that is not "no change" to chown(2). */
+const MAX_ID = 2 ** 32 - 2;
+const LOOKUP_LIMITS = { wallMs: 10_000 };
+
+/** Names of users and groups as numbers, by the system's own name service. */
+export class Owners {
+  constructor(private readonly runner: ProcessRunner) {}
+
+  /** Fails with INVALID_FIELD on a name that nobody has. */
+  async id(kind: 'owner' | 'group', text: string, run: ToolRun): Promise<number> {
+    if (/^[0-9]{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
+    const unknown = invalidFields([
+      { field: `attributes.${kind}`, description: `there is no such ${kind === 'owner' ? 'user' : 'group'}` },
+    ]);
+    if (!/^[^\s:,-][^\s:,]*$/.test(text)) throw unknown;
+    const database = kind === 'owner' ? 'passwd' : 'group';
+    const { code, stdout } = await this.runner.run(
+      { tool: 'getent', args: [database, text], network: true, limits: LOOKUP_LIMITS },
+      run,
+    );
+    const [name, , id] = stdout.split('\n')[0]?.split(':') ?? [];
+    if (code !== 0 || name !== text || id === undefined) throw unknown;
+    return Number(id);
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * The one door for child processes: argument array, no shell, a bare environment, own process group, ended with the daemon,
+ * TERM to the group and KILL after a grace time, bounded output, always awaited.
+ */
+import { constants } from 'node:fs';
+import { access, open, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { execa } from 'execa';
+import { HostlerError, asHostlerError } from '../domain/errors.js';
+import type { ToolRun } from '../domain/ports.js';
+import { Ender, Watchdog, limitExceeded } from './child-control.js';
+import { LastBytes, splitLines } from './output.js';
+import { descriptorOf, plainCall, type Reference, type ToolCall, type ToolLimits } from './tool-call.js';
+
+/** How a child ended. */
+export interface Exit {
+  /** Set unless a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  /** The last few KiB of standard error. */
+  readonly stderr: string;
+}
+
+export interface ProcessLog {
+  child(facts: Readonly<Record<string, string | number | undefined>>): void;
+}
+
+/** O_TMPFILE: a file that never has a name. */
+const O_TMPFILE = 0o20200000;
+const MAX_STDERR_BYTES = 4096;
+/** More than any tool's JSON; a tool that prints for ever is ended. */
+const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
+/** prlimit ends with SIGXCPU first, then SIGKILL. */
+const CPU_SIGNAL = 'SIGXCPU';
+
+export class ProcessRunner {
+  /** Where each tool is; looked up once. */
+  readonly #paths = new Map<string, string>();
+
+  constructor(
+    private readonly options: { readonly killGraceMs: number; readonly searchPath: string; readonly log: ProcessLog },
+  ) {}
+
+  /** Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw. */
+  async run(call: ToolCall, run: ToolRun): Promise<Exit & { readonly stdout: string }> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const exit = await this.#spawn(call, run, async (stdout) => {
+      for await (const chunk of stdout) {
+        size += chunk.length;
+        if (size > MAX_STDOUT_BYTES) throw limitExceeded(call.tool, 'output', String(MAX_STDOUT_BYTES));
+        chunks.push(chunk);
+      }
+    });
+    return { ...exit, stdout: Buffer.concat(chunks).toString('utf8') };
+  }
+
+  /** Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows the tool. */
+  lines(call: ToolCall, run: ToolRun, onLine: (line: string) => void | Promise<void>): Promise<Exit> {
+    return this.#spawn(call, run, async (stdout) => {
+      for await (const line of splitLines(stdout)) await onLine(line);
+    });
+  }
+
+  /** The tool's absolute path. Fails with TOOL_MISSING. */
+  async find(tool: string): Promise<string> {
+    const known = this.#paths.get(tool);
+    if (known !== undefined) return known;
+    for (const folder of this.options.searchPath.split(delimiter)) {
+      const path = join(folder, tool);
+      if (
+        await access(path, constants.X_OK).then(
+          () => true,
+          () => false,
+        )
+      ) {
+        this.#paths.set(tool, path);
+        return path;
+      }
+    }
+    throw new HostlerError('TOOL_MISSING', `${tool} is not installed`, { facts: { tool } });
+  }
+
+  async #spawn(call: ToolCall, run: ToolRun, consume: (stdout: AsyncIterable<Buffer>) => Promise<void>): Promise<Exit> {
+    run.signal.throwIfAborted();
+    const { args, references } = plainCall(call);
+    const command = [
+      await this.find('setpriv'),
+      '--pdeathsig',
+      'KILL',
+      '--',
+      ...(await this.#limited(call.limits)),
+      await this.find(call.tool),
+      ...args,
+    ];
+    const secrets = new Map<Reference, FileHandle>();
+    try {
+      for (const reference of references)
+        if ('secret' in reference) secrets.set(reference, await hide(reference.secret));
+      const fds = references.map((reference) =>
+        'secret' in reference ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
+      );
+      return await this.#supervise(call, command, fds, run, consume);
+    } finally {
+      for (const file of secrets.values()) await file.close();
+    }
+  }
+
+  async #supervise(
+    call: ToolCall,
+    command: readonly string[],
+    fds: readonly number[],
+    run: ToolRun,
+    consume: (stdout: AsyncIterable<Buffer>) => Promise<void>,
+  ): Promise<Exit> {
+    const started = performance.now();
+    const child = this.#start(command, fds);
+    const stderr = new LastBytes(MAX_STDERR_BYTES);
+    const ender = new Ender(child.pid, this.options.killGraceMs);
+    const watchdog = new Watchdog(call, (error) => ender.end(error));
+    const onAbort = () => ender.end(asHostlerError(run.signal.reason));
+    run.signal.addEventListener('abort', onAbort, { once: true });
+    run.onChild(child.pid);
+    try {
+      // What the tool left behind in its group must not keep our pipes open.
+      child.once('exit', () => ender.sweep());
+      child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
+      const reading = consume(tap(child.stdout, () => watchdog.beat())).catch((error: unknown) =>
+        ender.end(asHostlerError(error)),
+      );
+      const { exitCode: code, signal } = await child;
+      await reading;
+      const ms = Math.round(performance.now() - started);
+      this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
+      if (ender.reason !== undefined) throw ender.reason;
+      if (signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
+      return { code, signal, stderr: stderr.text };
+    } finally {
+      run.signal.removeEventListener('abort', onAbort);
+      watchdog.stop();
+      ender.stop();
+      run.onChild(undefined);
+    }
+  }
+
+  #start([file = '', ...args]: readonly string[], fds: readonly number[]) {
+    return execa(file, args, {
+      stdio: ['ignore', 'pipe', 'pipe', ...fds.map(inherited)],
+      env: { PATH: this.options.searchPath, LC_ALL: 'C' },
+      extendEnv: false,
+      detached: true,
+      cleanup: false,
+      buffer: false,
+      reject: false,
+      encoding: 'buffer',
+    });
+  }
+
+  async #limited({ cpuSeconds, addressSpaceBytes }: ToolLimits): Promise<string[]> {
+    const limits = [
+      ...(cpuSeconds === undefined ? [] : [`--cpu=${String(cpuSeconds)}`]),
+      ...(addressSpaceBytes === undefined ? [] : [`--as=${String(addressSpaceBytes)}`]),
+    ];
+    return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];
+  }
+}
+
+async function* tap(stream: AsyncIterable<Buffer>, beat: () => void): AsyncGenerator<Buffer, void> {
+  for await (const chunk of stream) {
+    beat();
+    yield chunk;
+  }
+}
+
+/** execa takes any descriptor, but its types know only the first ten. */
+function inherited(fd: number): 3 {
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- see above
+  return fd as 3;
+}
+
+/** A secret in a file in memory that never has a name; the child inherits its descriptor. */
+async function hide(secret: Uint8Array): Promise<FileHandle> {
+  const folder = await access('/dev/shm', constants.W_OK).then(
+    () => '/dev/shm',
+    () => tmpdir(),
+  );
+  const file = await open(folder, O_TMPFILE | constants.O_RDWR, 0o600);
+  await file.write(secret);
+  return file;
+}

@@ -1,0 +1,94 @@
+import { HostlerError } from '../domain/errors.js';
+import type { ImageFormat } from '../domain/image-format.js';
+import type { Extent, ImageFacts } from '../domain/image-info.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, Resolved, ToolRun } from '../domain/ports.js';
+import type { ProcessRunner } from './process.js';
+import { compareArgs, convertArgs, createArgs, infoArgs, mapArgs, measureArgs } from './qemu-args.js';
+import { parseExtent, parseInfo, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
+import { LineQueue } from './line-queue.js';
+import type { Arg, ToolLimits } from './tool-call.js';
+
+/** Formats that `qemu-img measure` knows (7.2). */
+const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];
+/** Reading a header takes milliseconds; a minute is for a busy disk. */
+const HEADER_LIMITS: ToolLimits = { wallMs: 60_000 };
+/** qemu-img compare: the images differ. */
+const EXIT_DIFFERENT = 1;
+
+export class QemuImg implements ImageTool {
+  constructor(private readonly runner: ProcessRunner) {}
+
+  async info(file: Resolved, format: ImageFormat, run: ToolRun): Promise<ImageFacts> {
+    return parseInfo(await this.#print(infoArgs(file, format), HEADER_LIMITS, run), format);
+  }
+
+  async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
+    await this.#print(createArgs(target, request), {}, run);
+  }
+
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+    const exit = await this.runner.lines(
+      { tool: 'qemu-img', args: convertArgs(source, target, request), network: false, limits: {} },
+      run,
+      (line) => {
+        const fraction = parseProgress(line);
+        if (fraction !== undefined) run.onFraction?.(fraction);
+      },
+    );
+    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+  }
+
+  async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
+    const stop = new AbortController();
+    const queue = new LineQueue();
+    const call = { tool: 'qemu-img', args: mapArgs(source), network: false, limits: {} };
+    const child = this.runner
+      .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))
+      .then(
+        (exit) => {
+          queue.end(exit.code === 0 ? undefined : qemuError(exit.stderr, exit));
+        },
+        (error: unknown) => {
+          queue.end(error);
+        },
+      );
+    try {
+      for await (const line of queue) {
+        const extent = parseExtent(line);
+        if (extent !== undefined) yield extent;
+      }
+    } finally {
+      queue.abandon();
+      stop.abort(new HostlerError('CANCELLED', 'the reader of the map has gone'));
+      await child;
+    }
+  }
+
+  async measure(
+    source: Chain,
+    format: ImageFormat,
+    run: ToolRun,
+  ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }> {
+    if (!MEASURABLE.includes(format)) {
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `qemu-img can measure for ${MEASURABLE.join(', ')} only`, {
+        facts: { format },
+      });
+    }
+    return parseMeasure(await this.#print(measureArgs(source, format), {}, run));
+  }
+
+  async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
+    const exit = await this.runner.run(
+      { tool: 'qemu-img', args: compareArgs(first, second), network: false, limits: {} },
+      run,
+    );
+    if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
+    return exit.code === 0;
+  }
+
+  async #print(args: readonly Arg[], limits: ToolLimits, run: ToolRun): Promise<string> {
+    const exit = await this.runner.run({ tool: 'qemu-img', args, network: false, limits }, run);
+    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    return exit.stdout;
+  }
+}

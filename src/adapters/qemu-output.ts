@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import { HostlerError, type Reason } from '../domain/errors.js';
+import type { ImageFormat } from '../domain/image-format.js';
+import type { Extent, ImageFacts } from '../domain/image-info.js';
+
+/** `    (12.34/100%)` as a fraction, when the line is one. */
+export function parseProgress(line: string): number | undefined {
+  const match = /\(([0-9.]+)\/100%\)/.exec(line);
+  return match === null ? undefined : Number(match[1]) / 100;
+}
+
+/** A line of `map --output=json`: one extent each. */
+export function parseExtent(line: string): Extent | undefined {
+  const start = number(line, 'start');
+  const length = number(line, 'length');
+  if (start === undefined || length === undefined) return undefined;
+  const offset = number(line, 'offset');
+  return {
+    offsetBytes: start,
+    lengthBytes: length,
+    data: line.includes('"data": true'),
+    zero: line.includes('"zero": true'),
+    depth: Number(number(line, 'depth') ?? 0n),
+    ...(offset === undefined ? {} : { fileOffsetBytes: offset }),
+  };
+}
+
+export function parseMeasure(text: string): { requiredBytes: bigint; fullyAllocatedBytes: bigint } {
+  const [requiredBytes, fullyAllocatedBytes] = [number(text, 'required'), number(text, 'fully-allocated')];
+  if (requiredBytes === undefined || fullyAllocatedBytes === undefined)
+    throw new HostlerError('TOOL_FAILED', 'qemu-img measure said nothing that we know');
+  return { requiredBytes, fullyAllocatedBytes };
+}
+
+/** What we use of `info --output=json`. */
+const qemuInfo = z.object({
+  'virtual-size': z.union([z.number(), z.string()]),
+  'cluster-size': z.number().optional(),
+  'backing-filename': z.string().optional(),
+  'backing-filename-format': z.string().optional(),
+  encrypted: z.boolean().default(false),
+  'dirty-flag': z.boolean().default(false),
+  snapshots: z
+    .array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        'date-sec': z.number(),
+        'date-nsec': z.number(),
+        'vm-state-size': z.number(),
+      }),
+    )
+    .default([]),
+});
+
+export function parseInfo(text: string, format: ImageFormat): ImageFacts {
+  // Numbers that a double cannot hold become text. A newline inside a string is escaped, so only a whole line is a number.
+  const info = qemuInfo.parse(JSON.parse(text.replaceAll(/^(\s*"[a-z-]+": )(\d{16,})(,?)$/gm, '$1"$2"$3')));
+  const {
+    'cluster-size': clusterSize,
+    'backing-filename': backingFile,
+    'backing-filename-format': backingFormat,
+  } = info;
+  return {
+    format,
+    virtualSizeBytes: BigInt(info['virtual-size']),
+    ...(clusterSize === undefined ? {} : { clusterSizeBytes: BigInt(clusterSize) }),
+    ...(backingFile === undefined ? {} : { backingFile }),
+    ...(backingFormat === undefined ? {} : { backingFormat }),
+    encrypted: info.encrypted,
+    dirty: info['dirty-flag'],
+    corrupt: false,
+    snapshots: info.snapshots.map((snapshot) => ({
+      id: snapshot.id,
+      name: snapshot.name,
+      createTimeMs: snapshot['date-sec'] * 1000 + Math.floor(snapshot['date-nsec'] / 1e6),
+      vmStateBytes: BigInt(snapshot['vm-state-size']),
+    })),
+    findings:
+      backingFile === undefined || backingFormat !== undefined
+        ? []
+        : [{ reason: 'BACKING_FORMAT_MISSING', message: 'the header names a backing file but not its format' }],
+  };
+}
+
+/** What qemu-img's words mean, first match first (qemu 7.2 to 9). */
+const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
+  [/Failed to get .*lock/, 'IMAGE_IN_USE'],
+  [/No space left on device|Disk quota exceeded|File too large/, 'NO_SPACE'],
+  [/Permission denied/, 'ACCESS_DENIED'],
+  [/Input\/output error/, 'IO_ERROR'],
+  [
+    /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|Invalid (?:magic|footer|header)/i,
+    'IMAGE_MALFORMED',
+  ],
+  [/Unknown (?:driver|file format)|does not support|not supported/i, 'UNSUPPORTED_BY_BACKEND'],
+];
+
+export function qemuError(
+  stderr: string,
+  exit: { readonly code: number | undefined; readonly signal: string | undefined },
+): HostlerError {
+  const last = stderr.split('\n').at(-1)?.slice(0, 500) ?? '';
+  const reason = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1] ?? 'TOOL_FAILED';
+  const end = exit.code === undefined ? `signal ${exit.signal ?? 'unknown'}` : `exit code ${String(exit.code)}`;
+  return new HostlerError(reason, `qemu-img: ${last === '' ? end : last}`, {
+    facts: { tool: 'qemu-img', end, stderr: last },
+    cause: stderr,
+  });
+}
+
+function number(text: string, key: string): bigint | undefined {
+  const match = new RegExp(`"${key}": (\\d+)`).exec(text);
+  return match?.[1] === undefined ? undefined : BigInt(match[1]);
+}

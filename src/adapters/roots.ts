@@ -1,0 +1,48 @@
+import { constants } from 'node:fs';
+import { open, realpath, type FileHandle } from 'node:fs/promises';
+import type { FileAttributes } from '../domain/ports.js';
+import { O_PATH } from './handles.js';
+
+export interface RootConfig {
+  readonly path: string;
+  readonly access: 'read-write' | 'read-only';
+  readonly attributes: FileAttributes;
+}
+
+/** A configured root, held open for as long as the daemon lives. */
+export interface Root extends RootConfig {
+  readonly realPath: string;
+  readonly handle: FileHandle;
+}
+
+/** Opens the roots where they really are. Fails when one is not a folder. */
+export async function openRoots(configs: readonly RootConfig[]): Promise<Root[]> {
+  const roots: Root[] = [];
+  for (const config of configs) {
+    const realPath = await realpath(config.path);
+    roots.push({ ...config, realPath, handle: await open(realPath, O_PATH | constants.O_DIRECTORY) });
+  }
+  return roots;
+}
+
+/** The innermost root that holds a path, with the path's components below it. */
+export function findRoot(
+  roots: readonly Root[],
+  path: string,
+): { readonly root: Root; readonly components: readonly string[] } | undefined {
+  const hits = roots.flatMap((root) =>
+    [root.path, root.realPath].filter((prefix) => isBelow(path, prefix)).map((prefix) => ({ root, prefix })),
+  );
+  const best = hits.reduce<(typeof hits)[number] | undefined>(
+    (longest, hit) => (hit.prefix.length > (longest?.prefix.length ?? -1) ? hit : longest),
+    undefined,
+  );
+  if (best === undefined) return undefined;
+  const rest = path.slice(best.prefix === '/' ? 1 : best.prefix.length + 1);
+  return { root: best.root, components: rest === '' ? [] : rest.split('/') };
+}
+
+/** Whether a path is a folder itself or lies in it. */
+export function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`);
+}

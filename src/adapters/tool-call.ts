@@ -1,0 +1,64 @@
+import type { FileRef, Handle } from '../domain/ports.js';
+
+/** A word of the command line, or several pieces that are joined to one. */
+export type Arg = string | readonly (string | Reference)[];
+
+/**
+ * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
+ * the number of an inherited descriptor itself.
+ */
+export type Reference =
+  | { readonly read: FileRef }
+  | { readonly write: FileRef }
+  | { readonly secret: Uint8Array }
+  | { readonly descriptor: Handle };
+
+/** Limits of one child; unset: none. */
+export interface ToolLimits {
+  readonly cpuSeconds?: number;
+  readonly addressSpaceBytes?: bigint;
+  readonly wallMs?: number;
+  /** Ends a tool that prints nothing for so long. */
+  readonly stallMs?: number;
+}
+
+/** One run of a tool. What it may read and write is what its references say; nothing else is meant for it. */
+export interface ToolCall {
+  readonly tool: string;
+  readonly args: readonly Arg[];
+  readonly network: boolean;
+  readonly limits: ToolLimits;
+}
+
+/** Command line and descriptors: reference i becomes descriptor 3 + i of the child. */
+export interface PlainCall {
+  readonly args: readonly string[];
+  readonly references: readonly Reference[];
+}
+
+/** The child's first descriptor after stdin, stdout and stderr. */
+export const FIRST_FD = 3;
+
+/** Turns references into plain paths. Each reference gets a descriptor of its own, in order. */
+export function plainCall({ args }: ToolCall): PlainCall {
+  const references: Reference[] = [];
+  const word = (reference: Reference): string => {
+    const fd = String(FIRST_FD + references.push(reference) - 1);
+    if ('descriptor' in reference) return fd;
+    const name = 'secret' in reference ? undefined : fileOf(reference).name;
+    return `/proc/self/fd/${fd}${name === undefined ? '' : `/${name}`}`;
+  };
+  const plain = args.map((arg) =>
+    typeof arg === 'string' ? arg : arg.map((piece) => (typeof piece === 'string' ? piece : word(piece))).join(''),
+  );
+  return { args: plain, references };
+}
+
+function fileOf(reference: { readonly read: FileRef } | { readonly write: FileRef }): FileRef {
+  return 'read' in reference ? reference.read : reference.write;
+}
+
+/** The descriptor of ours that a reference inherits; secrets get theirs when the child starts. */
+export function descriptorOf(reference: Exclude<Reference, { readonly secret: Uint8Array }>): number {
+  return 'descriptor' in reference ? reference.descriptor.fd : fileOf(reference).handle.fd;
+}

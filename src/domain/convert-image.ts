@@ -1,0 +1,102 @@
+import type { ImageAddress } from './address.js';
+import { HostlerError } from './errors.js';
+import { dataBytes } from './examine-image.js';
+import type { ImageFormat, Preallocation } from './image-format.js';
+import type { ImageResult } from './operations/record.js';
+import type { Resolution, Verb } from './operations/verb.js';
+import type { CreatePorts } from './create-image.js';
+import type { ConvertRequest, FileAttributes, ToolRun } from './ports.js';
+import { publishImage } from './publish-image.js';
+
+export interface ConvertSpec {
+  readonly source: ImageAddress;
+  readonly sourceFormat: ImageFormat;
+  readonly target: ImageAddress;
+  readonly format: ImageFormat;
+  readonly compress: boolean;
+  readonly compressionType?: 'zlib' | 'zstd';
+  readonly preallocation: Preallocation;
+  readonly clusterSizeBytes?: bigint;
+  /** An internal snapshot; unset: the current state. */
+  readonly snapshot?: string;
+  readonly bytesPerSecond?: bigint;
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+  readonly allowInUse: boolean;
+}
+
+/** Rewrites an image, with its whole chain, in another format. A crash leaves nothing under the final name. */
+export function convertImage(
+  name: 'ConvertImage' | 'ExtractSnapshot',
+  ports: CreatePorts,
+): Verb<ConvertSpec, ImageResult> {
+  return {
+    name,
+    slot: () => 'io',
+    uses: ({ source, sourceFormat, target, overwrite, allowInUse }) => [
+      { role: 'source', address: source, format: sourceFormat, allowInUse },
+      { role: 'target', address: target, overwrite },
+    ],
+
+    async plan(spec, resolution, tool) {
+      assertSnapshot(spec, resolution);
+      const moveBytes = await moveEstimate(spec, resolution, ports, tool);
+      const freeBytes = await ports.files.freeBytes(resolution.target(spec.target).directory);
+      return { kind: 'plan', method: 'convert', why: why(spec), moveBytes, needBytes: moveBytes, freeBytes };
+    },
+
+    async run(spec, run) {
+      run.phase('INSPECTING');
+      assertSnapshot(spec, run);
+      const virtualSizeBytes = run.chain(spec.source)[0].facts.virtualSizeBytes;
+      const totalBytes = await moveEstimate(spec, run, ports, run.tool());
+      const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
+      const part = await run.part(spec.target, spec);
+      run.phase('CONVERTING');
+      run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
+      await run.step('convert');
+      const request: ConvertRequest = { ...spec, ...run.secrets, shared: spec.allowInUse };
+      await ports.tool.convert(
+        run.chain(spec.source),
+        part,
+        request,
+        run.tool((fraction) => {
+          run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+        }),
+      );
+      run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
+      const info = await publishImage(part, spec.format, run, ports);
+      return { kind: 'image', info, method: 'convert', why: why(spec), movedBytes: totalBytes, skippedBytes };
+    },
+  };
+}
+
+/** The part of a total that a fraction stands for. */
+export function scale(total: bigint, fraction: number): bigint {
+  const millionths = BigInt(Math.round(Math.min(1, Math.max(0, fraction)) * 1e6));
+  return (total * millionths) / 1_000_000n;
+}
+
+function assertSnapshot({ source, snapshot }: ConvertSpec, resolution: Resolution): void {
+  if (snapshot === undefined) return;
+  const { snapshots } = resolution.chain(source)[0].facts;
+  if (snapshots.some(({ name }) => name === snapshot)) return;
+  throw new HostlerError('SNAPSHOT_NOT_FOUND', `${source} has no snapshot ${snapshot}`, {
+    facts: { path: source, snapshot },
+  });
+}
+
+/** Data of the current state; of a snapshot only the virtual size is known. */
+async function moveEstimate(
+  { source, snapshot }: ConvertSpec,
+  resolution: Resolution,
+  { tool }: CreatePorts,
+  run: ToolRun,
+): Promise<bigint> {
+  const chain = resolution.chain(source);
+  return snapshot === undefined ? dataBytes(chain, tool, run) : chain[0].facts.virtualSizeBytes;
+}
+
+function why({ sourceFormat, format, compress }: ConvertSpec): string {
+  return `${sourceFormat} is rewritten as ${compress ? 'compressed ' : ''}${format} by qemu-img, reading extents and skipping zeros`;
+}

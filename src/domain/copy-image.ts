@@ -1,0 +1,184 @@
+import type { ImageAddress } from './address.js';
+import { HostlerError } from './errors.js';
+import { scale } from './convert-image.js';
+import type { CopyResult } from './operations/record.js';
+import type { Run, Verb } from './operations/verb.js';
+import type { Chain, FileAttributes, Files, Handle, ImageTool, Part, Reflink, Resolved } from './ports.js';
+import { SECTOR_BYTES, roundUp } from './size.js';
+
+export type CopyEngine = 'AUTO' | 'REFLINK' | 'LOCAL_SPARSE';
+
+export interface CopySpec {
+  readonly source: ImageAddress;
+  readonly target: ImageAddress;
+  readonly engine: CopyEngine;
+  readonly verify: boolean;
+  readonly preserveAllocation: boolean;
+  readonly bytesPerSecond?: bigint;
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+  readonly allowInUse: boolean;
+}
+
+export interface CopyPorts {
+  readonly tool: ImageTool;
+  readonly files: Files;
+  readonly reflink: Reflink;
+}
+
+/** How the bytes went, or would go. */
+interface Way {
+  readonly engine: 'REFLINK' | 'LOCAL_SPARSE';
+  readonly why: string;
+}
+
+/** Copies the bytes of a file on this host: same length, same bytes, holes stay holes. A crash leaves nothing under the final name. */
+export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
+  return {
+    name: 'CopyImage',
+    slot: () => 'io',
+    uses: ({ source, target, overwrite, allowInUse }) => [
+      { role: 'source', address: source, allowInUse },
+      { role: 'target', address: target, overwrite },
+    ],
+
+    async plan(spec, { file, target }) {
+      const source = file(spec.source);
+      const { directory } = target(spec.target);
+      const { engine, why } = await choose(spec, source, directory, ports.reflink);
+      const moveBytes = engine === 'REFLINK' ? 0n : dataOf(source);
+      return {
+        kind: 'plan',
+        method: engine,
+        why,
+        moveBytes,
+        needBytes: moveBytes,
+        freeBytes: await ports.files.freeBytes(directory),
+      };
+    },
+
+    async run(spec, run) {
+      run.phase('INSPECTING');
+      const source = run.file(spec.source);
+      const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
+      const part = await run.part(spec.target, spec);
+      const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
+      if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
+      if (spec.verify) await verify(source, part, run, ports.tool);
+      await run.step('seal');
+      await part.seal();
+      run.phase('COMMITTING', false);
+      await run.step('publish');
+      const published = await part.publish();
+      await published.handle.close();
+      const movedBytes = way.engine === 'REFLINK' ? 0n : dataOf(source);
+      return {
+        kind: 'copy',
+        target: spec.target,
+        lengthBytes: published.lengthBytes,
+        allocatedBytes: published.allocatedBytes,
+        ...way,
+        movedBytes,
+        skippedBytes: way.engine === 'REFLINK' ? source.lengthBytes : source.lengthBytes - movedBytes,
+        verified: spec.verify,
+      };
+    },
+  };
+}
+
+async function choose(
+  { engine, bytesPerSecond }: CopySpec,
+  source: Resolved,
+  directory: Handle,
+  reflink: Reflink,
+): Promise<Way> {
+  if (engine === 'LOCAL_SPARSE') return { engine, why: 'LOCAL_SPARSE was asked for' };
+  if (engine === 'REFLINK') return { engine, why: 'REFLINK was asked for' };
+  // A clone moves no bytes, so a limit of the rate does not speak against it.
+  const objection = await reflink.objection(source, directory);
+  if (objection === undefined)
+    return { engine: 'REFLINK', why: 'source and target share a filesystem that can share extents' };
+  return sparseWay(objection, bytesPerSecond);
+}
+
+function sparseWay(objection: string, bytesPerSecond: bigint | undefined): Way {
+  const limit = bytesPerSecond === undefined ? '' : `, at most ${String(bytesPerSecond)} bytes a second`;
+  return {
+    engine: 'LOCAL_SPARSE',
+    why: `REFLINK was passed over: ${objection}; the extents are read and written on this host${limit}`,
+  };
+}
+
+/** Only the filesystem knows for certain: what it refuses is copied instead, unless REFLINK was demanded. */
+async function clone(
+  spec: CopySpec,
+  source: Resolved,
+  part: Part,
+  wanted: Way,
+  run: Run,
+  { reflink }: CopyPorts,
+): Promise<Way> {
+  run.phase('CLONING');
+  await run.step('clone');
+  const done = await reflink.clone(source, part, run.tool());
+  if (done === true) return wanted;
+  if (spec.engine === 'REFLINK')
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `REFLINK is not possible here: ${done.refused}`, {
+      facts: { engine: 'REFLINK' },
+    });
+  return sparseWay(done.refused, spec.bytesPerSecond);
+}
+
+async function copySparse(spec: CopySpec, source: Resolved, part: Part, run: Run, tool: ImageTool): Promise<void> {
+  const totalBytes = dataOf(source);
+  const skippedBytes = source.lengthBytes - totalBytes;
+  run.phase('COPYING');
+  run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
+  await run.step('copy');
+  const keepsAllocation = spec.preserveAllocation && source.allocatedBytes >= source.lengthBytes;
+  await tool.convert(
+    asRaw(source),
+    part,
+    {
+      format: 'raw',
+      compress: false,
+      preallocation: keepsAllocation ? 'falloc' : 'off',
+      shared: spec.allowInUse,
+      ...(spec.bytesPerSecond === undefined ? {} : { bytesPerSecond: spec.bytesPerSecond }),
+    },
+    run.tool((fraction) => {
+      run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+    }),
+  );
+  run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
+  // qemu's raw driver rounds up to 512.
+  await part.truncate(source.lengthBytes);
+}
+
+async function verify(source: Resolved, part: Part, run: Run, tool: ImageTool): Promise<void> {
+  run.phase('VERIFYING');
+  await run.step('verify');
+  if (await tool.equal(source, part, run.tool())) return;
+  throw new HostlerError('CHECKSUM_MISMATCH', `the copy of ${source.address} differs from it`, {
+    facts: { path: source.address },
+  });
+}
+
+/** What has to be read of a file: holes are free. */
+function dataOf({ allocatedBytes, lengthBytes }: Resolved): bigint {
+  return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
+}
+
+/** The bytes of a file, whatever they mean. */
+function asRaw(file: Resolved): Chain {
+  const facts = {
+    format: 'raw',
+    virtualSizeBytes: roundUp(file.lengthBytes, SECTOR_BYTES),
+    encrypted: false,
+    dirty: false,
+    corrupt: false,
+    snapshots: [],
+    findings: [],
+  } as const;
+  return [{ file, format: 'raw', facts }];
+}

@@ -1,0 +1,68 @@
+import type { ImageAddress } from './address.js';
+import type { ImageFormat, Preallocation } from './image-format.js';
+import type { ImageResult } from './operations/record.js';
+import type { Verb } from './operations/verb.js';
+import type { FileAttributes, Files, ImageTool } from './ports.js';
+import { publishImage, type PublishPorts } from './publish-image.js';
+import { SECTOR_BYTES, roundUp } from './size.js';
+
+export interface CreateSpec {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+  readonly sizeBytes: bigint;
+  readonly preallocation: Preallocation;
+  readonly clusterSizeBytes?: bigint;
+  readonly lazyRefcounts?: boolean;
+  readonly extendedL2?: boolean;
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+}
+
+export type CreatePorts = PublishPorts & { readonly tool: ImageTool; readonly files: Files };
+
+const writesData = ({ preallocation }: CreateSpec) => preallocation === 'full' || preallocation === 'falloc';
+
+/** Makes an empty image. A crash leaves nothing under the final name. */
+export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
+  return {
+    name: 'CreateImage',
+    slot: (spec) => (writesData(spec) ? 'io' : 'none'),
+    uses: ({ address, overwrite }) => [{ role: 'target', address, overwrite }],
+
+    async plan(spec, { target }) {
+      const needBytes = writesData(spec) ? spec.sizeBytes : 0n;
+      const freeBytes = await ports.files.freeBytes(target(spec.address).directory);
+      return {
+        kind: 'plan',
+        method: 'create',
+        why: `an empty ${spec.format} image is written by qemu-img`,
+        moveBytes: 0n,
+        needBytes,
+        freeBytes,
+      };
+    },
+
+    async run(spec, run) {
+      const sizeBytes = roundUp(spec.sizeBytes, SECTOR_BYTES);
+      if (sizeBytes !== spec.sizeBytes) {
+        run.warn({
+          reason: 'SIZE_ROUNDED_UP',
+          message: `${String(spec.sizeBytes)} bytes were rounded up to ${String(sizeBytes)}, a multiple of ${String(SECTOR_BYTES)}`,
+        });
+      }
+      const part = await run.part(spec.address, spec);
+      run.phase('CREATING');
+      await run.step('create');
+      await ports.tool.create(part, { ...spec, sizeBytes, ...run.secrets }, run.tool());
+      const info = await publishImage(part, spec.format, run, ports);
+      return {
+        kind: 'image',
+        info,
+        method: 'create',
+        why: 'an empty image was asked for',
+        movedBytes: 0n,
+        skippedBytes: sizeBytes,
+      };
+    },
+  };
+}

@@ -1,0 +1,119 @@
+import type { ImageAddress } from './address.js';
+import { HostlerError, invalidFields } from './errors.js';
+import type { ImageFormat } from './image-format.js';
+import type { ImageResult } from './operations/record.js';
+import type { Resolution, Verb } from './operations/verb.js';
+import type { CreatePorts } from './create-image.js';
+import type { CreateRequest, FileAttributes } from './ports.js';
+import { publishImage } from './publish-image.js';
+import { SECTOR_BYTES, roundUp } from './size.js';
+
+/** The format keeps the backing file's name in so many bytes. */
+const MAX_BACKING_NAME_BYTES = 1023;
+/** Reads get slower with each layer; deeper chains should be flattened. */
+const MAX_OVERLAY_LAYERS = 16;
+
+export interface OverlaySpec {
+  readonly address: ImageAddress;
+  readonly backing: ImageAddress;
+  readonly backingFormat: ImageFormat;
+  /** Unset: the base's. */
+  readonly sizeBytes?: bigint;
+  readonly clusterSizeBytes?: bigint;
+  readonly lazyRefcounts?: boolean;
+  readonly extendedL2?: boolean;
+  readonly allowChain: boolean;
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+  readonly allowInUse: boolean;
+}
+
+/** Makes a qcow2 overlay on a base that qemu does not open. A crash leaves nothing under the final name. */
+export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult> {
+  return {
+    name: 'CreateOverlay',
+    slot: () => 'none',
+    uses: ({ address, backing, backingFormat, overwrite, allowInUse }) => [
+      { role: 'source', address: backing, format: backingFormat, allowInUse },
+      { role: 'target', address, overwrite },
+    ],
+
+    async plan(spec, resolution) {
+      overlayRequest(spec, resolution);
+      const freeBytes = await ports.files.freeBytes(resolution.target(spec.address).directory);
+      return {
+        kind: 'plan',
+        method: 'overlay',
+        why: 'an overlay holds only what differs from its base',
+        moveBytes: 0n,
+        needBytes: 0n,
+        freeBytes,
+      };
+    },
+
+    async run(spec, run) {
+      const request = overlayRequest(spec, run);
+      const part = await run.part(spec.address, spec);
+      run.phase('CREATING');
+      await run.step('create');
+      await ports.tool.create(part, request, run.tool());
+      const info = await publishImage(part, 'qcow2', run, ports);
+      return {
+        kind: 'image',
+        info,
+        method: 'overlay',
+        why: 'an overlay was asked for',
+        movedBytes: 0n,
+        skippedBytes: request.sizeBytes,
+      };
+    },
+  };
+}
+
+/** Checks the base and says what to create. */
+function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateRequest {
+  const chain = resolution.chain(spec.backing);
+  const [{ file, facts }] = chain;
+  if (chain.length > 1 && !spec.allowChain) {
+    throw new HostlerError(
+      'IMAGE_UNSAFE',
+      `${spec.backing} has a backing file itself; set allow_chain if that is meant`,
+      { facts: { path: spec.backing } },
+    );
+  }
+  if (chain.length >= MAX_OVERLAY_LAYERS) {
+    throw new HostlerError('IMAGE_UNSAFE', `the chain would have more than ${String(MAX_OVERLAY_LAYERS)} layers`, {
+      facts: { path: spec.backing, layers: String(chain.length + 1) },
+    });
+  }
+  if (Buffer.byteLength(file.storedName) > MAX_BACKING_NAME_BYTES) {
+    throw invalidFields([
+      {
+        field: 'backing_file',
+        description: `longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`,
+      },
+    ]);
+  }
+  const sizeBytes = roundUp(spec.sizeBytes ?? facts.virtualSizeBytes, SECTOR_BYTES);
+  if (sizeBytes < facts.virtualSizeBytes) {
+    const description = `${String(sizeBytes)} bytes is less than the base's virtual size of ${String(facts.virtualSizeBytes)}: the guest's disk would be cut`;
+    throw invalidFields([{ field: 'size_bytes', description }]);
+  }
+  const clusterSizeBytes = spec.clusterSizeBytes ?? inheritedClusterSize(facts.clusterSizeBytes);
+  return {
+    format: 'qcow2',
+    sizeBytes,
+    preallocation: 'off',
+    ...(clusterSizeBytes === undefined ? {} : { clusterSizeBytes }),
+    ...(spec.lazyRefcounts === undefined ? {} : { lazyRefcounts: spec.lazyRefcounts }),
+    ...(spec.extendedL2 === undefined ? {} : { extendedL2: spec.extendedL2 }),
+    backing: { storedName: file.storedName, format: spec.backingFormat },
+  };
+}
+
+/** Other formats have clusters that qcow2 cannot have (vdi: 1 MiB can, vhdx: 32 MiB cannot). */
+function inheritedClusterSize(bytes: bigint | undefined): bigint | undefined {
+  return bytes !== undefined && bytes >= 512n && bytes <= 2n << 20n && (bytes & (bytes - 1n)) === 0n
+    ? bytes
+    : undefined;
+}

@@ -1,0 +1,258 @@
+/**
+ * The one table of reasons that callers can act on. The wire's codes are names here; `server/status.ts` turns them into
+ * numbers and `docs/errors.md` is generated from this table.
+ */
+export type Code =
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
+  | 'FAILED_PRECONDITION'
+  | 'RESOURCE_EXHAUSTED'
+  | 'ABORTED'
+  | 'CANCELLED'
+  | 'DEADLINE_EXCEEDED'
+  | 'DATA_LOSS'
+  | 'UNAVAILABLE'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL';
+
+/** Whether the same call can succeed later: never, after the caller changed something, or by waiting. */
+export type Retry = 'no' | 'after a change' | 'later';
+
+interface Row {
+  readonly code: Code;
+  readonly retry: Retry;
+  readonly meaning: string;
+  readonly advice: string;
+}
+
+const row = (code: Code, retry: Retry, meaning: string, advice: string): Row => ({ code, retry, meaning, advice });
+
+export const REASONS = {
+  INVALID_FIELD: row(
+    'INVALID_ARGUMENT',
+    'no',
+    'One or more fields are malformed or missing; BadRequest names each.',
+    'Correct the request.',
+  ),
+  SAME_FILE: row(
+    'INVALID_ARGUMENT',
+    'no',
+    'Source and target are one file, also by a hard link.',
+    'Name another target.',
+  ),
+  NOT_A_FILE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A directory, FIFO, socket or character device is where a file is due.',
+    'Name a regular file or a block device.',
+  ),
+  PATH_OUTSIDE_ROOTS: row(
+    'PERMISSION_DENIED',
+    'no',
+    'The path lies outside the configured roots, also by a link, or in a folder that the daemon keeps for itself.',
+    'Use a path in one of the roots, or have the root configured.',
+  ),
+  ROOT_READ_ONLY: row(
+    'PERMISSION_DENIED',
+    'no',
+    'The root, or the filesystem under it, is read-only.',
+    'Write to another root.',
+  ),
+  ACCESS_DENIED: row(
+    'PERMISSION_DENIED',
+    'after a change',
+    'The system refuses the daemon access.',
+    'Check owner and mode against the user that the daemon runs as.',
+  ),
+  PARENT_NOT_FOUND: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    "The target's folder does not exist.",
+    'Create the folder first.',
+  ),
+  IMAGE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'No such file.', 'Check the address.'),
+  OPERATION_NOT_FOUND: row(
+    'NOT_FOUND',
+    'no',
+    'No such operation, or its history is no longer kept.',
+    'List the operations.',
+  ),
+  SNAPSHOT_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The image has no such snapshot.', 'List the snapshots.'),
+  TARGET_EXISTS: row(
+    'ALREADY_EXISTS',
+    'after a change',
+    'The target exists and `overwrite` is not set.',
+    'Set `overwrite`, or name another target.',
+  ),
+  REQUEST_ID_REUSED: row(
+    'ALREADY_EXISTS',
+    'no',
+    'The request id was used with other arguments.',
+    'Use a new request id for a new request.',
+  ),
+  PATH_BUSY: row(
+    'ABORTED',
+    'later',
+    'Another operation works on the path; the metadata names it.',
+    'Wait for it, or cancel it, then try again.',
+  ),
+  IMAGE_IN_USE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A process holds the image, such as a running guest.',
+    'Stop the guest, or say `allow_in_use` where that is safe.',
+  ),
+  IMAGE_MALFORMED: row('FAILED_PRECONDITION', 'no', 'The header is broken.', 'Restore the image from another copy.'),
+  IMAGE_UNSAFE: row(
+    'FAILED_PRECONDITION',
+    'no',
+    'The image can reach beyond itself, or cannot be judged.',
+    'See the findings in the message.',
+  ),
+  FORMAT_MISMATCH: row(
+    'FAILED_PRECONDITION',
+    'no',
+    'The declared format is not what the header says.',
+    'Declare the format that the image has.',
+  ),
+  NO_SPACE: row(
+    'RESOURCE_EXHAUSTED',
+    'later',
+    'The filesystem has too little space.',
+    'Free space, or write to another filesystem.',
+  ),
+  TOO_MANY_OPERATIONS: row('RESOURCE_EXHAUSTED', 'later', 'The queue is full.', 'Wait, then try again.'),
+  CHECKSUM_MISMATCH: row(
+    'DATA_LOSS',
+    'later',
+    'What was written is not what was read.',
+    'Try again; if it happens again, suspect memory or disk.',
+  ),
+  TOOL_LIMIT_EXCEEDED: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A tool was ended by one of its limits, which the metadata names.',
+    'Raise the limit if the image deserves it.',
+  ),
+  STALLED: row(
+    'DEADLINE_EXCEEDED',
+    'later',
+    'Nothing moved for the stall time.',
+    'Look at the storage, then try again.',
+  ),
+  TOOL_FAILED: row(
+    'INTERNAL',
+    'later',
+    'A tool failed; its last words are in the metadata.',
+    "Look at the daemon's log.",
+  ),
+  TOOL_MISSING: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A tool is not installed; the metadata names it.',
+    'Install it on the host.',
+  ),
+  SANDBOX_UNAVAILABLE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A sandbox is demanded and cannot be had.',
+    'Install bubblewrap, or change `sandbox.mode`.',
+  ),
+  UNSUPPORTED_BY_BACKEND: row(
+    'UNIMPLEMENTED',
+    'no',
+    'The format, filesystem or backend cannot do it.',
+    'Choose another way; the message says why.',
+  ),
+  NOT_IMPLEMENTED: row(
+    'UNIMPLEMENTED',
+    'no',
+    'This version of the daemon does not serve this RPC or field.',
+    'Use a version that does.',
+  ),
+  IO_ERROR: row('INTERNAL', 'later', 'The disk failed to read or write.', 'Look at the disk.'),
+  SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),
+  WATCHER_TOO_SLOW: row(
+    'ABORTED',
+    'later',
+    'The watcher fell too far behind.',
+    'Watch again, and read faster or filter more.',
+  ),
+  CANCELLED: row(
+    'CANCELLED',
+    'no',
+    'Somebody cancelled the operation, or its last caller left.',
+    'Start it again if it is still wanted.',
+  ),
+  CALLER_DEADLINE: row(
+    'DEADLINE_EXCEEDED',
+    'after a change',
+    "The caller's deadline passed before the work was done.",
+    'Give a longer deadline, or detach.',
+  ),
+  NOT_CANCELLABLE: row(
+    'FAILED_PRECONDITION',
+    'later',
+    'The operation is in a phase that must not be torn.',
+    'Wait until it has finished.',
+  ),
+  METHOD_NOT_ALLOWED: row(
+    'PERMISSION_DENIED',
+    'no',
+    'The caller may not use this RPC.',
+    'Use another connection or role.',
+  ),
+  BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),
+} as const satisfies Record<string, Row>;
+
+export type Reason = keyof typeof REASONS;
+
+/** A field of the request that is wrong, by its proto path. */
+export interface FieldViolation {
+  readonly field: string;
+  readonly description: string;
+}
+
+export interface ErrorFacts {
+  /** Machine-readable facts: paths, sizes, holders, the tool's last line. Goes to the caller. */
+  readonly facts?: Readonly<Record<string, string>>;
+  readonly violations?: readonly FieldViolation[];
+  /** Wait at least so long before trying again. */
+  readonly retryAfterMs?: number;
+  /** For the log only; never leaves the daemon. */
+  readonly cause?: unknown;
+}
+
+/** Every failure that a caller sees. Text comes last; programs read `reason` and `facts`. */
+export class HostlerError extends Error {
+  override readonly name = 'HostlerError';
+  readonly facts: Readonly<Record<string, string>>;
+  readonly violations: readonly FieldViolation[];
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    readonly reason: Reason,
+    message: string,
+    details: ErrorFacts = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.facts = details.facts ?? {};
+    this.violations = details.violations ?? [];
+    this.retryAfterMs = details.retryAfterMs;
+  }
+}
+
+/** All wrong fields of a request in one error. */
+export function invalidFields(violations: readonly FieldViolation[]): HostlerError {
+  const text = violations.map(({ field, description }) => `${field}: ${description}`).join('; ');
+  return new HostlerError('INVALID_FIELD', text, { violations });
+}
+
+/** Anything thrown as a HostlerError: what nobody expected is a BUG, with its cause kept for the log. */
+export function asHostlerError(error: unknown): HostlerError {
+  if (error instanceof HostlerError) return error;
+  return new HostlerError('BUG', 'internal error; see the log of the daemon', { cause: error });
+}

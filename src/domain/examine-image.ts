@@ -1,0 +1,77 @@
+import type { ImageAddress } from './address.js';
+import type { Caller } from './caller.js';
+import type { ImageFormat } from './image-format.js';
+import type { Extent } from './image-info.js';
+import type { Chain, ImageTool, ToolRun } from './ports.js';
+import { assertSafe, type ImageReader } from './read-image.js';
+
+export interface ExaminePorts {
+  readonly reader: ImageReader;
+  readonly tool: ImageTool;
+}
+
+/** Extents sent together: big enough to be cheap, small enough to come at once. */
+const EXTENTS_PER_PAGE = 2000;
+
+/** Which parts of the guest's disk are data, zeros or holes, in order, a page at a time. */
+export async function* mapImage(
+  spec: { address: ImageAddress; format: ImageFormat },
+  caller: Caller,
+  { reader, tool }: ExaminePorts,
+): AsyncGenerator<Extent[], void> {
+  const run = { signal: caller.signal, onChild: () => undefined };
+  const chain = await reader.chain(spec.address, spec.format, run);
+  try {
+    assertSafe(chain);
+    let page: Extent[] = [];
+    for await (const extent of tool.map(chain, run)) {
+      page.push(extent);
+      if (page.length < EXTENTS_PER_PAGE) continue;
+      yield page;
+      page = [];
+    }
+    if (page.length > 0) yield page;
+  } finally {
+    await closeChain(chain);
+  }
+}
+
+export interface Measure {
+  readonly requiredBytes: bigint;
+  readonly fullyAllocatedBytes: bigint;
+  readonly dataBytes: bigint;
+}
+
+/** How much space an image takes in another format. */
+export async function measureImage(
+  spec: { address: ImageAddress; format: ImageFormat; targetFormat: ImageFormat },
+  caller: Caller,
+  { reader, tool }: ExaminePorts,
+): Promise<Measure> {
+  const run = { signal: caller.signal, onChild: () => undefined };
+  const chain = await reader.chain(spec.address, spec.format, run);
+  try {
+    assertSafe(chain);
+    const [measured, bytes] = await Promise.all([
+      tool.measure(chain, spec.targetFormat, run),
+      dataBytes(chain, tool, run),
+    ]);
+    return { ...measured, dataBytes: bytes };
+  } finally {
+    await closeChain(chain);
+  }
+}
+
+/** Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no child to learn. */
+export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
+  const [{ file, format, facts }] = chain;
+  if (format === 'raw')
+    return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
+  let sum = 0n;
+  for await (const { data, zero, lengthBytes } of tool.map(chain, run)) if (data && !zero) sum += lengthBytes;
+  return sum;
+}
+
+async function closeChain(chain: Chain): Promise<void> {
+  await Promise.all(chain.map(({ file }) => file.handle.close()));
+}

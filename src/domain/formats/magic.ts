@@ -1,0 +1,45 @@
+import type { ImageFormat } from '../image-format.js';
+import type { ByteSource } from '../ports.js';
+
+const HEAD_BYTES = 512;
+const FOOTER_BYTES = 512;
+
+const at = (offset: number, magic: Buffer | string) => ({
+  offset,
+  magic: typeof magic === 'string' ? Buffer.from(magic) : magic,
+});
+
+/** Where each container format has its mark, as in the sources of qemu's drivers. */
+const MARKS: readonly (readonly [ImageFormat, { offset: number; magic: Buffer }])[] = [
+  ['qcow2', at(0, Buffer.from('514649fb00000002', 'hex'))],
+  ['qcow2', at(0, Buffer.from('514649fb00000003', 'hex'))],
+  ['qcow', at(0, Buffer.from('514649fb00000001', 'hex'))],
+  ['qed', at(0, 'QED\0')],
+  ['vmdk', at(0, 'KDMV')],
+  ['vmdk', at(0, 'COWD')],
+  ['vmdk', at(0, '# Disk DescriptorFile')],
+  ['vdi', at(0x40, Buffer.from('7f10dabe', 'hex'))],
+  ['vpc', at(0, 'conectix')],
+  ['vhdx', at(0, 'vhdxfile')],
+  ['parallels', at(0, 'WithoutFreeSpace')],
+  ['parallels', at(0, 'WithouFreSpacExt')],
+  ['luks', at(0, Buffer.from('4c554b53babe', 'hex'))],
+  ['bochs', at(0, 'Bochs Virtual HD Image')],
+  ['cloop', at(0, '#!/bin/sh\n#V2.0 Format\nmodprobe cloop')],
+];
+
+/** Formats whose mark stands in the last 512 bytes. */
+const FOOTERS: readonly (readonly [ImageFormat, Buffer])[] = [
+  ['vpc', Buffer.from('conectix')],
+  ['dmg', Buffer.from('koly')],
+];
+
+/** The format that the content claims to be; `raw` when it claims nothing. A guest can write any claim into a raw disk. */
+export async function detectFormat(bytes: ByteSource): Promise<ImageFormat> {
+  const head = await bytes.read(0n, HEAD_BYTES);
+  const mark = MARKS.find(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic));
+  if (mark !== undefined) return mark[0];
+  if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return 'raw';
+  const tail = await bytes.read(bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES);
+  return FOOTERS.find(([, magic]) => tail.subarray(0, magic.length).equals(magic))?.[0] ?? 'raw';
+}

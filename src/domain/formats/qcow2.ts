@@ -1,0 +1,153 @@
+/**
+ * Reads qcow2 headers, versions 2 and 3. The source of every rule is docs/interop/qcow2.txt of qemu.
+ */
+import { HostlerError } from '../errors.js';
+import type { Finding, ImageFacts, SnapshotFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+
+const V2_HEADER_BYTES = 72;
+const V3_HEADER_BYTES = 104;
+const MIN_CLUSTER_BITS = 9;
+const MAX_CLUSTER_BITS = 21;
+const MAX_BACKING_NAME_BYTES = 1023;
+/** qemu refuses more. */
+const MAX_SNAPSHOTS = 65_536;
+/** Fixed part of a snapshot table entry. */
+const SNAPSHOT_BYTES = 40;
+/** qemu refuses more extra data in an entry. */
+const MAX_SNAPSHOT_EXTRA_BYTES = 1024;
+
+const EXTENSION_END = 0;
+const EXTENSION_BACKING_FORMAT = 0xe2792aca;
+const EXTENSION_DATA_FILE = 0x44415441;
+
+const DIRTY = 1n << 0n;
+const CORRUPT = 1n << 1n;
+const DATA_FILE = 1n << 2n;
+const COMPRESSION_TYPE = 1n << 3n;
+const EXTENDED_L2 = 1n << 4n;
+const KNOWN_INCOMPATIBLE = DIRTY | CORRUPT | DATA_FILE | COMPRESSION_TYPE | EXTENDED_L2;
+const LAZY_REFCOUNTS = 1n << 0n;
+
+const COMPRESSION_NAMES = ['zlib', 'zstd'];
+
+function malformed(what: string): HostlerError {
+  return new HostlerError('IMAGE_MALFORMED', `qcow2: ${what}`);
+}
+
+/** Facts from the header. Fails with IMAGE_MALFORMED. */
+export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
+  const head = await bytes.read(0n, V3_HEADER_BYTES + 8);
+  if (head.length < V2_HEADER_BYTES) throw malformed('the file is shorter than the header');
+  const version = head.readUInt32BE(4);
+  if (version === 3 && head.length < V3_HEADER_BYTES) throw malformed('the file is shorter than the header');
+  const clusterBits = head.readUInt32BE(20);
+  if (clusterBits < MIN_CLUSTER_BITS || clusterBits > MAX_CLUSTER_BITS)
+    throw malformed(`cluster bits are ${String(clusterBits)}`);
+  const clusterBytes = 1 << clusterBits;
+  const headerBytes = version === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
+  if (version === 3 && (headerBytes < V3_HEADER_BYTES || headerBytes > clusterBytes))
+    throw malformed(`header length is ${String(headerBytes)}`);
+  const incompatible = version === 3 ? head.readBigUInt64BE(72) : 0n;
+  const extensions = await readExtensions(bytes, headerBytes, clusterBytes);
+  const backingFile = await readBackingName(bytes, head, clusterBytes);
+  const compression = (incompatible & COMPRESSION_TYPE) === 0n ? 0 : (head[104] ?? 0);
+  const dataFile = (incompatible & DATA_FILE) === 0n ? undefined : (extensions.dataFile ?? '');
+  return {
+    format: 'qcow2',
+    virtualSizeBytes: head.readBigUInt64BE(24),
+    clusterSizeBytes: BigInt(clusterBytes),
+    ...(backingFile === undefined ? {} : { backingFile }),
+    ...(backingFile === undefined || extensions.backingFormat === undefined
+      ? {}
+      : { backingFormat: extensions.backingFormat }),
+    encrypted: head.readUInt32BE(32) !== 0,
+    dirty: (incompatible & DIRTY) !== 0n,
+    corrupt: (incompatible & CORRUPT) !== 0n,
+    ...(dataFile === undefined ? {} : { dataFile }),
+    snapshots: await readSnapshots(bytes, head),
+    compat: version === 3 ? '1.1' : '0.10',
+    compressionType: COMPRESSION_NAMES[compression] ?? `unknown (${String(compression)})`,
+    ...(version === 3
+      ? {
+          lazyRefcounts: (head.readBigUInt64BE(80) & LAZY_REFCOUNTS) !== 0n,
+          extendedL2: (incompatible & EXTENDED_L2) !== 0n,
+        }
+      : {}),
+    findings: findings(incompatible, backingFile, extensions.backingFormat),
+  };
+}
+
+function findings(incompatible: bigint, backingFile: string | undefined, backingFormat: string | undefined): Finding[] {
+  const found: Finding[] = [];
+  const unknown = incompatible & ~KNOWN_INCOMPATIBLE;
+  if (unknown !== 0n)
+    found.push({
+      reason: 'UNKNOWN_FEATURE',
+      message: `incompatible feature bits 0x${unknown.toString(16)} are unknown`,
+    });
+  if ((incompatible & DATA_FILE) !== 0n)
+    found.push({ reason: 'EXTERNAL_DATA_FILE', message: 'the data lies in another file' });
+  if (backingFile !== undefined && backingFormat === undefined) {
+    found.push({ reason: 'BACKING_FORMAT_MISSING', message: 'the header names a backing file but not its format' });
+  }
+  return found;
+}
+
+interface Extensions {
+  backingFormat?: string;
+  dataFile?: string;
+}
+
+async function readExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
+  const area = await bytes.read(0n, clusterBytes);
+  const found: Extensions = {};
+  for (let offset = start; offset + 8 <= area.length;) {
+    const type = area.readUInt32BE(offset);
+    const length = area.readUInt32BE(offset + 4);
+    if (type === EXTENSION_END) break;
+    const end = offset + 8 + length;
+    if (end > area.length) throw malformed('a header extension reaches beyond the first cluster');
+    const text = () => area.toString('utf8', offset + 8, end);
+    if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
+    if (type === EXTENSION_DATA_FILE) found.dataFile = text();
+    offset = offset + 8 + Math.ceil(length / 8) * 8;
+  }
+  return found;
+}
+
+async function readBackingName(bytes: ByteSource, head: Buffer, clusterBytes: number): Promise<string | undefined> {
+  const offset = head.readBigUInt64BE(8);
+  const length = head.readUInt32BE(16);
+  if (offset === 0n) return undefined;
+  if (length > MAX_BACKING_NAME_BYTES || offset + BigInt(length) > BigInt(clusterBytes))
+    throw malformed('the backing file name lies outside the first cluster');
+  if (length === 0) return undefined;
+  const name = await bytes.read(offset, length);
+  if (name.length < length) throw malformed('the file ends inside the backing file name');
+  return name.toString('utf8');
+}
+
+async function readSnapshots(bytes: ByteSource, head: Buffer): Promise<SnapshotFacts[]> {
+  const count = head.readUInt32BE(60);
+  if (count > MAX_SNAPSHOTS) throw malformed(`${String(count)} snapshots`);
+  const snapshots: SnapshotFacts[] = [];
+  let offset = head.readBigUInt64BE(64);
+  for (let index = 0; index < count; index++) {
+    const fixed = await bytes.read(offset, SNAPSHOT_BYTES);
+    if (fixed.length < SNAPSHOT_BYTES) throw malformed('the snapshot table lies outside the file');
+    const [idBytes, nameBytes, extraBytes] = [fixed.readUInt16BE(12), fixed.readUInt16BE(14), fixed.readUInt32BE(36)];
+    if (extraBytes > MAX_SNAPSHOT_EXTRA_BYTES) throw malformed('a snapshot has too much extra data');
+    const rest = await bytes.read(offset + BigInt(SNAPSHOT_BYTES), extraBytes + idBytes + nameBytes);
+    if (rest.length < extraBytes + idBytes + nameBytes) throw malformed('the snapshot table lies outside the file');
+    snapshots.push({
+      id: rest.toString('utf8', extraBytes, extraBytes + idBytes),
+      name: rest.toString('utf8', extraBytes + idBytes),
+      createTimeMs: fixed.readUInt32BE(16) * 1000 + Math.floor(fixed.readUInt32BE(20) / 1e6),
+      vmStateBytes: extraBytes >= 8 ? rest.readBigUInt64BE(0) : BigInt(fixed.readUInt32BE(32)),
+      ...(extraBytes >= 16 ? { virtualSizeBytes: rest.readBigUInt64BE(8) } : {}),
+    });
+    offset += BigInt(Math.ceil((SNAPSHOT_BYTES + extraBytes + idBytes + nameBytes) / 8) * 8);
+  }
+  return snapshots;
+}

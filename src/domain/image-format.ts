@@ -1,0 +1,73 @@
+/** Formats by qemu's names, and what each can do. */
+export interface FormatTraits {
+  /** qemu-img can make one. */
+  readonly creatable: boolean;
+  /** Can name a backing file. */
+  readonly backing: boolean;
+  readonly compressible: boolean;
+  readonly preallocations: readonly Preallocation[];
+  readonly clusterSize: boolean;
+  /** Content is encrypted: `needed`, `possible` or `no`. */
+  readonly encryption: 'needed' | 'possible' | 'no';
+}
+
+export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
+
+const plain: FormatTraits = {
+  creatable: false,
+  backing: false,
+  compressible: false,
+  preallocations: ['off'],
+  clusterSize: false,
+  encryption: 'no',
+};
+
+const FORMATS = {
+  raw: { ...plain, creatable: true, preallocations: ['off', 'falloc', 'full'] },
+  qcow2: {
+    creatable: true,
+    backing: true,
+    compressible: true,
+    preallocations: ['off', 'metadata', 'falloc', 'full'],
+    clusterSize: true,
+    encryption: 'possible',
+  },
+  qcow: { ...plain, backing: true },
+  qed: { ...plain, creatable: true, backing: true, clusterSize: true },
+  vdi: { ...plain, creatable: true, preallocations: ['off', 'metadata'] },
+  vmdk: { ...plain, creatable: true, backing: true, compressible: true },
+  vpc: { ...plain, creatable: true },
+  vhdx: { ...plain, creatable: true },
+  parallels: { ...plain, creatable: true, clusterSize: true },
+  luks: { ...plain, creatable: true, preallocations: ['off', 'falloc', 'full'], encryption: 'needed' },
+  dmg: plain,
+  bochs: plain,
+  cloop: plain,
+} as const satisfies Record<string, FormatTraits>;
+
+export type ImageFormat = keyof typeof FORMATS;
+
+const names: readonly ImageFormat[] = Object.keys(FORMATS).filter((name): name is ImageFormat => name in FORMATS);
+
+export function traits(format: ImageFormat): FormatTraits {
+  return FORMATS[format];
+}
+
+export const CREATABLE_FORMATS: readonly ImageFormat[] = names.filter((name) => traits(name).creatable);
+
+/** A format to read, or what is wrong. */
+export function parseFormat(name: string): ImageFormat | { readonly problem: string } {
+  return choose(name, names);
+}
+
+/** A format to write, or what is wrong. */
+export function parseTargetFormat(name: string): ImageFormat | { readonly problem: string } {
+  return choose(name, CREATABLE_FORMATS);
+}
+
+function choose(name: string, choices: readonly ImageFormat[]): ImageFormat | { readonly problem: string } {
+  const found = choices.find((choice) => choice === name);
+  if (found !== undefined) return found;
+  const list = choices.join(', ');
+  return { problem: name === '' ? `required; one of ${list}` : `unknown format; one of ${list}` };
+}

@@ -1,0 +1,58 @@
+import type { ImageAddress } from './address.js';
+import type { ImageFormat } from './image-format.js';
+
+/** A snapshot inside an image. */
+export interface SnapshotFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly createTimeMs: number;
+  readonly virtualSizeBytes?: bigint;
+  readonly vmStateBytes: bigint;
+}
+
+/** Something about an image that a careful caller wants to know. */
+export interface Finding {
+  readonly reason: 'BACKING_FORMAT_MISSING' | 'EXTERNAL_DATA_FILE' | 'UNKNOWN_FEATURE';
+  readonly message: string;
+}
+
+/** What a header says, without opening anything that it names. */
+export interface ImageFacts {
+  readonly format: ImageFormat;
+  readonly virtualSizeBytes: bigint;
+  readonly clusterSizeBytes?: bigint;
+  /** As stored. */
+  readonly backingFile?: string;
+  /** As stored; not every image says it. */
+  readonly backingFormat?: string;
+  readonly encrypted: boolean;
+  readonly dirty: boolean;
+  readonly corrupt: boolean;
+  readonly dataFile?: string;
+  readonly snapshots: readonly SnapshotFacts[];
+  readonly compat?: string;
+  readonly compressionType?: string;
+  readonly lazyRefcounts?: boolean;
+  readonly extendedL2?: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/** What a header says, with what the filesystem says. */
+export interface ImageInfo extends ImageFacts {
+  readonly address: ImageAddress;
+  readonly fileLengthBytes: bigint;
+  readonly allocatedBytes: bigint;
+  /** Absolute path of the backing file. */
+  readonly fullBackingFile?: string;
+  readonly inUse: boolean;
+}
+
+/** A run of bytes of the guest's disk. */
+export interface Extent {
+  readonly offsetBytes: bigint;
+  readonly lengthBytes: bigint;
+  readonly data: boolean;
+  readonly zero: boolean;
+  readonly depth: number;
+  readonly fileOffsetBytes?: bigint;
+}

@@ -1,0 +1,157 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError } from '../errors.js';
+import type {
+  Chain,
+  FileIdentity,
+  FileRef,
+  Handle,
+  ImageLocks,
+  Paths,
+  Resolved,
+  ResolvedTarget,
+  ToolRun,
+} from '../ports.js';
+import { assertSafe, sameFile, type ImageReader } from '../read-image.js';
+import type { LockKey } from './locks.js';
+import type { Resolution, Use } from './verb.js';
+
+export interface AdmissionPorts {
+  readonly paths: Paths;
+  readonly reader: ImageReader;
+  readonly imageLocks: ImageLocks;
+}
+
+/** Everything an operation touches, resolved once; close it when the operation is over. */
+export class Admitted implements Resolution {
+  readonly files = new Map<ImageAddress, Resolved>();
+  readonly chains = new Map<ImageAddress, Chain>();
+  readonly targets = new Map<ImageAddress, ResolvedTarget>();
+  readonly keys: LockKey[] = [];
+  readonly #handles: Handle[] = [];
+
+  readonly file: Resolution['file'] = (address) => known(this.files, address);
+
+  readonly chain: Resolution['chain'] = (address) => known(this.chains, address);
+
+  readonly target: Resolution['target'] = (address) => known(this.targets, address);
+
+  get filesystems(): string[] {
+    const devices = [
+      ...[...this.files.values()].map(({ device }) => device),
+      ...[...this.targets.values()].map(({ directoryIdentity }) => directoryIdentity.device),
+    ];
+    return [...new Set(devices.map(String))];
+  }
+
+  addFile(file: Resolved, mode: 'read' | 'write'): void {
+    this.#handles.push(file.handle);
+    this.keys.push(fileKey(file, mode, file.address));
+  }
+
+  addTarget(target: ResolvedTarget): void {
+    const { address, directory, directoryIdentity, name, existing } = target;
+    this.#handles.push(directory);
+    this.targets.set(address, target);
+    this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address });
+    if (existing !== undefined) this.keys.push(fileKey(existing, 'write', address));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#handles.map((handle) => handle.close()));
+  }
+}
+
+/** Resolves what a verb uses and refuses what cannot work, before anything is written or queued. */
+export class Admission {
+  constructor(private readonly ports: AdmissionPorts) {}
+
+  /** Opens everything. The caller closes what it gets. */
+  async resolve(uses: readonly Use[], run: ToolRun): Promise<Admitted> {
+    const admitted = new Admitted();
+    try {
+      for (const use of uses) await this.#resolve(use, admitted, run);
+      return admitted;
+    } catch (error) {
+      await admitted.close();
+      throw error;
+    }
+  }
+
+  /** Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not look like strangers. */
+  async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
+    for (const use of uses) await this.#check(use, admitted);
+  }
+
+  async #resolve(use: Use, admitted: Admitted, run: ToolRun): Promise<void> {
+    const { address } = use;
+    if (use.role !== 'source') {
+      admitted.addTarget(await this.ports.paths.target(address));
+    } else if (use.format === undefined) {
+      const file = await this.ports.paths.source(address);
+      admitted.addFile(file, 'read');
+      admitted.files.set(address, file);
+    } else {
+      const chain = await this.ports.reader.chain(address, use.format, run);
+      for (const { file } of chain) admitted.addFile(file, 'read');
+      admitted.files.set(address, chain[0].file);
+      admitted.chains.set(address, chain);
+      assertSafe(chain);
+    }
+  }
+
+  async #check(use: Use, admitted: Admitted): Promise<void> {
+    if (use.role === 'source') {
+      const files = admitted.chains.get(use.address)?.map(({ file }) => file) ?? [admitted.file(use.address)];
+      if (!use.allowInUse) await this.#assertNotHeld(files, use.address, ['writer']);
+      return;
+    }
+    const target = admitted.target(use.address);
+    const { existing } = target;
+    if (use.role === 'removal' && existing === undefined && !use.missingOk) {
+      throw new HostlerError('IMAGE_NOT_FOUND', `${use.address} does not exist`, { facts: { path: use.address } });
+    }
+    if (existing === undefined) return;
+    if (existing.type === 'other')
+      throw new HostlerError('NOT_A_FILE', `${use.address} is not a regular file`, { facts: { path: use.address } });
+    if (use.role === 'target') assertReplaceable(use, existing, admitted);
+    if (existing.type === 'file' && !(use.role === 'removal' && use.allowInUse)) {
+      await this.#assertNotHeld([{ handle: target.directory, name: target.name }], use.address, ['reader', 'writer']);
+    }
+  }
+
+  async #assertNotHeld(files: readonly FileRef[], path: ImageAddress, refused: readonly string[]): Promise<void> {
+    const holds = await this.ports.imageLocks.holds(files);
+    const held = holds.find((hold) => refused.includes(hold));
+    if (held !== undefined)
+      throw new HostlerError('IMAGE_IN_USE', `${path} is held by a process that is its ${held}`, { facts: { path } });
+  }
+}
+
+function assertReplaceable(use: Use & { role: 'target' }, existing: FileIdentity, admitted: Admitted): void {
+  const read = [
+    ...admitted.files.values(),
+    ...[...admitted.chains.values()].flatMap((chain) => chain.map(({ file }) => file)),
+  ];
+  const same = read.find((file) => sameFile(file, existing));
+  if (same !== undefined) {
+    throw new HostlerError('SAME_FILE', `${use.address} and ${same.address} are the same file`, {
+      facts: { source: same.address, target: use.address },
+    });
+  }
+  if (!use.overwrite)
+    throw new HostlerError('TARGET_EXISTS', `${use.address} exists`, { facts: { path: use.address } });
+}
+
+function known<T>(map: ReadonlyMap<ImageAddress, T>, address: ImageAddress): T {
+  const value = map.get(address);
+  if (value === undefined) throw new HostlerError('BUG', `${address} was not declared in uses()`);
+  return value;
+}
+
+function identityText({ device, inode }: FileIdentity): string {
+  return `${String(device)}:${String(inode)}`;
+}
+
+function fileKey(identity: FileIdentity, mode: 'read' | 'write', path: string): LockKey {
+  return { key: identityText(identity), mode, path };
+}

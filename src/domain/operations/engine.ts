@@ -1,0 +1,209 @@
+import type { ImageAddress } from '../address.js';
+import type { Caller } from '../caller.js';
+import { HostlerError, asHostlerError } from '../errors.js';
+import type { Clock, Targets, ToolRun } from '../ports.js';
+import type { Admission, Admitted } from './admission.js';
+import { execute, type Outcome, type Step } from './execute.js';
+import { OperationHub } from './hub.js';
+import type { Journal } from './journal.js';
+import { LiveOperation } from './live-operation.js';
+import type { LockTable } from './locks.js';
+import { isFinal, restoreError, type OperationRecord, type OperationResult } from './record.js';
+import { RequestIds } from './request-ids.js';
+import type { Slots } from './slots.js';
+import type { Secrets, Verb } from './verb.js';
+
+/** What a caller asks of the engine beside the verb's own spec. */
+export interface Ask {
+  readonly detach: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly planOnly: boolean;
+  /** Empty: none. */
+  readonly requestId: string;
+  readonly secrets?: Secrets;
+}
+
+/** What happened, for the log. */
+export interface OperationLog {
+  finished(record: OperationRecord, cause: unknown): void;
+  cleanupFailed(record: OperationRecord, cause: unknown): void;
+}
+
+export interface EnginePorts {
+  readonly journal: Journal;
+  readonly admission: Admission;
+  readonly locks: LockTable;
+  readonly slots: Slots;
+  readonly targets: Targets;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly step: Step;
+  readonly log: OperationLog;
+}
+
+/** Starts operations and keeps the unfinished ones. Every mutating RPC runs through here. */
+export class Operations {
+  readonly live = new Map<string, LiveOperation>();
+  readonly hub = new OperationHub();
+  readonly #requestIds: RequestIds;
+  #draining = false;
+
+  constructor(readonly ports: EnginePorts) {
+    this.#requestIds = new RequestIds(ports.journal, this.live);
+  }
+
+  /**
+   * Runs the verb and follows it: the first record comes at once, the last one is final. When the caller goes, the operation
+   * goes too, unless somebody else waits for it or has detached. Throws the operation's error after its final record.
+   */
+  async *start<S extends object, R extends OperationResult>(
+    verb: Verb<S, R>,
+    spec: S,
+    ask: Ask,
+    caller: Caller,
+  ): AsyncGenerator<OperationRecord, void> {
+    caller.signal.throwIfAborted();
+    if (this.#draining) throw new HostlerError('SHUTTING_DOWN', 'the daemon is stopping');
+    if (ask.planOnly) {
+      yield await this.#plan(verb, spec, ask, caller);
+      return;
+    }
+    const started = await this.#requestIds.once(verb.name, spec, ask, caller, (attempt) =>
+      this.#admit(verb, spec, ask, caller, attempt),
+    );
+    if (started instanceof LiveOperation) yield* follow(started, ask, caller);
+    else yield { ...started, replayed: true };
+  }
+
+  /** No new operations from now on; running ones get the grace time, then are cancelled. Resolved when none is left. */
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    const timer = setTimeout(() => {
+      this.cancelAll();
+    }, graceMs);
+    try {
+      while (this.live.size > 0) await Promise.all([...this.live.values()].map(({ finished }) => finished));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends whatever can be ended now. */
+  cancelAll(): void {
+    for (const operation of this.live.values()) {
+      if (operation.record.cancellable) operation.cancel(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
+    }
+  }
+
+  async #plan<S extends object, R extends OperationResult>(
+    verb: Verb<S, R>,
+    spec: S,
+    ask: Ask,
+    caller: Caller,
+  ): Promise<OperationRecord> {
+    const run = { signal: caller.signal, onChild: () => undefined };
+    const uses = verb.uses(spec);
+    const admitted = await this.ports.admission.resolve(uses, run);
+    try {
+      await this.ports.admission.check(uses, admitted);
+      const result = await verb.plan(spec, admitted, run);
+      return { ...this.#newRecord(verb, spec, ask, caller, 1), state: 'SUCCEEDED', cancellable: false, result };
+    } finally {
+      await admitted.close();
+    }
+  }
+
+  async #admit<S extends object, R extends OperationResult>(
+    verb: Verb<S, R>,
+    spec: S,
+    ask: Ask,
+    caller: Caller,
+    attempt: number,
+  ): Promise<LiveOperation> {
+    const { admission, journal, locks, slots } = this.ports;
+    const uses = verb.uses(spec);
+    const run: ToolRun = { signal: caller.signal, onChild: () => undefined };
+    const admitted = await admission.resolve(uses, run);
+    const undo: (() => void)[] = [];
+    try {
+      const record = this.#newRecord(verb, spec, ask, caller, attempt);
+      undo.push(
+        locks.acquire({ operationId: record.id, method: verb.name, sinceMs: record.createTime }, admitted.keys),
+      );
+      await admission.check(uses, admitted);
+      const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
+      const ticket = slots.enter(verb.slot(spec), admitted.filesystems, (queuePosition) => {
+        operation.update({ queuePosition });
+      });
+      undo.push(ticket.release);
+      await journal.put(operation.record);
+      this.live.set(record.id, operation);
+      const work = execute(verb, spec, { operation, ticket, admitted, secrets: ask.secrets ?? {}, caller }, this.ports);
+      void this.#finish(operation, admitted, undo, work);
+      return operation;
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      await admitted.close();
+      throw error;
+    }
+  }
+
+  /** Locks and slot are free, and the end is in the journal, before anybody hears of it. Never rejects. */
+  async #finish(
+    operation: LiveOperation,
+    admitted: Admitted,
+    undo: readonly (() => void)[],
+    work: Promise<Outcome>,
+  ): Promise<void> {
+    const { journal, log } = this.ports;
+    const { cause, ...outcome } = await work;
+    const final = operation.ended(outcome);
+    const failures = await Promise.allSettled([admitted.close(), journal.put(final)]);
+    for (const step of undo) step();
+    operation.settle(final);
+    this.live.delete(final.id);
+    log.finished(final, cause);
+    for (const failure of failures) if (failure.status === 'rejected') log.cleanupFailed(final, failure.reason);
+  }
+
+  #newRecord<S extends object>(
+    verb: { name: string; uses(spec: S): readonly { address: ImageAddress }[] },
+    spec: S,
+    ask: Ask,
+    caller: Caller,
+    attempt: number,
+  ): OperationRecord {
+    const now = this.ports.clock();
+    return {
+      id: this.ports.newId(),
+      method: verb.name,
+      caller: caller.identity,
+      ...(ask.requestId === '' ? {} : { requestId: ask.requestId }),
+      labels: ask.labels,
+      addresses: verb.uses(spec).map(({ address }) => address),
+      spec,
+      attempt,
+      createTime: now,
+      detached: ask.detach,
+      state: 'QUEUED',
+      cancellable: true,
+      eventTime: now,
+      warnings: [],
+    };
+  }
+}
+
+async function* follow(operation: LiveOperation, ask: Ask, caller: Caller): AsyncGenerator<OperationRecord, void> {
+  const leave = operation.join(ask.detach);
+  try {
+    for await (const record of operation.watch(caller.signal)) yield record;
+  } finally {
+    leave(
+      caller.signal.aborted && asHostlerError(caller.signal.reason).reason === 'CALLER_DEADLINE'
+        ? 'CALLER_DEADLINE'
+        : 'CANCELLED',
+    );
+  }
+  const { state, error } = operation.record;
+  if (isFinal(state) && error !== undefined) throw restoreError(error);
+}

@@ -1,0 +1,144 @@
+import { HostlerError, type Reason } from '../errors.js';
+import type { Clock } from '../ports.js';
+import { deferred, orAborted, pause } from '../waiting.js';
+import { assertTransition, isFinal, type OperationPhase, type OperationRecord, type OperationState } from './record.js';
+
+/** At most 5 events a second go to a watcher. */
+export const WATCH_INTERVAL_MS = 200;
+
+type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
+export type Listener = (record: OperationRecord, stateChanged: boolean) => void;
+
+/** An unfinished operation: its latest record as a slot that watchers read, its callers, and its cancel switch. */
+export class LiveOperation {
+  #record: OperationRecord;
+  #version = 0;
+  #changed = deferred();
+  #callers = 0;
+  #pendingCancel: HostlerError | undefined;
+  readonly #finished = deferred<OperationRecord>();
+  readonly #abort = new AbortController();
+  /** What a cancel or failure took away, for the answer to CancelOperation. */
+  readonly removedPaths: string[] = [];
+  readonly endedPids: number[] = [];
+
+  constructor(
+    record: OperationRecord,
+    private readonly clock: Clock,
+    private readonly listener: Listener,
+  ) {
+    this.#record = record;
+    listener(record, true);
+  }
+
+  get record(): OperationRecord {
+    return this.#record;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Resolved with the final record, when nothing of the operation is left. */
+  get finished(): Promise<OperationRecord> {
+    return this.#finished.promise;
+  }
+
+  update(change: Change): void {
+    this.#set({ ...this.#record, ...change, eventTime: this.clock() }, false);
+  }
+
+  become(state: OperationState, change: Change = {}): void {
+    assertTransition(this.#record.state, state);
+    this.#set({ ...this.#record, ...change, state, eventTime: this.clock() }, true);
+  }
+
+  /** The final record, not yet announced: it goes into the journal first. */
+  ended({ state, ...rest }: Change & { readonly state: OperationState }): OperationRecord {
+    assertTransition(this.#record.state, state);
+    const now = this.clock();
+    return {
+      ...this.#record,
+      ...rest,
+      state,
+      endTime: now,
+      eventTime: now,
+      cancellable: false,
+      pid: undefined,
+      queuePosition: undefined,
+    };
+  }
+
+  /** Announces the end. */
+  settle(final: OperationRecord): void {
+    this.#set(final, true);
+    this.#finished.resolve(final);
+  }
+
+  /** A phase that must not be torn holds a cancel back until the next one that can. */
+  enter(phase: OperationPhase, cancellable: boolean): void {
+    this.update({ phase, cancellable });
+    if (cancellable && this.#pendingCancel !== undefined) this.#cancel(this.#pendingCancel);
+  }
+
+  /** A caller waits for the result. Returns what to call when it leaves; the last one to leave cancels unless one detached. */
+  join(detach: boolean): (why: Reason) => void {
+    this.#callers += 1;
+    if (detach && !this.#record.detached) this.update({ detached: true });
+    let left = false;
+    return (why) => {
+      if (left) return;
+      left = true;
+      this.#callers -= 1;
+      if (this.#callers > 0 || this.#record.detached || isFinal(this.#record.state)) return;
+      const reason = new HostlerError(
+        why,
+        why === 'CALLER_DEADLINE' ? "the caller's deadline passed" : 'the last caller left',
+      );
+      if (this.#record.cancellable) this.#cancel(reason);
+      else this.#pendingCancel = reason;
+    };
+  }
+
+  /** Asks the work to end; `finished` says when it has. Fails with NOT_CANCELLABLE. */
+  cancel(reason: HostlerError): void {
+    if (isFinal(this.#record.state) || this.#record.state === 'CANCELLING') return;
+    if (!this.#record.cancellable) {
+      const phase = this.#record.phase ?? 'unknown';
+      throw new HostlerError('NOT_CANCELLABLE', `${this.#record.id} is in phase ${phase}, which must not be torn`, {
+        facts: { operation: this.#record.id, phase },
+      });
+    }
+    this.#cancel(reason);
+  }
+
+  /** The latest record at once, then the latest whenever it has changed, not too often; the final one always. */
+  async *watch(signal: AbortSignal): AsyncGenerator<OperationRecord, void> {
+    for (let seen = -1; ;) {
+      if (this.#version === seen) {
+        await orAborted(this.#changed.promise, signal);
+        continue;
+      }
+      seen = this.#version;
+      const record = this.#record;
+      yield record;
+      if (isFinal(record.state)) return;
+      await orAborted(pause(WATCH_INTERVAL_MS, this.finished), signal);
+    }
+  }
+
+  #cancel(reason: HostlerError): void {
+    if (isFinal(this.#record.state) || this.#record.state === 'CANCELLING') return;
+    this.become('CANCELLING');
+    this.#abort.abort(reason);
+  }
+
+  #set(record: OperationRecord, stateChanged: boolean): void {
+    this.#record = record;
+    this.#version += 1;
+    const wake = this.#changed;
+    this.#changed = deferred();
+    wake.resolve();
+    this.listener(record, stateChanged);
+  }
+}

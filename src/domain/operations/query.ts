@@ -1,0 +1,98 @@
+import type { Caller } from '../caller.js';
+import { HostlerError, invalidFields } from '../errors.js';
+import type { Operations } from './engine.js';
+import type { OperationRecord, OperationState } from './record.js';
+
+/** All conditions must hold; an empty one always holds. */
+export interface OperationFilter {
+  readonly states: readonly OperationState[];
+  readonly methods: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Empty: anybody. */
+  readonly caller: string;
+}
+
+/** What a cancel came to. */
+export interface Cancelled {
+  readonly id: string;
+  readonly state: OperationState;
+  readonly removedPaths: readonly string[];
+  readonly endedPids: readonly number[];
+}
+
+/** Looking at, waiting for and ending operations. */
+export class OperationQueries {
+  constructor(private readonly operations: Operations) {}
+
+  /** Fails with OPERATION_NOT_FOUND. */
+  async get(id: string): Promise<OperationRecord> {
+    const record = this.operations.live.get(id)?.record ?? (await this.operations.ports.journal.get(id));
+    if (record === undefined)
+      throw new HostlerError('OPERATION_NOT_FOUND', `there is no operation ${id}`, { facts: { operation: id } });
+    return record;
+  }
+
+  /** A page, oldest first, and where the next one begins; empty at the end. */
+  async list(
+    filter: OperationFilter,
+    size: number,
+    after: string,
+  ): Promise<{ records: OperationRecord[]; next: string }> {
+    const records: OperationRecord[] = [];
+    for await (const kept of this.operations.ports.journal.list(after === '' ? undefined : after)) {
+      const record = this.operations.live.get(kept.id)?.record ?? kept;
+      if (!matches(filter, record)) continue;
+      if (records.length === size) return { records, next: records.at(-1)?.id ?? '' };
+      records.push(record);
+    }
+    return { records, next: '' };
+  }
+
+  /** Fails with OPERATION_NOT_FOUND. */
+  async *watch(id: string, caller: Caller): AsyncGenerator<OperationRecord, void> {
+    const operation = this.operations.live.get(id);
+    if (operation === undefined) yield await this.get(id);
+    else yield* operation.watch(caller.signal);
+  }
+
+  watchAll(filter: OperationFilter, caller: Caller): AsyncGenerator<OperationRecord, void> {
+    const now = [...this.operations.live.values()].map(({ record }) => record);
+    return this.operations.hub.watch(now, (record) => matches(filter, record), caller.signal);
+  }
+
+  /** Resolved when children and files are gone. Fails with OPERATION_NOT_FOUND (by id), NOT_CANCELLABLE. */
+  async cancel(id: string, labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
+    const byLabels = Object.keys(labels).length > 0;
+    if ((id === '') !== byLabels)
+      throw invalidFields([
+        { field: 'operation_id', description: 'exactly one of operation_id and labels must be given' },
+      ]);
+    if (!byLabels && !this.operations.live.has(id)) {
+      const { state } = await this.get(id);
+      return [{ id, state, removedPaths: [], endedPids: [] }];
+    }
+    const meant = [...this.operations.live.values()].filter(({ record }) =>
+      byLabels ? hasLabels(record, labels) : record.id === id,
+    );
+    for (const operation of meant) operation.cancel(new HostlerError('CANCELLED', `cancelled by ${caller.identity}`));
+    return Promise.all(
+      meant.map(async ({ finished, removedPaths, endedPids }) => {
+        const record = await finished;
+        return { id: record.id, state: record.state, removedPaths, endedPids };
+      }),
+    );
+  }
+}
+
+function matches(filter: OperationFilter, record: OperationRecord): boolean {
+  return (
+    (filter.states.length === 0 || filter.states.includes(record.state)) &&
+    (filter.methods.length === 0 || filter.methods.includes(record.method)) &&
+    (filter.caller === '' || filter.caller === record.caller) &&
+    hasLabels(record, filter.labels)
+  );
+}
+
+function hasLabels(record: OperationRecord, labels: Readonly<Record<string, string>>): boolean {
+  return Object.entries(labels).every(([key, value]) => record.labels[key] === value);
+}

@@ -1,0 +1,126 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError, type FieldViolation, type Reason } from '../errors.js';
+import type { ImageInfo } from '../image-info.js';
+
+export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
+
+/** The one table of how states follow each other. */
+const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
+  QUEUED: ['RUNNING', 'CANCELLING'],
+  RUNNING: ['CANCELLING', 'SUCCEEDED', 'FAILED'],
+  // A cancel can come too late: the work was done, or had failed by itself.
+  CANCELLING: ['CANCELLED', 'SUCCEEDED', 'FAILED'],
+  SUCCEEDED: [],
+  FAILED: [],
+  CANCELLED: [],
+};
+
+export function isFinal(state: OperationState): boolean {
+  return NEXT[state].length === 0;
+}
+
+export function assertTransition(from: OperationState, to: OperationState): void {
+  if (!NEXT[from].includes(to)) throw new HostlerError('BUG', `an operation went from ${from} to ${to}`);
+}
+
+export type OperationPhase =
+  'INSPECTING' | 'CREATING' | 'CONVERTING' | 'COPYING' | 'CLONING' | 'VERIFYING' | 'COMMITTING' | 'DELETING';
+
+/** Absolute counters. */
+export interface Progress {
+  readonly doneBytes: bigint;
+  /** Unset while unknown. */
+  readonly totalBytes?: bigint;
+  readonly skippedBytes: bigint;
+  readonly bytesPerSecond?: bigint;
+  readonly etaMs?: number;
+}
+
+export interface Warning {
+  readonly reason: 'SIZE_ROUNDED_UP' | 'CLEANUP_FAILED';
+  readonly message: string;
+}
+
+/** What an operation would do, and why. */
+export interface Plan {
+  readonly kind: 'plan';
+  readonly method: string;
+  readonly why: string;
+  readonly moveBytes?: bigint;
+  readonly needBytes: bigint;
+  readonly freeBytes: bigint;
+}
+
+export interface ImageResult {
+  readonly kind: 'image';
+  readonly info: ImageInfo;
+  readonly method: string;
+  readonly why: string;
+  readonly movedBytes: bigint;
+  readonly skippedBytes: bigint;
+}
+
+export interface CopyResult {
+  readonly kind: 'copy';
+  readonly target: ImageAddress;
+  readonly lengthBytes: bigint;
+  readonly allocatedBytes: bigint;
+  readonly engine: string;
+  readonly why: string;
+  readonly movedBytes: bigint;
+  readonly skippedBytes: bigint;
+  readonly verified: boolean;
+}
+
+export interface DeleteResult {
+  readonly kind: 'delete';
+  readonly existed: boolean;
+  readonly freedBytes: bigint;
+}
+
+export type OperationResult = ImageResult | CopyResult | DeleteResult | Plan;
+
+/** A HostlerError as it is kept: without its cause, which is in the log. */
+export interface StoredError {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly facts: Readonly<Record<string, string>>;
+  readonly violations: readonly FieldViolation[];
+  readonly retryAfterMs?: number;
+}
+
+/** An operation at one moment. Serialisable; replaced, never changed. */
+export interface OperationRecord {
+  readonly id: string;
+  readonly method: string;
+  readonly caller: string;
+  readonly requestId?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly addresses: readonly ImageAddress[];
+  readonly spec: object;
+  readonly attempt: number;
+  readonly createTime: number;
+  readonly startTime?: number;
+  readonly endTime?: number;
+  readonly detached: boolean;
+  readonly state: OperationState;
+  readonly phase?: OperationPhase;
+  readonly cancellable: boolean;
+  readonly progress?: Progress | undefined;
+  readonly pid?: number | undefined;
+  readonly queuePosition?: number | undefined;
+  readonly eventTime: number;
+  readonly result?: OperationResult;
+  readonly replayed?: boolean;
+  readonly error?: StoredError;
+  readonly warnings: readonly Warning[];
+}
+
+export function storeError(error: HostlerError): StoredError {
+  const { reason, message, facts, violations, retryAfterMs } = error;
+  return { reason, message, facts, violations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+}
+
+export function restoreError(stored: StoredError): HostlerError {
+  return new HostlerError(stored.reason, stored.message, stored);
+}

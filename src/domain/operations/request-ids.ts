@@ -1,0 +1,76 @@
+import type { Caller } from '../caller.js';
+import { HostlerError } from '../errors.js';
+import type { Journal } from './journal.js';
+import type { LiveOperation } from './live-operation.js';
+import type { OperationRecord } from './record.js';
+
+interface Starting {
+  readonly fingerprint: string;
+  readonly started: Promise<LiveOperation | OperationRecord>;
+}
+
+/** One request id, one operation: repeated calls attach to it or get its result again. Scope: caller, method, id. */
+export class RequestIds {
+  /** Between the first await of an admission and its live operation: repeated calls of that moment wait for the same one. */
+  readonly #starting = new Map<string, Starting>();
+
+  constructor(
+    private readonly journal: Journal,
+    private readonly live: ReadonlyMap<string, LiveOperation>,
+  ) {}
+
+  /** A live operation, old or new, or a finished record to replay. Fails with REQUEST_ID_REUSED, and as `begin`. */
+  async once(
+    method: string,
+    spec: object,
+    { requestId }: { readonly requestId: string },
+    caller: Caller,
+    begin: (attempt: number) => Promise<LiveOperation>,
+  ): Promise<LiveOperation | OperationRecord> {
+    if (requestId === '') return begin(1);
+    const key = JSON.stringify([caller.identity, method, requestId]);
+    const wanted = fingerprint(spec);
+    const starting = this.#starting.get(key);
+    if (starting !== undefined) {
+      assertSame(starting.fingerprint, wanted, requestId);
+      return starting.started;
+    }
+    const started = this.#find({ caller: caller.identity, method, requestId }, wanted, begin);
+    this.#starting.set(key, { fingerprint: wanted, started });
+    try {
+      return await started;
+    } finally {
+      this.#starting.delete(key);
+    }
+  }
+
+  async #find(
+    key: { readonly caller: string; readonly method: string; readonly requestId: string },
+    wanted: string,
+    begin: (attempt: number) => Promise<LiveOperation>,
+  ): Promise<LiveOperation | OperationRecord> {
+    let earlier = await this.journal.findRequest(key);
+    if (earlier === undefined) return begin(1);
+    assertSame(fingerprint(earlier.spec), wanted, key.requestId);
+    const operation = this.live.get(earlier.id);
+    if (operation !== undefined && operation.record.state !== 'CANCELLING') return operation;
+    if (operation !== undefined) earlier = await operation.finished;
+    return earlier.state === 'SUCCEEDED' ? earlier : begin(earlier.attempt + 1);
+  }
+}
+
+/** A spec as text, the same for equal specs whatever the order of their keys. */
+export function fingerprint(spec: unknown): string {
+  return JSON.stringify(spec, (_, value: unknown) => {
+    if (typeof value === 'bigint') return { $bigint: value.toString() };
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+function assertSame(earlier: string, wanted: string, requestId: string): void {
+  if (earlier === wanted) return;
+  throw new HostlerError('REQUEST_ID_REUSED', `request id ${requestId} was used with other arguments`, {
+    facts: { request_id: requestId },
+  });
+}

@@ -1,0 +1,64 @@
+import type { ImageAddress } from '../address.js';
+import type { Caller } from '../caller.js';
+import type { ImageFormat } from '../image-format.js';
+import type { Chain, FileAttributes, Part, Resolved, ResolvedTarget, ToolRun } from '../ports.js';
+import type { OperationPhase, OperationResult, Plan, Progress, Warning } from './record.js';
+import type { Slot } from './slots.js';
+
+/** How a verb uses an address: decides what is resolved, checked and locked before it starts. */
+export type Use =
+  /** Read. With a format its whole chain is resolved and locked too. */
+  | {
+      readonly role: 'source';
+      readonly address: ImageAddress;
+      readonly format?: ImageFormat;
+      readonly allowInUse: boolean;
+    }
+  /** Made, under a name that must be free unless overwrite. */
+  | { readonly role: 'target'; readonly address: ImageAddress; readonly overwrite: boolean }
+  /** Removed; must exist unless missingOk. */
+  | {
+      readonly role: 'removal';
+      readonly address: ImageAddress;
+      readonly missingOk: boolean;
+      readonly allowInUse: boolean;
+    };
+
+/** Addresses as they were resolved at admission. */
+export interface Resolution {
+  readonly file: (address: ImageAddress) => Resolved;
+  readonly chain: (address: ImageAddress) => Chain;
+  readonly target: (address: ImageAddress) => ResolvedTarget;
+}
+
+/** What a verb works with while it runs. */
+export interface Run extends Resolution {
+  readonly operationId: string;
+  readonly caller: Pick<Caller, 'identity' | 'roles'>;
+  readonly signal: AbortSignal;
+  readonly secrets: Secrets;
+  /** Called before each port action: failpoints and cancel hang on it. */
+  step(name: string): Promise<void>;
+  /** Phases that must not be torn are not cancellable. */
+  phase(phase: OperationPhase, cancellable?: boolean): void;
+  progress(counters: Pick<Progress, 'doneBytes' | 'totalBytes' | 'skippedBytes'>): void;
+  warn(warning: Warning): void;
+  /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
+  tool(onFraction?: (fraction: number) => void): ToolRun;
+  /** A private place for the target; removed, unless published, however the verb leaves. */
+  part(target: ImageAddress, options: { overwrite: boolean; attributes: FileAttributes }): Promise<Part>;
+}
+
+/** Passphrases by their role. Kept apart from the spec: they are in no journal, comparison or log. */
+export type Secrets = Readonly<Record<string, Uint8Array>>;
+
+/** A mutating RPC, as the engine sees it. */
+export interface Verb<Spec extends object, Result extends OperationResult> {
+  /** The RPC's name. */
+  readonly name: string;
+  slot(spec: Spec): Slot;
+  uses(spec: Spec): readonly Use[];
+  /** What `run` would do; changes nothing. */
+  plan(spec: Spec, resolution: Resolution, run: ToolRun): Promise<Plan>;
+  run(spec: Spec, run: Run): Promise<Result>;
+}

@@ -1,0 +1,181 @@
+import type { ImageAddress } from './address.js';
+import type { Extent, ImageFacts } from './image-info.js';
+import type { ImageFormat, Preallocation } from './image-format.js';
+
+/** An open O_PATH descriptor: it names an inode whatever happens to its path. Only adapters look at the number. */
+export interface Handle {
+  readonly fd: number;
+  close(): Promise<void>;
+}
+
+/** A file for a tool to open: a handle, or one plain name below a folder's handle. */
+export interface FileRef {
+  readonly handle: Handle;
+  readonly name?: string;
+}
+
+export interface FileIdentity {
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+/** An existing file, resolved once inside its root and used through its handle ever after. */
+export interface Resolved extends FileRef, FileIdentity {
+  readonly address: ImageAddress;
+  /** What is written into a header that names this file. */
+  readonly storedName: string;
+  readonly lengthBytes: bigint;
+  readonly allocatedBytes: bigint;
+}
+
+/** Owner and mode of a new file; what is unset comes from the root, then from the daemon. */
+export interface FileAttributes {
+  readonly owner?: string;
+  readonly group?: string;
+  readonly mode?: number;
+}
+
+/** What a target's name stands for now. A link is not followed. */
+export interface ExistingTarget extends FileIdentity {
+  readonly type: 'file' | 'link' | 'other';
+  readonly allocatedBytes: bigint;
+}
+
+/** A name in an open folder: where a file will be made or removed. */
+export interface ResolvedTarget {
+  readonly address: ImageAddress;
+  readonly storedName: string;
+  readonly directory: Handle;
+  readonly directoryIdentity: FileIdentity;
+  readonly name: string;
+  /** What the root says of new files. */
+  readonly defaults: FileAttributes;
+  readonly existing?: ExistingTarget;
+}
+
+/** Resolves addresses inside the roots, component by component, by handles. Every handle returned is the caller's to close. */
+export interface Paths {
+  /** Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED. */
+  source(address: ImageAddress): Promise<Resolved>;
+  /** A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as `source`. */
+  named(name: string, from: Resolved): Promise<Resolved>;
+  /** Fails with PATH_OUTSIDE_ROOTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED. */
+  target(address: ImageAddress): Promise<ResolvedTarget>;
+}
+
+/** Reads ranges of a file. */
+export interface ByteSource {
+  readonly lengthBytes: bigint;
+  /** Fewer bytes than asked for only at the end of the file. */
+  read(offset: bigint, length: number): Promise<Buffer>;
+}
+
+/** Reading and removing files through handles. */
+export interface Files {
+  /** Opens for reading, calls, closes. Fails with ACCESS_DENIED, IO_ERROR. */
+  withBytes<T>(file: Resolved, use: (bytes: ByteSource) => Promise<T>): Promise<T>;
+  /** Removes the name, durably. Fails with ACCESS_DENIED, ROOT_READ_ONLY, IO_ERROR. */
+  remove(target: ResolvedTarget): Promise<void>;
+  /** Space on the filesystem of an open folder, for this daemon. */
+  freeBytes(directory: Handle): Promise<bigint>;
+}
+
+/** Who holds an image through qemu's byte locks. */
+export interface ImageLocks {
+  /** The strongest hold on each file, in the same order. */
+  holds(files: readonly FileRef[]): Promise<readonly ('none' | 'reader' | 'writer')[]>;
+}
+
+/** A private place for a file that is being made. */
+export interface Part extends FileRef {
+  /** Cuts or grows the file to the exact length. */
+  truncate(lengthBytes: bigint): Promise<void>;
+  /** Sets owner and mode, then makes the content durable. */
+  seal(): Promise<void>;
+  /** Gives it the target's name, durably, and removes the private folder. Fails with TARGET_EXISTS when it lost a race. */
+  publish(): Promise<Resolved>;
+  /** Removes everything; what it removed. Safe to call at any time, also after publish. */
+  discard(): Promise<readonly string[]>;
+}
+
+export interface PartRequest {
+  readonly operationId: string;
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+}
+
+/** Where new images come into being, and how they get their name. */
+export interface Targets {
+  prepare(target: ResolvedTarget, request: PartRequest): Promise<Part>;
+}
+
+/** What a running tool reports to, and what ends it. */
+export interface ToolRun {
+  readonly signal: AbortSignal;
+  /** The child's pid while there is one. */
+  onChild(pid: number | undefined): void;
+  /** 0 to 1. */
+  onFraction?(fraction: number): void;
+}
+
+/** An image with all that it is backed by, top first, each with its format known. */
+export interface Layer {
+  readonly file: Resolved;
+  readonly format: ImageFormat;
+  readonly facts: ImageFacts;
+}
+export type Chain = readonly [Layer, ...Layer[]];
+
+export interface CreateRequest {
+  readonly format: ImageFormat;
+  readonly sizeBytes: bigint;
+  readonly preallocation: Preallocation;
+  readonly clusterSizeBytes?: bigint;
+  readonly lazyRefcounts?: boolean;
+  readonly extendedL2?: boolean;
+  readonly backing?: { readonly storedName: string; readonly format: ImageFormat };
+  /** Encrypts with LUKS. */
+  readonly passphrase?: Uint8Array;
+}
+
+export interface ConvertRequest {
+  readonly format: ImageFormat;
+  readonly compress: boolean;
+  readonly compressionType?: 'zlib' | 'zstd';
+  readonly preallocation: Preallocation;
+  readonly clusterSizeBytes?: bigint;
+  readonly snapshot?: string;
+  readonly bytesPerSecond?: bigint;
+  /** Read although a process writes: the caller vouches for the content. */
+  readonly shared: boolean;
+  readonly sourcePassphrase?: Uint8Array;
+  readonly passphrase?: Uint8Array;
+}
+
+/** What qemu-img does for us. Failures: TOOL_FAILED, TOOL_MISSING, NO_SPACE, IMAGE_IN_USE, IO_ERROR, UNSUPPORTED_BY_BACKEND … */
+export interface ImageTool {
+  /** Reads one layer's header. */
+  info(file: Resolved, format: ImageFormat, run: ToolRun): Promise<ImageFacts>;
+  create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void>;
+  convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void>;
+  /** Extents in order, without gaps. */
+  map(source: Chain, run: ToolRun): AsyncIterable<Extent>;
+  measure(
+    source: Chain,
+    format: ImageFormat,
+    run: ToolRun,
+  ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
+  /** Whether two files hold the same bytes, holes being zeros. */
+  equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean>;
+}
+
+/** Sharing extents between two files of one filesystem. */
+export interface Reflink {
+  /** Why it can't be done between these, if that is known without trying. */
+  objection(source: Resolved, directory: Handle): Promise<string | undefined>;
+  /** True when done, or why the filesystem refused. */
+  clone(source: FileRef, target: FileRef, run: ToolRun): Promise<true | { readonly refused: string }>;
+}
+
+/** Milliseconds since 1970. */
+export type Clock = () => number;

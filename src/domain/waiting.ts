@@ -1,0 +1,44 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asHostlerError } from './errors.js';
+
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+}
+
+/** A promise with its resolver outside (Promise.withResolvers needs Node 22). */
+export function deferred<T = void>(): Deferred<T> {
+  let resolve: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+/** The promise's value, or the signal's reason thrown, whichever comes first. */
+export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      reject(asHostlerError(signal.reason));
+    };
+  });
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Waits for so long, or until the promise settles; leaves no timer behind. */
+export async function pause(ms: number, until: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  const timeUp = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined); // aborted: the other side won
+  try {
+    await Promise.race([timeUp, until]);
+  } finally {
+    timer.abort();
+  }
+}

@@ -1,0 +1,150 @@
+/** What fields of requests may be, as zod schemas: parsing a request is the proof that it was checked. */
+import { z } from 'zod';
+import { parseAddress } from '../domain/address.js';
+import { invalidFields } from '../domain/errors.js';
+import { parseFormat, parseTargetFormat } from '../domain/image-format.js';
+import { checkSize, parseSize } from '../domain/size.js';
+import { CompressionType, Preallocation } from '../gen/hostler/v1/image.js';
+
+type Parsed<T> = T | { readonly problem: string };
+
+/** Room for a UUID with a prefix. */
+const MAX_REQUEST_ID = 128;
+const MAX_LABELS = 64;
+const MAX_LABEL = 256;
+const MAX_MODE = 0o7777;
+
+/** A schema from a parser of ours. */
+function checked<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
+  return input.transform((value, context): T => {
+    const result = parse(value);
+    if (typeof result !== 'object' || result === null || !('problem' in result)) return result;
+    context.addIssue({ code: 'custom', message: result.problem });
+    return z.NEVER;
+  });
+}
+
+export const address = checked(z.string(), parseAddress);
+export const format = checked(z.string(), parseFormat);
+export const optionalFormat = format.optional();
+export const targetFormat = checked(z.string(), parseTargetFormat);
+export const positive = z.bigint().refine((value) => value > 0n, 'must be more than 0');
+export const text = z
+  .string()
+  .refine((value) => value !== '' && !value.includes('\0'), 'must not be empty or contain NUL');
+
+/** `oneof { size_bytes, size }`. */
+export const optionalSize = z
+  .union([
+    z.object({ $case: z.literal('sizeBytes'), value: checked(z.bigint(), checkSize) }),
+    z.object({ $case: z.literal('size'), value: checked(z.string(), parseSize) }),
+  ])
+  .optional()
+  .transform((size) => size?.value);
+export const size = optionalSize.transform((value, context) => {
+  if (value === undefined) context.addIssue({ code: 'custom', message: 'size_bytes or size is required' });
+  return value ?? z.NEVER;
+});
+
+/** qcow2's range; other formats refuse more by themselves. */
+export const clusterSize = z
+  .bigint()
+  .refine(
+    (value) => value >= 512n && value <= 2n << 20n && (value & (value - 1n)) === 0n,
+    'must be a power of two from 512 to 2097152',
+  )
+  .optional();
+
+const preallocations = {
+  [Preallocation.PREALLOCATION_UNSPECIFIED]: 'off',
+  [Preallocation.PREALLOCATION_OFF]: 'off',
+  [Preallocation.PREALLOCATION_METADATA]: 'metadata',
+  [Preallocation.PREALLOCATION_FALLOC]: 'falloc',
+  [Preallocation.PREALLOCATION_FULL]: 'full',
+} as const;
+export const preallocation = enumeration<'off' | 'metadata' | 'falloc' | 'full'>(preallocations);
+
+const compressions = {
+  [CompressionType.COMPRESSION_TYPE_UNSPECIFIED]: undefined,
+  [CompressionType.COMPRESSION_TYPE_ZLIB]: 'zlib',
+  [CompressionType.COMPRESSION_TYPE_ZSTD]: 'zstd',
+} as const;
+export const compressionType = enumeration<'zlib' | 'zstd' | undefined>(compressions);
+
+/** A proto enum as one of our words; a number that this version does not know is an error. */
+export function enumeration<T>(words: Readonly<Record<number, T>>) {
+  return checked(z.number(), (value): Parsed<T> => {
+    const known = Object.entries(words).find(([number]) => Number(number) === value);
+    return known === undefined ? { problem: `unknown value ${String(value)}` } : known[1];
+  });
+}
+
+const attributeName = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[^\n\0]+$/, 'must be a name or number')
+  .optional();
+export const attributes = z
+  .object({
+    owner: attributeName,
+    group: attributeName,
+    mode: z.int().max(MAX_MODE, 'must be permission bits').optional(),
+  })
+  .optional()
+  .transform((given) => defined(given ?? {}));
+
+export const passphrase = z
+  .object({ passphrase: z.instanceof(Uint8Array).refine((bytes) => bytes.length > 0, 'must not be empty') })
+  .optional()
+  .transform((secret) => secret?.passphrase);
+
+/** What every long-running request has. */
+export const ask = z.object({
+  detach: z.boolean(),
+  planOnly: z.boolean(),
+  requestId: z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`),
+  labels: z
+    .record(z.string().min(1).max(MAX_LABEL), z.string().max(MAX_LABEL))
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `more than ${String(MAX_LABELS)} labels`),
+});
+
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** The object without its undefined fields: "not given" is an absent key in the domain. */
+export function defined<T extends object>(object: T): Defined<T> {
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- the type says what the filter does
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
+
+/** Parses a request; all wrong fields are reported at once, by their proto names. Fails with INVALID_FIELD. */
+export function parseRequest<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
+  const result = schema.safeParse(request);
+  if (result.success) return result.data;
+  throw invalidFields(result.error.issues.flatMap((issue) => flatten(issue, [])));
+}
+
+interface Issue {
+  readonly code?: string | undefined;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly errors?: readonly (readonly Issue[])[];
+}
+
+/** A union's issues are those of the alternative that the caller meant: the one whose tag fits. */
+function flatten(issue: Issue, above: readonly PropertyKey[]): { field: string; description: string }[] {
+  const path = [...above, ...issue.path];
+  const meant = issue.errors?.find((issues) => !issues.some(({ path: inner }) => inner.at(-1) === '$case'));
+  if (meant !== undefined) return meant.flatMap((inner) => flatten(inner, path));
+  return [{ field: protoPath(path), description: issue.message }];
+}
+
+function protoPath(path: readonly PropertyKey[]): string {
+  return path
+    .map(String)
+    .filter((part) => part !== 'value')
+    .join('.')
+    .replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

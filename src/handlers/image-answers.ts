@@ -1,0 +1,38 @@
+/** What the domain knows of images as messages. */
+import { basename } from '../domain/address.js';
+import type { Extent, ImageInfo, SnapshotFacts } from '../domain/image-info.js';
+import type * as wire from '../gen/hostler/v1/image.js';
+
+export function imageInfo(info: ImageInfo): wire.ImageInfo {
+  return {
+    path: info.address,
+    format: info.format,
+    virtualSizeBytes: info.virtualSizeBytes,
+    fileLengthBytes: info.fileLengthBytes,
+    allocatedBytes: info.allocatedBytes,
+    clusterSizeBytes: info.clusterSizeBytes,
+    backingFile: info.backingFile,
+    fullBackingFile: info.fullBackingFile,
+    backingFileBasename: info.backingFile === undefined ? undefined : basename(info.backingFile),
+    backingFormat: info.backingFormat,
+    encrypted: info.encrypted,
+    dirty: info.dirty,
+    corrupt: info.corrupt,
+    dataFile: info.dataFile,
+    snapshots: info.snapshots.map(imageSnapshot),
+    compat: info.compat,
+    compressionType: info.compressionType,
+    inUse: info.inUse,
+    findings: [...info.findings],
+    lazyRefcounts: info.lazyRefcounts,
+    extendedL2: info.extendedL2,
+  };
+}
+
+function imageSnapshot({ id, name, createTimeMs, virtualSizeBytes, vmStateBytes }: SnapshotFacts): wire.ImageSnapshot {
+  return { id, name, createTime: new Date(createTimeMs), virtualSizeBytes, vmStateBytes };
+}
+
+export function extent({ offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes }: Extent): wire.Extent {
+  return { offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes };
+}

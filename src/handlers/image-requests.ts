@@ -1,0 +1,259 @@
+/** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
+import { z } from 'zod';
+import { HostlerError } from '../domain/errors.js';
+import { traits, type ImageFormat } from '../domain/image-format.js';
+import type { ConvertSpec } from '../domain/convert-image.js';
+import type { CopyEngine, CopySpec } from '../domain/copy-image.js';
+import type { CreateSpec } from '../domain/create-image.js';
+import type { OverlaySpec } from '../domain/create-overlay.js';
+import type { DeleteSpec } from '../domain/delete-image.js';
+import type { InfoSpec } from '../domain/get-image-info.js';
+import type { Ask } from '../domain/operations/engine.js';
+import type { Secrets } from '../domain/operations/verb.js';
+import { CopyEngine as WireEngine } from '../gen/hostler/v1/image_service.js';
+import {
+  address,
+  ask,
+  attributes,
+  clusterSize,
+  compressionType,
+  defined,
+  enumeration,
+  format,
+  optionalFormat,
+  optionalSize,
+  parseRequest,
+  passphrase,
+  positive,
+  preallocation,
+  size,
+  targetFormat,
+  text,
+} from './fields.js';
+
+/** A verb's spec and what is asked of the engine. */
+export interface Parsed<S> {
+  readonly spec: S;
+  readonly ask: Ask;
+}
+
+type Context = z.RefinementCtx;
+const issue = (context: Context, field: string, message: string) => {
+  context.addIssue({ code: 'custom', path: [field], message });
+};
+
+const encryption = z
+  .object({
+    format: z.literal('luks', 'must be luks'),
+    passphrase: z.instanceof(Uint8Array).refine((bytes) => bytes.length > 0, 'must not be empty'),
+  })
+  .optional();
+const writable = { overwrite: z.boolean(), attributes };
+const compression = { compress: z.boolean(), compressionType };
+
+interface Encrypted {
+  readonly encryption?: { readonly passphrase: Uint8Array } | undefined;
+}
+
+function checkEncryption(target: ImageFormat, request: Encrypted, context: Context): void {
+  const need = traits(target).encryption;
+  if (need === 'needed' && request.encryption === undefined) issue(context, 'encryption', `required for ${target}`);
+  if (need === 'no' && request.encryption !== undefined) issue(context, 'encryption', `${target} cannot be encrypted`);
+}
+
+function checkOptions(
+  target: ImageFormat,
+  request: { preallocation: string; clusterSizeBytes?: bigint | undefined },
+  context: Context,
+): void {
+  const can = traits(target);
+  if (!can.preallocations.some((known) => known === request.preallocation))
+    issue(context, 'preallocation', `${target} cannot be preallocated so`);
+  if (!can.clusterSize && request.clusterSizeBytes !== undefined)
+    issue(context, 'clusterSizeBytes', `${target} has no choice of cluster size`);
+}
+
+function checkCompression(
+  target: ImageFormat,
+  request: { compress: boolean; compressionType?: string | undefined },
+  context: Context,
+): void {
+  if (request.compress && !traits(target).compressible) issue(context, 'compress', `${target} cannot be compressed`);
+  if (request.compressionType === undefined) return;
+  if (!request.compress) issue(context, 'compressionType', 'only with compress');
+  else if (target !== 'qcow2') issue(context, 'compressionType', `${target} has no choice of compression`);
+}
+
+const info = z
+  .object({ path: address, format: optionalFormat, backingChain: z.boolean() })
+  .superRefine((request, context) => {
+    if (request.backingChain && request.format === undefined) issue(context, 'format', 'required with backing_chain');
+  })
+  .transform(({ path, ...rest }): InfoSpec => defined({ address: path, ...rest }));
+export const parseInfo = (request: unknown): InfoSpec => parseRequest(info, request);
+
+const map = z.object({ path: address, format }).transform(({ path, ...rest }) => ({ address: path, ...rest }));
+export const parseMap = (request: unknown) => parseRequest(map, request);
+
+const measure = z
+  .object({ path: address, format, targetFormat })
+  .transform(({ path, ...rest }) => ({ address: path, ...rest }));
+export const parseMeasure = (request: unknown) => parseRequest(measure, request);
+
+const create = z
+  .object({
+    path: address,
+    format: targetFormat,
+    virtualSize: size,
+    preallocation,
+    clusterSizeBytes: clusterSize,
+    encryption,
+    lazyRefcounts: z.boolean().optional(),
+    extendedL2: z.boolean().optional(),
+    ...writable,
+  })
+  .superRefine((request, context) => {
+    checkEncryption(request.format, request, context);
+    checkOptions(request.format, request, context);
+    if (request.format === 'qcow2') return;
+    if (request.lazyRefcounts !== undefined) issue(context, 'lazyRefcounts', 'only for qcow2');
+    if (request.extendedL2 !== undefined) issue(context, 'extendedL2', 'only for qcow2');
+  });
+export function parseCreate(request: unknown): Parsed<CreateSpec> {
+  const { path, virtualSize, encryption: secret, ...rest } = parseRequest(create, request);
+  return {
+    spec: defined({ address: path, sizeBytes: virtualSize, ...rest }),
+    ask: parseAsk(request, { passphrase: secret?.passphrase }),
+  };
+}
+
+const overlay = z.object({
+  path: address,
+  backingFile: address,
+  backingFormat: format,
+  virtualSize: optionalSize,
+  clusterSizeBytes: clusterSize,
+  lazyRefcounts: z.boolean().optional(),
+  extendedL2: z.boolean().optional(),
+  allowChain: z.boolean(),
+  allowInUse: z.boolean(),
+  ...writable,
+});
+export function parseOverlay(request: unknown): Parsed<OverlaySpec> {
+  const { path, backingFile, virtualSize, ...rest } = parseRequest(overlay, request);
+  return {
+    spec: defined({ address: path, backing: backingFile, sizeBytes: virtualSize, ...rest }),
+    ask: parseAsk(request),
+  };
+}
+
+const convert = z
+  .object({
+    source: address,
+    sourceFormat: format,
+    target: address,
+    targetFormat,
+    ...compression,
+    preallocation,
+    clusterSizeBytes: clusterSize,
+    bandwidthBytesPerSecond: positive.optional(),
+    sourceSecret: passphrase,
+    encryption,
+    allowInUse: z.boolean(),
+    ...writable,
+  })
+  .superRefine((request, context) => {
+    checkCompression(request.targetFormat, request, context);
+    checkOptions(request.targetFormat, request, context);
+    checkEncryption(request.targetFormat, request, context);
+  });
+export function parseConvert(request: unknown): Parsed<ConvertSpec> {
+  const {
+    targetFormat: wanted,
+    bandwidthBytesPerSecond,
+    sourceSecret,
+    encryption: secret,
+    ...rest
+  } = parseRequest(convert, request);
+  const spec = defined({ ...rest, format: wanted, bytesPerSecond: bandwidthBytesPerSecond });
+  return { spec, ask: parseAsk(request, { sourcePassphrase: sourceSecret, passphrase: secret?.passphrase }) };
+}
+
+/** The old module's names for what is raw and parallels to qemu. */
+const EXTRACT_NAMES: Readonly<Record<string, string>> = { iso: 'raw', ploop: 'parallels' };
+const byQemuName = z.string().transform((name) => EXTRACT_NAMES[name] ?? name);
+
+const extract = z
+  .object({
+    path: address,
+    sourceFormat: byQemuName.pipe(format),
+    target: address,
+    targetFormat: byQemuName.pipe(targetFormat),
+    snapshot: text.optional(),
+    ...compression,
+    bandwidthBytesPerSecond: positive.optional(),
+    allowInUse: z.boolean(),
+    ...writable,
+  })
+  .superRefine((request, context) => {
+    checkCompression(request.targetFormat, request, context);
+    if (traits(request.targetFormat).encryption === 'needed')
+      issue(context, 'targetFormat', `${request.targetFormat} needs a passphrase: use ConvertImage`);
+  });
+export function parseExtract(request: unknown): Parsed<ConvertSpec> {
+  const { path, targetFormat: wanted, bandwidthBytesPerSecond, ...rest } = parseRequest(extract, request);
+  return {
+    spec: defined({
+      ...rest,
+      source: path,
+      format: wanted,
+      preallocation: 'off' as const,
+      bytesPerSecond: bandwidthBytesPerSecond,
+    }),
+    ask: parseAsk(request),
+  };
+}
+
+const engines: Readonly<Record<number, CopyEngine | 'far'>> = {
+  [WireEngine.COPY_ENGINE_UNSPECIFIED]: 'AUTO',
+  [WireEngine.COPY_ENGINE_AUTO]: 'AUTO',
+  [WireEngine.COPY_ENGINE_REFLINK]: 'REFLINK',
+  [WireEngine.COPY_ENGINE_LOCAL_SPARSE]: 'LOCAL_SPARSE',
+  [WireEngine.COPY_ENGINE_NBD_TLS]: 'far',
+  [WireEngine.COPY_ENGINE_NBD_SSH]: 'far',
+  [WireEngine.COPY_ENGINE_RSYNC_SSH]: 'far',
+};
+const copy = z.object({
+  source: address,
+  target: address,
+  remote: z.unknown(),
+  engine: enumeration(engines),
+  verify: z.boolean(),
+  preserveAllocation: z.boolean(),
+  bandwidthBytesPerSecond: positive.optional(),
+  allowInUse: z.boolean(),
+  ...writable,
+});
+export function parseCopy(request: unknown): Parsed<CopySpec> {
+  const { remote, engine, bandwidthBytesPerSecond, ...rest } = parseRequest(copy, request);
+  if (remote !== undefined || engine === 'far')
+    throw new HostlerError('NOT_IMPLEMENTED', 'CopyImage to and from other hosts is not served by this version');
+  return { spec: defined({ ...rest, engine, bytesPerSecond: bandwidthBytesPerSecond }), ask: parseAsk(request) };
+}
+
+const remove = z.object({ path: address, missingOk: z.boolean(), allowInUse: z.boolean() });
+export function parseDelete(request: unknown): Parsed<DeleteSpec> {
+  const { path, ...rest } = parseRequest(remove, request);
+  return { spec: { address: path, ...rest }, ask: parseAsk(request) };
+}
+
+function parseAsk(request: unknown, secrets: Readonly<Record<string, Uint8Array | undefined>> = {}): Ask {
+  return {
+    ...parseRequest(ask, request),
+    secrets: Object.fromEntries(
+      Object.entries(secrets).flatMap(([name, secret]): [string, Uint8Array][] =>
+        secret === undefined ? [] : [[name, secret]],
+      ),
+    ) satisfies Secrets,
+  };
+}

@@ -1,0 +1,132 @@
+/** Operations as messages. */
+import type * as domain from '../domain/operations/record.js';
+import {
+  OperationPhase,
+  OperationState,
+  type Operation,
+  type OperationEvent,
+  type OperationResult,
+  type Progress,
+} from '../gen/hostler/v1/operation.js';
+import { imageInfo } from './image-answers.js';
+import { toStatus } from './status.js';
+
+const STATES: Readonly<Record<domain.OperationState, OperationState>> = {
+  QUEUED: OperationState.OPERATION_STATE_QUEUED,
+  RUNNING: OperationState.OPERATION_STATE_RUNNING,
+  CANCELLING: OperationState.OPERATION_STATE_CANCELLING,
+  SUCCEEDED: OperationState.OPERATION_STATE_SUCCEEDED,
+  FAILED: OperationState.OPERATION_STATE_FAILED,
+  CANCELLED: OperationState.OPERATION_STATE_CANCELLED,
+};
+
+const PHASES: Readonly<Record<domain.OperationPhase, OperationPhase>> = {
+  INSPECTING: OperationPhase.OPERATION_PHASE_INSPECTING,
+  CREATING: OperationPhase.OPERATION_PHASE_CREATING,
+  CONVERTING: OperationPhase.OPERATION_PHASE_CONVERTING,
+  COPYING: OperationPhase.OPERATION_PHASE_COPYING,
+  CLONING: OperationPhase.OPERATION_PHASE_CLONING,
+  VERIFYING: OperationPhase.OPERATION_PHASE_VERIFYING,
+  COMMITTING: OperationPhase.OPERATION_PHASE_COMMITTING,
+  DELETING: OperationPhase.OPERATION_PHASE_DELETING,
+};
+
+export function stateOnWire(state: domain.OperationState): OperationState {
+  return STATES[state];
+}
+
+/** The domain's word for a state of the wire; undefined for a number that names none. */
+export function stateOffWire(state: number): domain.OperationState | undefined {
+  return domainStates.find((name) => number(STATES[name]) === state);
+}
+
+/** Any number may come over the wire; an enum's type would say otherwise. */
+const number = (state: OperationState): number => state;
+const domainStates: readonly domain.OperationState[] = [
+  'QUEUED',
+  'RUNNING',
+  'CANCELLING',
+  'SUCCEEDED',
+  'FAILED',
+  'CANCELLED',
+];
+
+export function operationEvent(record: domain.OperationRecord): OperationEvent {
+  return {
+    operationId: record.id,
+    state: STATES[record.state],
+    phase: record.phase === undefined ? OperationPhase.OPERATION_PHASE_UNSPECIFIED : PHASES[record.phase],
+    progress: record.progress === undefined ? undefined : progress(record.progress),
+    eventTime: new Date(record.eventTime),
+    pid: record.pid,
+    queuePosition: record.queuePosition,
+    cancellable: record.cancellable,
+    result:
+      record.result === undefined
+        ? undefined
+        : { result: operationResult(record.result), replayed: record.replayed ?? false },
+    error: record.error === undefined ? undefined : toStatus(record.error),
+  };
+}
+
+export function operation(record: domain.OperationRecord): Operation {
+  const date = (time: number | undefined) => (time === undefined ? undefined : new Date(time));
+  return {
+    operationId: record.id,
+    method: record.method,
+    caller: record.caller,
+    requestId: record.requestId ?? '',
+    labels: { ...record.labels },
+    addresses: [...record.addresses],
+    createTime: date(record.createTime),
+    startTime: date(record.startTime),
+    endTime: date(record.endTime),
+    detached: record.detached,
+    attempt: record.attempt,
+    last: operationEvent(record),
+    warnings: [...record.warnings],
+  };
+}
+
+function progress({ doneBytes, totalBytes, skippedBytes, bytesPerSecond, etaMs }: domain.Progress): Progress {
+  return {
+    doneBytes,
+    totalBytes,
+    skippedBytes,
+    doneItems: undefined,
+    totalItems: undefined,
+    bytesPerSecond,
+    eta:
+      etaMs === undefined
+        ? undefined
+        : { seconds: BigInt(Math.floor(etaMs / 1000)), nanos: Math.floor((etaMs % 1000) * 1e6) },
+  };
+}
+
+function operationResult(result: domain.OperationResult): OperationResult['result'] {
+  switch (result.kind) {
+    case 'image': {
+      const { info, method, why, movedBytes, skippedBytes } = result;
+      return {
+        $case: 'image',
+        value: { info: imageInfo(info), work: { method, why, movedBytes, skippedBytes }, changed: true },
+      };
+    }
+    case 'copy': {
+      const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result;
+      return {
+        $case: 'copy',
+        value: { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified },
+      };
+    }
+    case 'delete':
+      return {
+        $case: 'delete',
+        value: { existed: result.existed, freedBytes: result.freedBytes, items: result.existed ? 1n : 0n },
+      };
+    case 'plan': {
+      const { method, why, moveBytes, needBytes, freeBytes } = result;
+      return { $case: 'plan', value: { method, why, moveBytes, needBytes, freeBytes } };
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import { createServer, type Server } from 'node:http';
+import type { Registry } from 'prom-client';
+
+/** Metrics for Prometheus and health for load balancers, on the loopback. */
+export class HttpServer {
+  readonly #server: Server;
+  #ready = false;
+
+  constructor(private readonly registry: Registry) {
+    this.#server = createServer((request, response) => {
+      const answer = (code: number, body: string, type = 'text/plain') => {
+        response.writeHead(code, { 'content-type': type }).end(body);
+      };
+      if (request.method !== 'GET') answer(405, 'GET only\n');
+      else if (request.url === '/healthz') answer(200, 'ok\n');
+      else if (request.url === '/readyz') answer(this.#ready ? 200 : 503, this.#ready ? 'ready\n' : 'not ready\n');
+      else if (request.url === '/metrics') {
+        this.registry.metrics().then(
+          (text) => {
+            answer(200, text, this.registry.contentType);
+          },
+          (error: unknown) => {
+            answer(500, `${String(error)}\n`);
+          },
+        );
+      } else answer(404, 'not found: try /healthz, /readyz or /metrics\n');
+    });
+  }
+
+  set ready(ready: boolean) {
+    this.#ready = ready;
+  }
+
+  /** `HOST:PORT`; port 0 takes a free one. Returns the bound address. */
+  async listen(address: string): Promise<string> {
+    const colon = address.lastIndexOf(':');
+    const host = address.slice(0, colon).replaceAll(/[[\]]/g, '');
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(Number(address.slice(colon + 1)), host, resolve);
+    });
+    const bound = this.#server.address();
+    return typeof bound === 'object' && bound !== null
+      ? `http://${address.slice(0, colon)}:${String(bound.port)}`
+      : address;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+  }
+}

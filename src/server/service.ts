@@ -1,0 +1,83 @@
+/** Generated services and our handlers as what grpc-js serves. */
+import { once } from 'node:events';
+import type {
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedHandleCall,
+  UntypedServiceImplementation,
+  sendUnaryData,
+} from '@grpc/grpc-js';
+import { HostlerError } from '../domain/errors.js';
+import type { Handlers, ServerStream, Unary } from '../handlers/handler.js';
+import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';
+import { serveCall, wireError, type CallContext } from './service-call.js';
+
+/** The implementation of a service; RPCs without a handler answer UNIMPLEMENTED with their name. */
+export function implement<S extends ServiceDefinition>(
+  name: ServiceName,
+  definition: S,
+  handlers: Handlers<S>,
+  context: CallContext,
+): UntypedServiceImplementation {
+  const rows = new Map<string, RpcRow>(Object.entries(RPC_TABLE[name]));
+  const table = new Map<string, unknown>(Object.entries(handlers));
+  return Object.fromEntries(
+    Object.entries(definition).map(([method, { path, requestStream, responseStream }]): [string, UntypedHandleCall] => {
+      const rpc = path.slice(1);
+      const row = rows.get(method) ?? { access: 'change', addresses: [] };
+      const handler = table.get(method);
+      if (isUnary(handler, responseStream)) return [method, serveUnary(rpc, row, handler, context)];
+      if (isStream(handler, responseStream)) return [method, serveStream(rpc, row, handler, context)];
+      const missing = () => {
+        throw new HostlerError('NOT_IMPLEMENTED', `${rpc} is not served by this version`, { facts: { rpc } });
+      };
+      // Requests that stream in are not read: the answer comes at once.
+      return [
+        method,
+        responseStream && !requestStream
+          ? serveStream(rpc, row, missing, context)
+          : serveUnary(rpc, row, missing, context),
+      ];
+    }),
+  );
+}
+
+// The generated definition says which kind a handler is; its types were checked where it was written.
+function isUnary(handler: unknown, responseStream: boolean): handler is Unary<unknown, unknown> {
+  return typeof handler === 'function' && !responseStream;
+}
+function isStream(handler: unknown, responseStream: boolean): handler is ServerStream<unknown, unknown> {
+  return typeof handler === 'function' && responseStream;
+}
+
+function serveUnary(rpc: string, row: RpcRow, handler: Unary<unknown, unknown>, context: CallContext) {
+  return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
+    void (async () => {
+      let answer: unknown;
+      const failure = await serveCall(rpc, row, call, context, async (caller) => {
+        answer = await handler(call.request, caller);
+      });
+      if (failure === undefined) callback(null, answer);
+      else callback(wireError(failure));
+    })();
+  };
+}
+
+function serveStream(rpc: string, row: RpcRow, handler: ServerStream<unknown, unknown>, context: CallContext) {
+  return (call: ServerWritableStream<unknown, unknown>): void => {
+    void (async () => {
+      const failure = await serveCall(rpc, row, call, context, async (caller) => {
+        for await (const message of handler(call.request, caller)) {
+          // A slow reader stops the generator here; nothing piles up.
+          if (!call.write(message))
+            await once(call, 'drain', { signal: caller.signal }).catch(() => {
+              caller.signal.throwIfAborted();
+            });
+        }
+      });
+      if (failure === undefined) call.end();
+      else call.emit('error', wireError(failure));
+    })();
+  };
+}

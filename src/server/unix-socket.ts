@@ -1,0 +1,48 @@
+import { createConnection } from 'node:net';
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** sun_path holds 108 bytes with its NUL; bindAsync reports success for more. */
+const MAX_SOCKET_PATH_BYTES = 107;
+const SOCKET_MODE = 0o660;
+
+/** A socket that cannot be had, in words for the operator. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/** Makes room for a socket: creates its folder, removes what a dead daemon left, refuses what somebody answers on. */
+export async function prepareSocket(path: string): Promise<void> {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > MAX_SOCKET_PATH_BYTES)
+    throw new ListenError(
+      `the socket path ${path} has ${String(bytes)} bytes; the system allows ${String(MAX_SOCKET_PATH_BYTES)}: choose a shorter one`,
+    );
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const existing = await lstat(path).catch(() => undefined); // not there: nothing to make room for
+  if (existing === undefined) return;
+  if (!existing.isSocket()) throw new ListenError(`${path} exists and is no socket`);
+  if (await answers(path)) throw new ListenError(`somebody listens on ${path} already`);
+  await unlink(path);
+}
+
+/** Who may connect is who may write to the socket. */
+export function protectSocket(path: string): Promise<void> {
+  return chmod(path, SOCKET_MODE);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ path });
+    const done = (result: boolean) => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.once('connect', () => {
+      done(true);
+    });
+    socket.once('error', () => {
+      done(false);
+    });
+  });
+}
