@@ -1,0 +1,58 @@
+# Every target that people need; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+NPM_STAMP := node_modules/.hostler-stamp
+BUILD_STAMP := dist/.stamp
+SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
+PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
+
+.PHONY: help setup build gen run demo test check lint format coverage bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(NPM_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages
+	@scripts/system-packages.sh
+
+# Not `npm ci`: it refuses a lock file made where a registry lacks packages for other platforms. --no-save leaves the lock alone.
+$(NPM_STAMP): package.json package-lock.json
+	npm install --no-save --no-audit --no-fund --loglevel error
+	@touch $@
+
+build: $(BUILD_STAMP) ## compile into dist/
+
+$(BUILD_STAMP): $(NPM_STAMP) $(SOURCES) $(PROTOS)
+	npx tsc
+	npx buf build --as-file-descriptor-set -o dist/hostler.binpb
+	@touch $@
+
+gen: $(NPM_STAMP) ## generate src/gen and docs/errors.md from their sources
+	npx buf generate
+	$(MAKE) --no-print-directory build
+	node dist/src/tools/error-docs.js > docs/errors.md
+
+run: setup build ## start a daemon in a scratch folder and leave it running, for grpcurl
+	@scripts/run.sh
+
+demo: setup build ## do the main job on a real image (IMAGE=file takes yours), about a minute
+	@scripts/demo.sh $(IMAGE)
+
+test: setup build ## run every test; ends with `N passed, N failed`
+	@scripts/test.sh
+
+check: setup build ## linters, formatters, generated code, unused code
+	@scripts/check.sh
+
+format: $(NPM_STAMP) ## rewrite sources as the formatters want them
+	npx prettier --write --log-level warn .
+	npx buf format -w proto
+
+coverage: setup build ## run every test and show what they reached
+	@scripts/test.sh --coverage
+
+bench: setup build ## measure side by side with the bare tools; writes bench/results.json
+	@scripts/bench-packages.sh
+	node dist/bench/main.js
+
+clean: ## remove everything built or downloaded
+	rm -rf dist coverage node_modules .cache

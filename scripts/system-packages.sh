@@ -1,0 +1,25 @@
+#!/bin/bash
+# Installs the system packages that are missing, or names them and stops. Extra names may be given as COMMAND:PACKAGE.
+set -eu
+PATH="$PATH:/usr/sbin:/sbin"
+wanted=(qemu-img:qemu-utils qemu-nbd:qemu-utils bwrap:bubblewrap setpriv:util-linux prlimit:util-linux flock:util-linux
+  rsync:rsync ssh:openssh-client xz:xz-utils zstd:zstd mke2fs:e2fsprogs debugfs:e2fsprogs "$@")
+missing=()
+for pair in "${wanted[@]}"; do
+  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+packages=$(printf '%s\n' "${missing[@]}" | sort -u | tr '\n' ' ')
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  as_root=(sudo -n)
+  if ! sudo -n true 2>/dev/null; then
+    echo "These system packages are missing: $packages" >&2
+    echo "Install them as root: apt-get install -y $packages" >&2
+    exit 1
+  fi
+fi
+echo "Installing $packages"
+"${as_root[@]}" apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null

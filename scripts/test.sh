@@ -1,0 +1,11 @@
+#!/bin/bash
+# Runs every test. The last line is `N passed, N failed, N skipped`; the reason of each skip is printed above it.
+set -u
+cd "$(dirname "$0")/.."
+PATH="$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
+scripts/test-clients.sh
+runner=(node_modules/.bin/mocha --config .mocharc.json)
+if [ "${1:-}" = --coverage ]; then
+  runner=(node_modules/.bin/c8 --include 'dist/src/**' --exclude 'dist/src/gen/**' --reporter text --reporter lcov "${runner[@]}")
+fi
+exec "${runner[@]}"

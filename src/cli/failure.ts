@@ -1,0 +1,89 @@
+/** What went wrong, for people and for scripts. */
+import { status, type ServiceError } from '@grpc/grpc-js';
+import { REASONS, type Reason } from '../domain/errors.js';
+import { ErrorInfo } from '../gen/google/rpc/error_details.js';
+import { Status } from '../gen/google/rpc/status.js';
+
+export const EXIT = {
+  ok: 0,
+  other: 1,
+  usage: 2,
+  notFound: 3,
+  refused: 4,
+  busy: 5,
+  space: 6,
+  unavailable: 7,
+  cancelled: 130,
+};
+
+const BY_REASON: Readonly<Record<string, number>> = {
+  PATH_BUSY: EXIT.busy,
+  IMAGE_IN_USE: EXIT.busy,
+  TOO_MANY_OPERATIONS: EXIT.busy,
+  NO_SPACE: EXIT.space,
+};
+
+const BY_CODE: Readonly<Record<number, number>> = {
+  [status.INVALID_ARGUMENT]: EXIT.usage,
+  [status.NOT_FOUND]: EXIT.notFound,
+  [status.ALREADY_EXISTS]: EXIT.refused,
+  [status.PERMISSION_DENIED]: EXIT.refused,
+  [status.UNAUTHENTICATED]: EXIT.refused,
+  [status.FAILED_PRECONDITION]: EXIT.refused,
+  [status.UNIMPLEMENTED]: EXIT.refused,
+  [status.ABORTED]: EXIT.busy,
+  [status.RESOURCE_EXHAUSTED]: EXIT.busy,
+  [status.UNAVAILABLE]: EXIT.unavailable,
+  [status.CANCELLED]: EXIT.cancelled,
+};
+
+export interface Failure {
+  readonly code: number;
+  readonly message: string;
+  readonly reason?: Reason;
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** The client's own complaint about how it was called. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
+}
+
+/** What the daemon said, with the reason out of its details. */
+export function readFailure(error: ServiceError): Failure {
+  const packed = error.metadata.get('grpc-status-details-bin')[0];
+  return packed instanceof Buffer
+    ? failureOf(Status.decode(packed))
+    : { code: error.code, message: error.details, facts: {} };
+}
+
+export function failureOf({ code, message, details }: Status): Failure {
+  const packed = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'));
+  if (packed === undefined) return { code, message, facts: {} };
+  const { reason, metadata } = ErrorInfo.decode(packed.value);
+  return { code, message, facts: metadata, ...(isReason(reason) ? { reason } : {}) };
+}
+
+export function exitCode({ code, reason }: Failure): number {
+  return BY_REASON[reason ?? ''] ?? BY_CODE[code] ?? EXIT.other;
+}
+
+/** One line for what happened, one for what to do. */
+export function explain(failure: Failure, address: string): string {
+  if (failure.reason === undefined && exitCode(failure) === EXIT.unavailable) {
+    return `hostler: nobody answers at ${address}\n  Start hostlerd, or name another address with --address or HOSTLER_ADDRESS.`;
+  }
+  const { reason, message, facts } = failure;
+  const name = reason ?? status[failure.code] ?? String(failure.code);
+  const advice = reason === undefined ? '' : `\n  ${REASONS[reason].advice}`;
+  const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;
+  return `hostler: ${message} [${name}]${stderr}${advice}`;
+}
+
+function isReason(text: string): text is Reason {
+  return text in REASONS;
+}

@@ -1,0 +1,79 @@
+import type { ClientReadableStream } from '@grpc/grpc-js';
+import { OperationEvent } from '../gen/hostler/v1/operation.js';
+import type { CancelledOperation } from '../gen/hostler/v1/operation_service.js';
+import { ask, type Connection } from './connection.js';
+import { EXIT } from './failure.js';
+import { createView } from './progress-line.js';
+import { stateName } from './names.js';
+import { printable } from './text.js';
+import { showResult } from './show-result.js';
+
+export interface FollowOptions {
+  readonly json: boolean;
+  readonly detach: boolean;
+}
+
+/** Follows an operation to its end and shows it; Ctrl-C cancels it and says what was removed. */
+export async function follow(
+  stream: ClientReadableStream<OperationEvent>,
+  connection: Connection,
+  { json, detach }: FollowOptions,
+): Promise<void> {
+  const view = createView(process.stderr, json);
+  let last: OperationEvent | undefined;
+  let cancelling: Promise<void> | undefined;
+  const interrupt = () => {
+    cancelling = cancelAndExit(connection, last?.operationId);
+  };
+  process.once('SIGINT', interrupt);
+  try {
+    for await (const event of events(stream)) {
+      last = event;
+      if (detach && event.result === undefined) break;
+      view.show(event);
+    }
+  } finally {
+    // The stream ends with the cancel's error; what the cancel itself says is worth more, and then we are gone.
+    await cancelling;
+    view.end();
+    process.off('SIGINT', interrupt);
+  }
+  if (last === undefined) return;
+  if (json) process.stdout.write(`${JSON.stringify(OperationEvent.toJSON(last))}\n`);
+  else if (last.result === undefined) process.stdout.write(`${last.operationId}\n`);
+  else process.stdout.write(`${showResult(last.result)}\n`);
+}
+
+/** The stream's events, typed; leaving the loop ends the call. */
+export async function* events<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
+  const untyped: AsyncIterable<T> = stream;
+  try {
+    yield* untyped;
+  } finally {
+    stream.cancel();
+  }
+}
+
+/** What a cancel came to, for people. */
+export function describeCancelled({ operationId, state, removedPaths, endedPids }: CancelledOperation): string {
+  const lines = [
+    ...endedPids.map((pid) => `  ended process ${String(pid)}`),
+    ...removedPaths.map((path) => `  removed ${printable(path)}`),
+  ];
+  return [`${operationId} ${stateName(state)}`, ...lines].join('\n');
+}
+
+async function cancelAndExit(connection: Connection, operationId: string | undefined): Promise<void> {
+  process.once('SIGINT', () => process.exit(EXIT.cancelled));
+  if (operationId !== undefined) {
+    try {
+      const { operations } = await ask<{ operations: CancelledOperation[] }>((done) =>
+        connection.operations.cancelOperation({ operationId, labels: {} }, done),
+      );
+      process.stderr.write(`\n${operations.map(describeCancelled).join('\n')}\n`);
+    } catch (error) {
+      process.stderr.write(`\nhostler: the cancel failed: ${String(error)}\n`);
+    }
+  }
+  process.exit(EXIT.cancelled);
+}

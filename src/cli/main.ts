@@ -1,0 +1,46 @@
+/** The `hostler` command: a client like any other. */
+import { Command, CommanderError } from 'commander';
+import { DEFAULT_ADDRESS } from './connection.js';
+import { Context } from './context.js';
+import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
+import { makingCommands } from './image-commands.js';
+import { opsCommands } from './ops-commands.js';
+import { readingCommands } from './reading-commands.js';
+
+interface GlobalFlags {
+  readonly address: string;
+  readonly json?: true;
+}
+
+const program = new Command('hostler')
+  .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
+  .option('--address <address>', 'unix:///PATH or tcp://HOST:PORT', process.env['HOSTLER_ADDRESS'] ?? DEFAULT_ADDRESS)
+  .option('--json', 'answers for programs')
+  .exitOverride();
+const context = new Context(() => program.opts<GlobalFlags>());
+const image = program.command('image').description('disk images');
+for (const command of [...readingCommands(context), ...makingCommands(context)]) image.addCommand(command);
+const ops = program.command('ops').description('operations');
+for (const command of opsCommands(context)) ops.addCommand(command);
+for (const command of [image, ops, ...image.commands, ...ops.commands]) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+function report(error: unknown): number {
+  // commander has said its word already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof UsageError) {
+    process.stderr.write(`hostler: ${error.message}\n`);
+    return EXIT.usage;
+  }
+  if (!isServiceError(error)) throw error;
+  const failure = readFailure(error);
+  const { address } = program.opts<GlobalFlags>();
+  if (context.json) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
+  process.stderr.write(`${explain(failure, address)}\n`);
+  return exitCode(failure);
+}

@@ -1,0 +1,70 @@
+/** Options that many commands share. */
+import { resolve } from 'node:path';
+import { InvalidArgumentError, type Command } from 'commander';
+import type { FileAttributes } from '../gen/hostler/v1/image.js';
+
+export interface OperationFlags {
+  readonly detach?: true;
+  readonly plan?: true;
+  readonly label: Record<string, string>;
+  readonly requestId: string;
+}
+
+export interface TargetFlags {
+  readonly overwrite?: true;
+  readonly owner?: string;
+  readonly group?: string;
+  readonly mode?: number;
+}
+
+/** Options of every command that is an operation. */
+export function operationOptions(command: Command): Command {
+  return command
+    .option('--detach', 'print the operation id and leave it running')
+    .option('--plan', 'change nothing, say what would be done and why')
+    .option('--label <key=value>', 'label the operation; may be given more than once', collectLabel, {})
+    .option('--request-id <id>', 'idempotency key', '');
+}
+
+/** Options of every command that makes a file. */
+export function targetOptions(command: Command): Command {
+  return command
+    .option('--overwrite', 'replace an existing target')
+    .option('--owner <owner>', 'owner of the new file, a name or number')
+    .option('--group <group>', 'group of the new file, a name or number')
+    .option('--mode <octal>', 'mode of the new file, such as 0640', octal);
+}
+
+export function askOf({ detach, plan, label, requestId }: OperationFlags) {
+  return { detach: detach ?? false, planOnly: plan ?? false, labels: label, requestId };
+}
+
+export function writableOf({ overwrite, owner, group, mode }: TargetFlags): {
+  overwrite: boolean;
+  attributes: FileAttributes;
+} {
+  return { overwrite: overwrite ?? false, attributes: { owner, group, mode } };
+}
+
+/** A file as the shell's user means it: relative to where they are. */
+export function address(text: string): string {
+  return text.startsWith('rbd:') ? text : resolve(text);
+}
+
+export function collectLabel(text: string, labels: Record<string, string>): Record<string, string> {
+  const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (key === undefined || value === undefined) throw new InvalidArgumentError('must be KEY=VALUE');
+  return { ...labels, [key]: value };
+}
+
+/** `64K` and the like as bytes. */
+export function byteCount(text: string): bigint {
+  const [, number, unit = ''] = /^(\d+)([KMGT]?)$/.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError('must be a number with an optional K, M, G or T');
+  return BigInt(number) << BigInt(10 * ['', 'K', 'M', 'G', 'T'].indexOf(unit));
+}
+
+function octal(text: string): number {
+  if (!/^[0-7]{3,4}$/.test(text)) throw new InvalidArgumentError('must be octal');
+  return Number.parseInt(text, 8);
+}

@@ -1,0 +1,72 @@
+import { Presets, SingleBar } from 'cli-progress';
+import { OperationPhase, type OperationEvent } from '../gen/hostler/v1/operation.js';
+import { phaseName } from './names.js';
+import { bytes, duration } from './text.js';
+
+/** Plain lines come no more often than this. */
+const PLAIN_INTERVAL_MS = 1000;
+
+/** Shows events as they come: a live bar on a terminal, plain lines elsewhere, nothing for programs. */
+export interface ProgressView {
+  show(event: OperationEvent): void;
+  end(): void;
+}
+
+export function createView(stream: NodeJS.WriteStream, quiet: boolean): ProgressView {
+  if (quiet) return { show: () => undefined, end: () => undefined };
+  return stream.isTTY ? new Bar(stream) : new PlainLines(stream);
+}
+
+function rateAndEta({ progress }: OperationEvent): string {
+  const rate = progress?.bytesPerSecond === undefined ? '' : `${bytes(progress.bytesPerSecond)}/s`;
+  const eta = progress?.eta === undefined ? '' : `  ${duration(Number(progress.eta.seconds))} left`;
+  return `${rate}${eta}`;
+}
+
+class Bar implements ProgressView {
+  readonly #bar: SingleBar;
+  #started = false;
+
+  constructor(stream: NodeJS.WriteStream) {
+    const format = '{phase} [{bar}] {percentage}%  {done} of {all}  {speed}';
+    this.#bar = new SingleBar({ stream, format, hideCursor: true, clearOnComplete: true }, Presets.rect);
+  }
+
+  show(event: OperationEvent): void {
+    const { progress, phase } = event;
+    if (progress?.totalBytes === undefined) return;
+    const [done, all] = [Number(progress.doneBytes), Number(progress.totalBytes)];
+    const payload = { phase: phaseName(phase), done: bytes(done), all: bytes(all), speed: rateAndEta(event) };
+    if (!this.#started) this.#bar.start(all, done, payload);
+    this.#started = true;
+    this.#bar.setTotal(all);
+    this.#bar.update(done, payload);
+  }
+
+  end(): void {
+    if (this.#started) this.#bar.stop();
+  }
+}
+
+class PlainLines implements ProgressView {
+  #last = { time: 0, text: '' };
+
+  constructor(private readonly stream: NodeJS.WriteStream) {}
+
+  show(event: OperationEvent): void {
+    const { progress, phase, queuePosition } = event;
+    if (phase === OperationPhase.OPERATION_PHASE_UNSPECIFIED && queuePosition === undefined) return;
+    const place = queuePosition === undefined ? '' : ` (place ${String(queuePosition)})`;
+    const amount =
+      progress?.totalBytes === undefined ? '' : ` ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}`;
+    const text = `${phaseName(phase)}${place}${amount}`;
+    const now = Date.now();
+    if (text === this.#last.text || (now - this.#last.time < PLAIN_INTERVAL_MS && this.#last.time > 0)) return;
+    this.#last = { time: now, text };
+    this.stream.write(`${text} ${rateAndEta(event)}`.trimEnd() + '\n');
+  }
+
+  end(): void {
+    this.#last = { time: 0, text: '' };
+  }
+}

@@ -1,0 +1,94 @@
+import { Command } from 'commander';
+import { Extent } from '../gen/hostler/v1/image.js';
+import { GetImageInfoRequest, GetImageInfoResponse, MeasureImageResponse } from '../gen/hostler/v1/image_service.js';
+import { ask } from './connection.js';
+import type { Context } from './context.js';
+import { events } from './follow.js';
+import { address } from './options.js';
+import { showChain, showInfo } from './show-result.js';
+import { exactBytes, listing } from './text.js';
+
+/** `hostler image …`: the verbs that only look. */
+export function readingCommands(context: Context): Command[] {
+  return [infoCommand(context), inspectCommand(context), mapCommand(context), measureCommand(context)];
+}
+
+function infoCommand(context: Context): Command {
+  return new Command('info')
+    .description('what an image is')
+    .argument('<path>')
+    .option(
+      '-f, --format <format>',
+      'declared format; unset: detected from the content, which a guest may have written',
+    )
+    .option('--chain', 'follow the backing chain; only with --format')
+    .action((path: string, { format, chain = false }: { format?: string; chain?: boolean }) =>
+      context.use(async ({ images }) => {
+        const request = GetImageInfoRequest.fromPartial({ path: address(path), format, backingChain: chain });
+        const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
+        const layers = answer.info === undefined ? [] : [answer.info, ...answer.backingChain];
+        context.print(GetImageInfoResponse.toJSON(answer), layers.map(showInfo).join('\n\n'));
+      }),
+    );
+}
+
+function inspectCommand(context: Context): Command {
+  return new Command('inspect')
+    .description('the header, the findings and the backing chain as a tree')
+    .argument('<path>')
+    .option('-f, --format <format>', 'declared format; without it the chain is not followed')
+    .action((path: string, { format }: { format?: string }) =>
+      context.use(async ({ images }) => {
+        const request = GetImageInfoRequest.fromPartial({
+          path: address(path),
+          format,
+          backingChain: format !== undefined,
+        });
+        const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
+        const { info, backingChain } = answer;
+        const text = info === undefined ? '' : `${showInfo(info)}\n\n${showChain(info, backingChain)}`;
+        context.print(GetImageInfoResponse.toJSON(answer), text);
+      }),
+    );
+}
+
+function mapCommand(context: Context): Command {
+  return new Command('map')
+    .description('which parts of the disk are data, zeros or holes')
+    .argument('<path>')
+    .requiredOption('-f, --format <format>', 'format of the image')
+    .action((path: string, { format }: { format: string }) =>
+      context.use(async ({ images }) => {
+        for await (const { extents } of events(images.mapImage({ path: address(path), format }))) {
+          for (const extent of extents) context.print(Extent.toJSON(extent), showExtent(extent));
+        }
+      }),
+    );
+}
+
+function measureCommand(context: Context): Command {
+  return new Command('measure')
+    .description('how much space an image takes in another format')
+    .argument('<path>')
+    .requiredOption('-f, --format <format>', 'format of the image')
+    .requiredOption('-O, --target-format <format>', 'the other format')
+    .action((path: string, flags: { format: string; targetFormat: string }) =>
+      context.use(async ({ images }) => {
+        const answer = await ask<MeasureImageResponse>((done) =>
+          images.measureImage({ path: address(path), ...flags }, done),
+        );
+        const text = listing([
+          ['required', exactBytes(answer.requiredBytes)],
+          ['fully allocated', exactBytes(answer.fullyAllocatedBytes)],
+          ['data', exactBytes(answer.dataBytes)],
+        ]);
+        context.print(MeasureImageResponse.toJSON(answer), text);
+      }),
+    );
+}
+
+function showExtent({ offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes }: Extent): string {
+  const kind = zero ? (data ? 'zero' : 'hole') : data ? 'data' : 'hole';
+  const place = fileOffsetBytes === undefined ? '' : ` at ${String(fileOffsetBytes)}`;
+  return `${String(offsetBytes).padStart(16)} ${String(lengthBytes).padStart(16)} ${kind} layer ${String(depth)}${place}`;
+}

@@ -1,0 +1,93 @@
+import type { ImageInfo } from '../gen/hostler/v1/image.js';
+import type { OperationResult } from '../gen/hostler/v1/operation.js';
+import { bytes, exactBytes, listing, printable } from './text.js';
+
+/** A result in a few lines. */
+export function showResult({ result, replayed }: OperationResult): string {
+  const again = replayed ? ' (done before; this is its result again)' : '';
+  switch (result?.$case) {
+    case 'image': {
+      const { info, work } = result.value;
+      const what =
+        info === undefined
+          ? 'done'
+          : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}, ${bytes(info.allocatedBytes)} on disk`;
+      const moved =
+        work === undefined || work.movedBytes === 0n
+          ? ''
+          : `\n  ${bytes(work.movedBytes)} moved, ${bytes(work.skippedBytes)} of holes and zeros skipped`;
+      return `${what}${again}${moved}`;
+    }
+    case 'copy': {
+      const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result.value;
+      const checked = verified ? ', verified' : '';
+      return `${printable(target)}: ${bytes(lengthBytes)}, ${bytes(allocatedBytes)} on disk${checked}${again}\n  ${engine}: ${why}\n  ${bytes(movedBytes)} moved, ${bytes(skippedBytes)} skipped`;
+    }
+    case 'delete':
+      return result.value.existed
+        ? `removed, ${bytes(result.value.freedBytes)} freed${again}`
+        : `nothing was there${again}`;
+    case 'plan': {
+      const { method, why, moveBytes, needBytes, freeBytes } = result.value;
+      return listing([
+        ['method', method],
+        ['why', why],
+        ['to move', moveBytes === undefined ? undefined : bytes(moveBytes)],
+        ['needs', bytes(needBytes)],
+        ['free', bytes(freeBytes)],
+      ]);
+    }
+    // Answers of verbs that this client has no command for.
+    case 'fetch':
+    case 'check':
+    case 'digest':
+    case 'compare':
+    case 'chown':
+    case 'snapshot':
+    case undefined:
+      return `done${again}`;
+  }
+}
+
+/** An image, one fact a line. */
+export function showInfo(info: ImageInfo): string {
+  return listing([
+    ['path', info.path],
+    ['format', [info.format, info.compat].filter((part) => part !== undefined).join(' ')],
+    ['virtual size', exactBytes(info.virtualSizeBytes)],
+    ['file length', exactBytes(info.fileLengthBytes)],
+    ['on disk', exactBytes(info.allocatedBytes)],
+    ['cluster size', info.clusterSizeBytes === undefined ? undefined : exactBytes(info.clusterSizeBytes)],
+    ['backing file', info.backingFile],
+    ['backing format', info.backingFormat],
+    ['data file', info.dataFile],
+    ['compression', info.compressionType],
+    ['flags', flags(info)],
+    ...info.snapshots.map(
+      ({ id, name, createTime }) => ['snapshot', `${id} ${name} ${createTime?.toISOString() ?? ''}`] as const,
+    ),
+    ...info.findings.map(({ reason, message }) => ['finding', `${reason}: ${message}`] as const),
+  ]);
+}
+
+/** The chain as a tree, the top first. */
+export function showChain(top: ImageInfo, below: readonly ImageInfo[]): string {
+  return [top, ...below]
+    .map((layer, depth) => {
+      const indent = depth === 0 ? '' : `${'   '.repeat(depth - 1)}└─ `;
+      return `${indent}${printable(layer.path)}  ${layer.format}, ${bytes(layer.virtualSizeBytes)}, ${bytes(layer.allocatedBytes)} on disk`;
+    })
+    .join('\n');
+}
+
+function flags(info: ImageInfo): string | undefined {
+  const set = [
+    info.encrypted && 'encrypted',
+    info.dirty && 'dirty',
+    info.corrupt && 'corrupt',
+    info.inUse && 'in use',
+    info.lazyRefcounts === true && 'lazy refcounts',
+    info.extendedL2 === true && 'extended L2',
+  ].filter((flag) => flag !== false);
+  return set.length === 0 ? undefined : set.join(', ');
+}

@@ -1,0 +1,54 @@
+/** Numbers, tables and trees for people. */
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+
+/** `1.5 GiB`. */
+export function bytes(value: bigint | number): string {
+  let amount = Number(value);
+  let unit = 0;
+  while (amount >= 1024 && unit < UNITS.length - 1) {
+    amount /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || amount >= 100 ? 0 : 1;
+  return `${amount.toFixed(digits)} ${UNITS[unit] ?? ''}`;
+}
+
+/** `1.5 GiB (1610612736 bytes)`. */
+export function exactBytes(value: bigint): string {
+  return value < 1024n ? `${String(value)} bytes` : `${bytes(value)} (${String(value)} bytes)`;
+}
+
+/** `2m 05s`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${String(whole)}s`;
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const pad = (value: number) => String(value).padStart(2, '0');
+  return hours > 0 ? `${String(hours)}h ${pad(minutes)}m` : `${String(minutes)}m ${pad(rest)}s`;
+}
+
+/** Names and values, the names aligned; undefined values are left out. */
+export function listing(entries: readonly (readonly [string, string | undefined])[]): string {
+  const given = entries.filter((entry): entry is readonly [string, string] => entry[1] !== undefined);
+  const width = Math.max(...given.map(([name]) => name.length));
+  return given.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');
+}
+
+/** Rows under a header, columns aligned. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [header, ...rows].map((row) => row.map(printable));
+  const widths = header.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)));
+  return lines
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** A name may hold anything; a terminal should not obey it. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
