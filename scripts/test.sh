@@ -8,4 +8,7 @@ runner=(node_modules/.bin/mocha --config .mocharc.json)
 if [ "${1:-}" = --coverage ]; then
   runner=(node_modules/.bin/c8 --include 'dist/src/**' --exclude 'dist/src/gen/**' --reporter text --reporter lcov "${runner[@]}")
 fi
-exec "${runner[@]}"
+HOSTLER_TEST_SKIPS=$(mktemp)
+export HOSTLER_TEST_SKIPS
+trap 'rm -f "$HOSTLER_TEST_SKIPS"' EXIT
+"${runner[@]}"

@@ -88,6 +88,7 @@ const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
   [/Failed to get .*lock/, 'IMAGE_IN_USE'],
   [/No space left on device|Disk quota exceeded|File too large/, 'NO_SPACE'],
   [/Permission denied/, 'ACCESS_DENIED'],
+  [/key-secret' is required|Invalid password|cannot unlock any keyslot/i, 'SECRET_REQUIRED'],
   [/Input\/output error/, 'IO_ERROR'],
   [
     /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|Invalid (?:magic|footer|header)/i,

@@ -1,6 +1,8 @@
 import { constants } from 'node:fs';
 import { open, realpath, type FileHandle } from 'node:fs/promises';
 import type { FileAttributes } from '../domain/ports.js';
+import { ConfigError } from './config.js';
+import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
 
 export interface RootConfig {
@@ -19,8 +21,12 @@ export interface Root extends RootConfig {
 export async function openRoots(configs: readonly RootConfig[]): Promise<Root[]> {
   const roots: Root[] = [];
   for (const config of configs) {
-    const realPath = await realpath(config.path);
-    roots.push({ ...config, realPath, handle: await open(realPath, O_PATH | constants.O_DIRECTORY) });
+    try {
+      const realPath = await realpath(config.path);
+      roots.push({ ...config, realPath, handle: await open(realPath, O_PATH | constants.O_DIRECTORY) });
+    } catch (error) {
+      throw new ConfigError(`the root ${config.path} cannot be opened as a folder: ${errnoOf(error) ?? String(error)}`);
+    }
   }
   return roots;
 }

@@ -81,6 +81,12 @@ export const REASONS = {
     'List the operations.',
   ),
   SNAPSHOT_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The image has no such snapshot.', 'List the snapshots.'),
+  SECRET_REQUIRED: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The image is encrypted, and the passphrase is missing or wrong.',
+    'Give the right passphrase.',
+  ),
   TARGET_EXISTS: row(
     'ALREADY_EXISTS',
     'after a change',

@@ -62,10 +62,13 @@ export async function measureImage(
   }
 }
 
-/** Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no child to learn. */
+/**
+ * Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no child to learn; an encrypted
+ * image's tables are closed to us, so it gets the same estimate.
+ */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const [{ file, format, facts }] = chain;
-  if (format === 'raw')
+  if (format === 'raw' || facts.encrypted)
     return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
   let sum = 0n;
   for await (const { data, zero, lengthBytes } of tool.map(chain, run)) if (data && !zero) sum += lengthBytes;

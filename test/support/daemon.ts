@@ -1,0 +1,118 @@
+/** The real daemon in a folder of its own. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Scratch } from './scratch.js';
+import { Stranger } from './stranger.js';
+
+export const ROOT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
+export const HOSTLER = join(ROOT_FOLDER, 'bin/hostler');
+const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
+
+export interface DaemonOptions {
+  /** More TOML, after the `[server]` table. */
+  readonly toml?: string;
+  /** More lines of the `[server]` table. */
+  readonly server?: string;
+  /** Instead of one root `images` in the daemon's folder. */
+  readonly roots?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Run the daemon as another user. */
+  readonly uid?: number;
+}
+
+export class Daemon {
+  log = '';
+  readonly stranger: Stranger;
+
+  private constructor(
+    readonly folder: string,
+    readonly process: ChildProcess,
+    readonly exited: Promise<number | null>,
+  ) {
+    this.stranger = new Stranger(this.address);
+  }
+
+  /** Starts a daemon in the folder, with images in `folder/images`. */
+  static async start(folder: string, options: DaemonOptions = {}): Promise<Daemon> {
+    const daemon = await Daemon.spawn(folder, options);
+    await daemon.serving();
+    return daemon;
+  }
+
+  /** Starts it without waiting for SERVING. */
+  static async spawn(folder: string, options: DaemonOptions = {}): Promise<Daemon> {
+    await mkdir(join(folder, 'images'), { recursive: true });
+    const config = join(folder, 'hostler.toml');
+    const roots = options.roots ?? `[[roots]]\npath = "${folder}/images"\n`;
+    const server = `[server]\nlisten = ["unix://${folder}/s.sock"]\nhttp = ""\n${options.server ?? ''}\n`;
+    await writeFile(config, `state_dir = "${folder}/state"\n${server}${options.toml ?? ''}\n${roots}`);
+    const child = spawn(HOSTLERD, ['--config', config], {
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
+    });
+    const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    const daemon = new Daemon(folder, child, exited);
+    child.stdout.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
+    return daemon;
+  }
+
+  get address(): string {
+    return `unix://${this.folder}/s.sock`;
+  }
+
+  image(name: string): string {
+    return join(this.folder, 'images', name);
+  }
+
+  async serving(): Promise<void> {
+    for (let tries = 0; !this.log.includes('"SERVING"'); tries++) {
+      if (tries > 200 || this.process.exitCode !== null) throw new Error(`the daemon does not serve:\n${this.log}`);
+      await sleep(25);
+    }
+  }
+
+  /** Lines of the log as objects. */
+  records(): Record<string, unknown>[] {
+    return this.log
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Private folders of operations that are still in the images folder. */
+  async leftovers(folder = join(this.folder, 'images')): Promise<string[]> {
+    const names = await readdir(folder, { recursive: true });
+    return names.filter((name) => name.includes('.hostler-'));
+  }
+
+  /** SIGTERM, then its exit code. */
+  async stop(): Promise<number | null> {
+    this.stranger.close();
+    this.process.kill('SIGTERM');
+    return this.exited;
+  }
+}
+
+/** A daemon for a whole suite. Call inside describe(). */
+export function suiteDaemon(
+  scratch: Scratch,
+  options: DaemonOptions | (() => DaemonOptions) = {},
+): { readonly get: () => Daemon } {
+  let daemon: Daemon | undefined;
+  before(async () => {
+    const started = await Daemon.start(scratch.path('daemon'), typeof options === 'function' ? options() : options);
+    daemon = started;
+    scratch.onEnd(() => started.stop());
+  });
+  return {
+    get() {
+      if (daemon === undefined) throw new Error('the daemon has not started');
+      return daemon;
+    },
+  };
+}

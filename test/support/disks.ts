@@ -1,0 +1,45 @@
+/** Disk content for tests. */
+import { createHash } from 'node:crypto';
+import { open, readFile, stat } from 'node:fs/promises';
+import { sh } from './shell.js';
+
+/** Bytes that no compressor or zero detection makes smaller, the same for the same seed. */
+export function noise(length: number, seed = 1): Buffer {
+  const blocks: Buffer[] = [];
+  for (let made = 0, counter = 0; made < length; made += 64, counter++) {
+    blocks.push(
+      createHash('sha512')
+        .update(`${String(seed)}:${String(counter)}`)
+        .digest(),
+    );
+  }
+  return Buffer.concat(blocks).subarray(0, length);
+}
+
+/** A file with data at the given offsets and holes elsewhere. */
+export async function sparseFile(
+  path: string,
+  length: number,
+  pieces: readonly { at: number; length: number }[],
+): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    for (const piece of pieces) await file.write(noise(piece.length, piece.at + 1), 0, piece.length, piece.at);
+    await file.truncate(length);
+  } finally {
+    await file.close();
+  }
+}
+
+/** What qemu-img says of an image. */
+export async function qemuInfo(path: string, format: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await sh('qemu-img', 'info', '-U', '-f', format, '--output=json', path)) as Record<string, unknown>;
+}
+
+export async function sameBytes(first: string, second: string): Promise<boolean> {
+  return (await readFile(first)).equals(await readFile(second));
+}
+
+export async function allocatedBytes(path: string): Promise<number> {
+  return (await stat(path)).blocks * 512;
+}

@@ -1,0 +1,34 @@
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Runs a program to its end; its standard output. Throws when it fails. */
+export async function sh(program: string, ...args: readonly string[]): Promise<string> {
+  const { stdout } = await run(program, [...args], { maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, however it ends. */
+export async function tryRun(
+  program: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; input?: string; signalAfter?: { ms: number; signal: NodeJS.Signals } } = {},
+): Promise<Ended> {
+  const child = spawn(program, [...args], { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdin.end(options.input ?? '');
+  const { signalAfter } = options;
+  const timer = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.ms);
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  clearTimeout(timer);
+  return { code, stdout, stderr };
+}

@@ -1,0 +1,151 @@
+/** A client that knows nothing but proto/, as a stranger's would: no generated code of ours. */
+import {
+  credentials,
+  loadPackageDefinition,
+  type Client,
+  type ClientReadableStream,
+  type Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const FILES = ['image_service', 'operation_service', 'host_info_service', 'file_service', 'command_service'];
+const DETAILS = ['google/rpc/status.proto', 'google/rpc/error_details.proto'];
+
+const definition = loadSync([...FILES.map((name) => `hostler/v1/${name}.proto`), ...DETAILS], {
+  includeDirs: [`${root}proto`, `${root}node_modules/google-gax/build/protos`],
+  keepCase: true,
+  longs: String,
+  enums: String,
+  defaults: false,
+  oneofs: true,
+});
+
+/** A message as JSON-like data. */
+export type Message = Record<string, unknown>;
+
+interface Decoder {
+  readonly type: { readonly name: string };
+  deserialize(bytes: Buffer): Message;
+}
+
+/** A failed call: its code, reason and facts. */
+export class CallError extends Error {
+  readonly code: number;
+  readonly reason: string;
+  readonly metadata: Record<string, string>;
+  readonly fields: readonly string[];
+  readonly retryDelay: unknown;
+
+  constructor(error: ServiceError) {
+    super(error.details);
+    this.code = error.code;
+    const details = decodeDetails(error.metadata);
+    const info = details.get('google.rpc.ErrorInfo') as
+      { reason?: string; metadata?: Record<string, string> } | undefined;
+    this.reason = info?.reason ?? '';
+    this.metadata = info?.metadata ?? {};
+    const bad = details.get('google.rpc.BadRequest') as { field_violations?: { field: string }[] } | undefined;
+    this.fields = bad?.field_violations?.map(({ field }) => field) ?? [];
+    this.retryDelay = details.get('google.rpc.RetryInfo')?.['retry_delay'];
+  }
+}
+
+function decodeDetails(metadata: Metadata): Map<string, Message> {
+  const [packed] = metadata.get('grpc-status-details-bin');
+  if (!(packed instanceof Buffer)) return new Map();
+  const status = decode('google.rpc.Status', packed);
+  const details = (status['details'] ?? []) as { '@type'?: string; type_url?: string; value?: Buffer }[];
+  return new Map(
+    details.map((any) => {
+      const name = (any['@type'] ?? any.type_url ?? '').replace('type.googleapis.com/', '');
+      return [name, any.value instanceof Uint8Array ? decode(name, Buffer.from(any.value)) : (any as Message)];
+    }),
+  );
+}
+
+function decode(name: string, bytes: Buffer): Message {
+  return (definition[name] as unknown as Decoder).deserialize(bytes);
+}
+
+type Method = (
+  request: Message,
+  options: object,
+  callback?: (error: ServiceError | null, answer: Message) => void,
+) => ClientReadableStream<Message>;
+
+/** One connection to a daemon. */
+export class Stranger {
+  readonly #clients = new Map<string, Client>();
+
+  constructor(private readonly address: string) {}
+
+  /** Calls a unary RPC, `ImageService/GetImageInfo`. Throws CallError. */
+  unary(rpc: string, request: Message = {}, options: object = {}): Promise<Message> {
+    return new Promise((resolve, reject) => {
+      this.#method(rpc)(request, options, (error, answer) => {
+        if (error === null) resolve(answer);
+        else reject(new CallError(error));
+      });
+    });
+  }
+
+  /** Opens a server stream. */
+  stream(rpc: string, request: Message = {}, options: object = {}): ClientReadableStream<Message> {
+    return this.#method(rpc)(request, options);
+  }
+
+  /** All messages of a server stream. Throws CallError. */
+  async all(rpc: string, request: Message = {}, options: object = {}): Promise<Message[]> {
+    const messages: Message[] = [];
+    const stream = this.stream(rpc, request, options);
+    stream.on('data', (message: Message) => messages.push(message));
+    await new Promise<void>((resolve, reject) => {
+      stream.once('end', resolve);
+      stream.once('error', (error: ServiceError) => reject(new CallError(error)));
+    });
+    return messages;
+  }
+
+  /** Runs an operation to its end; its result. Throws CallError. */
+  async operation(rpc: string, request: Message, options: object = {}): Promise<Message> {
+    const last = (await this.all(rpc, request, options)).at(-1);
+    const result = last?.['result'] as Message | undefined;
+    if (result === undefined) throw new Error(`the last event of ${rpc} has no result: ${JSON.stringify(last)}`);
+    return result;
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close();
+  }
+
+  #method(rpc: string): Method {
+    const [service = '', name = ''] = rpc.split('/');
+    let client = this.#clients.get(service);
+    if (client === undefined) {
+      const loaded = loadPackageDefinition(definition) as unknown as {
+        hostler: { v1: Record<string, new (address: string, creds: object) => Client> };
+      };
+      const Service = loaded.hostler.v1[service];
+      if (Service === undefined) throw new Error(`no service ${service}`);
+      client = new Service(this.address, credentials.createInsecure());
+      this.#clients.set(service, client);
+    }
+    const method = (client as unknown as Record<string, Method>)[name];
+    if (method === undefined) throw new Error(`no RPC ${rpc}`);
+    return method.bind(client);
+  }
+}
+
+/** The error that a call ends with; fails when it succeeds. */
+export async function failure(call: Promise<unknown>): Promise<CallError> {
+  try {
+    const answer = await call;
+    throw new Error(`succeeded: ${JSON.stringify(answer)}`);
+  } catch (error) {
+    if (error instanceof CallError) return error;
+    throw error;
+  }
+}
