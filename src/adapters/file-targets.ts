@@ -134,12 +134,12 @@ class FilePart implements Part {
       await link(procPath(this), procPath(this.#target));
     } catch (error) {
       if (!NO_LINKS.includes(errnoOf(error) ?? '')) throw error;
-      await this.#move();
+      await this.move();
     }
   }
 
   /** Where hard links are missing: mv knows RENAME_NOREPLACE, but exits 0 also when it refused. */
-  async #move(): Promise<void> {
+  async move(): Promise<void> {
     const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
     const { stderr } = await this.ports.runner.run(
       { tool: 'mv', args: ['-nT', [{ write: this }], [{ write: this.#target }]], network: false, limits: {} },

@@ -31,7 +31,7 @@ const O_TMPFILE = 0o20200000;
 const MAX_STDERR_BYTES = 4096;
 /** More than any tool's JSON; a tool that prints for ever is ended. */
 const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
-/** prlimit ends with SIGXCPU first, then SIGKILL. */
+/** What the soft limit sends; the hard one, a second later, would be a KILL like any other. */
 const CPU_SIGNAL = 'SIGXCPU';
 
 export class ProcessRunner {
@@ -159,7 +159,7 @@ export class ProcessRunner {
 
   async #limited({ cpuSeconds, addressSpaceBytes }: ToolLimits): Promise<string[]> {
     const limits = [
-      ...(cpuSeconds === undefined ? [] : [`--cpu=${String(cpuSeconds)}`]),
+      ...(cpuSeconds === undefined ? [] : [`--cpu=${String(cpuSeconds)}:${String(cpuSeconds + 1)}`]),
       ...(addressSpaceBytes === undefined ? [] : [`--as=${String(addressSpaceBytes)}`]),
     ];
     return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];

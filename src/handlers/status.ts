@@ -4,12 +4,13 @@ import { REASONS, type FieldViolation, type HostlerError } from '../domain/error
 import type { StoredError } from '../domain/operations/record.js';
 import type { Any } from '../gen/google/protobuf/any.js';
 import { BadRequest, ErrorInfo, QuotaFailure, ResourceInfo, RetryInfo } from '../gen/google/rpc/error_details.js';
-import type { Status } from '../gen/google/rpc/status.js';
+import { Status } from '../gen/google/rpc/status.js';
 
 const DOMAIN = 'hostler';
-/** A trailer of 64 KiB hangs a grpc-js call; these together stay below 4 KiB. */
+/** A trailer of 64 KiB hangs a grpc-js call. */
+const MAX_STATUS_BYTES = 4000;
 const MAX_MESSAGE = 600;
-const MAX_FACT = 300;
+const MAX_FACT = 250;
 const MAX_FACTS = 6;
 const MAX_VIOLATIONS = 8;
 const MAX_DESCRIPTION = 160;
@@ -49,7 +50,10 @@ export function toStatus(error: HostlerError | StoredError): Status {
     ];
     details.push(pack('google.rpc.QuotaFailure', QuotaFailure.encode({ violations }).finish()));
   }
-  return { code: status[code], message: cut(error.message, MAX_MESSAGE), details };
+  const whole: Status = { code: status[code], message: cut(error.message, MAX_MESSAGE), details };
+  // The reason comes first and always stays.
+  while (details.length > 1 && Status.encode(whole).finish().length > MAX_STATUS_BYTES) details.pop();
+  return whole;
 }
 
 function badRequest(violations: readonly FieldViolation[]): Any {

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { link, mkdir, readdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suiteDaemon, Daemon } from '../support/daemon.js';
 import { isRoot, needs } from '../support/needs.js';
+import { whileHeld } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -257,9 +257,7 @@ describe('bad input', () => {
   it('a source that qemu holds is IMAGE_IN_USE, unless the caller allows it', async () => {
     const path = image('held.qcow2');
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', path, '8M');
-    const holder = spawn('qemu-nbd', ['-k', scratch.path('nbd.sock'), '-f', 'qcow2', '-t', path], { stdio: 'ignore' });
-    try {
-      while ((await stat(scratch.path('nbd.sock')).catch(() => undefined)) === undefined) await sleep(20);
+    await whileHeld(path, scratch.path('nbd.sock'), async () => {
       const { stranger } = daemon.get();
       const info = (await stranger.unary('ImageService/GetImageInfo', { path, format: 'qcow2' }))['info'] as Message;
       assert.equal(info['in_use'], true);
@@ -267,18 +265,15 @@ describe('bad input', () => {
         copy({ source: path }),
         convert({ source: path, source_format: 'qcow2' }),
         copy({ target: path, overwrite: true }),
-        ['DeleteImage', { path }] as [string, Message],
+        ['DeleteImage', { path }] as const,
       ]) {
         const error = await failure(stranger.all(`ImageService/${rpc}`, request));
         assert.equal(error.reason, 'IMAGE_IN_USE', rpc);
       }
-      await stranger.operation('ImageService/ConvertImage', {
-        ...convert({ source: path, source_format: 'qcow2', allow_in_use: true })[1],
-      });
+      const [, allowed] = convert({ source: path, source_format: 'qcow2', allow_in_use: true });
+      await stranger.operation('ImageService/ConvertImage', allowed);
       await stranger.operation('ImageService/DeleteImage', { path: image('new') });
-    } finally {
-      holder.kill();
-    }
+    });
   });
 
   it('a deadline of 1 ms leaves nothing', async () => {

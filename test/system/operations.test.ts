@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { suiteDaemon } from '../support/daemon.js';
 import { sparseFile } from '../support/disks.js';
+import { alive } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
 import { Stranger, failure, type Message } from '../support/stranger.js';
 
@@ -66,8 +67,6 @@ describe('operations', () => {
     }
   }
   const cancel = (request: Message) => daemon.get().stranger.unary('OperationService/CancelOperation', request);
-  const alive = (pid: number) =>
-    existsSync(`/proc/${String(pid)}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
 
   it('the first event comes at once and carries the id; absolute counters never go back', async () => {
     const events = await daemon.get().stranger.all(CONVERT, slow('events.qcow2', 2));
@@ -140,12 +139,10 @@ describe('operations', () => {
     const error = await failure(daemon.get().stranger.all(CONVERT, slow('late.qcow2'), { deadline: Date.now() + 500 }));
     assert.equal(error.code, status.DEADLINE_EXCEEDED);
     for (let tries = 0; tries < 100; tries++) {
-      const { operations } = (await daemon
-        .get()
-        .stranger.unary('OperationService/ListOperations', {
-          filter: { states: ['OPERATION_STATE_CANCELLED'] },
-          page_size: 1000,
-        })) as { operations: Message[] };
+      const { operations } = (await daemon.get().stranger.unary('OperationService/ListOperations', {
+        filter: { states: ['OPERATION_STATE_CANCELLED'] },
+        page_size: 1000,
+      })) as { operations: Message[] };
       const last = operations.at(-1)?.['last'] as { error?: { code: number } } | undefined;
       if (last?.error?.code === status.DEADLINE_EXCEEDED) return;
       await sleep(20);
@@ -200,12 +197,10 @@ describe('operations', () => {
   it('many may read one image at a time', async () => {
     await Promise.all(
       [1, 2].map((n) =>
-        daemon
-          .get()
-          .stranger.operation('ImageService/CopyImage', {
-            source: image('big.raw'),
-            target: image(`reader-${String(n)}`),
-          }),
+        daemon.get().stranger.operation('ImageService/CopyImage', {
+          source: image('big.raw'),
+          target: image(`reader-${String(n)}`),
+        }),
       ),
     );
   });
@@ -321,14 +316,12 @@ describe('operations', () => {
     stream.on('data', (message: { event: Message }) => seen.push(String(message.event['state'])));
     stream.on('error', () => undefined);
     await sleep(100);
-    await daemon
-      .get()
-      .stranger.operation('ImageService/CreateImage', {
-        path: image('seen'),
-        format: 'raw',
-        size: '1K',
-        labels: { seen: 'yes' },
-      });
+    await daemon.get().stranger.operation('ImageService/CreateImage', {
+      path: image('seen'),
+      format: 'raw',
+      size: '1K',
+      labels: { seen: 'yes' },
+    });
     await daemon
       .get()
       .stranger.operation('ImageService/CreateImage', { path: image('unseen'), format: 'raw', size: '1K' });

@@ -1,0 +1,33 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Whether a process runs; one that has ended and only waits for its parent does not. */
+export function alive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** Fails when the process has not ended within a second. */
+export async function gone(pid: number): Promise<void> {
+  for (let tries = 0; alive(pid); tries++) {
+    if (tries > 50) throw new Error(`process ${String(pid)} is still there`);
+    await sleep(20);
+  }
+}
+
+/** A real qemu-nbd holds the image while `work` runs. */
+export async function whileHeld(path: string, socket: string, work: () => Promise<void>): Promise<void> {
+  const holder = spawn('qemu-nbd', ['-k', socket, '-f', 'qcow2', '-t', path], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => holder.once('exit', resolve));
+  try {
+    while (!existsSync(socket)) await sleep(20);
+    await work();
+  } finally {
+    holder.kill();
+    await ended;
+  }
+}

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HostlerError } from '../../src/domain/errors.js';
+import { OperationHub } from '../../src/domain/operations/hub.js';
+import { LiveOperation } from '../../src/domain/operations/live-operation.js';
+import { LockTable } from '../../src/domain/operations/locks.js';
+import { ProgressMeter } from '../../src/domain/operations/progress.js';
+import { assertTransition, type OperationRecord, type OperationState } from '../../src/domain/operations/record.js';
+import { fingerprint } from '../../src/domain/operations/request-ids.js';
+import { Slots } from '../../src/domain/operations/slots.js';
+
+const record = (id = 'A'): OperationRecord => ({
+  id,
+  method: 'ConvertImage',
+  caller: 'x',
+  labels: {},
+  addresses: [],
+  spec: {},
+  attempt: 1,
+  createTime: 0,
+  detached: false,
+  state: 'QUEUED',
+  cancellable: true,
+  eventTime: 0,
+  warnings: [],
+});
+const reasonOf = (work: () => unknown) => {
+  try {
+    work();
+    return 'none';
+  } catch (error) {
+    return error instanceof HostlerError ? error.reason : String(error);
+  }
+};
+const never = new AbortController().signal;
+
+describe('LockTable', () => {
+  const holder = (operationId: string) => ({ operationId, method: 'M', sinceMs: 0 });
+  const key = (name: string, mode: 'read' | 'write') => ({ key: name, mode, path: `/${name}` });
+
+  it('many readers, one writer', () => {
+    const locks = new LockTable();
+    const release = [locks.acquire(holder('1'), [key('a', 'read')]), locks.acquire(holder('2'), [key('a', 'read')])];
+    assert.equal(
+      reasonOf(() => locks.acquire(holder('3'), [key('a', 'write')])),
+      'PATH_BUSY',
+    );
+    for (const each of release) each();
+    locks.acquire(holder('3'), [key('a', 'write')]);
+    assert.equal(
+      reasonOf(() => locks.acquire(holder('4'), [key('a', 'read')])),
+      'PATH_BUSY',
+    );
+  });
+  it('all or nothing', () => {
+    const locks = new LockTable();
+    locks.acquire(holder('1'), [key('b', 'write')]);
+    assert.equal(
+      reasonOf(() => locks.acquire(holder('2'), [key('a', 'write'), key('b', 'read')])),
+      'PATH_BUSY',
+    );
+    locks.acquire(holder('3'), [key('a', 'write')]);
+  });
+  it('an operation is not in its own way, and releases everything', () => {
+    const locks = new LockTable();
+    locks.acquire(holder('1'), [key('a', 'read'), key('a', 'write')])();
+    assert.equal(locks.size, 0);
+  });
+});
+
+describe('Slots', () => {
+  const limits = { running: { io: 2, none: 1, export: 1 }, perFilesystem: 1, queued: 2 };
+
+  it('a busy filesystem does not hold up the others', async () => {
+    const slots = new Slots(limits);
+    const places: number[] = [];
+    slots.enter('io', ['a'], () => undefined);
+    const waiting = slots.enter('io', ['a'], (place) => places.push(place));
+    await slots.enter('io', ['b'], () => undefined).granted(never);
+    assert.deepEqual([slots.running, slots.waiting], [2, 1]);
+    assert.equal(places.at(-1), 1);
+    waiting.release();
+    assert.equal(slots.waiting, 0);
+  });
+  it('is full at its limit, and frees a place on release', async () => {
+    const slots = new Slots(limits);
+    const [first, second] = [1, 2, 3].map(() => slots.enter('none', [], () => undefined));
+    assert.equal(
+      reasonOf(() => slots.enter('none', [], () => undefined)),
+      'TOO_MANY_OPERATIONS',
+    );
+    first?.release();
+    await second?.granted(never);
+    slots.enter('none', [], () => undefined);
+  });
+  it('a cancelled wait throws the reason of the cancel', async () => {
+    const slots = new Slots(limits);
+    slots.enter('export', [], () => undefined);
+    const abort = new AbortController();
+    const granted = slots.enter('export', [], () => undefined).granted(abort.signal);
+    abort.abort(new HostlerError('CANCELLED', 'x'));
+    await assert.rejects(granted, { reason: 'CANCELLED' });
+  });
+});
+
+it('states follow the one table', () => {
+  const all: OperationState[] = ['QUEUED', 'RUNNING', 'CANCELLING', 'SUCCEEDED', 'FAILED', 'CANCELLED'];
+  const allowed = all.flatMap((from) =>
+    all.filter((to) => reasonOf(() => assertTransition(from, to)) === 'none').map((to) => `${from} ${to}`),
+  );
+  assert.deepEqual(allowed, [
+    'QUEUED RUNNING',
+    'QUEUED CANCELLING',
+    'RUNNING CANCELLING',
+    'RUNNING SUCCEEDED',
+    'RUNNING FAILED',
+    'CANCELLING SUCCEEDED',
+    'CANCELLING FAILED',
+    'CANCELLING CANCELLED',
+  ]);
+});
+
+describe('ProgressMeter', () => {
+  it('gives rate and time left of the last seconds', () => {
+    let now = 0;
+    const meter = new ProgressMeter(() => now);
+    const at = (time: number, doneBytes: bigint) => {
+      now = time;
+      return meter.measure({ doneBytes, totalBytes: 100_000n, skippedBytes: 0n });
+    };
+    assert.equal(at(0, 0n).bytesPerSecond, undefined);
+    assert.equal(at(1000, 1000n).bytesPerSecond, 1000n);
+    for (let time = 2000; time <= 20_000; time += 1000) at(time, BigInt(time * 4));
+    const last = at(21_000, 84_000n);
+    assert.equal(last.bytesPerSecond, 4000n);
+    assert.equal(last.etaMs, 4000);
+  });
+});
+
+describe('LiveOperation', () => {
+  const live = () =>
+    new LiveOperation(
+      record(),
+      () => 1,
+      () => undefined,
+    );
+
+  it('the last caller to leave cancels, unless somebody detached', () => {
+    const alone = live();
+    const [first, second] = [alone.join(false), alone.join(false)];
+    first('CANCELLED');
+    first('CANCELLED');
+    assert.equal(alone.record.state, 'QUEUED');
+    second('CANCELLED');
+    assert.equal(alone.record.state, 'CANCELLING');
+    const kept = live();
+    const leave = kept.join(false);
+    kept.join(true)('CANCELLED');
+    leave('CANCELLED');
+    assert.equal(kept.record.state, 'QUEUED');
+  });
+  it('a cancel waits for a phase that may be torn; a request for one is refused meanwhile', () => {
+    const operation = live();
+    const leave = operation.join(false);
+    operation.become('RUNNING');
+    operation.enter('COMMITTING', false);
+    assert.equal(
+      reasonOf(() => operation.cancel(new HostlerError('CANCELLED', 'x'))),
+      'NOT_CANCELLABLE',
+    );
+    leave('CALLER_DEADLINE');
+    assert.equal(operation.record.state, 'RUNNING');
+    operation.enter('VERIFYING', true);
+    assert.equal(operation.record.state, 'CANCELLING');
+    assert.equal((operation.signal.reason as HostlerError).reason, 'CALLER_DEADLINE');
+  });
+  it('a slow watcher gets the latest value and always the end', async () => {
+    const operation = live();
+    operation.become('RUNNING');
+    const seen: (bigint | undefined)[] = [];
+    const watching = (async () => {
+      for await (const { progress } of operation.watch(never)) {
+        seen.push(progress?.doneBytes);
+        await sleep(30);
+      }
+    })();
+    for (let done = 1n; done <= 200n; done++) {
+      operation.update({ progress: { doneBytes: done, skippedBytes: 0n } });
+      await sleep(1);
+    }
+    operation.settle(operation.ended({ state: 'SUCCEEDED' }));
+    await watching;
+    assert.ok(seen.length < 10, `${String(seen.length)} events`);
+    assert.equal(seen.at(-1), 200n);
+  });
+});
+
+describe('OperationHub', () => {
+  it('sends every change of state, and of the progress the latest', async () => {
+    const hub = new OperationHub();
+    const abort = new AbortController();
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { state, progress } of hub.watch([], () => true, abort.signal))
+        seen.push(`${state} ${String(progress?.doneBytes ?? '')}`);
+    })().catch(() => undefined);
+    await sleep(10);
+    const operation = new LiveOperation(record(), () => 1, hub.publish);
+    operation.become('RUNNING');
+    for (let done = 0n; done < 50n; done++) operation.update({ progress: { doneBytes: done, skippedBytes: 0n } });
+    await sleep(300);
+    operation.settle(operation.ended({ state: 'SUCCEEDED' }));
+    await sleep(300);
+    abort.abort(new HostlerError('CANCELLED', 'x'));
+    await watching;
+    assert.deepEqual(seen, ['QUEUED ', 'RUNNING ', 'RUNNING 49', 'SUCCEEDED 49']);
+  });
+  it('ends a watcher that is too far behind', async () => {
+    const hub = new OperationHub();
+    const watch = hub.watch([record('0')], () => true, never);
+    await watch.next();
+    for (let n = 0; n < 10_002; n++) hub.publish(record(String(n)), true);
+    await assert.rejects(watch.next(), { reason: 'WATCHER_TOO_SLOW' });
+  });
+});
+
+it('fingerprints do not depend on the order of keys', () => {
+  assert.equal(fingerprint({ a: 1n, b: { c: [1], d: 2 } }), fingerprint({ b: { d: 2, c: [1] }, a: 1n }));
+  assert.notEqual(fingerprint({ a: 1n }), fingerprint({ a: '1' }));
+});

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { parseAddress } from '../../src/domain/address.js';
+import { parseSize, roundUp } from '../../src/domain/size.js';
+import { parseFormat, parseTargetFormat } from '../../src/domain/image-format.js';
+import { LastBytes, splitLines } from '../../src/adapters/output.js';
+import { parseMountinfo } from '../../src/adapters/mounts.js';
+import { holdOf, parseLocks } from '../../src/adapters/qemu-locks.js';
+import { parseExtent, parseInfo, parseMeasure, parseProgress, qemuError } from '../../src/adapters/qemu-output.js';
+
+async function* chunks(...texts: string[]) {
+  for (const text of texts) yield await Promise.resolve(Buffer.from(text));
+}
+
+async function lines(...texts: string[]): Promise<string[]> {
+  const found: string[] = [];
+  for await (const line of splitLines(chunks(...texts))) found.push(line);
+  return found;
+}
+
+describe('parseSize', () => {
+  const good: [string, bigint][] = [
+    ['1024', 1024n],
+    ['10G', 10n << 30n],
+    ['1.5M', 1572864n],
+    ['0.5K', 512n],
+    ['0', 0n],
+    ['1.1K', 1127n],
+    ['9223372036854775807', 2n ** 63n - 1n],
+  ];
+  for (const [text, bytes] of good) it(text, () => assert.equal(parseSize(text), bytes));
+  for (const text of [
+    '',
+    '10GB',
+    '-1',
+    '1e3',
+    '1,5M',
+    ' 1',
+    '1 M',
+    '0x10',
+    '.5G',
+    '1.',
+    '9223372036854775808',
+    '8388608T',
+    'G',
+  ])
+    it(`refuses "${text}"`, () => assert.equal(typeof parseSize(text), 'object'));
+  it('rounds up', () =>
+    assert.deepEqual([roundUp(0n, 512n), roundUp(1n, 512n), roundUp(512n, 512n)], [0n, 512n, 512n]));
+});
+
+describe('parseAddress', () => {
+  for (const path of ['/a', '/a/b c', '/a/-x', '/a/,', '/a/"\n', `/${'n'.repeat(255)}`, '/a/...', '/nbd:x'])
+    it(`takes ${JSON.stringify(path).slice(0, 30)}`, () => assert.equal(parseAddress(path), path));
+  for (const path of [
+    '',
+    'a',
+    '/',
+    '/a/',
+    '/a//b',
+    '/a/../b',
+    '/a/.',
+    '/a\0',
+    `/${'n'.repeat(256)}`,
+    `/${'a/'.repeat(2100)}b`,
+    'json:{}',
+    'rbd:a/b',
+    `/${'ü'.repeat(128)}`,
+  ])
+    it(`refuses ${JSON.stringify(path).slice(0, 30)}`, () => assert.equal(typeof parseAddress(path), 'object'));
+});
+
+describe('formats', () => {
+  it('are qemu names', () => assert.equal(parseFormat('qcow2'), 'qcow2'));
+  it('are not anything else', () => {
+    for (const name of ['', 'QCOW2', 'nbd', 'toString', 'iso']) assert.equal(typeof parseFormat(name), 'object', name);
+  });
+  it('some can only be read', () => assert.equal(typeof parseTargetFormat('dmg'), 'object'));
+});
+
+describe('splitLines', () => {
+  it('splits at \\n and \\r across chunks', async () => {
+    assert.deepEqual(await lines('a\rb', 'c\r\nd', '\n', 'e'), ['a', 'bc', 'd', 'e']);
+  });
+  it('joins characters that are cut in two', async () => {
+    const [first, second] = [Buffer.from('ü\n').subarray(0, 1), Buffer.from('ü\n').subarray(1)];
+    const found: string[] = [];
+    async function* cut() {
+      yield await Promise.resolve(first);
+      yield second;
+    }
+    for await (const line of splitLines(cut())) found.push(line);
+    assert.deepEqual(found, ['ü']);
+  });
+  it('does not keep a line that never ends', async () => {
+    const found = await lines('x'.repeat(40_000), 'x'.repeat(40_000), 'y');
+    assert.deepEqual(
+      found.map((line) => line.length),
+      [80_000, 1],
+    );
+  });
+});
+
+it('LastBytes keeps the end', () => {
+  const last = new LastBytes(5);
+  for (const text of ['abc', 'def', 'gh\n']) last.add(Buffer.from(text));
+  assert.equal(last.text, 'efgh');
+});
+
+describe('/proc', () => {
+  it('mountinfo: octal escapes, optional fields', () => {
+    const [mount] = parseMountinfo(
+      '36 35 98:0 /mnt1 /mnt/a\\040b\\134 rw,noatime master:1 shared:2 - ext3 /dev/r\\303\\274 rw\n',
+    );
+    assert.deepEqual(mount, { id: 36, device: '98:0', mountPoint: '/mnt/a b\\', type: 'ext3', source: '/dev/rü' });
+  });
+  const locks = parseLocks(
+    [
+      '1: OFDLCK ADVISORY  READ -1 fe:00:1234 100 101',
+      '2: OFDLCK ADVISORY  READ -1 fe:00:5 100 100',
+      '3: POSIX  ADVISORY  WRITE 77 fe:00:9 0 EOF',
+      '4: -> OFDLCK ADVISORY READ -1 fe:00:7 0 EOF',
+      '5: OFDLCK ADVISORY WRITE -1 fe:00:8 0 10',
+    ].join('\n'),
+  );
+  it('locks: a writer, a reader, strangers', () => {
+    const holds = ['fe:00:1234', 'fe:00:5', 'fe:00:9', 'fe:00:7', 'fe:00:8', 'fe:01:5'].map((file) =>
+      holdOf(locks, file),
+    );
+    assert.deepEqual(holds, ['writer', 'reader', 'none', 'none', 'none', 'none']);
+  });
+});
+
+describe('qemu-img output', () => {
+  it('progress', () => {
+    assert.equal(parseProgress('    (12.34/100%)'), 0.1234);
+    assert.equal(parseProgress('nothing'), undefined);
+  });
+  it('an extent', () => {
+    const line =
+      '{ "start": 9223372036854710272, "length": 65536, "depth": 1, "present": true, "zero": false, "data": true, "offset": 327680},';
+    assert.deepEqual(parseExtent(line), {
+      offsetBytes: 9223372036854710272n,
+      lengthBytes: 65536n,
+      data: true,
+      zero: false,
+      depth: 1,
+      fileOffsetBytes: 327680n,
+    });
+    assert.equal(parseExtent(']'), undefined);
+  });
+  it('measure', () => {
+    assert.deepEqual(parseMeasure('{\n "required": 393216,\n "fully-allocated": 1074135040\n}'), {
+      requiredBytes: 393216n,
+      fullyAllocatedBytes: 1074135040n,
+    });
+    assert.throws(() => parseMeasure('{}'));
+  });
+  it('info: sizes beyond a double; a name that looks like a number', () => {
+    const text =
+      '{\n    "virtual-size": 9223372036854774784,\n    "filename": "x\\n    \\"virtual-size\\": 1111111111111111,",\n    "format": "vdi"\n}';
+    assert.equal(parseInfo(text, 'vdi').virtualSizeBytes, 9223372036854774784n);
+  });
+  const meanings: [string, string][] = [
+    ['qemu-img: Could not open: Failed to get shared "write" lock', 'IMAGE_IN_USE'],
+    ['qemu-img: error while writing: No space left on device', 'NO_SPACE'],
+    ['qemu-img: Could not open: Permission denied', 'ACCESS_DENIED'],
+    ['qemu-img: error while reading: Input/output error', 'IO_ERROR'],
+    ['qemu-img: Image is not in qcow2 format', 'IMAGE_MALFORMED'],
+    ['something else', 'TOOL_FAILED'],
+    ['', 'TOOL_FAILED'],
+  ];
+  for (const [stderr, reason] of meanings)
+    it(`"${stderr}" is ${reason}`, () =>
+      assert.equal(qemuError(stderr, { code: 1, signal: undefined }).reason, reason));
+});
