@@ -61,7 +61,7 @@ function decodeDetails(metadata: Metadata): Map<string, Message> {
   return new Map(
     details.map((any) => {
       const name = (any['@type'] ?? any.type_url ?? '').replace('type.googleapis.com/', '');
-      return [name, any.value instanceof Uint8Array ? decode(name, Buffer.from(any.value)) : (any as Message)];
+      return [name, any.value instanceof Uint8Array ? decode(name, Buffer.from(any.value)) : any];
     }),
   );
 }

@@ -237,7 +237,7 @@ describe('clients', () => {
         signalAfter: { ms: 1500, signal: 'SIGINT' },
       });
       assert.equal(ended.code, 130, ended.stderr);
-      assert.match(ended.stderr, /cancelled\n  ended process \d+\n  removed .*part/);
+      assert.match(ended.stderr, /cancelled\n {2}ended process \d+\n {2}removed .*part/);
       assert.deepEqual(await daemon.get().leftovers(), []);
     });
 

@@ -90,9 +90,10 @@ describe('operations', () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
     assert.ok(Date.now() - started < 1000);
     const [cancelled] = answer.operations;
-    assert.equal(cancelled?.['state'], 'OPERATION_STATE_CANCELLED');
-    assert.deepEqual(cancelled?.['ended_pids'], [pid]);
-    assert.equal((cancelled?.['removed_paths'] as string[]).length, 2);
+    assert.ok(cancelled);
+    assert.equal(cancelled['state'], 'OPERATION_STATE_CANCELLED');
+    assert.deepEqual(cancelled['ended_pids'], [pid]);
+    assert.equal((cancelled['removed_paths'] as string[]).length, 2);
     assert.equal(((await ended) as { code?: number }).code, status.CANCELLED);
     const again = (await cancel({ operation_id: id })) as { operations: Message[] };
     assert.equal(again.operations[0]?.['state'], 'OPERATION_STATE_CANCELLED');

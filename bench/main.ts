@@ -1,0 +1,52 @@
+/** `make bench`: ours beside the bare tools, in one run. `make bench ONLY=copy` runs the cases whose name has that word. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Daemon } from '../test/support/daemon.js';
+import { sh, tryRun } from '../test/support/shell.js';
+import { convertCases } from './convert-cases.js';
+import { copyCases } from './copy-cases.js';
+import { measure, print, type CaseResult } from './harness.js';
+import { smallCases, startUp } from './small-cases.js';
+
+const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'hostler-bench-'));
+const only = process.argv[2] ?? process.env['ONLY'] ?? '';
+const results: CaseResult[] = [];
+const images = join(folder, 'images');
+const xfs = join(images, 'xfs');
+let mounted = false;
+let daemon: Daemon | undefined;
+try {
+  await sh('mkdir', '-p', xfs);
+  mounted = await mountXfs();
+  if (!mounted) process.stdout.write('skipped: reflink (XFS cannot be mounted on a loop device here)\n');
+  const facts = await startUp(join(folder, 'start'));
+  process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
+  daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
+  for (const each of [
+    ...smallCases(daemon),
+    ...convertCases(daemon),
+    ...copyCases(daemon, mounted ? xfs : undefined),
+  ]) {
+    if (!each.name.includes(only)) continue;
+    const result = await measure(each);
+    results.push(result);
+    print(result);
+  }
+  const rssMib = Math.round(
+    Number(/VmRSS:\s+(\d+)/.exec(await sh('cat', `/proc/${String(daemon.process.pid)}/status`))?.[1]) / 1024,
+  );
+  process.stdout.write(`\nresident memory after all of that: ${String(rssMib)} MiB (bar 130)\n`);
+  await writeFile('bench/results.json', `${JSON.stringify({ ...facts, rssMib, results }, undefined, 2)}\n`);
+} finally {
+  await daemon?.stop();
+  if (mounted) await sh('umount', xfs);
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function mountXfs(): Promise<boolean> {
+  const disk = join(folder, 'xfs.disk');
+  await sh('truncate', '-s', '40G', disk);
+  if ((await tryRun('mkfs.xfs', ['-q', '-m', 'reflink=1', disk])).code !== 0) return false;
+  return (await tryRun('mount', ['-o', 'loop', disk, xfs])).code === 0;
+}

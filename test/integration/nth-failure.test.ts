@@ -1,0 +1,171 @@
+/** Fail the first step, then the second, then the third …, until the verb passes: nothing is ever left over. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { asAddress } from '../../src/domain/address.js';
+import { convertImage } from '../../src/domain/convert-image.js';
+import { copyImage } from '../../src/domain/copy-image.js';
+import { createImage } from '../../src/domain/create-image.js';
+import { createOverlay } from '../../src/domain/create-overlay.js';
+import { deleteImage } from '../../src/domain/delete-image.js';
+import { HostlerError } from '../../src/domain/errors.js';
+import type { OperationRecord } from '../../src/domain/operations/record.js';
+import { composeEngine, someCaller } from '../support/engine.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+
+const ask = { detach: false, labels: {}, planOnly: false, requestId: '' };
+
+describe('the n-th step fails', () => {
+  const scratch = scratchFolder();
+  let engine: Awaited<ReturnType<typeof composeEngine>>;
+  let [count, failAt] = [0, 0];
+  let reason: 'IO_ERROR' | 'NO_SPACE' | 'ACCESS_DENIED' = 'IO_ERROR';
+  const at = (name: string) => asAddress(scratch.path(name));
+
+  before(async () => {
+    engine = await composeEngine(scratch.path(), () => {
+      count += 1;
+      return count === failAt ? Promise.reject(new HostlerError(reason, 'injected')) : Promise.resolve();
+    });
+    scratch.onEnd(() => engine.close());
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('base.qcow2'), '8M');
+    await writeFile(at('old'), 'old');
+  });
+
+  async function drain(events: AsyncIterable<OperationRecord>): Promise<void> {
+    let last: OperationRecord | undefined;
+    for await (const record of events) last = record;
+    assert.equal(last?.state, 'SUCCEEDED');
+  }
+
+  const rest = { overwrite: false, attributes: {} };
+  const verbs: [string, number, () => AsyncIterable<OperationRecord>][] = [
+    [
+      'CreateImage',
+      4,
+      () =>
+        engine.operations.start(
+          createImage(engine.ports),
+          { address: at('new'), format: 'qcow2', sizeBytes: 512n, preallocation: 'off', ...rest },
+          ask,
+          someCaller,
+        ),
+    ],
+    [
+      'CreateOverlay',
+      4,
+      () =>
+        engine.operations.start(
+          createOverlay(engine.ports),
+          {
+            address: at('new'),
+            backing: at('base.qcow2'),
+            backingFormat: 'qcow2',
+            allowChain: false,
+            allowInUse: false,
+            ...rest,
+          },
+          ask,
+          someCaller,
+        ),
+    ],
+    [
+      'ConvertImage',
+      4,
+      () =>
+        engine.operations.start(
+          convertImage('ConvertImage', engine.ports),
+          {
+            source: at('base.qcow2'),
+            sourceFormat: 'qcow2',
+            target: at('new'),
+            format: 'raw',
+            compress: false,
+            preallocation: 'off',
+            allowInUse: false,
+            ...rest,
+          },
+          ask,
+          someCaller,
+        ),
+    ],
+    [
+      'CopyImage',
+      5,
+      () =>
+        engine.operations.start(
+          copyImage(engine.ports),
+          {
+            source: at('base.qcow2'),
+            target: at('new'),
+            engine: 'LOCAL_SPARSE',
+            verify: true,
+            preserveAllocation: false,
+            allowInUse: false,
+            ...rest,
+          },
+          ask,
+          someCaller,
+        ),
+    ],
+    [
+      'CopyImage over something',
+      4,
+      () =>
+        engine.operations.start(
+          copyImage(engine.ports),
+          {
+            source: at('base.qcow2'),
+            target: at('old'),
+            engine: 'LOCAL_SPARSE',
+            verify: false,
+            preserveAllocation: false,
+            allowInUse: false,
+            ...rest,
+            overwrite: true,
+          },
+          ask,
+          someCaller,
+        ),
+    ],
+    [
+      'DeleteImage',
+      1,
+      () =>
+        engine.operations.start(
+          deleteImage(engine.ports),
+          { address: at('old'), missingOk: false, allowInUse: false },
+          ask,
+          someCaller,
+        ),
+    ],
+  ];
+
+  for (const [name, steps, start] of verbs) {
+    for (const why of ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const) {
+      it(`${name}: ${String(steps)} steps, each with ${why}`, async () => {
+        reason = why;
+        const before = (await readdir(scratch.path())).sort();
+        const descriptors = readdirSync('/proc/self/fd').length;
+        for (failAt = 1; ; failAt++) {
+          count = 0;
+          if (failAt > steps) break;
+          await assert.rejects(drain(start()), { reason: why });
+          assert.deepEqual((await readdir(scratch.path())).sort(), before);
+          if (existsSync(at('old'))) assert.equal(await readFile(at('old'), 'utf8'), 'old');
+          assert.deepEqual(
+            [engine.locks.size, engine.slots.running, engine.slots.waiting, engine.operations.live.size],
+            [0, 0, 0, 0],
+          );
+        }
+        await drain(start());
+        assert.equal(count, steps);
+        assert.equal(readdirSync('/proc/self/fd').length, descriptors);
+        await rm(at('new'), { force: true });
+        await writeFile(at('old'), 'old');
+        assert.deepEqual(engine.failures, []);
+      });
+    }
+  }
+});

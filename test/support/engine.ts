@@ -1,0 +1,61 @@
+/** The engine with real adapters and a step hook of the test's own, without the wire. */
+import { monotonicFactory } from 'ulid';
+import { CpReflink } from '../../src/adapters/cp-reflink.js';
+import { LocalFiles } from '../../src/adapters/files.js';
+import { FileTargets } from '../../src/adapters/file-targets.js';
+import { MemoryJournal } from '../../src/adapters/memory-journal.js';
+import { Owners } from '../../src/adapters/owners.js';
+import { RootedPaths } from '../../src/adapters/paths.js';
+import { ProcessRunner } from '../../src/adapters/process.js';
+import { QemuImg } from '../../src/adapters/qemu-img.js';
+import { QemuLocks } from '../../src/adapters/qemu-locks.js';
+import { openRoots } from '../../src/adapters/roots.js';
+import type { Caller } from '../../src/domain/caller.js';
+import { Admission } from '../../src/domain/operations/admission.js';
+import { Operations } from '../../src/domain/operations/engine.js';
+import type { Step } from '../../src/domain/operations/execute.js';
+import { LockTable } from '../../src/domain/operations/locks.js';
+import { Slots } from '../../src/domain/operations/slots.js';
+import { ImageReader } from '../../src/domain/read-image.js';
+
+export async function composeEngine(root: string, step: Step) {
+  const runner = new ProcessRunner({
+    killGraceMs: 200,
+    searchPath: process.env['PATH'] ?? '',
+    log: { child: () => undefined },
+  });
+  const roots = await openRoots([{ path: root, access: 'read-write', attributes: {} }]);
+  const [files, tool, imageLocks, locks] = [new LocalFiles(), new QemuImg(runner), new QemuLocks(), new LockTable()];
+  const paths = new RootedPaths(roots, []);
+  const reader = new ImageReader({ paths, files, tool });
+  const slots = new Slots({ running: { io: 4, none: 4, export: 4 }, perFilesystem: 4, queued: 16 });
+  const failures: unknown[] = [];
+  const operations = new Operations({
+    journal: new MemoryJournal(1000),
+    admission: new Admission({ paths, reader, imageLocks }),
+    locks,
+    slots,
+    targets: new FileTargets({ agentId: 'test', runner, owners: new Owners(runner), imageLocks }),
+    clock: Date.now,
+    newId: monotonicFactory(),
+    step,
+    log: { finished: () => undefined, cleanupFailed: (_, cause) => failures.push(cause) },
+  });
+  const ports = { paths, reader, files, tool, imageLocks, reflink: new CpReflink(runner) };
+  return {
+    operations,
+    ports,
+    locks,
+    slots,
+    failures,
+    close: () => Promise.all(roots.map(({ handle }) => handle.close())),
+  };
+}
+
+export const someCaller: Caller = {
+  identity: 'test',
+  roles: ['admin'],
+  peer: 'test',
+  signal: new AbortController().signal,
+  deadline: undefined,
+};
