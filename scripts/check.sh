@@ -2,15 +2,14 @@
 # Everything about the sources that a machine can judge. Stops at the first complaint.
 set -eu
 cd "$(dirname "$0")/.."
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
 step() {
   echo "== $1"
   shift
   "$@"
 }
 generated() {
-  local fresh
-  fresh=$(mktemp -d)
-  trap 'rm -rf "$fresh"' RETURN
   npx buf generate -o "$fresh"
   diff -r src/gen "$fresh/src/gen" || { echo "src/gen is not what proto/ says: make gen" >&2; return 1; }
   node dist/src/tools/error-docs.js | diff docs/errors.md - || { echo "docs/errors.md is not what errors.ts says: make gen" >&2; return 1; }
