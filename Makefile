@@ -6,7 +6,7 @@ BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test check lint format coverage bench clean
+.PHONY: help setup build gen run demo test check lint format coverage soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ format: $(NPM_STAMP) ## rewrite sources as the formatters want them
 
 coverage: setup build ## run every test and show what they reached
 	@scripts/test.sh --coverage
+
+soak: setup build ## 2,000 mixed operations with cancels and disconnects (SOAK=n, SEED=n)
+	SOAK=$${SOAK:-2000} scripts/test.sh --only '^soak'
 
 bench: setup build ## measure side by side with the bare tools; writes bench/results.json
 	@scripts/bench-packages.sh

@@ -11,4 +11,5 @@ fi
 HOSTLER_TEST_SKIPS=$(mktemp)
 export HOSTLER_TEST_SKIPS
 trap 'rm -f "$HOSTLER_TEST_SKIPS"' EXIT
+if [ "${1:-}" = --only ]; then runner+=(--grep "$2"); fi
 "${runner[@]}"

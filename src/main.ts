@@ -1,38 +1,27 @@
 /** Composition root: config -> adapters -> domain -> handlers -> server. */
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
-import { monotonicFactory } from 'ulid';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
-import { CpReflink } from './adapters/cp-reflink.js';
-import { LocalFiles } from './adapters/files.js';
-import { FileTargets } from './adapters/file-targets.js';
+import type { FileTargets } from './adapters/file-targets.js';
+import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
-import { MemoryJournal } from './adapters/memory-journal.js';
-import { Metrics } from './adapters/metrics.js';
-import { Owners } from './adapters/owners.js';
-import { RootedPaths } from './adapters/paths.js';
 import { ProcessRunner } from './adapters/process.js';
-import { QemuImg } from './adapters/qemu-img.js';
-import { QemuLocks } from './adapters/qemu-locks.js';
-import { openRoots, type Root } from './adapters/roots.js';
-import { openStateFolder, StateFolderBusy, type StateFolder } from './adapters/state-folder.js';
-import { Admission } from './domain/operations/admission.js';
-import { Operations } from './domain/operations/engine.js';
-import { LockTable } from './domain/operations/locks.js';
-import { OperationQueries } from './domain/operations/query.js';
-import { Slots } from './domain/operations/slots.js';
-import { ImageReader } from './domain/read-image.js';
-import { imageHandlers } from './handlers/image.js';
-import { operationHandlers } from './handlers/operation.js';
+import { openRoots } from './adapters/roots.js';
+import { ServiceManager } from './adapters/service-manager.js';
+import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
+import { assemble, type Foundations } from './assemble.js';
+import { isInternal } from './domain/errors.js';
+import type { Operations } from './domain/operations/engine.js';
+import { recover } from './domain/operations/recovery.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
 
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
+/** What an operator can put right, said without a stack. */
+const EXPECTED = [ConfigError, ListenError, StateFolderBusy, StateFolderBroken, JournalTooNew];
 const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config]\n`;
-/** Enough exports for a host whose neighbours all pull at once. */
-const RUNNING_EXPORTS = 64;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -59,9 +48,54 @@ async function serve(config: Config): Promise<void> {
       'sandbox.mode = "require": this version runs its tools without a sandbox; set "auto" or "off"',
     );
   const log = createLog(config.log.level);
+  const foundations = await layFoundations(config, log);
+  const { operations, handlers, metrics, recovery, targets } = assemble(foundations);
+  await recover(recovery);
+  const server = new HostlerServer({
+    listen: config.server.listen,
+    loopbackRole: config.server.loopback_role,
+    descriptorFile: DESCRIPTORS,
+    handlers,
+    log: ({ cause, ...facts }) => {
+      metrics.call(facts.rpc, facts.code, facts.ms);
+      // What the caller can put right is no error of ours.
+      if (facts.reason !== undefined && isInternal(facts.reason))
+        log.error('call', { ...facts, cause: errorText(cause) });
+      else log.info('call', facts);
+    },
+  });
+  await server.listen();
+  const http = new HttpServer(metrics.registry);
+  const addresses = [
+    ...server.addresses,
+    ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),
+  ];
+  http.ready = true;
+  const manager = new ServiceManager(foundations.runner, process.env['NOTIFY_SOCKET']);
+  stopOnSignal(log, operations, config.server.drain_seconds * 1000, {
+    begin: async () => {
+      server.beginDrain();
+      http.ready = false;
+      await manager.stopping();
+    },
+    end: async () => {
+      await server.close();
+      await http.close();
+      await foundations.journal.close();
+      await foundations.state.release();
+    },
+  });
+  log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
+  await manager.ready();
+  sweep(targets, operations, log);
+}
+
+/** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
+async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const runner = new ProcessRunner({
     killGraceMs: config.limits.tool_kill_grace_ms,
     searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+    prefix: priorityPrefix(config.limits.tools),
     log: { child: (facts) => log.debug('child', facts) },
   });
   const state = await openStateFolder(config.state_dir, runner);
@@ -72,83 +106,35 @@ async function serve(config: Config): Promise<void> {
       attributes: rootAttributes(owner, group, mode),
     })),
   );
-  const { operations, handlers, metrics } = assemble(config, log, runner, state, roots);
-  const server = new HostlerServer({
-    listen: config.server.listen,
-    loopbackRole: config.server.loopback_role,
-    descriptorFile: DESCRIPTORS,
-    handlers,
-    log: ({ cause, ...facts }) => {
-      metrics.call(facts.rpc, facts.code, facts.ms);
-      if (cause === undefined) log.info('call', facts);
-      else log.error('call', { ...facts, cause: errorText(cause) });
-    },
+  const journal = await LevelJournal.open({
+    folder: state.realPath,
+    historyLimit: config.limits.history_operations,
+    historyMs: config.limits.history_hours * 3600 * 1000,
+    clock: Date.now,
+    onHistoryFailed: (error) => log.error('old operations could not be forgotten', { cause: errorText(error) }),
+    onBroken: (movedTo, why) =>
+      log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why }),
   });
-  await server.listen();
-  const http = new HttpServer(metrics.registry);
-  const addresses = [
-    ...server.addresses,
-    ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),
-  ];
-  http.ready = true;
-  stopOnSignal(log, operations, server, http, state, config.server.drain_seconds * 1000);
-  log.info('SERVING', { addresses, agent: state.agentId, pid: process.pid });
+  return { config, log, runner, state, roots, journal };
 }
 
-function assemble(config: Config, log: Log, runner: ProcessRunner, state: StateFolder, roots: readonly Root[]) {
-  const { limits } = config;
-  const [files, tool, imageLocks, locks] = [new LocalFiles(), new QemuImg(runner), new QemuLocks(), new LockTable()];
-  const paths = new RootedPaths(roots, [state.realPath]);
-  const reader = new ImageReader({ paths, files, tool });
-  const slots = new Slots({
-    running: { io: limits.running_operations, none: limits.running_short_operations, export: RUNNING_EXPORTS },
-    perFilesystem: limits.running_operations_per_filesystem,
-    queued: limits.queued_operations,
-  });
-  const metrics = new Metrics(() => ({ running: slots.running, waiting: slots.waiting, locks: locks.size }));
-  const operations = new Operations({
-    journal: new MemoryJournal(limits.kept_operations),
-    admission: new Admission({ paths, reader, imageLocks }),
-    locks,
-    slots,
-    targets: new FileTargets({ agentId: state.agentId, runner, owners: new Owners(runner), imageLocks }),
-    clock: Date.now,
-    newId: monotonicFactory(),
-    step: () => Promise.resolve(),
-    log: {
-      finished(record, cause) {
-        metrics.operation(record);
-        const { id, method, caller, state: end, addresses, error, createTime, endTime = createTime } = record;
-        log.info('operation', {
-          id,
-          method,
-          caller,
-          state: end,
-          addresses,
-          reason: error?.reason,
-          ms: endTime - createTime,
-          ...(cause === undefined ? {} : { cause: errorText(cause) }),
-        });
-      },
-      cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
-    },
-  });
-  const handlers = {
-    image: imageHandlers(operations, { paths, reader, files, tool, imageLocks, reflink: new CpReflink(runner) }),
-    operation: operationHandlers(new OperationQueries(operations)),
-  };
-  return { operations, handlers, metrics };
+/** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */
+function sweep(targets: FileTargets, operations: Operations, log: Log): void {
+  targets
+    .sweep((id) => operations.live.has(id))
+    .then(
+      (removed) => (removed.length > 0 ? log.warn('swept', { removed }) : undefined),
+      (error: unknown) => log.error('sweep failed', { cause: errorText(error) }),
+    );
+}
+
+interface Shutdown {
+  readonly begin: () => Promise<void>;
+  readonly end: () => Promise<void>;
 }
 
 /** SIGTERM: no new operations, running ones get their time, then an orderly end. A second one cancels at once. */
-function stopOnSignal(
-  log: Log,
-  operations: Operations,
-  server: HostlerServer,
-  http: HttpServer,
-  state: StateFolder,
-  graceMs: number,
-): void {
+function stopOnSignal(log: Log, operations: Operations, graceMs: number, shutdown: Shutdown): void {
   let stopping = false;
   const stop = (signal: string) => {
     if (stopping) {
@@ -158,21 +144,29 @@ function stopOnSignal(
     }
     stopping = true;
     log.info('STOPPING', { signal, running: operations.live.size });
-    server.beginDrain();
-    http.ready = false;
     void (async () => {
-      await operations.drain(graceMs);
-      await server.close();
-      await http.close();
-      await state.release();
+      const drained = operations.drain(graceMs);
+      await shutdown.begin();
+      await drained;
+      await shutdown.end();
       log.info('STOPPED');
-      process.exitCode = 0;
-      log.on('finish', () => process.exit());
+      log.on('finish', () => process.exit(0));
       log.end();
-    })();
+    })().catch((error: unknown) => {
+      process.stderr.write(`hostlerd: ${errorText(error)}\n`);
+      process.exit(1);
+    });
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+}
+
+/** Tools run at the priority that the configuration says. */
+function priorityPrefix({ nice, ionice }: Config['limits']['tools']): string[][] {
+  return [
+    ...(nice === undefined ? [] : [['nice', '-n', String(nice)]]),
+    ...(ionice === undefined ? [] : [['ionice', '-c', ionice === 'idle' ? '3' : '2', '-n', '7']]),
+  ];
 }
 
 function rootAttributes(owner: string | undefined, group: string | undefined, mode: string | undefined) {
@@ -186,8 +180,8 @@ function rootAttributes(owner: string | undefined, group: string | undefined, mo
 try {
   await main();
 } catch (error) {
-  const known = error instanceof ConfigError || error instanceof ListenError || error instanceof StateFolderBusy;
-  process.stderr.write(`hostlerd: ${known ? error.message : errorText(error)}\n`);
+  const known = EXPECTED.some((kind) => error instanceof kind);
+  process.stderr.write(`hostlerd: ${known && error instanceof Error ? error.message : errorText(error)}\n`);
   process.exitCode = 1;
   process.exit();
 }

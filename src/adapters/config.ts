@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
 import { z } from 'zod';
+import { FAILPOINT } from './failpoints.js';
 
 const absolutePath = z
   .string()
@@ -58,8 +59,29 @@ const schema = z.strictObject({
       running_operations_per_filesystem: count.default(4),
       running_short_operations: count.default(32),
       queued_operations: z.int().min(0).default(256),
-      kept_operations: count.default(10_000),
+      history_operations: count.default(100_000),
+      history_hours: count.default(168),
+      space_overhead_bytes: z
+        .int()
+        .min(0)
+        .default(4 * 1024 * 1024),
+      events_per_second: z.int().min(1).max(5).default(5),
       tool_kill_grace_ms: z.int().min(0).default(500),
+      tools: z
+        .strictObject({
+          cpu_seconds: count.optional(),
+          address_space_bytes: count.optional(),
+          wall_seconds: count.optional(),
+          stall_seconds: count.optional(),
+          nice: z.int().min(0).max(19).optional(),
+          ionice: z.enum(['best-effort', 'idle']).optional(),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  debug: z
+    .strictObject({
+      failpoints: z.array(z.string().regex(FAILPOINT, 'must be METHOD:STEP:ACTION')).default([]),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['error', 'warn', 'info', 'debug']).default('info') }).prefault({}),

@@ -13,6 +13,8 @@ const REASONS: Readonly<Record<string, Reason>> = {
   EEXIST: 'TARGET_EXISTS',
   EISDIR: 'NOT_A_FILE',
   ENXIO: 'NOT_A_FILE',
+  EMFILE: 'TOO_MANY_OPERATIONS',
+  ENFILE: 'TOO_MANY_OPERATIONS',
   EIO: 'IO_ERROR',
 };
 

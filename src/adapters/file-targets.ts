@@ -1,13 +1,15 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { link, lstat, mkdir, open, rename, type FileHandle } from 'node:fs/promises';
 import { dirname } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { FileRef, ImageLocks, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { openFolder, openLeaf, procPath, syncFolder } from './handles.js';
+import { openFolder, procPath, syncFolder } from './handles.js';
 import type { Owners } from './owners.js';
 import { PRIVATE_PREFIX } from './path-walk.js';
+import { removePrivateFolder, sweepRoots } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
+import type { Root } from './roots.js';
 
 const PART_NAME = 'part';
 const PRIVATE_MODE = 0o700;
@@ -19,6 +21,7 @@ const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
 export interface TargetPorts {
   readonly agentId: string;
+  readonly roots: readonly Root[];
   readonly runner: ProcessRunner;
   readonly owners: Owners;
   readonly imageLocks: ImageLocks;
@@ -36,7 +39,7 @@ export class FileTargets implements Targets {
 
   async prepare(target: ResolvedTarget, request: PartRequest): Promise<Part> {
     const given = await this.#ownership(target, request);
-    const folderName = `${PRIVATE_PREFIX}${this.ports.agentId}-${request.operationId}`;
+    const folderName = this.#folderName(request.operationId);
     try {
       await mkdir(procPath({ handle: target.directory, name: folderName }), PRIVATE_MODE);
       return new FilePart(
@@ -48,8 +51,20 @@ export class FileTargets implements Targets {
         this.ports,
       );
     } catch (error) {
-      throw systemError(error, target.address);
+      throw systemError(error, target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
+  }
+
+  async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
+    return removePrivateFolder(target.directory, this.#folderName(operationId), dirname(target.storedName));
+  }
+
+  sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
+    return sweepRoots(this.ports.roots, this.#folderName(''), isAtWork);
+  }
+
+  #folderName(operationId: string): string {
+    return `${PRIVATE_PREFIX}${this.ports.agentId}-${operationId}`;
   }
 
   async #ownership({ defaults, existing }: ResolvedTarget, { attributes }: PartRequest): Promise<Ownership> {
@@ -84,48 +99,64 @@ class FilePart implements Part {
   async truncate(lengthBytes: bigint): Promise<void> {
     await this.#withFile(async (file) => {
       const { size } = await file.stat({ bigint: true });
-      if (size !== lengthBytes) await file.truncate(Number(lengthBytes));
+      if (size === lengthBytes) return;
+      if (lengthBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
+        throw new HostlerError(
+          'UNSUPPORTED_BY_BACKEND',
+          'lengths above 2^53 bytes that are no multiple of 512 cannot be set',
+        );
+      }
+      await file.truncate(Number(lengthBytes));
     });
   }
 
-  async seal(): Promise<void> {
-    await this.#withFile(async (file) => {
+  async seal(): Promise<Resolved> {
+    return this.#withFile(async (file) => {
       const now = await file.stat();
       const old = this.request.overwrite ? await this.#existing() : undefined;
       const { uid = old?.uid ?? now.uid, gid = old?.gid ?? now.gid, mode = old?.mode ?? DEFAULT_MODE } = this.ownership;
       if (uid !== now.uid || gid !== now.gid) await file.chown(uid, gid);
       await file.chmod(mode);
       await file.sync();
+      const { dev, ino, size, blocks, mtimeNs } = await file.stat({ bigint: true });
+      const { address, storedName } = this.target;
+      const { handle, name: part } = this;
+      return {
+        address,
+        storedName,
+        handle,
+        name: part,
+        device: dev,
+        inode: ino,
+        lengthBytes: size,
+        allocatedBytes: blocks * 512n,
+        modifyTimeNs: mtimeNs,
+      };
     });
   }
 
-  async publish(): Promise<Resolved> {
-    const { address, directory, name, storedName } = this.target;
+  async publish(): Promise<void> {
+    const { address, directory } = this.target;
     try {
       if (this.request.overwrite) await this.#replace();
       else await this.#add();
       this.#published = true;
       await syncFolder(directory);
-      const handle = await openLeaf(directory, name);
-      const { dev, ino, size, blocks } = await handle.stat({ bigint: true });
-      return { address, storedName, handle, device: dev, inode: ino, lengthBytes: size, allocatedBytes: blocks * 512n };
     } catch (error) {
-      throw systemError(error, address, { EISDIR: 'NOT_A_FILE', ENOTEMPTY: 'NOT_A_FILE' });
+      throw systemError(error, address, {
+        EISDIR: 'NOT_A_FILE',
+        ENOTEMPTY: 'NOT_A_FILE',
+        ENOENT: 'PARENT_NOT_FOUND',
+      });
     }
   }
 
   async discard(): Promise<readonly string[]> {
     if (this.#discarded) return [];
     this.#discarded = true;
-    const folder = `${dirname(this.target.storedName)}/${this.folderName}`;
-    try {
-      const names = await readdir(procPath({ handle: this.handle }));
-      for (const name of names) await unlink(procPath({ handle: this.handle, name }));
-      await rmdir(procPath({ handle: this.target.directory, name: this.folderName }));
-      return this.#published ? [] : [...names.map((name) => `${folder}/${name}`), folder];
-    } finally {
-      await this.handle.close();
-    }
+    await this.handle.close();
+    const removed = await removePrivateFolder(this.target.directory, this.folderName, dirname(this.target.storedName));
+    return this.#published ? [] : removed;
   }
 
   /** A link never replaces. */
@@ -176,16 +207,16 @@ class FilePart implements Part {
     return { uid: Number(stat.uid), gid: Number(stat.gid), mode: Number(stat.mode & PERMISSION_BITS) };
   }
 
-  async #withFile(use: (file: FileHandle) => Promise<void>): Promise<void> {
+  async #withFile<T>(use: (file: FileHandle) => Promise<T>): Promise<T> {
     try {
       const file = await open(procPath(this), constants.O_RDWR | constants.O_NOFOLLOW);
       try {
-        await use(file);
+        return await use(file);
       } finally {
         await file.close();
       }
     } catch (error) {
-      throw systemError(error, this.target.address);
+      throw systemError(error, this.target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
   }
 }

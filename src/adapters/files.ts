@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import { open, statfs, unlink } from 'node:fs/promises';
-import type { ByteSource, Files, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
-import { systemError } from './errno.js';
+import { open, stat, statfs, unlink } from 'node:fs/promises';
+import type { ByteSource, FileRef, Files, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
+import { errnoOf, systemError } from './errno.js';
 import { procPath, syncFolder } from './handles.js';
 
 /** Reading and removing files through handles. */
@@ -36,6 +36,20 @@ export class LocalFiles implements Files {
       await syncFolder(directory);
     } catch (error) {
       throw systemError(error, address);
+    }
+  }
+
+  async refresh(file: Resolved): Promise<Resolved> {
+    const now = await stat(procPath(file), { bigint: true });
+    return { ...file, lengthBytes: now.size, allocatedBytes: now.blocks * 512n, modifyTimeNs: now.mtimeNs };
+  }
+
+  async allocatedBytes(file: FileRef): Promise<bigint> {
+    try {
+      return (await stat(procPath(file), { bigint: true })).blocks * 512n;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return 0n;
+      throw error;
     }
   }
 

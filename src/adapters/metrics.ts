@@ -18,7 +18,14 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(now: () => { readonly running: number; readonly waiting: number; readonly locks: number }) {
+  constructor(
+    now: () => {
+      readonly running: number;
+      readonly waiting: number;
+      readonly locks: number;
+      readonly reservations: number;
+    },
+  ) {
     collectDefaultMetrics({ register: this.registry });
     const gauge = (name: string, help: string, value: () => number) =>
       new Gauge({
@@ -32,6 +39,7 @@ export class Metrics {
     gauge('hostler_operations_running', 'Operations at work', () => now().running);
     gauge('hostler_operations_waiting', 'Operations in the queue', () => now().waiting);
     gauge('hostler_locks', 'Paths that are locked', () => now().locks);
+    gauge('hostler_space_reservations', 'Operations that hold space', () => now().reservations);
   }
 
   call(rpc: string, code: string, ms: number): void {

@@ -90,6 +90,7 @@ async function openFile(folder: FileHandle, name: string, path: string, address:
       inode: stat.ino,
       lengthBytes: stat.size,
       allocatedBytes: stat.blocks * BLOCK_BYTES,
+      modifyTimeNs: stat.mtimeNs,
     };
   } catch (error) {
     await handle.close();

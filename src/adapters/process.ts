@@ -11,6 +11,7 @@ import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { LastBytes, splitLines } from './output.js';
+import { startOf } from './strays.js';
 import { descriptorOf, plainCall, type Reference, type ToolCall, type ToolLimits } from './tool-call.js';
 
 /** How a child ended. */
@@ -39,7 +40,13 @@ export class ProcessRunner {
   readonly #paths = new Map<string, string>();
 
   constructor(
-    private readonly options: { readonly killGraceMs: number; readonly searchPath: string; readonly log: ProcessLog },
+    private readonly options: {
+      readonly killGraceMs: number;
+      readonly searchPath: string;
+      /** Commands that run every tool, such as nice. */
+      readonly prefix?: readonly (readonly string[])[];
+      readonly log: ProcessLog;
+    },
   ) {}
 
   /** Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw. */
@@ -90,6 +97,7 @@ export class ProcessRunner {
       '--pdeathsig',
       'KILL',
       '--',
+      ...(this.options.prefix ?? []).flat(),
       ...(await this.#limited(call.limits)),
       await this.find(call.tool),
       ...args,
@@ -115,13 +123,13 @@ export class ProcessRunner {
     consume: (stdout: AsyncIterable<Buffer>) => Promise<void>,
   ): Promise<Exit> {
     const started = performance.now();
-    const child = this.#start(command, fds);
+    const child = this.#start(command, fds, call.env);
     const stderr = new LastBytes(MAX_STDERR_BYTES);
     const ender = new Ender(child.pid, this.options.killGraceMs);
     const watchdog = new Watchdog(call, (error) => ender.end(error));
     const onAbort = () => ender.end(asHostlerError(run.signal.reason));
     run.signal.addEventListener('abort', onAbort, { once: true });
-    run.onChild(child.pid);
+    run.onChild(child.pid === undefined ? undefined : { pid: child.pid, start: startOf(child.pid) ?? '' });
     try {
       // What the tool left behind in its group must not keep our pipes open.
       child.once('exit', () => ender.sweep());
@@ -144,10 +152,10 @@ export class ProcessRunner {
     }
   }
 
-  #start([file = '', ...args]: readonly string[], fds: readonly number[]) {
+  #start([file = '', ...args]: readonly string[], fds: readonly number[], env: ToolCall['env'] = {}) {
     return execa(file, args, {
       stdio: ['ignore', 'pipe', 'pipe', ...fds.map(inherited)],
-      env: { PATH: this.options.searchPath, LC_ALL: 'C' },
+      env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
       extendEnv: false,
       detached: true,
       cleanup: false,

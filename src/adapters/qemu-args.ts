@@ -16,14 +16,14 @@ export function escapeOption(value: string): string {
 
 /** The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header. */
 export function chainOptions(chain: Chain, encrypted: boolean): Pieces {
-  return chain.flatMap(({ file, format }, depth): Pieces => {
+  return chain.flatMap(({ file, format, facts }, depth): Pieces => {
     const prefix = 'backing.'.repeat(depth);
     const secret =
-      depth > 0 || !encrypted
+      !encrypted || !facts.encrypted
         ? ''
         : format === 'luks'
-          ? `,key-secret=${SOURCE_SECRET}`
-          : `,encrypt.format=luks,encrypt.key-secret=${SOURCE_SECRET}`;
+          ? `,${prefix}key-secret=${SOURCE_SECRET}`
+          : `,${prefix}encrypt.format=luks,${prefix}encrypt.key-secret=${SOURCE_SECRET}`;
     return [
       `${depth === 0 ? '' : ','}${prefix}driver=${format}${secret},${prefix}file.driver=file,${prefix}file.filename=`,
       { read: file },
@@ -114,6 +114,8 @@ function formatOptions(request: FormatRequest): Arg[] {
   if (extendedL2 !== undefined) options.push(`extended_l2=${onOff(extendedL2)}`);
   if (compressionType !== undefined) options.push(`compression_type=${compressionType}`);
   if (compress === true && format === 'vmdk') options.push('subformat=streamOptimized');
+  // Otherwise the size follows a disk geometry of cylinders and heads, and grows.
+  if (format === 'vpc') options.push('force_size=on');
   if (passphrase !== undefined)
     options.push(
       traits(format).encryption === 'needed'

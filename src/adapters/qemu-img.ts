@@ -16,19 +16,33 @@ const HEADER_LIMITS: ToolLimits = { wallMs: 60_000 };
 const EXIT_DIFFERENT = 1;
 
 export class QemuImg implements ImageTool {
-  constructor(private readonly runner: ProcessRunner) {}
+  /** For what shows no progress: silence is not a stall. */
+  readonly #quiet: ToolLimits;
+
+  /** @param limits of the children that work on whole images */
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+  ) {
+    const { cpuSeconds, addressSpaceBytes, wallMs } = limits;
+    this.#quiet = {
+      ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
+      ...(addressSpaceBytes === undefined ? {} : { addressSpaceBytes }),
+      ...(wallMs === undefined ? {} : { wallMs }),
+    };
+  }
 
   async info(file: Resolved, format: ImageFormat, run: ToolRun): Promise<ImageFacts> {
     return parseInfo(await this.#print(infoArgs(file, format), HEADER_LIMITS, run), format);
   }
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
-    await this.#print(createArgs(target, request), {}, run);
+    await this.#print(createArgs(target, request), this.#quiet, run);
   }
 
   async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
     const exit = await this.runner.lines(
-      { tool: 'qemu-img', args: convertArgs(source, target, request), network: false, limits: {} },
+      { tool: 'qemu-img', args: convertArgs(source, target, request), network: false, limits: this.limits },
       run,
       (line) => {
         const fraction = parseProgress(line);
@@ -41,7 +55,7 @@ export class QemuImg implements ImageTool {
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
     const stop = new AbortController();
     const queue = new LineQueue();
-    const call = { tool: 'qemu-img', args: mapArgs(source), network: false, limits: {} };
+    const call = { tool: 'qemu-img', args: mapArgs(source), network: false, limits: this.limits };
     const child = this.runner
       .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))
       .then(
@@ -74,12 +88,12 @@ export class QemuImg implements ImageTool {
         facts: { format },
       });
     }
-    return parseMeasure(await this.#print(measureArgs(source, format), {}, run));
+    return parseMeasure(await this.#print(measureArgs(source, format), this.#quiet, run));
   }
 
   async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
     const exit = await this.runner.run(
-      { tool: 'qemu-img', args: compareArgs(first, second), network: false, limits: {} },
+      { tool: 'qemu-img', args: compareArgs(first, second), network: false, limits: this.#quiet },
       run,
     );
     if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);

@@ -1,5 +1,6 @@
 import { lstat, readFile, stat } from 'node:fs/promises';
 import type { FileRef, ImageLocks } from '../domain/ports.js';
+import { errnoOf } from './errno.js';
 import { procPath } from './handles.js';
 import { mountOf, readMounts } from './mounts.js';
 
@@ -48,7 +49,14 @@ export class QemuLocks implements ImageLocks {
     return Promise.all(
       files.map(async (file) => {
         // A name is looked at as it is; a bare handle is itself a link to what it names.
-        const { ino } = await (file.name === undefined ? stat : lstat)(procPath(file), { bigint: true });
+        const found = await (file.name === undefined ? stat : lstat)(procPath(file), { bigint: true }).catch(
+          (error: unknown) => {
+            if (errnoOf(error) === 'ENOENT') return undefined;
+            throw error;
+          },
+        );
+        if (found === undefined) return 'none';
+        const { ino } = found;
         const mount = await mountOf(file.handle, mounts);
         return mount === undefined ? 'none' : holdOf(ranges, `${hexDevice(mount.device)}:${String(ino)}`);
       }),

@@ -94,6 +94,7 @@ const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
     /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|Invalid (?:magic|footer|header)/i,
     'IMAGE_MALFORMED',
   ],
+  [/size is too (?:large|big)|too large for|Image size|exceeds? .*maximum/i, 'UNSUPPORTED_BY_BACKEND'],
   [/Unknown (?:driver|file format)|does not support|not supported/i, 'UNSUPPORTED_BY_BACKEND'],
 ];
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, realpath, writeFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, realpath, rename, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from './errno.js';
 import type { ProcessRunner } from './process.js';
@@ -18,6 +18,12 @@ export class StateFolderBusy extends Error {
   override readonly name = 'StateFolderBusy';
 }
 
+/** The folder is not as a daemon leaves it. */
+export class StateFolderBroken extends Error {
+  override readonly name = 'StateFolderBroken';
+}
+
+const AGENT_ID = /^[0-9a-f]{12}$/;
 /** flock(1) says so when the lock is held by somebody else. */
 const EXIT_LOCKED = 1;
 
@@ -43,11 +49,14 @@ async function takeLock(lock: FileHandle, path: string, runner: ProcessRunner): 
 
 async function agentId(path: string): Promise<string> {
   try {
-    return (await readFile(path, 'utf8')).trim();
+    const id = (await readFile(path, 'utf8')).trim();
+    if (!AGENT_ID.test(id)) throw new StateFolderBroken(`${path} holds no agent id; remove it to get a new one`);
+    return id;
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
     const id = randomBytes(6).toString('hex');
-    await writeFile(path, `${id}\n`, { mode: 0o600, flush: true });
+    await writeFile(`${path}.new`, `${id}\n`, { mode: 0o600, flush: true });
+    await rename(`${path}.new`, path);
     return id;
   }
 }

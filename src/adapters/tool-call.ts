@@ -28,6 +28,8 @@ export interface ToolCall {
   readonly args: readonly Arg[];
   readonly network: boolean;
   readonly limits: ToolLimits;
+  /** Beside PATH and LC_ALL, for a tool that cannot work without. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Command line and descriptors: reference i becomes descriptor 3 + i of the child. */

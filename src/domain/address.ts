@@ -25,6 +25,8 @@ function findProblem(text: string): string | undefined {
   if (text.startsWith('rbd:')) return 'no Ceph pool is configured';
   if (!text.startsWith('/')) return 'must be an absolute path';
   if (text.includes('\0')) return 'must not contain NUL';
+  // What a decoder puts in the place of bytes that are no UTF-8: it would reach another file than was meant.
+  if (text.includes('\uFFFD')) return 'must be UTF-8';
   if (Buffer.byteLength(text) > MAX_ADDRESS_BYTES) return `longer than ${String(MAX_ADDRESS_BYTES)} bytes`;
   for (const component of text.slice(1).split('/')) {
     if (component === '') return 'must not contain `//` or end with `/`';

@@ -7,6 +7,7 @@ import type { Resolution, Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
 import type { ConvertRequest, FileAttributes, ToolRun } from './ports.js';
 import { publishImage } from './publish-image.js';
+import { assertUnchanged } from './unchanged.js';
 
 export interface ConvertSpec {
   readonly source: ImageAddress;
@@ -20,6 +21,9 @@ export interface ConvertSpec {
   /** An internal snapshot; unset: the current state. */
   readonly snapshot?: string;
   readonly bytesPerSecond?: bigint;
+  /** With passphrases that come apart from the spec. */
+  readonly sourceEncrypted: boolean;
+  readonly encrypted: boolean;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
   readonly allowInUse: boolean;
@@ -42,15 +46,18 @@ export function convertImage(
       assertSnapshot(spec, resolution);
       const moveBytes = await moveEstimate(spec, resolution, ports, tool);
       const freeBytes = await ports.files.freeBytes(resolution.target(spec.target).directory);
-      return { kind: 'plan', method: 'convert', why: why(spec), moveBytes, needBytes: moveBytes, freeBytes };
+      const needBytes = await needOf(spec, resolution, moveBytes, ports, tool);
+      return { kind: 'plan', method: 'convert', why: why(spec), moveBytes, needBytes, freeBytes };
     },
 
     async run(spec, run) {
       run.phase('INSPECTING');
       assertSnapshot(spec, run);
+      const sources = await Promise.all(run.chain(spec.source).map(({ file }) => ports.files.refresh(file)));
       const virtualSizeBytes = run.chain(spec.source)[0].facts.virtualSizeBytes;
       const totalBytes = await moveEstimate(spec, run, ports, run.tool());
       const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
+      await run.reserve(spec.target, await needOf(spec, run, totalBytes, ports, run.tool()));
       const part = await run.part(spec.target, spec);
       run.phase('CONVERTING');
       run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
@@ -64,9 +71,10 @@ export function convertImage(
           run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
         }),
       );
+      if (!spec.allowInUse) await assertUnchanged(sources, ports.files);
       run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
-      const info = await publishImage(part, spec.format, run, ports);
-      return { kind: 'image', info, method: 'convert', why: why(spec), movedBytes: totalBytes, skippedBytes };
+      const work = { method: 'convert', why: why(spec), movedBytes: totalBytes, skippedBytes };
+      return publishImage(part, { address: spec.target, format: spec.format }, work, run, ports);
     },
   };
 }
@@ -95,6 +103,23 @@ async function moveEstimate(
 ): Promise<bigint> {
   const chain = resolution.chain(source);
   return snapshot === undefined ? dataBytes(chain, tool, run) : chain[0].facts.virtualSizeBytes;
+}
+
+/** Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like raw with some tables. */
+async function needOf(
+  { source, format, preallocation }: ConvertSpec,
+  resolution: Resolution,
+  moveBytes: bigint,
+  { tool }: CreatePorts,
+  run: ToolRun,
+): Promise<bigint> {
+  const chain = resolution.chain(source);
+  const { virtualSizeBytes } = chain[0].facts;
+  const encrypted = chain.some(({ facts }) => facts.encrypted);
+  if (preallocation === 'falloc' || preallocation === 'full') return virtualSizeBytes;
+  if (format === 'raw') return moveBytes;
+  if (format === 'qcow2' && !encrypted) return (await tool.measure(chain, format, run)).requiredBytes;
+  return moveBytes + moveBytes / 64n;
 }
 
 function why({ sourceFormat, format, compress }: ConvertSpec): string {

@@ -5,6 +5,7 @@ import type { CopyResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Chain, FileAttributes, Files, Handle, ImageTool, Part, Reflink, Resolved } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
+import { assertUnchanged } from './unchanged.js';
 
 export type CopyEngine = 'AUTO' | 'REFLINK' | 'LOCAL_SPARSE';
 
@@ -59,29 +60,28 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
 
     async run(spec, run) {
       run.phase('INSPECTING');
-      const source = run.file(spec.source);
+      // It may have waited in the queue since it was resolved.
+      const source = await ports.files.refresh(run.file(spec.source));
       const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
       const part = await run.part(spec.target, spec);
       const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
       if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
       if (spec.verify) await verify(source, part, run, ports.tool);
+      if (!spec.allowInUse) await assertUnchanged([source], ports.files);
       await run.step('seal');
-      await part.seal();
-      run.phase('COMMITTING', false);
-      await run.step('publish');
-      const published = await part.publish();
-      await published.handle.close();
+      const made = await part.seal();
       const movedBytes = way.engine === 'REFLINK' ? 0n : dataOf(source);
-      return {
+      const result: CopyResult = {
         kind: 'copy',
         target: spec.target,
-        lengthBytes: published.lengthBytes,
-        allocatedBytes: published.allocatedBytes,
+        lengthBytes: made.lengthBytes,
+        allocatedBytes: made.allocatedBytes,
         ...way,
         movedBytes,
-        skippedBytes: way.engine === 'REFLINK' ? source.lengthBytes : source.lengthBytes - movedBytes,
+        skippedBytes: source.lengthBytes - movedBytes,
         verified: spec.verify,
       };
+      return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
     },
   };
 }
@@ -132,6 +132,7 @@ async function clone(
 async function copySparse(spec: CopySpec, source: Resolved, part: Part, run: Run, tool: ImageTool): Promise<void> {
   const totalBytes = dataOf(source);
   const skippedBytes = source.lengthBytes - totalBytes;
+  await run.reserve(spec.target, spec.preserveAllocation ? source.lengthBytes : totalBytes);
   run.phase('COPYING');
   run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
   await run.step('copy');

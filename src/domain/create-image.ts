@@ -14,6 +14,8 @@ export interface CreateSpec {
   readonly clusterSizeBytes?: bigint;
   readonly lazyRefcounts?: boolean;
   readonly extendedL2?: boolean;
+  /** With the passphrase that comes apart from the spec. */
+  readonly encrypted: boolean;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
 }
@@ -21,6 +23,11 @@ export interface CreateSpec {
 export type CreatePorts = PublishPorts & { readonly tool: ImageTool; readonly files: Files };
 
 const writesData = ({ preallocation }: CreateSpec) => preallocation === 'full' || preallocation === 'falloc';
+
+/** Tables of an empty image of any format; qcow2's for preallocated metadata take less than 1/4096 of its size. */
+const TABLES_BYTES = 1n << 20n;
+const needOf = (spec: CreateSpec) =>
+  TABLES_BYTES + (writesData(spec) ? spec.sizeBytes : spec.preallocation === 'metadata' ? spec.sizeBytes / 4096n : 0n);
 
 /** Makes an empty image. A crash leaves nothing under the final name. */
 export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
@@ -30,7 +37,7 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
     uses: ({ address, overwrite }) => [{ role: 'target', address, overwrite }],
 
     async plan(spec, { target }) {
-      const needBytes = writesData(spec) ? spec.sizeBytes : 0n;
+      const needBytes = needOf(spec);
       const freeBytes = await ports.files.freeBytes(target(spec.address).directory);
       return {
         kind: 'plan',
@@ -50,19 +57,13 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
           message: `${String(spec.sizeBytes)} bytes were rounded up to ${String(sizeBytes)}, a multiple of ${String(SECTOR_BYTES)}`,
         });
       }
+      await run.reserve(spec.address, needOf(spec));
       const part = await run.part(spec.address, spec);
       run.phase('CREATING');
       await run.step('create');
       await ports.tool.create(part, { ...spec, sizeBytes, ...run.secrets }, run.tool());
-      const info = await publishImage(part, spec.format, run, ports);
-      return {
-        kind: 'image',
-        info,
-        method: 'create',
-        why: 'an empty image was asked for',
-        movedBytes: 0n,
-        skippedBytes: sizeBytes,
-      };
+      const work = { method: 'create', why: 'an empty image was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
+      return publishImage(part, spec, work, run, ports);
     },
   };
 }

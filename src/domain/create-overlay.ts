@@ -10,6 +10,8 @@ import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** The format keeps the backing file's name in so many bytes. */
 const MAX_BACKING_NAME_BYTES = 1023;
+/** What the tables of an empty overlay take at the most. */
+const TABLES_BYTES = 1n << 20n;
 /** Reads get slower with each layer; deeper chains should be flattened. */
 const MAX_OVERLAY_LAYERS = 16;
 
@@ -46,26 +48,21 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
         method: 'overlay',
         why: 'an overlay holds only what differs from its base',
         moveBytes: 0n,
-        needBytes: 0n,
+        needBytes: TABLES_BYTES,
         freeBytes,
       };
     },
 
     async run(spec, run) {
       const request = overlayRequest(spec, run);
+      await run.reserve(spec.address, TABLES_BYTES);
       const part = await run.part(spec.address, spec);
       run.phase('CREATING');
       await run.step('create');
       await ports.tool.create(part, request, run.tool());
-      const info = await publishImage(part, 'qcow2', run, ports);
-      return {
-        kind: 'image',
-        info,
-        method: 'overlay',
-        why: 'an overlay was asked for',
-        movedBytes: 0n,
-        skippedBytes: request.sizeBytes,
-      };
+      const { sizeBytes } = request;
+      const work = { method: 'overlay', why: 'an overlay was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
+      return publishImage(part, { address: spec.address, format: 'qcow2' }, work, run, ports);
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { ImageAddress } from './address.js';
+import { asHostlerError } from './errors.js';
 import type { DeleteResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { Files } from './ports.js';
@@ -29,13 +30,18 @@ export function deleteImage({ files }: { readonly files: Files }): Verb<DeleteSp
       };
     },
 
-    async run({ address }, run) {
+    async run({ address, missingOk }, run) {
       const target = run.target(address);
       if (target.existing === undefined) return { kind: 'delete', existed: false, freedBytes: 0n };
-      run.phase('DELETING', false);
-      await run.step('delete');
-      await files.remove(target);
-      return { kind: 'delete', existed: true, freedBytes: target.existing.allocatedBytes };
+      const result: DeleteResult = { kind: 'delete', existed: true, freedBytes: target.existing.allocatedBytes };
+      try {
+        return await run.commit('DELETING', { address, result }, () => files.remove(target));
+      } catch (error) {
+        // Somebody else was faster.
+        if (missingOk && asHostlerError(error).reason === 'IMAGE_NOT_FOUND')
+          return { kind: 'delete', existed: false, freedBytes: 0n };
+        throw error;
+      }
     },
   };
 }

@@ -180,6 +180,18 @@ export const REASONS = {
     'Use a version that does.',
   ),
   IO_ERROR: row('INTERNAL', 'later', 'The disk failed to read or write.', 'Look at the disk.'),
+  SOURCE_CHANGED: row(
+    'ABORTED',
+    'later',
+    'The source changed while it was read.',
+    'Stop who writes it, then try again; or say `allow_in_use` where that is safe.',
+  ),
+  AGENT_RESTARTED: row(
+    'ABORTED',
+    'later',
+    'The daemon ended under the operation; nothing of it is left.',
+    'Start it again.',
+  ),
   SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),
   WATCHER_TOO_SLOW: row(
     'ABORTED',
@@ -215,6 +227,11 @@ export const REASONS = {
 } as const satisfies Record<string, Row>;
 
 export type Reason = keyof typeof REASONS;
+
+/** Whether the fault is the daemon's or its host's, so that an operator should look. */
+export function isInternal(reason: Reason): boolean {
+  return REASONS[reason].code === 'INTERNAL';
+}
 
 /** A field of the request that is wrong, by its proto path. */
 export interface FieldViolation {

@@ -4,10 +4,12 @@ import type { ImageFormat } from './image-format.js';
 import type { Extent } from './image-info.js';
 import type { Chain, ImageTool, ToolRun } from './ports.js';
 import { assertSafe, type ImageReader } from './read-image.js';
+import type { Readers } from './readers.js';
 
 export interface ExaminePorts {
   readonly reader: ImageReader;
   readonly tool: ImageTool;
+  readonly readers: Readers;
 }
 
 /** Extents sent together: big enough to be cheap, small enough to come at once. */
@@ -17,11 +19,13 @@ const EXTENTS_PER_PAGE = 2000;
 export async function* mapImage(
   spec: { address: ImageAddress; format: ImageFormat },
   caller: Caller,
-  { reader, tool }: ExaminePorts,
+  { reader, tool, readers }: ExaminePorts,
 ): AsyncGenerator<Extent[], void> {
   const run = { signal: caller.signal, onChild: () => undefined };
-  const chain = await reader.chain(spec.address, spec.format, run);
+  const leave = readers.enter();
+  let chain: Chain | undefined;
   try {
+    chain = await reader.chain(spec.address, spec.format, run);
     assertSafe(chain);
     let page: Extent[] = [];
     for await (const extent of tool.map(chain, run)) {
@@ -32,7 +36,8 @@ export async function* mapImage(
     }
     if (page.length > 0) yield page;
   } finally {
-    await closeChain(chain);
+    leave();
+    if (chain !== undefined) await closeChain(chain);
   }
 }
 
@@ -46,11 +51,13 @@ export interface Measure {
 export async function measureImage(
   spec: { address: ImageAddress; format: ImageFormat; targetFormat: ImageFormat },
   caller: Caller,
-  { reader, tool }: ExaminePorts,
+  { reader, tool, readers }: ExaminePorts,
 ): Promise<Measure> {
   const run = { signal: caller.signal, onChild: () => undefined };
-  const chain = await reader.chain(spec.address, spec.format, run);
+  const leave = readers.enter();
+  let chain: Chain | undefined;
   try {
+    chain = await reader.chain(spec.address, spec.format, run);
     assertSafe(chain);
     const [measured, bytes] = await Promise.all([
       tool.measure(chain, spec.targetFormat, run),
@@ -58,7 +65,8 @@ export async function measureImage(
     ]);
     return { ...measured, dataBytes: bytes };
   } finally {
-    await closeChain(chain);
+    leave();
+    if (chain !== undefined) await closeChain(chain);
   }
 }
 
@@ -68,7 +76,7 @@ export async function measureImage(
  */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const [{ file, format, facts }] = chain;
-  if (format === 'raw' || facts.encrypted)
+  if (format === 'raw' || chain.some(({ facts: { encrypted } }) => encrypted))
     return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
   let sum = 0n;
   for await (const { data, zero, lengthBytes } of tool.map(chain, run)) if (data && !zero) sum += lengthBytes;

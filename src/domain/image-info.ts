@@ -12,7 +12,7 @@ export interface SnapshotFacts {
 
 /** Something about an image that a careful caller wants to know. */
 export interface Finding {
-  readonly reason: 'BACKING_FORMAT_MISSING' | 'EXTERNAL_DATA_FILE' | 'UNKNOWN_FEATURE';
+  readonly reason: 'BACKING_FORMAT_MISSING' | 'NAMES_OTHER_FILES' | 'EXTERNAL_DATA_FILE' | 'UNKNOWN_FEATURE';
   readonly message: string;
 }
 

@@ -26,6 +26,7 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly storedName: string;
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
+  readonly modifyTimeNs: bigint;
 }
 
 /** Owner and mode of a new file; what is unset comes from the root, then from the daemon. */
@@ -76,6 +77,10 @@ export interface Files {
   withBytes<T>(file: Resolved, use: (bytes: ByteSource) => Promise<T>): Promise<T>;
   /** Removes the name, durably. Fails with ACCESS_DENIED, ROOT_READ_ONLY, IO_ERROR. */
   remove(target: ResolvedTarget): Promise<void>;
+  /** The same file with its length, space and time of now. */
+  refresh(file: Resolved): Promise<Resolved>;
+  /** Space that a file takes by now; 0 when it is not there yet. */
+  allocatedBytes(file: FileRef): Promise<bigint>;
   /** Space on the filesystem of an open folder, for this daemon. */
   freeBytes(directory: Handle): Promise<bigint>;
 }
@@ -90,10 +95,10 @@ export interface ImageLocks {
 export interface Part extends FileRef {
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
-  /** Sets owner and mode, then makes the content durable. */
-  seal(): Promise<void>;
+  /** Sets owner and mode, then makes the content durable. What the target will be; its handle is the part's. */
+  seal(): Promise<Resolved>;
   /** Gives it the target's name, durably, and removes the private folder. Fails with TARGET_EXISTS when it lost a race. */
-  publish(): Promise<Resolved>;
+  publish(): Promise<void>;
   /** Removes everything; what it removed. Safe to call at any time, also after publish. */
   discard(): Promise<readonly string[]>;
 }
@@ -107,13 +112,28 @@ export interface PartRequest {
 /** Where new images come into being, and how they get their name. */
 export interface Targets {
   prepare(target: ResolvedTarget, request: PartRequest): Promise<Part>;
+  /** Removes the private folder that an operation of an earlier life left beside this target; what it removed. */
+  clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]>;
+  /** Removes every private folder of this agent in the roots whose operation is not at work. */
+  sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]>;
+}
+
+/** A process, and what tells it from a later one with the same number. */
+export interface Child {
+  readonly pid: number;
+  readonly start: string;
+}
+
+/** Ends children that a daemon before us left running. */
+export interface Strays {
+  end(child: Child): Promise<void>;
 }
 
 /** What a running tool reports to, and what ends it. */
 export interface ToolRun {
   readonly signal: AbortSignal;
-  /** The child's pid while there is one. */
-  onChild(pid: number | undefined): void;
+  /** The child while there is one. */
+  onChild(child: Child | undefined): void;
   /** 0 to 1. */
   onFraction?(fraction: number): void;
 }

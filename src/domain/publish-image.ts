@@ -1,30 +1,27 @@
+import type { ImageAddress } from './address.js';
 import { describeImage } from './describe-image.js';
 import type { ImageFormat } from './image-format.js';
-import type { ImageInfo } from './image-info.js';
+import type { ImageResult } from './operations/record.js';
+import type { Run } from './operations/verb.js';
 import type { ImageLocks, Part } from './ports.js';
 import type { ImageReader } from './read-image.js';
-import type { Run } from './operations/verb.js';
 
 export interface PublishPorts {
   readonly reader: ImageReader;
   readonly imageLocks: ImageLocks;
 }
 
-/** Makes the part durable, gives it its name, and says what it is now. */
+/** Makes the part durable, says what it is, and gives it its name. */
 export async function publishImage(
   part: Part,
-  format: ImageFormat,
+  target: { readonly address: ImageAddress; readonly format: ImageFormat },
+  work: Omit<ImageResult, 'kind' | 'info'>,
   run: Run,
   { reader, imageLocks }: PublishPorts,
-): Promise<ImageInfo> {
+): Promise<ImageResult> {
   await run.step('seal');
-  await part.seal();
-  run.phase('COMMITTING', false);
-  await run.step('publish');
-  const file = await part.publish();
-  try {
-    return await describeImage(file, await reader.facts(file, format, run.tool()), imageLocks);
-  } finally {
-    await file.handle.close();
-  }
+  const made = await part.seal();
+  const info = await describeImage(made, await reader.facts(made, target.format, run.tool()), imageLocks);
+  const result: ImageResult = { kind: 'image', info, ...work };
+  return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
 }

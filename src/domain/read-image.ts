@@ -2,6 +2,7 @@ import type { ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
 import { detectFormat } from './formats/magic.js';
 import { readQcow2 } from './formats/qcow2.js';
+import { vmdkFindings } from './formats/vmdk.js';
 import { parseFormat, type ImageFormat } from './image-format.js';
 import type { ImageFacts } from './image-info.js';
 import type { Chain, Files, ImageTool, Layer, Paths, Resolved, ToolRun } from './ports.js';
@@ -32,11 +33,12 @@ export class ImageReader {
   async facts(file: Resolved, declared: ImageFormat | undefined, run: ToolRun): Promise<ImageFacts> {
     const { files, tool } = this.ports;
     if (declared === 'raw') return rawFacts(file);
-    const [format, own] = await files.withBytes(file, async (bytes) => {
+    const [format, own, findings] = await files.withBytes(file, async (bytes) => {
       const found = await detectFormat(bytes);
       return [
         found,
         found === 'qcow2' && (declared ?? found) === 'qcow2' ? await readQcow2(bytes) : undefined,
+        found === 'vmdk' ? await vmdkFindings(bytes) : [],
       ] as const;
     });
     if (declared !== undefined && declared !== format) {
@@ -49,6 +51,9 @@ export class ImageReader {
       );
     }
     if (format === 'raw') return rawFacts(file);
+    // No tool may see it, not even for its header: qemu would open what it names.
+    const [bad] = findings;
+    if (bad !== undefined) throw unsafe(file.address, bad.message);
     return own ?? (await tool.info(file, format, run));
   }
 

@@ -1,7 +1,7 @@
-/** qemu keeps sizes in a signed 64-bit number. */
-const MAX_SIZE_BYTES = 2n ** 63n - 1n;
 /** What qemu reads and writes in. */
 export const SECTOR_BYTES = 512n;
+/** qemu keeps sizes, in whole sectors, in a signed 64-bit number. */
+export const MAX_SIZE_BYTES = 2n ** 63n - SECTOR_BYTES;
 
 const UNITS: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
 
@@ -18,7 +18,7 @@ export function parseSize(text: string): bigint | { readonly problem: string } {
 
 /** The size, or what is wrong with it. */
 export function checkSize(bytes: bigint): bigint | { readonly problem: string } {
-  return bytes > MAX_SIZE_BYTES ? { problem: 'must be below 2^63' } : bytes;
+  return bytes > MAX_SIZE_BYTES ? { problem: 'must be at most 2^63 - 512' } : bytes;
 }
 
 /** The next multiple of unit. */

@@ -1,7 +1,7 @@
 /** What fields of requests may be, as zod schemas: parsing a request is the proof that it was checked. */
 import { z } from 'zod';
 import { parseAddress } from '../domain/address.js';
-import { invalidFields } from '../domain/errors.js';
+import { invalidFields, type FieldViolation } from '../domain/errors.js';
 import { parseFormat, parseTargetFormat } from '../domain/image-format.js';
 import { checkSize, parseSize } from '../domain/size.js';
 import { CompressionType, Preallocation } from '../gen/hostler/v1/image.js';
@@ -12,6 +12,7 @@ type Parsed<T> = T | { readonly problem: string };
 const MAX_REQUEST_ID = 128;
 const MAX_LABELS = 64;
 const MAX_LABEL = 256;
+const MAX_LABELS_BYTES = 8192;
 const MAX_MODE = 0o7777;
 
 /** A schema from a parser of ours. */
@@ -106,7 +107,11 @@ export const ask = z.object({
   requestId: z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`),
   labels: z
     .record(z.string().min(1).max(MAX_LABEL), z.string().max(MAX_LABEL))
-    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `more than ${String(MAX_LABELS)} labels`),
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `more than ${String(MAX_LABELS)} labels`)
+    .refine(
+      (labels) => Buffer.byteLength(JSON.stringify(labels)) <= MAX_LABELS_BYTES,
+      `labels of more than ${String(MAX_LABELS_BYTES)} bytes`,
+    ),
 });
 
 type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
@@ -123,7 +128,18 @@ export function defined<T extends object>(object: T): Defined<T> {
 export function parseRequest<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
   const result = schema.safeParse(request);
   if (result.success) return result.data;
-  throw invalidFields(result.error.issues.flatMap((issue) => flatten(issue, [])));
+  throw invalidFields(violationsOf(result.error));
+}
+
+/** The same for an operation's request, whose common fields are reported along with its own. */
+export function parseVerb<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
+  const [own, common] = [schema.safeParse(request), ask.safeParse(request)];
+  if (own.success && common.success) return own.data;
+  throw invalidFields([own, common].flatMap(({ error }) => (error === undefined ? [] : violationsOf(error))));
+}
+
+function violationsOf({ issues }: z.ZodError): FieldViolation[] {
+  return issues.flatMap((issue) => flatten(issue, []));
 }
 
 interface Issue {

@@ -23,6 +23,7 @@ import {
   optionalFormat,
   optionalSize,
   parseRequest,
+  parseVerb,
   passphrase,
   positive,
   preallocation,
@@ -73,6 +74,19 @@ function checkOptions(
     issue(context, 'clusterSizeBytes', `${target} has no choice of cluster size`);
 }
 
+/** Where a format's clusters differ from qcow2's range, which the field itself allows. */
+function checkClusters(
+  target: ImageFormat,
+  request: { clusterSizeBytes?: bigint | undefined; extendedL2?: boolean | undefined },
+  context: Context,
+): void {
+  const size = request.clusterSizeBytes;
+  if (size === undefined) return;
+  if (request.extendedL2 === true && size < 16_384n)
+    issue(context, 'clusterSizeBytes', 'extended L2 needs at least 16384');
+  if (target === 'qed' && size < 4096n) issue(context, 'clusterSizeBytes', 'qed needs at least 4096');
+}
+
 function checkCompression(
   target: ImageFormat,
   request: { compress: boolean; compressionType?: string | undefined },
@@ -115,14 +129,15 @@ const create = z
   .superRefine((request, context) => {
     checkEncryption(request.format, request, context);
     checkOptions(request.format, request, context);
+    checkClusters(request.format, request, context);
     if (request.format === 'qcow2') return;
     if (request.lazyRefcounts !== undefined) issue(context, 'lazyRefcounts', 'only for qcow2');
     if (request.extendedL2 !== undefined) issue(context, 'extendedL2', 'only for qcow2');
   });
 export function parseCreate(request: unknown): Parsed<CreateSpec> {
-  const { path, virtualSize, encryption: secret, ...rest } = parseRequest(create, request);
+  const { path, virtualSize, encryption: secret, ...rest } = parseVerb(create, request);
   return {
-    spec: defined({ address: path, sizeBytes: virtualSize, ...rest }),
+    spec: defined({ address: path, sizeBytes: virtualSize, encrypted: secret !== undefined, ...rest }),
     ask: parseAsk(request, { passphrase: secret?.passphrase }),
   };
 }
@@ -140,7 +155,7 @@ const overlay = z.object({
   ...writable,
 });
 export function parseOverlay(request: unknown): Parsed<OverlaySpec> {
-  const { path, backingFile, virtualSize, ...rest } = parseRequest(overlay, request);
+  const { path, backingFile, virtualSize, ...rest } = parseVerb(overlay, request);
   return {
     spec: defined({ address: path, backing: backingFile, sizeBytes: virtualSize, ...rest }),
     ask: parseAsk(request),
@@ -174,8 +189,9 @@ export function parseConvert(request: unknown): Parsed<ConvertSpec> {
     sourceSecret,
     encryption: secret,
     ...rest
-  } = parseRequest(convert, request);
-  const spec = defined({ ...rest, format: wanted, bytesPerSecond: bandwidthBytesPerSecond });
+  } = parseVerb(convert, request);
+  const encrypted = { sourceEncrypted: sourceSecret !== undefined, encrypted: secret !== undefined };
+  const spec = defined({ ...rest, ...encrypted, format: wanted, bytesPerSecond: bandwidthBytesPerSecond });
   return { spec, ask: parseAsk(request, { sourcePassphrase: sourceSecret, passphrase: secret?.passphrase }) };
 }
 
@@ -201,13 +217,15 @@ const extract = z
       issue(context, 'targetFormat', `${request.targetFormat} needs a passphrase: use ConvertImage`);
   });
 export function parseExtract(request: unknown): Parsed<ConvertSpec> {
-  const { path, targetFormat: wanted, bandwidthBytesPerSecond, ...rest } = parseRequest(extract, request);
+  const { path, targetFormat: wanted, bandwidthBytesPerSecond, ...rest } = parseVerb(extract, request);
   return {
     spec: defined({
       ...rest,
       source: path,
       format: wanted,
       preallocation: 'off' as const,
+      sourceEncrypted: false,
+      encrypted: false,
       bytesPerSecond: bandwidthBytesPerSecond,
     }),
     ask: parseAsk(request),
@@ -235,7 +253,7 @@ const copy = z.object({
   ...writable,
 });
 export function parseCopy(request: unknown): Parsed<CopySpec> {
-  const { remote, engine, bandwidthBytesPerSecond, ...rest } = parseRequest(copy, request);
+  const { remote, engine, bandwidthBytesPerSecond, ...rest } = parseVerb(copy, request);
   if (remote !== undefined || engine === 'far')
     throw new HostlerError('NOT_IMPLEMENTED', 'CopyImage to and from other hosts is not served by this version');
   return { spec: defined({ ...rest, engine, bytesPerSecond: bandwidthBytesPerSecond }), ask: parseAsk(request) };
@@ -243,7 +261,7 @@ export function parseCopy(request: unknown): Parsed<CopySpec> {
 
 const remove = z.object({ path: address, missingOk: z.boolean(), allowInUse: z.boolean() });
 export function parseDelete(request: unknown): Parsed<DeleteSpec> {
-  const { path, ...rest } = parseRequest(remove, request);
+  const { path, ...rest } = parseVerb(remove, request);
   return { spec: { address: path, ...rest }, ask: parseAsk(request) };
 }
 

@@ -3,7 +3,7 @@ import { copyImage, type CopyPorts } from '../domain/copy-image.js';
 import { createImage, type CreatePorts } from '../domain/create-image.js';
 import { createOverlay } from '../domain/create-overlay.js';
 import { deleteImage } from '../domain/delete-image.js';
-import { mapImage, measureImage } from '../domain/examine-image.js';
+import { mapImage, measureImage, type ExaminePorts } from '../domain/examine-image.js';
 import { getImageInfo, type InfoPorts } from '../domain/get-image-info.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { OperationResult } from '../domain/operations/record.js';
@@ -26,7 +26,7 @@ import {
 } from './image-requests.js';
 import { operationEvent } from './operation-answers.js';
 
-export type ImagePorts = InfoPorts & CreatePorts & CopyPorts;
+export type ImagePorts = InfoPorts & CreatePorts & CopyPorts & ExaminePorts;
 
 /** ImageService: parse, one domain call, map. */
 export function imageHandlers(operations: Operations, ports: ImagePorts): Handlers<typeof ImageServiceService> {

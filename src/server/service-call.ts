@@ -1,7 +1,7 @@
 /** What every call goes through: its caller, its role, its end, its line in the log. */
 import { Metadata, type ServerUnaryCall, type ServerWritableStream } from '@grpc/grpc-js';
 import type { Caller, Role } from '../domain/caller.js';
-import { HostlerError, asHostlerError } from '../domain/errors.js';
+import { HostlerError, asHostlerError, type Reason } from '../domain/errors.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { RpcRow } from '../handlers/rpc-table.js';
 import { toStatus } from '../handlers/status.js';
@@ -15,7 +15,7 @@ export interface CallLog {
     readonly peer: string;
     readonly caller: string;
     readonly code: string;
-    readonly reason?: string;
+    readonly reason?: Reason;
     readonly ms: number;
     readonly paths: readonly string[];
     readonly cause?: unknown;

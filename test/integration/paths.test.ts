@@ -35,7 +35,13 @@ describe('RootedPaths and FileTargets', () => {
       searchPath: '/usr/bin:/bin',
       log: { child: () => undefined },
     });
-    targets = new FileTargets({ agentId: 'test', runner, owners: new Owners(runner), imageLocks: new QemuLocks() });
+    targets = new FileTargets({
+      agentId: 'test',
+      roots,
+      runner,
+      owners: new Owners(runner),
+      imageLocks: new QemuLocks(),
+    });
     scratch.onEnd(() => Promise.all(roots.map(({ handle }) => handle.close())));
   });
 
@@ -109,7 +115,7 @@ describe('RootedPaths and FileTargets', () => {
     await rename(at('a'), at('moved'));
     await symlink(scratch.path('outside'), at('a'));
     await made.seal();
-    await (await made.publish()).handle.close();
+    await made.publish();
     await made.discard();
     await target.directory.close();
     assert.deepEqual(await readdir(scratch.path('outside')), ['file']);
@@ -148,7 +154,7 @@ describe('RootedPaths and FileTargets', () => {
     await link(at('a', 'old'), at('a', 'other-name'));
     const { target, made } = await part('old', true);
     await made.seal();
-    await (await made.publish()).handle.close();
+    await made.publish();
     await made.discard();
     await target.directory.close();
     assert.equal(await readFile(at('a', 'old'), 'utf8'), 'made');

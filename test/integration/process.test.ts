@@ -15,7 +15,7 @@ describe('ProcessRunner', () => {
   const pids: number[] = [];
   const run = (signal: AbortSignal = new AbortController().signal) => ({
     signal,
-    onChild: (pid: number | undefined) => pid !== undefined && pids.push(pid),
+    onChild: (child: { pid: number } | undefined) => child !== undefined && pids.push(child.pid),
   });
   const call = (tool: string, args: Arg[] = [], limits: ToolLimits = {}) => ({ tool, args, network: false, limits });
 

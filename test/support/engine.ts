@@ -3,7 +3,7 @@ import { monotonicFactory } from 'ulid';
 import { CpReflink } from '../../src/adapters/cp-reflink.js';
 import { LocalFiles } from '../../src/adapters/files.js';
 import { FileTargets } from '../../src/adapters/file-targets.js';
-import { MemoryJournal } from '../../src/adapters/memory-journal.js';
+import { MemoryJournal } from './memory-journal.js';
 import { Owners } from '../../src/adapters/owners.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
@@ -16,6 +16,7 @@ import { Operations } from '../../src/domain/operations/engine.js';
 import type { Step } from '../../src/domain/operations/execute.js';
 import { LockTable } from '../../src/domain/operations/locks.js';
 import { Slots } from '../../src/domain/operations/slots.js';
+import { SpaceLedger } from '../../src/domain/operations/space.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
 export async function composeEngine(root: string, step: Step) {
@@ -25,17 +26,26 @@ export async function composeEngine(root: string, step: Step) {
     log: { child: () => undefined },
   });
   const roots = await openRoots([{ path: root, access: 'read-write', attributes: {} }]);
-  const [files, tool, imageLocks, locks] = [new LocalFiles(), new QemuImg(runner), new QemuLocks(), new LockTable()];
+  const [files, tool, imageLocks, locks] = [
+    new LocalFiles(),
+    new QemuImg(runner, {}),
+    new QemuLocks(),
+    new LockTable(),
+  ];
   const paths = new RootedPaths(roots, []);
   const reader = new ImageReader({ paths, files, tool });
   const slots = new Slots({ running: { io: 4, none: 4, export: 4 }, perFilesystem: 4, queued: 16 });
+  const space = new SpaceLedger(0n);
   const failures: unknown[] = [];
   const operations = new Operations({
     journal: new MemoryJournal(1000),
     admission: new Admission({ paths, reader, imageLocks }),
     locks,
     slots,
-    targets: new FileTargets({ agentId: 'test', runner, owners: new Owners(runner), imageLocks }),
+    targets: new FileTargets({ agentId: 'test', roots, runner, owners: new Owners(runner), imageLocks }),
+    files,
+    space,
+    watchIntervalMs: 200,
     clock: Date.now,
     newId: monotonicFactory(),
     step,
@@ -47,6 +57,7 @@ export async function composeEngine(root: string, step: Step) {
     ports,
     locks,
     slots,
+    space,
     failures,
     close: () => Promise.all(roots.map(({ handle }) => handle.close())),
   };

@@ -111,6 +111,7 @@ it('states follow the one table', () => {
   assert.deepEqual(allowed, [
     'QUEUED RUNNING',
     'QUEUED CANCELLING',
+    'QUEUED FAILED',
     'RUNNING CANCELLING',
     'RUNNING SUCCEEDED',
     'RUNNING FAILED',
@@ -179,7 +180,7 @@ describe('LiveOperation', () => {
     operation.become('RUNNING');
     const seen: (bigint | undefined)[] = [];
     const watching = (async () => {
-      for await (const { progress } of operation.watch(never)) {
+      for await (const { progress } of operation.watch(never, 200)) {
         seen.push(progress?.doneBytes);
         await sleep(30);
       }
@@ -197,7 +198,7 @@ describe('LiveOperation', () => {
 
 describe('OperationHub', () => {
   it('sends every change of state, and of the progress the latest', async () => {
-    const hub = new OperationHub();
+    const hub = new OperationHub(200);
     const abort = new AbortController();
     const seen: string[] = [];
     const watching = (async () => {
@@ -206,6 +207,7 @@ describe('OperationHub', () => {
     })().catch(() => undefined);
     await sleep(10);
     const operation = new LiveOperation(record(), () => 1, hub.publish);
+    operation.announce();
     operation.become('RUNNING');
     for (let done = 0n; done < 50n; done++) operation.update({ progress: { doneBytes: done, skippedBytes: 0n } });
     await sleep(300);
@@ -216,7 +218,7 @@ describe('OperationHub', () => {
     assert.deepEqual(seen, ['QUEUED ', 'RUNNING ', 'RUNNING 49', 'SUCCEEDED 49']);
   });
   it('ends a watcher that is too far behind', async () => {
-    const hub = new OperationHub();
+    const hub = new OperationHub(200);
     const watch = hub.watch([record('0')], () => true, never);
     await watch.next();
     for (let n = 0; n < 10_002; n++) hub.publish(record(String(n)), true);

@@ -13,6 +13,7 @@ const file = (fd: number): Resolved => ({
   inode: BigInt(fd),
   lengthBytes: 0n,
   allocatedBytes: 0n,
+  modifyTimeNs: 0n,
 });
 const facts = {
   format: 'qcow2',

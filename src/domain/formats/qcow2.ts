@@ -4,6 +4,7 @@
 import { HostlerError } from '../errors.js';
 import type { Finding, ImageFacts, SnapshotFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
+import { MAX_SIZE_BYTES } from '../size.js';
 
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
@@ -12,6 +13,8 @@ const MAX_CLUSTER_BITS = 21;
 const MAX_BACKING_NAME_BYTES = 1023;
 /** qemu refuses more. */
 const MAX_SNAPSHOTS = 65_536;
+/** qemu allows 64 MiB; a table that a person would make is far below this. */
+const MAX_SNAPSHOT_TABLE_BYTES = 1n << 20n;
 /** Fixed part of a snapshot table entry. */
 const SNAPSHOT_BYTES = 40;
 /** qemu refuses more extra data in an entry. */
@@ -44,6 +47,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
   const clusterBits = head.readUInt32BE(20);
   if (clusterBits < MIN_CLUSTER_BITS || clusterBits > MAX_CLUSTER_BITS)
     throw malformed(`cluster bits are ${String(clusterBits)}`);
+  if (head.readBigUInt64BE(24) > MAX_SIZE_BYTES) throw malformed('the virtual size is beyond what qemu can address');
   const clusterBytes = 1 << clusterBits;
   const headerBytes = version === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
   if (version === 3 && (headerBytes < V3_HEADER_BYTES || headerBytes > clusterBytes))
@@ -125,6 +129,7 @@ async function readBackingName(bytes: ByteSource, head: Buffer, clusterBytes: nu
   if (length === 0) return undefined;
   const name = await bytes.read(offset, length);
   if (name.length < length) throw malformed('the file ends inside the backing file name');
+  if (name.includes(0)) throw malformed('the backing file name has a NUL');
   return name.toString('utf8');
 }
 
@@ -132,8 +137,10 @@ async function readSnapshots(bytes: ByteSource, head: Buffer): Promise<SnapshotF
   const count = head.readUInt32BE(60);
   if (count > MAX_SNAPSHOTS) throw malformed(`${String(count)} snapshots`);
   const snapshots: SnapshotFacts[] = [];
-  let offset = head.readBigUInt64BE(64);
+  const start = head.readBigUInt64BE(64);
+  let offset = start;
   for (let index = 0; index < count; index++) {
+    if (offset - start > MAX_SNAPSHOT_TABLE_BYTES) throw malformed('the snapshot table is too large');
     const fixed = await bytes.read(offset, SNAPSHOT_BYTES);
     if (fixed.length < SNAPSHOT_BYTES) throw malformed('the snapshot table lies outside the file');
     const [idBytes, nameBytes, extraBytes] = [fixed.readUInt16BE(12), fixed.readUInt16BE(14), fixed.readUInt32BE(36)];

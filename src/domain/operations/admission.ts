@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
+import { HostlerError, asHostlerError } from '../errors.js';
 import type {
   Chain,
   FileIdentity,
@@ -113,10 +113,24 @@ export class Admission {
     if (existing === undefined) return;
     if (existing.type === 'other')
       throw new HostlerError('NOT_A_FILE', `${use.address} is not a regular file`, { facts: { path: use.address } });
-    if (use.role === 'target') assertReplaceable(use, existing, admitted);
+    if (use.role === 'target') {
+      assertReplaceable(use, existing, admitted);
+      if (existing.type === 'link') await this.#assertLeadsElsewhere(use, admitted);
+    }
     if (existing.type === 'file' && !(use.role === 'removal' && use.allowInUse)) {
       await this.#assertNotHeld([{ handle: target.directory, name: target.name }], use.address, ['reader', 'writer']);
     }
+  }
+
+  /** Replacing a link that leads to what is read would make an image that names itself. */
+  async #assertLeadsElsewhere(use: Use & { role: 'target' }, admitted: Admitted): Promise<void> {
+    const led = await this.ports.paths.source(use.address).catch((error: unknown) => {
+      // It leads to nothing that could be read here.
+      if (asHostlerError(error).reason === 'BUG') throw error;
+      return undefined;
+    });
+    await led?.handle.close();
+    if (led !== undefined) assertReplaceable(use, led, admitted);
   }
 
   async #assertNotHeld(files: readonly FileRef[], path: ImageAddress, refused: readonly string[]): Promise<void> {

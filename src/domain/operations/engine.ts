@@ -1,16 +1,17 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
-import type { Clock, Targets, ToolRun } from '../ports.js';
+import type { Clock, Files, Targets, ToolRun } from '../ports.js';
 import type { Admission, Admitted } from './admission.js';
 import { execute, type Outcome, type Step } from './execute.js';
 import { OperationHub } from './hub.js';
 import type { Journal } from './journal.js';
 import { LiveOperation } from './live-operation.js';
 import type { LockTable } from './locks.js';
-import { isFinal, restoreError, type OperationRecord, type OperationResult } from './record.js';
+import { isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
 import { RequestIds } from './request-ids.js';
 import type { Slots } from './slots.js';
+import type { SpaceLedger } from './space.js';
 import type { Secrets, Verb } from './verb.js';
 
 /** What a caller asks of the engine beside the verb's own spec. */
@@ -35,20 +36,26 @@ export interface EnginePorts {
   readonly locks: LockTable;
   readonly slots: Slots;
   readonly targets: Targets;
+  readonly files: Files;
+  readonly space: SpaceLedger;
   readonly clock: Clock;
   readonly newId: () => string;
   readonly step: Step;
   readonly log: OperationLog;
+  /** A watcher gets at most one event in so long. */
+  readonly watchIntervalMs: number;
 }
 
 /** Starts operations and keeps the unfinished ones. Every mutating RPC runs through here. */
 export class Operations {
   readonly live = new Map<string, LiveOperation>();
-  readonly hub = new OperationHub();
+  readonly hub: OperationHub;
   readonly #requestIds: RequestIds;
+  readonly #admissions = new Set<Promise<unknown>>();
   #draining = false;
 
   constructor(readonly ports: EnginePorts) {
+    this.hub = new OperationHub(ports.watchIntervalMs);
     this.#requestIds = new RequestIds(ports.journal, this.live);
   }
 
@@ -63,15 +70,17 @@ export class Operations {
     caller: Caller,
   ): AsyncGenerator<OperationRecord, void> {
     caller.signal.throwIfAborted();
-    if (this.#draining) throw new HostlerError('SHUTTING_DOWN', 'the daemon is stopping');
+    this.#assertServing();
     if (ask.planOnly) {
       yield await this.#plan(verb, spec, ask, caller);
       return;
     }
-    const started = await this.#requestIds.once(verb.name, spec, ask, caller, (attempt) =>
-      this.#admit(verb, spec, ask, caller, attempt),
-    );
-    if (started instanceof LiveOperation) yield* follow(started, ask, caller);
+    const started = await this.#requestIds.once(verb.name, spec, ask, caller, (attempt) => {
+      const admission = this.#admit(verb, spec, ask, caller, attempt);
+      this.#admissions.add(admission);
+      return admission.finally(() => this.#admissions.delete(admission));
+    });
+    if (started instanceof LiveOperation) yield* this.#follow(started, ask, caller);
     else yield { ...started, replayed: true };
   }
 
@@ -82,7 +91,10 @@ export class Operations {
       this.cancelAll();
     }, graceMs);
     try {
-      while (this.live.size > 0) await Promise.all([...this.live.values()].map(({ finished }) => finished));
+      // An admission under way still ends as an operation, or is refused.
+      while (this.live.size + this.#admissions.size > 0) {
+        await Promise.allSettled([...this.#admissions, ...[...this.live.values()].map(({ finished }) => finished)]);
+      }
     } finally {
       clearTimeout(timer);
     }
@@ -136,8 +148,18 @@ export class Operations {
         operation.update({ queuePosition });
       });
       undo.push(ticket.release);
-      await journal.put(operation.record);
+      // From here to `live` without a pause: a drain sees it there, or it sees the drain.
+      this.#assertServing();
       this.live.set(record.id, operation);
+      undo.push(() => this.live.delete(record.id));
+      try {
+        await journal.put(operation.record);
+      } catch (error) {
+        // A drain may wait for it already.
+        operation.settle(operation.ended({ state: 'FAILED', error: storeError(asHostlerError(error)) }));
+        throw error;
+      }
+      operation.announce();
       const work = execute(verb, spec, { operation, ticket, admitted, secrets: ask.secrets ?? {}, caller }, this.ports);
       void this.#finish(operation, admitted, undo, work);
       return operation;
@@ -161,9 +183,12 @@ export class Operations {
     const failures = await Promise.allSettled([admitted.close(), journal.put(final)]);
     for (const step of undo) step();
     operation.settle(final);
-    this.live.delete(final.id);
     log.finished(final, cause);
     for (const failure of failures) if (failure.status === 'rejected') log.cleanupFailed(final, failure.reason);
+  }
+
+  #assertServing(): void {
+    if (this.#draining) throw new HostlerError('SHUTTING_DOWN', 'the daemon is stopping');
   }
 
   #newRecord<S extends object>(
@@ -191,19 +216,19 @@ export class Operations {
       warnings: [],
     };
   }
-}
 
-async function* follow(operation: LiveOperation, ask: Ask, caller: Caller): AsyncGenerator<OperationRecord, void> {
-  const leave = operation.join(ask.detach);
-  try {
-    for await (const record of operation.watch(caller.signal)) yield record;
-  } finally {
-    leave(
-      caller.signal.aborted && asHostlerError(caller.signal.reason).reason === 'CALLER_DEADLINE'
-        ? 'CALLER_DEADLINE'
-        : 'CANCELLED',
-    );
+  async *#follow(operation: LiveOperation, ask: Ask, caller: Caller): AsyncGenerator<OperationRecord, void> {
+    const leave = operation.join(ask.detach);
+    try {
+      for await (const record of operation.watch(caller.signal, this.ports.watchIntervalMs)) yield record;
+    } finally {
+      leave(
+        caller.signal.aborted && asHostlerError(caller.signal.reason).reason === 'CALLER_DEADLINE'
+          ? 'CALLER_DEADLINE'
+          : 'CANCELLED',
+      );
+    }
+    const { state, error } = operation.record;
+    if (isFinal(state) && error !== undefined) throw restoreError(error);
   }
-  const { state, error } = operation.record;
-  if (isFinal(state) && error !== undefined) throw restoreError(error);
 }

@@ -1,13 +1,14 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { asHostlerError } from '../errors.js';
-import type { FileAttributes, Part, ToolRun } from '../ports.js';
+import type { Child, FileAttributes, Part, ToolRun } from '../ports.js';
 import type { Admitted } from './admission.js';
 import type { EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
 import { ProgressMeter } from './progress.js';
 import {
   storeError,
+  type Commit,
   type OperationPhase,
   type OperationResult,
   type OperationState,
@@ -47,6 +48,7 @@ export async function execute<S extends object, R extends OperationResult>(
   const run = new OperationRun(verb.name, assignment, ports);
   const outcome = await attempt(verb, spec, run, assignment, ports);
   await run.cleanUp();
+  await run.mark('cleaned');
   return outcome;
 }
 
@@ -58,9 +60,11 @@ async function attempt<S extends object, R extends OperationResult>(
   ports: EnginePorts,
 ): Promise<Outcome> {
   try {
+    await run.step('admitted');
     await ticket.granted(operation.signal);
     operation.become('RUNNING', { startTime: ports.clock(), queuePosition: undefined });
     await ports.journal.put(operation.record);
+    await run.step('started');
     return { state: 'SUCCEEDED', result: await verb.run(spec, run) };
   } catch (cause) {
     // A cancel is a cancel, whatever the tool said when it was ended.
@@ -74,6 +78,7 @@ async function attempt<S extends object, R extends OperationResult>(
 class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: Part[] = [];
+  readonly #releases: (() => void)[] = [];
   readonly operationId: string;
 
   constructor(
@@ -106,6 +111,15 @@ class OperationRun implements Run {
     await this.ports.step(this.operationId, this.method, name);
   }
 
+  /** A step after which nothing makes the operation a failure. */
+  async mark(name: string): Promise<void> {
+    try {
+      await this.ports.step(this.operationId, this.method, name);
+    } catch (error) {
+      this.ports.log.cleanupFailed(this.assignment.operation.record, error);
+    }
+  }
+
   phase(phase: OperationPhase, cancellable = true): void {
     this.#meter.reset();
     this.assignment.operation.enter(phase, cancellable);
@@ -121,12 +135,52 @@ class OperationRun implements Run {
     operation.update({ warnings: [...operation.record.warnings, warning] });
   }
 
+  async commit<R extends OperationResult>(
+    phase: 'COMMITTING' | 'DELETING',
+    commit: Commit & { readonly result: R },
+    act: () => Promise<void>,
+  ): Promise<R> {
+    const { operation } = this.assignment;
+    await this.step('commit');
+    this.phase(phase, false);
+    const { address, made, result } = commit;
+    const evidence = made === undefined ? {} : { made: { device: made.device, inode: made.inode } };
+    operation.update({ commit: { address, result, ...evidence } });
+    await this.ports.journal.put(operation.record);
+    await this.step('publish');
+    await act();
+    await this.mark('published');
+    return result;
+  }
+
+  async reserve(target: ImageAddress, needBytes: bigint): Promise<void> {
+    await this.step('reserve');
+    const { directory, directoryIdentity } = this.target(target);
+    const takenBytes = async () => {
+      const taken = await Promise.all(this.#parts.map((part) => this.ports.files.allocatedBytes(part)));
+      return taken.reduce((sum, bytes) => sum + bytes, 0n);
+    };
+    const request = {
+      path: target,
+      filesystem: String(directoryIdentity.device),
+      needBytes,
+      takenBytes,
+      freeBytes: () => this.ports.files.freeBytes(directory),
+    };
+    this.#releases.push(await this.ports.space.reserve(request));
+  }
+
   tool(onFraction?: (fraction: number) => void): ToolRun {
     const { operation } = this.assignment;
-    const onChild = (pid: number | undefined) => {
-      if (pid === undefined && this.signal.aborted && operation.record.pid !== undefined)
-        operation.endedPids.push(operation.record.pid);
-      operation.update({ pid });
+    const onChild = (child: Child | undefined) => {
+      const { pid } = operation.record;
+      if (child === undefined && this.signal.aborted && pid !== undefined) operation.endedPids.push(pid);
+      operation.update({ pid: child?.pid, pidStart: child?.start });
+      if (child === undefined) return;
+      // Not waited for: it only helps to find the child after a crash that the child outlived.
+      this.ports.journal
+        .put(operation.record)
+        .catch((error: unknown) => this.ports.log.cleanupFailed(operation.record, error));
     };
     return { signal: this.signal, onChild, ...(onFraction === undefined ? {} : { onFraction }) };
   }
@@ -148,6 +202,7 @@ class OperationRun implements Run {
   /** Removes what was not published. A failure here is logged and warned of: it must not hide how the verb ended. */
   async cleanUp(): Promise<void> {
     const { operation } = this.assignment;
+    for (const release of this.#releases) release();
     for (const part of this.#parts) {
       try {
         operation.removedPaths.push(...(await part.discard()));

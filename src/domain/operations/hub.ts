@@ -1,6 +1,5 @@
 import { HostlerError } from '../errors.js';
 import { deferred, orAborted, pause } from '../waiting.js';
-import { WATCH_INTERVAL_MS } from './live-operation.js';
 import type { OperationRecord } from './record.js';
 
 /** Changes of state that a watcher may be behind; about 10 MB. */
@@ -45,6 +44,9 @@ class Backlog {
 export class OperationHub {
   readonly #backlogs = new Set<Backlog>();
 
+  /** @param intervalMs between two sendings to one watcher */
+  constructor(private readonly intervalMs: number) {}
+
   readonly publish = (record: OperationRecord, stateChanged: boolean): void => {
     for (const backlog of this.#backlogs) backlog.add(record, stateChanged);
   };
@@ -58,11 +60,12 @@ export class OperationHub {
     const backlog = new Backlog(matches);
     for (const record of now) backlog.add(record, true);
     this.#backlogs.add(backlog);
+    const gone = aborted(signal);
     try {
       for (;;) {
         await orAborted(backlog.changed.promise, signal);
         yield* backlog.take();
-        await pause(WATCH_INTERVAL_MS, aborted(signal));
+        await pause(this.intervalMs, gone);
       }
     } finally {
       this.#backlogs.delete(backlog);

@@ -14,6 +14,8 @@ export interface Journal {
   get(id: string): Promise<OperationRecord | undefined>;
   /** The latest operation under this request id. */
   findRequest(key: RequestKey): Promise<OperationRecord | undefined>;
+  /** What a daemon before us left behind. */
+  unfinished(): Promise<readonly OperationRecord[]>;
   /** In the order of ids, beginning after the given id. */
   list(after: string | undefined): AsyncIterable<OperationRecord>;
 }

@@ -3,9 +3,6 @@ import type { Clock } from '../ports.js';
 import { deferred, orAborted, pause } from '../waiting.js';
 import { assertTransition, isFinal, type OperationPhase, type OperationRecord, type OperationState } from './record.js';
 
-/** At most 5 events a second go to a watcher. */
-export const WATCH_INTERVAL_MS = 200;
-
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 export type Listener = (record: OperationRecord, stateChanged: boolean) => void;
 
@@ -14,6 +11,7 @@ export class LiveOperation {
   #record: OperationRecord;
   #version = 0;
   #changed = deferred();
+  #announced = false;
   #callers = 0;
   #pendingCancel: HostlerError | undefined;
   readonly #finished = deferred<OperationRecord>();
@@ -28,7 +26,12 @@ export class LiveOperation {
     private readonly listener: Listener,
   ) {
     this.#record = record;
-    listener(record, true);
+  }
+
+  /** From now on listeners hear of it; what was refused before was no operation. */
+  announce(): void {
+    this.#announced = true;
+    this.listener(this.#record, true);
   }
 
   get record(): OperationRecord {
@@ -65,6 +68,7 @@ export class LiveOperation {
       eventTime: now,
       cancellable: false,
       pid: undefined,
+      pidStart: undefined,
       queuePosition: undefined,
     };
   }
@@ -113,7 +117,7 @@ export class LiveOperation {
   }
 
   /** The latest record at once, then the latest whenever it has changed, not too often; the final one always. */
-  async *watch(signal: AbortSignal): AsyncGenerator<OperationRecord, void> {
+  async *watch(signal: AbortSignal, intervalMs: number): AsyncGenerator<OperationRecord, void> {
     for (let seen = -1; ;) {
       if (this.#version === seen) {
         await orAborted(this.#changed.promise, signal);
@@ -123,7 +127,7 @@ export class LiveOperation {
       const record = this.#record;
       yield record;
       if (isFinal(record.state)) return;
-      await orAborted(pause(WATCH_INTERVAL_MS, this.finished), signal);
+      await orAborted(pause(intervalMs, this.finished), signal);
     }
   }
 
@@ -139,6 +143,6 @@ export class LiveOperation {
     const wake = this.#changed;
     this.#changed = deferred();
     wake.resolve();
-    this.listener(record, stateChanged);
+    if (this.#announced) this.listener(record, stateChanged);
   }
 }

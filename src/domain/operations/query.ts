@@ -1,7 +1,12 @@
 import type { Caller } from '../caller.js';
-import { HostlerError, invalidFields } from '../errors.js';
+import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { Operations } from './engine.js';
+import type { LiveOperation } from './live-operation.js';
+import { fingerprint } from './request-ids.js';
 import type { OperationRecord, OperationState } from './record.js';
+
+/** Clients take messages of 4 MiB unless told otherwise; a character may become 3 bytes. */
+const MAX_PAGE_CHARACTERS = 1024 * 1024;
 
 /** All conditions must hold; an empty one always holds. */
 export interface OperationFilter {
@@ -39,10 +44,13 @@ export class OperationQueries {
     after: string,
   ): Promise<{ records: OperationRecord[]; next: string }> {
     const records: OperationRecord[] = [];
+    let bytes = 0;
     for await (const kept of this.operations.ports.journal.list(after === '' ? undefined : after)) {
       const record = this.operations.live.get(kept.id)?.record ?? kept;
       if (!matches(filter, record)) continue;
-      if (records.length === size) return { records, next: records.at(-1)?.id ?? '' };
+      bytes += fingerprint(record).length;
+      if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
+        return { records, next: records.at(-1)?.id ?? '' };
       records.push(record);
     }
     return { records, next: '' };
@@ -52,7 +60,7 @@ export class OperationQueries {
   async *watch(id: string, caller: Caller): AsyncGenerator<OperationRecord, void> {
     const operation = this.operations.live.get(id);
     if (operation === undefined) yield await this.get(id);
-    else yield* operation.watch(caller.signal);
+    else yield* operation.watch(caller.signal, this.operations.ports.watchIntervalMs);
   }
 
   watchAll(filter: OperationFilter, caller: Caller): AsyncGenerator<OperationRecord, void> {
@@ -74,7 +82,9 @@ export class OperationQueries {
     const meant = [...this.operations.live.values()].filter(({ record }) =>
       byLabels ? hasLabels(record, labels) : record.id === id,
     );
-    for (const operation of meant) operation.cancel(new HostlerError('CANCELLED', `cancelled by ${caller.identity}`));
+    const refusals = meant.flatMap((operation) => refusalOf(operation, caller));
+    if (!byLabels && refusals[0] !== undefined) throw refusals[0];
+    // Also those that must not be torn now: they end soon, and the answer says how.
     return Promise.all(
       meant.map(async ({ finished, removedPaths, endedPids }) => {
         const record = await finished;
@@ -95,4 +105,13 @@ function matches(filter: OperationFilter, record: OperationRecord): boolean {
 
 function hasLabels(record: OperationRecord, labels: Readonly<Record<string, string>>): boolean {
   return Object.entries(labels).every(([key, value]) => record.labels[key] === value);
+}
+
+function refusalOf(operation: LiveOperation, caller: Caller): HostlerError[] {
+  try {
+    operation.cancel(new HostlerError('CANCELLED', `cancelled by ${caller.identity}`));
+    return [];
+  } catch (error) {
+    return [asHostlerError(error)];
+  }
 }

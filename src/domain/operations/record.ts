@@ -6,7 +6,7 @@ export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' |
 
 /** The one table of how states follow each other. */
 const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
-  QUEUED: ['RUNNING', 'CANCELLING'],
+  QUEUED: ['RUNNING', 'CANCELLING', 'FAILED'],
   RUNNING: ['CANCELLING', 'SUCCEEDED', 'FAILED'],
   // A cancel can come too late: the work was done, or had failed by itself.
   CANCELLING: ['CANCELLED', 'SUCCEEDED', 'FAILED'],
@@ -80,6 +80,14 @@ export interface DeleteResult {
 
 export type OperationResult = ImageResult | CopyResult | DeleteResult | Plan;
 
+/** Evidence that an operation took effect: the target's name stands for this file now, or for none. */
+export interface Commit {
+  readonly address: ImageAddress;
+  /** Unset: the name was removed. */
+  readonly made?: { readonly device: bigint; readonly inode: bigint };
+  readonly result: OperationResult;
+}
+
 /** A HostlerError as it is kept: without its cause, which is in the log. */
 export interface StoredError {
   readonly reason: Reason;
@@ -107,7 +115,11 @@ export interface OperationRecord {
   readonly phase?: OperationPhase;
   readonly cancellable: boolean;
   readonly progress?: Progress | undefined;
+  /** Child at work, with what tells it from a later process of the same number. */
   readonly pid?: number | undefined;
+  readonly pidStart?: string | undefined;
+  /** Written before the point of no return: what shows, after a crash, whether it was passed, and the result if it was. */
+  readonly commit?: Commit;
   readonly queuePosition?: number | undefined;
   readonly eventTime: number;
   readonly result?: OperationResult;

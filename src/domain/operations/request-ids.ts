@@ -1,8 +1,11 @@
 import type { Caller } from '../caller.js';
-import { HostlerError } from '../errors.js';
+import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Journal } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { OperationRecord } from './record.js';
+
+/** How an admission ends whose caller went. */
+const GONE: readonly Reason[] = ['CANCELLED', 'CALLER_DEADLINE'];
 
 interface Starting {
   readonly fingerprint: string;
@@ -33,7 +36,13 @@ export class RequestIds {
     const starting = this.#starting.get(key);
     if (starting !== undefined) {
       assertSame(starting.fingerprint, wanted, requestId);
-      return starting.started;
+      try {
+        return await starting.started;
+      } catch (error) {
+        // The one who came first has gone; we have not.
+        if (!GONE.includes(asHostlerError(error).reason) || caller.signal.aborted) throw error;
+        return this.once(method, spec, { requestId }, caller, begin);
+      }
     }
     const started = this.#find({ caller: caller.identity, method, requestId }, wanted, begin);
     this.#starting.set(key, { fingerprint: wanted, started });

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import type { ImageFormat } from '../image-format.js';
 import type { Chain, FileAttributes, Part, Resolved, ResolvedTarget, ToolRun } from '../ports.js';
-import type { OperationPhase, OperationResult, Plan, Progress, Warning } from './record.js';
+import type { Commit, OperationPhase, OperationResult, Plan, Progress, Warning } from './record.js';
 import type { Slot } from './slots.js';
 
 /** How a verb uses an address: decides what is resolved, checked and locked before it starts. */
@@ -45,6 +45,17 @@ export interface Run extends Resolution {
   warn(warning: Warning): void;
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
   tool(onFraction?: (fraction: number) => void): ToolRun;
+  /**
+   * The point of no return: journals the result with the evidence, then acts. Not cancellable from here on. After a crash the
+   * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED.
+   */
+  commit<R extends OperationResult>(
+    phase: 'COMMITTING' | 'DELETING',
+    commit: Commit & { readonly result: R },
+    act: () => Promise<void>,
+  ): Promise<R>;
+  /** Reserves space on the target's filesystem until the operation ends. Fails with NO_SPACE. */
+  reserve(target: ImageAddress, needBytes: bigint): Promise<void>;
   /** A private place for the target; removed, unless published, however the verb leaves. */
   part(target: ImageAddress, options: { overwrite: boolean; attributes: FileAttributes }): Promise<Part>;
 }

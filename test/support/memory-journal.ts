@@ -1,5 +1,5 @@
-import type { Journal, RequestKey } from '../domain/operations/journal.js';
-import { isFinal, type OperationRecord } from '../domain/operations/record.js';
+import type { Journal, RequestKey } from '../../src/domain/operations/journal.js';
+import { isFinal, type OperationRecord } from '../../src/domain/operations/record.js';
 
 /** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
 export class MemoryJournal implements Journal {
@@ -27,6 +27,10 @@ export class MemoryJournal implements Journal {
   findRequest(key: RequestKey): Promise<OperationRecord | undefined> {
     const id = this.#requests.get(requestText(key));
     return Promise.resolve(id === undefined ? undefined : this.#records.get(id));
+  }
+
+  unfinished(): Promise<readonly OperationRecord[]> {
+    return Promise.resolve([...this.#records.values()].filter(({ state }) => !isFinal(state)));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous for journals on disk

@@ -1,0 +1,36 @@
+import { HostlerError } from '../domain/errors.js';
+import type { Step } from '../domain/operations/execute.js';
+
+/** What a failpoint can throw. */
+const ERRORS = ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const;
+
+interface Failpoint {
+  readonly method: string;
+  readonly step: string;
+  readonly action: string;
+}
+
+/** `METHOD:STEP:ACTION`; see docs/operations.md. */
+export const FAILPOINT = new RegExp(`^[A-Za-z*]+:[a-z]+:(?:kill|pause|${ERRORS.join('|')})$`);
+
+/** Makes steps of operations fail, stop, or kill the daemon, for tests of what happens then. */
+export class Failpoints {
+  readonly #points: readonly Failpoint[];
+
+  constructor(texts: readonly string[]) {
+    this.#points = texts.map((text) => {
+      const [method = '', step = '', action = ''] = text.split(':');
+      return { method, step, action };
+    });
+  }
+
+  readonly step: Step = async (operationId, method, step) => {
+    const point = this.#points.find((each) => (each.method === method || each.method === '*') && each.step === step);
+    if (point === undefined) return;
+    if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
+    // Until the daemon ends, one way or another.
+    if (point.action === 'pause' || point.action === 'kill') await new Promise(() => undefined);
+    const reason = ERRORS.find((each) => each === point.action) ?? 'IO_ERROR';
+    throw new HostlerError(reason, `failpoint at ${step} of ${operationId}`);
+  };
+}

@@ -1,0 +1,57 @@
+import { readdir, rmdir, unlink } from 'node:fs/promises';
+import type { Handle } from '../domain/ports.js';
+import { errnoOf } from './errno.js';
+import { openFolder, procPath } from './handles.js';
+import type { Root } from './roots.js';
+
+/** Removes a private folder and what is in it; the paths that were removed. None when it is not there. */
+export async function removePrivateFolder(parent: Handle, name: string, parentPath: string): Promise<string[]> {
+  const folder = await openFolder(parent, name).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (folder === undefined) return [];
+  try {
+    const files = await readdir(procPath({ handle: folder }));
+    for (const file of files) await unlink(procPath({ handle: folder, name: file }));
+    await rmdir(procPath({ handle: parent, name })).catch((error: unknown) => {
+      // Somebody removed the whole tree under us.
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+    return [...files.map((file) => `${parentPath}/${name}/${file}`), `${parentPath}/${name}`];
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Walks the roots and removes private folders that begin with the prefix and whose operation is not at work. */
+export async function sweepRoots(
+  roots: readonly Root[],
+  prefix: string,
+  isAtWork: (operationId: string) => boolean,
+): Promise<string[]> {
+  const removed: string[] = [];
+  const visit = async (folder: Handle, path: string): Promise<void> => {
+    for (const entry of await readdir(procPath({ handle: folder }), { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      if (entry.name.startsWith(prefix)) {
+        if (!isAtWork(entry.name.slice(prefix.length)))
+          removed.push(...(await removePrivateFolder(folder, entry.name, path)));
+        continue;
+      }
+      const below = await openFolder(folder, entry.name).catch((error: unknown) => {
+        // Gone meanwhile, or not ours to enter.
+        if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
+        throw error;
+      });
+      if (below === undefined) continue;
+      try {
+        await visit(below, `${path}/${entry.name}`);
+      } finally {
+        await below.close();
+      }
+    }
+  };
+  for (const root of roots) if (root.access === 'read-write') await visit(root.handle, root.realPath);
+  return removed;
+}

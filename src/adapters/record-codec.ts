@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import type { OperationRecord } from '../domain/operations/record.js';
+
+/** JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL are escaped. */
+const BIGINT = '\0n';
+const ESCAPED = '\0s';
+
+const record = z.custom<OperationRecord>(
+  (value) => typeof value === 'object' && value !== null && 'id' in value && 'state' in value && 'spec' in value,
+);
+
+export function encodeRecord(value: OperationRecord): string {
+  return JSON.stringify(value, (_, field: unknown) => {
+    if (typeof field === 'bigint') return `${BIGINT}${String(field)}`;
+    return typeof field === 'string' && field.startsWith('\0') ? `${ESCAPED}${field}` : field;
+  });
+}
+
+/** Fails when the text is no record. */
+export function decodeRecord(text: string): OperationRecord {
+  return record.parse(
+    JSON.parse(text, (_, field: unknown) => {
+      if (typeof field !== 'string') return field;
+      if (field.startsWith(BIGINT)) return BigInt(field.slice(BIGINT.length));
+      return field.startsWith(ESCAPED) ? field.slice(ESCAPED.length) : field;
+    }),
+  );
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Child, Strays } from '../domain/ports.js';
+import { errnoOf } from './errno.js';
+
+/** A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not hold up our start. */
+const PATIENCE_MS = 5000;
+const LOOK_EVERY_MS = 20;
+
+/** When a process was started, in clock ticks since boot; undefined when there is none, or only its exit code is left. */
+export function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    // The second field is the command in parentheses and may hold anything; the 3rd is the state, the 22nd the start.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+/** Ends process groups by pid and start time, so that a later process of the same number is left alone. */
+export class ProcessStrays implements Strays {
+  async end({ pid, start }: Child): Promise<void> {
+    if (startOf(pid) !== start) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch (error) {
+      if (errnoOf(error) !== 'ESRCH') throw error;
+    }
+    for (let waited = 0; startOf(pid) === start; waited += LOOK_EVERY_MS) {
+      if (waited > PATIENCE_MS) throw new Error(`process ${String(pid)} of an earlier life does not end`);
+      await sleep(LOOK_EVERY_MS);
+    }
+  }
+}

@@ -1,0 +1,130 @@
+/** The second half of the composition root: adapters and domain, put together as the configuration says. */
+import { monotonicFactory } from 'ulid';
+import type { Config } from './adapters/config.js';
+import { CpReflink } from './adapters/cp-reflink.js';
+import { Failpoints } from './adapters/failpoints.js';
+import { LocalFiles } from './adapters/files.js';
+import { FileTargets } from './adapters/file-targets.js';
+import type { LevelJournal } from './adapters/level-journal.js';
+import { errorText, type Log } from './adapters/log.js';
+import { Metrics } from './adapters/metrics.js';
+import { Owners } from './adapters/owners.js';
+import { RootedPaths } from './adapters/paths.js';
+import type { ProcessRunner } from './adapters/process.js';
+import { QemuImg } from './adapters/qemu-img.js';
+import { QemuLocks } from './adapters/qemu-locks.js';
+import type { Root } from './adapters/roots.js';
+import type { StateFolder } from './adapters/state-folder.js';
+import { ProcessStrays } from './adapters/strays.js';
+import { isInternal } from './domain/errors.js';
+import { Admission } from './domain/operations/admission.js';
+import { Operations, type OperationLog } from './domain/operations/engine.js';
+import { LockTable } from './domain/operations/locks.js';
+import { OperationQueries } from './domain/operations/query.js';
+import type { OperationRecord } from './domain/operations/record.js';
+import type { RecoveryPorts } from './domain/operations/recovery.js';
+import { Slots } from './domain/operations/slots.js';
+import { SpaceLedger } from './domain/operations/space.js';
+import { Readers } from './domain/readers.js';
+import { ImageReader } from './domain/read-image.js';
+import { imageHandlers } from './handlers/image.js';
+import { operationHandlers } from './handlers/operation.js';
+
+/** Enough exports for a host whose neighbours all pull at once. */
+const RUNNING_EXPORTS = 64;
+
+/** Tools of calls that only look, at work at once. */
+const READING_CALLS = 32;
+
+export interface Foundations {
+  readonly config: Config;
+  readonly log: Log;
+  readonly runner: ProcessRunner;
+  readonly state: StateFolder;
+  readonly roots: readonly Root[];
+  readonly journal: LevelJournal;
+}
+
+export function assemble({ config: { limits, debug }, log, runner, state, roots, journal }: Foundations) {
+  const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
+  const tool = new QemuImg(runner, toolLimits(limits.tools));
+  const paths = new RootedPaths(roots, [state.realPath]);
+  const reader = new ImageReader({ paths, files, tool });
+  const slots = new Slots({
+    running: { io: limits.running_operations, none: limits.running_short_operations, export: RUNNING_EXPORTS },
+    perFilesystem: limits.running_operations_per_filesystem,
+    queued: limits.queued_operations,
+  });
+  const space = new SpaceLedger(BigInt(limits.space_overhead_bytes));
+  const metrics = new Metrics(() => ({
+    running: slots.running,
+    waiting: slots.waiting,
+    locks: locks.size,
+    reservations: space.size,
+  }));
+  const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners: new Owners(runner), imageLocks });
+  const operations = new Operations({
+    journal,
+    admission: new Admission({ paths, reader, imageLocks }),
+    locks,
+    slots,
+    space,
+    targets,
+    files,
+    clock: Date.now,
+    newId: monotonicFactory(),
+    step: new Failpoints(debug.failpoints).step,
+    log: operationLog(log, metrics),
+    watchIntervalMs: 1000 / limits.events_per_second,
+  });
+  const handlers = {
+    image: imageHandlers(operations, {
+      paths,
+      reader,
+      files,
+      tool,
+      imageLocks,
+      reflink: new CpReflink(runner),
+      readers: new Readers(READING_CALLS),
+    }),
+    operation: operationHandlers(new OperationQueries(operations)),
+  };
+  const recovery: RecoveryPorts = {
+    journal,
+    paths,
+    targets,
+    strays: new ProcessStrays(),
+    clock: Date.now,
+    log: {
+      recovered: (record, removed) => log.warn('recovered', { ...facts(record), removed }),
+      failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
+    },
+  };
+  return { operations, handlers, metrics, recovery, targets };
+}
+
+function operationLog(log: Log, metrics: Metrics): OperationLog {
+  return {
+    finished(record, cause) {
+      metrics.operation(record);
+      const { error } = record;
+      if (error !== undefined && isInternal(error.reason))
+        log.error('operation', { ...facts(record), cause: errorText(cause) });
+      else log.info('operation', facts(record));
+    },
+    cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
+  };
+}
+
+function facts({ id, method, caller, state, addresses, error, createTime, endTime = createTime }: OperationRecord) {
+  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime };
+}
+
+function toolLimits({ cpu_seconds, address_space_bytes, wall_seconds, stall_seconds }: Config['limits']['tools']) {
+  return {
+    ...(cpu_seconds === undefined ? {} : { cpuSeconds: cpu_seconds }),
+    ...(address_space_bytes === undefined ? {} : { addressSpaceBytes: BigInt(address_space_bytes) }),
+    ...(wall_seconds === undefined ? {} : { wallMs: wall_seconds * 1000 }),
+    ...(stall_seconds === undefined ? {} : { stallMs: stall_seconds * 1000 }),
+  };
+}

@@ -1,0 +1,94 @@
+import { HostlerError, asHostlerError } from '../errors.js';
+import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports.js';
+import { sameFile } from '../read-image.js';
+import type { Journal } from './journal.js';
+import { storeError, type Commit, type OperationRecord } from './record.js';
+
+export interface RecoveryLog {
+  recovered(record: OperationRecord, removed: readonly string[]): void;
+  failed(record: OperationRecord, cause: unknown): void;
+}
+
+export interface RecoveryPorts {
+  readonly journal: Journal;
+  readonly paths: Paths;
+  readonly targets: Targets;
+  readonly strays: Strays;
+  readonly clock: Clock;
+  readonly log: RecoveryLog;
+}
+
+/**
+ * What a daemon before us left unfinished: its children are ended, its private folders removed, and each operation gets its end.
+ * One whose result had its name already has SUCCEEDED; every other one has failed with AGENT_RESTARTED.
+ */
+export async function recover(ports: RecoveryPorts): Promise<void> {
+  for (const record of await ports.journal.unfinished()) {
+    try {
+      await settle(record, ports);
+    } catch (error) {
+      // Such as a root that is not mounted now: the sweep, or the next start, cleans it. The operation is over all the same.
+      ports.log.failed(record, error);
+      await ports.journal.put(ended(record, undefined, ports.clock()));
+    }
+  }
+}
+
+async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<void> {
+  const { journal, strays, clock, log } = ports;
+  if (record.pid !== undefined && record.pidStart !== undefined)
+    await strays.end({ pid: record.pid, start: record.pidStart });
+  const removed: string[] = [];
+  let passed: Commit | undefined;
+  for (const address of record.addresses) {
+    const target = await findTarget(address, ports);
+    if (target === undefined) continue;
+    try {
+      if (record.commit?.address === address && tookEffect(record.commit, target)) passed = record.commit;
+      removed.push(...(await ports.targets.clean(target, record.id)));
+    } finally {
+      await target.directory.close();
+    }
+  }
+  const final = ended(record, passed, clock());
+  await journal.put(final);
+  log.recovered(final, removed);
+}
+
+/** Undefined where nothing of an operation can be: its folder is gone, or it was only read. */
+async function findTarget(
+  address: OperationRecord['addresses'][number],
+  { paths }: RecoveryPorts,
+): Promise<ResolvedTarget | undefined> {
+  try {
+    return await paths.target(address);
+  } catch (error) {
+    if (['ROOT_READ_ONLY', 'PARENT_NOT_FOUND', 'PATH_OUTSIDE_ROOTS'].includes(asHostlerError(error).reason))
+      return undefined;
+    throw error;
+  }
+}
+
+function tookEffect({ made }: Commit, { existing }: ResolvedTarget): boolean {
+  if (made === undefined) return existing === undefined;
+  return existing !== undefined && sameFile(made, existing);
+}
+
+function ended(record: OperationRecord, passed: Commit | undefined, now: number): OperationRecord {
+  const end = {
+    ...record,
+    endTime: now,
+    eventTime: now,
+    cancellable: false,
+    pid: undefined,
+    pidStart: undefined,
+    queuePosition: undefined,
+  };
+  if (passed !== undefined) return { ...end, state: 'SUCCEEDED', result: passed.result };
+  const error = new HostlerError(
+    'AGENT_RESTARTED',
+    `the daemon ended while ${record.method} ${record.id} was ${record.state.toLowerCase()}`,
+    { facts: { operation: record.id } },
+  );
+  return { ...end, state: 'FAILED', error: storeError(error) };
+}
