@@ -81,6 +81,7 @@ export function convertCases(daemon: Daemon): Case[] {
         convert('raw', 'qcow2'),
         bare('qemu-img -m 16', 'raw', 'qcow2', '-m', '16'),
         bare('qemu-img -W -m 16', 'raw', 'qcow2', '-W', '-m', '16'),
+        bare('qemu-img -m 16 -t none', 'raw', 'qcow2', '-m', '16', '-t', 'none'),
         bare('qemu-img', 'raw', 'qcow2'),
         bare('old module: -t none', 'raw', 'qcow2', '-t', 'none'),
       ],

@@ -1,3 +1,5 @@
+import { sh } from '../test/support/shell.js';
+
 /** Runs contenders in turn, so that a machine that drifts drifts for all of them; medians, spreads, ratios. */
 export interface Contender {
   readonly name: string;
@@ -40,8 +42,10 @@ export async function measure({ name, bar, contenders, rounds = ROUNDS }: Case):
   const times = new Map<string, number[]>(contenders.map((each) => [each.name, []]));
   // Round 0 warms up and is checked; it does not count.
   for (let round = 0; round <= rounds; round++) {
-    for (const { name: who, prepare, run, verify } of contenders) {
+    // In another order each time: whoever comes after a heavy one pays for what the disk still has to do.
+    for (const { name: who, prepare, run, verify } of shuffled(contenders)) {
       await prepare?.();
+      await sh('sync');
       const started = performance.now();
       await run();
       const took = performance.now() - started;
@@ -71,6 +75,13 @@ export function print({ name, bar, figures, ratios, overBestMs }: CaseResult): v
     );
   }
   if (figures.length > 1) process.stdout.write(`  ours less the best other: ${ms(overBestMs).trim()}\n`);
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, order: Math.random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ item }) => item);
 }
 
 function figure(contender: string, times: readonly number[]): Figure {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, rename, type FileHandle } from 'node:fs/promises';
+import { link, lstat, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { FileRef, ImageLocks, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../domain/ports.js';
@@ -94,6 +94,21 @@ class FilePart implements Part {
     private readonly ports: TargetPorts,
   ) {
     this.#target = { handle: target.directory, name: target.name };
+  }
+
+  async canWriteDirectly(): Promise<boolean> {
+    const probe = procPath({ handle: this.handle, name: 'probe' });
+    try {
+      const file = await open(probe, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_DIRECT);
+      await file.close();
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === 'EINVAL' || errnoOf(error) === 'EOPNOTSUPP') return false;
+      throw systemError(error, this.target.address);
+    } finally {
+      // Some filesystems make the file before they refuse.
+      await rm(probe, { force: true });
+    }
   }
 
   async truncate(lengthBytes: bigint): Promise<void> {

@@ -54,7 +54,7 @@ export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
 }
 
 export function convertArgs(source: Chain, target: FileRef, request: ConvertRequest): Arg[] {
-  const { format, compress, snapshot, bytesPerSecond, shared, sourcePassphrase, passphrase } = request;
+  const { format, compress, direct, snapshot, bytesPerSecond, shared, sourcePassphrase, passphrase } = request;
   const outOfOrder = format === 'raw' && !compress; // elsewhere it scatters the target's clusters
   return [
     'convert',
@@ -62,6 +62,7 @@ export function convertArgs(source: Chain, target: FileRef, request: ConvertRequ
     '-m',
     COROUTINES,
     ...(outOfOrder ? ['-W'] : []),
+    ...(direct ? ['-t', 'none'] : []),
     ...(shared ? ['-U'] : []),
     ...(compress ? ['-c'] : []),
     ...(bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]),

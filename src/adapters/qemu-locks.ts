@@ -42,8 +42,10 @@ export function holdOf(ranges: readonly LockedRange[], file: string): Hold {
 
 /** Looks qemu's byte locks up in /proc/locks; nothing is opened or locked for it. */
 export class QemuLocks implements ImageLocks {
-  async holds(files: readonly FileRef[]): Promise<readonly Hold[]> {
-    const ranges = parseLocks(await readFile('/proc/locks', 'utf8'));
+  #latest: { readonly time: number; readonly ranges: Promise<LockedRange[]> } | undefined;
+
+  async holds(files: readonly FileRef[], maxAgeMs = 0): Promise<readonly Hold[]> {
+    const ranges = await this.#ranges(maxAgeMs);
     if (ranges.length === 0) return files.map(() => 'none');
     const mounts = await readMounts();
     return Promise.all(
@@ -61,6 +63,15 @@ export class QemuLocks implements ImageLocks {
         return mount === undefined ? 'none' : holdOf(ranges, `${hexDevice(mount.device)}:${String(ino)}`);
       }),
     );
+  }
+
+  /** Reading /proc/locks takes the kernel's write lock of all file locks, and with it an RCU grace period. */
+  #ranges(maxAgeMs: number): Promise<LockedRange[]> {
+    const now = performance.now();
+    if (this.#latest === undefined || now - this.#latest.time >= maxAgeMs) {
+      this.#latest = { time: now, ranges: readFile('/proc/locks', 'utf8').then(parseLocks) };
+    }
+    return this.#latest.ranges;
   }
 }
 

@@ -62,7 +62,9 @@ export function convertImage(
       run.phase('CONVERTING');
       run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
       await run.step('convert');
-      const request: ConvertRequest = { ...spec, ...run.secrets, shared: spec.allowInUse };
+      // Measured: qcow2 gets whole clusters and is written faster and more evenly past the page cache; raw, out of order, is not.
+      const direct = spec.format === 'qcow2' && !spec.compress && (await part.canWriteDirectly());
+      const request: ConvertRequest = { ...spec, ...run.secrets, direct, shared: spec.allowInUse };
       await ports.tool.convert(
         run.chain(spec.source),
         part,

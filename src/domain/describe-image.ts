@@ -3,9 +3,17 @@ import { dirname } from './address.js';
 import type { ImageFacts, ImageInfo } from './image-info.js';
 import type { ImageLocks, Resolved } from './ports.js';
 
+/** `in_use` is for showing: a guest that was started just now may be missing from it. */
+const IN_USE_MAX_AGE_MS = 25;
+
 /** What a header says, with what the filesystem says. */
 export async function describeImage(file: Resolved, facts: ImageFacts, imageLocks: ImageLocks): Promise<ImageInfo> {
-  const [hold] = await imageLocks.holds([file]);
+  const [hold] = await imageLocks.holds([file], IN_USE_MAX_AGE_MS);
+  return describeFile(file, facts, hold !== 'none');
+}
+
+/** The same where it is known whether somebody holds it. */
+export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean): ImageInfo {
   const { backingFile } = facts;
   return {
     ...facts,
@@ -13,6 +21,6 @@ export async function describeImage(file: Resolved, facts: ImageFacts, imageLock
     fileLengthBytes: file.lengthBytes,
     allocatedBytes: file.allocatedBytes,
     ...(backingFile === undefined ? {} : { fullBackingFile: posix.resolve(dirname(file.storedName), backingFile) }),
-    inUse: hold !== 'none',
+    inUse,
   };
 }

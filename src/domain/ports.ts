@@ -87,12 +87,17 @@ export interface Files {
 
 /** Who holds an image through qemu's byte locks. */
 export interface ImageLocks {
-  /** The strongest hold on each file, in the same order. */
-  holds(files: readonly FileRef[]): Promise<readonly ('none' | 'reader' | 'writer')[]>;
+  /**
+   * The strongest hold on each file, in the same order. Looking costs about 13 ms (the kernel stops all locking for it), so
+   * whoever only wants to show it may allow an answer that is some milliseconds old.
+   */
+  holds(files: readonly FileRef[], maxAgeMs?: number): Promise<readonly ('none' | 'reader' | 'writer')[]>;
 }
 
 /** A private place for a file that is being made. */
 export interface Part extends FileRef {
+  /** Whether this filesystem lets files be written past the page cache; found by trying. */
+  canWriteDirectly(): Promise<boolean>;
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   /** Sets owner and mode, then makes the content durable. What the target will be; its handle is the part's. */
@@ -166,6 +171,8 @@ export interface ConvertRequest {
   readonly clusterSizeBytes?: bigint;
   readonly snapshot?: string;
   readonly bytesPerSecond?: bigint;
+  /** Write past the page cache; the filesystem must be able to. */
+  readonly direct: boolean;
   /** Read although a process writes: the caller vouches for the content. */
   readonly shared: boolean;
   readonly sourcePassphrase?: Uint8Array;

@@ -1,14 +1,13 @@
 import type { ImageAddress } from './address.js';
-import { describeImage } from './describe-image.js';
+import { describeFile } from './describe-image.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
 import type { Run } from './operations/verb.js';
-import type { ImageLocks, Part } from './ports.js';
+import type { Part } from './ports.js';
 import type { ImageReader } from './read-image.js';
 
 export interface PublishPorts {
   readonly reader: ImageReader;
-  readonly imageLocks: ImageLocks;
 }
 
 /** Makes the part durable, says what it is, and gives it its name. */
@@ -17,11 +16,12 @@ export async function publishImage(
   target: { readonly address: ImageAddress; readonly format: ImageFormat },
   work: Omit<ImageResult, 'kind' | 'info'>,
   run: Run,
-  { reader, imageLocks }: PublishPorts,
+  { reader }: PublishPorts,
 ): Promise<ImageResult> {
   await run.step('seal');
   const made = await part.seal();
-  const info = await describeImage(made, await reader.facts(made, target.format, run.tool()), imageLocks);
+  // In our private folder nobody else can hold it.
+  const info = describeFile(made, await reader.facts(made, target.format, run.tool()), false);
   const result: ImageResult = { kind: 'image', info, ...work };
   return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
 }

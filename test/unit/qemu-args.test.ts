@@ -30,7 +30,7 @@ const chain: Chain = [
 ];
 const target = { handle: handle(12), name: 'part' };
 const words = (args: Arg[]) => plainCall({ tool: 'qemu-img', args, network: false, limits: {} }).args;
-const convert = { format: 'raw', compress: false, preallocation: 'off', shared: false } as const;
+const convert = { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false } as const;
 
 describe('qemu-img arguments', () => {
   it('a chain is spelt out, each layer by its descriptor', () => {

@@ -27,6 +27,8 @@ export class Admitted implements Resolution {
   readonly chains = new Map<ImageAddress, Chain>();
   readonly targets = new Map<ImageAddress, ResolvedTarget>();
   readonly keys: LockKey[] = [];
+  /** Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the work goes on. */
+  sourcesFree: Promise<void> = Promise.resolve();
   readonly #handles: Handle[] = [];
 
   readonly file: Resolution['file'] = (address) => known(this.files, address);
@@ -79,7 +81,10 @@ export class Admission {
 
   /** Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not look like strangers. */
   async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
-    for (const use of uses) await this.#check(use, admitted);
+    const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));
+    admitted.sourcesFree = this.#assertSourcesFree(sources, admitted);
+    admitted.sourcesFree.catch(() => undefined); // heard by whoever awaits it
+    for (const use of uses) if (use.role !== 'source') await this.#check(use, admitted);
   }
 
   async #resolve(use: Use, admitted: Admitted, run: ToolRun): Promise<void> {
@@ -99,12 +104,14 @@ export class Admission {
     }
   }
 
-  async #check(use: Use, admitted: Admitted): Promise<void> {
-    if (use.role === 'source') {
-      const files = admitted.chains.get(use.address)?.map(({ file }) => file) ?? [admitted.file(use.address)];
-      if (!use.allowInUse) await this.#assertNotHeld(files, use.address, ['writer']);
-      return;
+  async #assertSourcesFree(uses: readonly (Use & { role: 'source' })[], admitted: Admitted): Promise<void> {
+    for (const { address } of uses) {
+      const files = admitted.chains.get(address)?.map(({ file }) => file) ?? [admitted.file(address)];
+      await this.#assertNotHeld(files, address, ['writer']);
     }
+  }
+
+  async #check(use: Exclude<Use, { role: 'source' }>, admitted: Admitted): Promise<void> {
     const target = admitted.target(use.address);
     const { existing } = target;
     if (use.role === 'removal' && existing === undefined && !use.missingOk) {

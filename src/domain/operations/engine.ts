@@ -118,6 +118,7 @@ export class Operations {
     const admitted = await this.ports.admission.resolve(uses, run);
     try {
       await this.ports.admission.check(uses, admitted);
+      await admitted.sourcesFree;
       const result = await verb.plan(spec, admitted, run);
       return { ...this.#newRecord(verb, spec, ask, caller, 1), state: 'SUCCEEDED', cancellable: false, result };
     } finally {

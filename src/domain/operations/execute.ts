@@ -63,7 +63,8 @@ async function attempt<S extends object, R extends OperationResult>(
     await run.step('admitted');
     await ticket.granted(operation.signal);
     operation.become('RUNNING', { startTime: ports.clock(), queuePosition: undefined });
-    await ports.journal.put(operation.record);
+    // Not waited for: until the commit, recovery does the same for QUEUED and RUNNING.
+    ports.journal.put(operation.record).catch((error: unknown) => ports.log.cleanupFailed(operation.record, error));
     await run.step('started');
     return { state: 'SUCCEEDED', result: await verb.run(spec, run) };
   } catch (cause) {
@@ -141,6 +142,7 @@ class OperationRun implements Run {
     act: () => Promise<void>,
   ): Promise<R> {
     const { operation } = this.assignment;
+    await this.assignment.admitted.sourcesFree;
     await this.step('commit');
     this.phase(phase, false);
     const { address, made, result } = commit;

@@ -1,0 +1,91 @@
+/** Names of files, reasons and RPCs in the docs are the ones in the code. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { REASONS } from '../../src/domain/errors.js';
+import { ImageServiceService } from '../../src/gen/hostler/v1/image_service.js';
+import { OperationServiceService } from '../../src/gen/hostler/v1/operation_service.js';
+import { imageHandlers } from '../../src/handlers/image.js';
+import { operationHandlers } from '../../src/handlers/operation.js';
+import { RPC_TABLE } from '../../src/handlers/rpc-table.js';
+import { ROOT_FOLDER } from '../support/daemon.js';
+
+const read = (path: string) => readFileSync(join(ROOT_FOLDER, path), 'utf8');
+const docs = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...['', 'adr/'].flatMap((folder) =>
+    readdirSync(join(ROOT_FOLDER, 'docs', folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${folder}${name}`),
+  ),
+];
+const upper = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
+
+describe('the docs', () => {
+  for (const doc of docs) {
+    const text = read(doc);
+
+    it(`${doc}: links lead to files`, () => {
+      for (const [, link = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g))
+        assert.ok(existsSync(join(ROOT_FOLDER, dirname(doc), link)), link);
+    });
+
+    it(`${doc}: paths in code exist`, () => {
+      for (const [, path = ''] of text.matchAll(/`((?:src|proto|docs|scripts|test|packaging|bench)\/[\w./-]+)`/g))
+        assert.ok(path.includes('resize-image') || existsSync(join(ROOT_FOLDER, path)), path);
+    });
+
+    it(`${doc}: reasons are in the table`, () => {
+      for (const [, reason = ''] of text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)) {
+        if (/^(?:NOT_SERVING|LC_ALL|O_PATH|CLEANUP_FAILED|HOSTLER_ADDRESS|LOCAL_SPARSE)$/.test(reason)) continue;
+        assert.ok(reason in REASONS, reason);
+      }
+    });
+  }
+
+  it('the README lists what is served, no more and no less', () => {
+    const served = (handlers: object) => Object.keys(handlers).map(upper).sort();
+    const never = () => assert.fail('only the names are looked at');
+    const ports = new Proxy({}, { get: () => never });
+    const rows = [...read('README.md').matchAll(/^\| `hostler\.v1\.(\w+)` \| (.*) \|$/gm)].map(
+      ([, name, list = '']) => [name, [...list.matchAll(/`(\w+)`/g)].map(([, rpc = '']) => rpc).sort()],
+    );
+    assert.deepEqual(Object.fromEntries(rows), {
+      ImageService: served(imageHandlers(ports as never, ports as never)),
+      OperationService: served(operationHandlers(ports as never)),
+    });
+    assert.ok(Object.keys(ImageServiceService).length === Object.keys(RPC_TABLE.ImageService).length);
+    assert.ok(Object.keys(OperationServiceService).length === Object.keys(RPC_TABLE.OperationService).length);
+  });
+
+  it('RPCs that are served name only reasons of the table in their comments', () => {
+    const served = new Set([
+      'GetImageInfo',
+      'MapImage',
+      'MeasureImage',
+      'CreateImage',
+      'CreateOverlay',
+      'ConvertImage',
+      'ExtractSnapshot',
+      'CopyImage',
+      'DeleteImage',
+      ...Object.keys(OperationServiceService).map(upper),
+    ]);
+    let seen = 0;
+    for (const file of ['image_service', 'operation_service']) {
+      for (const [, comment = '', rpc = ''] of read(`proto/hostler/v1/${file}.proto`).matchAll(
+        /((?: {2}\/\/ .*\n)+) {2}rpc (\w+)/g,
+      )) {
+        if (!served.has(rpc)) continue;
+        seen += 1;
+        const fails = comment.replaceAll('buf:lint:ignore RPC_', '').slice(comment.indexOf('Fails with:'));
+        for (const [reason] of fails.matchAll(/\b[A-Z]+(?:_[A-Z]+)+\b/g)) {
+          if (/^(?:REQUEST_RESPONSE|RESPONSE_STANDARD)/.test(reason)) continue;
+          assert.ok(reason in REASONS, `${rpc}: ${reason}`);
+        }
+      }
+    }
+    assert.equal(seen, served.size);
+  });
+});
