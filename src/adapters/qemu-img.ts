@@ -12,6 +12,8 @@ import type { Arg, ToolLimits } from './tool-call.js';
 const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];
 /** Reading a header takes milliseconds; a minute is for a busy disk. */
 const HEADER_LIMITS: ToolLimits = { wallMs: 60_000 };
+const LUKS_AGAIN = /Unable to get accurate CPU usage/;
+const LUKS_ATTEMPTS = 5;
 /** qemu-img compare: the images differ. */
 const EXIT_DIFFERENT = 1;
 
@@ -37,19 +39,23 @@ export class QemuImg implements ImageTool {
   }
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
-    await this.#print(createArgs(target, request), this.#quiet, run);
+    await this.#timed(createArgs(target, request), request.passphrase !== undefined, (args) =>
+      this.#print(args, this.#quiet, run),
+    );
   }
 
   async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
-    const exit = await this.runner.lines(
-      { tool: 'qemu-img', args: convertArgs(source, target, request), network: false, limits: this.limits },
-      run,
-      (line) => {
-        const fraction = parseProgress(line);
-        if (fraction !== undefined) run.onFraction?.(fraction);
-      },
-    );
-    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, async (args) => {
+      const exit = await this.runner.lines(
+        { tool: 'qemu-img', args, network: false, limits: this.limits },
+        run,
+        (line) => {
+          const fraction = parseProgress(line);
+          if (fraction !== undefined) run.onFraction?.(fraction);
+        },
+      );
+      if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    });
   }
 
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
@@ -98,6 +104,22 @@ export class QemuImg implements ImageTool {
     );
     if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
     return exit.code === 0;
+  }
+
+  /**
+   * Making a LUKS header measures the processor (crypto/pbkdf.c); on a busy machine that now and then fails, before anything is
+   * written, with words that mean nothing but "again".
+   */
+  async #timed<T>(args: readonly Arg[], luks: boolean, work: (args: readonly Arg[]) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work(args);
+      } catch (error) {
+        const again =
+          luks && attempt < LUKS_ATTEMPTS && error instanceof HostlerError && LUKS_AGAIN.test(error.message);
+        if (!again) throw error;
+      }
+    }
   }
 
   async #print(args: readonly Arg[], limits: ToolLimits, run: ToolRun): Promise<string> {
