@@ -3,8 +3,8 @@ import { HostlerError } from './errors.js';
 import { scale } from './convert-image.js';
 import type { CopyResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
-import type { Chain, FileAttributes, Files, Handle, ImageTool, Part, Reflink, Resolved } from './ports.js';
-import { SECTOR_BYTES, roundUp } from './size.js';
+import type { FileAttributes, Files, Handle, ImageTool, Part, Reflink, Resolved } from './ports.js';
+import { rawFacts } from './read-image.js';
 import { assertUnchanged } from './unchanged.js';
 
 export type CopyEngine = 'AUTO' | 'REFLINK' | 'LOCAL_SPARSE';
@@ -138,7 +138,7 @@ async function copySparse(spec: CopySpec, source: Resolved, part: Part, run: Run
   await run.step('copy');
   const keepsAllocation = spec.preserveAllocation && source.allocatedBytes >= source.lengthBytes;
   await tool.convert(
-    asRaw(source),
+    [{ file: source, format: 'raw', facts: rawFacts(source) }],
     part,
     {
       format: 'raw',
@@ -170,18 +170,4 @@ async function verify(source: Resolved, part: Part, run: Run, tool: ImageTool): 
 /** What has to be read of a file: holes are free. */
 function dataOf({ allocatedBytes, lengthBytes }: Resolved): bigint {
   return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
-}
-
-/** The bytes of a file, whatever they mean. */
-function asRaw(file: Resolved): Chain {
-  const facts = {
-    format: 'raw',
-    virtualSizeBytes: roundUp(file.lengthBytes, SECTOR_BYTES),
-    encrypted: false,
-    dirty: false,
-    corrupt: false,
-    snapshots: [],
-    findings: [],
-  } as const;
-  return [{ file, format: 'raw', facts }];
 }

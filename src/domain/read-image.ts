@@ -119,7 +119,8 @@ function unsafe(address: ImageAddress, why: string): HostlerError {
   return new HostlerError('IMAGE_UNSAFE', `${address}: ${why}`, { facts: { path: address } });
 }
 
-function rawFacts(file: Resolved): ImageFacts {
+/** The bytes of a file as a disk, whatever they mean. */
+export function rawFacts(file: Resolved): ImageFacts {
   return {
     format: 'raw',
     virtualSizeBytes: roundUp(file.lengthBytes, SECTOR_BYTES),

@@ -19,7 +19,10 @@ export async function prepareSocket(path: string): Promise<void> {
       `the socket path ${path} has ${String(bytes)} bytes; the system allows ${String(MAX_SOCKET_PATH_BYTES)}: choose a shorter one`,
     );
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  const existing = await lstat(path).catch(() => undefined); // not there: nothing to make room for
+  const existing = await lstat(path).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw new ListenError(`${path} cannot be looked at: ${String(error)}`);
+  });
   if (existing === undefined) return;
   if (!existing.isSocket()) throw new ListenError(`${path} exists and is no socket`);
   if (await answers(path)) throw new ListenError(`somebody listens on ${path} already`);

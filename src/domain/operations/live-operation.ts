@@ -1,7 +1,14 @@
 import { HostlerError, type Reason } from '../errors.js';
 import type { Clock } from '../ports.js';
 import { deferred, orAborted, pause } from '../waiting.js';
-import { assertTransition, isFinal, type OperationPhase, type OperationRecord, type OperationState } from './record.js';
+import {
+  assertTransition,
+  atRest,
+  isFinal,
+  type OperationPhase,
+  type OperationRecord,
+  type OperationState,
+} from './record.js';
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 export type Listener = (record: OperationRecord, stateChanged: boolean) => void;
@@ -59,18 +66,7 @@ export class LiveOperation {
   /** The final record, not yet announced: it goes into the journal first. */
   ended({ state, ...rest }: Change & { readonly state: OperationState }): OperationRecord {
     assertTransition(this.#record.state, state);
-    const now = this.clock();
-    return {
-      ...this.#record,
-      ...rest,
-      state,
-      endTime: now,
-      eventTime: now,
-      cancellable: false,
-      pid: undefined,
-      pidStart: undefined,
-      queuePosition: undefined,
-    };
+    return { ...atRest(this.#record, this.clock()), ...rest, state };
   }
 
   /** Announces the end. */

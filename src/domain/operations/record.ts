@@ -128,6 +128,12 @@ export interface OperationRecord {
   readonly warnings: readonly Warning[];
 }
 
+/** A record whose work is over: no child, no place in the queue, nothing left to cancel. Its final state is the caller's to set. */
+export function atRest(record: OperationRecord, now: number): OperationRecord {
+  const nothing = { pid: undefined, pidStart: undefined, queuePosition: undefined };
+  return { ...record, ...nothing, endTime: now, eventTime: now, cancellable: false };
+}
+
 export function storeError(error: HostlerError): StoredError {
   const { reason, message, facts, violations, retryAfterMs } = error;
   return { reason, message, facts, violations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };

@@ -2,7 +2,7 @@ import { HostlerError, asHostlerError } from '../errors.js';
 import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports.js';
 import { sameFile } from '../read-image.js';
 import type { Journal } from './journal.js';
-import { storeError, type Commit, type OperationRecord } from './record.js';
+import { atRest, storeError, type Commit, type OperationRecord } from './record.js';
 
 export interface RecoveryLog {
   recovered(record: OperationRecord, removed: readonly string[]): void;
@@ -75,15 +75,7 @@ function tookEffect({ made }: Commit, { existing }: ResolvedTarget): boolean {
 }
 
 function ended(record: OperationRecord, passed: Commit | undefined, now: number): OperationRecord {
-  const end = {
-    ...record,
-    endTime: now,
-    eventTime: now,
-    cancellable: false,
-    pid: undefined,
-    pidStart: undefined,
-    queuePosition: undefined,
-  };
+  const end = atRest(record, now);
   if (passed !== undefined) return { ...end, state: 'SUCCEEDED', result: passed.result };
   const error = new HostlerError(
     'AGENT_RESTARTED',
