@@ -7,6 +7,7 @@ import { sh, tryRun } from '../test/support/shell.js';
 import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
+import { durability, printFigure } from './durability.js';
 import { smallCases, startUp } from './small-cases.js';
 
 const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'hostler-bench-'));
@@ -20,6 +21,8 @@ try {
   await sh('mkdir', '-p', xfs);
   mounted = await mountXfs();
   if (!mounted) process.stdout.write('skipped: reflink (XFS cannot be mounted on a loop device here)\n');
+  const durabilityFigures = 'durability'.includes(only) ? await durability(join(folder, 'durability')) : [];
+  durabilityFigures.forEach(printFigure);
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
   daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
@@ -37,7 +40,10 @@ try {
     Number(/VmRSS:\s+(\d+)/.exec(await sh('cat', `/proc/${String(daemon.process.pid)}/status`))?.[1]) / 1024,
   );
   process.stdout.write(`\nresident memory after all of that: ${String(rssMib)} MiB (bar 130)\n`);
-  await writeFile('bench/results.json', `${JSON.stringify({ ...facts, rssMib, results }, undefined, 2)}\n`);
+  await writeFile(
+    'bench/results.json',
+    `${JSON.stringify({ ...facts, rssMib, durabilityFigures, results }, undefined, 2)}\n`,
+  );
 } finally {
   await daemon?.stop();
   if (mounted) await sh('umount', xfs);

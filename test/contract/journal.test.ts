@@ -4,37 +4,13 @@ import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { JournalTooNew, LevelJournal } from '../../src/adapters/level-journal.js';
-import { asAddress } from '../../src/domain/address.js';
 import type { Journal } from '../../src/domain/operations/journal.js';
-import type { OperationRecord } from '../../src/domain/operations/record.js';
 import { MemoryJournal } from '../support/memory-journal.js';
+import { done, id, record } from '../support/records.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 
 const HOUR = 3600 * 1000;
-const id = (n: number) => `01ARZ3NDEKTSV4RRFF${String(n).padStart(8, '0')}`;
-
-function record(n: number, change: Partial<OperationRecord> = {}): OperationRecord {
-  return {
-    id: id(n),
-    method: 'CopyImage',
-    caller: 'someone',
-    labels: { 'a\0b': '\0n5', $bigint: '7' },
-    addresses: [asAddress('/a\nb')],
-    spec: { sizeBytes: 2n ** 63n - 1n, attributes: {} },
-    attempt: 1,
-    createTime: 1000,
-    detached: false,
-    state: 'QUEUED',
-    cancellable: true,
-    eventTime: 1000,
-    warnings: [],
-    ...change,
-  };
-}
-const done = (n: number, change: Partial<OperationRecord> = {}) =>
-  record(n, { state: 'SUCCEEDED', endTime: 2000, ...change });
-
 async function ids(journal: Journal, after?: string): Promise<string[]> {
   const found: string[] = [];
   for await (const each of journal.list(after)) found.push(each.id);

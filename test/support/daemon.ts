@@ -18,6 +18,8 @@ export interface DaemonOptions {
   readonly server?: string;
   /** Instead of one root `images` in the daemon's folder. */
   readonly roots?: string;
+  /** Instead of `state` in the daemon's folder. */
+  readonly stateFolder?: string;
   readonly env?: NodeJS.ProcessEnv;
   /** Run the daemon as another user. */
   readonly uid?: number;
@@ -48,7 +50,10 @@ export class Daemon {
     const config = join(folder, 'hostler.toml');
     const roots = options.roots ?? `[[roots]]\npath = "${folder}/images"\n`;
     const server = `[server]\nlisten = ["unix://${folder}/s.sock"]\nhttp = ""\n${options.server ?? ''}\n`;
-    await writeFile(config, `state_dir = "${folder}/state"\n${server}${options.toml ?? ''}\n${roots}`);
+    await writeFile(
+      config,
+      `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${server}${options.toml ?? ''}\n${roots}`,
+    );
     const child = spawn(HOSTLERD, ['--config', config], {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,11 +9,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { Daemon, ROOT_FOLDER } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
+import { installed, needs } from '../support/needs.js';
 import { gone } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
 import { tryRun } from '../support/shell.js';
 import { Stranger, failure, type Message } from '../support/stranger.js';
 
+const LISTEN_FOR_DATAGRAMS = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("listening")
+while True: print(s.recv(4096).decode())
+`;
 const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
 
 describe('the daemon', () => {
@@ -37,6 +45,32 @@ describe('the daemon', () => {
     const environment = readFileSync(`/proc/${String(daemon.process.pid)}/environ`, 'utf8');
     assert.match(environment, /UV_THREADPOOL_SIZE=16/);
     await daemon.stop();
+  });
+
+  it('tells systemd when it is ready and when it stops (Type=notify)', async function () {
+    needs(this, installed('systemd-notify'), 'systemd-notify is not installed');
+    const socket = scratch.path('notify.sock');
+    // Node has no unix datagram sockets.
+    const listener = spawn('python3', ['-uc', LISTEN_FOR_DATAGRAMS, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let heard = '';
+    listener.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
+    const hears = async (word: string) => {
+      for (let tries = 0; !heard.includes(word); tries++) {
+        assert.ok(tries < 200, `${word} was not said: ${heard}`);
+        await sleep(25);
+      }
+    };
+    try {
+      await hears('listening');
+      const daemon = await Daemon.start(scratch.path('notify'), { env: { NOTIFY_SOCKET: socket } });
+      await hears('READY=1');
+      assert.match(heard, new RegExp(`MAINPID=${String(daemon.process.pid)}\\b`));
+      assert.ok(!heard.includes('STOPPING=1'));
+      assert.equal(await daemon.stop(), 0);
+      await hears('STOPPING=1');
+    } finally {
+      listener.kill();
+    }
   });
 
   it('a second daemon on the same state folder is refused, the first goes on', async () => {
