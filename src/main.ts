@@ -7,6 +7,7 @@ import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import { ProcessRunner } from './adapters/process.js';
 import { openRoots } from './adapters/roots.js';
+import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
@@ -43,10 +44,6 @@ async function main(): Promise<void> {
 }
 
 async function serve(config: Config): Promise<void> {
-  if (config.sandbox.mode === 'require')
-    throw new ConfigError(
-      'sandbox.mode = "require": this version runs its tools without a sandbox; set "auto" or "off"',
-    );
   const log = createLog(config.log.level);
   const foundations = await layFoundations(config, log);
   const { operations, handlers, metrics, recovery, targets } = assemble(foundations);
@@ -92,12 +89,7 @@ async function serve(config: Config): Promise<void> {
 
 /** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
 async function layFoundations(config: Config, log: Log): Promise<Foundations> {
-  const runner = new ProcessRunner({
-    killGraceMs: config.limits.tool_kill_grace_ms,
-    searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
-    prefix: priorityPrefix(config.limits.tools),
-    log: { child: (facts) => log.debug('child', facts) },
-  });
+  const runner = await openRunner(config, log);
   const state = await openStateFolder(config.state_dir, runner);
   const roots = await openRoots(
     config.roots.map(({ path, access, owner, group, mode }) => ({
@@ -105,6 +97,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
       access,
       attributes: rootAttributes(owner, group, mode),
     })),
+    config.limits.root_patience_ms,
   );
   const journal = await LevelJournal.open({
     folder: state.realPath,
@@ -116,6 +109,28 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
       log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why }),
   });
   return { config, log, runner, state, roots, journal };
+}
+
+/** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
+async function openRunner({ limits, sandbox: { mode } }: Config, log: Log): Promise<ProcessRunner> {
+  const options = {
+    killGraceMs: limits.tool_kill_grace_ms,
+    searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+    prefix: priorityPrefix(limits.tools),
+    log: { child: (facts: object) => log.debug('child', facts) },
+  };
+  const bare = new ProcessRunner(options);
+  if (mode === 'off') return bare;
+  const sandboxed = new ProcessRunner({
+    ...options,
+    sandbox: new Sandbox(process.getuid?.() === 0, options.searchPath),
+  });
+  const problem = await trySandbox(sandboxed);
+  if (problem === undefined) return sandboxed;
+  if (mode === 'require')
+    throw new ConfigError(`sandbox.mode = "require", but there is no working sandbox: ${problem}`);
+  log.warn('no sandbox: tools run with the rights of the daemon', { why: problem });
+  return bare;
 }
 
 /** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */

@@ -66,6 +66,7 @@ const schema = z.strictObject({
         .min(0)
         .default(4 * 1024 * 1024),
       events_per_second: z.int().min(1).max(5).default(5),
+      root_patience_ms: count.default(5000),
       tool_kill_grace_ms: z.int().min(0).default(500),
       tools: z
         .strictObject({

@@ -188,7 +188,7 @@ class FilePart implements Part {
   async move(): Promise<void> {
     const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
     const { stderr } = await this.ports.runner.run(
-      { tool: 'mv', args: ['-nT', [{ write: this }], [{ write: this.#target }]], network: false, limits: {} },
+      { tool: 'mv', args: ['-nT', [{ write: this }], [{ write: this.#target }]], trusted: true, limits: {} },
       run,
     );
     const left = await lstat(procPath(this)).catch((error: unknown) => {

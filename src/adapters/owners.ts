@@ -19,7 +19,7 @@ export class Owners {
     if (!/^[^\s:,-][^\s:,]*$/.test(text)) throw unknown;
     const database = kind === 'owner' ? 'passwd' : 'group';
     const { code, stdout } = await this.runner.run(
-      { tool: 'getent', args: [database, text], network: true, limits: LOOKUP_LIMITS },
+      { tool: 'getent', args: [database, text], trusted: true, limits: LOOKUP_LIMITS },
       run,
     );
     const [name, , id] = stdout.split('\n')[0]?.split(':') ?? [];

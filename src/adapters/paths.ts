@@ -27,6 +27,13 @@ export class RootedPaths implements Paths {
   }
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {
+    return this.#find(address).root.gate.enter(
+      () => this.#openTarget(address),
+      ({ directory }) => directory.close(),
+    );
+  }
+
+  async #openTarget(address: ImageAddress): Promise<ResolvedTarget> {
     const place = await this.#walk(address, false).catch((error: unknown) => {
       throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
     });
@@ -54,6 +61,13 @@ export class RootedPaths implements Paths {
   }
 
   async #open(path: string, address: ImageAddress): Promise<Resolved> {
+    return this.#find(path).root.gate.enter(
+      () => this.#openSource(path, address),
+      ({ handle }) => handle.close(),
+    );
+  }
+
+  async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
     try {
       const { folder, name } = await this.#walk(path, true);
       try {
@@ -67,10 +81,14 @@ export class RootedPaths implements Paths {
   }
 
   #walk(path: string, follow: boolean): Promise<Place> {
+    const { root, components } = this.#find(path);
+    return new PathWalk(root, components, this.closedFolders, path).place(follow);
+  }
+
+  #find(path: string): { readonly root: Root; readonly components: readonly string[] } {
     const found = findRoot(this.roots, path);
-    if (found === undefined)
-      throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} lies outside the configured roots`, { facts: { path } });
-    return new PathWalk(found.root, found.components, this.closedFolders, path).place(follow);
+    if (found !== undefined) return found;
+    throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} lies outside the configured roots`, { facts: { path } });
   }
 }
 

@@ -2,17 +2,18 @@
  * The one door for child processes: argument array, no shell, a bare environment, own process group, ended with the daemon,
  * TERM to the group and KILL after a grace time, bounded output, always awaited.
  */
-import { constants } from 'node:fs';
+import { constants as fsConstants } from 'node:fs';
 import { access, open, type FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { LastBytes, splitLines } from './output.js';
+import { pathInside, type Sandbox } from './sandbox.js';
 import { startOf } from './strays.js';
-import { descriptorOf, plainCall, type Reference, type ToolCall, type ToolLimits } from './tool-call.js';
+import { descriptorOf, pathOutside, plainCall, type Reference, type ToolCall, type ToolLimits } from './tool-call.js';
 
 /** How a child ended. */
 export interface Exit {
@@ -34,6 +35,16 @@ const MAX_STDERR_BYTES = 4096;
 const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
 /** What the soft limit sends; the hard one, a second later, would be a KILL like any other. */
 const CPU_SIGNAL = 'SIGXCPU';
+/** A shell and bubblewrap say so, plus its number, when a signal ended the tool. */
+const SIGNALLED = 128;
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+
+/** What is started, and what it inherits from descriptor 3 on. */
+interface Launch {
+  readonly command: readonly string[];
+  readonly fds: readonly number[];
+  readonly sandboxed: boolean;
+}
 
 export class ProcessRunner {
   /** Where each tool is; looked up once. */
@@ -45,6 +56,8 @@ export class ProcessRunner {
       readonly searchPath: string;
       /** Commands that run every tool, such as nice. */
       readonly prefix?: readonly (readonly string[])[];
+      /** Where every tool runs that is not trusted; unset: with the daemon's own rights. */
+      readonly sandbox?: Sandbox;
       readonly log: ProcessLog;
     },
   ) {}
@@ -77,7 +90,7 @@ export class ProcessRunner {
     for (const folder of this.options.searchPath.split(delimiter)) {
       const path = join(folder, tool);
       if (
-        await access(path, constants.X_OK).then(
+        await access(path, fsConstants.X_OK).then(
           () => true,
           () => false,
         )
@@ -91,7 +104,10 @@ export class ProcessRunner {
 
   async #spawn(call: ToolCall, run: ToolRun, consume: (stdout: AsyncIterable<Buffer>) => Promise<void>): Promise<Exit> {
     run.signal.throwIfAborted();
-    const { args, references } = plainCall(call);
+    const sandbox = call.trusted === true ? undefined : this.options.sandbox;
+    const plain = plainCall(call, sandbox === undefined ? pathOutside : pathInside);
+    const { references } = plain;
+    const tool = await this.find(call.tool);
     const command = [
       await this.find('setpriv'),
       '--pdeathsig',
@@ -99,8 +115,9 @@ export class ProcessRunner {
       '--',
       ...(this.options.prefix ?? []).flat(),
       ...(await this.#limited(call.limits)),
-      await this.find(call.tool),
-      ...args,
+      ...(sandbox === undefined ? [] : [await this.find('bwrap'), ...sandbox.words(tool, plain, call.env)]),
+      tool,
+      ...plain.args,
     ];
     const secrets = new Map<Reference, FileHandle>();
     try {
@@ -109,7 +126,7 @@ export class ProcessRunner {
       const fds = references.map((reference) =>
         'secret' in reference ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
-      return await this.#supervise(call, command, fds, run, consume);
+      return await this.#supervise(call, { command, fds, sandboxed: sandbox !== undefined }, run, consume);
     } finally {
       for (const file of secrets.values()) await file.close();
     }
@@ -117,8 +134,7 @@ export class ProcessRunner {
 
   async #supervise(
     call: ToolCall,
-    command: readonly string[],
-    fds: readonly number[],
+    { command, fds, sandboxed }: Launch,
     run: ToolRun,
     consume: (stdout: AsyncIterable<Buffer>) => Promise<void>,
   ): Promise<Exit> {
@@ -137,7 +153,8 @@ export class ProcessRunner {
       const reading = consume(tap(child.stdout, () => watchdog.beat())).catch((error: unknown) =>
         ender.end(asHostlerError(error)),
       );
-      const { exitCode: code, signal } = await child;
+      const ended = await child;
+      const { exitCode: code, signal } = sandboxed ? signalled(ended) : ended;
       await reading;
       const ms = Math.round(performance.now() - started);
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
@@ -174,6 +191,17 @@ export class ProcessRunner {
   }
 }
 
+interface Ended {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+}
+
+/** What bubblewrap says of its tool. */
+function signalled({ exitCode: code, signal }: Ended): Ended {
+  const name = code === undefined ? undefined : SIGNALS.get(code - SIGNALLED);
+  return name === undefined ? { exitCode: code, signal } : { exitCode: undefined, signal: name };
+}
+
 async function* tap(stream: AsyncIterable<Buffer>, beat: () => void): AsyncGenerator<Buffer, void> {
   for await (const chunk of stream) {
     beat();
@@ -189,11 +217,12 @@ function inherited(fd: number): 3 {
 
 /** A secret in a file in memory that never has a name; the child inherits its descriptor. */
 async function hide(secret: Uint8Array): Promise<FileHandle> {
-  const folder = await access('/dev/shm', constants.W_OK).then(
+  const folder = await access('/dev/shm', fsConstants.W_OK).then(
     () => '/dev/shm',
     () => tmpdir(),
   );
-  const file = await open(folder, O_TMPFILE | constants.O_RDWR, 0o600);
-  await file.write(secret);
+  const file = await open(folder, O_TMPFILE | fsConstants.O_RDWR, 0o600);
+  // Not moving the file's position: the sandbox reads from there.
+  await file.write(secret, 0, secret.length, 0);
   return file;
 }

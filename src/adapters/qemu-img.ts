@@ -46,14 +46,10 @@ export class QemuImg implements ImageTool {
 
   async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
     await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, async (args) => {
-      const exit = await this.runner.lines(
-        { tool: 'qemu-img', args, network: false, limits: this.limits },
-        run,
-        (line) => {
-          const fraction = parseProgress(line);
-          if (fraction !== undefined) run.onFraction?.(fraction);
-        },
-      );
+      const exit = await this.runner.lines({ tool: 'qemu-img', args, limits: this.limits }, run, (line) => {
+        const fraction = parseProgress(line);
+        if (fraction !== undefined) run.onFraction?.(fraction);
+      });
       if (exit.code !== 0) throw qemuError(exit.stderr, exit);
     });
   }
@@ -61,7 +57,7 @@ export class QemuImg implements ImageTool {
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
     const stop = new AbortController();
     const queue = new LineQueue();
-    const call = { tool: 'qemu-img', args: mapArgs(source), network: false, limits: this.limits };
+    const call = { tool: 'qemu-img', args: mapArgs(source), limits: this.limits };
     const child = this.runner
       .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))
       .then(
@@ -99,7 +95,7 @@ export class QemuImg implements ImageTool {
 
   async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
     const exit = await this.runner.run(
-      { tool: 'qemu-img', args: compareArgs(first, second), network: false, limits: this.#quiet },
+      { tool: 'qemu-img', args: compareArgs(first, second), limits: this.#quiet },
       run,
     );
     if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
@@ -123,7 +119,7 @@ export class QemuImg implements ImageTool {
   }
 
   async #print(args: readonly Arg[], limits: ToolLimits, run: ToolRun): Promise<string> {
-    const exit = await this.runner.run({ tool: 'qemu-img', args, network: false, limits }, run);
+    const exit = await this.runner.run({ tool: 'qemu-img', args, limits }, run);
     if (exit.code !== 0) throw qemuError(exit.stderr, exit);
     return exit.stdout;
   }

@@ -4,6 +4,7 @@ import type { FileAttributes } from '../domain/ports.js';
 import { ConfigError } from './config.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
+import { RootGate } from './root-gate.js';
 
 export interface RootConfig {
   readonly path: string;
@@ -15,15 +16,17 @@ export interface RootConfig {
 export interface Root extends RootConfig {
   readonly realPath: string;
   readonly handle: FileHandle;
+  readonly gate: RootGate;
 }
 
 /** Opens the roots where they really are. Fails when one is not a folder. */
-export async function openRoots(configs: readonly RootConfig[]): Promise<Root[]> {
+export async function openRoots(configs: readonly RootConfig[], patienceMs: number): Promise<Root[]> {
   const roots: Root[] = [];
   for (const config of configs) {
     try {
       const realPath = await realpath(config.path);
-      roots.push({ ...config, realPath, handle: await open(realPath, O_PATH | constants.O_DIRECTORY) });
+      const handle = await open(realPath, O_PATH | constants.O_DIRECTORY);
+      roots.push({ ...config, realPath, handle, gate: new RootGate(config.path, patienceMs) });
     } catch (error) {
       throw new ConfigError(`the root ${config.path} cannot be opened as a folder: ${errnoOf(error) ?? String(error)}`);
     }

@@ -21,7 +21,7 @@ export class ServiceManager {
   async #notify(...args: readonly string[]): Promise<void> {
     if (this.socket === undefined) return;
     const run = { signal: AbortSignal.timeout(LIMITS.wallMs), onChild: () => undefined };
-    const call = { tool: 'systemd-notify', args, network: false, limits: LIMITS, env: { NOTIFY_SOCKET: this.socket } };
+    const call = { tool: 'systemd-notify', args, trusted: true, limits: LIMITS, env: { NOTIFY_SOCKET: this.socket } };
     const { code, stderr } = await this.runner.run(call, run);
     if (code !== 0) throw new Error(`systemd-notify failed: ${stderr}`);
   }

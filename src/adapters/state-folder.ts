@@ -40,7 +40,7 @@ export async function openStateFolder(path: string, runner: ProcessRunner): Prom
 async function takeLock(lock: FileHandle, path: string, runner: ProcessRunner): Promise<void> {
   const run = { signal: AbortSignal.timeout(10_000), onChild: () => undefined };
   const { code, stderr } = await runner.run(
-    { tool: 'flock', args: ['--exclusive', '--nonblock', [{ descriptor: lock }]], network: false, limits: {} },
+    { tool: 'flock', args: ['--exclusive', '--nonblock', [{ descriptor: lock }]], trusted: true, limits: {} },
     run,
   );
   if (code === EXIT_LOCKED) throw new StateFolderBusy(`another daemon works with the state folder ${path}`);

@@ -26,7 +26,8 @@ export interface ToolLimits {
 export interface ToolCall {
   readonly tool: string;
   readonly args: readonly Arg[];
-  readonly network: boolean;
+  /** It reads nothing that a guest or a stranger wrote, and runs outside the sandbox. */
+  readonly trusted?: boolean;
   readonly limits: ToolLimits;
   /** Beside PATH and LC_ALL, for a tool that cannot work without. */
   readonly env?: Readonly<Record<string, string>>;
@@ -41,22 +42,24 @@ export interface PlainCall {
 /** The child's first descriptor after stdin, stdout and stderr. */
 export const FIRST_FD = 3;
 
-/** Turns references into plain paths. Each reference gets a descriptor of its own, in order. */
-export function plainCall({ args }: ToolCall): PlainCall {
+/** Turns references into plain paths, as `pathOf` says. Each reference gets a descriptor of its own, in order. */
+export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd: number) => string): PlainCall {
   const references: Reference[] = [];
-  const word = (reference: Reference): string => {
-    const fd = String(FIRST_FD + references.push(reference) - 1);
-    if ('descriptor' in reference) return fd;
-    const name = 'secret' in reference ? undefined : fileOf(reference).name;
-    return `/proc/self/fd/${fd}${name === undefined ? '' : `/${name}`}`;
-  };
+  const word = (reference: Reference): string => pathOf(reference, FIRST_FD + references.push(reference) - 1);
   const plain = args.map((arg) =>
     typeof arg === 'string' ? arg : arg.map((piece) => (typeof piece === 'string' ? piece : word(piece))).join(''),
   );
   return { args: plain, references };
 }
 
-function fileOf(reference: { readonly read: FileRef } | { readonly write: FileRef }): FileRef {
+/** Where a child finds an inherited descriptor. */
+export function pathOutside(reference: Reference, fd: number): string {
+  if ('descriptor' in reference) return String(fd);
+  const name = 'secret' in reference ? undefined : fileOf(reference).name;
+  return `/proc/self/fd/${String(fd)}${name === undefined ? '' : `/${name}`}`;
+}
+
+export function fileOf(reference: { readonly read: FileRef } | { readonly write: FileRef }): FileRef {
   return 'read' in reference ? reference.read : reference.write;
 }
 

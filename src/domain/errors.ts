@@ -55,6 +55,12 @@ export const REASONS = {
     'The path lies outside the configured roots, also by a link, or in a folder that the daemon keeps for itself.',
     'Use a path in one of the roots, or have the root configured.',
   ),
+  ROOT_STALLED: row(
+    'UNAVAILABLE',
+    'later',
+    'The filesystem of a root does not answer, such as a dead network mount. Other roots go on.',
+    'Look at the mount; the root works again as soon as the filesystem answers.',
+  ),
   ROOT_READ_ONLY: row(
     'PERMISSION_DENIED',
     'no',

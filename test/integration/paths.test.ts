@@ -25,10 +25,11 @@ describe('RootedPaths and FileTargets', () => {
     await writeFile(scratch.path('root/a/b/file'), 'inside');
     await writeFile(scratch.path('outside/file'), 'outside');
     await symlink(scratch.path('root'), scratch.path('alias'));
-    roots = await openRoots([
+    const configs = [
       { path: scratch.path('alias'), access: 'read-write', attributes: { mode: 0o644 } },
       { path: scratch.path('root/inner'), access: 'read-only', attributes: {} },
-    ]);
+    ] as const;
+    roots = await openRoots(configs, 5000);
     paths = new RootedPaths(roots, [scratch.path('root/state')]);
     const runner = new ProcessRunner({
       killGraceMs: 200,

@@ -17,7 +17,7 @@ describe('ProcessRunner', () => {
     signal,
     onChild: (child: { pid: number } | undefined) => child !== undefined && pids.push(child.pid),
   });
-  const call = (tool: string, args: Arg[] = [], limits: ToolLimits = {}) => ({ tool, args, network: false, limits });
+  const call = (tool: string, args: Arg[] = [], limits: ToolLimits = {}) => ({ tool, args, limits });
 
   before(async () => {
     const programs: Record<string, string> = {

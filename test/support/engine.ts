@@ -25,7 +25,7 @@ export async function composeEngine(root: string, step: Step) {
     searchPath: process.env['PATH'] ?? '',
     log: { child: () => undefined },
   });
-  const roots = await openRoots([{ path: root, access: 'read-write', attributes: {} }]);
+  const roots = await openRoots([{ path: root, access: 'read-write', attributes: {} }], 5000);
   const [files, tool, imageLocks, locks] = [
     new LocalFiles(),
     new QemuImg(runner, {}),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { noise } from '../support/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { gone } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
-import { tryRun } from '../support/shell.js';
+import { sh, tryRun } from '../support/shell.js';
 import { Stranger, failure, type Message } from '../support/stranger.js';
 
 const LISTEN_FOR_DATAGRAMS = `
@@ -107,12 +107,11 @@ describe('the daemon', () => {
     assert.match(file.log, /is no socket/);
   });
 
-  it('refuses a configuration in words: unknown key, missing root, untrusted root, sandbox demanded', async () => {
+  it('refuses a configuration in words: unknown key, missing root, untrusted root', async () => {
     const cases: [string, string, RegExp][] = [
       ['bad-key', 'surprise = 1', /surprise/],
       ['bad-root', '[[roots]]\npath = "/does/not/exist"', /the root \/does\/not\/exist cannot be opened/],
       ['untrusted', '[[roots]]\npath = "/tmp"\ntrusted = false', /untrusted roots/],
-      ['sandbox', '[sandbox]\nmode = "require"', /sandbox/],
     ];
     for (const [name, toml, message] of cases) {
       const daemon = await Daemon.spawn(scratch.path(name), { toml });
@@ -120,6 +119,21 @@ describe('the daemon', () => {
       assert.match(daemon.log, message);
       assert.ok(!daemon.log.includes('    at '), daemon.log);
     }
+  });
+
+  it('sandbox.mode = require refuses to start without bubblewrap, auto warns', async () => {
+    const programs = scratch.path('no-bwrap');
+    await mkdir(programs);
+    for (const program of ['node', 'setpriv', 'flock', 'readlink', 'dirname', 'test'])
+      await symlink((await sh('bash', '-c', `type -P ${program}`)).trim(), join(programs, program));
+    const env = { PATH: programs };
+    const demanded = await Daemon.spawn(scratch.path('require'), { toml: '[sandbox]\nmode = "require"', env });
+    assert.equal(await demanded.exited, 1);
+    assert.match(demanded.log, /bwrap is not installed/);
+    assert.ok(!demanded.log.includes('    at '), demanded.log);
+    const wanted = await Daemon.start(scratch.path('auto'), { toml: '[sandbox]\nmode = "auto"', env });
+    assert.match(wanted.log, /no sandbox: tools run with the rights of the daemon.*bwrap is not installed/);
+    await wanted.stop();
   });
 
   it('--check-config and --show-config', async () => {

@@ -1,15 +1,12 @@
 /** A filesystem without hard links: images get their names by another way, and still never replace anything unasked. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { link, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { link, readFile, stat, writeFile } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';
 import { Daemon } from '../support/daemon.js';
-import { installed, isRoot, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
-import { sh, tryRun } from '../support/shell.js';
+import { sh } from '../support/shell.js';
+import { mountSshfs } from '../support/sshfs.js';
 import { failure } from '../support/stranger.js';
-
-const SFTP_SERVER = '/usr/lib/openssh/sftp-server';
 
 describe('a filesystem without hard links (sshfs)', () => {
   const scratch = scratchFolder();
@@ -17,18 +14,8 @@ describe('a filesystem without hard links (sshfs)', () => {
   const image = (name: string) => daemon.image(`far/${name}`);
 
   before(async function () {
-    needs(this, isRoot && existsSync('/dev/fuse'), 'needs root and /dev/fuse');
-    needs(this, installed('sshfs') && existsSync(SFTP_SERVER), 'sshfs or sftp-server is not installed');
     const folder = scratch.path('daemon');
-    await mkdir(`${folder}/images/far`, { recursive: true });
-    await mkdir(scratch.path('disk'));
-    // In place of ssh: the server's end, on this machine.
-    const command = scratch.path('ssh');
-    await writeFile(command, `#!/bin/sh\nexec ${SFTP_SERVER}\n`, { mode: 0o755 });
-    const options = `disable_hardlink,ssh_command=${command}`;
-    const mounted = await tryRun('sshfs', ['-o', options, `x:${scratch.path('disk')}`, `${folder}/images/far`]);
-    needs(this, mounted.code === 0, `sshfs cannot be mounted here: ${mounted.stderr.trim()}`);
-    scratch.onEnd(() => sh('umount', `${folder}/images/far`));
+    await mountSshfs(this, scratch, `${folder}/images/far`);
     daemon = await Daemon.start(folder);
     scratch.onEnd(() => daemon.stop());
     await writeFile(image('one'), '');

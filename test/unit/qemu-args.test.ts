@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { asAddress } from '../../src/domain/address.js';
 import type { Chain, Resolved } from '../../src/domain/ports.js';
 import { convertArgs, createArgs, infoArgs } from '../../src/adapters/qemu-args.js';
-import { plainCall, type Arg } from '../../src/adapters/tool-call.js';
+import { pathOutside, plainCall, type Arg } from '../../src/adapters/tool-call.js';
 
 const handle = (fd: number) => ({ fd, close: () => Promise.resolve() });
 const file = (fd: number): Resolved => ({
@@ -29,7 +29,7 @@ const chain: Chain = [
   { file: file(11), format: 'raw', facts },
 ];
 const target = { handle: handle(12), name: 'part' };
-const words = (args: Arg[]) => plainCall({ tool: 'qemu-img', args, network: false, limits: {} }).args;
+const words = (args: Arg[]) => plainCall({ tool: 'qemu-img', args, limits: {} }, pathOutside).args;
 const convert = { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false } as const;
 
 describe('qemu-img arguments', () => {
@@ -48,17 +48,20 @@ describe('qemu-img arguments', () => {
     assert.ok(words(convertArgs(chain, target, { ...convert, snapshot: 'a,b' })).includes('snapshot.name=a,,b'));
   });
   it('a passphrase is a descriptor, never a word', () => {
-    const call = plainCall({
-      tool: 'qemu-img',
-      args: createArgs(target, {
-        format: 'luks',
-        sizeBytes: 1n,
-        preallocation: 'off',
-        passphrase: Buffer.from('hush'),
-      }),
-      network: false,
-      limits: {},
-    });
+    const call = plainCall(
+      {
+        tool: 'qemu-img',
+        args: createArgs(target, {
+          format: 'luks',
+          sizeBytes: 1n,
+          preallocation: 'off',
+          passphrase: Buffer.from('hush'),
+        }),
+
+        limits: {},
+      },
+      pathOutside,
+    );
     assert.ok(call.args.includes('secret,id=target-secret,file=/proc/self/fd/3'));
     assert.ok(!call.args.join(' ').includes('hush'));
     assert.equal(call.references.length, 2);

@@ -1,0 +1,75 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { asHostlerError } from '../domain/errors.js';
+import type { ProcessRunner } from './process.js';
+import { FIRST_FD, fileOf, type PlainCall, type Reference } from './tool-call.js';
+
+/** Where a tool finds what it was given, by the number of the descriptor: layers to read, places to write, secrets. */
+const [READ, WRITE, SECRET] = ['/l', '/w', '/s'];
+
+const TRY_MS = 10_000;
+
+/**
+ * Command lines that run a tool in bubblewrap: it sees the system's programs and libraries, read-only, and what its references name,
+ * bound by handle; no network, no other process, no file of the host's. bubblewrap closes the handles before the tool starts.
+ */
+export class Sandbox {
+  /** @param asRoot as root no user namespace is made: it would map uid 0 alone, and other owners' images were unreadable */
+  constructor(
+    private readonly asRoot: boolean,
+    private readonly searchPath: string,
+  ) {}
+
+  /** The words between bwrap and the tool. */
+  words(tool: string, { references }: PlainCall, env: Readonly<Record<string, string>> = {}): string[] {
+    return [
+      ...(this.asRoot ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : ['--unshare-user']),
+      ...['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try'],
+      // No --new-session: the daemon has made one, and what stays in its process group can be ended with it at any moment.
+      ...['--die-with-parent', '--clearenv', '--chdir', '/'],
+      ...Object.entries({ PATH: this.searchPath, LC_ALL: 'C', ...env }).flatMap(([name, value]) => [
+        '--setenv',
+        name,
+        value,
+      ]),
+      ...['--ro-bind', '/usr', '/usr', '--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache'],
+      // Links into /usr where the system has merged them; folders of their own elsewhere.
+      ...['/bin', '/sbin', '/lib', '/lib64'].flatMap((folder) => ['--ro-bind-try', folder, folder]),
+      ...(tool.startsWith('/usr/') ? [] : ['--ro-bind', tool, tool]),
+      ...references.flatMap((reference, index) => bind(reference, FIRST_FD + index)),
+      '--',
+    ];
+  }
+}
+
+/** The path of a reference inside. */
+export function pathInside(reference: Reference, fd: number): string {
+  if ('descriptor' in reference) throw new Error('a descriptor of the daemon does not go into the sandbox');
+  if ('secret' in reference) return `${SECRET}/${String(fd)}`;
+  const { name } = fileOf(reference);
+  return `${'read' in reference ? READ : WRITE}/${String(fd)}${name === undefined ? '' : `/${name}`}`;
+}
+
+function bind(reference: Reference, fd: number): string[] {
+  const at = (folder: string) => [String(fd), `${folder}/${String(fd)}`];
+  if ('secret' in reference) return ['--ro-bind-data', ...at(SECRET)];
+  return 'read' in reference ? ['--ro-bind-fd', ...at(READ)] : ['--bind-fd', ...at(WRITE)];
+}
+
+/** Runs a tool inside, with a file to read; what is wrong when that does not work. */
+export async function trySandbox(runner: ProcessRunner): Promise<string | undefined> {
+  const file = await open(process.execPath, constants.O_RDONLY);
+  const run = { signal: AbortSignal.timeout(TRY_MS), onChild: () => undefined };
+  const read = { handle: { fd: file.fd, close: () => file.close() } };
+  try {
+    const { code, stderr } = await runner.run(
+      { tool: 'test', args: ['-r', [{ read }]], limits: { wallMs: TRY_MS } },
+      run,
+    );
+    return code === 0 ? undefined : `bwrap: exit code ${String(code)} ${stderr.trim()}`;
+  } catch (error) {
+    return asHostlerError(error).message;
+  } finally {
+    await file.close();
+  }
+}
