@@ -49,7 +49,7 @@ export function assemble({ config: { limits, debug }, log, runner, state, roots,
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
   const tool = new QemuImg(runner, toolLimits(limits.tools));
   const paths = new RootedPaths(roots, [state.realPath]);
-  const reader = new ImageReader({ paths, files, tool });
+  const reader = new ImageReader({ paths, files });
   const slots = new Slots({
     running: { io: limits.running_operations, none: limits.running_short_operations, export: RUNNING_EXPORTS },
     perFilesystem: limits.running_operations_per_filesystem,

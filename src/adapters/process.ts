@@ -103,7 +103,6 @@ export class ProcessRunner {
   }
 
   async #spawn(call: ToolCall, run: ToolRun, consume: (stdout: AsyncIterable<Buffer>) => Promise<void>): Promise<Exit> {
-    run.signal.throwIfAborted();
     const sandbox = call.trusted === true ? undefined : this.options.sandbox;
     const plain = plainCall(call, sandbox === undefined ? pathOutside : pathInside);
     const { references } = plain;
@@ -138,6 +137,8 @@ export class ProcessRunner {
     run: ToolRun,
     consume: (stdout: AsyncIterable<Buffer>) => Promise<void>,
   ): Promise<Exit> {
+    // In the same moment as the listener below: a cancel that came while the command was put together counts too.
+    run.signal.throwIfAborted();
     const started = performance.now();
     const child = this.#start(command, fds, call.env);
     const stderr = new LastBytes(MAX_STDERR_BYTES);

@@ -78,10 +78,6 @@ export function convertArgs(source: Chain, target: FileRef, request: ConvertRequ
   ];
 }
 
-export function infoArgs(file: FileRef, format: string): Arg[] {
-  return ['info', '-U', '--output=json', '--image-opts', fileOptions(file, format)];
-}
-
 export function mapArgs(source: Chain): Arg[] {
   return ['map', '-U', '--output=json', '--image-opts', chainOptions(source, false)];
 }

@@ -1,17 +1,15 @@
 import { HostlerError } from '../domain/errors.js';
 import type { ImageFormat } from '../domain/image-format.js';
-import type { Extent, ImageFacts } from '../domain/image-info.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, Resolved, ToolRun } from '../domain/ports.js';
+import type { Extent } from '../domain/image-info.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, ToolRun } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
-import { compareArgs, convertArgs, createArgs, infoArgs, mapArgs, measureArgs } from './qemu-args.js';
-import { parseExtent, parseInfo, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
+import { compareArgs, convertArgs, createArgs, mapArgs, measureArgs } from './qemu-args.js';
+import { parseExtent, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
 import { LineQueue } from './line-queue.js';
 import type { Arg, ToolLimits } from './tool-call.js';
 
 /** Formats that `qemu-img measure` knows (7.2). */
 const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];
-/** Reading a header takes milliseconds; a minute is for a busy disk. */
-const HEADER_LIMITS: ToolLimits = { wallMs: 60_000 };
 const LUKS_AGAIN = /Unable to get accurate CPU usage/;
 const LUKS_ATTEMPTS = 5;
 /** qemu-img compare: the images differ. */
@@ -32,10 +30,6 @@ export class QemuImg implements ImageTool {
       ...(addressSpaceBytes === undefined ? {} : { addressSpaceBytes }),
       ...(wallMs === undefined ? {} : { wallMs }),
     };
-  }
-
-  async info(file: Resolved, format: ImageFormat, run: ToolRun): Promise<ImageFacts> {
-    return parseInfo(await this.#print(infoArgs(file, format), HEADER_LIMITS, run), format);
   }
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {

@@ -1,7 +1,5 @@
-import { z } from 'zod';
 import { HostlerError, type Reason } from '../domain/errors.js';
-import type { ImageFormat } from '../domain/image-format.js';
-import type { Extent, ImageFacts } from '../domain/image-info.js';
+import type { Extent } from '../domain/image-info.js';
 
 /** `    (12.34/100%)` as a fraction, when the line is one. */
 export function parseProgress(line: string): number | undefined {
@@ -30,57 +28,6 @@ export function parseMeasure(text: string): { requiredBytes: bigint; fullyAlloca
   if (requiredBytes === undefined || fullyAllocatedBytes === undefined)
     throw new HostlerError('TOOL_FAILED', 'qemu-img measure said nothing that we know');
   return { requiredBytes, fullyAllocatedBytes };
-}
-
-/** What we use of `info --output=json`. */
-const qemuInfo = z.object({
-  'virtual-size': z.union([z.number(), z.string()]),
-  'cluster-size': z.number().optional(),
-  'backing-filename': z.string().optional(),
-  'backing-filename-format': z.string().optional(),
-  encrypted: z.boolean().default(false),
-  'dirty-flag': z.boolean().default(false),
-  snapshots: z
-    .array(
-      z.object({
-        id: z.string(),
-        name: z.string(),
-        'date-sec': z.number(),
-        'date-nsec': z.number(),
-        'vm-state-size': z.number(),
-      }),
-    )
-    .default([]),
-});
-
-export function parseInfo(text: string, format: ImageFormat): ImageFacts {
-  // Numbers that a double cannot hold become text. A newline inside a string is escaped, so only a whole line is a number.
-  const info = qemuInfo.parse(JSON.parse(text.replaceAll(/^(\s*"[a-z-]+": )(\d{16,})(,?)$/gm, '$1"$2"$3')));
-  const {
-    'cluster-size': clusterSize,
-    'backing-filename': backingFile,
-    'backing-filename-format': backingFormat,
-  } = info;
-  return {
-    format,
-    virtualSizeBytes: BigInt(info['virtual-size']),
-    ...(clusterSize === undefined ? {} : { clusterSizeBytes: BigInt(clusterSize) }),
-    ...(backingFile === undefined ? {} : { backingFile }),
-    ...(backingFormat === undefined ? {} : { backingFormat }),
-    encrypted: info.encrypted,
-    dirty: info['dirty-flag'],
-    corrupt: false,
-    snapshots: info.snapshots.map((snapshot) => ({
-      id: snapshot.id,
-      name: snapshot.name,
-      createTimeMs: snapshot['date-sec'] * 1000 + Math.floor(snapshot['date-nsec'] / 1e6),
-      vmStateBytes: BigInt(snapshot['vm-state-size']),
-    })),
-    findings:
-      backingFile === undefined || backingFormat !== undefined
-        ? []
-        : [{ reason: 'BACKING_FORMAT_MISSING', message: 'the header names a backing file but not its format' }],
-  };
 }
 
 /** What qemu-img's words mean, first match first (qemu 7.2 to 9). */

@@ -3,7 +3,8 @@ import type { Caller } from './caller.js';
 import type { ImageFormat } from './image-format.js';
 import type { Extent } from './image-info.js';
 import type { Chain, ImageTool, ToolRun } from './ports.js';
-import { assertSafe, type ImageReader } from './read-image.js';
+import { assertSafe } from './image-policy.js';
+import type { ImageReader } from './read-image.js';
 import type { Readers } from './readers.js';
 
 export interface ExaminePorts {
@@ -25,7 +26,7 @@ export async function* mapImage(
   const leave = readers.enter();
   let chain: Chain | undefined;
   try {
-    chain = await reader.chain(spec.address, spec.format, run);
+    chain = await reader.chain(spec.address, spec.format);
     assertSafe(chain);
     let page: Extent[] = [];
     for await (const extent of tool.map(chain, run)) {
@@ -57,7 +58,7 @@ export async function measureImage(
   const leave = readers.enter();
   let chain: Chain | undefined;
   try {
-    chain = await reader.chain(spec.address, spec.format, run);
+    chain = await reader.chain(spec.address, spec.format);
     assertSafe(chain);
     const [measured, bytes] = await Promise.all([
       tool.measure(chain, spec.targetFormat, run),

@@ -1,5 +1,4 @@
 import type { ImageAddress } from './address.js';
-import type { Caller } from './caller.js';
 import { describeImage } from './describe-image.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageInfo } from './image-info.js';
@@ -23,15 +22,13 @@ export interface InfoSpec {
 /** What an image is, and, when asked, every layer below it, nearest first. */
 export async function getImageInfo(
   { address, format, backingChain }: InfoSpec,
-  caller: Caller,
   ports: InfoPorts,
 ): Promise<readonly [ImageInfo, ...ImageInfo[]]> {
   const { paths, reader, imageLocks } = ports;
-  const run = { signal: caller.signal, onChild: () => undefined };
   const opened: Handle[] = [];
   try {
     if (format !== undefined && backingChain) {
-      const [top, ...below] = await reader.chain(address, format, run);
+      const [top, ...below] = await reader.chain(address, format);
       opened.push(...[top, ...below].map(({ file }) => file.handle));
       return [
         await describeImage(top.file, top.facts, imageLocks),
@@ -40,7 +37,7 @@ export async function getImageInfo(
     }
     const file = await paths.source(address);
     opened.push(file.handle);
-    return [await describeImage(file, await reader.facts(file, format, run), imageLocks)];
+    return [await describeImage(file, await reader.facts(file, format), imageLocks)];
   } finally {
     await Promise.all(opened.map((handle) => handle.close()));
   }

@@ -10,9 +10,20 @@ export interface SnapshotFacts {
   readonly vmStateBytes: bigint;
 }
 
+/** What a reader can find; docs/images.md says what each means. */
+export const FINDINGS = [
+  'BACKING_FORMAT_MISSING',
+  'NAMES_OTHER_FILES',
+  'EXTERNAL_DATA_FILE',
+  'UNKNOWN_FEATURE',
+  'LOG_PENDING',
+  'SEVERAL_FORMATS',
+  'TABLE_OUTSIDE_FILE',
+] as const;
+
 /** Something about an image that a careful caller wants to know. */
 export interface Finding {
-  readonly reason: 'BACKING_FORMAT_MISSING' | 'NAMES_OTHER_FILES' | 'EXTERNAL_DATA_FILE' | 'UNKNOWN_FEATURE';
+  readonly reason: (typeof FINDINGS)[number];
   readonly message: string;
 }
 

@@ -181,8 +181,6 @@ export interface ConvertRequest {
 
 /** What qemu-img does for us. Failures: TOOL_FAILED, TOOL_MISSING, NO_SPACE, IMAGE_IN_USE, IO_ERROR, UNSUPPORTED_BY_BACKEND … */
 export interface ImageTool {
-  /** Reads one layer's header. */
-  info(file: Resolved, format: ImageFormat, run: ToolRun): Promise<ImageFacts>;
   create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void>;
   convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void>;
   /** Extents in order, without gaps. */

@@ -21,7 +21,7 @@ export async function publishImage(
   await run.step('seal');
   const made = await part.seal();
   // In our private folder nobody else can hold it.
-  const info = describeFile(made, await reader.facts(made, target.format, run.tool()), false);
+  const info = describeFile(made, await reader.facts(made, target.format), false);
   const result: ImageResult = { kind: 'image', info, ...work };
   return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
 }

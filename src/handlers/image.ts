@@ -42,8 +42,8 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
   }
 
   return {
-    async getImageInfo(request, caller) {
-      const [info, ...chain] = await getImageInfo(parseInfo(request), caller, ports);
+    async getImageInfo(request) {
+      const [info, ...chain] = await getImageInfo(parseInfo(request), ports);
       return { info: imageInfo(info), backingChain: chain.map(imageInfo) };
     },
     async *mapImage(request, caller) {

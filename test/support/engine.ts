@@ -33,7 +33,7 @@ export async function composeEngine(root: string, step: Step) {
     new LockTable(),
   ];
   const paths = new RootedPaths(roots, []);
-  const reader = new ImageReader({ paths, files, tool });
+  const reader = new ImageReader({ paths, files });
   const slots = new Slots({ running: { io: 4, none: 4, export: 4 }, perFilesystem: 4, queued: 16 });
   const space = new SpaceLedger(0n);
   const failures: unknown[] = [];

@@ -1,4 +1,5 @@
 import type { ImageFormat } from '../image-format.js';
+import type { Finding } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 
 const HEAD_BYTES = 512;
@@ -34,12 +35,34 @@ const FOOTERS: readonly (readonly [ImageFormat, Buffer])[] = [
   ['dmg', Buffer.from('koly')],
 ];
 
+/** Content that is no container: what begins a disk or an optical medium. */
+const CONTENT: readonly (readonly [string, { offset: number; magic: Buffer }])[] = [
+  ['iso', at(0x8001, 'CD001')],
+  ['udf', at(0x8001, 'BEA01')],
+  ['gpt', at(512, 'EFI PART')],
+];
+
 /** The format that the content claims to be; `raw` when it claims nothing. A guest can write any claim into a raw disk. */
 export async function detectFormat(bytes: ByteSource): Promise<ImageFormat> {
+  return (await claims(bytes))[0] ?? 'raw';
+}
+
+/** What else a container's bytes claim to be: whoever asks another tool gets another answer. */
+export async function otherMarks(bytes: ByteSource, format: ImageFormat): Promise<Finding[]> {
+  const others: string[] = (await claims(bytes)).filter((claim) => claim !== format);
+  for (const [name, { offset, magic }] of CONTENT)
+    if ((await bytes.read(BigInt(offset), magic.length)).equals(magic)) others.push(name);
+  return others.length === 0
+    ? []
+    : [{ reason: 'SEVERAL_FORMATS', message: `it has the mark of ${others.join(' and ')} as well` }];
+}
+
+async function claims(bytes: ByteSource): Promise<ImageFormat[]> {
   const head = await bytes.read(0n, HEAD_BYTES);
-  const mark = MARKS.find(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic));
-  if (mark !== undefined) return mark[0];
-  if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return 'raw';
+  const found = MARKS.filter(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic));
+  const first = found.map(([format]) => format);
+  if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return first;
   const tail = await bytes.read(bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES);
-  return FOOTERS.find(([, magic]) => tail.subarray(0, magic.length).equals(magic))?.[0] ?? 'raw';
+  const last = FOOTERS.filter(([, magic]) => tail.subarray(0, magic.length).equals(magic)).map(([format]) => format);
+  return [...first, ...last];
 }

@@ -1,16 +1,15 @@
 /**
  * Reads qcow2 headers, versions 2 and 3. The source of every rule is docs/interop/qcow2.txt of qemu.
  */
-import { HostlerError } from '../errors.js';
 import type { Finding, ImageFacts, SnapshotFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { MAX_SIZE_BYTES } from '../size.js';
+import { malformed as malformedImage, readName } from './facts.js';
 
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
 const MIN_CLUSTER_BITS = 9;
 const MAX_CLUSTER_BITS = 21;
-const MAX_BACKING_NAME_BYTES = 1023;
 /** qemu refuses more. */
 const MAX_SNAPSHOTS = 65_536;
 /** qemu allows 64 MiB; a table that a person would make is far below this. */
@@ -20,9 +19,17 @@ const SNAPSHOT_BYTES = 40;
 /** qemu refuses more extra data in an entry. */
 const MAX_SNAPSHOT_EXTRA_BYTES = 1024;
 
+/** 32 MiB and 8 MiB: qemu refuses more. */
+const MAX_L1_ENTRIES = (32 << 20) / 8;
+const MAX_REFCOUNT_TABLE_BYTES = 8n << 20n;
+const MAX_REFCOUNT_ORDER = 6;
+
 const EXTENSION_END = 0;
 const EXTENSION_BACKING_FORMAT = 0xe2792aca;
 const EXTENSION_DATA_FILE = 0x44415441;
+const EXTENSION_FEATURE_NAMES = 0x6803f857;
+/** Type, bit and name. */
+const FEATURE_NAME_BYTES = 48;
 
 const DIRTY = 1n << 0n;
 const CORRUPT = 1n << 1n;
@@ -34,9 +41,7 @@ const LAZY_REFCOUNTS = 1n << 0n;
 
 const COMPRESSION_NAMES = ['zlib', 'zstd'];
 
-function malformed(what: string): HostlerError {
-  return new HostlerError('IMAGE_MALFORMED', `qcow2: ${what}`);
-}
+const malformed = (what: string) => malformedImage('qcow2', what);
 
 /** Facts from the header. Fails with IMAGE_MALFORMED. */
 export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
@@ -52,9 +57,14 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
   const headerBytes = version === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
   if (version === 3 && (headerBytes < V3_HEADER_BYTES || headerBytes > clusterBytes))
     throw malformed(`header length is ${String(headerBytes)}`);
+  assertTables(head, clusterBits, version);
   const incompatible = version === 3 ? head.readBigUInt64BE(72) : 0n;
   const extensions = await readExtensions(bytes, headerBytes, clusterBytes);
-  const backingFile = await readBackingName(bytes, head, clusterBytes);
+  const backingFile = await readName(
+    bytes,
+    { offset: head.readBigUInt64BE(8), length: head.readUInt32BE(16), limit: BigInt(clusterBytes) },
+    'qcow2',
+  );
   const compression = (incompatible & COMPRESSION_TYPE) === 0n ? 0 : (head[104] ?? 0);
   const dataFile = (incompatible & DATA_FILE) === 0n ? undefined : (extensions.dataFile ?? '');
   return {
@@ -78,18 +88,53 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
           extendedL2: (incompatible & EXTENDED_L2) !== 0n,
         }
       : {}),
-    findings: findings(incompatible, backingFile, extensions.backingFormat),
+    findings: [
+      ...findings(incompatible, extensions.featureNames, backingFile, extensions.backingFormat),
+      ...tablesOutside(bytes, head),
+    ],
   };
 }
 
-function findings(incompatible: bigint, backingFile: string | undefined, backingFormat: string | undefined): Finding[] {
+/** As qemu: tables begin at clusters, are no larger than it reads, and the L1 table covers the disk. */
+function assertTables(head: Buffer, clusterBits: number, version: number): void {
+  const clusterMask = (1n << BigInt(clusterBits)) - 1n;
+  const [l1Entries, l1Offset, refcountOffset] = [
+    head.readUInt32BE(36),
+    head.readBigUInt64BE(40),
+    head.readBigUInt64BE(48),
+  ];
+  if (((l1Offset | refcountOffset) & clusterMask) !== 0n) throw malformed('a table does not begin at a cluster');
+  if (l1Entries > MAX_L1_ENTRIES) throw malformed(`the L1 table has ${String(l1Entries)} entries`);
+  if (BigInt(head.readUInt32BE(56)) << BigInt(clusterBits) > MAX_REFCOUNT_TABLE_BYTES)
+    throw malformed('the refcount table is too large');
+  if (refcountOffset === 0n) throw malformed('the refcount table is missing');
+  const extended = version === 3 && (head.readBigUInt64BE(72) & EXTENDED_L2) !== 0n;
+  const bytesPerL1Entry = 1n << BigInt(2 * clusterBits - (extended ? 4 : 3));
+  const needed = (head.readBigUInt64BE(24) + bytesPerL1Entry - 1n) / bytesPerL1Entry;
+  if (BigInt(l1Entries) < needed) throw malformed('the L1 table is too small for the disk');
+  if (version === 3 && head.readUInt32BE(96) > MAX_REFCOUNT_ORDER) throw malformed('refcounts are wider than 64 bits');
+}
+
+function tablesOutside(bytes: ByteSource, head: Buffer): Finding[] {
+  const outside = [40, 48].some((at) => head.readBigUInt64BE(at) > bytes.lengthBytes);
+  return outside ? [{ reason: 'TABLE_OUTSIDE_FILE', message: 'a table lies beyond the end of the file' }] : [];
+}
+
+function findings(
+  incompatible: bigint,
+  names: ReadonlyMap<number, string>,
+  backingFile: string | undefined,
+  backingFormat: string | undefined,
+): Finding[] {
   const found: Finding[] = [];
   const unknown = incompatible & ~KNOWN_INCOMPATIBLE;
-  if (unknown !== 0n)
+  if (unknown !== 0n) {
+    const named = [...names].flatMap(([bit, name]) => (((unknown >> BigInt(bit)) & 1n) === 1n ? [` (${name})`] : []));
     found.push({
       reason: 'UNKNOWN_FEATURE',
-      message: `incompatible feature bits 0x${unknown.toString(16)} are unknown`,
+      message: `incompatible feature bits 0x${unknown.toString(16)}${named.join('')} are unknown`,
     });
+  }
   if ((incompatible & DATA_FILE) !== 0n)
     found.push({ reason: 'EXTERNAL_DATA_FILE', message: 'the data lies in another file' });
   if (backingFile !== undefined && backingFormat === undefined) {
@@ -99,13 +144,15 @@ function findings(incompatible: bigint, backingFile: string | undefined, backing
 }
 
 interface Extensions {
+  /** Of incompatible feature bits. */
+  readonly featureNames: Map<number, string>;
   backingFormat?: string;
   dataFile?: string;
 }
 
 async function readExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
   const area = await bytes.read(0n, clusterBytes);
-  const found: Extensions = {};
+  const found: Extensions = { featureNames: new Map() };
   for (let offset = start; offset + 8 <= area.length;) {
     const type = area.readUInt32BE(offset);
     const length = area.readUInt32BE(offset + 4);
@@ -115,22 +162,18 @@ async function readExtensions(bytes: ByteSource, start: number, clusterBytes: nu
     const text = () => area.toString('utf8', offset + 8, end);
     if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
     if (type === EXTENSION_DATA_FILE) found.dataFile = text();
+    if (type === EXTENSION_FEATURE_NAMES) readFeatureNames(area.subarray(offset + 8, end), found.featureNames);
     offset = offset + 8 + Math.ceil(length / 8) * 8;
   }
   return found;
 }
 
-async function readBackingName(bytes: ByteSource, head: Buffer, clusterBytes: number): Promise<string | undefined> {
-  const offset = head.readBigUInt64BE(8);
-  const length = head.readUInt32BE(16);
-  if (offset === 0n) return undefined;
-  if (length > MAX_BACKING_NAME_BYTES || offset + BigInt(length) > BigInt(clusterBytes))
-    throw malformed('the backing file name lies outside the first cluster');
-  if (length === 0) return undefined;
-  const name = await bytes.read(offset, length);
-  if (name.length < length) throw malformed('the file ends inside the backing file name');
-  if (name.includes(0)) throw malformed('the backing file name has a NUL');
-  return name.toString('utf8');
+function readFeatureNames(table: Buffer, names: Map<number, string>): void {
+  for (let offset = 0; offset + FEATURE_NAME_BYTES <= table.length; offset += FEATURE_NAME_BYTES) {
+    if (table.readUInt8(offset) !== 0) continue;
+    const name = table.toString('utf8', offset + 2, offset + FEATURE_NAME_BYTES);
+    names.set(table.readUInt8(offset + 1), name.replaceAll(/[^\x20-\x7e]/g, ''));
+  }
 }
 
 async function readSnapshots(bytes: ByteSource, head: Buffer): Promise<SnapshotFacts[]> {

@@ -1,22 +1,89 @@
-/** Which VMDK files keep their data in themselves. The source of every rule is block/vmdk.c of qemu. */
-import type { Finding } from '../image-info.js';
+/** Reads VMDK headers: hosted sparse extents, text descriptors, ESX redo logs. The source of every rule is block/vmdk.c of qemu. */
+import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
+import { imageFacts, malformed, readExactly, sectors } from './facts.js';
 
 const HEADER_BYTES = 512;
 const SPARSE_MAGIC = 'KDMV';
-const CAPACITY_OFFSET = 12;
+const ESX_MAGIC = 'COWD';
+const MAX_VERSION = 3;
+/** The grain directory is named by the footer only. */
+const AT_END = 2n ** 64n - 1n;
+/** Footer marker, footer and end marker. */
+const [FOOTER_MARKER, FOOTER_FROM_END] = [3, 1536n];
+const MAX_GRAIN_SECTORS = 0x200000n;
+const MAX_ENTRIES = 512;
+/** qemu reads no more of a descriptor. */
+const MAX_DESCRIPTOR_BYTES = 1 << 20;
+/** Where qemu looks for the parent in a sparse extent, whatever its header says. */
+const [EMBEDDED_OFFSET, EMBEDDED_BYTES] = [512n, 20 * 512];
+const EXTENT = /^(?:RW|RDONLY|NOACCESS) (\d{1,16}) (?:FLAT|SPARSE|ZERO|VMFS|VMFSSPARSE|SESPARSE)(?: |$)/gm;
+const PARENT = /^parentFileNameHint="([^"\n]*)"/m;
+const NO_PARENT = /^parentCID=ffffffff$/im;
 
-/**
- * What makes a VMDK reach for other files: a text descriptor names its extents, and a sparse header without capacity sends qemu
- * to the descriptor inside the file. Only a hosted sparse extent with a capacity of its own is read from itself alone.
- */
-export async function vmdkFindings(bytes: ByteSource): Promise<Finding[]> {
+const NAMES_FILES: Finding = {
+  reason: 'NAMES_OTHER_FILES',
+  message: 'the VMDK is a descriptor that names the files with its data',
+};
+
+export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const head = await bytes.read(0n, HEADER_BYTES);
-  const lone =
-    head.length === HEADER_BYTES &&
-    head.toString('latin1', 0, 4) === SPARSE_MAGIC &&
-    head.readBigUInt64LE(CAPACITY_OFFSET) > 0n;
-  return lone
-    ? []
-    : [{ reason: 'NAMES_OTHER_FILES', message: 'the VMDK is a descriptor that names the files with its data' }];
+  const magic = head.toString('latin1', 0, 4);
+  if (magic === ESX_MAGIC) return readEsx(await readExactly(bytes, 0n, HEADER_BYTES, 'vmdk'));
+  if (magic !== SPARSE_MAGIC) return readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes));
+  if (head.length < HEADER_BYTES) throw malformed('vmdk', 'the file is shorter than the header');
+  if (head.readBigUInt64LE(12) === 0n)
+    return readDescriptor(
+      await descriptorText(bytes, sectors(head.readBigUInt64LE(28)), sectors(head.readBigUInt64LE(36))),
+    );
+  return readSparse(bytes, head.readBigUInt64LE(56) === AT_END ? await footer(bytes) : head);
+}
+
+async function readSparse(bytes: ByteSource, head: Buffer): Promise<ImageFacts> {
+  const [version, grain, perTable] = [head.readUInt32LE(4), head.readBigUInt64LE(20), head.readUInt32LE(44)];
+  if (version > MAX_VERSION) throw malformed('vmdk', `the version is ${String(version)}`);
+  if (grain === 0n || grain > MAX_GRAIN_SECTORS) throw malformed('vmdk', `a grain has ${String(grain)} sectors`);
+  if (perTable === 0 || perTable > MAX_ENTRIES)
+    throw malformed('vmdk', `a grain table has ${String(perTable)} entries`);
+  const text = (await bytes.read(EMBEDDED_OFFSET, EMBEDDED_BYTES)).toString('utf8');
+  return imageFacts('vmdk', sectors(head.readBigUInt64LE(12)), {
+    clusterSizeBytes: sectors(grain),
+    ...backing(text.slice(0, text.includes('\0') ? text.indexOf('\0') : text.length)),
+  });
+}
+
+async function footer(bytes: ByteSource): Promise<Buffer> {
+  if (bytes.lengthBytes < FOOTER_FROM_END) throw malformed('vmdk', 'the file is shorter than the footer');
+  const end = await readExactly(bytes, bytes.lengthBytes - FOOTER_FROM_END, Number(FOOTER_FROM_END), 'vmdk');
+  const found = end.subarray(HEADER_BYTES, 2 * HEADER_BYTES);
+  if (end.readUInt32LE(12) !== FOOTER_MARKER || found.toString('latin1', 0, 4) !== SPARSE_MAGIC)
+    throw malformed('vmdk', 'the footer is missing');
+  return found;
+}
+
+async function descriptorText(bytes: ByteSource, offset: bigint, length: bigint): Promise<string> {
+  if (length > BigInt(MAX_DESCRIPTOR_BYTES)) throw malformed('vmdk', `the descriptor has ${String(length)} bytes`);
+  return (await bytes.read(offset, Number(length))).toString('utf8');
+}
+
+/** The size is the sum of the extents; they are not opened. */
+function readDescriptor(text: string): ImageFacts {
+  const lengths = [...text.matchAll(EXTENT)].map(([, length = '']) => BigInt(length));
+  if (lengths.length === 0) throw malformed('vmdk', 'the descriptor names no extent');
+  const total = lengths.reduce((sum, length) => sum + length, 0n);
+  return imageFacts('vmdk', sectors(total), { ...backing(text), findings: [NAMES_FILES] });
+}
+
+function backing(text: string): Pick<ImageFacts, 'backingFile' | 'backingFormat'> {
+  const [, name = ''] = NO_PARENT.test(text) ? [] : (PARENT.exec(text) ?? []);
+  return name === '' ? {} : { backingFile: name, backingFormat: 'vmdk' };
+}
+
+function readEsx(head: Buffer): ImageFacts {
+  const grain = head.readUInt32LE(16);
+  if (grain === 0 || BigInt(grain) > MAX_GRAIN_SECTORS) throw malformed('vmdk', `a grain has ${String(grain)} sectors`);
+  return imageFacts('vmdk', sectors(head.readUInt32LE(12)), {
+    clusterSizeBytes: sectors(grain),
+    findings: [{ reason: 'NAMES_OTHER_FILES', message: 'an ESX redo log lies over another disk' }],
+  });
 }

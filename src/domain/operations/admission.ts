@@ -1,17 +1,8 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError } from '../errors.js';
-import type {
-  Chain,
-  FileIdentity,
-  FileRef,
-  Handle,
-  ImageLocks,
-  Paths,
-  Resolved,
-  ResolvedTarget,
-  ToolRun,
-} from '../ports.js';
-import { assertSafe, sameFile, type ImageReader } from '../read-image.js';
+import type { Chain, FileIdentity, FileRef, Handle, ImageLocks, Paths, Resolved, ResolvedTarget } from '../ports.js';
+import { assertSafe } from '../image-policy.js';
+import { sameFile, type ImageReader } from '../read-image.js';
 import type { LockKey } from './locks.js';
 import type { Resolution, Use } from './verb.js';
 
@@ -68,10 +59,10 @@ export class Admission {
   constructor(private readonly ports: AdmissionPorts) {}
 
   /** Opens everything. The caller closes what it gets. */
-  async resolve(uses: readonly Use[], run: ToolRun): Promise<Admitted> {
+  async resolve(uses: readonly Use[]): Promise<Admitted> {
     const admitted = new Admitted();
     try {
-      for (const use of uses) await this.#resolve(use, admitted, run);
+      for (const use of uses) await this.#resolve(use, admitted);
       return admitted;
     } catch (error) {
       await admitted.close();
@@ -87,7 +78,7 @@ export class Admission {
     for (const use of uses) if (use.role !== 'source') await this.#check(use, admitted);
   }
 
-  async #resolve(use: Use, admitted: Admitted, run: ToolRun): Promise<void> {
+  async #resolve(use: Use, admitted: Admitted): Promise<void> {
     const { address } = use;
     if (use.role !== 'source') {
       admitted.addTarget(await this.ports.paths.target(address));
@@ -96,7 +87,7 @@ export class Admission {
       admitted.addFile(file, 'read');
       admitted.files.set(address, file);
     } else {
-      const chain = await this.ports.reader.chain(address, use.format, run);
+      const chain = await this.ports.reader.chain(address, use.format);
       for (const { file } of chain) admitted.addFile(file, 'read');
       admitted.files.set(address, chain[0].file);
       admitted.chains.set(address, chain);

@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
-import type { Clock, Files, Targets, ToolRun } from '../ports.js';
+import type { Clock, Files, Targets } from '../ports.js';
 import type { Admission, Admitted } from './admission.js';
 import { execute, type Outcome, type Step } from './execute.js';
 import { OperationHub } from './hub.js';
@@ -115,7 +115,7 @@ export class Operations {
   ): Promise<OperationRecord> {
     const run = { signal: caller.signal, onChild: () => undefined };
     const uses = verb.uses(spec);
-    const admitted = await this.ports.admission.resolve(uses, run);
+    const admitted = await this.ports.admission.resolve(uses);
     try {
       await this.ports.admission.check(uses, admitted);
       await admitted.sourcesFree;
@@ -135,8 +135,7 @@ export class Operations {
   ): Promise<LiveOperation> {
     const { admission, journal, locks, slots } = this.ports;
     const uses = verb.uses(spec);
-    const run: ToolRun = { signal: caller.signal, onChild: () => undefined };
-    const admitted = await admission.resolve(uses, run);
+    const admitted = await admission.resolve(uses);
     const undo: (() => void)[] = [];
     try {
       const record = this.#newRecord(verb, spec, ask, caller, attempt);

@@ -162,7 +162,7 @@ export interface ImageSnapshot {
 
 /** Something about an image that a careful caller wants to know. */
 export interface Finding {
-  /** Stable, upper case: BACKING_FORMAT_MISSING, EXTERNAL_DATA_FILE … */
+  /** Stable, upper case: BACKING_FORMAT_MISSING, EXTERNAL_DATA_FILE … docs/images.md lists them. */
   reason: string;
   /** For people. */
   message: string;

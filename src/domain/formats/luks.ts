@@ -1,0 +1,45 @@
+/** Reads LUKS headers, versions 1 and 2. The source of every rule is the LUKS on-disk format specification of cryptsetup. */
+import { z } from 'zod';
+import type { ImageFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+import { imageFacts, malformed, readExactly, sectors } from './facts.js';
+
+const V1_HEADER_BYTES = 112;
+const BINARY_HEADER_BYTES = 4096;
+/** The largest that the specification allows. */
+const MAX_HEADER_BYTES = 4n << 20n;
+
+const segments = z.object({
+  segments: z.record(z.string(), z.object({ offset: z.string().regex(/^\d{1,19}$/), size: z.string() })),
+});
+
+/** The virtual size is what follows the header: the payload. */
+export async function readLuks(bytes: ByteSource): Promise<ImageFacts> {
+  const head = await readExactly(bytes, 0n, V1_HEADER_BYTES, 'luks');
+  const version = head.readUInt16BE(6);
+  const payload =
+    version === 1 ? sectors(head.readUInt32BE(104)) : version === 2 ? await segmentOffset(bytes, head) : -1n;
+  if (payload < 0n) throw malformed('luks', `the version is ${String(version)}`);
+  if (payload > bytes.lengthBytes) throw malformed('luks', 'the payload begins beyond the end of the file');
+  const size = bytes.lengthBytes - payload;
+  return imageFacts('luks', size - (size % 512n), { encrypted: true });
+}
+
+async function segmentOffset(bytes: ByteSource, head: Buffer): Promise<bigint> {
+  const length = head.readBigUInt64BE(8);
+  if (length <= BigInt(BINARY_HEADER_BYTES) || length > MAX_HEADER_BYTES)
+    throw malformed('luks', `the header is ${String(length)} bytes long`);
+  const area = await readExactly(bytes, BigInt(BINARY_HEADER_BYTES), Number(length) - BINARY_HEADER_BYTES, 'luks');
+  const end = area.indexOf(0);
+  const first = parseSegments(area.toString('utf8', 0, end === -1 ? area.length : end))['0'];
+  if (first === undefined) throw malformed('luks', 'the header names no segment');
+  return BigInt(first.offset);
+}
+
+function parseSegments(text: string): z.infer<typeof segments>['segments'] {
+  try {
+    return segments.parse(JSON.parse(text)).segments;
+  } catch {
+    throw malformed('luks', 'the JSON of the header cannot be read');
+  }
+}

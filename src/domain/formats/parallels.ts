@@ -1,0 +1,24 @@
+/** Reads Parallels headers, of both kinds. The source of every rule is block/parallels.c of qemu. */
+import type { ImageFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+import { imageFacts, malformed, readExactly, sectors } from './facts.js';
+
+const HEADER_BYTES = 64;
+/** Counts 32 bits of sectors; the other kind counts 64. */
+const OLD_MAGIC = 'WithoutFreeSpace';
+const VERSION = 2;
+const MAX_TRACKS = 0x7fffffff / 513;
+const MAX_ENTRIES = 0x7fffffff / 4;
+const IN_USE = 0x746f6e59;
+
+export async function readParallels(bytes: ByteSource): Promise<ImageFacts> {
+  const head = await readExactly(bytes, 0n, HEADER_BYTES, 'parallels');
+  const [version, tracks, entries] = [head.readUInt32LE(16), head.readUInt32LE(28), head.readUInt32LE(32)];
+  if (version !== VERSION) throw malformed('parallels', `the version is ${String(version)}`);
+  if (tracks === 0 || tracks > MAX_TRACKS) throw malformed('parallels', `a block has ${String(tracks)} sectors`);
+  if (entries > MAX_ENTRIES) throw malformed('parallels', 'the block table is too large');
+  const old = head.toString('latin1', 0, 16) === OLD_MAGIC;
+  return imageFacts('parallels', sectors(old ? head.readUInt32LE(36) : head.readBigUInt64LE(36)), {
+    dirty: head.readUInt32LE(44) === IN_USE,
+  });
+}

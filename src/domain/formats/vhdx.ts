@@ -1,0 +1,104 @@
+/** Reads VHDX headers. The source of every rule is Microsoft's VHDX specification 1.00 and block/vhdx.c of qemu. */
+import type { Finding, ImageFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+import { crc32c } from './crc32c.js';
+import { imageFacts, isPowerOfTwo, malformed, readExactly } from './facts.js';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const HEADERS = [64 * KIB, 128 * KIB].map(BigInt);
+const HEADER_BYTES = 4 * KIB;
+const REGION_TABLES = [192 * KIB, 256 * KIB].map(BigInt);
+const TABLE_BYTES = 64 * KIB;
+const [MAX_REGIONS, MAX_ITEMS] = [2047, 2047];
+const ENTRY_BYTES = 32;
+const METADATA_REGION = guid('8b7ca206-4790-4b9a-b8fe-575f050f886e');
+const BAT_REGION = guid('2dc27766-f623-4200-9d64-115e9bfd4a08');
+const FILE_PARAMETERS = guid('caa16737-fa36-4d43-b3b6-33f0aa44e76b');
+const VIRTUAL_SIZE = guid('2fa54224-cd1b-4876-b211-5dbed83bf4b8');
+const HAS_PARENT = 2;
+const MAX_BLOCK_BYTES = 256 * MIB;
+const MAX_VIRTUAL_BYTES = 64n << 40n;
+
+export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
+  const dirty = await logPending(bytes);
+  const metadata = await metadataOffset(bytes);
+  const table = await readExactly(bytes, metadata, TABLE_BYTES, 'vhdx');
+  if (table.toString('latin1', 0, 8) !== 'metadata') throw malformed('vhdx', 'the metadata table is missing');
+  const items = entries(table, table.readUInt16LE(10), MAX_ITEMS, 32);
+  const item = async (id: string, length: number) => {
+    const entry = items.find((candidate) => id === candidate.toString('hex', 0, 16));
+    if (entry === undefined) throw malformed('vhdx', 'a metadata item is missing');
+    return readExactly(bytes, metadata + BigInt(entry.readUInt32LE(16)), length, 'vhdx');
+  };
+  const parameters = await item(FILE_PARAMETERS, 8);
+  const size = (await item(VIRTUAL_SIZE, 8)).readBigUInt64LE(0);
+  const blockBytes = parameters.readUInt32LE(0);
+  if (!isPowerOfTwo(blockBytes) || blockBytes < MIB || blockBytes > MAX_BLOCK_BYTES)
+    throw malformed('vhdx', `the block size is ${String(blockBytes)}`);
+  if (size > MAX_VIRTUAL_BYTES || size % 512n !== 0n) throw malformed('vhdx', `the virtual size is ${String(size)}`);
+  return imageFacts('vhdx', size, {
+    clusterSizeBytes: BigInt(blockBytes),
+    dirty,
+    findings: findings(dirty, (parameters.readUInt32LE(4) & HAS_PARENT) !== 0),
+  });
+}
+
+function findings(dirty: boolean, hasParent: boolean): Finding[] {
+  return [
+    ...(hasParent ? [{ reason: 'NAMES_OTHER_FILES', message: 'it is a difference to another VHDX' } as const] : []),
+    ...(dirty ? [{ reason: 'LOG_PENDING', message: 'its log has entries that were not applied' } as const] : []),
+  ];
+}
+
+/** Of the two headers, the valid one with the higher sequence number counts. */
+async function logPending(bytes: ByteSource): Promise<boolean> {
+  const headers: Buffer[] = [];
+  for (const offset of HEADERS) {
+    const header = await readExactly(bytes, offset, HEADER_BYTES, 'vhdx');
+    if (isValid(header, 'head')) headers.push(header);
+  }
+  const current = headers.reduce<Buffer | undefined>(
+    (best, header) => (best === undefined || header.readBigUInt64LE(8) > best.readBigUInt64LE(8) ? header : best),
+    undefined,
+  );
+  if (current === undefined) throw malformed('vhdx', 'neither header is valid');
+  return current.subarray(48, 64).some((byte) => byte !== 0);
+}
+
+async function metadataOffset(bytes: ByteSource): Promise<bigint> {
+  for (const offset of REGION_TABLES) {
+    const table = await readExactly(bytes, offset, TABLE_BYTES, 'vhdx');
+    if (!isValid(table, 'regi')) continue;
+    const regions = entries(table, table.readUInt32LE(8), MAX_REGIONS, 16);
+    const unknown = regions.find(
+      (region) =>
+        ![METADATA_REGION, BAT_REGION].includes(region.toString('hex', 0, 16)) && region.readUInt32LE(28) !== 0,
+    );
+    if (unknown !== undefined) throw malformed('vhdx', 'a region that nobody here knows is required');
+    const metadata = regions.find((region) => region.toString('hex', 0, 16) === METADATA_REGION);
+    if (metadata === undefined) throw malformed('vhdx', 'the metadata region is missing');
+    return metadata.readBigUInt64LE(16);
+  }
+  throw malformed('vhdx', 'neither region table is valid');
+}
+
+function entries(table: Buffer, count: number, most: number, from: number): Buffer[] {
+  if (count > most || from + count * ENTRY_BYTES > table.length)
+    throw malformed('vhdx', `a table has ${String(count)} entries`);
+  return Array.from({ length: count }, (_, n) => table.subarray(from + n * ENTRY_BYTES, from + (n + 1) * ENTRY_BYTES));
+}
+
+/** The signature stands there, and the checksum, itself counted as zeros, is right. */
+function isValid(structure: Buffer, signature: string): boolean {
+  if (structure.toString('latin1', 0, 4) !== signature) return false;
+  const unsigned = Buffer.from(structure);
+  unsigned.writeUInt32LE(0, 4);
+  return crc32c(unsigned) === structure.readUInt32LE(4);
+}
+
+/** As stored: the first three groups are little-endian. */
+function guid(text: string): string {
+  const [a = '', b = '', c = '', ...rest] = text.split('-');
+  return [a, b, c].map((group) => Buffer.from(group, 'hex').reverse().toString('hex')).join('') + rest.join('');
+}

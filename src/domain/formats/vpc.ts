@@ -1,0 +1,57 @@
+/** Reads VHD ("vpc") footers. The source of every rule is block/vpc.c of qemu and Microsoft's VHD specification 1.0. */
+import type { ImageFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+import { imageFacts, isPowerOfTwo, malformed, readExactly, sectors } from './facts.js';
+
+const FOOTER_BYTES = 512;
+const COOKIE = 'conectix';
+const DYNAMIC_COOKIE = 'cxsparse';
+const [FIXED, DIFFERENCING] = [2, 4];
+const CHECKSUM_OFFSET = 64;
+/** Cylinders, heads and sectors at their most: the disk is larger than its geometry can say. */
+const MAX_GEOMETRY = 65535n * 16n * 255n;
+/** Creators whose geometry is not the disk's size. */
+const BY_SIZE = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
+
+export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
+  const first = await bytes.read(0n, FOOTER_BYTES);
+  const atStart = first.length === FOOTER_BYTES && first.toString('latin1', 0, 8) === COOKIE;
+  const footer = atStart ? first : await lastFooter(bytes);
+  const type = footer.readUInt32BE(60);
+  if (!atStart && type !== FIXED) throw malformed('vpc', 'only a fixed disk has its footer at the end alone');
+  if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
+  const size = virtualSize(footer);
+  if (type === FIXED) return imageFacts('vpc', size);
+  const header = await readExactly(bytes, footer.readBigUInt64BE(16), FOOTER_BYTES, 'vpc');
+  if (header.toString('latin1', 0, 8) !== DYNAMIC_COOKIE) throw malformed('vpc', 'the dynamic header is missing');
+  const [entries, blockBytes] = [header.readUInt32BE(28), header.readUInt32BE(32)];
+  if (!isPowerOfTwo(blockBytes) || blockBytes < 512) throw malformed('vpc', `the block size is ${String(blockBytes)}`);
+  if (BigInt(entries) * BigInt(blockBytes) < size) throw malformed('vpc', 'the block table is too small for the disk');
+  return imageFacts('vpc', size, {
+    clusterSizeBytes: BigInt(blockBytes),
+    findings:
+      type === DIFFERENCING ? [{ reason: 'NAMES_OTHER_FILES', message: 'it is a difference to another VHD' }] : [],
+  });
+}
+
+async function lastFooter(bytes: ByteSource): Promise<Buffer> {
+  if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) throw malformed('vpc', 'the file is shorter than the footer');
+  const footer = await readExactly(bytes, bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES, 'vpc');
+  if (footer.toString('latin1', 0, 8) !== COOKIE) throw malformed('vpc', 'the footer is missing');
+  return footer;
+}
+
+function virtualSize(footer: Buffer): bigint {
+  const geometry = BigInt(footer.readUInt16BE(56)) * BigInt(footer.readUInt8(58)) * BigInt(footer.readUInt8(59));
+  const bySize = BY_SIZE.includes(footer.toString('latin1', 28, 32)) || geometry === MAX_GEOMETRY;
+  return bySize ? sectors(footer.readBigUInt64BE(48) / 512n) : sectors(geometry);
+}
+
+/** The one's complement of the sum of all bytes, its own left out. */
+function checksum(footer: Buffer): number {
+  const sum = footer.reduce(
+    (total, byte, offset) => (offset >= CHECKSUM_OFFSET && offset < CHECKSUM_OFFSET + 4 ? total : total + byte),
+    0,
+  );
+  return ~sum >>> 0;
+}
