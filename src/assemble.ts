@@ -6,6 +6,7 @@ import { Failpoints } from './adapters/failpoints.js';
 import { LocalFiles } from './adapters/files.js';
 import { FileTargets } from './adapters/file-targets.js';
 import type { LevelJournal } from './adapters/level-journal.js';
+import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { Metrics } from './adapters/metrics.js';
 import { Owners } from './adapters/owners.js';
@@ -27,6 +28,7 @@ import { Slots } from './domain/operations/slots.js';
 import { SpaceLedger } from './domain/operations/space.js';
 import { Readers } from './domain/readers.js';
 import { ImageReader } from './domain/read-image.js';
+import { hostHandlers } from './handlers/host-info.js';
 import { imageHandlers } from './handlers/image.js';
 import { operationHandlers } from './handlers/operation.js';
 
@@ -45,7 +47,8 @@ export interface Foundations {
   readonly journal: LevelJournal;
 }
 
-export function assemble({ config: { limits, debug }, log, runner, state, roots, journal }: Foundations) {
+export function assemble({ config, log, runner, state, roots, journal }: Foundations) {
+  const { limits, debug } = config;
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
   const tool = new QemuImg(runner, toolLimits(limits.tools));
   const paths = new RootedPaths(roots, [state.realPath]);
@@ -77,6 +80,7 @@ export function assemble({ config: { limits, debug }, log, runner, state, roots,
     log: operationLog(log, metrics),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
+  const host = new LinuxHost(paths, config.iscsi_initiator_file);
   const handlers = {
     image: imageHandlers(operations, {
       paths,
@@ -88,6 +92,7 @@ export function assemble({ config: { limits, debug }, log, runner, state, roots,
       readers: new Readers(READING_CALLS),
     }),
     operation: operationHandlers(new OperationQueries(operations)),
+    host: hostHandlers({ filesystems: host, host, space, instancesPath: config.instances_path }),
   };
   const recovery: RecoveryPorts = {
     journal,

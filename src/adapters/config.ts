@@ -43,6 +43,7 @@ const root = z.strictObject({
 const schema = z.strictObject({
   state_dir: absolutePath.default('/var/lib/hostler/state'),
   instances_path: absolutePath.default('/var/lib/hostler/instances'),
+  iscsi_initiator_file: absolutePath.default('/etc/iscsi/initiatorname.iscsi'),
   server: z
     .strictObject({
       listen: z.array(listenAddress).min(1).default(['unix:///run/hostler/hostler.sock']),

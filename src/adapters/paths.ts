@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { asAddress, dirname, type ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
-import type { ExistingTarget, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
+import type { ExistingTarget, Handle, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { openLeaf } from './handles.js';
+import { openFolder, openLeaf } from './handles.js';
 import { PathWalk, type Place } from './path-walk.js';
 import { findRoot, type Root } from './roots.js';
 
@@ -24,6 +24,29 @@ export class RootedPaths implements Paths {
   async named(name: string, from: Resolved): Promise<Resolved> {
     const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
     return this.#open(path, asAddress(path));
+  }
+
+  /** A file or folder, whatever it is; its handle is the caller's. Fails with FILE_NOT_FOUND, and as `source`. */
+  async anything(address: ImageAddress): Promise<Handle> {
+    const { root, components } = this.#find(address);
+    return root.gate.enter(
+      () => this.#openAnything(address, root, components.length === 0),
+      (handle) => handle.close(),
+    );
+  }
+
+  async #openAnything(address: ImageAddress, root: Root, isRoot: boolean): Promise<Handle> {
+    try {
+      if (isRoot) return await openFolder(root.handle, '.');
+      const { folder, name } = await this.#walk(address, true);
+      try {
+        return await openLeaf(folder, name);
+      } finally {
+        await folder.close();
+      }
+    } catch (error) {
+      throw systemError(error, address, { ENOENT: 'FILE_NOT_FOUND', ENOTDIR: 'FILE_NOT_FOUND' });
+    }
   }
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {

@@ -1,4 +1,5 @@
 import { credentials, type ServiceError } from '@grpc/grpc-js';
+import { HostInfoServiceClient } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceClient } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
 import { UsageError } from './failure.js';
@@ -8,6 +9,7 @@ export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
 /** The clients of one daemon. */
 export interface Connection {
   readonly address: string;
+  readonly host: HostInfoServiceClient;
   readonly images: ImageServiceClient;
   readonly operations: OperationServiceClient;
   close(): void;
@@ -19,15 +21,18 @@ export function connect(address: string): Connection {
   if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target)) {
     throw new UsageError(`--address ${address}: must be unix:///PATH or tcp://HOST:PORT`);
   }
-  const [images, operations] = [
+  const [host, images, operations] = [
+    new HostInfoServiceClient(target, credentials.createInsecure()),
     new ImageServiceClient(target, credentials.createInsecure()),
     new OperationServiceClient(target, credentials.createInsecure()),
   ];
   return {
     address,
+    host,
     images,
     operations,
     close() {
+      host.close();
       images.close();
       operations.close();
     },

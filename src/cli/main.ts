@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
 import { Context } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
+import { hostCommands } from './host-commands.js';
 import { makingCommands } from './image-commands.js';
 import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
@@ -20,9 +21,11 @@ const program = new Command('hostler')
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
 for (const command of [...readingCommands(context), ...makingCommands(context)]) image.addCommand(command);
+const host = program.command('host').description('what the host is');
+for (const command of hostCommands(context)) host.addCommand(command);
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
-for (const command of [image, ops, ...image.commands, ...ops.commands]) command.exitOverride();
+for (const command of [image, host, ops, ...image.commands, ...host.commands, ...ops.commands]) command.exitOverride();
 
 try {
   await program.parseAsync();

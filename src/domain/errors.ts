@@ -80,6 +80,7 @@ export const REASONS = {
     'Create the folder first.',
   ),
   IMAGE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'No such file.', 'Check the address.'),
+  FILE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'There is no such file or folder.', 'Check the path.'),
   OPERATION_NOT_FOUND: row(
     'NOT_FOUND',
     'no',

@@ -23,6 +23,7 @@ const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 const CLOSE_GRACE_MS = 2000;
 
 export interface ServiceHandlers {
+  readonly host: Handlers<typeof HostInfoServiceService>;
   readonly image: Handlers<typeof ImageServiceService>;
   readonly operation: Handlers<typeof OperationServiceService>;
 }
@@ -116,7 +117,10 @@ export class HostlerServer {
       OperationServiceService,
       implement('OperationService', OperationServiceService, handlers.operation, context),
     );
-    server.addService(HostInfoServiceService, implement('HostInfoService', HostInfoServiceService, {}, context));
+    server.addService(
+      HostInfoServiceService,
+      implement('HostInfoService', HostInfoServiceService, handlers.host, context),
+    );
     server.addService(FileServiceService, implement('FileService', FileServiceService, {}, context));
     server.addService(CommandServiceService, implement('CommandService', CommandServiceService, {}, context));
     this.#health.addToServer(server);

@@ -12,6 +12,8 @@ export const HOSTLER = join(ROOT_FOLDER, 'bin/hostler');
 const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
 
 export interface DaemonOptions {
+  /** More TOML, before any table. */
+  readonly top?: string;
   /** More TOML, after the `[server]` table. */
   readonly toml?: string;
   /** More lines of the `[server]` table. */
@@ -52,7 +54,7 @@ export class Daemon {
     const server = `[server]\nlisten = ["unix://${folder}/s.sock"]\nhttp = ""\n${options.server ?? ''}\n`;
     await writeFile(
       config,
-      `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${server}${options.toml ?? ''}\n${roots}`,
+      `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${options.top ?? ''}${server}${options.toml ?? ''}\n${roots}`,
     );
     const child = spawn(HOSTLERD, ['--config', config], {
       env: { ...process.env, ...options.env },

@@ -6,6 +6,7 @@ import { REASONS } from '../../src/domain/errors.js';
 import { FINDINGS } from '../../src/domain/image-info.js';
 import { ImageServiceService } from '../../src/gen/hostler/v1/image_service.js';
 import { OperationServiceService } from '../../src/gen/hostler/v1/operation_service.js';
+import { hostHandlers } from '../../src/handlers/host-info.js';
 import { imageHandlers } from '../../src/handlers/image.js';
 import { operationHandlers } from '../../src/handlers/operation.js';
 import { RPC_TABLE } from '../../src/handlers/rpc-table.js';
@@ -57,6 +58,7 @@ describe('the docs', () => {
     );
     assert.deepEqual(Object.fromEntries(rows), {
       ImageService: served(imageHandlers(ports as never, ports as never)),
+      HostInfoService: served(hostHandlers(ports as never)),
       OperationService: served(operationHandlers(ports as never)),
     });
     assert.ok(Object.keys(ImageServiceService).length === Object.keys(RPC_TABLE.ImageService).length);
@@ -65,6 +67,13 @@ describe('the docs', () => {
 
   it('RPCs that are served name only reasons of the table in their comments', () => {
     const served = new Set([
+      'GetFilesystemInfo',
+      'GetArchitecture',
+      'GetIscsiInitiator',
+      'IsMounted',
+      'ValidateHostname',
+      'GetInstancePath',
+      'GetInstancePathAtDestination',
       'GetImageInfo',
       'MapImage',
       'MeasureImage',
@@ -77,7 +86,7 @@ describe('the docs', () => {
       ...Object.keys(OperationServiceService).map(upper),
     ]);
     let seen = 0;
-    for (const file of ['image_service', 'operation_service']) {
+    for (const file of ['host_info_service', 'image_service', 'operation_service']) {
       for (const [, comment = '', rpc = ''] of read(`proto/hostler/v1/${file}.proto`).matchAll(
         /((?: {2}\/\/ .*\n)+) {2}rpc (\w+)/g,
       )) {

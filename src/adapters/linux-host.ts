@@ -1,0 +1,75 @@
+import { access, readFile, stat, statfs } from 'node:fs/promises';
+import { machine } from 'node:os';
+import type { ImageAddress } from '../domain/address.js';
+import type { Filesystem, Filesystems } from '../domain/host/filesystem-info.js';
+import type { MountEntry } from '../domain/host/mounted.js';
+import type { Handle } from '../domain/ports.js';
+import { errnoOf, systemError } from './errno.js';
+import { procPath } from './handles.js';
+import { mountOf, readMounts } from './mounts.js';
+import type { RootedPaths } from './paths.js';
+
+/** What /proc, statfs and files of the system say of this host. */
+export class LinuxHost implements Filesystems {
+  constructor(
+    private readonly paths: RootedPaths,
+    private readonly initiatorFile: string,
+  ) {}
+
+  get architecture(): string {
+    return machine();
+  }
+
+  mounts(): Promise<readonly MountEntry[]> {
+    return readMounts();
+  }
+
+  /** Undefined when there is no such file. Fails with ACCESS_DENIED, IO_ERROR. */
+  async initiatorText(): Promise<string | undefined> {
+    try {
+      return await readFile(this.initiatorFile, 'utf8');
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw systemError(error, this.initiatorFile);
+    }
+  }
+
+  /** Whether a name below the instances folder exists. */
+  readonly exists = async (path: string): Promise<boolean> => {
+    try {
+      await access(path);
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw systemError(error, path);
+    }
+  };
+
+  open(address: ImageAddress): Promise<Handle> {
+    return this.paths.anything(address);
+  }
+
+  async describe(place: Handle): Promise<Filesystem> {
+    const path = procPath({ handle: place });
+    const [counts, { dev }, mount] = await Promise.all([
+      statfs(path, { bigint: true }),
+      stat(path, { bigint: true }),
+      readMounts().then((mounts) => mountOf(place, mounts)),
+    ]);
+    return {
+      key: String(dev),
+      counts: {
+        // On Linux statfs counts in f_bsize what statvfs counts in f_frsize; they are one there.
+        fragmentBytes: counts.bsize,
+        blocks: counts.blocks,
+        freeBlocks: counts.bfree,
+        availableBlocks: counts.bavail,
+        inodes: counts.files,
+        freeInodes: counts.ffree,
+      },
+      type: mount?.type ?? '',
+      mountPoint: mount?.mountPoint ?? '',
+      device: mount?.source ?? '',
+    };
+  }
+}

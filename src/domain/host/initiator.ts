@@ -1,0 +1,7 @@
+const KEY = 'InitiatorName=';
+
+/** The name in the text of initiatorname.iscsi: what follows the first line that begins exactly so. */
+export function initiatorName(text: string): string | undefined {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(KEY));
+  return line?.slice(KEY.length).trim();
+}

@@ -1,0 +1,115 @@
+/** What is decided about the host without looking at it: the cases of the old module's own tests, and more. */
+import assert from 'node:assert/strict';
+import { canonicalArchitecture } from '../../src/domain/host/architecture.js';
+import { spaceOf } from '../../src/domain/host/filesystem-info.js';
+import { hostnameKind } from '../../src/domain/host/hostname.js';
+import { initiatorName } from '../../src/domain/host/initiator.js';
+import { instancePath, instancePathAtDestination } from '../../src/domain/host/instance-path.js';
+import { mountAt } from '../../src/domain/host/mounted.js';
+
+const UUID = 'c39ceb94-27df-4d3c-8e5a-b5ee4a0a9f3b';
+
+describe('the host, by rule', () => {
+  it('parity row 13: architectures by their canonical names', () => {
+    const cases: [string, string][] = [
+      ...['i386', 'i486', 'i586', 'x86_32', 'x86_32p', 'I686'].map((name): [string, string] => [name, 'i686']),
+      ['AMD64', 'x86_64'],
+      ['x86_64', 'x86_64'],
+      ['arm64', 'aarch64'],
+      ['ppc64el', 'ppc64le'],
+      ['riscv64', 'riscv64'],
+      ['loongarch64', 'loongarch64'],
+    ];
+    for (const [name, canonical] of cases) assert.equal(canonicalArchitecture(name), canonical);
+    for (const name of ['', 'x86', 'toString', 'constructor', 'x86_64 '])
+      assert.throws(() => canonicalArchitecture(name), { reason: 'INVALID_FIELD' }, name);
+  });
+
+  it('parity row 17: free is what a user without privileges can have', () => {
+    const counts = { fragmentBytes: 4096n, blocks: 2000n, freeBlocks: 1000n, availableBlocks: 900n };
+    assert.deepEqual(spaceOf({ ...counts, inodes: 0n, freeInodes: 0n }), {
+      totalBytes: 8192000n,
+      freeBytes: 3686400n,
+      usedBytes: 4096000n,
+    });
+  });
+
+  it('parity row 18: the folder by name where it exists or is demanded, else by UUID', async () => {
+    const instance = { uuid: UUID, name: 'instance-0001' };
+    const path = (exists: boolean, more: object = {}) =>
+      instancePath({ instance, forceOld: false, relative: false, ...more }, '/i', () => Promise.resolve(exists));
+    assert.equal(await path(false), `/i/${UUID}`);
+    assert.equal(await path(true), '/i/instance-0001');
+    assert.equal(await path(false, { forceOld: true }), '/i/instance-0001');
+    assert.equal(await path(false, { relative: true }), UUID);
+    assert.equal(await path(true, { relative: true }), 'instance-0001');
+    assert.equal(await path(true, { instance: { uuid: UUID, name: '' } }), `/i/${UUID}`);
+    for (const name of ['..', '.', 'a/b', '/etc', 'a\0b', 'n'.repeat(256)])
+      await assert.rejects(path(false, { instance: { uuid: UUID, name } }), { reason: 'INVALID_FIELD' }, name);
+    for (const uuid of ['', 'x', `${UUID}\n`, `../${UUID}`])
+      await assert.rejects(path(false, { instance: { uuid, name: '' } }), { reason: 'INVALID_FIELD' }, uuid);
+    await assert.rejects(path(false, { forceOld: true, instance: { uuid: UUID, name: '' } }), {
+      reason: 'INVALID_FIELD',
+    });
+  });
+
+  it('parity row 19: at the destination, what the migration says goes first', async () => {
+    const path = (relativePath?: string) =>
+      instancePathAtDestination(
+        { instance: { uuid: UUID, name: 'old' }, forceOld: false, relative: false, relativePath },
+        '/i',
+        () => Promise.resolve(false),
+      );
+    assert.equal(await path('elsewhere'), '/i/elsewhere');
+    assert.equal(await path(), `/i/${UUID}`);
+    for (const bad of ['', '..', '../x', '/etc', 'a/b'])
+      await assert.rejects(path(bad), { reason: 'INVALID_FIELD' }, bad);
+  });
+
+  it('parity row 20: the first line that begins exactly so, the rest trimmed', () => {
+    assert.equal(
+      initiatorName('# comment\nInitiatorName=iqn.1993-08.org.debian:01:abc  \nInitiatorName=second\n'),
+      'iqn.1993-08.org.debian:01:abc',
+    );
+    assert.equal(initiatorName(' InitiatorName=x\ninitiatorname=y\n#InitiatorName=z'), undefined);
+    assert.equal(initiatorName(''), undefined);
+  });
+
+  it('parity row 21: exactly this path, the topmost of stacked mounts, spaces and slashes', () => {
+    const mounts = [
+      { mountPoint: '/', source: '/dev/root', type: 'ext4' },
+      { mountPoint: '/mnt/a b', source: 'first', type: 'tmpfs' },
+      { mountPoint: '/mnt/a b', source: 'second', type: 'xfs' },
+    ];
+    assert.equal(mountAt('/mnt/a b', mounts)?.source, 'second');
+    assert.equal(mountAt('/mnt/a b/', mounts)?.source, 'second');
+    assert.equal(mountAt('/', mounts)?.source, '/dev/root');
+    assert.equal(mountAt('/mnt', mounts), undefined);
+    assert.equal(mountAt('/mnt/a b/c', mounts), undefined);
+  });
+
+  it('parity row 22: what may be a host', () => {
+    const cases: [string, string | undefined][] = [
+      ['hello.world.com', 'hostname'],
+      ['host_name', 'hostname'],
+      ['10.0.2.1', 'ipv4'],
+      ['240:2ac3::2', 'ipv6'],
+      ['::1', 'ipv6'],
+      ['a'.repeat(253), 'hostname'],
+      ...[
+        'foo/?com=/bin/sh',
+        '',
+        '-oProxyCommand=x',
+        '.',
+        '.a',
+        'a b',
+        'host\n',
+        'höst',
+        'a'.repeat(254),
+        '$(id)',
+        'a\0',
+      ].map((bad): [string, undefined] => [bad, undefined]),
+    ];
+    for (const [name, kind] of cases) assert.equal(hostnameKind(name), kind, JSON.stringify(name));
+  });
+});
