@@ -17,6 +17,7 @@ import { QemuLocks } from './adapters/qemu-locks.js';
 import type { Root } from './adapters/roots.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { ProcessStrays } from './adapters/strays.js';
+import { tryTool } from './adapters/try-tool.js';
 import { isInternal } from './domain/errors.js';
 import { Admission } from './domain/operations/admission.js';
 import { Operations, type OperationLog } from './domain/operations/engine.js';
@@ -80,7 +81,7 @@ export function assemble({ config, log, runner, state, roots, journal }: Foundat
     log: operationLog(log, metrics),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
-  const host = new LinuxHost(paths, config.iscsi_initiator_file);
+  const host = new LinuxHost(paths, config.iscsi_initiator_file, tryTool(runner));
   const handlers = {
     image: imageHandlers(operations, {
       paths,

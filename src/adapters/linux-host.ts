@@ -2,6 +2,7 @@ import { access, readFile, stat, statfs } from 'node:fs/promises';
 import { machine } from 'node:os';
 import type { ImageAddress } from '../domain/address.js';
 import type { Filesystem, Filesystems } from '../domain/host/filesystem-info.js';
+import type { Try } from '../domain/host/disk-driver.js';
 import type { MountEntry } from '../domain/host/mounted.js';
 import type { Handle } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
@@ -14,6 +15,7 @@ export class LinuxHost implements Filesystems {
   constructor(
     private readonly paths: RootedPaths,
     private readonly initiatorFile: string,
+    readonly tried: Try,
   ) {}
 
   get architecture(): string {

@@ -6,6 +6,7 @@ import {
   GetIscsiInitiatorResponse,
   HostnameKind,
   IsMountedResponse,
+  PickDiskDriverNameResponse,
   ValidateHostnameResponse,
 } from '../gen/hostler/v1/host_info_service.js';
 import { ask } from './connection.js';
@@ -22,6 +23,7 @@ export function hostCommands(context: Context): Command[] {
     mounted(context),
     hostname(context),
     instancePath(context),
+    diskDriver(context),
   ];
 }
 
@@ -115,6 +117,23 @@ function instancePath(context: Context): Command {
           host.getInstancePath({ instance: { uuid, name }, forceOld, relative }, done),
         );
         context.print(GetInstancePathResponse.toJSON(answer), answer.path);
+      }),
+    );
+}
+
+function diskDriver(context: Context): Command {
+  return new Command('disk-driver')
+    .description('the disk driver name for a hypervisor')
+    .argument('<hypervisor>', 'kvm, qemu, xen, lxc, uml or parallels')
+    .option('--hypervisor-version <number>', 'such as 4002000; xen needs it', Number)
+    .option('--block', 'the disk is a block device')
+    .action((virtType: string, flags: { hypervisorVersion?: number; block?: true }) =>
+      context.use(async ({ host }) => {
+        const { hypervisorVersion, block: isBlockDevice = false } = flags;
+        const answer = await ask<PickDiskDriverNameResponse>((done) =>
+          host.pickDiskDriverName({ virtType, hypervisorVersion, isBlockDevice }, done),
+        );
+        context.print(PickDiskDriverNameResponse.toJSON(answer), answer.driverName ?? 'none');
       }),
     );
 }

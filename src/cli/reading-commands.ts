@@ -1,6 +1,12 @@
 import { Command } from 'commander';
 import { Extent } from '../gen/hostler/v1/image.js';
-import { GetImageInfoRequest, GetImageInfoResponse, MeasureImageResponse } from '../gen/hostler/v1/image_service.js';
+import {
+  DetectDiskTypeResponse,
+  DetectionBasis,
+  GetImageInfoRequest,
+  GetImageInfoResponse,
+  MeasureImageResponse,
+} from '../gen/hostler/v1/image_service.js';
 import { ask } from './connection.js';
 import type { Context } from './context.js';
 import { events } from './follow.js';
@@ -10,7 +16,13 @@ import { exactBytes, listing } from './text.js';
 
 /** `hostler image …`: the verbs that only look. */
 export function readingCommands(context: Context): Command[] {
-  return [infoCommand(context), inspectCommand(context), mapCommand(context), measureCommand(context)];
+  return [
+    infoCommand(context),
+    detectCommand(context),
+    inspectCommand(context),
+    mapCommand(context),
+    measureCommand(context),
+  ];
 }
 
 function infoCommand(context: Context): Command {
@@ -28,6 +40,22 @@ function infoCommand(context: Context): Command {
         const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
         const layers = answer.info === undefined ? [] : [answer.info, ...answer.backingChain];
         context.print(GetImageInfoResponse.toJSON(answer), layers.map(showInfo).join('\n\n'));
+      }),
+    );
+}
+
+function detectCommand(context: Context): Command {
+  return new Command('detect')
+    .description(
+      'the type of a disk, by its path or its content; never trust the content of a disk that a guest writes',
+    )
+    .argument('<path>')
+    .action((path: string) =>
+      context.use(async ({ images }) => {
+        const named = path.startsWith('rbd:') ? path : address(path);
+        const answer = await ask<DetectDiskTypeResponse>((done) => images.detectDiskType({ path: named }, done));
+        const basis = answer.basis === DetectionBasis.DETECTION_BASIS_PATH ? 'path' : 'content';
+        context.print(DetectDiskTypeResponse.toJSON(answer), `${answer.type ?? 'unknown'} (by its ${basis})`);
       }),
     );
 }

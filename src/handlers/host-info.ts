@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { canonicalArchitecture } from '../domain/host/architecture.js';
+import { pickDiskDriver, type Try } from '../domain/host/disk-driver.js';
 import { filesystemInfo, type Filesystems } from '../domain/host/filesystem-info.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { initiatorName } from '../domain/host/initiator.js';
@@ -19,6 +20,7 @@ export interface HostPorts {
     mounts(): Promise<readonly MountEntry[]>;
     initiatorText(): Promise<string | undefined>;
     readonly exists: (path: string) => Promise<boolean>;
+    readonly tried: Try;
   };
 }
 
@@ -33,6 +35,11 @@ const onFilesystem = z.object({ path: address });
 const mounted = z.object({
   mountPath: z.string().regex(/^\/[^\0]*$/, 'must be an absolute path'),
   source: z.string().optional(),
+});
+const disk = z.object({
+  virtType: z.enum(['kvm', 'qemu', 'xen', 'lxc', 'uml', 'parallels']),
+  hypervisorVersion: z.number().optional(),
+  isBlockDevice: z.boolean(),
 });
 const folder = z.object({ instance, forceOld: z.boolean(), relative: z.boolean() });
 const destination = z.object({
@@ -81,6 +88,9 @@ export function hostHandlers({
         valid: kind !== undefined,
         kind: kind === undefined ? HostnameKind.HOSTNAME_KIND_UNSPECIFIED : KINDS[kind],
       });
+    },
+    async pickDiskDriverName(request) {
+      return { driverName: await pickDiskDriver(parseRequest(disk, request), host.tried) };
     },
     async getInstancePath(request) {
       return { path: await instancePath(parseRequest(folder, request), instancesPath, host.exists) };

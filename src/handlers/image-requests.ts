@@ -106,6 +106,9 @@ const info = z
   .transform(({ path, ...rest }): InfoSpec => defined({ address: path, ...rest }));
 export const parseInfo = (request: unknown): InfoSpec => parseRequest(info, request);
 
+const detect = z.object({ path: address });
+export const parseDetect = (request: unknown) => parseRequest(detect, request).path;
+
 const map = z.object({ path: address, format }).transform(({ path, ...rest }) => ({ address: path, ...rest }));
 export const parseMap = (request: unknown) => parseRequest(map, request);
 

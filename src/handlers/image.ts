@@ -4,11 +4,12 @@ import { createImage, type CreatePorts } from '../domain/create-image.js';
 import { createOverlay } from '../domain/create-overlay.js';
 import { deleteImage } from '../domain/delete-image.js';
 import { mapImage, measureImage, type ExaminePorts } from '../domain/examine-image.js';
+import { detectDiskType, typeByPrefix } from '../domain/detect-disk-type.js';
 import { getImageInfo, type InfoPorts } from '../domain/get-image-info.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { OperationResult } from '../domain/operations/record.js';
 import type { Verb } from '../domain/operations/verb.js';
-import type { ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { DetectionBasis, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { mapStream, type Handlers, type ServerStream } from './handler.js';
 import { extent, imageInfo } from './image-answers.js';
@@ -17,6 +18,7 @@ import {
   parseCopy,
   parseCreate,
   parseDelete,
+  parseDetect,
   parseExtract,
   parseInfo,
   parseMap,
@@ -27,6 +29,11 @@ import {
 import { operationEvent } from './operation-answers.js';
 
 export type ImagePorts = InfoPorts & CreatePorts & CopyPorts & ExaminePorts;
+
+const BASES = {
+  path: DetectionBasis.DETECTION_BASIS_PATH,
+  content: DetectionBasis.DETECTION_BASIS_CONTENT,
+} as const;
 
 /** ImageService: parse, one domain call, map. */
 export function imageHandlers(operations: Operations, ports: ImagePorts): Handlers<typeof ImageServiceService> {
@@ -45,6 +52,10 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     async getImageInfo(request) {
       const [info, ...chain] = await getImageInfo(parseInfo(request), ports);
       return { info: imageInfo(info), backingChain: chain.map(imageInfo) };
+    },
+    async detectDiskType({ path }) {
+      const { type, basis } = typeByPrefix(path) ?? (await detectDiskType(parseDetect({ path }), ports));
+      return { type, basis: BASES[basis] };
     },
     async *mapImage(request, caller) {
       yield* mapStream(mapImage(parseMap(request), caller, ports), (page) => ({ extents: page.map(extent) }));

@@ -19,6 +19,8 @@ describe('the sandbox', () => {
   const options = { killGraceMs: 200, searchPath: SEARCH, log: { child: () => undefined } };
   const inside = new ProcessRunner({ ...options, sandbox: new Sandbox(isRoot, SEARCH) });
   const outside = new ProcessRunner(options);
+  /** What the list of processes is searched for. */
+  const unique = `4343.${String(process.pid)}`;
   let lastPid = 0;
   const run = (signal = new AbortController().signal) => ({
     signal,
@@ -125,22 +127,24 @@ describe('the sandbox', () => {
     const killed = await inside.run(call('sh', ['-c', 'kill -9 $$']), run());
     assert.deepEqual([killed.code, killed.signal], [undefined, 'SIGKILL']);
     const abort = new AbortController();
-    const sleeping = inside.lines(call('sh', ['-c', 'trap "" TERM; echo ready; sleep 4242']), run(abort.signal), () =>
-      abort.abort(new Error('enough')),
+    const sleeping = inside.lines(
+      call('sh', ['-c', `trap "" TERM; echo ready; sleep ${unique}`]),
+      run(abort.signal),
+      () => abort.abort(new Error('enough')),
     );
     await assert.rejects(sleeping);
     await gone(lastPid);
-    assert.ok(!(await sh('ps', '-eo', 'args')).includes('sleep 4242'));
+    assert.ok(!(await sh('ps', '-eo', 'args')).includes('sleep ${unique}'));
   });
 
   it('a cancel at any moment of the start leaves nothing running', async () => {
     for (let ms = 0; ms < 20; ms += 0.5) {
       const abort = new AbortController();
-      const sleeping = inside.run(call('sleep', ['4343']), run(abort.signal));
+      const sleeping = inside.run(call('sleep', [unique]), run(abort.signal));
       const timer = setTimeout(() => abort.abort(new Error('enough')), ms);
       await assert.rejects(sleeping);
       clearTimeout(timer);
-      assert.ok(!(await sh('ps', '-eo', 'args')).includes('sleep 4343'), `cancelled after ${String(ms)} ms`);
+      assert.ok(!(await sh('ps', '-eo', 'args')).includes(`sleep ${unique}`), `cancelled after ${String(ms)} ms`);
     }
     assert.deepEqual((await readdir(scratch.path('private'))).sort(), ['part', 'stolen']);
   });

@@ -15,8 +15,10 @@ const UUID = 'c39ceb94-27df-4d3c-8e5a-b5ee4a0a9f3b';
 describe('HostInfoService', () => {
   const scratch = scratchFolder();
   const daemon = suiteDaemon(scratch, () => ({
+    env: { PATH: `${scratch.path('tools')}:${process.env['PATH'] ?? ''}` },
     top: `instances_path = "${scratch.path('instances')}"\niscsi_initiator_file = "${scratch.path('initiator')}"\n`,
   }));
+  before(() => mkdir(scratch.path('tools'), { recursive: true }));
   const call = (rpc: string, request: Message = {}) => daemon.get().stranger.unary(`HostInfoService/${rpc}`, request);
   const filesystem = async (path: string) => (await call('GetFilesystemInfo', { path }))['filesystem'] as Message;
 
@@ -121,6 +123,46 @@ describe('HostInfoService', () => {
       kind: 'HOSTNAME_KIND_IPV4',
     });
     assert.equal((await call('ValidateHostname', { hostname: 'foo/?com=/bin/sh' }))['valid'], undefined);
+  });
+
+  it('parity row 25: disk drivers, with tools that are there, fail, or hang about', async () => {
+    const driver = async (request: Message) => (await call('PickDiskDriverName', request))['driver_name'];
+    assert.equal(await driver({ virt_type: 'kvm' }), 'qemu');
+    assert.equal(await driver({ virt_type: 'lxc' }), undefined);
+    const xen = { virt_type: 'xen', hypervisor_version: 4002000 };
+    assert.equal(await driver({ ...xen, is_block_device: true }), 'phy');
+    assert.equal(await driver(xen), 'qemu');
+    const program = (name: string, body: string) =>
+      writeFile(scratch.path('tools', name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    await program('xend', '[ "$1" = status ]');
+    assert.equal(await driver(xen), 'file');
+    await program('tap-ctl', '[ "$1" = check ] && echo ok');
+    assert.equal(await driver(xen), 'tap2');
+    assert.equal(await driver({ ...xen, hypervisor_version: 4000000 }), 'tap');
+    await program('tap-ctl', 'echo ok; exit 1');
+    assert.equal(await driver(xen), 'file');
+    assert.equal((await failure(driver({ virt_type: 'vmware' }))).reason, 'INVALID_FIELD');
+    assert.equal((await failure(driver({ virt_type: 'xen' }))).reason, 'INVALID_FIELD');
+  });
+
+  it('parity row 16: types of disks, by path and by content', async () => {
+    const detect = async (path: string) => {
+      const { type, basis } = await daemon.get().stranger.unary('ImageService/DetectDiskType', { path });
+      return `${String(type)} ${String(basis).replace('DETECTION_BASIS_', '')}`;
+    };
+    assert.equal(await detect('/dev/nova-vg/hello'), 'lvm PATH');
+    assert.equal(await detect('rbd:pool/image'), 'rbd PATH');
+    await mkdir(daemon.get().image('ploop'));
+    assert.equal((await failure(detect(daemon.get().image('ploop')))).reason, 'NOT_A_FILE');
+    await writeFile(daemon.get().image('ploop/DiskDescriptor.xml'), '<x/>');
+    assert.equal(await detect(daemon.get().image('ploop')), 'ploop PATH');
+    for (const format of ['qcow2', 'raw', 'vmdk', 'vhdx']) {
+      await sh('qemu-img', 'create', '-q', '-f', format, daemon.get().image(`disk.${format}`), '1M');
+      assert.equal(await detect(daemon.get().image(`disk.${format}`)), `${format} CONTENT`);
+    }
+    assert.equal((await failure(detect('/developer/x'))).reason, 'PATH_OUTSIDE_ROOTS');
+    assert.equal((await failure(detect(daemon.get().image('missing')))).reason, 'IMAGE_NOT_FOUND');
+    assert.equal((await failure(detect(''))).reason, 'INVALID_FIELD');
   });
 
   it('the client, for people and for programs', async () => {

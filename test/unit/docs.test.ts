@@ -74,6 +74,8 @@ describe('the docs', () => {
       'ValidateHostname',
       'GetInstancePath',
       'GetInstancePathAtDestination',
+      'PickDiskDriverName',
+      'DetectDiskType',
       'GetImageInfo',
       'MapImage',
       'MeasureImage',

@@ -1,6 +1,7 @@
 /** What is decided about the host without looking at it: the cases of the old module's own tests, and more. */
 import assert from 'node:assert/strict';
 import { canonicalArchitecture } from '../../src/domain/host/architecture.js';
+import { pickDiskDriver, type DiskDriverSpec } from '../../src/domain/host/disk-driver.js';
 import { spaceOf } from '../../src/domain/host/filesystem-info.js';
 import { hostnameKind } from '../../src/domain/host/hostname.js';
 import { initiatorName } from '../../src/domain/host/initiator.js';
@@ -86,6 +87,37 @@ describe('the host, by rule', () => {
     assert.equal(mountAt('/', mounts)?.source, '/dev/root');
     assert.equal(mountAt('/mnt', mounts), undefined);
     assert.equal(mountAt('/mnt/a b/c', mounts), undefined);
+  });
+
+  it('parity row 25: disk drivers by hypervisor, version and what its tools say', async () => {
+    const asked: string[] = [];
+    const pick = (
+      virtType: DiskDriverSpec['virtType'],
+      version?: number,
+      says: Record<string, string> = {},
+      isBlockDevice = false,
+    ) => {
+      asked.length = 0;
+      return pickDiskDriver({ virtType, hypervisorVersion: version, isBlockDevice }, (tool) => {
+        asked.push(tool);
+        return Promise.resolve(new Map(Object.entries(says)).get(tool));
+      });
+    };
+    const [xend, ok] = [{ xend: '' }, { 'tap-ctl': 'ok\n' }];
+    for (const type of ['kvm', 'qemu'] as const) assert.equal(await pick(type), 'qemu');
+    for (const type of ['lxc', 'uml', 'parallels'] as const) assert.equal(await pick(type), undefined);
+    assert.equal(await pick('xen', 4002000, {}, true), 'phy');
+    assert.deepEqual(asked, []);
+    assert.equal(await pick('xen', 4000000, ok), 'tap');
+    assert.equal(await pick('xen', 4000000, xend), 'file');
+    assert.deepEqual(asked, ['tap-ctl'], 'xend is not asked');
+    assert.equal(await pick('xen', 4001000, ok), 'tap2');
+    assert.equal(await pick('xen', 4001000), 'file');
+    assert.equal(await pick('xen', 4002000, { ...xend, ...ok }), 'tap2');
+    assert.equal(await pick('xen', 4002000, xend), 'file');
+    assert.equal(await pick('xen', 4002000, ok), 'qemu');
+    assert.equal(await pick('xen', 5000000, { ...xend, 'tap-ctl': 'ok' }), 'file', 'exactly ok and a newline');
+    await assert.rejects(pick('xen'), { reason: 'INVALID_FIELD' });
   });
 
   it('parity row 22: what may be a host', () => {
