@@ -6,6 +6,7 @@ import { Daemon } from '../test/support/daemon.js';
 import { sh, tryRun } from '../test/support/shell.js';
 import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
+import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
 import { smallCases, startUp } from './small-cases.js';
@@ -27,6 +28,7 @@ try {
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
   daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
   for (const each of [
+    ...infoCases(daemon),
     ...smallCases(daemon),
     ...convertCases(daemon),
     ...copyCases(daemon, mounted ? xfs : undefined),
