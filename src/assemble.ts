@@ -8,6 +8,7 @@ import { FileTargets } from './adapters/file-targets.js';
 import type { LevelJournal } from './adapters/level-journal.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
+import { LocalContents } from './adapters/local-contents.js';
 import { Metrics } from './adapters/metrics.js';
 import { Owners } from './adapters/owners.js';
 import { RootedPaths } from './adapters/paths.js';
@@ -17,6 +18,7 @@ import { QemuLocks } from './adapters/qemu-locks.js';
 import type { Root } from './adapters/roots.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { ProcessStrays } from './adapters/strays.js';
+import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
 import { isInternal } from './domain/errors.js';
 import { Admission } from './domain/operations/admission.js';
@@ -29,6 +31,7 @@ import { Slots } from './domain/operations/slots.js';
 import { SpaceLedger } from './domain/operations/space.js';
 import { Readers } from './domain/readers.js';
 import { ImageReader } from './domain/read-image.js';
+import { fileHandlers } from './handlers/file.js';
 import { hostHandlers } from './handlers/host-info.js';
 import { imageHandlers } from './handlers/image.js';
 import { operationHandlers } from './handlers/operation.js';
@@ -66,7 +69,8 @@ export function assemble({ config, log, runner, state, roots, journal }: Foundat
     locks: locks.size,
     reservations: space.size,
   }));
-  const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners: new Owners(runner), imageLocks });
+  const owners = new Owners(runner);
+  const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks });
   const operations = new Operations({
     journal,
     admission: new Admission({ paths, reader, imageLocks }),
@@ -82,18 +86,13 @@ export function assemble({ config, log, runner, state, roots, journal }: Foundat
     watchIntervalMs: 1000 / limits.events_per_second,
   });
   const host = new LinuxHost(paths, config.iscsi_initiator_file, tryTool(runner));
+  const ownership = new TreeOwners(owners, [state.realPath]);
+  const [reflink, readers] = [new CpReflink(runner), new Readers(READING_CALLS)];
   const handlers = {
-    image: imageHandlers(operations, {
-      paths,
-      reader,
-      files,
-      tool,
-      imageLocks,
-      reflink: new CpReflink(runner),
-      readers: new Readers(READING_CALLS),
-    }),
+    image: imageHandlers(operations, { paths, reader, files, tool, imageLocks, reflink, readers }),
     operation: operationHandlers(new OperationQueries(operations)),
     host: hostHandlers({ filesystems: host, host, space, instancesPath: config.instances_path }),
+    file: fileHandlers(operations, { paths, files, contents: new LocalContents(), ownership }),
   };
   const recovery: RecoveryPorts = {
     journal,

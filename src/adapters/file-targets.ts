@@ -72,8 +72,8 @@ export class FileTargets implements Targets {
     const { owner, group, mode } = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
     const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
     return {
-      ...(owner === undefined ? {} : { uid: await this.ports.owners.id('owner', owner, run) }),
-      ...(group === undefined ? {} : { gid: await this.ports.owners.id('group', group, run) }),
+      ...(owner === undefined ? {} : { uid: await this.ports.owners.id('owner', owner, run, 'attributes.owner') }),
+      ...(group === undefined ? {} : { gid: await this.ports.owners.id('group', group, run, 'attributes.group') }),
       ...(mode === undefined ? {} : { mode }),
     };
   }

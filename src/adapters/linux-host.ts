@@ -48,7 +48,7 @@ export class LinuxHost implements Filesystems {
   };
 
   open(address: ImageAddress): Promise<Handle> {
-    return this.paths.anything(address);
+    return this.paths.entry(address, { follow: true, access: 'look' }).then(({ handle }) => handle);
   }
 
   async describe(place: Handle): Promise<Filesystem> {

@@ -10,12 +10,10 @@ const LOOKUP_LIMITS = { wallMs: 10_000 };
 export class Owners {
   constructor(private readonly runner: ProcessRunner) {}
 
-  /** Fails with INVALID_FIELD on a name that nobody has. */
-  async id(kind: 'owner' | 'group', text: string, run: ToolRun): Promise<number> {
+  /** Fails with INVALID_FIELD, naming the field, on a name that nobody has. */
+  async id(kind: 'owner' | 'group', text: string, run: ToolRun, field: string): Promise<number> {
     if (/^[0-9]{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
-    const unknown = invalidFields([
-      { field: `attributes.${kind}`, description: `there is no such ${kind === 'owner' ? 'user' : 'group'}` },
-    ]);
+    const unknown = invalidFields([{ field, description: `there is no such ${kind === 'owner' ? 'user' : 'group'}` }]);
     if (!/^[^\s:,-][^\s:,]*$/.test(text)) throw unknown;
     const database = kind === 'owner' ? 'passwd' : 'group';
     const { code, stdout } = await this.runner.run(

@@ -1,14 +1,16 @@
+import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { asAddress, dirname, type ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
-import type { ExistingTarget, Handle, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
+import type { Entry, EntryNeed, ExistingTarget, FileKind, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { openFolder, openLeaf } from './handles.js';
 import { PathWalk, type Place } from './path-walk.js';
-import { findRoot, type Root } from './roots.js';
+import { findRoot, isBelow, type Root } from './roots.js';
 
 /** What stat's st_blocks counts in. */
 const BLOCK_BYTES = 512n;
+const PERMISSION_BITS = 0o7777n;
 
 export class RootedPaths implements Paths {
   /** @param closedFolders real paths of folders that no address may reach, such as the daemon's own state */
@@ -26,27 +28,57 @@ export class RootedPaths implements Paths {
     return this.#open(path, asAddress(path));
   }
 
-  /** A file or folder, whatever it is; its handle is the caller's. Fails with FILE_NOT_FOUND, and as `source`. */
-  async anything(address: ImageAddress): Promise<Handle> {
-    const { root, components } = this.#find(address);
+  async entry(address: ImageAddress, need: EntryNeed): Promise<Entry> {
+    const { root } = this.#find(address);
     return root.gate.enter(
-      () => this.#openAnything(address, root, components.length === 0),
-      (handle) => handle.close(),
+      () => this.#openEntry(address, root, need),
+      ({ handle }) => handle.close(),
     );
   }
 
-  async #openAnything(address: ImageAddress, root: Root, isRoot: boolean): Promise<Handle> {
+  async #openEntry(address: ImageAddress, root: Root, { follow, access }: EntryNeed): Promise<Entry> {
     try {
-      if (isRoot) return await openFolder(root.handle, '.');
-      const { folder, name } = await this.#walk(address, true);
+      const { handle, realPath } = await this.#openAnything(address, root, follow);
       try {
-        return await openLeaf(folder, name);
-      } finally {
-        await folder.close();
+        if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
+        return await lookAtEntry(handle, address, root);
+      } catch (error) {
+        await handle.close();
+        throw error;
       }
     } catch (error) {
-      throw systemError(error, address, { ENOENT: 'FILE_NOT_FOUND', ENOTDIR: 'FILE_NOT_FOUND' });
+      // A walk in circles ends at no image; here it may have been meant to end at anything.
+      if (error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND')
+        throw new HostlerError('FILE_NOT_FOUND', error.message, { facts: error.facts });
+      throw systemError(error, address, {
+        ENOENT: 'FILE_NOT_FOUND',
+        ENOTDIR: 'FILE_NOT_FOUND',
+        ENAMETOOLONG: 'FILE_NOT_FOUND',
+      });
     }
+  }
+
+  async #openAnything(
+    address: ImageAddress,
+    root: Root,
+    follow: boolean,
+  ): Promise<{ readonly handle: FileHandle; readonly realPath: string }> {
+    if (this.#find(address).components.length === 0)
+      return { handle: await openFolder(root.handle, '.'), realPath: root.realPath };
+    const { folder, name, realPath } = await this.#walk(address, follow);
+    try {
+      return { handle: await openLeaf(folder, name), realPath };
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** A link may have led into a root inside the root, and a tree may hold one. */
+  #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
+    const policy = findRoot(this.roots, realPath)?.root ?? root;
+    const below = tree ? this.roots.filter((other) => isBelow(other.realPath, realPath)) : [];
+    if ([policy, ...below].some(({ access }) => access === 'read-only'))
+      throw new HostlerError('ROOT_READ_ONLY', `${address} lies in a read-only root`, { facts: { path: address } });
   }
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {
@@ -62,10 +94,8 @@ export class RootedPaths implements Paths {
     });
     try {
       const { folder, name, root } = place;
-      const policy = findRoot(this.roots, place.realPath)?.root ?? root; // a link may have led into a root inside the root
-      if (policy.access === 'read-only') {
-        throw new HostlerError('ROOT_READ_ONLY', `${address} lies in a read-only root`, { facts: { path: address } });
-      }
+      this.#assertWritable(place.realPath, root, address, false);
+      const policy = findRoot(this.roots, place.realPath)?.root ?? root;
       const { dev, ino } = await folder.stat({ bigint: true });
       const existing = await lookAt(folder, name, address);
       return {
@@ -139,6 +169,31 @@ async function openFile(folder: FileHandle, name: string, path: string, address:
   }
 }
 
+async function lookAtEntry(handle: FileHandle, address: ImageAddress, { gate }: Root): Promise<Entry> {
+  const stat = await handle.stat({ bigint: true });
+  return {
+    address,
+    handle,
+    kind: kindOf(stat),
+    device: stat.dev,
+    inode: stat.ino,
+    lengthBytes: stat.size,
+    allocatedBytes: stat.blocks * BLOCK_BYTES,
+    modifyTimeNs: stat.mtimeNs,
+    mode: Number(stat.mode & PERMISSION_BITS),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    inTime: (work, dispose = () => Promise.resolve()) => gate.enter(work, dispose),
+  };
+}
+
+function kindOf(stat: BigIntStats): FileKind {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'folder';
+  if (stat.isSymbolicLink()) return 'link';
+  return stat.isBlockDevice() ? 'block' : 'other';
+}
+
 async function lookAt(folder: FileHandle, name: string, address: ImageAddress): Promise<ExistingTarget | undefined> {
   const handle = await openLeaf(folder, name).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
@@ -147,8 +202,7 @@ async function lookAt(folder: FileHandle, name: string, address: ImageAddress): 
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.stat({ bigint: true });
-    const type = stat.isFile() ? 'file' : stat.isSymbolicLink() ? 'link' : 'other';
-    return { type, device: stat.dev, inode: stat.ino, allocatedBytes: stat.blocks * BLOCK_BYTES };
+    return { type: kindOf(stat), device: stat.dev, inode: stat.ino, allocatedBytes: stat.blocks * BLOCK_BYTES };
   } finally {
     await handle.close();
   }

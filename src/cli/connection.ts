@@ -1,4 +1,6 @@
-import { credentials, type ServiceError } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import { credentials, type ClientWritableStream, type ServiceError } from '@grpc/grpc-js';
+import { FileServiceClient } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceClient } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceClient } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
@@ -9,6 +11,7 @@ export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
 /** The clients of one daemon. */
 export interface Connection {
   readonly address: string;
+  readonly files: FileServiceClient;
   readonly host: HostInfoServiceClient;
   readonly images: ImageServiceClient;
   readonly operations: OperationServiceClient;
@@ -21,17 +24,20 @@ export function connect(address: string): Connection {
   if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target)) {
     throw new UsageError(`--address ${address}: must be unix:///PATH or tcp://HOST:PORT`);
   }
-  const [host, images, operations] = [
+  const [files, host, images, operations] = [
+    new FileServiceClient(target, credentials.createInsecure()),
     new HostInfoServiceClient(target, credentials.createInsecure()),
     new ImageServiceClient(target, credentials.createInsecure()),
     new OperationServiceClient(target, credentials.createInsecure()),
   ];
   return {
     address,
+    files,
     host,
     images,
     operations,
     close() {
+      files.close();
       host.close();
       images.close();
       operations.close();
@@ -49,4 +55,36 @@ export function ask<Response>(
       else reject(error);
     });
   });
+}
+
+/** A call whose requests stream in; `produce` sends them, as fast as they are taken. */
+export async function askStreaming<Response, Request>(
+  call: (callback: (error: ServiceError | null, response: Response) => void) => ClientWritableStream<Request>,
+  produce: (send: (request: Request) => Promise<void>) => Promise<void>,
+): Promise<Response> {
+  let stream: ClientWritableStream<Request> | undefined;
+  const over = new AbortController();
+  const answer = ask<Response>((done) => (stream = call(done)));
+  // Heard below; the daemon may answer, with an error, before everything is sent.
+  const ended = answer.then(
+    () => {
+      over.abort();
+    },
+    () => {
+      over.abort();
+    },
+  );
+  const sending = produce(async (request) => {
+    over.signal.throwIfAborted();
+    if (stream?.write(request) === false) await once(stream, 'drain', { signal: over.signal });
+  }).then(
+    () => stream?.end(),
+    (error: unknown) => {
+      if (over.signal.aborted) return;
+      stream?.cancel();
+      throw error;
+    },
+  );
+  await Promise.race([ended, sending]);
+  return answer;
 }

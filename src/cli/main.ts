@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
 import { Context } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
+import { fileCommands } from './file-commands.js';
 import { hostCommands } from './host-commands.js';
 import { makingCommands } from './image-commands.js';
 import { opsCommands } from './ops-commands.js';
@@ -21,11 +22,13 @@ const program = new Command('hostler')
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
 for (const command of [...readingCommands(context), ...makingCommands(context)]) image.addCommand(command);
+const file = program.command('file').description('files beside the images');
+for (const command of fileCommands(context)) file.addCommand(command);
 const host = program.command('host').description('what the host is');
 for (const command of hostCommands(context)) host.addCommand(command);
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
-for (const command of [image, host, ops, ...image.commands, ...host.commands, ...ops.commands]) command.exitOverride();
+for (const group of [image, file, host, ops]) for (const command of [group, ...group.commands]) command.exitOverride();
 
 try {
   await program.parseAsync();

@@ -64,7 +64,8 @@ export function byteCount(text: string): bigint {
   return BigInt(number) << BigInt(10 * ['', 'K', 'M', 'G', 'T'].indexOf(unit));
 }
 
-function octal(text: string): number {
+/** `0640`. */
+export function octal(text: string): number {
   if (!/^[0-7]{3,4}$/.test(text)) throw new InvalidArgumentError('must be octal');
   return Number.parseInt(text, 8);
 }

@@ -37,12 +37,19 @@ export function showResult({ result, replayed }: OperationResult): string {
         ['free', bytes(freeBytes)],
       ]);
     }
+    case 'chown':
+      return `${String(result.value.changedItems)} of ${String(result.value.seenItems)} entries changed${again}`;
+    case 'write':
+      return `${bytes(result.value.writtenBytes)} written${again}`;
+    case 'touch':
+      return result.value.existed ? `touched${again}` : `nothing was there${again}`;
+    case 'execute':
+      return `exit code ${String(result.value.exitCode)}${again}`;
     // Answers of verbs that this client has no command for.
     case 'fetch':
     case 'check':
     case 'digest':
     case 'compare':
-    case 'chown':
     case 'snapshot':
     case undefined:
       return `done${again}`;

@@ -1,7 +1,7 @@
 import type { ImageAddress } from './address.js';
-import { asHostlerError } from './errors.js';
+import { HostlerError, asHostlerError } from './errors.js';
 import type { DeleteResult } from './operations/record.js';
-import type { Verb } from './operations/verb.js';
+import type { Use, Verb } from './operations/verb.js';
 import type { Files } from './ports.js';
 
 export interface DeleteSpec {
@@ -10,37 +10,49 @@ export interface DeleteSpec {
   readonly allowInUse: boolean;
 }
 
-/** Removes an image file; a link is removed, not followed. After a crash it is there whole, or gone. */
-export function deleteImage({ files }: { readonly files: Files }): Verb<DeleteSpec, DeleteResult> {
-  return {
-    name: 'DeleteImage',
-    slot: () => 'none',
-    uses: ({ address, missingOk, allowInUse }) => [{ role: 'removal', address, missingOk, allowInUse }],
+interface DeletePorts {
+  readonly files: Files;
+}
 
-    async plan({ address }, { target }) {
-      const { existing, directory } = target(address);
+/** Removes an image file; a link is removed, not followed. After a crash it is there whole, or gone. */
+export function deleteImage(ports: DeletePorts): Verb<DeleteSpec, DeleteResult> {
+  return removal('DeleteImage', { kinds: ['file', 'link'], missing: 'IMAGE_NOT_FOUND' }, ports);
+}
+
+/** Removes one file of any kind but a folder; a link is removed, not followed. After a crash it is there whole, or gone. */
+export function deleteFile(ports: DeletePorts): Verb<DeleteSpec, DeleteResult> {
+  return removal('DeleteFile', { kinds: ['file', 'link', 'block', 'other'], missing: 'FILE_NOT_FOUND' }, ports);
+}
+
+function removal(
+  name: string,
+  own: Pick<Use & { role: 'removal' }, 'kinds' | 'missing'>,
+  { files }: DeletePorts,
+): Verb<DeleteSpec, DeleteResult> {
+  const nothing: DeleteResult = { kind: 'delete', existed: false, freedBytes: 0n };
+  return {
+    name,
+    slot: () => 'none',
+    uses: (spec) => [{ role: 'removal', ...own, ...spec }],
+
+    async plan({ address }, { removal: target }) {
+      const { existing, directory } = target(address) ?? {};
       const why = existing === undefined ? 'there is nothing to remove' : `the ${existing.type} is removed`;
-      return {
-        kind: 'plan',
-        method: 'delete',
-        why,
-        moveBytes: 0n,
-        needBytes: 0n,
-        freeBytes: await files.freeBytes(directory),
-      };
+      const freeBytes = directory === undefined ? 0n : await files.freeBytes(directory);
+      return { kind: 'plan', method: 'delete', why, moveBytes: 0n, needBytes: 0n, freeBytes };
     },
 
     async run({ address, missingOk }, run) {
-      const target = run.target(address);
-      if (target.existing === undefined) return { kind: 'delete', existed: false, freedBytes: 0n };
+      const target = run.removal(address);
+      if (target?.existing === undefined) return nothing;
       const result: DeleteResult = { kind: 'delete', existed: true, freedBytes: target.existing.allocatedBytes };
       try {
         return await run.commit('DELETING', { address, result }, () => files.remove(target));
       } catch (error) {
         // Somebody else was faster.
-        if (missingOk && asHostlerError(error).reason === 'IMAGE_NOT_FOUND')
-          return { kind: 'delete', existed: false, freedBytes: 0n };
-        throw error;
+        if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
+        if (missingOk) return nothing;
+        throw new HostlerError(own.missing, `${address} does not exist`, { facts: { path: address }, cause: error });
       }
     },
   };

@@ -36,9 +36,27 @@ export interface FileAttributes {
   readonly mode?: number;
 }
 
+/** What a name can stand for. */
+export type FileKind = 'file' | 'folder' | 'link' | 'block' | 'other';
+
+/** Whatever has a name, opened without opening its content. */
+export interface Entry extends FileRef, FileIdentity {
+  readonly address: ImageAddress;
+  readonly kind: FileKind;
+  readonly lengthBytes: bigint;
+  readonly allocatedBytes: bigint;
+  readonly modifyTimeNs: bigint;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** A call into its filesystem. Fails with ROOT_STALLED when that does not answer; what comes too late goes to `dispose`. */
+  inTime<T>(work: () => Promise<T>, dispose?: (late: T) => Promise<void>): Promise<T>;
+}
+
 /** What a target's name stands for now. A link is not followed. */
 export interface ExistingTarget extends FileIdentity {
-  readonly type: 'file' | 'link' | 'other';
+  readonly type: FileKind;
   readonly allocatedBytes: bigint;
 }
 
@@ -54,12 +72,22 @@ export interface ResolvedTarget {
   readonly existing?: ExistingTarget;
 }
 
+export interface EntryNeed {
+  readonly follow: boolean;
+  readonly access: 'look' | 'change' | 'change tree';
+}
+
 /** Resolves addresses inside the roots, component by component, by handles. Every handle returned is the caller's to close. */
 export interface Paths {
   /** Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED. */
   source(address: ImageAddress): Promise<Resolved>;
   /** A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as `source`. */
   named(name: string, from: Resolved): Promise<Resolved>;
+  /**
+   * Whatever has this name. With `follow` a link in the last component is followed; to change it, it must lie in a root that may be
+   * written; to change the tree, all that is below it too. Fails with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED.
+   */
+  entry(address: ImageAddress, need: EntryNeed): Promise<Entry>;
   /** Fails with PATH_OUTSIDE_ROOTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED. */
   target(address: ImageAddress): Promise<ResolvedTarget>;
 }

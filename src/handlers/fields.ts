@@ -16,7 +16,7 @@ const MAX_LABELS_BYTES = 8192;
 const MAX_MODE = 0o7777;
 
 /** A schema from a parser of ours. */
-function checked<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
+export function checked<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
   return input.transform((value, context): T => {
     const result = parse(value);
     if (typeof result !== 'object' || result === null || !('problem' in result)) return result;
@@ -100,11 +100,13 @@ export const passphrase = z
   .optional()
   .transform((secret) => secret?.passphrase);
 
+export const requestId = z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`);
+
 /** What every long-running request has. */
 export const ask = z.object({
   detach: z.boolean(),
   planOnly: z.boolean(),
-  requestId: z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`),
+  requestId,
   labels: z
     .record(z.string().min(1).max(MAX_LABEL), z.string().max(MAX_LABEL))
     .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `more than ${String(MAX_LABELS)} labels`)

@@ -11,6 +11,8 @@ interface Method<Q extends boolean, R extends boolean, Request, Response> {
 export type Unary<Request, Response> = (request: Request, caller: Caller) => Promise<Response>;
 /** One request, a stream of answers; whoever reads it slowly slows it. */
 export type ServerStream<Request, Response> = (request: Request, caller: Caller) => AsyncIterable<Response>;
+/** A stream of requests, one answer; whoever sends faster than they are read is slowed. */
+export type ClientStream<Request, Response> = (requests: AsyncIterable<Request>, caller: Caller) => Promise<Response>;
 
 /** The handlers of a generated service. What is absent answers UNIMPLEMENTED with the RPC's name. */
 export type Handlers<S> = {
@@ -18,7 +20,9 @@ export type Handlers<S> = {
     ? Unary<Request, Response>
     : S[K] extends Method<false, true, infer Request, infer Response>
       ? ServerStream<Request, Response>
-      : never;
+      : S[K] extends Method<true, false, infer Request, infer Response>
+        ? ClientStream<Request, Response>
+        : never;
 };
 
 /** Each item of a stream, translated. */

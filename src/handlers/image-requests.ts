@@ -31,12 +31,7 @@ import {
   targetFormat,
   text,
 } from './fields.js';
-
-/** A verb's spec and what is asked of the engine. */
-export interface Parsed<S> {
-  readonly spec: S;
-  readonly ask: Ask;
-}
+import type { Parsed } from './running.js';
 
 type Context = z.RefinementCtx;
 const issue = (context: Context, field: string, message: string) => {

@@ -7,11 +7,8 @@ import { mapImage, measureImage, type ExaminePorts } from '../domain/examine-ima
 import { detectDiskType, typeByPrefix } from '../domain/detect-disk-type.js';
 import { getImageInfo, type InfoPorts } from '../domain/get-image-info.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type { OperationResult } from '../domain/operations/record.js';
-import type { Verb } from '../domain/operations/verb.js';
 import { DetectionBasis, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
-import type { OperationEvent } from '../gen/hostler/v1/operation.js';
-import { mapStream, type Handlers, type ServerStream } from './handler.js';
+import { mapStream, type Handlers } from './handler.js';
 import { extent, imageInfo } from './image-answers.js';
 import {
   parseConvert,
@@ -24,9 +21,8 @@ import {
   parseMap,
   parseMeasure,
   parseOverlay,
-  type Parsed,
 } from './image-requests.js';
-import { operationEvent } from './operation-answers.js';
+import { longRunning } from './running.js';
 
 export type ImagePorts = InfoPorts & CreatePorts & CopyPorts & ExaminePorts;
 
@@ -37,17 +33,7 @@ const BASES = {
 
 /** ImageService: parse, one domain call, map. */
 export function imageHandlers(operations: Operations, ports: ImagePorts): Handlers<typeof ImageServiceService> {
-  /** An RPC that is an operation: its stream is the operation's events. */
-  function longRunning<S extends object, R extends OperationResult>(
-    parse: (request: unknown) => Parsed<S>,
-    verb: Verb<S, R>,
-  ): ServerStream<unknown, OperationEvent> {
-    return async function* events(request, caller) {
-      const { spec, ask } = parse(request);
-      yield* mapStream(operations.start(verb, spec, ask, caller), operationEvent);
-    };
-  }
-
+  const events = longRunning(operations);
   return {
     async getImageInfo(request) {
       const [info, ...chain] = await getImageInfo(parseInfo(request), ports);
@@ -63,11 +49,11 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     async measureImage(request, caller) {
       return measureImage(parseMeasure(request), caller, ports);
     },
-    createImage: longRunning(parseCreate, createImage(ports)),
-    createOverlay: longRunning(parseOverlay, createOverlay(ports)),
-    convertImage: longRunning(parseConvert, convertImage('ConvertImage', ports)),
-    extractSnapshot: longRunning(parseExtract, convertImage('ExtractSnapshot', ports)),
-    copyImage: longRunning(parseCopy, copyImage(ports)),
-    deleteImage: longRunning(parseDelete, deleteImage(ports)),
+    createImage: events(parseCreate, createImage(ports)),
+    createOverlay: events(parseOverlay, createOverlay(ports)),
+    convertImage: events(parseConvert, convertImage('ConvertImage', ports)),
+    extractSnapshot: events(parseExtract, convertImage('ExtractSnapshot', ports)),
+    copyImage: events(parseCopy, copyImage(ports)),
+    deleteImage: events(parseDelete, deleteImage(ports)),
   };
 }

@@ -28,7 +28,9 @@ const PHASES: Readonly<Record<domain.OperationPhase, OperationPhase>> = {
   CLONING: OperationPhase.OPERATION_PHASE_CLONING,
   VERIFYING: OperationPhase.OPERATION_PHASE_VERIFYING,
   COMMITTING: OperationPhase.OPERATION_PHASE_COMMITTING,
+  MODIFYING: OperationPhase.OPERATION_PHASE_MODIFYING,
   DELETING: OperationPhase.OPERATION_PHASE_DELETING,
+  WALKING: OperationPhase.OPERATION_PHASE_WALKING,
 };
 
 export function stateOnWire(state: domain.OperationState): OperationState {
@@ -88,14 +90,13 @@ export function operation(record: domain.OperationRecord): Operation {
   };
 }
 
-function progress({ doneBytes, totalBytes, skippedBytes, bytesPerSecond, etaMs }: domain.Progress): Progress {
+function progress({ etaMs, ...counters }: domain.Progress): Progress {
   return {
-    doneBytes,
-    totalBytes,
-    skippedBytes,
+    totalBytes: undefined,
     doneItems: undefined,
     totalItems: undefined,
-    bytesPerSecond,
+    bytesPerSecond: undefined,
+    ...counters,
     eta:
       etaMs === undefined
         ? undefined
@@ -124,6 +125,14 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
         $case: 'delete',
         value: { existed: result.existed, freedBytes: result.freedBytes, items: result.existed ? 1n : 0n },
       };
+    case 'chown':
+      return { $case: 'chown', value: { changedItems: result.changedItems, seenItems: result.seenItems } };
+    case 'write':
+      return { $case: 'write', value: { writtenBytes: result.writtenBytes } };
+    case 'touch':
+      return { $case: 'touch', value: { existed: result.existed } };
+    case 'execute':
+      return { $case: 'execute', value: { exitCode: result.exitCode, attempts: result.attempts } };
     case 'plan': {
       const { method, why, moveBytes, needBytes, freeBytes } = result;
       return { $case: 'plan', value: { method, why, moveBytes, needBytes, freeBytes } };

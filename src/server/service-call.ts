@@ -1,12 +1,21 @@
 /** What every call goes through: its caller, its role, its end, its line in the log. */
-import { Metadata, type ServerUnaryCall, type ServerWritableStream } from '@grpc/grpc-js';
+import { Metadata, type Deadline } from '@grpc/grpc-js';
 import type { Caller, Role } from '../domain/caller.js';
 import { HostlerError, asHostlerError, type Reason } from '../domain/errors.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { RpcRow } from '../handlers/rpc-table.js';
 import { toStatus } from '../handlers/status.js';
 
-type Call = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+/** What a call of any kind has. */
+interface Call {
+  /** Unset where requests stream in. */
+  readonly request?: unknown;
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+  off(event: 'cancelled', listener: () => void): unknown;
+  getPeer(): string;
+  getDeadline(): Deadline;
+}
 
 /** One line a call; never content or secrets. */
 export interface CallLog {

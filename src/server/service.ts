@@ -1,6 +1,7 @@
 /** Generated services and our handlers as what grpc-js serves. */
 import { once } from 'node:events';
 import type {
+  ServerReadableStream,
   ServerUnaryCall,
   ServerWritableStream,
   ServiceDefinition,
@@ -8,8 +9,9 @@ import type {
   UntypedServiceImplementation,
   sendUnaryData,
 } from '@grpc/grpc-js';
+import type { Caller } from '../domain/caller.js';
 import { HostlerError } from '../domain/errors.js';
-import type { Handlers, ServerStream, Unary } from '../handlers/handler.js';
+import type { ClientStream, Handlers, ServerStream, Unary } from '../handlers/handler.js';
 import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';
 import { serveCall, wireError, type CallContext } from './service-call.js';
 
@@ -27,8 +29,10 @@ export function implement<S extends ServiceDefinition>(
       const rpc = path.slice(1);
       const row = rows.get(method) ?? { access: 'change', addresses: [] };
       const handler = table.get(method);
-      if (isUnary(handler, responseStream)) return [method, serveUnary(rpc, row, handler, context)];
-      if (isStream(handler, responseStream)) return [method, serveStream(rpc, row, handler, context)];
+      const kind = { requestStream, responseStream };
+      if (isUnary(handler, kind)) return [method, serveUnary(rpc, row, handler, context)];
+      if (isStream(handler, kind)) return [method, serveStream(rpc, row, handler, context)];
+      if (isClientStream(handler, kind)) return [method, serveClientStream(rpc, row, handler, context)];
       const missing = () => {
         throw new HostlerError('NOT_IMPLEMENTED', `${rpc} is not served by this version`, { facts: { rpc } });
       };
@@ -44,11 +48,21 @@ export function implement<S extends ServiceDefinition>(
 }
 
 // The generated definition says which kind a handler is; its types were checked where it was written.
-function isUnary(handler: unknown, responseStream: boolean): handler is Unary<unknown, unknown> {
-  return typeof handler === 'function' && !responseStream;
+interface Kind {
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
 }
-function isStream(handler: unknown, responseStream: boolean): handler is ServerStream<unknown, unknown> {
-  return typeof handler === 'function' && responseStream;
+function isUnary(handler: unknown, { requestStream, responseStream }: Kind): handler is Unary<unknown, unknown> {
+  return typeof handler === 'function' && !requestStream && !responseStream;
+}
+function isStream(
+  handler: unknown,
+  { requestStream, responseStream }: Kind,
+): handler is ServerStream<unknown, unknown> {
+  return typeof handler === 'function' && !requestStream && responseStream;
+}
+function isClientStream(handler: unknown, kind: Kind): handler is ClientStream<unknown, unknown> {
+  return typeof handler === 'function' && kind.requestStream && !kind.responseStream;
 }
 
 function serveUnary(rpc: string, row: RpcRow, handler: Unary<unknown, unknown>, context: CallContext) {
@@ -62,6 +76,30 @@ function serveUnary(rpc: string, row: RpcRow, handler: Unary<unknown, unknown>, 
       else callback(wireError(failure));
     })();
   };
+}
+
+function serveClientStream(rpc: string, row: RpcRow, handler: ClientStream<unknown, unknown>, context: CallContext) {
+  return (call: ServerReadableStream<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
+    void (async () => {
+      let answer: unknown;
+      const failure = await serveCall(rpc, row, call, context, async (caller) => {
+        answer = await handler(readRequests(call, caller), caller);
+      });
+      if (failure === undefined) callback(null, answer);
+      else callback(wireError(failure));
+    })();
+  };
+}
+
+/** The requests up to the caller's own end; a stream that breaks off before that is an error, never an end. */
+async function* readRequests(call: ServerReadableStream<unknown, unknown>, caller: Caller): AsyncGenerator {
+  try {
+    for await (const message of call) yield message;
+  } catch (error) {
+    caller.signal.throwIfAborted();
+    throw new HostlerError('CANCELLED', 'the request stream broke off', { cause: error });
+  }
+  caller.signal.throwIfAborted();
 }
 
 function serveStream(rpc: string, row: RpcRow, handler: ServerStream<unknown, unknown>, context: CallContext) {

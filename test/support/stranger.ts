@@ -4,6 +4,7 @@ import {
   loadPackageDefinition,
   type Client,
   type ClientReadableStream,
+  type ClientWritableStream,
   type Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
@@ -115,6 +116,31 @@ export class Stranger {
     const result = last?.['result'] as Message | undefined;
     if (result === undefined) throw new Error(`the last event of ${rpc} has no result: ${JSON.stringify(last)}`);
     return result;
+  }
+
+  /** Opens a client stream; its answer. Throws CallError. */
+  upload(rpc: string): { readonly stream: ClientWritableStream<Message>; readonly answer: Promise<Message> } {
+    let stream: ClientWritableStream<Message> | undefined;
+    const answer = new Promise<Message>((resolve, reject) => {
+      const open = this.#method(rpc) as unknown as (
+        callback: (error: ServiceError | null, answer: Message) => void,
+      ) => ClientWritableStream<Message>;
+      stream = open((error, message) => {
+        if (error === null) resolve(message);
+        else reject(new CallError(error));
+      });
+    });
+    answer.catch(() => undefined); // heard by whoever awaits it
+    if (stream === undefined) throw new Error(`${rpc} did not open`);
+    return { stream, answer };
+  }
+
+  /** Sends all messages of a client stream; its answer. Throws CallError. */
+  async send(rpc: string, messages: readonly Message[]): Promise<Message> {
+    const { stream, answer } = this.upload(rpc);
+    for (const message of messages) stream.write(message);
+    stream.end();
+    return answer;
   }
 
   close(): void {

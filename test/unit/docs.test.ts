@@ -6,6 +6,8 @@ import { REASONS } from '../../src/domain/errors.js';
 import { FINDINGS } from '../../src/domain/image-info.js';
 import { ImageServiceService } from '../../src/gen/hostler/v1/image_service.js';
 import { OperationServiceService } from '../../src/gen/hostler/v1/operation_service.js';
+import { FileServiceService } from '../../src/gen/hostler/v1/file_service.js';
+import { fileHandlers } from '../../src/handlers/file.js';
 import { hostHandlers } from '../../src/handlers/host-info.js';
 import { imageHandlers } from '../../src/handlers/image.js';
 import { operationHandlers } from '../../src/handlers/operation.js';
@@ -59,6 +61,7 @@ describe('the docs', () => {
     assert.deepEqual(Object.fromEntries(rows), {
       ImageService: served(imageHandlers(ports as never, ports as never)),
       HostInfoService: served(hostHandlers(ports as never)),
+      FileService: served(fileHandlers(ports as never, ports as never)),
       OperationService: served(operationHandlers(ports as never)),
     });
     assert.ok(Object.keys(ImageServiceService).length === Object.keys(RPC_TABLE.ImageService).length);
@@ -85,10 +88,11 @@ describe('the docs', () => {
       'ExtractSnapshot',
       'CopyImage',
       'DeleteImage',
+      ...Object.keys(FileServiceService).map(upper),
       ...Object.keys(OperationServiceService).map(upper),
     ]);
     let seen = 0;
-    for (const file of ['host_info_service', 'image_service', 'operation_service']) {
+    for (const file of ['file_service', 'host_info_service', 'image_service', 'operation_service']) {
       for (const [, comment = '', rpc = ''] of read(`proto/hostler/v1/${file}.proto`).matchAll(
         /((?: {2}\/\/ .*\n)+) {2}rpc (\w+)/g,
       )) {

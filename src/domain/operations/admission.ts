@@ -1,6 +1,17 @@
 import type { ImageAddress } from '../address.js';
-import { HostlerError, asHostlerError } from '../errors.js';
-import type { Chain, FileIdentity, FileRef, Handle, ImageLocks, Paths, Resolved, ResolvedTarget } from '../ports.js';
+import { HostlerError, asHostlerError, type Reason } from '../errors.js';
+import type {
+  Chain,
+  Entry,
+  FileIdentity,
+  FileKind,
+  FileRef,
+  Handle,
+  ImageLocks,
+  Paths,
+  Resolved,
+  ResolvedTarget,
+} from '../ports.js';
 import { assertSafe } from '../image-policy.js';
 import { sameFile, type ImageReader } from '../read-image.js';
 import type { LockKey } from './locks.js';
@@ -17,6 +28,7 @@ export class Admitted implements Resolution {
   readonly files = new Map<ImageAddress, Resolved>();
   readonly chains = new Map<ImageAddress, Chain>();
   readonly targets = new Map<ImageAddress, ResolvedTarget>();
+  readonly entries = new Map<ImageAddress, Entry>();
   readonly keys: LockKey[] = [];
   /** Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the work goes on. */
   sourcesFree: Promise<void> = Promise.resolve();
@@ -28,9 +40,13 @@ export class Admitted implements Resolution {
 
   readonly target: Resolution['target'] = (address) => known(this.targets, address);
 
+  readonly removal: Resolution['removal'] = (address) => this.targets.get(address);
+
+  readonly entry: Resolution['entry'] = (address) => this.entries.get(address);
+
   get filesystems(): string[] {
     const devices = [
-      ...[...this.files.values()].map(({ device }) => device),
+      ...[...this.files.values(), ...this.entries.values()].map(({ device }) => device),
       ...[...this.targets.values()].map(({ directoryIdentity }) => directoryIdentity.device),
     ];
     return [...new Set(devices.map(String))];
@@ -47,6 +63,12 @@ export class Admitted implements Resolution {
     this.targets.set(address, target);
     this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address });
     if (existing !== undefined) this.keys.push(fileKey(existing, 'write', address));
+  }
+
+  addEntry(entry: Entry): void {
+    this.#handles.push(entry.handle);
+    this.entries.set(entry.address, entry);
+    this.keys.push(fileKey(entry, 'write', entry.address));
   }
 
   async close(): Promise<void> {
@@ -75,12 +97,21 @@ export class Admission {
     const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));
     admitted.sourcesFree = this.#assertSourcesFree(sources, admitted);
     admitted.sourcesFree.catch(() => undefined); // heard by whoever awaits it
-    for (const use of uses) if (use.role !== 'source') await this.#check(use, admitted);
+    for (const use of uses) {
+      if (use.role === 'change') await this.#checkChange(use, admitted);
+      else if (use.role !== 'source') await this.#check(use, admitted);
+    }
   }
 
   async #resolve(use: Use, admitted: Admitted): Promise<void> {
     const { address } = use;
-    if (use.role !== 'source') {
+    if (use.role === 'change') {
+      const entry = await this.ports.paths.entry(address, use.need).catch(missingIsFine(use, 'FILE_NOT_FOUND'));
+      if (entry !== undefined) admitted.addEntry(entry);
+    } else if (use.role === 'removal') {
+      const target = await this.ports.paths.target(address).catch(missingIsFine(use, 'PARENT_NOT_FOUND'));
+      if (target !== undefined) admitted.addTarget(target);
+    } else if (use.role === 'target') {
       admitted.addTarget(await this.ports.paths.target(address));
     } else if (use.format === undefined) {
       const file = await this.ports.paths.source(address);
@@ -102,15 +133,19 @@ export class Admission {
     }
   }
 
-  async #check(use: Exclude<Use, { role: 'source' }>, admitted: Admitted): Promise<void> {
-    const target = admitted.target(use.address);
-    const { existing } = target;
-    if (use.role === 'removal' && existing === undefined && !use.missingOk) {
-      throw new HostlerError('IMAGE_NOT_FOUND', `${use.address} does not exist`, { facts: { path: use.address } });
-    }
-    if (existing === undefined) return;
-    if (existing.type === 'other')
-      throw new HostlerError('NOT_A_FILE', `${use.address} is not a regular file`, { facts: { path: use.address } });
+  async #checkChange(use: Use & { role: 'change' }, admitted: Admitted): Promise<void> {
+    const entry = admitted.entry(use.address);
+    if (entry === undefined) return;
+    assertKind(use, entry.kind);
+    if (!use.allowInUse) await this.#assertNotHeld([entry], use.address, ['reader', 'writer']);
+  }
+
+  async #check(use: Use & { role: 'target' | 'removal' }, admitted: Admitted): Promise<void> {
+    const target = use.role === 'target' ? admitted.target(use.address) : admitted.removal(use.address);
+    const existing = target?.existing;
+    if (use.role === 'removal' && existing === undefined && !use.missingOk) throw missing(use, use.missing);
+    if (target === undefined || existing === undefined) return;
+    assertKind(use, existing.type);
     if (use.role === 'target') {
       assertReplaceable(use, existing, admitted);
       if (existing.type === 'link') await this.#assertLeadsElsewhere(use, admitted);
@@ -137,6 +172,34 @@ export class Admission {
     if (held !== undefined)
       throw new HostlerError('IMAGE_IN_USE', `${path} is held by a process that is its ${held}`, { facts: { path } });
   }
+}
+
+const REPLACEABLE: readonly FileKind[] = ['file', 'link'];
+
+function assertKind(use: Exclude<Use, { role: 'source' }>, kind: FileKind): void {
+  const kinds = use.role === 'target' ? REPLACEABLE : use.kinds;
+  if (!kinds.includes(kind))
+    throw new HostlerError('NOT_A_FILE', `${use.address} is a ${KIND_WORDS[kind]}`, { facts: { path: use.address } });
+}
+
+const KIND_WORDS: Readonly<Record<FileKind, string>> = {
+  file: 'file',
+  folder: 'folder',
+  link: 'link',
+  block: 'block device',
+  other: 'FIFO, socket or character device',
+};
+
+function missing({ address }: Use, reason: Reason): HostlerError {
+  return new HostlerError(reason, `${address} does not exist`, { facts: { path: address } });
+}
+
+/** For a use that may be missing: the error that says so is no error; for a removal it is told by the removal's own reason. */
+function missingIsFine(use: Use & { role: 'change' | 'removal' }, reason: Reason): (error: unknown) => undefined {
+  return (error) => {
+    if (asHostlerError(error).reason !== reason) throw error;
+    if (!use.missingOk) throw use.role === 'removal' ? missing(use, use.missing) : error;
+  };
 }
 
 function assertReplaceable(use: Use & { role: 'target' }, existing: FileIdentity, admitted: Admitted): void {

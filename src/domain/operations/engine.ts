@@ -22,6 +22,8 @@ export interface Ask {
   /** Empty: none. */
   readonly requestId: string;
   readonly secrets?: Secrets;
+  /** What the caller streams in; read once, by the operation that this call starts. */
+  readonly input?: AsyncIterable<Uint8Array>;
 }
 
 /** What happened, for the log. */
@@ -160,7 +162,8 @@ export class Operations {
         throw error;
       }
       operation.announce();
-      const work = execute(verb, spec, { operation, ticket, admitted, secrets: ask.secrets ?? {}, caller }, this.ports);
+      const { secrets = {}, input } = ask;
+      const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, caller }, this.ports);
       void this.#finish(operation, admitted, undo, work);
       return operation;
     } catch (error) {

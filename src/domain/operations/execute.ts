@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
-import { asHostlerError } from '../errors.js';
+import { HostlerError, asHostlerError } from '../errors.js';
 import type { Child, FileAttributes, Part, ToolRun } from '../ports.js';
 import type { Admitted } from './admission.js';
 import type { EnginePorts } from './engine.js';
@@ -9,10 +9,10 @@ import { ProgressMeter } from './progress.js';
 import {
   storeError,
   type Commit,
+  type Counters,
   type OperationPhase,
   type OperationResult,
   type OperationState,
-  type Progress,
   type StoredError,
   type Warning,
 } from './record.js';
@@ -27,6 +27,7 @@ export interface Assignment {
   readonly ticket: Ticket;
   readonly admitted: Admitted;
   readonly secrets: Secrets;
+  readonly input: AsyncIterable<Uint8Array> | undefined;
   readonly caller: Caller;
 }
 
@@ -99,12 +100,20 @@ class OperationRun implements Run {
     return this.assignment.secrets;
   }
 
+  get input(): AsyncIterable<Uint8Array> {
+    const { input } = this.assignment;
+    if (input === undefined) throw new HostlerError('BUG', 'a verb reads input that its call does not have');
+    return input;
+  }
+
   get caller(): Caller {
     return this.assignment.caller;
   }
 
   readonly file: Run['file'] = (address) => this.assignment.admitted.file(address);
   readonly chain: Run['chain'] = (address) => this.assignment.admitted.chain(address);
+  readonly removal: Run['removal'] = (address) => this.assignment.admitted.removal(address);
+  readonly entry: Run['entry'] = (address) => this.assignment.admitted.entry(address);
   readonly target: Run['target'] = (address) => this.assignment.admitted.target(address);
 
   async step(name: string): Promise<void> {
@@ -127,7 +136,7 @@ class OperationRun implements Run {
     this.signal.throwIfAborted();
   }
 
-  progress(counters: Pick<Progress, 'doneBytes' | 'totalBytes' | 'skippedBytes'>): void {
+  progress(counters: Counters): void {
     this.assignment.operation.update({ progress: this.#meter.measure(counters) });
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../ports.js';
-import type { Progress } from './record.js';
+import type { Counters, Progress } from './record.js';
 
 /** The rate is that of about so long. */
 const WINDOW_MS = 5000;
@@ -17,7 +17,7 @@ export class ProgressMeter {
     this.#samples = [];
   }
 
-  measure(counters: Pick<Progress, 'doneBytes' | 'totalBytes' | 'skippedBytes'>): Progress {
+  measure(counters: Counters): Progress {
     const time = this.clock();
     const last = this.#samples.at(-1);
     if (last === undefined || time - last.time >= MIN_SPAN_MS / 5)

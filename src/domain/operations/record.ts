@@ -24,14 +24,27 @@ export function assertTransition(from: OperationState, to: OperationState): void
 }
 
 export type OperationPhase =
-  'INSPECTING' | 'CREATING' | 'CONVERTING' | 'COPYING' | 'CLONING' | 'VERIFYING' | 'COMMITTING' | 'DELETING';
+  | 'INSPECTING'
+  | 'CREATING'
+  | 'CONVERTING'
+  | 'COPYING'
+  | 'CLONING'
+  | 'VERIFYING'
+  | 'COMMITTING'
+  | 'MODIFYING'
+  | 'DELETING'
+  | 'WALKING';
 
-/** Absolute counters. */
-export interface Progress {
+/** Absolute counters; totals are unset while unknown, items for verbs that count none. */
+export interface Counters {
   readonly doneBytes: bigint;
-  /** Unset while unknown. */
   readonly totalBytes?: bigint;
   readonly skippedBytes: bigint;
+  readonly doneItems?: bigint;
+  readonly totalItems?: bigint;
+}
+
+export interface Progress extends Counters {
   readonly bytesPerSecond?: bigint;
   readonly etaMs?: number;
 }
@@ -78,7 +91,32 @@ export interface DeleteResult {
   readonly freedBytes: bigint;
 }
 
-export type OperationResult = ImageResult | CopyResult | DeleteResult | Plan;
+export interface ChownResult {
+  readonly kind: 'chown';
+  readonly changedItems: bigint;
+  readonly seenItems: bigint;
+}
+
+export interface WriteResult {
+  readonly kind: 'write';
+  readonly writtenBytes: bigint;
+  /** Of what was written; set when the call had a request id, so that a repetition can be told from another request. */
+  readonly sha256?: string;
+}
+
+export interface TouchResult {
+  readonly kind: 'touch';
+  readonly existed: boolean;
+}
+
+export interface ExecuteResult {
+  readonly kind: 'execute';
+  readonly exitCode: number;
+  readonly attempts: number;
+}
+
+export type OperationResult =
+  ImageResult | CopyResult | DeleteResult | ChownResult | WriteResult | TouchResult | ExecuteResult | Plan;
 
 /** Evidence that an operation took effect: the target's name stands for this file now, or for none. */
 export interface Commit {

@@ -63,7 +63,9 @@ async function findTarget(
   try {
     return await paths.target(address);
   } catch (error) {
-    if (['ROOT_READ_ONLY', 'PARENT_NOT_FOUND', 'PATH_OUTSIDE_ROOTS'].includes(asHostlerError(error).reason))
+    if (
+      ['ROOT_READ_ONLY', 'PARENT_NOT_FOUND', 'PATH_OUTSIDE_ROOTS', 'NOT_A_FILE'].includes(asHostlerError(error).reason)
+    )
       return undefined;
     throw error;
   }

@@ -1,8 +1,19 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import type { ImageFormat } from '../image-format.js';
-import type { Chain, FileAttributes, Part, Resolved, ResolvedTarget, ToolRun } from '../ports.js';
-import type { Commit, OperationPhase, OperationResult, Plan, Progress, Warning } from './record.js';
+import type {
+  Chain,
+  Entry,
+  EntryNeed,
+  FileAttributes,
+  FileKind,
+  Part,
+  Resolved,
+  ResolvedTarget,
+  ToolRun,
+} from '../ports.js';
+import type { Reason } from '../errors.js';
+import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
 import type { Slot } from './slots.js';
 
 /** How a verb uses an address: decides what is resolved, checked and locked before it starts. */
@@ -16,10 +27,21 @@ export type Use =
     }
   /** Made, under a name that must be free unless overwrite. */
   | { readonly role: 'target'; readonly address: ImageAddress; readonly overwrite: boolean }
-  /** Removed; must exist unless missingOk. */
+  /** Removed; must exist unless missingOk, and be of one of these kinds. */
   | {
       readonly role: 'removal';
       readonly address: ImageAddress;
+      readonly kinds: readonly FileKind[];
+      readonly missing: Extract<Reason, 'IMAGE_NOT_FOUND' | 'FILE_NOT_FOUND'>;
+      readonly missingOk: boolean;
+      readonly allowInUse: boolean;
+    }
+  /** Changed where it is, itself or the tree below it; must exist unless missingOk, and be of one of these kinds. */
+  | {
+      readonly role: 'change';
+      readonly address: ImageAddress;
+      readonly need: EntryNeed;
+      readonly kinds: readonly FileKind[];
       readonly missingOk: boolean;
       readonly allowInUse: boolean;
     };
@@ -29,6 +51,10 @@ export interface Resolution {
   readonly file: (address: ImageAddress) => Resolved;
   readonly chain: (address: ImageAddress) => Chain;
   readonly target: (address: ImageAddress) => ResolvedTarget;
+  /** What is to be removed; undefined where even its folder is missing. */
+  readonly removal: (address: ImageAddress) => ResolvedTarget | undefined;
+  /** What is to be changed; undefined where it is missing. */
+  readonly entry: (address: ImageAddress) => Entry | undefined;
 }
 
 /** What a verb works with while it runs. */
@@ -37,11 +63,13 @@ export interface Run extends Resolution {
   readonly caller: Pick<Caller, 'identity' | 'roles'>;
   readonly signal: AbortSignal;
   readonly secrets: Secrets;
+  /** What the caller streams in. */
+  readonly input: AsyncIterable<Uint8Array>;
   /** Called before each port action: failpoints and cancel hang on it. */
   step(name: string): Promise<void>;
   /** Phases that must not be torn are not cancellable. */
   phase(phase: OperationPhase, cancellable?: boolean): void;
-  progress(counters: Pick<Progress, 'doneBytes' | 'totalBytes' | 'skippedBytes'>): void;
+  progress(counters: Counters): void;
   warn(warning: Warning): void;
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
   tool(onFraction?: (fraction: number) => void): ToolRun;

@@ -121,7 +121,7 @@ export interface IdMap {
   target?:
     | number
     | undefined;
-  /** How many; unset: 10000. */
+  /** How many, at least 1; unset: 10000. Neither range may reach beyond 2^32-2. */
   count?: number | undefined;
 }
 
@@ -224,15 +224,15 @@ export interface ReadFileResponse {
 export interface WriteFileHeader {
   /** Absolute path inside a root, required. */
   path: string;
-  /** Mode of a new file is 0666 less this; unset: 022. */
+  /** Mode of a new file is 0666 less this, at most 0777; unset: the root's mode for new files, else 022. 0 is 0. */
   umask?:
     | number
     | undefined;
-  /** Set: write here into the existing file, in place, instead of replacing it. */
+  /** Set: write here into the existing file, in place, instead of replacing it; beyond its end leaves a hole. At most 2^53-1. Not with append. */
   offset?:
     | bigint
     | undefined;
-  /** Write at the end of the existing file. */
+  /** Write at the end of the existing file. Not with offset. */
   append: boolean;
   /** Idempotency key. */
   requestId: string;
@@ -2043,8 +2043,11 @@ export const WriteFileResponse: MessageFns<WriteFileResponse> = {
 export type FileServiceService = typeof FileServiceService;
 export const FileServiceService = {
   /**
-   * Changes owner and group (parity row 1). Links are not followed.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY.
+   * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
+   * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
+   * changed; the same call finishes it.
+   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2059,8 +2062,13 @@ export const FileServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Shifts every owner in a tree through id maps (parity row 2). Idempotent: a tree already shifted is left alone.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY, CANCELLED.
+   * Shifts every owner in a tree through id maps (parity row 2): the first map with start <= id < start + count makes it
+   * id - start + target; an id that no map knows becomes 65534. Links are changed themselves, never followed; a file with several names is
+   * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
+   * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
+   * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2076,8 +2084,9 @@ export const FileServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Removes one file (parity row 10); a directory is refused.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY.
+   * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile: {
     path: "/hostler.v1.FileService/DeleteFile" as const,
@@ -2089,7 +2098,8 @@ export const FileServiceService = {
     responseDeserialize: (value: Buffer): DeleteFileResponse => DeleteFileResponse.decode(value),
   },
   /**
-   * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist.
+   * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist, nor does what
+   * lies below a file.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED.
    */
   statFile: {
@@ -2102,8 +2112,9 @@ export const FileServiceService = {
     responseDeserialize: (value: Buffer): StatFileResponse => StatFileResponse.decode(value),
   },
   /**
-   * Sets the modification time to now; never creates (parity row 26).
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED.
+   * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
+   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   touchFile: {
     path: "/hostler.v1.FileService/TouchFile" as const,
@@ -2115,8 +2126,10 @@ export const FileServiceService = {
     responseDeserialize: (value: Buffer): TouchFileResponse => TouchFileResponse.decode(value),
   },
   /**
-   * Streams a file's bytes (parity rows 11 and 23).
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR.
+   * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
+   * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_STALLED, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
+   * became shorter meanwhile).
    */
   readFile: {
     path: "/hostler.v1.FileService/ReadFile" as const,
@@ -2128,8 +2141,12 @@ export const FileServiceService = {
     responseDeserialize: (value: Buffer): ReadFileResponse => ReadFileResponse.decode(value),
   },
   /**
-   * Replaces a file's content atomically, or writes at an offset (parity rows 11 and 27). The first message is the header.
-   * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, PATH_BUSY.
+   * Replaces a file's content atomically and durably, or writes at an offset or the end of an existing file (parity rows 11 and 27). The
+   * first message is the header, all others are data. A file that is replaced keeps its mode and owner; a link is replaced, not followed.
+   * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
+   * A repeated request_id answers with the first result if the data is the same.
+   * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
+   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile: {
     path: "/hostler.v1.FileService/WriteFile" as const,
@@ -2144,52 +2161,72 @@ export const FileServiceService = {
 
 export interface FileServiceServer extends UntypedServiceImplementation {
   /**
-   * Changes owner and group (parity row 1). Links are not followed.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY.
+   * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
+   * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
+   * changed; the same call finishes it.
+   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   chown: handleServerStreamingCall<ChownRequest, OperationEvent>;
   /**
-   * Shifts every owner in a tree through id maps (parity row 2). Idempotent: a tree already shifted is left alone.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY, CANCELLED.
+   * Shifts every owner in a tree through id maps (parity row 2): the first map with start <= id < start + count makes it
+   * id - start + target; an id that no map knows becomes 65534. Links are changed themselves, never followed; a file with several names is
+   * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
+   * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
+   * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   chownForIdMaps: handleServerStreamingCall<ChownForIdMapsRequest, OperationEvent>;
   /**
-   * Removes one file (parity row 10); a directory is refused.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY.
+   * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile: handleUnaryCall<DeleteFileRequest, DeleteFileResponse>;
   /**
-   * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist.
+   * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist, nor does what
+   * lies below a file.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED.
    */
   statFile: handleUnaryCall<StatFileRequest, StatFileResponse>;
   /**
-   * Sets the modification time to now; never creates (parity row 26).
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED.
+   * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
+   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   touchFile: handleUnaryCall<TouchFileRequest, TouchFileResponse>;
   /**
-   * Streams a file's bytes (parity rows 11 and 23).
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR.
+   * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
+   * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_STALLED, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
+   * became shorter meanwhile).
    */
   readFile: handleServerStreamingCall<ReadFileRequest, ReadFileResponse>;
   /**
-   * Replaces a file's content atomically, or writes at an offset (parity rows 11 and 27). The first message is the header.
-   * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, PATH_BUSY.
+   * Replaces a file's content atomically and durably, or writes at an offset or the end of an existing file (parity rows 11 and 27). The
+   * first message is the header, all others are data. A file that is replaced keeps its mode and owner; a link is replaced, not followed.
+   * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
+   * A repeated request_id answers with the first result if the data is the same.
+   * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
+   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile: handleClientStreamingCall<WriteFileRequest, WriteFileResponse>;
 }
 
 export interface FileServiceClient extends Client {
   /**
-   * Changes owner and group (parity row 1). Links are not followed.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY.
+   * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
+   * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
+   * changed; the same call finishes it.
+   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2201,8 +2238,13 @@ export interface FileServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Shifts every owner in a tree through id maps (parity row 2). Idempotent: a tree already shifted is left alone.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY, CANCELLED.
+   * Shifts every owner in a tree through id maps (parity row 2): the first map with start <= id < start + count makes it
+   * id - start + target; an id that no map knows becomes 65534. Links are changed themselves, never followed; a file with several names is
+   * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
+   * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
+   * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2214,8 +2256,9 @@ export interface FileServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Removes one file (parity row 10); a directory is refused.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY.
+   * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile(
     request: DeleteFileRequest,
@@ -2233,7 +2276,8 @@ export interface FileServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteFileResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist.
+   * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist, nor does what
+   * lies below a file.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED.
    */
   statFile(
@@ -2252,8 +2296,9 @@ export interface FileServiceClient extends Client {
     callback: (error: ServiceError | null, response: StatFileResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Sets the modification time to now; never creates (parity row 26).
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED.
+   * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
+   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   touchFile(
     request: TouchFileRequest,
@@ -2271,8 +2316,10 @@ export interface FileServiceClient extends Client {
     callback: (error: ServiceError | null, response: TouchFileResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Streams a file's bytes (parity rows 11 and 23).
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR.
+   * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
+   * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_STALLED, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
+   * became shorter meanwhile).
    */
   readFile(request: ReadFileRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadFileResponse>;
   readFile(
@@ -2281,8 +2328,12 @@ export interface FileServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ReadFileResponse>;
   /**
-   * Replaces a file's content atomically, or writes at an offset (parity rows 11 and 27). The first message is the header.
-   * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, PATH_BUSY.
+   * Replaces a file's content atomically and durably, or writes at an offset or the end of an existing file (parity rows 11 and 27). The
+   * first message is the header, all others are data. A file that is replaced keeps its mode and owner; a link is replaced, not followed.
+   * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
+   * A repeated request_id answers with the first result if the data is the same.
+   * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
+   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile(
     callback: (error: ServiceError | null, response: WriteFileResponse) => void,

@@ -288,9 +288,38 @@ export interface OperationResult {
     | //
     /** A name was made or removed inside an image. */
     { $case: "snapshot"; value: SnapshotResult }
+    | //
+    /** A file was written. */
+    { $case: "write"; value: WriteResult }
+    | //
+    /** A file was touched. */
+    { $case: "touch"; value: TouchResult }
+    | //
+    /** A configured command ran. */
+    { $case: "execute"; value: ExecuteResult }
     | undefined;
   /** True when this answers a repeated request_id with the result of the earlier run. */
   replayed: boolean;
+}
+
+/** Data was written to a file. */
+export interface WriteResult {
+  /** Bytes of data taken in. */
+  writtenBytes: bigint;
+}
+
+/** A modification time was set. */
+export interface TouchResult {
+  /** False: nothing was there, and nothing was done. */
+  existed: boolean;
+}
+
+/** A configured command ran. */
+export interface ExecuteResult {
+  /** Of the last attempt. */
+  exitCode: number;
+  /** How often it ran. */
+  attempts: number;
 }
 
 /** One event. The first of a stream carries the operation id at once, the last one `result` or `error`. */
@@ -873,6 +902,15 @@ export const OperationResult: MessageFns<OperationResult> = {
       case "snapshot":
         SnapshotResult.encode(message.result.value, writer.uint32(82).fork()).join();
         break;
+      case "write":
+        WriteResult.encode(message.result.value, writer.uint32(90).fork()).join();
+        break;
+      case "touch":
+        TouchResult.encode(message.result.value, writer.uint32(98).fork()).join();
+        break;
+      case "execute":
+        ExecuteResult.encode(message.result.value, writer.uint32(106).fork()).join();
+        break;
     }
     if (message.replayed !== false) {
       writer.uint32(160).bool(message.replayed);
@@ -973,6 +1011,30 @@ export const OperationResult: MessageFns<OperationResult> = {
             message.result = { $case: "snapshot", value: SnapshotResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.result = { $case: "write", value: WriteResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.result = { $case: "touch", value: TouchResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.result = { $case: "execute", value: ExecuteResult.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 20: {
             if (tag !== 160) {
               break;
@@ -1015,6 +1077,12 @@ export const OperationResult: MessageFns<OperationResult> = {
         ? { $case: "chown", value: ChownResult.fromJSON(object.chown) }
         : isSet(object.snapshot)
         ? { $case: "snapshot", value: SnapshotResult.fromJSON(object.snapshot) }
+        : isSet(object.write)
+        ? { $case: "write", value: WriteResult.fromJSON(object.write) }
+        : isSet(object.touch)
+        ? { $case: "touch", value: TouchResult.fromJSON(object.touch) }
+        : isSet(object.execute)
+        ? { $case: "execute", value: ExecuteResult.fromJSON(object.execute) }
         : undefined,
       replayed: isSet(object.replayed) ? globalThis.Boolean(object.replayed) : false,
     };
@@ -1042,6 +1110,12 @@ export const OperationResult: MessageFns<OperationResult> = {
       obj.chown = ChownResult.toJSON(message.result.value);
     } else if (message.result?.$case === "snapshot") {
       obj.snapshot = SnapshotResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "write") {
+      obj.write = WriteResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "touch") {
+      obj.touch = TouchResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "execute") {
+      obj.execute = ExecuteResult.toJSON(message.result.value);
     }
     if (message.replayed !== false) {
       obj.replayed = message.replayed;
@@ -1115,8 +1189,260 @@ export const OperationResult: MessageFns<OperationResult> = {
         }
         break;
       }
+      case "write": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "write", value: WriteResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "touch": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "touch", value: TouchResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "execute": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "execute", value: ExecuteResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
     }
     message.replayed = object.replayed ?? false;
+    return message;
+  },
+};
+
+function createBaseWriteResult(): WriteResult {
+  return { writtenBytes: 0n };
+}
+
+export const WriteResult: MessageFns<WriteResult> = {
+  encode(message: WriteResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.writtenBytes !== 0n) {
+      if (BigInt.asUintN(64, message.writtenBytes) !== message.writtenBytes) {
+        throw new globalThis.Error("value provided for field message.writtenBytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.writtenBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WriteResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWriteResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.writtenBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WriteResult {
+    return {
+      writtenBytes: isSet(object.writtenBytes)
+        ? BigInt(object.writtenBytes)
+        : isSet(object.written_bytes)
+        ? BigInt(object.written_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: WriteResult): unknown {
+    const obj: any = {};
+    if (message.writtenBytes !== 0n) {
+      obj.writtenBytes = message.writtenBytes.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<WriteResult>, I>>(base?: I): WriteResult {
+    return WriteResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WriteResult>, I>>(object: I): WriteResult {
+    const message = createBaseWriteResult();
+    message.writtenBytes = (object.writtenBytes !== undefined && object.writtenBytes !== null)
+      ? BigInt(object.writtenBytes)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseTouchResult(): TouchResult {
+  return { existed: false };
+}
+
+export const TouchResult: MessageFns<TouchResult> = {
+  encode(message: TouchResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.existed !== false) {
+      writer.uint32(8).bool(message.existed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TouchResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTouchResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.existed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TouchResult {
+    return { existed: isSet(object.existed) ? globalThis.Boolean(object.existed) : false };
+  },
+
+  toJSON(message: TouchResult): unknown {
+    const obj: any = {};
+    if (message.existed !== false) {
+      obj.existed = message.existed;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TouchResult>, I>>(base?: I): TouchResult {
+    return TouchResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TouchResult>, I>>(object: I): TouchResult {
+    const message = createBaseTouchResult();
+    message.existed = object.existed ?? false;
+    return message;
+  },
+};
+
+function createBaseExecuteResult(): ExecuteResult {
+  return { exitCode: 0, attempts: 0 };
+}
+
+export const ExecuteResult: MessageFns<ExecuteResult> = {
+  encode(message: ExecuteResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exitCode !== 0) {
+      writer.uint32(8).int32(message.exitCode);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(16).uint32(message.attempts);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecuteResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecuteResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.exitCode = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecuteResult {
+    return {
+      exitCode: isSet(object.exitCode)
+        ? globalThis.Number(object.exitCode)
+        : isSet(object.exit_code)
+        ? globalThis.Number(object.exit_code)
+        : 0,
+      attempts: isSet(object.attempts) ? globalThis.Number(object.attempts) : 0,
+    };
+  },
+
+  toJSON(message: ExecuteResult): unknown {
+    const obj: any = {};
+    if (message.exitCode !== 0) {
+      obj.exitCode = Math.round(message.exitCode);
+    }
+    if (message.attempts !== 0) {
+      obj.attempts = Math.round(message.attempts);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ExecuteResult>, I>>(base?: I): ExecuteResult {
+    return ExecuteResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExecuteResult>, I>>(object: I): ExecuteResult {
+    const message = createBaseExecuteResult();
+    message.exitCode = object.exitCode ?? 0;
+    message.attempts = object.attempts ?? 0;
     return message;
   },
 };

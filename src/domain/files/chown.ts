@@ -1,0 +1,111 @@
+import type { ImageAddress } from '../address.js';
+import type { ChownResult } from '../operations/record.js';
+import type { Run, Use, Verb } from '../operations/verb.js';
+import type { Entry, FileKind, ToolRun } from '../ports.js';
+import { HostlerError } from '../errors.js';
+import type { IdMap, OwnerChange } from './owner-change.js';
+import type { OwnerNames, Ownership } from './ports.js';
+
+export interface ChownSpec {
+  readonly address: ImageAddress;
+  readonly owner: OwnerNames;
+  readonly recursive: boolean;
+}
+
+export interface ShiftSpec {
+  readonly address: ImageAddress;
+  readonly uidMaps: readonly IdMap[];
+  readonly gidMaps: readonly IdMap[];
+}
+
+interface Ports {
+  readonly ownership: Ownership;
+}
+
+const ALL_KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
+
+/** Gives a file, or a whole tree, to an owner. After a crash or cancel some entries are changed; the same call finishes it. */
+export function chown({ ownership }: Ports): Verb<ChownSpec, ChownResult> {
+  return {
+    name: 'Chown',
+    slot: ({ recursive }) => (recursive ? 'io' : 'none'),
+    uses: ({ address, recursive }) => [changes(address, recursive)],
+
+    async plan({ address, owner, recursive }, { entry }, run) {
+      const change: OwnerChange = { kind: 'set', ...(await ownership.ids(owner, run)) };
+      return planned('chown', present(entry(address)), change, recursive, run, ownership);
+    },
+
+    async run({ address, owner, recursive }, run) {
+      const ids = await ownership.ids(owner, run.tool());
+      const entry = present(run.entry(address));
+      if (recursive) return walked(entry, { kind: 'set', ...ids }, run, ownership);
+      run.phase('MODIFYING');
+      await run.step('chown');
+      return { kind: 'chown', changedItems: (await ownership.set(entry, ids)) ? 1n : 0n, seenItems: 1n };
+    },
+  };
+}
+
+/**
+ * Shifts every owner of a tree through id maps. After a crash or cancel some entries are shifted; the same call finishes it, and knows
+ * what is done by its owner. Where targets are sources too that cannot be known: such a walk must not be interrupted.
+ */
+export function shiftOwners({ ownership }: Ports): Verb<ShiftSpec, ChownResult> {
+  return {
+    name: 'ChownForIdMaps',
+    slot: () => 'io',
+    uses: ({ address }) => [changes(address, true)],
+
+    plan({ address, uidMaps, gidMaps }, { entry }, run) {
+      const change: OwnerChange = { kind: 'shift', uidMaps, gidMaps };
+      return planned('shift', present(entry(address)), change, true, run, ownership);
+    },
+
+    run({ address, uidMaps, gidMaps }, run) {
+      return walked(present(run.entry(address)), { kind: 'shift', uidMaps, gidMaps }, run, ownership);
+    },
+  };
+}
+
+/** A running guest's disk may get another owner. */
+function changes(address: ImageAddress, tree: boolean): Use {
+  const access = tree ? 'change tree' : 'change';
+  const need = { follow: false, access } as const;
+  return { role: 'change', address, need, kinds: ALL_KINDS, missingOk: false, allowInUse: true };
+}
+
+async function walked(entry: Entry, change: OwnerChange, run: Run, ownership: Ownership): Promise<ChownResult> {
+  run.phase('WALKING');
+  await run.step('walk');
+  const counts = await ownership.walk(entry, change, {
+    signal: run.signal,
+    dryRun: false,
+    onProgress(doneItems, totalItems) {
+      const total = totalItems === undefined ? {} : { totalItems };
+      run.progress({ doneBytes: 0n, skippedBytes: 0n, doneItems, ...total });
+    },
+  });
+  return { kind: 'chown', ...counts };
+}
+
+async function planned(
+  method: string,
+  entry: Entry,
+  change: OwnerChange,
+  tree: boolean,
+  { signal }: ToolRun,
+  ownership: Ownership,
+) {
+  const counts = tree ? await ownership.walk(entry, change, { signal, dryRun: true }) : undefined;
+  const why =
+    counts === undefined
+      ? 'one entry gets its owner'
+      : `${String(counts.changedItems)} of ${String(counts.seenItems)} entries have other owners`;
+  return { kind: 'plan' as const, method, why, moveBytes: 0n, needBytes: 0n, freeBytes: 0n };
+}
+
+function present(entry: Entry | undefined): Entry {
+  if (entry === undefined) throw new HostlerError('BUG', 'an entry that must exist was admitted without it');
+  return entry;
+}

@@ -1,0 +1,50 @@
+import type { ImageAddress } from '../address.js';
+import type { Caller } from '../caller.js';
+import { HostlerError } from '../errors.js';
+import type { Entry, Paths } from '../ports.js';
+import type { Contents } from './ports.js';
+
+export interface ReadFileSpec {
+  readonly address: ImageAddress;
+  readonly offset: bigint;
+  readonly length?: bigint;
+}
+
+export interface ReadFilePorts {
+  readonly paths: Paths;
+  readonly contents: Contents;
+}
+
+/** A file's bytes, in order. Fails with FILE_NOT_FOUND, NOT_A_FILE, and as `Contents.read`. */
+export async function* readFile(
+  { address, ...range }: ReadFileSpec,
+  caller: Caller,
+  { paths, contents }: ReadFilePorts,
+): AsyncGenerator<Uint8Array, void> {
+  const entry = await paths.entry(address, { follow: true, access: 'look' });
+  try {
+    if (entry.kind !== 'file')
+      throw new HostlerError('NOT_A_FILE', `${address} is not a regular file`, { facts: { path: address } });
+    for await (const piece of contents.read(entry, range)) {
+      caller.signal.throwIfAborted();
+      yield piece;
+    }
+  } finally {
+    await entry.handle.close();
+  }
+}
+
+/** What is there; undefined when nothing is, also behind a link. */
+export async function statFile(
+  address: ImageAddress,
+  { paths }: Pick<ReadFilePorts, 'paths'>,
+): Promise<Omit<Entry, 'handle' | 'inTime'> | undefined> {
+  try {
+    const entry = await paths.entry(address, { follow: true, access: 'look' });
+    await entry.handle.close();
+    return entry;
+  } catch (error) {
+    if (error instanceof HostlerError && error.reason === 'FILE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,40 @@
+import type { ImageAddress } from '../address.js';
+import type { TouchResult } from '../operations/record.js';
+import type { Verb } from '../operations/verb.js';
+import { HostlerError } from '../errors.js';
+import type { Contents } from './ports.js';
+
+export interface TouchSpec {
+  readonly address: ImageAddress;
+}
+
+/** Sets the modification time of what is there to now; makes nothing. */
+export function touchFile({ contents }: { readonly contents: Contents }): Verb<TouchSpec, TouchResult> {
+  return {
+    name: 'TouchFile',
+    slot: () => 'none',
+    uses: ({ address }) => [
+      {
+        role: 'change',
+        address,
+        need: { follow: true, access: 'change' },
+        kinds: ['file', 'folder', 'block', 'other'],
+        missingOk: true,
+        allowInUse: true,
+      },
+    ],
+
+    plan() {
+      throw new HostlerError('BUG', 'TouchFile has no plan');
+    },
+
+    async run({ address }, run) {
+      const entry = run.entry(address);
+      if (entry === undefined) return { kind: 'touch', existed: false };
+      run.phase('MODIFYING');
+      await run.step('touch');
+      await contents.touch(entry);
+      return { kind: 'touch', existed: true };
+    },
+  };
+}

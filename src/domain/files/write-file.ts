@@ -1,0 +1,112 @@
+import type { ImageAddress } from '../address.js';
+import type { WriteResult } from '../operations/record.js';
+import type { Run, Verb } from '../operations/verb.js';
+import { HostlerError } from '../errors.js';
+import type { Files } from '../ports.js';
+import { sha256Of } from './digested-input.js';
+import type { Contents } from './ports.js';
+
+export interface WriteFileSpec {
+  readonly address: ImageAddress;
+  /** Of a new file's 0666; unset: as the root says, else 022. */
+  readonly umask?: number;
+  /** Unset: the content is replaced as a whole. */
+  readonly at?: bigint | 'end';
+  /** The result tells what was written, for a repetition to be compared with. */
+  readonly digest: boolean;
+}
+
+export interface WriteFilePorts {
+  readonly contents: Contents;
+  readonly files: Files;
+}
+
+const ALL_MAY = 0o666;
+const DEFAULT_UMASK = 0o022;
+
+/**
+ * Replaces a file's content: after a crash, or when the writer vanishes, it is the old one or the new one. Or writes into it: then a
+ * part of the data may be there.
+ */
+export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResult> {
+  return {
+    name: 'WriteFile',
+    slot: () => 'none',
+    uses: ({ address, at }) =>
+      at === undefined
+        ? [{ role: 'target', address, overwrite: true }]
+        : [
+            {
+              role: 'change',
+              address,
+              need: { follow: true, access: 'change' },
+              kinds: ['file'],
+              missingOk: false,
+              allowInUse: false,
+            },
+          ],
+
+    plan() {
+      throw new HostlerError('BUG', 'WriteFile has no plan');
+    },
+
+    run: (spec, run) => (spec.at === undefined ? replace(spec, run, ports) : writeInto(spec, spec.at, run, ports)),
+  };
+}
+
+async function replace({ address, umask, digest }: WriteFileSpec, run: Run, { contents }: WriteFilePorts) {
+  const { existing, defaults } = run.target(address);
+  // A file that is there keeps its mode and owner.
+  const mode = umask === undefined && defaults.mode !== undefined ? defaults.mode : ALL_MAY & ~(umask ?? DEFAULT_UMASK);
+  const part = await run.part(address, { overwrite: true, attributes: existing?.type === 'file' ? {} : { mode } });
+  run.phase('COPYING');
+  const taken = new Taken(run, digest);
+  await run.step('fill');
+  await contents.fill(part, taken.pieces(), address);
+  await run.step('seal');
+  const made = await part.seal();
+  return run.commit('COMMITTING', { address, made, result: taken.result() }, () => part.publish());
+}
+
+async function writeInto(
+  { address, digest }: WriteFileSpec,
+  at: bigint | 'end',
+  run: Run,
+  { contents }: WriteFilePorts,
+): Promise<WriteResult> {
+  const entry = run.entry(address);
+  if (entry === undefined) throw new HostlerError('BUG', `${address} was admitted without being there`);
+  run.phase('MODIFYING');
+  const taken = new Taken(run, digest);
+  await run.step('write');
+  await contents.writeInto(entry, at, taken.pieces());
+  return taken.result();
+}
+
+/** Counts what comes in. */
+class Taken {
+  #bytes = 0n;
+  readonly #hash: ReturnType<typeof sha256Of> | undefined;
+
+  constructor(
+    private readonly run: Run,
+    digest: boolean,
+  ) {
+    this.#hash = digest ? sha256Of() : undefined;
+  }
+
+  async *pieces(): AsyncGenerator<Uint8Array, void> {
+    for await (const piece of this.run.input) {
+      this.run.signal.throwIfAborted();
+      yield piece;
+      this.#hash?.update(piece);
+      this.#bytes += BigInt(piece.length);
+      this.run.progress({ doneBytes: this.#bytes, skippedBytes: 0n });
+    }
+  }
+
+  result(): WriteResult {
+    const sha256 = this.#hash?.digest('hex');
+    return { kind: 'write', writtenBytes: this.#bytes, ...(sha256 === undefined ? {} : { sha256 }) };
+  }
+}
