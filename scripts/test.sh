@@ -11,5 +11,6 @@ fi
 HOSTLER_TEST_SKIPS=$(mktemp)
 export HOSTLER_TEST_SKIPS
 trap 'rm -f "$HOSTLER_TEST_SKIPS"' EXIT
+if [ "${1:-}" = --parity ]; then runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs); fi
 if [ "${1:-}" = --only ]; then runner+=(--grep "$2"); fi
 "${runner[@]}"

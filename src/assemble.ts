@@ -1,10 +1,14 @@
 /** The second half of the composition root: adapters and domain, put together as the configuration says. */
 import { monotonicFactory } from 'ulid';
-import type { Config } from './adapters/config.js';
+import { release } from 'node:os';
+import { ConfiguredCommands } from './adapters/commands.js';
+import { anchored, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
+import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
 import { LocalFiles } from './adapters/files.js';
 import { FileTargets } from './adapters/file-targets.js';
+import { LocalHostProbe } from './adapters/host-probe.js';
 import type { LevelJournal } from './adapters/level-journal.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
@@ -20,7 +24,9 @@ import type { StateFolder } from './adapters/state-folder.js';
 import { ProcessStrays } from './adapters/strays.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
+import { Virsh } from './adapters/virsh.js';
 import { isInternal } from './domain/errors.js';
+import type { CommandRule } from './domain/execute-command.js';
 import { Admission } from './domain/operations/admission.js';
 import { Operations, type OperationLog } from './domain/operations/engine.js';
 import { LockTable } from './domain/operations/locks.js';
@@ -31,6 +37,7 @@ import { Slots } from './domain/operations/slots.js';
 import { SpaceLedger } from './domain/operations/space.js';
 import { Readers } from './domain/readers.js';
 import { ImageReader } from './domain/read-image.js';
+import { commandHandlers } from './handlers/command.js';
 import { fileHandlers } from './handlers/file.js';
 import { hostHandlers } from './handlers/host-info.js';
 import { imageHandlers } from './handlers/image.js';
@@ -49,12 +56,13 @@ export interface Foundations {
   readonly state: StateFolder;
   readonly roots: readonly Root[];
   readonly journal: LevelJournal;
+  readonly version: string;
 }
 
-export function assemble({ config, log, runner, state, roots, journal }: Foundations) {
+export function assemble(foundations: Foundations) {
+  const { config, log, runner, state, roots, journal } = foundations;
   const { limits, debug } = config;
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
-  const tool = new QemuImg(runner, toolLimits(limits.tools));
   const paths = new RootedPaths(roots, [state.realPath]);
   const reader = new ImageReader({ paths, files });
   const slots = new Slots({
@@ -85,15 +93,7 @@ export function assemble({ config, log, runner, state, roots, journal }: Foundat
     log: operationLog(log, metrics),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
-  const host = new LinuxHost(paths, config.iscsi_initiator_file, tryTool(runner));
-  const ownership = new TreeOwners(owners, [state.realPath]);
-  const [reflink, readers] = [new CpReflink(runner), new Readers(READING_CALLS)];
-  const handlers = {
-    image: imageHandlers(operations, { paths, reader, files, tool, imageLocks, reflink, readers }),
-    operation: operationHandlers(new OperationQueries(operations)),
-    host: hostHandlers({ filesystems: host, host, space, instancesPath: config.instances_path }),
-    file: fileHandlers(operations, { paths, files, contents: new LocalContents(), ownership }),
-  };
+  const handlers = assembleHandlers(foundations, { operations, paths, reader, files, imageLocks, space, owners });
   const recovery: RecoveryPorts = {
     journal,
     paths,
@@ -106,6 +106,57 @@ export function assemble({ config, log, runner, state, roots, journal }: Foundat
     },
   };
   return { operations, handlers, metrics, recovery, targets };
+}
+
+interface Engine {
+  readonly operations: Operations;
+  readonly paths: RootedPaths;
+  readonly reader: ImageReader;
+  readonly files: LocalFiles;
+  readonly imageLocks: QemuLocks;
+  readonly space: SpaceLedger;
+  readonly owners: Owners;
+}
+
+/** What the services are made of, beside the engine. */
+function assembleHandlers({ config, runner, state, roots, version }: Foundations, engine: Engine) {
+  const { operations, space, owners } = engine;
+  const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
+  const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
+  return {
+    image: imageHandlers(operations, {
+      ...engine,
+      tool: new QemuImg(runner, toolLimits(config.limits.tools)),
+      reflink: new CpReflink(runner),
+      readers: new Readers(READING_CALLS),
+      domains: new Virsh(runner, config.libvirt_uri),
+      domainXml: new DomainXml(),
+    }),
+    operation: operationHandlers(new OperationQueries(operations)),
+    host: hostHandlers({
+      filesystems: host,
+      host,
+      space,
+      instancesPath: config.instances_path,
+      probe: new LocalHostProbe(runner, roots, state.agentId),
+      agent,
+    }),
+    file: fileHandlers(operations, {
+      ...engine,
+      contents: new LocalContents(),
+      ownership: new TreeOwners(owners, [state.realPath]),
+    }),
+    command: commandHandlers(operations, {
+      rules: config.commands.map(commandRule),
+      commands: new ConfiguredCommands(runner),
+    }),
+  };
+}
+
+function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {
+  const patterns = rest.arguments.map(anchored);
+  const timeoutMs = timeout_seconds * 1000;
+  return { ...rest, patterns, timeoutMs, exitCodes: exit_codes, ...(user === undefined ? {} : { user }) };
 }
 
 function operationLog(log: Log, metrics: Metrics): OperationLog {

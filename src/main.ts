@@ -9,6 +9,7 @@ import { ProcessRunner } from './adapters/process.js';
 import { openRoots } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
+import { readVersion } from './adapters/version.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
 import { isInternal } from './domain/errors.js';
@@ -87,8 +88,18 @@ async function serve(config: Config): Promise<void> {
   sweep(targets, operations, log);
 }
 
+/** Only root can become somebody else. */
+function assertMayBecome({ commands }: Config): void {
+  const other = commands.find(({ user }) => user !== undefined);
+  if (other !== undefined && process.getuid?.() !== 0)
+    throw new ConfigError(
+      `commands: ${other.name} has a user, and only a daemon that is root can run it as somebody else`,
+    );
+}
+
 /** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
 async function layFoundations(config: Config, log: Log): Promise<Foundations> {
+  assertMayBecome(config);
   const runner = await openRunner(config, log);
   const state = await openStateFolder(config.state_dir, runner);
   const roots = await openRoots(
@@ -108,7 +119,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     onBroken: (movedTo, why) =>
       log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why }),
   });
-  return { config, log, runner, state, roots, journal };
+  return { config, log, runner, state, roots, journal, version: await readVersion() };
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */

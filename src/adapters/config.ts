@@ -40,6 +40,23 @@ const root = z.strictObject({
     .optional(),
 });
 
+const pattern = z.string().refine((text) => {
+  try {
+    return anchored(text).source !== '';
+  } catch {
+    return false;
+  }
+}, 'is no regular expression');
+
+const command = z.strictObject({
+  name: z.string().min(1),
+  executable: absolutePath,
+  arguments: z.array(pattern).default([]),
+  user: z.string().min(1).optional(),
+  timeout_seconds: z.int().min(1).max(86_400).default(60),
+  exit_codes: z.array(z.int().min(0).max(255)).min(1).default([0]),
+});
+
 const schema = z.strictObject({
   state_dir: absolutePath.default('/var/lib/hostler/state'),
   instances_path: absolutePath.default('/var/lib/hostler/instances'),
@@ -53,6 +70,11 @@ const schema = z.strictObject({
     })
     .prefault({}),
   roots: z.array(root).min(1, 'at least one [[roots]] is needed: addresses may lie nowhere else'),
+  commands: z
+    .array(command)
+    .default([])
+    .refine((commands) => new Set(commands.map(({ name }) => name)).size === commands.length, 'two have the same name'),
+  libvirt_uri: z.string().min(1).optional(),
   sandbox: z.strictObject({ mode: z.enum(['require', 'auto', 'off']).default('auto') }).prefault({}),
   limits: z
     .strictObject({
@@ -122,6 +144,11 @@ export function parseConfig(text: string, path: string): Config {
 /** The configuration in force, with its defaults, as TOML. */
 export function showConfig(config: Config): string {
   return stringify(config);
+}
+
+/** A whole argument; a dot is any character. */
+export function anchored(pattern: string): RegExp {
+  return new RegExp(`^(?:${pattern})$`, 'su');
 }
 
 function isLoopback(address: string): boolean {

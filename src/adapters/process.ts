@@ -62,6 +62,11 @@ export class ProcessRunner {
     },
   ) {}
 
+  /** What stands between a tool and the host. */
+  get sandboxName(): string {
+    return this.options.sandbox === undefined ? 'none' : 'bubblewrap';
+  }
+
   /** Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw. */
   async run(call: ToolCall, run: ToolRun): Promise<Exit & { readonly stdout: string }> {
     const chunks: Buffer[] = [];
@@ -83,11 +88,29 @@ export class ProcessRunner {
     });
   }
 
+  /** Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows the tool. */
+  pieces(
+    call: ToolCall,
+    run: ToolRun,
+    onPiece: (stream: 'stdout' | 'stderr', piece: Buffer) => Promise<void>,
+  ): Promise<Exit> {
+    const hand = async (stream: 'stdout' | 'stderr', source: AsyncIterable<Buffer>) => {
+      for await (const piece of source) await onPiece(stream, piece);
+    };
+    return this.#spawn(
+      call,
+      run,
+      (stdout) => hand('stdout', stdout),
+      (stderr) => hand('stderr', stderr),
+    );
+  }
+
   /** The tool's absolute path. Fails with TOOL_MISSING. */
   async find(tool: string): Promise<string> {
     const known = this.#paths.get(tool);
     if (known !== undefined) return known;
-    for (const folder of this.options.searchPath.split(delimiter)) {
+    const folders = tool.startsWith('/') ? ['/'] : this.options.searchPath.split(delimiter);
+    for (const folder of folders) {
       const path = join(folder, tool);
       if (
         await access(path, fsConstants.X_OK).then(
@@ -102,7 +125,7 @@ export class ProcessRunner {
     throw new HostlerError('TOOL_MISSING', `${tool} is not installed`, { facts: { tool } });
   }
 
-  async #spawn(call: ToolCall, run: ToolRun, consume: (stdout: AsyncIterable<Buffer>) => Promise<void>): Promise<Exit> {
+  async #spawn(call: ToolCall, run: ToolRun, consume: Consumer, consumeErrors?: Consumer): Promise<Exit> {
     const sandbox = call.trusted === true ? undefined : this.options.sandbox;
     const plain = plainCall(call, sandbox === undefined ? pathOutside : pathInside);
     const { references } = plain;
@@ -111,6 +134,7 @@ export class ProcessRunner {
       await this.find('setpriv'),
       '--pdeathsig',
       'KILL',
+      ...identityWords(call.as),
       '--',
       ...(this.options.prefix ?? []).flat(),
       ...(await this.#limited(call.limits)),
@@ -125,7 +149,8 @@ export class ProcessRunner {
       const fds = references.map((reference) =>
         'secret' in reference ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
-      return await this.#supervise(call, { command, fds, sandboxed: sandbox !== undefined }, run, consume);
+      const launch = { command, fds, sandboxed: sandbox !== undefined };
+      return await this.#supervise(call, launch, run, consume, consumeErrors);
     } finally {
       for (const file of secrets.values()) await file.close();
     }
@@ -135,12 +160,13 @@ export class ProcessRunner {
     call: ToolCall,
     { command, fds, sandboxed }: Launch,
     run: ToolRun,
-    consume: (stdout: AsyncIterable<Buffer>) => Promise<void>,
+    consume: Consumer,
+    consumeErrors?: Consumer,
   ): Promise<Exit> {
     // In the same moment as the listener below: a cancel that came while the command was put together counts too.
     run.signal.throwIfAborted();
     const started = performance.now();
-    const child = this.#start(command, fds, call.env);
+    const child = this.#start(command, fds, call);
     const stderr = new LastBytes(MAX_STDERR_BYTES);
     const ender = new Ender(child.pid, this.options.killGraceMs);
     const watchdog = new Watchdog(call, (error) => ender.end(error));
@@ -151,8 +177,9 @@ export class ProcessRunner {
       // What the tool left behind in its group must not keep our pipes open.
       child.once('exit', () => ender.sweep());
       child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
-      const reading = consume(tap(child.stdout, () => watchdog.beat())).catch((error: unknown) =>
-        ender.end(asHostlerError(error)),
+      const beat = () => watchdog.beat();
+      const reading = Promise.all([consume(tap(child.stdout, beat)), consumeErrors?.(tap(child.stderr, beat))]).catch(
+        (error: unknown) => ender.end(asHostlerError(error)),
       );
       const ended = await child;
       const { exitCode: code, signal } = sandboxed ? signalled(ended) : ended;
@@ -170,9 +197,10 @@ export class ProcessRunner {
     }
   }
 
-  #start([file = '', ...args]: readonly string[], fds: readonly number[], env: ToolCall['env'] = {}) {
+  #start([file = '', ...args]: readonly string[], fds: readonly number[], { env = {}, stdin }: ToolCall) {
     return execa(file, args, {
-      stdio: ['ignore', 'pipe', 'pipe', ...fds.map(inherited)],
+      ...(stdin === undefined ? {} : { input: stdin }),
+      stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...fds.map(inherited)],
       env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
       extendEnv: false,
       detached: true,
@@ -190,6 +218,13 @@ export class ProcessRunner {
     ];
     return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];
   }
+}
+
+type Consumer = (output: AsyncIterable<Buffer>) => Promise<void>;
+
+/** As whom the child runs. */
+function identityWords(as: ToolCall['as']): string[] {
+  return as === undefined ? [] : ['--reuid', String(as.uid), '--regid', String(as.gid), '--init-groups'];
 }
 
 interface Ended {

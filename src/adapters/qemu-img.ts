@@ -5,7 +5,7 @@ import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, ToolRun 
 import type { ProcessRunner } from './process.js';
 import { compareArgs, convertArgs, createArgs, mapArgs, measureArgs } from './qemu-args.js';
 import { parseExtent, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
-import { LineQueue } from './line-queue.js';
+import { HandOver } from '../domain/hand-over.js';
 import type { Arg, ToolLimits } from './tool-call.js';
 
 /** Formats that `qemu-img measure` knows (7.2). */
@@ -14,6 +14,9 @@ const LUKS_AGAIN = /Unable to get accurate CPU usage/;
 const LUKS_ATTEMPTS = 5;
 /** qemu-img compare: the images differ. */
 const EXIT_DIFFERENT = 1;
+
+/** Lines of a tool that may wait for a slow reader before the tool waits too. */
+const LINES_WAITING = 4096;
 
 export class QemuImg implements ImageTool {
   /** For what shows no progress: silence is not a stall. */
@@ -50,7 +53,7 @@ export class QemuImg implements ImageTool {
 
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
     const stop = new AbortController();
-    const queue = new LineQueue();
+    const queue = new HandOver<string>(LINES_WAITING);
     const call = { tool: 'qemu-img', args: mapArgs(source), limits: this.limits };
     const child = this.runner
       .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))

@@ -29,6 +29,10 @@ export interface ToolCall {
   /** It reads nothing that a guest or a stranger wrote, and runs outside the sandbox. */
   readonly trusted?: boolean;
   readonly limits: ToolLimits;
+  /** Its standard input; unset: none. */
+  readonly stdin?: Uint8Array;
+  /** As whom it runs, with the groups of that user; unset: as the daemon. */
+  readonly as?: { readonly uid: number; readonly gid: number };
   /** Beside PATH and LC_ALL, for a tool that cannot work without. */
   readonly env?: Readonly<Record<string, string>>;
 }

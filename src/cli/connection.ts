@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { credentials, type ClientWritableStream, type ServiceError } from '@grpc/grpc-js';
+import { CommandServiceClient } from '../gen/hostler/v1/command_service.js';
 import { FileServiceClient } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceClient } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceClient } from '../gen/hostler/v1/image_service.js';
@@ -11,6 +12,7 @@ export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
 /** The clients of one daemon. */
 export interface Connection {
   readonly address: string;
+  readonly commands: CommandServiceClient;
   readonly files: FileServiceClient;
   readonly host: HostInfoServiceClient;
   readonly images: ImageServiceClient;
@@ -24,7 +26,8 @@ export function connect(address: string): Connection {
   if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target)) {
     throw new UsageError(`--address ${address}: must be unix:///PATH or tcp://HOST:PORT`);
   }
-  const [files, host, images, operations] = [
+  const [commands, files, host, images, operations] = [
+    new CommandServiceClient(target, credentials.createInsecure()),
     new FileServiceClient(target, credentials.createInsecure()),
     new HostInfoServiceClient(target, credentials.createInsecure()),
     new ImageServiceClient(target, credentials.createInsecure()),
@@ -32,11 +35,13 @@ export function connect(address: string): Connection {
   ];
   return {
     address,
+    commands,
     files,
     host,
     images,
     operations,
     close() {
+      commands.close();
       files.close();
       host.close();
       images.close();

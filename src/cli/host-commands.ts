@@ -2,22 +2,30 @@ import { Command } from 'commander';
 import {
   GetArchitectureResponse,
   GetFilesystemInfoResponse,
+  GetHostInfoResponse,
   GetInstancePathResponse,
   GetIscsiInitiatorResponse,
   HostnameKind,
   IsMountedResponse,
   PickDiskDriverNameResponse,
   ValidateHostnameResponse,
+  WatchFilesystemResponse,
+  type FilesystemInfo,
+  type RootInfo,
 } from '../gen/hostler/v1/host_info_service.js';
+import type { Duration } from '../gen/google/protobuf/duration.js';
 import { ask } from './connection.js';
 import type { Context } from './context.js';
-import { address } from './options.js';
-import { exactBytes, listing } from './text.js';
+import { events } from './follow.js';
+import { address, byteCount, seconds } from './options.js';
+import { bytes, exactBytes, listing, table } from './text.js';
 
 /** `hostler host …`: what the host is. */
 export function hostCommands(context: Context): Command[] {
   return [
+    info(context),
     filesystem(context),
+    watch(context),
     architecture(context),
     initiator(context),
     mounted(context),
@@ -36,20 +44,82 @@ function filesystem(context: Context): Command {
         const answer = await ask<GetFilesystemInfoResponse>((done) =>
           host.getFilesystemInfo({ path: address(path) }, done),
         );
-        const fs = answer.filesystem;
-        const text = listing([
-          ['total', fs && exactBytes(fs.totalBytes)],
-          ['free', fs && exactBytes(fs.freeBytes)],
-          ['used', fs && exactBytes(fs.usedBytes)],
-          ['reserved', fs && exactBytes(fs.reservedBytes)],
-          ['type', fs?.type],
-          ['mount point', fs?.mountPoint],
-          ['device', fs?.device],
-          ['inodes', fs && `${String(fs.freeInodes)} of ${String(fs.totalInodes)} free`],
-        ]);
-        context.print(GetFilesystemInfoResponse.toJSON(answer), text);
+        context.print(GetFilesystemInfoResponse.toJSON(answer), showFilesystem(answer.filesystem));
       }),
     );
+}
+
+function showFilesystem(fs: FilesystemInfo | undefined): string {
+  return listing([
+    ['total', fs && exactBytes(fs.totalBytes)],
+    ['free', fs && exactBytes(fs.freeBytes)],
+    ['used', fs && exactBytes(fs.usedBytes)],
+    ['reserved', fs && exactBytes(fs.reservedBytes)],
+    ['type', fs?.type],
+    ['mount point', fs?.mountPoint],
+    ['device', fs?.device],
+    ['inodes', fs && `${String(fs.freeInodes)} of ${String(fs.totalInodes)} free`],
+  ]);
+}
+
+function watch(context: Context): Command {
+  return new Command('watch')
+    .description('the space on a filesystem, again whenever it changes')
+    .argument('<path>')
+    .option('--threshold <bytes>', 'report a change of more than this; 1 % otherwise', byteCount)
+    .option('--interval <seconds>', 'look so often; 5 otherwise', seconds)
+    .action((path: string, { threshold, interval }: { threshold?: bigint; interval?: Duration }) =>
+      context.use(async ({ host }) => {
+        const request = { path: address(path), thresholdBytes: threshold, interval };
+        for await (const answer of events(host.watchFilesystem(request))) {
+          const { freeBytes = 0n, totalBytes = 0n } = answer.filesystem ?? {};
+          context.print(
+            WatchFilesystemResponse.toJSON(answer),
+            `${new Date().toISOString()}  ${bytes(freeBytes)} of ${bytes(totalBytes)} free`,
+          );
+        }
+      }),
+    );
+}
+
+function info(context: Context): Command {
+  return new Command('info').description('the agent, its tools, and what its roots can do').action(() =>
+    context.use(async ({ host }) => {
+      const answer = await ask<GetHostInfoResponse>((done) => host.getHostInfo({}, done));
+      const head = listing([
+        ['agent', `${answer.agentId}, version ${answer.agentVersion}`],
+        ['kernel', `${answer.kernel}, ${answer.architecture}`],
+        ['sandbox', answer.sandbox],
+        ['reads', answer.readableFormats.join(' ')],
+        ['creates', answer.creatableFormats.join(' ')],
+      ]);
+      const tools = table(
+        ['TOOL', 'VERSION'],
+        answer.tools.map(({ name, path, version }) => [name, path === '' ? 'not installed' : version]),
+      );
+      const roots = table(
+        ['ROOT', 'FILESYSTEM', 'CAN'],
+        answer.roots.map((root) => [
+          root.path,
+          root.filesystemType,
+          root.problem === '' ? abilities(root) : root.problem,
+        ]),
+      );
+      context.print(GetHostInfoResponse.toJSON(answer), [head, tools, roots].join('\n\n'));
+    }),
+  );
+}
+
+function abilities({ writable, trusted, reflink, directIo, hardLinks, sparse }: RootInfo): string {
+  const list = [
+    writable ? 'write' : 'read only',
+    trusted || 'untrusted',
+    reflink && 'reflink',
+    directIo && 'O_DIRECT',
+    hardLinks && 'hard links',
+    sparse && 'holes',
+  ];
+  return list.filter((word) => typeof word === 'string').join(', ');
 }
 
 function architecture(context: Context): Command {

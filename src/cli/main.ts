@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
 import { Context } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
+import { diskCommands, execCommand } from './command-commands.js';
 import { fileCommands } from './file-commands.js';
 import { hostCommands } from './host-commands.js';
 import { makingCommands } from './image-commands.js';
@@ -26,9 +27,12 @@ const file = program.command('file').description('files beside the images');
 for (const command of fileCommands(context)) file.addCommand(command);
 const host = program.command('host').description('what the host is');
 for (const command of hostCommands(context)) host.addCommand(command);
+const disk = program.command('disk').description('disks of domains');
+for (const command of diskCommands(context)) disk.addCommand(command);
+program.addCommand(execCommand(context));
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
-for (const group of [image, file, host, ops]) for (const command of [group, ...group.commands]) command.exitOverride();
+for (const group of program.commands) for (const command of [group, ...group.commands]) command.exitOverride();
 
 try {
   await program.parseAsync();

@@ -1,6 +1,7 @@
 /** Options that many commands share. */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
+import type { Duration } from '../gen/google/protobuf/duration.js';
 import type { FileAttributes } from '../gen/hostler/v1/image.js';
 
 export interface OperationFlags {
@@ -62,6 +63,12 @@ export function byteCount(text: string): bigint {
   const [, number, unit = ''] = /^(\d+)([KMGT]?)$/.exec(text) ?? [];
   if (number === undefined) throw new InvalidArgumentError('must be a number with an optional K, M, G or T');
   return BigInt(number) << BigInt(10 * ['', 'K', 'M', 'G', 'T'].indexOf(unit));
+}
+
+/** `2.5`. */
+export function seconds(text: string): Duration {
+  if (!/^\d{1,9}(?:\.\d+)?$/.test(text)) throw new InvalidArgumentError('must be a number of seconds');
+  return { seconds: BigInt(Math.floor(Number(text))), nanos: Math.round((Number(text) % 1) * 1e9) };
 }
 
 /** `0640`. */

@@ -17,6 +17,15 @@ export function createView(stream: NodeJS.WriteStream, quiet: boolean): Progress
   return stream.isTTY ? new Bar(stream) : new PlainLines(stream);
 }
 
+/** What is counted, as numbers and for people: bytes, or entries where there are no bytes. */
+function counted({ progress }: OperationEvent): { done: number; all: number; text: string } | undefined {
+  const { totalBytes, totalItems, doneBytes, doneItems = 0n } = progress ?? { doneBytes: 0n };
+  if (totalBytes !== undefined)
+    return { done: Number(doneBytes), all: Number(totalBytes), text: `${bytes(doneBytes)} of ${bytes(totalBytes)}` };
+  if (totalItems === undefined) return undefined;
+  return { done: Number(doneItems), all: Number(totalItems), text: `${String(doneItems)} of ${String(totalItems)}` };
+}
+
 function rateAndEta({ progress }: OperationEvent): string {
   const rate = progress?.bytesPerSecond === undefined ? '' : `${bytes(progress.bytesPerSecond)}/s`;
   const eta = progress?.eta === undefined ? '' : `  ${duration(Number(progress.eta.seconds))} left`;
@@ -28,15 +37,15 @@ class Bar implements ProgressView {
   #started = false;
 
   constructor(stream: NodeJS.WriteStream) {
-    const format = '{phase} [{bar}] {percentage}%  {done} of {all}  {speed}';
+    const format = '{phase} [{bar}] {percentage}%  {amount}  {speed}';
     this.#bar = new SingleBar({ stream, format, hideCursor: true, clearOnComplete: true }, Presets.rect);
   }
 
   show(event: OperationEvent): void {
-    const { progress, phase } = event;
-    if (progress?.totalBytes === undefined) return;
-    const [done, all] = [Number(progress.doneBytes), Number(progress.totalBytes)];
-    const payload = { phase: phaseName(phase), done: bytes(done), all: bytes(all), speed: rateAndEta(event) };
+    const count = counted(event);
+    if (count === undefined) return;
+    const { done, all, text: amount } = count;
+    const payload = { phase: phaseName(event.phase), amount, speed: rateAndEta(event) };
     if (!this.#started) this.#bar.start(all, done, payload);
     this.#started = true;
     this.#bar.setTotal(all);
@@ -54,12 +63,11 @@ class PlainLines implements ProgressView {
   constructor(private readonly stream: NodeJS.WriteStream) {}
 
   show(event: OperationEvent): void {
-    const { progress, phase, queuePosition } = event;
+    const { phase, queuePosition } = event;
     if (phase === OperationPhase.OPERATION_PHASE_UNSPECIFIED && queuePosition === undefined) return;
     const place = queuePosition === undefined ? '' : ` (place ${String(queuePosition)})`;
-    const amount =
-      progress?.totalBytes === undefined ? '' : ` ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}`;
-    const text = `${phaseName(phase)}${place}${amount}`;
+    const count = counted(event);
+    const text = `${phaseName(phase)}${place}${count === undefined ? '' : ` ${count.text}`}`;
     const now = Date.now();
     if (text === this.#last.text || (now - this.#last.time < PLAIN_INTERVAL_MS && this.#last.time > 0)) return;
     this.#last = { time: now, text };

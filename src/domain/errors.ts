@@ -81,6 +81,25 @@ export const REASONS = {
   ),
   IMAGE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'No such file.', 'Check the address.'),
   FILE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'There is no such file or folder.', 'Check the path.'),
+  DOMAIN_NOT_FOUND: row('NOT_FOUND', 'after a change', 'libvirt knows no such domain.', 'Check the name.'),
+  ROOT_DISK_NOT_FOUND: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The domain names no root disk.',
+    'Look at the devices of the domain.',
+  ),
+  COMMAND_NOT_FOUND: row(
+    'NOT_FOUND',
+    'after a change',
+    'The configuration names no such command.',
+    'Have it configured under `[[commands]]`.',
+  ),
+  ARGUMENT_NOT_ALLOWED: row(
+    'PERMISSION_DENIED',
+    'no',
+    'An argument matches none of the patterns that the configuration allows the command.',
+    'Change the argument, or have a pattern configured.',
+  ),
   OPERATION_NOT_FOUND: row(
     'NOT_FOUND',
     'no',

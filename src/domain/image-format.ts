@@ -55,6 +55,8 @@ export function traits(format: ImageFormat): FormatTraits {
 
 export const CREATABLE_FORMATS: readonly ImageFormat[] = names.filter((name) => traits(name).creatable);
 
+export const READABLE_FORMATS: readonly ImageFormat[] = names;
+
 /** A format to read, or what is wrong. */
 export function parseFormat(name: string): ImageFormat | { readonly problem: string } {
   return choose(name, names);

@@ -32,6 +32,14 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
+/** Waits for so long; throws the signal's reason when that comes first. Leaves no timer behind. */
+export async function sleepOrAborted(ms: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await sleep(ms, undefined, { signal }).catch(() => {
+    throw asHostlerError(signal.reason);
+  });
+}
+
 /** Waits for so long, or until the promise settles; leaves no timer behind. */
 export async function pause(ms: number, until: Promise<unknown>): Promise<void> {
   const timer = new AbortController();

@@ -100,6 +100,18 @@ export const passphrase = z
   .optional()
   .transform((secret) => secret?.passphrase);
 
+/** A google.protobuf.Duration as milliseconds. */
+export function durationMs(least: number, most: number) {
+  return checked<z.ZodObject<{ seconds: z.ZodBigInt; nanos: z.ZodNumber }>, number>(
+    z.object({ seconds: z.bigint(), nanos: z.number() }),
+    ({ seconds, nanos }) => {
+      const ms = Number(seconds) * 1000 + nanos / 1e6;
+      if (ms >= least && ms <= most) return Math.round(ms);
+      return { problem: `must be from ${String(least)} ms to ${String(most)} ms` };
+    },
+  );
+}
+
 export const requestId = z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`);
 
 /** What every long-running request has. */

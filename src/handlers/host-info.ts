@@ -1,20 +1,33 @@
 import { z } from 'zod';
 import { canonicalArchitecture } from '../domain/host/architecture.js';
 import { pickDiskDriver, type Try } from '../domain/host/disk-driver.js';
-import { filesystemInfo, type Filesystems } from '../domain/host/filesystem-info.js';
+import {
+  filesystemInfo,
+  watchFilesystem,
+  type FilesystemInfo,
+  type FilesystemPorts,
+} from '../domain/host/filesystem-info.js';
+import type { HostProbe, HostRoot } from '../domain/host/host-info.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { initiatorName } from '../domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../domain/host/instance-path.js';
 import { mountAt, type MountEntry } from '../domain/host/mounted.js';
-import type { SpaceLedger } from '../domain/operations/space.js';
-import { HostnameKind, type HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
-import { address, parseRequest } from './fields.js';
-import type { Handlers } from './handler.js';
+import { asHostlerError } from '../domain/errors.js';
+import { CREATABLE_FORMATS, READABLE_FORMATS } from '../domain/image-format.js';
+import {
+  HostnameKind,
+  RootInfo,
+  ToolInfo,
+  type FilesystemInfo as WireFilesystem,
+  type HostInfoServiceService,
+} from '../gen/hostler/v1/host_info_service.js';
+import { address, defined, durationMs, parseRequest } from './fields.js';
+import { mapStream, type Handlers } from './handler.js';
 
-export interface HostPorts {
-  readonly filesystems: Filesystems;
-  readonly space: SpaceLedger;
+export interface HostPorts extends FilesystemPorts {
   readonly instancesPath: string;
+  readonly probe: HostProbe;
+  readonly agent: { readonly id: string; readonly version: string; readonly kernel: string; readonly sandbox: string };
   readonly host: {
     readonly architecture: string;
     mounts(): Promise<readonly MountEntry[]>;
@@ -24,6 +37,8 @@ export interface HostPorts {
   };
 }
 
+const [MIN_INTERVAL_MS, MAX_INTERVAL_MS, DEFAULT_INTERVAL_MS] = [100, 86_400_000, 5000];
+
 const KINDS = {
   hostname: HostnameKind.HOSTNAME_KIND_HOSTNAME,
   ipv4: HostnameKind.HOSTNAME_KIND_IPV4,
@@ -32,6 +47,11 @@ const KINDS = {
 
 const instance = z.object({ uuid: z.string(), name: z.string() }, 'required');
 const onFilesystem = z.object({ path: address });
+const watched = z.object({
+  path: address,
+  thresholdBytes: z.bigint().optional(),
+  interval: durationMs(MIN_INTERVAL_MS, MAX_INTERVAL_MS).optional(),
+});
 const mounted = z.object({
   mountPath: z.string().regex(/^\/[^\0]*$/, 'must be an absolute path'),
   source: z.string().optional(),
@@ -48,26 +68,33 @@ const destination = z.object({
 });
 
 /** HostInfoService: parse, one domain call, map. */
-export function hostHandlers({
-  filesystems,
-  space,
-  instancesPath,
-  host,
-}: HostPorts): Handlers<typeof HostInfoServiceService> {
+export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceService> {
+  const { host, probe, agent } = ports;
   return {
-    async getFilesystemInfo(request) {
-      const { counts, ...info } = await filesystemInfo(parseRequest(onFilesystem, request).path, {
-        filesystems,
-        space,
-      });
+    async getHostInfo() {
+      const [tools, roots] = await Promise.all([
+        probe.tools(),
+        Promise.all(probe.roots.map((root) => rootInfo(root, probe))),
+      ]);
       return {
-        filesystem: {
-          ...info,
-          overcommittedBytes: undefined,
-          totalInodes: counts.inodes,
-          freeInodes: counts.freeInodes,
-        },
+        agentId: agent.id,
+        agentVersion: agent.version,
+        kernel: agent.kernel,
+        architecture: canonicalArchitecture(host.architecture),
+        tools: tools.map((tool) => ToolInfo.fromPartial(tool)),
+        readableFormats: [...READABLE_FORMATS],
+        creatableFormats: [...CREATABLE_FORMATS],
+        roots,
+        sandbox: agent.sandbox,
       };
+    },
+    async *watchFilesystem(request, caller) {
+      const { path, interval = DEFAULT_INTERVAL_MS, ...rest } = parseRequest(watched, request);
+      const spec = { address: path, intervalMs: interval, ...defined(rest) };
+      yield* mapStream(watchFilesystem(spec, caller, ports), (info) => ({ filesystem: filesystem(info) }));
+    },
+    async getFilesystemInfo(request) {
+      return { filesystem: filesystem(await filesystemInfo(parseRequest(onFilesystem, request).path, ports)) };
     },
     getArchitecture({ imageArchitecture }) {
       return Promise.resolve({ architecture: canonicalArchitecture(imageArchitecture ?? host.architecture) });
@@ -92,6 +119,12 @@ export function hostHandlers({
     async pickDiskDriverName(request) {
       return { driverName: await pickDiskDriver(parseRequest(disk, request), host.tried) };
     },
+    ...instanceFolders(ports),
+  };
+}
+
+function instanceFolders({ instancesPath, host }: HostPorts) {
+  return {
     async getInstancePath(request) {
       return { path: await instancePath(parseRequest(folder, request), instancesPath, host.exists) };
     },
@@ -105,5 +138,17 @@ export function hostHandlers({
       };
       return { path: await instancePathAtDestination(spec, instancesPath, host.exists) };
     },
-  };
+  } satisfies Handlers<typeof HostInfoServiceService>;
+}
+
+function filesystem({ counts, ...info }: FilesystemInfo): WireFilesystem {
+  return { ...info, overcommittedBytes: undefined, totalInodes: counts.inodes, freeInodes: counts.freeInodes };
+}
+
+async function rootInfo(root: HostRoot, probe: HostProbe): Promise<RootInfo> {
+  try {
+    return { ...root, ...(await probe.features(root)), problem: '' };
+  } catch (error) {
+    return RootInfo.fromPartial({ ...root, problem: asHostlerError(error).reason });
+  }
 }

@@ -104,6 +104,25 @@ export const parseInfo = (request: unknown): InfoSpec => parseRequest(info, requ
 const detect = z.object({ path: address });
 export const parseDetect = (request: unknown) => parseRequest(detect, request).path;
 
+/** libvirt's own names are plainer still. */
+const domainName = z.string().regex(/^[^\0\n/]{1,255}$/, 'must be the name of a domain');
+const domain = z.object({
+  domain: z.discriminatedUnion(
+    '$case',
+    [
+      z.object({ $case: z.literal('domainXml'), value: z.string() }),
+      z.object({ $case: z.literal('domainName'), value: domainName }),
+    ],
+    'domain_xml or domain_name is required',
+  ),
+});
+export function parseDomain(
+  request: unknown,
+): { readonly xml: string; readonly name?: never } | { readonly xml?: never; readonly name: string } {
+  const { $case, value } = parseRequest(domain, request).domain;
+  return $case === 'domainXml' ? { xml: value } : { name: value };
+}
+
 const map = z.object({ path: address, format }).transform(({ path, ...rest }) => ({ address: path, ...rest }));
 export const parseMap = (request: unknown) => parseRequest(map, request);
 

@@ -5,6 +5,7 @@ import { createOverlay } from '../domain/create-overlay.js';
 import { deleteImage } from '../domain/delete-image.js';
 import { mapImage, measureImage, type ExaminePorts } from '../domain/examine-image.js';
 import { detectDiskType, typeByPrefix } from '../domain/detect-disk-type.js';
+import { findRootDisk, type DomainReader, type DomainSource } from '../domain/find-root-disk.js';
 import { getImageInfo, type InfoPorts } from '../domain/get-image-info.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { DetectionBasis, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
@@ -16,6 +17,7 @@ import {
   parseCreate,
   parseDelete,
   parseDetect,
+  parseDomain,
   parseExtract,
   parseInfo,
   parseMap,
@@ -24,7 +26,10 @@ import {
 } from './image-requests.js';
 import { longRunning } from './running.js';
 
-export type ImagePorts = InfoPorts & CreatePorts & CopyPorts & ExaminePorts;
+export type ImagePorts = InfoPorts &
+  CreatePorts &
+  CopyPorts &
+  ExaminePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
 
 const BASES = {
   path: DetectionBasis.DETECTION_BASIS_PATH,
@@ -42,6 +47,11 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     async detectDiskType({ path }) {
       const { type, basis } = typeByPrefix(path) ?? (await detectDiskType(parseDetect({ path }), ports));
       return { type, basis: BASES[basis] };
+    },
+    async findRootDisk(request, caller) {
+      const { xml, name } = parseDomain(request);
+      const disk = findRootDisk(ports.domainXml.read(xml ?? (await ports.domains.xmlOf(name, caller.signal))));
+      return { path: disk.path, format: disk.format };
     },
     async *mapImage(request, caller) {
       yield* mapStream(mapImage(parseMap(request), caller, ports), (page) => ({ extents: page.map(extent) }));

@@ -24,6 +24,7 @@ const CLOSE_GRACE_MS = 2000;
 
 export interface ServiceHandlers {
   readonly host: Handlers<typeof HostInfoServiceService>;
+  readonly command: Handlers<typeof CommandServiceService>;
   readonly file: Handlers<typeof FileServiceService>;
   readonly image: Handlers<typeof ImageServiceService>;
   readonly operation: Handlers<typeof OperationServiceService>;
@@ -123,7 +124,10 @@ export class HostlerServer {
       implement('HostInfoService', HostInfoServiceService, handlers.host, context),
     );
     server.addService(FileServiceService, implement('FileService', FileServiceService, handlers.file, context));
-    server.addService(CommandServiceService, implement('CommandService', CommandServiceService, {}, context));
+    server.addService(
+      CommandServiceService,
+      implement('CommandService', CommandServiceService, handlers.command, context),
+    );
     this.#health.addToServer(server);
     addReflection(server, descriptorFile, [...SERVICES, HEALTH_SERVICE]);
     return server;

@@ -30,7 +30,7 @@ describe('copies and names', () => {
 
   describe('CopyImage', () => {
     for (const length of [0, 1, 511, 513, MIB + 777]) {
-      it(`copies ${String(length)} bytes exactly`, async () => {
+      it(`parity row 3: copies ${String(length)} bytes exactly`, async () => {
         const [source, target] = [image(`length-${String(length)}`), image(`copy-${String(length)}`)];
         await writeFile(source, noise(length));
         const result = await run('CopyImage', { source, target, verify: true });
@@ -42,7 +42,7 @@ describe('copies and names', () => {
       });
     }
 
-    it('keeps holes', async () => {
+    it('parity row 3: keeps holes', async () => {
       await run('CopyImage', { source: image('source.raw'), target: image('sparse-copy.raw') });
       assert.ok(await sameBytes(image('source.raw'), image('sparse-copy.raw')));
       const [before, after] = [

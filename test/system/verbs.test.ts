@@ -28,7 +28,7 @@ describe('image verbs', () => {
 
   describe('CreateImage', () => {
     for (const format of ['raw', 'qcow2', 'qed', 'vdi', 'vmdk', 'vpc', 'vhdx', 'parallels']) {
-      it(`makes ${format} as qemu-img would`, async () => {
+      it(`parity row 5: makes ${format} as qemu-img would`, async () => {
         const path = image(`created.${format}`);
         await run('CreateImage', { path, format, size: '16M' });
         const theirs = await qemuInfo(path, format);
@@ -74,7 +74,7 @@ describe('image verbs', () => {
       assert.equal((await failure(run('ConvertImage', wrong))).reason, 'SECRET_REQUIRED');
     });
 
-    it('rounds raw sizes up to 512 and warns', async () => {
+    it('parity row 5: rounds raw sizes up to 512 and warns', async () => {
       const events = await daemon
         .get()
         .stranger.all('ImageService/CreateImage', { path: image('odd.raw'), format: 'raw', size_bytes: '1000' });
@@ -91,7 +91,7 @@ describe('image verbs', () => {
       ['1K', 1024],
       ['0', 0],
     ] as const) {
-      it(`takes the size ${text}`, async () => {
+      it(`parity row 5: takes the size ${text}`, async () => {
         await run('CreateImage', { path: image(`size-${text}`), format: 'raw', size: text });
         assert.equal((await stat(image(`size-${text}`))).size, bytes);
       });
@@ -107,7 +107,7 @@ describe('image verbs', () => {
       assert.ok((await allocatedBytes(image('full.raw'))) >= 4 * MIB);
     });
 
-    it('overwrites only when asked, and keeps owner and mode', async function () {
+    it('parity row 5: overwrites only when asked, and keeps owner and mode', async function () {
       needs(this, isRoot, 'needs root to own a file as somebody else');
       const path = image('again.qcow2');
       await run('CreateImage', {
@@ -134,7 +134,7 @@ describe('image verbs', () => {
   });
 
   describe('CreateOverlay', () => {
-    it("takes the base's size and cluster size, and names the base as given", async () => {
+    it("parity row 4: takes the base's size and cluster size, and names the base as given", async () => {
       const base = image('base,with,commas.qcow2');
       await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=131072', base, '64M');
       await run('CreateOverlay', { path: image('over.qcow2'), backing_file: base, backing_format: 'qcow2' });
@@ -145,7 +145,7 @@ describe('image verbs', () => {
       assert.equal(theirs['cluster-size'], 131072);
     });
 
-    it('a base that is an overlay needs allow_chain; the chain is answered nearest first', async () => {
+    it('parity row 4: a base that is an overlay needs allow_chain; the chain is answered nearest first', async () => {
       const request = { path: image('top.qcow2'), backing_file: image('over.qcow2'), backing_format: 'qcow2' };
       assert.equal((await failure(run('CreateOverlay', request))).reason, 'IMAGE_UNSAFE');
       await run('CreateOverlay', { ...request, allow_chain: true });
@@ -161,7 +161,7 @@ describe('image verbs', () => {
       );
     });
 
-    it('a raw base of an odd length', async () => {
+    it('parity row 4: a raw base of an odd length', async () => {
       await writeFile(image('odd-base.raw'), noise(1000));
       await run('CreateOverlay', {
         path: image('odd-over.qcow2'),
@@ -171,7 +171,7 @@ describe('image verbs', () => {
       assert.equal((await qemuInfo(image('odd-over.qcow2'), 'qcow2'))['virtual-size'], 1024);
     });
 
-    it('a raw disk in which a guest wrote a qcow2 header is still raw', async () => {
+    it('parity row 15: a raw disk in which a guest wrote a qcow2 header is still raw', async () => {
       await sh(
         'qemu-img',
         'create',
@@ -215,6 +215,7 @@ describe('image verbs', () => {
         { at: 0, length: MIB },
         { at: 33 * MIB + 5, length: 3 * MIB },
       ]);
+      await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', image('source.raw'), image('source.qcow2'));
     });
 
     for (const format of ['qcow2', 'qed', 'vdi', 'vmdk', 'vhdx', 'parallels', 'vpc']) {
@@ -260,7 +261,7 @@ describe('image verbs', () => {
     ] as const;
     for (const [from, to, qemu] of names) {
       it(`parity row 7: extracts ${from} to ${to}`, async () => {
-        const source = from === 'raw' ? image('source.raw') : image('there.qcow2');
+        const source = from === 'raw' ? image('source.raw') : image('source.qcow2');
         const target = image(`extracted-${from}.${to}`);
         await run('ExtractSnapshot', { path: source, source_format: from, target, target_format: to });
         await sh('qemu-img', 'compare', '-q', '-f', 'raw', '-F', qemu, image('source.raw'), target);

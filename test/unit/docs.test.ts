@@ -7,6 +7,8 @@ import { FINDINGS } from '../../src/domain/image-info.js';
 import { ImageServiceService } from '../../src/gen/hostler/v1/image_service.js';
 import { OperationServiceService } from '../../src/gen/hostler/v1/operation_service.js';
 import { FileServiceService } from '../../src/gen/hostler/v1/file_service.js';
+import { CommandServiceService } from '../../src/gen/hostler/v1/command_service.js';
+import { commandHandlers } from '../../src/handlers/command.js';
 import { fileHandlers } from '../../src/handlers/file.js';
 import { hostHandlers } from '../../src/handlers/host-info.js';
 import { imageHandlers } from '../../src/handlers/image.js';
@@ -61,6 +63,7 @@ describe('the docs', () => {
     assert.deepEqual(Object.fromEntries(rows), {
       ImageService: served(imageHandlers(ports as never, ports as never)),
       HostInfoService: served(hostHandlers(ports as never)),
+      CommandService: served(commandHandlers(ports as never, ports as never)),
       FileService: served(fileHandlers(ports as never, ports as never)),
       OperationService: served(operationHandlers(ports as never)),
     });
@@ -68,9 +71,24 @@ describe('the docs', () => {
     assert.ok(Object.keys(OperationServiceService).length === Object.keys(RPC_TABLE.OperationService).length);
   });
 
+  it('the README shows the 27 functions of the old module, and what is not pending is served', () => {
+    const rows = [...read('README.md').matchAll(/^\| (\d+) +\| `\w+` +\| (.+?) +\| (.+?) +\|$/gm)];
+    assert.deepEqual(
+      rows.map(([, number]) => Number(number)),
+      Array.from({ length: 27 }, (_, index) => index + 1),
+    );
+    const listed = read('README.md').split('## Parity')[0] ?? '';
+    for (const [, number, rpcs = '', promise] of rows)
+      for (const [, rpc = ''] of rpcs.matchAll(/(?:\w+\.)?(\w+)`/g))
+        assert.equal(listed.includes(`\`${rpc}\``), promise !== 'pending', `row ${String(number)}: ${rpc}`);
+  });
+
   it('RPCs that are served name only reasons of the table in their comments', () => {
     const served = new Set([
+      'GetHostInfo',
       'GetFilesystemInfo',
+      'WatchFilesystem',
+      'FindRootDisk',
       'GetArchitecture',
       'GetIscsiInitiator',
       'IsMounted',
@@ -88,11 +106,12 @@ describe('the docs', () => {
       'ExtractSnapshot',
       'CopyImage',
       'DeleteImage',
+      ...Object.keys(CommandServiceService).map(upper),
       ...Object.keys(FileServiceService).map(upper),
       ...Object.keys(OperationServiceService).map(upper),
     ]);
     let seen = 0;
-    for (const file of ['file_service', 'host_info_service', 'image_service', 'operation_service']) {
+    for (const file of ['command_service', 'file_service', 'host_info_service', 'image_service', 'operation_service']) {
       for (const [, comment = '', rpc = ''] of read(`proto/hostler/v1/${file}.proto`).matchAll(
         /((?: {2}\/\/ .*\n)+) {2}rpc (\w+)/g,
       )) {

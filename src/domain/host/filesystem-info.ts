@@ -1,6 +1,8 @@
 import type { ImageAddress } from '../address.js';
+import type { Caller } from '../caller.js';
 import type { SpaceLedger } from '../operations/space.js';
 import type { Handle } from '../ports.js';
+import { sleepOrAborted } from '../waiting.js';
 
 /** What statvfs says, in its units. */
 export interface FilesystemCounts {
@@ -44,9 +46,14 @@ export function spaceOf({ fragmentBytes, blocks, freeBlocks, availableBlocks }: 
   };
 }
 
+export interface FilesystemPorts {
+  readonly filesystems: Filesystems;
+  readonly space: SpaceLedger;
+}
+
 export async function filesystemInfo(
   address: ImageAddress,
-  { filesystems, space }: { readonly filesystems: Filesystems; readonly space: SpaceLedger },
+  { filesystems, space }: FilesystemPorts,
 ): Promise<FilesystemInfo> {
   const place = await filesystems.open(address);
   try {
@@ -54,5 +61,30 @@ export async function filesystemInfo(
     return { ...filesystem, ...spaceOf(filesystem.counts), reservedBytes: await space.reservedBytes(key) };
   } finally {
     await place.close();
+  }
+}
+
+export interface WatchSpec {
+  readonly address: ImageAddress;
+  /** Unset: a hundredth of the whole. */
+  readonly thresholdBytes?: bigint;
+  readonly intervalMs: number;
+}
+
+/** The filesystem now, and again whenever what is free differs from the last report by more than the threshold. */
+export async function* watchFilesystem(
+  { address, thresholdBytes, intervalMs }: WatchSpec,
+  { signal }: Caller,
+  ports: FilesystemPorts,
+): AsyncGenerator<FilesystemInfo, void> {
+  for (let reported: bigint | undefined; ;) {
+    const info = await filesystemInfo(address, ports);
+    const difference = info.freeBytes - (reported ?? 0n);
+    const threshold = thresholdBytes ?? info.totalBytes / 100n;
+    if (reported === undefined || difference > threshold || -difference > threshold) {
+      yield info;
+      reported = info.freeBytes;
+    }
+    await sleepOrAborted(intervalMs, signal);
   }
 }

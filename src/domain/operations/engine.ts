@@ -1,6 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
+import type { OutputPiece } from '../execute-command.js';
 import type { Clock, Files, Targets } from '../ports.js';
 import type { Admission, Admitted } from './admission.js';
 import { execute, type Outcome, type Step } from './execute.js';
@@ -24,6 +25,8 @@ export interface Ask {
   readonly secrets?: Secrets;
   /** What the caller streams in; read once, by the operation that this call starts. */
   readonly input?: AsyncIterable<Uint8Array>;
+  /** Takes what the operation that this call starts prints. */
+  readonly output?: (piece: OutputPiece) => Promise<void>;
 }
 
 /** What happened, for the log. */
@@ -162,8 +165,8 @@ export class Operations {
         throw error;
       }
       operation.announce();
-      const { secrets = {}, input } = ask;
-      const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, caller }, this.ports);
+      const { secrets = {}, input, output } = ask;
+      const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, output, caller }, this.ports);
       void this.#finish(operation, admitted, undo, work);
       return operation;
     } catch (error) {

@@ -1,9 +1,10 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
+import type { OutputPiece } from '../execute-command.js';
 import type { Child, FileAttributes, Part, ToolRun } from '../ports.js';
 import type { Admitted } from './admission.js';
-import type { EnginePorts } from './engine.js';
+import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
 import { ProgressMeter } from './progress.js';
 import {
@@ -28,6 +29,7 @@ export interface Assignment {
   readonly admitted: Admitted;
   readonly secrets: Secrets;
   readonly input: AsyncIterable<Uint8Array> | undefined;
+  readonly output: Ask['output'];
   readonly caller: Caller;
 }
 
@@ -104,6 +106,10 @@ class OperationRun implements Run {
     const { input } = this.assignment;
     if (input === undefined) throw new HostlerError('BUG', 'a verb reads input that its call does not have');
     return input;
+  }
+
+  async output(piece: OutputPiece): Promise<void> {
+    await this.assignment.output?.(piece);
   }
 
   get caller(): Caller {

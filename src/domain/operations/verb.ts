@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
+import type { OutputPiece } from '../execute-command.js';
 import type { ImageFormat } from '../image-format.js';
 import type {
   Chain,
@@ -65,6 +66,8 @@ export interface Run extends Resolution {
   readonly secrets: Secrets;
   /** What the caller streams in. */
   readonly input: AsyncIterable<Uint8Array>;
+  /** To the caller, beside the events; waits while the caller reads slowly. */
+  output(piece: OutputPiece): Promise<void>;
   /** Called before each port action: failpoints and cancel hang on it. */
   step(name: string): Promise<void>;
   /** Phases that must not be torn are not cancellable. */

@@ -29,7 +29,7 @@ export const protobufFileName = "hostler/v1/command_service.proto";
 export interface ExecuteRequest {
   /** The command's name in the configuration, required. */
   name: string;
-  /** Arguments; each must match one of the command's anchored patterns. */
+  /** Arguments, at most 256 of 4096 characters; each must match, as a whole, one of the command's patterns. */
   args: string[];
   /** Written to the command's standard input, which is then closed. */
   stdin: Buffer;
@@ -374,9 +374,12 @@ export const ExecuteResponse: MessageFns<ExecuteResponse> = {
 export type CommandServiceService = typeof CommandServiceService;
 export const CommandServiceService = {
   /**
-   * Runs a configured command and streams what it prints; the last message carries the exit code.
+   * Runs a configured command (parity row 6), without a shell, and streams what it prints; the last message carries the exit code, also
+   * when that is not accepted and the call then fails (the code is in the error's metadata too). A command that a signal ended has exit code
+   * 128 and the signal's number. It ends with its caller, its timeout and the daemon; whoever reads its output slowly slows it. The output
+   * of all attempts comes one after the other. A repeated request_id answers with the exit code and without the output.
    * Fails with: INVALID_FIELD, COMMAND_NOT_FOUND (not configured), ARGUMENT_NOT_ALLOWED (matches no pattern), TOOL_MISSING,
-   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, SHUTTING_DOWN.
+   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   execute: {
     path: "/hostler.v1.CommandService/Execute" as const,
@@ -391,18 +394,24 @@ export const CommandServiceService = {
 
 export interface CommandServiceServer extends UntypedServiceImplementation {
   /**
-   * Runs a configured command and streams what it prints; the last message carries the exit code.
+   * Runs a configured command (parity row 6), without a shell, and streams what it prints; the last message carries the exit code, also
+   * when that is not accepted and the call then fails (the code is in the error's metadata too). A command that a signal ended has exit code
+   * 128 and the signal's number. It ends with its caller, its timeout and the daemon; whoever reads its output slowly slows it. The output
+   * of all attempts comes one after the other. A repeated request_id answers with the exit code and without the output.
    * Fails with: INVALID_FIELD, COMMAND_NOT_FOUND (not configured), ARGUMENT_NOT_ALLOWED (matches no pattern), TOOL_MISSING,
-   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, SHUTTING_DOWN.
+   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   execute: handleServerStreamingCall<ExecuteRequest, ExecuteResponse>;
 }
 
 export interface CommandServiceClient extends Client {
   /**
-   * Runs a configured command and streams what it prints; the last message carries the exit code.
+   * Runs a configured command (parity row 6), without a shell, and streams what it prints; the last message carries the exit code, also
+   * when that is not accepted and the call then fails (the code is in the error's metadata too). A command that a signal ended has exit code
+   * 128 and the signal's number. It ends with its caller, its timeout and the daemon; whoever reads its output slowly slows it. The output
+   * of all attempts comes one after the other. A repeated request_id answers with the exit code and without the output.
    * Fails with: INVALID_FIELD, COMMAND_NOT_FOUND (not configured), ARGUMENT_NOT_ALLOWED (matches no pattern), TOOL_MISSING,
-   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, SHUTTING_DOWN.
+   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   execute(request: ExecuteRequest, options?: Partial<CallOptions>): ClientReadableStream<ExecuteResponse>;
   execute(

@@ -112,6 +112,11 @@ export interface RootInfo {
   hardLinks: boolean;
   /** Files can have holes. */
   sparse: boolean;
+  /**
+   * Reason why it could not be looked at, such as ROOT_STALLED; empty: none. Then nothing is known from filesystem_type on. In a read-only
+   * root nothing can be tried either: everything from reflink on is false.
+   */
+  problem: string;
 }
 
 /** What this host is. */
@@ -198,7 +203,7 @@ export interface WatchFilesystemRequest {
   thresholdBytes?:
     | bigint
     | undefined;
-  /** Look so often; unset: 5 s. */
+  /** Look so often, from 0.1 s to a day; unset: 5 s. */
   interval: Duration | undefined;
 }
 
@@ -494,6 +499,7 @@ function createBaseRootInfo(): RootInfo {
     directIo: false,
     hardLinks: false,
     sparse: false,
+    problem: "",
   };
 }
 
@@ -525,6 +531,9 @@ export const RootInfo: MessageFns<RootInfo> = {
     }
     if (message.sparse !== false) {
       writer.uint32(72).bool(message.sparse);
+    }
+    if (message.problem !== "") {
+      writer.uint32(82).string(message.problem);
     }
     return writer;
   },
@@ -614,6 +623,14 @@ export const RootInfo: MessageFns<RootInfo> = {
             message.sparse = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -649,6 +666,7 @@ export const RootInfo: MessageFns<RootInfo> = {
         ? globalThis.Boolean(object.hard_links)
         : false,
       sparse: isSet(object.sparse) ? globalThis.Boolean(object.sparse) : false,
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
     };
   },
 
@@ -681,6 +699,9 @@ export const RootInfo: MessageFns<RootInfo> = {
     if (message.sparse !== false) {
       obj.sparse = message.sparse;
     }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
     return obj;
   },
 
@@ -698,6 +719,7 @@ export const RootInfo: MessageFns<RootInfo> = {
     message.directIo = object.directIo ?? false;
     message.hardLinks = object.hardLinks ?? false;
     message.sparse = object.sparse ?? false;
+    message.problem = object.problem ?? "";
     return message;
   },
 };
@@ -3039,7 +3061,8 @@ export const GetInstancePathAtDestinationResponse: MessageFns<GetInstancePathAtD
 export type HostInfoServiceService = typeof HostInfoServiceService;
 export const HostInfoServiceService = {
   /**
-   * The agent, its tools, formats, and what each root can do (found by trying).
+   * The agent, its tools, formats, and what each root can do, found by trying once in a private folder of the root. A root that does not
+   * answer is listed with its problem, and holds up nothing else.
    * Fails with: nothing of its own.
    */
   getHostInfo: {
@@ -3080,8 +3103,8 @@ export const HostInfoServiceService = {
     responseDeserialize: (value: Buffer): GetPoolInfoResponse => GetPoolInfoResponse.decode(value),
   },
   /**
-   * Space on a filesystem, again whenever it changes by more than the threshold.
-   * Fails with: as GetFilesystemInfo, SHUTTING_DOWN.
+   * Space on a filesystem at once, and again whenever free_bytes differs from the last report by more than the threshold.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, ROOT_STALLED, SHUTTING_DOWN.
    */
   watchFilesystem: {
     path: "/hostler.v1.HostInfoService/WatchFilesystem" as const,
@@ -3203,7 +3226,8 @@ export const HostInfoServiceService = {
 
 export interface HostInfoServiceServer extends UntypedServiceImplementation {
   /**
-   * The agent, its tools, formats, and what each root can do (found by trying).
+   * The agent, its tools, formats, and what each root can do, found by trying once in a private folder of the root. A root that does not
+   * answer is listed with its problem, and holds up nothing else.
    * Fails with: nothing of its own.
    */
   getHostInfo: handleUnaryCall<GetHostInfoRequest, GetHostInfoResponse>;
@@ -3218,8 +3242,8 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
    */
   getPoolInfo: handleUnaryCall<GetPoolInfoRequest, GetPoolInfoResponse>;
   /**
-   * Space on a filesystem, again whenever it changes by more than the threshold.
-   * Fails with: as GetFilesystemInfo, SHUTTING_DOWN.
+   * Space on a filesystem at once, and again whenever free_bytes differs from the last report by more than the threshold.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, ROOT_STALLED, SHUTTING_DOWN.
    */
   watchFilesystem: handleServerStreamingCall<WatchFilesystemRequest, WatchFilesystemResponse>;
   /**
@@ -3264,7 +3288,8 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
 
 export interface HostInfoServiceClient extends Client {
   /**
-   * The agent, its tools, formats, and what each root can do (found by trying).
+   * The agent, its tools, formats, and what each root can do, found by trying once in a private folder of the root. A root that does not
+   * answer is listed with its problem, and holds up nothing else.
    * Fails with: nothing of its own.
    */
   getHostInfo(
@@ -3321,8 +3346,8 @@ export interface HostInfoServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetPoolInfoResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Space on a filesystem, again whenever it changes by more than the threshold.
-   * Fails with: as GetFilesystemInfo, SHUTTING_DOWN.
+   * Space on a filesystem at once, and again whenever free_bytes differs from the last report by more than the threshold.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, ROOT_STALLED, SHUTTING_DOWN.
    */
   watchFilesystem(
     request: WatchFilesystemRequest,

@@ -12434,8 +12434,10 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): DetectDiskTypeResponse => DetectDiskTypeResponse.decode(value),
   },
   /**
-   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots.
-   * Fails with: INVALID_FIELD, ROOT_DISK_NOT_FOUND, DOMAIN_NOT_FOUND, TOOL_MISSING.
+   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
+   * component `rootfs` has none (the old module cut the folder's last letter).
+   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters), ROOT_DISK_NOT_FOUND,
+   * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   findRootDisk: {
     path: "/hostler.v1.ImageService/FindRootDisk" as const,
@@ -12910,8 +12912,10 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   detectDiskType: handleUnaryCall<DetectDiskTypeRequest, DetectDiskTypeResponse>;
   /**
-   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots.
-   * Fails with: INVALID_FIELD, ROOT_DISK_NOT_FOUND, DOMAIN_NOT_FOUND, TOOL_MISSING.
+   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
+   * component `rootfs` has none (the old module cut the folder's last letter).
+   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters), ROOT_DISK_NOT_FOUND,
+   * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   findRootDisk: handleUnaryCall<FindRootDiskRequest, FindRootDiskResponse>;
   /**
@@ -13153,8 +13157,10 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: DetectDiskTypeResponse) => void,
   ): ClientUnaryCall;
   /**
-   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots.
-   * Fails with: INVALID_FIELD, ROOT_DISK_NOT_FOUND, DOMAIN_NOT_FOUND, TOOL_MISSING.
+   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
+   * component `rootfs` has none (the old module cut the folder's last letter).
+   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters), ROOT_DISK_NOT_FOUND,
+   * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   findRootDisk(
     request: FindRootDiskRequest,

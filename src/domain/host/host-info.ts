@@ -1,0 +1,33 @@
+import type { ImageAddress } from '../address.js';
+
+/** A tool that the agent runs; no path: not installed. */
+export interface HostTool {
+  readonly name: string;
+  readonly path?: string;
+  /** As the tool says it. */
+  readonly version?: string;
+}
+
+/** A configured root. */
+export interface HostRoot {
+  readonly path: ImageAddress;
+  readonly kind: 'files' | 'devices';
+  readonly writable: boolean;
+  readonly trusted: boolean;
+}
+
+/** What a root's filesystem can do; found by trying, so false where nothing may be written. */
+export interface RootFeatures {
+  readonly filesystemType: string;
+  readonly reflink: boolean;
+  readonly directIo: boolean;
+  readonly hardLinks: boolean;
+  readonly sparse: boolean;
+}
+
+export interface HostProbe {
+  readonly roots: readonly HostRoot[];
+  tools(): Promise<readonly HostTool[]>;
+  /** Fails with ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR. */
+  features(root: HostRoot): Promise<RootFeatures>;
+}

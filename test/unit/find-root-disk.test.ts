@@ -1,0 +1,114 @@
+/** Which disk of a domain is its root disk. */
+import assert from 'node:assert/strict';
+import { DomainXml } from '../../src/adapters/domain-xml.js';
+import { HostlerError } from '../../src/domain/errors.js';
+import { findRootDisk } from '../../src/domain/find-root-disk.js';
+
+const domain = (type: string, devices: string, os = 'hvm') =>
+  `<domain type='${type}'><os><type>${os}</type></os><devices>${devices}</devices></domain>`;
+const find = (xml: string) => findRootDisk(new DomainXml().read(xml));
+const reasonOf = (xml: string) => {
+  try {
+    return JSON.stringify(find(xml));
+  } catch (error) {
+    if (error instanceof HostlerError) return error.reason;
+    throw error;
+  }
+};
+
+describe('the root disk of a domain', () => {
+  const found: [string, string, { path: string; format?: string }][] = [
+    [
+      'kvm, a file',
+      domain('kvm', `<disk type='file'><driver name='qemu' type='qcow2'/><source file='/tmp/hello'/></disk>`),
+      { path: '/tmp/hello', format: 'qcow2' },
+    ],
+    [
+      'kvm, a block device',
+      domain('kvm', `<disk type='block'><driver name='qemu' type='raw'/><source dev='/dev/nova-vg/hello'/></disk>`),
+      { path: '/dev/nova-vg/hello', format: 'raw' },
+    ],
+    [
+      'kvm, rbd',
+      domain(
+        'kvm',
+        `<disk type='network'><driver type='raw'/><source protocol='rbd' name='pool/image'><host name='a'/></source></disk>`,
+      ),
+      { path: 'rbd:pool/image', format: 'raw' },
+    ],
+    [
+      'lxc',
+      domain('lxc', `<filesystem type='mount'><source dir='/myhome/rootfs'/></filesystem>`),
+      { path: '/myhome/disk' },
+    ],
+    [
+      'lxc, the last rootfs, with something below it',
+      domain('lxc', `<filesystem><driver type='loop'/><source dir='/rootfs/a/rootfs/b'/></filesystem>`),
+      { path: '/rootfs/a/disk', format: 'loop' },
+    ],
+    [
+      'parallels exe',
+      domain(
+        'parallels',
+        `<filesystem type='file'><driver type='ploop'/><source file='/test/disk'/></filesystem>`,
+        'exe',
+      ),
+      { path: '/test/disk', format: 'ploop' },
+    ],
+    [
+      'parallels hvm',
+      domain('parallels', `<filesystem><source file='/no'/></filesystem><disk><source file='/yes'/></disk>`),
+      { path: '/yes' },
+    ],
+    ['xen, aio', domain('xen', `<disk><driver type='aio'/><source file='/x'/></disk>`), { path: '/x', format: 'raw' }],
+    [
+      'the first of several disks, and names that are written with entities',
+      domain(
+        'kvm',
+        `<!-- a disk --><disk><source file='/a&amp;b&#x41;&quot;'/></disk><disk><source file='/c'/></disk>`,
+      ),
+      { path: '/a&bA"' },
+    ],
+  ];
+  for (const [title, xml, expected] of found)
+    it(`parity row 12: ${title}`, () => {
+      assert.deepEqual(find(xml), expected);
+    });
+
+  const none: [string, string][] = [
+    ['no source', domain('kvm', '<disk><driver type="raw"/></disk>')],
+    ['an empty source', domain('kvm', '<disk><source file=""/></disk>')],
+    ['a network that is no rbd', domain('kvm', '<disk><source protocol="nbd" name="x"/></disk>')],
+    ['no disk', domain('kvm', '')],
+    ['no devices', `<domain type='kvm'/>`],
+    ['lxc without a rootfs', domain('lxc', `<filesystem><source dir='/myhome/root'/></filesystem>`)],
+    ['lxc with a folder that ends so', domain('lxc', `<filesystem><source dir='/x/myrootfs'/></filesystem>`)],
+  ];
+  for (const [title, xml] of none)
+    it(`parity row 12: ROOT_DISK_NOT_FOUND: ${title}`, () => {
+      assert.equal(reasonOf(xml), 'ROOT_DISK_NOT_FOUND');
+    });
+
+  const laughs = Array.from({ length: 9 }, (_, i) => `<!ENTITY l${String(i + 1)} "${`&l${String(i)};`.repeat(10)}">`);
+  const refused: [string, string][] = [
+    ['nothing', ''],
+    ['no XML', 'hello'],
+    ['not closed', '<domain><devices>'],
+    ['another document', '<network/>'],
+    ['two documents', '<domain/><domain/>'],
+    ['a document type', '<!DOCTYPE domain SYSTEM "file:///etc/passwd"><domain/>'],
+    ['an entity', '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><domain type="&x;"/>'],
+    ['a bomb', `<!DOCTYPE lolz [<!ENTITY l0 "lol">${laughs.join('')}]><domain type="&l9;"/>`],
+    ['an entity that nobody knows', '<domain type="&x;"/>'],
+    ['a document that is too long', domain('kvm', ' '.repeat(600_000))],
+  ];
+  for (const [title, xml] of refused)
+    it(`parity row 12: INVALID_FIELD: ${title}`, () => {
+      assert.equal(reasonOf(xml), 'INVALID_FIELD');
+    });
+
+  it('folders below folders below folders end in an answer, and soon', () => {
+    const deep = '<a>'.repeat(60_000);
+    assert.equal(reasonOf(`<domain type='kvm'>${deep}${deep.replaceAll('<', '</')}</domain>`), 'ROOT_DISK_NOT_FOUND');
+  });
+});
