@@ -9,6 +9,7 @@ import { copyCases } from './copy-cases.js';
 import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
+import { ownerCases } from './owner-cases.js';
 import { smallCases, startUp } from './small-cases.js';
 
 const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'hostler-bench-'));
@@ -30,6 +31,7 @@ try {
   for (const each of [
     ...infoCases(daemon),
     ...smallCases(daemon),
+    ...ownerCases(daemon),
     ...convertCases(daemon),
     ...copyCases(daemon, mounted ? xfs : undefined),
   ]) {

@@ -48,6 +48,8 @@ export class WalkError extends Error {
 /** Folders below folders; each holds a descriptor. */
 const MAX_DEPTH = 4096;
 const PROGRESS_EVERY = 1000;
+const ENTRY = O_PATH | constants.O_NOFOLLOW;
+const FOLDER = ENTRY | constants.O_DIRECTORY;
 const SET_ID_BITS = 0o6000;
 const PERMISSION_BITS = 0o7777;
 /** Gone, or replaced, since its folder was read: whoever did that has another entry now. */
@@ -55,69 +57,99 @@ const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
 
 /** Looks at everything first; changes it only when something is not as it should be. */
 export function walkOwners(job: WalkJob, report: (state: WalkState) => void): WalkState {
-  let seen = 0;
-  let wrong = 0;
-  visitAll(job, (stat) => {
-    seen += 1;
-    if (!isSettled(stat, job.change)) wrong += 1;
-  });
-  if (wrong === 0 || job.dryRun) return { seen, changed: wrong };
-  const total = seen;
-  let changed = 0;
-  seen = 0;
+  const { seen: total, wrong } = lookAtAll(job);
+  if (wrong === 0 || job.dryRun) return { seen: total, changed: wrong };
+  let [seen, changed] = [0, 0];
   // An inode with several names is shifted once.
   const done = new Set<string>();
-  visitAll(job, (stat, open) => {
+  const change = (fd: number, stat: Stats) => {
     seen += 1;
     if (seen % PROGRESS_EVERY === 0) report({ seen, changed, total: Math.max(total, seen) });
     if (stat.nlink > 1 && !stat.isDirectory()) {
       if (done.has(identity(stat))) return;
       done.add(identity(stat));
     }
-    if (differs(stat, job.change) && open((fd) => changeOne(fd, job.change))) changed += 1;
-  });
+    if (changeOne(fd, stat, job.change)) changed += 1;
+  };
+  const top = fstatSync(job.fd);
+  change(job.fd, top);
+  if (top.isDirectory()) changeFolder(job.fd, job, change, []);
   return { seen, changed, total: seen };
 }
 
-type Visit = (stat: Stats, open: (use: (fd: number) => boolean) => boolean) => void;
-
-/** The entry on top and all that is below it. */
-function visitAll(job: WalkJob, visit: Visit): void {
-  const top = fstatSync(job.fd);
-  visit(top, (use) => use(job.fd));
-  if (top.isDirectory()) visitFolder(job.fd, job, visit, []);
-}
-
-function visitFolder(folder: number, job: WalkJob, visit: Visit, below: readonly Buffer[]): void {
-  if (below.length > MAX_DEPTH) throw new WalkError('ENAMETOOLONG', textOf(below), 'too many folders below each other');
-  for (const name of readdirSync(`/proc/self/fd/${String(folder)}`, { encoding: 'buffer' })) {
-    if (Atomics.load(job.stop, 0) !== 0) return;
-    if (name.subarray(0, PRIVATE_PREFIX.length).toString() === PRIVATE_PREFIX) continue;
-    visitEntry(folder, name, job, visit, [...below, name]);
-  }
-}
-
-function visitEntry(folder: number, name: Buffer, job: WalkJob, visit: Visit, below: readonly Buffer[]): void {
-  try {
-    const path = Buffer.concat([Buffer.from(`/proc/self/fd/${String(folder)}/`), name]);
-    const stat = lstatSync(path);
-    if (stat.isDirectory() && job.closed.includes(identity(stat))) return;
-    const flags = O_PATH | constants.O_NOFOLLOW;
-    visit(stat, (use) => withOpen(path, flags, use));
-    if (stat.isDirectory())
-      withOpen(path, flags | constants.O_DIRECTORY, (fd) => {
-        visitFolder(fd, job, visit, below);
-      });
-  } catch (error) {
-    const code = errnoOf(error);
-    if (error instanceof WalkError || code === undefined) throw error;
-    if (!GONE.includes(code)) throw new WalkError(code, textOf(below), error);
-  }
+/** How much there is, and how much of it is not as it should be; unless that is asked for, one is enough to know. */
+function lookAtAll(job: WalkJob): { seen: number; wrong: number } {
+  let [seen, wrong] = [1, isSettled(fstatSync(job.fd), job.change) ? 0 : 1];
+  const look = (folder: number, below: readonly Name[]) => {
+    eachName(folder, job, below, (path, name, isFolder) => {
+      const stat = isFolder || wrong === 0 || job.dryRun ? lstatSync(path) : undefined;
+      if (stat?.isDirectory() === true && job.closed.includes(identity(stat))) return;
+      seen += 1;
+      if (stat !== undefined && !isSettled(stat, job.change)) wrong += 1;
+      if (stat?.isDirectory() === true)
+        withOpen(path, FOLDER, (fd) => {
+          look(fd, [...below, name]);
+        });
+    });
+  };
+  if (fstatSync(job.fd).isDirectory()) look(job.fd, []);
+  return { seen, wrong };
 }
 
 /** By descriptor, so that what is changed is what was looked at. */
-function changeOne(fd: number, change: OwnerChange): boolean {
-  const stat = fstatSync(fd);
+function changeFolder(
+  folder: number,
+  job: WalkJob,
+  change: (fd: number, stat: Stats) => void,
+  below: readonly Name[],
+): void {
+  eachName(folder, job, below, (path, name) => {
+    withOpen(path, ENTRY, (fd) => {
+      const stat = fstatSync(fd);
+      if (stat.isDirectory() && job.closed.includes(identity(stat))) return;
+      change(fd, stat);
+      if (stat.isDirectory()) changeFolder(fd, job, change, [...below, name]);
+    });
+  });
+}
+
+type Name = string | Buffer;
+
+/** Each entry of a folder but the daemon's own, until there is a stop. */
+function eachName(
+  folder: number,
+  { stop }: WalkJob,
+  below: readonly Name[],
+  use: (path: Name, name: Name, isFolder: boolean) => void,
+): void {
+  if (below.length > MAX_DEPTH) throw new WalkError('ENAMETOOLONG', textOf(below), 'too many folders below each other');
+  const path = `/proc/self/fd/${String(folder)}`;
+  for (const entry of readFolder(path)) {
+    if (Atomics.load(stop, 0) !== 0) return;
+    const { name } = entry;
+    if (name.toString().startsWith(PRIVATE_PREFIX)) continue;
+    try {
+      use(
+        typeof name === 'string' ? `${path}/${name}` : Buffer.concat([Buffer.from(`${path}/`), name]),
+        name,
+        entry.isDirectory(),
+      );
+    } catch (error) {
+      const code = errnoOf(error);
+      if (error instanceof WalkError || code === undefined) throw error;
+      if (!GONE.includes(code)) throw new WalkError(code, textOf([...below, name]), error);
+    }
+  }
+}
+
+/** Names as text, which is faster, unless one of them is none. */
+function readFolder(path: string): readonly { readonly name: Name; isDirectory(): boolean }[] {
+  const entries = readdirSync(path, { withFileTypes: true });
+  if (!entries.some(({ name }) => name.includes('\uFFFD'))) return entries;
+  return readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
+}
+
+function changeOne(fd: number, stat: Stats, change: OwnerChange): boolean {
   if (!differs(stat, change)) return false;
   const { uid, gid } = changedOwner(stat, change);
   const path = `/proc/self/fd/${String(fd)}`;
@@ -133,10 +165,10 @@ function differs(stat: Stats, change: OwnerChange): boolean {
   return uid !== stat.uid || gid !== stat.gid;
 }
 
-function withOpen<T>(path: Buffer, flags: number, use: (fd: number) => T): T {
+function withOpen(path: Name, flags: number, use: (fd: number) => void): void {
   const fd = openSync(path, flags);
   try {
-    return use(fd);
+    use(fd);
   } finally {
     closeSync(fd);
   }
@@ -146,6 +178,6 @@ function identity({ dev, ino }: Stats): string {
   return `${String(dev)}:${String(ino)}`;
 }
 
-function textOf(below: readonly Buffer[]): string {
+function textOf(below: readonly Name[]): string {
   return below.map((name) => name.toString()).join('/');
 }

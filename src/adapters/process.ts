@@ -11,7 +11,7 @@ import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { LastBytes, splitLines } from './output.js';
-import { pathInside, type Sandbox } from './sandbox.js';
+import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
 import { startOf } from './strays.js';
 import { descriptorOf, pathOutside, plainCall, type Reference, type ToolCall, type ToolLimits } from './tool-call.js';
 
@@ -188,6 +188,7 @@ export class ProcessRunner {
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
       if (ender.reason !== undefined) throw ender.reason;
       if (signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
+      if (sandboxed) assertSandboxed(call.tool, stderr.text);
       return { code, signal, stderr: stderr.text };
     } finally {
       run.signal.removeEventListener('abort', onAbort);

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { asHostlerError } from '../domain/errors.js';
+import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ProcessRunner } from './process.js';
 import { FIRST_FD, fileOf, type PlainCall, type Reference } from './tool-call.js';
 
@@ -72,4 +72,16 @@ export async function trySandbox(runner: ProcessRunner): Promise<string | undefi
   } finally {
     await file.close();
   }
+}
+
+/** bubblewrap finds an open file's path, binds that, and looks whether it bound the same file: whoever moves it in between is noticed. */
+const MOVED = /Can't find source path|Race condition binding|No such file or directory|Not a directory/;
+
+/** Fails when it was bubblewrap, not the tool, that failed: with SOURCE_CHANGED when something was moved under it. */
+export function assertSandboxed(tool: string, stderr: string): void {
+  if (!stderr.startsWith('bwrap: ')) return;
+  const facts = { tool, stderr };
+  if (MOVED.test(stderr))
+    throw new HostlerError('SOURCE_CHANGED', `a folder was moved while ${tool} was started`, { facts });
+  throw new HostlerError('SANDBOX_UNAVAILABLE', `the sandbox for ${tool} could not be made: ${stderr}`, { facts });
 }

@@ -234,10 +234,10 @@ describe('bad input', () => {
   });
 
   it('says UNIMPLEMENTED with the name of an RPC that is not served', async () => {
-    const unary = await failure(daemon.get().stranger.unary('HostInfoService/GetHostInfo'));
+    const unary = await failure(daemon.get().stranger.unary('HostInfoService/GetPoolInfo'));
     const stream = await failure(daemon.get().stranger.all('ImageService/FetchImage', { target: image('new') }));
     assert.equal(unary.code, status.UNIMPLEMENTED);
-    assert.match(unary.message, /HostInfoService\/GetHostInfo/);
+    assert.match(unary.message, /HostInfoService\/GetPoolInfo/);
     assert.equal(stream.code, status.UNIMPLEMENTED);
     assert.match(stream.message, /ImageService\/FetchImage/);
   });

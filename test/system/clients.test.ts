@@ -19,14 +19,14 @@ from google.protobuf import descriptor_pool, message_factory, json_format
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 channel = grpc.insecure_channel(sys.argv[1])
 pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
-service = pool.FindServiceByName('hostler.v1.ImageService')
-def call(name, stream, **fields):
-    method = service.FindMethodByName(name)
+def call(name, stream, service='ImageService', messages=None, **fields):
+    method = pool.FindServiceByName('hostler.v1.' + service).FindMethodByName(name)
     request = message_factory.GetMessageClass(method.input_type)(**fields)
     answer = message_factory.GetMessageClass(method.output_type)
-    path = '/hostler.v1.ImageService/' + name
-    kind = channel.unary_stream if stream else channel.unary_unary
-    return kind(path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString)(request)
+    path = '/hostler.v1.' + service + '/' + name
+    kind = channel.stream_unary if messages else channel.unary_stream if stream else channel.unary_unary
+    rpc = kind(path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString)
+    return rpc(iter([message_factory.GetMessageClass(method.input_type)(**m) for m in messages]) if messages else request)
 events = list(call('CreateImage', True, path=sys.argv[2], format='qcow2', size='5G'))
 assert events[-1].result.image.info.virtual_size_bytes == 5 << 30, events[-1]
 info = call('GetImageInfo', False, path=sys.argv[2], format='qcow2').info
@@ -35,6 +35,11 @@ try:
     list(call('CreateImage', True, path=sys.argv[2], format='qcow2', size='5G'))
 except grpc.RpcError as error:
     print(error.code().name)
+path = sys.argv[2] + '.txt'
+call('WriteFile', False, 'FileService', [{'header': {'path': path, 'umask': 0o77}}, {'data': b'one '}, {'data': b'two'}])
+print(b''.join(m.data for m in call('ReadFile', True, 'FileService', path=path)).decode())
+print(oct(call('StatFile', False, 'FileService', path=path).mode), call('DeleteFile', False, 'FileService', path=path).existed)
+print(call('GetArchitecture', False, 'HostInfoService', image_architecture='amd64').architecture)
 `;
 
 describe('clients', () => {
@@ -85,6 +90,34 @@ describe('clients', () => {
       assert.match(again.stderr, /AlreadyExists[\s\S]*"reason": "TARGET_EXISTS"/);
     });
 
+    it('files and the host', async () => {
+      const call = async (rpc: string, ...requests: object[]) => {
+        const data = requests.map((request) => JSON.stringify(request)).join('');
+        const { code, stdout, stderr } = await grpcurl('-d', data, `hostler.v1.${rpc}`);
+        assert.equal(code, 0, stderr);
+        return stdout;
+      };
+      const path = image('curl.txt');
+      const data = Buffer.from('hello').toString('base64');
+      assert.match(
+        await call('FileService/WriteFile', { header: { path } }, { data }, { data }),
+        /"writtenBytes": "10"/,
+      );
+      assert.match(await call('FileService/ReadFile', { path, offset: 5 }), new RegExp(`"data": "${data}"`));
+      assert.match(await call('FileService/StatFile', { path }), /"exists": true,\s+"type": "FILE_TYPE_REGULAR"/);
+      assert.match(await call('FileService/TouchFile', { path }), /"existed": true/);
+      assert.match(await call('FileService/Chown', { path, owner: String(process.getuid?.()) }), /SUCCEEDED/);
+      assert.match(await call('FileService/DeleteFile', { path }), /"existed": true/);
+      assert.match(await call('HostInfoService/GetHostInfo', {}), /"name": "qemu-img"/);
+      assert.match(
+        await call('HostInfoService/GetFilesystemInfo', { path: image('').replace(/\/$/, '') }),
+        /totalBytes/,
+      );
+      assert.match(await call('HostInfoService/ValidateHostname', { hostname: '240:2ac3::2' }), /IPV6/);
+      const missing = await grpcurl('-d', JSON.stringify({ name: 'x' }), 'hostler.v1.CommandService/Execute');
+      assert.match(missing.stderr, /NotFound[\s\S]*"reason": "COMMAND_NOT_FOUND"/);
+    });
+
     it('health says SERVING', async () => {
       const { stdout } = await grpcurl('-d', '{"service":"hostler.v1.ImageService"}', 'grpc.health.v1.Health/Check');
       assert.match(stdout, /SERVING/);
@@ -101,7 +134,7 @@ describe('clients', () => {
       image('python.qcow2'),
     ]);
     assert.equal(code, 0, stderr);
-    assert.equal(stdout, 'qcow2 5368709120\nALREADY_EXISTS\n');
+    assert.equal(stdout, 'qcow2 5368709120\nALREADY_EXISTS\none two\n0o600 True\nx86_64\n');
   });
 
   describe('hostler', () => {

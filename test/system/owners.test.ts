@@ -7,7 +7,7 @@ import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { isRoot, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
-import { failure, type Message } from '../support/stranger.js';
+import { CallError, failure, type Message } from '../support/stranger.js';
 
 describe('owners', () => {
   const scratch = scratchFolder();
@@ -227,7 +227,7 @@ describe('owners', () => {
       `${outside}/victim.qcow2`,
     );
     const script = `cd "$1" && ln -sfn "$2" link && while :; do mv -T real saved && ln -s "$2" real && rm real && mv -T saved real; done`;
-    const swapper = sh('timeout', '20', 'bash', '-c', script, 'x', at('race'), outside).catch(() => undefined);
+    const swapper = sh('timeout', '16', 'bash', '-c', script, 'x', at('race'), outside).catch(() => undefined);
     const path = at('race/real/victim');
     const allowed = [
       '',
@@ -238,6 +238,7 @@ describe('owners', () => {
       'PATH_BUSY',
       'SAME_FILE',
       'ACCESS_DENIED',
+      'SOURCE_CHANGED',
     ];
     const write = (target: string) =>
       daemon
@@ -251,21 +252,30 @@ describe('owners', () => {
       () => daemon.get().stranger.unary('FileService/DeleteFile', { path, missing_ok: true }),
       () => write(at('race/real/made')),
     ];
-    const pick = (turn: number) => calls[turn % calls.length] ?? (() => Promise.reject(new Error('no such call')));
+    const convert = () =>
+      daemon.get().stranger.operation('ImageService/ConvertImage', {
+        source: at('race/real/victim.qcow2'),
+        source_format: 'qcow2',
+        target: at('race/real/converted'),
+        target_format: 'raw',
+        overwrite: true,
+      });
+    const pick = (turn: number) =>
+      (turn % 20 === 19 ? convert : calls[turn % calls.length]) ?? (() => Promise.reject(new Error('no such call')));
     const end = Date.now() + 15_000;
     let done = 0;
     const worker = async () => {
       for (; Date.now() < end && done < 10_000; done++) {
         const outcome = await pick(done)().then(
           () => '',
-          (error: unknown) => (error as { reason?: string }).reason ?? String(error),
+          (error: unknown) => describeError(error),
         );
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
       }
     };
     await Promise.all([worker(), worker(), worker(), worker()]);
     await swapper;
-    for (const outcome of outcomes.keys()) assert.ok(allowed.includes(outcome), outcome);
+    for (const outcome of outcomes.keys()) assert.ok(allowed.includes(outcome), JSON.stringify([...outcomes]));
     const after = await stat(`${outside}/victim`);
     assert.deepEqual([after.uid, after.mtimeMs, after.size], [before.uid, before.mtimeMs, before.size]);
     assert.deepEqual((await readdir(outside)).sort(), ['victim', 'victim.qcow2']);
@@ -274,3 +284,8 @@ describe('owners', () => {
     await rm(at('race'), { recursive: true });
   });
 });
+
+function describeError(error: unknown): string {
+  if (!(error instanceof CallError)) return String(error);
+  return /^(?:TOOL|SANDBOX)/.test(error.reason) ? `${error.reason} ${JSON.stringify(error.metadata)}` : error.reason;
+}

@@ -7,7 +7,7 @@ import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { mountSshfs } from '../support/sshfs.js';
-import { failure } from '../support/stranger.js';
+import { failure, type Message } from '../support/stranger.js';
 
 describe('a root that does not answer', () => {
   const scratch = scratchFolder();
@@ -30,6 +30,33 @@ describe('a root that does not answer', () => {
     scratch.onEnd(() => daemon.stop());
     scratch.onEnd(() => Promise.resolve(process.kill(server, 'SIGCONT')));
   });
+
+  /** While it stalls. */
+  const theOtherServices = async () => {
+    const { stranger } = daemon;
+    const write = [{ header: { path: far('written') } }, { data: Buffer.from('x') }];
+    const stalled = [
+      stranger.unary('FileService/StatFile', { path: far('disk.raw') }),
+      stranger.unary('FileService/TouchFile', { path: far('disk.raw') }),
+      stranger.unary('FileService/DeleteFile', { path: far('disk.raw'), missing_ok: true }),
+      stranger.all('FileService/ReadFile', { path: far('disk.raw') }),
+      stranger.all('FileService/Chown', { path: far('disk.raw'), owner: '1', recursive: true }),
+      stranger.send('FileService/WriteFile', write),
+      stranger.unary('HostInfoService/GetFilesystemInfo', { path: far('disk.raw') }),
+      stranger.all('HostInfoService/WatchFilesystem', { path: scratch.path('far') }),
+    ];
+    for (const call of await Promise.all(stalled.map(failure))) assert.equal(call.reason, 'ROOT_STALLED');
+    const { roots } = (await stranger.unary('HostInfoService/GetHostInfo')) as { roots: Message[] };
+    assert.deepEqual(
+      roots.map(({ problem = '', sparse }) => [problem, sparse]),
+      [
+        ['', true],
+        ['ROOT_STALLED', undefined],
+      ],
+    );
+    const { exists } = await stranger.unary('FileService/StatFile', { path: daemon.image('near.raw') });
+    assert.equal(exists, true);
+  };
 
   it('answers ROOT_STALLED in time, others are served, and it works again when the filesystem does', async () => {
     await info(far('disk.raw'));
@@ -60,6 +87,7 @@ describe('a root that does not answer', () => {
       target_format: 'qcow2',
     });
     assert.equal((await failure(info(far('again.raw')))).reason, 'ROOT_STALLED');
+    await theOtherServices();
     process.kill(server, 'SIGCONT');
     for (let tries = 0; ; tries++) {
       const { reason } = await failure(info(far('missing.raw')));
