@@ -9,6 +9,7 @@ import { Failpoints } from './adapters/failpoints.js';
 import { LocalFiles } from './adapters/files.js';
 import { FileTargets } from './adapters/file-targets.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
+import { ImageIndex } from './adapters/image-index.js';
 import type { LevelJournal } from './adapters/level-journal.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
@@ -17,6 +18,7 @@ import { Metrics } from './adapters/metrics.js';
 import { Owners } from './adapters/owners.js';
 import { RootedPaths } from './adapters/paths.js';
 import type { ProcessRunner } from './adapters/process.js';
+import { QemuChanger } from './adapters/qemu-changer.js';
 import { QemuImg } from './adapters/qemu-img.js';
 import { QemuLocks } from './adapters/qemu-locks.js';
 import type { Root } from './adapters/roots.js';
@@ -35,6 +37,7 @@ import type { OperationRecord } from './domain/operations/record.js';
 import type { RecoveryPorts } from './domain/operations/recovery.js';
 import { Slots } from './domain/operations/slots.js';
 import { SpaceLedger } from './domain/operations/space.js';
+import type { TouchedImages } from './domain/operations/touched.js';
 import { Readers } from './domain/readers.js';
 import { ImageReader } from './domain/read-image.js';
 import { commandHandlers } from './handlers/command.js';
@@ -57,10 +60,11 @@ export interface Foundations {
   readonly roots: readonly Root[];
   readonly journal: LevelJournal;
   readonly version: string;
+  readonly touched: TouchedImages;
 }
 
 export function assemble(foundations: Foundations) {
-  const { config, log, runner, state, roots, journal } = foundations;
+  const { config, log, runner, state, roots, journal, touched } = foundations;
   const { limits, debug } = config;
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
   const paths = new RootedPaths(roots, [state.realPath]);
@@ -81,10 +85,11 @@ export function assemble(foundations: Foundations) {
   const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks });
   const operations = new Operations({
     journal,
-    admission: new Admission({ paths, reader, imageLocks }),
+    admission: new Admission({ paths, reader, imageLocks, dependants: imageIndex(foundations) }),
     locks,
     slots,
     space,
+    touched,
     targets,
     files,
     clock: Date.now,
@@ -119,13 +124,15 @@ interface Engine {
 }
 
 /** What the services are made of, beside the engine. */
-function assembleHandlers({ config, runner, state, roots, version }: Foundations, engine: Engine) {
+function assembleHandlers({ config, runner, state, roots, version, touched }: Foundations, engine: Engine) {
   const { operations, space, owners } = engine;
   const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
   return {
     image: imageHandlers(operations, {
       ...engine,
+      touched,
+      changer: new QemuChanger(runner, toolLimits(config.limits.tools)),
       tool: new QemuImg(runner, toolLimits(config.limits.tools)),
       reflink: new CpReflink(runner),
       readers: new Readers(READING_CALLS),
@@ -151,6 +158,19 @@ function assembleHandlers({ config, runner, state, roots, version }: Foundations
       commands: new ConfiguredCommands(runner),
     }),
   };
+}
+
+function imageIndex({ config, state, roots, log }: Foundations): ImageIndex {
+  return new ImageIndex({
+    roots: roots.map(({ realPath }) => realPath),
+    closed: [state.realPath],
+    patienceMs: config.limits.root_patience_ms,
+    log: {
+      stalled: (root) =>
+        log.warn('the images of a root cannot be looked at for dependants: it does not answer', { root }),
+      failed: (root, cause) => log.error('the images of a root cannot be looked at', { root, cause }),
+    },
+  });
 }
 
 function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {

@@ -15,6 +15,8 @@ import { assemble, type Foundations } from './assemble.js';
 import { isInternal } from './domain/errors.js';
 import type { Operations } from './domain/operations/engine.js';
 import { recover } from './domain/operations/recovery.js';
+import { TouchedImages } from './domain/operations/touched.js';
+import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
@@ -49,6 +51,7 @@ async function serve(config: Config): Promise<void> {
   const foundations = await layFoundations(config, log);
   const { operations, handlers, metrics, recovery, targets } = assemble(foundations);
   await recover(recovery);
+  await tellTouched(foundations.touched, recovery.paths, log);
   const server = new HostlerServer({
     listen: config.server.listen,
     loopbackRole: config.server.loopback_role,
@@ -119,7 +122,8 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     onBroken: (movedTo, why) =>
       log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why }),
   });
-  return { config, log, runner, state, roots, journal, version: await readVersion() };
+  const touched = await TouchedImages.load(journal);
+  return { config, log, runner, state, roots, journal, touched, version: await readVersion() };
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
@@ -142,6 +146,18 @@ async function openRunner({ limits, sandbox: { mode } }: Config, log: Log): Prom
     throw new ConfigError(`sandbox.mode = "require", but there is no working sandbox: ${problem}`);
   log.warn('no sandbox: tools run with the rights of the daemon', { why: problem });
   return bare;
+}
+
+/** Images that a daemon before us began to change in place and did not finish; what has gone since is forgotten. */
+async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
+  for (const { address, method, operationId, device, inode } of touched.all) {
+    const file = await paths.source(address).catch(() => undefined);
+    await file?.handle.close();
+    if (file?.inode === inode)
+      log.warn('an image may be half changed: repeat the operation', { address, method, operation: operationId });
+    // A root that is not mounted now says nothing about its images.
+    else if (file !== undefined) await touched.clear({ device, inode }, address);
+  }
 }
 
 /** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */

@@ -146,6 +146,7 @@ class FilePart implements Part {
         lengthBytes: size,
         allocatedBytes: blocks * 512n,
         modifyTimeNs: mtimeNs,
+        writable: true,
       };
     });
   }

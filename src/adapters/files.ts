@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, stat, statfs, unlink } from 'node:fs/promises';
+import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import type { ByteSource, FileRef, Files, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { procPath, syncFolder } from './handles.js';
@@ -44,6 +44,17 @@ export class LocalFiles implements Files {
     return { ...file, lengthBytes: now.size, allocatedBytes: now.blocks * 512n, modifyTimeNs: now.mtimeNs };
   }
 
+  sync(resolved: Resolved): Promise<void> {
+    return withFile(resolved, constants.O_RDONLY, (file) => file.sync());
+  }
+
+  zero(resolved: Resolved, offset: bigint, length: number): Promise<void> {
+    return withFile(resolved, constants.O_WRONLY, async (file) => {
+      for (let done = 0; done < length;)
+        done += (await file.write(Buffer.alloc(length - done), 0, length - done, Number(offset) + done)).bytesWritten;
+    });
+  }
+
   async allocatedBytes(file: FileRef): Promise<bigint> {
     try {
       return (await stat(procPath(file), { bigint: true })).blocks * 512n;
@@ -56,5 +67,18 @@ export class LocalFiles implements Files {
   async freeBytes(directory: Handle): Promise<bigint> {
     const { bavail, bsize } = await statfs(procPath({ handle: directory }), { bigint: true });
     return bavail * bsize;
+  }
+}
+
+async function withFile(resolved: Resolved, flags: number, use: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    const file = await open(procPath(resolved), flags | constants.O_NONBLOCK);
+    try {
+      await use(file);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw systemError(error, resolved.address);
   }
 }

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { ClassicLevel, type BatchOperation } from 'classic-level';
 import type { Journal, RequestKey } from '../domain/operations/journal.js';
 import { isFinal, type OperationRecord } from '../domain/operations/record.js';
+import type { MarkStore, TouchMark } from '../domain/operations/touched.js';
 import { JournalHistory } from './journal-history.js';
-import { LIVE, OPERATION, PRUNED_KEY, SCHEMA_KEY, TOTAL_KEY, requestKey } from './journal-keys.js';
-import { decodeRecord, encodeRecord } from './record-codec.js';
+import { LIVE, OPERATION, PRUNED_KEY, SCHEMA_KEY, TOTAL_KEY, TOUCHED, requestKey, touchedKey } from './journal-keys.js';
+import { decodeMark, decodeRecord, encodeMark, encodeRecord } from './record-codec.js';
 
 type Level = ClassicLevel;
 type Write = BatchOperation<Level, string, string>;
@@ -36,7 +37,7 @@ export interface JournalOptions {
 }
 
 /** Operations in LevelDB: every write is synced, writes of one moment share a sync, gaps are found at start. */
-export class LevelJournal implements Journal {
+export class LevelJournal implements Journal, MarkStore {
   readonly #writes = new Map<string, number>();
   #total = 0;
   #queue: Waiting[] = [];
@@ -114,6 +115,19 @@ export class LevelJournal implements Journal {
       if (record !== undefined) records.push(record);
     }
     return records;
+  }
+
+  async marks(): Promise<readonly TouchMark[]> {
+    const values = await this.level.values({ gt: TOUCHED, lt: `${TOUCHED}~` }).all();
+    return values.map(decodeMark);
+  }
+
+  async putMark(mark: TouchMark): Promise<void> {
+    await this.level.put(touchedKey(mark), encodeMark(mark), { sync: true });
+  }
+
+  async removeMark(mark: TouchMark): Promise<void> {
+    await this.level.del(touchedKey(mark), { sync: true });
   }
 
   async close(): Promise<void> {

@@ -122,9 +122,10 @@ export class RootedPaths implements Paths {
 
   async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
     try {
-      const { folder, name } = await this.#walk(path, true);
+      const { folder, name, root, realPath } = await this.#walk(path, true);
+      const writable = (findRoot(this.roots, realPath)?.root ?? root).access === 'read-write';
       try {
-        return await openFile(folder, name, path, address);
+        return { ...(await openFile(folder, name, path, address)), writable };
       } finally {
         await folder.close();
       }
@@ -145,7 +146,12 @@ export class RootedPaths implements Paths {
   }
 }
 
-async function openFile(folder: FileHandle, name: string, path: string, address: ImageAddress): Promise<Resolved> {
+async function openFile(
+  folder: FileHandle,
+  name: string,
+  path: string,
+  address: ImageAddress,
+): Promise<Omit<Resolved, 'writable'>> {
   const handle = await openLeaf(folder, name);
   try {
     const stat = await handle.stat({ bigint: true });

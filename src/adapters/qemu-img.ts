@@ -6,7 +6,7 @@ import type { ProcessRunner } from './process.js';
 import { compareArgs, convertArgs, createArgs, mapArgs, measureArgs } from './qemu-args.js';
 import { parseExtent, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
 import { HandOver } from '../domain/hand-over.js';
-import type { Arg, ToolLimits } from './tool-call.js';
+import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
 
 /** Formats that `qemu-img measure` knows (7.2). */
 const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];
@@ -27,12 +27,7 @@ export class QemuImg implements ImageTool {
     private readonly runner: ProcessRunner,
     private readonly limits: ToolLimits,
   ) {
-    const { cpuSeconds, addressSpaceBytes, wallMs } = limits;
-    this.#quiet = {
-      ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
-      ...(addressSpaceBytes === undefined ? {} : { addressSpaceBytes }),
-      ...(wallMs === undefined ? {} : { wallMs }),
-    };
+    this.#quiet = withoutStall(limits);
   }
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {

@@ -1,3 +1,4 @@
+import type { CheckCounts, Comparison } from '../domain/change-ports.js';
 import { HostlerError, type Reason } from '../domain/errors.js';
 import type { Extent } from '../domain/image-info.js';
 
@@ -28,6 +29,26 @@ export function parseMeasure(text: string): { requiredBytes: bigint; fullyAlloca
   if (requiredBytes === undefined || fullyAllocatedBytes === undefined)
     throw new HostlerError('TOOL_FAILED', 'qemu-img measure said nothing that we know');
   return { requiredBytes, fullyAllocatedBytes };
+}
+
+/** `check --output=json`; what is not said is 0. */
+export function parseCheck(text: string): CheckCounts {
+  const count = (key: string) => number(text, key) ?? 0n;
+  return {
+    corruptions: count('corruptions'),
+    leaks: count('leaks'),
+    checkErrors: count('check-errors'),
+    corruptionsFixed: count('corruptions-fixed'),
+    leaksFixed: count('leaks-fixed'),
+  };
+}
+
+/** What `compare` says: `Content mismatch at offset 1234!`, `Images are identical.` … */
+export function parseComparison(text: string): Pick<Comparison, 'firstDifferenceBytes' | 'message'> {
+  const lines = text.trim().split('\n');
+  const offset = /(?:mismatch|differ)[^\n]* at (?:offset|sector) (\d+)/i.exec(text)?.[1];
+  const message = lines.at(-1) ?? '';
+  return { message, ...(offset === undefined ? {} : { firstDifferenceBytes: BigInt(offset) }) };
 }
 
 /** What qemu-img's words mean, first match first (qemu 7.2 to 9). */

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { asAddress } from '../domain/address.js';
 import type { OperationRecord } from '../domain/operations/record.js';
+import type { TouchMark } from '../domain/operations/touched.js';
 
 /** JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL are escaped. */
 const BIGINT = '\0n';
@@ -25,4 +27,21 @@ export function decodeRecord(text: string): OperationRecord {
       return field.startsWith(ESCAPED) ? field.slice(ESCAPED.length) : field;
     }),
   );
+}
+
+const mark = z.object({
+  device: z.string().transform(BigInt),
+  inode: z.string().transform(BigInt),
+  address: z.string().transform(asAddress),
+  operationId: z.string(),
+  method: z.string(),
+});
+
+export function encodeMark({ device, inode, ...rest }: TouchMark): string {
+  return JSON.stringify({ device: String(device), inode: String(inode), ...rest });
+}
+
+/** Fails when the text is no mark. */
+export function decodeMark(text: string): TouchMark {
+  return mark.parse(JSON.parse(text));
 }

@@ -22,6 +22,11 @@ export interface ToolLimits {
   readonly stallMs?: number;
 }
 
+/** For a tool that shows no progress: its silence is not a stall. */
+export function withoutStall(limits: ToolLimits): ToolLimits {
+  return Object.fromEntries(Object.entries(limits).filter(([name]) => name !== 'stallMs'));
+}
+
 /** One run of a tool. What it may read and write is what its references say; nothing else is meant for it. */
 export interface ToolCall {
   readonly tool: string;
@@ -46,10 +51,13 @@ export interface PlainCall {
 /** The child's first descriptor after stdin, stdout and stderr. */
 export const FIRST_FD = 3;
 
-/** Turns references into plain paths, as `pathOf` says. Each reference gets a descriptor of its own, in order. */
+/** Turns references into plain paths, as `pathOf` says. Each gets a descriptor, in order; one that is there twice keeps its own. */
 export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd: number) => string): PlainCall {
   const references: Reference[] = [];
-  const word = (reference: Reference): string => pathOf(reference, FIRST_FD + references.push(reference) - 1);
+  const word = (reference: Reference): string => {
+    const known = references.indexOf(reference);
+    return pathOf(reference, FIRST_FD + (known === -1 ? references.push(reference) - 1 : known));
+  };
   const plain = args.map((arg) =>
     typeof arg === 'string' ? arg : arg.map((piece) => (typeof piece === 'string' ? piece : word(piece))).join(''),
   );

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { CompressionType, Preallocation } from '../gen/hostler/v1/image.js';
+import { CompressionType } from '../gen/hostler/v1/image.js';
 import {
   ConvertImageRequest,
   CopyEngine,
@@ -11,6 +11,7 @@ import {
 } from '../gen/hostler/v1/image_service.js';
 import type { Context } from './context.js';
 import {
+  PREALLOCATIONS,
   address,
   askOf,
   byteCount,
@@ -23,12 +24,6 @@ import {
 
 type MakeFlags = OperationFlags & TargetFlags;
 
-const PREALLOCATIONS = {
-  off: Preallocation.PREALLOCATION_OFF,
-  metadata: Preallocation.PREALLOCATION_METADATA,
-  falloc: Preallocation.PREALLOCATION_FALLOC,
-  full: Preallocation.PREALLOCATION_FULL,
-};
 const COMPRESSIONS = { zlib: CompressionType.COMPRESSION_TYPE_ZLIB, zstd: CompressionType.COMPRESSION_TYPE_ZSTD };
 const ENGINES = {
   auto: CopyEngine.COPY_ENGINE_AUTO,
@@ -261,13 +256,15 @@ function removeCommand(context: Context): Command {
     .argument('<path>')
     .option('--missing-ok', 'a missing image is no error')
     .addOption(allowInUse())
-    .action((path: string, flags: OperationFlags & { missingOk?: true; allowInUse?: true }) =>
+    .option('--allow-dependants', 'remove it although other images are backed by it')
+    .action((path: string, flags: OperationFlags & { missingOk?: true; allowInUse?: true; allowDependants?: true }) =>
       context.follow(flags, (client) =>
         client.images.deleteImage(
           DeleteImageRequest.fromPartial({
             path: address(path),
             missingOk: flags.missingOk ?? false,
             allowInUse: flags.allowInUse ?? false,
+            allowDependants: flags.allowDependants ?? false,
             ...askOf(flags),
           }),
         ),

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
 import { Context } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
+import { changingCommands } from './changing-commands.js';
 import { diskCommands, execCommand } from './command-commands.js';
 import { fileCommands } from './file-commands.js';
 import { hostCommands } from './host-commands.js';
@@ -22,7 +23,8 @@ const program = new Command('hostler')
   .exitOverride();
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
-for (const command of [...readingCommands(context), ...makingCommands(context)]) image.addCommand(command);
+for (const command of [...readingCommands(context), ...makingCommands(context), ...changingCommands(context)])
+  image.addCommand(command);
 const file = program.command('file').description('files beside the images');
 for (const command of fileCommands(context)) file.addCommand(command);
 const host = program.command('host').description('what the host is');
@@ -32,7 +34,8 @@ for (const command of diskCommands(context)) disk.addCommand(command);
 program.addCommand(execCommand(context));
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
-for (const group of program.commands) for (const command of [group, ...group.commands]) command.exitOverride();
+const guard = (command: Command) => command.exitOverride().commands.forEach(guard);
+guard(program);
 
 try {
   await program.parseAsync();

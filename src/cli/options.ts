@@ -2,7 +2,14 @@
 import { resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Duration } from '../gen/google/protobuf/duration.js';
-import type { FileAttributes } from '../gen/hostler/v1/image.js';
+import { Preallocation, type FileAttributes } from '../gen/hostler/v1/image.js';
+
+export const PREALLOCATIONS = {
+  off: Preallocation.PREALLOCATION_OFF,
+  metadata: Preallocation.PREALLOCATION_METADATA,
+  falloc: Preallocation.PREALLOCATION_FALLOC,
+  full: Preallocation.PREALLOCATION_FULL,
+};
 
 export interface OperationFlags {
   readonly detach?: true;
@@ -13,6 +20,7 @@ export interface OperationFlags {
 
 export interface TargetFlags {
   readonly overwrite?: true;
+  readonly allowDependants?: true;
   readonly owner?: string;
   readonly group?: string;
   readonly mode?: number;
@@ -31,6 +39,7 @@ export function operationOptions(command: Command): Command {
 export function targetOptions(command: Command): Command {
   return command
     .option('--overwrite', 'replace an existing target')
+    .option('--allow-dependants', 'replace it although other images are backed by it')
     .option('--owner <owner>', 'owner of the new file, a name or number')
     .option('--group <group>', 'group of the new file, a name or number')
     .option('--mode <octal>', 'mode of the new file, such as 0640', octal);
@@ -40,11 +49,16 @@ export function askOf({ detach, plan, label, requestId }: OperationFlags) {
   return { detach: detach ?? false, planOnly: plan ?? false, labels: label, requestId };
 }
 
-export function writableOf({ overwrite, owner, group, mode }: TargetFlags): {
+export function writableOf({ overwrite, allowDependants, owner, group, mode }: TargetFlags): {
   overwrite: boolean;
+  allowDependants: boolean;
   attributes: FileAttributes;
 } {
-  return { overwrite: overwrite ?? false, attributes: { owner, group, mode } };
+  return {
+    overwrite: overwrite ?? false,
+    allowDependants: allowDependants ?? false,
+    attributes: { owner, group, mode },
+  };
 }
 
 /** A file as the shell's user means it: relative to where they are. */

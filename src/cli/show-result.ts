@@ -23,6 +23,16 @@ export function showResult({ result, replayed }: OperationResult): string {
       const checked = verified ? ', verified' : '';
       return `${printable(target)}: ${bytes(lengthBytes)}, ${bytes(allocatedBytes)} on disk${checked}${again}\n  ${engine}: ${why}\n  ${bytes(movedBytes)} moved, ${bytes(skippedBytes)} skipped`;
     }
+    case 'check': {
+      const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result.value;
+      const found = `${String(corruptions)} corruptions, ${String(leaks)} leaks, ${String(checkErrors)} errors of the check`;
+      const fixed = corruptionsFixed + leaksFixed;
+      return `${clean ? 'clean' : 'NOT clean'}: ${found}; ${String(fixed)} repaired${again}`;
+    }
+    case 'compare':
+      return `${result.value.equal ? 'equal' : 'different'}: ${printable(result.value.message)}${again}`;
+    case 'snapshot':
+      return `${result.value.snapshot?.id ?? ''} ${printable(result.value.snapshot?.name ?? '')}${again}`;
     case 'delete':
       return result.value.existed
         ? `removed, ${bytes(result.value.freedBytes)} freed${again}`
@@ -47,10 +57,7 @@ export function showResult({ result, replayed }: OperationResult): string {
       return `exit code ${String(result.value.exitCode)}${again}`;
     // Answers of verbs that this client has no command for.
     case 'fetch':
-    case 'check':
     case 'digest':
-    case 'compare':
-    case 'snapshot':
     case undefined:
       return `done${again}`;
   }

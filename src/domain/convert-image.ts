@@ -25,6 +25,7 @@ export interface ConvertSpec {
   readonly sourceEncrypted: boolean;
   readonly encrypted: boolean;
   readonly overwrite: boolean;
+  readonly allowDependants: boolean;
   readonly attributes: FileAttributes;
   readonly allowInUse: boolean;
 }
@@ -37,9 +38,9 @@ export function convertImage(
   return {
     name,
     slot: () => 'io',
-    uses: ({ source, sourceFormat, target, overwrite, allowInUse }) => [
+    uses: ({ source, sourceFormat, target, overwrite, allowDependants, allowInUse }) => [
       { role: 'source', address: source, format: sourceFormat, allowInUse },
-      { role: 'target', address: target, overwrite },
+      { role: 'target', address: target, overwrite, allowDependants },
     ],
 
     async plan(spec, resolution, tool) {

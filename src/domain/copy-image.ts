@@ -17,6 +17,7 @@ export interface CopySpec {
   readonly preserveAllocation: boolean;
   readonly bytesPerSecond?: bigint;
   readonly overwrite: boolean;
+  readonly allowDependants: boolean;
   readonly attributes: FileAttributes;
   readonly allowInUse: boolean;
 }
@@ -38,9 +39,9 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
   return {
     name: 'CopyImage',
     slot: () => 'io',
-    uses: ({ source, target, overwrite, allowInUse }) => [
+    uses: ({ source, target, overwrite, allowDependants, allowInUse }) => [
       { role: 'source', address: source, allowInUse },
-      { role: 'target', address: target, overwrite },
+      { role: 'target', address: target, overwrite, allowDependants },
     ],
 
     async plan(spec, { file, target }) {

@@ -17,6 +17,7 @@ export interface CreateSpec {
   /** With the passphrase that comes apart from the spec. */
   readonly encrypted: boolean;
   readonly overwrite: boolean;
+  readonly allowDependants: boolean;
   readonly attributes: FileAttributes;
 }
 
@@ -34,7 +35,7 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
   return {
     name: 'CreateImage',
     slot: (spec) => (writesData(spec) ? 'io' : 'none'),
-    uses: ({ address, overwrite }) => [{ role: 'target', address, overwrite }],
+    uses: ({ address, overwrite, allowDependants }) => [{ role: 'target', address, overwrite, allowDependants }],
 
     async plan(spec, { target }) {
       const needBytes = needOf(spec);

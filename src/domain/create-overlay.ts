@@ -26,6 +26,7 @@ export interface OverlaySpec {
   readonly extendedL2?: boolean;
   readonly allowChain: boolean;
   readonly overwrite: boolean;
+  readonly allowDependants: boolean;
   readonly attributes: FileAttributes;
   readonly allowInUse: boolean;
 }
@@ -35,9 +36,9 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
   return {
     name: 'CreateOverlay',
     slot: () => 'none',
-    uses: ({ address, backing, backingFormat, overwrite, allowInUse }) => [
+    uses: ({ address, backing, backingFormat, overwrite, allowDependants, allowInUse }) => [
       { role: 'source', address: backing, format: backingFormat, allowInUse },
-      { role: 'target', address, overwrite },
+      { role: 'target', address, overwrite, allowDependants },
     ],
 
     async plan(spec, resolution) {

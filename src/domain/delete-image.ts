@@ -8,6 +8,8 @@ export interface DeleteSpec {
   readonly address: ImageAddress;
   readonly missingOk: boolean;
   readonly allowInUse: boolean;
+  /** Go on although images are backed by it. */
+  readonly allowDependants: boolean;
 }
 
 interface DeletePorts {

@@ -137,6 +137,18 @@ export const REASONS = {
     'A process holds the image, such as a running guest.',
     'Stop the guest, or say `allow_in_use` where that is safe.',
   ),
+  IMAGE_HAS_DEPENDANTS: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'Other images are backed by this one, and would lose their content; the metadata names some.',
+    'Rebase or remove those first, or say `allow_dependants` if they are not wanted any more.',
+  ),
+  SNAPSHOT_EXISTS: row(
+    'ALREADY_EXISTS',
+    'after a change',
+    'The image has a snapshot of that name.',
+    'Choose another name, or delete that one.',
+  ),
   IMAGE_MALFORMED: row('FAILED_PRECONDITION', 'no', 'The header is broken.', 'Restore the image from another copy.'),
   IMAGE_UNSAFE: row(
     'FAILED_PRECONDITION',

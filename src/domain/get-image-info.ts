@@ -1,14 +1,16 @@
 import type { ImageAddress } from './address.js';
 import { describeImage } from './describe-image.js';
 import type { ImageFormat } from './image-format.js';
-import type { ImageInfo } from './image-info.js';
-import type { Handle, ImageLocks, Paths } from './ports.js';
+import type { ImageFacts, ImageInfo } from './image-info.js';
+import type { TouchedImages } from './operations/touched.js';
+import type { Handle, ImageLocks, Paths, Resolved } from './ports.js';
 import type { ImageReader } from './read-image.js';
 
 export interface InfoPorts {
   readonly paths: Paths;
   readonly reader: ImageReader;
   readonly imageLocks: ImageLocks;
+  readonly touched: TouchedImages;
 }
 
 export interface InfoSpec {
@@ -24,21 +26,30 @@ export async function getImageInfo(
   { address, format, backingChain }: InfoSpec,
   ports: InfoPorts,
 ): Promise<readonly [ImageInfo, ...ImageInfo[]]> {
-  const { paths, reader, imageLocks } = ports;
+  const { paths, reader } = ports;
   const opened: Handle[] = [];
   try {
     if (format !== undefined && backingChain) {
       const [top, ...below] = await reader.chain(address, format);
       opened.push(...[top, ...below].map(({ file }) => file.handle));
       return [
-        await describeImage(top.file, top.facts, imageLocks),
-        ...(await Promise.all(below.map(({ file, facts }) => describeImage(file, facts, imageLocks)))),
+        await describe(top.file, top.facts, ports),
+        ...(await Promise.all(below.map(({ file, facts }) => describe(file, facts, ports)))),
       ];
     }
     const file = await paths.source(address);
     opened.push(file.handle);
-    return [await describeImage(file, await reader.facts(file, format), imageLocks)];
+    return [await describe(file, await reader.facts(file, format), ports)];
   } finally {
     await Promise.all(opened.map((handle) => handle.close()));
   }
+}
+
+/** With a finding while an operation changes it in place, or began to and did not end. */
+async function describe(file: Resolved, facts: ImageFacts, { imageLocks, touched }: InfoPorts): Promise<ImageInfo> {
+  const info = await describeImage(file, facts, imageLocks);
+  const mark = touched.find(file, file.address);
+  if (mark === undefined) return info;
+  const message = `${mark.method} ${mark.operationId} began to change it in place and has not succeeded: do that again`;
+  return { ...info, findings: [...info.findings, { reason: 'INTERRUPTED', message }] };
 }

@@ -19,6 +19,7 @@ export const FINDINGS = [
   'LOG_PENDING',
   'SEVERAL_FORMATS',
   'TABLE_OUTSIDE_FILE',
+  'INTERRUPTED',
 ] as const;
 
 /** Something about an image that a careful caller wants to know. */

@@ -27,6 +27,8 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
   readonly modifyTimeNs: bigint;
+  /** It lies in a root that may be written. */
+  readonly writable: boolean;
 }
 
 /** Owner and mode of a new file; what is unset comes from the root, then from the daemon. */
@@ -107,6 +109,10 @@ export interface Files {
   remove(target: ResolvedTarget): Promise<void>;
   /** The same file with its length, space and time of now. */
   refresh(file: Resolved): Promise<Resolved>;
+  /** Writes zeros into a file. Fails with IO_ERROR, NO_SPACE. */
+  zero(file: Resolved, offset: bigint, length: number): Promise<void>;
+  /** Makes the content of a file durable. */
+  sync(file: Resolved): Promise<void>;
   /** Space that a file takes by now; 0 when it is not there yet. */
   allocatedBytes(file: FileRef): Promise<bigint>;
   /** Space on the filesystem of an open folder, for this daemon. */

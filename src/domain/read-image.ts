@@ -74,6 +74,17 @@ export class ImageReader {
     }
   }
 
+  /** The image alone, whatever it is backed by; its handle is the caller's to close. Fails as `facts`. */
+  async top(address: ImageAddress, format: ImageFormat): Promise<Chain> {
+    const file = await this.ports.paths.source(address);
+    try {
+      return [{ file, format, facts: await this.facts(file, format) }];
+    } catch (error) {
+      await file.handle.close();
+      throw error;
+    }
+  }
+
   private async layer(file: Resolved, above: Layer): Promise<Layer> {
     const format = await this.backingFormat(file, above);
     return { file, format, facts: await this.facts(file, format) };

@@ -67,7 +67,7 @@ export function parseShift(request: unknown): Parsed<ShiftSpec> {
 const remove = z.object({ path: address, missingOk: z.boolean(), requestId });
 export function parseDeleteFile(request: unknown): Parsed<DeleteSpec> {
   const { path, missingOk, requestId: id } = parseRequest(remove, request);
-  return { spec: { address: path, missingOk, allowInUse: false }, ask: quietly(id) };
+  return { spec: { address: path, missingOk, allowInUse: false, allowDependants: false }, ask: quietly(id) };
 }
 
 const touch = z.object({ path: address, requestId });

@@ -29,7 +29,13 @@ export function imageInfo(info: ImageInfo): wire.ImageInfo {
   };
 }
 
-function imageSnapshot({ id, name, createTimeMs, virtualSizeBytes, vmStateBytes }: SnapshotFacts): wire.ImageSnapshot {
+export function imageSnapshot({
+  id,
+  name,
+  createTimeMs,
+  virtualSizeBytes,
+  vmStateBytes,
+}: SnapshotFacts): wire.ImageSnapshot {
   return { id, name, createTime: new Date(createTimeMs), virtualSizeBytes, vmStateBytes };
 }
 

@@ -44,7 +44,7 @@ const encryption = z
     passphrase: z.instanceof(Uint8Array).refine((bytes) => bytes.length > 0, 'must not be empty'),
   })
   .optional();
-const writable = { overwrite: z.boolean(), attributes };
+const writable = { overwrite: z.boolean(), allowDependants: z.boolean(), attributes };
 const compression = { compress: z.boolean(), compressionType };
 
 interface Encrypted {
@@ -276,7 +276,12 @@ export function parseCopy(request: unknown): Parsed<CopySpec> {
   return { spec: defined({ ...rest, engine, bytesPerSecond: bandwidthBytesPerSecond }), ask: parseAsk(request) };
 }
 
-const remove = z.object({ path: address, missingOk: z.boolean(), allowInUse: z.boolean() });
+const remove = z.object({
+  path: address,
+  missingOk: z.boolean(),
+  allowInUse: z.boolean(),
+  allowDependants: z.boolean(),
+});
 export function parseDelete(request: unknown): Parsed<DeleteSpec> {
   const { path, ...rest } = parseVerb(remove, request);
   return { spec: { address: path, ...rest }, ask: parseAsk(request) };

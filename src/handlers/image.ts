@@ -1,3 +1,5 @@
+import { checkImage, compareImages } from '../domain/check-image.js';
+import { commitImage } from '../domain/commit-image.js';
 import { convertImage } from '../domain/convert-image.js';
 import { copyImage, type CopyPorts } from '../domain/copy-image.js';
 import { createImage, type CreatePorts } from '../domain/create-image.js';
@@ -7,10 +9,25 @@ import { mapImage, measureImage, type ExaminePorts } from '../domain/examine-ima
 import { detectDiskType, typeByPrefix } from '../domain/detect-disk-type.js';
 import { findRootDisk, type DomainReader, type DomainSource } from '../domain/find-root-disk.js';
 import { getImageInfo, type InfoPorts } from '../domain/get-image-info.js';
+import type { ChangePorts } from '../domain/in-place.js';
 import type { Operations } from '../domain/operations/engine.js';
+import { rebaseImage } from '../domain/rebase-image.js';
+import { resizeImage } from '../domain/resize-image.js';
+import { createSnapshot, deleteSnapshot, listSnapshots, revertSnapshot } from '../domain/snapshots.js';
+import { wipeImage } from '../domain/wipe-image.js';
 import { DetectionBasis, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { mapStream, type Handlers } from './handler.js';
-import { extent, imageInfo } from './image-answers.js';
+import {
+  parseCheck,
+  parseCommit,
+  parseCompare,
+  parseRebase,
+  parseResize,
+  parseSnapshot,
+  parseSnapshots,
+  parseWipe,
+} from './change-requests.js';
+import { extent, imageInfo, imageSnapshot } from './image-answers.js';
 import {
   parseConvert,
   parseCopy,
@@ -29,7 +46,8 @@ import { longRunning } from './running.js';
 export type ImagePorts = InfoPorts &
   CreatePorts &
   CopyPorts &
-  ExaminePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
+  ExaminePorts &
+  ChangePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
 
 const BASES = {
   path: DetectionBasis.DETECTION_BASIS_PATH,
@@ -65,5 +83,17 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     extractSnapshot: events(parseExtract, convertImage('ExtractSnapshot', ports)),
     copyImage: events(parseCopy, copyImage(ports)),
     deleteImage: events(parseDelete, deleteImage(ports)),
+    resizeImage: events(parseResize, resizeImage(ports)),
+    rebaseImage: events(parseRebase, rebaseImage(ports)),
+    commitImage: events(parseCommit, commitImage(ports)),
+    checkImage: events(parseCheck, checkImage(ports)),
+    compareImages: events(parseCompare, compareImages(ports)),
+    wipeImage: events(parseWipe, wipeImage(ports)),
+    createSnapshot: events(parseSnapshot, createSnapshot(ports)),
+    deleteSnapshot: events(parseSnapshot, deleteSnapshot(ports)),
+    revertSnapshot: events(parseSnapshot, revertSnapshot(ports)),
+    async listSnapshots(request) {
+      return { snapshots: (await listSnapshots(parseSnapshots(request), ports)).map(imageSnapshot) };
+    },
   };
 }

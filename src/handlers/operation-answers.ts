@@ -8,7 +8,7 @@ import {
   type OperationResult,
   type Progress,
 } from '../gen/hostler/v1/operation.js';
-import { imageInfo } from './image-answers.js';
+import { imageInfo, imageSnapshot } from './image-answers.js';
 import { toStatus } from './status.js';
 
 const STATES: Readonly<Record<domain.OperationState, OperationState>> = {
@@ -107,10 +107,10 @@ function progress({ etaMs, ...counters }: domain.Progress): Progress {
 function operationResult(result: domain.OperationResult): OperationResult['result'] {
   switch (result.kind) {
     case 'image': {
-      const { info, method, why, movedBytes, skippedBytes } = result;
+      const { info, method, why, movedBytes, skippedBytes, changed = true } = result;
       return {
         $case: 'image',
-        value: { info: imageInfo(info), work: { method, why, movedBytes, skippedBytes }, changed: true },
+        value: { info: imageInfo(info), work: { method, why, movedBytes, skippedBytes }, changed },
       };
     }
     case 'copy': {
@@ -125,6 +125,16 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
         $case: 'delete',
         value: { existed: result.existed, freedBytes: result.freedBytes, items: result.existed ? 1n : 0n },
       };
+    case 'check': {
+      const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result;
+      return { $case: 'check', value: { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } };
+    }
+    case 'compare': {
+      const { equal, message, firstDifferenceBytes } = result;
+      return { $case: 'compare', value: { equal, message, firstDifferenceBytes } };
+    }
+    case 'snapshot':
+      return { $case: 'snapshot', value: { snapshot: imageSnapshot(result.snapshot) } };
     case 'chown':
       return { $case: 'chown', value: { changedItems: result.changedItems, seenItems: result.seenItems } };
     case 'write':

@@ -40,7 +40,7 @@ describe('the n-th step fails', () => {
     assert.equal(last?.state, 'SUCCEEDED');
   }
 
-  const rest = { overwrite: false, attributes: {} };
+  const rest = { overwrite: false, attributes: {}, allowDependants: false };
   const verbs: [string, () => AsyncIterable<OperationRecord>][] = [
     [
       'CreateImage',
@@ -132,7 +132,7 @@ describe('the n-th step fails', () => {
       () =>
         engine.operations.start(
           deleteImage(engine.ports),
-          { address: at('old'), missingOk: false, allowInUse: false },
+          { address: at('old'), missingOk: false, allowInUse: false, allowDependants: false },
           ask,
           someCaller,
         ),

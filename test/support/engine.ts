@@ -17,6 +17,7 @@ import type { Step } from '../../src/domain/operations/execute.js';
 import { LockTable } from '../../src/domain/operations/locks.js';
 import { Slots } from '../../src/domain/operations/slots.js';
 import { SpaceLedger } from '../../src/domain/operations/space.js';
+import { TouchedImages } from '../../src/domain/operations/touched.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
 export async function composeEngine(root: string, step: Step) {
@@ -37,9 +38,11 @@ export async function composeEngine(root: string, step: Step) {
   const slots = new Slots({ running: { io: 4, none: 4, export: 4 }, perFilesystem: 4, queued: 16 });
   const space = new SpaceLedger(0n);
   const failures: unknown[] = [];
+  const journal = new MemoryJournal(1000);
   const operations = new Operations({
-    journal: new MemoryJournal(1000),
-    admission: new Admission({ paths, reader, imageLocks }),
+    journal,
+    touched: await TouchedImages.load(journal),
+    admission: new Admission({ paths, reader, imageLocks, dependants: { of: () => Promise.resolve([]) } }),
     locks,
     slots,
     targets: new FileTargets({ agentId: 'test', roots, runner, owners: new Owners(runner), imageLocks }),

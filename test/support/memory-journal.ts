@@ -1,8 +1,9 @@
 import type { Journal, RequestKey } from '../../src/domain/operations/journal.js';
+import type { MarkStore } from '../../src/domain/operations/touched.js';
 import { isFinal, type OperationRecord } from '../../src/domain/operations/record.js';
 
 /** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
-export class MemoryJournal implements Journal {
+export class MemoryJournal implements Journal, MarkStore {
   /** In the order of ids: a map keeps insertion order, and ids are given in order. */
   readonly #records = new Map<string, OperationRecord>();
   readonly #requests = new Map<string, string>();
@@ -40,6 +41,18 @@ export class MemoryJournal implements Journal {
       const record = after === undefined || id > after ? this.#records.get(id) : undefined;
       if (record !== undefined) yield record;
     }
+  }
+
+  marks(): Promise<readonly never[]> {
+    return Promise.resolve([]);
+  }
+
+  putMark(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  removeMark(): Promise<void> {
+    return Promise.resolve();
   }
 
   #prune(): void {

@@ -14,6 +14,7 @@ const file = (fd: number): Resolved => ({
   lengthBytes: 0n,
   allocatedBytes: 0n,
   modifyTimeNs: 0n,
+  writable: true,
 });
 const facts = {
   format: 'qcow2',

@@ -34,7 +34,7 @@ export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResul
     slot: () => 'none',
     uses: ({ address, at }) =>
       at === undefined
-        ? [{ role: 'target', address, overwrite: true }]
+        ? [{ role: 'target', address, overwrite: true, allowDependants: false }]
         : [
             {
               role: 'change',

@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
+import type { Dependants } from '../change-ports.js';
 import type {
   Chain,
   Entry,
@@ -21,6 +22,7 @@ export interface AdmissionPorts {
   readonly paths: Paths;
   readonly reader: ImageReader;
   readonly imageLocks: ImageLocks;
+  readonly dependants: Dependants;
 }
 
 /** Everything an operation touches, resolved once; close it when the operation is over. */
@@ -53,8 +55,8 @@ export class Admitted implements Resolution {
   }
 
   addFile(file: Resolved, mode: 'read' | 'write'): void {
-    this.#handles.push(file.handle);
-    this.keys.push(fileKey(file, mode, file.address));
+    this.keep([file.handle]);
+    this.lock(file, mode);
   }
 
   addTarget(target: ResolvedTarget): void {
@@ -63,6 +65,15 @@ export class Admitted implements Resolution {
     this.targets.set(address, target);
     this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address });
     if (existing !== undefined) this.keys.push(fileKey(existing, 'write', address));
+  }
+
+  /** Closed at the end, with everything else. */
+  keep(handles: readonly Handle[]): void {
+    this.#handles.push(...handles);
+  }
+
+  lock(file: Resolved, mode: 'read' | 'write'): void {
+    this.keys.push(fileKey(file, mode, file.address));
   }
 
   addEntry(entry: Entry): void {
@@ -99,6 +110,7 @@ export class Admission {
     admitted.sourcesFree.catch(() => undefined); // heard by whoever awaits it
     for (const use of uses) {
       if (use.role === 'change') await this.#checkChange(use, admitted);
+      else if (use.role === 'inplace') await this.#checkInPlace(use, admitted);
       else if (use.role !== 'source') await this.#check(use, admitted);
     }
   }
@@ -108,6 +120,8 @@ export class Admission {
     if (use.role === 'change') {
       const entry = await this.ports.paths.entry(address, use.need).catch(missingIsFine(use, 'FILE_NOT_FOUND'));
       if (entry !== undefined) admitted.addEntry(entry);
+    } else if (use.role === 'inplace') {
+      await this.#resolveInPlace(use, admitted);
     } else if (use.role === 'removal') {
       const target = await this.ports.paths.target(address).catch(missingIsFine(use, 'PARENT_NOT_FOUND'));
       if (target !== undefined) admitted.addTarget(target);
@@ -133,6 +147,60 @@ export class Admission {
     }
   }
 
+  async #resolveInPlace(use: InPlace, admitted: Admitted): Promise<void> {
+    const { address, format, safeCopy } = use;
+    const { reader, paths } = this.ports;
+    const chain = await (use.chain === 'whole' ? reader.chain(address, format) : reader.top(address, format));
+    const own = chain.map(({ file }) => file.handle);
+    admitted.keep(own);
+    const written = (use.written?.(chain) ?? chain[0]).file;
+    for (const { file } of chain) admitted.lock(file, file === written || file === chain[0].file ? 'write' : 'read');
+    admitted.files.set(address, chain[0].file);
+    admitted.chains.set(address, chain);
+    assertSafe(chain);
+    if (!written.writable)
+      throw new HostlerError('ROOT_READ_ONLY', `${written.storedName} lies in a read-only root`, {
+        facts: { path: written.storedName },
+      });
+    if (!safeCopy) return;
+    const target = await paths.target(written.address);
+    admitted.keep([target.directory]);
+    admitted.targets.set(address, target);
+    if (target.existing === undefined || !sameFile(target.existing, written))
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${written.address} is a link: a safe copy would replace it`, {
+        facts: { path: written.address },
+      });
+  }
+
+  async #checkInPlace(use: InPlace, admitted: Admitted): Promise<void> {
+    const { address } = use;
+    const chain = admitted.chain(address);
+    const written = use.written?.(chain) ?? chain[0];
+    await this.#assertNotHeld([written.file, chain[0].file], address, ['reader', 'writer']);
+    await this.#assertNotHeld(
+      chain.slice(1).map(({ file }) => file),
+      address,
+      ['writer'],
+    );
+    if (!use.refuseDependants(chain)) return;
+    // What is written is the base of the layer above it; only the image itself keeps its content.
+    const above = chain.indexOf(written) === 1 ? chain[0].file : undefined;
+    await this.#assertNoDependants(written.file, written.file.address, above);
+  }
+
+  async #assertNoDependants(file: FileIdentity, path: ImageAddress, except?: FileIdentity): Promise<void> {
+    const found = (await this.ports.dependants.of(file)).filter(
+      ({ identity }) => except === undefined || !sameFile(identity, except),
+    );
+    if (found.length === 0) return;
+    const some = found.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
+    throw new HostlerError(
+      'IMAGE_HAS_DEPENDANTS',
+      `${path} is the backing file of ${String(found.length)} images, such as ${some[0] ?? ''}`,
+      { facts: { path, count: String(found.length), dependants: some.join('\n') } },
+    );
+  }
+
   async #checkChange(use: Use & { role: 'change' }, admitted: Admitted): Promise<void> {
     const entry = admitted.entry(use.address);
     if (entry === undefined) return;
@@ -153,6 +221,7 @@ export class Admission {
     if (existing.type === 'file' && !(use.role === 'removal' && use.allowInUse)) {
       await this.#assertNotHeld([{ handle: target.directory, name: target.name }], use.address, ['reader', 'writer']);
     }
+    if (existing.type === 'file' && !use.allowDependants) await this.#assertNoDependants(existing, use.address);
   }
 
   /** Replacing a link that leads to what is read would make an image that names itself. */
@@ -174,9 +243,14 @@ export class Admission {
   }
 }
 
+type InPlace = Use & { role: 'inplace' };
+
+/** So many dependants are named in an error. */
+const DEPENDANTS_NAMED = 10;
+
 const REPLACEABLE: readonly FileKind[] = ['file', 'link'];
 
-function assertKind(use: Exclude<Use, { role: 'source' }>, kind: FileKind): void {
+function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: FileKind): void {
   const kinds = use.role === 'target' ? REPLACEABLE : use.kinds;
   if (!kinds.includes(kind))
     throw new HostlerError('NOT_A_FILE', `${use.address} is a ${KIND_WORDS[kind]}`, { facts: { path: use.address } });

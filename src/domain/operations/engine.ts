@@ -13,6 +13,7 @@ import { isFinal, restoreError, storeError, type OperationRecord, type Operation
 import { RequestIds } from './request-ids.js';
 import type { Slots } from './slots.js';
 import type { SpaceLedger } from './space.js';
+import type { TouchedImages } from './touched.js';
 import type { Secrets, Verb } from './verb.js';
 
 /** What a caller asks of the engine beside the verb's own spec. */
@@ -43,6 +44,7 @@ export interface EnginePorts {
   readonly targets: Targets;
   readonly files: Files;
   readonly space: SpaceLedger;
+  readonly touched: TouchedImages;
   readonly clock: Clock;
   readonly newId: () => string;
   readonly step: Step;

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
-import type { Child, FileAttributes, Part, ToolRun } from '../ports.js';
+import type { Child, FileAttributes, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admission.js';
 import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
@@ -58,7 +58,7 @@ export async function execute<S extends object, R extends OperationResult>(
 async function attempt<S extends object, R extends OperationResult>(
   verb: Verb<S, R>,
   spec: S,
-  run: Run,
+  run: OperationRun,
   { operation, ticket }: Assignment,
   ports: EnginePorts,
 ): Promise<Outcome> {
@@ -69,7 +69,9 @@ async function attempt<S extends object, R extends OperationResult>(
     // Not waited for: until the commit, recovery does the same for QUEUED and RUNNING.
     ports.journal.put(operation.record).catch((error: unknown) => ports.log.cleanupFailed(operation.record, error));
     await run.step('started');
-    return { state: 'SUCCEEDED', result: await verb.run(spec, run) };
+    const result = await verb.run(spec, run);
+    await run.clearMarks();
+    return { state: 'SUCCEEDED', result };
   } catch (cause) {
     // A cancel is a cancel, whatever the tool said when it was ended.
     if (operation.signal.aborted)
@@ -83,6 +85,7 @@ class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: Part[] = [];
   readonly #releases: (() => void)[] = [];
+  readonly #touched: Resolved[] = [];
   readonly operationId: string;
 
   constructor(
@@ -185,6 +188,35 @@ class OperationRun implements Run {
       freeBytes: () => this.ports.files.freeBytes(directory),
     };
     this.#releases.push(await this.ports.space.reserve(request));
+  }
+
+  async reserveFor(file: Resolved, needBytes: bigint): Promise<void> {
+    await this.step('reserve');
+    const { files, space } = this.ports;
+    const before = await files.allocatedBytes(file);
+    const request = {
+      path: file.address,
+      filesystem: String(file.device),
+      needBytes,
+      takenBytes: async () => (await files.allocatedBytes(file)) - before,
+      freeBytes: () => files.freeBytes(file.handle),
+    };
+    this.#releases.push(await space.reserve(request));
+  }
+
+  async touch(file: Resolved): Promise<void> {
+    await this.step('touch');
+    const { device, inode, address } = file;
+    this.#touched.push(file);
+    await this.ports.touched.touch({ device, inode, address, operationId: this.operationId, method: this.method });
+  }
+
+  /** What was touched is whole again, and what was replaced or removed needs no mark any more. */
+  async clearMarks(): Promise<void> {
+    const replaced = [...this.assignment.admitted.targets.values()].flatMap(({ existing, address }) =>
+      existing === undefined ? [] : [{ ...existing, address }],
+    );
+    for (const file of [...this.#touched, ...replaced]) await this.ports.touched.clear(file, file.address);
   }
 
   tool(onFraction?: (fraction: number) => void): ToolRun {

@@ -1,6 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, type FieldViolation, type Reason } from '../errors.js';
-import type { ImageInfo } from '../image-info.js';
+import type { CheckCounts, Comparison } from '../change-ports.js';
+import type { ImageInfo, SnapshotFacts } from '../image-info.js';
 
 export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
 
@@ -67,10 +68,27 @@ export interface Plan {
 export interface ImageResult {
   readonly kind: 'image';
   readonly info: ImageInfo;
+  /** Unset: it was made. */
+  readonly changed?: boolean;
   readonly method: string;
   readonly why: string;
   readonly movedBytes: bigint;
   readonly skippedBytes: bigint;
+}
+
+export interface CheckResult extends CheckCounts {
+  readonly kind: 'check';
+  /** No errors are left; leaks may be. */
+  readonly clean: boolean;
+}
+
+export interface CompareResult extends Comparison {
+  readonly kind: 'compare';
+}
+
+export interface SnapshotResult {
+  readonly kind: 'snapshot';
+  readonly snapshot: SnapshotFacts;
 }
 
 export interface CopyResult {
@@ -116,7 +134,17 @@ export interface ExecuteResult {
 }
 
 export type OperationResult =
-  ImageResult | CopyResult | DeleteResult | ChownResult | WriteResult | TouchResult | ExecuteResult | Plan;
+  | ImageResult
+  | CopyResult
+  | DeleteResult
+  | CheckResult
+  | CompareResult
+  | SnapshotResult
+  | ChownResult
+  | WriteResult
+  | TouchResult
+  | ExecuteResult
+  | Plan;
 
 /** Evidence that an operation took effect: the target's name stands for this file now, or for none. */
 export interface Commit {

@@ -8,6 +8,7 @@ import type {
   EntryNeed,
   FileAttributes,
   FileKind,
+  Layer,
   Part,
   Resolved,
   ResolvedTarget,
@@ -27,7 +28,12 @@ export type Use =
       readonly allowInUse: boolean;
     }
   /** Made, under a name that must be free unless overwrite. */
-  | { readonly role: 'target'; readonly address: ImageAddress; readonly overwrite: boolean }
+  | {
+      readonly role: 'target';
+      readonly address: ImageAddress;
+      readonly overwrite: boolean;
+      readonly allowDependants: boolean;
+    }
   /** Removed; must exist unless missingOk, and be of one of these kinds. */
   | {
       readonly role: 'removal';
@@ -36,6 +42,21 @@ export type Use =
       readonly missing: Extract<Reason, 'IMAGE_NOT_FOUND' | 'FILE_NOT_FOUND'>;
       readonly missingOk: boolean;
       readonly allowInUse: boolean;
+      readonly allowDependants: boolean;
+    }
+  /** An image that is changed where it is, with its chain: the image itself, or the layer that `written` picks. */
+  | {
+      readonly role: 'inplace';
+      readonly address: ImageAddress;
+      readonly format: ImageFormat;
+      /** `top`: what its header names need not be there. */
+      readonly chain: 'whole' | 'top';
+      /** Unset: the image itself. Fails with INVALID_FIELD. */
+      readonly written?: (chain: Chain) => Layer;
+      /** Refuse when others, not in this chain, are backed by what is written: their content would change. */
+      readonly refuseDependants: (chain: Chain) => boolean;
+      /** Work on a copy beside it that takes its name. */
+      readonly safeCopy: boolean;
     }
   /** Changed where it is, itself or the tree below it; must exist unless missingOk, and be of one of these kinds. */
   | {
@@ -87,6 +108,10 @@ export interface Run extends Resolution {
   ): Promise<R>;
   /** Reserves space on the target's filesystem until the operation ends. Fails with NO_SPACE. */
   reserve(target: ImageAddress, needBytes: bigint): Promise<void>;
+  /** The same for a file that grows where it is. */
+  reserveFor(file: Resolved, needBytes: bigint): Promise<void>;
+  /** Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. */
+  touch(file: Resolved): Promise<void>;
   /** A private place for the target; removed, unless published, however the verb leaves. */
   part(target: ImageAddress, options: { overwrite: boolean; attributes: FileAttributes }): Promise<Part>;
 }

@@ -531,6 +531,8 @@ export interface CreateImageRequest {
   attributes:
     | FileAttributes
     | undefined;
+  /** With overwrite: go on although other images are backed by the target. */
+  allowDependants: boolean;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -585,6 +587,8 @@ export interface CreateOverlayRequest {
     | undefined;
   /** Work although a process holds the image: the caller says that its content does not change meanwhile. Logged. */
   allowInUse: boolean;
+  /** With overwrite: go on although other images are backed by the target. */
+  allowDependants: boolean;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -640,6 +644,8 @@ export interface ConvertImageRequest {
     | undefined;
   /** Work although a process holds the image: the caller says that its content does not change meanwhile. Logged. */
   allowInUse: boolean;
+  /** With overwrite: go on although other images are backed by the target. */
+  allowDependants: boolean;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -685,6 +691,8 @@ export interface ExtractSnapshotRequest {
     | undefined;
   /** Work although a process holds the image: the caller says that its content does not change meanwhile. Logged. */
   allowInUse: boolean;
+  /** With overwrite: go on although other images are backed by the target. */
+  allowDependants: boolean;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -734,6 +742,8 @@ export interface CopyImageRequest {
     | undefined;
   /** Work although a process holds the image: the caller says that its content does not change meanwhile. Logged. */
   allowInUse: boolean;
+  /** With overwrite: go on although other images are backed by the target. */
+  allowDependants: boolean;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -1098,6 +1108,8 @@ export interface RevertSnapshotRequest {
   format: string;
   /** Name, required. */
   snapshot: string;
+  /** Go on although other images are backed by this one. */
+  allowDependants: boolean;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -3269,6 +3281,7 @@ function createBaseCreateImageRequest(): CreateImageRequest {
     extendedL2: undefined,
     overwrite: false,
     attributes: undefined,
+    allowDependants: false,
     detach: false,
     labels: {},
     planOnly: false,
@@ -3318,6 +3331,9 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
     }
     if (message.attributes !== undefined) {
       FileAttributes.encode(message.attributes, writer.uint32(90).fork()).join();
+    }
+    if (message.allowDependants !== false) {
+      writer.uint32(96).bool(message.allowDependants);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -3435,6 +3451,14 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
             message.attributes = FileAttributes.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.allowDependants = reader.bool();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -3512,6 +3536,11 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
         : undefined,
       overwrite: isSet(object.overwrite) ? globalThis.Boolean(object.overwrite) : false,
       attributes: isSet(object.attributes) ? FileAttributes.fromJSON(object.attributes) : undefined,
+      allowDependants: isSet(object.allowDependants)
+        ? globalThis.Boolean(object.allowDependants)
+        : isSet(object.allow_dependants)
+        ? globalThis.Boolean(object.allow_dependants)
+        : false,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -3574,6 +3603,9 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
     if (message.attributes !== undefined) {
       obj.attributes = FileAttributes.toJSON(message.attributes);
     }
+    if (message.allowDependants !== false) {
+      obj.allowDependants = message.allowDependants;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -3629,6 +3661,7 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
     message.attributes = (object.attributes !== undefined && object.attributes !== null)
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
+    message.allowDependants = object.allowDependants ?? false;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -3745,6 +3778,7 @@ function createBaseCreateOverlayRequest(): CreateOverlayRequest {
     overwrite: false,
     attributes: undefined,
     allowInUse: false,
+    allowDependants: false,
     detach: false,
     labels: {},
     planOnly: false,
@@ -3797,6 +3831,9 @@ export const CreateOverlayRequest: MessageFns<CreateOverlayRequest> = {
     }
     if (message.allowInUse !== false) {
       writer.uint32(96).bool(message.allowInUse);
+    }
+    if (message.allowDependants !== false) {
+      writer.uint32(104).bool(message.allowDependants);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -3922,6 +3959,14 @@ export const CreateOverlayRequest: MessageFns<CreateOverlayRequest> = {
             message.allowInUse = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.allowDependants = reader.bool();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -4016,6 +4061,11 @@ export const CreateOverlayRequest: MessageFns<CreateOverlayRequest> = {
         : isSet(object.allow_in_use)
         ? globalThis.Boolean(object.allow_in_use)
         : false,
+      allowDependants: isSet(object.allowDependants)
+        ? globalThis.Boolean(object.allowDependants)
+        : isSet(object.allow_dependants)
+        ? globalThis.Boolean(object.allow_dependants)
+        : false,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -4081,6 +4131,9 @@ export const CreateOverlayRequest: MessageFns<CreateOverlayRequest> = {
     if (message.allowInUse !== false) {
       obj.allowInUse = message.allowInUse;
     }
+    if (message.allowDependants !== false) {
+      obj.allowDependants = message.allowDependants;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -4135,6 +4188,7 @@ export const CreateOverlayRequest: MessageFns<CreateOverlayRequest> = {
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
     message.allowInUse = object.allowInUse ?? false;
+    message.allowDependants = object.allowDependants ?? false;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -4256,6 +4310,7 @@ function createBaseConvertImageRequest(): ConvertImageRequest {
     sourceSecret: undefined,
     encryption: undefined,
     allowInUse: false,
+    allowDependants: false,
     detach: false,
     labels: {},
     planOnly: false,
@@ -4312,6 +4367,9 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
     }
     if (message.allowInUse !== false) {
       writer.uint32(112).bool(message.allowInUse);
+    }
+    if (message.allowDependants !== false) {
+      writer.uint32(120).bool(message.allowDependants);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -4453,6 +4511,14 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
             message.allowInUse = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.allowDependants = reader.bool();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -4544,6 +4610,11 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
         : isSet(object.allow_in_use)
         ? globalThis.Boolean(object.allow_in_use)
         : false,
+      allowDependants: isSet(object.allowDependants)
+        ? globalThis.Boolean(object.allowDependants)
+        : isSet(object.allow_dependants)
+        ? globalThis.Boolean(object.allow_dependants)
+        : false,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -4616,6 +4687,9 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
     if (message.allowInUse !== false) {
       obj.allowInUse = message.allowInUse;
     }
+    if (message.allowDependants !== false) {
+      obj.allowDependants = message.allowDependants;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -4667,6 +4741,7 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
       ? ImageEncryption.fromPartial(object.encryption)
       : undefined;
     message.allowInUse = object.allowInUse ?? false;
+    message.allowDependants = object.allowDependants ?? false;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -4783,6 +4858,7 @@ function createBaseExtractSnapshotRequest(): ExtractSnapshotRequest {
     overwrite: false,
     attributes: undefined,
     allowInUse: false,
+    allowDependants: false,
     detach: false,
     labels: {},
     planOnly: false,
@@ -4827,6 +4903,9 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
     }
     if (message.allowInUse !== false) {
       writer.uint32(88).bool(message.allowInUse);
+    }
+    if (message.allowDependants !== false) {
+      writer.uint32(96).bool(message.allowDependants);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -4944,6 +5023,14 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
             message.allowInUse = reader.bool();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.allowDependants = reader.bool();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -5024,6 +5111,11 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
         : isSet(object.allow_in_use)
         ? globalThis.Boolean(object.allow_in_use)
         : false,
+      allowDependants: isSet(object.allowDependants)
+        ? globalThis.Boolean(object.allowDependants)
+        : isSet(object.allow_dependants)
+        ? globalThis.Boolean(object.allow_dependants)
+        : false,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -5087,6 +5179,9 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
     if (message.allowInUse !== false) {
       obj.allowInUse = message.allowInUse;
     }
+    if (message.allowDependants !== false) {
+      obj.allowDependants = message.allowDependants;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -5129,6 +5224,7 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
     message.allowInUse = object.allowInUse ?? false;
+    message.allowDependants = object.allowDependants ?? false;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -5248,6 +5344,7 @@ function createBaseCopyImageRequest(): CopyImageRequest {
     overwrite: false,
     attributes: undefined,
     allowInUse: false,
+    allowDependants: false,
     detach: false,
     labels: {},
     planOnly: false,
@@ -5295,6 +5392,9 @@ export const CopyImageRequest: MessageFns<CopyImageRequest> = {
     }
     if (message.allowInUse !== false) {
       writer.uint32(96).bool(message.allowInUse);
+    }
+    if (message.allowDependants !== false) {
+      writer.uint32(104).bool(message.allowDependants);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -5420,6 +5520,14 @@ export const CopyImageRequest: MessageFns<CopyImageRequest> = {
             message.allowInUse = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.allowDependants = reader.bool();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -5497,6 +5605,11 @@ export const CopyImageRequest: MessageFns<CopyImageRequest> = {
         : isSet(object.allow_in_use)
         ? globalThis.Boolean(object.allow_in_use)
         : false,
+      allowDependants: isSet(object.allowDependants)
+        ? globalThis.Boolean(object.allowDependants)
+        : isSet(object.allow_dependants)
+        ? globalThis.Boolean(object.allow_dependants)
+        : false,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -5563,6 +5676,9 @@ export const CopyImageRequest: MessageFns<CopyImageRequest> = {
     if (message.allowInUse !== false) {
       obj.allowInUse = message.allowInUse;
     }
+    if (message.allowDependants !== false) {
+      obj.allowDependants = message.allowDependants;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -5608,6 +5724,7 @@ export const CopyImageRequest: MessageFns<CopyImageRequest> = {
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
     message.allowInUse = object.allowInUse ?? false;
+    message.allowDependants = object.allowDependants ?? false;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -9729,7 +9846,16 @@ export const DeleteSnapshotRequest_LabelsEntry: MessageFns<DeleteSnapshotRequest
 };
 
 function createBaseRevertSnapshotRequest(): RevertSnapshotRequest {
-  return { path: "", format: "", snapshot: "", detach: false, labels: {}, planOnly: false, requestId: "" };
+  return {
+    path: "",
+    format: "",
+    snapshot: "",
+    allowDependants: false,
+    detach: false,
+    labels: {},
+    planOnly: false,
+    requestId: "",
+  };
 }
 
 export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
@@ -9742,6 +9868,9 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
     }
     if (message.snapshot !== "") {
       writer.uint32(26).string(message.snapshot);
+    }
+    if (message.allowDependants !== false) {
+      writer.uint32(32).bool(message.allowDependants);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -9793,6 +9922,14 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
             }
 
             message.snapshot = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.allowDependants = reader.bool();
             continue;
           }
           case 100: {
@@ -9847,6 +9984,11 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       format: isSet(object.format) ? globalThis.String(object.format) : "",
       snapshot: isSet(object.snapshot) ? globalThis.String(object.snapshot) : "",
+      allowDependants: isSet(object.allowDependants)
+        ? globalThis.Boolean(object.allowDependants)
+        : isSet(object.allow_dependants)
+        ? globalThis.Boolean(object.allow_dependants)
+        : false,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -9886,6 +10028,9 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
     if (message.snapshot !== "") {
       obj.snapshot = message.snapshot;
     }
+    if (message.allowDependants !== false) {
+      obj.allowDependants = message.allowDependants;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -9915,6 +10060,7 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.snapshot = object.snapshot ?? "";
+    message.allowDependants = object.allowDependants ?? false;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -12480,7 +12626,7 @@ export const ImageServiceService = {
   /**
    * Makes an empty image (parity row 5). Unlike the old module it does not overwrite unless asked to. A raw size that is no multiple
    * of 512 is rounded up and a warning says so. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12496,7 +12642,7 @@ export const ImageServiceService = {
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
    * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12511,7 +12657,7 @@ export const ImageServiceService = {
   },
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12527,7 +12673,7 @@ export const ImageServiceService = {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12543,7 +12689,7 @@ export const ImageServiceService = {
   },
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -12694,7 +12840,7 @@ export const ImageServiceService = {
   },
   /**
    * Removes an image file; a link is removed, not followed.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12725,7 +12871,7 @@ export const ImageServiceService = {
   },
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12932,7 +13078,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Makes an empty image (parity row 5). Unlike the old module it does not overwrite unless asked to. A raw size that is no multiple
    * of 512 is rounded up and a warning says so. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12940,14 +13086,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
    * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   createOverlay: handleServerStreamingCall<CreateOverlayRequest, OperationEvent>;
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12955,14 +13101,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   extractSnapshot: handleServerStreamingCall<ExtractSnapshotRequest, OperationEvent>;
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13033,7 +13179,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   wipeImage: handleServerStreamingCall<WipeImageRequest, OperationEvent>;
   /**
    * Removes an image file; a link is removed, not followed.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13047,7 +13193,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   createSnapshot: handleServerStreamingCall<CreateSnapshotRequest, OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13210,7 +13356,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Makes an empty image (parity row 5). Unlike the old module it does not overwrite unless asked to. A raw size that is no multiple
    * of 512 is rounded up and a warning says so. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13223,7 +13369,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
    * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13235,7 +13381,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13248,7 +13394,7 @@ export interface ImageServiceClient extends Client {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13263,7 +13409,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13384,7 +13530,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes an image file; a link is removed, not followed.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13408,7 +13554,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */

@@ -1,0 +1,108 @@
+/** Command lines of qemu-img's verbs that change images where they are. */
+import type { Written } from '../domain/change-ports.js';
+import type { Chain, Layer } from '../domain/ports.js';
+import { chainOptions } from './qemu-args.js';
+import type { Arg, Reference } from './tool-call.js';
+
+type Pieces = readonly (string | Reference)[];
+
+/** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
+const TOO_LONG_FOR_A_HEADER = 1100;
+
+/** What each layer is opened as: the image and the layer that is written for writing, a copy in the place of the latter. */
+function referencesOf({ chain, copy }: Written, depth: number): Reference[] {
+  return chain.map(({ file }, at) => {
+    if (at === depth) return { write: copy ?? file };
+    return at === 0 ? { write: file } : { read: file };
+  });
+}
+
+/** The chain spelt out. */
+function spell(chain: Chain, references: readonly Reference[]): Pieces {
+  return references.flatMap((reference, at): Pieces => {
+    const prefix = 'backing.'.repeat(at);
+    const start = `${at === 0 ? '' : ','}${prefix}driver=${chain[at]?.format ?? ''}`;
+    return [`${start},${prefix}file.driver=file,${prefix}file.filename=`, reference];
+  });
+}
+
+function options(image: Written): Pieces {
+  return spell(image.chain, referencesOf(image, 0));
+}
+
+/** The image without what it is backed by. */
+function alone({ chain: [top], copy }: Written): Pieces {
+  return [`driver=${top.format},file.driver=file,file.filename=`, { write: copy ?? top.file }];
+}
+
+export function resizeArgs(
+  image: Written,
+  request: { sizeBytes: bigint; shrink: boolean; preallocation: string },
+): Arg[] {
+  const { sizeBytes, shrink, preallocation } = request;
+  return [
+    'resize',
+    '-q',
+    ...(shrink ? ['--shrink'] : []),
+    ...(preallocation === 'off' ? [] : [`--preallocation=${preallocation}`]),
+    '--image-opts',
+    options(image),
+    String(sizeBytes),
+  ];
+}
+
+/**
+ * `rebase` copies up what differs, then writes the base's name into the header. What it is given as the name here is the description of
+ * open files, too long for a header: the header stays as it is until `setBaseArgs`, in one write, changes it. Flattening needs no name.
+ */
+export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
+  const name: Arg = base.length === 0 ? '' : describeBase(base);
+  return ['rebase', '-p', '-b', name, '--image-opts', options(image)];
+}
+
+/** `json:{…}`, without a comma or quote that came from outside: paths are the runner's. */
+function describeBase(base: readonly Layer[]): Pieces {
+  const layer = (at: number): Pieces => {
+    const current = base[at];
+    if (current === undefined) return [];
+    const below = at + 1 < base.length ? [',"backing":{', ...layer(at + 1), '}'] : [];
+    return [
+      `"driver":"${current.format}","file":{"driver":"file","filename":"`,
+      { read: current.file },
+      '"}',
+      ...below,
+    ];
+  };
+  return ['json:{', ...layer(0), ' '.repeat(TOO_LONG_FOR_A_HEADER), '}'];
+}
+
+export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {
+  const name = base === undefined ? ['-b', ''] : ['-F', base.format, '-b', base.storedName];
+  return ['rebase', '-q', '-u', ...name, '--image-opts', alone(image)];
+}
+
+export function commitArgs(image: Written, depth: number): Arg[] {
+  const references = referencesOf(image, depth);
+  const base = references[depth];
+  // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the base yet.
+  const into = depth === 1 || base === undefined ? [] : ['-b', [base]];
+  return ['commit', '-p', '-d', ...into, '--image-opts', spell(image.chain, references)];
+}
+
+export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {
+  return ['check', '--output=json', ...(repair === 'none' ? [] : ['-r', repair]), '--image-opts', options(image)];
+}
+
+export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
+  return [
+    'compare',
+    ...(strict ? ['-s'] : []),
+    '--image-opts',
+    chainOptions(first, false),
+    chainOptions(second, false),
+  ];
+}
+
+export function snapshotArgs(image: Written, option: '-c' | '-d' | '-a', name: string): Arg[] {
+  return ['snapshot', '-q', option, name, '--image-opts', options(image)];
+}

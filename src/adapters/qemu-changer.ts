@@ -1,0 +1,109 @@
+import { HostlerError } from '../domain/errors.js';
+import type { CheckCounts, Comparison, ImageChanger, Written } from '../domain/change-ports.js';
+import type { ImageFormat, Preallocation } from '../domain/image-format.js';
+import type { Chain, Layer, Resolved, ToolRun } from '../domain/ports.js';
+import type { Exit, ProcessRunner } from './process.js';
+import {
+  checkArgs,
+  commitArgs,
+  compareImagesArgs,
+  copyUpArgs,
+  resizeArgs,
+  setBaseArgs,
+  snapshotArgs,
+} from './qemu-change-args.js';
+import { parseCheck, parseComparison, parseProgress, qemuError } from './qemu-output.js';
+import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
+
+/** The data is copied, only the name did not fit; see `copyUpArgs`. */
+const NAME_REFUSED = /Could not change the backing file/;
+/** qemu-img check: 2 corrupt, 3 leaks: results; 63: the format has no check. */
+const EXIT_CHECKED = [0, 2, 3];
+const EXIT_NO_CHECK = 63;
+const EXIT_DIFFERENT = 1;
+
+/** qemu-img's verbs that change images where they are, and those that look at whole images. */
+export class QemuChanger implements ImageChanger {
+  /** @param limits of the children that work on whole images */
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+  ) {}
+
+  async resize(
+    image: Written,
+    request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
+    run: ToolRun,
+  ): Promise<void> {
+    this.#succeeded(await this.#quiet(resizeArgs(image, request), run));
+  }
+
+  async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
+    const exit = await this.#progressing(copyUpArgs(image, base), run);
+    if (exit.code !== 0 && NAME_REFUSED.test(exit.stderr) && base.length > 0) return;
+    this.#succeeded(exit);
+  }
+
+  async setBase(
+    image: Written,
+    base: { readonly storedName: string; readonly format: ImageFormat } | undefined,
+    run: ToolRun,
+  ): Promise<void> {
+    this.#succeeded(await this.#quiet(setBaseArgs(image, base), run));
+  }
+
+  async commit(image: Written, depth: number, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#progressing(commitArgs(image, depth), run));
+  }
+
+  async check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts> {
+    const exit = await this.#quiet(checkArgs(image, repair), run);
+    if (exit.code === EXIT_NO_CHECK)
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${image.chain[0].format} images have no check`, {
+        facts: { format: image.chain[0].format },
+      });
+    if (exit.code === undefined || !EXIT_CHECKED.includes(exit.code)) throw qemuError(exit.stderr, exit);
+    return parseCheck(exit.stdout);
+  }
+
+  async compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison> {
+    const exit = await this.#quiet(compareImagesArgs(first, second, strict), run);
+    if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
+    return { equal: exit.code === 0, ...parseComparison(exit.stdout) };
+  }
+
+  async createSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-c', name), run));
+  }
+
+  async deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-d', name), run));
+  }
+
+  async revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-a', id), run));
+  }
+
+  async discard(file: Resolved, run: ToolRun): Promise<void> {
+    const args = ['--punch-hole', '--offset', '0', '--length', String(file.lengthBytes), [{ write: file }]];
+    const { code, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
+    if (code === 0) return;
+    const reason = /Operation not supported/.test(stderr) ? 'UNSUPPORTED_BY_BACKEND' : 'IO_ERROR';
+    throw new HostlerError(reason, `fallocate: ${stderr}`, { facts: { tool: 'fallocate', stderr } });
+  }
+
+  #succeeded(exit: Exit): void {
+    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+  }
+
+  #quiet(args: readonly Arg[], run: ToolRun) {
+    return this.runner.run({ tool: 'qemu-img', args, limits: withoutStall(this.limits) }, run);
+  }
+
+  #progressing(args: readonly Arg[], run: ToolRun): Promise<Exit> {
+    return this.runner.lines({ tool: 'qemu-img', args, limits: this.limits }, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction !== undefined) run.onFraction?.(fraction);
+    });
+  }
+}

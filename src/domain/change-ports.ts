@@ -1,0 +1,58 @@
+import type { ImageFormat, Preallocation } from './image-format.js';
+import type { Chain, FileIdentity, FileRef, Layer, Resolved, ToolRun } from './ports.js';
+
+/** What a check of an image found. */
+export interface CheckCounts {
+  readonly corruptions: bigint;
+  readonly leaks: bigint;
+  readonly checkErrors: bigint;
+  readonly corruptionsFixed: bigint;
+  readonly leaksFixed: bigint;
+}
+
+export interface Comparison {
+  readonly equal: boolean;
+  /** Unset where they are equal, or differ in their sizes. */
+  readonly firstDifferenceBytes?: bigint;
+  readonly message: string;
+}
+
+/** A chain of which the first layer, or the one at `base`, is written. Each layer is where `place` says, else where it was resolved. */
+export interface Written {
+  readonly chain: Chain;
+  /** Stands for the layer that is written when a copy of it is. */
+  readonly copy?: FileRef;
+}
+
+/** Changes images where they are; syncs nothing. Failures as ImageTool's. */
+export interface ImageChanger {
+  resize(
+    image: Written,
+    request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
+    run: ToolRun,
+  ): Promise<void>;
+  /** Copies up what the guest would see differently on another chain of layers, or on none. The header stays as it is. */
+  copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
+  /** Writes another base into the header, or none, and opens neither. */
+  setBase(
+    image: Written,
+    base: { readonly storedName: string; readonly format: ImageFormat } | undefined,
+    run: ToolRun,
+  ): Promise<void>;
+  /** Writes the content of all layers above the one at `depth` into it. */
+  commit(image: Written, depth: number, run: ToolRun): Promise<void>;
+  check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts>;
+  compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison>;
+  createSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
+  deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
+  /** By id: a name could be another's id. */
+  revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void>;
+  /** Gives the blocks of a whole file back. */
+  discard(file: Resolved, run: ToolRun): Promise<void>;
+}
+
+/** Which images of the roots are backed by others. */
+export interface Dependants {
+  /** Paths of images whose backing file this is. */
+  of(file: FileIdentity): Promise<readonly { readonly path: string; readonly identity: FileIdentity }[]>;
+}

@@ -1,0 +1,77 @@
+import type { ImageAddress } from './address.js';
+import type { ImageFormat } from './image-format.js';
+import { planned, type ChangePorts } from './in-place.js';
+import type { CheckResult, CompareResult } from './operations/record.js';
+import type { Verb } from './operations/verb.js';
+
+export interface CheckSpec {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+  readonly repair: 'none' | 'leaks' | 'all';
+}
+
+/** Checks an image's tables, and repairs them when asked. After a crash in a repair the same call goes on. */
+export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
+  return {
+    name: 'CheckImage',
+    slot: () => 'io',
+    uses: ({ address, format, repair }) =>
+      repair === 'none'
+        ? [{ role: 'source', address, format, allowInUse: false }]
+        : [{ role: 'inplace', address, format, chain: 'whole', safeCopy: false, refuseDependants: () => false }],
+
+    plan({ address, repair }, { chain }) {
+      const why = repair === 'none' ? 'the tables are read' : `the tables are read and repaired (${repair})`;
+      return planned('check', why, chain(address)[0], 0n, ports);
+    },
+
+    async run({ address, repair }, run) {
+      const chain = run.chain(address);
+      const { file } = chain[0];
+      if (repair === 'none') run.phase('VERIFYING');
+      else {
+        await run.touch(file);
+        run.phase('MODIFYING', false);
+      }
+      await run.step('check');
+      const counts = await ports.changer.check({ chain }, repair, run.tool());
+      if (repair !== 'none') await ports.files.sync(file);
+      const clean = counts.corruptions + counts.checkErrors === 0n;
+      return { kind: 'check', clean, ...counts };
+    },
+  };
+}
+
+export interface CompareSpec {
+  readonly first: ImageAddress;
+  readonly firstFormat: ImageFormat;
+  readonly second: ImageAddress;
+  readonly secondFormat: ImageFormat;
+  /** Sizes and allocation must be equal too. */
+  readonly strict: boolean;
+}
+
+/** Whether two images have the same content, by extents. */
+export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResult> {
+  return {
+    name: 'CompareImages',
+    slot: () => 'io',
+    uses: ({ first, firstFormat, second, secondFormat }) => [
+      { role: 'source', address: first, format: firstFormat, allowInUse: false },
+      { role: 'source', address: second, format: secondFormat, allowInUse: false },
+    ],
+
+    plan({ first }, { chain }) {
+      return planned('compare', 'the extents of both are read', chain(first)[0], 0n, ports);
+    },
+
+    async run({ first, second, strict }, run) {
+      run.phase('VERIFYING');
+      await run.step('compare');
+      return {
+        kind: 'compare',
+        ...(await ports.changer.compare(run.chain(first), run.chain(second), strict, run.tool())),
+      };
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import { posix } from 'node:path';
+import type { ImageAddress } from './address.js';
+import { invalidFields } from './errors.js';
+import type { ImageFormat } from './image-format.js';
+import { changeInPlace, dataFrom, planned, type ChangePorts } from './in-place.js';
+import type { ImageResult } from './operations/record.js';
+import type { Verb } from './operations/verb.js';
+import type { Chain, Layer } from './ports.js';
+
+export interface CommitSpec {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+  /** Unset: the nearest layer below. */
+  readonly base?: ImageAddress;
+  readonly safeCopy: boolean;
+  readonly allowDependants: boolean;
+}
+
+/**
+ * Writes an image's content into a layer below it. The image keeps its data, so that its content is the same at every moment, also when a
+ * crash leaves the base half written; the same call completes it.
+ */
+export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
+  return {
+    name: 'CommitImage',
+    slot: () => 'io',
+    uses: (spec) => [
+      {
+        role: 'inplace',
+        address: spec.address,
+        format: spec.format,
+        chain: 'whole',
+        written: (chain) => baseOf(spec, chain),
+        safeCopy: spec.safeCopy,
+        refuseDependants: () => !spec.allowDependants,
+      },
+    ],
+
+    async plan(spec, { chain }, run) {
+      const base = baseOf(spec, chain(spec.address));
+      const needBytes = await dataAbove(chain(spec.address), base, ports, run);
+      return planned('commit', why(base), base, needBytes, ports);
+    },
+
+    async run(spec, run) {
+      run.phase('INSPECTING');
+      const chain = run.chain(spec.address);
+      const written = baseOf(spec, chain);
+      const totalBytes = await dataAbove(chain, written, ports, run.tool());
+      await run.reserveFor(written.file, totalBytes);
+      const work = { method: 'commit', why: why(written), movedBytes: totalBytes, skippedBytes: 0n };
+      const change = { chain, written, safeCopy: spec.safeCopy, cancellable: false, work };
+      return changeInPlace(change, run, ports, (image) =>
+        ports.changer.commit(
+          image,
+          chain.indexOf(written),
+          run.tool((fraction) => {
+            const doneBytes = BigInt(Math.round(Number(totalBytes) * fraction));
+            run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
+          }),
+        ),
+      );
+    },
+  };
+}
+
+/** Fails with INVALID_FIELD. */
+function baseOf({ address, base }: CommitSpec, [, ...below]: Chain): Layer {
+  const [nearest] = below;
+  if (nearest === undefined)
+    throw invalidFields([{ field: 'path', description: `${address} has no backing file to commit into` }]);
+  if (base === undefined) return nearest;
+  const found = below.find(({ file }) => posix.resolve(file.storedName) === base);
+  if (found !== undefined) return found;
+  const layers = below.map(({ file }) => file.storedName).join(', ');
+  throw invalidFields([{ field: 'base', description: `is no layer below ${address}; those are ${layers}` }]);
+}
+
+function dataAbove(
+  chain: Chain,
+  base: Layer,
+  { tool }: ChangePorts,
+  run: Parameters<typeof dataFrom>[3],
+): Promise<bigint> {
+  return dataFrom(chain, (depth) => depth < chain.indexOf(base), tool, run);
+}
+
+function why({ file }: Layer): string {
+  return `what the layers above ${file.storedName} hold is written into it`;
+}

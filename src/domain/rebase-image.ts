@@ -1,0 +1,130 @@
+import { posix } from 'node:path';
+import { dirname, type ImageAddress } from './address.js';
+import type { Written } from './change-ports.js';
+import { HostlerError, invalidFields } from './errors.js';
+import { traits, type ImageFormat } from './image-format.js';
+import { changeInPlace, dataFrom, planned, unchanged, type ChangePorts } from './in-place.js';
+import type { ImageResult } from './operations/record.js';
+import type { Resolution, Run, Verb } from './operations/verb.js';
+import type { Chain, Layer } from './ports.js';
+import { sameFile } from './read-image.js';
+
+/** The format keeps the backing file's name in so many bytes. */
+const MAX_BACKING_NAME_BYTES = 1023;
+
+export interface RebaseSpec {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+  /** Unset: none, the image is flattened. */
+  readonly backing?: { readonly address: ImageAddress; readonly format: ImageFormat };
+  /** Only the name changes; neither the old nor the new base is opened. */
+  readonly unsafe: boolean;
+  readonly safeCopy: boolean;
+}
+
+/** Gives an image another base, or none. The guest's content stays (unless `unsafe`), after a crash too; the same call completes it. */
+export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
+  return {
+    name: 'RebaseImage',
+    slot: ({ unsafe }) => (unsafe ? 'none' : 'io'),
+    uses: ({ address, format, backing, unsafe, safeCopy }) => [
+      {
+        role: 'inplace',
+        address,
+        format,
+        chain: unsafe ? 'top' : 'whole',
+        safeCopy,
+        refuseDependants: () => false,
+      },
+      ...(backing === undefined || unsafe ? [] : [{ role: 'source' as const, ...backing, allowInUse: false }]),
+    ],
+
+    async plan(spec, resolution, run) {
+      const chain = resolution.chain(spec.address);
+      const base = newBase(spec, resolution);
+      const needBytes = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run);
+      return planned(methodOf(spec), whyOf(spec, base), chain[0], needBytes, ports);
+    },
+
+    async run(spec, run) {
+      run.phase('INSPECTING');
+      const chain = run.chain(spec.address);
+      const [written] = chain;
+      const base = newBase(spec, run);
+      const why = whyOf(spec, base);
+      if (isThere(spec, written)) return unchanged(written, 'it has this base already', run, ports);
+      const moved = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
+      await run.reserveFor(written.file, moved);
+      const work = { method: methodOf(spec), why, movedBytes: moved, skippedBytes: 0n };
+      // Until the header changes, in one write, a cancel leaves the same content in more clusters.
+      return changeInPlace({ ...spec, chain, written, cancellable: true, work }, run, ports, (image) =>
+        rebase(spec, image, base, moved, run, ports),
+      );
+    },
+  };
+}
+
+async function rebase(
+  { unsafe, backing, safeCopy }: RebaseSpec,
+  image: Written,
+  base: readonly Layer[],
+  totalBytes: bigint,
+  run: Run,
+  { changer, files }: ChangePorts,
+): Promise<void> {
+  const onFraction = (fraction: number) => {
+    const doneBytes = BigInt(Math.round(Number(totalBytes) * fraction));
+    run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
+  };
+  if (!unsafe) await changer.copyUp(image, base, run.tool(onFraction));
+  // Flattening has left no name.
+  if (!unsafe && backing === undefined) return;
+  if (!safeCopy) {
+    await run.step('sync-data');
+    await files.sync(image.chain[0].file);
+    run.phase('MODIFYING', false);
+  }
+  await run.step('set-base');
+  const storedName = base[0]?.file.storedName ?? backing?.address;
+  const name = backing === undefined || storedName === undefined ? undefined : { storedName, format: backing.format };
+  await changer.setBase(image, name, run.tool());
+}
+
+/** The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND. */
+function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: Resolution): readonly Layer[] {
+  if (!traits(format).backing)
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${format} images have no backing files`, { facts: { format } });
+  const wrong = (description: string) => invalidFields([{ field: 'backing_file', description }]);
+  if (backing === undefined) return [];
+  if (backing.address === address) throw wrong('an image cannot be its own base');
+  if (Buffer.byteLength(backing.address) > MAX_BACKING_NAME_BYTES)
+    throw wrong(`longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`);
+  if (unsafe) return [];
+  const [top]: Chain = resolution.chain(address);
+  const base = resolution.chain(backing.address);
+  if (base.some(({ file }) => sameFile(file, top.file)))
+    throw new HostlerError('IMAGE_UNSAFE', `${backing.address} is backed by ${address} itself`, {
+      facts: { path: backing.address },
+    });
+  const [size, own] = [base[0].facts.virtualSizeBytes, top.facts.virtualSizeBytes];
+  if (size > own)
+    throw wrong(`its virtual size of ${String(size)} bytes is more than the image's ${String(own)}: resize that first`);
+  return base;
+}
+
+/** The header says it already. */
+function isThere({ backing }: RebaseSpec, { file, facts }: Layer): boolean {
+  const { backingFile, backingFormat } = facts;
+  if (backing === undefined || backingFile === undefined) return backing === undefined && backingFile === undefined;
+  return posix.resolve(dirname(file.storedName), backingFile) === backing.address && backingFormat === backing.format;
+}
+
+function methodOf({ backing, unsafe }: RebaseSpec): string {
+  return unsafe ? 'rename-base' : backing === undefined ? 'flatten' : 'rebase';
+}
+
+function whyOf({ backing, unsafe }: RebaseSpec, base: readonly Layer[]): string {
+  if (unsafe) return 'only the name in the header changes, whatever the bases hold';
+  if (backing === undefined) return 'what comes from the layers below is copied up';
+  return `what is different on ${base[0]?.file.storedName ?? backing.address} is copied up, then the header names it`;
+}

@@ -1,0 +1,79 @@
+import type { ImageAddress } from './address.js';
+import { HostlerError, invalidFields } from './errors.js';
+import type { ImageFormat, Preallocation } from './image-format.js';
+import { changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
+import type { ImageResult } from './operations/record.js';
+import type { Verb } from './operations/verb.js';
+import type { Chain } from './ports.js';
+import { SECTOR_BYTES, roundUp } from './size.js';
+
+export interface ResizeSpec {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+  readonly sizeBytes: bigint;
+  readonly allowShrink: boolean;
+  readonly preallocation: Preallocation;
+  readonly safeCopy: boolean;
+  readonly allowDependants: boolean;
+}
+
+/** Changes the virtual size. After a crash it is the old or the new one, and the same call completes it. */
+export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
+  return {
+    name: 'ResizeImage',
+    slot: ({ preallocation }) => (preallocation === 'full' ? 'io' : 'none'),
+    uses: ({ address, format, safeCopy, allowDependants, sizeBytes }) => [
+      {
+        role: 'inplace',
+        address,
+        format,
+        chain: 'whole',
+        safeCopy,
+        refuseDependants: ([{ facts }]) => !allowDependants && sizeBytes < facts.virtualSizeBytes,
+      },
+    ],
+
+    async plan(spec, { chain }) {
+      const { grownBytes, why } = judge(spec, chain(spec.address));
+      return planned('resize', why, chain(spec.address)[0], needOf(spec, grownBytes), ports);
+    },
+
+    async run(spec, run) {
+      const chain = run.chain(spec.address);
+      const [written] = chain;
+      const { grownBytes, sizeBytes, why } = judge(spec, chain);
+      if (sizeBytes !== spec.sizeBytes)
+        run.warn({ reason: 'SIZE_ROUNDED_UP', message: `sizes are multiples of ${String(SECTOR_BYTES)} bytes` });
+      if (grownBytes === 0n) return unchanged(written, why, run, ports);
+      await run.reserveFor(written.file, needOf(spec, grownBytes));
+      const work = { method: 'resize', why, movedBytes: 0n, skippedBytes: 0n };
+      const request = { sizeBytes, shrink: grownBytes < 0n, preallocation: spec.preallocation };
+      return changeInPlace({ ...spec, chain, written, cancellable: false, work }, run, ports, (image) =>
+        ports.changer.resize(image, request, run.tool()),
+      );
+    },
+  };
+}
+
+/** How much larger it becomes. Fails with INVALID_FIELD where it may not become smaller. */
+function judge({ address, sizeBytes: asked, allowShrink, preallocation }: ResizeSpec, [{ facts }]: Chain) {
+  const [sizeBytes, current] = [roundUp(asked, SECTOR_BYTES), facts.virtualSizeBytes];
+  const grownBytes = sizeBytes - current;
+  const figures = `${String(current)} bytes to ${String(sizeBytes)}`;
+  if (grownBytes < 0n && !allowShrink)
+    throw invalidFields([
+      {
+        field: 'size_bytes',
+        description: `${address} would shrink from ${figures}: what lies beyond is lost; set allow_shrink if that is meant`,
+      },
+    ]);
+  if (grownBytes < 0n && preallocation !== 'off')
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'there is nothing to preallocate when an image shrinks');
+  const why =
+    grownBytes === 0n ? `it has ${String(current)} bytes already` : `the virtual size changes from ${figures}`;
+  return { sizeBytes, grownBytes, why };
+}
+
+function needOf({ preallocation }: ResizeSpec, grownBytes: bigint): bigint {
+  return grownBytes > 0n && (preallocation === 'full' || preallocation === 'falloc') ? grownBytes : 0n;
+}

@@ -1,0 +1,102 @@
+/** Requests that change images where they are, or look at whole images, as specs of the domain. */
+import { z } from 'zod';
+import type { CheckSpec, CompareSpec } from '../domain/check-image.js';
+import type { CommitSpec } from '../domain/commit-image.js';
+import type { RebaseSpec } from '../domain/rebase-image.js';
+import type { ResizeSpec } from '../domain/resize-image.js';
+import type { SnapshotSpec } from '../domain/snapshots.js';
+import type { WipeSpec } from '../domain/wipe-image.js';
+import { RepairMode, WipeMode } from '../gen/hostler/v1/image_service.js';
+import { address, ask, defined, enumeration, format, parseRequest, parseVerb, preallocation, size } from './fields.js';
+import type { Parsed } from './running.js';
+
+/** qemu keeps names in 256 bytes with a NUL. */
+const MAX_SNAPSHOT_BYTES = 255;
+
+const image = { path: address, format };
+
+/** A spec, with the address under its name in the domain. */
+function parsed<S extends { path: unknown }>(
+  schema: z.ZodType<S>,
+  request: unknown,
+): Parsed<Omit<S, 'path'> & { address: S['path'] }> {
+  const { path, ...rest } = parseVerb(schema, request);
+  return { spec: { ...rest, address: path }, ask: parseRequest(ask, request) };
+}
+
+const resize = z
+  .object({
+    ...image,
+    virtualSize: size,
+    allowShrink: z.boolean(),
+    preallocation,
+    safeCopy: z.boolean(),
+    allowDependants: z.boolean(),
+  })
+  .transform(({ virtualSize, ...rest }) => ({ ...rest, sizeBytes: virtualSize }));
+export const parseResize = (request: unknown): Parsed<ResizeSpec> => parsed(resize, request);
+
+const rebase = z
+  .object({
+    ...image,
+    backingFile: z.union([z.literal(''), address]),
+    backingFormat: z.union([z.literal(''), format]),
+    unsafe: z.boolean(),
+    safeCopy: z.boolean(),
+  })
+  .superRefine(({ backingFile, backingFormat }, context) => {
+    if ((backingFile === '') === (backingFormat === '')) return;
+    const message = backingFile === '' ? 'goes with backing_file only' : 'required with backing_file';
+    context.addIssue({ code: 'custom', path: ['backingFormat'], message });
+  })
+  .transform(({ backingFile, backingFormat, ...rest }) => ({
+    ...rest,
+    ...(backingFile === '' || backingFormat === '' ? {} : { backing: { address: backingFile, format: backingFormat } }),
+  }));
+export const parseRebase = (request: unknown): Parsed<RebaseSpec> => parsed(rebase, request);
+
+const commit = z
+  .object({ ...image, base: address.optional(), safeCopy: z.boolean(), allowDependants: z.boolean() })
+  .transform(({ base, ...rest }) => ({ ...rest, ...defined({ base }) }));
+export const parseCommit = (request: unknown): Parsed<CommitSpec> => parsed(commit, request);
+
+const repairs = {
+  [RepairMode.REPAIR_MODE_UNSPECIFIED]: 'none',
+  [RepairMode.REPAIR_MODE_NONE]: 'none',
+  [RepairMode.REPAIR_MODE_LEAKS]: 'leaks',
+  [RepairMode.REPAIR_MODE_ALL]: 'all',
+} as const;
+const check = z.object({ ...image, repair: enumeration<CheckSpec['repair']>(repairs) });
+export const parseCheck = (request: unknown): Parsed<CheckSpec> => parsed(check, request);
+
+const compare = z.object({
+  first: address,
+  firstFormat: format,
+  second: address,
+  secondFormat: format,
+  strict: z.boolean(),
+});
+export function parseCompare(request: unknown): Parsed<CompareSpec> {
+  return { spec: parseVerb(compare, request), ask: parseRequest(ask, request) };
+}
+
+const modes = { [WipeMode.WIPE_MODE_ZERO]: 'zero', [WipeMode.WIPE_MODE_DISCARD]: 'discard' } as const;
+const wipe = z.object({
+  path: address,
+  mode: enumeration<WipeSpec['mode']>(modes),
+  allowDependants: z.boolean(),
+});
+export const parseWipe = (request: unknown): Parsed<WipeSpec> => parsed(wipe, request);
+
+const snapshotName = z
+  .string()
+  .refine((name) => name !== '' && !name.includes('\0'), 'must not be empty or contain NUL')
+  .refine((name) => Buffer.byteLength(name) <= MAX_SNAPSHOT_BYTES, `longer than ${String(MAX_SNAPSHOT_BYTES)} bytes`);
+const snapshot = z.object({ ...image, snapshot: snapshotName, allowDependants: z.boolean().default(false) });
+export const parseSnapshot = (request: unknown): Parsed<SnapshotSpec> => parsed(snapshot, request);
+
+const snapshots = z.object(image);
+export function parseSnapshots(request: unknown): Pick<SnapshotSpec, 'address' | 'format'> {
+  const { path, ...rest } = parseRequest(snapshots, request);
+  return { address: path, ...rest };
+}
