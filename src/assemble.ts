@@ -192,8 +192,23 @@ function operationLog(log: Log, metrics: Metrics): OperationLog {
   };
 }
 
-function facts({ id, method, caller, state, addresses, error, createTime, endTime = createTime }: OperationRecord) {
-  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime };
+function facts({
+  id,
+  method,
+  caller,
+  state,
+  addresses,
+  error,
+  spec,
+  createTime,
+  endTime = createTime,
+}: OperationRecord) {
+  // What the caller took upon itself.
+  const allowed = Object.entries(spec).flatMap(([key, value]) =>
+    key.startsWith('allow') && value === true ? [key] : [],
+  );
+  const more = allowed.length === 0 ? {} : { allowed };
+  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime, ...more };
 }
 
 function toolLimits({ cpu_seconds, address_space_bytes, wall_seconds, stall_seconds }: Config['limits']['tools']) {

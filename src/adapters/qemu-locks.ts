@@ -2,6 +2,7 @@ import { lstat, readFile, stat } from 'node:fs/promises';
 import type { FileRef, ImageLocks } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 import { procPath } from './handles.js';
+import { holderOf } from './holders.js';
 import { mountOf, readMounts } from './mounts.js';
 
 /**
@@ -43,6 +44,10 @@ export function holdOf(ranges: readonly LockedRange[], file: string): Hold {
 /** Looks qemu's byte locks up in /proc/locks; nothing is opened or locked for it. */
 export class QemuLocks implements ImageLocks {
   #latest: { readonly time: number; readonly ranges: Promise<LockedRange[]> } | undefined;
+
+  holder(file: FileRef): Promise<number | undefined> {
+    return holderOf(file);
+  }
 
   async holds(files: readonly FileRef[], maxAgeMs = 0): Promise<readonly Hold[]> {
     const ranges = await this.#ranges(maxAgeMs);

@@ -125,6 +125,8 @@ export interface ImageLocks {
    * The strongest hold on each file, in the same order. Looking costs about 13 ms (the kernel stops all locking for it), so
    * whoever only wants to show it may allow an answer that is some milliseconds old.
    */
+  /** The process that holds a file, where it can be known. */
+  holder(file: FileRef): Promise<number | undefined>;
   holds(files: readonly FileRef[], maxAgeMs?: number): Promise<readonly ('none' | 'reader' | 'writer')[]>;
 }
 

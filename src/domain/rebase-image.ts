@@ -80,11 +80,11 @@ async function rebase(
   // Flattening has left no name.
   if (!unsafe && backing === undefined) return;
   if (!safeCopy) {
-    await run.step('sync-data');
+    await run.step('synced');
     await files.sync(image.chain[0].file);
     run.phase('MODIFYING', false);
   }
-  await run.step('set-base');
+  await run.step('rename');
   const storedName = base[0]?.file.storedName ?? backing?.address;
   const name = backing === undefined || storedName === undefined ? undefined : { storedName, format: backing.format };
   await changer.setBase(image, name, run.tool());

@@ -63,9 +63,7 @@ describe('changes in place', () => {
       const request = { path, format: 'raw', size_bytes: String(9 * MIB + 1) };
       const events = await daemon.get().stranger.all('ImageService/ResizeImage', request);
       const { operation_id } = events[0] as Message;
-      const { operation } = (await daemon
-        .get()
-        .stranger.unary('OperationService/GetOperation', { operation_id }));
+      const { operation } = await daemon.get().stranger.unary('OperationService/GetOperation', { operation_id });
       assert.match(JSON.stringify((operation as Message)['warnings']), /SIZE_ROUNDED_UP/);
       assert.equal((await stat(path)).size, 9 * MIB + 512);
     });

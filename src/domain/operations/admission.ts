@@ -236,10 +236,16 @@ export class Admission {
   }
 
   async #assertNotHeld(files: readonly FileRef[], path: ImageAddress, refused: readonly string[]): Promise<void> {
-    const holds = await this.ports.imageLocks.holds(files);
-    const held = holds.find((hold) => refused.includes(hold));
-    if (held !== undefined)
-      throw new HostlerError('IMAGE_IN_USE', `${path} is held by a process that is its ${held}`, { facts: { path } });
+    const { imageLocks } = this.ports;
+    const holds = await imageLocks.holds(files);
+    const place = holds.findIndex((hold) => refused.includes(hold));
+    const [held, file] = [holds[place], files[place]];
+    if (held === undefined || file === undefined) return;
+    const pid = await imageLocks.holder(file);
+    const who = pid === undefined ? 'a process' : `process ${String(pid)}`;
+    throw new HostlerError('IMAGE_IN_USE', `${path} is held by ${who} that is its ${held}`, {
+      facts: { path, ...(pid === undefined ? {} : { pid: String(pid) }) },
+    });
   }
 }
 
