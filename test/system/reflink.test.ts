@@ -1,7 +1,8 @@
 /** Filesystems that share extents, on loop devices. */
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { assertSound, guestContent, makeChain } from '../support/chains.js';
 import { Daemon } from '../support/daemon.js';
 import { sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
@@ -55,6 +56,34 @@ for (const [type, mkfs] of [
       });
       assert.equal(result['engine'], 'LOCAL_SPARSE');
       assert.ok(await sameBytes(daemon.image('disk.raw'), daemon.image('sparse.raw')));
+    });
+
+    it('safe_copy works on a clone that takes the name: resize, rebase, commit', async () => {
+      const [base, path] = [daemon.image('safe-base.qcow2'), daemon.image('safe.qcow2')];
+      await makeChain([base, path]);
+      const before = await guestContent(path);
+      const inodes = async () => Promise.all([base, path].map(async (each) => (await stat(each)).ino));
+      const change = async (rpc: string, request: Message, changed: readonly [boolean, boolean]) => {
+        const old = await inodes();
+        const call = { path, format: 'qcow2', safe_copy: true, ...request };
+        await daemon.stranger.operation(`ImageService/${rpc}`, call);
+        assert.deepEqual(
+          (await inodes()).map((inode, index) => inode !== old[index]),
+          changed,
+          rpc,
+        );
+        assert.ok((await guestContent(path)).subarray(0, before.length).equals(before), rpc);
+        for (const each of [base, path]) await assertSound(each);
+      };
+      await change('CommitImage', {}, [true, false]);
+      assert.ok((await guestContent(base)).equals(before));
+      await change('ResizeImage', { size: '80M' }, [false, true]);
+      await change('RebaseImage', {}, [false, true]);
+      await sh('ln', '-s', 'safe.qcow2', daemon.image('safe-link'));
+      const link = { path: daemon.image('safe-link'), format: 'qcow2', size: '90M', safe_copy: true };
+      const error = await failure(daemon.stranger.operation('ImageService/ResizeImage', link));
+      assert.equal(error.reason, 'UNSUPPORTED_BY_BACKEND');
+      assert.deepEqual(await daemon.leftovers(), []);
     });
 
     it('a held image is seen here too', async () => {

@@ -165,7 +165,7 @@ export class Admission {
     if (!safeCopy) return;
     const target = await paths.target(written.address);
     admitted.keep([target.directory]);
-    admitted.targets.set(address, target);
+    admitted.targets.set(written.address, target);
     if (target.existing === undefined || !sameFile(target.existing, written))
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${written.address} is a link: a safe copy would replace it`, {
         facts: { path: written.address },

@@ -145,7 +145,11 @@ export class Operations {
     const admitted = await admission.resolve(uses);
     const undo: (() => void)[] = [];
     try {
-      const record = this.#newRecord(verb, spec, ask, caller, attempt);
+      const record = {
+        ...this.#newRecord(verb, spec, ask, caller, attempt),
+        // A layer below the one that was named may be written too: recovery looks there as well.
+        addresses: [...new Set([...uses.map(({ address }) => address), ...admitted.targets.keys()])],
+      };
       undo.push(
         locks.acquire({ operationId: record.id, method: verb.name, sinceMs: record.createTime }, admitted.keys),
       );

@@ -12735,7 +12735,10 @@ export const ImageServiceService = {
   },
   /**
    * Changes the virtual size, in place. After a crash the size is the old or the new one. Shrinks only with allow_shrink.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
+   * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
+   * where none can be had) that takes the name. Not cancellable while it writes.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12750,7 +12753,9 @@ export const ImageServiceService = {
   },
   /**
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
+   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12765,7 +12770,9 @@ export const ImageServiceService = {
   },
   /**
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
+   * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12780,6 +12787,7 @@ export const ImageServiceService = {
   },
   /**
    * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
+   * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -12825,6 +12833,7 @@ export const ImageServiceService = {
   },
   /**
    * Overwrites or discards an image's bytes, in place. A crash or cancel leaves it partly wiped, and says so.
+   * ZERO writes over data and leaves holes, which are zeros already. Snapshots and blocks that the filesystem shares or journals are beyond it.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -12855,7 +12864,8 @@ export const ImageServiceService = {
   },
   /**
    * Makes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * qcow2 only (UNSUPPORTED_BY_BACKEND). Names have 1 to 255 bytes.
+   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12871,7 +12881,7 @@ export const ImageServiceService = {
   },
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12887,7 +12897,7 @@ export const ImageServiceService = {
   },
   /**
    * Makes an image's content what it was at a snapshot, in place; what came after is lost.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13130,27 +13140,35 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   fetchRawImage: handleServerStreamingCall<FetchRawImageRequest, OperationEvent>;
   /**
    * Changes the virtual size, in place. After a crash the size is the old or the new one. Shrinks only with allow_shrink.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
+   * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
+   * where none can be had) that takes the name. Not cancellable while it writes.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   resizeImage: handleServerStreamingCall<ResizeImageRequest, OperationEvent>;
   /**
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
+   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   rebaseImage: handleServerStreamingCall<RebaseImageRequest, OperationEvent>;
   /**
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
+   * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   commitImage: handleServerStreamingCall<CommitImageRequest, OperationEvent>;
   /**
    * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
+   * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13172,6 +13190,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   compareImages: handleServerStreamingCall<CompareImagesRequest, OperationEvent>;
   /**
    * Overwrites or discards an image's bytes, in place. A crash or cancel leaves it partly wiped, and says so.
+   * ZERO writes over data and leaves holes, which are zeros already. Snapshots and blocks that the filesystem shares or journals are beyond it.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13186,21 +13205,22 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   deleteImage: handleServerStreamingCall<DeleteImageRequest, OperationEvent>;
   /**
    * Makes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * qcow2 only (UNSUPPORTED_BY_BACKEND). Names have 1 to 255 bytes.
+   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   createSnapshot: handleServerStreamingCall<CreateSnapshotRequest, OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   deleteSnapshot: handleServerStreamingCall<DeleteSnapshotRequest, OperationEvent>;
   /**
    * Makes an image's content what it was at a snapshot, in place; what came after is lost.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13446,7 +13466,10 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Changes the virtual size, in place. After a crash the size is the old or the new one. Shrinks only with allow_shrink.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
+   * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
+   * where none can be had) that takes the name. Not cancellable while it writes.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13458,7 +13481,9 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
+   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13470,7 +13495,9 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
+   * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13482,6 +13509,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
+   * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13518,6 +13546,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Overwrites or discards an image's bytes, in place. A crash or cancel leaves it partly wiped, and says so.
+   * ZERO writes over data and leaves holes, which are zeros already. Snapshots and blocks that the filesystem shares or journals are beyond it.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13542,7 +13571,8 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Makes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * qcow2 only (UNSUPPORTED_BY_BACKEND). Names have 1 to 255 bytes.
+   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13554,7 +13584,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13566,7 +13596,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Makes an image's content what it was at a snapshot, in place; what came after is lost.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
