@@ -39,6 +39,7 @@ class IndexedRoot {
   readonly #asked = new Map<number, Deferred<readonly Dependant[] | 'failed'>>();
   #next = 0;
   #heardAt = Date.now();
+  #stalled = false;
 
   constructor(
     private readonly root: string,
@@ -57,6 +58,8 @@ class IndexedRoot {
   }
 
   async ask({ device, inode }: FileIdentity): Promise<readonly Dependant[]> {
+    // Until it is heard of again nobody waits for it.
+    if (this.#stalled) return [];
     const question: IndexQuestion = { id: this.#next++, device, inode };
     const answer = deferred<readonly Dependant[] | 'failed'>();
     this.#asked.set(question.id, answer);
@@ -65,6 +68,7 @@ class IndexedRoot {
     const { patienceMs } = this.options;
     const watch = setInterval(() => {
       if (Date.now() - this.#heardAt <= patienceMs) return;
+      this.#stalled = true;
       this.options.log.stalled(this.root);
       answer.resolve([]);
     }, patienceMs / 4);
@@ -83,6 +87,7 @@ class IndexedRoot {
 
   #hear(message: IndexMessage): void {
     this.#heardAt = Date.now();
+    this.#stalled = false;
     if (message.kind === 'beat') return;
     if (message.kind === 'failed') this.options.log.failed(this.root, message.text);
     this.#asked.get(message.id)?.resolve(message.kind === 'found' ? message.found : 'failed');

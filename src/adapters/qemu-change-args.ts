@@ -90,7 +90,8 @@ export function commitArgs(image: Written, depth: number): Arg[] {
 }
 
 export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {
-  return ['check', '--output=json', ...(repair === 'none' ? [] : ['-r', repair]), '--image-opts', options(image)];
+  const [flags, opened] = repair === 'none' ? [[], chainOptions(image.chain, false)] : [['-r', repair], options(image)];
+  return ['check', '--output=json', ...flags, '--image-opts', opened];
 }
 
 export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {

@@ -19,6 +19,7 @@ export const FINDINGS = [
   'LOG_PENDING',
   'SEVERAL_FORMATS',
   'TABLE_OUTSIDE_FILE',
+  'METADATA_OVERLAPS',
   'INTERRUPTED',
 ] as const;
 

@@ -2,8 +2,13 @@ import { HostlerError } from './errors.js';
 import type { Finding } from './image-info.js';
 import type { Chain } from './ports.js';
 
-/** What reaches beyond the image, or what nobody here understands: no tool may open it, whoever made it. */
-const NEVER: readonly Finding['reason'][] = ['NAMES_OTHER_FILES', 'EXTERNAL_DATA_FILE', 'UNKNOWN_FEATURE'];
+/** What reaches beyond the image, what nobody here understands, or what no program makes: no tool may open it, whoever made it. */
+const NEVER: readonly Finding['reason'][] = [
+  'NAMES_OTHER_FILES',
+  'EXTERNAL_DATA_FILE',
+  'UNKNOWN_FEATURE',
+  'METADATA_OVERLAPS',
+];
 
 /** Lets a tool open a chain of a trusted root, or fails with IMAGE_UNSAFE and each finding. */
 export function assertSafe(chain: Chain): void {

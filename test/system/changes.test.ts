@@ -77,6 +77,7 @@ describe('changes in place', () => {
       await sh('qemu-img', 'create', '-q', '-f', 'vmdk', at('fixed.vmdk'), '8M');
       const vmdk = { path: at('fixed.vmdk'), format: 'vmdk', size: '1G' };
       assert.equal(await reason('ResizeImage', vmdk), 'UNSUPPORTED_BY_BACKEND');
+      assert.deepEqual((await info(at('fixed.vmdk'), 'vmdk'))['findings'] ?? [], [], 'nothing was written');
       await copyFile(path, scratch.path('daemon/frozen/x.qcow2'));
       const frozen = { path: scratch.path('daemon/frozen/x.qcow2'), format: 'qcow2', size: '1G' };
       assert.equal(await reason('ResizeImage', frozen), 'ROOT_READ_ONLY');

@@ -129,6 +129,18 @@ describe('hostile images', () => {
     assert.deepEqual(await findings(path), ['UNKNOWN_FEATURE']);
     await refusedEverywhere(path, 'qcow2', 'IMAGE_UNSAFE');
   });
+  it('tables that overlap the header or each other', async () => {
+    for (const [name, at, value] of [
+      ['l1-on-header', 40, 0n],
+      ['l1-on-refcounts', 40, 65_536n],
+      ['refcounts-on-l1', 48, 3n * 65_536n],
+    ] as const) {
+      const path = await qcow2(`${name}.qcow2`);
+      await patch(path, at, big(value));
+      assert.deepEqual(await findings(path), ['METADATA_OVERLAPS'], name);
+      await refusedEverywhere(path, 'qcow2', 'IMAGE_UNSAFE');
+    }
+  });
   it('CVE-2013-2096: sizes that no disk has', async () => {
     const path = await qcow2('huge.qcow2');
     await patch(path, 24, big(1n << 63n));

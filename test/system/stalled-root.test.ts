@@ -54,6 +54,7 @@ describe('a root that does not answer', () => {
         ['ROOT_STALLED', undefined],
       ],
     );
+    await stranger.operation('ImageService/DeleteImage', { path: daemon.image('near.qcow2') });
     const { exists } = await stranger.unary('FileService/StatFile', { path: daemon.image('near.raw') });
     assert.equal(exists, true);
   };

@@ -91,6 +91,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     findings: [
       ...findings(incompatible, extensions.featureNames, backingFile, extensions.backingFormat),
       ...tablesOutside(bytes, head),
+      ...tablesOverlapping(head, clusterBits),
     ],
   };
 }
@@ -118,6 +119,24 @@ function assertTables(head: Buffer, clusterBits: number, version: number): void 
 function tablesOutside(bytes: ByteSource, head: Buffer): Finding[] {
   const outside = [40, 48].some((at) => head.readBigUInt64BE(at) > bytes.lengthBytes);
   return outside ? [{ reason: 'TABLE_OUTSIDE_FILE', message: 'a table lies beyond the end of the file' }] : [];
+}
+
+/** The header's own cluster and the tables that it names; whoever writes to one of two that overlap destroys the other. */
+function tablesOverlapping(head: Buffer, clusterBits: number): Finding[] {
+  const cluster = 1n << BigInt(clusterBits);
+  const areas = [
+    { start: 0n, length: cluster },
+    { start: head.readBigUInt64BE(40), length: BigInt(head.readUInt32BE(36)) * 8n },
+    { start: head.readBigUInt64BE(48), length: BigInt(head.readUInt32BE(56)) * cluster },
+    { start: head.readBigUInt64BE(64), length: head.readUInt32BE(60) === 0 ? 0n : 1n },
+  ]
+    .filter(({ length }) => length > 0n)
+    .sort((a, b) => Number(a.start - b.start));
+  const overlap = areas.some(({ start }, index) => {
+    const before = areas[index - 1];
+    return before !== undefined && before.start + before.length > start;
+  });
+  return overlap ? [{ reason: 'METADATA_OVERLAPS', message: 'tables overlap each other or the header' }] : [];
 }
 
 function findings(

@@ -50,6 +50,8 @@ export async function execute<S extends object, R extends OperationResult>(
 ): Promise<Outcome> {
   const run = new OperationRun(verb.name, assignment, ports);
   const outcome = await attempt(verb, spec, run, assignment, ports);
+  if (outcome.state !== 'SUCCEEDED')
+    await run.clearUnwritten().catch((error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error));
   await run.cleanUp();
   await run.mark('cleaned');
   return outcome;
@@ -85,7 +87,7 @@ class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: Part[] = [];
   readonly #releases: (() => void)[] = [];
-  readonly #touched: Resolved[] = [];
+  readonly #touched: { readonly file: Resolved; readonly markedBefore: boolean }[] = [];
   readonly operationId: string;
 
   constructor(
@@ -207,8 +209,9 @@ class OperationRun implements Run {
   async touch(file: Resolved): Promise<void> {
     await this.step('touch');
     const { device, inode, address } = file;
-    this.#touched.push(file);
-    await this.ports.touched.touch({ device, inode, address, operationId: this.operationId, method: this.method });
+    const { touched } = this.ports;
+    this.#touched.push({ file, markedBefore: touched.find(file, address) !== undefined });
+    await touched.touch({ device, inode, address, operationId: this.operationId, method: this.method });
   }
 
   /** What was touched is whole again, and what was replaced or removed needs no mark any more. */
@@ -216,7 +219,17 @@ class OperationRun implements Run {
     const replaced = [...this.assignment.admitted.targets.values()].flatMap(({ existing, address }) =>
       existing === undefined ? [] : [{ ...existing, address }],
     );
-    for (const file of [...this.#touched, ...replaced]) await this.ports.touched.clear(file, file.address);
+    for (const file of [...this.#touched.map(({ file: each }) => each), ...replaced])
+      await this.ports.touched.clear(file, file.address);
+  }
+
+  /** After a failure: what was refused before anything was written is as whole as it was. */
+  async clearUnwritten(): Promise<void> {
+    for (const { file, markedBefore } of this.#touched) {
+      const now = await this.ports.files.refresh(file);
+      const written = now.modifyTimeNs !== file.modifyTimeNs || now.lengthBytes !== file.lengthBytes;
+      if (!markedBefore && !written) await this.ports.touched.clear(file, file.address);
+    }
   }
 
   tool(onFraction?: (fraction: number) => void): ToolRun {
