@@ -52,16 +52,23 @@ export function resizeArgs(
 }
 
 /**
- * `rebase` copies up what differs, then writes the base's name into the header. What it is given as the name here is the description of
- * open files, too long for a header: the header stays as it is until `setBaseArgs`, in one write, changes it. Flattening needs no name.
+ * `rebase` copies up what differs, then writes the base's name into the header, while its own tables may be in memory still: ended at that
+ * moment it would leave an image without its data. What it is given as the name here is the description of open files, too long for
+ * a header: that stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
  */
 export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
-  const name: Arg = base.length === 0 ? '' : describeBase(base);
-  return ['rebase', '-p', '-b', name, '--image-opts', options(image)];
+  return [
+    'rebase',
+    '-p',
+    '-b',
+    describeBase(base, image.chain[0].facts.virtualSizeBytes),
+    '--image-opts',
+    options(image),
+  ];
 }
 
-/** `json:{…}`, without a comma or quote that came from outside: paths are the runner's. */
-function describeBase(base: readonly Layer[]): Pieces {
+/** `json:{…}`, without a comma or quote that came from outside: paths are the runner's. No base is one of zeros. */
+function describeBase(base: readonly Layer[], sizeBytes: bigint): Pieces {
   const layer = (at: number): Pieces => {
     const current = base[at];
     if (current === undefined) return [];
@@ -73,7 +80,8 @@ function describeBase(base: readonly Layer[]): Pieces {
       ...below,
     ];
   };
-  return ['json:{', ...layer(0), ' '.repeat(TOO_LONG_FOR_A_HEADER), '}'];
+  const zeros = `"driver":"null-co","size":${String(sizeBytes)},"read-zeroes":true`;
+  return ['json:{', ...(base.length === 0 ? [zeros] : layer(0)), ' '.repeat(TOO_LONG_FOR_A_HEADER), '}'];
 }
 
 export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {

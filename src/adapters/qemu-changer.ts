@@ -40,7 +40,7 @@ export class QemuChanger implements ImageChanger {
 
   async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
     const exit = await this.#progressing(copyUpArgs(image, base), run);
-    if (exit.code !== 0 && NAME_REFUSED.test(exit.stderr) && base.length > 0) return;
+    if (exit.code !== 0 && NAME_REFUSED.test(exit.stderr)) return;
     this.#succeeded(exit);
   }
 

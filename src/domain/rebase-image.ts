@@ -77,8 +77,6 @@ async function rebase(
     run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
   };
   if (!unsafe) await changer.copyUp(image, base, run.tool(onFraction));
-  // Flattening has left no name.
-  if (!unsafe && backing === undefined) return;
   if (!safeCopy) {
     await run.step('synced');
     await files.sync(image.chain[0].file);

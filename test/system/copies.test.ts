@@ -116,11 +116,12 @@ describe('copies and names', () => {
           target: path,
           target_format: 'qcow2',
           overwrite: true,
+          allow_dependants: true,
         });
         await run('CopyImage', { source: path, target: image(`${kind}-copy`) });
         await daemon.get().stranger.unary('ImageService/MeasureImage', { path, format: 'qcow2', target_format: 'raw' });
         await daemon.get().stranger.all('ImageService/MapImage', { path, format: 'qcow2' });
-        await run('DeleteImage', { path });
+        await run('DeleteImage', { path, allow_dependants: true });
         await assert.rejects(stat(path));
       });
     }

@@ -68,6 +68,7 @@ describe('interrupted changes', () => {
       () => ({ path: top(), format: 'qcow2', backing_file: other(), backing_format: 'qcow2' }),
       () => top(),
     ],
+    ['RebaseImage', () => ({ path: top(), format: 'qcow2' }), () => top()],
     [
       'ResizeImage',
       () => ({ path: top(), format: 'qcow2', size: '80M', preallocation: 'PREALLOCATION_METADATA' }),
@@ -147,7 +148,7 @@ describe('interrupted changes', () => {
   });
 
   it('a rebase that is cancelled leaves the same content', async () => {
-    for (const ms of [20, 40, 60, 80, 100]) {
+    for (const ms of [20, 40, 60, 80, 100, 120, 140, 160]) {
       await restore();
       daemon = await start();
       const rebase = daemon.stranger.stream('ImageService/RebaseImage', { path: top(), format: 'qcow2' });

@@ -62,7 +62,9 @@ describe('operations', () => {
       await sleep(20);
       if (id === '') continue;
       const last = await get();
-      if (last['state'] === state && (state !== 'OPERATION_STATE_RUNNING' || last['pid'] !== undefined))
+      // The child that only looks at the source comes before the one that converts.
+      const converting = last['phase'] === 'OPERATION_PHASE_CONVERTING' && last['pid'] !== undefined;
+      if (last['state'] === state && (state !== 'OPERATION_STATE_RUNNING' || converting))
         return { stream, id, events, ended, pid: Number(last['pid']), get };
     }
   }
