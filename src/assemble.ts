@@ -82,10 +82,11 @@ export function assemble(foundations: Foundations) {
     reservations: space.size,
   }));
   const owners = new Owners(runner);
+  const index = imageIndex(foundations);
   const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks });
   const operations = new Operations({
     journal,
-    admission: new Admission({ paths, reader, imageLocks, dependants: imageIndex(foundations) }),
+    admission: new Admission({ paths, reader, imageLocks, dependants: index }),
     locks,
     slots,
     space,
@@ -110,7 +111,7 @@ export function assemble(foundations: Foundations) {
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };
-  return { operations, handlers, metrics, recovery, targets };
+  return { operations, handlers, metrics, recovery, targets, index };
 }
 
 interface Engine {

@@ -49,7 +49,7 @@ async function main(): Promise<void> {
 async function serve(config: Config): Promise<void> {
   const log = createLog(config.log.level);
   const foundations = await layFoundations(config, log);
-  const { operations, handlers, metrics, recovery, targets } = assemble(foundations);
+  const { operations, handlers, metrics, recovery, targets, index } = assemble(foundations);
   await recover(recovery);
   await tellTouched(foundations.touched, recovery.paths, log);
   const server = new HostlerServer({
@@ -89,6 +89,7 @@ async function serve(config: Config): Promise<void> {
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
   await manager.ready();
   sweep(targets, operations, log);
+  index.start();
 }
 
 /** Only root can become somebody else. */

@@ -26,6 +26,11 @@ export class ImageIndex implements Dependants {
     this.#roots = options.roots.map((root) => new IndexedRoot(root, options));
   }
 
+  /** Begins to look at everything, in the background; a question does so too. */
+  start(): void {
+    for (const root of this.#roots) root.start();
+  }
+
   /** A root that does not answer is left out: what lies elsewhere must not wait for it. */
   async of(file: FileIdentity): Promise<readonly Dependant[]> {
     const found = (await Promise.all(this.#roots.map((root) => root.ask(file)))).flat();
@@ -35,7 +40,7 @@ export class ImageIndex implements Dependants {
 }
 
 class IndexedRoot {
-  readonly #worker: Worker;
+  #worker: Worker | undefined;
   readonly #asked = new Map<number, Deferred<readonly Dependant[] | 'failed'>>();
   #next = 0;
   #heardAt = Date.now();
@@ -44,17 +49,24 @@ class IndexedRoot {
   constructor(
     private readonly root: string,
     private readonly options: ImageIndexOptions,
-  ) {
-    const job: IndexJob = { root, closed: options.closed };
-    this.#worker = new Worker(WORKER, { workerData: job });
-    this.#worker.unref();
-    this.#worker.on('message', (message: IndexMessage) => {
+  ) {}
+
+  start(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const job: IndexJob = { root: this.root, closed: this.options.closed };
+    const worker = new Worker(WORKER, { workerData: job });
+    worker.unref();
+    worker.on('message', (message: IndexMessage) => {
       this.#hear(message);
     });
-    this.#worker.on('error', (error) => {
-      options.log.failed(root, String(error.stack ?? error));
+    worker.on('error', (error) => {
+      // The next question starts another.
+      this.#worker = undefined;
+      this.options.log.failed(this.root, String(error.stack ?? error));
       for (const answer of this.#asked.values()) answer.resolve('failed');
     });
+    this.#worker = worker;
+    return worker;
   }
 
   async ask({ device, inode }: FileIdentity): Promise<readonly Dependant[]> {
@@ -64,7 +76,7 @@ class IndexedRoot {
     const answer = deferred<readonly Dependant[] | 'failed'>();
     this.#asked.set(question.id, answer);
     this.#heardAt = Math.max(this.#heardAt, Date.now());
-    this.#worker.postMessage(question);
+    this.start().postMessage(question);
     const { patienceMs } = this.options;
     const watch = setInterval(() => {
       if (Date.now() - this.#heardAt <= patienceMs) return;

@@ -22,6 +22,9 @@ import { PRIVATE_PREFIX } from './path-walk.js';
 const SETTLED_NS = 2_000_000_000n;
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO'];
 const BEAT_EVERY = 200;
+/** How images begin whose backing file our readers find: qcow, qed, vmdk (three ways). */
+const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
+const LONGEST_MARK = Math.max(...MARKS.map(({ length }) => length));
 
 interface Folder {
   readonly mtimeNs: bigint;
@@ -140,6 +143,7 @@ async function readBacking(path: string): Promise<{ readonly backing?: string } 
   const fd = look(() => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
   if (fd === undefined) return undefined;
   try {
+    if (!couldNameAnother(fd)) return undefined;
     const bytes = cached(sourceOf(fd, fstatSync(fd).size));
     const format = await detectFormat(bytes);
     if (format === 'raw') return undefined;
@@ -151,6 +155,13 @@ async function readBacking(path: string): Promise<{ readonly backing?: string } 
   } finally {
     closeSync(fd);
   }
+}
+
+/** By its first bytes; in a tree of a million files few are images. */
+function couldNameAnother(fd: number): boolean {
+  const first = Buffer.alloc(LONGEST_MARK);
+  const length = readSync(fd, first, 0, LONGEST_MARK, 0);
+  return MARKS.some((mark) => length >= mark.length && first.toString('latin1', 0, mark.length) === mark);
 }
 
 function sourceOf(fd: number, length: number): ByteSource {

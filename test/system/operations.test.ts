@@ -85,6 +85,8 @@ describe('operations', () => {
   it('cancel by id: child and folder are gone when it answers, and it says so', async () => {
     const { id, pid, ended } = await start(slow('cancel.qcow2'));
     assert.ok(alive(pid));
+    // The tool makes its file a moment after it has started.
+    while (!(await daemon.get().leftovers()).some((name) => name.endsWith('/part'))) await sleep(10);
     const started = Date.now();
     const answer = (await cancel({ operation_id: id })) as { operations: Message[] };
     assert.ok(!alive(pid));
