@@ -17,10 +17,10 @@ export interface Comparison {
   readonly message: string;
 }
 
-/** A chain of which the first layer, or the one at `base`, is written. Each layer is where `place` says, else where it was resolved. */
+/** A chain of which one layer is written: the first, or the base of a commit. */
 export interface Written {
   readonly chain: Chain;
-  /** Stands for the layer that is written when a copy of it is. */
+  /** Stands in for that layer when a copy of it is written. */
   readonly copy?: FileRef;
 }
 

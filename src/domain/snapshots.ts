@@ -6,8 +6,7 @@ import type { SnapshotFacts } from './image-info.js';
 import { infoNow, planned, type ChangePorts } from './in-place.js';
 import type { SnapshotResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
-import type { Chain, Paths } from './ports.js';
-import type { ImageReader } from './read-image.js';
+import type { Chain } from './ports.js';
 
 export interface SnapshotSpec {
   readonly address: ImageAddress;
@@ -20,7 +19,7 @@ export interface SnapshotSpec {
 /** The snapshots inside an image, in the order of its table. */
 export async function listSnapshots(
   { address, format }: Pick<SnapshotSpec, 'address' | 'format'>,
-  { reader }: { readonly paths: Paths; readonly reader: ImageReader },
+  { reader }: Pick<ChangePorts, 'reader'>,
 ): Promise<readonly SnapshotFacts[]> {
   const [{ file, facts }] = await reader.top(address, format);
   await file.handle.close();
