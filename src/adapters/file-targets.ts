@@ -6,8 +6,7 @@ import type { FileRef, ImageLocks, Part, PartRequest, Resolved, ResolvedTarget, 
 import { errnoOf, systemError } from './errno.js';
 import { openFolder, procPath, syncFolder } from './handles.js';
 import type { Owners } from './owners.js';
-import { PRIVATE_PREFIX } from './path-walk.js';
-import { removePrivateFolder, sweepRoots } from './private-folders.js';
+import { PRIVATE_PREFIX, removePrivateFolder, sweepRoots } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 

@@ -6,6 +6,8 @@ import { deferred, type Deferred } from '../domain/waiting.js';
 import type { Dependant } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
+/** A thread's own heap would grow to what suits a whole program. */
+const YOUNG_MIB = 2;
 const WORKER = new URL('./root-index-worker.js', import.meta.url);
 
 export interface ImageIndexOptions {
@@ -54,7 +56,7 @@ class IndexedRoot {
   start(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     const job: IndexJob = { root: this.root, closed: this.options.closed };
-    const worker = new Worker(WORKER, { workerData: job });
+    const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
     worker.unref();
     worker.on('message', (message: IndexMessage) => {
       this.#hear(message);

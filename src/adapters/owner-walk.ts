@@ -13,7 +13,7 @@ import {
 import { changedOwner, isSettled, type OwnerChange } from '../domain/files/owner-change.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
-import { PRIVATE_PREFIX } from './path-walk.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
 
 export interface WalkJob {
   /** Descriptor of the entry on top. */

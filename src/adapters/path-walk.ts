@@ -2,12 +2,11 @@ import { readlink, type FileHandle } from 'node:fs/promises';
 import { HostlerError } from '../domain/errors.js';
 import { errnoOf } from './errno.js';
 import { openFolder, procPath } from './handles.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
 import { isBelow, type Root } from './roots.js';
 
 /** As the kernel's own limit. */
 const MAX_LINKS = 40;
-/** Folders in which the daemon works begin so; nobody else's names may. */
-export const PRIVATE_PREFIX = '.hostler-';
 
 /** Where a walk ended: an open folder, the name in it, and the real path of both. */
 export interface Place {

@@ -4,6 +4,9 @@ import { errnoOf } from './errno.js';
 import { openFolder, procPath } from './handles.js';
 import type { Root } from './roots.js';
 
+/** Folders in which the daemon works begin so; nobody else's names may. */
+export const PRIVATE_PREFIX = '.hostler-';
+
 /** Removes a private folder and what is in it; the paths that were removed. None when it is not there. */
 export async function removePrivateFolder(parent: Handle, name: string, parentPath: string): Promise<string[]> {
   const folder = await openFolder(parent, name).catch((error: unknown) => {

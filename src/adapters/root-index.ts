@@ -16,7 +16,7 @@ import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
 import type { ByteSource } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
-import { PRIVATE_PREFIX } from './path-walk.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;

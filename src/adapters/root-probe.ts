@@ -5,8 +5,7 @@ import type { RootFeatures } from '../domain/host/host-info.js';
 import { errnoOf } from './errno.js';
 import { openFolder, procPath } from './handles.js';
 import { mountOf, readMounts } from './mounts.js';
-import { PRIVATE_PREFIX } from './path-walk.js';
-import { removePrivateFolder } from './private-folders.js';
+import { PRIVATE_PREFIX, removePrivateFolder } from './private-folders.js';
 import type { Root } from './roots.js';
 
 const PRIVATE_MODE = 0o700;
