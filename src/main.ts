@@ -152,11 +152,14 @@ async function openRunner({ limits, sandbox: { mode } }: Config, log: Log): Prom
 /** Images that a daemon before us began to change in place and did not finish; what has gone since is forgotten. */
 async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
   for (const { address, method, operationId, device, inode } of touched.all) {
-    const file = await paths.source(address).catch(() => undefined);
+    const facts = { address, method, operation: operationId };
+    const file = await paths.source(address).catch((cause: unknown) => {
+      // Its filesystem may not be mounted now: the mark stays.
+      log.warn('an image that may be half changed cannot be looked at', { ...facts, cause: errorText(cause) });
+      return undefined;
+    });
     await file?.handle.close();
-    if (file?.inode === inode)
-      log.warn('an image may be half changed: repeat the operation', { address, method, operation: operationId });
-    // A root that is not mounted now says nothing about its images.
+    if (file?.inode === inode) log.warn('an image may be half changed: repeat the operation', facts);
     else if (file !== undefined) await touched.clear({ device, inode }, address);
   }
 }

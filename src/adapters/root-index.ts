@@ -11,6 +11,7 @@ import {
   type BigIntStats,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
@@ -149,9 +150,10 @@ async function readBacking(path: string): Promise<{ readonly backing?: string } 
     if (format === 'raw') return undefined;
     const { backingFile } = await READERS[format](bytes);
     return backingFile === undefined ? {} : { backing: backingFile };
-  } catch {
-    // A broken header names nothing that could be relied on.
-    return undefined;
+  } catch (error) {
+    // A broken header names nothing that could be relied on; what cannot be read may name anything.
+    if (error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED') return undefined;
+    throw error;
   } finally {
     closeSync(fd);
   }

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { ImageAddress } from './address.js';
+import { scale } from './convert-image.js';
 import { invalidFields } from './errors.js';
 import type { ImageFormat } from './image-format.js';
 import { changeInPlace, dataFrom, planned, type ChangePorts } from './in-place.js';
@@ -55,8 +56,7 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
           image,
           chain.indexOf(written),
           run.tool((fraction) => {
-            const doneBytes = BigInt(Math.round(Number(totalBytes) * fraction));
-            run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
+            run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes: 0n });
           }),
         ),
       );

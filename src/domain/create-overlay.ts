@@ -9,7 +9,7 @@ import { publishImage } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** The format keeps the backing file's name in so many bytes. */
-const MAX_BACKING_NAME_BYTES = 1023;
+export const MAX_BACKING_NAME_BYTES = 1023;
 /** What the tables of an empty overlay take at the most. */
 const TABLES_BYTES = 1n << 20n;
 /** Reads get slower with each layer; deeper chains should be flattened. */

@@ -20,7 +20,12 @@ export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean):
     address: file.address,
     fileLengthBytes: file.lengthBytes,
     allocatedBytes: file.allocatedBytes,
-    ...(backingFile === undefined ? {} : { fullBackingFile: posix.resolve(dirname(file.storedName), backingFile) }),
+    ...(backingFile === undefined ? {} : { fullBackingFile: fullBackingFile(file, backingFile) }),
     inUse,
   };
+}
+
+/** A name in a header is relative to where its image lies. */
+export function fullBackingFile({ storedName }: Resolved, backingFile: string): string {
+  return posix.resolve(dirname(storedName), backingFile);
 }

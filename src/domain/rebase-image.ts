@@ -1,6 +1,8 @@
-import { posix } from 'node:path';
-import { dirname, type ImageAddress } from './address.js';
+import type { ImageAddress } from './address.js';
 import type { Written } from './change-ports.js';
+import { scale } from './convert-image.js';
+import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
+import { fullBackingFile } from './describe-image.js';
 import { HostlerError, invalidFields } from './errors.js';
 import { traits, type ImageFormat } from './image-format.js';
 import { changeInPlace, dataFrom, planned, unchanged, type ChangePorts } from './in-place.js';
@@ -8,9 +10,6 @@ import type { ImageResult } from './operations/record.js';
 import type { Resolution, Run, Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';
 import { sameFile } from './read-image.js';
-
-/** The format keeps the backing file's name in so many bytes. */
-const MAX_BACKING_NAME_BYTES = 1023;
 
 export interface RebaseSpec {
   readonly address: ImageAddress;
@@ -73,8 +72,7 @@ async function rebase(
   { changer, files }: ChangePorts,
 ): Promise<void> {
   const onFraction = (fraction: number) => {
-    const doneBytes = BigInt(Math.round(Number(totalBytes) * fraction));
-    run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
+    run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes: 0n });
   };
   if (!unsafe) await changer.copyUp(image, base, run.tool(onFraction));
   if (!safeCopy) {
@@ -114,7 +112,7 @@ function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: R
 function isThere({ backing }: RebaseSpec, { file, facts }: Layer): boolean {
   const { backingFile, backingFormat } = facts;
   if (backing === undefined || backingFile === undefined) return backing === undefined && backingFile === undefined;
-  return posix.resolve(dirname(file.storedName), backingFile) === backing.address && backingFormat === backing.format;
+  return fullBackingFile(file, backingFile) === backing.address && backingFormat === backing.format;
 }
 
 function methodOf({ backing, unsafe }: RebaseSpec): string {
