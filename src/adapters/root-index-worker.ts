@@ -1,5 +1,6 @@
 /** The thread that knows the images of one root; `image-index.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { inspect } from 'node:util';
 import { RootIndex, type Dependant } from './root-index.js';
 
 export interface IndexJob {
@@ -23,17 +24,16 @@ const say = (message: IndexMessage) => port?.postMessage(message);
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what ImageIndex gave
 const { root, closed } = workerData as IndexJob;
 const index = new RootIndex(root, closed, () => say({ kind: 'beat' }));
-const textOf = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 /** One after the other; the first look at everything comes before all questions. */
 let work: Promise<unknown> = index
   .refresh()
-  .catch((error: unknown) => say({ kind: 'failed', id: -1, text: textOf(error) }));
+  .catch((error: unknown) => say({ kind: 'failed', id: -1, text: inspect(error) }));
 port?.on('message', ({ id, device, inode }: IndexQuestion) => {
   work = work
     .then(() => index.dependantsOf(device, inode))
     .then(
       (found) => say({ kind: 'found', id, found }),
-      (error: unknown) => say({ kind: 'failed', id, text: textOf(error) }),
+      (error: unknown) => say({ kind: 'failed', id, text: inspect(error) }),
     );
 });

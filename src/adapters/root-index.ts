@@ -153,7 +153,7 @@ async function readBacking(path: string): Promise<{ readonly backing?: string } 
   } catch (error) {
     // A broken header names nothing that could be relied on; what cannot be read may name anything.
     if (error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED') return undefined;
-    throw error;
+    throw new Error(`${path} cannot be read`, { cause: error });
   } finally {
     closeSync(fd);
   }

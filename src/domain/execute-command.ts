@@ -63,10 +63,6 @@ export function executeCommand({ rules, commands }: ExecutePorts): Verb<ExecuteS
       return [];
     },
 
-    plan() {
-      throw new HostlerError('BUG', 'Execute has no plan');
-    },
-
     async run(spec, run) {
       const rule = findRule(spec, rules);
       const timeoutMs = Math.min(rule.timeoutMs, spec.timeoutMs ?? rule.timeoutMs);

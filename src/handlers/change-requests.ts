@@ -1,6 +1,7 @@
 /** Requests that change images where they are, or look at whole images, as specs of the domain. */
 import { z } from 'zod';
-import type { CheckSpec, CompareSpec } from '../domain/check-image.js';
+import type { CheckSpec } from '../domain/check-image.js';
+import type { CompareSpec } from '../domain/compare-images.js';
 import type { CommitSpec } from '../domain/commit-image.js';
 import type { RebaseSpec } from '../domain/rebase-image.js';
 import type { ResizeSpec } from '../domain/resize-image.js';

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { executeCommand, type ExecutePorts, type ExecuteSpec, type OutputPiece } from '../domain/execute-command.js';
 import { HandOver } from '../domain/hand-over.js';
-import type { Ask, Operations } from '../domain/operations/engine.js';
+import type { Operations } from '../domain/operations/engine.js';
 import { type CommandServiceService, ExecuteResponse } from '../gen/hostler/v1/command_service.js';
 import { defined, durationMs, parseRequest, requestId } from './fields.js';
 import type { Handlers } from './handler.js';
-import { resultOf, type Parsed } from './running.js';
+import { quietly, resultOf, type Parsed } from './running.js';
 
 const MAX_ARGS = 256;
 const MAX_ARG = 4096;
@@ -39,8 +39,8 @@ const execute = z.object({
 
 function parseExecute(request: unknown): Parsed<ExecuteSpec> {
   const { name, args, stdin, timeout, attempts = 1, delay = 0, requestId: id } = parseRequest(execute, request);
-  const ask: Ask = { detach: false, planOnly: false, labels: {}, requestId: id, secrets: { stdin } };
-  return { spec: { name, args, attempts, delayMs: delay, ...defined({ timeoutMs: timeout }) }, ask };
+  const spec = { name, args, attempts, delayMs: delay, ...defined({ timeoutMs: timeout }) };
+  return { spec, ask: { ...quietly(id), secrets: { stdin } } };
 }
 
 /** CommandService: parse, one domain call, map. */

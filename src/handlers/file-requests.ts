@@ -7,10 +7,9 @@ import type { OwnerNames } from '../domain/files/ports.js';
 import type { ReadFileSpec } from '../domain/files/read-file.js';
 import type { TouchSpec } from '../domain/files/touch-file.js';
 import type { WriteFileSpec } from '../domain/files/write-file.js';
-import type { Ask } from '../domain/operations/engine.js';
 import type { WriteFileRequest } from '../gen/hostler/v1/file_service.js';
 import { address, ask, checked, defined, parseRequest, parseVerb, requestId } from './fields.js';
-import type { Parsed } from './running.js';
+import { quietly, type Parsed } from './running.js';
 
 /** The highest id that is not "no change" to chown(2). */
 const MAX_ID = 2 ** 32 - 2;
@@ -128,9 +127,4 @@ export function assertSameData(id: string, written: string | undefined, sent: st
     throw new HostlerError('REQUEST_ID_REUSED', `request id ${id} was used with other data`, {
       facts: { request_id: id },
     });
-}
-
-/** Of an RPC that answers once, at the end. */
-function quietly(id: string): Ask {
-  return { detach: false, planOnly: false, labels: {}, requestId: id };
 }

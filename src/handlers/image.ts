@@ -1,4 +1,5 @@
-import { checkImage, compareImages } from '../domain/check-image.js';
+import { checkImage } from '../domain/check-image.js';
+import { compareImages } from '../domain/compare-images.js';
 import { commitImage } from '../domain/commit-image.js';
 import { convertImage } from '../domain/convert-image.js';
 import { copyImage, type CopyPorts } from '../domain/copy-image.js';

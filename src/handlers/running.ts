@@ -13,6 +13,11 @@ export interface Parsed<S> {
   readonly ask: Ask;
 }
 
+/** What an RPC asks that answers once, at the end. */
+export function quietly(requestId: string): Ask {
+  return { detach: false, planOnly: false, labels: {}, requestId };
+}
+
 /** The stream of an operation's events. */
 export function longRunning(operations: Operations) {
   return <S extends object, R extends OperationResult>(

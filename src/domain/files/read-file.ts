@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError } from '../errors.js';
-import type { Entry, Paths } from '../ports.js';
+import type { Paths } from '../ports.js';
 import type { Contents } from './ports.js';
 
 export interface ReadFileSpec {
@@ -31,20 +31,5 @@ export async function* readFile(
     }
   } finally {
     await entry.handle.close();
-  }
-}
-
-/** What is there; undefined when nothing is, also behind a link. */
-export async function statFile(
-  address: ImageAddress,
-  { paths }: Pick<ReadFilePorts, 'paths'>,
-): Promise<Omit<Entry, 'handle' | 'inTime'> | undefined> {
-  try {
-    const entry = await paths.entry(address, { follow: true, access: 'look' });
-    await entry.handle.close();
-    return entry;
-  } catch (error) {
-    if (error instanceof HostlerError && error.reason === 'FILE_NOT_FOUND') return undefined;
-    throw error;
   }
 }

@@ -1,7 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import type { TouchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import { HostlerError } from '../errors.js';
 import type { Contents } from './ports.js';
 
 export interface TouchSpec {
@@ -23,10 +22,6 @@ export function touchFile({ contents }: { readonly contents: Contents }): Verb<T
         allowInUse: true,
       },
     ],
-
-    plan() {
-      throw new HostlerError('BUG', 'TouchFile has no plan');
-    },
 
     async run({ address }, run) {
       const entry = run.entry(address);

@@ -46,10 +46,6 @@ export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResul
             },
           ],
 
-    plan() {
-      throw new HostlerError('BUG', 'WriteFile has no plan');
-    },
-
     run: (spec, run) => (spec.at === undefined ? replace(spec, run, ports) : writeInto(spec, spec.at, run, ports)),
   };
 }

@@ -120,6 +120,7 @@ export class Operations {
     ask: Ask,
     caller: Caller,
   ): Promise<OperationRecord> {
+    if (verb.plan === undefined) throw new HostlerError('BUG', `${verb.name} has no plan`);
     const run = { signal: caller.signal, onChild: () => undefined };
     const uses = verb.uses(spec);
     const admitted = await this.ports.admission.resolve(uses);

@@ -125,7 +125,7 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   readonly name: string;
   slot(spec: Spec): Slot;
   uses(spec: Spec): readonly Use[];
-  /** What `run` would do; changes nothing. */
-  plan(spec: Spec, resolution: Resolution, run: ToolRun): Promise<Plan>;
+  /** What `run` would do; changes nothing. Absent where the RPC has no `plan_only`. */
+  plan?(spec: Spec, resolution: Resolution, run: ToolRun): Promise<Plan>;
   run(spec: Spec, run: Run): Promise<Result>;
 }

@@ -1,0 +1,39 @@
+import type { ImageAddress } from './address.js';
+import type { ImageFormat } from './image-format.js';
+import { planned, type ChangePorts } from './in-place.js';
+import type { CompareResult } from './operations/record.js';
+import type { Verb } from './operations/verb.js';
+
+export interface CompareSpec {
+  readonly first: ImageAddress;
+  readonly firstFormat: ImageFormat;
+  readonly second: ImageAddress;
+  readonly secondFormat: ImageFormat;
+  /** Sizes and allocation must be equal too. */
+  readonly strict: boolean;
+}
+
+/** Whether two images have the same content, by extents. */
+export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResult> {
+  return {
+    name: 'CompareImages',
+    slot: () => 'io',
+    uses: ({ first, firstFormat, second, secondFormat }) => [
+      { role: 'source', address: first, format: firstFormat, allowInUse: false },
+      { role: 'source', address: second, format: secondFormat, allowInUse: false },
+    ],
+
+    plan({ first }, { chain }) {
+      return planned('compare', 'the extents of both are read', chain(first)[0], 0n, ports);
+    },
+
+    async run({ first, second, strict }, run) {
+      run.phase('VERIFYING');
+      await run.step('compare');
+      return {
+        kind: 'compare',
+        ...(await ports.changer.compare(run.chain(first), run.chain(second), strict, run.tool())),
+      };
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError } from '../errors.js';
+import type { Entry, Paths } from '../ports.js';
+
+/** What is there; undefined when nothing is, also behind a link. */
+export async function statFile(
+  address: ImageAddress,
+  { paths }: { readonly paths: Paths },
+): Promise<Omit<Entry, 'handle' | 'inTime'> | undefined> {
+  try {
+    const entry = await paths.entry(address, { follow: true, access: 'look' });
+    await entry.handle.close();
+    return entry;
+  } catch (error) {
+    if (error instanceof HostlerError && error.reason === 'FILE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
