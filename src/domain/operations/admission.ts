@@ -1,90 +1,17 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Dependants } from '../change-ports.js';
-import type {
-  Chain,
-  Entry,
-  FileIdentity,
-  FileKind,
-  FileRef,
-  Handle,
-  ImageLocks,
-  Paths,
-  Resolved,
-  ResolvedTarget,
-} from '../ports.js';
+import type { FileIdentity, FileKind, FileRef, ImageLocks, Paths } from '../ports.js';
 import { assertSafe } from '../image-policy.js';
 import { sameFile, type ImageReader } from '../read-image.js';
-import type { LockKey } from './locks.js';
-import type { Resolution, Use } from './verb.js';
+import { Admitted } from './admitted.js';
+import type { Use } from './verb.js';
 
 export interface AdmissionPorts {
   readonly paths: Paths;
   readonly reader: ImageReader;
   readonly imageLocks: ImageLocks;
   readonly dependants: Dependants;
-}
-
-/** Everything an operation touches, resolved once; close it when the operation is over. */
-export class Admitted implements Resolution {
-  readonly files = new Map<ImageAddress, Resolved>();
-  readonly chains = new Map<ImageAddress, Chain>();
-  readonly targets = new Map<ImageAddress, ResolvedTarget>();
-  readonly entries = new Map<ImageAddress, Entry>();
-  readonly keys: LockKey[] = [];
-  /** Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the work goes on. */
-  sourcesFree: Promise<void> = Promise.resolve();
-  readonly #handles: Handle[] = [];
-
-  readonly file: Resolution['file'] = (address) => known(this.files, address);
-
-  readonly chain: Resolution['chain'] = (address) => known(this.chains, address);
-
-  readonly target: Resolution['target'] = (address) => known(this.targets, address);
-
-  readonly removal: Resolution['removal'] = (address) => this.targets.get(address);
-
-  readonly entry: Resolution['entry'] = (address) => this.entries.get(address);
-
-  get filesystems(): string[] {
-    const devices = [
-      ...[...this.files.values(), ...this.entries.values()].map(({ device }) => device),
-      ...[...this.targets.values()].map(({ directoryIdentity }) => directoryIdentity.device),
-    ];
-    return [...new Set(devices.map(String))];
-  }
-
-  addFile(file: Resolved, mode: 'read' | 'write'): void {
-    this.keep([file.handle]);
-    this.lock(file, mode);
-  }
-
-  addTarget(target: ResolvedTarget): void {
-    const { address, directory, directoryIdentity, name, existing } = target;
-    this.#handles.push(directory);
-    this.targets.set(address, target);
-    this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address });
-    if (existing !== undefined) this.keys.push(fileKey(existing, 'write', address));
-  }
-
-  /** Closed at the end, with everything else. */
-  keep(handles: readonly Handle[]): void {
-    this.#handles.push(...handles);
-  }
-
-  lock(file: Resolved, mode: 'read' | 'write'): void {
-    this.keys.push(fileKey(file, mode, file.address));
-  }
-
-  addEntry(entry: Entry): void {
-    this.#handles.push(entry.handle);
-    this.entries.set(entry.address, entry);
-    this.keys.push(fileKey(entry, 'write', entry.address));
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#handles.map((handle) => handle.close()));
-  }
 }
 
 /** Resolves what a verb uses and refuses what cannot work, before anything is written or queued. */
@@ -295,18 +222,4 @@ function assertReplaceable(use: Use & { role: 'target' }, existing: FileIdentity
   }
   if (!use.overwrite)
     throw new HostlerError('TARGET_EXISTS', `${use.address} exists`, { facts: { path: use.address } });
-}
-
-function known<T>(map: ReadonlyMap<ImageAddress, T>, address: ImageAddress): T {
-  const value = map.get(address);
-  if (value === undefined) throw new HostlerError('BUG', `${address} was not declared in uses()`);
-  return value;
-}
-
-function identityText({ device, inode }: FileIdentity): string {
-  return `${String(device)}:${String(inode)}`;
-}
-
-function fileKey(identity: FileIdentity, mode: 'read' | 'write', path: string): LockKey {
-  return { key: identityText(identity), mode, path };
 }

@@ -3,7 +3,7 @@ import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
 import type { Child, FileAttributes, Part, Resolved, ToolRun } from '../ports.js';
-import type { Admitted } from './admission.js';
+import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
 import { ProgressMeter } from './progress.js';

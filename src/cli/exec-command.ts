@@ -1,39 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { buffer as readBytes, text as readText } from 'node:stream/consumers';
-import { Command, InvalidArgumentError } from 'commander';
-import { ExecuteResponse } from '../gen/hostler/v1/command_service.js';
-import { FindRootDiskResponse } from '../gen/hostler/v1/image_service.js';
-import { ask } from './connection.js';
+import { buffer as readBytes } from 'node:stream/consumers';
+import { Command } from 'commander';
 import type { Duration } from '../gen/google/protobuf/duration.js';
+import { ExecuteResponse } from '../gen/hostler/v1/command_service.js';
 import type { Context } from './context.js';
 import { events } from './follow.js';
 import { seconds } from './options.js';
-import { printable } from './text.js';
-
-/** `hostler disk …`: disks of domains. */
-export function diskCommands(context: Context): Command[] {
-  return [
-    new Command('find-root')
-      .description('the root disk of a libvirt domain')
-      .argument('[domain]', 'its name; libvirt is asked')
-      .option('--xml <file>', "the domain's XML instead; - for standard input")
-      .action((name: string | undefined, { xml }: { xml?: string }) =>
-        context.use(async ({ images }) => {
-          if ((name === undefined) === (xml === undefined)) throw new InvalidArgumentError('give a domain or --xml');
-          const domain =
-            xml === undefined
-              ? ({ $case: 'domainName', value: name ?? '' } as const)
-              : ({
-                  $case: 'domainXml',
-                  value: await (xml === '-' ? readText(process.stdin) : readFile(xml, 'utf8')),
-                } as const);
-          const answer = await ask<FindRootDiskResponse>((done) => images.findRootDisk({ domain }, done));
-          const format = answer.format === undefined ? '' : `  ${printable(answer.format)}`;
-          context.print(FindRootDiskResponse.toJSON(answer), `${printable(answer.path)}${format}`);
-        }),
-      ),
-  ];
-}
 
 interface ExecFlags {
   readonly stdin?: true;
@@ -43,7 +14,7 @@ interface ExecFlags {
   readonly requestId: string;
 }
 
-/** `hostler exec`: a command that the operator has named. Its exit code becomes ours. */
+/** `hostler exec`: a command that the operator has named. An accepted exit code becomes ours; any other is a failure like all. */
 export function execCommand(context: Context): Command {
   return new Command('exec')
     .description('run a command that the configuration names')
