@@ -10,6 +10,7 @@ import { openRoots } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
 import { readVersion } from './adapters/version.js';
+import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
 import { isInternal } from './domain/errors.js';
@@ -50,6 +51,8 @@ async function serve(config: Config): Promise<void> {
   const log = createLog(config.log.level);
   const foundations = await layFoundations(config, log);
   const { operations, handlers, metrics, recovery, targets, index } = assemble(foundations);
+  for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
+    log.warn('a tool of an earlier life was ended', { pid });
   await recover(recovery);
   await tellTouched(foundations.touched, recovery.paths, log);
   const server = new HostlerServer({
@@ -128,7 +131,9 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
-async function openRunner({ limits, sandbox: { mode } }: Config, log: Log): Promise<ProcessRunner> {
+async function openRunner(config: Config, log: Log): Promise<ProcessRunner> {
+  const { limits } = config;
+  const { mode } = config.sandbox;
   const options = {
     killGraceMs: limits.tool_kill_grace_ms,
     searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
@@ -139,7 +144,7 @@ async function openRunner({ limits, sandbox: { mode } }: Config, log: Log): Prom
   if (mode === 'off') return bare;
   const sandboxed = new ProcessRunner({
     ...options,
-    sandbox: new Sandbox(process.getuid?.() === 0, options.searchPath),
+    sandbox: new Sandbox(process.getuid?.() === 0, options.searchPath, sandboxMark(config.state_dir)),
   });
   const problem = await trySandbox(sandboxed);
   if (problem === undefined) return sandboxed;

@@ -13,7 +13,16 @@ import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { LastBytes, splitLines } from './output.js';
 import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
 import { startOf } from './strays.js';
-import { descriptorOf, pathOutside, plainCall, type Reference, type ToolCall, type ToolLimits } from './tool-call.js';
+import { highestInheritable, withNull } from './inherited-fds.js';
+import {
+  FIRST_FD,
+  descriptorOf,
+  pathOutside,
+  plainCall,
+  type Reference,
+  type ToolCall,
+  type ToolLimits,
+} from './tool-call.js';
 
 /** How a child ended. */
 export interface Exit {
@@ -198,7 +207,13 @@ export class ProcessRunner {
     }
   }
 
-  #start([file = '', ...args]: readonly string[], fds: readonly number[], { env = {}, stdin }: ToolCall) {
+  #start(command: readonly string[], fds: readonly number[], call: ToolCall) {
+    // What the child would inherit beside is covered by nothing.
+    const covered = Math.max(0, highestInheritable() + 1 - FIRST_FD - fds.length);
+    return withNull((nothing) => this.#execute(command, [...fds, ...Array<number>(covered).fill(nothing)], call));
+  }
+
+  #execute([file = '', ...args]: readonly string[], fds: readonly number[], { env = {}, stdin }: ToolCall) {
     return execa(file, args, {
       ...(stdin === undefined ? {} : { input: stdin }),
       stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...fds.map(inherited)],

@@ -21,6 +21,7 @@ import { PRIVATE_PREFIX } from './private-folders.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;
+/** Gone meanwhile, or not ours to look at: what the daemon cannot read it cannot use as an image either. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO'];
 const BEAT_EVERY = 200;
 /** How images begin whose backing file our readers find: qcow, qed, vmdk (three ways). */

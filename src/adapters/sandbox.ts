@@ -18,6 +18,8 @@ export class Sandbox {
   constructor(
     private readonly asRoot: boolean,
     private readonly searchPath: string,
+    /** Its host name inside: whose it is, for whoever finds it later. */
+    private readonly mark: string,
   ) {}
 
   /** The words between bwrap and the tool. */
@@ -26,7 +28,7 @@ export class Sandbox {
       ...(this.asRoot ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : ['--unshare-user']),
       ...['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try'],
       // No --new-session: the daemon has made one, and what stays in its process group can be ended with it at any moment.
-      ...['--die-with-parent', '--clearenv', '--chdir', '/'],
+      ...['--hostname', this.mark, '--die-with-parent', '--clearenv', '--chdir', '/'],
       ...Object.entries({ PATH: this.searchPath, LC_ALL: 'C', ...env }).flatMap(([name, value]) => [
         '--setenv',
         name,

@@ -41,8 +41,8 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
       const skippedBytes = written.file.lengthBytes - movedBytes;
       const work = { method: mode, why: whyOf(mode), movedBytes, skippedBytes };
       return changeInPlace({ chain, written, safeCopy: false, cancellable: true, work }, run, ports, async () => {
-        if (mode === 'discard') await ports.changer.discard(written.file, run.tool());
-        else await writeZeros(written, extents, { movedBytes, skippedBytes }, run, ports);
+        if (mode === 'zero') await writeZeros(written, extents, { movedBytes, skippedBytes }, run, ports);
+        else if (written.file.lengthBytes > 0n) await ports.changer.discard(written.file, run.tool());
       });
     },
   };

@@ -17,7 +17,7 @@ const SEARCH = '/usr/sbin:/usr/bin:/sbin:/bin';
 describe('the sandbox', () => {
   const scratch = scratchFolder();
   const options = { killGraceMs: 200, searchPath: SEARCH, log: { child: () => undefined } };
-  const inside = new ProcessRunner({ ...options, sandbox: new Sandbox(isRoot, SEARCH) });
+  const inside = new ProcessRunner({ ...options, sandbox: new Sandbox(isRoot, SEARCH, 'hostler-test') });
   const outside = new ProcessRunner(options);
   /** What the list of processes is searched for. */
   const unique = `4343.${String(process.pid)}`;

@@ -261,6 +261,8 @@ describe('changes in place', () => {
       await image('WipeImage', { path, mode: 'WIPE_MODE_DISCARD' });
       const after = await stat(path);
       assert.deepEqual([after.size, after.blocks], [MIB, 0]);
+      await truncate(path, 0);
+      for (const mode of ['WIPE_MODE_ZERO', 'WIPE_MODE_DISCARD']) await image('WipeImage', { path, mode });
       assert.equal(await reason('WipeImage', { path }), 'INVALID_FIELD');
     });
 

@@ -1,0 +1,31 @@
+import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
+import { errnoOf } from './errno.js';
+
+const O_CLOEXEC = 0o2000000;
+
+/** The highest descriptor of ours that a child would inherit unasked: LevelDB opens the journal so, which no tool may see. */
+export function highestInheritable(): number {
+  const fds = readdirSync('/proc/self/fd').map(Number);
+  return Math.max(2, ...fds.filter(isInheritable));
+}
+
+/** Calls with `/dev/null`, which takes the place of such a descriptor in the child. */
+export function withNull<T>(use: (fd: number) => T): T {
+  const fd = openSync('/dev/null', 'r+');
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function isInheritable(fd: number): boolean {
+  try {
+    const flags = /^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${String(fd)}`, 'latin1'))?.[1] ?? '';
+    return (Number.parseInt(flags, 8) & O_CLOEXEC) === 0;
+  } catch (error) {
+    // Closed since the folder was read, as the folder itself was.
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
