@@ -15,6 +15,7 @@ import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
 import { Metrics } from './adapters/metrics.js';
+import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
 import { RootedPaths } from './adapters/paths.js';
 import type { ProcessRunner } from './adapters/process.js';
@@ -82,7 +83,7 @@ export function assemble(foundations: Foundations) {
     reservations: space.size,
   }));
   const owners = new Owners(runner);
-  const index = imageIndex(foundations);
+  const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
   const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks });
   const operations = new Operations({
     journal,
@@ -99,7 +100,16 @@ export function assemble(foundations: Foundations) {
     log: operationLog(log, metrics),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
-  const handlers = assembleHandlers(foundations, { operations, paths, reader, files, imageLocks, space, owners });
+  const handlers = assembleHandlers(foundations, {
+    operations,
+    paths,
+    reader,
+    files,
+    imageLocks,
+    space,
+    overcommit,
+    owners,
+  });
   const recovery: RecoveryPorts = {
     journal,
     paths,
@@ -111,7 +121,8 @@ export function assemble(foundations: Foundations) {
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };
-  return { operations, handlers, metrics, recovery, targets, index };
+  const background = [index, overcommit];
+  return { operations, handlers, metrics, recovery, targets, background };
 }
 
 interface Engine {
@@ -121,12 +132,13 @@ interface Engine {
   readonly files: LocalFiles;
   readonly imageLocks: QemuLocks;
   readonly space: SpaceLedger;
+  readonly overcommit: OvercommitWatch;
   readonly owners: Owners;
 }
 
 /** What the services are made of, beside the engine. */
 function assembleHandlers({ config, runner, state, roots, version, touched }: Foundations, engine: Engine) {
-  const { operations, space, owners } = engine;
+  const { operations, space, overcommit, owners } = engine;
   const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
   return {
@@ -145,6 +157,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
       filesystems: host,
       host,
       space,
+      overcommit,
       instancesPath: config.instances_path,
       probe: new LocalHostProbe(runner, roots, state.agentId),
       agent,
@@ -172,6 +185,13 @@ function imageIndex({ config, state, roots, log }: Foundations): ImageIndex {
       failed: (root, cause) => log.error('the images of a root cannot be looked at', { root, cause }),
     },
   });
+}
+
+function overcommitWatch({ state, roots, log }: Foundations): OvercommitWatch {
+  const job = { roots: roots.map(({ realPath }) => realPath), closed: [state.realPath] };
+  return new OvercommitWatch(job, (error) =>
+    log.error('what images may grow by cannot be looked up', { cause: errorText(error) }),
+  );
 }
 
 function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {

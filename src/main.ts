@@ -50,7 +50,7 @@ async function main(): Promise<void> {
 async function serve(config: Config): Promise<void> {
   const log = createLog(config.log.level);
   const foundations = await layFoundations(config, log);
-  const { operations, handlers, metrics, recovery, targets, index } = assemble(foundations);
+  const { operations, handlers, metrics, recovery, targets, background } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier life was ended', { pid });
   await recover(recovery);
@@ -92,7 +92,7 @@ async function serve(config: Config): Promise<void> {
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
   await manager.ready();
   sweep(targets, operations, log);
-  index.start();
+  for (const work of background) work.start();
 }
 
 /** Only root can become somebody else. */

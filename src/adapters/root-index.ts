@@ -1,28 +1,15 @@
 /** Which images below a folder have backing files. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readSync,
-  readdirSync,
-  statSync,
-  type BigIntStats,
-} from 'node:fs';
+import { closeSync, fstatSync, lstatSync, readSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
-import type { ByteSource } from '../domain/ports.js';
-import { errnoOf } from './errno.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
+import { look, openToLook, sourceOf } from './sync-look.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;
-/** Gone meanwhile, or not ours to look at: what the daemon cannot read it cannot use as an image either. */
-const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO'];
 const BEAT_EVERY = 200;
 /** How images begin whose backing file our readers find: qcow, qed, vmdk (three ways). */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
@@ -142,7 +129,7 @@ export class RootIndex {
 
 /** Undefined when it is no container format, or none that can be read. */
 async function readBacking(path: string): Promise<{ readonly backing?: string } | undefined> {
-  const fd = look(() => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
+  const fd = openToLook(path);
   if (fd === undefined) return undefined;
   try {
     if (!couldNameAnother(fd)) return undefined;
@@ -165,24 +152,4 @@ function couldNameAnother(fd: number): boolean {
   const first = Buffer.alloc(LONGEST_MARK);
   const length = readSync(fd, first, 0, LONGEST_MARK, 0);
   return MARKS.some((mark) => length >= mark.length && first.toString('latin1', 0, mark.length) === mark);
-}
-
-function sourceOf(fd: number, length: number): ByteSource {
-  return {
-    lengthBytes: BigInt(length),
-    read(offset, wanted) {
-      const buffer = Buffer.alloc(wanted);
-      return Promise.resolve(buffer.subarray(0, readSync(fd, buffer, 0, wanted, Number(offset))));
-    },
-  };
-}
-
-/** Undefined for what has gone meanwhile, or may not be looked at. */
-function look<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (GONE.includes(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  }
 }

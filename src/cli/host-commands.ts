@@ -55,6 +55,7 @@ function showFilesystem(fs: FilesystemInfo | undefined): string {
     ['free', fs && exactBytes(fs.freeBytes)],
     ['used', fs && exactBytes(fs.usedBytes)],
     ['reserved', fs && exactBytes(fs.reservedBytes)],
+    ['images may grow by', fs?.overcommittedBytes === undefined ? 'not known yet' : exactBytes(fs.overcommittedBytes)],
     ['type', fs?.type],
     ['mount point', fs?.mountPoint],
     ['device', fs?.device],

@@ -141,8 +141,8 @@ function instanceFolders({ instancesPath, host }: HostPorts) {
   } satisfies Handlers<typeof HostInfoServiceService>;
 }
 
-function filesystem({ counts, ...info }: FilesystemInfo): WireFilesystem {
-  return { ...info, overcommittedBytes: undefined, totalInodes: counts.inodes, freeInodes: counts.freeInodes };
+function filesystem({ counts, overcommittedBytes, ...info }: FilesystemInfo): WireFilesystem {
+  return { ...info, overcommittedBytes, totalInodes: counts.inodes, freeInodes: counts.freeInodes };
 }
 
 async function rootInfo(root: HostRoot, probe: HostProbe): Promise<RootInfo> {

@@ -1,5 +1,6 @@
 /** HostInfoService on the real host. */
 import assert from 'node:assert/strict';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { machine } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,10 +15,16 @@ const UUID = 'c39ceb94-27df-4d3c-8e5a-b5ee4a0a9f3b';
 
 describe('HostInfoService', () => {
   const scratch = scratchFolder();
-  const daemon = suiteDaemon(scratch, () => ({
-    env: { PATH: `${scratch.path('tools')}:${process.env['PATH'] ?? ''}` },
-    top: `instances_path = "${scratch.path('instances')}"\niscsi_initiator_file = "${scratch.path('initiator')}"\n`,
-  }));
+  const daemon = suiteDaemon(scratch, () => {
+    // There when the daemon first looks what images may grow by.
+    mkdirSync(scratch.path('daemon/images'), { recursive: true });
+    writeFileSync(scratch.path('daemon/images/sparse.raw'), '');
+    truncateSync(scratch.path('daemon/images/sparse.raw'), 1 << 30);
+    return {
+      env: { PATH: `${scratch.path('tools')}:${process.env['PATH'] ?? ''}` },
+      top: `instances_path = "${scratch.path('instances')}"\niscsi_initiator_file = "${scratch.path('initiator')}"\n`,
+    };
+  });
   before(() => mkdir(scratch.path('tools'), { recursive: true }));
   const call = (rpc: string, request: Message = {}) => daemon.get().stranger.unary(`HostInfoService/${rpc}`, request);
   const filesystem = async (path: string) => (await call('GetFilesystemInfo', { path }))['filesystem'] as Message;
@@ -41,6 +48,16 @@ describe('HostInfoService', () => {
     assert.equal((await failure(filesystem(daemon.get().image('missing')))).reason, 'FILE_NOT_FOUND');
     assert.equal((await failure(filesystem('/etc'))).reason, 'PATH_OUTSIDE_ROOTS');
     assert.equal((await failure(filesystem('relative'))).reason, 'INVALID_FIELD');
+  });
+
+  it('what images may still grow by', async () => {
+    let figure: unknown;
+    for (let tries = 0; figure === undefined; tries++) {
+      assert.ok(tries < 500, 'never known');
+      figure = (await filesystem(daemon.get().image('sparse.raw')))['overcommitted_bytes'];
+      await sleep(20);
+    }
+    assert.equal(figure, String(1 << 30));
   });
 
   it('what an operation has reserved is shown, and is gone with it', async () => {

@@ -30,11 +30,18 @@ export interface Filesystems {
   describe(place: Handle): Promise<Filesystem>;
 }
 
+/** What images may still grow by: their virtual sizes beyond what they take. */
+export interface Overcommit {
+  /** On a filesystem, by its key, some time ago; undefined until it is known. */
+  bytes(filesystem: string): bigint | undefined;
+}
+
 export interface FilesystemInfo extends Omit<Filesystem, 'key'> {
   readonly totalBytes: bigint;
   readonly freeBytes: bigint;
   readonly usedBytes: bigint;
   readonly reservedBytes: bigint;
+  readonly overcommittedBytes?: bigint;
 }
 
 /** Free is what a user without privileges can have; used is what is not free for anybody (parity row 17). */
@@ -49,16 +56,23 @@ export function spaceOf({ fragmentBytes, blocks, freeBlocks, availableBlocks }: 
 export interface FilesystemPorts {
   readonly filesystems: Filesystems;
   readonly space: SpaceLedger;
+  readonly overcommit: Overcommit;
 }
 
 export async function filesystemInfo(
   address: ImageAddress,
-  { filesystems, space }: FilesystemPorts,
+  { filesystems, space, overcommit }: FilesystemPorts,
 ): Promise<FilesystemInfo> {
   const place = await filesystems.open(address);
   try {
     const { key, ...filesystem } = await filesystems.describe(place);
-    return { ...filesystem, ...spaceOf(filesystem.counts), reservedBytes: await space.reservedBytes(key) };
+    const overcommittedBytes = overcommit.bytes(key);
+    return {
+      ...filesystem,
+      ...spaceOf(filesystem.counts),
+      reservedBytes: await space.reservedBytes(key),
+      ...(overcommittedBytes === undefined ? {} : { overcommittedBytes }),
+    };
   } finally {
     await place.close();
   }

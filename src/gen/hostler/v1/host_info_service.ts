@@ -157,7 +157,7 @@ export interface FilesystemInfo {
   usedBytes: bigint;
   /** Reserved by operations at work, in bytes. */
   reservedBytes: bigint;
-  /** Virtual sizes of sparse images beyond what they take, in bytes; unset until known. */
+  /** Virtual sizes of the roots' images beyond what they take, in bytes, by what their content claims; as of a minute ago or so, unset until known. */
   overcommittedBytes?:
     | bigint
     | undefined;

@@ -1,0 +1,56 @@
+/** What images may still grow by. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
+import { closeSync, fstatSync, lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { HostlerError } from '../domain/errors.js';
+import { cached } from '../domain/formats/head.js';
+import { detectFormat } from '../domain/formats/magic.js';
+import { READERS } from '../domain/formats/readers.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
+import { look, openToLook, sourceOf } from './sync-look.js';
+
+const BLOCK_BYTES = 512n;
+
+/**
+ * For each device (as stat numbers it) below the folders, the virtual sizes of images beyond what they take. The format is what the content
+ * claims, which a guest can write into a raw disk: a figure to plan by, nothing to rely on.
+ */
+export async function overcommitted(
+  folders: readonly string[],
+  closed: readonly string[],
+): Promise<ReadonlyMap<bigint, bigint>> {
+  const sums = new Map<bigint, bigint>();
+  // One file may have several names, and lie in several roots.
+  const seen = new Set<string>();
+  const visit = async (folder: string): Promise<void> => {
+    if (closed.includes(folder)) return;
+    for (const entry of look(() => readdirSync(folder, { withFileTypes: true })) ?? []) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory() && !entry.name.startsWith(PRIVATE_PREFIX)) await visit(path);
+      const stat = entry.isFile() ? look(() => lstatSync(path, { bigint: true })) : undefined;
+      if (stat?.isFile() !== true) continue;
+      const growth = (await virtualSize(path, stat.size)) - stat.blocks * BLOCK_BYTES;
+      const identity = `${String(stat.dev)} ${String(stat.ino)}`;
+      if (growth <= 0n || seen.has(identity)) continue;
+      seen.add(identity);
+      sums.set(stat.dev, (sums.get(stat.dev) ?? 0n) + growth);
+    }
+  };
+  for (const folder of folders) await visit(folder);
+  return sums;
+}
+
+/** A broken header promises nothing. */
+async function virtualSize(path: string, length: bigint): Promise<bigint> {
+  const fd = openToLook(path);
+  if (fd === undefined) return length;
+  try {
+    const bytes = cached(sourceOf(fd, fstatSync(fd).size));
+    const format = await detectFormat(bytes);
+    return format === 'raw' ? length : (await READERS[format](bytes)).virtualSizeBytes;
+  } catch (error) {
+    if (error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED') return length;
+    throw new Error(`${path} cannot be read`, { cause: error });
+  } finally {
+    closeSync(fd);
+  }
+}

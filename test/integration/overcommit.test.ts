@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { link, mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { overcommitted } from '../../src/adapters/overcommit.js';
+import { noise } from '../support/disks.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+
+const MIB = 1 << 20;
+
+describe('what images may still grow by', () => {
+  const scratch = scratchFolder();
+
+  it('virtual sizes beyond what is taken, each file once, private folders left out', async () => {
+    const at = (name: string) => scratch.path('root', name);
+    await mkdir(at('below/state'), { recursive: true });
+    await mkdir(at('.hostler-agent-operation'));
+    await writeFile(at('dense.raw'), noise(MIB));
+    await writeFile(at('note.txt'), 'no image');
+    await writeFile(at('broken.qcow2'), Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), Buffer.alloc(8)]));
+    await writeFile(at('sparse.raw'), noise(MIB));
+    await truncate(at('sparse.raw'), 64 * MIB);
+    await link(at('sparse.raw'), at('below/again.raw'));
+    await symlink(at('sparse.raw'), at('link.raw'));
+    for (const hidden of ['below/state/x.raw', '.hostler-agent-operation/part']) {
+      await writeFile(at(hidden), '');
+      await truncate(at(hidden), 64 * MIB);
+    }
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('below/thin.qcow2'), '10G');
+    await sh('qemu-img', 'create', '-q', '-f', 'raw', '-o', 'preallocation=falloc', at('full.raw'), '2M');
+    const taken = async (name: string) => (await stat(at(name))).blocks * 512;
+    const expected = 64 * MIB - (await taken('sparse.raw')) + 10 * 1024 * MIB - (await taken('below/thin.qcow2'));
+    const sums = await overcommitted([at(''), at('below')], [at('below/state')]);
+    const { dev } = await stat(at(''), { bigint: true });
+    assert.deepEqual([...sums], [[dev, BigInt(expected)]]);
+  });
+
+  it('nothing to grow is no device', async () => {
+    await mkdir(scratch.path('empty'));
+    assert.equal((await overcommitted([scratch.path('empty'), scratch.path('missing')], [])).size, 0);
+  });
+});
