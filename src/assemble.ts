@@ -1,6 +1,7 @@
 /** The second half of the composition root: adapters and domain, put together as the configuration says. */
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
+import { ThreadedHasher } from './adapters/block-hasher.js';
 import { ConfiguredCommands } from './adapters/commands.js';
 import { anchored, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
@@ -28,6 +29,7 @@ import { ProcessStrays } from './adapters/strays.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
 import { Virsh } from './adapters/virsh.js';
+import { Digests } from './domain/digest-image.js';
 import { isInternal } from './domain/errors.js';
 import type { CommandRule } from './domain/execute-command.js';
 import { Admission } from './domain/operations/admission.js';
@@ -141,12 +143,15 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
   const { operations, space, overcommit, owners } = engine;
   const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
+  const tool = new QemuImg(runner, toolLimits(config.limits.tools));
+  const digests = new Digests({ tool, files: engine.files, hasher: new ThreadedHasher(), clock: Date.now });
   return {
     image: imageHandlers(operations, {
       ...engine,
+      digests,
       touched,
       changer: new QemuChanger(runner, toolLimits(config.limits.tools)),
-      tool: new QemuImg(runner, toolLimits(config.limits.tools)),
+      tool,
       reflink: new CpReflink(runner),
       readers: new Readers(READING_CALLS),
       domains: new Virsh(runner, config.libvirt_uri),

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
-import type { ByteSource, FileRef, Files, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
+import type { ByteSource, FileRef, Files, Fingerprint, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { procPath, syncFolder } from './handles.js';
 
@@ -42,6 +42,11 @@ export class LocalFiles implements Files {
   async refresh(file: Resolved): Promise<Resolved> {
     const now = await stat(procPath(file), { bigint: true });
     return { ...file, lengthBytes: now.size, allocatedBytes: now.blocks * 512n, modifyTimeNs: now.mtimeNs };
+  }
+
+  async fingerprint(file: FileRef): Promise<Fingerprint> {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(procPath(file), { bigint: true });
+    return { device: dev, inode: ino, lengthBytes: size, modifyTimeNs: mtimeNs, changeTimeNs: ctimeNs };
   }
 
   sync(resolved: Resolved): Promise<void> {

@@ -9,6 +9,7 @@ import { execCommand } from './exec-command.js';
 import { fileCommands } from './file-commands.js';
 import { hostCommands } from './host-commands.js';
 import { makingCommands } from './image-commands.js';
+import { movingCommands } from './moving-commands.js';
 import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
 
@@ -24,8 +25,8 @@ const program = new Command('hostler')
   .exitOverride();
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
-for (const command of [...readingCommands(context), ...makingCommands(context), ...changingCommands(context)])
-  image.addCommand(command);
+for (const commands of [readingCommands, makingCommands, changingCommands, movingCommands])
+  for (const command of commands(context)) image.addCommand(command);
 const file = program.command('file').description('files beside the images');
 for (const command of fileCommands(context)) file.addCommand(command);
 const host = program.command('host').description('what the host is');

@@ -1,4 +1,4 @@
-import type { ImageInfo } from '../gen/hostler/v1/image.js';
+import type { ImageInfo, ImageResult } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
@@ -6,22 +6,16 @@ import { bytes, exactBytes, listing, printable } from './text.js';
 export function showResult({ result, replayed }: OperationResult): string {
   const again = replayed ? ' (done before; this is its result again)' : '';
   switch (result?.$case) {
-    case 'image': {
-      const { info, work } = result.value;
-      const what =
-        info === undefined
-          ? 'done'
-          : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}, ${bytes(info.allocatedBytes)} on disk`;
-      const moved =
-        work === undefined || work.movedBytes === 0n
-          ? ''
-          : `\n  ${bytes(work.movedBytes)} moved, ${bytes(work.skippedBytes)} of holes and zeros skipped`;
-      return `${what}${again}${moved}`;
-    }
+    case 'image':
+      return showImage(result.value, again);
     case 'copy': {
       const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result.value;
       const checked = verified ? ', verified' : '';
       return `${printable(target)}: ${bytes(lengthBytes)}, ${bytes(allocatedBytes)} on disk${checked}${again}\n  ${engine}: ${why}\n  ${bytes(movedBytes)} moved, ${bytes(skippedBytes)} skipped`;
+    }
+    case 'digest': {
+      const { algorithm, digest, lengthBytes } = result.value;
+      return `${algorithm}:${digest}${again}\n  ${exactBytes(lengthBytes)}`;
     }
     case 'check': {
       const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result.value;
@@ -57,10 +51,21 @@ export function showResult({ result, replayed }: OperationResult): string {
       return `exit code ${String(result.value.exitCode)}${again}`;
     // Answers of verbs that this client has no command for.
     case 'fetch':
-    case 'digest':
     case undefined:
       return `done${again}`;
   }
+}
+
+function showImage({ info, work }: ImageResult, again: string): string {
+  const what =
+    info === undefined
+      ? 'done'
+      : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}, ${bytes(info.allocatedBytes)} on disk`;
+  const moved =
+    work === undefined || work.movedBytes === 0n
+      ? ''
+      : `\n  ${bytes(work.movedBytes)} moved, ${bytes(work.skippedBytes)} of holes and zeros skipped`;
+  return `${what}${again}${moved}`;
 }
 
 /** An image, one fact a line. */

@@ -31,6 +31,13 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly writable: boolean;
 }
 
+/** What changes when a file changes. */
+export interface Fingerprint extends FileIdentity {
+  readonly lengthBytes: bigint;
+  readonly modifyTimeNs: bigint;
+  readonly changeTimeNs: bigint;
+}
+
 /** Owner and mode of a new file; what is unset comes from the root, then from the daemon. */
 export interface FileAttributes {
   readonly owner?: string;
@@ -109,6 +116,8 @@ export interface Files {
   remove(target: ResolvedTarget): Promise<void>;
   /** The same file with its length, space and time of now. */
   refresh(file: Resolved): Promise<Resolved>;
+  /** What tells whether it has changed since. */
+  fingerprint(file: FileRef): Promise<Fingerprint>;
   /** Writes zeros into a file. Fails with IO_ERROR, NO_SPACE. */
   zero(file: Resolved, offset: bigint, length: number): Promise<void>;
   /** Makes the content of a file durable. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { CheckSpec } from '../domain/check-image.js';
 import type { CompareSpec } from '../domain/compare-images.js';
 import type { CommitSpec } from '../domain/commit-image.js';
+import type { DigestSpec } from '../domain/digest-image.js';
 import type { RebaseSpec } from '../domain/rebase-image.js';
 import type { ResizeSpec } from '../domain/resize-image.js';
 import type { SnapshotSpec } from '../domain/snapshots.js';
@@ -69,6 +70,9 @@ const repairs = {
 } as const;
 const check = z.object({ ...image, repair: enumeration<CheckSpec['repair']>(repairs) });
 export const parseCheck = (request: unknown): Parsed<CheckSpec> => parsed(check, request);
+
+const digest = z.object({ path: address });
+export const parseDigest = (request: unknown): Parsed<DigestSpec> => parsed(digest, request);
 
 const compare = z.object({
   first: address,

@@ -8,6 +8,7 @@ import { createOverlay } from '../domain/create-overlay.js';
 import { deleteImage } from '../domain/delete-image.js';
 import { mapImage, measureImage, type ExaminePorts } from '../domain/examine-image.js';
 import { detectDiskType, typeByPrefix } from '../domain/detect-disk-type.js';
+import { digestImage, type DigestPorts } from '../domain/digest-image.js';
 import { findRootDisk, type DomainReader, type DomainSource } from '../domain/find-root-disk.js';
 import { getImageInfo, type InfoPorts } from '../domain/get-image-info.js';
 import type { ChangePorts } from '../domain/in-place.js';
@@ -22,6 +23,7 @@ import {
   parseCheck,
   parseCommit,
   parseCompare,
+  parseDigest,
   parseRebase,
   parseResize,
   parseSnapshot,
@@ -47,6 +49,7 @@ import { longRunning } from './running.js';
 export type ImagePorts = InfoPorts &
   CreatePorts &
   CopyPorts &
+  DigestPorts &
   ExaminePorts &
   ChangePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
 
@@ -88,6 +91,7 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     rebaseImage: events(parseRebase, rebaseImage(ports)),
     commitImage: events(parseCommit, commitImage(ports)),
     checkImage: events(parseCheck, checkImage(ports)),
+    digestImage: events(parseDigest, digestImage(ports)),
     compareImages: events(parseCompare, compareImages(ports)),
     wipeImage: events(parseWipe, wipeImage(ports)),
     createSnapshot: events(parseSnapshot, createSnapshot(ports)),

@@ -120,6 +120,10 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
         value: { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified },
       };
     }
+    case 'digest': {
+      const { algorithm, digest, lengthBytes } = result;
+      return { $case: 'digest', value: { algorithm, digest, lengthBytes } };
+    }
     case 'delete':
       return {
         $case: 'delete',

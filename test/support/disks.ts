@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { sh } from './shell.js';
 
+const BLOCK_BYTES = 4 * 1024 * 1024;
+
 /** Bytes that no compressor or zero detection makes smaller, the same for the same seed. */
 export function noise(length: number, seed = 1): Buffer {
   const blocks: Buffer[] = [];
@@ -42,4 +44,16 @@ export async function sameBytes(first: string, second: string): Promise<boolean>
 
 export async function allocatedBytes(path: string): Promise<number> {
   return (await stat(path)).blocks * 512;
+}
+
+/** DigestImage's digest, as its documentation defines it. */
+export function blockDigest(bytes: Buffer): string {
+  const outer = createHash('sha256');
+  for (let at = 0; at < bytes.length; at += BLOCK_BYTES)
+    outer.update(
+      createHash('sha256')
+        .update(bytes.subarray(at, at + BLOCK_BYTES))
+        .digest(),
+    );
+  return outer.digest('hex');
 }

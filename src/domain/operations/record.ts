@@ -103,6 +103,13 @@ export interface CopyResult {
   readonly verified: boolean;
 }
 
+export interface DigestResult {
+  readonly kind: 'digest';
+  readonly algorithm: string;
+  readonly digest: string;
+  readonly lengthBytes: bigint;
+}
+
 export interface DeleteResult {
   readonly kind: 'delete';
   readonly existed: boolean;
@@ -136,6 +143,7 @@ export interface ExecuteResult {
 export type OperationResult =
   | ImageResult
   | CopyResult
+  | DigestResult
   | DeleteResult
   | CheckResult
   | CompareResult

@@ -1,0 +1,115 @@
+import { createHash, type Hash } from 'node:crypto';
+
+/** Names the digest below in answers: sha256 over the sha256 of each block, the last one as long as it is. */
+export const BLOCK_ALGORITHM = 'sha256-4m-blocks';
+export const BLOCK_BYTES = 4 * 1024 * 1024;
+const DIGEST_BYTES = 32;
+/** Digests of zero blocks are taken in so many at a time: 512 KiB of them stand for 64 GiB of hole. */
+const ZERO_DIGESTS = 16_384;
+
+export function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+/** Computed once: what a hole's blocks digest to. */
+let zeroDigests: Buffer | undefined;
+function manyZeroDigests(): Buffer {
+  zeroDigests ??= Buffer.alloc(ZERO_DIGESTS * DIGEST_BYTES, sha256(Buffer.alloc(BLOCK_BYTES)));
+  return zeroDigests;
+}
+
+/** Puts the digests of blocks together, in order. */
+export class BlockDigests {
+  readonly #hash = createHash('sha256');
+
+  /** Digests of one or more blocks, one behind the other. */
+  append(digests: Uint8Array): void {
+    this.#hash.update(digests);
+  }
+
+  /** So many whole blocks of zeros. */
+  appendZeros(blocks: number): void {
+    const many = manyZeroDigests();
+    for (let left = blocks; left > 0; left -= ZERO_DIGESTS)
+      this.#hash.update(many.subarray(0, Math.min(left, ZERO_DIGESTS) * DIGEST_BYTES));
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex');
+  }
+}
+
+/** The same digest of bytes as they come by, in order; runs of zeros cost next to nothing. */
+export class StreamedBlocks {
+  readonly #blocks = new BlockDigests();
+  #open: { readonly hash: Hash; filled: number } | undefined;
+
+  update(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length;) {
+      const open = (this.#open ??= { hash: createHash('sha256'), filled: 0 });
+      const piece = bytes.subarray(done, done + BLOCK_BYTES - open.filled);
+      open.hash.update(piece);
+      open.filled += piece.length;
+      done += piece.length;
+      if (open.filled === BLOCK_BYTES) this.#close();
+    }
+  }
+
+  zeros(count: bigint): void {
+    const missing = BigInt(BLOCK_BYTES - (this.#open?.filled ?? 0));
+    if (this.#open !== undefined && count >= missing) {
+      this.update(Buffer.alloc(Number(missing)));
+      this.zeros(count - missing);
+      return;
+    }
+    const whole = this.#open === undefined ? count / BigInt(BLOCK_BYTES) : 0n;
+    this.#blocks.appendZeros(Number(whole));
+    this.update(Buffer.alloc(Number(count - whole * BigInt(BLOCK_BYTES))));
+  }
+
+  digest(): string {
+    if (this.#open !== undefined) this.#close();
+    return this.#blocks.digest();
+  }
+
+  #close(): void {
+    if (this.#open !== undefined) this.#blocks.append(this.#open.hash.digest());
+    this.#open = undefined;
+  }
+}
+
+/** Blocks that are to be hashed, or that are known to be zeros. */
+export interface BlockRun {
+  readonly first: number;
+  readonly count: number;
+  readonly zero: boolean;
+}
+
+/** A stretch of a file; what is no data is zeros. */
+export interface Stretch {
+  readonly offsetBytes: bigint;
+  readonly lengthBytes: bigint;
+  readonly data: boolean;
+}
+
+/**
+ * The blocks of a file of this length, in order, from its extents. A block is zeros when no data touches it; a last block that is not
+ * whole is always hashed.
+ */
+export async function* blockRuns(stretches: AsyncIterable<Stretch>, lengthBytes: bigint): AsyncGenerator<BlockRun> {
+  const size = BigInt(BLOCK_BYTES);
+  const whole = Number(lengthBytes / size);
+  const all = Number((lengthBytes + size - 1n) / size);
+  let next = 0;
+  for await (const { offsetBytes, lengthBytes: length, data } of stretches) {
+    if (!data || length === 0n) continue;
+    const first = Math.max(next, Number(offsetBytes / size));
+    const end = Math.min(all, Number((offsetBytes + length + size - 1n) / size));
+    if (first >= end) continue;
+    if (first > next) yield { first: next, count: first - next, zero: true };
+    yield { first, count: end - first, zero: false };
+    next = end;
+  }
+  if (next < whole) yield { first: next, count: whole - next, zero: true };
+  if (next < all && whole < all) yield { first: whole, count: 1, zero: false };
+}
