@@ -1,12 +1,21 @@
 import { constants } from 'node:fs';
 import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
-import type { ByteSource, FileRef, Files, Fingerprint, Handle, Resolved, ResolvedTarget } from '../domain/ports.js';
+import type {
+  AddressedFile,
+  ByteSource,
+  FileRef,
+  Files,
+  Fingerprint,
+  Handle,
+  Resolved,
+  ResolvedTarget,
+} from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { procPath, syncFolder } from './handles.js';
 
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {
-  async withBytes<T>(resolved: Resolved, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
+  async withBytes<T>(resolved: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
     try {
       // The handle says that it is a regular file; O_NONBLOCK in case that a lease holds it.
       const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);

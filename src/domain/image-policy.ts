@@ -1,5 +1,6 @@
 import { HostlerError } from './errors.js';
-import type { Finding } from './image-info.js';
+import type { ImageFormat } from './image-format.js';
+import type { Finding, ImageFacts } from './image-info.js';
 import type { Chain } from './ports.js';
 
 /** What reaches beyond the image, what nobody here understands, or what no program makes: no tool may open it, whoever made it. */
@@ -10,13 +11,73 @@ const NEVER: readonly Finding['reason'][] = [
   'METADATA_OVERLAPS',
 ];
 
+/** What an honest image has now and then, and a stranger's must not: it is broken, or two programs would read it differently. */
+const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
+  ...NEVER,
+  'BACKING_FORMAT_MISSING',
+  'SEVERAL_FORMATS',
+  'LOG_PENDING',
+  'TABLE_OUTSIDE_FILE',
+  'TABLE_TOO_LARGE',
+  'SIZE_BEYOND_FILE',
+  'PARTITIONS_BROKEN',
+  'OBSOLETE_FORMAT',
+];
+
 /** Lets a tool open a chain of a trusted root, or fails with IMAGE_UNSAFE and each finding. */
 export function assertSafe(chain: Chain): void {
-  for (const { file, facts } of chain) {
-    const bad = facts.findings.filter(({ reason }) => NEVER.includes(reason));
-    if (bad.length === 0) continue;
-    throw new HostlerError('IMAGE_UNSAFE', `${file.address}: ${bad.map(({ message }) => message).join('; ')}`, {
-      facts: { path: file.address, findings: bad.map(({ reason }) => reason).join(' ') },
-    });
-  }
+  for (const { file, facts } of chain)
+    refuse(
+      file.address,
+      facts.findings.filter(({ reason }) => NEVER.includes(reason)),
+    );
+}
+
+/**
+ * Lets a tool open an image that a stranger made, inside the sandbox; the facts are those of `ImageReader.foreign`. Fails with
+ * IMAGE_UNSAFE and each finding.
+ */
+export function assertForeign(path: string, facts: ImageFacts): void {
+  const { backingFile, findings } = facts;
+  refuse(path, [
+    ...(backingFile === undefined
+      ? []
+      : [{ reason: 'NAMES_OTHER_FILES', message: `it has the backing file ${backingFile}` } as const]),
+    ...findings.filter(({ reason }) => NEVER_FROM_STRANGERS.includes(reason)),
+  ]);
+}
+
+/** What a stranger's image may be declared as: what it is, or `raw` when it is no container; LUKS may be either. */
+export function assertForeignFormat(path: string, declared: ImageFormat, claims: readonly ImageFormat[]): void {
+  const containers = declared === 'raw' ? claims.filter((claim) => claim !== 'luks') : claims;
+  const detected = containers[0] ?? 'raw';
+  if (detected !== declared) throw formatMismatch(path, declared, detected);
+}
+
+/** What a tool says of a stranger's image must be what we say. */
+export function assertToolAgrees(
+  path: string,
+  { format, virtualSizeBytes }: ImageFacts,
+  told: { readonly format: string; readonly virtualSizeBytes: bigint },
+): void {
+  // qemu-img looks for a VHD's mark at the start only, and for LUKS where we were told to see bytes.
+  const others: readonly string[] = format === 'vpc' ? ['raw'] : format === 'raw' ? ['luks'] : [];
+  if (others.includes(told.format)) return;
+  if (told.format !== format) throw formatMismatch(path, format, told.format);
+  if (told.virtualSizeBytes === virtualSizeBytes) return;
+  const message = `qemu-img takes it for a disk of ${String(told.virtualSizeBytes)} bytes, its header says ${String(virtualSizeBytes)}`;
+  refuse(path, [{ reason: 'SEVERAL_FORMATS', message }]);
+}
+
+export function formatMismatch(path: string, declared: string, detected: string): HostlerError {
+  return new HostlerError('FORMAT_MISMATCH', `${path} is declared ${declared} but its content says ${detected}`, {
+    facts: { path, declared, detected },
+  });
+}
+
+function refuse(path: string, bad: readonly { readonly reason: string; readonly message: string }[]): void {
+  if (bad.length === 0) return;
+  throw new HostlerError('IMAGE_UNSAFE', `${path}: ${bad.map(({ message }) => message).join('; ')}`, {
+    facts: { path, findings: [...new Set(bad.map(({ reason }) => reason))].join(' ') },
+  });
 }

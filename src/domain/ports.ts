@@ -38,6 +38,11 @@ export interface Fingerprint extends FileIdentity {
   readonly changeTimeNs: bigint;
 }
 
+/** A file with a name to speak of it by. */
+export interface AddressedFile extends FileRef {
+  readonly address: ImageAddress;
+}
+
 /** Owner and mode of a new file; what is unset comes from the root, then from the daemon. */
 export interface FileAttributes {
   readonly owner?: string;
@@ -111,7 +116,7 @@ export interface ByteSource {
 /** Reading and removing files through handles. */
 export interface Files {
   /** Opens for reading, calls, closes. Fails with ACCESS_DENIED, IO_ERROR. */
-  withBytes<T>(file: Resolved, use: (bytes: ByteSource) => Promise<T>): Promise<T>;
+  withBytes<T>(file: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T>;
   /** Removes the name, durably. Fails with ACCESS_DENIED, ROOT_READ_ONLY, IO_ERROR. */
   remove(target: ResolvedTarget): Promise<void>;
   /** The same file with its length, space and time of now. */

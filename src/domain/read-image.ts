@@ -1,12 +1,14 @@
 import type { ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
-import { detectFormat, otherMarks } from './formats/magic.js';
+import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
+import { readContent } from './formats/content.js';
 import { READERS } from './formats/readers.js';
 import { imageFacts } from './formats/facts.js';
 import { parseFormat, type ImageFormat } from './image-format.js';
 import type { ImageFacts } from './image-info.js';
-import type { Chain, Files, Layer, Paths, Resolved } from './ports.js';
+import { assertForeign, assertForeignFormat, formatMismatch } from './image-policy.js';
+import type { AddressedFile, Chain, Files, Layer, Paths, Resolved } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
@@ -35,16 +37,28 @@ export class ImageReader {
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
       const format = await detectFormat(bytes);
-      if (declared !== undefined && declared !== format) {
-        throw new HostlerError(
-          'FORMAT_MISMATCH',
-          `${file.address} is declared ${declared} but its content says ${format}`,
-          { facts: { path: file.address, declared, detected: format } },
-        );
-      }
+      if (declared !== undefined && declared !== format) throw formatMismatch(file.address, declared, format);
       if (format === 'raw') return rawFacts(file);
       const facts = await READERS[format](bytes);
       return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
+    });
+  }
+
+  /**
+   * What the header of a stranger's image says, when it may go on to a tool, in the sandbox and with the limits for such images:
+   * `declared` is what it is, nothing in it reaches beyond it, nothing about it is broken or can be read in two ways. `raw` is
+   * every content that is no container; its partitions are looked at. Nobody but us may be able to write to the file.
+   * Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
+   */
+  async foreign(file: AddressedFile, declared: ImageFormat): Promise<ImageFacts> {
+    return this.ports.files.withBytes(file, async (source) => {
+      const bytes = cached(source);
+      assertForeignFormat(file.address, declared, await claims(bytes));
+      const facts = declared === 'raw' ? await readContent(bytes) : await READERS[declared](bytes);
+      const marks = declared === 'raw' ? [] : await otherMarks(bytes, declared);
+      const all = { ...facts, findings: [...facts.findings, ...marks] };
+      assertForeign(file.address, all);
+      return all;
     });
   }
 

@@ -63,6 +63,8 @@ const corpus: [string, string[]][] = [
   ['parallels', ['-o', 'cluster_size=64K', '40M']],
 ];
 
+/** That other files are named, which is so. */
+const TRUE_OF_IT = ['NAMES_OTHER_FILES', 'EXTERNAL_DATA_FILE', 'BACKING_FORMAT_MISSING'];
 const namesFiles = ({ findings }: ImageFacts) => findings.some(({ reason }) => reason === 'NAMES_OTHER_FILES');
 
 describe('format readers beside qemu-img', () => {
@@ -84,6 +86,11 @@ describe('format readers beside qemu-img', () => {
     const ours = await readHeaderOf(path);
     assert.ok(ours !== undefined, 'no format was found');
     const specific = qemu['format-specific']?.data ?? {};
+    assert.deepEqual(
+      ours.findings.filter(({ reason }) => !TRUE_OF_IT.includes(reason)),
+      [],
+      'what qemu-img makes is suspected of nothing',
+    );
     assert.deepEqual(
       {
         format: ours.format,

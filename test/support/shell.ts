@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 
@@ -25,6 +26,8 @@ export async function tryRun(
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  // A program that reads nothing may have ended already.
+  child.stdin.on('error', (error: NodeJS.ErrnoException) => assert.equal(error.code, 'EPIPE'));
   child.stdin.end(options.input ?? '');
   const { signalAfter } = options;
   const timer = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.ms);

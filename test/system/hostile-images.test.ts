@@ -137,7 +137,7 @@ describe('hostile images', () => {
     ] as const) {
       const path = await qcow2(`${name}.qcow2`);
       await patch(path, at, big(value));
-      assert.deepEqual(await findings(path), ['METADATA_OVERLAPS'], name);
+      assert.ok((await findings(path)).includes('METADATA_OVERLAPS'), name);
       await refusedEverywhere(path, 'qcow2', 'IMAGE_UNSAFE');
     }
   });

@@ -1,6 +1,6 @@
 import { HostlerError } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
-import type { ImageFacts } from '../image-info.js';
+import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../size.js';
 
@@ -49,6 +49,44 @@ export function sectors(count: bigint | number): bigint {
 
 export function isPowerOfTwo(value: number): boolean {
   return value > 0 && Number.isInteger(Math.log2(value));
+}
+
+/** Tables up to this size are never called too large: programs round up, and keep room to grow. */
+const MODEST_TABLE_BYTES = 1n << 20n;
+const GENEROUS = 4n;
+
+/** What is wrong with a table: it ends beyond the file, or is many times as large as what it describes needs. */
+export function tableFindings(
+  bytes: ByteSource,
+  table: { readonly what: string; readonly offset: bigint; readonly lengthBytes: bigint; readonly neededBytes: bigint },
+): Finding[] {
+  const { what, offset, lengthBytes, neededBytes } = table;
+  const absurd = lengthBytes > MODEST_TABLE_BYTES && lengthBytes > GENEROUS * neededBytes;
+  return [
+    ...(offset + lengthBytes > bytes.lengthBytes
+      ? [{ reason: 'TABLE_OUTSIDE_FILE', message: `the ${what} ends beyond the end of the file` } as const]
+      : []),
+    ...(absurd
+      ? [{ reason: 'TABLE_TOO_LARGE', message: `the ${what} is far larger than the disk needs` } as const]
+      : []),
+  ];
+}
+
+/** The disk is larger than its tables can address, or than the file that holds all of it. */
+export function sizeFindings(sizeBytes: bigint, addressableBytes: bigint): Finding[] {
+  return sizeBytes <= addressableBytes
+    ? []
+    : [
+        {
+          reason: 'SIZE_BEYOND_FILE',
+          message: `the virtual size is ${String(sizeBytes)}, and the file can address ${String(addressableBytes)} bytes`,
+        },
+      ];
+}
+
+/** How many units of this size it takes. */
+export function units(sizeBytes: bigint, unitBytes: bigint): bigint {
+  return (sizeBytes + unitBytes - 1n) / unitBytes;
 }
 
 /** A name that a header gives by offset and length: within `limit` bytes, without NUL. */

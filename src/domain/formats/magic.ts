@@ -1,6 +1,7 @@
 import type { ImageFormat } from '../image-format.js';
 import type { Finding } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
+import { findGpt, readMbr } from './partitions.js';
 
 const HEAD_BYTES = 512;
 const FOOTER_BYTES = 512;
@@ -35,11 +36,10 @@ const FOOTERS: readonly (readonly [ImageFormat, Buffer])[] = [
   ['dmg', Buffer.from('koly')],
 ];
 
-/** Content that is no container: what begins a disk or an optical medium. */
+/** Content of optical media, which is no container. */
 const CONTENT: readonly (readonly [string, { offset: number; magic: Buffer }])[] = [
   ['iso', at(0x8001, 'CD001')],
   ['udf', at(0x8001, 'BEA01')],
-  ['gpt', at(512, 'EFI PART')],
 ];
 
 /** The format that the content claims to be; `raw` when it claims nothing. A guest can write any claim into a raw disk. */
@@ -49,20 +49,38 @@ export async function detectFormat(bytes: ByteSource): Promise<ImageFormat> {
 
 /** What else a container's bytes claim to be: whoever asks another tool gets another answer. */
 export async function otherMarks(bytes: ByteSource, format: ImageFormat): Promise<Finding[]> {
-  const others: string[] = (await claims(bytes)).filter((claim) => claim !== format);
-  for (const [name, { offset, magic }] of CONTENT)
-    if ((await bytes.read(BigInt(offset), magic.length)).equals(magic)) others.push(name);
+  const { first, last } = await marks(bytes);
+  const others: string[] = [...first, ...last].filter((claim) => claim !== format);
+  // Where the mark stands at the end alone, the guest's own disk begins the file.
+  if (first.includes(format)) others.push(...(await contentMarks(bytes)));
   return others.length === 0
     ? []
     : [{ reason: 'SEVERAL_FORMATS', message: `it has the mark of ${others.join(' and ')} as well` }];
 }
 
-async function claims(bytes: ByteSource): Promise<ImageFormat[]> {
+/** What a disk or medium begins with: `iso`, `udf`, `gpt`, `mbr`. */
+export async function contentMarks(bytes: ByteSource): Promise<string[]> {
+  const found: string[] = [];
+  for (const [name, { offset, magic }] of CONTENT)
+    if ((await bytes.read(BigInt(offset), magic.length)).equals(magic)) found.push(name);
+  if ((await findGpt(bytes)) !== undefined) found.push('gpt');
+  else if ((await readMbr(bytes)) !== undefined) found.push('mbr');
+  return found;
+}
+
+/** Every container format whose mark is there. */
+export async function claims(bytes: ByteSource): Promise<ImageFormat[]> {
+  const { first, last } = await marks(bytes);
+  return [...first, ...last];
+}
+
+async function marks(bytes: ByteSource): Promise<{ first: ImageFormat[]; last: ImageFormat[] }> {
   const head = await bytes.read(0n, HEAD_BYTES);
-  const found = MARKS.filter(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic));
-  const first = found.map(([format]) => format);
-  if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return first;
+  const first = MARKS.filter(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic)).map(
+    ([format]) => format,
+  );
+  if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return { first, last: [] };
   const tail = await bytes.read(bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES);
   const last = FOOTERS.filter(([, magic]) => tail.subarray(0, magic.length).equals(magic)).map(([format]) => format);
-  return [...first, ...last];
+  return { first, last };
 }

@@ -1,7 +1,7 @@
 /** Reads Parallels headers, of both kinds. The source of every rule is block/parallels.c of qemu. */
 import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { imageFacts, malformed, readExactly, sectors } from './facts.js';
+import { imageFacts, malformed, readExactly, sectors, sizeFindings, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 64;
 /** Counts 32 bits of sectors; the other kind counts 64. */
@@ -9,6 +9,8 @@ const OLD_MAGIC = 'WithoutFreeSpace';
 const VERSION = 2;
 const MAX_TRACKS = 0x7fffffff / 513;
 const MAX_ENTRIES = 0x7fffffff / 4;
+/** Of the block table. */
+const ENTRY_BYTES = 4n;
 const IN_USE = 0x746f6e59;
 
 export async function readParallels(bytes: ByteSource): Promise<ImageFacts> {
@@ -18,7 +20,18 @@ export async function readParallels(bytes: ByteSource): Promise<ImageFacts> {
   if (tracks === 0 || tracks > MAX_TRACKS) throw malformed('parallels', `a block has ${String(tracks)} sectors`);
   if (entries > MAX_ENTRIES) throw malformed('parallels', 'the block table is too large');
   const old = head.toString('latin1', 0, 16) === OLD_MAGIC;
-  return imageFacts('parallels', sectors(old ? head.readUInt32LE(36) : head.readBigUInt64LE(36)), {
+  const size = sectors(old ? head.readUInt32LE(36) : head.readBigUInt64LE(36));
+  const blockBytes = sectors(tracks);
+  return imageFacts('parallels', size, {
     dirty: head.readUInt32LE(44) === IN_USE,
+    findings: [
+      ...sizeFindings(size, BigInt(entries) * blockBytes),
+      ...tableFindings(bytes, {
+        what: 'block table',
+        offset: BigInt(HEADER_BYTES),
+        lengthBytes: BigInt(entries) * ENTRY_BYTES,
+        neededBytes: units(size, blockBytes) * ENTRY_BYTES,
+      }),
+    ],
   });
 }

@@ -1,7 +1,7 @@
 /** Reads qcow headers, version 1. The source of every rule is block/qcow.c of qemu. */
 import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { imageFacts, malformed, readExactly, readName, sectors } from './facts.js';
+import { imageFacts, malformed, readExactly, readName, sectors, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 48;
 const [MIN_CLUSTER_BITS, MAX_CLUSTER_BITS] = [9, 16];
@@ -19,13 +19,26 @@ export async function readQcow(bytes: ByteSource): Promise<ImageFacts> {
   if (crypt > 1) throw malformed('qcow', `the encryption method ${String(crypt)} is unknown`);
   const name = { offset: head.readBigUInt64BE(8), length: head.readUInt32BE(16), limit: NO_LIMIT };
   const backingFile = await readName(bytes, name, 'qcow');
+  const l1Bytes = units(size, 1n << BigInt(clusterBits + l2Bits)) * 8n;
   return imageFacts('qcow', sectors(size / 512n), {
     clusterSizeBytes: 1n << BigInt(clusterBits),
     encrypted: crypt !== 0,
     ...(backingFile === undefined ? {} : { backingFile }),
-    findings:
-      backingFile === undefined
+    findings: [
+      ...(backingFile === undefined
         ? []
-        : [{ reason: 'BACKING_FORMAT_MISSING', message: 'the header names a backing file but not its format' }],
+        : [
+            {
+              reason: 'BACKING_FORMAT_MISSING',
+              message: 'the header names a backing file but not its format',
+            } as const,
+          ]),
+      ...tableFindings(bytes, {
+        what: 'L1 table',
+        offset: head.readBigUInt64BE(40),
+        lengthBytes: l1Bytes,
+        neededBytes: l1Bytes,
+      }),
+    ],
   });
 }

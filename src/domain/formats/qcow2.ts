@@ -4,7 +4,7 @@
 import type { Finding, ImageFacts, SnapshotFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { MAX_SIZE_BYTES } from '../size.js';
-import { malformed as malformedImage, readName } from './facts.js';
+import { malformed as malformedImage, readName, tableFindings, units } from './facts.js';
 
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
@@ -90,7 +90,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
       : {}),
     findings: [
       ...findings(incompatible, extensions.featureNames, backingFile, extensions.backingFormat),
-      ...tablesOutside(bytes, head),
+      ...tables(bytes, head, clusterBits, version),
       ...tablesOverlapping(head, clusterBits),
     ],
   };
@@ -109,16 +109,36 @@ function assertTables(head: Buffer, clusterBits: number, version: number): void 
   if (BigInt(head.readUInt32BE(56)) << BigInt(clusterBits) > MAX_REFCOUNT_TABLE_BYTES)
     throw malformed('the refcount table is too large');
   if (refcountOffset === 0n) throw malformed('the refcount table is missing');
-  const extended = version === 3 && (head.readBigUInt64BE(72) & EXTENDED_L2) !== 0n;
-  const bytesPerL1Entry = 1n << BigInt(2 * clusterBits - (extended ? 4 : 3));
-  const needed = (head.readBigUInt64BE(24) + bytesPerL1Entry - 1n) / bytesPerL1Entry;
-  if (BigInt(l1Entries) < needed) throw malformed('the L1 table is too small for the disk');
+  if (BigInt(l1Entries) < l1EntriesOf(head, clusterBits, version))
+    throw malformed('the L1 table is too small for the disk');
   if (version === 3 && head.readUInt32BE(96) > MAX_REFCOUNT_ORDER) throw malformed('refcounts are wider than 64 bits');
 }
 
-function tablesOutside(bytes: ByteSource, head: Buffer): Finding[] {
-  const outside = [40, 48].some((at) => head.readBigUInt64BE(at) > bytes.lengthBytes);
-  return outside ? [{ reason: 'TABLE_OUTSIDE_FILE', message: 'a table lies beyond the end of the file' }] : [];
+/** Both tables that everything else is found by. */
+function tables(bytes: ByteSource, head: Buffer, clusterBits: number, version: number): Finding[] {
+  const cluster = 1n << BigInt(clusterBits);
+  const refcountBits = 1n << BigInt(version === 3 ? head.readUInt32BE(96) : 4);
+  const bytesPerRefcountBlock = (cluster * 8n * cluster) / refcountBits;
+  const disk = head.readBigUInt64BE(24);
+  return [
+    ...tableFindings(bytes, {
+      what: 'L1 table',
+      offset: head.readBigUInt64BE(40),
+      lengthBytes: BigInt(head.readUInt32BE(36)) * 8n,
+      neededBytes: l1EntriesOf(head, clusterBits, version) * 8n,
+    }),
+    ...tableFindings(bytes, {
+      what: 'refcount table',
+      offset: head.readBigUInt64BE(48),
+      lengthBytes: BigInt(head.readUInt32BE(56)) * cluster,
+      neededBytes: cluster + units(disk > bytes.lengthBytes ? disk : bytes.lengthBytes, bytesPerRefcountBlock) * 8n,
+    }),
+  ];
+}
+
+function l1EntriesOf(head: Buffer, clusterBits: number, version: number): bigint {
+  const extended = version === 3 && (head.readBigUInt64BE(72) & EXTENDED_L2) !== 0n;
+  return units(head.readBigUInt64BE(24), 1n << BigInt(2 * clusterBits - (extended ? 4 : 3)));
 }
 
 /** The header's own cluster and the tables that it names; whoever writes to one of two that overlap destroys the other. */

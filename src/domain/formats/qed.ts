@@ -1,7 +1,7 @@
 /** Reads QED headers. The source of every rule is docs/interop/qed_spec.rst and block/qed.c of qemu. */
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { imageFacts, isPowerOfTwo, malformed, readExactly, readName } from './facts.js';
+import { imageFacts, isPowerOfTwo, malformed, readExactly, readName, tableFindings } from './facts.js';
 
 const HEADER_BYTES = 64;
 const [MIN_CLUSTER_BYTES, MAX_CLUSTER_BYTES] = [1 << 12, 1 << 26];
@@ -35,7 +35,16 @@ export async function readQed(bytes: ByteSource): Promise<ImageFacts> {
     clusterSizeBytes: BigInt(clusterBytes),
     dirty: (features & NEED_CHECK) !== 0n,
     ...(backingFile === undefined ? {} : { backingFile, ...(isRaw ? { backingFormat: 'raw' } : {}) }),
-    findings: findings(features, backingFile !== undefined && !isRaw),
+    findings: [
+      ...findings(features, backingFile !== undefined && !isRaw),
+      // Its size is fixed by the header; there is no "larger than needed".
+      ...tableFindings(bytes, {
+        what: 'L1 table',
+        offset: head.readBigUInt64LE(40),
+        lengthBytes: entries * 8n,
+        neededBytes: entries * 8n,
+      }),
+    ],
   });
 }
 

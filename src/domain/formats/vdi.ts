@@ -2,11 +2,13 @@
 import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { roundUp, SECTOR_BYTES } from '../size.js';
-import { imageFacts, malformed, readExactly } from './facts.js';
+import { imageFacts, malformed, readExactly, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 512;
 const VERSION = 0x00010001;
 const BLOCK_BYTES = 1 << 20;
+/** Of the block map. */
+const ENTRY_BYTES = 4n;
 const MAX_BLOCKS = 0x1fffffff;
 const UUID_BYTES = 16;
 const [LINK_OFFSET, PARENT_OFFSET] = [0x1a8, 0x1b8];
@@ -34,6 +36,14 @@ export async function readVdi(bytes: ByteSource): Promise<ImageFacts> {
   );
   return imageFacts('vdi', size, {
     clusterSizeBytes: BigInt(BLOCK_BYTES),
-    findings: linked ? [{ reason: 'NAMES_OTHER_FILES', message: 'it is a difference to another VDI' }] : [],
+    findings: [
+      ...(linked ? [{ reason: 'NAMES_OTHER_FILES', message: 'it is a difference to another VDI' } as const] : []),
+      ...tableFindings(bytes, {
+        what: 'block map',
+        offset: BigInt(mapOffset),
+        lengthBytes: BigInt(blocks) * ENTRY_BYTES,
+        neededBytes: units(size, BigInt(BLOCK_BYTES)) * ENTRY_BYTES,
+      }),
+    ],
   });
 }

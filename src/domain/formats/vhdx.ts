@@ -2,7 +2,7 @@
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { crc32c } from './crc32c.js';
-import { imageFacts, isPowerOfTwo, malformed, readExactly } from './facts.js';
+import { imageFacts, isPowerOfTwo, malformed, readExactly, sizeFindings, tableFindings, units } from './facts.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -16,13 +16,15 @@ const METADATA_REGION = guid('8b7ca206-4790-4b9a-b8fe-575f050f886e');
 const BAT_REGION = guid('2dc27766-f623-4200-9d64-115e9bfd4a08');
 const FILE_PARAMETERS = guid('caa16737-fa36-4d43-b3b6-33f0aa44e76b');
 const VIRTUAL_SIZE = guid('2fa54224-cd1b-4876-b211-5dbed83bf4b8');
+/** That one sector bitmap describes. */
+const CHUNK_SECTORS = 1n << 23n;
 const HAS_PARENT = 2;
 const MAX_BLOCK_BYTES = 256 * MIB;
 const MAX_VIRTUAL_BYTES = 64n << 40n;
 
 export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
   const dirty = await logPending(bytes);
-  const metadata = await metadataOffset(bytes);
+  const { metadata, blockTable } = await regionsOf(bytes);
   const table = await readExactly(bytes, metadata, TABLE_BYTES, 'vhdx');
   if (table.toString('latin1', 0, 8) !== 'metadata') throw malformed('vhdx', 'the metadata table is missing');
   const items = entries(table, table.readUInt16LE(10), MAX_ITEMS, 32);
@@ -40,7 +42,10 @@ export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
   return imageFacts('vhdx', size, {
     clusterSizeBytes: BigInt(blockBytes),
     dirty,
-    findings: findings(dirty, (parameters.readUInt32LE(4) & HAS_PARENT) !== 0),
+    findings: [
+      ...findings(dirty, (parameters.readUInt32LE(4) & HAS_PARENT) !== 0),
+      ...blockTableFindings(bytes, blockTable, size, BigInt(blockBytes)),
+    ],
   });
 }
 
@@ -66,7 +71,25 @@ async function logPending(bytes: ByteSource): Promise<boolean> {
   return current.subarray(48, 64).some((byte) => byte !== 0);
 }
 
-async function metadataOffset(bytes: ByteSource): Promise<bigint> {
+interface Region {
+  readonly offset: bigint;
+  readonly lengthBytes: bigint;
+}
+
+/** A bitmap's entry follows the entries of as many blocks as it describes. */
+function blockTableFindings(bytes: ByteSource, table: Region, sizeBytes: bigint, blockBytes: bigint): Finding[] {
+  const blocksPerChunk = (CHUNK_SECTORS * 512n) / blockBytes;
+  const withBitmaps = (blocks: bigint) => blocks + (blocks === 0n ? 0n : (blocks - 1n) / blocksPerChunk);
+  const needed = withBitmaps(units(sizeBytes, blockBytes)) * 8n;
+  const chunks = table.lengthBytes / 8n / (blocksPerChunk + 1n);
+  const rest = (table.lengthBytes / 8n) % (blocksPerChunk + 1n);
+  return [
+    ...sizeFindings(sizeBytes, (chunks * blocksPerChunk + rest) * blockBytes),
+    ...tableFindings(bytes, { what: 'block table', ...table, neededBytes: needed }),
+  ];
+}
+
+async function regionsOf(bytes: ByteSource): Promise<{ readonly metadata: bigint; readonly blockTable: Region }> {
   for (const offset of REGION_TABLES) {
     const table = await readExactly(bytes, offset, TABLE_BYTES, 'vhdx');
     if (!isValid(table, 'regi')) continue;
@@ -76,9 +99,13 @@ async function metadataOffset(bytes: ByteSource): Promise<bigint> {
         ![METADATA_REGION, BAT_REGION].includes(region.toString('hex', 0, 16)) && region.readUInt32LE(28) !== 0,
     );
     if (unknown !== undefined) throw malformed('vhdx', 'a region that nobody here knows is required');
-    const metadata = regions.find((region) => region.toString('hex', 0, 16) === METADATA_REGION);
-    if (metadata === undefined) throw malformed('vhdx', 'the metadata region is missing');
-    return metadata.readBigUInt64LE(16);
+    const find = (id: string) => regions.find((region) => region.toString('hex', 0, 16) === id);
+    const [metadata, blocks] = [find(METADATA_REGION), find(BAT_REGION)];
+    if (metadata === undefined || blocks === undefined) throw malformed('vhdx', 'a region is missing');
+    return {
+      metadata: metadata.readBigUInt64LE(16),
+      blockTable: { offset: blocks.readBigUInt64LE(16), lengthBytes: BigInt(blocks.readUInt32LE(24)) },
+    };
   }
   throw malformed('vhdx', 'neither region table is valid');
 }

@@ -1,7 +1,7 @@
 /** Reads VMDK headers: hosted sparse extents, text descriptors, ESX redo logs. The source of every rule is block/vmdk.c of qemu. */
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { imageFacts, malformed, readExactly, sectors } from './facts.js';
+import { imageFacts, malformed, readExactly, sectors, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 512;
 const SPARSE_MAGIC = 'KDMV';
@@ -12,6 +12,7 @@ const AT_END = 2n ** 64n - 1n;
 /** Footer marker, footer and end marker. */
 const [FOOTER_MARKER, FOOTER_FROM_END] = [3, 1536n];
 const MAX_GRAIN_SECTORS = 0x200000n;
+const DIRECTORY_ENTRY_BYTES = 4n;
 const MAX_ENTRIES = 512;
 /** qemu reads no more of a descriptor. */
 const MAX_DESCRIPTOR_BYTES = 1 << 20;
@@ -46,9 +47,17 @@ async function readSparse(bytes: ByteSource, head: Buffer): Promise<ImageFacts> 
   if (perTable === 0 || perTable > MAX_ENTRIES)
     throw malformed('vmdk', `a grain table has ${String(perTable)} entries`);
   const text = (await bytes.read(EMBEDDED_OFFSET, EMBEDDED_BYTES)).toString('utf8');
-  return imageFacts('vmdk', sectors(head.readBigUInt64LE(12)), {
+  const size = sectors(head.readBigUInt64LE(12));
+  const directoryBytes = units(size, sectors(grain) * BigInt(perTable)) * DIRECTORY_ENTRY_BYTES;
+  return imageFacts('vmdk', size, {
     clusterSizeBytes: sectors(grain),
     ...backing(text.slice(0, text.includes('\0') ? text.indexOf('\0') : text.length)),
+    findings: tableFindings(bytes, {
+      what: 'grain directory',
+      offset: sectors(head.readBigUInt64LE(56)),
+      lengthBytes: directoryBytes,
+      neededBytes: directoryBytes,
+    }),
   });
 }
 

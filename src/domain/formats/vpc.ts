@@ -1,12 +1,23 @@
 /** Reads VHD ("vpc") footers. The source of every rule is block/vpc.c of qemu and Microsoft's VHD specification 1.0. */
 import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { imageFacts, isPowerOfTwo, malformed, readExactly, sectors } from './facts.js';
+import {
+  imageFacts,
+  isPowerOfTwo,
+  malformed,
+  readExactly,
+  sectors,
+  sizeFindings,
+  tableFindings,
+  units,
+} from './facts.js';
 
 const FOOTER_BYTES = 512;
 const COOKIE = 'conectix';
 const DYNAMIC_COOKIE = 'cxsparse';
 const [FIXED, DIFFERENCING] = [2, 4];
+/** Of the block table. */
+const ENTRY_BYTES = 4n;
 const CHECKSUM_OFFSET = 64;
 /** Cylinders, heads and sectors at their most: the disk is larger than its geometry can say. */
 const MAX_GEOMETRY = 65535n * 16n * 255n;
@@ -21,7 +32,8 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (!atStart && type !== FIXED) throw malformed('vpc', 'only a fixed disk has its footer at the end alone');
   if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
   const size = virtualSize(footer);
-  if (type === FIXED) return imageFacts('vpc', size);
+  if (type === FIXED)
+    return imageFacts('vpc', size, { findings: sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES)) });
   const header = await readExactly(bytes, footer.readBigUInt64BE(16), FOOTER_BYTES, 'vpc');
   if (header.toString('latin1', 0, 8) !== DYNAMIC_COOKIE) throw malformed('vpc', 'the dynamic header is missing');
   const [entries, blockBytes] = [header.readUInt32BE(28), header.readUInt32BE(32)];
@@ -29,8 +41,17 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (BigInt(entries) * BigInt(blockBytes) < size) throw malformed('vpc', 'the block table is too small for the disk');
   return imageFacts('vpc', size, {
     clusterSizeBytes: BigInt(blockBytes),
-    findings:
-      type === DIFFERENCING ? [{ reason: 'NAMES_OTHER_FILES', message: 'it is a difference to another VHD' }] : [],
+    findings: [
+      ...(type === DIFFERENCING
+        ? [{ reason: 'NAMES_OTHER_FILES', message: 'it is a difference to another VHD' } as const]
+        : []),
+      ...tableFindings(bytes, {
+        what: 'block table',
+        offset: header.readBigUInt64BE(16),
+        lengthBytes: BigInt(entries) * ENTRY_BYTES,
+        neededBytes: units(size, BigInt(blockBytes)) * ENTRY_BYTES,
+      }),
+    ],
   });
 }
 

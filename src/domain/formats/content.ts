@@ -1,0 +1,23 @@
+/** Reads a disk without a container: partitions, or an optical medium. */
+import type { ImageFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+import { SECTOR_BYTES, roundUp } from '../size.js';
+import { imageFacts } from './facts.js';
+import { claims, contentMarks } from './magic.js';
+import { partitionFindings } from './partitions.js';
+
+/** The bytes as a disk, with what its partitions look like to a stranger. */
+export async function readContent(bytes: ByteSource): Promise<ImageFacts> {
+  const marks = await contentMarks(bytes);
+  const isMedium = marks.includes('iso') || marks.includes('udf');
+  const isLuks = (await claims(bytes)).includes('luks');
+  return imageFacts('raw', roundUp(bytes.lengthBytes, SECTOR_BYTES), {
+    findings: [
+      ...(isLuks && marks.length > 0
+        ? [{ reason: 'SEVERAL_FORMATS', message: `it has the mark of luks and of ${marks.join(' and ')}` } as const]
+        : []),
+      // What boots from a stick as well describes itself in partitions that overlap, as it must.
+      ...(isMedium ? [] : await partitionFindings(bytes)),
+    ],
+  });
+}
