@@ -22,7 +22,7 @@ describe('a root that does not answer', () => {
     await writeFile(far('disk.raw'), noise(1 << 20));
     const folder = scratch.path('daemon');
     daemon = await Daemon.start(folder, {
-      toml: '[limits]\nroot_patience_ms = 500\n',
+      toml: '[limits]\nroot_patience_ms = 2000\n',
       roots: [`${folder}/images`, scratch.path('far')].map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
     });
     await writeFile(daemon.image('near.raw'), noise(1 << 20));
