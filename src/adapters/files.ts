@@ -11,28 +11,31 @@ import type {
   ResolvedTarget,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { procPath, syncFolder } from './handles.js';
+import { callsOf, procPath, syncFolder } from './handles.js';
+import { lengthOf } from './lengths.js';
 
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {
   async withBytes<T>(resolved: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
+    const calls = callsOf(resolved.handle);
     try {
-      // The handle says that it is a regular file; O_NONBLOCK in case that a lease holds it.
-      const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
+      // The handle says what it is; O_NONBLOCK in case that a lease holds it.
+      const file = await calls.open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
       try {
-        const { size } = await file.stat({ bigint: true });
+        const lengthBytes = await lengthOf(await calls.stat(file));
         return await use({
-          lengthBytes: size,
+          lengthBytes,
           async read(offset, length) {
-            if (offset >= size) return Buffer.alloc(0);
+            if (offset >= lengthBytes) return Buffer.alloc(0);
+            const left = lengthBytes - offset;
+            const buffer = Buffer.allocUnsafe(left < BigInt(length) ? Number(left) : length);
             // Node 20 takes the position 0n for "go on where you are".
             const position = offset <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(offset) : offset;
-            const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(length), position });
-            return buffer.subarray(0, bytesRead);
+            return buffer.subarray(0, await calls.read(file, buffer, position));
           },
         });
       } finally {
-        await file.close();
+        await calls.close(file);
       }
     } catch (error) {
       throw systemError(error, resolved.address);

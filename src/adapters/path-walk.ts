@@ -1,9 +1,11 @@
-import { readlink, type FileHandle } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { isBelow } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
+import type { Handle } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
-import { openFolder, procPath } from './handles.js';
+import { RootedHandle, procPath } from './handles.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
-import { isBelow, type Root } from './roots.js';
+import type { Root } from './roots.js';
 
 /** As the kernel's own limit. */
 const MAX_LINKS = 40;
@@ -11,13 +13,21 @@ const MAX_LINKS = 40;
 /** Where a walk ended: an open folder, the name in it, and the real path of both. */
 export interface Place {
   readonly root: Root;
-  readonly folder: FileHandle;
+  readonly folder: RootedHandle;
   readonly name: string;
   readonly realPath: string;
 }
 
+/** What a walk ended at. */
+export interface Leaf {
+  readonly root: Root;
+  readonly handle: RootedHandle;
+  readonly stat: BigIntStats;
+  readonly realPath: string;
+}
+
 interface Level {
-  readonly handle: FileHandle;
+  readonly handle: Handle;
   readonly name: string;
 }
 
@@ -27,7 +37,8 @@ interface Level {
  */
 export class PathWalk {
   readonly #todo: string[];
-  #stack: Level[] = [];
+  /** The folders on the way; the first is the root itself. */
+  readonly #stack: Level[];
   #links = 0;
 
   constructor(
@@ -37,10 +48,43 @@ export class PathWalk {
     private readonly path: string,
   ) {
     this.#todo = [...components];
+    this.#stack = [{ handle: root.handle, name: '' }];
   }
 
-  /** The folder and name of the last component. With `follow`, a link there is followed too. The folder's handle is the caller's. */
-  async place(follow: boolean): Promise<Place> {
+  /** The folder and name of the last component, which is not looked at. The folder's handle is the caller's. */
+  place(): Promise<Place> {
+    return this.#toLast(async (name) => {
+      const realPath = this.#realPath(name);
+      // The root's own handle stays open for others.
+      const folder =
+        this.#stack.length === 1
+          ? await RootedHandle.folder(this.root.handle, '.', this.root.gate)
+          : this.#stack.pop()?.handle;
+      if (!(folder instanceof RootedHandle)) throw new HostlerError('BUG', 'a walk ended nowhere');
+      return { root: this.root, folder, name, realPath };
+    });
+  }
+
+  /** What the last component names, a link as itself unless `follow`. Its handle is the caller's. */
+  leaf(follow: boolean): Promise<Leaf> {
+    return this.#toLast(async (name) => {
+      const { gate } = this.root;
+      const handle = await RootedHandle.leaf(this.#current(), name, gate);
+      try {
+        const stat = await gate.calls.stat(handle.fd);
+        if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+      await handle.close();
+      await this.#followLink(name);
+      return undefined;
+    });
+  }
+
+  /** Walks to the last component and on, until `end` has an answer. */
+  async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
     try {
       for (;;) {
         const name = this.#todo.shift();
@@ -49,27 +93,21 @@ export class PathWalk {
         if (name === '' || name === '.') continue;
         if (name === '..') await this.#up();
         else if (this.#todo.some((rest) => rest !== '' && rest !== '.')) await this.#down(name);
-        else if (!follow || !(await this.#followLink(name))) return await this.#arrive(name);
+        else {
+          this.#assertAllowed(name);
+          const answer = await end(name);
+          if (answer !== undefined) return answer;
+        }
       }
     } finally {
-      await Promise.all(this.#stack.map(({ handle }) => handle.close()));
+      await this.#leave(1);
     }
-  }
-
-  async #arrive(name: string): Promise<Place> {
-    this.#assertAllowed(name);
-    await this.#enterRoot();
-    const realPath = this.#realPath(name);
-    const folder = this.#stack.pop()?.handle;
-    if (folder === undefined) throw new HostlerError('BUG', 'a walk ended nowhere');
-    return { root: this.root, folder, name, realPath };
   }
 
   async #down(name: string): Promise<void> {
     this.#assertAllowed(name);
-    await this.#enterRoot();
     try {
-      this.#stack.push({ handle: await openFolder(this.#current(), name), name });
+      this.#stack.push({ handle: await RootedHandle.folder(this.#current(), name, this.root.gate), name });
     } catch (error) {
       if (errnoOf(error) !== 'ENOTDIR' && errnoOf(error) !== 'ELOOP') throw error;
       if (!(await this.#followLink(name))) throw error;
@@ -77,19 +115,13 @@ export class PathWalk {
   }
 
   async #up(): Promise<void> {
-    const left = this.#stack.pop();
-    await left?.handle.close();
-    if (this.#stack.length === 0) throw this.#outside();
+    if (this.#stack.length === 1) throw this.#outside();
+    await this.#leave(this.#stack.length - 1);
   }
 
   /** False when the name is no link. */
   async #followLink(name: string): Promise<boolean> {
-    await this.#enterRoot();
-    const target = await readlink(procPath({ handle: this.#current(), name })).catch((error: unknown) => {
-      // Not a link, or nothing there: the caller finds out.
-      if (errnoOf(error) === 'EINVAL' || errnoOf(error) === 'ENOENT') return undefined;
-      throw error;
-    });
+    const target = await this.#linkTarget(name);
     if (target === undefined) return false;
     this.#links += 1;
     if (this.#links > MAX_LINKS)
@@ -100,20 +132,30 @@ export class PathWalk {
     return true;
   }
 
+  async #linkTarget(name: string): Promise<string | undefined> {
+    try {
+      return await this.root.gate.calls.readlink(procPath({ handle: this.#current(), name }));
+    } catch (error) {
+      // Not a link, or nothing there: the caller finds out.
+      if (errnoOf(error) === 'EINVAL' || errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
   /** An absolute link starts at the root again, and must lie in it. */
   async #restart(target: string): Promise<string[]> {
     const prefix = [this.root.realPath, this.root.path].find((candidate) => isBelow(target, candidate));
     if (prefix === undefined) throw this.#outside();
-    await Promise.all(this.#stack.splice(1).map(({ handle }) => handle.close()));
+    await this.#leave(1);
     return target.slice(prefix.length).split('/');
   }
 
-  async #enterRoot(): Promise<void> {
-    if (this.#stack.length > 0) return;
-    this.#stack.push({ handle: await openFolder(this.root.handle, '.'), name: '' });
+  /** Closes all but so many folders. */
+  async #leave(depth: number): Promise<void> {
+    for (const { handle } of this.#stack.splice(depth)) await handle.close();
   }
 
-  #current(): FileHandle {
+  #current(): Handle {
     const top = this.#stack.at(-1);
     if (top === undefined) throw new HostlerError('BUG', 'a walk has no folder');
     return top.handle;

@@ -1,12 +1,11 @@
 import type { BigIntStats } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
-import { asAddress, dirname, type ImageAddress } from '../domain/address.js';
+import { asAddress, dirname, isBelow, type ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Entry, EntryNeed, ExistingTarget, FileKind, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { openFolder, openLeaf } from './handles.js';
-import { PathWalk, type Place } from './path-walk.js';
-import { findRoot, isBelow, type Root } from './roots.js';
+import { RootedHandle } from './handles.js';
+import { PathWalk, type Leaf } from './path-walk.js';
+import { findRoot, type Root } from './roots.js';
 
 /** What stat's st_blocks counts in. */
 const BLOCK_BYTES = 512n;
@@ -38,10 +37,10 @@ export class RootedPaths implements Paths {
 
   async #openEntry(address: ImageAddress, root: Root, { follow, access }: EntryNeed): Promise<Entry> {
     try {
-      const { handle, realPath } = await this.#openAnything(address, root, follow);
+      const { handle, stat, realPath } = await this.#openAnything(address, root, follow);
       try {
         if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
-        return await lookAtEntry(handle, address, root);
+        return entryOf(handle, stat, address);
       } catch (error) {
         await handle.close();
         throw error;
@@ -58,19 +57,10 @@ export class RootedPaths implements Paths {
     }
   }
 
-  async #openAnything(
-    address: ImageAddress,
-    root: Root,
-    follow: boolean,
-  ): Promise<{ readonly handle: FileHandle; readonly realPath: string }> {
-    if (this.#find(address).components.length === 0)
-      return { handle: await openFolder(root.handle, '.'), realPath: root.realPath };
-    const { folder, name, realPath } = await this.#walk(address, follow);
-    try {
-      return { handle: await openLeaf(folder, name), realPath };
-    } finally {
-      await folder.close();
-    }
+  async #openAnything(address: ImageAddress, root: Root, follow: boolean): Promise<Omit<Leaf, 'root'>> {
+    if (this.#find(address).components.length > 0) return this.#walk(address).leaf(follow);
+    const handle = await RootedHandle.folder(root.handle, '.', root.gate);
+    return { handle, stat: await root.gate.calls.stat(handle.fd), realPath: root.realPath };
   }
 
   /** A link may have led into a root inside the root, and a tree may hold one. */
@@ -89,14 +79,16 @@ export class RootedPaths implements Paths {
   }
 
   async #openTarget(address: ImageAddress): Promise<ResolvedTarget> {
-    const place = await this.#walk(address, false).catch((error: unknown) => {
-      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
-    });
+    const place = await this.#walk(address)
+      .place()
+      .catch((error: unknown) => {
+        throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
+      });
     try {
       const { folder, name, root } = place;
       this.#assertWritable(place.realPath, root, address, false);
       const policy = findRoot(this.roots, place.realPath)?.root ?? root;
-      const { dev, ino } = await folder.stat({ bigint: true });
+      const { dev, ino } = await root.gate.calls.stat(folder.fd);
       const existing = await lookAt(folder, name, address);
       return {
         address,
@@ -122,21 +114,19 @@ export class RootedPaths implements Paths {
 
   async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
     try {
-      const { folder, name, root, realPath } = await this.#walk(path, true);
-      const writable = (findRoot(this.roots, realPath)?.root ?? root).access === 'read-write';
-      try {
-        return { ...(await openFile(folder, name, path, address)), writable };
-      } finally {
-        await folder.close();
-      }
+      const { handle, stat, root, realPath } = await this.#walk(path).leaf(true);
+      const { access } = findRoot(this.roots, realPath)?.root ?? root;
+      if (stat.isFile()) return { ...resolved(handle, stat, path, address), writable: access === 'read-write' };
+      await handle.close();
+      throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
     } catch (error) {
       throw systemError(error, path);
     }
   }
 
-  #walk(path: string, follow: boolean): Promise<Place> {
+  #walk(path: string): PathWalk {
     const { root, components } = this.#find(path);
-    return new PathWalk(root, components, this.closedFolders, path).place(follow);
+    return new PathWalk(root, components, this.closedFolders, path);
   }
 
   #find(path: string): { readonly root: Root; readonly components: readonly string[] } {
@@ -146,37 +136,25 @@ export class RootedPaths implements Paths {
   }
 }
 
-async function openFile(
-  folder: FileHandle,
-  name: string,
+function resolved(
+  handle: RootedHandle,
+  stat: BigIntStats,
   path: string,
   address: ImageAddress,
-): Promise<Omit<Resolved, 'writable'>> {
-  const handle = await openLeaf(folder, name);
-  try {
-    const stat = await handle.stat({ bigint: true });
-    if (!stat.isFile()) {
-      // Between the walk and now somebody put a link there; whoever does that gets no second try.
-      throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
-    }
-    return {
-      address,
-      storedName: path,
-      handle,
-      device: stat.dev,
-      inode: stat.ino,
-      lengthBytes: stat.size,
-      allocatedBytes: stat.blocks * BLOCK_BYTES,
-      modifyTimeNs: stat.mtimeNs,
-    };
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+): Omit<Resolved, 'writable'> {
+  return {
+    address,
+    storedName: path,
+    handle,
+    device: stat.dev,
+    inode: stat.ino,
+    lengthBytes: stat.size,
+    allocatedBytes: stat.blocks * BLOCK_BYTES,
+    modifyTimeNs: stat.mtimeNs,
+  };
 }
 
-async function lookAtEntry(handle: FileHandle, address: ImageAddress, { gate }: Root): Promise<Entry> {
-  const stat = await handle.stat({ bigint: true });
+function entryOf(handle: RootedHandle, stat: BigIntStats, address: ImageAddress): Entry {
   return {
     address,
     handle,
@@ -189,7 +167,7 @@ async function lookAtEntry(handle: FileHandle, address: ImageAddress, { gate }: 
     mode: Number(stat.mode & PERMISSION_BITS),
     uid: Number(stat.uid),
     gid: Number(stat.gid),
-    inTime: (work, dispose = () => Promise.resolve()) => gate.enter(work, dispose),
+    inTime: (work, dispose = () => Promise.resolve()) => handle.gate.enter(work, dispose),
   };
 }
 
@@ -200,16 +178,26 @@ function kindOf(stat: BigIntStats): FileKind {
   return stat.isBlockDevice() ? 'block' : 'other';
 }
 
-async function lookAt(folder: FileHandle, name: string, address: ImageAddress): Promise<ExistingTarget | undefined> {
-  const handle = await openLeaf(folder, name).catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw systemError(error, address);
-  });
+async function lookAt(folder: RootedHandle, name: string, address: ImageAddress): Promise<ExistingTarget | undefined> {
+  const handle = await openExisting(folder, name, address);
   if (handle === undefined) return undefined;
   try {
-    const stat = await handle.stat({ bigint: true });
+    const stat = await handle.gate.calls.stat(handle.fd);
     return { type: kindOf(stat), device: stat.dev, inode: stat.ino, allocatedBytes: stat.blocks * BLOCK_BYTES };
   } finally {
     await handle.close();
+  }
+}
+
+async function openExisting(
+  folder: RootedHandle,
+  name: string,
+  address: ImageAddress,
+): Promise<RootedHandle | undefined> {
+  try {
+    return await RootedHandle.leaf(folder, name, folder.gate);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw systemError(error, address);
   }
 }

@@ -1,9 +1,9 @@
 import { lstat, readFile, stat } from 'node:fs/promises';
-import type { FileRef, ImageLocks } from '../domain/ports.js';
+import type { FileIdentity, FileRef, ImageLocks } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 import { procPath } from './handles.js';
 import { holderOf } from './holders.js';
-import { mountOf, readMounts } from './mounts.js';
+import { mountOf, readMounts, type Mount } from './mounts.js';
 
 /**
  * qemu locks single bytes of an image (block/file-posix.c): byte 100 + n says that permission n is used, 200 + n that it is
@@ -12,6 +12,9 @@ import { mountOf, readMounts } from './mounts.js';
 const FIRST_BYTE = 100n;
 const LAST_BYTE = 203n;
 const WRITER_BYTES: readonly bigint[] = [101n, 103n];
+
+/** What is only shown is looked up again after so long, and not shown when it is older than that. */
+const [FRESH_MS, STALE_MS] = [50, 1000];
 
 type Hold = 'none' | 'reader' | 'writer';
 
@@ -41,42 +44,74 @@ export function holdOf(ranges: readonly LockedRange[], file: string): Hold {
   return writes ? 'writer' : 'reader';
 }
 
+interface Look {
+  readonly time: number;
+  readonly ranges: Promise<LockedRange[]>;
+}
+
 /** Looks qemu's byte locks up in /proc/locks; nothing is opened or locked for it. */
 export class QemuLocks implements ImageLocks {
-  #latest: { readonly time: number; readonly ranges: Promise<LockedRange[]> } | undefined;
+  #latest: Look | undefined;
+  #shown: Look | undefined;
 
   holder(file: FileRef): Promise<number | undefined> {
     return holderOf(file);
   }
 
-  async holds(files: readonly FileRef[], maxAgeMs = 0): Promise<readonly Hold[]> {
-    const ranges = await this.#ranges(maxAgeMs);
+  async holds(files: readonly LockedFile[], age: 'now' | 'shown' = 'now'): Promise<readonly Hold[]> {
+    const ranges = await (age === 'now' ? this.#look().ranges : this.#rangesToShow());
     if (ranges.length === 0) return files.map(() => 'none');
-    const mounts = await readMounts();
-    return Promise.all(
-      files.map(async (file) => {
-        // A name is looked at as it is; a bare handle is itself a link to what it names.
-        const found = await (file.name === undefined ? stat : lstat)(procPath(file), { bigint: true }).catch(
-          (error: unknown) => {
-            if (errnoOf(error) === 'ENOENT') return undefined;
-            throw error;
-          },
-        );
-        if (found === undefined) return 'none';
-        const { ino } = found;
-        const mount = await mountOf(file.handle, mounts);
-        return mount === undefined ? 'none' : holdOf(ranges, `${hexDevice(mount.device)}:${String(ino)}`);
-      }),
-    );
+    const mounts = deferredMounts();
+    return Promise.all(files.map((file) => holdOn(file, ranges, mounts)));
+  }
+
+  /** Whoever only shows it gets what is known, while that is looked up again. */
+  #rangesToShow(): Promise<LockedRange[]> {
+    const now = performance.now();
+    const known = this.#shown;
+    if (this.#latest === undefined || now - this.#latest.time >= FRESH_MS) {
+      const look = this.#look();
+      // Heard by whoever waits for it; what is shown meanwhile is the last that was read.
+      look.ranges.then(
+        () => (this.#shown = look),
+        () => (this.#shown = undefined),
+      );
+    }
+    if (known !== undefined && now - known.time < STALE_MS) return known.ranges;
+    return this.#latest?.ranges ?? this.#look().ranges;
   }
 
   /** Reading /proc/locks takes the kernel's write lock of all file locks, and with it an RCU grace period. */
-  #ranges(maxAgeMs: number): Promise<LockedRange[]> {
-    const now = performance.now();
-    if (this.#latest === undefined || now - this.#latest.time >= maxAgeMs) {
-      this.#latest = { time: now, ranges: readFile('/proc/locks', 'utf8').then(parseLocks) };
-    }
-    return this.#latest.ranges;
+  #look(): Look {
+    this.#latest = { time: performance.now(), ranges: readFile('/proc/locks', 'utf8').then(parseLocks) };
+    return this.#latest;
+  }
+}
+
+/** A file with what is known of it; a bare reference is looked at. */
+type LockedFile = FileRef & Partial<FileIdentity>;
+
+/** The table of mounts, read once and only when it is needed. */
+function deferredMounts(): () => Promise<Mount[]> {
+  let mounts: Promise<Mount[]> | undefined;
+  return () => (mounts ??= readMounts());
+}
+
+async function holdOn(file: LockedFile, ranges: readonly LockedRange[], mounts: () => Promise<Mount[]>): Promise<Hold> {
+  const inode = file.inode ?? (await inodeOf(file));
+  // Most files are in no line at all: then it does not matter which filesystem they lie on.
+  if (inode === undefined || !ranges.some((range) => range.file.endsWith(`:${String(inode)}`))) return 'none';
+  const mount = await mountOf(file.handle, await mounts());
+  return mount === undefined ? 'none' : holdOf(ranges, `${hexDevice(mount.device)}:${String(inode)}`);
+}
+
+async function inodeOf(file: FileRef): Promise<bigint | undefined> {
+  try {
+    // A name is looked at as it is; a bare handle is itself a link to what it names.
+    return (await (file.name === undefined ? stat : lstat)(procPath(file), { bigint: true })).ino;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../domain/errors.js';
 import { deferred } from '../domain/waiting.js';
+import { DIRECT, POOLED, type FileCalls } from './file-calls.js';
 
 /** Calls into one root at a time: each that hangs holds one of the 16 threads of the pool (`bin/hostlerd`). */
 const MOST_INSIDE = 5;
@@ -17,10 +18,18 @@ export class RootGate {
   constructor(
     private readonly path: string,
     private readonly patienceMs: number,
+    /** Whether nothing but filesystems of this host's own lies in the root: those always answer. */
+    private readonly isLocal: () => boolean = () => false,
   ) {}
+
+  /** How to ask its filesystem. */
+  get calls(): FileCalls {
+    return this.isLocal() ? DIRECT : POOLED;
+  }
 
   /** Fails with ROOT_STALLED. What comes too late is given to `dispose`. */
   async enter<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void>): Promise<T> {
+    if (this.isLocal()) return work();
     if (this.#overdue > 0) throw this.#stalled();
     const timer = new AbortController();
     const late = sleep(this.patienceMs, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);

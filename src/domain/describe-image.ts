@@ -3,12 +3,9 @@ import { dirname } from './address.js';
 import type { ImageFacts, ImageInfo } from './image-info.js';
 import type { ImageLocks, Resolved } from './ports.js';
 
-/** `in_use` is for showing: a guest that was started just now may be missing from it. */
-const IN_USE_MAX_AGE_MS = 25;
-
 /** What a header says, with what the filesystem says. */
 export async function describeImage(file: Resolved, facts: ImageFacts, imageLocks: ImageLocks): Promise<ImageInfo> {
-  const [hold] = await imageLocks.holds([file], IN_USE_MAX_AGE_MS);
+  const [hold] = await imageLocks.holds([file], 'shown');
   return describeFile(file, facts, hold !== 'none');
 }
 

@@ -137,11 +137,14 @@ export interface Files {
 export interface ImageLocks {
   /**
    * The strongest hold on each file, in the same order. Looking costs about 13 ms (the kernel stops all locking for it), so
-   * whoever only wants to show it may allow an answer that is some milliseconds old.
+   * whoever only shows it gets what was so within the last second.
    */
+  holds(
+    files: readonly (FileRef & Partial<FileIdentity>)[],
+    age?: 'now' | 'shown',
+  ): Promise<readonly ('none' | 'reader' | 'writer')[]>;
   /** The process that holds a file, where it can be known. */
   holder(file: FileRef): Promise<number | undefined>;
-  holds(files: readonly FileRef[], maxAgeMs?: number): Promise<readonly ('none' | 'reader' | 'writer')[]>;
 }
 
 /** A private place for a file that is being made. */

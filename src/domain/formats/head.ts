@@ -1,7 +1,7 @@
 import type { ByteSource } from '../ports.js';
 
-/** One read serves the mark, the header and most tables. */
-const HEAD_BYTES = 64 * 1024;
+/** One read serves the marks, the header and its extensions; more would be thrown away again. */
+const HEAD_BYTES = 8 * 1024;
 
 /** The same bytes; those of the head are read once. */
 export function cached(bytes: ByteSource): ByteSource {

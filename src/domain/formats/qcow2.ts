@@ -28,6 +28,8 @@ const EXTENSION_END = 0;
 const EXTENSION_BACKING_FORMAT = 0xe2792aca;
 const EXTENSION_DATA_FILE = 0x44415441;
 const EXTENSION_FEATURE_NAMES = 0x6803f857;
+/** Enough for the extensions that qemu writes. */
+const EXTENSIONS_BYTES = 4096;
 /** Type, bit and name. */
 const FEATURE_NAME_BYTES = 48;
 
@@ -161,14 +163,14 @@ function tablesOverlapping(head: Buffer, clusterBits: number): Finding[] {
 
 function findings(
   incompatible: bigint,
-  names: ReadonlyMap<number, string>,
+  names: readonly Buffer[],
   backingFile: string | undefined,
   backingFormat: string | undefined,
 ): Finding[] {
   const found: Finding[] = [];
   const unknown = incompatible & ~KNOWN_INCOMPATIBLE;
   if (unknown !== 0n) {
-    const named = [...names].flatMap(([bit, name]) => (((unknown >> BigInt(bit)) & 1n) === 1n ? [` (${name})`] : []));
+    const named = namesOf(names, unknown).map((name) => ` (${name})`);
     found.push({
       reason: 'UNKNOWN_FEATURE',
       message: `incompatible feature bits 0x${unknown.toString(16)}${named.join('')} are unknown`,
@@ -183,36 +185,52 @@ function findings(
 }
 
 interface Extensions {
-  /** Of incompatible feature bits. */
-  readonly featureNames: Map<number, string>;
+  /** Tables of the names of feature bits. */
+  readonly featureNames: Buffer[];
   backingFormat?: string;
   dataFile?: string;
 }
 
+/** Reads on when the extensions, which few images fill, go beyond the head of the first cluster. */
 async function readExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
+  const head = await bytes.read(0n, Math.min(clusterBytes, EXTENSIONS_BYTES));
+  return parseExtensions(head, start, clusterBytes) ?? readAllExtensions(bytes, start, clusterBytes);
+}
+
+async function readAllExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
   const area = await bytes.read(0n, clusterBytes);
-  const found: Extensions = { featureNames: new Map() };
-  for (let offset = start; offset + 8 <= area.length;) {
-    const type = area.readUInt32BE(offset);
-    const length = area.readUInt32BE(offset + 4);
-    if (type === EXTENSION_END) break;
-    const end = offset + 8 + length;
-    if (end > area.length) throw malformed('a header extension reaches beyond the first cluster');
-    const text = () => area.toString('utf8', offset + 8, end);
-    if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
-    if (type === EXTENSION_DATA_FILE) found.dataFile = text();
-    if (type === EXTENSION_FEATURE_NAMES) readFeatureNames(area.subarray(offset + 8, end), found.featureNames);
-    offset = offset + 8 + Math.ceil(length / 8) * 8;
-  }
+  const found = parseExtensions(area, start, area.length);
+  if (found === undefined) throw malformed('a header extension reaches beyond the first cluster');
   return found;
 }
 
-function readFeatureNames(table: Buffer, names: Map<number, string>): void {
-  for (let offset = 0; offset + FEATURE_NAME_BYTES <= table.length; offset += FEATURE_NAME_BYTES) {
-    if (table.readUInt8(offset) !== 0) continue;
-    const name = table.toString('utf8', offset + 2, offset + FEATURE_NAME_BYTES);
-    names.set(table.readUInt8(offset + 1), name.replaceAll(/[^\x20-\x7e]/g, ''));
+/** Undefined when they go on beyond the area, which is less than the limit. */
+function parseExtensions(area: Buffer, start: number, limit: number): Extensions | undefined {
+  const found: Extensions = { featureNames: [] };
+  for (let offset = start; offset + 8 <= area.length;) {
+    const type = area.readUInt32BE(offset);
+    const length = area.readUInt32BE(offset + 4);
+    if (type === EXTENSION_END) return found;
+    const end = offset + 8 + length;
+    if (end > area.length) return undefined;
+    const text = () => area.toString('utf8', offset + 8, end);
+    if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
+    if (type === EXTENSION_DATA_FILE) found.dataFile = text();
+    if (type === EXTENSION_FEATURE_NAMES) found.featureNames.push(area.subarray(offset + 8, end));
+    offset = offset + 8 + Math.ceil(length / 8) * 8;
   }
+  return area.length < limit ? undefined : found;
+}
+
+/** Names of incompatible feature bits. */
+function namesOf(tables: readonly Buffer[], bits: bigint): string[] {
+  const names: string[] = [];
+  for (const table of tables)
+    for (let offset = 0; offset + FEATURE_NAME_BYTES <= table.length; offset += FEATURE_NAME_BYTES) {
+      if (table.readUInt8(offset) !== 0 || ((bits >> BigInt(table.readUInt8(offset + 1))) & 1n) === 0n) continue;
+      names.push(table.toString('utf8', offset + 2, offset + FEATURE_NAME_BYTES).replaceAll(/[^\x20-\x7e]/g, ''));
+    }
+  return names;
 }
 
 async function readSnapshots(bytes: ByteSource, head: Buffer): Promise<SnapshotFacts[]> {

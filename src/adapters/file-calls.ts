@@ -1,0 +1,52 @@
+import {
+  close,
+  closeSync,
+  fstat,
+  fstatSync,
+  open,
+  openSync,
+  read,
+  readSync,
+  readlink,
+  readlinkSync,
+  type BigIntStats,
+} from 'node:fs';
+import { promisify } from 'node:util';
+
+type Now<T> = T | Promise<T>;
+
+/** The system calls of which looking at an image is made. */
+export interface FileCalls {
+  open(path: string, flags: number): Now<number>;
+  close(fd: number): Now<void>;
+  stat(fd: number): Now<BigIntStats>;
+  readlink(path: string): Now<string>;
+  /** How many bytes came. */
+  read(fd: number, buffer: Buffer, position: number | bigint): Now<number>;
+}
+
+/** At once: five times as fast as through the pool of threads, and only for filesystems that always answer. */
+export const DIRECT: FileCalls = {
+  open: openSync,
+  close: closeSync,
+  stat: (fd) => fstatSync(fd, { bigint: true }),
+  readlink: (path) => readlinkSync(path),
+  read: (fd, buffer, position) => readSync(fd, buffer, 0, buffer.length, position),
+};
+
+const pool = { open: promisify(open), close: promisify(close), stat: promisify(fstat), readlink: promisify(readlink) };
+
+/** In a thread of the pool: whoever hangs there stops nobody here. */
+export const POOLED: FileCalls = {
+  open: (path, flags) => pool.open(path, flags),
+  close: pool.close,
+  stat: (fd) => pool.stat(fd, { bigint: true }),
+  readlink: (path) => pool.readlink(path),
+  read: (fd, buffer, position) =>
+    new Promise((resolve, reject) => {
+      read(fd, buffer, 0, buffer.length, position, (error, count) => {
+        if (error === null) resolve(count);
+        else reject(error);
+      });
+    }),
+};

@@ -1,0 +1,19 @@
+import type { BigIntStats } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+
+/** What the kernel counts block devices in, whatever their own sectors are. */
+const SECTOR_BYTES = 512n;
+
+/** The length of a file or block device: stat says 0 of the latter. */
+export async function lengthOf(stat: BigIntStats): Promise<bigint> {
+  if (!stat.isBlockDevice()) return stat.size;
+  const sectors = await readFile(`/sys/dev/block/${deviceNumbers(stat.rdev)}/size`, 'utf8');
+  return BigInt(sectors.trim()) * SECTOR_BYTES;
+}
+
+/** `major:minor` of what glibc packs into 64 bits. */
+export function deviceNumbers(device: bigint): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn & 0xffffffffn);
+  return `${String(major)}:${String(minor)}`;
+}
