@@ -15,6 +15,7 @@ import type { LevelJournal } from './adapters/level-journal.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
+import { LocalTransfers } from './adapters/local-transfers.js';
 import { Metrics } from './adapters/metrics.js';
 import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
@@ -52,6 +53,9 @@ import { operationHandlers } from './handlers/operation.js';
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
 
+/** Uploads and copies that others carry out: they take memory and a lock, and hardly anything else. */
+const OPEN_OPERATIONS = 64;
+
 /** Tools of calls that only look, at work at once. */
 const READING_CALLS = 32;
 
@@ -72,11 +76,7 @@ export function assemble(foundations: Foundations) {
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
   const paths = new RootedPaths(roots, [state.realPath]);
   const reader = new ImageReader({ paths, files });
-  const slots = new Slots({
-    running: { io: limits.running_operations, none: limits.running_short_operations, export: RUNNING_EXPORTS },
-    perFilesystem: limits.running_operations_per_filesystem,
-    queued: limits.queued_operations,
-  });
+  const slots = slotsOf(limits);
   const space = new SpaceLedger(BigInt(limits.space_overhead_bytes));
   const metrics = new Metrics(() => ({
     running: slots.running,
@@ -127,6 +127,19 @@ export function assemble(foundations: Foundations) {
   return { operations, handlers, metrics, recovery, targets, background };
 }
 
+function slotsOf(limits: Config['limits']): Slots {
+  return new Slots({
+    running: {
+      io: limits.running_operations,
+      none: limits.running_short_operations,
+      export: RUNNING_EXPORTS,
+      open: OPEN_OPERATIONS,
+    },
+    perFilesystem: limits.running_operations_per_filesystem,
+    queued: limits.queued_operations,
+  });
+}
+
 interface Engine {
   readonly operations: Operations;
   readonly paths: RootedPaths;
@@ -149,6 +162,9 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
     image: imageHandlers(operations, {
       ...engine,
       digests,
+      transfers: new LocalTransfers(),
+      clock: Date.now,
+      uploadExpireMs: config.uploads.expire_hours * 3600 * 1000,
       touched,
       changer: new QemuChanger(runner, toolLimits(config.limits.tools)),
       tool,

@@ -103,6 +103,15 @@ const schema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  uploads: z
+    .strictObject({
+      expire_hours: z
+        .number()
+        .positive()
+        .max(24 * 365)
+        .default(24),
+    })
+    .prefault({}),
   debug: z
     .strictObject({
       failpoints: z.array(z.string().regex(FAILPOINT, 'must be METHOD:STEP:ACTION')).default([]),

@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { DigestImageRequest } from '../gen/hostler/v1/image_service.js';
 import type { Context } from './context.js';
+import { downloadCommand, uploadCommand } from './transfer-commands.js';
 import { address, askOf, operationOptions, type OperationFlags } from './options.js';
 
 /** `hostler image …`: the verbs that move an image's bytes between here and elsewhere, and what tells that they arrived. */
 export function movingCommands(context: Context): Command[] {
-  return [digestCommand(context)];
+  return [digestCommand(context), uploadCommand(context), downloadCommand(context)];
 }
 
 function digestCommand(context: Context): Command {

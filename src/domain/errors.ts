@@ -106,6 +106,18 @@ export const REASONS = {
     'No such operation, or its history is no longer kept.',
     'List the operations.',
   ),
+  UPLOAD_NOT_FOUND: row(
+    'NOT_FOUND',
+    'no',
+    'No such upload of this caller: it was published, failed, was cancelled, or expired.',
+    'Look at the operation of the same id, or begin again with StartUpload.',
+  ),
+  EXPIRED: row(
+    'DEADLINE_EXCEEDED',
+    'no',
+    'An upload or export was closed because nobody used it for so long, or its time was over.',
+    'Begin again.',
+  ),
   SNAPSHOT_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The image has no such snapshot.', 'List the snapshots.'),
   SECRET_REQUIRED: row(
     'FAILED_PRECONDITION',

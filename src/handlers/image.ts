@@ -45,11 +45,13 @@ import {
   parseOverlay,
 } from './image-requests.js';
 import { longRunning } from './running.js';
+import { transferHandlers, type TransferPorts } from './transfer.js';
 
 export type ImagePorts = InfoPorts &
   CreatePorts &
   CopyPorts &
   DigestPorts &
+  TransferPorts &
   ExaminePorts &
   ChangePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
 
@@ -97,6 +99,7 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     createSnapshot: events(parseSnapshot, createSnapshot(ports)),
     deleteSnapshot: events(parseSnapshot, deleteSnapshot(ports)),
     revertSnapshot: events(parseSnapshot, revertSnapshot(ports)),
+    ...transferHandlers(operations, ports),
     async listSnapshots(request) {
       return { snapshots: (await listSnapshots(parseSnapshots(request), ports)).map(imageSnapshot) };
     },

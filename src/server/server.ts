@@ -8,6 +8,7 @@ import { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import type { Handlers } from '../handlers/handler.js';
+import { widenWindows } from './flow-control.js';
 import { addReflection } from './reflection.js';
 import { implement } from './service.js';
 import type { CallLog } from './service-call.js';
@@ -98,6 +99,7 @@ export class HostlerServer {
           else reject(new ListenError(`cannot listen on ${address}: ${error.message}`));
         });
       });
+      widenWindows(server);
       if (unix) await protectSocket(path);
       this.#servers.push(server);
       return unix ? address : `${address.slice(0, address.lastIndexOf(':'))}:${String(port)}`;

@@ -35,7 +35,7 @@ export async function composeEngine(root: string, step: Step) {
   ];
   const paths = new RootedPaths(roots, []);
   const reader = new ImageReader({ paths, files });
-  const slots = new Slots({ running: { io: 4, none: 4, export: 4 }, perFilesystem: 4, queued: 16 });
+  const slots = new Slots({ running: { io: 4, none: 4, export: 4, open: 1 }, perFilesystem: 4, queued: 16 });
   const space = new SpaceLedger(0n);
   const failures: unknown[] = [];
   const journal = new MemoryJournal(1000);

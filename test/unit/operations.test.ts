@@ -69,7 +69,7 @@ describe('LockTable', () => {
 });
 
 describe('Slots', () => {
-  const limits = { running: { io: 2, none: 1, export: 1 }, perFilesystem: 1, queued: 2 };
+  const limits = { running: { io: 2, none: 1, export: 1, open: 1 }, perFilesystem: 1, queued: 2 };
 
   it('a busy filesystem does not hold up the others', async () => {
     const slots = new Slots(limits);

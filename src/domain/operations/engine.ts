@@ -60,6 +60,8 @@ export class Operations {
   readonly hub: OperationHub;
   readonly #requestIds: RequestIds;
   readonly #admissions = new Set<Promise<unknown>>();
+  /** Those that a drain does not wait for. */
+  readonly #standing = new Set<string>();
   #draining = false;
 
   constructor(readonly ports: EnginePorts) {
@@ -95,6 +97,7 @@ export class Operations {
   /** No new operations from now on; running ones get the grace time, then are cancelled. Resolved when none is left. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
+    for (const id of this.#standing) this.#stop(this.live.get(id));
     const timer = setTimeout(() => {
       this.cancelAll();
     }, graceMs);
@@ -110,9 +113,12 @@ export class Operations {
 
   /** Ends whatever can be ended now. */
   cancelAll(): void {
-    for (const operation of this.live.values()) {
-      if (operation.record.cancellable) operation.cancel(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
-    }
+    for (const operation of this.live.values()) this.#stop(operation);
+  }
+
+  #stop(operation: LiveOperation | undefined): void {
+    if (operation?.record.cancellable === true)
+      operation.cancel(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
   }
 
   async #plan<S extends object, R extends OperationResult>(
@@ -164,7 +170,11 @@ export class Operations {
       // From here to `live` without a pause: a drain sees it there, or it sees the drain.
       this.#assertServing();
       this.live.set(record.id, operation);
-      undo.push(() => this.live.delete(record.id));
+      if (verb.standing === true) this.#standing.add(record.id);
+      undo.push(() => {
+        this.live.delete(record.id);
+        this.#standing.delete(record.id);
+      });
       try {
         await journal.put(operation.record);
       } catch (error) {

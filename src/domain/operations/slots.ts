@@ -1,9 +1,12 @@
 import { HostlerError } from '../errors.js';
 import { deferred, orAborted } from '../waiting.js';
 
-/** `io` moves data; `export` serves data to others and never takes an io slot, so that two agents that pull from each other
- * do not block; `none` is short work that must not wait behind hours of copying. */
-export type Slot = 'io' | 'export' | 'none';
+/**
+ * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents that pull from each other do not
+ * block; `open` waits for others most of its life: uploads, copies that another agent carries out; `none` is short work that must not
+ * wait behind hours of copying.
+ */
+export type Slot = 'io' | 'export' | 'open' | 'none';
 
 export interface SlotLimits {
   readonly running: Readonly<Record<Slot, number>>;

@@ -124,6 +124,8 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   /** The RPC's name. */
   readonly name: string;
   slot(spec: Spec): Slot;
+  /** It stays open until its callers are done, or for hours: when the daemon stops, nobody waits for that. */
+  readonly standing?: boolean;
   uses(spec: Spec): readonly Use[];
   /** What `run` would do; changes nothing. Absent where the RPC has no `plan_only`. */
   plan?(spec: Spec, resolution: Resolution, run: ToolRun): Promise<Plan>;

@@ -298,7 +298,7 @@ export function wipeModeToJSON(object: WipeMode): string {
 
 /** A digest that is expected or was computed. */
 export interface Checksum {
-  /** sha256, sha512, md5 or blake2b512. */
+  /** sha256, sha512, md5 or blake2b512; for uploads and downloads also sha256-4m-blocks. */
   algorithm: string;
   /** Hexadecimal. */
   digest: string;
@@ -1145,9 +1145,16 @@ export interface StartUploadRequest {
   target: string;
   /** Declared format of the bytes; required. */
   format: string;
-  /** How many bytes will come. */
+  /** How many bytes will come, zeros included: the exact length of the file. */
   lengthBytes: bigint;
-  /** What they must digest to; unset: sent at the end. */
+  /** So many of them are data and need space, the others come as zero_bytes; unset: all. */
+  dataBytes?:
+    | bigint
+    | undefined;
+  /**
+   * What they must digest to; unset: sent at the end. Beside Checksum's algorithms `sha256-4m-blocks` (see DigestImage), which alone takes
+   * long runs of zeros for nothing. At the end, another algorithm than was named here costs a second reading.
+   */
   checksum:
     | Checksum
     | undefined;
@@ -1159,7 +1166,7 @@ export interface StartUploadRequest {
 
 /** Answer of StartUpload. */
 export interface StartUploadResponse {
-  /** Names the upload. */
+  /** Names the upload, and the operation that it is. */
   uploadId: string;
   /** Durable so far: go on here. */
   committedBytes: bigint;
@@ -10323,7 +10330,15 @@ export const ListSnapshotsResponse: MessageFns<ListSnapshotsResponse> = {
 };
 
 function createBaseStartUploadRequest(): StartUploadRequest {
-  return { target: "", format: "", lengthBytes: 0n, checksum: undefined, overwrite: false, attributes: undefined };
+  return {
+    target: "",
+    format: "",
+    lengthBytes: 0n,
+    dataBytes: undefined,
+    checksum: undefined,
+    overwrite: false,
+    attributes: undefined,
+  };
 }
 
 export const StartUploadRequest: MessageFns<StartUploadRequest> = {
@@ -10339,6 +10354,12 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
         throw new globalThis.Error("value provided for field message.lengthBytes of type uint64 too large");
       }
       writer.uint32(24).uint64(message.lengthBytes);
+    }
+    if (message.dataBytes !== undefined) {
+      if (BigInt.asUintN(64, message.dataBytes) !== message.dataBytes) {
+        throw new globalThis.Error("value provided for field message.dataBytes of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.dataBytes);
     }
     if (message.checksum !== undefined) {
       Checksum.encode(message.checksum, writer.uint32(34).fork()).join();
@@ -10389,6 +10410,14 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
             message.lengthBytes = reader.uint64() as bigint;
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.dataBytes = reader.uint64() as bigint;
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -10434,6 +10463,11 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
         : isSet(object.length_bytes)
         ? BigInt(object.length_bytes)
         : 0n,
+      dataBytes: isSet(object.dataBytes)
+        ? BigInt(object.dataBytes)
+        : isSet(object.data_bytes)
+        ? BigInt(object.data_bytes)
+        : undefined,
       checksum: isSet(object.checksum) ? Checksum.fromJSON(object.checksum) : undefined,
       overwrite: isSet(object.overwrite) ? globalThis.Boolean(object.overwrite) : false,
       attributes: isSet(object.attributes) ? FileAttributes.fromJSON(object.attributes) : undefined,
@@ -10450,6 +10484,9 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
     }
     if (message.lengthBytes !== 0n) {
       obj.lengthBytes = message.lengthBytes.toString();
+    }
+    if (message.dataBytes !== undefined) {
+      obj.dataBytes = message.dataBytes.toString();
     }
     if (message.checksum !== undefined) {
       obj.checksum = Checksum.toJSON(message.checksum);
@@ -10473,6 +10510,9 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
     message.lengthBytes = (object.lengthBytes !== undefined && object.lengthBytes !== null)
       ? BigInt(object.lengthBytes)
       : 0n;
+    message.dataBytes = (object.dataBytes !== undefined && object.dataBytes !== null)
+      ? BigInt(object.dataBytes)
+      : undefined;
     message.checksum = (object.checksum !== undefined && object.checksum !== null)
       ? Checksum.fromPartial(object.checksum)
       : undefined;
@@ -12928,8 +12968,10 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): ListSnapshotsResponse => ListSnapshotsResponse.decode(value),
   },
   /**
-   * Begins or finds an upload; says where to go on.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY.
+   * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
+   * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
+   * until it is published, cancelled, or has expired. It outlives its connections.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN.
    */
   startUpload: {
     path: "/hostler.v1.ImageService/StartUpload" as const,
@@ -12941,8 +12983,11 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): StartUploadResponse => StartUploadResponse.decode(value),
   },
   /**
-   * Takes an image's bytes; the first message is the header. Atomic: the target appears when everything has arrived and agrees.
-   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE.
+   * Takes an image's bytes; the first message is the header. Atomic: the target appears when everything has arrived, agrees with its digest and
+   * is an image that a stranger may bring. Messages of 262144 bytes are best. A stream that ends early leaves the upload open: the answer
+   * says how far it has come. What is wrong with one message (INVALID_FIELD: more than announced, a checksum too early, another offset) does
+   * not end the upload either; CHECKSUM_MISMATCH and what comes after it in this list does.
+   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN.
    */
   uploadImage: {
     path: "/hostler.v1.ImageService/UploadImage" as const,
@@ -12954,8 +12999,9 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): UploadImageResponse => UploadImageResponse.decode(value),
   },
   /**
-   * Streams an image file's bytes; runs of zeros are sent as runs.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, IO_ERROR.
+   * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
+   * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR, ROOT_STALLED.
    */
   downloadImage: {
     path: "/hostler.v1.ImageService/DownloadImage" as const,
@@ -13235,18 +13281,24 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   listSnapshots: handleUnaryCall<ListSnapshotsRequest, ListSnapshotsResponse>;
   /**
-   * Begins or finds an upload; says where to go on.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY.
+   * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
+   * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
+   * until it is published, cancelled, or has expired. It outlives its connections.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN.
    */
   startUpload: handleUnaryCall<StartUploadRequest, StartUploadResponse>;
   /**
-   * Takes an image's bytes; the first message is the header. Atomic: the target appears when everything has arrived and agrees.
-   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE.
+   * Takes an image's bytes; the first message is the header. Atomic: the target appears when everything has arrived, agrees with its digest and
+   * is an image that a stranger may bring. Messages of 262144 bytes are best. A stream that ends early leaves the upload open: the answer
+   * says how far it has come. What is wrong with one message (INVALID_FIELD: more than announced, a checksum too early, another offset) does
+   * not end the upload either; CHECKSUM_MISMATCH and what comes after it in this list does.
+   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN.
    */
   uploadImage: handleClientStreamingCall<UploadImageRequest, UploadImageResponse>;
   /**
-   * Streams an image file's bytes; runs of zeros are sent as runs.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, IO_ERROR.
+   * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
+   * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR, ROOT_STALLED.
    */
   downloadImage: handleServerStreamingCall<DownloadImageRequest, DownloadImageResponse>;
   /**
@@ -13632,8 +13684,10 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListSnapshotsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Begins or finds an upload; says where to go on.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY.
+   * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
+   * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
+   * until it is published, cancelled, or has expired. It outlives its connections.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN.
    */
   startUpload(
     request: StartUploadRequest,
@@ -13651,8 +13705,11 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: StartUploadResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Takes an image's bytes; the first message is the header. Atomic: the target appears when everything has arrived and agrees.
-   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE.
+   * Takes an image's bytes; the first message is the header. Atomic: the target appears when everything has arrived, agrees with its digest and
+   * is an image that a stranger may bring. Messages of 262144 bytes are best. A stream that ends early leaves the upload open: the answer
+   * says how far it has come. What is wrong with one message (INVALID_FIELD: more than announced, a checksum too early, another offset) does
+   * not end the upload either; CHECKSUM_MISMATCH and what comes after it in this list does.
+   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN.
    */
   uploadImage(
     callback: (error: ServiceError | null, response: UploadImageResponse) => void,
@@ -13671,8 +13728,9 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: UploadImageResponse) => void,
   ): ClientWritableStream<UploadImageRequest>;
   /**
-   * Streams an image file's bytes; runs of zeros are sent as runs.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, IO_ERROR.
+   * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
+   * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR, ROOT_STALLED.
    */
   downloadImage(
     request: DownloadImageRequest,

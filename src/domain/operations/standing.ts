@@ -1,0 +1,93 @@
+import type { Caller } from '../caller.js';
+import { HostlerError, asHostlerError } from '../errors.js';
+import { deferred, orAborted, type Deferred } from '../waiting.js';
+import type { OperationRecord } from './record.js';
+
+/** What operations keep open for callers to come back to, by the operation's id: uploads, exports. */
+export class Standing<T> {
+  readonly #open = new Map<string, T>();
+  readonly #awaited = new Map<string, Deferred<T>>();
+
+  get(id: string): T | undefined {
+    return this.#open.get(id);
+  }
+
+  get all(): readonly (readonly [string, T])[] {
+    return [...this.#open];
+  }
+
+  /** For the verb: callers find the item for as long as `until` takes. */
+  async keep<R>(id: string, item: T, until: () => Promise<R>): Promise<R> {
+    this.#open.set(id, item);
+    this.#awaited.get(id)?.resolve(item);
+    try {
+      return await until();
+    } finally {
+      this.#open.delete(id);
+    }
+  }
+
+  /**
+   * Starts the operation and waits until it keeps its item; then it goes on without the caller. Fails as the operation does that ends
+   * before.
+   */
+  async start(
+    begin: (caller: Caller) => AsyncGenerator<OperationRecord, void>,
+    caller: Caller,
+  ): Promise<{ readonly id: string; readonly item: T }> {
+    const enough = new AbortController();
+    const signal = AbortSignal.any([caller.signal, enough.signal]);
+    const records: AsyncIterator<OperationRecord, void> = begin({ ...caller, signal })[Symbol.asyncIterator]();
+    const first = await records.next();
+    if (first.done === true) throw new HostlerError('BUG', 'an operation has no record');
+    const { id } = first.value;
+    try {
+      return { id, item: await Promise.race([this.#opened(id, signal), this.#endOf(records)]) };
+    } finally {
+      this.#awaited.delete(id);
+      enough.abort(new HostlerError('CANCELLED', 'it goes on without its caller'));
+    }
+  }
+
+  async #opened(id: string, signal: AbortSignal): Promise<T> {
+    const now = this.#open.get(id);
+    if (now !== undefined) return now;
+    const later = deferred<T>();
+    this.#awaited.set(id, later);
+    return orAborted(later.promise, signal);
+  }
+
+  /** Throws what the operation ends with. */
+  async #endOf(records: AsyncIterator<OperationRecord, void>): Promise<never> {
+    while ((await records.next()).done !== true);
+    throw new HostlerError('OPERATION_NOT_FOUND', 'what this request opened has been closed');
+  }
+}
+
+/** Waits until `done`, or until nobody has come for so long. Fails with EXPIRED, and with the signal's reason. */
+export async function untilIdle<R>(
+  done: Promise<R>,
+  expiresAt: () => number,
+  clock: () => number,
+  signal: AbortSignal,
+  what: string,
+): Promise<R> {
+  const stop = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const look = () => {
+    const left = expiresAt() - clock();
+    if (left <= 0) stop.abort(new HostlerError('EXPIRED', `${what} was closed: its time is over`));
+    else timer = setTimeout(look, Math.min(left, MAX_TIMER_MS));
+  };
+  look();
+  try {
+    return await orAborted(done, AbortSignal.any([signal, stop.signal]));
+  } catch (error) {
+    throw asHostlerError(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** setTimeout takes no more. */
+const MAX_TIMER_MS = 2 ** 31 - 1;

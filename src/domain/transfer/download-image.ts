@@ -1,0 +1,136 @@
+import type { ImageAddress } from '../address.js';
+import { BLOCK_ALGORITHM } from '../block-digest.js';
+import type { Caller } from '../caller.js';
+import { stretchesOf } from '../digest-image.js';
+import { HostlerError } from '../errors.js';
+import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports.js';
+import type { Readers } from '../readers.js';
+import { assertUnchanged } from '../unchanged.js';
+import type { Checksum, FileReader, Piece, Transfers } from './ports.js';
+import { RunningDigest } from './running-digest.js';
+
+export interface DownloadSpec {
+  readonly address: ImageAddress;
+  readonly offset: bigint;
+  readonly length?: bigint;
+  readonly allowInUse: boolean;
+}
+
+export interface DownloadPorts {
+  readonly paths: Paths;
+  readonly files: Files;
+  readonly imageLocks: ImageLocks;
+  readonly tool: ImageTool;
+  readonly readers: Readers;
+  readonly transfers: Transfers;
+}
+
+/** What gRPC carries best in one message. */
+export const PIECE_BYTES = 256 * 1024;
+const ZEROS = Buffer.alloc(PIECE_BYTES);
+
+/**
+ * A file's bytes, in order, runs of zeros as runs; at last the digest of all that was sent. Fails with IMAGE_NOT_FOUND, NOT_A_FILE,
+ * IMAGE_IN_USE, and with SOURCE_CHANGED when it was changed meanwhile.
+ */
+export async function* downloadImage(
+  spec: DownloadSpec,
+  caller: Caller,
+  ports: DownloadPorts,
+): AsyncGenerator<Piece | { readonly checksum: Checksum }, void> {
+  const leave = ports.readers.enter();
+  try {
+    const entry = await ports.paths.entry(spec.address, { follow: true, access: 'look' });
+    try {
+      yield* send(entry, spec, caller, ports);
+    } finally {
+      await entry.handle.close();
+    }
+  } finally {
+    leave();
+  }
+}
+
+async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: DownloadPorts) {
+  const { address } = entry;
+  if (entry.kind !== 'file')
+    throw new HostlerError('NOT_A_FILE', `${address} is not a regular file`, { facts: { path: address } });
+  await assertFree(entry, spec, ports);
+  const file = { ...entry, storedName: address, writable: false };
+  const digest = new RunningDigest(BLOCK_ALGORITHM);
+  const reader = await ports.transfers.reader(entry);
+  try {
+    const run = { signal: caller.signal, onChild: () => undefined };
+    for await (const piece of merged(piecesOf(stretchesOf(file, ports.tool, run), entry, spec, reader))) {
+      caller.signal.throwIfAborted();
+      await digest.take(piece);
+      yield piece;
+    }
+  } finally {
+    await reader.close();
+  }
+  if (!spec.allowInUse) await assertUnchanged([file], ports.files);
+  yield { checksum: { algorithm: BLOCK_ALGORITHM, digest: digest.digest() } };
+}
+
+async function assertFree(entry: Entry, { allowInUse }: DownloadSpec, { imageLocks }: DownloadPorts): Promise<void> {
+  if (allowInUse) return;
+  const [hold] = await imageLocks.holds([entry]);
+  if (hold === 'writer')
+    throw new HostlerError('IMAGE_IN_USE', `${entry.address} is held by a process that is its writer`, {
+      facts: { path: entry.address },
+    });
+}
+
+async function* piecesOf(
+  stretches: ReturnType<typeof stretchesOf>,
+  { lengthBytes }: Entry,
+  { offset, length }: DownloadSpec,
+  reader: FileReader,
+): AsyncGenerator<Piece> {
+  const end = length === undefined ? lengthBytes : min(lengthBytes, offset + length);
+  for await (const { offsetBytes, lengthBytes: long, data } of stretches) {
+    const [from, to] = [offsetBytes > offset ? offsetBytes : offset, min(offsetBytes + long, end)];
+    if (from >= to) continue;
+    if (data) yield* dataOf(reader, from, to);
+    else yield { zeros: to - from };
+  }
+}
+
+async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGenerator<Piece> {
+  const next = (at: bigint) => (at < to ? reader.read(at, Number(min(to - at, BigInt(PIECE_BYTES)))) : undefined);
+  let coming = next(from);
+  for (let at = from; at < to;) {
+    const data = await coming;
+    if (data === undefined || data.length === 0)
+      throw new HostlerError('SOURCE_CHANGED', 'the file became shorter while it was read');
+    at += BigInt(data.length);
+    // Read while this one is sent.
+    coming = next(at);
+    coming?.catch(() => undefined); // heard when its turn comes
+    yield isZero(data) ? { zeros: BigInt(data.length) } : { data };
+  }
+}
+
+/** Runs of zeros that follow each other as one. */
+async function* merged(pieces: AsyncIterable<Piece>): AsyncGenerator<Piece> {
+  let zeros = 0n;
+  for await (const piece of pieces) {
+    if ('zeros' in piece) {
+      zeros += piece.zeros;
+      continue;
+    }
+    if (zeros > 0n) yield { zeros };
+    zeros = 0n;
+    yield piece;
+  }
+  if (zeros > 0n) yield { zeros };
+}
+
+function isZero(data: Uint8Array): boolean {
+  return data[0] === 0 && ZEROS.subarray(0, data.length).equals(data);
+}
+
+function min(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

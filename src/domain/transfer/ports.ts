@@ -1,0 +1,37 @@
+import type { ImageAddress } from '../address.js';
+import type { Entry, FileRef } from '../ports.js';
+
+/** A digest that is expected or was computed. */
+export interface Checksum {
+  readonly algorithm: string;
+  /** Lower case hexadecimal. */
+  readonly digest: string;
+}
+
+/** What goes by in order: bytes, or so many zeros. */
+export type Piece = { readonly data: Uint8Array } | { readonly zeros: bigint };
+
+/** A file that is read. Fails with IO_ERROR, ROOT_STALLED. */
+export interface FileReader {
+  /** Fewer bytes than asked for only at the end. */
+  read(position: bigint, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** A file that is being made. Fails with NO_SPACE, IO_ERROR. */
+export interface FileWriter {
+  write(data: Uint8Array, position: bigint): Promise<void>;
+  /** Fewer bytes than asked for only at the end. */
+  read(position: bigint, length: number): Promise<Uint8Array>;
+  /** What was written is durable. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens what bytes are moved into or out of. */
+export interface Transfers {
+  /** Fails with FILE_NOT_FOUND, ACCESS_DENIED, ROOT_STALLED. */
+  reader(file: Entry): Promise<FileReader>;
+  /** Makes the file unless it is there. */
+  writer(part: FileRef, address: ImageAddress): Promise<FileWriter>;
+}

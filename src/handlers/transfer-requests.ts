@@ -1,0 +1,81 @@
+/** Requests that move an image's bytes through this connection, as specs of the domain. */
+import { z } from 'zod';
+import { invalidFields } from '../domain/errors.js';
+import type { DownloadSpec } from '../domain/transfer/download-image.js';
+import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload.js';
+import { CHECKSUM_ALGORITHMS } from '../domain/transfer/running-digest.js';
+import type { UploadSpec } from '../domain/transfer/upload-image.js';
+import type { UploadImageRequest } from '../gen/hostler/v1/image_service.js';
+import { address, attributes, defined, format, parseRequest } from './fields.js';
+
+const safe = z
+  .bigint()
+  .refine((value) => value <= BigInt(Number.MAX_SAFE_INTEGER), `must be at most ${String(Number.MAX_SAFE_INTEGER)}`);
+
+const checksum: z.ZodType<UploadChecksum> = z.object({
+  algorithm: z.enum(CHECKSUM_ALGORITHMS, `must be one of ${CHECKSUM_ALGORITHMS.join(', ')}`),
+  digest: z
+    .string()
+    .regex(/^(?:[0-9a-fA-F]{2})+$/, 'must be hexadecimal')
+    .transform((digest) => digest.toLowerCase()),
+});
+
+const start = z
+  .object({
+    target: address,
+    format,
+    lengthBytes: safe,
+    dataBytes: safe.optional(),
+    checksum: checksum.optional(),
+    overwrite: z.boolean(),
+    attributes,
+  })
+  .refine(({ dataBytes = 0n, lengthBytes }) => dataBytes <= lengthBytes, {
+    path: ['dataBytes'],
+    error: 'must be at most length_bytes',
+  });
+export function parseStartUpload(request: unknown): UploadSpec {
+  const { dataBytes, ...rest } = parseRequest(start, request);
+  return defined({ ...rest, dataBytes: dataBytes ?? rest.lengthBytes });
+}
+
+const header = z.object({ uploadId: z.string().min(1, 'required'), offset: safe });
+/** The header out of the first message, and what comes in all others. */
+export async function parseUpload(requests: AsyncIterable<UploadImageRequest>): Promise<{
+  readonly uploadId: string;
+  readonly offset: bigint;
+  readonly pieces: AsyncIterable<UploadPiece>;
+}> {
+  const messages = requests[Symbol.asyncIterator]();
+  const first = await messages.next();
+  const content = first.done === true ? undefined : first.value.content;
+  if (content?.$case !== 'header')
+    throw invalidFields([{ field: 'header', description: 'the first message must be the header' }]);
+  return { ...parseRequest(header, content.value), pieces: piecesOf(messages) };
+}
+
+async function* piecesOf(messages: AsyncIterator<UploadImageRequest>): AsyncGenerator<UploadPiece, void> {
+  for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
+    const { content } = next.value;
+    switch (content?.$case) {
+      case 'data':
+        yield { data: content.value };
+        break;
+      case 'zeroBytes':
+        yield { zeros: content.value };
+        break;
+      case 'checksum':
+        yield { checksum: parseRequest(z.object({ checksum }), { checksum: content.value }).checksum };
+        break;
+      case 'header':
+      case undefined:
+        throw invalidFields([{ field: 'content', description: 'must be data, zero_bytes or checksum' }]);
+    }
+  }
+}
+
+const download = z.object({ path: address, offset: safe, length: safe.optional(), allowInUse: z.boolean() });
+export function parseDownload(request: unknown): DownloadSpec {
+  const { path, ...rest } = parseRequest(download, request);
+  return defined({ address: path, ...rest });
+}

@@ -1,0 +1,37 @@
+/** RPCs of ImageService that move an image's bytes through the caller's own connection. */
+import type { Operations } from '../domain/operations/engine.js';
+import { downloadImage, type DownloadPorts } from '../domain/transfer/download-image.js';
+import { Uploads, type UploadPorts } from '../domain/transfer/upload-image.js';
+import type { DownloadImageResponse, ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { mapStream, type Handlers } from './handler.js';
+import { imageInfo } from './image-answers.js';
+import { parseDownload, parseStartUpload, parseUpload } from './transfer-requests.js';
+
+export type TransferPorts = UploadPorts & DownloadPorts;
+
+type TransferHandlers = Pick<Handlers<typeof ImageServiceService>, 'startUpload' | 'uploadImage' | 'downloadImage'>;
+
+export function transferHandlers(operations: Operations, ports: TransferPorts): TransferHandlers {
+  const uploads = new Uploads(operations, ports);
+  return {
+    async startUpload(request, caller) {
+      const { id, committedBytes, expireTimeMs } = await uploads.start(parseStartUpload(request), caller);
+      return { uploadId: id, committedBytes, expireTime: new Date(expireTimeMs) };
+    },
+    async uploadImage(requests, caller) {
+      const { uploadId, offset, pieces } = await parseUpload(requests);
+      const { committedBytes, info } = await uploads.receive(uploadId, offset, pieces, caller);
+      return { committedBytes, info: info === undefined ? undefined : imageInfo(info) };
+    },
+    async *downloadImage(request, caller) {
+      yield* mapStream(downloadImage(parseDownload(request), caller, ports), (piece): DownloadImageResponse => {
+        if ('data' in piece)
+          return {
+            content: { $case: 'data', value: Buffer.from(piece.data.buffer, piece.data.byteOffset, piece.data.length) },
+          };
+        if ('zeros' in piece) return { content: { $case: 'zeroBytes', value: piece.zeros } };
+        return { content: { $case: 'checksum', value: piece.checksum } };
+      });
+    },
+  };
+}
