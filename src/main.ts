@@ -2,9 +2,11 @@
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
+import { authorityOf, certificatesOf, listenersOf } from './callers.js';
 import type { FileTargets } from './adapters/file-targets.js';
 import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
+import type { Metrics } from './adapters/metrics.js';
 import { ProcessRunner } from './adapters/process.js';
 import { openRoots } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
@@ -19,13 +21,14 @@ import { recover } from './domain/operations/recovery.js';
 import { TouchedImages } from './domain/operations/touched.js';
 import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
-import { HostlerServer } from './server/server.js';
+import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
+import { TlsFilesBroken } from './tls/files.js';
 
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
-const EXPECTED = [ConfigError, ListenError, StateFolderBusy, StateFolderBroken, JournalTooNew];
+const EXPECTED = [ConfigError, ListenError, TlsFilesBroken, StateFolderBusy, StateFolderBroken, JournalTooNew];
 const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config]\n`;
 
 async function main(): Promise<void> {
@@ -55,20 +58,19 @@ async function serve(config: Config): Promise<void> {
     log.warn('a tool of an earlier life was ended', { pid });
   await recover(recovery);
   await tellTouched(foundations.touched, recovery.paths, log);
+  const certificates = await certificatesOf(config, log);
+  const authority = await authorityOf(config);
   const server = new HostlerServer({
-    listen: config.server.listen,
-    loopbackRole: config.server.loopback_role,
+    listeners: await listenersOf(config, foundations.runner),
+    certificates,
+    authority: () => authority,
+    limits: connectionLimits(config),
     descriptorFile: DESCRIPTORS,
     handlers,
-    log: ({ cause, ...facts }) => {
-      metrics.call(facts.rpc, facts.code, facts.ms);
-      // What the caller can put right is no error of ours.
-      if (facts.reason !== undefined && isInternal(facts.reason))
-        log.error('call', { ...facts, cause: errorText(cause) });
-      else log.info('call', facts);
-    },
+    log: serverLog(log, metrics),
   });
   await server.listen();
+  process.on('SIGHUP', () => void certificates?.reload());
   const http = new HttpServer(metrics.registry);
   const addresses = [
     ...server.addresses,
@@ -83,6 +85,7 @@ async function serve(config: Config): Promise<void> {
       await manager.stopping();
     },
     end: async () => {
+      certificates?.close();
       await server.close();
       await http.close();
       await foundations.journal.close();
@@ -93,6 +96,34 @@ async function serve(config: Config): Promise<void> {
   await manager.ready();
   sweep(targets, operations, log);
   for (const work of background) work.start();
+}
+
+function serverLog(log: Log, metrics: Metrics): ServerLog {
+  return {
+    call({ cause, ...facts }) {
+      metrics.call(facts.rpc, facts.code, facts.ms);
+      // What the caller can put right is no error of ours.
+      if (facts.reason !== undefined && isInternal(facts.reason))
+        log.error('call', { ...facts, cause: errorText(cause) });
+      else log.info('call', facts);
+    },
+    refused(peer, { message, cause }) {
+      metrics.refused('not authenticated');
+      log.info('refused', { peer, why: message, ...(cause === undefined ? {} : { cause: errorText(cause) }) });
+    },
+    dropped(why) {
+      metrics.refused(why);
+    },
+  };
+}
+
+function connectionLimits({ limits }: Config) {
+  return {
+    connections: limits.connections,
+    connectionsPerCaller: limits.connections_per_caller,
+    halfOpen: limits.half_open_connections,
+    handshakeMs: limits.handshake_seconds * 1000,
+  };
 }
 
 /** Only root can become somebody else. */

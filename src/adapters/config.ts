@@ -1,23 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
 import { z } from 'zod';
+import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
 import { FAILPOINT } from './failpoints.js';
 
-const absolutePath = z
-  .string()
-  .regex(/^\/(?:[^/\0]+(?:\/[^/\0]+)*)?$/, 'must be an absolute path without `//` or a trailing `/`');
 const count = z.int().min(1);
 const httpAddress = z
   .string()
   .regex(/^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/, 'must be HOST:PORT on the loopback, or empty');
-const listenAddress = z
-  .string()
-  .regex(/^(?:unix:\/\/\/.+|tcp:\/\/.+:\d{1,5})$/, 'must be unix:///PATH or tcp://HOST:PORT')
-  .refine(
-    (text) => !text.startsWith('tcp://') || isLoopback(text),
-    'is not on the loopback: that needs mutual TLS, which this version does not have; use tcp://127.0.0.1:PORT or a unix socket',
-  );
-
 const root = z.strictObject({
   path: absolutePath,
   kind: z
@@ -57,18 +47,22 @@ const command = z.strictObject({
   exit_codes: z.array(z.int().min(0).max(255)).min(1).default([0]),
 });
 
-const schema = z.strictObject({
+const keys = z.strictObject({
   state_dir: absolutePath.default('/var/lib/hostler/state'),
   instances_path: absolutePath.default('/var/lib/hostler/instances'),
   iscsi_initiator_file: absolutePath.default('/etc/iscsi/initiatorname.iscsi'),
   server: z
     .strictObject({
-      listen: z.array(listenAddress).min(1).default(['unix:///run/hostler/hostler.sock']),
+      listen: z.array(listenAddress).default(['unix:///run/hostler/hostler.sock']),
       http: z.union([z.literal(''), httpAddress]).default('127.0.0.1:16521'),
-      loopback_role: z.enum(['viewer', 'admin']).default('viewer'),
+      loopback_role: z.string().default('viewer'),
       drain_seconds: z.int().min(0).default(30),
     })
     .prefault({}),
+  listeners: z.array(listener).default([]),
+  tls: tls.optional(),
+  roles,
+  callers,
   roots: z.array(root).min(1, 'at least one [[roots]] is needed: addresses may lie nowhere else'),
   commands: z
     .array(command)
@@ -82,6 +76,10 @@ const schema = z.strictObject({
       running_operations_per_filesystem: count.default(4),
       running_short_operations: count.default(32),
       queued_operations: z.int().min(0).default(256),
+      connections: count.default(1024),
+      connections_per_caller: count.default(256),
+      half_open_connections: count.default(256),
+      handshake_seconds: z.int().min(1).max(300).default(10),
       history_operations: count.default(100_000),
       history_hours: count.default(168),
       space_overhead_bytes: z
@@ -118,6 +116,10 @@ const schema = z.strictObject({
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['error', 'warn', 'info', 'debug']).default('info') }).prefault({}),
+});
+
+const schema = keys.superRefine((config, context) => {
+  checkAccess(config, (path, message) => context.addIssue({ code: 'custom', path, message }));
 });
 
 export type Config = z.infer<typeof schema>;
@@ -158,9 +160,4 @@ export function showConfig(config: Config): string {
 /** A whole argument; a dot is any character. */
 export function anchored(pattern: string): RegExp {
   return new RegExp(`^(?:${pattern})$`, 'su');
-}
-
-function isLoopback(address: string): boolean {
-  const host = address.slice('tcp://'.length, address.lastIndexOf(':'));
-  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }

@@ -17,6 +17,12 @@ export class Metrics {
     labelNames: ['method', 'state'],
     registers: [this.registry],
   });
+  readonly #refused = new Counter({
+    name: 'hostler_connections_refused_total',
+    help: 'Connections that were turned away, or ended to make room',
+    labelNames: ['why'],
+    registers: [this.registry],
+  });
 
   constructor(
     now: () => {
@@ -44,6 +50,10 @@ export class Metrics {
 
   call(rpc: string, code: string, ms: number): void {
     this.#calls.observe({ rpc, code }, ms / 1000);
+  }
+
+  refused(why: string): void {
+    this.#refused.inc({ why });
   }
 
   operation({ method, state }: OperationRecord): void {

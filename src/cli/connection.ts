@@ -5,6 +5,8 @@ import { FileServiceClient } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceClient } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceClient } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
+import { channelCredentials } from '../tls/channel.js';
+import type { TlsPaths } from '../tls/files.js';
 import { UsageError } from './failure.js';
 
 export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
@@ -23,18 +25,20 @@ export interface Connection {
   close(): void;
 }
 
-/** `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT. */
-export function connect(address: string): Connection {
+/** `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT; with TLS files, mutual TLS. Fails with UsageError, TlsFilesBroken. */
+export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
   const target = address.startsWith('tcp://') ? address.slice('tcp://'.length) : address;
   if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target)) {
     throw new UsageError(`--address ${address}: must be unix:///PATH or tcp://HOST:PORT`);
   }
+  if (tls !== undefined && target.startsWith('unix:')) throw new UsageError('unix sockets do not speak TLS');
+  const proof = tls === undefined ? credentials.createInsecure() : await channelCredentials(tls);
   const [commands, files, host, images, operations] = [
-    new CommandServiceClient(target, credentials.createInsecure()),
-    new FileServiceClient(target, credentials.createInsecure()),
-    new HostInfoServiceClient(target, credentials.createInsecure()),
-    new ImageServiceClient(target, credentials.createInsecure(), BULK),
-    new OperationServiceClient(target, credentials.createInsecure()),
+    new CommandServiceClient(target, proof),
+    new FileServiceClient(target, proof),
+    new HostInfoServiceClient(target, proof),
+    new ImageServiceClient(target, proof, BULK),
+    new OperationServiceClient(target, proof),
   ];
   return {
     address,

@@ -1,7 +1,8 @@
 /** The `hostler` command: a client like any other. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
-import { Context } from './context.js';
+import { certCommands } from './cert-commands.js';
+import { Context, type GlobalFlags } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
 import { changingCommands } from './changing-commands.js';
 import { diskCommands } from './disk-commands.js';
@@ -13,15 +14,16 @@ import { movingCommands } from './moving-commands.js';
 import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
 
-interface GlobalFlags {
-  readonly address: string;
-  readonly json?: true;
-}
+/** Errors that are told without a stack: what is wrong lies in files that the caller named. */
+const TOLD = ['TlsFilesBroken', 'CertificateProblem'];
 
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
   .option('--address <address>', 'unix:///PATH or tcp://HOST:PORT', process.env['HOSTLER_ADDRESS'] ?? DEFAULT_ADDRESS)
   .option('--json', 'answers for programs')
+  .addOption(fromEnv('--tls-ca <file>', 'mutual TLS: the authority of the daemon', 'HOSTLER_TLS_CA'))
+  .addOption(fromEnv('--tls-cert <file>', 'mutual TLS: the own certificate', 'HOSTLER_TLS_CERT'))
+  .addOption(fromEnv('--tls-key <file>', 'mutual TLS: its key', 'HOSTLER_TLS_KEY'))
   .exitOverride();
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
@@ -36,6 +38,8 @@ for (const command of diskCommands(context)) disk.addCommand(command);
 program.addCommand(execCommand(context));
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
+const cert = program.command('cert').description('certificates for trying out');
+for (const command of certCommands()) cert.addCommand(command);
 const guard = (command: Command) => command.exitOverride().commands.forEach(guard);
 guard(program);
 
@@ -45,12 +49,20 @@ try {
   process.exitCode = report(error);
 }
 
+function fromEnv(flags: string, description: string, variable: string): Option {
+  return new Option(flags, description).env(variable);
+}
+
 function report(error: unknown): number {
   // commander has said its word already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof UsageError) {
     process.stderr.write(`hostler: ${error.message}\n`);
     return EXIT.usage;
+  }
+  if (error instanceof Error && TOLD.includes(error.name)) {
+    process.stderr.write(`hostler: ${error.message}\n`);
+    return EXIT.refused;
   }
   if (!isServiceError(error)) throw error;
   const failure = readFailure(error);

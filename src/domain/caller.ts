@@ -1,11 +1,13 @@
-/** What a caller may do; the table of RPCs says which role an RPC needs. */
-export type Role = 'viewer' | 'admin';
+import type { Role } from './access/role.js';
 
 /** Who calls, and how long they wait. Goes into every domain call. */
 export interface Caller {
   /** Stable name: scope of request ids, owner of operations. */
   readonly identity: string;
-  readonly roles: readonly Role[];
+  /** Names of the caller's roles. */
+  readonly roles: readonly string[];
+  /** The role that lets this call through. */
+  readonly grant: Role;
   /** The far end of the connection, for logs. */
   readonly peer: string;
   /** Aborted when the caller has gone or its deadline has passed; the reason is a HostlerError. */

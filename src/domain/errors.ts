@@ -267,11 +267,17 @@ export const REASONS = {
     'The operation is in a phase that must not be torn.',
     'Wait until it has finished.',
   ),
+  NOT_AUTHENTICATED: row(
+    'UNAUTHENTICATED',
+    'after a change',
+    'There is no client certificate, or none that is accepted; the message says why.',
+    "Present a certificate of the daemon's authority that is valid now and names its holder.",
+  ),
   METHOD_NOT_ALLOWED: row(
     'PERMISSION_DENIED',
     'no',
-    'The caller may not use this RPC.',
-    'Use another connection or role.',
+    'No role of the caller allows the RPC, or what it is asked for; the metadata names the caller.',
+    'Use another identity, or have a role configured; `hostler auth check` explains.',
   ),
   BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),
 } as const satisfies Record<string, Row>;

@@ -1,66 +1,89 @@
 /**
- * One row per RPC: authorisation and the request log are derived from it. An RPC without a row does not compile.
+ * One row per RPC: authorisation, audit and the request log are derived from it. An RPC without a row does not compile.
  */
 import type { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import type { FileServiceService } from '../gen/hostler/v1/file_service.js';
 import type { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
-import type { ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { RemoteSide, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 
+type Need = 'read' | 'write';
+
 interface Row {
-  /** `read` looks; `change` changes the host, or ends somebody's work. */
+  /** `read` looks; `change` changes the host, ends somebody's work, or shows content. */
   readonly access: 'read' | 'change';
-  /** Fields of the request that hold addresses, in the generated code's spelling. */
-  readonly addresses: readonly string[];
+  /**
+   * Fields of the request that hold addresses, and what each is needed for; in the generated code's spelling, with dots into
+   * messages. A member of a oneof goes by its own name.
+   */
+  readonly addresses: Readonly<Record<string, Need>>;
+  /** Of the addresses, the one on a far host by what the request says: it is no address here. */
+  readonly far?: { readonly sideField: string; readonly fields: Readonly<Record<number, string>> };
+  /** The field that names the host at the far end. */
+  readonly farEnd?: string;
+  /** The field that names a configured command. */
+  readonly command?: string;
 }
 
-const read = (...addresses: string[]): Row => ({ access: 'read', addresses });
-const change = (...addresses: string[]): Row => ({ access: 'change', addresses });
+const read = (addresses: Row['addresses'] = {}): Row => ({ access: 'read', addresses });
+const change = (addresses: Row['addresses'] = {}): Row => ({ access: 'change', addresses });
 
 const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
-  getImageInfo: read('path'),
-  detectDiskType: read('path'),
+  getImageInfo: read({ path: 'read' }),
+  detectDiskType: read({ path: 'read' }),
   findRootDisk: read(),
-  mapImage: read('path'),
-  measureImage: read('path'),
-  createImage: change('path'),
-  createOverlay: change('path', 'backingFile'),
-  convertImage: change('source', 'target'),
-  extractSnapshot: change('path', 'target'),
-  copyImage: change('source', 'target'),
-  fetchImage: change('target'),
-  fetchRawImage: change('target'),
-  resizeImage: change('path'),
-  rebaseImage: change('path', 'backingFile'),
-  commitImage: change('path', 'base'),
-  checkImage: change('path'),
-  digestImage: change('path'),
-  compareImages: change('first', 'second'),
-  wipeImage: change('path'),
-  deleteImage: change('path'),
-  createSnapshot: change('path'),
-  deleteSnapshot: change('path'),
-  revertSnapshot: change('path'),
-  listSnapshots: read('path'),
-  startUpload: change('target'),
+  mapImage: read({ path: 'read' }),
+  measureImage: read({ path: 'read' }),
+  createImage: change({ path: 'write' }),
+  createOverlay: change({ path: 'write', backingFile: 'read' }),
+  convertImage: change({ source: 'read', target: 'write' }),
+  extractSnapshot: change({ path: 'read', target: 'write' }),
+  copyImage: {
+    ...change({ source: 'read', target: 'write' }),
+    far: {
+      sideField: 'remoteSide',
+      fields: {
+        [RemoteSide.REMOTE_SIDE_UNSPECIFIED]: 'target',
+        [RemoteSide.REMOTE_SIDE_SOURCE]: 'source',
+        [RemoteSide.REMOTE_SIDE_TARGET]: 'target',
+      },
+    },
+    farEnd: 'remote.host',
+  },
+  fetchImage: change({ 'source.file.path': 'read', target: 'write' }),
+  fetchRawImage: change({ 'source.file.path': 'read', target: 'write' }),
+  resizeImage: change({ path: 'write' }),
+  rebaseImage: change({ path: 'write', backingFile: 'read' }),
+  commitImage: change({ path: 'write', base: 'write' }),
+  // A repair writes; that is seen where the image is opened.
+  checkImage: change({ path: 'read' }),
+  digestImage: change({ path: 'read' }),
+  compareImages: change({ first: 'read', second: 'read' }),
+  wipeImage: change({ path: 'write' }),
+  deleteImage: change({ path: 'write' }),
+  createSnapshot: change({ path: 'write' }),
+  deleteSnapshot: change({ path: 'write' }),
+  revertSnapshot: change({ path: 'write' }),
+  listSnapshots: read({ path: 'read' }),
+  startUpload: change({ target: 'write' }),
   uploadImage: change(),
-  downloadImage: change('path'),
+  downloadImage: change({ path: 'read' }),
   listCachedImages: read(),
   pinCachedImage: change(),
-  prefetchImage: change(),
+  prefetchImage: change({ 'source.file.path': 'read' }),
   evictCachedImages: change(),
-  openExport: change('path'),
+  openExport: { ...change({ path: 'read' }), farEnd: 'peer' },
   closeExport: change(),
 };
 
 const HOST: Readonly<Record<keyof typeof HostInfoServiceService, Row>> = {
   getHostInfo: read(),
-  getFilesystemInfo: read('path'),
+  getFilesystemInfo: read({ path: 'read' }),
   getPoolInfo: read(),
-  watchFilesystem: read('path'),
+  watchFilesystem: read({ path: 'read' }),
   getArchitecture: read(),
   getIscsiInitiator: read(),
-  isMounted: read(),
+  isMounted: read({ mountPath: 'read' }),
   validateHostname: read(),
   pickDiskDriverName: read(),
   getInstancePath: read(),
@@ -68,14 +91,14 @@ const HOST: Readonly<Record<keyof typeof HostInfoServiceService, Row>> = {
 };
 
 const FILE: Readonly<Record<keyof typeof FileServiceService, Row>> = {
-  chown: change('path'),
-  chownForIdMaps: change('path'),
-  deleteFile: change('path'),
-  statFile: read('path'),
-  touchFile: change('path'),
+  chown: change({ path: 'write' }),
+  chownForIdMaps: change({ path: 'write' }),
+  deleteFile: change({ path: 'write' }),
+  statFile: read({ path: 'read' }),
+  touchFile: change({ path: 'write' }),
   // Reads, but content: what a viewer may see is what images are, not what is in them.
-  readFile: change('path'),
-  writeFile: change(),
+  readFile: change({ path: 'read' }),
+  writeFile: change({ 'header.path': 'write' }),
 };
 
 const OPERATION: Readonly<Record<keyof typeof OperationServiceService, Row>> = {
@@ -86,7 +109,9 @@ const OPERATION: Readonly<Record<keyof typeof OperationServiceService, Row>> = {
   cancelOperation: change(),
 };
 
-const COMMAND: Readonly<Record<keyof typeof CommandServiceService, Row>> = { execute: change() };
+const COMMAND: Readonly<Record<keyof typeof CommandServiceService, Row>> = {
+  execute: { ...change(), command: 'name' },
+};
 
 export const RPC_TABLE = {
   ImageService: IMAGE,

@@ -1,6 +1,6 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import type { Role } from '../domain/caller.js';
+import type { Authority, Identity } from '../domain/access/authority.js';
 import { HostlerError } from '../domain/errors.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
@@ -8,11 +8,14 @@ import { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import type { Handlers } from '../handlers/handler.js';
+import type { Certificates } from './certificates.js';
+import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
+import { Door } from './door.js';
 import { widenWindows } from './flow-control.js';
 import { addReflection } from './reflection.js';
 import { implement } from './service.js';
-import type { CallLog } from './service-call.js';
-import { ListenError, prepareSocket, protectSocket } from './unix-socket.js';
+import type { CallContext, CallLog } from './service-call.js';
+import { ListenError, type SocketOwner } from './unix-socket.js';
 
 const HEALTH_SERVICE = 'grpc.health.v1.Health';
 /** Of one connection; more wait at the client. */
@@ -31,29 +34,56 @@ export interface ServiceHandlers {
   readonly operation: Handlers<typeof OperationServiceService>;
 }
 
-export interface ServerOptions {
+/** An address to listen on, and who calls there. */
+export interface ListenerOptions {
   /** `unix:///PATH` or `tcp://HOST:PORT`. */
-  readonly listen: readonly string[];
-  /** What callers on the loopback may do, who have not said who they are. */
-  readonly loopbackRole: Role;
+  readonly address: string;
+  /** Callers show a certificate; otherwise everybody there is `identity`. */
+  readonly tls: boolean;
+  readonly identity: Identity;
+  readonly socketOwner: SocketOwner;
+}
+
+export interface ServerOptions {
+  readonly listeners: readonly ListenerOptions[];
+  /** Needed by listeners with TLS. */
+  readonly certificates: Certificates | undefined;
+  /** Asked at each call, so that what changes counts at once. */
+  readonly authority: () => Authority;
+  readonly limits: ConnectionLimits;
   readonly descriptorFile: string;
   readonly handlers: ServiceHandlers;
-  readonly log: CallLog;
+  readonly log: ServerLog;
+}
+
+export interface ServerLog {
+  readonly call: CallLog;
+  /** Somebody was turned away before any call. */
+  readonly refused: (peer: string, error: HostlerError) => void;
+  readonly dropped: (why: WhyDropped) => void;
 }
 
 /** Serves all services on all addresses. One grpc server per address, so that an address decides who its callers are. */
 export class HostlerServer {
   readonly #servers: Server[] = [];
+  readonly #doors: Door[] = [];
+  readonly #connections: Connections;
   readonly #health = new HealthImplementation();
   readonly #closing = new AbortController();
   /** Bound addresses, with the real port where 0 was asked for. */
   readonly addresses: string[] = [];
 
-  constructor(private readonly options: ServerOptions) {}
+  constructor(private readonly options: ServerOptions) {
+    this.#connections = new Connections(options.limits, options.log.dropped);
+  }
+
+  get connections(): number {
+    return this.#connections.open;
+  }
 
   /** Fails with ListenError. */
   async listen(): Promise<void> {
-    for (const address of this.options.listen) this.addresses.push(await this.#bind(address));
+    for (const listener of this.options.listeners) this.addresses.push(await this.#open(listener));
     this.#setHealth('SERVING');
   }
 
@@ -64,6 +94,7 @@ export class HostlerServer {
 
   /** Ends what still streams, then everything. */
   async close(): Promise<void> {
+    for (const door of this.#doors) door.close();
     this.#closing.abort(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
     await Promise.all(
       this.#servers.map(async (server) => {
@@ -80,42 +111,47 @@ export class HostlerServer {
     );
   }
 
-  async #bind(address: string): Promise<string> {
-    const unix = address.startsWith('unix://');
-    const path = address.slice('unix://'.length);
-    if (unix) await prepareSocket(path);
-    const server = this.#create(
-      unix
-        ? { identity: 'local', roles: ['admin'] }
-        : { identity: 'loopback', roles: rolesOf(this.options.loopbackRole) },
+  async #open({ address, tls, identity, socketOwner }: ListenerOptions): Promise<string> {
+    const { certificates, authority, limits, log } = this.options;
+    const server = this.#create(address, (peer) => {
+      if (!tls) return identity;
+      const names = door.namesOf(peer);
+      if (names === undefined) throw new HostlerError('NOT_AUTHENTICATED', 'the connection is closed');
+      return authority().identify(names);
+    });
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    widenWindows(server);
+    if (tls && certificates === undefined) throw new ListenError(`${address} needs a certificate: set [tls]`);
+    const door = new Door(
+      {
+        address,
+        socketOwner,
+        handshakeMs: limits.handshakeMs,
+        ...(tls && certificates !== undefined ? { certificates } : {}),
+      },
+      {
+        connections: this.#connections,
+        whoIs: (names) => (names === undefined ? identity : authority().identify(names)).name,
+        enter: (socket) => {
+          injector.injectConnection(socket);
+        },
+        refused: log.refused,
+      },
     );
-    const target = unix ? `unix:${path}` : address.slice('tcp://'.length);
-    // Nobody may connect between bind and chmod.
-    const umask = unix ? process.umask(0o177) : undefined;
-    try {
-      const port = await new Promise<number>((resolve, reject) => {
-        server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
-          if (error === null) resolve(bound);
-          else reject(new ListenError(`cannot listen on ${address}: ${error.message}`));
-        });
-      });
-      widenWindows(server);
-      if (unix) await protectSocket(path);
-      this.#servers.push(server);
-      return unix ? address : `${address.slice(0, address.lastIndexOf(':'))}:${String(port)}`;
-    } finally {
-      if (umask !== undefined) process.umask(umask);
-    }
+    const bound = await door.listen();
+    this.#servers.push(server);
+    this.#doors.push(door);
+    return bound;
   }
 
-  #create(listener: { identity: string; roles: readonly Role[] }): Server {
+  #create(address: string, whoIs: CallContext['whoIs']): Server {
     const { handlers, log, descriptorFile } = this.options;
     const server = new Server({
       'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MIB,
     });
-    const context = { listener, log, closing: this.#closing.signal };
+    const context = { address, whoIs, log: log.call, closing: this.#closing.signal };
     server.addService(ImageServiceService, implement('ImageService', ImageServiceService, handlers.image, context));
     server.addService(
       OperationServiceService,
@@ -143,7 +179,3 @@ export class HostlerServer {
 const SERVICES = ['ImageService', 'HostInfoService', 'FileService', 'OperationService', 'CommandService'].map(
   (name) => `hostler.v1.${name}`,
 );
-
-function rolesOf(role: Role): Role[] {
-  return role === 'admin' ? ['viewer', 'admin'] : ['viewer'];
-}

@@ -12,6 +12,7 @@ import type {
 import type { Caller } from '../domain/caller.js';
 import { HostlerError } from '../domain/errors.js';
 import type { ClientStream, Handlers, ServerStream, Unary } from '../handlers/handler.js';
+import type { Rpc } from '../handlers/attempt.js';
 import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';
 import { serveCall, wireError, type CallContext } from './service-call.js';
 
@@ -26,22 +27,21 @@ export function implement<S extends ServiceDefinition>(
   const table = new Map<string, unknown>(Object.entries(handlers));
   return Object.fromEntries(
     Object.entries(definition).map(([method, { path, requestStream, responseStream }]): [string, UntypedHandleCall] => {
-      const rpc = path.slice(1);
-      const row = rows.get(method) ?? { access: 'change', addresses: [] };
+      const rpc: Rpc = { name: path.slice(1), row: rows.get(method) ?? { access: 'change', addresses: {} } };
       const handler = table.get(method);
       const kind = { requestStream, responseStream };
-      if (isUnary(handler, kind)) return [method, serveUnary(rpc, row, handler, context)];
-      if (isStream(handler, kind)) return [method, serveStream(rpc, row, handler, context)];
-      if (isClientStream(handler, kind)) return [method, serveClientStream(rpc, row, handler, context)];
+      if (isUnary(handler, kind)) return [method, serveUnary(rpc, handler, context)];
+      if (isStream(handler, kind)) return [method, serveStream(rpc, handler, context)];
+      if (isClientStream(handler, kind)) return [method, serveClientStream(rpc, handler, context)];
       const missing = () => {
-        throw new HostlerError('NOT_IMPLEMENTED', `${rpc} is not served by this version`, { facts: { rpc } });
+        throw new HostlerError('NOT_IMPLEMENTED', `${rpc.name} is not served by this version`, {
+          facts: { rpc: rpc.name },
+        });
       };
       // Requests that stream in are not read: the answer comes at once.
       return [
         method,
-        responseStream && !requestStream
-          ? serveStream(rpc, row, missing, context)
-          : serveUnary(rpc, row, missing, context),
+        responseStream && !requestStream ? serveStream(rpc, missing, context) : serveUnary(rpc, missing, context),
       ];
     }),
   );
@@ -65,11 +65,11 @@ function isClientStream(handler: unknown, kind: Kind): handler is ClientStream<u
   return typeof handler === 'function' && kind.requestStream && !kind.responseStream;
 }
 
-function serveUnary(rpc: string, row: RpcRow, handler: Unary<unknown, unknown>, context: CallContext) {
+function serveUnary(rpc: Rpc, handler: Unary<unknown, unknown>, context: CallContext) {
   return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
     void (async () => {
       let answer: unknown;
-      const failure = await serveCall(rpc, row, call, context, async (caller) => {
+      const failure = await serveCall(rpc, call, context, async ({ caller }) => {
         answer = await handler(call.request, caller);
       });
       if (failure === undefined) callback(null, answer);
@@ -78,12 +78,12 @@ function serveUnary(rpc: string, row: RpcRow, handler: Unary<unknown, unknown>, 
   };
 }
 
-function serveClientStream(rpc: string, row: RpcRow, handler: ClientStream<unknown, unknown>, context: CallContext) {
+function serveClientStream(rpc: Rpc, handler: ClientStream<unknown, unknown>, context: CallContext) {
   return (call: ServerReadableStream<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
     void (async () => {
       let answer: unknown;
-      const failure = await serveCall(rpc, row, call, context, async (caller) => {
-        answer = await handler(readRequests(call, caller), caller);
+      const failure = await serveCall(rpc, call, context, async ({ caller, check }) => {
+        answer = await handler(readRequests(call, caller, check), caller);
       });
       if (failure === undefined) callback(null, answer);
       else callback(wireError(failure));
@@ -92,20 +92,28 @@ function serveClientStream(rpc: string, row: RpcRow, handler: ClientStream<unkno
 }
 
 /** The requests up to the caller's own end; a stream that breaks off before that is an error, never an end. */
-async function* readRequests(call: ServerReadableStream<unknown, unknown>, caller: Caller): AsyncGenerator {
+async function* readRequests(
+  call: ServerReadableStream<unknown, unknown>,
+  caller: Caller,
+  check: (request: unknown) => void,
+): AsyncGenerator {
   try {
-    for await (const message of call) yield message;
+    for await (const message of call) {
+      check(message);
+      yield message;
+    }
   } catch (error) {
     caller.signal.throwIfAborted();
+    if (error instanceof HostlerError) throw error;
     throw new HostlerError('CANCELLED', 'the request stream broke off', { cause: error });
   }
   caller.signal.throwIfAborted();
 }
 
-function serveStream(rpc: string, row: RpcRow, handler: ServerStream<unknown, unknown>, context: CallContext) {
+function serveStream(rpc: Rpc, handler: ServerStream<unknown, unknown>, context: CallContext) {
   return (call: ServerWritableStream<unknown, unknown>): void => {
     void (async () => {
-      const failure = await serveCall(rpc, row, call, context, async (caller) => {
+      const failure = await serveCall(rpc, call, context, async ({ caller }) => {
         for await (const message of handler(call.request, caller)) {
           // A slow reader stops the generator here; nothing piles up.
           if (!call.write(message))

@@ -1,10 +1,17 @@
 import { createConnection } from 'node:net';
-import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** sun_path holds 108 bytes with its NUL; bindAsync reports success for more. */
 const MAX_SOCKET_PATH_BYTES = 107;
-const SOCKET_MODE = 0o660;
+
+/** Who may connect is who may write to the socket. */
+export interface SocketOwner {
+  /** Unset: the daemon's own. */
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mode: number;
+}
 
 /** A socket that cannot be had, in words for the operator. */
 export class ListenError extends Error {
@@ -29,9 +36,14 @@ export async function prepareSocket(path: string): Promise<void> {
   await unlink(path);
 }
 
-/** Who may connect is who may write to the socket. */
-export function protectSocket(path: string): Promise<void> {
-  return chmod(path, SOCKET_MODE);
+/** Gives the socket its owner, then opens it to whom its mode lets in. Fails with ListenError. */
+export async function protectSocket(path: string, { uid = -1, gid = -1, mode }: SocketOwner): Promise<void> {
+  try {
+    if (uid !== -1 || gid !== -1) await chown(path, uid, gid);
+    await chmod(path, mode);
+  } catch (error) {
+    throw new ListenError(`${path} cannot get its owner and mode: ${String(error)}`);
+  }
 }
 
 function answers(path: string): Promise<boolean> {

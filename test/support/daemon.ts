@@ -18,6 +18,8 @@ export interface DaemonOptions {
   readonly toml?: string;
   /** More lines of the `[server]` table. */
   readonly server?: string;
+  /** More addresses to listen on, beside the unix socket. */
+  readonly listen?: readonly string[];
   /** Instead of one root `images` in the daemon's folder. */
   readonly roots?: string;
   /** Instead of `state` in the daemon's folder. */
@@ -51,7 +53,8 @@ export class Daemon {
     await mkdir(join(folder, 'images'), { recursive: true });
     const config = join(folder, 'hostler.toml');
     const roots = options.roots ?? `[[roots]]\npath = "${folder}/images"\n`;
-    const server = `[server]\nlisten = ["unix://${folder}/s.sock"]\nhttp = ""\n${options.server ?? ''}\n`;
+    const listen = JSON.stringify([`unix://${folder}/s.sock`, ...(options.listen ?? [])]);
+    const server = `[server]\nlisten = ${listen}\nhttp = ""\n${options.server ?? ''}\n`;
     await writeFile(
       config,
       `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${options.top ?? ''}${server}${options.toml ?? ''}\n${roots}`,
@@ -72,6 +75,14 @@ export class Daemon {
     return `unix://${this.folder}/s.sock`;
   }
 
+  /** HOST:PORT of the first TCP address. */
+  get tcp(): string {
+    const serving = this.records().find(({ message }) => message === 'SERVING') as { addresses: string[] } | undefined;
+    const address = serving?.addresses.find((each) => each.startsWith('tcp:'));
+    if (address === undefined) throw new Error('the daemon listens on no TCP address');
+    return address.slice('tcp://'.length);
+  }
+
   image(name: string): string {
     return join(this.folder, 'images', name);
   }
@@ -79,6 +90,14 @@ export class Daemon {
   async serving(): Promise<void> {
     for (let tries = 0; !this.log.includes('"SERVING"'); tries++) {
       if (tries > 200 || this.process.exitCode !== null) throw new Error(`the daemon does not serve:\n${this.log}`);
+      await sleep(25);
+    }
+  }
+
+  /** Waits for a line in the log. */
+  async logged(pattern: RegExp): Promise<void> {
+    for (let tries = 0; !pattern.test(this.log); tries++) {
+      if (tries > 400 || this.process.exitCode !== null) throw new Error(`no ${String(pattern)} in:\n${this.log}`);
       await sleep(25);
     }
   }

@@ -1,4 +1,5 @@
 /** The engine with real adapters and a step hook of the test's own, without the wire. */
+import { BUILT_IN } from '../../src/domain/access/role.js';
 import { monotonicFactory } from 'ulid';
 import { CpReflink } from '../../src/adapters/cp-reflink.js';
 import { LocalFiles } from '../../src/adapters/files.js';
@@ -69,6 +70,7 @@ export async function composeEngine(root: string, step: Step) {
 export const someCaller: Caller = {
   identity: 'test',
   roles: ['admin'],
+  grant: BUILT_IN.admin,
   peer: 'test',
   signal: new AbortController().signal,
   deadline: undefined,

@@ -2,6 +2,7 @@
 import {
   credentials,
   loadPackageDefinition,
+  type ChannelCredentials,
   type Client,
   type ClientReadableStream,
   type ClientWritableStream,
@@ -81,7 +82,10 @@ type Method = (
 export class Stranger {
   readonly #clients = new Map<string, Client>();
 
-  constructor(private readonly address: string) {}
+  constructor(
+    private readonly address: string,
+    private readonly proof: ChannelCredentials = credentials.createInsecure(),
+  ) {}
 
   /** Calls a unary RPC, `ImageService/GetImageInfo`. Throws CallError. */
   unary(rpc: string, request: Message = {}, options: object = {}): Promise<Message> {
@@ -156,7 +160,7 @@ export class Stranger {
       };
       const Service = loaded.hostler.v1[service];
       if (Service === undefined) throw new Error(`no service ${service}`);
-      client = new Service(this.address, credentials.createInsecure());
+      client = new Service(this.address, this.proof);
       this.#clients.set(service, client);
     }
     const method = (client as unknown as Record<string, Method>)[name];

@@ -1,0 +1,94 @@
+import { HostlerError, type Reason } from '../errors.js';
+import type { Identity } from './authority.js';
+import { liesIn, type Role } from './role.js';
+
+/** What somebody wants to do, as far as roles care. */
+export interface Attempt {
+  /** `ImageService` */
+  readonly service: string;
+  /** `CopyImage` */
+  readonly method: string;
+  /** `change` changes the host, ends somebody's work, or shows content. */
+  readonly access: 'read' | 'change';
+  readonly places: readonly Place[];
+  /** Name of a configured command. */
+  readonly command?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** The host that takes part; empty: none does, though one could. */
+  readonly farEnd?: string;
+}
+
+/** An address of this host, and what for. */
+export interface Place {
+  readonly address: string;
+  readonly need: 'read' | 'write';
+}
+
+/** The role that allows it, or what each role objects; the error is that of the role that comes closest. */
+export type Decision =
+  | { readonly role: Role }
+  | { readonly refused: HostlerError; readonly objections: readonly { readonly role: string; readonly why: string }[] };
+
+interface Objection {
+  readonly reason: Reason;
+  readonly why: string;
+  readonly path?: string;
+}
+
+/** One role must allow all of it: rights of several roles are not mixed. */
+export function decide(identity: Identity, attempt: Attempt): Decision {
+  const objections: { readonly role: string; readonly objection: Objection }[] = [];
+  for (const role of identity.roles) {
+    const objection = objectionOf(role, identity, attempt);
+    if (objection === undefined) return { role };
+    objections.push({ role: role.name, objection });
+  }
+  const closest = objections.find(({ objection }) => objection.reason !== 'METHOD_NOT_ALLOWED') ?? objections[0];
+  const { reason, why, path } = closest?.objection ?? { reason: 'METHOD_NOT_ALLOWED', why: 'the caller has no role' };
+  const facts = {
+    caller: identity.name,
+    rpc: `${attempt.service}/${attempt.method}`,
+    ...(closest === undefined ? {} : { role: closest.role }),
+    ...(path === undefined ? {} : { path }),
+  };
+  return {
+    refused: new HostlerError(reason, `${identity.name} may not ${attempt.method}: ${why}`, { facts }),
+    objections: objections.map(({ role, objection }) => ({ role, why: objection.why })),
+  };
+}
+
+function objectionOf(role: Role, identity: Identity, attempt: Attempt): Objection | undefined {
+  const { method, service, access, command, labels = {}, farEnd } = attempt;
+  const named =
+    role.services.includes(service) || role.methods.includes(method) || (role.readOnly && access === 'read');
+  if (!named) return notAllowed(`role ${role.name} does not name it`);
+  if (command !== undefined && role.commands !== 'all' && !role.commands.includes(command))
+    return notAllowed(`role ${role.name} does not name the command ${command}`);
+  const wrong = Object.entries(role.labels).find(([key, value]) => (labels[key] ?? value) !== value);
+  if (wrong !== undefined) return notAllowed(`role ${role.name} is for the label ${wrong.join('=')} only`);
+  if (role.farEndIsCaller && farEnd !== undefined && !isSelf(farEnd, identity))
+    return notAllowed(`the far end is ${farEnd === '' ? 'nobody' : farEnd}, not the caller`);
+  return attempt.places.flatMap((place) => objectionTo(place, role) ?? [])[0];
+}
+
+/** Why a role may not touch an address, textual or real. */
+export function objectionTo({ address, need }: Place, role: Role): Objection | undefined {
+  if (liesIn(address, role.write)) return undefined;
+  if (!liesIn(address, role.read))
+    return {
+      reason: 'PATH_OUTSIDE_ROOTS',
+      why: `${address} lies outside the places of role ${role.name}`,
+      path: address,
+    };
+  if (need === 'read') return undefined;
+  return { reason: 'ROOT_READ_ONLY', why: `${address} may only be read by role ${role.name}`, path: address };
+}
+
+function notAllowed(why: string): Objection {
+  return { reason: 'METHOD_NOT_ALLOWED', why };
+}
+
+/** An identity with its type (`dns:host-b`) or without. */
+function isSelf(host: string, { name }: Identity): boolean {
+  return host !== '' && (host === name || host === name.slice(name.indexOf(':') + 1));
+}

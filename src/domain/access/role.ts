@@ -1,0 +1,78 @@
+/** What a caller may do. Deny by default: what a role does not name, it does not allow. */
+export interface Role {
+  readonly name: string;
+  /** Services (`ImageService`) of which every RPC is allowed. */
+  readonly services: readonly string[];
+  /** RPCs (`CopyImage`) that are allowed. */
+  readonly methods: readonly string[];
+  /** Every RPC that only looks is allowed. */
+  readonly readOnly: boolean;
+  /** Folders, or `rbd:POOL`, below which addresses may be read. */
+  readonly read: Places;
+  /** The same for what is made, changed or removed; may be read too. */
+  readonly write: Places;
+  /** Names of configured commands that may be run. */
+  readonly commands: readonly string[] | 'all';
+  /** Every operation of the role carries these labels, and only operations that do are seen. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Of other callers: `own` sees none, `see` sees all, `all` cancels them too. */
+  readonly operations: 'own' | 'see' | 'all';
+  /** The far end of a copy must be the caller itself. */
+  readonly farEndIsCaller: boolean;
+}
+
+/** `all`: everywhere in the daemon's roots. */
+export type Places = readonly string[] | 'all';
+
+const nothing: Omit<Role, 'name'> = {
+  services: [],
+  methods: [],
+  readOnly: false,
+  read: [],
+  write: [],
+  commands: [],
+  labels: {},
+  operations: 'own',
+  farEndIsCaller: false,
+};
+
+const EVERY_SERVICE = ['ImageService', 'HostInfoService', 'FileService', 'OperationService'];
+
+/** The roles that are there without being configured. */
+export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent', Role>> = {
+  admin: {
+    ...nothing,
+    name: 'admin',
+    services: [...EVERY_SERVICE, 'CommandService'],
+    read: 'all',
+    write: 'all',
+    commands: 'all',
+    operations: 'all',
+  },
+  /** A scheduler: everything but commands. */
+  operator: { ...nothing, name: 'operator', services: EVERY_SERVICE, read: 'all', write: 'all', operations: 'all' },
+  viewer: { ...nothing, name: 'viewer', readOnly: true, read: 'all', operations: 'see' },
+  /** Another host's daemon; where it may read and write is configured for each. */
+  agent: {
+    ...nothing,
+    name: 'agent',
+    methods: ['OpenExport', 'CloseExport', 'CopyImage', 'GetOperation', 'WatchOperation', 'CancelOperation'],
+    farEndIsCaller: true,
+  },
+};
+
+/** A role of the configuration. */
+export function roleOf(name: string, given: Partial<Omit<Role, 'name' | 'farEndIsCaller'>>): Role {
+  return { ...nothing, ...given, name };
+}
+
+/** Whether an address lies in one of the places. The address has no `.`, `..` or `//`, or is a real path. */
+export function liesIn(address: string, places: Places): boolean {
+  return places === 'all' || places.some((place) => isBelow(address, place));
+}
+
+function isBelow(address: string, place: string): boolean {
+  if (address === place || place === '/') return address.startsWith(place);
+  const next = address.charAt(place.length);
+  return address.startsWith(place) && (next === '/' || (place.startsWith('rbd:') && next === '@'));
+}
