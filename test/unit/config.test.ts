@@ -19,7 +19,7 @@ describe('the configuration', () => {
     for (const [section, value] of Object.entries(shown)) {
       const keys = typeof value === 'object' && !Array.isArray(value) ? Object.keys(value) : [];
       for (const key of [section, ...keys])
-        assert.match(text, new RegExp(`^#? ?(\\[+(\\w+\\.)?)?${key}(\\]+| =)`, 'm'), key);
+        assert.match(text, new RegExp(`^#? ?(\\[+(\\w+\\.)?)?${key}(\\]+| =|\\.)`, 'm'), key);
     }
     for (const key of ['owner', 'group', 'mode', 'kind', 'access', 'trusted'])
       assert.match(text, new RegExp(`^#? ?${key} =`, 'm'), key);
