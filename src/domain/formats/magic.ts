@@ -1,10 +1,10 @@
 import type { ImageFormat } from '../image-format.js';
 import type { Finding } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
+import { FOOTER_BYTES } from './head.js';
 import { findGpt, readMbr } from './partitions.js';
 
 const HEAD_BYTES = 512;
-const FOOTER_BYTES = 512;
 
 const at = (offset: number, magic: Buffer | string) => ({
   offset,
@@ -36,11 +36,9 @@ const FOOTERS: readonly (readonly [ImageFormat, Buffer])[] = [
   ['dmg', Buffer.from('koly')],
 ];
 
-/** Content of optical media, which is no container. */
-const CONTENT: readonly (readonly [string, { offset: number; magic: Buffer }])[] = [
-  ['iso', at(0x8001, 'CD001')],
-  ['udf', at(0x8001, 'BEA01')],
-];
+/** Optical media have their mark in the first sector after what belongs to the system. */
+const MEDIUM_OFFSET = 0x8001n;
+const MEDIA: Readonly<Record<string, string>> = { CD001: 'iso', BEA01: 'udf' };
 
 /** The format that the content claims to be; `raw` when it claims nothing. A guest can write any claim into a raw disk. */
 export async function detectFormat(bytes: ByteSource): Promise<ImageFormat> {
@@ -60,9 +58,8 @@ export async function otherMarks(bytes: ByteSource, format: ImageFormat): Promis
 
 /** What a disk or medium begins with: `iso`, `udf`, `gpt`, `mbr`. */
 export async function contentMarks(bytes: ByteSource): Promise<string[]> {
-  const found: string[] = [];
-  for (const [name, { offset, magic }] of CONTENT)
-    if ((await bytes.read(BigInt(offset), magic.length)).equals(magic)) found.push(name);
+  const medium = MEDIA[(await bytes.read(MEDIUM_OFFSET, 5)).toString('latin1')];
+  const found = medium === undefined ? [] : [medium];
   if ((await findGpt(bytes)) !== undefined) found.push('gpt');
   else if ((await readMbr(bytes)) !== undefined) found.push('mbr');
   return found;
