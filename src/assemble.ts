@@ -27,6 +27,7 @@ import { QemuLocks } from './adapters/qemu-locks.js';
 import type { Root } from './adapters/roots.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { ProcessStrays } from './adapters/strays.js';
+import { tighter } from './adapters/tool-call.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
 import { Virsh } from './adapters/virsh.js';
@@ -75,7 +76,11 @@ export function assemble(foundations: Foundations) {
   const { limits, debug } = config;
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
   const paths = new RootedPaths(roots, [state.realPath]);
-  const reader = new ImageReader({ paths, files });
+  const reader = new ImageReader({
+    paths,
+    files,
+    foreign: { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) },
+  });
   const slots = slotsOf(limits);
   const space = new SpaceLedger(BigInt(limits.space_overhead_bytes));
   const metrics = new Metrics(() => ({
@@ -156,7 +161,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
   const { operations, space, overcommit, owners } = engine;
   const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
-  const tool = new QemuImg(runner, toolLimits(config.limits.tools));
+  const tool = new QemuImg(runner, toolLimits(config.limits.tools), foreignLimits(config.limits));
   const digests = new Digests({ tool, files: engine.files, hasher: new ThreadedHasher(), clock: Date.now });
   return {
     image: imageHandlers(operations, {
@@ -253,7 +258,16 @@ function facts({
   return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime, ...more };
 }
 
-function toolLimits({ cpu_seconds, address_space_bytes, wall_seconds, stall_seconds }: Config['limits']['tools']) {
+function foreignLimits({ tools, foreign }: Config['limits']) {
+  return tighter(toolLimits(tools), toolLimits(foreign));
+}
+
+function toolLimits({
+  cpu_seconds,
+  address_space_bytes,
+  wall_seconds,
+  stall_seconds,
+}: Partial<Config['limits']['tools']>) {
   return {
     ...(cpu_seconds === undefined ? {} : { cpuSeconds: cpu_seconds }),
     ...(address_space_bytes === undefined ? {} : { addressSpaceBytes: BigInt(address_space_bytes) }),

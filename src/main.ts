@@ -141,9 +141,10 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const runner = await openRunner(config, log);
   const state = await openStateFolder(config.state_dir, runner);
   const roots = await openRoots(
-    config.roots.map(({ path, access, owner, group, mode }) => ({
+    config.roots.map(({ path, access, trusted, owner, group, mode }) => ({
       path,
       access,
+      trusted,
       attributes: rootAttributes(owner, group, mode),
     })),
     config.limits.root_patience_ms,
@@ -181,8 +182,10 @@ async function openRunner(config: Config, log: Log): Promise<ProcessRunner> {
   if (problem === undefined) return sandboxed;
   if (mode === 'require')
     throw new ConfigError(`sandbox.mode = "require", but there is no working sandbox: ${problem}`);
-  log.warn('no sandbox: tools run with the rights of the daemon', { why: problem });
-  return bare;
+  log.warn("no sandbox: tools run with the rights of the daemon, and no stranger's image is worked on", {
+    why: problem,
+  });
+  return new ProcessRunner({ ...options, refuseForeign: true });
 }
 
 /** Images that a daemon before us began to change in place and did not finish; what has gone since is forgotten. */

@@ -15,13 +15,7 @@ const root = z.strictObject({
     .default('files')
     .refine((kind) => kind === 'files', 'device roots are not served by this version'),
   access: z.enum(['read-write', 'read-only']).default('read-write'),
-  trusted: z
-    .boolean()
-    .default(true)
-    .refine(
-      (trusted) => trusted,
-      'untrusted roots are not served by this version: foreign images cannot be checked yet',
-    ),
+  trusted: z.boolean().default(true),
   owner: z.string().optional(),
   group: z.string().optional(),
   mode: z
@@ -97,6 +91,15 @@ const keys = z.strictObject({
           stall_seconds: count.optional(),
           nice: z.int().min(0).max(19).optional(),
           ionice: z.enum(['best-effort', 'idle']).optional(),
+        })
+        .prefault({}),
+      foreign: z
+        .strictObject({
+          image_bytes: count.default(1024 ** 4),
+          cpu_seconds: count.default(3600),
+          address_space_bytes: count.default(8 * 1024 ** 3),
+          wall_seconds: count.default(4 * 3600),
+          stall_seconds: count.default(300),
         })
         .prefault({}),
     })

@@ -2,7 +2,16 @@ import { constants } from 'node:fs';
 import { link, lstat, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
-import type { FileRef, ImageLocks, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../domain/ports.js';
+import type {
+  Aside,
+  FileRef,
+  ImageLocks,
+  Part,
+  PartRequest,
+  Resolved,
+  ResolvedTarget,
+  Targets,
+} from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { openFolder, procPath, syncFolder } from './handles.js';
 import type { Owners } from './owners.js';
@@ -10,7 +19,7 @@ import { PRIVATE_PREFIX, removePrivateFolder, sweepRoots } from './private-folde
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 
-const PART_NAME = 'part';
+const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
@@ -111,17 +120,12 @@ class FilePart implements Part {
   }
 
   async truncate(lengthBytes: bigint): Promise<void> {
-    await this.#withFile(async (file) => {
-      const { size } = await file.stat({ bigint: true });
-      if (size === lengthBytes) return;
-      if (lengthBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
-        throw new HostlerError(
-          'UNSUPPORTED_BY_BACKEND',
-          'lengths above 2^53 bytes that are no multiple of 512 cannot be set',
-        );
-      }
-      await file.truncate(Number(lengthBytes));
-    });
+    await this.#withFile((file) => setLength(file, lengthBytes));
+  }
+
+  get aside(): Aside {
+    const ref = { handle: this.handle, name: ASIDE_NAME };
+    return { ...ref, truncate: (lengthBytes) => this.#withFile((file) => setLength(file, lengthBytes), ref) };
   }
 
   async seal(): Promise<Resolved> {
@@ -146,6 +150,7 @@ class FilePart implements Part {
         allocatedBytes: blocks * 512n,
         modifyTimeNs: mtimeNs,
         writable: true,
+        trusted: this.target.trusted,
       };
     });
   }
@@ -222,9 +227,9 @@ class FilePart implements Part {
     return { uid: Number(stat.uid), gid: Number(stat.gid), mode: Number(stat.mode & PERMISSION_BITS) };
   }
 
-  async #withFile<T>(use: (file: FileHandle) => Promise<T>): Promise<T> {
+  async #withFile<T>(use: (file: FileHandle) => Promise<T>, ref: FileRef = this): Promise<T> {
     try {
-      const file = await open(procPath(this), constants.O_RDWR | constants.O_NOFOLLOW);
+      const file = await open(procPath(ref), constants.O_RDWR | constants.O_NOFOLLOW);
       try {
         return await use(file);
       } finally {
@@ -234,4 +239,16 @@ class FilePart implements Part {
       throw systemError(error, this.target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
   }
+}
+
+async function setLength(file: FileHandle, lengthBytes: bigint): Promise<void> {
+  const { size } = await file.stat({ bigint: true });
+  if (size === lengthBytes) return;
+  if (lengthBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      'lengths above 2^53 bytes that are no multiple of 512 cannot be set',
+    );
+  }
+  await file.truncate(Number(lengthBytes));
 }

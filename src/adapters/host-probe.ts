@@ -43,11 +43,11 @@ export class LocalHostProbe implements HostProbe {
   ) {}
 
   get roots(): readonly HostRoot[] {
-    return this.openRoots.map(({ path, access }) => ({
+    return this.openRoots.map(({ path, access, trusted }) => ({
       path: asAddress(path),
       kind: 'files',
       writable: access === 'read-write',
-      trusted: true,
+      trusted,
     }));
   }
 

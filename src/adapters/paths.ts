@@ -97,6 +97,7 @@ export class RootedPaths implements Paths {
         directoryIdentity: { device: dev, inode: ino },
         name,
         defaults: policy.attributes,
+        trusted: policy.trusted,
         ...(existing === undefined ? {} : { existing }),
       };
     } catch (error) {
@@ -115,8 +116,9 @@ export class RootedPaths implements Paths {
   async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
     try {
       const { handle, stat, root, realPath } = await this.#walk(path).leaf(true);
-      const { access } = findRoot(this.roots, realPath)?.root ?? root;
-      if (stat.isFile()) return { ...resolved(handle, stat, path, address), writable: access === 'read-write' };
+      const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
+      if (stat.isFile())
+        return { ...resolved(handle, stat, path, address), writable: access === 'read-write', trusted };
       await handle.close();
       throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
     } catch (error) {
@@ -141,7 +143,7 @@ function resolved(
   stat: BigIntStats,
   path: string,
   address: ImageAddress,
-): Omit<Resolved, 'writable'> {
+): Omit<Resolved, 'writable' | 'trusted'> {
   return {
     address,
     storedName: path,

@@ -67,6 +67,8 @@ export class ProcessRunner {
       readonly prefix?: readonly (readonly string[])[];
       /** Where every tool runs that is not trusted; unset: with the daemon's own rights. */
       readonly sandbox?: Sandbox;
+      /** No tool opens a stranger's image: there should be a sandbox, and it does not work. */
+      readonly refuseForeign?: boolean;
       readonly log: ProcessLog;
     },
   ) {}
@@ -74,6 +76,11 @@ export class ProcessRunner {
   /** What stands between a tool and the host. */
   get sandboxName(): string {
     return this.options.sandbox === undefined ? 'none' : 'bubblewrap';
+  }
+
+  /** Whether tools may open strangers' images. */
+  get allowsForeign(): boolean {
+    return this.options.refuseForeign !== true;
   }
 
   /** Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw. */
@@ -136,6 +143,10 @@ export class ProcessRunner {
 
   async #spawn(call: ToolCall, run: ToolRun, consume: Consumer, consumeErrors?: Consumer): Promise<Exit> {
     const sandbox = call.trusted === true ? undefined : this.options.sandbox;
+    if (call.foreign === true && this.options.refuseForeign === true)
+      throw new HostlerError('SANDBOX_UNAVAILABLE', `${call.tool} opens no stranger's image without a sandbox`, {
+        facts: { tool: call.tool },
+      });
     const plain = plainCall(call, sandbox === undefined ? pathOutside : pathInside);
     const { references } = plain;
     const tool = await this.find(call.tool);
@@ -197,6 +208,7 @@ export class ProcessRunner {
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
       if (ender.reason !== undefined) throw ender.reason;
       if (signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
+      assertMemory(call, { code, signal }, stderr.text);
       if (sandboxed) assertSandboxed(call.tool, stderr.text);
       return { code, signal, stderr: stderr.text };
     } finally {
@@ -234,6 +246,22 @@ export class ProcessRunner {
     ];
     return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];
   }
+}
+
+/** How tools end that get no more memory: they say so, or glib ends them. */
+const NO_MEMORY =
+  /allocate (?:memory|\d+ bytes)|out of memory|mmap.*failed|pthread_create failed|Resource temporarily unavailable/i;
+const NO_MEMORY_SIGNALS: readonly (string | undefined)[] = ['SIGABRT', 'SIGTRAP', 'SIGSEGV'];
+
+/** Fails with the limit's name when a tool that failed had come to the end of its memory. */
+function assertMemory(
+  { tool, limits: { addressSpaceBytes } }: ToolCall,
+  { code, signal }: { readonly code: number | undefined; readonly signal: string | undefined },
+  stderr: string,
+): void {
+  if (addressSpaceBytes === undefined || code === 0) return;
+  if (NO_MEMORY_SIGNALS.includes(signal) || NO_MEMORY.test(stderr))
+    throw limitExceeded(tool, 'address_space_bytes', String(addressSpaceBytes));
 }
 
 type Consumer = (output: AsyncIterable<Buffer>) => Promise<void>;

@@ -86,6 +86,11 @@ export function measureArgs(source: Chain, format: string): Arg[] {
   return ['measure', '-U', '--output=json', '-O', format, '--image-opts', chainOptions(source, false)];
 }
 
+/** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */
+export function identifyArgs(file: FileRef): Arg[] {
+  return ['info', '-U', '--output=json', [{ read: file }]];
+}
+
 export function compareArgs(first: FileRef, second: FileRef): Arg[] {
   return ['compare', '-U', '-q', '--image-opts', fileOptions(first, 'raw'), fileOptions(second, 'raw')];
 }

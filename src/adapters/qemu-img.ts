@@ -3,10 +3,10 @@ import type { ImageFormat } from '../domain/image-format.js';
 import type { Extent } from '../domain/image-info.js';
 import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, ToolRun } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
-import { compareArgs, convertArgs, createArgs, mapArgs, measureArgs } from './qemu-args.js';
-import { parseExtent, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
+import { compareArgs, convertArgs, createArgs, identifyArgs, mapArgs, measureArgs } from './qemu-args.js';
+import { parseExtent, parseIdentity, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
 import { HandOver } from '../domain/hand-over.js';
-import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
+import { withoutStall, type Arg, type ToolCall, type ToolLimits } from './tool-call.js';
 
 /** Formats that `qemu-img measure` knows (7.2). */
 const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];
@@ -19,26 +19,22 @@ const EXIT_DIFFERENT = 1;
 const LINES_WAITING = 4096;
 
 export class QemuImg implements ImageTool {
-  /** For what shows no progress: silence is not a stall. */
-  readonly #quiet: ToolLimits;
-
-  /** @param limits of the children that work on whole images */
+  /** @param limits of the children that work on whole images @param foreignLimits of those that open a stranger's */
   constructor(
     private readonly runner: ProcessRunner,
     private readonly limits: ToolLimits,
-  ) {
-    this.#quiet = withoutStall(limits);
-  }
+    private readonly foreignLimits: ToolLimits,
+  ) {}
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
     await this.#timed(createArgs(target, request), request.passphrase !== undefined, (args) =>
-      this.#print(args, this.#quiet, run),
+      this.#print(args, quietly({ limits: this.limits }), run),
     );
   }
 
   async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
     await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, async (args) => {
-      const exit = await this.runner.lines({ tool: 'qemu-img', args, limits: this.limits }, run, (line) => {
+      const exit = await this.runner.lines({ tool: 'qemu-img', args, ...this.#heldFor(source) }, run, (line) => {
         const fraction = parseProgress(line);
         if (fraction !== undefined) run.onFraction?.(fraction);
       });
@@ -49,7 +45,7 @@ export class QemuImg implements ImageTool {
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
     const stop = new AbortController();
     const queue = new HandOver<string>(LINES_WAITING);
-    const call = { tool: 'qemu-img', args: mapArgs(source), limits: this.limits };
+    const call = { tool: 'qemu-img', args: mapArgs(source), ...this.#heldFor(source) };
     const child = this.runner
       .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))
       .then(
@@ -82,12 +78,17 @@ export class QemuImg implements ImageTool {
         facts: { format },
       });
     }
-    return parseMeasure(await this.#print(measureArgs(source, format), this.#quiet, run));
+    return parseMeasure(await this.#print(measureArgs(source, format), quietly(this.#heldFor(source)), run));
+  }
+
+  async identify(file: FileRef, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
+    const held = quietly({ limits: this.foreignLimits, foreign: true });
+    return parseIdentity(await this.#print(identifyArgs(file), held, run));
   }
 
   async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
     const exit = await this.runner.run(
-      { tool: 'qemu-img', args: compareArgs(first, second), limits: this.#quiet },
+      { tool: 'qemu-img', args: compareArgs(first, second), ...quietly({ limits: this.limits }) },
       run,
     );
     if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
@@ -110,9 +111,22 @@ export class QemuImg implements ImageTool {
     }
   }
 
-  async #print(args: readonly Arg[], limits: ToolLimits, run: ToolRun): Promise<string> {
-    const exit = await this.runner.run({ tool: 'qemu-img', args, limits }, run);
+  #heldFor(source: Chain): Held {
+    const foreign = source.some((layer) => layer.foreign !== undefined);
+    return { limits: foreign ? this.foreignLimits : this.limits, foreign };
+  }
+
+  async #print(args: readonly Arg[], held: Held, run: ToolRun): Promise<string> {
+    const exit = await this.runner.run({ tool: 'qemu-img', args, ...held }, run);
     if (exit.code !== 0) throw qemuError(exit.stderr, exit);
     return exit.stdout;
   }
+}
+
+/** How a call is held. */
+type Held = Pick<ToolCall, 'limits' | 'foreign'>;
+
+/** For what shows no progress: silence is not a stall. */
+function quietly({ limits, ...rest }: Held): Held {
+  return { ...rest, limits: withoutStall(limits) };
 }

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { CheckCounts, Comparison } from '../domain/change-ports.js';
 import { HostlerError, type Reason } from '../domain/errors.js';
 import type { Extent } from '../domain/image-info.js';
@@ -29,6 +30,16 @@ export function parseMeasure(text: string): { requiredBytes: bigint; fullyAlloca
   if (requiredBytes === undefined || fullyAllocatedBytes === undefined)
     throw new HostlerError('TOOL_FAILED', 'qemu-img measure said nothing that we know');
   return { requiredBytes, fullyAllocatedBytes };
+}
+
+/** `info --output=json`, by its two keys at the top. */
+export function parseIdentity(text: string): { format: string; virtualSizeBytes: bigint } {
+  const { data } = z.object({ format: z.string(), 'virtual-size': z.number() }).safeParse(parseJson(text));
+  const size = /^ {4}"virtual-size": (\d+)/m.exec(text)?.[1];
+  if (data === undefined || size === undefined)
+    throw new HostlerError('TOOL_FAILED', 'qemu-img info said nothing that we know');
+  // As written: JSON.parse rounds beyond 2^53.
+  return { format: data.format, virtualSizeBytes: BigInt(size) };
 }
 
 /** `check --output=json`; what is not said is 0. */
@@ -77,6 +88,14 @@ export function qemuError(
     facts: { tool: 'qemu-img', end, stderr: last },
     cause: stderr,
   });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // what is no JSON is nothing that we know
+  }
 }
 
 function number(text: string, key: string): bigint | undefined {

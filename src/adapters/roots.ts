@@ -11,6 +11,8 @@ import { RootGate } from './root-gate.js';
 export interface RootConfig {
   readonly path: string;
   readonly access: 'read-write' | 'read-only';
+  /** False: every image in it is a stranger's. */
+  readonly trusted: boolean;
   readonly attributes: FileAttributes;
 }
 

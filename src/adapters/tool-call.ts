@@ -27,12 +27,32 @@ export function withoutStall(limits: ToolLimits): ToolLimits {
   return Object.fromEntries(Object.entries(limits).filter(([name]) => name !== 'stallMs'));
 }
 
+/** The smaller of each. */
+export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
+  const least = <T extends number | bigint>(a: T | undefined, b: T | undefined) =>
+    a === undefined || b === undefined ? (a ?? b) : a < b ? a : b;
+  const [cpuSeconds, wallMs, stallMs] = [
+    least(one.cpuSeconds, other.cpuSeconds),
+    least(one.wallMs, other.wallMs),
+    least(one.stallMs, other.stallMs),
+  ];
+  const addressSpaceBytes = least(one.addressSpaceBytes, other.addressSpaceBytes);
+  return {
+    ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
+    ...(addressSpaceBytes === undefined ? {} : { addressSpaceBytes }),
+    ...(wallMs === undefined ? {} : { wallMs }),
+    ...(stallMs === undefined ? {} : { stallMs }),
+  };
+}
+
 /** One run of a tool. What it may read and write is what its references say; nothing else is meant for it. */
 export interface ToolCall {
   readonly tool: string;
   readonly args: readonly Arg[];
   /** It reads nothing that a guest or a stranger wrote, and runs outside the sandbox. */
   readonly trusted?: boolean;
+  /** It opens an image that a stranger made: never without what the configuration says of a sandbox. */
+  readonly foreign?: boolean;
   readonly limits: ToolLimits;
   /** Its standard input; unset: none. */
   readonly stdin?: Uint8Array;

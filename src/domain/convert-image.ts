@@ -3,10 +3,11 @@ import { HostlerError } from './errors.js';
 import { dataBytes } from './examine-image.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
-import type { Resolution, Verb } from './operations/verb.js';
+import type { Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
-import type { ConvertRequest, FileAttributes, ToolRun } from './ports.js';
+import type { Chain, ConvertRequest, FileAttributes, ToolRun } from './ports.js';
 import { publishImage } from './publish-image.js';
+import { takeIn, type TakePorts } from './take-in.js';
 import { assertUnchanged } from './unchanged.js';
 
 export interface ConvertSpec {
@@ -33,33 +34,36 @@ export interface ConvertSpec {
 /** Rewrites an image, with its whole chain, in another format. A crash leaves nothing under the final name. */
 export function convertImage(
   name: 'ConvertImage' | 'ExtractSnapshot',
-  ports: CreatePorts,
+  ports: CreatePorts & TakePorts,
 ): Verb<ConvertSpec, ImageResult> {
   return {
     name,
     slot: () => 'io',
     uses: ({ source, sourceFormat, target, overwrite, allowDependants, allowInUse }) => [
-      { role: 'source', address: source, format: sourceFormat, allowInUse },
+      { role: 'source', address: source, format: sourceFormat, allowInUse, takesForeign: true },
       { role: 'target', address: target, overwrite, allowDependants },
     ],
 
     async plan(spec, resolution, tool) {
-      assertSnapshot(spec, resolution);
-      const moveBytes = await moveEstimate(spec, resolution, ports, tool);
+      const chain = resolution.chain(spec.source);
+      assertSnapshot(spec, chain);
+      const moveBytes = await moveEstimate(spec, chain, ports, tool);
       const freeBytes = await ports.files.freeBytes(resolution.target(spec.target).directory);
-      const needBytes = await needOf(spec, resolution, moveBytes, ports, tool);
+      const needBytes = await needOf(spec, chain, moveBytes, ports, tool);
       return { kind: 'plan', method: 'convert', why: why(spec), moveBytes, needBytes, freeBytes };
     },
 
     async run(spec, run) {
       run.phase('INSPECTING');
-      assertSnapshot(spec, run);
-      const sources = await Promise.all(run.chain(spec.source).map(({ file }) => ports.files.refresh(file)));
-      const virtualSizeBytes = run.chain(spec.source)[0].facts.virtualSizeBytes;
-      const totalBytes = await moveEstimate(spec, run, ports, run.tool());
-      const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
-      await run.reserve(spec.target, await needOf(spec, run, totalBytes, ports, run.tool()));
+      assertSnapshot(spec, run.chain(spec.source));
       const part = await run.part(spec.target, spec);
+      const chain = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
+      assertSnapshot(spec, chain);
+      const sources = await Promise.all(chain.map(({ file }) => ports.files.refresh(file)));
+      const { virtualSizeBytes } = chain[0].facts;
+      const totalBytes = await moveEstimate(spec, chain, ports, run.tool());
+      const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
+      await run.reserve(spec.target, await needOf(spec, chain, totalBytes, ports, run.tool()));
       run.phase('CONVERTING');
       run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
       await run.step('convert');
@@ -67,7 +71,7 @@ export function convertImage(
       const direct = spec.format === 'qcow2' && !spec.compress && (await part.canWriteDirectly());
       const request: ConvertRequest = { ...spec, ...run.secrets, direct, shared: spec.allowInUse };
       await ports.tool.convert(
-        run.chain(spec.source),
+        chain,
         part,
         request,
         run.tool((fraction) => {
@@ -88,10 +92,8 @@ export function scale(total: bigint, fraction: number): bigint {
   return (total * millionths) / 1_000_000n;
 }
 
-function assertSnapshot({ source, snapshot }: ConvertSpec, resolution: Resolution): void {
-  if (snapshot === undefined) return;
-  const { snapshots } = resolution.chain(source)[0].facts;
-  if (snapshots.some(({ name }) => name === snapshot)) return;
+function assertSnapshot({ source, snapshot }: ConvertSpec, [{ facts }]: Chain): void {
+  if (snapshot === undefined || facts.snapshots.some(({ name }) => name === snapshot)) return;
   throw new HostlerError('SNAPSHOT_NOT_FOUND', `${source} has no snapshot ${snapshot}`, {
     facts: { path: source, snapshot },
   });
@@ -99,29 +101,27 @@ function assertSnapshot({ source, snapshot }: ConvertSpec, resolution: Resolutio
 
 /** Data of the current state; of a snapshot only the virtual size is known. */
 async function moveEstimate(
-  { source, snapshot }: ConvertSpec,
-  resolution: Resolution,
+  { snapshot }: ConvertSpec,
+  chain: Chain,
   { tool }: CreatePorts,
   run: ToolRun,
 ): Promise<bigint> {
-  const chain = resolution.chain(source);
   return snapshot === undefined ? dataBytes(chain, tool, run) : chain[0].facts.virtualSizeBytes;
 }
 
 /** Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like raw with some tables. */
 async function needOf(
-  { source, format, preallocation }: ConvertSpec,
-  resolution: Resolution,
+  { format, preallocation }: ConvertSpec,
+  chain: Chain,
   moveBytes: bigint,
   { tool }: CreatePorts,
   run: ToolRun,
 ): Promise<bigint> {
-  const chain = resolution.chain(source);
   const { virtualSizeBytes } = chain[0].facts;
-  const encrypted = chain.some(({ facts }) => facts.encrypted);
+  const closed = chain.some(({ facts, foreign }) => facts.encrypted || foreign === 'there');
   if (preallocation === 'falloc' || preallocation === 'full') return virtualSizeBytes;
   if (format === 'raw') return moveBytes;
-  if (format === 'qcow2' && !encrypted) return (await tool.measure(chain, format, run)).requiredBytes;
+  if (format === 'qcow2' && !closed) return (await tool.measure(chain, format, run)).requiredBytes;
   return moveBytes + moveBytes / 64n;
 }
 

@@ -3,8 +3,19 @@ import { HostlerError } from './errors.js';
 import { scale } from './convert-image.js';
 import type { CopyResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
-import type { FileAttributes, Files, Handle, ImageTool, Part, Reflink, Resolved } from './ports.js';
-import { rawFacts } from './read-image.js';
+import type {
+  FileAttributes,
+  Files,
+  Handle,
+  ImageTool,
+  Layer,
+  Part,
+  Reflink,
+  Resolved,
+  ResolvedTarget,
+} from './ports.js';
+import { assertTakeable } from './image-policy.js';
+import { rawFacts, type ImageReader } from './read-image.js';
 import { assertUnchanged } from './unchanged.js';
 
 export type CopyEngine = 'AUTO' | 'REFLINK' | 'LOCAL_SPARSE';
@@ -26,6 +37,7 @@ export interface CopyPorts {
   readonly tool: ImageTool;
   readonly files: Files;
   readonly reflink: Reflink;
+  readonly reader: ImageReader;
 }
 
 /** How the bytes went, or would go. */
@@ -63,11 +75,13 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
       run.phase('INSPECTING');
       // It may have waited in the queue since it was resolved.
       const source = await ports.files.refresh(run.file(spec.source));
+      if (!source.trusted) assertTakeable(source, ports.reader.foreignRules);
       const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
       const part = await run.part(spec.target, spec);
       const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
       if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
       if (spec.verify) await verify(source, part, run, ports.tool);
+      await assertWelcome(source, part, run.target(spec.target), ports.reader);
       if (!spec.allowInUse) await assertUnchanged([source], ports.files);
       await run.step('seal');
       const made = await part.seal();
@@ -139,7 +153,7 @@ async function copySparse(spec: CopySpec, source: Resolved, part: Part, run: Run
   await run.step('copy');
   const keepsAllocation = spec.preserveAllocation && source.allocatedBytes >= source.lengthBytes;
   await tool.convert(
-    [{ file: source, format: 'raw', facts: rawFacts(source) }],
+    [asBytes(source)],
     part,
     {
       format: 'raw',
@@ -166,6 +180,21 @@ async function verify(source: Resolved, part: Part, run: Run, tool: ImageTool): 
   throw new HostlerError('CHECKSUM_MISMATCH', `the copy of ${source.address} differs from it`, {
     facts: { path: source.address },
   });
+}
+
+/** Whatever lies in a trusted root is trusted from then on: what comes from elsewhere has to be harmless. */
+async function assertWelcome(
+  { trusted, address }: Resolved,
+  { handle, name }: Part,
+  target: ResolvedTarget,
+  reader: ImageReader,
+): Promise<void> {
+  if (!trusted && target.trusted) await reader.foreign({ address, handle, name }, undefined);
+}
+
+/** As bytes a stranger's file may be read where it lies; the tool that does it is held as for any of those. */
+function asBytes(file: Resolved): Layer {
+  return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { foreign: 'taken' }) };
 }
 
 /** What has to be read of a file: holes are free. */

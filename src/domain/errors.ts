@@ -174,6 +174,12 @@ export const REASONS = {
     'The declared format is not what the header says.',
     'Declare the format that the image has.',
   ),
+  IMAGE_TOO_LARGE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    "The image's virtual size is over `max_size_bytes`, or a stranger's file is longer than `limits.foreign.image_bytes`.",
+    'Raise the limit if the image deserves it.',
+  ),
   NO_SPACE: row(
     'RESOURCE_EXHAUSTED',
     'later',
@@ -214,7 +220,7 @@ export const REASONS = {
   SANDBOX_UNAVAILABLE: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'A sandbox is demanded and cannot be had.',
+    "A sandbox is demanded and cannot be had; a stranger's image is not worked on without one.",
     'Install bubblewrap, or change `sandbox.mode`.',
   ),
   UNSUPPORTED_BY_BACKEND: row(

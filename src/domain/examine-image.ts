@@ -77,6 +77,8 @@ export async function measureImage(
  */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const [{ file, format, facts }] = chain;
+  // A stranger's is not opened where it lies.
+  if (chain[0].foreign === 'there') return file.allocatedBytes;
   if (format === 'raw' || chain.some(({ facts: { encrypted } }) => encrypted))
     return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
   let sum = 0n;

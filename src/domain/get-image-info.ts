@@ -29,15 +29,16 @@ export async function getImageInfo(
   const { paths, reader } = ports;
   const opened: Handle[] = [];
   try {
-    if (format !== undefined && backingChain) {
-      const [top, ...below] = await reader.chain(address, format);
-      opened.push(...[top, ...below].map(({ file }) => file.handle));
+    const file = await paths.source(address);
+    // What a stranger's image names is not looked for.
+    if (format !== undefined && backingChain && file.trusted) {
+      const [top, ...below] = await reader.follow(file, format);
+      opened.push(...[top, ...below].map((layer) => layer.file.handle));
       return [
         await describe(top.file, top.facts, ports),
-        ...(await Promise.all(below.map(({ file, facts }) => describe(file, facts, ports)))),
+        ...(await Promise.all(below.map((layer) => describe(layer.file, layer.facts, ports)))),
       ];
     }
-    const file = await paths.source(address);
     opened.push(file.handle);
     return [await describe(file, await reader.facts(file, format), ports)];
   } finally {

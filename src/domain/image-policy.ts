@@ -24,13 +24,53 @@ const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
   'OBSOLETE_FORMAT',
 ];
 
-/** Lets a tool open a chain of a trusted root, or fails with IMAGE_UNSAFE and each finding. */
+/** Lets a tool open a chain where it lies, or fails with IMAGE_UNSAFE and each finding. */
 export function assertSafe(chain: Chain): void {
-  for (const { file, facts } of chain)
+  for (const { file, facts, foreign } of chain) {
+    if (foreign === 'there')
+      throw unsafe(
+        file.address,
+        'it lies in an untrusted root, where others can change it: convert or copy it into a trusted one',
+      );
     refuse(
       file.address,
       facts.findings.filter(({ reason }) => NEVER.includes(reason)),
     );
+  }
+}
+
+/** What the configuration says of strangers' images. */
+export interface ForeignRules {
+  /** Tools have a sandbox, or the operator has said that they shall do without. */
+  readonly allowed: boolean;
+  /** Longer files are not taken in. */
+  readonly maxBytes: bigint;
+}
+
+/** Fails with SANDBOX_UNAVAILABLE when no stranger's image may be worked on here, and with IMAGE_TOO_LARGE. */
+export function assertTakeable(
+  { address, lengthBytes }: { readonly address: string; readonly lengthBytes: bigint },
+  { allowed, maxBytes }: ForeignRules,
+): void {
+  const facts = { path: address };
+  if (!allowed)
+    throw new HostlerError(
+      'SANDBOX_UNAVAILABLE',
+      `${address} is a stranger's image, and there is no sandbox for tools`,
+      {
+        facts,
+      },
+    );
+  if (lengthBytes > maxBytes)
+    throw new HostlerError(
+      'IMAGE_TOO_LARGE',
+      `${address} has ${String(lengthBytes)} bytes; limits.foreign.image_bytes allows ${String(maxBytes)}`,
+      { facts: { ...facts, limit: 'limits.foreign.image_bytes', value: String(maxBytes) } },
+    );
+}
+
+export function unsafe(path: string, why: string): HostlerError {
+  return new HostlerError('IMAGE_UNSAFE', `${path}: ${why}`, { facts: { path } });
 }
 
 /**

@@ -29,6 +29,8 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly modifyTimeNs: bigint;
   /** It lies in a root that may be written. */
   readonly writable: boolean;
+  /** It lies where only those make files who are trusted; elsewhere every image is a stranger's. */
+  readonly trusted: boolean;
 }
 
 /** What changes when a file changes. */
@@ -83,6 +85,8 @@ export interface ResolvedTarget {
   readonly name: string;
   /** What the root says of new files. */
   readonly defaults: FileAttributes;
+  /** As of a `Resolved`. */
+  readonly trusted: boolean;
   readonly existing?: ExistingTarget;
 }
 
@@ -147,8 +151,17 @@ export interface ImageLocks {
   holder(file: FileRef): Promise<number | undefined>;
 }
 
+/** A second file in a private place, for what has to be taken in before it is looked at. */
+export interface Aside extends FileRef {
+  /** Cuts or grows the file to the exact length. */
+  truncate(lengthBytes: bigint): Promise<void>;
+}
+
 /** A private place for a file that is being made. */
 export interface Part extends FileRef {
+  readonly name: string;
+  /** Removed with the private folder. */
+  readonly aside: Aside;
   /** Whether this filesystem lets files be written past the page cache; found by trying. */
   canWriteDirectly(): Promise<boolean>;
   /** Cuts or grows the file to the exact length. */
@@ -201,6 +214,11 @@ export interface Layer {
   readonly file: Resolved;
   readonly format: ImageFormat;
   readonly facts: ImageFacts;
+  /**
+   * A stranger's: no tool may open it where it lies (`there`); taken to where nobody else can change it, and looked at there, it may be
+   * opened in the sandbox, under the limits for such images (`taken`).
+   */
+  readonly foreign?: 'there' | 'taken';
 }
 export type Chain = readonly [Layer, ...Layer[]];
 
@@ -243,6 +261,8 @@ export interface ImageTool {
     format: ImageFormat,
     run: ToolRun,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
+  /** What the tool takes a stranger's image for that has been taken in, without being told. */
+  identify(file: FileRef, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
   /** Whether two files hold the same bytes, holes being zeros. */
   equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean>;
 }

@@ -1,5 +1,4 @@
 import type { ImageAddress } from './address.js';
-import { HostlerError } from './errors.js';
 import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
 import { readContent } from './formats/content.js';
@@ -7,7 +6,14 @@ import { READERS } from './formats/readers.js';
 import { imageFacts } from './formats/facts.js';
 import { parseFormat, type ImageFormat } from './image-format.js';
 import type { ImageFacts } from './image-info.js';
-import { assertForeign, assertForeignFormat, formatMismatch } from './image-policy.js';
+import {
+  assertForeign,
+  assertForeignFormat,
+  assertTakeable,
+  formatMismatch,
+  unsafe,
+  type ForeignRules,
+} from './image-policy.js';
 import type { AddressedFile, Chain, Files, Layer, Paths, Resolved } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
@@ -17,11 +23,16 @@ export const MAX_CHAIN_LAYERS = 64;
 export interface ReaderPorts {
   readonly paths: Paths;
   readonly files: Files;
+  readonly foreign: ForeignRules;
 }
 
 /** Reads headers and follows backing chains, inside the roots only. */
 export class ImageReader {
   constructor(private readonly ports: ReaderPorts) {}
+
+  get foreignRules(): ForeignRules {
+    return this.ports.foreign;
+  }
 
   /** The format that the content claims. */
   detect(file: Resolved): Promise<ImageFormat> {
@@ -48,11 +59,12 @@ export class ImageReader {
    * What the header of a stranger's image says, when it may go on to a tool, in the sandbox and with the limits for such images:
    * `declared` is what it is, nothing in it reaches beyond it, nothing about it is broken or can be read in two ways. `raw` is
    * every content that is no container; its partitions are looked at. Nobody but us may be able to write to the file.
-   * Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
+   * Undeclared, it is whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
    */
-  async foreign(file: AddressedFile, declared: ImageFormat): Promise<ImageFacts> {
+  async foreign(file: AddressedFile, said: ImageFormat | undefined): Promise<ImageFacts> {
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
+      const declared = said ?? (await detectFormat(bytes));
       assertForeignFormat(file.address, declared, await claims(bytes));
       const facts = declared === 'raw' ? await readContent(bytes) : await READERS[declared](bytes);
       const marks = declared === 'raw' ? [] : await otherMarks(bytes, declared);
@@ -62,12 +74,27 @@ export class ImageReader {
     });
   }
 
-  /** The image and all that it is backed by; handles are the caller's to close. Fails with IMAGE_UNSAFE, and as `facts`. */
+  /**
+   * The image and all that it is backed by; handles are the caller's to close. A stranger's image stands alone, as it is where it lies.
+   * Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
+   */
   async chain(address: ImageAddress, format: ImageFormat): Promise<Chain> {
-    const opened: Resolved[] = [];
+    const file = await this.ports.paths.source(address);
+    if (file.trusted) return this.follow(file, format);
     try {
-      const file = await this.ports.paths.source(address);
-      opened.push(file);
+      assertTakeable(file, this.ports.foreign);
+      return [{ file, format, facts: await this.foreign(file, format), foreign: 'there' }];
+    } catch (error) {
+      await file.handle.close();
+      throw error;
+    }
+  }
+
+  /** The same for an open file; closed with all others when it fails. */
+  async follow(file: Resolved, format: ImageFormat): Promise<Chain> {
+    const opened: Resolved[] = [file];
+    const { address } = file;
+    try {
       const top: Layer = { file, format, facts: await this.facts(file, format) };
       const below: Layer[] = [];
       let last = top;
@@ -76,6 +103,7 @@ export class ImageReader {
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
         const backing = await this.ports.paths.named(last.facts.backingFile, last.file);
         opened.push(backing);
+        if (!backing.trusted) throw unsafe(address, `it is backed by ${backing.storedName}, in an untrusted root`);
         if ([top, ...below].some(({ file: seen }) => sameFile(seen, backing)))
           throw unsafe(address, `its chain comes back to ${backing.storedName}`);
         last = await this.layer(backing, last);
@@ -92,7 +120,8 @@ export class ImageReader {
   async top(address: ImageAddress, format: ImageFormat): Promise<Chain> {
     const file = await this.ports.paths.source(address);
     try {
-      return [{ file, format, facts: await this.facts(file, format) }];
+      const foreign = file.trusted ? {} : { foreign: 'there' as const };
+      return [{ file, format, facts: await this.facts(file, format), ...foreign }];
     } catch (error) {
       await file.handle.close();
       throw error;
@@ -121,10 +150,6 @@ export class ImageReader {
 /** Whether two handles name one inode. */
 export function sameFile(a: { device: bigint; inode: bigint }, b: { device: bigint; inode: bigint }): boolean {
   return a.device === b.device && a.inode === b.inode;
-}
-
-function unsafe(address: ImageAddress, why: string): HostlerError {
-  return new HostlerError('IMAGE_UNSAFE', `${address}: ${why}`, { facts: { path: address } });
 }
 
 /** The bytes of a file as a disk, whatever they mean. */

@@ -26,8 +26,8 @@ describe('RootedPaths and FileTargets', () => {
     await writeFile(scratch.path('outside/file'), 'outside');
     await symlink(scratch.path('root'), scratch.path('alias'));
     const configs = [
-      { path: scratch.path('alias'), access: 'read-write', attributes: { mode: 0o644 } },
-      { path: scratch.path('root/inner'), access: 'read-only', attributes: {} },
+      { path: scratch.path('alias'), access: 'read-write', trusted: true, attributes: { mode: 0o644 } },
+      { path: scratch.path('root/inner'), access: 'read-only', trusted: true, attributes: {} },
     ] as const;
     roots = await openRoots(configs, 5000);
     paths = new RootedPaths(roots, [scratch.path('root/state')]);

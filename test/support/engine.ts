@@ -27,15 +27,15 @@ export async function composeEngine(root: string, step: Step) {
     searchPath: process.env['PATH'] ?? '',
     log: { child: () => undefined },
   });
-  const roots = await openRoots([{ path: root, access: 'read-write', attributes: {} }], 5000);
+  const roots = await openRoots([{ path: root, access: 'read-write', trusted: true, attributes: {} }], 5000);
   const [files, tool, imageLocks, locks] = [
     new LocalFiles(),
-    new QemuImg(runner, {}),
+    new QemuImg(runner, {}, {}),
     new QemuLocks(),
     new LockTable(),
   ];
   const paths = new RootedPaths(roots, []);
-  const reader = new ImageReader({ paths, files });
+  const reader = new ImageReader({ paths, files, foreign: { allowed: true, maxBytes: 1n << 40n } });
   const slots = new Slots({ running: { io: 4, none: 4, export: 4, open: 1 }, perFilesystem: 4, queued: 16 });
   const space = new SpaceLedger(0n);
   const failures: unknown[] = [];

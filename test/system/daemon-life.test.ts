@@ -107,11 +107,10 @@ describe('the daemon', () => {
     assert.match(file.log, /is no socket/);
   });
 
-  it('refuses a configuration in words: unknown key, missing root, untrusted root', async () => {
+  it('refuses a configuration in words: unknown key, missing root', async () => {
     const cases: [string, string, RegExp][] = [
       ['bad-key', 'surprise = 1', /surprise/],
       ['bad-root', '[[roots]]\npath = "/does/not/exist"', /the root \/does\/not\/exist cannot be opened/],
-      ['untrusted', '[[roots]]\npath = "/tmp"\ntrusted = false', /untrusted roots/],
     ];
     for (const [name, toml, message] of cases) {
       const daemon = await Daemon.spawn(scratch.path(name), { toml });

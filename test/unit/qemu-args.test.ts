@@ -15,6 +15,7 @@ const file = (fd: number): Resolved => ({
   allocatedBytes: 0n,
   modifyTimeNs: 0n,
   writable: true,
+  trusted: true,
 });
 const facts = {
   format: 'qcow2',

@@ -63,7 +63,8 @@ export class Admission {
       for (const { file } of chain) admitted.addFile(file, 'read');
       admitted.files.set(address, chain[0].file);
       admitted.chains.set(address, chain);
-      assertSafe(chain);
+      // The reader has judged what is to be taken in.
+      if (use.takesForeign !== true || chain[0].foreign === undefined) assertSafe(chain);
     }
   }
 

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
-import type { Child, FileAttributes, Part, Resolved, ToolRun } from '../ports.js';
+import type { Child, FileAttributes, FileRef, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
@@ -175,11 +175,13 @@ class OperationRun implements Run {
     return result;
   }
 
-  async reserve(target: ImageAddress, needBytes: bigint): Promise<void> {
+  async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<void> {
     await this.step('reserve');
     const { directory, directoryIdentity } = this.target(target);
     const takenBytes = async () => {
-      const taken = await Promise.all(this.#parts.map((part) => this.ports.files.allocatedBytes(part)));
+      const taken = await Promise.all(
+        (taker === undefined ? this.#parts : [taker]).map((file) => this.ports.files.allocatedBytes(file)),
+      );
       return taken.reduce((sum, bytes) => sum + bytes, 0n);
     };
     const request = {

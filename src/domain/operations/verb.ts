@@ -8,6 +8,7 @@ import type {
   EntryNeed,
   FileAttributes,
   FileKind,
+  FileRef,
   Layer,
   Part,
   Resolved,
@@ -26,6 +27,8 @@ export type Use =
       readonly address: ImageAddress;
       readonly format?: ImageFormat;
       readonly allowInUse: boolean;
+      /** A stranger's image is welcome: the verb takes it in (`takeIn`) before any tool opens it. */
+      readonly takesForeign?: true;
     }
   /** Made, under a name that must be free unless overwrite. */
   | {
@@ -106,8 +109,11 @@ export interface Run extends Resolution {
     commit: Commit & { readonly result: R },
     act: () => Promise<void>,
   ): Promise<R>;
-  /** Reserves space on the target's filesystem until the operation ends. Fails with NO_SPACE. */
-  reserve(target: ImageAddress, needBytes: bigint): Promise<void>;
+  /**
+   * Reserves space on the target's filesystem until the operation ends; what the target's parts, or `taker` alone, have taken of it counts
+   * as used. Fails with NO_SPACE.
+   */
+  reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<void>;
   /** The same for a file that grows where it is. */
   reserveFor(file: Resolved, needBytes: bigint): Promise<void>;
   /** Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. */
