@@ -40,6 +40,8 @@ import { LockTable } from './domain/operations/locks.js';
 import { OperationQueries } from './domain/operations/query.js';
 import type { OperationRecord } from './domain/operations/record.js';
 import type { RecoveryPorts } from './domain/operations/recovery.js';
+import { KeptWork } from './domain/operations/kept-work.js';
+import type { ResumeEntries } from './domain/operations/resume-entries.js';
 import { Slots } from './domain/operations/slots.js';
 import { SpaceLedger } from './domain/operations/space.js';
 import type { TouchedImages } from './domain/operations/touched.js';
@@ -60,6 +62,9 @@ const OPEN_OPERATIONS = 64;
 /** Tools of calls that only look, at work at once. */
 const READING_CALLS = 32;
 
+/** Between two looks for resume entries that are due. */
+const EXPIRY_INTERVAL_MS = 60_000;
+
 export interface Foundations {
   readonly config: Config;
   readonly log: Log;
@@ -69,10 +74,33 @@ export interface Foundations {
   readonly journal: LevelJournal;
   readonly version: string;
   readonly touched: TouchedImages;
+  readonly resumes: ResumeEntries;
 }
 
 export function assemble(foundations: Foundations) {
-  const { config, log, runner, state, roots, journal, touched } = foundations;
+  const { log, journal, resumes } = foundations;
+  const engine = assembleEngine(foundations);
+  const { operations, paths, targets, metrics, keptWork, index, overcommit } = engine;
+  const recovery: RecoveryPorts = {
+    journal,
+    paths,
+    targets,
+    strays: new ProcessStrays(),
+    resumes,
+    goesOn: (record) => operations.goesOn(record),
+    clock: Date.now,
+    log: {
+      recovered: (record, removed) => log.warn('recovered', { ...facts(record), removed }),
+      failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
+    },
+  };
+  const background = [index, overcommit, expiry(keptWork, log)];
+  return { operations, handlers: assembleHandlers(foundations, engine), metrics, recovery, targets, background };
+}
+
+/** The operations engine and what it works with. */
+function assembleEngine(foundations: Foundations) {
+  const { config, log, runner, state, roots, journal, touched, resumes } = foundations;
   const { limits, debug } = config;
   const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
   const paths = new RootedPaths(roots, [state.realPath]);
@@ -88,6 +116,8 @@ export function assemble(foundations: Foundations) {
     waiting: slots.waiting,
     locks: locks.size,
     reservations: space.size,
+    resumeEntries: resumes.kept.length,
+    resumeBytes: Number(resumes.keptBytes),
   }));
   const owners = new Owners(runner);
   const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
@@ -99,6 +129,7 @@ export function assemble(foundations: Foundations) {
     slots,
     space,
     touched,
+    resumes,
     targets,
     files,
     clock: Date.now,
@@ -107,29 +138,8 @@ export function assemble(foundations: Foundations) {
     log: operationLog(log, metrics),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
-  const handlers = assembleHandlers(foundations, {
-    operations,
-    paths,
-    reader,
-    files,
-    imageLocks,
-    space,
-    overcommit,
-    owners,
-  });
-  const recovery: RecoveryPorts = {
-    journal,
-    paths,
-    targets,
-    strays: new ProcessStrays(),
-    clock: Date.now,
-    log: {
-      recovered: (record, removed) => log.warn('recovered', { ...facts(record), removed }),
-      failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
-    },
-  };
-  const background = [index, overcommit];
-  return { operations, handlers, metrics, recovery, targets, background };
+  const keptWork = new KeptWork({ resumes, paths, targets, locks });
+  return { operations, paths, reader, files, imageLocks, space, overcommit, owners, keptWork, targets, metrics, index };
 }
 
 function slotsOf(limits: Config['limits']): Slots {
@@ -145,16 +155,7 @@ function slotsOf(limits: Config['limits']): Slots {
   });
 }
 
-interface Engine {
-  readonly operations: Operations;
-  readonly paths: RootedPaths;
-  readonly reader: ImageReader;
-  readonly files: LocalFiles;
-  readonly imageLocks: QemuLocks;
-  readonly space: SpaceLedger;
-  readonly overcommit: OvercommitWatch;
-  readonly owners: Owners;
-}
+type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
 function assembleHandlers({ config, runner, state, roots, version, touched }: Foundations, engine: Engine) {
@@ -178,7 +179,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),
     }),
-    operation: operationHandlers(new OperationQueries(operations)),
+    operation: operationHandlers(new OperationQueries(operations, engine.keptWork)),
     host: hostHandlers({
       filesystems: host,
       host,
@@ -218,6 +219,22 @@ function overcommitWatch({ state, roots, log }: Foundations): OvercommitWatch {
   return new OvercommitWatch(job, (error) =>
     log.error('what images may grow by cannot be looked up', { cause: errorText(error) }),
   );
+}
+
+/** Resume entries that are too old or too many go, now and every minute. */
+function expiry(keptWork: KeptWork, log: Log) {
+  const expire = async () => {
+    const removed = await keptWork.expire(({ operationId }, error) =>
+      log.error('a resume entry could not be removed', { operation: operationId, cause: errorText(error) }),
+    );
+    if (removed.length > 0) log.info('expired', { removed });
+  };
+  return {
+    start() {
+      setInterval(() => void expire(), EXPIRY_INTERVAL_MS).unref();
+      void expire();
+    },
+  };
 }
 
 function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {

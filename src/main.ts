@@ -18,6 +18,7 @@ import { assemble, type Foundations } from './assemble.js';
 import { isInternal } from './domain/errors.js';
 import type { Operations } from './domain/operations/engine.js';
 import { recover } from './domain/operations/recovery.js';
+import { ResumeEntries } from './domain/operations/resume-entries.js';
 import { TouchedImages } from './domain/operations/touched.js';
 import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
@@ -56,8 +57,9 @@ async function serve(config: Config): Promise<void> {
   const { operations, handlers, metrics, recovery, targets, background } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier life was ended', { pid });
-  await recover(recovery);
+  const goOn = await recover(recovery);
   await tellTouched(foundations.touched, recovery.paths, log);
+  for (const record of goOn) await operations.restart(record);
   const certificates = await certificatesOf(config, log);
   const authority = await authorityOf(config);
   const server = new HostlerServer({
@@ -159,7 +161,9 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
       log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why }),
   });
   const touched = await TouchedImages.load(journal);
-  return { config, log, runner, state, roots, journal, touched, version: await readVersion() };
+  const { resume_hours: hours, resume_bytes: bytes } = config.limits;
+  const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);
+  return { config, log, runner, state, roots, journal, touched, resumes, version: await readVersion() };
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
@@ -206,7 +210,7 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
 /** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */
 function sweep(targets: FileTargets, operations: Operations, log: Log): void {
   targets
-    .sweep((id) => operations.live.has(id))
+    .sweep((id) => operations.live.has(id) || operations.ports.resumes.of(id) !== undefined)
     .then(
       (removed) => (removed.length > 0 ? log.warn('swept', { removed }) : undefined),
       (error: unknown) => log.error('sweep failed', { cause: errorText(error) }),

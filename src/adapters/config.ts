@@ -76,6 +76,11 @@ const keys = z.strictObject({
       handshake_seconds: z.int().min(1).max(300).default(10),
       history_operations: count.default(100_000),
       history_hours: count.default(168),
+      resume_hours: z.number().positive().default(24),
+      resume_bytes: z
+        .int()
+        .min(0)
+        .default(200 * 1024 ** 3),
       space_overhead_bytes: z
         .int()
         .min(0)

@@ -5,6 +5,7 @@ import { HostlerError } from '../domain/errors.js';
 import type {
   Aside,
   FileRef,
+  Handle,
   ImageLocks,
   Part,
   PartRequest,
@@ -15,7 +16,7 @@ import type {
 import { errnoOf, systemError } from './errno.js';
 import { openFolder, procPath, syncFolder } from './handles.js';
 import type { Owners } from './owners.js';
-import { PRIVATE_PREFIX, removePrivateFolder, sweepRoots } from './private-folders.js';
+import { PRIVATE_PREFIX, privateFolderBytes, removePrivateFolder, sweepRoots } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 
@@ -49,15 +50,10 @@ export class FileTargets implements Targets {
     const given = await this.#ownership(target, request);
     const folderName = this.#folderName(request.operationId);
     try {
-      await mkdir(procPath({ handle: target.directory, name: folderName }), PRIVATE_MODE);
-      return new FilePart(
-        target,
-        folderName,
-        await openFolder(target.directory, folderName),
-        given,
-        request,
-        this.ports,
-      );
+      const inherited = await this.#takeOver(target.directory, folderName, request.takeOver ?? []);
+      if (!inherited) await mkdir(procPath({ handle: target.directory, name: folderName }), PRIVATE_MODE);
+      const handle = await openFolder(target.directory, folderName);
+      return new FilePart(target, { name: folderName, handle, inherited }, given, request, this.ports);
     } catch (error) {
       throw systemError(error, target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
@@ -67,8 +63,27 @@ export class FileTargets implements Targets {
     return removePrivateFolder(target.directory, this.#folderName(operationId), dirname(target.storedName));
   }
 
+  async takenBytes(target: ResolvedTarget, operationId: string): Promise<bigint | undefined> {
+    return privateFolderBytes(target.directory, this.#folderName(operationId));
+  }
+
   sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     return sweepRoots(this.ports.roots, this.#folderName(''), isAtWork);
+  }
+
+  /** Gives a folder of an earlier operation our name. */
+  async #takeOver(directory: Handle, folderName: string, operationIds: readonly string[]): Promise<boolean> {
+    for (const id of operationIds) {
+      try {
+        const from = procPath({ handle: directory, name: this.#folderName(id) });
+        await rename(from, procPath({ handle: directory, name: folderName }));
+        await syncFolder(directory);
+        return true;
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') throw error;
+      }
+    }
+    return false;
   }
 
   #folderName(operationId: string): string {
@@ -95,13 +110,20 @@ class FilePart implements Part {
 
   constructor(
     private readonly target: ResolvedTarget,
-    private readonly folderName: string,
-    readonly handle: FileHandle,
+    private readonly folder: { readonly name: string; readonly handle: FileHandle; readonly inherited: boolean },
     private readonly ownership: Ownership,
     private readonly request: PartRequest,
     private readonly ports: TargetPorts,
   ) {
     this.#target = { handle: target.directory, name: target.name };
+  }
+
+  get handle(): FileHandle {
+    return this.folder.handle;
+  }
+
+  get inherited(): boolean {
+    return this.folder.inherited;
   }
 
   async canWriteDirectly(): Promise<boolean> {
@@ -175,8 +197,15 @@ class FilePart implements Part {
     if (this.#discarded) return [];
     this.#discarded = true;
     await this.handle.close();
-    const removed = await removePrivateFolder(this.target.directory, this.folderName, dirname(this.target.storedName));
+    const removed = await removePrivateFolder(this.target.directory, this.folder.name, dirname(this.target.storedName));
     return this.#published ? [] : removed;
+  }
+
+  async leave(): Promise<bigint> {
+    if (this.#discarded) return 0n;
+    this.#discarded = true;
+    await this.handle.close();
+    return (await privateFolderBytes(this.target.directory, this.folder.name)) ?? 0n;
   }
 
   /** A link never replaces. */

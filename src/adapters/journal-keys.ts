@@ -7,6 +7,8 @@ export const OPERATION = 'op!';
 export const LIVE = 'live!';
 /** Images that were being changed in place, by device and inode. */
 export const TOUCHED = 'touched!';
+/** Resume entries by what makes requests the same work. */
+export const RESUME = 'resume!';
 export const SCHEMA_KEY = 'meta!schema';
 /** How many records were ever written. Together with each record's own count it shows what was lost. */
 export const TOTAL_KEY = 'meta!total';

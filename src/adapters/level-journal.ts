@@ -3,10 +3,21 @@ import { join } from 'node:path';
 import { ClassicLevel, type BatchOperation } from 'classic-level';
 import type { Journal, RequestKey } from '../domain/operations/journal.js';
 import { isFinal, type OperationRecord } from '../domain/operations/record.js';
+import type { ResumeEntry, ResumeStore } from '../domain/operations/resume-entries.js';
 import type { MarkStore, TouchMark } from '../domain/operations/touched.js';
 import { JournalHistory } from './journal-history.js';
-import { LIVE, OPERATION, PRUNED_KEY, SCHEMA_KEY, TOTAL_KEY, TOUCHED, requestKey, touchedKey } from './journal-keys.js';
-import { decodeMark, decodeRecord, encodeMark, encodeRecord } from './record-codec.js';
+import {
+  LIVE,
+  OPERATION,
+  PRUNED_KEY,
+  RESUME,
+  SCHEMA_KEY,
+  TOTAL_KEY,
+  TOUCHED,
+  requestKey,
+  touchedKey,
+} from './journal-keys.js';
+import { decodeMark, decodeRecord, decodeResumeEntry, encodeMark, encodeRecord } from './record-codec.js';
 
 type Level = ClassicLevel;
 type Write = BatchOperation<Level, string, string>;
@@ -37,7 +48,7 @@ export interface JournalOptions {
 }
 
 /** Operations in LevelDB: every write is synced, writes of one moment share a sync, gaps are found at start. */
-export class LevelJournal implements Journal, MarkStore {
+export class LevelJournal implements Journal, MarkStore, ResumeStore {
   readonly #writes = new Map<string, number>();
   #total = 0;
   #queue: Waiting[] = [];
@@ -128,6 +139,19 @@ export class LevelJournal implements Journal, MarkStore {
 
   async removeMark(mark: TouchMark): Promise<void> {
     await this.level.del(touchedKey(mark), { sync: true });
+  }
+
+  async resumeEntries(): Promise<readonly ResumeEntry[]> {
+    const values = await this.level.values({ gt: RESUME, lt: `${RESUME}~` }).all();
+    return values.map(decodeResumeEntry);
+  }
+
+  async putResumeEntry(entry: ResumeEntry): Promise<void> {
+    await this.level.put(RESUME + entry.key, encodeRecord(entry), { sync: true });
+  }
+
+  async removeResumeEntry({ key }: ResumeEntry): Promise<void> {
+    await this.level.del(RESUME + key, { sync: true });
   }
 
   async close(): Promise<void> {

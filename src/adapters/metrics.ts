@@ -30,6 +30,8 @@ export class Metrics {
       readonly waiting: number;
       readonly locks: number;
       readonly reservations: number;
+      readonly resumeEntries: number;
+      readonly resumeBytes: number;
     },
   ) {
     collectDefaultMetrics({ register: this.registry });
@@ -46,6 +48,8 @@ export class Metrics {
     gauge('hostler_operations_waiting', 'Operations in the queue', () => now().waiting);
     gauge('hostler_locks', 'Paths that are locked', () => now().locks);
     gauge('hostler_space_reservations', 'Operations that hold space', () => now().reservations);
+    gauge('hostler_resume_entries', 'Interrupted transfers that are kept for later', () => now().resumeEntries);
+    gauge('hostler_resume_bytes', 'Space that they take', () => now().resumeBytes);
   }
 
   call(rpc: string, code: string, ms: number): void {

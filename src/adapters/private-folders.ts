@@ -1,4 +1,4 @@
-import { readdir, rmdir, unlink } from 'node:fs/promises';
+import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import type { Handle } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 import { openFolder, procPath } from './handles.js';
@@ -22,6 +22,23 @@ export async function removePrivateFolder(parent: Handle, name: string, parentPa
       if (errnoOf(error) !== 'ENOENT') throw error;
     });
     return [...files.map((file) => `${parentPath}/${name}/${file}`), `${parentPath}/${name}`];
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Space that the files of a private folder take; undefined where there is none. */
+export async function privateFolderBytes(parent: Handle, name: string): Promise<bigint | undefined> {
+  const folder = await openFolder(parent, name).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (folder === undefined) return undefined;
+  try {
+    let sum = 0n;
+    for (const file of await readdir(procPath({ handle: folder })))
+      sum += (await lstat(procPath({ handle: folder, name: file }), { bigint: true })).blocks * 512n;
+    return sum;
   } finally {
     await folder.close();
   }

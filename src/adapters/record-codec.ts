@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { asAddress } from '../domain/address.js';
 import type { OperationRecord } from '../domain/operations/record.js';
+import type { ResumeEntry } from '../domain/operations/resume-entries.js';
 import type { TouchMark } from '../domain/operations/touched.js';
 
 /** JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL are escaped. */
@@ -11,7 +12,7 @@ const record = z.custom<OperationRecord>(
   (value) => typeof value === 'object' && value !== null && 'id' in value && 'state' in value && 'spec' in value,
 );
 
-export function encodeRecord(value: OperationRecord): string {
+export function encodeRecord(value: OperationRecord | ResumeEntry): string {
   return JSON.stringify(value, (_, field: unknown) => {
     if (typeof field === 'bigint') return `${BIGINT}${String(field)}`;
     return typeof field === 'string' && field.startsWith('\0') ? `${ESCAPED}${field}` : field;
@@ -20,13 +21,15 @@ export function encodeRecord(value: OperationRecord): string {
 
 /** Fails when the text is no record. */
 export function decodeRecord(text: string): OperationRecord {
-  return record.parse(
-    JSON.parse(text, (_, field: unknown) => {
-      if (typeof field !== 'string') return field;
-      if (field.startsWith(BIGINT)) return BigInt(field.slice(BIGINT.length));
-      return field.startsWith(ESCAPED) ? field.slice(ESCAPED.length) : field;
-    }),
-  );
+  return record.parse(decode(text));
+}
+
+function decode(text: string): unknown {
+  return JSON.parse(text, (_, field: unknown) => {
+    if (typeof field !== 'string') return field;
+    if (field.startsWith(BIGINT)) return BigInt(field.slice(BIGINT.length));
+    return field.startsWith(ESCAPED) ? field.slice(ESCAPED.length) : field;
+  });
 }
 
 const mark = z.object({
@@ -44,4 +47,13 @@ export function encodeMark({ device, inode, ...rest }: TouchMark): string {
 /** Fails when the text is no mark. */
 export function decodeMark(text: string): TouchMark {
   return mark.parse(JSON.parse(text));
+}
+
+const resumeEntry = z.custom<ResumeEntry>(
+  (value) => typeof value === 'object' && value !== null && 'key' in value && 'operationId' in value,
+);
+
+/** Fails when the text is no resume entry. */
+export function decodeResumeEntry(text: string): ResumeEntry {
+  return resumeEntry.parse(decode(text));
 }

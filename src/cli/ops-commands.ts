@@ -33,6 +33,14 @@ function parseStates(names: readonly string[]): OperationState[] {
   });
 }
 
+interface ListFlags {
+  readonly state?: string[];
+  readonly method?: string[];
+  readonly label: Record<string, string>;
+  readonly caller: string;
+  readonly kept?: true;
+}
+
 function listCommand(context: Context): Command {
   return new Command('ls')
     .description('operations, oldest first')
@@ -40,13 +48,15 @@ function listCommand(context: Context): Command {
     .option('--method <method...>', 'only these RPCs, such as ConvertImage')
     .option('--label <key=value>', 'only with this label; may be given more than once', collectLabel, {})
     .option('--caller <caller>', 'only of this caller', '')
-    .action((flags: { state?: string[]; method?: string[]; label: Record<string, string>; caller: string }) =>
+    .option('--kept', 'only those that left something for the next request that is the same work')
+    .action((flags: ListFlags) =>
       context.use(async ({ operations }) => {
         const filter = {
           states: parseStates(flags.state ?? []),
           methods: flags.method ?? [],
           labels: flags.label,
           caller: flags.caller,
+          keptOnly: flags.kept ?? false,
         };
         const found: Operation[] = [];
         for (let pageToken = ''; ;) {
@@ -148,6 +158,10 @@ function describe(operation: Operation, address: string): string {
       last?.progress?.totalBytes === undefined
         ? undefined
         : `${bytes(last.progress.doneBytes)} of ${bytes(last.progress.totalBytes)}`,
+    ],
+    [
+      'kept',
+      operation.kept && `${bytes(operation.kept.bytes)} until ${operation.kept.expireTime?.toISOString() ?? ''}`,
     ],
     ...operation.warnings.map(({ reason, message }) => ['warning', `${reason}: ${message}`] as const),
   ]);

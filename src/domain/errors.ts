@@ -193,6 +193,25 @@ export const REASONS = {
     'What was written is not what was read.',
     'Try again; if it happens again, suspect memory or disk.',
   ),
+  SOURCE_UNAVAILABLE: row(
+    'UNAVAILABLE',
+    'later',
+    'The source does not answer, or not as it should, and trying again did not help.',
+    'Look at the source; what has come is kept for a while, so the same request goes on where it stopped.',
+  ),
+  SOURCE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The source has no such image.', 'Check the URL or image id.'),
+  SOURCE_REFUSED: row(
+    'PERMISSION_DENIED',
+    'after a change',
+    'The source refuses access.',
+    'Give the headers or the token that it wants.',
+  ),
+  SOURCE_FORBIDDEN: row(
+    'PERMISSION_DENIED',
+    'no',
+    'The configuration does not let images be fetched from there: its scheme, host or address, also after a redirect.',
+    'Use another source, or have it allowed under `[fetch]`.',
+  ),
   TOOL_LIMIT_EXCEEDED: row(
     'FAILED_PRECONDITION',
     'after a change',
@@ -245,7 +264,7 @@ export const REASONS = {
   AGENT_RESTARTED: row(
     'ABORTED',
     'later',
-    'The daemon ended under the operation; nothing of it is left.',
+    'The daemon ended under the operation; nothing of it is left, except what a verb that can go on has moved.',
     'Start it again.',
   ),
   SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),

@@ -172,12 +172,18 @@ export interface Part extends FileRef {
   publish(): Promise<void>;
   /** Removes everything; what it removed. Safe to call at any time, also after publish. */
   discard(): Promise<readonly string[]>;
+  /** Lets go of it and removes nothing; the space that it takes. */
+  leave(): Promise<bigint>;
+  /** The private folder is that of an earlier attempt, with what that left there. */
+  readonly inherited: boolean;
 }
 
 export interface PartRequest {
   readonly operationId: string;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
+  /** Operations whose private folder is taken over, the first that there is; a new one is made where none is. */
+  readonly takeOver?: readonly string[];
 }
 
 /** Where new images come into being, and how they get their name. */
@@ -185,6 +191,8 @@ export interface Targets {
   prepare(target: ResolvedTarget, request: PartRequest): Promise<Part>;
   /** Removes the private folder that an operation of an earlier life left beside this target; what it removed. */
   clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]>;
+  /** Space that such a folder takes; undefined where there is none. */
+  takenBytes(target: ResolvedTarget, operationId: string): Promise<bigint | undefined>;
   /** Removes every private folder of this agent in the roots whose operation is not at work. */
   sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]>;
 }

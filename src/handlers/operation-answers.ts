@@ -3,6 +3,7 @@ import type * as domain from '../domain/operations/record.js';
 import {
   OperationPhase,
   OperationState,
+  type KeptWork,
   type Operation,
   type OperationEvent,
   type OperationResult,
@@ -71,7 +72,7 @@ export function operationEvent(record: domain.OperationRecord): OperationEvent {
   };
 }
 
-export function operation(record: domain.OperationRecord): Operation {
+export function operation(record: domain.OperationRecord, kept: KeptWork | undefined): Operation {
   const date = (time: number | undefined) => (time === undefined ? undefined : new Date(time));
   return {
     operationId: record.id,
@@ -87,6 +88,7 @@ export function operation(record: domain.OperationRecord): Operation {
     attempt: record.attempt,
     last: operationEvent(record),
     warnings: [...record.warnings],
+    kept,
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { OperationQueries } from '../domain/operations/query.js';
+import type { OperationRecord } from '../domain/operations/record.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import { parseRequest } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
@@ -22,9 +23,10 @@ const filter = z
     methods: z.array(z.string()),
     labels,
     caller: z.string(),
+    keptOnly: z.boolean(),
   })
   .optional()
-  .transform((given) => given ?? { states: [], methods: [], labels: {}, caller: '' });
+  .transform((given) => given ?? { states: [], methods: [], labels: {}, caller: '', keptOnly: false });
 
 const one = z.object({ operationId: id });
 const page = z.object({
@@ -37,14 +39,18 @@ const cancel = z.object({ operationId: z.union([z.literal(''), id], 'must be a U
 
 /** OperationService: parse, one domain call, map. */
 export function operationHandlers(queries: OperationQueries): Handlers<typeof OperationServiceService> {
+  const shown = (record: OperationRecord) => {
+    const kept = queries.kept(record.id);
+    return operation(record, kept && { bytes: kept.bytes, expireTime: new Date(kept.expireMs) });
+  };
   return {
     async getOperation(request) {
-      return { operation: operation(await queries.get(parseRequest(one, request).operationId)) };
+      return { operation: shown(await queries.get(parseRequest(one, request).operationId)) };
     },
     async listOperations(request) {
       const { filter: wanted, pageSize = DEFAULT_PAGE, pageToken } = parseRequest(page, request);
       const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), pageToken);
-      return { operations: records.map(operation), nextPageToken: next };
+      return { operations: records.map(shown), nextPageToken: next };
     },
     async *watchOperation(request, caller) {
       yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), operationEvent);

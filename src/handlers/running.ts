@@ -23,11 +23,13 @@ export function longRunning(operations: Operations) {
   return <S extends object, R extends OperationResult>(
     parse: (request: unknown) => Parsed<S>,
     verb: Verb<S, R>,
-  ): ServerStream<unknown, OperationEvent> =>
-    async function* events(request, caller) {
+  ): ServerStream<unknown, OperationEvent> => {
+    operations.know(verb);
+    return async function* events(request, caller) {
       const { spec, ask } = parse(request);
       yield* mapStream(operations.start(verb, spec, ask, caller), operationEvent);
     };
+  };
 }
 
 /** What an operation comes to, when it has ended. */

@@ -15,13 +15,15 @@ import type { Caller } from '../../src/domain/caller.js';
 import { Admission } from '../../src/domain/operations/admission.js';
 import { Operations } from '../../src/domain/operations/engine.js';
 import type { Step } from '../../src/domain/operations/execute.js';
+import { KeptWork } from '../../src/domain/operations/kept-work.js';
 import { LockTable } from '../../src/domain/operations/locks.js';
+import { ResumeEntries } from '../../src/domain/operations/resume-entries.js';
 import { Slots } from '../../src/domain/operations/slots.js';
 import { SpaceLedger } from '../../src/domain/operations/space.js';
 import { TouchedImages } from '../../src/domain/operations/touched.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
-export async function composeEngine(root: string, step: Step) {
+export async function composeEngine(root: string, step: Step, resumeLimits = { ttlMs: 60_000, bytes: 1n << 40n }) {
   const runner = new ProcessRunner({
     killGraceMs: 200,
     searchPath: process.env['PATH'] ?? '',
@@ -40,13 +42,16 @@ export async function composeEngine(root: string, step: Step) {
   const space = new SpaceLedger(0n);
   const failures: unknown[] = [];
   const journal = new MemoryJournal(1000);
+  const resumes = await ResumeEntries.load(journal, resumeLimits, Date.now);
+  const targets = new FileTargets({ agentId: 'test', roots, runner, owners: new Owners(runner), imageLocks });
   const operations = new Operations({
     journal,
     touched: await TouchedImages.load(journal),
+    resumes,
     admission: new Admission({ paths, reader, imageLocks, dependants: { of: () => Promise.resolve([]) } }),
     locks,
     slots,
-    targets: new FileTargets({ agentId: 'test', roots, runner, owners: new Owners(runner), imageLocks }),
+    targets,
     files,
     space,
     watchIntervalMs: 200,
@@ -63,6 +68,7 @@ export async function composeEngine(root: string, step: Step) {
     slots,
     space,
     failures,
+    keptWork: new KeptWork({ resumes, paths, targets, locks }),
     close: () => Promise.all(roots.map(({ handle }) => handle.close())),
   };
 }

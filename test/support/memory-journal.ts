@@ -1,11 +1,13 @@
 import type { Journal, RequestKey } from '../../src/domain/operations/journal.js';
+import type { ResumeEntry, ResumeStore } from '../../src/domain/operations/resume-entries.js';
 import type { MarkStore } from '../../src/domain/operations/touched.js';
 import { isFinal, type OperationRecord } from '../../src/domain/operations/record.js';
 
 /** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
-export class MemoryJournal implements Journal, MarkStore {
+export class MemoryJournal implements Journal, MarkStore, ResumeStore {
   /** In the order of ids: a map keeps insertion order, and ids are given in order. */
   readonly #records = new Map<string, OperationRecord>();
+  readonly #resumes = new Map<string, ResumeEntry>();
   readonly #requests = new Map<string, string>();
 
   constructor(private readonly historyLimit: number) {}
@@ -52,6 +54,20 @@ export class MemoryJournal implements Journal, MarkStore {
   }
 
   removeMark(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  resumeEntries(): Promise<readonly ResumeEntry[]> {
+    return Promise.resolve([...this.#resumes.values()]);
+  }
+
+  putResumeEntry(entry: ResumeEntry): Promise<void> {
+    this.#resumes.set(entry.key, entry);
+    return Promise.resolve();
+  }
+
+  removeResumeEntry({ key }: ResumeEntry): Promise<void> {
+    this.#resumes.delete(key);
     return Promise.resolve();
   }
 

@@ -1,17 +1,19 @@
 import type { ImageAddress } from '../address.js';
+import { roleOf } from '../access/role.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
 import type { Clock, Files, Targets } from '../ports.js';
 import type { Admission } from './admission.js';
 import type { Admitted } from './admitted.js';
-import { execute, type Outcome, type Step } from './execute.js';
+import { execute, goesOn, type Outcome, type Step } from './execute.js';
 import { OperationHub } from './hub.js';
 import type { Journal } from './journal.js';
 import { LiveOperation } from './live-operation.js';
 import type { LockTable } from './locks.js';
-import { isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
+import { atRest, isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
 import { RequestIds } from './request-ids.js';
+import type { ResumeEntries } from './resume-entries.js';
 import type { Slots } from './slots.js';
 import type { SpaceLedger } from './space.js';
 import type { TouchedImages } from './touched.js';
@@ -31,6 +33,15 @@ export interface Ask {
   readonly output?: (piece: OutputPiece) => Promise<void>;
 }
 
+/** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */
+const NOBODY = {
+  roles: [],
+  grant: roleOf('nobody', {}),
+  peer: '',
+  signal: new AbortController().signal,
+  deadline: undefined,
+};
+
 /** What happened, for the log. */
 export interface OperationLog {
   finished(record: OperationRecord, cause: unknown): void;
@@ -46,6 +57,7 @@ export interface EnginePorts {
   readonly files: Files;
   readonly space: SpaceLedger;
   readonly touched: TouchedImages;
+  readonly resumes: ResumeEntries;
   readonly clock: Clock;
   readonly newId: () => string;
   readonly step: Step;
@@ -54,11 +66,19 @@ export interface EnginePorts {
   readonly watchIntervalMs: number;
 }
 
+/** How a verb's operations of an earlier life of the daemon go on. */
+interface Restarts {
+  goesOn(record: OperationRecord): boolean;
+  again(record: OperationRecord): Promise<unknown>;
+}
+
 /** Starts operations and keeps the unfinished ones. Every mutating RPC runs through here. */
 export class Operations {
   readonly live = new Map<string, LiveOperation>();
   readonly hub: OperationHub;
   readonly #requestIds: RequestIds;
+  /** Verbs that can go on after a restart. */
+  readonly #resumables = new Map<string, Restarts>();
   readonly #admissions = new Set<Promise<unknown>>();
   /** Those that a drain does not wait for. */
   readonly #standing = new Set<string>();
@@ -92,6 +112,44 @@ export class Operations {
     });
     if (started instanceof LiveOperation) yield* this.#follow(started, ask, caller);
     else yield { ...started, replayed: true };
+  }
+
+  /** Lets the verb's detached operations go on after a restart, if it has `resume`. */
+  know<S extends object, R extends OperationResult>(verb: Verb<S, R>): void {
+    if (verb.resume === undefined) return;
+    // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- only this verb's operations come here, with the spec that they had
+    const specOf = ({ spec }: OperationRecord) => spec as S;
+    this.#resumables.set(verb.name, {
+      goesOn: (record) => goesOn(verb.resume, specOf(record), record.detached),
+      again: (record) => {
+        const caller = { ...NOBODY, identity: record.caller };
+        const { labels, detached: detach, requestId = '', attempt } = record;
+        return this.#admit(
+          verb,
+          specOf(record),
+          { labels, detach, requestId, planOnly: false },
+          caller,
+          attempt + 1,
+          record,
+        );
+      },
+    });
+  }
+
+  /** Whether an operation that a daemon before us did not finish can go on without its caller. */
+  goesOn(record: OperationRecord): boolean {
+    return this.#resumables.get(record.method)?.goesOn(record) ?? false;
+  }
+
+  /** Goes on with it, or gives it its end. */
+  async restart(record: OperationRecord): Promise<void> {
+    try {
+      await this.#resumables.get(record.method)?.again(record);
+    } catch (error) {
+      const end = { ...atRest(record, this.ports.clock()), error: storeError(asHostlerError(error)) };
+      await this.ports.journal.put({ ...end, state: 'FAILED' });
+      this.ports.log.finished({ ...end, state: 'FAILED' }, error);
+    }
   }
 
   /** No new operations from now on; running ones get the grace time, then are cancelled. Resolved when none is left. */
@@ -147,6 +205,7 @@ export class Operations {
     ask: Ask,
     caller: Caller,
     attempt: number,
+    earlier?: OperationRecord,
   ): Promise<LiveOperation> {
     const { admission, journal, locks, slots } = this.ports;
     const uses = verb.uses(spec);
@@ -155,6 +214,7 @@ export class Operations {
     try {
       const record = {
         ...this.#newRecord(verb, spec, ask, caller, attempt),
+        ...(earlier === undefined ? {} : { id: earlier.id, createTime: earlier.createTime }),
         // A layer below the one that was named may be written too: recovery looks there as well.
         addresses: [...new Set([...uses.map(({ address }) => address), ...admitted.targets.keys()])],
       };
@@ -202,13 +262,25 @@ export class Operations {
     work: Promise<Outcome>,
   ): Promise<void> {
     const { journal, log } = this.ports;
-    const { cause, ...outcome } = await work;
+    const { cause, suspended, ...outcome } = await work;
+    if (suspended === true) {
+      await this.#suspend(operation, admitted, undo);
+      return;
+    }
     const final = operation.ended(outcome);
     const failures = await Promise.allSettled([admitted.close(), journal.put(final)]);
     for (const step of undo) step();
     operation.settle(final);
     log.finished(final, cause);
     for (const failure of failures) if (failure.status === 'rejected') log.cleanupFailed(final, failure.reason);
+  }
+
+  /** Everything but its end: the journal shows it as unfinished. */
+  async #suspend(operation: LiveOperation, admitted: Admitted, undo: readonly (() => void)[]): Promise<void> {
+    const [closed] = await Promise.allSettled([admitted.close()]);
+    for (const step of undo) step();
+    operation.suspend();
+    if (closed.status === 'rejected') this.ports.log.cleanupFailed(operation.record, closed.reason);
   }
 
   #assertServing(): void {

@@ -1,8 +1,8 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
-import { HostlerError, asHostlerError } from '../errors.js';
+import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
-import type { Child, FileAttributes, FileRef, Part, Resolved, ToolRun } from '../ports.js';
+import type { Child, FileRef, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
@@ -17,8 +17,9 @@ import {
   type StoredError,
   type Warning,
 } from './record.js';
+import { ResumableWork } from './resumable-work.js';
 import type { Ticket } from './slots.js';
-import type { Run, Secrets, Verb } from './verb.js';
+import type { PartOptions, Resume, Run, Secrets, Verb } from './verb.js';
 
 /** Called before each action that changes something; an error thrown here fails the operation at that step. */
 export type Step = (operationId: string, method: string, name: string) => Promise<void>;
@@ -35,6 +36,8 @@ export interface Assignment {
 
 /** How it ended; the cause is for the log. */
 export interface Outcome {
+  /** The daemon stops, and its next start goes on with the operation. */
+  readonly suspended?: true;
   readonly state: OperationState;
   readonly result?: OperationResult;
   readonly error?: StoredError;
@@ -48,13 +51,26 @@ export async function execute<S extends object, R extends OperationResult>(
   assignment: Assignment,
   ports: EnginePorts,
 ): Promise<Outcome> {
-  const run = new OperationRun(verb.name, assignment, ports);
+  const work = new ResumableWork(verb.resume, spec, () => assignment.operation.record, ports.resumes);
+  const run = new OperationRun(verb.name, assignment, ports, work);
   const outcome = await attempt(verb, spec, run, assignment, ports);
   if (outcome.state !== 'SUCCEEDED')
     await run.clearUnwritten().catch((error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error));
-  await run.cleanUp();
+  await run.cleanUp(outcome.suspended === true || isWorthKeeping(outcome, verb.resume?.after));
   await run.mark('cleaned');
   return outcome;
+}
+
+/** What the daemon's end does to work that could go on. */
+const ENDED_WITH_DAEMON: readonly Reason[] = ['SHUTTING_DOWN', 'AGENT_RESTARTED'];
+
+function isWorthKeeping({ error }: Outcome, after: readonly Reason[] | undefined): boolean {
+  return after !== undefined && error !== undefined && [...ENDED_WITH_DAEMON, ...after].includes(error.reason);
+}
+
+/** Whether it goes on by itself when the daemon starts again. */
+export function goesOn<S extends object>(resume: Resume<S> | undefined, spec: S, detached: boolean): boolean {
+  return detached && resume?.alone(spec) === true;
 }
 
 async function attempt<S extends object, R extends OperationResult>(
@@ -76,8 +92,11 @@ async function attempt<S extends object, R extends OperationResult>(
     return { state: 'SUCCEEDED', result };
   } catch (cause) {
     // A cancel is a cancel, whatever the tool said when it was ended.
-    if (operation.signal.aborted)
-      return { state: 'CANCELLED', error: storeError(asHostlerError(operation.signal.reason)), cause };
+    if (operation.signal.aborted) {
+      const error = asHostlerError(operation.signal.reason);
+      const suspended = error.reason === 'SHUTTING_DOWN' && goesOn(verb.resume, spec, operation.record.detached);
+      return { state: 'CANCELLED', error: storeError(error), cause, ...(suspended ? { suspended } : {}) };
+    }
     return { state: 'FAILED', error: storeError(asHostlerError(cause)), cause };
   }
 }
@@ -94,6 +113,7 @@ class OperationRun implements Run {
     private readonly method: string,
     private readonly assignment: Assignment,
     private readonly ports: EnginePorts,
+    private readonly work: Pick<ResumableWork<object>, 'begin' | 'checkpoint' | 'keep' | 'forget'>,
   ) {
     this.operationId = assignment.operation.record.id;
     this.#meter = new ProgressMeter(ports.clock);
@@ -249,34 +269,55 @@ class OperationRun implements Run {
     return { signal: this.signal, onChild, ...(onFraction === undefined ? {} : { onFraction }) };
   }
 
-  async part(
-    target: ImageAddress,
-    { overwrite, attributes }: { overwrite: boolean; attributes: FileAttributes },
-  ): Promise<Part> {
+  async part(target: ImageAddress, options: PartOptions): Promise<Part> {
     await this.step('prepare');
-    const part = await this.ports.targets.prepare(this.target(target), {
-      operationId: this.operationId,
-      overwrite,
-      attributes,
-    });
+    return this.#prepare(target, options, []);
+  }
+
+  readonly resumablePart: Run['resumablePart'] = async (target, options) => {
+    await this.step('prepare');
+    return this.work.begin(target, (takeOver) => this.#prepare(target, options, takeOver));
+  };
+
+  readonly checkpoint: Run['checkpoint'] = async (state) => {
+    await this.step('checkpoint');
+    await this.work.checkpoint(state);
+  };
+
+  async #prepare(
+    target: ImageAddress,
+    { overwrite, attributes }: PartOptions,
+    takeOver: readonly string[],
+  ): Promise<Part> {
+    const { operationId } = this;
+    const request = { operationId, overwrite, attributes, takeOver };
+    const part = await this.ports.targets.prepare(this.target(target), request);
     this.#parts.push(part);
     return part;
   }
 
   /** Removes what was not published. A failure here is logged and warned of: it must not hide how the verb ended. */
-  async cleanUp(): Promise<void> {
+  async cleanUp(keep: boolean): Promise<void> {
     const { operation } = this.assignment;
     for (const release of this.#releases) release();
-    for (const part of this.#parts) {
-      try {
+    const kept = await this.#cleaning(() => (keep ? this.work.keep() : Promise.resolve(false)));
+    for (const part of this.#parts)
+      await this.#cleaning(async () => {
         operation.removedPaths.push(...(await part.discard()));
-      } catch (error) {
-        this.ports.log.cleanupFailed(operation.record, error);
-        this.warn({
-          reason: 'CLEANUP_FAILED',
-          message: `something of ${this.operationId} could not be removed; see the log of the daemon`,
-        });
-      }
+      });
+    if (kept !== true) await this.#cleaning(() => this.work.forget());
+  }
+
+  async #cleaning<T>(act: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await act();
+    } catch (error) {
+      this.ports.log.cleanupFailed(this.assignment.operation.record, error);
+      this.warn({
+        reason: 'CLEANUP_FAILED',
+        message: `something of ${this.operationId} could not be removed; see the log of the daemon`,
+      });
+      return undefined;
     }
   }
 }

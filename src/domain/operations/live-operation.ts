@@ -21,6 +21,7 @@ export class LiveOperation {
   #announced = false;
   #callers = 0;
   #pendingCancel: HostlerError | undefined;
+  #suspended: HostlerError | undefined;
   readonly #finished = deferred<OperationRecord>();
   readonly #abort = new AbortController();
   /** What a cancel or failure took away, for the answer to CancelOperation. */
@@ -75,6 +76,19 @@ export class LiveOperation {
     this.#finished.resolve(final);
   }
 
+  /** The daemon stops and its next start goes on with the operation: those who watch are told, and it has no end yet. */
+  suspend(): void {
+    this.#suspended = new HostlerError(
+      'SHUTTING_DOWN',
+      `the daemon is stopping; ${this.#record.id} goes on when it starts again`,
+      {
+        facts: { operation: this.#record.id },
+      },
+    );
+    this.#changed.resolve();
+    this.#finished.resolve(this.#record);
+  }
+
   /** A phase that must not be torn holds a cancel back until the next one that can. */
   enter(phase: OperationPhase, cancellable: boolean): void {
     this.update({ phase, cancellable });
@@ -115,6 +129,7 @@ export class LiveOperation {
   /** The latest record at once, then the latest whenever it has changed, not too often; the final one always. */
   async *watch(signal: AbortSignal, intervalMs: number): AsyncGenerator<OperationRecord, void> {
     for (let seen = -1; ;) {
+      if (this.#suspended !== undefined) throw this.#suspended;
       if (this.#version === seen) {
         await orAborted(this.#changed.promise, signal);
         continue;

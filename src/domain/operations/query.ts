@@ -1,9 +1,11 @@
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { Operations } from './engine.js';
+import type { KeptWork } from './kept-work.js';
 import type { LiveOperation } from './live-operation.js';
 import { fingerprint } from './request-ids.js';
 import type { OperationRecord, OperationState } from './record.js';
+import type { KeptEntry } from './resume-entries.js';
 
 /** Clients take messages of 4 MiB unless told otherwise; a character may become 3 bytes. */
 const MAX_PAGE_CHARACTERS = 1024 * 1024;
@@ -15,6 +17,8 @@ export interface OperationFilter {
   readonly labels: Readonly<Record<string, string>>;
   /** Empty: anybody. */
   readonly caller: string;
+  /** Only those that left something for later. */
+  readonly keptOnly: boolean;
 }
 
 /** What a cancel came to. */
@@ -27,7 +31,10 @@ export interface Cancelled {
 
 /** Looking at, waiting for and ending operations. */
 export class OperationQueries {
-  constructor(private readonly operations: Operations) {}
+  constructor(
+    private readonly operations: Operations,
+    private readonly keptWork: KeptWork,
+  ) {}
 
   /** Fails with OPERATION_NOT_FOUND. */
   async get(id: string): Promise<OperationRecord> {
@@ -47,7 +54,7 @@ export class OperationQueries {
     let bytes = 0;
     for await (const kept of this.operations.ports.journal.list(after === '' ? undefined : after)) {
       const record = this.operations.live.get(kept.id)?.record ?? kept;
-      if (!matches(filter, record)) continue;
+      if (!matches(filter, record) || (filter.keptOnly && this.kept(record.id) === undefined)) continue;
       bytes += fingerprint(record).length;
       if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
         return { records, next: records.at(-1)?.id ?? '' };
@@ -77,7 +84,7 @@ export class OperationQueries {
       ]);
     if (!byLabels && !this.operations.live.has(id)) {
       const { state } = await this.get(id);
-      return [{ id, state, removedPaths: [], endedPids: [] }];
+      return [{ id, state, removedPaths: await this.#drop((entry) => entry.operationId === id), endedPids: [] }];
     }
     const meant = [...this.operations.live.values()].filter(({ record }) =>
       byLabels ? hasLabels(record, labels) : record.id === id,
@@ -85,12 +92,36 @@ export class OperationQueries {
     const refusals = meant.flatMap((operation) => refusalOf(operation, caller));
     if (!byLabels && refusals[0] !== undefined) throw refusals[0];
     // Also those that must not be torn now: they end soon, and the answer says how.
-    return Promise.all(
+    const ended = await Promise.all(
       meant.map(async ({ finished, removedPaths, endedPids }) => {
         const record = await finished;
         return { id: record.id, state: record.state, removedPaths, endedPids };
       }),
     );
+    return byLabels ? [...ended, ...(await this.#dropLabelled(labels))] : ended;
+  }
+
+  /** What an operation that has ended left for later. */
+  kept(id: string): { readonly bytes: bigint; readonly expireMs: number } | undefined {
+    const entry = this.keptWork.entries.find(({ operationId }) => operationId === id);
+    const { ttlMs } = this.operations.ports.resumes.limits;
+    return entry && { bytes: entry.kept.bytes, expireMs: entry.kept.sinceMs + ttlMs };
+  }
+
+  async #dropLabelled(labels: Readonly<Record<string, string>>): Promise<Cancelled[]> {
+    const kept = this.keptWork.entries.filter((entry) => hasLabels(entry, labels));
+    return Promise.all(
+      kept.map(async ({ operationId: id }) => {
+        const { state } = await this.get(id);
+        return { id, state, removedPaths: await this.#drop((entry) => entry.operationId === id), endedPids: [] };
+      }),
+    );
+  }
+
+  async #drop(meant: (entry: KeptEntry) => boolean): Promise<readonly string[]> {
+    const removed: string[] = [];
+    for (const entry of this.keptWork.entries.filter(meant)) removed.push(...(await this.keptWork.drop(entry)));
+    return removed;
   }
 }
 
@@ -103,7 +134,7 @@ function matches(filter: OperationFilter, record: OperationRecord): boolean {
   );
 }
 
-function hasLabels(record: OperationRecord, labels: Readonly<Record<string, string>>): boolean {
+function hasLabels(record: Pick<OperationRecord, 'labels'>, labels: Readonly<Record<string, string>>): boolean {
   return Object.entries(labels).every(([key, value]) => record.labels[key] === value);
 }
 

@@ -3,6 +3,8 @@ import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports.js'
 import { sameFile } from '../read-image.js';
 import type { Journal } from './journal.js';
 import { atRest, storeError, type Commit, type OperationRecord } from './record.js';
+import type { ResumeEntries, ResumeEntry } from './resume-entries.js';
+import { foldersOf } from './resumable-work.js';
 
 export interface RecoveryLog {
   recovered(record: OperationRecord, removed: readonly string[]): void;
@@ -15,44 +17,64 @@ export interface RecoveryPorts {
   readonly targets: Targets;
   readonly strays: Strays;
   readonly clock: Clock;
+  readonly resumes: ResumeEntries;
+  /** Whether an operation goes on without its caller. */
+  readonly goesOn: (record: OperationRecord) => boolean;
   readonly log: RecoveryLog;
 }
 
 /**
- * What a daemon before us left unfinished: its children are ended, its private folders removed, and each operation gets its end.
- * One whose result had its name already has SUCCEEDED; every other one has failed with AGENT_RESTARTED.
+ * What a daemon before us left unfinished: its children are ended, its private folders removed or kept as resume entries, and each
+ * operation gets its end. One whose result had its name already has SUCCEEDED; every other one has failed with AGENT_RESTARTED, except
+ * those that go on by themselves, which are returned.
  */
-export async function recover(ports: RecoveryPorts): Promise<void> {
+export async function recover(ports: RecoveryPorts): Promise<readonly OperationRecord[]> {
+  const goOn: OperationRecord[] = [];
   for (const record of await ports.journal.unfinished()) {
     try {
-      await settle(record, ports);
+      if ((await settle(record, ports)) === 'goes on') goOn.push(record);
     } catch (error) {
       // Such as a root that is not mounted now: the sweep, or the next start, cleans it. The operation is over all the same.
       ports.log.failed(record, error);
       await ports.journal.put(ended(record, undefined, ports.clock()));
     }
   }
+  return goOn;
 }
 
-async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<void> {
-  const { journal, strays, clock, log } = ports;
+async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<'goes on' | 'ended'> {
+  const { journal, strays, clock, log, resumes } = ports;
   if (record.pid !== undefined && record.pidStart !== undefined)
     await strays.end({ pid: record.pid, start: record.pidStart });
   const removed: string[] = [];
+  const entry = resumes.of(record.id);
   let passed: Commit | undefined;
   for (const address of record.addresses) {
     const target = await findTarget(address, ports);
     if (target === undefined) continue;
     try {
       if (record.commit?.address === address && tookEffect(record.commit, target)) passed = record.commit;
-      removed.push(...(await ports.targets.clean(target, record.id)));
+      if (passed === undefined && entry?.address === address) await keep(entry, target, ports);
+      else removed.push(...(await ports.targets.clean(target, record.id)));
     } finally {
       await target.directory.close();
     }
   }
+  if (passed !== undefined && entry !== undefined) await resumes.remove(entry);
+  if (passed === undefined && ports.goesOn(record)) return 'goes on';
   const final = ended(record, passed, clock());
   await journal.put(final);
   log.recovered(final, removed);
+  return 'ended';
+}
+
+/** For the next request that is the same work. */
+async function keep(entry: ResumeEntry, target: ResolvedTarget, { targets, resumes }: RecoveryPorts): Promise<void> {
+  for (const id of foldersOf(entry)) {
+    const bytes = await targets.takenBytes(target, id);
+    if (bytes !== undefined) return resumes.keep(entry, bytes);
+  }
+  await resumes.remove(entry);
 }
 
 /** Undefined where nothing of an operation can be: its folder is gone, or it was only read. */

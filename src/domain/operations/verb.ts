@@ -17,6 +17,7 @@ import type {
 } from '../ports.js';
 import type { Reason } from '../errors.js';
 import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
+import type { Checkpoint } from './resume-entries.js';
 import type { Slot } from './slots.js';
 
 /** How a verb uses an address: decides what is resolved, checked and locked before it starts. */
@@ -119,7 +120,36 @@ export interface Run extends Resolution {
   /** Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. */
   touch(file: Resolved): Promise<void>;
   /** A private place for the target; removed, unless published, however the verb leaves. */
-  part(target: ImageAddress, options: { overwrite: boolean; attributes: FileAttributes }): Promise<Part>;
+  part(target: ImageAddress, options: PartOptions): Promise<Part>;
+  /**
+   * The same for a verb with `resume`, at most once a run: with the private folder and the last checkpoint of an earlier attempt at the
+   * same work, where there is one. The files in it are whatever that attempt left there.
+   */
+  resumablePart(
+    target: ImageAddress,
+    options: PartOptions,
+  ): Promise<{ readonly part: Part; readonly checkpoint: Checkpoint | undefined }>;
+  /** How far the work has come. What it speaks of must be durable already: whoever goes on relies on it. */
+  checkpoint(state: Checkpoint): Promise<void>;
+}
+
+export interface PartOptions {
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+}
+
+/**
+ * How a verb goes on where an attempt before it stopped. Such a verb asks for its part with `run.resumablePart` and says with
+ * `run.checkpoint`, after a sync, how far it is. When it fails for one of the reasons of `after`, or the daemon stops or dies, the private
+ * folder stays as a resume entry for `limits.resume_hours`. Whoever asks for the same work again gets it; a cancel removes it.
+ */
+export interface Resume<Spec extends object> {
+  /** What makes two requests the same work on the same target, such as the source's identity and the target's address. */
+  key(spec: Spec): string;
+  /** Failures after which what has come is worth keeping. */
+  readonly after: readonly Reason[];
+  /** Whether it needs nothing that only its caller has, such as secrets: then, when detached, it goes on by itself after a restart. */
+  alone(spec: Spec): boolean;
 }
 
 /** Passphrases by their role. Kept apart from the spec: they are in no journal, comparison or log. */
@@ -135,5 +165,7 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   uses(spec: Spec): readonly Use[];
   /** What `run` would do; changes nothing. Absent where the RPC has no `plan_only`. */
   plan?(spec: Spec, resolution: Resolution, run: ToolRun): Promise<Plan>;
+  /** Absent: an attempt that failed leaves nothing. */
+  readonly resume?: Resume<Spec>;
   run(spec: Spec, run: Run): Promise<Result>;
 }

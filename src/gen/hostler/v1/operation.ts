@@ -356,6 +356,14 @@ export interface OperationEvent {
   error: Status | undefined;
 }
 
+/** What an operation that could not go on has moved and left for the next request that is the same work. */
+export interface KeptWork {
+  /** Space that it takes. */
+  bytes: bigint;
+  /** Removed at the latest. */
+  expireTime: Date | undefined;
+}
+
 /** The resource that GetOperation and ListOperations return. */
 export interface Operation {
   /** ULID. */
@@ -392,6 +400,8 @@ export interface Operation {
     | undefined;
   /** What the caller should know although it may have succeeded. */
   warnings: Warning[];
+  /** Set while something of it is kept; CancelOperation removes it. */
+  kept: KeptWork | undefined;
 }
 
 export interface Operation_LabelsEntry {
@@ -1689,6 +1699,98 @@ export const OperationEvent: MessageFns<OperationEvent> = {
   },
 };
 
+function createBaseKeptWork(): KeptWork {
+  return { bytes: 0n, expireTime: undefined };
+}
+
+export const KeptWork: MessageFns<KeptWork> = {
+  encode(message: KeptWork, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.bytes);
+    }
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptWork {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptWork();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptWork {
+    return {
+      bytes: isSet(object.bytes) ? BigInt(object.bytes) : 0n,
+      expireTime: isSet(object.expireTime)
+        ? fromJsonTimestamp(object.expireTime)
+        : isSet(object.expire_time)
+        ? fromJsonTimestamp(object.expire_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: KeptWork): unknown {
+    const obj: any = {};
+    if (message.bytes !== 0n) {
+      obj.bytes = message.bytes.toString();
+    }
+    if (message.expireTime !== undefined) {
+      obj.expireTime = message.expireTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<KeptWork>, I>>(base?: I): KeptWork {
+    return KeptWork.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<KeptWork>, I>>(object: I): KeptWork {
+    const message = createBaseKeptWork();
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.expireTime = object.expireTime ?? undefined;
+    return message;
+  },
+};
+
 function createBaseOperation(): Operation {
   return {
     operationId: "",
@@ -1704,6 +1806,7 @@ function createBaseOperation(): Operation {
     attempt: 0,
     last: undefined,
     warnings: [],
+    kept: undefined,
   };
 }
 
@@ -1747,6 +1850,9 @@ export const Operation: MessageFns<Operation> = {
     }
     for (const v of message.warnings) {
       Warning.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.kept !== undefined) {
+      KeptWork.encode(message.kept, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -1871,6 +1977,14 @@ export const Operation: MessageFns<Operation> = {
             message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.kept = KeptWork.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1935,6 +2049,7 @@ export const Operation: MessageFns<Operation> = {
       warnings: globalThis.Array.isArray(object?.warnings)
         ? object.warnings.map((e: any) => Warning.fromJSON(e))
         : [],
+      kept: isSet(object.kept) ? KeptWork.fromJSON(object.kept) : undefined,
     };
   },
 
@@ -1985,6 +2100,9 @@ export const Operation: MessageFns<Operation> = {
     if (message.warnings?.length) {
       obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
+    if (message.kept !== undefined) {
+      obj.kept = KeptWork.toJSON(message.kept);
+    }
     return obj;
   },
 
@@ -2016,6 +2134,7 @@ export const Operation: MessageFns<Operation> = {
       ? OperationEvent.fromPartial(object.last)
       : undefined;
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
+    message.kept = (object.kept !== undefined && object.kept !== null) ? KeptWork.fromPartial(object.kept) : undefined;
     return message;
   },
 };

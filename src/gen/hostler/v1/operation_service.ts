@@ -44,6 +44,8 @@ export interface OperationFilter {
   labels: { [key: string]: string };
   /** Started by this caller. */
   caller: string;
+  /** Only those that have left something for the next request that is the same work (ListOperations only). */
+  keptOnly: boolean;
 }
 
 export interface OperationFilter_LabelsEntry {
@@ -146,7 +148,7 @@ export interface CancelOperationResponse {
 }
 
 function createBaseOperationFilter(): OperationFilter {
-  return { states: [], methods: [], labels: {}, caller: "" };
+  return { states: [], methods: [], labels: {}, caller: "", keptOnly: false };
 }
 
 export const OperationFilter: MessageFns<OperationFilter> = {
@@ -166,6 +168,9 @@ export const OperationFilter: MessageFns<OperationFilter> = {
     });
     if (message.caller !== "") {
       writer.uint32(34).string(message.caller);
+    }
+    if (message.keptOnly !== false) {
+      writer.uint32(40).bool(message.keptOnly);
     }
     return writer;
   },
@@ -228,6 +233,14 @@ export const OperationFilter: MessageFns<OperationFilter> = {
             message.caller = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.keptOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -259,6 +272,11 @@ export const OperationFilter: MessageFns<OperationFilter> = {
         )
         : {},
       caller: isSet(object.caller) ? globalThis.String(object.caller) : "",
+      keptOnly: isSet(object.keptOnly)
+        ? globalThis.Boolean(object.keptOnly)
+        : isSet(object.kept_only)
+        ? globalThis.Boolean(object.kept_only)
+        : false,
     };
   },
 
@@ -282,6 +300,9 @@ export const OperationFilter: MessageFns<OperationFilter> = {
     if (message.caller !== "") {
       obj.caller = message.caller;
     }
+    if (message.keptOnly !== false) {
+      obj.keptOnly = message.keptOnly;
+    }
     return obj;
   },
 
@@ -302,6 +323,7 @@ export const OperationFilter: MessageFns<OperationFilter> = {
       {},
     );
     message.caller = object.caller ?? "";
+    message.keptOnly = object.keptOnly ?? false;
     return message;
   },
 };
@@ -1588,7 +1610,7 @@ export const OperationServiceService = {
   },
   /**
    * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
-   * An operation that was final already is answered as it is, with nothing removed.
+   * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), NOT_CANCELLABLE.
    */
   cancelOperation: {
@@ -1631,7 +1653,7 @@ export interface OperationServiceServer extends UntypedServiceImplementation {
   watchOperations: handleServerStreamingCall<WatchOperationsRequest, WatchOperationsResponse>;
   /**
    * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
-   * An operation that was final already is answered as it is, with nothing removed.
+   * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), NOT_CANCELLABLE.
    */
   cancelOperation: handleUnaryCall<CancelOperationRequest, CancelOperationResponse>;
@@ -1705,7 +1727,7 @@ export interface OperationServiceClient extends Client {
   ): ClientReadableStream<WatchOperationsResponse>;
   /**
    * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
-   * An operation that was final already is answered as it is, with nothing removed.
+   * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), NOT_CANCELLABLE.
    */
   cancelOperation(
