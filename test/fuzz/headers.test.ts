@@ -1,9 +1,11 @@
 /** Hostile headers. `make fuzz` runs more of it (FUZZ=executions, SEED=n). */
 import assert from 'node:assert/strict';
+import { readContent } from '../../src/domain/formats/content.js';
 import { judge, mutate } from '../support/fuzz.js';
-import { inMemory, readHeader } from '../support/header.js';
+import { inMemory, readEverything, readHeader } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';
-import { makeSeeds, type Seed } from '../support/seeds.js';
+import { makeDisks, makeSeeds, type Seed } from '../support/seeds.js';
+import { distort } from '../support/structures.js';
 import { randomNumbers } from '../support/soak.js';
 
 const EXECUTIONS = Number(process.env['FUZZ'] ?? '20000');
@@ -23,6 +25,21 @@ describe('hostile headers', function () {
 
   it('every seed is read as it is', async () => {
     for (const { name, content } of seeds) assert.ok((await readHeader(inMemory(content))) !== undefined, name);
+    for (const { content } of makeDisks()) {
+      await readEverything(inMemory(content));
+      assert.deepEqual((await readContent(inMemory(content))).findings, []);
+    }
+  });
+
+  it('cut short at every sector, and one byte to each side of it', async () => {
+    for (const { name, content } of [...seeds, ...makeDisks()])
+      for (let sector = 512; sector <= content.length; sector += sector < 65_536 ? 512 : 4096)
+        for (const length of [sector - 1, sector, sector + 1])
+          assert.equal(
+            await judge(inMemory(content.subarray(0, length))),
+            undefined,
+            `${name}, ${String(length)} bytes`,
+          );
   });
 
   it(`cut short at every length to ${String(LENGTHS)}`, async () => {
@@ -34,11 +51,13 @@ describe('hostile headers', function () {
 
   it(`${String(EXECUTIONS)} mutations, seed ${String(SEED)}`, async () => {
     const random = randomNumbers(SEED);
+    const all = [...seeds, ...makeDisks()];
     let slowest = 0;
     for (let n = 0; n < EXECUTIONS; n++) {
-      const seed = seeds[Math.floor(random() * seeds.length)];
+      const seed = all[Math.floor(random() * all.length)];
       if (seed === undefined) throw new Error('no seeds');
-      const content = mutate(seed.content, random);
+      // Half of them know where the numbers are.
+      const content = random() < 0.5 ? distort(seed.name, seed.content, random) : mutate(seed.content, random);
       const started = performance.now();
       const wrong = await judge(inMemory(content));
       slowest = Math.max(slowest, performance.now() - started);

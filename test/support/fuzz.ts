@@ -1,7 +1,7 @@
 /** Bytes that no reader was made for. The same seed gives the same bytes. */
 import { HostlerError } from '../../src/domain/errors.js';
 import type { ByteSource } from '../../src/domain/ports.js';
-import { readHeader } from './header.js';
+import { readEverything } from './header.js';
 
 /** Read in all, for one header. */
 export const MOST_BYTES = 8 << 20;
@@ -18,7 +18,7 @@ export async function judge(bytes: ByteSource): Promise<string | undefined> {
     },
   };
   try {
-    await readHeader(counted);
+    await readEverything(counted);
   } catch (error) {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED')
       return String(error instanceof Error ? error.stack : error);

@@ -1,5 +1,6 @@
 /** What our own readers say of a file or of bytes, without a daemon. */
 import { open } from 'node:fs/promises';
+import { readContent } from '../../src/domain/formats/content.js';
 import { cached } from '../../src/domain/formats/head.js';
 import { detectFormat, otherMarks } from '../../src/domain/formats/magic.js';
 import { READERS } from '../../src/domain/formats/readers.js';
@@ -12,6 +13,12 @@ export async function readHeader(source: ByteSource): Promise<ImageFacts | undef
   if (format === 'raw') return undefined;
   const facts = await READERS[format](bytes);
   return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
+}
+
+/** The same, then as raw content of a stranger's: partitions and media. */
+export async function readEverything(source: ByteSource): Promise<void> {
+  await readContent(cached(source));
+  await readHeader(source);
 }
 
 export async function readHeaderOf(path: string): Promise<ImageFacts | undefined> {

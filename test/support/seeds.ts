@@ -1,6 +1,7 @@
 /** Small images of every format, to cut short and to mutate. */
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { sh, tryRun } from './shell.js';
 
 /** No header with its tables is longer than this; what follows is left out. */
@@ -47,6 +48,40 @@ export async function makeSeeds(folder: string): Promise<Seed[]> {
     stream,
   ]);
   return [...seeds, { name: 'vmdk, converted', content: await readFile(stream) }, ...byHand()];
+}
+
+/** Disks without a container: two partitions each. */
+export function makeDisks(): Seed[] {
+  const mbr = Buffer.alloc(1 << 16);
+  mbr.writeUInt16LE(0xaa55, 510);
+  for (const [n, first] of [8, 64].entries()) {
+    mbr.writeUInt8(0x83, 446 + n * 16 + 4);
+    mbr.writeUInt32LE(first, 446 + n * 16 + 8);
+    mbr.writeUInt32LE(32, 446 + n * 16 + 12);
+  }
+  const gpt = Buffer.alloc(1 << 16);
+  gpt.writeUInt16LE(0xaa55, 510);
+  gpt.writeUInt8(0xee, 446 + 4);
+  gpt.writeUInt32LE(1, 446 + 8);
+  gpt.writeUInt32LE(127, 446 + 12);
+  gpt.write('EFI PART', 512);
+  gpt.writeUInt32LE(92, 512 + 12);
+  for (const [offset, value] of [
+    [24, 1n],
+    [32, 127n],
+    [40, 34n],
+    [48, 94n],
+    [72, 2n],
+  ] as const)
+    gpt.writeBigUInt64LE(value, 512 + offset);
+  gpt.writeUInt32LE(128, 512 + 80);
+  gpt.writeUInt32LE(128, 512 + 84);
+  gpt.writeUInt32LE(crc32(gpt.subarray(1024, 1024 + 128 * 128)), 512 + 88);
+  gpt.writeUInt32LE(crc32(gpt.subarray(512, 512 + 92)), 512 + 16);
+  return [
+    { name: 'mbr', content: mbr },
+    { name: 'gpt', content: gpt },
+  ];
 }
 
 async function shorten(path: string): Promise<Buffer> {

@@ -8,6 +8,8 @@ const V1_HEADER_BYTES = 112;
 const BINARY_HEADER_BYTES = 4096;
 /** The largest that the specification allows. */
 const MAX_HEADER_BYTES = 4n << 20n;
+/** 32 key slots and as many tokens take half of it; parsed, JSON of a stranger's can be thirty times its length. */
+const MAX_JSON_BYTES = 128 << 10;
 
 const segments = z.object({
   segments: z.record(z.string(), z.object({ offset: z.string().regex(/^\d{1,19}$/), size: z.string() })),
@@ -29,9 +31,11 @@ async function segmentOffset(bytes: ByteSource, head: Buffer): Promise<bigint> {
   const length = head.readBigUInt64BE(8);
   if (length <= BigInt(BINARY_HEADER_BYTES) || length > MAX_HEADER_BYTES)
     throw malformed('luks', `the header is ${String(length)} bytes long`);
-  const area = await readExactly(bytes, BigInt(BINARY_HEADER_BYTES), Number(length) - BINARY_HEADER_BYTES, 'luks');
+  const areaBytes = Math.min(Number(length) - BINARY_HEADER_BYTES, MAX_JSON_BYTES);
+  const area = await readExactly(bytes, BigInt(BINARY_HEADER_BYTES), areaBytes, 'luks');
   const end = area.indexOf(0);
-  const first = parseSegments(area.toString('utf8', 0, end === -1 ? area.length : end))['0'];
+  if (end === -1) throw malformed('luks', `the JSON of the header is longer than ${String(MAX_JSON_BYTES)} bytes`);
+  const first = parseSegments(area.toString('utf8', 0, end))['0'];
   if (first === undefined) throw malformed('luks', 'the header names no segment');
   return BigInt(first.offset);
 }

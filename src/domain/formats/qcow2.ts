@@ -1,23 +1,16 @@
 /**
  * Reads qcow2 headers, versions 2 and 3. The source of every rule is docs/interop/qcow2.txt of qemu.
  */
-import type { Finding, ImageFacts, SnapshotFacts } from '../image-info.js';
+import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { MAX_SIZE_BYTES } from '../size.js';
 import { malformed as malformedImage, readName, tableFindings, units } from './facts.js';
+import { readSnapshots } from './qcow2-snapshots.js';
 
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
 const MIN_CLUSTER_BITS = 9;
 const MAX_CLUSTER_BITS = 21;
-/** qemu refuses more. */
-const MAX_SNAPSHOTS = 65_536;
-/** qemu allows 64 MiB; a table that a person would make is far below this. */
-const MAX_SNAPSHOT_TABLE_BYTES = 1n << 20n;
-/** Fixed part of a snapshot table entry. */
-const SNAPSHOT_BYTES = 40;
-/** qemu refuses more extra data in an entry. */
-const MAX_SNAPSHOT_EXTRA_BYTES = 1024;
 
 /** 32 MiB and 8 MiB: qemu refuses more. */
 const MAX_L1_ENTRIES = (32 << 20) / 8;
@@ -81,7 +74,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     dirty: (incompatible & DIRTY) !== 0n,
     corrupt: (incompatible & CORRUPT) !== 0n,
     ...(dataFile === undefined ? {} : { dataFile }),
-    snapshots: await readSnapshots(bytes, head),
+    snapshots: await readSnapshots(bytes, { count: head.readUInt32BE(60), offset: head.readBigUInt64BE(64) }),
     compat: version === 3 ? '1.1' : '0.10',
     compressionType: COMPRESSION_NAMES[compression] ?? `unknown (${String(compression)})`,
     ...(version === 3
@@ -231,30 +224,4 @@ function namesOf(tables: readonly Buffer[], bits: bigint): string[] {
       names.push(table.toString('utf8', offset + 2, offset + FEATURE_NAME_BYTES).replaceAll(/[^\x20-\x7e]/g, ''));
     }
   return names;
-}
-
-async function readSnapshots(bytes: ByteSource, head: Buffer): Promise<SnapshotFacts[]> {
-  const count = head.readUInt32BE(60);
-  if (count > MAX_SNAPSHOTS) throw malformed(`${String(count)} snapshots`);
-  const snapshots: SnapshotFacts[] = [];
-  const start = head.readBigUInt64BE(64);
-  let offset = start;
-  for (let index = 0; index < count; index++) {
-    if (offset - start > MAX_SNAPSHOT_TABLE_BYTES) throw malformed('the snapshot table is too large');
-    const fixed = await bytes.read(offset, SNAPSHOT_BYTES);
-    if (fixed.length < SNAPSHOT_BYTES) throw malformed('the snapshot table lies outside the file');
-    const [idBytes, nameBytes, extraBytes] = [fixed.readUInt16BE(12), fixed.readUInt16BE(14), fixed.readUInt32BE(36)];
-    if (extraBytes > MAX_SNAPSHOT_EXTRA_BYTES) throw malformed('a snapshot has too much extra data');
-    const rest = await bytes.read(offset + BigInt(SNAPSHOT_BYTES), extraBytes + idBytes + nameBytes);
-    if (rest.length < extraBytes + idBytes + nameBytes) throw malformed('the snapshot table lies outside the file');
-    snapshots.push({
-      id: rest.toString('utf8', extraBytes, extraBytes + idBytes),
-      name: rest.toString('utf8', extraBytes + idBytes),
-      createTimeMs: fixed.readUInt32BE(16) * 1000 + Math.floor(fixed.readUInt32BE(20) / 1e6),
-      vmStateBytes: extraBytes >= 8 ? rest.readBigUInt64BE(0) : BigInt(fixed.readUInt32BE(32)),
-      ...(extraBytes >= 16 ? { virtualSizeBytes: rest.readBigUInt64BE(8) } : {}),
-    });
-    offset += BigInt(Math.ceil((SNAPSHOT_BYTES + extraBytes + idBytes + nameBytes) / 8) * 8);
-  }
-  return snapshots;
 }

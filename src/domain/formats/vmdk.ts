@@ -77,9 +77,10 @@ async function descriptorText(bytes: ByteSource, offset: bigint, length: bigint)
 
 /** The size is the sum of the extents; they are not opened. */
 function readDescriptor(text: string): ImageFacts {
-  const lengths = [...text.matchAll(EXTENT)].map(([, length = '']) => BigInt(length));
-  if (lengths.length === 0) throw malformed('vmdk', 'the descriptor names no extent');
-  const total = lengths.reduce((sum, length) => sum + length, 0n);
+  let total: bigint | undefined;
+  // One at a time: a descriptor can name a hundred thousand.
+  for (const [, length = ''] of text.matchAll(EXTENT)) total = (total ?? 0n) + BigInt(length);
+  if (total === undefined) throw malformed('vmdk', 'the descriptor names no extent');
   return imageFacts('vmdk', sectors(total), { ...backing(text), findings: [NAMES_FILES] });
 }
 

@@ -1,0 +1,58 @@
+/** Reads the snapshot table of a qcow2. The source of every rule is docs/interop/qcow2.txt of qemu. */
+import type { SnapshotFacts } from '../image-info.js';
+import type { ByteSource } from '../ports.js';
+import { malformed as malformedImage } from './facts.js';
+
+/** qemu refuses more. */
+const MAX_SNAPSHOTS = 65_536;
+/** qemu allows 64 MiB; a table that a person would make is far below this. */
+const MAX_TABLE_BYTES = 1 << 20;
+/** Holds the table of nearly every image. */
+const FIRST_BYTES = 16 << 10;
+/** Fixed part of an entry. */
+const ENTRY_BYTES = 40;
+/** qemu refuses more extra data in an entry. */
+const MAX_EXTRA_BYTES = 1024;
+
+const malformed = (what: string) => malformedImage('qcow2', what);
+
+/** Fails with IMAGE_MALFORMED. */
+export async function readSnapshots(
+  bytes: ByteSource,
+  { count, offset }: { readonly count: number; readonly offset: bigint },
+): Promise<SnapshotFacts[]> {
+  if (count === 0) return [];
+  if (count > MAX_SNAPSHOTS) throw malformed(`${String(count)} snapshots`);
+  for (const length of [FIRST_BYTES, MAX_TABLE_BYTES]) {
+    const table = await bytes.read(offset, length);
+    const snapshots = parse(table, count);
+    if (snapshots !== undefined) return snapshots;
+    if (table.length < length) throw malformed('the snapshot table lies outside the file');
+  }
+  throw malformed('the snapshot table is too large');
+}
+
+/** Undefined when the table goes on beyond these bytes. */
+function parse(table: Buffer, count: number): SnapshotFacts[] | undefined {
+  const snapshots: SnapshotFacts[] = [];
+  let at = 0;
+  for (let index = 0; index < count; index++) {
+    if (at + ENTRY_BYTES > table.length) return undefined;
+    const [idBytes, nameBytes] = [table.readUInt16BE(at + 12), table.readUInt16BE(at + 14)];
+    const extraBytes = table.readUInt32BE(at + 36);
+    if (extraBytes > MAX_EXTRA_BYTES) throw malformed('a snapshot has too much extra data');
+    const extra = at + ENTRY_BYTES;
+    const id = extra + extraBytes;
+    const end = id + idBytes + nameBytes;
+    if (end > table.length) return undefined;
+    snapshots.push({
+      id: table.toString('utf8', id, id + idBytes),
+      name: table.toString('utf8', id + idBytes, end),
+      createTimeMs: table.readUInt32BE(at + 16) * 1000 + Math.floor(table.readUInt32BE(at + 20) / 1e6),
+      vmStateBytes: extraBytes >= 8 ? table.readBigUInt64BE(extra) : BigInt(table.readUInt32BE(at + 32)),
+      ...(extraBytes >= 16 ? { virtualSizeBytes: table.readBigUInt64BE(extra + 8) } : {}),
+    });
+    at = Math.ceil(end / 8) * 8;
+  }
+  return snapshots;
+}
