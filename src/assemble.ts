@@ -7,6 +7,7 @@ import { anchored, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
 import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
+import { SshFarShell } from './adapters/far-shell.js';
 import { LocalFiles } from './adapters/files.js';
 import { FileTargets } from './adapters/file-targets.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
@@ -25,8 +26,10 @@ import { QemuChanger } from './adapters/qemu-changer.js';
 import { QemuImg } from './adapters/qemu-img.js';
 import { QemuLocks } from './adapters/qemu-locks.js';
 import type { Root } from './adapters/roots.js';
+import { Rsync } from './adapters/rsync.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { ProcessStrays } from './adapters/strays.js';
+import { sshConfig } from './adapters/transfer-config.js';
 import { tighter } from './adapters/tool-call.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
@@ -163,6 +166,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
   const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
   const tool = new QemuImg(runner, toolLimits(config.limits.tools), foreignLimits(config.limits));
+  const ssh = sshConfig(config.ssh);
   const digests = new Digests({ tool, files: engine.files, hasher: new ThreadedHasher(), clock: Date.now });
   return {
     image: imageHandlers(operations, {
@@ -175,6 +179,8 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
       changer: new QemuChanger(runner, toolLimits(config.limits.tools)),
       tool,
       reflink: new CpReflink(runner),
+      farShell: new SshFarShell(runner, ssh, state.agentId),
+      rsync: new Rsync(runner, ssh, toolLimits(config.limits.tools)),
       readers: new Readers(READING_CALLS),
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),

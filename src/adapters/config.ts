@@ -3,6 +3,7 @@ import { parse, stringify, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
 import { FAILPOINT } from './failpoints.js';
+import { ssh, uploads } from './transfer-config.js';
 
 const count = z.int().min(1);
 const httpAddress = z
@@ -109,15 +110,8 @@ const keys = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  uploads: z
-    .strictObject({
-      expire_hours: z
-        .number()
-        .positive()
-        .max(24 * 365)
-        .default(24),
-    })
-    .prefault({}),
+  ssh,
+  uploads,
   debug: z
     .strictObject({
       failpoints: z.array(z.string().regex(FAILPOINT, 'must be METHOD:STEP:ACTION')).default([]),

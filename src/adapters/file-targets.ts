@@ -141,6 +141,15 @@ class FilePart implements Part {
     }
   }
 
+  async adopt(name: string): Promise<void> {
+    if (name === this.name) return;
+    try {
+      await rename(procPath({ handle: this.handle, name }), procPath(this));
+    } catch (error) {
+      throw systemError(error, this.target.address, { ENOENT: 'PARENT_NOT_FOUND' });
+    }
+  }
+
   async truncate(lengthBytes: bigint): Promise<void> {
     await this.#withFile((file) => setLength(file, lengthBytes));
   }

@@ -100,6 +100,24 @@ export const REASONS = {
     'An argument matches none of the patterns that the configuration allows the command.',
     'Change the argument, or have a pattern configured.',
   ),
+  REMOTE_UNREACHABLE: row(
+    'UNAVAILABLE',
+    'later',
+    'The far host, its agent or its ssh does not answer, or the line to it broke.',
+    'Look at the network and the far host; the same call goes on where it can.',
+  ),
+  REMOTE_NOT_TRUSTED: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The far end does not prove that it is who it should be: its host key or certificate is unknown, another, or expired.',
+    'Check who answers there; then make its key known, or renew its certificate.',
+  ),
+  REMOTE_REFUSED: row(
+    'PERMISSION_DENIED',
+    'after a change',
+    'The far end knows who we are and does not let us in.',
+    'Give this host a key or role there.',
+  ),
   OPERATION_NOT_FOUND: row(
     'NOT_FOUND',
     'no',

@@ -164,6 +164,8 @@ export interface Part extends FileRef {
   readonly aside: Aside;
   /** Whether this filesystem lets files be written past the page cache; found by trying. */
   canWriteDirectly(): Promise<boolean>;
+  /** A tool that names its files itself has made it in the private folder under this name. */
+  adopt(name: string): Promise<void>;
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   /** Sets owner and mode, then makes the content durable. What the target will be; its handle is the part's. */

@@ -1,16 +1,13 @@
 /** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
 import { z } from 'zod';
-import { HostlerError } from '../domain/errors.js';
 import { traits, type ImageFormat } from '../domain/image-format.js';
 import type { ConvertSpec } from '../domain/convert-image.js';
-import type { CopyEngine, CopySpec } from '../domain/copy-image.js';
 import type { CreateSpec } from '../domain/create-image.js';
 import type { OverlaySpec } from '../domain/create-overlay.js';
 import type { DeleteSpec } from '../domain/delete-image.js';
 import type { InfoSpec } from '../domain/get-image-info.js';
 import type { Ask } from '../domain/operations/engine.js';
 import type { Secrets } from '../domain/operations/verb.js';
-import { CopyEngine as WireEngine } from '../gen/hostler/v1/image_service.js';
 import {
   address,
   ask,
@@ -18,7 +15,6 @@ import {
   clusterSize,
   compressionType,
   defined,
-  enumeration,
   format,
   optionalFormat,
   optionalSize,
@@ -44,7 +40,7 @@ const encryption = z
     passphrase: z.instanceof(Uint8Array).refine((bytes) => bytes.length > 0, 'must not be empty'),
   })
   .optional();
-const writable = { overwrite: z.boolean(), allowDependants: z.boolean(), attributes };
+export const writable = { overwrite: z.boolean(), allowDependants: z.boolean(), attributes };
 const compression = { compress: z.boolean(), compressionType };
 
 interface Encrypted {
@@ -249,33 +245,6 @@ export function parseExtract(request: unknown): Parsed<ConvertSpec> {
   };
 }
 
-const engines: Readonly<Record<number, CopyEngine | 'far'>> = {
-  [WireEngine.COPY_ENGINE_UNSPECIFIED]: 'AUTO',
-  [WireEngine.COPY_ENGINE_AUTO]: 'AUTO',
-  [WireEngine.COPY_ENGINE_REFLINK]: 'REFLINK',
-  [WireEngine.COPY_ENGINE_LOCAL_SPARSE]: 'LOCAL_SPARSE',
-  [WireEngine.COPY_ENGINE_NBD_TLS]: 'far',
-  [WireEngine.COPY_ENGINE_NBD_SSH]: 'far',
-  [WireEngine.COPY_ENGINE_RSYNC_SSH]: 'far',
-};
-const copy = z.object({
-  source: address,
-  target: address,
-  remote: z.unknown(),
-  engine: enumeration(engines),
-  verify: z.boolean(),
-  preserveAllocation: z.boolean(),
-  bandwidthBytesPerSecond: positive.optional(),
-  allowInUse: z.boolean(),
-  ...writable,
-});
-export function parseCopy(request: unknown): Parsed<CopySpec> {
-  const { remote, engine, bandwidthBytesPerSecond, ...rest } = parseVerb(copy, request);
-  if (remote !== undefined || engine === 'far')
-    throw new HostlerError('NOT_IMPLEMENTED', 'CopyImage to and from other hosts is not served by this version');
-  return { spec: defined({ ...rest, engine, bytesPerSecond: bandwidthBytesPerSecond }), ask: parseAsk(request) };
-}
-
 const remove = z.object({
   path: address,
   missingOk: z.boolean(),
@@ -287,7 +256,7 @@ export function parseDelete(request: unknown): Parsed<DeleteSpec> {
   return { spec: { address: path, ...rest }, ask: parseAsk(request) };
 }
 
-function parseAsk(request: unknown, secrets: Readonly<Record<string, Uint8Array | undefined>> = {}): Ask {
+export function parseAsk(request: unknown, secrets: Readonly<Record<string, Uint8Array | undefined>> = {}): Ask {
   return {
     ...parseRequest(ask, request),
     secrets: Object.fromEntries(

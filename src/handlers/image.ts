@@ -2,7 +2,7 @@ import { checkImage } from '../domain/check-image.js';
 import { compareImages } from '../domain/compare-images.js';
 import { commitImage } from '../domain/commit-image.js';
 import { convertImage } from '../domain/convert-image.js';
-import { copyImage, type CopyPorts } from '../domain/copy-image.js';
+import { copyImage, type CopyPorts } from '../domain/copy/copy-image.js';
 import { createImage, type CreatePorts } from '../domain/create-image.js';
 import { createOverlay } from '../domain/create-overlay.js';
 import { deleteImage } from '../domain/delete-image.js';
@@ -30,10 +30,10 @@ import {
   parseSnapshots,
   parseWipe,
 } from './change-requests.js';
+import { parseCopy } from './copy-requests.js';
 import { extent, imageInfo, imageSnapshot } from './image-answers.js';
 import {
   parseConvert,
-  parseCopy,
   parseCreate,
   parseDelete,
   parseDetect,

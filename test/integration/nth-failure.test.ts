@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { asAddress } from '../../src/domain/address.js';
 import { convertImage } from '../../src/domain/convert-image.js';
-import { copyImage } from '../../src/domain/copy-image.js';
+import { copyImage } from '../../src/domain/copy/copy-image.js';
 import { createImage } from '../../src/domain/create-image.js';
 import { createOverlay } from '../../src/domain/create-overlay.js';
 import { deleteImage } from '../../src/domain/delete-image.js';
@@ -99,6 +99,7 @@ describe('the n-th step fails', () => {
             source: at('base.qcow2'),
             target: at('new'),
             engine: 'LOCAL_SPARSE',
+            compress: false,
             verify: true,
             preserveAllocation: false,
             allowInUse: false,
@@ -117,6 +118,7 @@ describe('the n-th step fails', () => {
             source: at('base.qcow2'),
             target: at('old'),
             engine: 'LOCAL_SPARSE',
+            compress: false,
             verify: false,
             preserveAllocation: false,
             allowInUse: false,

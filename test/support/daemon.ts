@@ -25,6 +25,8 @@ export interface DaemonOptions {
   /** Instead of `state` in the daemon's folder. */
   readonly stateFolder?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Words before the daemon's, such as `ip netns exec NAME`. */
+  readonly within?: readonly string[];
   /** Run the daemon as another user. */
   readonly uid?: number;
 }
@@ -59,7 +61,8 @@ export class Daemon {
       config,
       `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${options.top ?? ''}${server}${options.toml ?? ''}\n${roots}`,
     );
-    const child = spawn(HOSTLERD, ['--config', config], {
+    const [program = HOSTLERD, ...words] = [...(options.within ?? []), HOSTLERD, '--config', config];
+    const child = spawn(program, words, {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),

@@ -2,10 +2,12 @@
 import { BUILT_IN } from '../../src/domain/access/role.js';
 import { monotonicFactory } from 'ulid';
 import { CpReflink } from '../../src/adapters/cp-reflink.js';
+import { SshFarShell } from '../../src/adapters/far-shell.js';
 import { LocalFiles } from '../../src/adapters/files.js';
 import { FileTargets } from '../../src/adapters/file-targets.js';
 import { MemoryJournal } from './memory-journal.js';
 import { Owners } from '../../src/adapters/owners.js';
+import { Rsync } from '../../src/adapters/rsync.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import { QemuImg } from '../../src/adapters/qemu-img.js';
@@ -60,7 +62,17 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     step,
     log: { finished: () => undefined, cleanupFailed: (_, cause) => failures.push(cause) },
   });
-  const ports = { paths, reader, files, tool, imageLocks, reflink: new CpReflink(runner) };
+  const ssh = { hostKeys: 'known', connectTimeoutSeconds: 5, deadLineSeconds: 5 } as const;
+  const ports = {
+    paths,
+    reader,
+    files,
+    tool,
+    imageLocks,
+    reflink: new CpReflink(runner),
+    farShell: new SshFarShell(runner, ssh, 'test'),
+    rsync: new Rsync(runner, ssh, {}),
+  };
   return {
     operations,
     ports,

@@ -1,39 +1,14 @@
-import type { ImageAddress } from './address.js';
-import { HostlerError } from './errors.js';
-import { scale } from './convert-image.js';
-import type { CopyResult } from './operations/record.js';
-import type { Run, Verb } from './operations/verb.js';
-import type {
-  FileAttributes,
-  Files,
-  Handle,
-  ImageTool,
-  Layer,
-  Part,
-  Reflink,
-  Resolved,
-  ResolvedTarget,
-} from './ports.js';
-import { assertTakeable } from './image-policy.js';
-import { rawFacts, type ImageReader } from './read-image.js';
-import { assertUnchanged } from './unchanged.js';
+import { HostlerError } from '../errors.js';
+import { scale } from '../convert-image.js';
+import type { CopyResult, Plan } from '../operations/record.js';
+import type { Resolution, Run } from '../operations/verb.js';
+import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ResolvedTarget } from '../ports.js';
+import { assertTakeable } from '../image-policy.js';
+import { rawFacts, type ImageReader } from '../read-image.js';
+import { assertUnchanged } from '../unchanged.js';
+import type { CopySpec } from './copy-image.js';
 
-export type CopyEngine = 'AUTO' | 'REFLINK' | 'LOCAL_SPARSE';
-
-export interface CopySpec {
-  readonly source: ImageAddress;
-  readonly target: ImageAddress;
-  readonly engine: CopyEngine;
-  readonly verify: boolean;
-  readonly preserveAllocation: boolean;
-  readonly bytesPerSecond?: bigint;
-  readonly overwrite: boolean;
-  readonly allowDependants: boolean;
-  readonly attributes: FileAttributes;
-  readonly allowInUse: boolean;
-}
-
-export interface CopyPorts {
+export interface LocalCopyPorts {
   readonly tool: ImageTool;
   readonly files: Files;
   readonly reflink: Reflink;
@@ -46,59 +21,43 @@ interface Way {
   readonly why: string;
 }
 
-/** Copies the bytes of a file on this host: same length, same bytes, holes stay holes. A crash leaves nothing under the final name. */
-export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
-  return {
-    name: 'CopyImage',
-    slot: () => 'io',
-    uses: ({ source, target, overwrite, allowDependants, allowInUse }) => [
-      { role: 'source', address: source, allowInUse },
-      { role: 'target', address: target, overwrite, allowDependants },
-    ],
+/** What `copyOnHost` would do. */
+export async function planOnHost(spec: CopySpec, { file, target }: Resolution, ports: LocalCopyPorts): Promise<Plan> {
+  const source = file(spec.source);
+  const { directory } = target(spec.target);
+  const { engine, why } = await choose(spec, source, directory, ports.reflink);
+  const moveBytes = engine === 'REFLINK' ? 0n : dataOf(source);
+  const freeBytes = await ports.files.freeBytes(directory);
+  return { kind: 'plan', method: engine, why, moveBytes, needBytes: moveBytes, freeBytes };
+}
 
-    async plan(spec, { file, target }) {
-      const source = file(spec.source);
-      const { directory } = target(spec.target);
-      const { engine, why } = await choose(spec, source, directory, ports.reflink);
-      const moveBytes = engine === 'REFLINK' ? 0n : dataOf(source);
-      return {
-        kind: 'plan',
-        method: engine,
-        why,
-        moveBytes,
-        needBytes: moveBytes,
-        freeBytes: await ports.files.freeBytes(directory),
-      };
-    },
-
-    async run(spec, run) {
-      run.phase('INSPECTING');
-      // It may have waited in the queue since it was resolved.
-      const source = await ports.files.refresh(run.file(spec.source));
-      if (!source.trusted) assertTakeable(source, ports.reader.foreignRules);
-      const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
-      const part = await run.part(spec.target, spec);
-      const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
-      if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
-      if (spec.verify) await verify(source, part, run, ports.tool);
-      await assertWelcome(source, part, run.target(spec.target), ports.reader);
-      if (!spec.allowInUse) await assertUnchanged([source], ports.files);
-      await run.step('seal');
-      const made = await part.seal();
-      const movedBytes = way.engine === 'REFLINK' ? 0n : dataOf(source);
-      const result: CopyResult = {
-        kind: 'copy',
-        target: spec.target,
-        lengthBytes: made.lengthBytes,
-        allocatedBytes: made.allocatedBytes,
-        ...way,
-        movedBytes,
-        skippedBytes: source.lengthBytes - movedBytes,
-        verified: spec.verify,
-      };
-      return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
-    },
+/** Copies on this host. A crash leaves nothing under the final name. */
+export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts): Promise<CopyResult> {
+  run.phase('INSPECTING');
+  // It may have waited in the queue since it was resolved.
+  const source = await ports.files.refresh(run.file(spec.source));
+  if (!source.trusted) assertTakeable(source, ports.reader.foreignRules);
+  const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
+  const part = await run.part(spec.target, spec);
+  const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
+  if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
+  if (spec.verify) await verify(source, part, run, ports.tool);
+  await assertWelcome(source, part, run.target(spec.target), ports.reader);
+  if (!spec.allowInUse) await assertUnchanged([source], ports.files);
+  await run.step('seal');
+  const made = await part.seal();
+  const movedBytes = way.engine === 'REFLINK' ? 0n : dataOf(source);
+  const result: CopyResult = {
+    kind: 'copy',
+    target: spec.target,
+    lengthBytes: made.lengthBytes,
+    allocatedBytes: made.allocatedBytes,
+    ...way,
+    movedBytes,
+    skippedBytes: source.lengthBytes - movedBytes,
+    verified: spec.verify,
   };
+  return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
 }
 
 async function choose(
@@ -131,7 +90,7 @@ async function clone(
   part: Part,
   wanted: Way,
   run: Run,
-  { reflink }: CopyPorts,
+  { reflink }: LocalCopyPorts,
 ): Promise<Way> {
   run.phase('CLONING');
   await run.step('clone');

@@ -1,0 +1,106 @@
+import type { ImageAddress } from '../address.js';
+import type { FileRef, ToolRun } from '../ports.js';
+
+/** A far host that is reached by ssh. */
+export interface SshHost {
+  readonly host: string;
+  readonly port?: number;
+  readonly user?: string;
+}
+
+/** The far end of a copy. */
+export interface Remote extends SshHost {
+  /** It runs an agent; otherwise it is reached by ssh. */
+  readonly agent: boolean;
+  readonly side: 'source' | 'target';
+}
+
+/** A file on a far host, and what that host can do. */
+export interface FarFile {
+  readonly lengthBytes: bigint;
+  readonly allocatedBytes: bigint;
+  /** Changes when the file changes. */
+  readonly fingerprint: string;
+  readonly tools: FarTools;
+}
+
+export interface FarTools {
+  readonly rsync: boolean;
+  readonly qemuNbd: boolean;
+}
+
+/** A private folder beside the target on a far host, in which `part` comes into being. */
+export interface FarPart {
+  readonly host: SshHost;
+  readonly target: ImageAddress;
+  /** Absolute path there. */
+  readonly folder: string;
+}
+
+export interface FarAttributes {
+  readonly owner?: string;
+  readonly group?: string;
+  readonly mode?: number;
+}
+
+/**
+ * What is done on far hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, TOOL_MISSING, and as named.
+ */
+export interface FarShell {
+  /** Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED. */
+  look(host: SshHost, path: ImageAddress, run: ToolRun): Promise<FarFile>;
+  /**
+   * Makes, or finds again, the private folder for a target. `key` is the same for the same copy. Fails with TARGET_EXISTS,
+   * PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED.
+   */
+  prepare(
+    host: SshHost,
+    target: ImageAddress,
+    need: { readonly key: string; readonly overwrite: boolean; readonly needBytes: bigint },
+    run: ToolRun,
+  ): Promise<{ readonly part: FarPart; readonly tools: FarTools; readonly freeBytes: bigint }>;
+  /** What `prepare` would find; changes nothing. */
+  plan(
+    host: SshHost,
+    target: ImageAddress,
+    run: ToolRun,
+  ): Promise<{ readonly tools: FarTools; readonly freeBytes: bigint }>;
+  /** Makes the part durable, gives it the target's name and removes the folder; what space it takes. Fails with TARGET_EXISTS. */
+  publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint>;
+  /** Removes the folder. */
+  discard(part: FarPart, run: ToolRun): Promise<void>;
+}
+
+export interface RsyncOptions {
+  readonly compress: boolean;
+  readonly bytesPerSecond?: bigint;
+}
+
+/** What a run of rsync moved. */
+export interface RsyncCounts {
+  /** Came over the wire as data. */
+  readonly literalBytes: bigint;
+}
+
+/** Copies between this host and one that is reached by ssh. Fails as FarShell, and with IO_ERROR, NO_SPACE, IMAGE_NOT_FOUND, SOURCE_CHANGED. */
+export interface RsyncTool {
+  /** Into a folder, under the source's own name; what an earlier try left there is used. `onBytes` hears how far in the file it is. */
+  receive(
+    host: SshHost,
+    source: ImageAddress,
+    folder: FileRef,
+    options: RsyncOptions,
+    run: ToolRun,
+    onBytes: (bytes: bigint) => void,
+  ): Promise<RsyncCounts>;
+  send(
+    source: FileRef,
+    part: FarPart,
+    options: RsyncOptions,
+    run: ToolRun,
+    onBytes: (bytes: bigint) => void,
+  ): Promise<RsyncCounts>;
+  /** Whether both ends have the same bytes, by checksums of the whole files. */
+  sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, run: ToolRun): Promise<boolean>;
+  sameSent(source: FileRef, part: FarPart, run: ToolRun): Promise<boolean>;
+}

@@ -1,0 +1,161 @@
+import { basename } from '../address.js';
+import { HostlerError, asHostlerError } from '../errors.js';
+import type { CopyResult, Plan } from '../operations/record.js';
+import { fingerprint } from '../operations/request-ids.js';
+import type { Resolution, Run } from '../operations/verb.js';
+import type { Files, Resolved, ToolRun } from '../ports.js';
+import { assertUnchanged } from '../unchanged.js';
+import type { FarSpec } from './copy-image.js';
+import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
+
+export interface RsyncCopyPorts {
+  readonly files: Files;
+  readonly farShell: FarShell;
+  readonly rsync: RsyncTool;
+}
+
+/** To tidy up at the far end after a cancel. */
+const TIDY_MS = 30_000;
+
+/** What a copy by rsync would do. */
+export async function planByRsync(
+  spec: FarSpec,
+  { file, target }: Resolution,
+  run: ToolRun,
+  { farShell, files }: RsyncCopyPorts,
+): Promise<Plan> {
+  const { remote } = spec;
+  if (remote.side === 'target') {
+    const { lengthBytes, allocatedBytes } = file(spec.source);
+    const { freeBytes } = await farShell.plan(remote, spec.target, run);
+    return planned(spec, lengthBytes, allocatedBytes, freeBytes);
+  }
+  const { lengthBytes, allocatedBytes } = await farShell.look(remote, spec.source, run);
+  return planned(spec, lengthBytes, allocatedBytes, await files.freeBytes(target(spec.target).directory));
+}
+
+/** Pulls a file from a host that is reached by ssh. */
+export async function receiveByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPorts): Promise<CopyResult> {
+  const { remote } = spec;
+  const { farShell, rsync } = ports;
+  run.phase('INSPECTING');
+  await run.step('look');
+  const source = await farShell.look(remote, spec.source, run.tool());
+  assertRsync(source, remote.host);
+  await run.reserve(spec.target, least(source));
+  const part = await run.part(spec.target, spec);
+  const folder = { handle: part.handle };
+  run.phase('COPYING');
+  await run.step('copy');
+  const counts = await rsync.receive(remote, spec.source, folder, options(spec), run.tool(), shown(run, source));
+  if (spec.verify) {
+    run.phase('VERIFYING');
+    await run.step('verify');
+    if (!(await rsync.sameReceived(remote, spec.source, folder, run.tool()))) throw differs(spec);
+  }
+  if ((await farShell.look(remote, spec.source, run.tool())).fingerprint !== source.fingerprint && !spec.allowInUse)
+    throw new HostlerError('SOURCE_CHANGED', `${spec.source} on ${remote.host} changed while it was read`, {
+      facts: { host: remote.host, path: spec.source },
+    });
+  await part.adopt(basename(spec.source));
+  await run.step('seal');
+  const made = await part.seal();
+  const result = copied(spec, made, counts);
+  return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
+}
+
+/** Pushes a file to a host that is reached by ssh: into a private folder there, from which it gets its name when it is whole. */
+export async function sendByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPorts): Promise<CopyResult> {
+  const { remote } = spec;
+  const { farShell, files } = ports;
+  run.phase('INSPECTING');
+  const source = await files.refresh(run.file(spec.source));
+  await run.step('prepare');
+  const { device, inode, lengthBytes, modifyTimeNs } = source;
+  const key = fingerprint([device, inode, lengthBytes, modifyTimeNs, spec.target]);
+  const need = { key, overwrite: spec.overwrite, needBytes: least(source) };
+  const far = await farShell.prepare(remote, spec.target, need, run.tool());
+  try {
+    assertRsync(far, remote.host);
+    return await sendInto(far.part, source, spec, run, ports);
+  } catch (error) {
+    // What was sent before the line broke is found again by the same call; everything else leaves nothing.
+    if (run.signal.aborted || asHostlerError(error).reason !== 'REMOTE_UNREACHABLE')
+      await farShell.discard(far.part, { signal: AbortSignal.timeout(TIDY_MS), onChild: () => undefined }).catch(() => {
+        run.warn({ reason: 'CLEANUP_FAILED', message: `${far.part.folder} on ${remote.host} could not be removed` });
+      });
+    throw error;
+  }
+}
+
+async function sendInto(part: FarPart, source: Resolved, spec: FarSpec, run: Run, ports: RsyncCopyPorts) {
+  const { farShell, files, rsync } = ports;
+  run.phase('COPYING');
+  await run.step('copy');
+  const counts = await rsync.send(source, part, options(spec), run.tool(), shown(run, source));
+  if (spec.verify) {
+    run.phase('VERIFYING');
+    await run.step('verify');
+    if (!(await rsync.sameSent(source, part, run.tool()))) throw differs(spec);
+  }
+  if (!spec.allowInUse) await assertUnchanged([source], files);
+  await run.step('publish');
+  run.phase('COMMITTING', false);
+  const allocatedBytes = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
+  return copied(spec, { lengthBytes: source.lengthBytes, allocatedBytes }, counts);
+}
+
+function options({ compress, bytesPerSecond }: FarSpec) {
+  return { compress, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) };
+}
+
+/** rsync reads every byte, so all of them count as work. */
+function shown(run: Run, { lengthBytes }: { readonly lengthBytes: bigint }): (bytes: bigint) => void {
+  run.progress({ doneBytes: 0n, totalBytes: lengthBytes, skippedBytes: 0n });
+  return (bytes) => {
+    run.progress({ doneBytes: bytes < lengthBytes ? bytes : lengthBytes, totalBytes: lengthBytes, skippedBytes: 0n });
+  };
+}
+
+function copied(
+  spec: FarSpec,
+  { lengthBytes, allocatedBytes }: { readonly lengthBytes: bigint; readonly allocatedBytes: bigint },
+  { literalBytes }: RsyncCounts,
+): CopyResult {
+  return {
+    kind: 'copy',
+    target: spec.target,
+    lengthBytes,
+    allocatedBytes,
+    engine: 'RSYNC_SSH',
+    why: why(spec),
+    movedBytes: literalBytes,
+    skippedBytes: lengthBytes - literalBytes,
+    verified: spec.verify,
+  };
+}
+
+function planned(spec: FarSpec, lengthBytes: bigint, allocatedBytes: bigint, freeBytes: bigint): Plan {
+  const needBytes = least({ lengthBytes, allocatedBytes });
+  return { kind: 'plan', method: 'RSYNC_SSH', why: why(spec), moveBytes: lengthBytes, needBytes, freeBytes };
+}
+
+function why({ engine, remote: { host } }: FarSpec): string {
+  return engine === 'RSYNC_SSH'
+    ? 'RSYNC_SSH was asked for'
+    : `NBD_TLS was passed over: no agent of ${host} is configured; rsync over ssh copies between any two hosts, and reads holes too`;
+}
+
+function least({ lengthBytes, allocatedBytes }: { readonly lengthBytes: bigint; readonly allocatedBytes: bigint }) {
+  return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
+}
+
+function assertRsync({ tools }: Pick<FarFile, 'tools'>, host: string): void {
+  if (!tools.rsync) throw new HostlerError('TOOL_MISSING', `${host} has no rsync`, { facts: { host, tool: 'rsync' } });
+}
+
+function differs({ source, target }: FarSpec): HostlerError {
+  return new HostlerError('CHECKSUM_MISMATCH', `the copy ${target} differs from ${source}`, {
+    facts: { path: source, target },
+  });
+}

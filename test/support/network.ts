@@ -1,0 +1,124 @@
+/** Two hosts on one machine: network namespaces with a cable between them, and a real sshd. */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sh, tryRun } from './shell.js';
+
+export const HERE = { v4: '10.99.0.1', v6: 'fd99::1' };
+export const THERE = { v4: '10.99.0.2', v6: 'fd99::2' };
+
+/** Two hosts, `here` and `there`, that see each other and nobody else. */
+export class TwoHosts {
+  private constructor(
+    readonly here: string,
+    readonly there: string,
+  ) {}
+
+  /** Named for this run alone: others may test at the same time. */
+  static async connect(): Promise<TwoHosts> {
+    const id = randomBytes(4).toString('hex');
+    const hosts = new TwoHosts(`hostler-${id}-a`, `hostler-${id}-b`);
+    try {
+      await hosts.#connect(id);
+    } catch (error) {
+      await hosts.remove();
+      throw error;
+    }
+    return hosts;
+  }
+
+  /** Words that run a program on a host. */
+  on(host: string): string[] {
+    return ['ip', 'netns', 'exec', host];
+  }
+
+  /** Runs a program there to its end. */
+  run(host: string, program: string, ...args: string[]): Promise<string> {
+    return sh('ip', 'netns', 'exec', host, program, ...args);
+  }
+
+  /** Pulls the cable: what is sent is lost, nobody is told. */
+  async cut(): Promise<void> {
+    await sh('ip', '-n', this.there, 'link', 'set', 'cable', 'down');
+  }
+
+  async mend(): Promise<void> {
+    await sh('ip', '-n', this.there, 'link', 'set', 'cable', 'up');
+    await sh('ip', '-n', this.there, 'addr', 'replace', `${THERE.v6}/64`, 'dev', 'cable', 'nodad');
+  }
+
+  async remove(): Promise<void> {
+    for (const name of [this.here, this.there]) await tryRun('ip', ['netns', 'delete', name]);
+  }
+
+  async #connect(id: string): Promise<void> {
+    const [left, right] = [`hl${id}a`, `hl${id}b`];
+    for (const name of [this.here, this.there]) {
+      await sh('ip', 'netns', 'add', name);
+      await sh('ip', '-n', name, 'link', 'set', 'lo', 'up');
+    }
+    await sh('ip', 'link', 'add', left, 'type', 'veth', 'peer', 'name', right);
+    for (const [end, name, address] of [
+      [left, this.here, HERE],
+      [right, this.there, THERE],
+    ] as const) {
+      await sh('ip', 'link', 'set', end, 'netns', name);
+      await sh('ip', '-n', name, 'link', 'set', end, 'name', 'cable');
+      await sh('ip', '-n', name, 'addr', 'add', `${address.v4}/24`, 'dev', 'cable');
+      await sh('ip', '-n', name, 'addr', 'add', `${address.v6}/64`, 'dev', 'cable', 'nodad');
+      await sh('ip', '-n', name, 'link', 'set', 'cable', 'up');
+    }
+  }
+}
+
+export const SSH_PORT = 2222;
+
+/** A real sshd on a host, with keys of its own; `toml` is what a daemon needs to be let in. */
+export async function startSshd(
+  folder: string,
+  hosts: TwoHosts,
+  host: string,
+): Promise<{ readonly toml: string; readonly knownHosts: string; readonly stop: () => Promise<void> }> {
+  await mkdir(folder, { recursive: true });
+  await mkdir('/run/sshd', { recursive: true });
+  const [hostKey, userKey, knownHosts] = ['host_key', 'user_key', 'known_hosts'].map((name) => join(folder, name));
+  for (const key of [hostKey, userKey]) await sh('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', String(key));
+  const publicKey = (await sh('cat', `${String(hostKey)}.pub`)).split(' ').slice(0, 2).join(' ');
+  const names = [THERE.v4, THERE.v6].map((address) => `[${address}]:${String(SSH_PORT)} ${publicKey}\n`);
+  await writeFile(String(knownHosts), names.join(''));
+  const config = join(folder, 'sshd_config');
+  await writeFile(
+    config,
+    [
+      `Port ${String(SSH_PORT)}`,
+      `HostKey ${String(hostKey)}`,
+      `AuthorizedKeysFile ${String(userKey)}.pub`,
+      'StrictModes no',
+      'UsePAM no',
+      'PermitRootLogin yes',
+      'PasswordAuthentication no',
+      `PidFile ${join(folder, 'pid')}`,
+      '',
+    ].join('\n'),
+  );
+  const [program = 'ip', ...words] = [...hosts.on(host), '/usr/sbin/sshd', '-D', '-e', '-f', config];
+  const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  for (let tries = 0; !said.includes('listening on :: port'); tries++) {
+    if (tries > 400 || child.exitCode !== null) throw new Error(`sshd does not start: ${said}`);
+    await sleep(25);
+  }
+  const toml = `[ssh]\nuser = "root"\nidentity_file = "${String(userKey)}"\nknown_hosts_file = "${String(knownHosts)}"\nconnect_timeout_seconds = 3\ndead_line_seconds = 3\n`;
+  return {
+    toml,
+    knownHosts: String(knownHosts),
+    async stop() {
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
