@@ -1,4 +1,3 @@
-import { basename } from 'node:path/posix';
 import type { ImageAddress } from '../domain/address.js';
 import type { FarPart, RsyncCounts, RsyncOptions, RsyncTool, SshHost } from '../domain/copy/remote.js';
 import { HostlerError } from '../domain/errors.js';
@@ -143,9 +142,4 @@ function parseLiteral(line: string): bigint | undefined {
 /** `<fcst...... part`: sent or received, with other content or size. */
 function isDifference(line: string): boolean {
   return /^[<>c]f/.test(line) && (/^..[c+]/.test(line) || /^...s/.test(line));
-}
-
-/** Under which name the received file lies in the folder. */
-export function receivedName(source: ImageAddress): string {
-  return basename(source);
 }

@@ -32,7 +32,13 @@ export const uploads = z
   })
   .prefault({});
 
-export function sshConfig({ user, identity_file, known_hosts_file, config_file, ...rest }: z.infer<typeof ssh>): SshConfig {
+export function sshConfig({
+  user,
+  identity_file,
+  known_hosts_file,
+  config_file,
+  ...rest
+}: z.infer<typeof ssh>): SshConfig {
   return {
     ...(user === undefined ? {} : { user }),
     ...(identity_file === undefined ? {} : { identityFile: identity_file }),

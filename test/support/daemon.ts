@@ -61,8 +61,9 @@ export class Daemon {
       config,
       `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${options.top ?? ''}${server}${options.toml ?? ''}\n${roots}`,
     );
-    const [program = HOSTLERD, ...words] = [...(options.within ?? []), HOSTLERD, '--config', config];
-    const child = spawn(program, words, {
+    const { within = [] } = options;
+    const words = [...within.slice(1), ...(within.length === 0 ? [] : [HOSTLERD]), '--config', config];
+    const child = spawn(within[0] ?? HOSTLERD, words, {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),

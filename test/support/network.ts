@@ -103,8 +103,8 @@ export async function startSshd(
       '',
     ].join('\n'),
   );
-  const [program = 'ip', ...words] = [...hosts.on(host), '/usr/sbin/sshd', '-D', '-e', '-f', config];
-  const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const words = ['netns', 'exec', host, '/usr/sbin/sshd', '-D', '-e', '-f', config];
+  const child = spawn('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const ended = new Promise((resolve) => child.once('exit', resolve));
