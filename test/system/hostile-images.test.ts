@@ -1,18 +1,22 @@
 /** An image for each lesson that others paid for (the CVE in the name), and proof that no tool ran on what was refused. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, open, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { suiteDaemon } from '../support/daemon.js';
+import { noise } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
 
 describe('hostile images', () => {
   const scratch = scratchFolder();
+  before(() => mkdir(scratch.path('drop')));
   const ran = () => scratch.path('qemu-img-ran');
   // A qemu-img that leaves a trace wherever it runs: outside the sandbox, which would keep it from that.
   const daemon = suiteDaemon(scratch, () => ({
     toml: '[sandbox]\nmode = "off"\n',
+    roots: `[[roots]]\npath = "${scratch.path('daemon')}/images"\n[[roots]]\npath = "${scratch.path('drop')}"\ntrusted = false\n`,
     env: { PATH: `${scratch.path('tools')}:${process.env['PATH'] ?? ''}` },
   }));
   const image = (name: string) => daemon.get().image(name);
@@ -45,6 +49,17 @@ describe('hostile images', () => {
     assert.equal((await failure(measured)).reason, reason);
     assert.ok(!existsSync(ran()), 'a tool ran');
     assert.ok(!existsSync(target));
+    await refusedFromStrangers(path, format);
+  };
+  /** The same image in a folder where anybody may put files. */
+  const refusedFromStrangers = async (path: string, format: string) => {
+    const dropped = scratch.path('drop', basename(path));
+    if (path !== dropped) await copyFile(path, dropped);
+    const request = { source: dropped, source_format: format, target: image('leak'), target_format: 'raw' };
+    const { reason } = await failure(daemon.get().stranger.all('ImageService/ConvertImage', request));
+    assert.ok(['IMAGE_UNSAFE', 'FORMAT_MISMATCH', 'IMAGE_MALFORMED'].includes(reason), reason);
+    assert.ok(!existsSync(ran()), 'a tool ran');
+    assert.ok(!existsSync(image('leak')));
   };
   const qcow2 = async (name: string, ...options: string[]) => {
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', ...options, image(name), '1M');
@@ -149,10 +164,87 @@ describe('hostile images', () => {
     await patch(small, 24, big(1n << 50n));
     await refusedEverywhere(small, 'qcow2', 'IMAGE_MALFORMED');
   });
-  it('two formats in one file are said', async () => {
+  it('CVE-2013-4463: an image that grows beyond the disk once it is unpacked', async () => {
+    await sh('truncate', '-s', '8T', image('bomb.raw'));
+    const { reason } = await failure(
+      daemon.get().stranger.all('ImageService/ConvertImage', {
+        source: image('bomb.raw'),
+        source_format: 'raw',
+        target: image('leak'),
+        target_format: 'raw',
+        preallocation: 'PREALLOCATION_FULL',
+      }),
+    );
+    assert.equal(reason, 'NO_SPACE');
+    assert.ok(!existsSync(ran()) && !existsSync(image('leak')));
+  });
+  it('CVE-2015-5162: tables that would cost the tool memory and time', async () => {
+    const [l1, refcounts] = [await qcow2('wide.qcow2'), await qcow2('counts.qcow2')];
+    const entries = Buffer.alloc(4);
+    entries.writeUInt32BE(0x7fffffff);
+    await patch(l1, 36, entries);
+    await refusedEverywhere(l1, 'qcow2', 'IMAGE_MALFORMED');
+    await patch(refcounts, 56, entries);
+    await refusedEverywhere(refcounts, 'qcow2', 'IMAGE_MALFORMED');
+    // What qemu would still take is too much from a stranger.
+    const large = await qcow2('large.qcow2');
+    entries.writeUInt32BE(4_000_000);
+    await patch(large, 36, entries);
+    await sh('truncate', '-s', '64M', large);
+    await refusedFromStrangers(large, 'qcow2');
+  });
+  it('CVE-2013-7130: what came only in part', async () => {
+    for (const [name, format] of [
+      ['part.qcow2', 'qcow2'],
+      ['part.vhdx', 'vhdx'],
+      ['part.vmdk', 'vmdk'],
+    ] as const) {
+      await sh('qemu-img', 'create', '-q', '-f', format, scratch.path('drop', name), '1G');
+      const { size } = await stat(scratch.path('drop', name));
+      await sh('truncate', '-s', String(Math.floor(size / 8)), scratch.path('drop', name));
+      await refusedFromStrangers(scratch.path('drop', name), format);
+    }
+  });
+  it('two formats in one file are said, and refused from strangers', async () => {
     const path = await qcow2('iso.qcow2');
     await patch(path, 0x8001, Buffer.from('CD001'));
     assert.deepEqual(await findings(path), ['SEVERAL_FORMATS']);
+    await refusedFromStrangers(path, 'qcow2');
+  });
+  it('formats that nobody makes any more are refused from strangers', async () => {
+    const heads: Record<string, [string, number]> = {
+      bochs: ['Bochs Virtual HD Image', 0],
+      cloop: ['#!/bin/sh\n#V2.0 Format\nmodprobe cloop', 0],
+      dmg: ['koly', 512],
+    };
+    for (const [format, [mark, at]] of Object.entries(heads)) {
+      const bytes = Buffer.alloc(1024);
+      bytes.write(mark, at);
+      if (format === 'cloop') bytes.writeUInt32BE(65536, 128);
+      await writeFile(scratch.path('drop', `old.${format}`), bytes);
+      await refusedFromStrangers(scratch.path('drop', `old.${format}`), format);
+      await refusedFromStrangers(scratch.path('drop', `old.${format}`), 'raw');
+    }
+  });
+  it('CVE-2015-3241: whoever removes an instance can end the copy of its disk', async () => {
+    const { stranger } = daemon.get();
+    await writeFile(image('moving.raw'), noise(4 << 20));
+    const request = { source: image('moving.raw'), target: image('moved.raw'), engine: 'COPY_ENGINE_LOCAL_SPARSE' };
+    const copying = stranger.stream('ImageService/CopyImage', {
+      ...request,
+      bandwidth_bytes_per_second: '262144',
+      labels: { vm: '1' },
+    });
+    const pid = await new Promise<number>((resolve) => {
+      copying
+        .on('error', () => undefined)
+        .on('data', (event: Message) => event['pid'] && resolve(Number(event['pid'])));
+    });
+    await stranger.unary('OperationService/CancelOperation', { labels: { vm: '1' } });
+    assert.ok(!existsSync(`/proc/${String(pid)}`), 'the copy goes on');
+    assert.ok(!existsSync(image('moved.raw')));
+    assert.deepEqual(await daemon.get().leftovers(), []);
+    await sh('rm', ran());
   });
   it('a tool does run on what is harmless', async () => {
     const request = { path: await qcow2('good.qcow2'), format: 'qcow2', target_format: 'raw' };
