@@ -8,7 +8,7 @@ import { suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { isRoot } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
-import { CallError, type Message } from '../support/stranger.js';
+import { CallError } from '../support/stranger.js';
 
 const OPERATIONS = Number(process.env['RACE'] ?? '10000');
 const IN_FLIGHT = 32;
