@@ -6,7 +6,7 @@ BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test parity check lint format coverage soak bench clean
+.PHONY: help setup build gen run demo test test-ceph parity check lint format coverage soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ demo: setup build ## do the main job on a real image (IMAGE=file takes yours), a
 
 test: setup build ## run every test; ends with `N passed, N failed`
 	@scripts/test.sh
+
+test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
+	@scripts/ceph-packages.sh
+	@scripts/test.sh --suite ceph
 
 parity: setup build ## run the tests of the 27 functions of the old module; prints a table with pass or fail
 	@scripts/test.sh --parity

@@ -5,6 +5,8 @@ cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
 scripts/test-clients.sh
 runner=(node_modules/.bin/mocha --config .mocharc.json)
+# Suites that need a service of their own.
+if [ "${1:-}" = --suite ]; then runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js"); fi
 if [ "${1:-}" = --coverage ]; then
   runner=(node_modules/.bin/c8 --include 'dist/src/**' --exclude 'dist/src/gen/**' --reporter text --reporter lcov "${runner[@]}")
 fi

@@ -4,12 +4,9 @@ import { release } from 'node:os';
 import { ThreadedHasher } from './adapters/block-hasher.js';
 import { ConfiguredCommands } from './adapters/commands.js';
 import { anchored, type Config } from './adapters/config.js';
-import { CpReflink } from './adapters/cp-reflink.js';
 import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
 import { SshFarShell } from './adapters/far-shell.js';
-import { LocalFiles } from './adapters/files.js';
-import { FileTargets } from './adapters/file-targets.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
 import { ImageIndex } from './adapters/image-index.js';
 import type { LevelJournal } from './adapters/level-journal.js';
@@ -20,11 +17,7 @@ import { LocalTransfers } from './adapters/local-transfers.js';
 import { Metrics } from './adapters/metrics.js';
 import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
-import { RootedPaths } from './adapters/paths.js';
 import type { ProcessRunner } from './adapters/process.js';
-import { QemuChanger } from './adapters/qemu-changer.js';
-import { QemuImg } from './adapters/qemu-img.js';
-import { QemuLocks } from './adapters/qemu-locks.js';
 import type { Root } from './adapters/roots.js';
 import { Rsync } from './adapters/rsync.js';
 import type { StateFolder } from './adapters/state-folder.js';
@@ -35,6 +28,7 @@ import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
 import { Virsh } from './adapters/virsh.js';
 import { Digests } from './domain/digest-image.js';
+import { assembleStorage } from './assemble-storage.js';
 import { isInternal } from './domain/errors.js';
 import type { CommandRule } from './domain/execute-command.js';
 import { Admission } from './domain/operations/admission.js';
@@ -103,10 +97,18 @@ export function assemble(foundations: Foundations) {
 
 /** The operations engine and what it works with. */
 function assembleEngine(foundations: Foundations) {
-  const { config, log, runner, state, roots, journal, touched, resumes } = foundations;
+  const { config, log, runner, journal, touched, resumes } = foundations;
   const { limits, debug } = config;
-  const [files, imageLocks, locks] = [new LocalFiles(), new QemuLocks(), new LockTable()];
-  const paths = new RootedPaths(roots, [state.realPath]);
+  const owners = new Owners(runner);
+  const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
+  const storage = assembleStorage(foundations, {
+    limits: toolLimits(limits.tools),
+    foreignLimits: foreignLimits(limits),
+    owners,
+    index,
+  });
+  const { paths, files, imageLocks, dependants, targets } = storage;
+  const locks = new LockTable();
   const reader = new ImageReader({
     paths,
     files,
@@ -122,12 +124,9 @@ function assembleEngine(foundations: Foundations) {
     resumeEntries: resumes.kept.length,
     resumeBytes: Number(resumes.keptBytes),
   }));
-  const owners = new Owners(runner);
-  const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
-  const targets = new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks });
   const operations = new Operations({
     journal,
-    admission: new Admission({ paths, reader, imageLocks, dependants: index }),
+    admission: new Admission({ paths, reader, imageLocks, dependants }),
     locks,
     slots,
     space,
@@ -142,7 +141,7 @@ function assembleEngine(foundations: Foundations) {
     watchIntervalMs: 1000 / limits.events_per_second,
   });
   const keptWork = new KeptWork({ resumes, paths, targets, locks });
-  return { operations, paths, reader, files, imageLocks, space, overcommit, owners, keptWork, targets, metrics, index };
+  return { ...storage, operations, reader, space, overcommit, owners, keptWork, metrics, index };
 }
 
 function slotsOf(limits: Config['limits']): Slots {
@@ -163,11 +162,15 @@ type Engine = ReturnType<typeof assembleEngine>;
 /** What the services are made of, beside the engine. */
 function assembleHandlers({ config, runner, state, roots, version, touched }: Foundations, engine: Engine) {
   const { operations, space, overcommit, owners } = engine;
-  const host = new LinuxHost(engine.paths, config.iscsi_initiator_file, tryTool(runner));
+  const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
-  const tool = new QemuImg(runner, toolLimits(config.limits.tools), foreignLimits(config.limits));
   const ssh = sshConfig(config.ssh);
-  const digests = new Digests({ tool, files: engine.files, hasher: new ThreadedHasher(), clock: Date.now });
+  const digests = new Digests({
+    tool: engine.tool,
+    files: engine.files,
+    hasher: new ThreadedHasher(),
+    clock: Date.now,
+  });
   return {
     image: imageHandlers(operations, {
       ...engine,
@@ -176,9 +179,6 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
       clock: Date.now,
       uploadExpireMs: config.uploads.expire_hours * 3600 * 1000,
       touched,
-      changer: new QemuChanger(runner, toolLimits(config.limits.tools)),
-      tool,
-      reflink: new CpReflink(runner),
       farShell: new SshFarShell(runner, ssh, state.agentId),
       rsync: new Rsync(runner, ssh, toolLimits(config.limits.tools)),
       readers: new Readers(READING_CALLS),
@@ -188,6 +188,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
     operation: operationHandlers(new OperationQueries(operations, engine.keptWork)),
     host: hostHandlers({
       filesystems: host,
+      pools: engine.pools,
       host,
       space,
       overcommit,

@@ -3,7 +3,6 @@ import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
 import { authorityOf, certificatesOf, listenersOf } from './callers.js';
-import type { FileTargets } from './adapters/file-targets.js';
 import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
@@ -20,7 +19,7 @@ import type { Operations } from './domain/operations/engine.js';
 import { recover } from './domain/operations/recovery.js';
 import { ResumeEntries } from './domain/operations/resume-entries.js';
 import { TouchedImages } from './domain/operations/touched.js';
-import type { Paths } from './domain/ports.js';
+import type { Paths, Targets } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
@@ -208,7 +207,7 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
 }
 
 /** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */
-function sweep(targets: FileTargets, operations: Operations, log: Log): void {
+function sweep(targets: Targets, operations: Operations, log: Log): void {
   targets
     .sweep((id) => operations.live.has(id) || operations.ports.resumes.of(id) !== undefined)
     .then(

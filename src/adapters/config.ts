@@ -42,6 +42,33 @@ const command = z.strictObject({
   exit_codes: z.array(z.int().min(0).max(255)).min(1).default([0]),
 });
 
+/** Goes into qemu's options and into no file's name. */
+const clusterName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/i, 'must be letters, digits, `-` and `_`');
+
+const cluster = z.strictObject({
+  name: clusterName,
+  config_file: absolutePath.default('/etc/ceph/ceph.conf'),
+  user: z
+    .string()
+    .regex(/^[^\s/@:[\]]+$/, 'must be the name of a client, without `client.`')
+    .default('hostler'),
+  keyring: absolutePath.optional(),
+  patience_seconds: z.int().min(1).max(3600).default(15),
+  watcher_patience_seconds: z.int().min(0).max(600).default(40),
+  abandoned_seconds: z.int().min(1).default(3600),
+});
+
+const pool = z.strictObject({
+  name: z.string().regex(/^[^\p{Cc}/@:]+$/u, 'must be the name of a pool'),
+  cluster: clusterName,
+  access: z.enum(['read-write', 'read-only']).default('read-write'),
+  trash_hours: z.int().min(0).default(0),
+});
+
+const TWICE = 'two have the same name';
+const namedOnce = (each: readonly { readonly name: string }[]) =>
+  new Set(each.map(({ name }) => name)).size === each.length;
+
 const keys = z.strictObject({
   state_dir: absolutePath.default('/var/lib/hostler/state'),
   instances_path: absolutePath.default('/var/lib/hostler/instances'),
@@ -59,10 +86,9 @@ const keys = z.strictObject({
   roles,
   callers,
   roots: z.array(root).min(1, 'at least one [[roots]] is needed: addresses may lie nowhere else'),
-  commands: z
-    .array(command)
-    .default([])
-    .refine((commands) => new Set(commands.map(({ name }) => name)).size === commands.length, 'two have the same name'),
+  clusters: z.array(cluster).default([]).refine(namedOnce, TWICE),
+  pools: z.array(pool).default([]).refine(namedOnce, TWICE),
+  commands: z.array(command).default([]).refine(namedOnce, TWICE),
   libvirt_uri: z.string().min(1).optional(),
   sandbox: z.strictObject({ mode: z.enum(['require', 'auto', 'off']).default('auto') }).prefault({}),
   limits: z

@@ -19,6 +19,10 @@ const BTRFS = 0x9123683en;
 export class CpReflink implements Reflink {
   constructor(private readonly runner: ProcessRunner) {}
 
+  describe() {
+    return { shown: 'REFLINK', why: 'source and target share a filesystem that can share extents' };
+  }
+
   async objection(source: Resolved, directory: Handle): Promise<string | undefined> {
     const [from, to, folder] = await Promise.all([
       statfs(procPath(source), { bigint: true }),

@@ -171,6 +171,7 @@ class FilePart implements Part {
       const { address, storedName } = this.target;
       const { handle, name: part } = this;
       return {
+        storage: 'file',
         address,
         storedName,
         handle,

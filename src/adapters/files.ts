@@ -65,13 +65,6 @@ export class LocalFiles implements Files {
     return withFile(resolved, constants.O_RDONLY, (file) => file.sync());
   }
 
-  zero(resolved: Resolved, offset: bigint, length: number): Promise<void> {
-    return withFile(resolved, constants.O_WRONLY, async (file) => {
-      for (let done = 0; done < length;)
-        done += (await file.write(Buffer.alloc(length - done), 0, length - done, Number(offset) + done)).bytesWritten;
-    });
-  }
-
   async allocatedBytes(file: FileRef): Promise<bigint> {
     try {
       return (await stat(procPath(file), { bigint: true })).blocks * 512n;

@@ -91,6 +91,7 @@ export class RootedPaths implements Paths {
       const { dev, ino } = await root.gate.calls.stat(folder.fd);
       const existing = await lookAt(folder, name, address);
       return {
+        storage: 'file',
         address,
         storedName: address,
         directory: folder,
@@ -145,6 +146,7 @@ function resolved(
   address: ImageAddress,
 ): Omit<Resolved, 'writable' | 'trusted'> {
   return {
+    storage: 'file',
     address,
     storedName: path,
     handle,

@@ -16,7 +16,9 @@ import { startOf } from './strays.js';
 import { highestInheritable, withNull } from './inherited-fds.js';
 import {
   FIRST_FD,
+  contentOf,
   descriptorOf,
+  isContent,
   pathOutside,
   plainCall,
   type Reference,
@@ -165,9 +167,9 @@ export class ProcessRunner {
     const secrets = new Map<Reference, FileHandle>();
     try {
       for (const reference of references)
-        if ('secret' in reference) secrets.set(reference, await hide(reference.secret));
+        if (isContent(reference)) secrets.set(reference, await hide(contentOf(reference)));
       const fds = references.map((reference) =>
-        'secret' in reference ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
+        isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
       const launch = { command, fds, sandboxed: sandbox !== undefined };
       return await this.#supervise(call, launch, run, consume, consumeErrors);

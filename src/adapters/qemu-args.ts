@@ -1,5 +1,6 @@
 import { traits } from '../domain/image-format.js';
 import type { Chain, ConvertRequest, CreateRequest, FileRef } from '../domain/ports.js';
+import { rbdNode, clusterKeys } from './rbd/qemu-node.js';
 import type { Arg, Reference } from './tool-call.js';
 
 /** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
@@ -24,16 +25,23 @@ export function chainOptions(chain: Chain, encrypted: boolean): Pieces {
         : format === 'luks'
           ? `,${prefix}key-secret=${SOURCE_SECRET}`
           : `,${prefix}encrypt.format=luks,${prefix}encrypt.key-secret=${SOURCE_SECRET}`;
-    return [
-      `${depth === 0 ? '' : ','}${prefix}driver=${format}${secret},${prefix}file.driver=file,${prefix}file.filename=`,
-      { read: file },
-    ];
+    return [`${depth === 0 ? '' : ','}${prefix}driver=${format}${secret},`, ...node(`${prefix}file.`, file, 'read')];
   });
+}
+
+/** What holds an image's bytes: a file, or an image of a cluster. */
+export function node(prefix: string, file: FileRef, use: 'read' | 'write'): Pieces {
+  return (
+    rbdNode(prefix, file) ?? [
+      `${prefix}driver=file,${prefix}filename=`,
+      use === 'read' ? { read: file } : { write: file },
+    ]
+  );
 }
 
 /** A lone file in a format. */
 export function fileOptions(file: FileRef, format: string): Pieces {
-  return [`driver=${format},file.driver=file,file.filename=`, { read: file }];
+  return [`driver=${format},`, ...node('file.', file, 'read')];
 }
 
 /** `create` has no --image-opts: the target is an absolute path, which qemu takes as nothing else. */
@@ -54,8 +62,62 @@ export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
 }
 
 export function convertArgs(source: Chain, target: FileRef, request: ConvertRequest): Arg[] {
-  const { format, compress, direct, snapshot, bytesPerSecond, shared, sourcePassphrase, passphrase } = request;
+  const { format, sourcePassphrase, passphrase } = request;
+  return [
+    ...convertWords(source, request),
+    ...secretObject(TARGET_SECRET, passphrase),
+    ...clusterKeys(source.map(({ file }) => file)),
+    '-O',
+    format,
+    ...formatOptions(request),
+    '--image-opts',
+    chainOptions(source, sourcePassphrase !== undefined),
+    [{ write: target }],
+  ];
+}
+
+/** Onto what is there already: nothing is made, and it must be large enough. */
+export function convertOntoArgs(source: Chain, target: FileRef, request: OntoRequest): Arg[] {
+  return [
+    ...convertWords(source, request),
+    ...clusterKeys([...source.map(({ file }) => file), target]),
+    '-n',
+    ...(request.targetIsZero ? ['--target-is-zero'] : []),
+    '--image-opts',
+    '--target-image-opts',
+    chainOptions(source, request.sourcePassphrase !== undefined),
+    ['driver=raw,', ...node('file.', target, 'write')],
+  ];
+}
+
+/** Zeros over all of it: written, or, where it can forget, forgotten. */
+export function wipeArgs(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard'): Arg[] {
+  return [
+    'convert',
+    '-p',
+    '-n',
+    '-m',
+    COROUTINES,
+    '-W',
+    ...(mode === 'zero' ? ['-S', '0'] : []),
+    ...clusterKeys([target]),
+    '--image-opts',
+    '--target-image-opts',
+    `driver=null-co,size=${String(sizeBytes)},read-zeroes=on`,
+    ['driver=raw,', ...node('file.', target, 'write')],
+  ];
+}
+
+export interface OntoRequest extends ConvertRequest {
+  /** It reads as zeros everywhere. */
+  readonly targetIsZero: boolean;
+}
+
+function convertWords([top]: Chain, request: ConvertRequest): Arg[] {
+  const { format, compress, direct, snapshot, bytesPerSecond, shared, sourcePassphrase } = request;
   const outOfOrder = format === 'raw' && !compress; // elsewhere it scatters the target's clusters
+  // A volume's own snapshots are volumes.
+  const inside = snapshot !== undefined && top.file.storage === 'file';
   return [
     'convert',
     '-p',
@@ -66,24 +128,26 @@ export function convertArgs(source: Chain, target: FileRef, request: ConvertRequ
     ...(shared ? ['-U'] : []),
     ...(compress ? ['-c'] : []),
     ...(bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]),
-    ...(snapshot === undefined ? [] : ['-l', `snapshot.name=${escapeOption(snapshot)}`]),
+    ...(inside ? ['-l', `snapshot.name=${escapeOption(snapshot)}`] : []),
     ...secretObject(SOURCE_SECRET, sourcePassphrase),
-    ...secretObject(TARGET_SECRET, passphrase),
-    '-O',
-    format,
-    ...formatOptions(request),
-    '--image-opts',
-    chainOptions(source, sourcePassphrase !== undefined),
-    [{ write: target }],
   ];
 }
 
 export function mapArgs(source: Chain): Arg[] {
-  return ['map', '-U', '--output=json', '--image-opts', chainOptions(source, false)];
+  return ['map', '-U', '--output=json', ...keysOf(source), '--image-opts', chainOptions(source, false)];
 }
 
 export function measureArgs(source: Chain, format: string): Arg[] {
-  return ['measure', '-U', '--output=json', '-O', format, '--image-opts', chainOptions(source, false)];
+  return [
+    'measure',
+    '-U',
+    '--output=json',
+    '-O',
+    format,
+    ...keysOf(source),
+    '--image-opts',
+    chainOptions(source, false),
+  ];
 }
 
 /** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */
@@ -92,7 +156,20 @@ export function identifyArgs(file: FileRef): Arg[] {
 }
 
 export function compareArgs(first: FileRef, second: FileRef): Arg[] {
-  return ['compare', '-U', '-q', '--image-opts', fileOptions(first, 'raw'), fileOptions(second, 'raw')];
+  return [
+    'compare',
+    '-U',
+    '-q',
+    ...clusterKeys([first, second]),
+    '--image-opts',
+    fileOptions(first, 'raw'),
+    fileOptions(second, 'raw'),
+  ];
+}
+
+/** The keys of the clusters that images are in. */
+export function keysOf(...chains: readonly Chain[]): Arg[] {
+  return clusterKeys(chains.flatMap((chain) => chain.map(({ file }) => file)));
 }
 
 function secretObject(id: string, secret: Uint8Array | undefined): Arg[] {

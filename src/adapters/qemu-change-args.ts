@@ -1,7 +1,7 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../domain/change-ports.js';
 import type { Chain, Layer } from '../domain/ports.js';
-import { chainOptions } from './qemu-args.js';
+import { chainOptions, keysOf } from './qemu-args.js';
 import type { Arg, Reference } from './tool-call.js';
 
 type Pieces = readonly (string | Reference)[];
@@ -106,6 +106,7 @@ export function compareImagesArgs(first: Chain, second: Chain, strict: boolean):
   return [
     'compare',
     ...(strict ? ['-s'] : []),
+    ...keysOf(first, second),
     '--image-opts',
     chainOptions(first, false),
     chainOptions(second, false),

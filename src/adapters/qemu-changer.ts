@@ -1,7 +1,7 @@
 import { HostlerError } from '../domain/errors.js';
 import type { CheckCounts, Comparison, ImageChanger, Written } from '../domain/change-ports.js';
 import type { ImageFormat, Preallocation } from '../domain/image-format.js';
-import type { Chain, Layer, Resolved, ToolRun } from '../domain/ports.js';
+import type { Chain, Layer, ToolRun } from '../domain/ports.js';
 import type { Exit, ProcessRunner } from './process.js';
 import {
   checkArgs,
@@ -82,14 +82,6 @@ export class QemuChanger implements ImageChanger {
 
   async revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void> {
     this.#succeeded(await this.#quiet(snapshotArgs(image, '-a', id), run));
-  }
-
-  async discard(file: Resolved, run: ToolRun): Promise<void> {
-    const args = ['--punch-hole', '--offset', '0', '--length', String(file.lengthBytes), [{ write: file }]];
-    const { code, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
-    if (code === 0) return;
-    const reason = /Operation not supported/.test(stderr) ? 'UNSUPPORTED_BY_BACKEND' : 'IO_ERROR';
-    throw new HostlerError(reason, `fallocate: ${stderr}`, { facts: { tool: 'fallocate', stderr } });
   }
 
   #succeeded(exit: Exit): void {

@@ -3,7 +3,17 @@ import type { ImageFormat } from '../domain/image-format.js';
 import type { Extent } from '../domain/image-info.js';
 import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, ToolRun } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
-import { compareArgs, convertArgs, createArgs, identifyArgs, mapArgs, measureArgs } from './qemu-args.js';
+import {
+  compareArgs,
+  convertArgs,
+  convertOntoArgs,
+  createArgs,
+  identifyArgs,
+  mapArgs,
+  measureArgs,
+  wipeArgs,
+  type OntoRequest,
+} from './qemu-args.js';
 import { parseExtent, parseIdentity, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
 import { HandOver } from '../domain/hand-over.js';
 import { withoutStall, type Arg, type ToolCall, type ToolLimits } from './tool-call.js';
@@ -33,13 +43,27 @@ export class QemuImg implements ImageTool {
   }
 
   async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
-    await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, async (args) => {
-      const exit = await this.runner.lines({ tool: 'qemu-img', args, ...this.#heldFor(source) }, run, (line) => {
-        const fraction = parseProgress(line);
-        if (fraction !== undefined) run.onFraction?.(fraction);
-      });
-      if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, (args) =>
+      this.#progressing(args, this.#heldFor(source), run),
+    );
+  }
+
+  /** The same onto an image that is there already and large enough. */
+  async convertOnto(source: Chain, target: FileRef, request: OntoRequest, run: ToolRun): Promise<void> {
+    await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), run);
+  }
+
+  /** Makes what is there all zeros. */
+  async wipe(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard', run: ToolRun): Promise<void> {
+    await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, run);
+  }
+
+  async #progressing(args: readonly Arg[], held: Held, run: ToolRun): Promise<void> {
+    const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held }, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction !== undefined) run.onFraction?.(fraction);
     });
+    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
   }
 
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {

@@ -2,16 +2,23 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ProcessRunner } from './process.js';
-import { FIRST_FD, fileOf, type PlainCall, type Reference } from './tool-call.js';
+import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './tool-call.js';
 
 /** Where a tool finds what it was given, by the number of the descriptor: layers to read, places to write, secrets. */
 const [READ, WRITE, SECRET] = ['/l', '/w', '/s'];
 
 const TRY_MS = 10_000;
 
+/** The host's network, for a tool that works with a cluster, and what says how the names of monitors are looked up. */
+const NETWORK = ['/etc/hosts', '/etc/resolv.conf', '/etc/nsswitch.conf'].flatMap((file) => [
+  '--ro-bind-try',
+  file,
+  file,
+]);
+
 /**
  * Command lines that run a tool in bubblewrap: it sees the system's programs and libraries, read-only, and what its references name,
- * bound by handle; no network, no other process, no file of the host's. bubblewrap closes the handles before the tool starts.
+ * bound by handle; no network (unless it works with a cluster), no other process, no file of the host's. bubblewrap closes the handles before the tool starts.
  */
 export class Sandbox {
   /** @param asRoot as root no user namespace is made: it would map uid 0 alone, and other owners' images were unreadable */
@@ -26,7 +33,8 @@ export class Sandbox {
   words(tool: string, { references }: PlainCall, env: Readonly<Record<string, string>> = {}): string[] {
     return [
       ...(this.asRoot ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : ['--unshare-user']),
-      ...['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try'],
+      ...['--unshare-ipc', '--unshare-pid', '--unshare-uts', '--unshare-cgroup-try'],
+      ...(references.some((reference) => 'cluster' in reference) ? NETWORK : ['--unshare-net']),
       // No --new-session: the daemon has made one, and what stays in its process group can be ended with it at any moment.
       ...['--hostname', this.mark, '--die-with-parent', '--clearenv', '--chdir', '/'],
       ...Object.entries({ PATH: this.searchPath, LC_ALL: 'C', ...env }).flatMap(([name, value]) => [
@@ -47,14 +55,14 @@ export class Sandbox {
 /** The path of a reference inside. */
 export function pathInside(reference: Reference, fd: number): string {
   if ('descriptor' in reference) throw new Error('a descriptor of the daemon does not go into the sandbox');
-  if ('secret' in reference) return `${SECRET}/${String(fd)}`;
+  if (isContent(reference)) return `${SECRET}/${String(fd)}`;
   const { name } = fileOf(reference);
   return `${'read' in reference ? READ : WRITE}/${String(fd)}${name === undefined ? '' : `/${name}`}`;
 }
 
 function bind(reference: Reference, fd: number): string[] {
   const at = (folder: string) => [String(fd), `${folder}/${String(fd)}`];
-  if ('secret' in reference) return ['--ro-bind-data', ...at(SECRET)];
+  if (isContent(reference)) return ['--ro-bind-data', ...at(SECRET)];
   return 'read' in reference ? ['--ro-bind-fd', ...at(READ)] : ['--bind-fd', ...at(WRITE)];
 }
 

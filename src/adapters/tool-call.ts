@@ -5,12 +5,13 @@ export type Arg = string | readonly (string | Reference)[];
 
 /**
  * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
- * the number of an inherited descriptor itself.
+ * the number of an inherited descriptor itself. `cluster` is the configuration of a cluster; a tool that is given one is given the network too.
  */
 export type Reference =
   | { readonly read: FileRef }
   | { readonly write: FileRef }
   | { readonly secret: Uint8Array }
+  | { readonly cluster: Uint8Array }
   | { readonly descriptor: Handle };
 
 /** Limits of one child; unset: none. */
@@ -87,15 +88,26 @@ export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd:
 /** Where a child finds an inherited descriptor. */
 export function pathOutside(reference: Reference, fd: number): string {
   if ('descriptor' in reference) return String(fd);
-  const name = 'secret' in reference ? undefined : fileOf(reference).name;
+  const name = isContent(reference) ? undefined : fileOf(reference).name;
   return `/proc/self/fd/${String(fd)}${name === undefined ? '' : `/${name}`}`;
+}
+
+type Content = Extract<Reference, { readonly secret: Uint8Array } | { readonly cluster: Uint8Array }>;
+
+/** Whether a reference holds what the tool reads, instead of naming a file. */
+export function isContent(reference: Reference): reference is Content {
+  return 'secret' in reference || 'cluster' in reference;
+}
+
+export function contentOf(reference: Content): Uint8Array {
+  return 'secret' in reference ? reference.secret : reference.cluster;
 }
 
 export function fileOf(reference: { readonly read: FileRef } | { readonly write: FileRef }): FileRef {
   return 'read' in reference ? reference.read : reference.write;
 }
 
-/** The descriptor of ours that a reference inherits; secrets get theirs when the child starts. */
-export function descriptorOf(reference: Exclude<Reference, { readonly secret: Uint8Array }>): number {
+/** The descriptor of ours that a reference inherits; contents get theirs when the child starts. */
+export function descriptorOf(reference: Exclude<Reference, Content>): number {
   return 'descriptor' in reference ? reference.descriptor.fd : fileOf(reference).handle.fd;
 }

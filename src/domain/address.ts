@@ -1,6 +1,6 @@
 declare const brand: unique symbol;
 
-/** A checked name of an image: an absolute path. It still has to be resolved inside the roots. */
+/** A checked name of an image: an absolute path, or `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It still has to be resolved inside the roots. */
 export type ImageAddress = string & { readonly [brand]: 'ImageAddress' };
 
 /** Linux's PATH_MAX less its NUL. */
@@ -22,8 +22,11 @@ export function asAddress(text: string): ImageAddress {
 
 function findProblem(text: string): string | undefined {
   if (text === '') return 'required';
-  if (text.startsWith('rbd:')) return 'no Ceph pool is configured';
-  if (!text.startsWith('/')) return 'must be an absolute path';
+  if (isRbd(text)) {
+    const name = parseRbdName(text);
+    return 'problem' in name ? name.problem : undefined;
+  }
+  if (!text.startsWith('/')) return 'must be an absolute path or an rbd: address';
   if (text.includes('\0')) return 'must not contain NUL';
   // What a decoder puts in the place of bytes that are no UTF-8: it would reach another file than was meant.
   if (text.includes('\uFFFD')) return 'must be UTF-8';
@@ -35,6 +38,49 @@ function findProblem(text: string): string | undefined {
       return `a component is longer than ${String(MAX_NAME_BYTES)} bytes`;
   }
   return undefined;
+}
+
+/** Where an image of a Ceph cluster is; the configuration says which cluster has the pool. */
+export interface RbdName {
+  readonly pool: string;
+  /** Empty: the pool's own. */
+  readonly namespace: string;
+  readonly image: string;
+  readonly snapshot?: string;
+}
+
+const RBD = 'rbd:';
+/** Far below RADOS' limit of an object's name, which holds the image's. */
+const MAX_RBD_NAME_BYTES = 200;
+/** What separates the parts, and what no terminal shows. */
+const NOT_IN_RBD_NAMES = /[@/:\p{Cc}]/u;
+
+export function isRbd(address: string): boolean {
+  return address.startsWith(RBD);
+}
+
+/** The parts of an address that begins with `rbd:`, or what is wrong with it. */
+export function parseRbdName(address: string): RbdName | { readonly problem: string } {
+  const [path = '', snapshot, ...more] = address.slice(RBD.length).split('@');
+  const parts = path.split('/');
+  if (more.length > 0 || parts.length < 2 || parts.length > 3)
+    return { problem: 'must be rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]' };
+  const [pool = '', image = ''] = [parts[0], parts.at(-1)];
+  const namespace = parts.length === 3 ? parts[1] : undefined;
+  for (const part of [pool, namespace, image, snapshot]) {
+    if (part === undefined) continue;
+    if (part === '') return { problem: 'a part of rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT] is empty' };
+    if (NOT_IN_RBD_NAMES.test(part)) return { problem: 'names in a pool must not contain `:` or control characters' };
+    if (part.includes('\uFFFD')) return { problem: 'must be UTF-8' };
+    if (Buffer.byteLength(part) > MAX_RBD_NAME_BYTES)
+      return { problem: `a name is longer than ${String(MAX_RBD_NAME_BYTES)} bytes` };
+  }
+  return { pool, namespace: namespace ?? '', image, ...(snapshot === undefined ? {} : { snapshot }) };
+}
+
+export function rbdAddress({ pool, namespace, image, snapshot }: RbdName): ImageAddress {
+  const path = [pool, ...(namespace === '' ? [] : [namespace]), image].join('/');
+  return asAddress(`${RBD}${path}${snapshot === undefined ? '' : `@${snapshot}`}`);
 }
 
 /** The last component. */

@@ -47,12 +47,23 @@ export interface ImageChanger {
   deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
   /** By id: a name could be another's id. */
   revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void>;
-  /** Gives the blocks of a whole file back. */
+}
+
+export interface Range {
+  readonly offsetBytes: bigint;
+  readonly lengthBytes: bigint;
+}
+
+/** Makes an image all zeros. */
+export interface Eraser {
+  /** Writes zeros over these parts. Fails with IO_ERROR, NO_SPACE, and as ImageTool. */
+  zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void>;
+  /** Gives all blocks back. Fails with UNSUPPORTED_BY_BACKEND where they cannot be. */
   discard(file: Resolved, run: ToolRun): Promise<void>;
 }
 
 /** Which images of the roots are backed by others. */
 export interface Dependants {
-  /** Paths of images whose backing file this is. */
-  of(file: FileIdentity): Promise<readonly { readonly path: string; readonly identity: FileIdentity }[]>;
+  /** Paths of images whose backing file this is; a volume's are its clones. */
+  of(file: FileRef & FileIdentity): Promise<readonly { readonly path: string; readonly identity: FileIdentity }[]>;
 }

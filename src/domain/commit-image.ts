@@ -64,9 +64,10 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
   };
 }
 
-/** Fails with INVALID_FIELD. */
-function baseOf({ address, base }: CommitSpec, [, ...below]: Chain): Layer {
+/** A volume's parent is a snapshot, which stays as it is: the volume itself becomes whole. Fails with INVALID_FIELD. */
+function baseOf({ address, base }: CommitSpec, [top, ...below]: Chain): Layer {
   const [nearest] = below;
+  if (top.file.volume?.parent !== undefined && base === undefined) return top;
   if (nearest === undefined)
     throw invalidFields([{ field: 'path', description: `${address} has no backing file to commit into` }]);
   if (base === undefined) return nearest;
@@ -82,9 +83,10 @@ function dataAbove(
   { tool }: ChangePorts,
   run: Parameters<typeof dataFrom>[3],
 ): Promise<bigint> {
-  return dataFrom(chain, (depth) => depth < chain.indexOf(base), tool, run);
+  return dataFrom(chain, (depth) => depth < Math.max(1, chain.indexOf(base)), tool, run);
 }
 
 function why({ file }: Layer): string {
+  if (file.volume !== undefined) return 'what it shares with its parent becomes its own';
   return `what the layers above ${file.storedName} hold is written into it`;
 }

@@ -2,7 +2,7 @@ import type { ImageAddress } from './address.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
-import type { FileAttributes, Files, ImageTool } from './ports.js';
+import type { FileAttributes, Files, ImageTool, ResolvedTarget } from './ports.js';
 import { publishImage, type PublishPorts } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
@@ -27,8 +27,14 @@ const writesData = ({ preallocation }: CreateSpec) => preallocation === 'full' |
 
 /** Tables of an empty image of any format; qcow2's for preallocated metadata take less than 1/4096 of its size. */
 const TABLES_BYTES = 1n << 20n;
-const needOf = (spec: CreateSpec) =>
-  TABLES_BYTES + (writesData(spec) ? spec.sizeBytes : spec.preallocation === 'metadata' ? spec.sizeBytes / 4096n : 0n);
+
+/** What an image takes that holds nothing. A cluster keeps such things beside its pools. */
+export function tablesBytes({ storage }: ResolvedTarget): bigint {
+  return storage === 'volume' ? 0n : TABLES_BYTES;
+}
+const needOf = (spec: CreateSpec, target: ResolvedTarget) =>
+  tablesBytes(target) +
+  (writesData(spec) ? spec.sizeBytes : spec.preallocation === 'metadata' ? spec.sizeBytes / 4096n : 0n);
 
 /** Makes an empty image. A crash leaves nothing under the final name. */
 export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
@@ -38,7 +44,7 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
     uses: ({ address, overwrite, allowDependants }) => [{ role: 'target', address, overwrite, allowDependants }],
 
     async plan(spec, { target }) {
-      const needBytes = needOf(spec);
+      const needBytes = needOf(spec, target(spec.address));
       const freeBytes = await ports.files.freeBytes(target(spec.address).directory);
       return {
         kind: 'plan',
@@ -58,7 +64,7 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
           message: `${String(spec.sizeBytes)} bytes were rounded up to ${String(sizeBytes)}, a multiple of ${String(SECTOR_BYTES)}`,
         });
       }
-      await run.reserve(spec.address, needOf(spec));
+      await run.reserve(spec.address, needOf(spec, run.target(spec.address)));
       const part = await run.part(spec.address, spec);
       run.phase('CREATING');
       await run.step('create');

@@ -3,15 +3,13 @@ import { HostlerError, invalidFields } from './errors.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
 import type { Resolution, Verb } from './operations/verb.js';
-import type { CreatePorts } from './create-image.js';
+import { tablesBytes, type CreatePorts } from './create-image.js';
 import type { CreateRequest, FileAttributes } from './ports.js';
 import { publishImage } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** The format keeps the backing file's name in so many bytes. */
 export const MAX_BACKING_NAME_BYTES = 1023;
-/** What the tables of an empty overlay take at the most. */
-const TABLES_BYTES = 1n << 20n;
 /** Reads get slower with each layer; deeper chains should be flattened. */
 const MAX_OVERLAY_LAYERS = 16;
 
@@ -31,7 +29,7 @@ export interface OverlaySpec {
   readonly allowInUse: boolean;
 }
 
-/** Makes a qcow2 overlay on a base that qemu does not open. A crash leaves nothing under the final name. */
+/** Makes a qcow2 overlay on a base that qemu does not open, or a clone in a cluster. A crash leaves nothing under the final name. */
 export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult> {
   return {
     name: 'CreateOverlay',
@@ -49,21 +47,21 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
         method: 'overlay',
         why: 'an overlay holds only what differs from its base',
         moveBytes: 0n,
-        needBytes: TABLES_BYTES,
+        needBytes: tablesBytes(resolution.target(spec.address)),
         freeBytes,
       };
     },
 
     async run(spec, run) {
       const request = overlayRequest(spec, run);
-      await run.reserve(spec.address, TABLES_BYTES);
+      await run.reserve(spec.address, tablesBytes(run.target(spec.address)));
       const part = await run.part(spec.address, spec);
       run.phase('CREATING');
       await run.step('create');
       await ports.tool.create(part, request, run.tool());
-      const { sizeBytes } = request;
+      const { sizeBytes, format } = request;
       const work = { method: 'overlay', why: 'an overlay was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
-      return publishImage(part, { address: spec.address, format: 'qcow2' }, work, run, ports);
+      return publishImage(part, { address: spec.address, format }, work, run, ports);
     },
   };
 }
@@ -97,9 +95,14 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
     const description = `${String(sizeBytes)} bytes is less than the base's virtual size of ${String(facts.virtualSizeBytes)}: the guest's disk would be cut`;
     throw invalidFields([{ field: 'size_bytes', description }]);
   }
+  const { storage } = resolution.target(spec.address);
+  if (storage !== file.storage)
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `an overlay lies where its base lies, in files or in a cluster`, {
+      facts: { path: spec.address, backing_file: spec.backing },
+    });
   const clusterSizeBytes = spec.clusterSizeBytes ?? inheritedClusterSize(facts.clusterSizeBytes);
   return {
-    format: 'qcow2',
+    format: storage === 'volume' ? 'raw' : 'qcow2',
     sizeBytes,
     preallocation: 'off',
     ...(clusterSizeBytes === undefined ? {} : { clusterSizeBytes }),

@@ -18,7 +18,7 @@ interface DeletePorts {
 
 /** Removes an image file; a link is removed, not followed. After a crash it is there whole, or gone. */
 export function deleteImage(ports: DeletePorts): Verb<DeleteSpec, DeleteResult> {
-  return removal('DeleteImage', { kinds: ['file', 'link'], missing: 'IMAGE_NOT_FOUND' }, ports);
+  return removal('DeleteImage', { kinds: ['file', 'link', 'volume'], missing: 'IMAGE_NOT_FOUND' }, ports);
 }
 
 /** Removes one file of any kind but a folder; a link is removed, not followed. After a crash it is there whole, or gone. */

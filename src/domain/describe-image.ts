@@ -23,6 +23,8 @@ export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean):
 }
 
 /** A name in a header is relative to where its image lies. */
-export function fullBackingFile({ storedName }: Resolved, backingFile: string): string {
+export function fullBackingFile({ storedName, storage }: Resolved, backingFile: string): string {
+  // A volume's parent is an address already.
+  if (storage === 'volume') return backingFile;
   return posix.resolve(dirname(storedName), backingFile);
 }

@@ -80,6 +80,12 @@ export const REASONS = {
     'Create the folder first.',
   ),
   IMAGE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'No such file.', 'Check the address.'),
+  POOL_NOT_FOUND: row(
+    'NOT_FOUND',
+    'after a change',
+    'No such Ceph pool is configured, or its cluster has no such pool or namespace.',
+    'Check the address, or have the pool configured under `[[pools]]`.',
+  ),
   FILE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'There is no such file or folder.', 'Check the path.'),
   DOMAIN_NOT_FOUND: row('NOT_FOUND', 'after a change', 'libvirt knows no such domain.', 'Check the name.'),
   ROOT_DISK_NOT_FOUND: row(

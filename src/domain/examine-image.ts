@@ -79,7 +79,9 @@ export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Pr
   const [{ file, format, facts }] = chain;
   // A stranger's is not opened where it lies.
   if (chain[0].foreign === 'there') return file.allocatedBytes;
-  if (format === 'raw' || chain.some(({ facts: { encrypted } }) => encrypted))
+  // A clone's data is partly its parent's.
+  const alone = format === 'raw' && file.volume?.parent === undefined && facts.snapshots.length === 0;
+  if (alone || chain.some(({ facts: { encrypted } }) => encrypted))
     return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
   let sum = 0n;
   for await (const { data, zero, lengthBytes } of tool.map(chain, run)) if (data && !zero) sum += lengthBytes;

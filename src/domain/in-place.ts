@@ -1,5 +1,5 @@
 /** What all verbs have in common that change an image where it is. */
-import type { ImageChanger, Written } from './change-ports.js';
+import type { Eraser, ImageChanger, Written } from './change-ports.js';
 import { describeFile } from './describe-image.js';
 import { HostlerError } from './errors.js';
 import type { ImageInfo } from './image-info.js';
@@ -10,6 +10,7 @@ import type { ImageReader } from './read-image.js';
 
 export interface ChangePorts {
   readonly changer: ImageChanger;
+  readonly eraser: Eraser;
   readonly files: Files;
   readonly reader: ImageReader;
   readonly reflink: Reflink;

@@ -1,8 +1,11 @@
 import type { ImageAddress } from './address.js';
-import type { Extent, ImageFacts } from './image-info.js';
+import type { Extent, ImageFacts, SnapshotFacts } from './image-info.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 
-/** An open O_PATH descriptor: it names an inode whatever happens to its path. Only adapters look at the number. */
+/**
+ * What names an inode whatever happens to its path: an open O_PATH descriptor. An image in a cluster has a handle too, of a class that
+ * its adapters know. Only adapters look inside.
+ */
 export interface Handle {
   readonly fd: number;
   close(): Promise<void>;
@@ -19,8 +22,21 @@ export interface FileIdentity {
   readonly inode: bigint;
 }
 
-/** An existing file, resolved once inside its root and used through its handle ever after. */
+/** Where an image's bytes are: in a file, or in a volume, an image of a Ceph cluster. */
+export type StorageKind = 'file' | 'volume';
+
+/** What a cluster says of a volume; of a file its header says such things. */
+export interface VolumeFacts {
+  readonly objectSizeBytes: bigint;
+  readonly parent?: ImageAddress;
+  readonly snapshots: readonly SnapshotFacts[];
+}
+
+/** An existing image, resolved once inside its root and used through its handle ever after. */
 export interface Resolved extends FileRef, FileIdentity {
+  readonly storage: StorageKind;
+  /** Set for volumes. */
+  readonly volume?: VolumeFacts;
   readonly address: ImageAddress;
   /** What is written into a header that names this file. */
   readonly storedName: string;
@@ -55,6 +71,9 @@ export interface FileAttributes {
 /** What a name can stand for. */
 export type FileKind = 'file' | 'folder' | 'link' | 'block' | 'other';
 
+/** What an image's name can stand for. */
+export type ImageKind = FileKind | 'volume';
+
 /** Whatever has a name, opened without opening its content. */
 export interface Entry extends FileRef, FileIdentity {
   readonly address: ImageAddress;
@@ -72,12 +91,13 @@ export interface Entry extends FileRef, FileIdentity {
 
 /** What a target's name stands for now. A link is not followed. */
 export interface ExistingTarget extends FileIdentity {
-  readonly type: FileKind;
+  readonly type: ImageKind;
   readonly allocatedBytes: bigint;
 }
 
-/** A name in an open folder: where a file will be made or removed. */
+/** A name in an open folder, or in a pool: where an image will be made or removed. */
 export interface ResolvedTarget {
+  readonly storage: StorageKind;
   readonly address: ImageAddress;
   readonly storedName: string;
   readonly directory: Handle;
@@ -127,8 +147,6 @@ export interface Files {
   refresh(file: Resolved): Promise<Resolved>;
   /** What tells whether it has changed since. */
   fingerprint(file: FileRef): Promise<Fingerprint>;
-  /** Writes zeros into a file. Fails with IO_ERROR, NO_SPACE. */
-  zero(file: Resolved, offset: bigint, length: number): Promise<void>;
   /** Makes the content of a file durable. */
   sync(file: Resolved): Promise<void>;
   /** Space that a file takes by now; 0 when it is not there yet. */
@@ -277,8 +295,10 @@ export interface ImageTool {
   equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean>;
 }
 
-/** Sharing extents between two files of one filesystem. */
+/** Copying without reading: sharing extents between two files of one filesystem, or inside of a cluster. */
 export interface Reflink {
+  /** How results name it, and why it is what can be done, when nothing speaks against it. */
+  describe(source: FileRef): { readonly shown: string; readonly why: string };
   /** Why it can't be done between these, if that is known without trying. */
   objection(source: Resolved, directory: Handle): Promise<string | undefined>;
   /** True when done, or why the filesystem refused. */

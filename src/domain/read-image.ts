@@ -1,4 +1,5 @@
 import type { ImageAddress } from './address.js';
+import { HostlerError } from './errors.js';
 import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
 import { readContent } from './formats/content.js';
@@ -14,7 +15,7 @@ import {
   unsafe,
   type ForeignRules,
 } from './image-policy.js';
-import type { AddressedFile, Chain, Files, Layer, Paths, Resolved } from './ports.js';
+import type { AddressedFile, Chain, Files, Layer, Paths, Resolved, VolumeFacts } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
@@ -36,6 +37,7 @@ export class ImageReader {
 
   /** The format that the content claims. */
   detect(file: Resolved): Promise<ImageFormat> {
+    if (file.storage === 'volume') return Promise.resolve('raw');
     return this.ports.files.withBytes(file, detectFormat);
   }
 
@@ -44,6 +46,7 @@ export class ImageReader {
    * bytes are the guest's. Undeclared, the format is detected. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   async facts(file: Resolved, declared: ImageFormat | undefined): Promise<ImageFacts> {
+    if (file.volume !== undefined) return volumeFacts(file, file.volume, declared);
     if (declared === 'raw') return rawFacts(file);
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
@@ -98,7 +101,8 @@ export class ImageReader {
       const top: Layer = { file, format, facts: await this.facts(file, format) };
       const below: Layer[] = [];
       let last = top;
-      while (last.facts.backingFile !== undefined) {
+      // A volume's parent is the cluster's affair: whoever opens the volume sees both.
+      while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
         if (opened.length >= MAX_CHAIN_LAYERS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
         const backing = await this.ports.paths.named(last.facts.backingFile, last.file);
@@ -155,4 +159,26 @@ export function sameFile(a: { device: bigint; inode: bigint }, b: { device: bigi
 /** The bytes of a file as a disk, whatever they mean. */
 export function rawFacts(file: Resolved): ImageFacts {
   return imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES));
+}
+
+/** What the cluster says of an image. Its bytes are a guest's disk, whatever they look like. */
+function volumeFacts(
+  file: Resolved,
+  { objectSizeBytes, parent, snapshots }: VolumeFacts,
+  declared?: ImageFormat,
+): ImageFacts {
+  if (declared !== undefined && declared !== 'raw')
+    throw new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      `${file.address} is an image of a cluster, which holds raw bytes`,
+      {
+        facts: { path: file.address, declared },
+      },
+    );
+  return {
+    ...imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES)),
+    clusterSizeBytes: objectSizeBytes,
+    ...(parent === undefined ? {} : { backingFile: parent, backingFormat: 'raw' }),
+    snapshots,
+  };
 }

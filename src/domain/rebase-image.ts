@@ -88,7 +88,8 @@ async function rebase(
 
 /** The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND. */
 function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: Resolution): readonly Layer[] {
-  if (!traits(format).backing)
+  const { volume } = resolution.chain(address)[0].file;
+  if (!traits(format).backing && volume === undefined)
     throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${format} images have no backing files`, { facts: { format } });
   const wrong = (description: string) => invalidFields([{ field: 'backing_file', description }]);
   if (backing === undefined) return [];

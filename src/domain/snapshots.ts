@@ -83,11 +83,11 @@ function snapshotVerb(
     },
 
     async run(spec, run) {
-      assertSnapshots(spec);
       const chain = run.chain(spec.address);
+      assertSnapshots(chain);
       const snapshot = await change(spec, run, { chain });
       await ports.files.sync(chain[0].file);
-      if (snapshot === undefined) throw new HostlerError('TOOL_FAILED', `qemu-img made no snapshot ${spec.snapshot}`);
+      if (snapshot === undefined) throw new HostlerError('TOOL_FAILED', `there is no snapshot ${spec.snapshot}`);
       return { kind: 'snapshot', snapshot };
     },
   };
@@ -99,8 +99,8 @@ async function begin({ chain }: Written, run: Run): Promise<void> {
   await run.step('change');
 }
 
-function assertSnapshots({ format }: SnapshotSpec): void {
-  if (format === 'qcow2') return;
+function assertSnapshots([{ format, file }]: Chain): void {
+  if (format === 'qcow2' || file.storage === 'volume') return;
   throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${format} images have no snapshots inside`, { facts: { format } });
 }
 

@@ -1,11 +1,10 @@
 import type { ImageAddress } from './address.js';
+import type { Range } from './change-ports.js';
+import { scale } from './convert-image.js';
 import { changeInPlace, planned, type ChangePorts } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
-import type { Chain, Layer } from './ports.js';
-
-/** Written in one go; between two a cancel is heard. */
-const PIECE_BYTES = 8n << 20n;
+import type { Chain } from './ports.js';
 
 export interface WipeSpec {
   readonly address: ImageAddress;
@@ -41,16 +40,14 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
       const skippedBytes = written.file.lengthBytes - movedBytes;
       const work = { method: mode, why: whyOf(mode), movedBytes, skippedBytes };
       return changeInPlace({ chain, written, safeCopy: false, cancellable: true, work }, run, ports, async () => {
-        if (mode === 'zero') await writeZeros(written, extents, { movedBytes, skippedBytes }, run, ports);
-        else if (written.file.lengthBytes > 0n) await ports.changer.discard(written.file, run.tool());
+        const tool = run.tool((fraction) => {
+          run.progress({ doneBytes: scale(movedBytes, fraction), totalBytes: movedBytes, skippedBytes });
+        });
+        if (mode === 'zero') await ports.eraser.zero(written.file, extents, tool);
+        else if (written.file.lengthBytes > 0n) await ports.eraser.discard(written.file, tool);
       });
     },
   };
-}
-
-interface Range {
-  readonly offsetBytes: bigint;
-  readonly lengthBytes: bigint;
 }
 
 /** Holes are zeros, and stay holes. */
@@ -64,24 +61,6 @@ async function dataExtents(chain: Chain, run: Run, { tool }: ChangePorts): Promi
     if (data && end > offsetBytes) extents.push({ offsetBytes, lengthBytes: end - offsetBytes });
   }
   return extents;
-}
-
-async function writeZeros(
-  { file }: Layer,
-  extents: readonly Range[],
-  { movedBytes: totalBytes, skippedBytes }: { movedBytes: bigint; skippedBytes: bigint },
-  run: Run,
-  { files }: ChangePorts,
-): Promise<void> {
-  let doneBytes = 0n;
-  for (const { offsetBytes, lengthBytes } of extents)
-    for (let at = 0n; at < lengthBytes; at += PIECE_BYTES) {
-      run.signal.throwIfAborted();
-      const length = lengthBytes - at < PIECE_BYTES ? lengthBytes - at : PIECE_BYTES;
-      await files.zero(file, offsetBytes + at, Number(length));
-      doneBytes += length;
-      run.progress({ doneBytes, totalBytes, skippedBytes });
-    }
 }
 
 function whyOf(mode: WipeSpec['mode']): string {

@@ -21,10 +21,14 @@ import {
   type FilesystemInfo as WireFilesystem,
   type HostInfoServiceService,
 } from '../gen/hostler/v1/host_info_service.js';
-import { address, defined, durationMs, parseRequest } from './fields.js';
+import { address, defined, durationMs, parseRequest, text } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
 
 export interface HostPorts extends FilesystemPorts {
+  readonly pools: {
+    /** What a configured pool holds, and what it can still take. Fails with POOL_NOT_FOUND, ROOT_STALLED. */
+    space(name: string): Promise<{ readonly usedBytes: bigint; readonly freeBytes: bigint }>;
+  };
   readonly instancesPath: string;
   readonly probe: HostProbe;
   readonly agent: { readonly id: string; readonly version: string; readonly kernel: string; readonly sandbox: string };
@@ -47,6 +51,7 @@ const KINDS = {
 
 const instance = z.object({ uuid: z.string(), name: z.string() }, 'required');
 const onFilesystem = z.object({ path: address });
+const inPool = z.object({ pool: text });
 const watched = z.object({
   path: address,
   thresholdBytes: z.bigint().optional(),
@@ -95,6 +100,10 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
     },
     async getFilesystemInfo(request) {
       return { filesystem: filesystem(await filesystemInfo(parseRequest(onFilesystem, request).path, ports)) };
+    },
+    async getPoolInfo(request) {
+      const { usedBytes, freeBytes } = await ports.pools.space(parseRequest(inPool, request).pool);
+      return { totalBytes: usedBytes + freeBytes, freeBytes, usedBytes };
     },
     getArchitecture({ imageArchitecture }) {
       return Promise.resolve({ architecture: canonicalArchitecture(imageArchitecture ?? host.architecture) });

@@ -68,7 +68,9 @@ describe('bad input', () => {
     ['a name of 256 bytes', () => create({ path: image('n'.repeat(256)) }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
     ['json: as a path', () => create({ path: 'json:{"driver":"nbd"}' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
     ['nbd: as a source', () => copy({ source: 'nbd://localhost/x' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
-    ['rbd: without a pool', () => copy({ source: 'rbd:pool/image' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
+    ['rbd: without an image', () => copy({ source: 'rbd:pool' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
+    ['rbd: with a colon', () => copy({ source: 'rbd:pool/image:conf=x' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
+    ['a pool that is not configured', () => copy({ source: 'rbd:pool/image' }), 'NOT_FOUND', 'POOL_NOT_FOUND'],
     [
       'a path outside the roots',
       () => create({ path: scratch.path('new') }),
@@ -234,10 +236,10 @@ describe('bad input', () => {
   });
 
   it('says UNIMPLEMENTED with the name of an RPC that is not served', async () => {
-    const unary = await failure(daemon.get().stranger.unary('HostInfoService/GetPoolInfo'));
+    const unary = await failure(daemon.get().stranger.unary('ImageService/CloseExport'));
     const stream = await failure(daemon.get().stranger.all('ImageService/FetchImage', { target: image('new') }));
     assert.equal(unary.code, status.UNIMPLEMENTED);
-    assert.match(unary.message, /HostInfoService\/GetPoolInfo/);
+    assert.match(unary.message, /ImageService\/CloseExport/);
     assert.equal(stream.code, status.UNIMPLEMENTED);
     assert.match(stream.message, /ImageService\/FetchImage/);
   });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { parseAddress } from '../../src/domain/address.js';
+import { parseAddress, parseRbdName, rbdAddress } from '../../src/domain/address.js';
 import { parseSize, roundUp } from '../../src/domain/size.js';
 import { parseFormat, parseTargetFormat } from '../../src/domain/image-format.js';
 import { LastBytes, splitLines } from '../../src/adapters/output.js';
@@ -64,10 +64,29 @@ describe('parseAddress', () => {
     `/${'n'.repeat(256)}`,
     `/${'a/'.repeat(2100)}b`,
     'json:{}',
-    'rbd:a/b',
+    'rbd:',
+    'rbd:pool',
+    'rbd:/image',
+    'rbd:pool/',
+    'rbd:pool/image@',
+    'rbd:pool/image@a@b',
+    'rbd:pool/space/image/more',
+    'rbd:pool/a:b',
+    'rbd:pool/a\nb',
+    `rbd:pool/${'n'.repeat(201)}`,
     `/${'ü'.repeat(128)}`,
   ])
     it(`refuses ${JSON.stringify(path).slice(0, 30)}`, () => assert.equal(typeof parseAddress(path), 'object'));
+});
+
+describe('addresses in Ceph pools', () => {
+  for (const address of ['rbd:pool/image', 'rbd:pool/image@snap', 'rbd:pool/space/im,age', 'rbd:pool/space/ü -x@a b'])
+    it(`takes ${address}`, () => {
+      assert.equal(parseAddress(address), address);
+      const name = parseRbdName(address);
+      assert.ok(!('problem' in name));
+      assert.equal(rbdAddress(name), address);
+    });
 });
 
 describe('formats', () => {

@@ -6,6 +6,7 @@ import { pathOutside, plainCall, type Arg } from '../../src/adapters/tool-call.j
 
 const handle = (fd: number) => ({ fd, close: () => Promise.resolve() });
 const file = (fd: number): Resolved => ({
+  storage: 'file' as const,
   address: asAddress('/x'),
   storedName: '/x',
   handle: handle(fd),

@@ -18,6 +18,8 @@ export interface LocalCopyPorts {
 /** How the bytes went, or would go. */
 interface Way {
   readonly engine: 'REFLINK' | 'LOCAL_SPARSE';
+  /** Inside of a cluster a copy without reading has another name. */
+  readonly shown?: string;
   readonly why: string;
 }
 
@@ -25,10 +27,10 @@ interface Way {
 export async function planOnHost(spec: CopySpec, { file, target }: Resolution, ports: LocalCopyPorts): Promise<Plan> {
   const source = file(spec.source);
   const { directory } = target(spec.target);
-  const { engine, why } = await choose(spec, source, directory, ports.reflink);
+  const { engine, shown, why } = await choose(spec, source, directory, ports.reflink);
   const moveBytes = engine === 'REFLINK' ? 0n : dataOf(source);
   const freeBytes = await ports.files.freeBytes(directory);
-  return { kind: 'plan', method: engine, why, moveBytes, needBytes: moveBytes, freeBytes };
+  return { kind: 'plan', method: shown ?? engine, why, moveBytes, needBytes: moveBytes, freeBytes };
 }
 
 /** Copies on this host. A crash leaves nothing under the final name. */
@@ -52,7 +54,8 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
     target: spec.target,
     lengthBytes: made.lengthBytes,
     allocatedBytes: made.allocatedBytes,
-    ...way,
+    engine: way.shown ?? way.engine,
+    why: way.why,
     movedBytes,
     skippedBytes: source.lengthBytes - movedBytes,
     verified: spec.verify,
@@ -70,8 +73,7 @@ async function choose(
   if (engine === 'REFLINK') return { engine, why: 'REFLINK was asked for' };
   // A clone moves no bytes, so a limit of the rate does not speak against it.
   const objection = await reflink.objection(source, directory);
-  if (objection === undefined)
-    return { engine: 'REFLINK', why: 'source and target share a filesystem that can share extents' };
+  if (objection === undefined) return { engine: 'REFLINK', ...reflink.describe(source) };
   return sparseWay(objection, bytesPerSecond);
 }
 

@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Dependants } from '../change-ports.js';
-import type { FileIdentity, FileKind, FileRef, ImageLocks, Paths } from '../ports.js';
+import type { FileIdentity, FileRef, ImageKind, ImageLocks, Paths } from '../ports.js';
 import { assertSafe } from '../image-policy.js';
 import { sameFile, type ImageReader } from '../read-image.js';
 import { Admitted } from './admitted.js';
@@ -116,7 +116,7 @@ export class Admission {
     await this.#assertNoDependants(written.file, written.file.address, above);
   }
 
-  async #assertNoDependants(file: FileIdentity, path: ImageAddress, except?: FileIdentity): Promise<void> {
+  async #assertNoDependants(file: FileRef & FileIdentity, path: ImageAddress, except?: FileIdentity): Promise<void> {
     const found = (await this.ports.dependants.of(file)).filter(
       ({ identity }) => except === undefined || !sameFile(identity, except),
     );
@@ -146,10 +146,13 @@ export class Admission {
       assertReplaceable(use, existing, admitted);
       if (existing.type === 'link') await this.#assertLeadsElsewhere(use, admitted);
     }
-    if (existing.type === 'file' && !(use.role === 'removal' && use.allowInUse)) {
-      await this.#assertNotHeld([{ handle: target.directory, name: target.name }], use.address, ['reader', 'writer']);
-    }
-    if (existing.type === 'file' && !use.allowDependants) await this.#assertNoDependants(existing, use.address);
+    const image = { ...existing, handle: target.directory, name: target.name };
+    // A volume cannot be removed under whoever has it open: the removal itself finds out, and waits for watches of the dead.
+    const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : existing.type === 'file';
+    if (mayBeHeld && !(use.role === 'removal' && use.allowInUse))
+      await this.#assertNotHeld([image], use.address, ['reader', 'writer']);
+    if (existing.type === 'volume' || (existing.type === 'file' && !use.allowDependants))
+      await this.#assertNoDependants(image, use.address);
   }
 
   /** Replacing a link that leads to what is read would make an image that names itself. */
@@ -182,15 +185,16 @@ type InPlace = Use & { role: 'inplace' };
 /** So many dependants are named in an error. */
 const DEPENDANTS_NAMED = 10;
 
-const REPLACEABLE: readonly FileKind[] = ['file', 'link'];
+const REPLACEABLE: readonly ImageKind[] = ['file', 'link', 'volume'];
 
-function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: FileKind): void {
-  const kinds = use.role === 'target' ? REPLACEABLE : use.kinds;
+function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: ImageKind): void {
+  const kinds: readonly ImageKind[] = use.role === 'target' ? REPLACEABLE : use.kinds;
   if (!kinds.includes(kind))
     throw new HostlerError('NOT_A_FILE', `${use.address} is a ${KIND_WORDS[kind]}`, { facts: { path: use.address } });
 }
 
-const KIND_WORDS: Readonly<Record<FileKind, string>> = {
+const KIND_WORDS: Readonly<Record<ImageKind, string>> = {
+  volume: 'volume',
   file: 'file',
   folder: 'folder',
   link: 'link',

@@ -197,6 +197,7 @@ class OperationRun implements Run {
 
   async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<void> {
     await this.step('reserve');
+    if (needBytes === 0n) return;
     const { directory, directoryIdentity } = this.target(target);
     const takenBytes = async () => {
       const taken = await Promise.all(

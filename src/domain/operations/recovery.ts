@@ -86,7 +86,9 @@ async function findTarget(
     return await paths.target(address);
   } catch (error) {
     if (
-      ['ROOT_READ_ONLY', 'PARENT_NOT_FOUND', 'PATH_OUTSIDE_ROOTS', 'NOT_A_FILE'].includes(asHostlerError(error).reason)
+      ['ROOT_READ_ONLY', 'PARENT_NOT_FOUND', 'PATH_OUTSIDE_ROOTS', 'NOT_A_FILE', 'POOL_NOT_FOUND'].includes(
+        asHostlerError(error).reason,
+      )
     )
       return undefined;
     throw error;

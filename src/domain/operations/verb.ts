@@ -9,6 +9,7 @@ import type {
   FileAttributes,
   FileKind,
   FileRef,
+  ImageKind,
   Layer,
   Part,
   Resolved,
@@ -42,7 +43,7 @@ export type Use =
   | {
       readonly role: 'removal';
       readonly address: ImageAddress;
-      readonly kinds: readonly FileKind[];
+      readonly kinds: readonly ImageKind[];
       readonly missing: Extract<Reason, 'IMAGE_NOT_FOUND' | 'FILE_NOT_FOUND'>;
       readonly missingOk: boolean;
       readonly allowInUse: boolean;

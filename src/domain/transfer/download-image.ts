@@ -56,7 +56,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
   if (entry.kind !== 'file')
     throw new HostlerError('NOT_A_FILE', `${address} is not a regular file`, { facts: { path: address } });
   await assertFree(entry, spec, ports);
-  const file = { ...entry, storedName: address, writable: false, trusted: false };
+  const file = { ...entry, storage: 'file' as const, storedName: address, writable: false, trusted: false };
   const digest = new RunningDigest(BLOCK_ALGORITHM);
   const reader = await ports.transfers.reader(entry);
   try {

@@ -185,13 +185,13 @@ export interface GetPoolInfoRequest {
   pool: string;
 }
 
-/** Space of a pool. */
+/** Space of a pool. Copies that the cluster keeps of everything are counted once. */
 export interface GetPoolInfoResponse {
-  /** In bytes. */
+  /** What is used and free, in bytes. */
   totalBytes: bigint;
-  /** In bytes. */
+  /** What can be written still, in bytes. */
   freeBytes: bigint;
-  /** In bytes. */
+  /** What the pool's images hold, in bytes. */
   usedBytes: bigint;
 }
 

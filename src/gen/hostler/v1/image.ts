@@ -282,7 +282,7 @@ export interface CopyResult {
   lengthBytes: bigint;
   /** Space the target takes, in bytes. */
   allocatedBytes: bigint;
-  /** REFLINK, LOCAL_SPARSE, NBD_TLS, NBD_SSH or RSYNC_SSH. */
+  /** REFLINK, RBD_DEEP_COPY (inside of a cluster), LOCAL_SPARSE, NBD_TLS, NBD_SSH or RSYNC_SSH. */
   engine: string;
   /** Why this engine, and why the ones before it were passed over. */
   why: string;

@@ -1,0 +1,49 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Eraser, Range } from '../domain/change-ports.js';
+import { HostlerError } from '../domain/errors.js';
+import type { Resolved, ToolRun } from '../domain/ports.js';
+import { systemError } from './errno.js';
+import { procPath } from './handles.js';
+import type { ProcessRunner } from './process.js';
+
+/** Written in one go; between two a cancel is heard. */
+const PIECE_BYTES = 8 << 20;
+
+/** Wipes files: data becomes zeros, holes are zeros and stay holes. */
+export class FileEraser implements Eraser {
+  constructor(private readonly runner: ProcessRunner) {}
+
+  async zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void> {
+    const total = Number(data.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n));
+    const zeros = Buffer.alloc(PIECE_BYTES);
+    let done = 0;
+    try {
+      const target = await open(procPath(file), constants.O_WRONLY | constants.O_NONBLOCK);
+      try {
+        for (const { offsetBytes, lengthBytes } of data)
+          for (let at = 0; at < Number(lengthBytes);) {
+            run.signal.throwIfAborted();
+            const length = Math.min(PIECE_BYTES, Number(lengthBytes) - at);
+            const { bytesWritten } = await target.write(zeros, 0, length, Number(offsetBytes) + at);
+            at += bytesWritten;
+            done += bytesWritten;
+            run.onFraction?.(done / total);
+          }
+      } finally {
+        await target.close();
+      }
+    } catch (error) {
+      run.signal.throwIfAborted();
+      throw systemError(error, file.address);
+    }
+  }
+
+  async discard(file: Resolved, run: ToolRun): Promise<void> {
+    const args = ['--punch-hole', '--offset', '0', '--length', String(file.lengthBytes), [{ write: file }]];
+    const { code, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
+    if (code === 0) return;
+    const reason = /Operation not supported/.test(stderr) ? 'UNSUPPORTED_BY_BACKEND' : 'IO_ERROR';
+    throw new HostlerError(reason, `fallocate: ${stderr}`, { facts: { tool: 'fallocate', stderr } });
+  }
+}

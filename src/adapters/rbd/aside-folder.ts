@@ -1,0 +1,41 @@
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Aside } from '../../domain/ports.js';
+import { errnoOf } from '../errno.js';
+import { O_PATH, procPath } from '../handles.js';
+
+/** Where a stranger's file is looked at that is to become an image of a cluster: a pool has no folder for it. */
+export class AsideFolder {
+  #folder: Promise<FileHandle> | undefined;
+  readonly #path: string;
+
+  /** @param stateFolder the daemon's own */
+  constructor(stateFolder: string) {
+    this.#path = join(stateFolder, 'aside');
+  }
+
+  async file(operationId: string): Promise<Aside> {
+    const ref = { handle: await this.#open(), name: operationId };
+    return { ...ref, truncate: (lengthBytes) => truncate(procPath(ref), Number(lengthBytes)) };
+  }
+
+  async remove(operationId: string): Promise<void> {
+    await unlink(procPath({ handle: await this.#open(), name: operationId })).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+  }
+
+  /** What earlier lives left. */
+  async sweep(isAtWork: (operationId: string) => boolean): Promise<void> {
+    const names = await readdir(procPath({ handle: await this.#open() }));
+    for (const name of names) if (!isAtWork(name)) await this.remove(name);
+  }
+
+  #open(): Promise<FileHandle> {
+    this.#folder ??= mkdir(this.#path, { recursive: true, mode: 0o700 }).then(() =>
+      open(this.#path, O_PATH | constants.O_DIRECTORY),
+    );
+    return this.#folder;
+  }
+}

@@ -1,0 +1,40 @@
+/** How qemu is told of an image of a cluster: everything spelt out, the cluster's configuration and key as references. */
+import type { FileRef } from '../../domain/ports.js';
+import type { Arg, Reference } from '../tool-call.js';
+import { imageOf, isRbdHandle } from './pool.js';
+
+/** Undefined when it is a file. */
+export function rbdNode(prefix: string, file: FileRef): readonly (string | Reference)[] | undefined {
+  const { handle } = file;
+  const image = imageOf(file);
+  if (image === undefined || !isRbdHandle(handle)) return undefined;
+  const { pool, namespace, snapshot } = image;
+  const option = (name: string, value: string | undefined) =>
+    value === undefined || value === '' ? '' : `${prefix}${name}=${value.replaceAll(',', ',,')},`;
+  return [
+    `${prefix}driver=rbd,`,
+    option('pool', pool.name),
+    option('namespace', namespace),
+    option('image', image.image),
+    option('snapshot', snapshot),
+    option('user', pool.cluster.user),
+    handle.access.key === undefined ? '' : option('key-secret', secretId(pool.cluster.name)),
+    `${prefix}conf=`,
+    handle.access.config,
+  ];
+}
+
+/** The keys of all clusters that are named, each once. */
+export function clusterKeys(files: readonly FileRef[]): Arg[] {
+  const keys = new Map<string, Reference>();
+  for (const { handle } of files)
+    if (isRbdHandle(handle) && handle.access.key !== undefined) keys.set(handle.pool.cluster.name, handle.access.key);
+  return [...keys].flatMap(([cluster, key]): Arg[] => [
+    '--object',
+    [`secret,id=${secretId(cluster)},format=base64,file=`, key],
+  ]);
+}
+
+function secretId(cluster: string): string {
+  return `ceph-${cluster}`;
+}

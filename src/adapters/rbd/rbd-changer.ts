@@ -1,0 +1,81 @@
+import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/change-ports.js';
+import { HostlerError } from '../../domain/errors.js';
+import type { Preallocation } from '../../domain/image-format.js';
+import type { Layer, ToolRun } from '../../domain/ports.js';
+import { rbdImage, type RbdImage } from './pool.js';
+import { imageWords, resizeWords } from './rbd-args.js';
+import { addressOf, type RbdImages } from './rbd-images.js';
+
+/** Changes images of clusters where they are. The cluster does the work. */
+export class RbdChanger implements ImageChanger {
+  constructor(private readonly images: RbdImages) {}
+
+  async resize(
+    image: Written,
+    request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
+    run: ToolRun,
+  ): Promise<void> {
+    const { sizeBytes, shrink, preallocation } = request;
+    if (preallocation !== 'off') throw unsupported('a cluster allocates space when it is written');
+    // Shrinking removes objects one by one.
+    await this.#work(imageIn(image), resizeWords(imageIn(image), sizeBytes, shrink), run);
+  }
+
+  /** A clone's parent cannot change, so that the clone can only stand alone. */
+  async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
+    if (base.length > 0) throw unsupported('an image of a cluster keeps its parent, or stands alone');
+    await this.#flatten(imageIn(image), run);
+  }
+
+  async setBase(_image: Written, base: unknown): Promise<void> {
+    // Flattening has taken the parent away.
+    if (base !== undefined) throw unsupported('an image of a cluster keeps its parent, or stands alone');
+    return Promise.resolve();
+  }
+
+  /** Its parent is a snapshot, which nothing can be written into: what both hold becomes the clone's own. */
+  async commit(image: Written, _depth: number, run: ToolRun): Promise<void> {
+    await this.#flatten(imageIn(image), run);
+  }
+
+  check(): Promise<CheckCounts> {
+    return Promise.reject(unsupported('an image of a cluster has no tables to check: the cluster scrubs its objects'));
+  }
+
+  compare(): Promise<Comparison> {
+    return Promise.reject(new HostlerError('BUG', 'images are compared by qemu-img, wherever they are'));
+  }
+
+  async createSnapshot(image: Written, name: string): Promise<void> {
+    await this.images.createSnapshot({ ...imageIn(image), snapshot: name });
+  }
+
+  async deleteSnapshot({ chain }: Written, name: string): Promise<void> {
+    const image = { ...rbdImage(chain[0].file), snapshot: name };
+    const found = (await this.images.snapshots(rbdImage(chain[0].file))).find((each) => each.name === name);
+    await this.images.removeSnapshot(image, found?.protected === true);
+  }
+
+  async revertSnapshot({ chain }: Written, id: string, run: ToolRun): Promise<void> {
+    const image = rbdImage(chain[0].file);
+    const name = chain[0].facts.snapshots.find((each) => each.id === id)?.name;
+    if (name === undefined) throw new HostlerError('BUG', 'a snapshot to revert to is not the image’s');
+    await this.#work(image, ['snap', 'rollback', ...imageWords({ ...image, snapshot: name })], run);
+  }
+
+  async #flatten(image: RbdImage, run: ToolRun): Promise<void> {
+    await this.#work(image, ['flatten', ...imageWords(image)], run);
+  }
+
+  #work(image: RbdImage, words: readonly string[], run: ToolRun): Promise<void> {
+    return this.images.rbd.work(image.pool.cluster, addressOf(image), words, run);
+  }
+}
+
+function imageIn({ chain, copy }: Written): RbdImage {
+  return rbdImage(copy ?? chain[0].file);
+}
+
+function unsupported(why: string): HostlerError {
+  return new HostlerError('UNSUPPORTED_BY_BACKEND', why);
+}

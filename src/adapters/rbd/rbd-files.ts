@@ -1,0 +1,155 @@
+import type { Dependants } from '../../domain/change-ports.js';
+import { HostlerError } from '../../domain/errors.js';
+import type { FileRef, Files, Fingerprint, Handle, ImageLocks, Resolved, ResolvedTarget } from '../../domain/ports.js';
+import { PRIVATE_PREFIX } from '../private-folders.js';
+import { RbdHandle, imageNumber, isRbdHandle, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
+import { imageWords } from './rbd-args.js';
+import { addressOf, without, type RbdImages } from './rbd-images.js';
+import { parsePoolSpace, parseTimeMs, parseUsedBytes } from './rbd-output.js';
+import type { RbdPaths } from './rbd-paths.js';
+
+const NS_PER_MS = 1_000_000n;
+/** A cluster writes an image's time down once a minute at the most: it may have changed just now. */
+const UNKNOWN_NS = 1n << 63n;
+
+/** Images of clusters in the place of files. */
+export class RbdFiles implements Files {
+  /** @param mark begins the names of what this daemon keeps for itself */
+  constructor(
+    private readonly images: RbdImages,
+    private readonly paths: RbdPaths,
+    private readonly mark: string,
+  ) {}
+
+  withBytes<T>(file: Resolved): Promise<T> {
+    return Promise.reject(
+      new HostlerError('UNSUPPORTED_BY_BACKEND', `the bytes of ${file.address} cannot be read one by one`, {
+        facts: { path: file.address },
+      }),
+    );
+  }
+
+  /**
+   * First the name goes, then the image: whoever looks sees it whole, or not at all. A crash in between leaves an image whose name says that
+   * it was on its way; the sweep of any host removes it. With a trash it goes there.
+   */
+  async remove({ address, directory, name }: ResolvedTarget): Promise<void> {
+    const image = rbdImage({ handle: directory, name });
+    const { cluster, trashHours } = image.pool;
+    if (trashHours > 0) {
+      const expiry = ['--expires-at', `${String(trashHours)} hours`];
+      await this.images.untilUnwatched(image, async () => {
+        await this.images.rbd.ask(cluster, address, ['trash', 'mv', ...imageWords(image), ...expiry]);
+      });
+      return;
+    }
+    await this.images.untilUnwatched(image, () => this.#assertUnwatched(image));
+    const info = await this.images.info(image);
+    if (info === undefined)
+      throw new HostlerError('IMAGE_NOT_FOUND', `${address} does not exist`, { facts: { path: address } });
+    const gone = `${this.mark}${info.id}-gone`;
+    await this.images.rename(image, gone);
+    try {
+      await this.images.remove({ ...image, image: gone });
+    } catch (error) {
+      // Somebody opened or cloned it in the last moment.
+      await this.images.rename({ ...image, image: gone }, name);
+      throw error;
+    }
+  }
+
+  async #assertUnwatched(image: RbdImage): Promise<void> {
+    const watchers = await this.images.watchers(image);
+    if (watchers.length === 0) return;
+    const path = addressOf(image);
+    throw new HostlerError('IMAGE_IN_USE', `${path} is open at ${watchers.join(', ')}`, {
+      facts: { path, watchers: watchers.join('\n') },
+    });
+  }
+
+  refresh(file: Resolved): Promise<Resolved> {
+    const { handle, name } = file;
+    if (!isRbdHandle(handle)) throw new HostlerError('BUG', 'a file was taken for an image of a cluster');
+    const { pool, namespace, access, image, snapshot } = handle;
+    return this.paths.look(new RbdHandle(pool, namespace, access, name ?? image, snapshot), file.address);
+  }
+
+  async fingerprint(file: FileRef): Promise<Fingerprint> {
+    const image = rbdImage(file);
+    const info = await this.images.info(image);
+    if (info === undefined)
+      throw new HostlerError('IMAGE_NOT_FOUND', `${addressOf(image)} does not exist`, {
+        facts: { path: addressOf(image) },
+      });
+    const [device, inode] = [poolNumber(image.pool), imageNumber(info.id)];
+    const modifyTimeNs = BigInt(parseTimeMs(info.modify_timestamp)) * NS_PER_MS;
+    const changeTimeNs = image.snapshot === undefined ? UNKNOWN_NS : modifyTimeNs;
+    return { device, inode, lengthBytes: info.size, modifyTimeNs, changeTimeNs };
+  }
+
+  /** Whatever a tool has written is in the cluster when the tool has ended. */
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async allocatedBytes(file: FileRef): Promise<bigint> {
+    const image = rbdImage(file);
+    const words = ['du', ...imageWords(image), '--format=json'];
+    const text = await this.images.rbd
+      .ask(image.pool.cluster, addressOf(image), words)
+      .catch(without('IMAGE_NOT_FOUND'));
+    return text === undefined ? 0n : parseUsedBytes(text);
+  }
+
+  async freeBytes(directory: Handle): Promise<bigint> {
+    if (!isRbdHandle(directory)) throw new HostlerError('BUG', 'a folder was taken for a pool');
+    return (await this.space(directory.pool)).freeBytes;
+  }
+
+  /** Fails with POOL_NOT_FOUND, ROOT_STALLED. */
+  async space({ cluster, name }: Pool): Promise<{ readonly usedBytes: bigint; readonly freeBytes: bigint }> {
+    const space = parsePoolSpace(await this.images.rbd.askCluster(cluster, ['df', '--format=json']), name);
+    if (space !== undefined) return space;
+    throw new HostlerError('POOL_NOT_FOUND', `the cluster ${cluster.name} has no pool ${name}`, {
+      facts: { pool: name },
+    });
+  }
+}
+
+/** Who has an image of a cluster open: its watchers. Reading it alone leaves no trace. */
+export class RbdLocks implements ImageLocks {
+  constructor(private readonly images: RbdImages) {}
+
+  holder(): Promise<undefined> {
+    // It may be on any host.
+    return Promise.resolve(undefined);
+  }
+
+  holds(files: readonly FileRef[]): Promise<readonly ('none' | 'writer')[]> {
+    return Promise.all(
+      files.map(async (file) => {
+        const image = rbdImage(file);
+        if (image.snapshot !== undefined) return 'none';
+        const watchers = await this.images.watchers(image).catch(without('IMAGE_NOT_FOUND'));
+        return watchers === undefined || watchers.length === 0 ? 'none' : 'writer';
+      }),
+    );
+  }
+}
+
+/** Clones of an image's snapshots. */
+export class RbdDependants implements Dependants {
+  constructor(private readonly images: RbdImages) {}
+
+  async of(file: Parameters<Dependants['of']>[0]): ReturnType<Dependants['of']> {
+    const image = rbdImage(file);
+    const { pool, namespace, image: name } = image;
+    const children = await this.images.children({ pool, namespace, image: name });
+    return children
+      .filter(({ address }) => !address.includes(PRIVATE_PREFIX))
+      .map(({ address, id }) => ({
+        path: address,
+        identity: { device: poolNumber(pool), inode: id === '' ? 0n : imageNumber(id) },
+      }));
+  }
+}

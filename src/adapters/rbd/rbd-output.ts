@@ -1,0 +1,171 @@
+/** What `rbd` and `ceph` say. */
+import { z } from 'zod';
+import { rbdAddress, type ImageAddress } from '../../domain/address.js';
+import { HostlerError, type Reason } from '../../domain/errors.js';
+import type { SnapshotFacts } from '../../domain/image-info.js';
+
+const whole = z.number().transform(BigInt);
+
+const parent = z.object({
+  pool: z.string(),
+  pool_namespace: z.string(),
+  image: z.string(),
+  snapshot: z.string(),
+});
+const info = z.object({
+  id: z.string(),
+  size: whole,
+  object_size: whole,
+  snapshot_count: z.number(),
+  create_timestamp: z.string(),
+  modify_timestamp: z.string(),
+  protected: z.stringbool().optional(),
+  parent: parent.optional(),
+});
+export type RbdInfo = z.output<typeof info>;
+
+export function parseInfo(text: string): RbdInfo {
+  return parse(info, text);
+}
+
+export function parentAddress({ parent: from }: RbdInfo): ImageAddress | undefined {
+  if (from === undefined) return undefined;
+  const { pool, pool_namespace: namespace, image, snapshot } = from;
+  return rbdAddress({ pool, namespace, image, snapshot });
+}
+
+const usage = z.object({ images: z.array(z.object({ used_size: whole })) });
+/** With its snapshots: each entry is what it added. */
+export function parseUsedBytes(text: string): bigint {
+  return parse(usage, text).images.reduce((sum, { used_size: used }) => sum + used, 0n);
+}
+
+const snapshots = z.array(
+  z.object({
+    id: z.number(),
+    name: z.string(),
+    size: whole,
+    protected: z.stringbool(),
+    timestamp: z.string(),
+  }),
+);
+export function parseSnapshots(text: string): (SnapshotFacts & { readonly protected: boolean })[] {
+  return parse(snapshots, text).map(({ id, name, size, timestamp, protected: kept }) => ({
+    id: String(id),
+    name,
+    createTimeMs: parseTimeMs(timestamp),
+    virtualSizeBytes: size,
+    vmStateBytes: 0n,
+    protected: kept,
+  }));
+}
+
+const status = z.object({ watchers: z.array(z.object({ address: z.string() })) });
+/** Addresses of the clients that have the image open for writing. */
+export function parseWatchers(text: string): string[] {
+  return parse(status, text).watchers.map(({ address }) => address);
+}
+
+const children = z.array(
+  z.object({ pool: z.string(), pool_namespace: z.string(), image: z.string(), id: z.string().default('') }),
+);
+export function parseChildren(text: string): { readonly address: ImageAddress; readonly id: string }[] {
+  return parse(children, text).map(({ pool, pool_namespace: namespace, image, id }) => ({
+    address: rbdAddress({ pool, namespace, image }),
+    id,
+  }));
+}
+
+const names = z.array(z.string());
+export function parseNames(text: string): string[] {
+  return parse(names, text);
+}
+
+const namespaces = z.array(z.object({ name: z.string() }));
+export function parseNamespaces(text: string): string[] {
+  return parse(namespaces, text).map(({ name }) => name);
+}
+
+const usages = z.object({
+  pools: z.array(z.object({ name: z.string(), stats: z.object({ stored: whole, max_avail: whole }) })),
+});
+/** Bytes that a pool's images hold, and bytes that it can still take; copies that the cluster keeps are counted once. */
+export function parsePoolSpace(
+  text: string,
+  pool: string,
+): { readonly usedBytes: bigint; readonly freeBytes: bigint } | undefined {
+  const found = parse(usages, text).pools.find(({ name }) => name === pool)?.stats;
+  return found === undefined ? undefined : { usedBytes: found.stored, freeBytes: found.max_avail };
+}
+
+/** `Wed Nov 25 02:04:41 2026`, in the time zone that the tool was given: UTC. */
+export function parseTimeMs(text: string): number {
+  return Date.parse(`${text} UTC`);
+}
+
+/** `Image flatten: 10% complete...` as a fraction, when the text has one; the last one counts. */
+export function parsePercent(text: string): number | undefined {
+  const last = [...text.matchAll(/(\d+)% complete/g)].at(-1)?.[1];
+  return last === undefined ? undefined : Number(last) / 100;
+}
+
+function parse<S extends z.ZodType>(schema: S, text: string): z.output<S> {
+  const result = schema.safeParse(json(text));
+  if (result.success) return result.data;
+  throw new HostlerError('TOOL_FAILED', 'rbd said something that we do not know', { cause: result.error });
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Exit codes are errnos. */
+const REASONS: Readonly<Record<number, Reason>> = {
+  1: 'ACCESS_DENIED',
+  2: 'IMAGE_NOT_FOUND',
+  13: 'ACCESS_DENIED',
+  16: 'IMAGE_IN_USE',
+  17: 'TARGET_EXISTS',
+  28: 'NO_SPACE',
+  30: 'ROOT_READ_ONLY',
+  95: 'UNSUPPORTED_BY_BACKEND',
+  110: 'ROOT_STALLED',
+  122: 'NO_SPACE',
+};
+
+/** Words that say more than the exit code. */
+const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
+  [/error opening (?:default )?pool|pool .* does not exist|namespace.*does not exist/i, 'POOL_NOT_FOUND'],
+  [
+    /couldn't connect to the cluster[^]*Permission denied|Operation not permitted|handle_auth_bad_method/,
+    'ACCESS_DENIED',
+  ],
+];
+
+export function rbdError(
+  tool: string,
+  what: string,
+  {
+    code,
+    signal,
+    stderr,
+  }: { readonly code: number | undefined; readonly signal: string | undefined; readonly stderr: string },
+): HostlerError {
+  const last = lastLine(stderr);
+  const end = code === undefined ? `signal ${signal ?? 'unknown'}` : `exit code ${String(code)}`;
+  const reason = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1] ?? REASONS[code ?? 0] ?? 'TOOL_FAILED';
+  return new HostlerError(reason, `${what}: ${last === '' ? end : last}`, {
+    facts: { path: what, tool, end, stderr: last },
+    cause: stderr,
+  });
+}
+
+/** Progress comes on the same stream, with \r. */
+function lastLine(stderr: string): string {
+  const lines = stderr.split(/[\r\n]+/).filter((line) => line.trim() !== '' && parsePercent(line) === undefined);
+  return lines.at(-1)?.slice(0, 500) ?? '';
+}

@@ -1,0 +1,251 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ImageAddress } from '../../domain/address.js';
+import { HostlerError, asHostlerError } from '../../domain/errors.js';
+import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
+import { SECTOR_BYTES } from '../../domain/size.js';
+import { PRIVATE_PREFIX } from '../private-folders.js';
+import type { AsideFolder } from './aside-folder.js';
+import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
+import { imageWords, poolWords, resizeWords } from './rbd-args.js';
+import { addressOf, without, type RbdImages } from './rbd-images.js';
+import { parseNamespaces, parseTimeMs } from './rbd-output.js';
+import type { RbdPaths } from './rbd-paths.js';
+
+/** The image that a target replaced waits under this name until the target has its own. */
+const OLD = '-old';
+/** Written to the image that is replaced: whoever finds it alone gives it its name back. */
+const NAME_KEY = 'hostler.name';
+/** Between attempts to remove what could not be removed, such as while the cluster is away. */
+const OWED_MS = 5000;
+
+export interface RbdTargetOptions {
+  readonly agentId: string;
+  readonly pools: readonly Pool[];
+  readonly images: RbdImages;
+  readonly paths: RbdPaths;
+  readonly aside: AsideFolder;
+  readonly clock: () => number;
+  readonly log: { swept(removed: readonly string[]): void; failed(what: string, cause: unknown): void };
+}
+
+/**
+ * Images are made under a private name in the same pool, and renamed when they are whole. The name carries agent and operation, so that any host
+ * finds what an ended daemon left.
+ */
+export class RbdTargets implements Targets {
+  constructor(private readonly options: RbdTargetOptions) {}
+
+  async prepare(target: ResolvedTarget, request: PartRequest): Promise<Part> {
+    if (Object.keys(request.attributes).length > 0)
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'an image of a cluster has no owner or mode', {
+        facts: { path: target.address },
+      });
+    const { operationId, overwrite } = request;
+    const aside = await this.options.aside.file(operationId);
+    const options = { ...this.options, operationId, owe: (image: RbdImage) => this.#owe(image) };
+    return new RbdPart(target, this.#partName(operationId), aside, overwrite, options);
+  }
+
+  /** The target itself may be the base of an overlay: its snapshot goes too. */
+  async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
+    const { directory, name } = target;
+    const part = rbdImage({ handle: directory, name: this.#partName(operationId) });
+    const removed = await this.#settle(part);
+    const snapshot = { ...part, image: name, snapshot: part.image };
+    const { images } = this.options;
+    return (await images.removeIdleSnapshot(snapshot)) ? [...removed, addressOf(snapshot)] : removed;
+  }
+
+  takenBytes(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
+    const removed: string[] = [];
+    if (this.options.pools.length > 0) await this.options.aside.sweep(isAtWork);
+    for (const pool of this.options.pools) {
+      if (pool.access !== 'read-write') continue;
+      try {
+        for (const image of await this.#privateImages(pool))
+          if (await this.#isAbandoned(image, isAtWork)) removed.push(...(await this.#settle(partOf(image))));
+      } catch (error) {
+        // Such as a cluster that is away: its pools are swept at the next start.
+        this.options.log.failed(`pool ${pool.name}`, error);
+      }
+    }
+    return removed;
+  }
+
+  async #privateImages(pool: Pool): Promise<RbdImage[]> {
+    const { rbd } = this.options.images;
+    const words = ['namespace', 'ls', ...poolWords(pool, ''), '--format=json'];
+    const found: RbdImage[] = [];
+    for (const namespace of ['', ...parseNamespaces(await rbd.ask(pool.cluster, pool.name, words))])
+      for (const name of await this.options.images.names(pool, namespace))
+        if (name.startsWith(PRIVATE_PREFIX)) found.push({ pool, namespace, image: name });
+    return found;
+  }
+
+  /** Our own: no operation of this life is at it. Another host's: nobody has it open, and it is old. */
+  async #isAbandoned(image: RbdImage, isAtWork: (operationId: string) => boolean): Promise<boolean> {
+    const { agentId, images, clock } = this.options;
+    const own = `${PRIVATE_PREFIX}${agentId}-`;
+    if (image.image.startsWith(own)) return !isAtWork(partOf(image).image.slice(own.length));
+    const info = await images.info(image);
+    if (info === undefined) return false;
+    const age = clock() - parseTimeMs(info.modify_timestamp);
+    return age >= image.pool.cluster.abandonedMs && (await images.watchers(image)).length === 0;
+  }
+
+  /** Nothing of an operation stays: a replaced image that has lost its name gets it back, what was being made is removed. */
+  async #settle(part: RbdImage): Promise<string[]> {
+    const { images } = this.options;
+    const old = { ...part, image: `${part.image}${OLD}` };
+    const removed: string[] = [];
+    if ((await images.info(old)) !== undefined) {
+      const name = await nameToRestore(old, this.options);
+      const restored =
+        name !== undefined && (await images.rename(old, name).then(() => true, without('TARGET_EXISTS')));
+      if (restored !== true && (await images.remove(old))) removed.push(addressOf(old));
+    }
+    if (await images.remove(part)) removed.push(addressOf(part));
+    return removed;
+  }
+
+  #partName(operationId: string): string {
+    return `${PRIVATE_PREFIX}${this.options.agentId}-${operationId}`;
+  }
+
+  /** Removed as soon as that can be done, in the background. */
+  #owe(part: RbdImage): void {
+    const { log } = this.options;
+    void (async () => {
+      for (;;) {
+        await sleep(OWED_MS, undefined, { ref: false });
+        const removed = await this.#settle(part).catch((error: unknown) => {
+          log.failed(addressOf(part), error);
+          return undefined;
+        });
+        if (removed === undefined) continue;
+        log.swept(removed);
+        return;
+      }
+    })();
+  }
+}
+
+/** The part of an operation that left this image: itself, the part whose target was replaced, or an image on its way out. */
+function partOf(image: RbdImage): RbdImage {
+  return image.image.endsWith(OLD) ? { ...image, image: image.image.slice(0, -OLD.length) } : image;
+}
+
+async function nameToRestore(old: RbdImage, { images }: RbdTargetOptions): Promise<string | undefined> {
+  const words = ['image-meta', 'get', ...imageWords(old), NAME_KEY];
+  const text = await images.rbd.ask(old.pool.cluster, addressOf(old), words).catch(without('IMAGE_NOT_FOUND'));
+  return text?.replace(/\n$/, '');
+}
+
+class RbdPart implements Part {
+  readonly handle: RbdHandle;
+  readonly inherited = false;
+  #published = false;
+  #discarded = false;
+
+  constructor(
+    private readonly target: ResolvedTarget,
+    readonly name: string,
+    readonly aside: Aside,
+    private readonly overwrite: boolean,
+    private readonly options: RbdTargetOptions & {
+      readonly operationId: string;
+      readonly owe: (part: RbdImage) => void;
+    },
+  ) {
+    if (!isRbdHandle(target.directory)) throw new HostlerError('BUG', 'a folder was taken for a pool');
+    this.handle = target.directory;
+  }
+
+  canWriteDirectly(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  adopt(): Promise<void> {
+    const why = 'a file that another tool made cannot become an image of a cluster: it is written into one';
+    return Promise.reject(new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: this.target.address } }));
+  }
+
+  async truncate(lengthBytes: bigint): Promise<void> {
+    const { images } = this.options;
+    const info = await images.info(this.#image);
+    if (info?.size === lengthBytes) return;
+    // qemu 7.2 fails an assertion when it reads one (block/rbd.c, qemu_rbd_co_block_status).
+    if (lengthBytes % SECTOR_BYTES !== 0n)
+      throw new HostlerError(
+        'UNSUPPORTED_BY_BACKEND',
+        'the length of an image of a cluster is a multiple of 512 bytes',
+        {
+          facts: { path: this.target.address, length: String(lengthBytes) },
+        },
+      );
+    await images.rbd.ask(this.handle.pool.cluster, this.target.address, resizeWords(this.#image, lengthBytes, true));
+  }
+
+  /** What the cluster has acknowledged is durable. */
+  seal(): Promise<Resolved> {
+    const { pool, namespace, access } = this.handle;
+    return this.options.paths.look(new RbdHandle(pool, namespace, access, this.name), this.target.address);
+  }
+
+  async publish(): Promise<void> {
+    const { images } = this.options;
+    const { address, existing } = this.target;
+    if (!this.overwrite || existing === undefined) await this.#rename(address);
+    else await this.#replace(address);
+    this.#published = true;
+    if (this.overwrite && existing !== undefined) await images.remove(this.#old);
+  }
+
+  /** A pool cannot replace a name in one step: whoever finds the old image without the new one gives it its name back. */
+  async #replace(address: ImageAddress): Promise<void> {
+    const { images } = this.options;
+    const { cluster } = this.handle.pool;
+    const target = { ...this.#image, image: this.target.name };
+    await images.rbd.ask(cluster, address, ['image-meta', 'set', ...imageWords(target), NAME_KEY, target.image]);
+    await images.rename(target, this.#old.image);
+    await this.#rename(address);
+  }
+
+  async #rename(address: ImageAddress): Promise<void> {
+    await this.options.images.rename(this.#image, this.target.name).catch((error: unknown) => {
+      if (asHostlerError(error).reason !== 'TARGET_EXISTS') throw error;
+      throw new HostlerError('TARGET_EXISTS', `${address} exists`, { facts: { path: address } });
+    });
+  }
+
+  async discard(): Promise<readonly string[]> {
+    if (this.#discarded) return [];
+    this.#discarded = true;
+    await this.options.aside.remove(this.options.operationId);
+    if (this.#published) return [];
+    try {
+      return (await this.options.images.remove(this.#image)) ? [addressOf(this.#image)] : [];
+    } catch (error) {
+      this.options.owe(this.#image);
+      throw error;
+    }
+  }
+
+  /** A tool that writes into an image cannot go on where another stopped: nothing is worth keeping. */
+  async leave(): Promise<bigint> {
+    await this.discard();
+    return 0n;
+  }
+
+  get #image(): RbdImage {
+    return rbdImage(this);
+  }
+
+  get #old(): RbdImage {
+    return { ...this.#image, image: `${this.name}${OLD}` };
+  }
+}

@@ -1,0 +1,109 @@
+import { parseRbdName } from '../../domain/address.js';
+import type { Eraser } from '../../domain/change-ports.js';
+import { HostlerError } from '../../domain/errors.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, Reflink, Resolved, ToolRun } from '../../domain/ports.js';
+import type { QemuImg } from '../qemu-img.js';
+import { isRbdHandle, rbdImage, type RbdImage } from './pool.js';
+import { createWords, imageWords, resizeWords, targetWords } from './rbd-args.js';
+import { addressOf, type RbdImages } from './rbd-images.js';
+
+/** Makes images of clusters: empty ones, clones, and what qemu-img writes into them. */
+export class RbdTool {
+  constructor(
+    private readonly images: RbdImages,
+    private readonly qemu: QemuImg,
+  ) {}
+
+  async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
+    assertRaw(request);
+    if (request.clusterSizeBytes !== undefined) throw unsupported('the size of its objects is the cluster’s choice');
+    const image = rbdImage(target);
+    if (request.backing !== undefined) await this.#clone(image, request, request.backing.storedName, run);
+    else await this.#create(image, request.sizeBytes, run);
+  }
+
+  /** The source may be a file or another image; only its data is written. */
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+    assertRaw(request);
+    await this.#create(rbdImage(target), source[0].facts.virtualSizeBytes, run);
+    await this.qemu.convertOnto(source, target, { ...request, targetIsZero: true }, run);
+  }
+
+  async #create(image: RbdImage, sizeBytes: bigint, run: ToolRun): Promise<void> {
+    await this.images.rbd.ask(image.pool.cluster, addressOf(image), createWords(image, sizeBytes, false), run);
+  }
+
+  /** Of the snapshot that is named, or of one that is made for this clone alone and has its name. */
+  async #clone(image: RbdImage, { sizeBytes }: CreateRequest, base: string, run: ToolRun): Promise<void> {
+    const snapshot = this.#snapshotOf(base, image);
+    const own = parseRbdName(base);
+    const made = !('problem' in own) && own.snapshot === undefined;
+    if (made) await this.images.createSnapshot(snapshot);
+    try {
+      await this.images.clone(snapshot, image);
+    } catch (error) {
+      if (made) await this.images.removeIdleSnapshot(snapshot);
+      throw error;
+    }
+    if ((await this.images.info(image))?.size !== sizeBytes)
+      await this.images.rbd.ask(image.pool.cluster, addressOf(image), resizeWords(image, sizeBytes, false), run);
+  }
+
+  #snapshotOf(base: string, { pool, image }: RbdImage): RbdImage {
+    const name = parseRbdName(base);
+    if ('problem' in name) throw new HostlerError('BUG', `the base of a clone is ${name.problem}`);
+    // Pools are configured one by one: two with one cluster are two pools of it.
+    return {
+      pool: { ...pool, name: name.pool },
+      namespace: name.namespace,
+      image: name.image,
+      snapshot: name.snapshot ?? image,
+    };
+  }
+}
+
+/** Wipes images of clusters through qemu-img, which says how far it is. */
+export class RbdEraser implements Eraser {
+  constructor(private readonly qemu: QemuImg) {}
+
+  async zero(file: Resolved, _data: unknown, run: ToolRun): Promise<void> {
+    await this.qemu.wipe(file, file.lengthBytes, 'zero', run);
+  }
+
+  async discard(file: Resolved, run: ToolRun): Promise<void> {
+    await this.qemu.wipe(file, file.lengthBytes, 'discard', run);
+  }
+}
+
+/** Copying inside of a cluster, without the bytes coming here. */
+export class RbdCopier implements Reflink {
+  constructor(private readonly images: RbdImages) {}
+
+  describe() {
+    return { shown: 'RBD_DEEP_COPY', why: 'source and target are in one Ceph cluster, which copies by itself' };
+  }
+
+  objection(source: Resolved, directory: Resolved['handle']): Promise<string | undefined> {
+    if (!isRbdHandle(source.handle) || !isRbdHandle(directory))
+      return Promise.resolve('only one of source and target is in a Ceph cluster');
+    if (source.handle.pool.cluster.name !== directory.pool.cluster.name)
+      return Promise.resolve('source and target are in different Ceph clusters');
+    return Promise.resolve(undefined);
+  }
+
+  async clone(source: FileRef, target: FileRef, run: ToolRun): Promise<true> {
+    const [from, to] = [rbdImage(source), rbdImage(target)];
+    const words = ['deep', 'cp', ...imageWords(from), ...targetWords(to)];
+    await this.images.rbd.work(from.pool.cluster, addressOf(from), words, run);
+    return true;
+  }
+}
+
+function assertRaw({ format, preallocation }: Pick<CreateRequest, 'format' | 'preallocation'>): void {
+  if (format !== 'raw') throw unsupported(`an image of a cluster holds raw bytes, not ${format}`);
+  if (preallocation !== 'off') throw unsupported('a cluster allocates space when it is written');
+}
+
+function unsupported(why: string): HostlerError {
+  return new HostlerError('UNSUPPORTED_BY_BACKEND', why);
+}

@@ -1,0 +1,120 @@
+import { readFile } from 'node:fs/promises';
+import { HostlerError } from '../../domain/errors.js';
+import type { ToolRun } from '../../domain/ports.js';
+import { errnoOf } from '../errno.js';
+import type { ProcessRunner } from '../process.js';
+import type { ToolLimits } from '../tool-call.js';
+import type { Cluster, ClusterAccess } from './pool.js';
+import { parsePercent, rbdError } from './rbd-output.js';
+
+/** Of what a tool says on standard error so much is kept while it works. */
+const SAID = 200;
+/** Times in its answers are in its time zone. */
+const ENV = { TZ: 'UTC' };
+/** Nothing has moved for so long, where the configuration gives no limit: `rbd` says each percent. */
+const STALL_MS = 600_000;
+
+/** Runs `rbd` and `ceph` against a cluster. They read nothing that a guest wrote, so they run outside the sandbox. */
+export class Rbd {
+  /** @param limits of the children that work on whole images */
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+  ) {}
+
+  /** Something small: its output. Fails with ROOT_STALLED when the cluster does not answer in time, and as `rbdError`. */
+  async ask(cluster: Cluster, what: string, words: readonly string[], run?: ToolRun): Promise<string> {
+    return this.#ask('rbd', cluster, what, words, run);
+  }
+
+  /** The same of `ceph`. */
+  async askCluster(cluster: Cluster, words: readonly string[]): Promise<string> {
+    return this.#ask('ceph', cluster, `the cluster ${cluster.name}`, words);
+  }
+
+  /** Something that takes its time, with progress. Fails as `ask`, with STALLED instead of ROOT_STALLED. */
+  async work(cluster: Cluster, what: string, words: readonly string[], run: ToolRun): Promise<void> {
+    let said = '';
+    const call = {
+      tool: 'rbd',
+      args: [...connection(cluster), ...words],
+      trusted: true,
+      limits: { stallMs: STALL_MS, ...this.limits },
+      env: ENV,
+    };
+    const exit = await this.runner.pieces(call, run, (stream, piece) => {
+      if (stream === 'stderr') said = (said + piece.toString('latin1')).slice(-SAID);
+      const fraction = parsePercent(said);
+      if (fraction !== undefined) run.onFraction?.(fraction);
+      return Promise.resolve();
+    });
+    if (exit.code !== 0) throw rbdError('rbd', what, exit);
+  }
+
+  async #ask(
+    tool: 'rbd' | 'ceph',
+    cluster: Cluster,
+    what: string,
+    words: readonly string[],
+    run?: ToolRun,
+  ): Promise<string> {
+    const call = {
+      tool,
+      args: [...connection(cluster), ...words],
+      trusted: true,
+      limits: { wallMs: cluster.patienceMs },
+      env: ENV,
+    };
+    const alone = { signal: new AbortController().signal, onChild: () => undefined };
+    const exit = await this.runner.run(call, run ?? alone).catch((error: unknown) => {
+      if (error instanceof HostlerError && error.reason === 'TOOL_LIMIT_EXCEEDED') throw stalled(cluster, error);
+      throw error;
+    });
+    if (exit.code !== 0) throw rbdError(tool, what, exit);
+    return exit.stdout;
+  }
+}
+
+function connection({ configFile, user, keyring }: Cluster): string[] {
+  return ['--conf', configFile, '--id', user, ...(keyring === undefined ? [] : ['--keyring', keyring])];
+}
+
+function stalled({ name, patienceMs }: Cluster, cause: unknown): HostlerError {
+  return new HostlerError('ROOT_STALLED', `the cluster ${name} does not answer`, {
+    facts: { cluster: name, waited_ms: String(patienceMs) },
+    retryAfterMs: patienceMs,
+    cause,
+  });
+}
+
+/** What qemu needs of a cluster, read anew each time: keys change. Fails with ACCESS_DENIED. */
+export async function clusterAccess(cluster: Cluster): Promise<ClusterAccess> {
+  const config = { cluster: await read(cluster, cluster.configFile) };
+  if (cluster.keyring === undefined) return { config };
+  const key = keyOf((await read(cluster, cluster.keyring)).toString('utf8'), cluster.user);
+  if (key === undefined)
+    throw new HostlerError('ACCESS_DENIED', `the keyring of the cluster ${cluster.name} has no key of its user`);
+  return { config, key: { secret: Buffer.from(key) } };
+}
+
+/** Sections `[client.NAME]` with `key = BASE64`. */
+export function keyOf(keyring: string, user: string): string | undefined {
+  let section = '';
+  for (const line of keyring.split('\n')) {
+    const header = /^\s*\[(.*)\]\s*$/.exec(line)?.[1];
+    if (header !== undefined) section = header;
+    const key = /^\s*key\s*=\s*(\S+)\s*$/.exec(line)?.[1];
+    if (key !== undefined && section === `client.${user}`) return key;
+  }
+  return undefined;
+}
+
+async function read({ name }: Cluster, path: string): Promise<Buffer> {
+  return readFile(path).catch((error: unknown) => {
+    throw new HostlerError(
+      'ACCESS_DENIED',
+      `the configuration or keyring of the cluster ${name} cannot be read: ${errnoOf(error) ?? ''}`,
+      { facts: { cluster: name }, cause: error },
+    );
+  });
+}

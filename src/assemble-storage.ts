@@ -1,0 +1,105 @@
+/** What images are kept in: the adapters of files and of Ceph clusters, behind one port each. */
+import {
+  changerOf,
+  dependantsOf,
+  eraserOf,
+  filesOf,
+  locksOf,
+  pathsOf,
+  reflinkOf,
+  targetsOf,
+  toolOf,
+} from './adapters/backends.js';
+import { ConfigError, type Config } from './adapters/config.js';
+import { CpReflink } from './adapters/cp-reflink.js';
+import { FileEraser } from './adapters/file-eraser.js';
+import { FileTargets } from './adapters/file-targets.js';
+import { LocalFiles } from './adapters/files.js';
+import { errorText } from './adapters/log.js';
+import type { Owners } from './adapters/owners.js';
+import { RootedPaths } from './adapters/paths.js';
+import { PRIVATE_PREFIX } from './adapters/private-folders.js';
+import { QemuChanger } from './adapters/qemu-changer.js';
+import { QemuImg } from './adapters/qemu-img.js';
+import { QemuLocks } from './adapters/qemu-locks.js';
+import { AsideFolder } from './adapters/rbd/aside-folder.js';
+import type { Pool } from './adapters/rbd/pool.js';
+import { RbdChanger } from './adapters/rbd/rbd-changer.js';
+import { RbdDependants, RbdFiles, RbdLocks } from './adapters/rbd/rbd-files.js';
+import { RbdImages } from './adapters/rbd/rbd-images.js';
+import { RbdPaths } from './adapters/rbd/rbd-paths.js';
+import { RbdTargets } from './adapters/rbd/rbd-targets.js';
+import { RbdCopier, RbdEraser, RbdTool } from './adapters/rbd/rbd-tool.js';
+import { Rbd } from './adapters/rbd/rbd.js';
+import type { ToolLimits } from './adapters/tool-call.js';
+import type { Foundations } from './assemble.js';
+import type { Dependants } from './domain/change-ports.js';
+
+interface StorageNeeds {
+  readonly limits: ToolLimits;
+  readonly foreignLimits: ToolLimits;
+  readonly owners: Owners;
+  readonly index: Dependants;
+}
+
+/** The ports through which verbs reach images, wherever those are. */
+export function assembleStorage(
+  { config, log, runner, state, roots }: Foundations,
+  { limits, foreignLimits, owners, index }: StorageNeeds,
+) {
+  const pools = poolsOf(config);
+  const images = new RbdImages(new Rbd(runner, limits));
+  const [local, locks] = [new RootedPaths(roots, [state.realPath]), new QemuLocks()];
+  const remote = new RbdPaths(pools, images.rbd);
+  const volumes = new RbdFiles(images, remote, `${PRIVATE_PREFIX}${state.agentId}-`);
+  const qemu = new QemuImg(runner, limits, foreignLimits);
+  return {
+    localPaths: local,
+    paths: pathsOf({ files: local, volumes: remote }),
+    files: filesOf({ files: new LocalFiles(), volumes }),
+    imageLocks: locksOf({ files: locks, volumes: new RbdLocks(images) }),
+    dependants: dependantsOf({ files: index, volumes: new RbdDependants(images) }),
+    targets: targetsOf({
+      files: new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks: locks }),
+      volumes: new RbdTargets({
+        agentId: state.agentId,
+        pools,
+        images,
+        paths: remote,
+        aside: new AsideFolder(state.realPath),
+        clock: Date.now,
+        log: {
+          swept: (removed) => log.warn('swept', { removed }),
+          failed: (what, cause) => log.warn('cannot be cleaned now', { what, cause: errorText(cause) }),
+        },
+      }),
+    }),
+    tool: toolOf({ files: qemu, volumes: new RbdTool(images, qemu) }),
+    changer: changerOf({ files: new QemuChanger(runner, limits), volumes: new RbdChanger(images) }),
+    eraser: eraserOf({ files: new FileEraser(runner), volumes: new RbdEraser(qemu) }),
+    reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
+    pools: { space: async (name: string) => volumes.space(remote.pool(name, name)) },
+  };
+}
+
+function poolsOf({ pools, clusters }: Config): Pool[] {
+  return pools.map(({ name, cluster, access, trash_hours: trashHours }) => {
+    const found = clusters.find((each) => each.name === cluster);
+    if (found === undefined)
+      throw new ConfigError(`pools: ${name} is in the cluster ${cluster}, which is not configured`);
+    return {
+      name,
+      access,
+      trashHours,
+      cluster: {
+        name: cluster,
+        configFile: found.config_file,
+        user: found.user,
+        ...(found.keyring === undefined ? {} : { keyring: found.keyring }),
+        patienceMs: found.patience_seconds * 1000,
+        watcherPatienceMs: found.watcher_patience_seconds * 1000,
+        abandonedMs: found.abandoned_seconds * 1000,
+      },
+    };
+  });
+}
