@@ -14,7 +14,7 @@ const LAST_BYTE = 203n;
 const WRITER_BYTES: readonly bigint[] = [101n, 103n];
 
 /** What is only shown is looked up again after so long, and not shown when it is older than that. */
-const [FRESH_MS, STALE_MS] = [50, 1000];
+const [FRESH_MS, STALE_MS] = [25, 100];
 
 type Hold = 'none' | 'reader' | 'writer';
 

@@ -159,7 +159,7 @@ export interface Files {
 export interface ImageLocks {
   /**
    * The strongest hold on each file, in the same order. Looking costs about 13 ms (the kernel stops all locking for it), so
-   * whoever only shows it gets what was so within the last second.
+   * whoever only shows it gets what was so within the last tenth of a second.
    */
   holds(
     files: readonly (FileRef & Partial<FileIdentity>)[],
