@@ -44,8 +44,6 @@ export default tseslint.config(
   { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/server/**', '**/cli/**') },
   { files: ['src/server/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/cli/**') },
   { files: ['src/cli/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**') },
-  // The command's own composition root: it makes certificates and reads configurations where no daemon is asked.
-  { files: ['src/cli/main.ts'], rules: forbid(...PROCESSES, '**/server/**') },
   {
     files: ['src/tls/**'],
     rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),

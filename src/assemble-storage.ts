@@ -33,6 +33,7 @@ import { RbdCopier, RbdEraser, RbdTool } from './adapters/rbd/rbd-tool.js';
 import { Rbd } from './adapters/rbd/rbd.js';
 import type { ToolLimits } from './adapters/tool-call.js';
 import type { Foundations } from './assemble.js';
+import type { Reach } from './domain/access/reach.js';
 import type { Dependants } from './domain/change-ports.js';
 
 interface StorageNeeds {
@@ -40,17 +41,18 @@ interface StorageNeeds {
   readonly foreignLimits: ToolLimits;
   readonly owners: Owners;
   readonly index: Dependants;
+  readonly reach: Reach;
 }
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
   { config, log, runner, state, roots }: Foundations,
-  { limits, foreignLimits, owners, index }: StorageNeeds,
+  { limits, foreignLimits, owners, index, reach }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
-  const [local, locks] = [new RootedPaths(roots, [state.realPath]), new QemuLocks()];
-  const remote = new RbdPaths(pools, images.rbd);
+  const [local, locks] = [new RootedPaths(roots, [state.realPath], reach), new QemuLocks()];
+  const remote = new RbdPaths(pools, images.rbd, reach);
   const volumes = new RbdFiles(images, remote, `${PRIVATE_PREFIX}${state.agentId}-`);
   const qemu = new QemuImg(runner, limits, foreignLimits);
   return {

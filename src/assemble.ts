@@ -29,6 +29,8 @@ import { tryTool } from './adapters/try-tool.js';
 import { Virsh } from './adapters/virsh.js';
 import { Digests } from './domain/digest-image.js';
 import { assembleStorage } from './assemble-storage.js';
+import { Reach } from './domain/access/reach.js';
+import type { AuditEntry, AuditTrail } from './domain/audit.js';
 import { isInternal } from './domain/errors.js';
 import type { CommandRule } from './domain/execute-command.js';
 import { Admission } from './domain/operations/admission.js';
@@ -72,12 +74,13 @@ export interface Foundations {
   readonly version: string;
   readonly touched: TouchedImages;
   readonly resumes: ResumeEntries;
+  readonly audit: AuditTrail;
 }
 
 export function assemble(foundations: Foundations) {
   const { log, journal, resumes } = foundations;
   const engine = assembleEngine(foundations);
-  const { operations, paths, targets, metrics, keptWork, index, overcommit } = engine;
+  const { operations, paths, targets, metrics, keptWork, index, overcommit, reach } = engine;
   const recovery: RecoveryPorts = {
     journal,
     paths,
@@ -87,12 +90,16 @@ export function assemble(foundations: Foundations) {
     goesOn: (record) => operations.goesOn(record),
     clock: Date.now,
     log: {
-      recovered: (record, removed) => log.warn('recovered', { ...facts(record), removed }),
+      recovered(record, removed) {
+        log.warn('recovered', { ...facts(record), removed });
+        void foundations.audit.end(auditEntry(record));
+      },
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };
   const background = [index, overcommit, expiry(keptWork, log)];
-  return { operations, handlers: assembleHandlers(foundations, engine), metrics, recovery, targets, background };
+  const handlers = assembleHandlers(foundations, engine);
+  return { operations, handlers, metrics, recovery, targets, background, reach };
 }
 
 /** The operations engine and what it works with. */
@@ -101,11 +108,13 @@ function assembleEngine(foundations: Foundations) {
   const { limits, debug } = config;
   const owners = new Owners(runner);
   const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
+  const reach = new Reach();
   const storage = assembleStorage(foundations, {
     limits: toolLimits(limits.tools),
     foreignLimits: foreignLimits(limits),
     owners,
     index,
+    reach,
   });
   const { paths, files, imageLocks, dependants, targets } = storage;
   const locks = new LockTable();
@@ -137,11 +146,11 @@ function assembleEngine(foundations: Foundations) {
     clock: Date.now,
     newId: monotonicFactory(),
     step: new Failpoints(debug.failpoints).step,
-    log: operationLog(log, metrics),
+    log: operationLog(log, metrics, foundations.audit),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
   const keptWork = new KeptWork({ resumes, paths, targets, locks });
-  return { ...storage, operations, reader, space, overcommit, owners, keptWork, metrics, index };
+  return { ...storage, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
 }
 
 function slotsOf(limits: Config['limits']): Slots {
@@ -250,16 +259,32 @@ function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['com
   return { ...rest, patterns, timeoutMs, exitCodes: exit_codes, ...(user === undefined ? {} : { user }) };
 }
 
-function operationLog(log: Log, metrics: Metrics): OperationLog {
+function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {
   return {
     finished(record, cause) {
       metrics.operation(record);
+      // Its caller may have gone: then no call tells how it ended.
+      if (record.detached) void audit.end(auditEntry(record));
       const { error } = record;
       if (error !== undefined && isInternal(error.reason))
         log.error('operation', { ...facts(record), cause: errorText(cause) });
       else log.info('operation', facts(record));
     },
     cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
+  };
+}
+
+function auditEntry(record: OperationRecord): AuditEntry {
+  const { id, method, caller, requestId, addresses, error, createTime, endTime = createTime } = record;
+  return {
+    event: 'operation',
+    caller,
+    rpc: method,
+    paths: addresses,
+    ...(requestId === undefined ? {} : { requestId }),
+    operationIds: [id],
+    result: error?.reason ?? 'OK',
+    ms: endTime - createTime,
   };
 }
 

@@ -5,7 +5,7 @@ import { ConfigError, type Config } from './adapters/config.js';
 import { errorText, type Log } from './adapters/log.js';
 import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
-import { Authority } from './domain/access/authority.js';
+import { Authority, type Identity } from './domain/access/authority.js';
 import { BUILT_IN, roleOf, type Role } from './domain/access/role.js';
 import { asHostlerError } from './domain/errors.js';
 import { Certificates } from './server/certificates.js';
@@ -15,16 +15,13 @@ import type { ListenerOptions } from './server/server.js';
 export async function listenersOf(config: Config, runner: ProcessRunner): Promise<ListenerOptions[]> {
   const roles = await rolesOf(config);
   const owners = new Owners(runner);
-  const plain = config.server.listen.map((address) => ({ address, mode: '0660' }));
   return Promise.all(
-    [...plain, ...config.listeners].map(async (given: Config['listeners'][number]) => {
+    allListeners(config).map(async (given) => {
       const { address } = given;
-      const unix = address.startsWith('unix:');
-      const role = roleNamed(given.role ?? (unix ? 'admin' : config.server.loopback_role), roles);
       return {
         address,
         tls: speaksTls(given, config),
-        identity: { name: identityName(address, config), roles: [role] },
+        identity: clearIdentity(given, config, roles),
         socketOwner: {
           mode: Number.parseInt(given.mode, 8),
           ...(await idOf(owners, 'owner', given.owner)),
@@ -33,6 +30,33 @@ export async function listenersOf(config: Config, runner: ProcessRunner): Promis
       };
     }),
   );
+}
+
+/** Who somebody is by name: of a certificate, or of a place where one calls in the clear, such as `local`. */
+export async function identify(name: string, config: Config): Promise<Identity> {
+  const roles = await rolesOf(config);
+  const clear = allListeners(config)
+    .filter((given) => !speaksTls(given, config))
+    .map((given) => clearIdentity(given, config, roles));
+  return clear.find((identity) => identity.name === name) ?? (await authorityOf(config)).identify([name]);
+}
+
+function allListeners({ server, listeners }: Config): Config['listeners'] {
+  return [...server.listen.map((address) => ({ address, mode: '0660' })), ...listeners];
+}
+
+/** In the clear there is no name to know a caller by: the place where it calls is its name. */
+function clearIdentity(
+  { address, role }: Config['listeners'][number],
+  { server }: Config,
+  roles: ReadonlyMap<string, Role>,
+): Identity {
+  const unix = address.startsWith('unix:');
+  const usual = unix ? 'local' : 'loopback';
+  return {
+    name: server.listen.includes(address) ? usual : address.replace('://', ':'),
+    roles: [roleNamed(role ?? (unix ? 'admin' : server.loopback_role), roles)],
+  };
 }
 
 /** Whom the configuration names. */
@@ -62,12 +86,6 @@ export async function certificatesOf({ tls }: Config, log: Log): Promise<Certifi
         log.error('certificates could not be read again: the old ones stay', { ...paths, cause: errorText(cause) }),
     },
   );
-}
-
-/** In the clear there is no name to know a caller by: the place where it calls is its name. */
-function identityName(address: string, { server }: Config): string {
-  if (!server.listen.includes(address)) return address.replace('://', ':');
-  return address.startsWith('unix:') ? 'local' : 'loopback';
 }
 
 async function rolesOf({ roles }: Config): Promise<ReadonlyMap<string, Role>> {

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
+import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
 import { authorityOf, certificatesOf, listenersOf } from './callers.js';
 import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
@@ -53,7 +54,7 @@ async function main(): Promise<void> {
 async function serve(config: Config): Promise<void> {
   const log = createLog(config.log.level);
   const foundations = await layFoundations(config, log);
-  const { operations, handlers, metrics, recovery, targets, background } = assemble(foundations);
+  const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier life was ended', { pid });
   const goOn = await recover(recovery);
@@ -65,6 +66,8 @@ async function serve(config: Config): Promise<void> {
     listeners: await listenersOf(config, foundations.runner),
     certificates,
     authority: () => authority,
+    reach,
+    audit: foundations.audit,
     limits: connectionLimits(config),
     descriptorFile: DESCRIPTORS,
     handlers,
@@ -89,6 +92,7 @@ async function serve(config: Config): Promise<void> {
       certificates?.close();
       await server.close();
       await http.close();
+      await foundations.audit.close();
       await foundations.journal.close();
       await foundations.state.release();
     },
@@ -162,7 +166,20 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const touched = await TouchedImages.load(journal);
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
   const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);
-  return { config, log, runner, state, roots, journal, touched, resumes, version: await readVersion() };
+  const audit = await openAudit(config, log);
+  return { config, log, runner, state, roots, journal, touched, resumes, audit, version: await readVersion() };
+}
+
+/** Fails with ConfigError. */
+async function openAudit({ audit: { file, mode } }: Config, log: Log): Promise<Foundations['audit']> {
+  if (file === undefined) return NO_AUDIT;
+  const required = mode === 'require';
+  const onFailed = (cause: unknown) => log.error('the audit log cannot be written', { file, cause: errorText(cause) });
+  const audit = new AuditLog({ file, required, onFailed });
+  await audit.open().catch((error: unknown) => {
+    throw new ConfigError(`the audit log cannot be opened: ${String(error)}`);
+  });
+  return audit;
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */

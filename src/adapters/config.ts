@@ -138,6 +138,10 @@ const keys = z.strictObject({
     .prefault({}),
   ssh,
   uploads,
+  audit: z
+    .strictObject({ file: absolutePath.optional(), mode: z.enum(['best-effort', 'require']).default('best-effort') })
+    .refine(({ file, mode }) => mode !== 'require' || file !== undefined, 'mode = "require" needs a file')
+    .prefault({}),
   debug: z
     .strictObject({
       failpoints: z.array(z.string().regex(FAILPOINT, 'must be METHOD:STEP:ACTION')).default([]),

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { asAddress, dirname, isBelow, type ImageAddress } from '../domain/address.js';
+import type { Reach } from '../domain/access/reach.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Entry, EntryNeed, ExistingTarget, FileKind, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
@@ -16,6 +17,7 @@ export class RootedPaths implements Paths {
   constructor(
     private readonly roots: readonly Root[],
     private readonly closedFolders: readonly string[],
+    private readonly reach: Reach,
   ) {}
 
   async source(address: ImageAddress): Promise<Resolved> {
@@ -39,6 +41,7 @@ export class RootedPaths implements Paths {
     try {
       const { handle, stat, realPath } = await this.#openAnything(address, root, follow);
       try {
+        this.reach.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' });
         if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
         return entryOf(handle, stat, address);
       } catch (error) {
@@ -86,6 +89,7 @@ export class RootedPaths implements Paths {
       });
     try {
       const { folder, name, root } = place;
+      this.reach.assert({ address: place.realPath, need: 'write' });
       this.#assertWritable(place.realPath, root, address, false);
       const policy = findRoot(this.roots, place.realPath)?.root ?? root;
       const { dev, ino } = await root.gate.calls.stat(folder.fd);
@@ -117,11 +121,16 @@ export class RootedPaths implements Paths {
   async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
     try {
       const { handle, stat, root, realPath } = await this.#walk(path).leaf(true);
-      const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
-      if (stat.isFile())
-        return { ...resolved(handle, stat, path, address), writable: access === 'read-write', trusted };
-      await handle.close();
-      throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
+      try {
+        this.reach.assert({ address: realPath, need: 'read' });
+        if (!stat.isFile()) throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
+        const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
+        const writable = access === 'read-write' && this.reach.allows({ address: realPath, need: 'write' });
+        return { ...resolved(handle, stat, path, address), writable, trusted };
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
     } catch (error) {
       throw systemError(error, path);
     }

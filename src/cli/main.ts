@@ -1,6 +1,7 @@
 /** The `hostler` command: a client like any other. */
 import { Command, CommanderError, Option } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
+import { authCommands, type AuthQuestion, type AuthVerdict } from './auth-command.js';
 import { certCommands } from './cert-commands.js';
 import { Context, type GlobalFlags } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
@@ -15,7 +16,7 @@ import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
 
 /** Errors that are told without a stack: what is wrong lies in files that the caller named. */
-const TOLD = ['TlsFilesBroken', 'CertificateProblem'];
+const TOLD = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem'];
 
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
@@ -40,6 +41,8 @@ const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
 const cert = program.command('cert').description('certificates for trying out');
 for (const command of certCommands()) cert.addCommand(command);
+const auth = program.command('auth').description('who may do what');
+for (const command of authCommands(context, explainDecision)) auth.addCommand(command);
 const guard = (command: Command) => command.exitOverride().commands.forEach(guard);
 guard(program);
 
@@ -51,6 +54,12 @@ try {
 
 function fromEnv(flags: string, description: string, variable: string): Option {
   return new Option(flags, description).env(variable);
+}
+
+/** Loaded when it is wanted: it is half of the daemon. */
+async function explainDecision(question: AuthQuestion): Promise<AuthVerdict | undefined> {
+  const { authCheck } = await import('../auth-check.js');
+  return authCheck(question);
 }
 
 function report(error: unknown): number {

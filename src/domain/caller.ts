@@ -13,4 +13,6 @@ export interface Caller {
   /** Aborted when the caller has gone or its deadline has passed; the reason is a HostlerError. */
   readonly signal: AbortSignal;
   readonly deadline: Date | undefined;
+  /** Told of each operation that the call starts, or attaches to. */
+  readonly onOperation?: (id: string) => void;
 }

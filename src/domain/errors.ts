@@ -328,6 +328,12 @@ export const REASONS = {
     'No role of the caller allows the RPC, or what it is asked for; the metadata names the caller.',
     'Use another identity, or have a role configured; `hostler auth check` explains.',
   ),
+  AUDIT_FAILED: row(
+    'UNAVAILABLE',
+    'later',
+    'The audit log cannot be written, and nothing may be changed without it.',
+    "Look at the disk and the permissions of the daemon's audit log.",
+  ),
   BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),
 } as const satisfies Record<string, Row>;
 

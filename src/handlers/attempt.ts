@@ -35,6 +35,12 @@ export function placesOf({ addresses, far }: RpcRow, request: unknown): Place[] 
   });
 }
 
+/** The request id of a request, or of the header that opens a stream of them. */
+export function requestIdOf(request: unknown): string | undefined {
+  const id = textAt(request, 'requestId') ?? textAt(request, 'header.requestId');
+  return id === '' ? undefined : id;
+}
+
 function textAt(message: unknown, path: string): string | undefined {
   const value = path.split('.').reduce(fieldOf, message);
   return typeof value === 'string' ? value : undefined;

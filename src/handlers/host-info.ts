@@ -7,7 +7,9 @@ import {
   type FilesystemInfo,
   type FilesystemPorts,
 } from '../domain/host/filesystem-info.js';
-import type { HostProbe, HostRoot } from '../domain/host/host-info.js';
+import { liesIn, type Role } from '../domain/access/role.js';
+import { basename, isBelow } from '../domain/address.js';
+import type { HostProbe, HostRoot, HostTool } from '../domain/host/host-info.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { initiatorName } from '../domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../domain/host/instance-path.js';
@@ -76,17 +78,17 @@ const destination = z.object({
 export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceService> {
   const { host, probe, agent } = ports;
   return {
-    async getHostInfo() {
+    async getHostInfo(_, { grant }) {
       const [tools, roots] = await Promise.all([
         probe.tools(),
-        Promise.all(probe.roots.map((root) => rootInfo(root, probe))),
+        Promise.all(probe.roots.flatMap((root) => rootInfos(root, probe, grant))),
       ]);
       return {
         agentId: agent.id,
         agentVersion: agent.version,
         kernel: agent.kernel,
         architecture: canonicalArchitecture(host.architecture),
-        tools: tools.map((tool) => ToolInfo.fromPartial(tool)),
+        tools: tools.map((tool) => toolInfo(tool, grant)),
         readableFormats: [...READABLE_FORMATS],
         creatableFormats: [...CREATABLE_FORMATS],
         roots,
@@ -152,6 +154,21 @@ function instanceFolders({ instancesPath, host }: HostPorts) {
 
 function filesystem({ counts, overcommittedBytes, ...info }: FilesystemInfo): WireFilesystem {
   return { ...info, overcommittedBytes, totalInodes: counts.inodes, freeInodes: counts.freeInodes };
+}
+
+/** Where the host keeps its tools is nothing for those who only look. */
+function toolInfo({ path, ...tool }: HostTool, { write }: Role): ToolInfo {
+  if (path === undefined) return ToolInfo.fromPartial(tool);
+  return ToolInfo.fromPartial({ ...tool, path: write === 'all' ? path : basename(path) });
+}
+
+/** A root as far as the role reaches: all of it, parts of it, or nothing. */
+function rootInfos(root: HostRoot, probe: HostProbe, { read, write }: Role): Promise<RootInfo>[] {
+  if (liesIn(root.path, read) || liesIn(root.path, write)) return [rootInfo(root, probe)];
+  const parts = [read, write].flatMap((places) => (places === 'all' ? [] : places));
+  return [...new Set(parts)]
+    .filter((part) => isBelow(part, root.path))
+    .map(async (path) => ({ ...(await rootInfo(root, probe)), path }));
 }
 
 async function rootInfo(root: HostRoot, probe: HostProbe): Promise<RootInfo> {

@@ -44,12 +44,12 @@ export function operationHandlers(queries: OperationQueries): Handlers<typeof Op
     return operation(record, kept && { bytes: kept.bytes, expireTime: new Date(kept.expireMs) });
   };
   return {
-    async getOperation(request) {
-      return { operation: shown(await queries.get(parseRequest(one, request).operationId)) };
+    async getOperation(request, caller) {
+      return { operation: shown(await queries.get(parseRequest(one, request).operationId, caller)) };
     },
-    async listOperations(request) {
+    async listOperations(request, caller) {
       const { filter: wanted, pageSize = DEFAULT_PAGE, pageToken } = parseRequest(page, request);
-      const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), pageToken);
+      const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), pageToken, caller);
       return { operations: records.map(shown), nextPageToken: next };
     },
     async *watchOperation(request, caller) {

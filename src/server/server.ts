@@ -1,6 +1,8 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
+import type { Reach } from '../domain/access/reach.js';
+import { Throttle, type AuditTrail } from '../domain/audit.js';
 import { HostlerError } from '../domain/errors.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
@@ -50,6 +52,8 @@ export interface ServerOptions {
   readonly certificates: Certificates | undefined;
   /** Asked at each call, so that what changes counts at once. */
   readonly authority: () => Authority;
+  readonly reach: Reach;
+  readonly audit: AuditTrail;
   readonly limits: ConnectionLimits;
   readonly descriptorFile: string;
   readonly handlers: ServiceHandlers;
@@ -69,6 +73,7 @@ export class HostlerServer {
   readonly #doors: Door[] = [];
   readonly #connections: Connections;
   readonly #health = new HealthImplementation();
+  readonly #throttle = new Throttle(Date.now);
   readonly #closing = new AbortController();
   /** Bound addresses, with the real port where 0 was asked for. */
   readonly addresses: string[] = [];
@@ -112,7 +117,7 @@ export class HostlerServer {
   }
 
   async #open({ address, tls, identity, socketOwner }: ListenerOptions): Promise<string> {
-    const { certificates, authority, limits, log } = this.options;
+    const { certificates, authority, limits } = this.options;
     const server = this.#create(address, (peer) => {
       if (!tls) return identity;
       const names = door.namesOf(peer);
@@ -135,7 +140,9 @@ export class HostlerServer {
         enter: (socket) => {
           injector.injectConnection(socket);
         },
-        refused: log.refused,
+        refused: (peer, error) => {
+          this.#refused(peer, error);
+        },
       },
     );
     const bound = await door.listen();
@@ -144,14 +151,31 @@ export class HostlerServer {
     return bound;
   }
 
+  /** Somebody was turned away at a door. */
+  #refused(peer: string, error: HostlerError): void {
+    const { log, audit } = this.options;
+    const leftOut = this.#throttle.pass('');
+    if (leftOut === undefined) return;
+    log.refused(peer, error);
+    void audit.end({ event: 'refused', caller: '', peer, result: error.reason, ...(leftOut === 0 ? {} : { leftOut }) });
+  }
+
   #create(address: string, whoIs: CallContext['whoIs']): Server {
-    const { handlers, log, descriptorFile } = this.options;
+    const { handlers, log, descriptorFile, reach, audit } = this.options;
     const server = new Server({
       'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MIB,
     });
-    const context = { address, whoIs, log: log.call, closing: this.#closing.signal };
+    const context = {
+      address,
+      whoIs,
+      reach,
+      audit,
+      throttle: this.#throttle,
+      log: log.call,
+      closing: this.#closing.signal,
+    };
     server.addService(ImageServiceService, implement('ImageService', ImageServiceService, handlers.image, context));
     server.addService(
       OperationServiceService,

@@ -1,21 +1,25 @@
 /** What every call goes through: its caller, its role, its end, its line in the log. */
 import { Metadata, type Deadline } from '@grpc/grpc-js';
 import type { Identity } from '../domain/access/authority.js';
-import { decide } from '../domain/access/decide.js';
-import type { Role } from '../domain/access/role.js';
+import type { Reach } from '../domain/access/reach.js';
 import type { Caller } from '../domain/caller.js';
-import { HostlerError, asHostlerError, type Reason } from '../domain/errors.js';
+import type { AuditTrail, Throttle } from '../domain/audit.js';
+import { HostlerError, REASONS, asHostlerError, type Code, type Reason } from '../domain/errors.js';
 import { Status } from '../gen/google/rpc/status.js';
-import { attemptOf, type Rpc } from '../handlers/attempt.js';
+import type { Rpc } from '../handlers/attempt.js';
 import { toStatus } from '../handlers/status.js';
+import { SeenCall } from './seen-call.js';
+
+const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
 
 /** What a call of any kind has. */
-interface Call {
+export interface Call {
   /** Unset where requests stream in. */
   readonly request?: unknown;
   readonly cancelled: boolean;
   on(event: 'cancelled', listener: () => void): unknown;
   off(event: 'cancelled', listener: () => void): unknown;
+  readonly metadata: Metadata;
   getPeer(): string;
   getDeadline(): Deadline;
 }
@@ -39,6 +43,10 @@ export interface CallContext {
   readonly address: string;
   /** Who is on the other end of a connection. Fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => Identity;
+  readonly reach: Reach;
+  readonly audit: AuditTrail;
+  /** Of denials in the audit log. */
+  readonly throttle: Throttle;
   readonly log: CallLog;
   /** Aborted when the server ends its streams. */
   readonly closing: AbortSignal;
@@ -59,7 +67,7 @@ export function wireError(error: HostlerError): { code: number; details: string;
   return { code: status.code, details: status.message, metadata };
 }
 
-/** Runs one call: finds out whose it is and whether it is allowed, works, logs. What is thrown comes back as an error. */
+/** Runs one call: finds out whose it is and whether it is allowed, works, writes it down. What is thrown comes back as an error. */
 export async function serveCall(
   rpc: Rpc,
   call: Call,
@@ -71,63 +79,39 @@ export async function serveCall(
   const stopListening = onLeaving(call, context.closing, (reason) => {
     leave.abort(reason);
   });
-  const seen = new Seen(rpc, call, context);
+  const seen = new SeenCall(rpc, call, context);
   let failure: HostlerError | undefined;
   try {
-    await work(seen.admit(leave.signal));
+    const admitted = seen.admit(leave.signal);
+    if (rpc.row.access === 'change') await context.audit.begin(seen.entry);
+    await context.reach.within(admitted.caller.grant, () => work(admitted));
   } catch (error) {
     failure = asHostlerError(error);
   } finally {
     stopListening();
   }
+  const ms = Math.round((performance.now() - started) * 10) / 10;
+  await auditEnd(seen, rpc, context, failure?.reason ?? 'OK', ms);
+  const { caller, peer, paths } = seen.entry;
   context.log({
     rpc: rpc.name,
-    peer: seen.peer,
-    caller: seen.caller,
+    peer,
+    caller,
     code: failure === undefined ? 'OK' : String(toStatus(failure).code),
     ...(failure === undefined ? {} : { reason: failure.reason, cause: failure.cause }),
-    ms: Math.round((performance.now() - started) * 10) / 10,
-    paths: seen.paths,
+    ms,
+    paths,
   });
   return failure;
 }
 
-/** What there is to know of a call, as it becomes known. */
-class Seen {
-  readonly peer: string;
-  caller = '';
-  readonly paths: string[] = [];
-
-  constructor(
-    private readonly rpc: Rpc,
-    private readonly call: Call,
-    private readonly context: CallContext,
-  ) {
-    this.peer = context.address.startsWith('unix:') ? context.address : call.getPeer();
-  }
-
-  /** Fails with NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */
-  admit(signal: AbortSignal): Admitted {
-    const identity = this.context.whoIs(this.peer);
-    this.caller = identity.name;
-    const check = (request: unknown): Role => {
-      const attempt = attemptOf(this.rpc, request);
-      this.paths.push(...attempt.places.map(({ address }) => address));
-      const decision = decide(identity, attempt);
-      if ('refused' in decision) throw decision.refused;
-      return decision.role;
-    };
-    const deadline = this.call.getDeadline();
-    const caller = {
-      identity: identity.name,
-      roles: identity.roles.map(({ name }) => name),
-      grant: check(this.call.request),
-      peer: this.peer,
-      signal,
-      deadline: deadline instanceof Date ? deadline : undefined,
-    };
-    return { caller, check };
-  }
+/** Every call that changes something, and every denial. */
+async function auditEnd(seen: SeenCall, rpc: Rpc, { audit, throttle }: CallContext, result: 'OK' | Reason, ms: number) {
+  const denied = result !== 'OK' && DENIALS.includes(REASONS[result].code);
+  if (rpc.row.access === 'read' && !denied) return;
+  const leftOut = denied ? throttle.pass(seen.entry.caller) : 0;
+  if (leftOut === undefined) return;
+  await audit.end({ event: 'call', ...seen.entry, result, ms, ...(leftOut === 0 ? {} : { leftOut }) });
 }
 
 /** Tells when the caller goes, its deadline passes or the server ends. Returns what to call when the call is over. */

@@ -1,4 +1,5 @@
 /** The engine with real adapters and a step hook of the test's own, without the wire. */
+import { Reach } from '../../src/domain/access/reach.js';
 import { BUILT_IN } from '../../src/domain/access/role.js';
 import { monotonicFactory } from 'ulid';
 import { CpReflink } from '../../src/adapters/cp-reflink.js';
@@ -38,7 +39,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     new QemuLocks(),
     new LockTable(),
   ];
-  const paths = new RootedPaths(roots, []);
+  const paths = new RootedPaths(roots, [], new Reach());
   const reader = new ImageReader({ paths, files, foreign: { allowed: true, maxBytes: 1n << 40n } });
   const slots = new Slots({ running: { io: 4, none: 4, export: 4, open: 1 }, perFilesystem: 4, queued: 16 });
   const space = new SpaceLedger(0n);

@@ -6,7 +6,7 @@ import {
   type Client,
   type ClientReadableStream,
   type ClientWritableStream,
-  type Metadata,
+  Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -74,9 +74,27 @@ function decode(name: string, bytes: Buffer): Message {
 
 type Method = (
   request: Message,
+  metadata: Metadata,
   options: object,
   callback?: (error: ServiceError | null, answer: Message) => void,
 ) => ClientReadableStream<Message>;
+
+interface MethodDefinition {
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+}
+
+/** Every RPC that proto/ has, `ImageService/CopyImage`, and whether requests or answers stream. */
+export const RPCS = Object.entries(definition)
+  .flatMap(([name, entry]) =>
+    name.endsWith('Service') ? Object.values<MethodDefinition>({ ...(entry as object) }) : [],
+  )
+  .map(({ path, requestStream, responseStream }) => ({
+    rpc: path.replace('/hostler.v1.', ''),
+    requestStream,
+    responseStream,
+  }));
 
 /** One connection to a daemon. */
 export class Stranger {
@@ -90,7 +108,7 @@ export class Stranger {
   /** Calls a unary RPC, `ImageService/GetImageInfo`. Throws CallError. */
   unary(rpc: string, request: Message = {}, options: object = {}): Promise<Message> {
     return new Promise((resolve, reject) => {
-      this.#method(rpc)(request, options, (error, answer) => {
+      this.#method(rpc)(request, new Metadata(), options, (error, answer) => {
         if (error === null) resolve(answer);
         else reject(new CallError(error));
       });
@@ -98,14 +116,19 @@ export class Stranger {
   }
 
   /** Opens a server stream. */
-  stream(rpc: string, request: Message = {}, options: object = {}): ClientReadableStream<Message> {
-    return this.#method(rpc)(request, options);
+  stream(
+    rpc: string,
+    request: Message = {},
+    options: object = {},
+    metadata = new Metadata(),
+  ): ClientReadableStream<Message> {
+    return this.#method(rpc)(request, metadata, options);
   }
 
   /** All messages of a server stream. Throws CallError. */
-  async all(rpc: string, request: Message = {}, options: object = {}): Promise<Message[]> {
+  async all(rpc: string, request: Message = {}, options: object = {}, metadata?: Metadata): Promise<Message[]> {
     const messages: Message[] = [];
-    const stream = this.stream(rpc, request, options);
+    const stream = this.stream(rpc, request, options, metadata);
     stream.on('data', (message: Message) => messages.push(message));
     await new Promise<void>((resolve, reject) => {
       stream.once('end', resolve);

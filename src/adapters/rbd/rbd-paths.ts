@@ -1,4 +1,5 @@
 import { parseRbdName, type ImageAddress, type RbdName } from '../../domain/address.js';
+import type { Reach } from '../../domain/access/reach.js';
 import { HostlerError, asHostlerError, invalidFields } from '../../domain/errors.js';
 import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
@@ -12,6 +13,7 @@ export class RbdPaths implements Paths {
   constructor(
     private readonly pools: readonly Pool[],
     private readonly rbd: Rbd,
+    private readonly reach: Reach,
   ) {}
 
   async source(address: ImageAddress): Promise<Resolved> {
@@ -43,7 +45,8 @@ export class RbdPaths implements Paths {
       lengthBytes: info.size,
       allocatedBytes: await used,
       modifyTimeNs: BigInt(parseTimeMs(info.modify_timestamp)) * 1_000_000n,
-      writable: pool.access === 'read-write' && snapshot === undefined,
+      writable:
+        pool.access === 'read-write' && snapshot === undefined && this.reach.allows({ address, need: 'write' }),
     };
   }
 

@@ -1,3 +1,5 @@
+import { isBelow } from '../address.js';
+
 /** What a caller may do. Deny by default: what a role does not name, it does not allow. */
 export interface Role {
   readonly name: string;
@@ -68,11 +70,9 @@ export function roleOf(name: string, given: Partial<Omit<Role, 'name' | 'farEndI
 
 /** Whether an address lies in one of the places. The address has no `.`, `..` or `//`, or is a real path. */
 export function liesIn(address: string, places: Places): boolean {
-  return places === 'all' || places.some((place) => isBelow(address, place));
+  return places === 'all' || places.some((place) => isBelow(address, place) || isSnapshot(address, place));
 }
 
-function isBelow(address: string, place: string): boolean {
-  if (address === place || place === '/') return address.startsWith(place);
-  const next = address.charAt(place.length);
-  return address.startsWith(place) && (next === '/' || (place.startsWith('rbd:') && next === '@'));
+function isSnapshot(address: string, place: string): boolean {
+  return place.startsWith('rbd:') && address.startsWith(`${place}@`);
 }

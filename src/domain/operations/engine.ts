@@ -110,6 +110,7 @@ export class Operations {
       this.#admissions.add(admission);
       return admission.finally(() => this.#admissions.delete(admission));
     });
+    caller.onOperation?.(started instanceof LiveOperation ? started.record.id : started.id);
     if (started instanceof LiveOperation) yield* this.#follow(started, ask, caller);
     else yield { ...started, replayed: true };
   }
@@ -300,7 +301,7 @@ export class Operations {
       method: verb.name,
       caller: caller.identity,
       ...(ask.requestId === '' ? {} : { requestId: ask.requestId }),
-      labels: ask.labels,
+      labels: { ...ask.labels, ...caller.grant.labels },
       addresses: verb.uses(spec).map(({ address }) => address),
       spec,
       attempt,

@@ -1,3 +1,4 @@
+import { mayCancel, maySee } from '../access/ownership.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { Operations } from './engine.js';
@@ -36,10 +37,10 @@ export class OperationQueries {
     private readonly keptWork: KeptWork,
   ) {}
 
-  /** Fails with OPERATION_NOT_FOUND. */
-  async get(id: string): Promise<OperationRecord> {
+  /** Fails with OPERATION_NOT_FOUND, also where it is not for this caller to see. */
+  async get(id: string, caller: Caller): Promise<OperationRecord> {
     const record = this.operations.live.get(id)?.record ?? (await this.operations.ports.journal.get(id));
-    if (record === undefined)
+    if (record === undefined || !maySee(record, caller))
       throw new HostlerError('OPERATION_NOT_FOUND', `there is no operation ${id}`, { facts: { operation: id } });
     return record;
   }
@@ -49,12 +50,14 @@ export class OperationQueries {
     filter: OperationFilter,
     size: number,
     after: string,
+    caller: Caller,
   ): Promise<{ records: OperationRecord[]; next: string }> {
     const records: OperationRecord[] = [];
     let bytes = 0;
     for await (const kept of this.operations.ports.journal.list(after === '' ? undefined : after)) {
       const record = this.operations.live.get(kept.id)?.record ?? kept;
-      if (!matches(filter, record) || (filter.keptOnly && this.kept(record.id) === undefined)) continue;
+      if (!matches(filter, record) || !maySee(record, caller)) continue;
+      if (filter.keptOnly && this.kept(record.id) === undefined) continue;
       bytes += fingerprint(record).length;
       if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
         return { records, next: records.at(-1)?.id ?? '' };
@@ -65,29 +68,38 @@ export class OperationQueries {
 
   /** Fails with OPERATION_NOT_FOUND. */
   async *watch(id: string, caller: Caller): AsyncGenerator<OperationRecord, void> {
+    const record = await this.get(id, caller);
     const operation = this.operations.live.get(id);
-    if (operation === undefined) yield await this.get(id);
+    if (operation === undefined) yield record;
     else yield* operation.watch(caller.signal, this.operations.ports.watchIntervalMs);
   }
 
   watchAll(filter: OperationFilter, caller: Caller): AsyncGenerator<OperationRecord, void> {
     const now = [...this.operations.live.values()].map(({ record }) => record);
-    return this.operations.hub.watch(now, (record) => matches(filter, record), caller.signal);
+    const wanted = (record: OperationRecord) => matches(filter, record) && maySee(record, caller);
+    return this.operations.hub.watch(now, wanted, caller.signal);
   }
 
-  /** Resolved when children and files are gone. Fails with OPERATION_NOT_FOUND (by id), NOT_CANCELLABLE. */
+  /**
+   * Resolved when children and files are gone. By labels, those of others are passed over. Fails with OPERATION_NOT_FOUND,
+   * METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE.
+   */
   async cancel(id: string, labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
     const byLabels = Object.keys(labels).length > 0;
     if ((id === '') !== byLabels)
       throw invalidFields([
         { field: 'operation_id', description: 'exactly one of operation_id and labels must be given' },
       ]);
-    if (!byLabels && !this.operations.live.has(id)) {
-      const { state } = await this.get(id);
-      return [{ id, state, removedPaths: await this.#drop((entry) => entry.operationId === id), endedPids: [] }];
+    if (!byLabels) {
+      const record = await this.get(id, caller);
+      if (!mayCancel(record, caller)) throw notYours(record, caller);
+      if (!this.operations.live.has(id)) {
+        const removedPaths = await this.#drop((entry) => entry.operationId === id);
+        return [{ id, state: record.state, removedPaths, endedPids: [] }];
+      }
     }
     const meant = [...this.operations.live.values()].filter(({ record }) =>
-      byLabels ? hasLabels(record, labels) : record.id === id,
+      byLabels ? hasLabels(record, labels) && mayCancel(record, caller) : record.id === id,
     );
     const refusals = meant.flatMap((operation) => refusalOf(operation, caller));
     if (!byLabels && refusals[0] !== undefined) throw refusals[0];
@@ -98,7 +110,7 @@ export class OperationQueries {
         return { id: record.id, state: record.state, removedPaths, endedPids };
       }),
     );
-    return byLabels ? [...ended, ...(await this.#dropLabelled(labels))] : ended;
+    return byLabels ? [...ended, ...(await this.#dropLabelled(labels, caller))] : ended;
   }
 
   /** What an operation that has ended left for later. */
@@ -108,14 +120,15 @@ export class OperationQueries {
     return entry && { bytes: entry.kept.bytes, expireMs: entry.kept.sinceMs + ttlMs };
   }
 
-  async #dropLabelled(labels: Readonly<Record<string, string>>): Promise<Cancelled[]> {
-    const kept = this.keptWork.entries.filter((entry) => hasLabels(entry, labels));
-    return Promise.all(
-      kept.map(async ({ operationId: id }) => {
-        const { state } = await this.get(id);
-        return { id, state, removedPaths: await this.#drop((entry) => entry.operationId === id), endedPids: [] };
-      }),
-    );
+  async #dropLabelled(labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
+    const dropped: Cancelled[] = [];
+    for (const { operationId: id } of this.keptWork.entries.filter((entry) => hasLabels(entry, labels))) {
+      const record = await this.operations.ports.journal.get(id);
+      if (record === undefined || !mayCancel(record, caller)) continue;
+      const removedPaths = await this.#drop((entry) => entry.operationId === id);
+      dropped.push({ id, state: record.state, removedPaths, endedPids: [] });
+    }
+    return dropped;
   }
 
   async #drop(meant: (entry: KeptEntry) => boolean): Promise<readonly string[]> {
@@ -123,6 +136,12 @@ export class OperationQueries {
     for (const entry of this.keptWork.entries.filter(meant)) removed.push(...(await this.keptWork.drop(entry)));
     return removed;
   }
+}
+
+function notYours({ id, caller: owner }: OperationRecord, { identity }: Caller): HostlerError {
+  return new HostlerError('METHOD_NOT_ALLOWED', `operation ${id} belongs to ${owner}: ${identity} may not cancel it`, {
+    facts: { operation: id, caller: identity },
+  });
 }
 
 function matches(filter: OperationFilter, record: OperationRecord): boolean {

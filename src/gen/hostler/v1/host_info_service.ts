@@ -86,7 +86,7 @@ export interface GetHostInfoRequest {
 export interface ToolInfo {
   /** Such as qemu-img. */
   name: string;
-  /** Absolute path; empty: not installed. */
+  /** Absolute path; for callers who may not write in all roots only the name; empty: not installed. */
   path: string;
   /** As the tool says it. */
   version: string;
@@ -94,7 +94,7 @@ export interface ToolInfo {
 
 /** A root and what it can do. */
 export interface RootInfo {
-  /** As configured. */
+  /** As configured, or the part of it that the caller's role reaches. */
   path: string;
   /** `files` or `devices`. */
   kind: string;

@@ -1543,7 +1543,10 @@ export const CancelOperationResponse: MessageFns<CancelOperationResponse> = {
   },
 };
 
-/** Every mutating RPC of the other services is an operation that can be seen here. */
+/**
+ * Every mutating RPC of the other services is an operation that can be seen here: by its caller, and by whose role lets them see those of others.
+ * What is not for a caller to see is OPERATION_NOT_FOUND, and in no list.
+ */
 export type OperationServiceService = typeof OperationServiceService;
 export const OperationServiceService = {
   /**
@@ -1611,7 +1614,8 @@ export const OperationServiceService = {
   /**
    * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
-   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), NOT_CANCELLABLE.
+   * By labels, those that the caller may not cancel are passed over.
+   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
    */
   cancelOperation: {
     path: "/hostler.v1.OperationService/CancelOperation" as const,
@@ -1654,7 +1658,8 @@ export interface OperationServiceServer extends UntypedServiceImplementation {
   /**
    * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
-   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), NOT_CANCELLABLE.
+   * By labels, those that the caller may not cancel are passed over.
+   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
    */
   cancelOperation: handleUnaryCall<CancelOperationRequest, CancelOperationResponse>;
 }
@@ -1728,7 +1733,8 @@ export interface OperationServiceClient extends Client {
   /**
    * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
-   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), NOT_CANCELLABLE.
+   * By labels, those that the caller may not cancel are passed over.
+   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
    */
   cancelOperation(
     request: CancelOperationRequest,

@@ -1,0 +1,60 @@
+/** Part of the command's composition root: explains a decision of the daemon's, by its configuration and with its own functions. */
+import { loadConfig } from './adapters/config.js';
+import { identify } from './callers.js';
+import type { AuthQuestion, AuthVerdict } from './cli/auth-command.js';
+import { decide, type Attempt, type Place } from './domain/access/decide.js';
+import { isBelow } from './domain/address.js';
+import { RPC_TABLE, type RpcRow } from './handlers/rpc-table.js';
+
+/** Undefined when there is no such RPC. Fails with ConfigError. */
+export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | undefined> {
+  const found = findRow(question.method);
+  if (found === undefined) return undefined;
+  const config = await loadConfig(question.config);
+  const identity = await identify(question.as, config);
+  const { service, method, row } = found;
+  const away = row.far !== undefined && question.farEnd !== undefined ? question.farSide : undefined;
+  const places = placesFor(row, question.paths).filter(({ field }) => field !== away);
+  const attempt: Attempt = {
+    service,
+    method,
+    access: row.access,
+    places: places.map(({ address, need }) => ({ address, need })),
+    labels: question.labels,
+    ...(row.command === undefined || question.command === undefined ? {} : { command: question.command }),
+    ...(row.farEnd === undefined ? {} : { farEnd: question.farEnd ?? '' }),
+  };
+  const decision = decide(identity, attempt);
+  const outside = places.find(({ address }) => !config.roots.some(({ path }) => isBelow(address, path)));
+  const refusal = 'refused' in decision ? decision.refused.message : undefined;
+  const roots = outside === undefined ? undefined : `${outside.address} lies outside the configured roots`;
+  return {
+    allowed: (refusal ?? roots) === undefined,
+    identity: identity.name,
+    roles: identity.roles.map(({ name }) => name),
+    rpc: `${service}/${method}`,
+    places,
+    why: refusal ?? roots ?? `role ${'role' in decision ? decision.role.name : ''} allows it`,
+    objections: 'objections' in decision ? decision.objections : [],
+  };
+}
+
+/** `CopyImage`, `ImageService/CopyImage` or `hostler.v1.ImageService/CopyImage`. */
+function findRow(name: string): { service: string; method: string; row: RpcRow } | undefined {
+  const wanted = name.replace(/^hostler\.v1\./, '');
+  for (const [service, rows] of Object.entries(RPC_TABLE))
+    for (const [key, row] of Object.entries(rows)) {
+      const method = `${key.charAt(0).toUpperCase()}${key.slice(1)}`;
+      if (wanted === method || wanted === `${service}/${method}` || wanted === `${service}.${method}`)
+        return { service, method, row };
+    }
+  return undefined;
+}
+
+/** One path stands for every address of the request; several stand for them in their order. */
+function placesFor({ addresses }: RpcRow, paths: readonly string[]): (Place & { field: string })[] {
+  return Object.entries(addresses).flatMap(([field, need], index) => {
+    const address = paths.length === 1 ? paths[0] : paths[index];
+    return address === undefined ? [] : [{ field, need, address }];
+  });
+}

@@ -1,0 +1,27 @@
+import type { Caller } from '../caller.js';
+import { liesIn, type Role } from './role.js';
+
+type Asker = Pick<Caller, 'identity' | 'grant'>;
+
+/** What is known of an operation where somebody asks for it. */
+interface Owned {
+  readonly caller: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly addresses: readonly string[];
+}
+
+/** An operation belongs to its caller: others see it by role only, and only where they could have looked themselves. */
+export function maySee(operation: Owned, { identity, grant }: Asker): boolean {
+  return operation.caller === identity || (grant.operations !== 'own' && isInSight(operation, grant));
+}
+
+export function mayCancel(operation: Owned, { identity, grant }: Asker): boolean {
+  return operation.caller === identity || (grant.operations === 'all' && isInSight(operation, grant));
+}
+
+function isInSight({ labels, addresses }: Owned, grant: Role): boolean {
+  return (
+    Object.entries(grant.labels).every(([key, value]) => labels[key] === value) &&
+    addresses.every((address) => liesIn(address, grant.read) || liesIn(address, grant.write))
+  );
+}

@@ -1,0 +1,67 @@
+import type { Identity } from '../domain/access/authority.js';
+import { decide } from '../domain/access/decide.js';
+import type { Role } from '../domain/access/role.js';
+import type { AuditEntry } from '../domain/audit.js';
+import { attemptOf, requestIdOf, type Rpc } from '../handlers/attempt.js';
+import { readOnBehalfOf } from '../tls/on-behalf-of.js';
+import type { Admitted, Call, CallContext } from './service-call.js';
+
+/** What there is to know of a call, as it becomes known. */
+export class SeenCall {
+  readonly #peer: string;
+  #identity: Identity | undefined;
+  #onBehalfOf: string | undefined;
+  #requestId: string | undefined;
+  readonly #paths: string[] = [];
+  readonly #operations: string[] = [];
+
+  constructor(
+    private readonly rpc: Rpc,
+    private readonly call: Call,
+    private readonly context: CallContext,
+  ) {
+    this.#peer = context.address.startsWith('unix:') ? context.address : call.getPeer();
+  }
+
+  /** For the audit log, as far as it is known. */
+  get entry() {
+    return {
+      caller: this.#identity?.name ?? '',
+      ...(this.#onBehalfOf === undefined ? {} : { onBehalfOf: this.#onBehalfOf }),
+      peer: this.#peer,
+      rpc: this.rpc.name,
+      paths: this.#paths,
+      ...(this.#requestId === undefined ? {} : { requestId: this.#requestId }),
+      ...(this.#operations.length === 0 ? {} : { operationIds: this.#operations }),
+    } satisfies Omit<AuditEntry, 'event'>;
+  }
+
+  /** Fails with NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */
+  admit(signal: AbortSignal): Admitted {
+    const identity = this.context.whoIs(this.#peer);
+    this.#identity = identity;
+    const check = (request: unknown) => this.#check(identity, request);
+    const deadline = this.call.getDeadline();
+    const caller = {
+      identity: identity.name,
+      roles: identity.roles.map(({ name }) => name),
+      grant: check(this.call.request),
+      peer: this.#peer,
+      signal,
+      deadline: deadline instanceof Date ? deadline : undefined,
+      onOperation: (id: string) => void this.#operations.push(id),
+    };
+    // Only another agent calls for somebody else.
+    if (caller.grant.farEndIsCaller) this.#onBehalfOf = readOnBehalfOf(this.call.metadata);
+    return { caller, check };
+  }
+
+  #check(identity: Identity, request: unknown): Role {
+    const attempt = attemptOf(this.rpc, request);
+    this.#paths.push(...attempt.places.map(({ address }) => address));
+    this.#requestId ??= requestIdOf(request);
+    const decision = decide(identity, attempt);
+    if ('refused' in decision) throw decision.refused;
+    return decision.role;
+  }
+}

@@ -1,0 +1,74 @@
+/** The messages of proto/, read from the descriptors that the daemon serves. */
+import { createFileRegistry, fromBinary, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT_FOLDER } from './daemon.js';
+import type { Message } from './stranger.js';
+
+const registry = createFileRegistry(
+  fromBinary(FileDescriptorSetSchema, readFileSync(join(ROOT_FOLDER, 'dist/hostler.binpb'))),
+);
+
+/** `ImageService/CopyImage` -> its request. */
+export function requestOf(rpc: string): DescMessage {
+  const [service = '', name = ''] = rpc.split('/');
+  const method = registry.getService(`hostler.v1.${service}`)?.methods.find((each) => each.name === name);
+  if (method === undefined) throw new Error(`no RPC ${rpc}`);
+  return method.input;
+}
+
+/** Every string field of a message and of those in it, as the names that lead to it; keys and values of maps are none. */
+export function stringFields(message: DescMessage, above: readonly string[] = []): string[][] {
+  return message.fields.flatMap((field) => {
+    const path = [...above, field.name];
+    if (isString(field)) return [path];
+    return field.fieldKind === 'message' && above.length < 4 ? stringFields(field.message, path) : [];
+  });
+}
+
+function isString(field: DescField): boolean {
+  return String(field.proto.type) === '9' && (field.fieldKind === 'scalar' || field.fieldKind === 'list');
+}
+
+/** A request with the value at a path; lists get it as their only item. */
+export function requestWith(rpc: string, given: Message, path: readonly string[], value: string): Message {
+  const [name = '', ...rest] = path;
+  return put(requestOf(rpc), given, name, rest, value);
+}
+
+function put(message: DescMessage, given: Message, name: string, rest: readonly string[], value: string): Message {
+  const field = message.fields.find((each) => each.name === name);
+  if (field === undefined) throw new Error(`${message.name} has no field ${name}`);
+  const [next, ...more] = rest;
+  if (next === undefined) return { ...given, [name]: field.fieldKind === 'list' ? [value] : value };
+  if (field.fieldKind !== 'message') throw new Error(`${message.name}.${name} is no message`);
+  return { ...given, [name]: put(field.message, (given[name] as Message | undefined) ?? {}, next, more, value) };
+}
+
+/** What makes a request of these fields valid as far as a machine can guess: formats, sizes, owners. */
+export function plausible(rpc: string): Message {
+  const guesses: Message = {
+    format: 'raw',
+    source_format: 'raw',
+    target_format: 'raw',
+    backing_format: 'raw',
+    first_format: 'raw',
+    second_format: 'raw',
+    size: '1K',
+    snapshot: 'one',
+    owner: String(process.getuid?.() ?? 0),
+    mode: 'WIPE_MODE_ZERO',
+    hostname: 'host.example',
+    virt_type: 'kvm',
+    name: 'none',
+    peer: 'agent-b',
+    length_bytes: '512',
+    instance: { uuid: '00000000-0000-4000-8000-000000000000', name: 'instance' },
+    operation_id: '01J00000000000000000000000',
+    domain_xml: '<domain/>',
+    pool: 'rbd',
+  };
+  const { fields } = requestOf(rpc);
+  return Object.fromEntries(fields.flatMap(({ name }) => (name in guesses ? [[name, guesses[name]]] : [])));
+}
