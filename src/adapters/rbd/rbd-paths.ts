@@ -45,8 +45,7 @@ export class RbdPaths implements Paths {
       lengthBytes: info.size,
       allocatedBytes: await used,
       modifyTimeNs: BigInt(parseTimeMs(info.modify_timestamp)) * 1_000_000n,
-      writable:
-        pool.access === 'read-write' && snapshot === undefined && this.reach.allows({ address, need: 'write' }),
+      writable: pool.access === 'read-write' && snapshot === undefined && this.reach.allows({ address, need: 'write' }),
     };
   }
 
