@@ -1,4 +1,5 @@
 /** How fast an image is looked at, by one caller and by many. */
+import { writeFile } from 'node:fs/promises';
 import type { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case } from './harness.js';
@@ -7,6 +8,16 @@ const LAYERS = 16;
 const CALLS = 20;
 const IN_FLIGHT = 64;
 const MANY = 3000;
+
+/** A request as h2load sends it: the length of the message, then the message, which is a path and a format. */
+async function writeFrame(file: string, path: string): Promise<void> {
+  const field = (number: number, text: string) =>
+    Buffer.concat([Buffer.from([(number << 3) | 2, Buffer.byteLength(text)]), Buffer.from(text)]);
+  const message = Buffer.concat([field(1, path), field(2, 'qcow2')]);
+  const length = Buffer.alloc(5);
+  length.writeUInt32BE(message.length, 1);
+  await writeFile(file, Buffer.concat([length, message]));
+}
 
 /** Each contender looks so often in a round: one call alone is too short to be timed beside a process. */
 export function infoCases(daemon: Daemon): Case[] {
@@ -36,6 +47,12 @@ export function infoCases(daemon: Daemon): Case[] {
       );
   };
   const top = image(LAYERS - 1);
+  const frame = daemon.image('../frame');
+  const h2load = [
+    ...['-n', String(MANY), '-c', '1', '-m', String(IN_FLIGHT), '-d', frame],
+    ...['-H', 'content-type: application/grpc', '-H', 'te: trailers', '-B', daemon.address.replace('unix://', 'unix:')],
+    'http://localhost/hostler.v1.ImageService/GetImageInfo',
+  ];
   return [
     {
       name: `info: GetImageInfo, ${String(CALLS)} calls one after another`,
@@ -67,6 +84,23 @@ export function infoCases(daemon: Daemon): Case[] {
                 await daemon.stranger.unary('ImageService/GetImageInfo', { path: image(0), format: 'qcow2' });
             };
             await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+          },
+        },
+      ],
+    },
+    {
+      name: `info: ${String(MANY)} calls of GetImageInfo, ${String(IN_FLIGHT)} in flight, by a client in C (h2load)`,
+      bar: '<= 1000 ms',
+      contenders: [
+        {
+          name: 'GetImageInfo',
+          prepare: async () => {
+            await prepare();
+            await writeFrame(frame, image(0));
+          },
+          run: async () => {
+            const out = await sh('h2load', ...h2load);
+            if (!out.includes(`${String(MANY)} succeeded`)) throw new Error(out);
           },
         },
       ],

@@ -11,6 +11,7 @@ import { ask } from './connection.js';
 import type { Context } from './context.js';
 import { events } from './follow.js';
 import { address } from './options.js';
+import { ExtentDrawing, kindOf } from './draw-extents.js';
 import { showChain, showInfo } from './show-result.js';
 import { exactBytes, listing } from './text.js';
 
@@ -87,9 +88,14 @@ function mapCommand(context: Context): Command {
     .requiredOption('-f, --format <format>', 'format of the image')
     .action((path: string, { format }: { format: string }) =>
       context.use(async ({ images }) => {
+        const drawing = new ExtentDrawing();
         for await (const { extents } of events(images.mapImage({ path: address(path), format }))) {
-          for (const extent of extents) context.print(Extent.toJSON(extent), showExtent(extent));
+          for (const extent of extents) {
+            context.print(Extent.toJSON(extent), showExtent(extent));
+            drawing.add(extent);
+          }
         }
+        if (!context.json) process.stdout.write(`\n${drawing.toString()}\n`);
       }),
     );
 }
@@ -115,8 +121,8 @@ function measureCommand(context: Context): Command {
     );
 }
 
-function showExtent({ offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes }: Extent): string {
-  const kind = zero ? (data ? 'zero' : 'hole') : data ? 'data' : 'hole';
+function showExtent(extent: Extent): string {
+  const { offsetBytes, lengthBytes, depth, fileOffsetBytes } = extent;
   const place = fileOffsetBytes === undefined ? '' : ` at ${String(fileOffsetBytes)}`;
-  return `${String(offsetBytes).padStart(16)} ${String(lengthBytes).padStart(16)} ${kind} layer ${String(depth)}${place}`;
+  return `${String(offsetBytes).padStart(16)} ${String(lengthBytes).padStart(16)} ${kindOf(extent)} layer ${String(depth)}${place}`;
 }

@@ -89,12 +89,16 @@ export function showInfo(info: ImageInfo): string {
   ]);
 }
 
-/** The chain as a tree, the top first. */
+/** The chain as a tree, the top first, each layer with what was found of it. */
 export function showChain(top: ImageInfo, below: readonly ImageInfo[]): string {
   return [top, ...below]
-    .map((layer, depth) => {
+    .flatMap((layer, depth) => {
       const indent = depth === 0 ? '' : `${'   '.repeat(depth - 1)}└─ `;
-      return `${indent}${printable(layer.path)}  ${layer.format}, ${bytes(layer.virtualSizeBytes)}, ${bytes(layer.allocatedBytes)} on disk`;
+      const under = ' '.repeat(3 * depth);
+      return [
+        `${indent}${printable(layer.path)}  ${layer.format}, ${bytes(layer.virtualSizeBytes)}, ${bytes(layer.allocatedBytes)} on disk`,
+        ...layer.findings.map(({ reason, message }) => `${under}! ${reason}: ${printable(message)}`),
+      ];
     })
     .join('\n');
 }
