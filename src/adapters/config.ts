@@ -127,7 +127,7 @@ const keys = z.strictObject({
         .prefault({}),
       foreign: z
         .strictObject({
-          image_bytes: count.default(1024 ** 4),
+          image_bytes: count.default(64 * 1024 ** 4),
           cpu_seconds: count.default(3600),
           address_space_bytes: count.default(8 * 1024 ** 3),
           wall_seconds: count.default(4 * 3600),

@@ -1,13 +1,16 @@
 import type { ImageAddress } from './address.js';
 import { describeFile } from './describe-image.js';
 import type { ImageFormat } from './image-format.js';
+import type { ImageFacts } from './image-info.js';
+import { assertToolAgrees } from './image-policy.js';
 import type { ImageResult } from './operations/record.js';
 import type { Run } from './operations/verb.js';
-import type { Part } from './ports.js';
+import type { ImageTool, Part, Resolved } from './ports.js';
 import type { ImageReader } from './read-image.js';
 
 export interface PublishPorts {
   readonly reader: ImageReader;
+  readonly tool: Pick<ImageTool, 'identify'>;
 }
 
 /** Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be one: see `ImageReader.foreign`. */
@@ -16,15 +19,28 @@ export async function publishImage(
   target: { readonly address: ImageAddress; readonly format: ImageFormat; readonly foreign?: true },
   work: Omit<ImageResult, 'kind' | 'info'>,
   run: Run,
-  { reader }: PublishPorts,
+  ports: PublishPorts,
 ): Promise<ImageResult> {
   await run.step('seal');
   const made = await part.seal();
   // In our private folder nobody else can hold it.
   const facts = await (target.foreign === true
-    ? reader.foreign(made, target.format)
-    : reader.facts(made, target.format));
+    ? factsOfStranger(made, target.format, run, ports)
+    : ports.reader.facts(made, target.format));
   const info = describeFile(made, facts, false);
   const result: ImageResult = { kind: 'image', info, ...work };
   return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
+}
+
+/** What it was declared as, what we see and what the tool sees must be one. */
+async function factsOfStranger(
+  made: Resolved,
+  format: ImageFormat,
+  run: Run,
+  { reader, tool }: PublishPorts,
+): Promise<ImageFacts> {
+  const facts = await reader.foreign(made, format);
+  await run.step('identify');
+  assertToolAgrees(made.address, facts, await tool.identify(made, run.tool()));
+  return facts;
 }

@@ -141,7 +141,9 @@ describe('operations', () => {
   });
 
   it('a deadline ends the operation as a deadline', async () => {
-    const error = await failure(daemon.get().stranger.all(CONVERT, slow('late.qcow2'), { deadline: Date.now() + 2000 }));
+    const error = await failure(
+      daemon.get().stranger.all(CONVERT, slow('late.qcow2'), { deadline: Date.now() + 2000 }),
+    );
     assert.equal(error.code, status.DEADLINE_EXCEEDED);
     for (let tries = 0; tries < 100; tries++) {
       const { operations } = (await daemon.get().stranger.unary('OperationService/ListOperations', {

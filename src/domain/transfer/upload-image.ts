@@ -9,8 +9,8 @@ import { fingerprint } from '../operations/request-ids.js';
 import { Standing, untilIdle } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, FileAttributes } from '../ports.js';
-import { publishImage } from '../publish-image.js';
-import type { ImageReader } from '../read-image.js';
+import { assertTakeable } from '../image-policy.js';
+import { publishImage, type PublishPorts } from '../publish-image.js';
 import { OpenUpload, type UploadChecksum, type UploadPiece } from './open-upload.js';
 import type { Transfers } from './ports.js';
 
@@ -25,8 +25,7 @@ export interface UploadSpec {
   readonly attributes: FileAttributes;
 }
 
-export interface UploadPorts {
-  readonly reader: ImageReader;
+export interface UploadPorts extends PublishPorts {
   readonly transfers: Transfers;
   readonly clock: Clock;
   /** An upload to which nobody has sent anything for so long is removed. */
@@ -98,9 +97,10 @@ export class Uploads {
   }
 
   async #run(spec: UploadSpec, run: Run): Promise<ImageResult> {
-    const { transfers, clock, uploadExpireMs } = this.ports;
+    const { transfers, clock, uploadExpireMs, reader } = this.ports;
     const { target: address, format, lengthBytes, dataBytes } = spec;
     await run.reserve(address, dataBytes);
+    assertTakeable({ address, lengthBytes }, reader.foreignRules);
     const part = await run.part(address, spec);
     run.phase('COPYING');
     let [doneBytes, skippedBytes] = [0n, 0n];

@@ -12697,7 +12697,9 @@ export const ImageServiceService = {
   },
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12713,7 +12715,7 @@ export const ImageServiceService = {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12729,7 +12731,8 @@ export const ImageServiceService = {
   },
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
+   * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -12971,7 +12974,7 @@ export const ImageServiceService = {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: {
     path: "/hostler.v1.ImageService/StartUpload" as const,
@@ -12987,7 +12990,7 @@ export const ImageServiceService = {
    * is an image that a stranger may bring. Messages of 262144 bytes are best. A stream that ends early leaves the upload open: the answer
    * says how far it has come. What is wrong with one message (INVALID_FIELD: more than announced, a checksum too early, another offset) does
    * not end the upload either; CHECKSUM_MISMATCH and what comes after it in this list does.
-   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN, TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   uploadImage: {
     path: "/hostler.v1.ImageService/UploadImage" as const,
@@ -13151,7 +13154,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   createOverlay: handleServerStreamingCall<CreateOverlayRequest, OperationEvent>;
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13159,14 +13164,15 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   extractSnapshot: handleServerStreamingCall<ExtractSnapshotRequest, OperationEvent>;
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
+   * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13284,7 +13290,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: handleUnaryCall<StartUploadRequest, StartUploadResponse>;
   /**
@@ -13292,7 +13298,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * is an image that a stranger may bring. Messages of 262144 bytes are best. A stream that ends early leaves the upload open: the answer
    * says how far it has come. What is wrong with one message (INVALID_FIELD: more than announced, a checksum too early, another offset) does
    * not end the upload either; CHECKSUM_MISMATCH and what comes after it in this list does.
-   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN, TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   uploadImage: handleClientStreamingCall<UploadImageRequest, UploadImageResponse>;
   /**
@@ -13457,7 +13463,9 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13470,7 +13478,7 @@ export interface ImageServiceClient extends Client {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13485,7 +13493,8 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED.
+   * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13687,7 +13696,7 @@ export interface ImageServiceClient extends Client {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload(
     request: StartUploadRequest,
@@ -13709,7 +13718,7 @@ export interface ImageServiceClient extends Client {
    * is an image that a stranger may bring. Messages of 262144 bytes are best. A stream that ends early leaves the upload open: the answer
    * says how far it has come. What is wrong with one message (INVALID_FIELD: more than announced, a checksum too early, another offset) does
    * not end the upload either; CHECKSUM_MISMATCH and what comes after it in this list does.
-   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, UPLOAD_NOT_FOUND, NO_SPACE, IO_ERROR, CHECKSUM_MISMATCH, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, EXPIRED, CANCELLED, SHUTTING_DOWN, TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   uploadImage(
     callback: (error: ServiceError | null, response: UploadImageResponse) => void,
