@@ -2,6 +2,7 @@
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
 import { ThreadedHasher } from './adapters/block-hasher.js';
+import { assembleFetch } from './assemble-fetch.js';
 import { ConfiguredCommands } from './adapters/commands.js';
 import { anchored, type Config } from './adapters/config.js';
 import { DomainXml } from './adapters/domain-xml.js';
@@ -185,6 +186,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
       ...engine,
       digests,
       transfers: new LocalTransfers(),
+      ...assembleFetch(config, runner, foreignLimits(config.limits), (bytes) => engine.metrics.networkBytes(bytes)),
       clock: Date.now,
       uploadExpireMs: config.uploads.expire_hours * 3600 * 1000,
       touched,

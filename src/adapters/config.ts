@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
+import { caching, fetching } from './fetch-config.js';
 import { FAILPOINT } from './failpoints.js';
 import { ssh, uploads } from './transfer-config.js';
 
@@ -136,6 +137,8 @@ const keys = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  fetch: fetching,
+  cache: caching,
   ssh,
   uploads,
   audit: z

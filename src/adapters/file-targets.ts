@@ -21,6 +21,7 @@ import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
+const EXPANDED_NAME = 'expanded';
 const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
@@ -155,8 +156,24 @@ class FilePart implements Part {
   }
 
   get aside(): Aside {
-    const ref = { handle: this.handle, name: ASIDE_NAME };
-    return { ...ref, truncate: (lengthBytes) => this.#withFile((file) => setLength(file, lengthBytes), ref) };
+    return this.#beside(ASIDE_NAME);
+  }
+
+  get expanded(): Aside {
+    return this.#beside(EXPANDED_NAME);
+  }
+
+  #beside(name: string): Aside {
+    const ref = { handle: this.handle, name };
+    const path = procPath(ref);
+    const told = (error: unknown) => {
+      throw systemError(error, this.target.address);
+    };
+    return {
+      ...ref,
+      truncate: (lengthBytes) => this.#withFile((file) => setLength(file, lengthBytes), ref),
+      remove: () => rm(path, { force: true }).catch(told),
+    };
   }
 
   async seal(): Promise<Resolved> {

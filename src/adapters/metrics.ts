@@ -24,6 +24,12 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly #networkBytes = new Counter({
+    name: 'hostler_fetch_network_bytes_total',
+    help: 'Bytes of images that came over the network',
+    registers: [this.registry],
+  });
+
   constructor(
     now: () => {
       readonly running: number;
@@ -58,6 +64,10 @@ export class Metrics {
 
   refused(why: string): void {
     this.#refused.inc({ why });
+  }
+
+  networkBytes(bytes: number): void {
+    this.#networkBytes.inc(bytes);
   }
 
   operation({ method, state }: OperationRecord): void {

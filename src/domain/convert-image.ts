@@ -5,7 +5,7 @@ import type { ImageFormat, Preallocation } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
-import type { Chain, ConvertRequest, FileAttributes, ToolRun } from './ports.js';
+import type { Chain, ConvertRequest, FileAttributes, ImageTool, ToolRun } from './ports.js';
 import { publishImage } from './publish-image.js';
 import { takeIn, type TakePorts } from './take-in.js';
 import { assertUnchanged } from './unchanged.js';
@@ -117,9 +117,19 @@ async function needOf(
   { tool }: CreatePorts,
   run: ToolRun,
 ): Promise<bigint> {
-  const { virtualSizeBytes } = chain[0].facts;
+  if (preallocation === 'falloc' || preallocation === 'full') return chain[0].facts.virtualSizeBytes;
+  return imageNeed(chain, format, moveBytes, tool, run);
+}
+
+/** Space for so much data of a chain in a format, nothing preallocated. */
+export async function imageNeed(
+  chain: Chain,
+  format: ImageFormat,
+  moveBytes: bigint,
+  tool: ImageTool,
+  run: ToolRun,
+): Promise<bigint> {
   const closed = chain.some(({ facts, foreign }) => facts.encrypted || foreign === 'there');
-  if (preallocation === 'falloc' || preallocation === 'full') return virtualSizeBytes;
   if (format === 'raw') return moveBytes;
   if (format === 'qcow2' && !closed) return (await tool.measure(chain, format, run)).requiredBytes;
   return moveBytes + moveBytes / 64n;

@@ -173,6 +173,9 @@ export interface ImageLocks {
 export interface Aside extends FileRef {
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
+  readonly name: string;
+  /** Removes it, if it is there. */
+  remove(): Promise<void>;
 }
 
 /** A private place for a file that is being made. */
@@ -180,6 +183,8 @@ export interface Part extends FileRef {
   readonly name: string;
   /** Removed with the private folder. */
   readonly aside: Aside;
+  /** Another one, for what the first one turns into. */
+  readonly expanded: Aside;
   /** Whether this filesystem lets files be written past the page cache; found by trying. */
   canWriteDirectly(): Promise<boolean>;
   /** A tool that names its files itself has made it in the private folder under this name. */

@@ -18,6 +18,7 @@ import { resizeImage } from '../domain/resize-image.js';
 import { createSnapshot, deleteSnapshot, listSnapshots, revertSnapshot } from '../domain/snapshots.js';
 import { wipeImage } from '../domain/wipe-image.js';
 import { DetectionBasis, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { fetchHandlers, type FetchPorts } from './fetch.js';
 import { mapStream, type Handlers } from './handler.js';
 import {
   parseCheck,
@@ -52,6 +53,7 @@ export type ImagePorts = InfoPorts &
   CopyPorts &
   DigestPorts &
   TransferPorts &
+  FetchPorts &
   ExaminePorts &
   ChangePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
 
@@ -83,6 +85,7 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     async measureImage(request, caller) {
       return measureImage(parseMeasure(request), caller, ports);
     },
+    ...fetchHandlers(operations, ports),
     createImage: events(parseCreate, createImage(ports)),
     createOverlay: events(parseOverlay, createOverlay(ports)),
     convertImage: events(parseConvert, convertImage('ConvertImage', ports)),

@@ -24,6 +24,7 @@ const STATES: Readonly<Record<domain.OperationState, OperationState>> = {
 const PHASES: Readonly<Record<domain.OperationPhase, OperationPhase>> = {
   INSPECTING: OperationPhase.OPERATION_PHASE_INSPECTING,
   CREATING: OperationPhase.OPERATION_PHASE_CREATING,
+  DOWNLOADING: OperationPhase.OPERATION_PHASE_DOWNLOADING,
   CONVERTING: OperationPhase.OPERATION_PHASE_CONVERTING,
   COPYING: OperationPhase.OPERATION_PHASE_COPYING,
   CLONING: OperationPhase.OPERATION_PHASE_CLONING,
@@ -125,6 +126,13 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
     case 'digest': {
       const { algorithm, digest, lengthBytes } = result;
       return { $case: 'digest', value: { algorithm, digest, lengthBytes } };
+    }
+    case 'fetch': {
+      const { info, networkBytes, fromCache, checksum = '', lengthBytes, cacheId = '' } = result;
+      return {
+        $case: 'fetch',
+        value: { info: info && imageInfo(info), networkBytes, fromCache, checksum, lengthBytes, cacheId },
+      };
     }
     case 'delete':
       return {

@@ -5,6 +5,9 @@ import type { Aside } from '../../domain/ports.js';
 import { errnoOf } from '../errno.js';
 import { O_PATH, procPath } from '../handles.js';
 
+/** Ends the name of a second file of an operation. */
+export const EXPANDED = '-expanded';
+
 /** Where a stranger's file is looked at that is to become an image of a cluster: a pool has no folder for it. */
 export class AsideFolder {
   #folder: Promise<FileHandle> | undefined;
@@ -17,7 +20,11 @@ export class AsideFolder {
 
   async file(operationId: string): Promise<Aside> {
     const ref = { handle: await this.#open(), name: operationId };
-    return { ...ref, truncate: (lengthBytes) => truncate(procPath(ref), Number(lengthBytes)) };
+    return {
+      ...ref,
+      truncate: (lengthBytes) => truncate(procPath(ref), Number(lengthBytes)),
+      remove: () => this.remove(operationId),
+    };
   }
 
   async remove(operationId: string): Promise<void> {
@@ -29,7 +36,7 @@ export class AsideFolder {
   /** What earlier lives left. */
   async sweep(isAtWork: (operationId: string) => boolean): Promise<void> {
     const names = await readdir(procPath({ handle: await this.#open() }));
-    for (const name of names) if (!isAtWork(name)) await this.remove(name);
+    for (const name of names) if (!isAtWork(name.replace(EXPANDED, ''))) await this.remove(name);
   }
 
   #open(): Promise<FileHandle> {

@@ -4,7 +4,7 @@ import { HostlerError, asHostlerError } from '../../domain/errors.js';
 import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
 import { SECTOR_BYTES } from '../../domain/size.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
-import type { AsideFolder } from './aside-folder.js';
+import { EXPANDED, type AsideFolder } from './aside-folder.js';
 import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, resizeWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
@@ -42,8 +42,9 @@ export class RbdTargets implements Targets {
       });
     const { operationId, overwrite } = request;
     const aside = await this.options.aside.file(operationId);
+    const expanded = await this.options.aside.file(`${operationId}${EXPANDED}`);
     const options = { ...this.options, operationId, owe: (image: RbdImage) => this.#owe(image) };
-    return new RbdPart(target, this.#partName(operationId), aside, overwrite, options);
+    return new RbdPart(target, this.#partName(operationId), { aside, expanded }, overwrite, options);
   }
 
   /** The target itself may be the base of an overlay: its snapshot goes too. */
@@ -154,7 +155,7 @@ class RbdPart implements Part {
   constructor(
     private readonly target: ResolvedTarget,
     readonly name: string,
-    readonly aside: Aside,
+    private readonly beside: { readonly aside: Aside; readonly expanded: Aside },
     private readonly overwrite: boolean,
     private readonly options: RbdTargetOptions & {
       readonly operationId: string;
@@ -163,6 +164,14 @@ class RbdPart implements Part {
   ) {
     if (!isRbdHandle(target.directory)) throw new HostlerError('BUG', 'a folder was taken for a pool');
     this.handle = target.directory;
+  }
+
+  get aside(): Aside {
+    return this.beside.aside;
+  }
+
+  get expanded(): Aside {
+    return this.beside.expanded;
   }
 
   canWriteDirectly(): Promise<boolean> {
@@ -225,7 +234,8 @@ class RbdPart implements Part {
   async discard(): Promise<readonly string[]> {
     if (this.#discarded) return [];
     this.#discarded = true;
-    await this.options.aside.remove(this.options.operationId);
+    await this.aside.remove();
+    await this.expanded.remove();
     if (this.#published) return [];
     try {
       return (await this.options.images.remove(this.#image)) ? [addressOf(this.#image)] : [];

@@ -27,6 +27,7 @@ export function assertTransition(from: OperationState, to: OperationState): void
 export type OperationPhase =
   | 'INSPECTING'
   | 'CREATING'
+  | 'DOWNLOADING'
   | 'CONVERTING'
   | 'COPYING'
   | 'CLONING'
@@ -51,7 +52,7 @@ export interface Progress extends Counters {
 }
 
 export interface Warning {
-  readonly reason: 'SIZE_ROUNDED_UP' | 'CLEANUP_FAILED';
+  readonly reason: 'SIZE_ROUNDED_UP' | 'CLEANUP_FAILED' | 'TRANSFER_RESTARTED';
   readonly message: string;
 }
 
@@ -110,6 +111,18 @@ export interface DigestResult {
   readonly lengthBytes: bigint;
 }
 
+export interface FetchResult {
+  readonly kind: 'fetch';
+  /** Unset for bytes as they are. */
+  readonly info?: ImageInfo;
+  readonly networkBytes: bigint;
+  readonly fromCache: boolean;
+  /** Of the bytes as they came, `algorithm:digest`; unset where nobody asked and nothing came over the network. */
+  readonly checksum?: string;
+  readonly lengthBytes: bigint;
+  readonly cacheId?: string;
+}
+
 export interface DeleteResult {
   readonly kind: 'delete';
   readonly existed: boolean;
@@ -144,6 +157,7 @@ export type OperationResult =
   | ImageResult
   | CopyResult
   | DigestResult
+  | FetchResult
   | DeleteResult
   | CheckResult
   | CompareResult

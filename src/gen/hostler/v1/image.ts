@@ -304,10 +304,12 @@ export interface FetchResult {
   networkBytes: bigint;
   /** The image came from the cache. */
   fromCache: boolean;
-  /** Checksum that was verified or computed, as `sha256:…`. */
+  /** Checksum that was verified or computed of the bytes as they came, as `sha256:…`; empty for a file of this host when none was asked for. */
   checksum: string;
   /** Length of what was written, in bytes. */
   lengthBytes: bigint;
+  /** The entry of the cache that it was made from or put in; empty: none. */
+  cacheId: string;
 }
 
 /** What a check found. */
@@ -1991,7 +1993,7 @@ export const CopyResult: MessageFns<CopyResult> = {
 };
 
 function createBaseFetchResult(): FetchResult {
-  return { info: undefined, networkBytes: 0n, fromCache: false, checksum: "", lengthBytes: 0n };
+  return { info: undefined, networkBytes: 0n, fromCache: false, checksum: "", lengthBytes: 0n, cacheId: "" };
 }
 
 export const FetchResult: MessageFns<FetchResult> = {
@@ -2016,6 +2018,9 @@ export const FetchResult: MessageFns<FetchResult> = {
         throw new globalThis.Error("value provided for field message.lengthBytes of type uint64 too large");
       }
       writer.uint32(40).uint64(message.lengthBytes);
+    }
+    if (message.cacheId !== "") {
+      writer.uint32(50).string(message.cacheId);
     }
     return writer;
   },
@@ -2073,6 +2078,14 @@ export const FetchResult: MessageFns<FetchResult> = {
             message.lengthBytes = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cacheId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2104,6 +2117,11 @@ export const FetchResult: MessageFns<FetchResult> = {
         : isSet(object.length_bytes)
         ? BigInt(object.length_bytes)
         : 0n,
+      cacheId: isSet(object.cacheId)
+        ? globalThis.String(object.cacheId)
+        : isSet(object.cache_id)
+        ? globalThis.String(object.cache_id)
+        : "",
     };
   },
 
@@ -2124,6 +2142,9 @@ export const FetchResult: MessageFns<FetchResult> = {
     if (message.lengthBytes !== 0n) {
       obj.lengthBytes = message.lengthBytes.toString();
     }
+    if (message.cacheId !== "") {
+      obj.cacheId = message.cacheId;
+    }
     return obj;
   },
 
@@ -2141,6 +2162,7 @@ export const FetchResult: MessageFns<FetchResult> = {
     message.lengthBytes = (object.lengthBytes !== undefined && object.lengthBytes !== null)
       ? BigInt(object.lengthBytes)
       : 0n;
+    message.cacheId = object.cacheId ?? "";
     return message;
   },
 };

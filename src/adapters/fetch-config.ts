@@ -1,0 +1,49 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { absolutePath } from './access-config.js';
+
+const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
+const bytes = z.int().min(0);
+
+const network = z.string().refine((text) => {
+  const [, address = '', bits = ''] = /^([0-9a-fA-F:.]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const family = isIP(address);
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
+}, 'must be a range of addresses such as 10.0.0.0/8');
+
+/** `[fetch]`. */
+export const fetching = z
+  .strictObject({
+    allowed_schemes: z.array(z.enum(['http', 'https', 'file', 'glance'])).default(['http', 'https', 'file', 'glance']),
+    allowed_hosts: z.array(z.string().min(1)).optional(),
+    allowed_networks: z.array(network).optional(),
+    max_redirects: z.int().min(0).max(20).default(5),
+    ca_file: absolutePath.optional(),
+    proxy: webUrl.optional(),
+    no_proxy: z.array(z.string().min(1)).default([]),
+    attempts: z.int().min(1).default(8),
+    backoff_ms: z.int().min(0).default(500),
+    max_backoff_ms: z.int().min(0).default(30_000),
+    connect_seconds: z.number().positive().default(10),
+    stall_seconds: z.number().positive().default(30),
+    min_bytes_per_second: bytes.default(1024),
+    max_bytes: z
+      .int()
+      .min(1)
+      .default(1024 ** 4),
+    glance: z.strictObject({ endpoint: webUrl.optional(), token_file: absolutePath.optional() }).prefault({}),
+  })
+  .prefault({});
+
+/** `[cache]`. */
+export const caching = z
+  .strictObject({
+    path: absolutePath.optional(),
+    max_bytes: bytes.default(200 * 1024 ** 3),
+    max_age_hours: z
+      .number()
+      .positive()
+      .default(24 * 30),
+    verify: z.boolean().default(false),
+  })
+  .prefault({});

@@ -1,0 +1,99 @@
+import { HostlerError } from '../domain/errors.js';
+import type { Answer, RemoteFile, SourceFacts } from '../domain/fetch/ports.js';
+import { shown, unavailable, type HttpAnswer, type HttpClient } from './http-client.js';
+
+const NOT_FOUND = [404, 410];
+const REFUSED = [401, 403, 407, 451];
+/** Whoever says so may say something else in a while. */
+const PASSING = [408, 425, 429];
+const SERVER_ERRORS = 500;
+const PARTIAL = 206;
+const RANGE_WRONG = 416;
+const NOT_MODIFIED = 304;
+const MAX_RETRY_AFTER_MS = 60_000;
+
+/** A file at a web server. */
+export class HttpFile implements RemoteFile {
+  constructor(
+    private readonly client: HttpClient,
+    private readonly url: URL,
+    private readonly headers: Readonly<Record<string, string>>,
+  ) {}
+
+  describe(): Promise<SourceFacts> {
+    return Promise.resolve({});
+  }
+
+  async read(
+    { offset, validator }: { readonly offset: bigint; readonly validator?: string },
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const wanted = { 'accept-encoding': 'identity', ...rangeOf(offset, validator) };
+    const answer = await this.client.get(this.url, this.headers, wanted, signal);
+    if (answer.status === RANGE_WRONG && offset > 0n) {
+      // It has no such offset any more: from the beginning.
+      await answer.discard();
+      return this.read({ offset: 0n }, signal);
+    }
+    await assertGood(answer, this.url);
+    return answerOf(answer, this.url);
+  }
+
+  async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
+    const condition = validator.startsWith('"') ? { 'if-none-match': validator } : { 'if-modified-since': validator };
+    const answer = await this.client.get(this.url, this.headers, condition, signal);
+    await answer.discard();
+    if (answer.status === NOT_MODIFIED) return true;
+    await assertGood(answer, this.url);
+    return validatorOf(answer) === validator;
+  }
+}
+
+function rangeOf(offset: bigint, validator: string | undefined): Record<string, string> {
+  if (offset === 0n) return {};
+  return { range: `bytes=${String(offset)}-`, ...(validator === undefined ? {} : { 'if-range': validator }) };
+}
+
+function answerOf(answer: HttpAnswer, url: URL): Answer {
+  const { header, status, body } = answer;
+  const validator = validatorOf(answer);
+  const webPage = /^text\/html\b/i.test(header('content-type') ?? '');
+  const common = { webPage, body, ...(validator === undefined ? {} : { validator }) };
+  if (status !== PARTIAL) {
+    const length = header('content-length');
+    return { ...common, offset: 0n, ...(length === undefined ? {} : { totalBytes: BigInt(length) }) };
+  }
+  const [, from, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(header('content-range') ?? '') ?? [];
+  if (from === undefined) throw unavailable(url, 'a part without a Content-Range that can be read');
+  return {
+    ...common,
+    offset: BigInt(from),
+    ...(total === undefined || total === '*' ? {} : { totalBytes: BigInt(total) }),
+  };
+}
+
+/** What If-Range takes: a strong ETag, or the time of the last change. */
+function validatorOf({ header }: HttpAnswer): string | undefined {
+  const tag = header('etag');
+  return tag?.startsWith('"') === true ? tag : header('last-modified');
+}
+
+/** Fails with SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_UNAVAILABLE. */
+export async function assertGood(answer: HttpAnswer, url: URL): Promise<void> {
+  const { status, header } = answer;
+  if (status >= 200 && status < 300) return;
+  await answer.discard();
+  const facts = { source: shown(url), status: String(status) };
+  const message = `${shown(url)} answers ${String(status)}`;
+  if (NOT_FOUND.includes(status)) throw new HostlerError('SOURCE_NOT_FOUND', message, { facts });
+  if (REFUSED.includes(status)) throw new HostlerError('SOURCE_REFUSED', message, { facts });
+  // Others that speak of the request will say the same the next time.
+  if (status < SERVER_ERRORS && !PASSING.includes(status)) throw new HostlerError('SOURCE_REFUSED', message, { facts });
+  throw new HostlerError('SOURCE_UNAVAILABLE', message, { facts, ...retryAfter(header('retry-after')) });
+}
+
+function retryAfter(text: string | undefined): { readonly retryAfterMs?: number } {
+  const seconds = Number(text);
+  if (text === undefined || !Number.isFinite(seconds) || seconds < 0) return {};
+  return { retryAfterMs: Math.min(MAX_RETRY_AFTER_MS, seconds * 1000) };
+}

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import type { RemoteFile, Sources } from '../domain/fetch/ports.js';
+import { HEADERS, QUERY, TOKEN, secretText, type NetworkSource } from '../domain/fetch/source.js';
+import type { Secrets } from '../domain/operations/verb.js';
+import { GlanceFile } from './glance-source.js';
+import type { HttpClient } from './http-client.js';
+import { HttpFile } from './http-source.js';
+
+const headersSchema = z.record(z.string(), z.string());
+
+/** Opens sources with what their callers, or the configuration, keep secret. */
+export class NetworkSources implements Sources {
+  constructor(
+    private readonly client: HttpClient,
+    private readonly glanceTokenFile: string | undefined,
+  ) {}
+
+  open(source: NetworkSource, secrets: Secrets): RemoteFile {
+    if (source.kind === 'http') {
+      const url = new URL(source.url);
+      url.search = secretText(secrets, QUERY) ?? '';
+      const headers = headersSchema.parse(JSON.parse(secretText(secrets, HEADERS) ?? '{}'));
+      return new HttpFile(this.client, url, headers);
+    }
+    const token = secretText(secrets, TOKEN);
+    const image = new URL(`${source.endpoint.replace(/\/$/, '')}/v2/images/${source.imageId}`);
+    const headers = token === undefined ? {} : { 'x-auth-token': token };
+    return new GlanceFile(this.client, image, headers, token === undefined ? this.glanceTokenFile : undefined);
+  }
+}

@@ -1,0 +1,51 @@
+import type { ImageAddress } from '../address.js';
+import type { Checkpoint } from '../operations/resume-entries.js';
+import type { Run } from '../operations/verb.js';
+import type { Aside } from '../ports.js';
+import type { ExpectedChecksum, SourceFacts, Sources } from './ports.js';
+import { sourceText, type SourceSpec } from './source.js';
+import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
+import { Transfer, type TransferPorts } from './transfer.js';
+
+export type BringPorts = TakeFilePorts & TransferPorts & { readonly sources: Sources };
+
+export interface BringSpec {
+  readonly source: SourceSpec;
+  readonly target: ImageAddress;
+  readonly checksum?: ExpectedChecksum;
+}
+
+/** What came, and what the source said of it. */
+export interface Brought {
+  readonly facts: SourceFacts;
+  readonly networkBytes: bigint;
+  readonly checksum?: ExpectedChecksum;
+  readonly validator?: string;
+}
+
+/** The bytes of a source as they are, in a private file. `assertFacts` may refuse them before any comes. */
+export async function bring(
+  { source, target, checksum: asked }: BringSpec,
+  file: Aside,
+  checkpoint: Checkpoint | undefined,
+  limits: { readonly maxBytes: bigint; readonly assertFacts: (facts: SourceFacts) => void },
+  run: Run,
+  ports: BringPorts,
+): Promise<Brought> {
+  const what = sourceText(source);
+  const { maxBytes } = limits;
+  if (source.kind === 'file') {
+    const { address } = await takeFile(source.path, target, file, maxBytes, run, ports);
+    if (asked !== undefined) await verifyFile({ ...file, address }, asked, what, run, ports.files);
+    return { facts: {}, networkBytes: 0n, ...(asked === undefined ? {} : { checksum: asked }) };
+  }
+  run.phase('INSPECTING');
+  await run.step('describe');
+  const remote = ports.sources.open(source, run.secrets);
+  const facts = await remote.describe(run.signal);
+  limits.assertFacts(facts);
+  const checksum = asked ?? facts.checksum;
+  const transfer = new Transfer(remote, file, { target, what, checksum, maxBytes }, run, ports);
+  const { networkBytes, checksum: computed, validator } = await transfer.from(checkpoint);
+  return { facts, networkBytes, checksum: computed, ...(validator === undefined ? {} : { validator }) };
+}

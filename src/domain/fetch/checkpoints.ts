@@ -1,0 +1,84 @@
+import { asHostlerError, type HostlerError } from '../errors.js';
+import type { Checkpoint } from '../operations/resume-entries.js';
+import type { Run } from '../operations/verb.js';
+import type { FileWriter } from '../transfer/ports.js';
+
+/** A fortieth of the transfer is the most that a crash costs, within these. */
+const LEAST_BYTES = 1n << 20n;
+const MOST_BYTES = 64n << 20n;
+const UNKNOWN_BYTES = 16n << 20n;
+
+/** How far a transfer has come, and of what. */
+export interface Position {
+  readonly offset: bigint;
+  readonly validator?: string;
+  readonly totalBytes?: bigint;
+}
+
+export function positionOf({ offset, validator, total }: Checkpoint): Position {
+  return {
+    offset: BigInt(offset ?? 0),
+    ...(validator === undefined ? {} : { validator }),
+    ...(total === undefined ? {} : { totalBytes: BigInt(total) }),
+  };
+}
+
+/** Makes what has come durable, then says so, now and then and beside the transfer. */
+export class Checkpoints {
+  #last: bigint;
+  #working: Promise<void> | undefined;
+  #error: HostlerError | undefined;
+
+  constructor(
+    private readonly file: FileWriter,
+    private readonly run: Run,
+    start: bigint,
+  ) {
+    this.#last = start;
+  }
+
+  /** Everything before the position has been written. Throws what an earlier one failed with. */
+  reached(position: Position): void {
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#working !== undefined || position.offset - this.#last < between(position.totalBytes)) return;
+    this.#working = this.#save(position)
+      .catch((error: unknown) => {
+        this.#error = asHostlerError(error);
+      })
+      .finally(() => {
+        this.#working = undefined;
+      });
+  }
+
+  /** The same now, whatever the distance. */
+  async now(position: Position): Promise<void> {
+    await this.#working;
+    await this.#save(position);
+  }
+
+  /** A new beginning. */
+  async restart(): Promise<void> {
+    await this.#working;
+    this.#last = 0n;
+  }
+
+  async settled(): Promise<void> {
+    await this.#working;
+  }
+
+  async #save({ offset, validator, totalBytes }: Position): Promise<void> {
+    this.#last = offset;
+    await this.file.sync();
+    await this.run.checkpoint({
+      offset: String(offset),
+      ...(validator === undefined ? {} : { validator }),
+      ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),
+    });
+  }
+}
+
+function between(totalBytes: bigint | undefined): bigint {
+  if (totalBytes === undefined) return UNKNOWN_BYTES;
+  const part = totalBytes / 40n;
+  return part < LEAST_BYTES ? LEAST_BYTES : part > MOST_BYTES ? MOST_BYTES : part;
+}

@@ -1,0 +1,98 @@
+import type { ImageAddress } from '../address.js';
+import { describeFile } from '../describe-image.js';
+import type { ImageFormat } from '../image-format.js';
+import type { FetchResult } from '../operations/record.js';
+import type { Resume, Use, Verb } from '../operations/verb.js';
+import type { FileAttributes } from '../ports.js';
+import { bring, type Brought } from './bring.js';
+import { makeImage, type MakePorts } from './make-image.js';
+import { assertSaid } from './judge.js';
+import type { ExpectedChecksum } from './ports.js';
+import { needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
+import { TRANSPORT } from './transfer.js';
+
+export interface FetchSpec {
+  readonly source: SourceSpec;
+  readonly target: ImageAddress;
+  /** Unset: as the source. */
+  readonly format?: ImageFormat;
+  /** Unset: as the source says, else it is detected. */
+  readonly sourceFormat?: ImageFormat;
+  readonly maxSizeBytes?: bigint;
+  readonly checksum?: ExpectedChecksum;
+  readonly overwrite: boolean;
+  readonly attributes: FileAttributes;
+}
+
+/** Fetches an image, checks it, converts it where another format is wanted, and publishes it. A crash leaves nothing under the final name. */
+export function fetchImage(ports: MakePorts): Verb<FetchSpec, FetchResult> {
+  return {
+    name: 'FetchImage',
+    slot: () => 'io',
+    uses: usesOf,
+    resume: fetchResume(),
+    plan: async (spec, { target }) => ({
+      kind: 'plan',
+      method: 'download',
+      why: `no cache was asked for: ${sourceText(spec.source)} is fetched, checked and ${spec.format === undefined ? 'kept as it is' : `made ${spec.format}`}`,
+      needBytes: 0n,
+      freeBytes: await ports.files.freeBytes(target(spec.target).directory),
+    }),
+
+    async run(spec, run) {
+      const { part, checkpoint } = await run.resumablePart(spec.target, spec);
+      const limits = {
+        maxBytes: ports.rules.maxBytes,
+        assertFacts: assertSaid(spec.maxSizeBytes, sourceText(spec.source)),
+      };
+      const brought = await bring(spec, part.aside, checkpoint, limits, run, ports);
+      const image = await makeImage(part, run.target(spec.target), withFormat(spec, brought), run, ports);
+      await run.step('seal');
+      const made = await part.seal();
+      const facts = image.kept ?? (await ports.reader.facts(made, image.format));
+      const result: FetchResult = {
+        kind: 'fetch',
+        info: describeFile(made, facts, false),
+        fromCache: false,
+        lengthBytes: made.lengthBytes,
+        ...broughtFacts(brought),
+      };
+      return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
+    },
+  };
+}
+
+/** A declared format goes before what the source says. */
+export function withFormat<S extends { readonly sourceFormat?: ImageFormat }>(spec: S, { facts }: Brought): S {
+  return spec.sourceFormat !== undefined || facts.format === undefined ? spec : { ...spec, sourceFormat: facts.format };
+}
+
+export function broughtFacts({ networkBytes, checksum }: Brought): Pick<FetchResult, 'networkBytes' | 'checksum'> {
+  return checksum === undefined ? { networkBytes } : { networkBytes, checksum: checksumText(checksum) };
+}
+
+export function checksumText({ algorithm, digest }: ExpectedChecksum): string {
+  return `${algorithm}:${digest}`;
+}
+
+/** A fetch goes on where one of the same source with the same checksum to the same target stopped. */
+export function fetchResume<
+  S extends { readonly source: SourceSpec; readonly checksum?: ExpectedChecksum },
+>(): Resume<S> {
+  return {
+    key: ({ source, checksum }) => `${sourceIdentity(source)} ${checksum === undefined ? '' : checksumText(checksum)}`,
+    after: TRANSPORT,
+    alone: ({ source }) => needsNoSecrets(source),
+  };
+}
+
+export function usesOf({
+  source,
+  target,
+  overwrite,
+}: Pick<FetchSpec, 'source' | 'target' | 'overwrite'>): readonly Use[] {
+  return [
+    ...(source.kind === 'file' ? [{ role: 'source' as const, address: source.path, allowInUse: false }] : []),
+    { role: 'target', address: target, overwrite, allowDependants: false },
+  ];
+}

@@ -1,0 +1,50 @@
+import type { FetchResult } from '../operations/record.js';
+import type { Verb } from '../operations/verb.js';
+import { bring, type BringPorts } from './bring.js';
+import { broughtFacts, fetchResume, usesOf, type FetchSpec } from './fetch-image.js';
+import { sourceText } from './source.js';
+import { assertWithin } from './transfer.js';
+
+export type FetchRawSpec = Pick<
+  FetchSpec,
+  'source' | 'target' | 'maxSizeBytes' | 'checksum' | 'overwrite' | 'attributes'
+>;
+
+/** Fetches bytes as they are: kernels, ramdisks. A crash leaves nothing under the final name. */
+export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult> {
+  const allowed = ({ maxSizeBytes }: FetchRawSpec) =>
+    maxSizeBytes === undefined || maxSizeBytes > ports.rules.maxBytes ? ports.rules.maxBytes : maxSizeBytes;
+  return {
+    name: 'FetchRawImage',
+    slot: () => 'io',
+    uses: usesOf,
+    resume: fetchResume(),
+    plan: async ({ source, target: address }, { target }) => ({
+      kind: 'plan',
+      method: 'download',
+      why: `the bytes of ${sourceText(source)} are fetched as they are`,
+      needBytes: 0n,
+      freeBytes: await ports.files.freeBytes(target(address).directory),
+    }),
+
+    async run(spec, run) {
+      const { part, checkpoint } = await run.resumablePart(spec.target, spec);
+      const [what, maxBytes] = [sourceText(spec.source), allowed(spec)];
+      const limits = {
+        maxBytes,
+        assertFacts: ({ lengthBytes = 0n }) => assertWithin(lengthBytes, maxBytes, what),
+      };
+      const brought = await bring(spec, part.aside, checkpoint, limits, run, ports);
+      await part.adopt(part.aside.name);
+      await run.step('seal');
+      const made = await part.seal();
+      const result: FetchResult = {
+        kind: 'fetch',
+        fromCache: false,
+        lengthBytes: made.lengthBytes,
+        ...broughtFacts(brought),
+      };
+      return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
+    },
+  };
+}

@@ -1,0 +1,81 @@
+import { HostlerError } from '../errors.js';
+import type { ImageFormat } from '../image-format.js';
+import type { ImageFacts } from '../image-info.js';
+import { assertTakeable, assertToolAgrees } from '../image-policy.js';
+import type { Run } from '../operations/verb.js';
+import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports.js';
+import type { ImageReader } from '../read-image.js';
+import type { SourceFacts } from './ports.js';
+
+export interface JudgePorts {
+  readonly files: Files;
+  readonly reader: ImageReader;
+  readonly tool: ImageTool;
+}
+
+/** How an error page begins that a server sends in the place of an image. */
+const WEB_PAGE = /^\s*<(?:!doctype\s+html|html[\s>])/i;
+const HEAD_BYTES = 256;
+
+/**
+ * What an image is that came from outside, when it may go on: our reader and the tool agree on what it is, nothing in it reaches beyond it,
+ * and it is not too large. Fails as `ImageReader.foreign`, and with IMAGE_TOO_LARGE.
+ */
+export async function judge(
+  file: Aside,
+  target: ResolvedTarget,
+  said: { readonly format?: ImageFormat; readonly maxSizeBytes?: bigint },
+  run: Run,
+  { files, reader, tool }: JudgePorts,
+): Promise<Layer> {
+  run.phase('INSPECTING');
+  const taken = await privateFile(file, target, files);
+  assertTakeable(taken, reader.foreignRules);
+  const facts = await reader.foreign(taken, said.format);
+  if (facts.format === 'raw' && said.format === undefined) await assertNoWebPage(taken, files);
+  assertSize(facts, said.maxSizeBytes, target.address);
+  await run.step('identify');
+  assertToolAgrees(taken.address, facts, await tool.identify(taken, run.tool()));
+  return { file: taken, format: facts.format, facts, foreign: 'taken' };
+}
+
+/** Refuses by what a source says, before any byte comes. */
+export function assertSaid(maxSizeBytes: bigint | undefined, what: string): (facts: SourceFacts) => void {
+  return ({ virtualSizeBytes = 0n, minDiskBytes = 0n }) => {
+    if (maxSizeBytes === undefined) return;
+    if (minDiskBytes > maxSizeBytes)
+      throw new HostlerError('IMAGE_TOO_LARGE', `${what} needs a disk of ${String(minDiskBytes)} bytes`, {
+        facts: { source: what, min_disk_bytes: String(minDiskBytes), allowed: String(maxSizeBytes) },
+      });
+    assertSize({ virtualSizeBytes }, maxSizeBytes, what);
+  };
+}
+
+function assertSize(
+  { virtualSizeBytes }: Pick<ImageFacts, 'virtualSizeBytes'>,
+  maxSizeBytes: bigint | undefined,
+  what: string,
+): void {
+  if (maxSizeBytes === undefined || virtualSizeBytes <= maxSizeBytes) return;
+  const [size, allowed] = [String(virtualSizeBytes), String(maxSizeBytes)];
+  throw new HostlerError('IMAGE_TOO_LARGE', `${what} is a disk of ${size} bytes; max_size_bytes allows ${allowed}`, {
+    facts: { path: what, virtual_size_bytes: size, allowed },
+  });
+}
+
+async function assertNoWebPage(file: Resolved, files: Files): Promise<void> {
+  const head = await files.withBytes(file, (bytes) => bytes.read(0n, HEAD_BYTES));
+  if (!WEB_PAGE.test(head.toString('latin1'))) return;
+  throw new HostlerError('IMAGE_MALFORMED', `${file.address}: what came is a web page`, {
+    facts: { path: file.address },
+  });
+}
+
+/** A file of a private folder as one to read. */
+async function privateFile(file: Aside, { address, storedName }: ResolvedTarget, files: Files): Promise<Resolved> {
+  const { device, inode, lengthBytes, modifyTimeNs } = await files.fingerprint(file);
+  const allocatedBytes = await files.allocatedBytes(file);
+  const { handle, name } = file;
+  const place = { storage: 'file' as const, address, storedName, writable: true, trusted: false };
+  return { ...place, name, handle, device, inode, lengthBytes, allocatedBytes, modifyTimeNs };
+}

@@ -1,0 +1,72 @@
+import { imageNeed, scale } from '../convert-image.js';
+import { dataBytes } from '../examine-image.js';
+import type { ImageFormat } from '../image-format.js';
+import type { ImageFacts } from '../image-info.js';
+import type { Run } from '../operations/verb.js';
+import type { Layer, Part, ResolvedTarget } from '../ports.js';
+import type { BringPorts } from './bring.js';
+import { expand, type ExpandPorts } from './expand.js';
+import { judge, type JudgePorts } from './judge.js';
+
+export type MakePorts = BringPorts & ExpandPorts & JudgePorts;
+
+interface MakeSpec {
+  /** Unset: as it is. */
+  readonly format?: ImageFormat;
+  readonly sourceFormat?: ImageFormat;
+  readonly maxSizeBytes?: bigint;
+}
+
+/** What came into the part's private folder, taken apart, judged, and made the part in the format that is wanted. */
+export async function makeImage(
+  part: Part,
+  target: ResolvedTarget,
+  { format, sourceFormat, maxSizeBytes }: MakeSpec,
+  run: Run,
+  ports: MakePorts,
+): Promise<{ readonly format: ImageFormat; readonly kept?: ImageFacts }> {
+  const file = await expand(part, target.address, ports.rules.maxBytes, run, ports);
+  const said = {
+    ...(sourceFormat === undefined ? {} : { format: sourceFormat }),
+    ...(maxSizeBytes === undefined ? {} : { maxSizeBytes }),
+  };
+  const image = await judge(file, target, said, run, ports);
+  const wanted = format ?? image.format;
+  if (wanted === image.format && target.storage === 'file') {
+    await run.step('keep');
+    // So that little is left to make durable once it has another name.
+    await ports.files.sync(image.file);
+    await part.adopt(file.name);
+    return { format: image.format, kept: image.facts };
+  }
+  await convertLayer(image, part, target, wanted, run, ports);
+  await file.remove();
+  return { format: wanted };
+}
+
+/** One image without a base, in another format. */
+export async function convertLayer(
+  image: Layer,
+  part: Part,
+  { address }: ResolvedTarget,
+  format: ImageFormat,
+  run: Run,
+  { tool }: Pick<MakePorts, 'tool'>,
+): Promise<void> {
+  const totalBytes = await dataBytes([image], tool, run.tool());
+  const { virtualSizeBytes } = image.facts;
+  const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
+  await run.reserve(address, await imageNeed([image], format, totalBytes, tool, run.tool()), part);
+  run.phase('CONVERTING');
+  run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
+  await run.step('convert');
+  const direct = format === 'qcow2' && (await part.canWriteDirectly());
+  await tool.convert(
+    [image],
+    part,
+    { format, compress: false, preallocation: 'off', direct, shared: false },
+    run.tool((fraction) => {
+      run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+    }),
+  );
+}

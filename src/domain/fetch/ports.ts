@@ -1,0 +1,79 @@
+import type { ImageFormat } from '../image-format.js';
+import type { Secrets } from '../operations/verb.js';
+import type { AddressedFile, ToolRun } from '../ports.js';
+import type { Checksum } from '../transfer/ports.js';
+import type { ChecksumAlgorithm } from '../transfer/running-digest.js';
+import type { NetworkSource } from './source.js';
+
+/** A digest that is expected. */
+export interface ExpectedChecksum extends Checksum {
+  readonly algorithm: ChecksumAlgorithm;
+}
+
+/** What a source says of an image beforehand; what it does not say is unset. */
+export interface SourceFacts {
+  readonly checksum?: ExpectedChecksum;
+  readonly format?: ImageFormat;
+  readonly lengthBytes?: bigint;
+  readonly virtualSizeBytes?: bigint;
+  /** A disk must have so much for the image to be of use. */
+  readonly minDiskBytes?: bigint;
+  /** Its bytes never change. */
+  readonly immutable?: boolean;
+}
+
+/** The answer to a request for the bytes from an offset on. */
+export interface Answer {
+  /** Where the body begins: the offset that was asked for, or 0 when the whole file comes. */
+  readonly offset: bigint;
+  readonly totalBytes?: bigint;
+  /** Tells this content from an earlier or later one under the same name. */
+  readonly validator?: string;
+  /** It says that it is a web page. */
+  readonly webPage: boolean;
+  /** To be read to its end or left; both free the connection. Fails with SOURCE_UNAVAILABLE. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * A file at a source in the network. Failures: SOURCE_UNAVAILABLE (trying again may help), SOURCE_NOT_FOUND, SOURCE_REFUSED,
+ * SOURCE_FORBIDDEN.
+ */
+export interface RemoteFile {
+  describe(signal: AbortSignal): Promise<SourceFacts>;
+  /** With a validator the server is asked for the rest only if the content is still that one. */
+  read(from: { readonly offset: bigint; readonly validator?: string }, signal: AbortSignal): Promise<Answer>;
+  /** Whether the content is still the one of this validator. */
+  isStill(validator: string, signal: AbortSignal): Promise<boolean>;
+}
+
+export interface Sources {
+  open(source: NetworkSource, secrets: Secrets): RemoteFile;
+}
+
+/** How patient a transfer is. */
+export interface TransferRules {
+  /** Attempts without a new byte before it is given up. */
+  readonly attempts: number;
+  readonly backoffMs: number;
+  readonly maxBackoffMs: number;
+  /** Fewer than `minBytesPerSecond` on average over so long is a stall. */
+  readonly stallMs: number;
+  readonly minBytesPerSecond: number;
+  /** No file that is fetched may be longer, nor what it expands to. */
+  readonly maxBytes: bigint;
+}
+
+export const COMPRESSIONS = ['gzip', 'xz', 'zstd', 'bzip2'] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
+
+/** Takes what was compressed apart, in order. */
+export interface Expander {
+  /** Fails with IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR; and with whatever `take` throws. */
+  expand(
+    compression: Compression,
+    file: AddressedFile,
+    take: (piece: Uint8Array) => Promise<void>,
+    run: ToolRun,
+  ): Promise<void>;
+}

@@ -1,0 +1,59 @@
+import type { ImageAddress } from '../address.js';
+import type { Secrets } from '../operations/verb.js';
+
+/** Where an image comes from. Serialisable; what could be a secret is not in it but in `Secrets`. */
+export type SourceSpec =
+  | {
+      readonly kind: 'http';
+      /** Without user, query and fragment. */
+      readonly url: string;
+      /** Digest of the query, which may hold a signature: the query itself comes apart. Unset: there is none. */
+      readonly querySha256?: string;
+      /** With headers that come apart. */
+      readonly headers: boolean;
+    }
+  | { readonly kind: 'file'; readonly path: ImageAddress }
+  | {
+      readonly kind: 'glance';
+      readonly endpoint: string;
+      readonly imageId: string;
+      /** With a token that comes apart; else the configured one, if there is any. */
+      readonly token: boolean;
+    };
+
+export type NetworkSource = Exclude<SourceSpec, { readonly kind: 'file' }>;
+
+/** What the secrets of a source are called. */
+export const QUERY = 'query';
+export const HEADERS = 'headers';
+export const TOKEN = 'token';
+
+/** A secret as text; undefined when it was not given. */
+export function secretText(secrets: Secrets, name: string): string | undefined {
+  const secret = secrets[name];
+  return secret === undefined ? undefined : Buffer.from(secret).toString('utf8');
+}
+
+/** The source in words that may be shown to anybody. */
+export function sourceText(source: SourceSpec): string {
+  switch (source.kind) {
+    case 'http':
+      return source.url;
+    case 'file':
+      return source.path;
+    case 'glance':
+      return `${source.endpoint}/v2/images/${source.imageId}`;
+  }
+}
+
+/** What makes two sources one. */
+export function sourceIdentity(source: SourceSpec): string {
+  const query = source.kind === 'http' && source.querySha256 !== undefined ? `?${source.querySha256}` : '';
+  return `${source.kind}:${sourceText(source)}${query}`;
+}
+
+/** Whether it can be fetched without its caller: with what the journal and the configuration hold. */
+export function needsNoSecrets(source: SourceSpec): boolean {
+  if (source.kind === 'http') return !source.headers && source.querySha256 === undefined;
+  return source.kind === 'file' || !source.token;
+}

@@ -1,0 +1,84 @@
+import type { FileWriter } from '../transfer/ports.js';
+
+/** Zeros of this length, aligned, become holes: what filesystems allocate by. */
+const BLOCK_BYTES = 4096;
+/** Written at once. */
+const PIECE_BYTES = 1024 * 1024;
+const ZEROS = Buffer.alloc(PIECE_BYTES);
+
+/** Writes a stream into a file that is empty from `position` on; blocks of zeros are left out. One write is under way while the next piece comes. */
+export class SparseSink {
+  #pieces: Uint8Array[] = [];
+  #size = 0;
+  #writing: Promise<void> = Promise.resolve();
+  /** Everything before it has been written. */
+  #written: bigint;
+  #taken: bigint;
+  zeroBytes = 0n;
+
+  constructor(
+    private readonly file: FileWriter,
+    position: bigint,
+  ) {
+    this.#written = position;
+    this.#taken = position;
+  }
+
+  /** End of what was taken. */
+  get takenBytes(): bigint {
+    return this.#taken;
+  }
+
+  get writtenBytes(): bigint {
+    return this.#written;
+  }
+
+  /** Waits while the write before the last one is under way. */
+  async take(piece: Uint8Array): Promise<void> {
+    this.#pieces.push(piece);
+    this.#size += piece.length;
+    this.#taken += BigInt(piece.length);
+    if (this.#size >= PIECE_BYTES) await this.#pass();
+  }
+
+  /** Resolved when everything has been written. */
+  async flush(): Promise<void> {
+    if (this.#size > 0) await this.#pass();
+    await this.#writing;
+  }
+
+  async #pass(): Promise<void> {
+    await this.#writing;
+    const data = Buffer.concat(this.#pieces, this.#size);
+    this.#pieces = [];
+    this.#size = 0;
+    this.#writing = this.#write(data, this.#written);
+    this.#writing.catch(() => undefined); // whoever waits for it hears of it
+  }
+
+  async #write(data: Buffer, position: bigint): Promise<void> {
+    let dataBytes = 0;
+    for (const [from, to] of stretches(data, Number(position % BigInt(BLOCK_BYTES)))) {
+      await this.file.write(data.subarray(from, to), position + BigInt(from));
+      dataBytes += to - from;
+    }
+    this.#written = position + BigInt(data.length);
+    this.zeroBytes += BigInt(data.length - dataBytes);
+  }
+}
+
+/** Which bytes are no whole blocks of zeros; `phase` is where in a block the data begins. */
+export function stretches(data: Buffer, phase: number): [number, number][] {
+  const found: [number, number][] = [];
+  for (let from = 0; from < data.length;) {
+    const to = Math.min(data.length, from + BLOCK_BYTES - ((phase + from) % BLOCK_BYTES));
+    const whole = to - from === BLOCK_BYTES;
+    if (!whole || ZEROS.compare(data, from, to, 0, BLOCK_BYTES) !== 0) {
+      const last = found.at(-1);
+      if (last !== undefined && last[1] === from) last[1] = to;
+      else found.push([from, to]);
+    }
+    from = to;
+  }
+  return found;
+}

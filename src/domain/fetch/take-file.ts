@@ -1,0 +1,83 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError } from '../errors.js';
+import { scale } from '../convert-image.js';
+import type { Run } from '../operations/verb.js';
+import type { Aside, Files, ImageTool, Reflink, Resolved } from '../ports.js';
+import { rawFacts } from '../read-image.js';
+import { RunningDigest } from '../transfer/running-digest.js';
+import { assertUnchanged } from '../unchanged.js';
+import type { ExpectedChecksum } from './ports.js';
+import { assertWithin } from './transfer.js';
+
+export interface TakeFilePorts {
+  readonly files: Files;
+  readonly reflink: Reflink;
+  readonly tool: ImageTool;
+}
+
+const READ_BYTES = 1024 * 1024;
+
+/** The bytes of a file of this host as they are: shared where the filesystem can, holes left out where it cannot. Fails with SOURCE_CHANGED. */
+export async function takeFile(
+  from: ImageAddress,
+  target: ImageAddress,
+  file: Aside,
+  maxBytes: bigint,
+  run: Run,
+  { files, reflink, tool }: TakeFilePorts,
+): Promise<Resolved> {
+  const source = await files.refresh(run.file(from));
+  assertWithin(source.lengthBytes, maxBytes, from);
+  run.phase('CLONING');
+  await run.step('clone');
+  await file.remove();
+  const objection = await reflink.objection(source, run.target(target).directory);
+  if (objection !== undefined || (await reflink.clone(source, file, run.tool())) !== true) {
+    const totalBytes = source.allocatedBytes < source.lengthBytes ? source.allocatedBytes : source.lengthBytes;
+    const skippedBytes = source.lengthBytes - totalBytes;
+    await run.reserve(target, totalBytes, file);
+    run.phase('COPYING');
+    await tool.convert(
+      // As bytes it may be read where it lies, whoever made it.
+      [{ file: source, format: 'raw', facts: rawFacts(source), foreign: 'taken' }],
+      file,
+      { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false },
+      run.tool((fraction) => {
+        run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+      }),
+    );
+    // qemu's raw driver rounds up to 512.
+    await file.truncate(source.lengthBytes);
+  }
+  await assertUnchanged([source], files);
+  return source;
+}
+
+/** Fails with CHECKSUM_MISMATCH. */
+export async function verifyFile(
+  file: Parameters<Files['withBytes']>[0],
+  expected: ExpectedChecksum,
+  what: string,
+  run: Pick<Run, 'phase' | 'signal' | 'progress'>,
+  files: Files,
+): Promise<void> {
+  run.phase('VERIFYING');
+  const digest = new RunningDigest(expected.algorithm);
+  await files.withBytes(file, async (bytes) => {
+    for (let at = 0n; at < bytes.lengthBytes;) {
+      run.signal.throwIfAborted();
+      const data = await bytes.read(at, READ_BYTES);
+      if (data.length === 0) return;
+      await digest.take({ data });
+      at += BigInt(data.length);
+      run.progress({ doneBytes: at, totalBytes: bytes.lengthBytes, skippedBytes: 0n });
+    }
+  });
+  const computed = digest.digest();
+  if (computed === expected.digest) return;
+  throw new HostlerError(
+    'CHECKSUM_MISMATCH',
+    `${what} has the ${expected.algorithm} ${computed}, not ${expected.digest}`,
+    { facts: { source: what, expected: expected.digest, computed } },
+  );
+}

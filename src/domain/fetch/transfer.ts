@@ -1,0 +1,274 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError, asHostlerError, type Reason } from '../errors.js';
+import type { Checkpoint } from '../operations/resume-entries.js';
+import type { Run } from '../operations/verb.js';
+import type { Aside } from '../ports.js';
+import type { FileWriter, Transfers } from '../transfer/ports.js';
+import { RunningDigest } from '../transfer/running-digest.js';
+import { sleepOrAborted } from '../waiting.js';
+import { Checkpoints, positionOf, type Position } from './checkpoints.js';
+import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from './ports.js';
+import { RateWatch } from './rate-watch.js';
+import { SparseSink } from './sparse-sink.js';
+
+/** What trying again may help with. */
+export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
+/** Less than so much since the best attempt is no progress: a byte now and then would be waited for for ever. */
+const PROGRESS_BYTES = 256n * 1024n;
+const REHASH_BYTES = 1024 * 1024;
+
+export interface TransferSpec {
+  readonly target: ImageAddress;
+  /** For people. */
+  readonly what: string;
+  readonly checksum: ExpectedChecksum | undefined;
+  /** The file may not be longer. */
+  readonly maxBytes: bigint;
+}
+
+export interface TransferPorts {
+  readonly transfers: Transfers;
+  readonly rules: TransferRules;
+  readonly onNetworkBytes: (bytes: number) => void;
+}
+
+export interface Transferred {
+  readonly lengthBytes: bigint;
+  readonly networkBytes: bigint;
+  readonly zeroBytes: bigint;
+  /** Of all bytes as they came. */
+  readonly checksum: ExpectedChecksum;
+  /** What the content was of, for a later question whether it still is. */
+  readonly validator?: string;
+}
+
+/** Moves a remote file into a file of ours: goes on after broken lines and restarts, hashes as it goes, leaves holes for zeros. */
+export class Transfer {
+  #position: Position = { offset: 0n };
+  #digest: RunningDigest;
+  #networkBytes = 0n;
+  #zeroBytes = 0n;
+  #resumed = false;
+  #reserved = false;
+  #computed: ExpectedChecksum | undefined;
+
+  constructor(
+    private readonly remote: RemoteFile,
+    private readonly file: Aside,
+    private readonly spec: TransferSpec,
+    private readonly run: Run,
+    private readonly ports: TransferPorts,
+  ) {
+    this.#digest = this.#newDigest();
+  }
+
+  /** Fails with SOURCE_UNAVAILABLE and STALLED when patience ends, with CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, and as `RemoteFile`. */
+  async from(checkpoint: Checkpoint | undefined): Promise<Transferred> {
+    const { transfers } = this.ports;
+    const writer = await transfers.writer(this.file, this.spec.target);
+    try {
+      await this.#takeUp(writer, checkpoint);
+      const checkpoints = new Checkpoints(writer, this.run, this.#position.offset);
+      try {
+        await this.#complete(writer, checkpoints);
+      } finally {
+        await checkpoints.settled();
+      }
+      return await this.#end(writer);
+    } finally {
+      await writer.close();
+    }
+  }
+
+  /** What an earlier attempt brought is hashed again from disk. */
+  async #takeUp(writer: FileWriter, checkpoint: Checkpoint | undefined): Promise<void> {
+    if (checkpoint !== undefined) this.#position = positionOf(checkpoint);
+    const { offset } = this.#position;
+    if (offset > 0n) this.run.phase('VERIFYING');
+    let at = 0n;
+    while (at < offset) {
+      this.run.signal.throwIfAborted();
+      const piece = await writer.read(at, Number(smaller(offset - at, BigInt(REHASH_BYTES))));
+      if (piece.length === 0) break;
+      await this.#digest.take({ data: piece });
+      at += BigInt(piece.length);
+      this.run.progress({ doneBytes: at, totalBytes: offset, skippedBytes: 0n });
+    }
+    if (at < offset) this.#beginAgain();
+    this.#resumed = this.#position.offset > 0n;
+    await this.file.truncate(this.#position.offset);
+    this.run.phase('DOWNLOADING');
+  }
+
+  /** Until everything has come and agrees. */
+  async #complete(writer: FileWriter, checkpoints: Checkpoints): Promise<void> {
+    let failures = 0;
+    let best = this.#position.offset;
+    for (;;) {
+      try {
+        if (this.#position.totalBytes !== this.#position.offset) await this.#receive(writer, checkpoints);
+        if (this.#agrees()) return;
+        await this.#startOver(checkpoints, 'what came in several parts does not have the checksum');
+      } catch (error) {
+        const { reason, retryAfterMs } = asHostlerError(error);
+        if (!TRANSPORT.includes(reason) || this.run.signal.aborted) throw error;
+        // Further than ever is progress; a server that always begins again makes none.
+        failures = this.#position.offset > best + PROGRESS_BYTES ? 1 : failures + 1;
+        best = larger(best, this.#position.offset);
+        if (!this.#canGoOn()) await this.#startOver(checkpoints, 'the source cannot go on in the middle');
+        else if (this.#position.offset > 0n) await checkpoints.now(this.#position);
+        if (failures >= this.ports.rules.attempts) throw error;
+        await sleepOrAborted(this.#backoffMs(failures, retryAfterMs), this.run.signal);
+      }
+    }
+  }
+
+  async #receive(writer: FileWriter, checkpoints: Checkpoints): Promise<void> {
+    await this.run.step('request');
+    const { what, maxBytes, checksum } = this.spec;
+    const watch = new RateWatch(what, this.ports.rules);
+    const signal = AbortSignal.any([this.run.signal, watch.signal]);
+    const sink = { current: new SparseSink(writer, this.#position.offset) };
+    try {
+      const answer = await this.remote.read(this.#position, signal);
+      if (answer.webPage && checksum === undefined)
+        throw new HostlerError('SOURCE_UNAVAILABLE', `${what} answered with a web page`, { facts: { source: what } });
+      if (!this.#continues(answer)) {
+        await this.#startOver(checkpoints, 'the source has changed, or sends the whole file only');
+        sink.current = new SparseSink(writer, 0n);
+      }
+      await this.#accept(answer);
+      for await (const piece of answer.body) {
+        watch.came(piece.length);
+        this.ports.onNetworkBytes(piece.length);
+        this.#networkBytes += BigInt(piece.length);
+        await this.#digest.take({ data: piece });
+        await sink.current.take(piece);
+        this.#position = { ...this.#position, offset: sink.current.takenBytes };
+        assertWithin(this.#position.offset, maxBytes, what);
+        if (this.#canGoOn()) checkpoints.reached({ ...this.#position, offset: sink.current.writtenBytes });
+        this.#show(sink.current.zeroBytes);
+      }
+    } catch (error) {
+      // The watch's reason says more than that the line was cut.
+      throw watch.signal.aborted && !this.run.signal.aborted ? asHostlerError(watch.signal.reason) : error;
+    } finally {
+      watch.stop();
+      await sink.current.flush();
+      this.#zeroBytes += sink.current.zeroBytes;
+    }
+    const { offset, totalBytes } = this.#position;
+    if (totalBytes !== undefined && offset < totalBytes)
+      throw new HostlerError(
+        'SOURCE_UNAVAILABLE',
+        `${what} ended after ${String(offset)} of ${String(totalBytes)} bytes`,
+        {
+          facts: { source: what, offset: String(offset), total: String(totalBytes) },
+        },
+      );
+  }
+
+  #continues({ offset, validator, totalBytes }: Answer): boolean {
+    const { offset: here, validator: ours, totalBytes: total } = this.#position;
+    if (offset !== here) return false;
+    if (here === 0n) return true;
+    return validator === ours && (totalBytes === undefined || total === undefined || totalBytes === total);
+  }
+
+  async #accept({ validator, totalBytes }: Answer): Promise<void> {
+    const { offset } = this.#position;
+    this.#position = {
+      offset,
+      ...(validator === undefined ? {} : { validator }),
+      ...(totalBytes === undefined ? {} : { totalBytes }),
+    };
+    if (totalBytes === undefined) return;
+    assertWithin(totalBytes, this.spec.maxBytes, this.spec.what);
+    if (!this.#reserved) await this.run.reserve(this.spec.target, totalBytes, this.file);
+    this.#reserved = true;
+  }
+
+  /** Whether a later request can go on here: it is the same content, or the checksum will tell. */
+  #canGoOn(): boolean {
+    return this.#position.validator !== undefined || this.spec.checksum !== undefined;
+  }
+
+  #agrees(): boolean {
+    const { checksum, what } = this.spec;
+    const digest = this.#digest.digest();
+    this.#computed = { algorithm: this.#digest.algorithm, digest };
+    if (checksum === undefined || checksum.digest === digest) return true;
+    if (this.#resumed) return false;
+    throw new HostlerError(
+      'CHECKSUM_MISMATCH',
+      `${what} has the ${checksum.algorithm} ${digest}, not ${checksum.digest}`,
+      {
+        facts: { source: what, expected: checksum.digest, computed: digest },
+      },
+    );
+  }
+
+  async #startOver(checkpoints: Checkpoints, why: string): Promise<void> {
+    await checkpoints.restart();
+    if (this.#position.offset > 0n)
+      this.run.warn({ reason: 'TRANSFER_RESTARTED', message: `${this.spec.what}: ${why}; it begins again` });
+    this.#beginAgain();
+    await this.file.truncate(0n);
+  }
+
+  #beginAgain(): void {
+    this.#position = { offset: 0n };
+    this.#digest = this.#newDigest();
+    this.#resumed = false;
+    this.#zeroBytes = 0n;
+  }
+
+  async #end(writer: FileWriter): Promise<Transferred> {
+    const { offset, validator } = this.#position;
+    await this.file.truncate(offset);
+    // So that a crash in what follows costs no transfer.
+    await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
+    if (this.#computed === undefined) throw new HostlerError('BUG', 'a transfer without a digest');
+    return {
+      lengthBytes: offset,
+      networkBytes: this.#networkBytes,
+      zeroBytes: this.#zeroBytes,
+      checksum: this.#computed,
+      ...(validator === undefined ? {} : { validator }),
+    };
+  }
+
+  #show(zeroBytes: bigint): void {
+    const { offset: doneBytes, totalBytes } = this.#position;
+    const skippedBytes = this.#zeroBytes + zeroBytes;
+    this.run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
+  }
+
+  #newDigest(): RunningDigest {
+    return new RunningDigest(this.spec.checksum?.algorithm ?? 'sha256');
+  }
+
+  #backoffMs(failures: number, retryAfterMs = 0): number {
+    const { backoffMs, maxBackoffMs } = this.ports.rules;
+    return Math.min(maxBackoffMs, Math.max(retryAfterMs, backoffMs * 2 ** (failures - 1)));
+  }
+}
+
+export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): void {
+  if (bytes <= maxBytes) return;
+  throw new HostlerError(
+    'IMAGE_TOO_LARGE',
+    `${what} has ${String(bytes)} bytes or more; ${String(maxBytes)} are allowed`,
+    {
+      facts: { source: what, bytes: String(bytes), allowed: String(maxBytes) },
+    },
+  );
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

@@ -1,0 +1,191 @@
+/** Requests that fetch, as specs of the domain, with what may be a secret set apart. */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { FetchSpec } from '../domain/fetch/fetch-image.js';
+import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
+import type { ExpectedChecksum } from '../domain/fetch/ports.js';
+import { HEADERS, QUERY, TOKEN, type SourceSpec } from '../domain/fetch/source.js';
+import type { Secrets } from '../domain/operations/verb.js';
+import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import {
+  address,
+  ask,
+  attributes,
+  defined,
+  format,
+  parseRequest,
+  parseVerb,
+  positive,
+  targetFormat,
+} from './fields.js';
+import type { Parsed } from './running.js';
+
+/** What the configuration says of sources. */
+export interface SourceDefaults {
+  /** Kinds of sources that are allowed, with `http` and `https` apart. */
+  readonly schemes: readonly string[];
+  readonly glanceEndpoint?: string;
+}
+
+/** A source, with its secrets apart. */
+interface Told {
+  readonly source: SourceSpec;
+  readonly secrets: Secrets;
+}
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** What we say ourselves, or what would change what is asked for. */
+const OWN_HEADERS = [
+  'range',
+  'if-range',
+  'host',
+  'accept-encoding',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+];
+
+const headers = z.record(
+  z
+    .string()
+    .regex(HEADER_NAME, 'must be the name of a header')
+    .refine((name) => !OWN_HEADERS.includes(name.toLowerCase()), 'is a header that the daemon sends itself'),
+  z.string().regex(HEADER_VALUE, 'must be the value of a header'),
+);
+
+const webAddress = z.string().transform((text, context): URL => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const problem =
+    text === ''
+      ? 'required'
+      : url === undefined || !['http:', 'https:'].includes(url.protocol)
+        ? 'must be an http or https URL'
+        : url.username !== '' || url.password !== ''
+          ? 'must not hold a user or password: send them as a header'
+          : undefined;
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+  return problem === undefined && url !== undefined ? url : z.NEVER;
+});
+
+const bytesOf = (text: string) => Buffer.from(text, 'utf8');
+const plain = (url: URL) => `${url.origin}${url.pathname}`;
+
+function httpSource({ url, headers: given }: { url: URL; headers: Record<string, string> }): Told {
+  const named = Object.keys(given).length > 0;
+  const query = url.search === '' ? {} : { querySha256: createHash('sha256').update(url.search).digest('hex') };
+  return {
+    source: { kind: 'http', url: plain(url), headers: named, ...query },
+    secrets: {
+      ...(named ? { [HEADERS]: bytesOf(JSON.stringify(given)) } : {}),
+      ...(url.search === '' ? {} : { [QUERY]: bytesOf(url.search) }),
+    },
+  };
+}
+
+const uuid = z.uuid('must be a UUID').transform((id) => id.toLowerCase());
+
+/** `oneof source`. */
+export function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
+  const glance = z
+    .object({
+      endpoint: z
+        .string()
+        .transform((text) => (text === '' ? (glanceEndpoint ?? '') : text))
+        .pipe(webAddress),
+      imageId: uuid,
+      token: z.string().regex(HEADER_VALUE, 'must be the value of a header'),
+    })
+    .transform(({ endpoint, imageId, token }): Told => ({
+      source: { kind: 'glance', endpoint: plain(endpoint).replace(/\/$/, ''), imageId, token: token !== '' },
+      secrets: token === '' ? {} : { [TOKEN]: bytesOf(token) },
+    }));
+  const file = z
+    .object({ path: address })
+    .transform(({ path }): Told => ({ source: { kind: 'file', path }, secrets: {} }));
+  const http = z.object({ url: webAddress, headers }).transform(httpSource);
+  // By the names that the message has.
+  const byName = z.preprocess(
+    (given) => {
+      const { $case, value } = oneof.parse(given).source;
+      return { [$case]: value };
+    },
+    z.object({ http: http.optional(), file: file.optional(), glance: glance.optional() }),
+  );
+  return byName.transform(({ http: web, file: here, glance: image }, context): Told => {
+    const kind = here === undefined ? (image === undefined ? undefined : 'glance') : 'file';
+    if (kind !== undefined && !schemes.includes(kind))
+      context.addIssue({ code: 'custom', path: [kind], message: 'is not among fetch.allowed_schemes' });
+    const told = web ?? here ?? image;
+    if (told === undefined) context.addIssue({ code: 'custom', message: 'one of http, file and glance is required' });
+    return told ?? z.NEVER;
+  });
+}
+
+/** A oneof of the generated code; one that is not given holds nothing. */
+const oneof = z
+  .object({ source: z.object({ $case: z.string(), value: z.unknown() }) })
+  .catch({ source: { $case: 'none', value: undefined } });
+
+const DIGEST_LENGTHS: Readonly<Record<ChecksumAlgorithm, number>> = {
+  'sha256-4m-blocks': 64,
+  sha256: 64,
+  sha512: 128,
+  md5: 32,
+  blake2b512: 128,
+};
+const FETCH_ALGORITHMS = CHECKSUM_ALGORITHMS.filter((name) => name !== 'sha256-4m-blocks');
+
+export const checksum = z
+  .object({
+    algorithm: z.enum(FETCH_ALGORITHMS, `must be one of ${FETCH_ALGORITHMS.join(', ')}`),
+    digest: z
+      .string()
+      .regex(/^[0-9a-fA-F]*$/, 'must be hexadecimal')
+      .transform((digest) => digest.toLowerCase()),
+  })
+  .superRefine(({ algorithm, digest }, context) => {
+    const length = DIGEST_LENGTHS[algorithm];
+    if (digest.length !== length)
+      context.addIssue({ code: 'custom', path: ['digest'], message: `${algorithm} has ${String(length)} digits` });
+  })
+  .transform((given): ExpectedChecksum => given)
+  .optional();
+
+/** "" is unset in this message. */
+export function orUnset<T extends z.ZodType>(schema: T) {
+  return z.union([z.literal('').transform(() => undefined), schema]);
+}
+
+export function fetchParsers(defaults: SourceDefaults) {
+  const common = {
+    source: sourceSchema(defaults),
+    target: address,
+    maxSizeBytes: positive.optional(),
+    checksum,
+    overwrite: z.boolean(),
+    attributes,
+  };
+  const image = z.object({
+    ...common,
+    targetFormat: orUnset(targetFormat),
+    sourceFormat: orUnset(format),
+    useCache: z.boolean(),
+    overlay: z.boolean(),
+  });
+  const raw = z.object(common);
+  return {
+    fetch: (request: unknown): Parsed<FetchSpec & { readonly useCache: boolean; readonly overlay: boolean }> => {
+      const { source: told, targetFormat: wanted, ...rest } = parseVerb(image, request);
+      return parsed(request, { ...rest, source: told.source, format: wanted }, told.secrets);
+    },
+    fetchRaw: (request: unknown): Parsed<FetchRawSpec> => {
+      const { source: told, ...rest } = parseVerb(raw, request);
+      return parsed(request, { ...rest, source: told.source }, told.secrets);
+    },
+  };
+}
+
+export function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
+  return { spec: defined(spec), ask: { ...parseRequest(ask, request), secrets } };
+}
