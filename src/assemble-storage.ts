@@ -12,6 +12,10 @@ import {
 } from './adapters/backends.js';
 import { ConfigError, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
+import { DeviceFiles, DeviceLocks } from './adapters/devices/device-files.js';
+import { DevicePaths } from './adapters/devices/device-paths.js';
+import { DeviceTargets } from './adapters/devices/device-targets.js';
+import { DeviceEraser, DeviceTool, deviceChanger } from './adapters/devices/device-tool.js';
 import { FileEraser } from './adapters/file-eraser.js';
 import { FileTargets } from './adapters/file-targets.js';
 import { LocalFiles } from './adapters/files.js';
@@ -22,7 +26,7 @@ import { PRIVATE_PREFIX } from './adapters/private-folders.js';
 import { QemuChanger } from './adapters/qemu-changer.js';
 import { QemuImg } from './adapters/qemu-img.js';
 import { QemuLocks } from './adapters/qemu-locks.js';
-import { AsideFolder } from './adapters/rbd/aside-folder.js';
+import { AsideFolder } from './adapters/aside-folder.js';
 import type { Pool } from './adapters/rbd/pool.js';
 import { RbdChanger } from './adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from './adapters/rbd/rbd-files.js';
@@ -46,29 +50,38 @@ interface StorageNeeds {
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
-  { config, log, runner, state, roots }: Foundations,
+  { config, log, runner, state, roots, devices }: Foundations,
   { limits, foreignLimits, owners, index, reach }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
   const [local, locks] = [new RootedPaths(roots, [state.realPath], reach), new QemuLocks()];
+  const [localFiles, aside] = [new LocalFiles(), new AsideFolder(state.realPath)];
+  const deviceFiles = new DeviceFiles(localFiles);
   const remote = new RbdPaths(pools, images.rbd, reach);
   const volumes = new RbdFiles(images, remote, `${PRIVATE_PREFIX}${state.agentId}-`);
   const qemu = new QemuImg(runner, limits, foreignLimits);
+  const [changer, eraser] = [new QemuChanger(runner, limits), new FileEraser(runner)];
   return {
     localPaths: local,
-    paths: pathsOf({ files: local, volumes: remote }),
-    files: filesOf({ files: new LocalFiles(), volumes }),
-    imageLocks: locksOf({ files: locks, volumes: new RbdLocks(images) }),
-    dependants: dependantsOf({ files: index, volumes: new RbdDependants(images) }),
+    aside,
+    paths: pathsOf({
+      files: local,
+      devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
+      volumes: remote,
+    }),
+    files: filesOf({ files: localFiles, devices: deviceFiles, volumes }),
+    imageLocks: locksOf({ files: locks, devices: new DeviceLocks(locks), volumes: new RbdLocks(images) }),
+    dependants: dependantsOf({ files: index, devices: index, volumes: new RbdDependants(images) }),
     targets: targetsOf({
       files: new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks: locks }),
+      devices: new DeviceTargets({ files: deviceFiles, aside }),
       volumes: new RbdTargets({
         agentId: state.agentId,
         pools,
         images,
         paths: remote,
-        aside: new AsideFolder(state.realPath),
+        aside,
         clock: Date.now,
         log: {
           swept: (removed) => log.warn('swept', { removed }),
@@ -76,9 +89,9 @@ export function assembleStorage(
         },
       }),
     }),
-    tool: toolOf({ files: qemu, volumes: new RbdTool(images, qemu) }),
-    changer: changerOf({ files: new QemuChanger(runner, limits), volumes: new RbdChanger(images) }),
-    eraser: eraserOf({ files: new FileEraser(runner), volumes: new RbdEraser(qemu) }),
+    tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
+    changer: changerOf({ files: changer, devices: deviceChanger(changer), volumes: new RbdChanger(images) }),
+    eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: { space: async (name: string) => volumes.space(remote.pool(name, name)) },
   };

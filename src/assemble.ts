@@ -70,7 +70,10 @@ export interface Foundations {
   readonly log: Log;
   readonly runner: ProcessRunner;
   readonly state: StateFolder;
+  /** Of files. */
   readonly roots: readonly Root[];
+  /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
+  readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
   readonly journal: LevelJournal;
   readonly version: string;
   readonly touched: TouchedImages;

@@ -145,15 +145,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   assertMayBecome(config);
   const runner = await openRunner(config, log);
   const state = await openStateFolder(config.state_dir, runner);
-  const roots = await openRoots(
-    config.roots.map(({ path, access, trusted, owner, group, mode }) => ({
-      path,
-      access,
-      trusted,
-      attributes: rootAttributes(owner, group, mode),
-    })),
-    config.limits.root_patience_ms,
-  );
+  const { roots, devices } = await openAllRoots(config);
   const journal = await LevelJournal.open({
     folder: state.realPath,
     historyLimit: config.limits.history_operations,
@@ -167,7 +159,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
   const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);
   const audit = await openAudit(config, log);
-  return { config, log, runner, state, roots, journal, touched, resumes, audit, version: await readVersion() };
+  return { config, log, runner, state, roots, devices, journal, touched, resumes, audit, version: await readVersion() };
 }
 
 /** Fails with ConfigError. */
@@ -180,6 +172,26 @@ async function openAudit({ audit: { file, mode } }: Config, log: Log): Promise<F
     throw new ConfigError(`the audit log cannot be opened: ${String(error)}`);
   });
   return audit;
+}
+
+/** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
+async function openAllRoots({ roots, limits }: Config): Promise<Pick<Foundations, 'roots' | 'devices'>> {
+  const open = (kind: 'files' | 'devices') =>
+    openRoots(
+      roots
+        .filter((root) => root.kind === kind)
+        .map(({ path, access, trusted, owner, group, mode }) => ({
+          path,
+          access,
+          trusted,
+          attributes: rootAttributes(owner, group, mode),
+        })),
+      limits.root_patience_ms,
+    );
+  const devices = await open('devices');
+  const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
+  const [nodes] = devices.length === 0 ? [] : await openRoots([dev], limits.root_patience_ms);
+  return { roots: await open('files'), devices: { roots: devices, nodes } };
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */

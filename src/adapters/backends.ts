@@ -1,5 +1,5 @@
 /** One port for each kind of storage behind it: what an address or a handle belongs to decides who is asked. */
-import { isRbd, type ImageAddress } from '../domain/address.js';
+import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/address.js';
 import type { Dependants, Eraser, ImageChanger } from '../domain/change-ports.js';
 import type {
   Chain,
@@ -13,30 +13,36 @@ import type {
   Reflink,
   Targets,
 } from '../domain/ports.js';
+import { isDeviceHandle } from './devices/device-handle.js';
+import type { DevicePaths } from './devices/device-paths.js';
 import { isRbdHandle } from './rbd/pool.js';
 
-/** The adapters of the two kinds, for one port. */
-export interface Both<Port> {
+/** The adapters of each kind, for one port. */
+export interface Kinds<Port> {
   readonly files: Port;
+  readonly devices: Port;
   readonly volumes: Port;
 }
 
-function by<Port>({ files, volumes }: Both<Port>): (handle: Handle) => Port {
-  return (handle) => (isRbdHandle(handle) ? volumes : files);
+function by<Port>({ files, devices, volumes }: Kinds<Port>): (handle: Handle) => Port {
+  return (handle) => (isRbdHandle(handle) ? volumes : isDeviceHandle(handle) ? devices : files);
 }
 
-export function pathsOf({ files, volumes }: Both<Paths>): Paths {
-  const of = (address: ImageAddress) => (isRbd(address) ? volumes : files);
+export function pathsOf({ files, devices, volumes }: Kinds<Paths> & { readonly devices: DevicePaths }): Paths {
+  const of = (address: ImageAddress) => (isRbd(address) ? volumes : devices.has(address) ? devices : files);
   return {
     source: (address) => of(address).source(address),
-    named: (name, from) => files.named(name, from),
+    named(name, from) {
+      const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
+      return (devices.has(asAddress(path)) ? devices : files).named(name, from);
+    },
     entry: (address, need) => of(address).entry(address, need),
     target: (address) => of(address).target(address),
   };
 }
 
-export function filesOf(both: Both<Files>): Files {
-  const of = by(both);
+export function filesOf(kinds: Kinds<Files>): Files {
+  const of = by(kinds);
   return {
     withBytes: (file, use) => of(file.handle).withBytes(file, use),
     remove: (target) => of(target.directory).remove(target),
@@ -48,52 +54,54 @@ export function filesOf(both: Both<Files>): Files {
   };
 }
 
-export function locksOf(both: Both<ImageLocks>): ImageLocks {
-  const of = by(both);
+export function locksOf(kinds: Kinds<ImageLocks>): ImageLocks {
+  const of = by(kinds);
   return {
     holder: (file) => of(file.handle).holder(file),
     async holds(images, maxAgeMs) {
       const found = new Map<FileRef, 'none' | 'reader' | 'writer'>();
-      const kinds = [both.files, both.volumes].map(async (port) => {
+      const asked = [kinds.files, kinds.devices, kinds.volumes].map(async (port) => {
         const own = images.filter(({ handle }) => of(handle) === port);
         if (own.length === 0) return;
         const holds = await port.holds(own, maxAgeMs);
         own.forEach((image, at) => found.set(image, holds[at] ?? 'none'));
       });
-      await Promise.all(kinds);
+      await Promise.all(asked);
       return images.map((image) => found.get(image) ?? 'none');
     },
   };
 }
 
-export function dependantsOf(both: Both<Dependants>): Dependants {
-  return { of: (file) => by(both)(file.handle).of(file) };
+export function dependantsOf(kinds: Kinds<Dependants>): Dependants {
+  return { of: (file) => by(kinds)(file.handle).of(file) };
 }
 
-export function targetsOf(both: Both<Targets>): Targets {
-  const of = by(both);
+export function targetsOf(kinds: Kinds<Targets>): Targets {
+  const of = by(kinds);
   return {
     prepare: (target, request) => of(target.directory).prepare(target, request),
     clean: (target, operationId) => of(target.directory).clean(target, operationId),
     takenBytes: (target, operationId) => of(target.directory).takenBytes(target, operationId),
     async sweep(isAtWork) {
-      const removed = await Promise.all([both.files.sweep(isAtWork), both.volumes.sweep(isAtWork)]);
+      const removed = await Promise.all(
+        [kinds.files, kinds.devices, kinds.volumes].map((port) => port.sweep(isAtWork)),
+      );
       return removed.flat();
     },
   };
 }
 
 /** qemu-img reads images of both kinds; only what makes one differs. */
-export function toolOf(both: { readonly files: ImageTool; readonly volumes: ImageMaker }): ImageTool {
-  const of = by<ImageMaker>(both);
+export function toolOf(kinds: Kinds<ImageMaker> & { readonly files: ImageTool }): ImageTool {
+  const of = by<ImageMaker>(kinds);
   return {
     create: (target, request, run) => of(target.handle).create(target, request, run),
     convert: (source, target, request, run) =>
       of(target.handle).convert(atSnapshot(source, request.snapshot), target, request, run),
-    map: (source, run) => both.files.map(source, run),
-    measure: (source, format, run) => both.files.measure(source, format, run),
-    identify: (file, run) => both.files.identify(file, run),
-    equal: (first, second, run) => both.files.equal(first, second, run),
+    map: (source, run) => kinds.files.map(source, run),
+    measure: (source, format, run) => kinds.files.measure(source, format, run),
+    identify: (file, run) => kinds.files.identify(file, run),
+    equal: (first, second, run) => kinds.files.equal(first, second, run),
   };
 }
 
@@ -108,8 +116,8 @@ function atSnapshot(chain: Chain, snapshot: string | undefined): Chain {
   return [at, ...below];
 }
 
-export function changerOf(both: Both<ImageChanger>): ImageChanger {
-  const of = by(both);
+export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
+  const of = by(kinds);
   const one = ({ chain: [{ file }] }: { readonly chain: Chain }) => of(file.handle);
   return {
     resize: (image, request, run) => one(image).resize(image, request, run),
@@ -117,15 +125,15 @@ export function changerOf(both: Both<ImageChanger>): ImageChanger {
     setBase: (image, base, run) => one(image).setBase(image, base, run),
     commit: (image, depth, run) => one(image).commit(image, depth, run),
     check: (image, repair, run) => one(image).check(image, repair, run),
-    compare: (first, second, strict, run) => both.files.compare(first, second, strict, run),
+    compare: (first, second, strict, run) => kinds.files.compare(first, second, strict, run),
     createSnapshot: (image, name, run) => one(image).createSnapshot(image, name, run),
     deleteSnapshot: (image, name, run) => one(image).deleteSnapshot(image, name, run),
     revertSnapshot: (image, id, run) => one(image).revertSnapshot(image, id, run),
   };
 }
 
-export function eraserOf(both: Both<Eraser>): Eraser {
-  const of = by(both);
+export function eraserOf(kinds: Kinds<Eraser>): Eraser {
+  const of = by(kinds);
   return {
     zero: (file, data, run) => of(file.handle).zero(file, data, run),
     discard: (file, run) => of(file.handle).discard(file, run),
@@ -133,12 +141,15 @@ export function eraserOf(both: Both<Eraser>): Eraser {
 }
 
 /** Only two of one kind can share. */
-export function reflinkOf(both: Both<Reflink>): Reflink {
-  const of = by(both);
-  const between = (source: FileRef, target: Handle) => (isRbdHandle(source.handle) ? both.volumes : of(target));
+export function reflinkOf({ files, volumes }: Omit<Kinds<Reflink>, 'devices'>): Reflink {
+  const of = (handle: Handle) => (isRbdHandle(handle) ? volumes : files);
+  const between = (source: FileRef, target: Handle) => (isRbdHandle(source.handle) ? volumes : of(target));
   return {
     describe: (source) => of(source.handle).describe(source),
-    objection: (source, directory) => between(source, directory).objection(source, directory),
+    objection: (source, directory) =>
+      isDeviceHandle(source.handle) || isDeviceHandle(directory)
+        ? Promise.resolve('a block device shares nothing')
+        : between(source, directory).objection(source, directory),
     clone: (source, target, run) => between(source, target.handle).clone(source, target, run),
   };
 }

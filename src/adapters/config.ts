@@ -12,10 +12,7 @@ const httpAddress = z
   .regex(/^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/, 'must be HOST:PORT on the loopback, or empty');
 const root = z.strictObject({
   path: absolutePath,
-  kind: z
-    .enum(['files', 'devices'])
-    .default('files')
-    .refine((kind) => kind === 'files', 'device roots are not served by this version'),
+  kind: z.enum(['files', 'devices']).default('files'),
   access: z.enum(['read-write', 'read-only']).default('read-write'),
   trusted: z.boolean().default(true),
   owner: z.string().optional(),

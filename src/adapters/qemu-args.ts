@@ -1,5 +1,7 @@
 import { traits } from '../domain/image-format.js';
 import type { Chain, ConvertRequest, CreateRequest, FileRef } from '../domain/ports.js';
+import { SECTOR_BYTES, roundUp } from '../domain/size.js';
+import { isDeviceHandle } from './devices/device-handle.js';
 import { rbdNode, clusterKeys } from './rbd/qemu-node.js';
 import type { Arg, Reference } from './tool-call.js';
 
@@ -31,17 +33,25 @@ export function chainOptions(chain: Chain, encrypted: boolean): Pieces {
 
 /** What holds an image's bytes: a file, or an image of a cluster. */
 export function node(prefix: string, file: FileRef, use: 'read' | 'write'): Pieces {
+  const { handle } = file;
+  const [driver, ref] = isDeviceHandle(handle) ? ['host_device', handle.ref] : ['file', file];
   return (
     rbdNode(prefix, file) ?? [
-      `${prefix}driver=file,${prefix}filename=`,
-      use === 'read' ? { read: file } : { write: file },
+      `${prefix}driver=${driver},${prefix}filename=`,
+      use === 'read' ? { read: ref } : { write: ref },
     ]
   );
 }
 
 /** A lone file in a format. */
 export function fileOptions(file: FileRef, format: string): Pieces {
-  return [`driver=${format},`, ...node('file.', file, 'read')];
+  return [`driver=${format},${writtenPart(file)}`, ...node('file.', file, 'read')];
+}
+
+/** Of a device that a copy was written onto, the copy. */
+function writtenPart({ handle, name }: FileRef): string {
+  if (!isDeviceHandle(handle) || name === undefined) return '';
+  return `size=${String(roundUp(handle.bytes, SECTOR_BYTES))},`;
 }
 
 /** `create` has no --image-opts: the target is an absolute path, which qemu takes as nothing else. */

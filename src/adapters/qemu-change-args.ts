@@ -22,7 +22,8 @@ function spell(chain: Chain, references: readonly Reference[]): Pieces {
   return references.flatMap((reference, at): Pieces => {
     const prefix = 'backing.'.repeat(at);
     const start = `${at === 0 ? '' : ','}${prefix}driver=${chain[at]?.format ?? ''}`;
-    return [`${start},${prefix}file.driver=file,${prefix}file.filename=`, reference];
+    const device = chain[at]?.file.storage === 'device';
+    return [`${start},${prefix}file.driver=${device ? 'host_device' : 'file'},${prefix}file.filename=`, reference];
   });
 }
 

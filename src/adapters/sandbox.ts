@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
+import { isDeviceHandle } from './devices/device-handle.js';
 import type { ProcessRunner } from './process.js';
 import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './tool-call.js';
 
@@ -63,6 +64,10 @@ export function pathInside(reference: Reference, fd: number): string {
 function bind(reference: Reference, fd: number): string[] {
   const at = (folder: string) => [String(fd), `${folder}/${String(fd)}`];
   if (isContent(reference)) return ['--ro-bind-data', ...at(SECRET)];
+  if ('descriptor' in reference) throw new Error('a descriptor of the daemon does not go into the sandbox');
+  const { handle } = fileOf(reference);
+  // Only a bind of this kind lets a node be opened as a device; /dev is nobody's to rename in but root's.
+  if (isDeviceHandle(handle)) return ['--dev-bind', handle.path, `${'read' in reference ? READ : WRITE}/${String(fd)}`];
   return 'read' in reference ? ['--ro-bind-fd', ...at(READ)] : ['--bind-fd', ...at(WRITE)];
 }
 

@@ -22,8 +22,8 @@ export interface FileIdentity {
   readonly inode: bigint;
 }
 
-/** Where an image's bytes are: in a file, or in a volume, an image of a Ceph cluster. */
-export type StorageKind = 'file' | 'volume';
+/** Where an image's bytes are: in a file, on a block device, or in a volume, an image of a Ceph cluster. */
+export type StorageKind = 'file' | 'device' | 'volume';
 
 /** What a cluster says of a volume; of a file its header says such things. */
 export interface VolumeFacts {
@@ -72,7 +72,7 @@ export interface FileAttributes {
 export type FileKind = 'file' | 'folder' | 'link' | 'block' | 'other';
 
 /** What an image's name can stand for. */
-export type ImageKind = FileKind | 'volume';
+export type ImageKind = FileKind | 'device' | 'volume';
 
 /** Whatever has a name, opened without opening its content. */
 export interface Entry extends FileRef, FileIdentity {

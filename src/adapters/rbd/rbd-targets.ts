@@ -4,7 +4,7 @@ import { HostlerError, asHostlerError } from '../../domain/errors.js';
 import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
 import { SECTOR_BYTES } from '../../domain/size.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
-import { EXPANDED, type AsideFolder } from './aside-folder.js';
+import { EXPANDED, type AsideFolder } from '../aside-folder.js';
 import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, resizeWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
@@ -63,7 +63,6 @@ export class RbdTargets implements Targets {
 
   async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const removed: string[] = [];
-    if (this.options.pools.length > 0) await this.options.aside.sweep(isAtWork);
     for (const pool of this.options.pools) {
       if (pool.access !== 'read-write') continue;
       try {

@@ -148,7 +148,7 @@ export class Admission {
     }
     const image = { ...existing, handle: target.directory, name: target.name };
     // A volume cannot be removed under whoever has it open: the removal itself finds out, and waits for watches of the dead.
-    const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : existing.type === 'file';
+    const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : ['file', 'device'].includes(existing.type);
     if (mayBeHeld && !(use.role === 'removal' && use.allowInUse))
       await this.#assertNotHeld([image], use.address, ['reader', 'writer']);
     if (existing.type === 'volume' || (existing.type === 'file' && !use.allowDependants))
@@ -185,7 +185,7 @@ type InPlace = Use & { role: 'inplace' };
 /** So many dependants are named in an error. */
 const DEPENDANTS_NAMED = 10;
 
-const REPLACEABLE: readonly ImageKind[] = ['file', 'link', 'volume'];
+const REPLACEABLE: readonly ImageKind[] = ['file', 'link', 'volume', 'device'];
 
 function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: ImageKind): void {
   const kinds: readonly ImageKind[] = use.role === 'target' ? REPLACEABLE : use.kinds;
@@ -195,6 +195,7 @@ function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: Ima
 
 const KIND_WORDS: Readonly<Record<ImageKind, string>> = {
   volume: 'volume',
+  device: 'block device',
   file: 'file',
   folder: 'folder',
   link: 'link',
@@ -214,7 +215,11 @@ function missingIsFine(use: Use & { role: 'change' | 'removal' }, reason: Reason
   };
 }
 
-function assertReplaceable(use: Use & { role: 'target' }, existing: FileIdentity, admitted: Admitted): void {
+function assertReplaceable(
+  use: Use & { role: 'target' },
+  existing: FileIdentity & { readonly type?: ImageKind },
+  admitted: Admitted,
+): void {
   const read = [
     ...admitted.files.values(),
     ...[...admitted.chains.values()].flatMap((chain) => chain.map(({ file }) => file)),
@@ -225,6 +230,7 @@ function assertReplaceable(use: Use & { role: 'target' }, existing: FileIdentity
       facts: { source: same.address, target: use.address },
     });
   }
-  if (!use.overwrite)
+  // A device is always there, and always written over.
+  if (!use.overwrite && existing.type !== 'device')
     throw new HostlerError('TARGET_EXISTS', `${use.address} exists`, { facts: { path: use.address } });
 }

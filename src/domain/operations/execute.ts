@@ -197,8 +197,9 @@ class OperationRun implements Run {
 
   async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<void> {
     await this.step('reserve');
-    if (needBytes === 0n) return;
-    const { directory, directoryIdentity } = this.target(target);
+    const { storage, directory, directoryIdentity } = this.target(target);
+    // A device has its space, and whoever writes onto it looks whether that is enough.
+    if (needBytes === 0n || storage === 'device') return;
     const takenBytes = async () => {
       const taken = await Promise.all(
         (taker === undefined ? this.#parts : [taker]).map((file) => this.ports.files.allocatedBytes(file)),
@@ -217,6 +218,7 @@ class OperationRun implements Run {
 
   async reserveFor(file: Resolved, needBytes: bigint): Promise<void> {
     await this.step('reserve');
+    if (needBytes === 0n) return;
     const { files, space } = this.ports;
     const before = await files.allocatedBytes(file);
     const request = {

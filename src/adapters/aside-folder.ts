@@ -1,14 +1,14 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Aside } from '../../domain/ports.js';
-import { errnoOf } from '../errno.js';
-import { O_PATH, procPath } from '../handles.js';
+import type { Aside } from '../domain/ports.js';
+import { errnoOf } from './errno.js';
+import { O_PATH, procPath } from './handles.js';
 
 /** Ends the name of a second file of an operation. */
 export const EXPANDED = '-expanded';
 
-/** Where a stranger's file is looked at that is to become an image of a cluster: a pool has no folder for it. */
+/** Where a stranger's file is looked at that goes to a cluster or a device: those have no folder for it. */
 export class AsideFolder {
   #folder: Promise<FileHandle> | undefined;
   readonly #path: string;
@@ -35,7 +35,10 @@ export class AsideFolder {
 
   /** What earlier lives left. */
   async sweep(isAtWork: (operationId: string) => boolean): Promise<void> {
-    const names = await readdir(procPath({ handle: await this.#open() }));
+    const names = await readdir(this.#path).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw error;
+    });
     for (const name of names) if (!isAtWork(name.replace(EXPANDED, ''))) await this.remove(name);
   }
 

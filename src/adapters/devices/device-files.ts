@@ -1,0 +1,106 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { HostlerError } from '../../domain/errors.js';
+import type {
+  AddressedFile,
+  ByteSource,
+  FileRef,
+  Files,
+  Fingerprint,
+  Handle,
+  ImageLocks,
+  Resolved,
+} from '../../domain/ports.js';
+import { errnoOf } from '../errno.js';
+import { procPath } from '../handles.js';
+import { isDeviceHandle, type DeviceHandle } from './device-handle.js';
+
+/** A device has no time of its last change that could be relied upon: it may have changed just now. */
+const UNKNOWN_NS = 1n << 63n;
+
+/** The device that a reference stands for. */
+export function deviceOf({ handle }: FileRef): DeviceHandle {
+  if (isDeviceHandle(handle)) return handle;
+  throw new HostlerError('BUG', 'a file was taken for a block device');
+}
+
+/** Block devices in the place of files: read and written like those, of one size for ever, removed by nobody here. */
+export class DeviceFiles implements Files {
+  /** @param local reads and syncs whatever has a descriptor */
+  constructor(private readonly local: Pick<Files, 'withBytes' | 'sync'>) {}
+
+  withBytes<T>(file: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
+    return this.local.withBytes({ address: file.address, ...deviceOf(file).ref }, use);
+  }
+
+  remove(): Promise<void> {
+    return Promise.reject(new HostlerError('BUG', 'a device cannot be removed'));
+  }
+
+  refresh(file: Resolved): Promise<Resolved> {
+    return Promise.resolve(file);
+  }
+
+  fingerprint(file: FileRef): Promise<Fingerprint> {
+    const { fd, bytes } = deviceOf(file);
+    return Promise.resolve({
+      device: 0n,
+      inode: BigInt(fd),
+      lengthBytes: bytes,
+      modifyTimeNs: 0n,
+      changeTimeNs: UNKNOWN_NS,
+    });
+  }
+
+  sync(file: Resolved): Promise<void> {
+    return this.local.sync({ ...file, ...deviceOf(file).ref });
+  }
+
+  allocatedBytes(file: FileRef): Promise<bigint> {
+    return Promise.resolve(deviceOf(file).bytes);
+  }
+
+  freeBytes(directory: Handle): Promise<bigint> {
+    return Promise.resolve(deviceOf({ handle: directory }).bytes);
+  }
+}
+
+/** Who holds a device: qemu by its locks on the node, everybody else (a mount, device mapper, swap) by claiming it. */
+export class DeviceLocks implements ImageLocks {
+  /** One look at a time: two at one device would take each other for its holder. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly qemu: ImageLocks) {}
+
+  holder(file: FileRef): Promise<number | undefined> {
+    return this.qemu.holder(deviceOf(file).ref);
+  }
+
+  async holds(files: readonly FileRef[], age?: 'now' | 'shown'): ReturnType<ImageLocks['holds']> {
+    const refs = files.map((file) => deviceOf(file).ref);
+    const locked = await this.qemu.holds(refs, age);
+    const claimed = await Promise.all(refs.map((ref) => this.#isClaimed(ref)));
+    return refs.map((_, at) => {
+      const lock = locked[at] ?? 'none';
+      return lock === 'none' && claimed[at] === true ? 'writer' : lock;
+    });
+  }
+
+  #isClaimed(ref: FileRef): Promise<boolean> {
+    const look = this.#last.then(() => isClaimed(ref));
+    this.#last = look.catch(() => undefined); // whoever asked hears of it
+    return look;
+  }
+}
+
+/** The kernel lets nobody open a device exclusively that it uses itself. */
+async function isClaimed(ref: FileRef): Promise<boolean> {
+  try {
+    const file = await open(procPath(ref), constants.O_RDONLY | constants.O_EXCL | constants.O_NONBLOCK);
+    await file.close();
+    return false;
+  } catch (error) {
+    if (errnoOf(error) === 'EBUSY') return true;
+    throw new HostlerError('ACCESS_DENIED', `a device cannot be opened: ${errnoOf(error) ?? ''}`, { cause: error });
+  }
+}

@@ -1,0 +1,140 @@
+import { posix } from 'node:path';
+import type { Reach } from '../../domain/access/reach.js';
+import { asAddress, isBelow, type ImageAddress } from '../../domain/address.js';
+import { HostlerError } from '../../domain/errors.js';
+import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
+import { errnoOf, systemError } from '../errno.js';
+import { RootedHandle, procPath } from '../handles.js';
+import { lengthOf } from '../lengths.js';
+import { PathWalk } from '../path-walk.js';
+import { findRoot, type Root } from '../roots.js';
+import { DeviceHandle } from './device-handle.js';
+
+/** Stands where files have their filesystem's number: devices are told apart by their own numbers. */
+const DEVICES = 1n << 62n;
+
+/** Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them. */
+export class DevicePaths implements Paths {
+  /**
+   * @param nodes /dev, where the last link of an address may lead
+   * @param elsewhere what entries are that FileService asks about: names, not disks
+   */
+  constructor(
+    private readonly roots: readonly Root[],
+    private readonly nodes: Root | undefined,
+    private readonly elsewhere: Pick<Paths, 'entry'>,
+    private readonly reach: Reach,
+  ) {}
+
+  /** Whether an address belongs to a root of devices. */
+  has(address: ImageAddress): boolean {
+    return this.roots.some(({ path, realPath }) => isBelow(address, path) || isBelow(address, realPath));
+  }
+
+  async source(address: ImageAddress): Promise<Resolved> {
+    this.reach.assert({ address, need: 'read' });
+    const { device, root, ...rest } = await this.#open(address);
+    return {
+      storage: 'device',
+      address,
+      storedName: address,
+      handle: device,
+      device: DEVICES,
+      ...rest,
+      lengthBytes: device.bytes,
+      allocatedBytes: device.bytes,
+      writable: root.access === 'read-write' && this.reach.allows({ address, need: 'write' }),
+      trusted: root.trusted,
+    };
+  }
+
+  named(name: string, from: Resolved): Promise<Resolved> {
+    const path = name.startsWith('/') ? name : posix.resolve(posix.dirname(from.storedName), name);
+    return this.source(asAddress(path));
+  }
+
+  entry(address: ImageAddress, need: EntryNeed): Promise<Entry> {
+    return this.elsewhere.entry(address, need);
+  }
+
+  /** A device is there already, and is written where it is. */
+  async target(address: ImageAddress): Promise<ResolvedTarget> {
+    this.reach.assert({ address, need: 'write' });
+    const { device, root, inode } = await this.#open(address);
+    const identity = { device: DEVICES, inode };
+    if (root.access === 'read-only') {
+      await device.close();
+      throw new HostlerError('ROOT_READ_ONLY', `${address} lies in a read-only root`, { facts: { path: address } });
+    }
+    return {
+      storage: 'device',
+      address,
+      storedName: address,
+      directory: device,
+      directoryIdentity: identity,
+      name: posix.basename(address),
+      defaults: {},
+      trusted: root.trusted,
+      existing: { type: 'device', ...identity, allocatedBytes: device.bytes },
+    };
+  }
+
+  async #open(address: ImageAddress) {
+    const found = findRoot(this.roots, address);
+    if (found === undefined) throw outside(address);
+    const { root, components } = found;
+    return root.gate.enter(
+      async () => {
+        const { handle, stat, path } = await this.#node(root, components, address).catch((error: unknown) => {
+          throw systemError(error, address);
+        });
+        if (!stat.isBlockDevice()) {
+          await handle.close();
+          throw new HostlerError('NOT_A_FILE', `${address} is no block device`, { facts: { path: address } });
+        }
+        const device = new DeviceHandle(handle, path, await lengthOf(stat));
+        return { device, root, inode: stat.rdev, modifyTimeNs: stat.mtimeNs };
+      },
+      ({ device }) => device.close(),
+    );
+  }
+
+  async #node(root: Root, components: readonly string[], address: ImageAddress) {
+    const { folder, name, realPath } = await new PathWalk(root, components, [], address).place();
+    try {
+      const target = await linkTarget(folder, name);
+      if (target === undefined) {
+        const handle = await RootedHandle.leaf(folder, name, root.gate);
+        return { handle, stat: await root.gate.calls.stat(handle.fd), path: realPath };
+      }
+      return await this.#below(posix.resolve(posix.dirname(realPath), target), address);
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** Where the last link of an address may lead: from there on links must stay below /dev too. */
+  async #below(path: string, address: ImageAddress) {
+    const { nodes } = this;
+    if (nodes === undefined || !isBelow(path, nodes.realPath)) throw outside(address);
+    const components = path.slice(nodes.realPath.length + 1).split('/');
+    const { handle, stat, realPath } = await new PathWalk(nodes, components, [], address).leaf(true);
+    return { handle, stat, path: realPath };
+  }
+}
+
+/** Undefined when the name is no link. */
+async function linkTarget(folder: RootedHandle, name: string): Promise<string | undefined> {
+  try {
+    return await folder.gate.calls.readlink(procPath({ handle: folder, name }));
+  } catch (error) {
+    if (errnoOf(error) === 'EINVAL') return undefined;
+    throw error;
+  }
+}
+
+function outside(path: string): HostlerError {
+  return new HostlerError('PATH_OUTSIDE_ROOTS', `${path} leads out of its root, and not to a device below /dev`, {
+    facts: { path },
+  });
+}

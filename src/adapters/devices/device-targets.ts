@@ -1,0 +1,110 @@
+import { HostlerError } from '../../domain/errors.js';
+import type { Aside, Files, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
+import { EXPANDED, type AsideFolder } from '../aside-folder.js';
+import { DeviceHandle } from './device-handle.js';
+import { deviceOf } from './device-files.js';
+
+interface DeviceTargetPorts {
+  readonly files: Files;
+  readonly aside: AsideFolder;
+}
+
+/** Devices are written where they are: there is nothing to prepare, to publish or to take away. */
+export class DeviceTargets implements Targets {
+  constructor(private readonly ports: DeviceTargetPorts) {}
+
+  async prepare(target: ResolvedTarget, { attributes, operationId }: PartRequest): Promise<Part> {
+    if (Object.keys(attributes).length > 0)
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'a device keeps its owner and mode', {
+        facts: { path: target.address },
+      });
+    const aside = await this.ports.aside.file(operationId);
+    const expanded = await this.ports.aside.file(`${operationId}${EXPANDED}`);
+    return new DevicePart(target, aside, expanded, this.ports.files);
+  }
+
+  clean(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
+  takenBytes(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
+    await this.ports.aside.sweep(isAtWork);
+    return [];
+  }
+}
+
+class DevicePart implements Part {
+  readonly inherited = false;
+  readonly name: string;
+  #handle: DeviceHandle;
+
+  constructor(
+    private readonly target: ResolvedTarget,
+    readonly aside: Aside,
+    readonly expanded: Aside,
+    private readonly files: Files,
+  ) {
+    this.name = target.name;
+    this.#handle = deviceOf({ handle: target.directory });
+  }
+
+  get handle(): DeviceHandle {
+    return this.#handle;
+  }
+
+  canWriteDirectly(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  adopt(): Promise<void> {
+    const why = 'a file that another tool made cannot become a device: it is written onto one';
+    return Promise.reject(new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: this.target.address } }));
+  }
+
+  /** What lies behind stays as it is, and is no part of the copy. */
+  truncate(lengthBytes: bigint): Promise<void> {
+    this.#handle = new DeviceHandle(this.#handle, this.#handle.path, lengthBytes);
+    return Promise.resolve();
+  }
+
+  async seal(): Promise<Resolved> {
+    const { address, storedName, existing, trusted } = this.target;
+    const handle = deviceOf({ handle: this.target.directory });
+    if (existing === undefined) throw new HostlerError('BUG', `${address} is a device that does not exist`);
+    const made: Resolved = {
+      storage: 'device',
+      address,
+      storedName,
+      handle,
+      device: existing.device,
+      inode: existing.inode,
+      lengthBytes: handle.bytes,
+      allocatedBytes: handle.bytes,
+      modifyTimeNs: 0n,
+      writable: true,
+      trusted,
+    };
+    await this.files.sync(made);
+    return made;
+  }
+
+  publish(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** The handle is the target's, and is closed with that. */
+  async discard(): Promise<readonly string[]> {
+    await this.aside.remove();
+    await this.expanded.remove();
+    return [];
+  }
+
+  async leave(): Promise<bigint> {
+    await this.discard();
+    return 0n;
+  }
+}

@@ -1,0 +1,88 @@
+import type { Eraser, ImageChanger, Range, Written } from '../../domain/change-ports.js';
+import { HostlerError } from '../../domain/errors.js';
+import type { Chain, ConvertRequest, FileRef, Resolved, ToolRun } from '../../domain/ports.js';
+import type { ProcessRunner } from '../process.js';
+import type { QemuImg } from '../qemu-img.js';
+import { deviceOf } from './device-files.js';
+
+/** Between two of these blkdiscard says how far it is, and can be ended. */
+const DISCARD_STEP = 1n << 30n;
+
+/** Writes images onto devices, and never past their end. */
+export class DeviceTool {
+  constructor(private readonly qemu: QemuImg) {}
+
+  create(): Promise<void> {
+    return Promise.reject(unsupported('a device is there already: wipe it to have it empty'));
+  }
+
+  /** All of the image, its holes as zeros: what was there before must not shine through. */
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+    const { format, preallocation } = request;
+    if (format !== 'raw') throw unsupported(`a device holds raw bytes, not ${format}`);
+    if (preallocation !== 'off') throw unsupported('a device has all its space already');
+    const { bytes, path, ref } = deviceOf(target);
+    const needed = source[0].facts.virtualSizeBytes;
+    if (needed > bytes)
+      throw new HostlerError('NO_SPACE', `the device has ${String(bytes)} bytes, the image ${String(needed)}`, {
+        facts: { path, needed: String(needed), free: String(bytes) },
+      });
+    await this.qemu.convertOnto(source, ref, { ...request, targetIsZero: false }, run);
+  }
+}
+
+/** What is in a device can be changed like what is in a file; its size cannot. */
+export function deviceChanger(files: ImageChanger): ImageChanger {
+  return {
+    resize(image: Written) {
+      const { address } = image.chain[0].file;
+      return Promise.reject(unsupported(`${address} is a device: its volume manager resizes it`));
+    },
+    copyUp: (image, base, run) => files.copyUp(image, base, run),
+    setBase: (image, base, run) => files.setBase(image, base, run),
+    commit: (image, depth, run) => files.commit(image, depth, run),
+    check: (image, repair, run) => files.check(image, repair, run),
+    compare: (first, second, strict, run) => files.compare(first, second, strict, run),
+    createSnapshot: (image, name, run) => files.createSnapshot(image, name, run),
+    deleteSnapshot: (image, name, run) => files.deleteSnapshot(image, name, run),
+    revertSnapshot: (image, id, run) => files.revertSnapshot(image, id, run),
+  };
+}
+
+/** Wipes devices: zeros are written as into files, blocks are given back by blkdiscard. */
+export class DeviceEraser implements Eraser {
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly files: Pick<Eraser, 'zero'>,
+  ) {}
+
+  async zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void> {
+    await this.files.zero({ ...file, ...deviceOf(file).ref }, data, run);
+  }
+
+  async discard(file: Resolved, run: ToolRun): Promise<void> {
+    const device = deviceOf(file);
+    let done = 0n;
+    const call = {
+      tool: 'blkdiscard',
+      args: ['--verbose', '--step', String(DISCARD_STEP), [{ write: device.ref }]],
+      trusted: true,
+      limits: {},
+    };
+    const { code, stderr } = await this.runner.lines(call, run, (line) => {
+      done += BigInt(/Discarded (\d+) bytes/.exec(line)?.[1] ?? 0);
+      run.onFraction?.(Number(done) / Number(device.bytes));
+    });
+    if (code === 0) return;
+    const reason = /not supported/.test(stderr)
+      ? 'UNSUPPORTED_BY_BACKEND'
+      : /busy/.test(stderr)
+        ? 'IMAGE_IN_USE'
+        : 'IO_ERROR';
+    throw new HostlerError(reason, `blkdiscard: ${stderr}`, { facts: { tool: 'blkdiscard', stderr } });
+  }
+}
+
+function unsupported(why: string): HostlerError {
+  return new HostlerError('UNSUPPORTED_BY_BACKEND', why);
+}
