@@ -41,7 +41,6 @@ describe('the configuration', () => {
       /mutual TLS/,
     ],
     ['metrics off the loopback', `[server]\nhttp = "0.0.0.0:16521"\n${ROOTS}`, /loopback/],
-    ['a device root', `${ROOTS}kind = "devices"\n`, /device roots are not served/],
     ['a mode that is not octal', `${ROOTS}mode = "600"\n`, /octal/],
     ['no TOML', 'roots = [', /test\.toml/],
     ['zero operations', `[limits]\nrunning_operations = 0\n${ROOTS}`, /running_operations/],
