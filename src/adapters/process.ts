@@ -153,10 +153,11 @@ export class ProcessRunner {
     const { references } = plain;
     const tool = await this.find(call.tool);
     const command = [
-      // bubblewrap ends with its parent by itself; a program less to start.
-      ...(sandbox === undefined
-        ? [await this.find('setpriv'), '--pdeathsig', 'KILL', ...identityWords(call.as), '--']
-        : []),
+      await this.find('setpriv'),
+      '--pdeathsig',
+      'KILL',
+      ...identityWords(call.as),
+      '--',
       ...(this.options.prefix ?? []).flat(),
       ...(await this.#limited(call.limits)),
       ...(sandbox === undefined ? [] : [await this.find('bwrap'), ...sandbox.words(tool, plain, call.env)]),
