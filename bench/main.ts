@@ -10,6 +10,7 @@ import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
 import { ownerCases } from './owner-cases.js';
+import { sandboxCases } from './sandbox-cases.js';
 import { smallCases, startUp } from './small-cases.js';
 
 const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'hostler-bench-'));
@@ -31,6 +32,7 @@ try {
   for (const each of [
     ...infoCases(daemon),
     ...smallCases(daemon),
+    ...sandboxCases(daemon),
     ...ownerCases(daemon),
     ...convertCases(daemon),
     ...copyCases(daemon, mounted ? xfs : undefined),

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { basename } from 'node:path';
 import { suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
+import { isRoot } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -224,6 +226,24 @@ describe('hostile images', () => {
       await writeFile(scratch.path('drop', `old.${format}`), bytes);
       await refusedFromStrangers(scratch.path('drop', `old.${format}`), format);
       await refusedFromStrangers(scratch.path('drop', `old.${format}`), 'raw');
+    }
+  });
+  it('a FIFO, a socket, a device or a folder is no image, and nobody waits for it', async () => {
+    await sh('mkfifo', image('fifo'));
+    await mkdir(image('folder'));
+    const socket = createServer();
+    await new Promise<void>((resolve) => socket.listen(image('socket'), resolve));
+    if (isRoot) await sh('mknod', image('zero'), 'c', '1', '5');
+    const started = performance.now();
+    try {
+      for (const name of ['fifo', 'folder', 'socket', ...(isRoot ? ['zero'] : [])])
+        for (const format of [undefined, 'raw', 'qcow2']) {
+          const request = { path: image(name), ...(format === undefined ? {} : { format }) };
+          assert.equal((await failure(info(request))).reason, 'NOT_A_FILE', name);
+        }
+      assert.ok(performance.now() - started < 5000);
+    } finally {
+      await new Promise((resolve) => socket.close(resolve));
     }
   });
   it('CVE-2015-3241: whoever removes an instance can end the copy of its disk', async () => {
