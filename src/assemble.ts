@@ -59,6 +59,9 @@ const RUNNING_EXPORTS = 64;
 /** Uploads and copies that others carry out: they take memory and a lock, and hardly anything else. */
 const OPEN_OPERATIONS = 64;
 
+/** Of the queue, that one caller may fill. */
+const CALLERS_SHARE = 0.75;
+
 /** Tools of calls that only look, at work at once. */
 const READING_CALLS = 32;
 
@@ -167,6 +170,7 @@ function slotsOf(limits: Config['limits']): Slots {
     },
     perFilesystem: limits.running_operations_per_filesystem,
     queued: limits.queued_operations,
+    queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * CALLERS_SHARE),
   });
 }
 

@@ -68,7 +68,7 @@ async function serve(config: Config): Promise<void> {
     authority: () => authority,
     reach,
     audit: foundations.audit,
-    limits: connectionLimits(config),
+    limits: wireLimits(config),
     descriptorFile: DESCRIPTORS,
     handlers,
     log: serverLog(log, metrics),
@@ -113,8 +113,7 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
       else log.info('call', facts);
     },
     refused(peer, { message, cause }) {
-      metrics.refused('not authenticated');
-      log.info('refused', { peer, why: message, ...(cause === undefined ? {} : { cause: errorText(cause) }) });
+      log.info('refused', { peer, why: message, ...(cause instanceof Error ? { cause: cause.message } : {}) });
     },
     dropped(why) {
       metrics.refused(why);
@@ -122,8 +121,12 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
   };
 }
 
-function connectionLimits({ limits }: Config) {
+function wireLimits({ limits }: Config) {
   return {
+    streamsPerConnection: limits.streams_per_connection,
+    callsPerCaller: limits.calls_per_caller,
+    firstMessageMs: limits.first_message_seconds * 1000,
+    unreadMs: limits.unread_seconds * 1000,
     connections: limits.connections,
     connectionsPerCaller: limits.connections_per_caller,
     halfOpen: limits.half_open_connections,

@@ -31,7 +31,9 @@ export interface AuditTrail {
 }
 
 /** So many denials of one caller are written down in a second; a flood of them must not fill the disk. */
-const MOST_A_SECOND = 1000;
+export const DENIALS_A_SECOND = 1000;
+/** The same of connections that are refused, of all strangers together. */
+export const REFUSALS_A_SECOND = 20;
 const SECOND_MS = 1000;
 
 /** Counts what comes too often. */
@@ -39,12 +41,15 @@ export class Throttle {
   #since = 0;
   readonly #seen = new Map<string, number>();
 
-  constructor(private readonly clock: () => number) {}
+  constructor(
+    private readonly clock: () => number,
+    private readonly mostASecond: number,
+  ) {}
 
   /** Undefined when this one is too much; else how many were too much since the last one that was not. */
   pass(key: string): number | undefined {
     const now = this.clock();
-    const over = (count: number) => Math.max(0, count - MOST_A_SECOND);
+    const over = (count: number) => Math.max(0, count - this.mostASecond);
     if (now - this.#since >= SECOND_MS) {
       this.#since = now;
       // What was left out is told with the next line.
@@ -56,6 +61,6 @@ export class Throttle {
     const before = this.#seen.get(key) ?? 0;
     this.#seen.set(key, before < 0 ? 1 : before + 1);
     if (before < 0) return -before;
-    return before < MOST_A_SECOND ? 0 : undefined;
+    return before < this.mostASecond ? 0 : undefined;
   }
 }

@@ -211,6 +211,12 @@ export const REASONS = {
     'Free space, or write to another filesystem.',
   ),
   TOO_MANY_OPERATIONS: row('RESOURCE_EXHAUSTED', 'later', 'The queue is full.', 'Wait, then try again.'),
+  TOO_MANY_CALLS: row(
+    'RESOURCE_EXHAUSTED',
+    'later',
+    'The caller has too many calls open at once.',
+    'End some, or wait; watch many operations with one WatchOperations.',
+  ),
   CHECKSUM_MISMATCH: row(
     'DATA_LOSS',
     'later',
@@ -295,7 +301,7 @@ export const REASONS = {
   WATCHER_TOO_SLOW: row(
     'ABORTED',
     'later',
-    'The watcher fell too far behind.',
+    'Whoever watches, or reads a stream, fell too far behind.',
     'Watch again, and read faster or filter more.',
   ),
   CANCELLED: row(

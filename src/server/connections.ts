@@ -11,7 +11,7 @@ export interface ConnectionLimits {
   readonly handshakeMs: number;
 }
 
-export type WhyDropped = 'too many' | 'too many of the caller' | 'too many half-open' | 'silent';
+export type WhyDropped = 'not authenticated' | 'too many' | 'too many of the caller' | 'too many half-open' | 'silent';
 
 /** Counts connections, so that nobody can take them all: who says nothing has to go first. */
 export class Connections {

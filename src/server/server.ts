@@ -2,7 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
-import { Throttle, type AuditTrail } from '../domain/audit.js';
+import { DENIALS_A_SECOND, REFUSALS_A_SECOND, Throttle, type AuditTrail } from '../domain/audit.js';
 import { HostlerError } from '../domain/errors.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
@@ -10,21 +10,24 @@ import { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import type { Handlers } from '../handlers/handler.js';
+import { limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
 import { Door } from './door.js';
 import { widenWindows } from './flow-control.js';
 import { addReflection } from './reflection.js';
 import { implement } from './service.js';
-import type { CallContext, CallLog } from './service-call.js';
+import type { CallContext, CallLog, StreamLimits } from './service-call.js';
 import { ListenError, type SocketOwner } from './unix-socket.js';
 
 const HEALTH_SERVICE = 'grpc.health.v1.Health';
-/** Of one connection; more wait at the client. */
-const MAX_CONCURRENT_STREAMS = 1000;
 /** MiB that one connection may hold in unread messages. */
 const MAX_SESSION_MEMORY_MIB = 64;
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+/** Whoever does not answer a ping has gone, or reads nothing at all. */
+const [KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS] = [60_000, 20_000];
+/** Without a call. Clients connect again by themselves. */
+const IDLE_MS = 15 * 60_000;
 /** Streams that have not ended by themselves after a drain are cut after so long. */
 const CLOSE_GRACE_MS = 2000;
 
@@ -54,7 +57,7 @@ export interface ServerOptions {
   readonly authority: () => Authority;
   readonly reach: Reach;
   readonly audit: AuditTrail;
-  readonly limits: ConnectionLimits;
+  readonly limits: ConnectionLimits & CallLimits & StreamLimits;
   readonly descriptorFile: string;
   readonly handlers: ServiceHandlers;
   readonly log: ServerLog;
@@ -72,8 +75,11 @@ export class HostlerServer {
   readonly #servers: Server[] = [];
   readonly #doors: Door[] = [];
   readonly #connections: Connections;
+  /** Open calls by caller, over all addresses. */
+  readonly #calls = new Map<string, number>();
   readonly #health = new HealthImplementation();
-  readonly #throttle = new Throttle(Date.now);
+  readonly #denials = new Throttle(Date.now, DENIALS_A_SECOND);
+  readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
   readonly #closing = new AbortController();
   /** Bound addresses, with the real port where 0 was asked for. */
   readonly addresses: string[] = [];
@@ -154,25 +160,31 @@ export class HostlerServer {
   /** Somebody was turned away at a door. */
   #refused(peer: string, error: HostlerError): void {
     const { log, audit } = this.options;
-    const leftOut = this.#throttle.pass('');
+    log.dropped('not authenticated');
+    const leftOut = this.#refusals.pass('');
     if (leftOut === undefined) return;
     log.refused(peer, error);
     void audit.end({ event: 'refused', caller: '', peer, result: error.reason, ...(leftOut === 0 ? {} : { leftOut }) });
   }
 
   #create(address: string, whoIs: CallContext['whoIs']): Server {
-    const { handlers, log, descriptorFile, reach, audit } = this.options;
+    const { handlers, log, descriptorFile, reach, audit, limits } = this.options;
     const server = new Server({
-      'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+      'grpc.max_concurrent_streams': limits.streamsPerConnection,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MIB,
+      'grpc.keepalive_time_ms': KEEPALIVE_MS,
+      'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.max_connection_idle_ms': IDLE_MS,
+      interceptors: [limitCalls(limits, this.#calls, (peer) => whoIs(peer).name)],
     });
     const context = {
       address,
       whoIs,
       reach,
       audit,
-      throttle: this.#throttle,
+      throttle: this.#denials,
+      unreadMs: limits.unreadMs,
       log: log.call,
       closing: this.#closing.signal,
     };

@@ -1,5 +1,5 @@
 /** What every call goes through: its caller, its role, its end, its line in the log. */
-import { Metadata, type Deadline } from '@grpc/grpc-js';
+import { Metadata, status, type Deadline } from '@grpc/grpc-js';
 import type { Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
 import type { Caller } from '../domain/caller.js';
@@ -38,7 +38,14 @@ export interface CallLog {
   }): void;
 }
 
-export interface CallContext {
+export interface StreamLimits {
+  /** Open at once on one connection; more wait at the client. */
+  readonly streamsPerConnection: number;
+  /** A stream of answers of which nothing is read for so long is ended. */
+  readonly unreadMs: number;
+}
+
+export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   /** The address that the call came to: all there is to say of a unix socket's far end. */
   readonly address: string;
   /** Who is on the other end of a connection. Fails with NOT_AUTHENTICATED. */
@@ -60,11 +67,11 @@ export interface Admitted {
 }
 
 /** An error as grpc-js sends it, with google.rpc details. */
-export function wireError(error: HostlerError): { code: number; details: string; metadata: Metadata } {
-  const status = toStatus(error);
+export function wireError(error: HostlerError): { code: status; details: string; metadata: Metadata } {
+  const { message, ...rest } = toStatus(error);
   const metadata = new Metadata();
-  metadata.set('grpc-status-details-bin', Buffer.from(Status.encode(status).finish()));
-  return { code: status.code, details: status.message, metadata };
+  metadata.set('grpc-status-details-bin', Buffer.from(Status.encode({ message, ...rest }).finish()));
+  return { code: status[REASONS[error.reason].code], details: message, metadata };
 }
 
 /** Runs one call: finds out whose it is and whether it is allowed, works, writes it down. What is thrown comes back as an error. */

@@ -116,14 +116,20 @@ function serveStream(rpc: Rpc, handler: ServerStream<unknown, unknown>, context:
       const failure = await serveCall(rpc, call, context, async ({ caller }) => {
         for await (const message of handler(call.request, caller)) {
           // A slow reader stops the generator here; nothing piles up.
-          if (!call.write(message))
-            await once(call, 'drain', { signal: caller.signal }).catch(() => {
-              caller.signal.throwIfAborted();
-            });
+          if (!call.write(message)) await drained(call, caller.signal, context.unreadMs);
         }
       });
       if (failure === undefined) call.end();
       else call.emit('error', wireError(failure));
     })();
   };
+}
+
+/** Fails with the signal's reason, or WATCHER_TOO_SLOW when nothing at all is read. */
+async function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal, unreadMs: number) {
+  const unread = AbortSignal.timeout(unreadMs);
+  await once(call, 'drain', { signal: AbortSignal.any([signal, unread]) }).catch(() => {
+    signal.throwIfAborted();
+    throw new HostlerError('WATCHER_TOO_SLOW', `nothing was read for ${String(unreadMs / 1000)} s`);
+  });
 }

@@ -3,8 +3,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scratch } from './scratch.js';
+import { searchLog } from './secrets.js';
 import { Stranger } from './stranger.js';
 
 export const ROOT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
@@ -70,9 +72,20 @@ export class Daemon {
     });
     const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
     const daemon = new Daemon(folder, child, exited);
+    child.once('close', () => {
+      daemon.#searchLogs(config);
+    });
     child.stdout.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
     return daemon;
+  }
+
+  /** When it has ended: its log, and its audit log if it has one. */
+  #searchLogs(config: string): void {
+    searchLog(this.folder, this.log);
+    const audit = /^\[audit\]\nfile = "(.*)"$/m.exec(existsSync(config) ? readFileSync(config, 'utf8') : '')?.[1];
+    if (audit === undefined || !existsSync(audit) || !statSync(audit).isFile()) return;
+    searchLog(audit, readFileSync(audit, 'utf8'));
   }
 
   get address(): string {

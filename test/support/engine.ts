@@ -41,7 +41,12 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   ];
   const paths = new RootedPaths(roots, [], new Reach());
   const reader = new ImageReader({ paths, files, foreign: { allowed: true, maxBytes: 1n << 40n } });
-  const slots = new Slots({ running: { io: 4, none: 4, export: 4, open: 1 }, perFilesystem: 4, queued: 16 });
+  const slots = new Slots({
+    running: { io: 4, none: 4, export: 4, open: 1 },
+    perFilesystem: 4,
+    queued: 16,
+    queuedPerCaller: 16,
+  });
   const space = new SpaceLedger(0n);
   const failures: unknown[] = [];
   const journal = new MemoryJournal(1000);

@@ -11,6 +11,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { fileURLToPath } from 'node:url';
+import { noteSecrets } from './secrets.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const FILES = ['image_service', 'operation_service', 'host_info_service', 'file_service', 'command_service'];
@@ -103,10 +104,12 @@ export class Stranger {
   constructor(
     private readonly address: string,
     private readonly proof: ChannelCredentials = credentials.createInsecure(),
+    private readonly options: object = {},
   ) {}
 
   /** Calls a unary RPC, `ImageService/GetImageInfo`. Throws CallError. */
   unary(rpc: string, request: Message = {}, options: object = {}): Promise<Message> {
+    noteSecrets(request);
     return new Promise((resolve, reject) => {
       this.#method(rpc)(request, new Metadata(), options, (error, answer) => {
         if (error === null) resolve(answer);
@@ -122,6 +125,7 @@ export class Stranger {
     options: object = {},
     metadata = new Metadata(),
   ): ClientReadableStream<Message> {
+    noteSecrets(request);
     return this.#method(rpc)(request, metadata, options);
   }
 
@@ -179,11 +183,11 @@ export class Stranger {
     let client = this.#clients.get(service);
     if (client === undefined) {
       const loaded = loadPackageDefinition(definition) as unknown as {
-        hostler: { v1: Record<string, new (address: string, creds: object) => Client> };
+        hostler: { v1: Record<string, new (address: string, creds: object, options: object) => Client> };
       };
       const Service = loaded.hostler.v1[service];
       if (Service === undefined) throw new Error(`no service ${service}`);
-      client = new Service(this.address, this.proof);
+      client = new Service(this.address, this.proof, this.options);
       this.#clients.set(service, client);
     }
     const method = (client as unknown as Record<string, Method>)[name];

@@ -150,7 +150,7 @@ describe('names in certificates', () => {
 describe('denials in the audit log', () => {
   it('are left out when they come too often, and the next line says how many', () => {
     let now = 5000;
-    const throttle = new Throttle(() => now);
+    const throttle = new Throttle(() => now, 1000);
     const passes = (count: number) => Array.from({ length: count }, () => throttle.pass('a'));
     assert.ok(passes(1000).every((leftOut) => leftOut === 0));
     assert.ok(passes(7).every((leftOut) => leftOut === undefined));

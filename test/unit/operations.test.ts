@@ -69,35 +69,64 @@ describe('LockTable', () => {
 });
 
 describe('Slots', () => {
-  const limits = { running: { io: 2, none: 1, export: 1, open: 1 }, perFilesystem: 1, queued: 2 };
+  const limits = { running: { io: 2, none: 1, export: 1, open: 1 }, perFilesystem: 1, queued: 2, queuedPerCaller: 2 };
 
   it('a busy filesystem does not hold up the others', async () => {
     const slots = new Slots(limits);
     const places: number[] = [];
-    slots.enter('io', ['a'], () => undefined);
-    const waiting = slots.enter('io', ['a'], (place) => places.push(place));
-    await slots.enter('io', ['b'], () => undefined).granted(never);
+    slots.enter({ slot: 'io', filesystems: ['a'], caller: 'a' }, () => undefined);
+    const waiting = slots.enter({ slot: 'io', filesystems: ['a'], caller: 'a' }, (place) => places.push(place));
+    await slots.enter({ slot: 'io', filesystems: ['b'], caller: 'a' }, () => undefined).granted(never);
     assert.deepEqual([slots.running, slots.waiting], [2, 1]);
     assert.equal(places.at(-1), 1);
     waiting.release();
     assert.equal(slots.waiting, 0);
   });
+  it('callers take turns, and one cannot fill the queue', async () => {
+    const slots = new Slots({ ...limits, queued: 8, queuedPerCaller: 4 });
+    const wish = (caller: string) => ({ slot: 'none' as const, filesystems: [], caller });
+    const order: string[] = [];
+    const started: { release: () => void }[] = [];
+    const enter = (caller: string) => {
+      const ticket = slots.enter(wish(caller), () => undefined);
+      void ticket.granted(never).then(() => {
+        order.push(caller);
+        started.push(ticket);
+      });
+    };
+    for (let n = 0; n < 5; n++) enter('greedy');
+    assert.equal(
+      reasonOf(() => slots.enter(wish('greedy'), () => undefined)),
+      'TOO_MANY_OPERATIONS',
+    );
+    enter('modest');
+    enter('modest');
+    for (let n = 0; n < 7; n++) {
+      while (started.length === 0) await new Promise(setImmediate);
+      started.shift()?.release();
+    }
+    assert.deepEqual(order, ['greedy', 'modest', 'greedy', 'modest', 'greedy', 'greedy', 'greedy']);
+  });
   it('is full at its limit, and frees a place on release', async () => {
     const slots = new Slots(limits);
-    const [first, second] = [1, 2, 3].map(() => slots.enter('none', [], () => undefined));
+    const [first, second] = [1, 2, 3].map(() =>
+      slots.enter({ slot: 'none', filesystems: [], caller: 'a' }, () => undefined),
+    );
     assert.equal(
-      reasonOf(() => slots.enter('none', [], () => undefined)),
+      reasonOf(() => slots.enter({ slot: 'none', filesystems: [], caller: 'a' }, () => undefined)),
       'TOO_MANY_OPERATIONS',
     );
     first?.release();
     await second?.granted(never);
-    slots.enter('none', [], () => undefined);
+    slots.enter({ slot: 'none', filesystems: [], caller: 'a' }, () => undefined);
   });
   it('a cancelled wait throws the reason of the cancel', async () => {
     const slots = new Slots(limits);
-    slots.enter('export', [], () => undefined);
+    slots.enter({ slot: 'export', filesystems: [], caller: 'a' }, () => undefined);
     const abort = new AbortController();
-    const granted = slots.enter('export', [], () => undefined).granted(abort.signal);
+    const granted = slots
+      .enter({ slot: 'export', filesystems: [], caller: 'a' }, () => undefined)
+      .granted(abort.signal);
     abort.abort(new HostlerError('CANCELLED', 'x'));
     await assert.rejects(granted, { reason: 'CANCELLED' });
   });

@@ -224,9 +224,12 @@ export class Operations {
       );
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
-      const ticket = slots.enter(verb.slot(spec), admitted.filesystems, (queuePosition) => {
-        operation.update({ queuePosition });
-      });
+      const ticket = slots.enter(
+        { slot: verb.slot(spec), filesystems: admitted.filesystems, caller: caller.identity },
+        (queuePosition) => {
+          operation.update({ queuePosition });
+        },
+      );
       undo.push(ticket.release);
       // From here to `live` without a pause: a drain sees it there, or it sees the drain.
       this.#assertServing();

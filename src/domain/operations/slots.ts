@@ -13,6 +13,8 @@ export interface SlotLimits {
   /** At work at once on one filesystem, of those in `io`. */
   readonly perFilesystem: number;
   readonly queued: number;
+  /** Of one caller, of those. */
+  readonly queuedPerCaller: number;
 }
 
 /** A place in the queue, then a slot. */
@@ -23,16 +25,25 @@ export interface Ticket {
   readonly release: () => void;
 }
 
-interface Entry {
+/** What is wanted, by whom. */
+export interface Wish {
   readonly slot: Slot;
   readonly filesystems: readonly string[];
+  /** Callers take turns. */
+  readonly caller: string;
+}
+
+interface Entry extends Wish {
   readonly grant: () => void;
   readonly onPosition: (position: number) => void;
 }
 
 const FULL_RETRY_MS = 2000;
 
-/** First come, first served, except that a busy filesystem does not hold up the others. */
+/**
+ * Callers take turns, each in the order in which it came; a busy filesystem does not hold up the others. However much one caller asks for, another waits
+ * for one of its operations at the most.
+ */
 export class Slots {
   #waiting: Entry[] = [];
   readonly #running = new Set<Entry>();
@@ -40,18 +51,12 @@ export class Slots {
   constructor(private readonly limits: SlotLimits) {}
 
   /** Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full. */
-  enter(slot: Slot, filesystems: readonly string[], onPosition: (position: number) => void): Ticket {
+  enter(wish: Wish, onPosition: (position: number) => void): Ticket {
     const granted = deferred();
-    const entry: Entry = { slot, filesystems, grant: granted.resolve, onPosition };
+    const entry: Entry = { ...wish, grant: granted.resolve, onPosition };
     this.#waiting.push(entry);
     this.#advance();
-    if (this.#waiting.length > this.limits.queued) {
-      this.#waiting = this.#waiting.filter((other) => other !== entry);
-      throw new HostlerError('TOO_MANY_OPERATIONS', `${String(this.limits.queued)} operations are waiting already`, {
-        facts: { queued: String(this.limits.queued) },
-        retryAfterMs: FULL_RETRY_MS,
-      });
-    }
+    if (this.#waiting.includes(entry)) this.#assertRoom(entry);
     return {
       granted: (signal) => orAborted(granted.promise, signal),
       release: () => {
@@ -68,6 +73,18 @@ export class Slots {
     return this.#running.size;
   }
 
+  #assertRoom(entry: Entry): void {
+    const { queued, queuedPerCaller } = this.limits;
+    const own = this.#waiting.filter(({ caller }) => caller === entry.caller).length;
+    if (this.#waiting.length <= queued && own <= queuedPerCaller) return;
+    this.#leave(entry);
+    const [whose, count] = own > queuedPerCaller ? ['of the caller ', queuedPerCaller] : ['', queued];
+    throw new HostlerError('TOO_MANY_OPERATIONS', `${String(count)} operations ${whose}are waiting already`, {
+      facts: { queued: String(count) },
+      retryAfterMs: FULL_RETRY_MS,
+    });
+  }
+
   #leave(entry: Entry): void {
     this.#running.delete(entry);
     this.#waiting = this.#waiting.filter((other) => other !== entry);
@@ -76,7 +93,7 @@ export class Slots {
 
   #advance(): void {
     const still: Entry[] = [];
-    for (const entry of this.#waiting) {
+    for (const entry of this.#inTurn()) {
       if (this.#fits(entry)) {
         this.#running.add(entry);
         entry.grant();
@@ -86,6 +103,22 @@ export class Slots {
     }
     this.#waiting = still;
     for (const [index, entry] of still.entries()) entry.onPosition(index + 1);
+  }
+
+  /** The waiting: whoever has least at work and in front of it comes first; then whoever came first. */
+  #inTurn(): Entry[] {
+    const before = new Map<string, number>();
+    const next = ({ slot, caller }: Entry) => {
+      const key = `${slot} ${caller}`;
+      const turn = before.get(key) ?? 0;
+      before.set(key, turn + 1);
+      return turn;
+    };
+    for (const entry of this.#running) next(entry);
+    return this.#waiting
+      .map((entry) => ({ entry, turn: next(entry) }))
+      .sort((a, b) => a.turn - b.turn)
+      .map(({ entry }) => entry);
   }
 
   #fits({ slot, filesystems }: Entry): boolean {

@@ -1,0 +1,39 @@
+/** Secrets that tests hand to daemons, and the logs of those daemons: the one must never be in the other. */
+import type { Message } from './stranger.js';
+
+const FIELDS = ['passphrase', 'token', 'key', 'headers'];
+/** Shorter ones are everywhere by chance. */
+const SHORTEST = 5;
+
+const secrets = new Set<string>();
+const leaks: string[] = [];
+let logs = 0;
+
+/** Remembers what a request holds in fields that are secret. */
+export function noteSecrets(request: Message): void {
+  for (const [name, value] of Object.entries(request)) {
+    if (FIELDS.includes(name)) remember(value);
+    else if (typeof value === 'object' && value !== null && !(value instanceof Uint8Array)) noteSecrets({ ...value });
+  }
+}
+
+function remember(value: unknown): void {
+  if (value instanceof Uint8Array) secrets.add(Buffer.from(value).toString('latin1'));
+  else if (typeof value === 'string') secrets.add(value);
+  else if (typeof value === 'object' && value !== null) Object.values(value).forEach(remember);
+}
+
+/** Looks for every secret so far in a log, as it is and as encodings show it. */
+export function searchLog(name: string, text: string): void {
+  logs += 1;
+  for (const secret of secrets) {
+    if (secret.length < SHORTEST) continue;
+    const bytes = Buffer.from(secret, 'latin1');
+    const forms = [secret, bytes.toString('base64').replace(/=+$/, ''), bytes.toString('hex')];
+    if (forms.some((form) => text.includes(form))) leaks.push(`${name}: ${secret.slice(0, 2)}…`);
+  }
+}
+
+export function searched() {
+  return { leaks, logs, secrets: secrets.size };
+}
