@@ -43,6 +43,11 @@ export default tseslint.config(
   { files: ['src/adapters/process.ts'], rules: forbid(...WIRE, '**/handlers/**', '**/server/**', '**/cli/**') },
   { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/server/**', '**/cli/**') },
   { files: ['src/server/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/cli/**') },
+  // The wire outwards: a client of other agents.
+  {
+    files: ['src/peers/**'],
+    rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
+  },
   { files: ['src/cli/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**') },
   {
     files: ['src/tls/**'],

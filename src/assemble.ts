@@ -7,23 +7,19 @@ import { ConfiguredCommands } from './adapters/commands.js';
 import { anchored, type Config } from './adapters/config.js';
 import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
-import { SshFarShell } from './adapters/far-shell.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
 import { ImageIndex } from './adapters/image-index.js';
 import type { LevelJournal } from './adapters/level-journal.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
-import { LocalTransfers } from './adapters/local-transfers.js';
 import { Metrics } from './adapters/metrics.js';
 import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
 import type { Root } from './adapters/roots.js';
-import { Rsync } from './adapters/rsync.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { ProcessStrays } from './adapters/strays.js';
-import { sshConfig } from './adapters/transfer-config.js';
 import { tighter } from './adapters/tool-call.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
@@ -32,6 +28,7 @@ import { Digests } from './domain/digest-image.js';
 import { assembleStorage } from './assemble-storage.js';
 import { Reach } from './domain/access/reach.js';
 import type { AuditEntry, AuditTrail } from './domain/audit.js';
+import { transferPorts } from './assemble-transfer.js';
 import { isInternal } from './domain/errors.js';
 import type { CommandRule } from './domain/execute-command.js';
 import { Admission } from './domain/operations/admission.js';
@@ -181,7 +178,6 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
   const { operations, space, overcommit, owners } = engine;
   const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
-  const ssh = sshConfig(config.ssh);
   const digests = new Digests({
     tool: engine.tool,
     files: engine.files,
@@ -192,13 +188,9 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
     image: imageHandlers(operations, {
       ...engine,
       digests,
-      transfers: new LocalTransfers(),
+      ...transferPorts(config, runner, state.agentId, toolLimits(config.limits.tools)),
       ...assembleFetch(config, runner, foreignLimits(config.limits), (bytes) => engine.metrics.networkBytes(bytes)),
-      clock: Date.now,
-      uploadExpireMs: config.uploads.expire_hours * 3600 * 1000,
       touched,
-      farShell: new SshFarShell(runner, ssh, state.agentId),
-      rsync: new Rsync(runner, ssh, toolLimits(config.limits.tools)),
       readers: new Readers(READING_CALLS),
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),

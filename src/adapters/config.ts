@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
 import { caching, fetching } from './fetch-config.js';
 import { FAILPOINT } from './failpoints.js';
-import { ssh, uploads } from './transfer-config.js';
+import { exports, peers, pulls, ssh, uploads } from './transfer-config.js';
 
 const count = z.int().min(1);
 const httpAddress = z
@@ -142,6 +142,9 @@ const keys = z.strictObject({
   fetch: fetching,
   cache: caching,
   ssh,
+  peers,
+  exports,
+  pulls,
   uploads,
   audit: z
     .strictObject({ file: absolutePath.optional(), mode: z.enum(['best-effort', 'require']).default('best-effort') })

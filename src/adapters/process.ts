@@ -3,13 +3,14 @@
  * TERM to the group and KILL after a grace time, bounded output, always awaited.
  */
 import { constants as fsConstants } from 'node:fs';
-import { access, open, type FileHandle } from 'node:fs/promises';
-import { constants, tmpdir } from 'node:os';
+import { access } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
+import { hideSecret, type HiddenSecret } from './hidden-secret.js';
 import { LastBytes, splitLines } from './output.js';
 import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
 import { startOf } from './strays.js';
@@ -39,8 +40,6 @@ export interface ProcessLog {
   child(facts: Readonly<Record<string, string | number | undefined>>): void;
 }
 
-/** O_TMPFILE: a file that never has a name. */
-const O_TMPFILE = 0o20200000;
 const MAX_STDERR_BYTES = 4096;
 /** More than any tool's JSON; a tool that prints for ever is ended. */
 const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
@@ -160,21 +159,24 @@ export class ProcessRunner {
       '--',
       ...(this.options.prefix ?? []).flat(),
       ...(await this.#limited(call.limits)),
-      ...(sandbox === undefined ? [] : [await this.find('bwrap'), ...sandbox.words(tool, plain, call.env)]),
+      ...(sandbox === undefined ? [] : [await this.find('bwrap'), ...sandbox.words(tool, plain, call)]),
       tool,
       ...plain.args,
     ];
-    const secrets = new Map<Reference, FileHandle>();
+    const secrets = new Map<Reference, HiddenSecret>();
     try {
       for (const reference of references)
-        if (isContent(reference)) secrets.set(reference, await hide(contentOf(reference)));
+        if (isContent(reference)) {
+          const within = 'secret' in reference && sandbox === undefined ? reference.within : undefined;
+          secrets.set(reference, await hideSecret(contentOf(reference), within));
+        }
       const fds = references.map((reference) =>
         isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
       const launch = { command, fds, sandboxed: sandbox !== undefined };
       return await this.#supervise(call, launch, run, consume, consumeErrors);
     } finally {
-      for (const file of secrets.values()) await file.close();
+      for (const secret of secrets.values()) await secret.close();
     }
   }
 
@@ -295,16 +297,4 @@ async function* tap(stream: AsyncIterable<Buffer>, beat: () => void): AsyncGener
 function inherited(fd: number): 3 {
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- see above
   return fd as 3;
-}
-
-/** A secret in a file in memory that never has a name; the child inherits its descriptor. */
-async function hide(secret: Uint8Array): Promise<FileHandle> {
-  const folder = await access('/dev/shm', fsConstants.W_OK).then(
-    () => '/dev/shm',
-    () => tmpdir(),
-  );
-  const file = await open(folder, O_TMPFILE | fsConstants.O_RDWR, 0o600);
-  // Not moving the file's position: the sandbox reads from there.
-  await file.write(secret, 0, secret.length, 0);
-  return file;
 }

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { isDeviceHandle } from './devices/device-handle.js';
 import type { ProcessRunner } from './process.js';
-import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './tool-call.js';
+import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference, type ToolCall } from './tool-call.js';
 
 /** Where a tool finds what it was given, by the number of the descriptor: layers to read, places to write, secrets. */
 const [READ, WRITE, SECRET] = ['/l', '/w', '/s'];
@@ -31,11 +31,11 @@ export class Sandbox {
   ) {}
 
   /** The words between bwrap and the tool. */
-  words(tool: string, { references }: PlainCall, env: Readonly<Record<string, string>> = {}): string[] {
+  words(tool: string, { references }: PlainCall, { env = {}, network }: Pick<ToolCall, 'env' | 'network'>): string[] {
     return [
       ...(this.asRoot ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : ['--unshare-user']),
       ...['--unshare-ipc', '--unshare-pid', '--unshare-uts', '--unshare-cgroup-try'],
-      ...(references.some((reference) => 'cluster' in reference) ? NETWORK : ['--unshare-net']),
+      ...(network === true || references.some((reference) => 'cluster' in reference) ? NETWORK : ['--unshare-net']),
       // No --new-session: the daemon has made one, and what stays in its process group can be ended with it at any moment.
       ...['--hostname', this.mark, '--die-with-parent', '--clearenv', '--chdir', '/'],
       ...Object.entries({ PATH: this.searchPath, LC_ALL: 'C', ...env }).flatMap(([name, value]) => [
@@ -63,7 +63,11 @@ export function pathInside(reference: Reference, fd: number): string {
 
 function bind(reference: Reference, fd: number): string[] {
   const at = (folder: string) => [String(fd), `${folder}/${String(fd)}`];
-  if (isContent(reference)) return ['--ro-bind-data', ...at(SECRET)];
+  if (isContent(reference)) {
+    const [from = '', to = ''] = at(SECRET);
+    const within = 'secret' in reference && reference.within !== undefined ? `/${reference.within}` : '';
+    return ['--ro-bind-data', from, `${to}${within}`];
+  }
   if ('descriptor' in reference) throw new Error('a descriptor of the daemon does not go into the sandbox');
   const { handle } = fileOf(reference);
   // Only a bind of this kind lets a node be opened as a device; /dev is nobody's to rename in but root's.

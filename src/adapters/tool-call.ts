@@ -5,12 +5,13 @@ export type Arg = string | readonly (string | Reference)[];
 
 /**
  * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
- * the number of an inherited descriptor itself. `cluster` is the configuration of a cluster; a tool that is given one is given the network too.
+ * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has that name. `cluster` is the
+ * configuration of a cluster; a tool that is given one is given the network too.
  */
 export type Reference =
   | { readonly read: FileRef }
   | { readonly write: FileRef }
-  | { readonly secret: Uint8Array }
+  | { readonly secret: Uint8Array; readonly within?: string }
   | { readonly cluster: Uint8Array }
   | { readonly descriptor: Handle };
 
@@ -54,6 +55,8 @@ export interface ToolCall {
   readonly trusted?: boolean;
   /** It opens an image that a stranger made: never without what the configuration says of a sandbox. */
   readonly foreign?: boolean;
+  /** It speaks to other hosts; the sandbox leaves it the network, and nothing else. */
+  readonly network?: boolean;
   readonly limits: ToolLimits;
   /** Its standard input; unset: none. */
   readonly stdin?: Uint8Array;

@@ -1,6 +1,8 @@
 /** Keys of the configuration for what moves images between here and elsewhere. */
 import { z } from 'zod';
 import { absolutePath } from './access-config.js';
+import type { PullConfig } from '../domain/copy/nbd-pull.js';
+import type { ExportConfig } from './qemu-nbd.js';
 import type { SshConfig } from './ssh.js';
 
 const seconds = z.int().min(1);
@@ -19,6 +21,46 @@ export const ssh = z
     host_keys: z.enum(['known', 'accept-new']).default('known'),
     connect_timeout_seconds: seconds.default(10),
     dead_line_seconds: z.int().min(3).default(15),
+  })
+  .prefault({});
+
+const hostName = z
+  .string()
+  .regex(/^[A-Za-z0-9_][\w.:-]{0,252}$/, 'must be a host name or an address, as its certificate says');
+
+export const peers = z
+  .array(
+    z.strictObject({
+      host: hostName,
+      address: z
+        .string()
+        .regex(/^(?:[^:[\]/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$/, 'must be HOST:PORT')
+        .optional(),
+      trusted: z.boolean().default(false),
+    }),
+  )
+  .default([])
+  .refine((all) => new Set(all.map(({ host }) => host)).size === all.length, 'two have the same host');
+
+export const exports = z
+  .strictObject({
+    host: hostName,
+    address: z.union([z.ipv4(), z.ipv6()]),
+    ports: z
+      .string()
+      .regex(/^\d{1,5}-\d{1,5}$/, 'must be FIRST-LAST')
+      .default('16530-16593'),
+    idle_seconds: seconds.default(120),
+    total_hours: z.number().positive().default(48),
+  })
+  .optional();
+
+export const pulls = z
+  .strictObject({
+    segment_mib: z.int().min(1).default(256),
+    streams: z.int().min(1).max(16).default(2),
+    patience_seconds: z.int().min(0).default(120),
+    stall_seconds: seconds.default(60),
   })
   .prefault({});
 
@@ -48,4 +90,39 @@ export function sshConfig({
     connectTimeoutSeconds: rest.connect_timeout_seconds,
     deadLineSeconds: rest.dead_line_seconds,
   };
+}
+
+/** Where exports listen. */
+export function exportConfig(given: z.infer<typeof exports>): ExportConfig | undefined {
+  if (given === undefined) return undefined;
+  const [firstPort = 0, lastPort = 0] = given.ports.split('-').map(Number);
+  return { address: given.address, firstPort, lastPort };
+}
+
+export function pullConfig({ segment_mib, streams, patience_seconds }: z.infer<typeof pulls>): PullConfig {
+  return { segmentBytes: BigInt(segment_mib) << 20n, streams, patienceMs: patience_seconds * 1000 };
+}
+
+/** The port that agents have unless the configuration says otherwise. */
+const AGENT_PORT = 16_520;
+
+export function peersConfig(config: {
+  readonly peers: z.infer<typeof peers>;
+  readonly exports?: z.infer<typeof exports>;
+}): {
+  readonly peers: readonly { host: string; address: string; trusted: boolean }[];
+  readonly ownHost: string | undefined;
+} {
+  return {
+    peers: config.peers.map(({ host, trusted, address = `${bracketed(host)}:${String(AGENT_PORT)}` }) => ({
+      host,
+      trusted,
+      address,
+    })),
+    ownHost: config.exports?.host,
+  };
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }

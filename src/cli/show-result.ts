@@ -17,6 +17,8 @@ export function showResult({ result, replayed }: OperationResult): string {
       const { algorithm, digest, lengthBytes } = result.value;
       return `${algorithm}:${digest}${again}\n  ${exactBytes(lengthBytes)}`;
     }
+    case 'export':
+      return `served, ${exactBytes(result.value.lengthBytes)}${again}`;
     case 'check': {
       const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result.value;
       const found = `${String(corruptions)} corruptions, ${String(leaks)} leaks, ${String(checkErrors)} errors of the check`;

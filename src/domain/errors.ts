@@ -136,6 +136,12 @@ export const REASONS = {
     'No such upload of this caller: it was published, failed, was cancelled, or expired.',
     'Look at the operation of the same id, or begin again with StartUpload.',
   ),
+  EXPORT_NOT_FOUND: row(
+    'NOT_FOUND',
+    'no',
+    'No such export of this caller: it was closed, ended, or its time was over.',
+    'Open it again.',
+  ),
   EXPIRED: row(
     'DEADLINE_EXCEEDED',
     'no',

@@ -134,6 +134,8 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
         value: { info: info && imageInfo(info), networkBytes, fromCache, checksum, lengthBytes, cacheId },
       };
     }
+    case 'export':
+      return { $case: 'export', value: { lengthBytes: result.lengthBytes } };
     case 'delete':
       return {
         $case: 'delete',

@@ -6,7 +6,9 @@ import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload
 import { CHECKSUM_ALGORITHMS } from '../domain/transfer/running-digest.js';
 import type { UploadSpec } from '../domain/transfer/upload-image.js';
 import type { UploadImageRequest } from '../gen/hostler/v1/image_service.js';
-import { address, attributes, defined, format, parseRequest } from './fields.js';
+import type { ExportSpec } from '../domain/transfer/open-export.js';
+import { address, attributes, defined, format, parseRequest, requestId } from './fields.js';
+import { quietly, type Parsed } from './running.js';
 
 const safe = z
   .bigint()
@@ -79,3 +81,12 @@ export function parseDownload(request: unknown): DownloadSpec {
   const { path, ...rest } = parseRequest(download, request);
   return defined({ address: path, ...rest });
 }
+
+const exported = z.object({ path: address, peer: z.string().min(1, 'required'), allowInUse: z.boolean(), requestId });
+export function parseOpenExport(request: unknown): Parsed<ExportSpec> {
+  const { path, requestId: id, ...rest } = parseRequest(exported, request);
+  return { spec: { address: path, ...rest }, ask: quietly(id) };
+}
+
+const closed = z.object({ exportId: z.string().min(1, 'required') });
+export const parseCloseExport = (request: unknown) => parseRequest(closed, request).exportId;

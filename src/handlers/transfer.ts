@@ -1,18 +1,34 @@
 /** RPCs of ImageService that move an image's bytes through the caller's own connection. */
 import type { Operations } from '../domain/operations/engine.js';
 import { downloadImage, type DownloadPorts } from '../domain/transfer/download-image.js';
+import { Exports, type ExportPorts } from '../domain/transfer/open-export.js';
 import { Uploads, type UploadPorts } from '../domain/transfer/upload-image.js';
 import type { DownloadImageResponse, ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { mapStream, type Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
-import { parseDownload, parseStartUpload, parseUpload } from './transfer-requests.js';
+import {
+  parseCloseExport,
+  parseDownload,
+  parseOpenExport,
+  parseStartUpload,
+  parseUpload,
+} from './transfer-requests.js';
 
-export type TransferPorts = UploadPorts & DownloadPorts;
+export type TransferPorts = UploadPorts &
+  DownloadPorts &
+  ExportPorts & {
+    /** Where exports can be reached; empty: where the call went. */
+    readonly exportHost: string;
+  };
 
-type TransferHandlers = Pick<Handlers<typeof ImageServiceService>, 'startUpload' | 'uploadImage' | 'downloadImage'>;
+type TransferHandlers = Pick<
+  Handlers<typeof ImageServiceService>,
+  'startUpload' | 'uploadImage' | 'downloadImage' | 'openExport' | 'closeExport'
+>;
 
 export function transferHandlers(operations: Operations, ports: TransferPorts): TransferHandlers {
   const uploads = new Uploads(operations, ports);
+  const exports = new Exports(operations, ports);
   return {
     async startUpload(request, caller) {
       const { id, committedBytes, expireTimeMs } = await uploads.start(parseStartUpload(request), caller);
@@ -22,6 +38,21 @@ export function transferHandlers(operations: Operations, ports: TransferPorts): 
       const { uploadId, offset, pieces } = await parseUpload(requests);
       const { committedBytes, info } = await uploads.receive(uploadId, offset, pieces, caller);
       return { committedBytes, info: info === undefined ? undefined : imageInfo(info) };
+    },
+    async openExport(request, caller) {
+      const { spec, ask } = parseOpenExport(request);
+      const opened = await exports.open(spec, ask, caller);
+      const { name: exportId, operationId, key, lengthBytes, fingerprint } = opened;
+      return {
+        ...{ exportId, operationId, lengthBytes, fingerprint },
+        address: `${ports.exportHost}:${String(opened.port)}`,
+        key: Buffer.from(key),
+        expireTime: new Date(opened.expireTimeMs),
+      };
+    },
+    async closeExport(request, caller) {
+      await exports.close(parseCloseExport(request), caller);
+      return {};
     },
     async *downloadImage(request, caller) {
       yield* mapStream(downloadImage(parseDownload(request), caller, ports), (piece): DownloadImageResponse => {

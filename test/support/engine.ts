@@ -3,12 +3,14 @@ import { Reach } from '../../src/domain/access/reach.js';
 import { BUILT_IN } from '../../src/domain/access/role.js';
 import { monotonicFactory } from 'ulid';
 import { CpReflink } from '../../src/adapters/cp-reflink.js';
-import { SshFarShell } from '../../src/adapters/far-shell.js';
+import { parseConfig } from '../../src/adapters/config.js';
+import { ThreadedHasher } from '../../src/adapters/block-hasher.js';
+import { transferPorts } from '../../src/assemble-transfer.js';
+import { Digests } from '../../src/domain/digest-image.js';
 import { LocalFiles } from '../../src/adapters/files.js';
 import { FileTargets } from '../../src/adapters/file-targets.js';
 import { MemoryJournal } from './memory-journal.js';
 import { Owners } from '../../src/adapters/owners.js';
-import { Rsync } from '../../src/adapters/rsync.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import { QemuImg } from '../../src/adapters/qemu-img.js';
@@ -68,7 +70,6 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     step,
     log: { finished: () => undefined, cleanupFailed: (_, cause) => failures.push(cause) },
   });
-  const ssh = { hostKeys: 'known', connectTimeoutSeconds: 5, deadLineSeconds: 5 } as const;
   const ports = {
     paths,
     reader,
@@ -76,8 +77,8 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     tool,
     imageLocks,
     reflink: new CpReflink(runner),
-    farShell: new SshFarShell(runner, ssh, 'test'),
-    rsync: new Rsync(runner, ssh, {}),
+    digests: new Digests({ tool, files, hasher: new ThreadedHasher(), clock: Date.now }),
+    ...transferPorts(parseConfig(`[[roots]]\npath = "${root}"`, 'test'), runner, 'test', {}),
   };
   return {
     operations,

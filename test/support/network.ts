@@ -122,3 +122,22 @@ export async function startSshd(
     },
   };
 }
+
+/** What a daemon needs to copy from and to the one at the other end; both have certificates of the same authority. */
+export function agentToml(
+  pki: { path(name: string): string },
+  own: { readonly host: string; readonly address: string },
+  other: { readonly host: string; readonly address: string },
+  more: { readonly peer?: string; readonly exports?: string } = {},
+): { readonly top: string; readonly toml: string } {
+  return {
+    top: `[tls]\nca = "${pki.path('ca.pem')}"\ncert = "${pki.path(`${own.host}.pem`)}"\nkey = "${pki.path(`${own.host}.key`)}"\n`,
+    toml: [
+      `[[listeners]]\naddress = "tcp://${own.address}:16520"`,
+      `[[callers]]\nname = "dns:${other.host}"\nrole = "agent"\nread = ["/"]\nwrite = ["/"]`,
+      `[[peers]]\nhost = "${other.host}"\naddress = "${other.address}:16520"\ntrusted = true\n${more.peer ?? ''}`,
+      `[exports]\nhost = "${own.host}"\naddress = "${own.address}"\n${more.exports ?? ''}`,
+      '',
+    ].join('\n'),
+  };
+}

@@ -58,7 +58,16 @@ export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent'
   agent: {
     ...nothing,
     name: 'agent',
-    methods: ['OpenExport', 'CloseExport', 'CopyImage', 'GetOperation', 'WatchOperation', 'CancelOperation'],
+    methods: [
+      'OpenExport',
+      'CloseExport',
+      'CopyImage',
+      'DigestImage',
+      'MapImage',
+      'GetOperation',
+      'WatchOperation',
+      'CancelOperation',
+    ],
     farEndIsCaller: true,
   },
 };

@@ -1,8 +1,12 @@
 import type { ImageAddress } from '../address.js';
+import { HostlerError } from '../errors.js';
+import { fingerprint } from '../operations/request-ids.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Use, Verb } from '../operations/verb.js';
 import type { FileAttributes } from '../ports.js';
+import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';
+import { TRANSPORT, pullByNbd, type NbdCopyPorts } from './nbd-pull.js';
 import type { Remote } from './remote.js';
 import { planByRsync, receiveByRsync, sendByRsync, type RsyncCopyPorts } from './rsync-copy.js';
 
@@ -29,16 +33,18 @@ export interface CopySpec {
 /** A copy of which one end is far. */
 export type FarSpec = CopySpec & { readonly remote: Remote };
 
-export type CopyPorts = LocalCopyPorts & RsyncCopyPorts;
+export type CopyPorts = LocalCopyPorts & RsyncCopyPorts & NbdCopyPorts;
 
 /**
- * Copies the bytes of a file: same length, same bytes, holes stay holes. A crash leaves nothing under the final name; at a far host that is
- * reached by ssh a private folder may stay, which the same call finds again.
+ * Copies the bytes of a file: same length, same bytes, holes stay holes. A crash leaves nothing under the final name. What was pulled from
+ * another agent is kept for the next call; at a far host that is reached by ssh a private folder may stay, which the same call finds again.
  */
 export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
+  const byAgent = (spec: FarSpec) => engineOf(spec, ports) === 'NBD_TLS';
   return {
     name: 'CopyImage',
-    slot: () => 'io',
+    // A push moves nothing by itself: it waits for the far agent, whose pull has a slot there.
+    slot: (spec) => (isFar(spec) && spec.remote.side === 'target' && byAgent(spec) ? 'open' : 'io'),
     uses: ({ source, target, remote, overwrite, allowDependants, allowInUse }) => {
       const ends: Record<'source' | 'target', Use> = {
         source: { role: 'source', address: source, allowInUse },
@@ -47,17 +53,36 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
       // The far end's address means nothing here.
       return (['source', 'target'] as const).flatMap((end) => (remote?.side === end ? [] : [ends[end]]));
     },
+    resume: {
+      key: (spec) => fingerprint([spec.source, spec.remote, isFar(spec) && byAgent(spec)]),
+      after: TRANSPORT,
+      alone: isFar,
+    },
 
-    plan: (spec, resolution, run) =>
-      isFar(spec) ? planByRsync(spec, resolution, run, ports) : planOnHost(spec, resolution, ports),
+    plan: (spec, resolution, run) => {
+      if (!isFar(spec)) return planOnHost(spec, resolution, ports);
+      return (byAgent(spec) ? planByAgent : planByRsync)(spec, resolution, run, ports);
+    },
 
-    async run(spec, run) {
+    run: (spec, run) => {
       if (!isFar(spec)) return copyOnHost(spec, run, ports);
-      return spec.remote.side === 'source' ? receiveByRsync(spec, run, ports) : sendByRsync(spec, run, ports);
+      const [receive, send] = byAgent(spec) ? [pullByNbd, pushByAgent] : [receiveByRsync, sendByRsync];
+      return (spec.remote.side === 'source' ? receive : send)(spec, run, ports);
     },
   };
 }
 
 function isFar(spec: CopySpec): spec is FarSpec {
   return spec.remote !== undefined;
+}
+
+/** By what both ends can do, as far as the configuration knows. */
+function engineOf({ engine, remote: { host, agent } }: FarSpec, { agents }: NbdCopyPorts): FarEngine {
+  const known = agents.knows(host);
+  if (engine === 'NBD_SSH')
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'NBD_SSH is not served by this version; RSYNC_SSH is');
+  if ((agent || engine === 'NBD_TLS') && !known && engine !== 'RSYNC_SSH')
+    throw new HostlerError('REMOTE_NOT_TRUSTED', `no [[peers]] of the configuration is ${host}`, { facts: { host } });
+  if (engine === 'AUTO' || engine === 'REFLINK' || engine === 'LOCAL_SPARSE') return known ? 'NBD_TLS' : 'RSYNC_SSH';
+  return engine;
 }

@@ -43,7 +43,9 @@ export async function receiveByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPo
   const source = await farShell.look(remote, spec.source, run.tool());
   assertRsync(source, remote.host);
   await run.reserve(spec.target, least(source));
-  const part = await run.part(spec.target, spec);
+  // What rsync has when the line breaks lies under the source's name, and is what it begins with the next time.
+  const { part } = await run.resumablePart(spec.target, spec);
+  await run.checkpoint({ fingerprint: source.fingerprint });
   const folder = { handle: part.handle };
   run.phase('COPYING');
   await run.step('copy');

@@ -123,6 +123,11 @@ export interface FetchResult {
   readonly cacheId?: string;
 }
 
+export interface ExportResult {
+  readonly kind: 'export';
+  readonly lengthBytes: bigint;
+}
+
 export interface DeleteResult {
   readonly kind: 'delete';
   readonly existed: boolean;
@@ -158,6 +163,7 @@ export type OperationResult =
   | CopyResult
   | DigestResult
   | FetchResult
+  | ExportResult
   | DeleteResult
   | CheckResult
   | CompareResult

@@ -1333,13 +1333,13 @@ export interface OpenExportRequest {
 
 /** Answer of OpenExport. */
 export interface OpenExportResponse {
-  /** Names the export. */
+  /** Names the export, over NBD too; cannot be guessed. */
   exportId: string;
   /** The export as an operation. */
   operationId: string;
-  /** `host:port` to connect to. */
+  /** `host:port` to connect to; an empty host is the one that this call went to. */
   address: string;
-  /** Pre-shared key of this export. */
+  /** Pre-shared key of this export (TLS-PSK, user `hostler`). */
   key: Buffer;
   /** When it is closed at the latest. */
   expireTime:
@@ -13078,7 +13078,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Serves an image's bytes to one authorised peer, read-only, until closed or timed out.
+   * Serves an image's bytes to one authorised peer, read-only, until closed, idle for too long or its time is over: over NBD with TLS, to
+   * whoever has the key. It is an operation, with a limit of its own, so that two agents that pull from each other never wait for each other.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING.
    */
   openExport: {
@@ -13091,8 +13092,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OpenExportResponse => OpenExportResponse.decode(value),
   },
   /**
-   * Ends an export.
-   * Fails with: INVALID_FIELD, OPERATION_NOT_FOUND.
+   * Ends an export. SOURCE_CHANGED: it is ended, and the file was changed meanwhile, so what was read may never have been its content.
+   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED.
    */
   closeExport: {
     path: "/hostler.v1.ImageService/CloseExport" as const,
@@ -13332,13 +13333,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   evictCachedImages: handleServerStreamingCall<EvictCachedImagesRequest, OperationEvent>;
   /**
-   * Serves an image's bytes to one authorised peer, read-only, until closed or timed out.
+   * Serves an image's bytes to one authorised peer, read-only, until closed, idle for too long or its time is over: over NBD with TLS, to
+   * whoever has the key. It is an operation, with a limit of its own, so that two agents that pull from each other never wait for each other.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING.
    */
   openExport: handleUnaryCall<OpenExportRequest, OpenExportResponse>;
   /**
-   * Ends an export.
-   * Fails with: INVALID_FIELD, OPERATION_NOT_FOUND.
+   * Ends an export. SOURCE_CHANGED: it is ended, and the file was changed meanwhile, so what was read may never have been its content.
+   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED.
    */
   closeExport: handleUnaryCall<CloseExportRequest, CloseExportResponse>;
 }
@@ -13816,7 +13818,8 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Serves an image's bytes to one authorised peer, read-only, until closed or timed out.
+   * Serves an image's bytes to one authorised peer, read-only, until closed, idle for too long or its time is over: over NBD with TLS, to
+   * whoever has the key. It is an operation, with a limit of its own, so that two agents that pull from each other never wait for each other.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING.
    */
   openExport(
@@ -13835,8 +13838,8 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: OpenExportResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Ends an export.
-   * Fails with: INVALID_FIELD, OPERATION_NOT_FOUND.
+   * Ends an export. SOURCE_CHANGED: it is ended, and the file was changed meanwhile, so what was read may never have been its content.
+   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED.
    */
   closeExport(
     request: CloseExportRequest,

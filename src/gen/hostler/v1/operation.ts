@@ -297,6 +297,9 @@ export interface OperationResult {
     | //
     /** A configured command ran. */
     { $case: "execute"; value: ExecuteResult }
+    | //
+    /** An export was served and closed. */
+    { $case: "export"; value: ExportResult }
     | undefined;
   /** True when this answers a repeated request_id with the result of the earlier run. */
   replayed: boolean;
@@ -320,6 +323,12 @@ export interface ExecuteResult {
   exitCode: number;
   /** How often it ran. */
   attempts: number;
+}
+
+/** An export was served until it was closed. */
+export interface ExportResult {
+  /** Exact length of the file, in bytes. */
+  lengthBytes: bigint;
 }
 
 /** One event. The first of a stream carries the operation id at once, the last one `result` or `error`. */
@@ -921,6 +930,9 @@ export const OperationResult: MessageFns<OperationResult> = {
       case "execute":
         ExecuteResult.encode(message.result.value, writer.uint32(106).fork()).join();
         break;
+      case "export":
+        ExportResult.encode(message.result.value, writer.uint32(122).fork()).join();
+        break;
     }
     if (message.replayed !== false) {
       writer.uint32(160).bool(message.replayed);
@@ -1045,6 +1057,14 @@ export const OperationResult: MessageFns<OperationResult> = {
             message.result = { $case: "execute", value: ExecuteResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.result = { $case: "export", value: ExportResult.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 20: {
             if (tag !== 160) {
               break;
@@ -1093,6 +1113,8 @@ export const OperationResult: MessageFns<OperationResult> = {
         ? { $case: "touch", value: TouchResult.fromJSON(object.touch) }
         : isSet(object.execute)
         ? { $case: "execute", value: ExecuteResult.fromJSON(object.execute) }
+        : isSet(object.export)
+        ? { $case: "export", value: ExportResult.fromJSON(object.export) }
         : undefined,
       replayed: isSet(object.replayed) ? globalThis.Boolean(object.replayed) : false,
     };
@@ -1126,6 +1148,8 @@ export const OperationResult: MessageFns<OperationResult> = {
       obj.touch = TouchResult.toJSON(message.result.value);
     } else if (message.result?.$case === "execute") {
       obj.execute = ExecuteResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "export") {
+      obj.export = ExportResult.toJSON(message.result.value);
     }
     if (message.replayed !== false) {
       obj.replayed = message.replayed;
@@ -1214,6 +1238,12 @@ export const OperationResult: MessageFns<OperationResult> = {
       case "execute": {
         if (object.result?.value !== undefined && object.result?.value !== null) {
           message.result = { $case: "execute", value: ExecuteResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "export": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "export", value: ExportResult.fromPartial(object.result.value) };
         }
         break;
       }
@@ -1453,6 +1483,84 @@ export const ExecuteResult: MessageFns<ExecuteResult> = {
     const message = createBaseExecuteResult();
     message.exitCode = object.exitCode ?? 0;
     message.attempts = object.attempts ?? 0;
+    return message;
+  },
+};
+
+function createBaseExportResult(): ExportResult {
+  return { lengthBytes: 0n };
+}
+
+export const ExportResult: MessageFns<ExportResult> = {
+  encode(message: ExportResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lengthBytes !== 0n) {
+      if (BigInt.asUintN(64, message.lengthBytes) !== message.lengthBytes) {
+        throw new globalThis.Error("value provided for field message.lengthBytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.lengthBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.lengthBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExportResult {
+    return {
+      lengthBytes: isSet(object.lengthBytes)
+        ? BigInt(object.lengthBytes)
+        : isSet(object.length_bytes)
+        ? BigInt(object.length_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: ExportResult): unknown {
+    const obj: any = {};
+    if (message.lengthBytes !== 0n) {
+      obj.lengthBytes = message.lengthBytes.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ExportResult>, I>>(base?: I): ExportResult {
+    return ExportResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExportResult>, I>>(object: I): ExportResult {
+    const message = createBaseExportResult();
+    message.lengthBytes = (object.lengthBytes !== undefined && object.lengthBytes !== null)
+      ? BigInt(object.lengthBytes)
+      : 0n;
     return message;
   },
 };

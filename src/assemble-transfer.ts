@@ -1,0 +1,47 @@
+/** Part of the composition root: what moves images between this host and others. */
+import { randomBytes } from 'node:crypto';
+import type { Config } from './adapters/config.js';
+import { SshFarShell } from './adapters/far-shell.js';
+import { LocalTransfers } from './adapters/local-transfers.js';
+import { NbdClient } from './adapters/nbd-client.js';
+import type { ProcessRunner } from './adapters/process.js';
+import { QemuNbdServer } from './adapters/qemu-nbd.js';
+import { Rsync } from './adapters/rsync.js';
+import type { ToolLimits } from './adapters/tool-call.js';
+import { exportConfig, peersConfig, pullConfig, sshConfig } from './adapters/transfer-config.js';
+import { PeerAgents } from './peers/agent-client.js';
+import type { TlsPaths } from './tls/files.js';
+
+const ANY_ADDRESS = ['0.0.0.0', '::'];
+const MS_PER_HOUR = 3_600_000;
+/** For a daemon that serves no exports. */
+const NO_TIME = { idleMs: 0, totalMs: 0 };
+
+export function transferPorts(config: Config, runner: ProcessRunner, agentId: string, limits: ToolLimits) {
+  const { exports, pulls, uploads, tls } = config;
+  const ssh = sshConfig(config.ssh);
+  const address = exports === undefined || ANY_ADDRESS.includes(exports.address) ? '' : exports.address;
+  return {
+    farShell: new SshFarShell(runner, ssh, agentId),
+    rsync: new Rsync(runner, ssh, limits),
+    agents: new PeerAgents({ ...peersConfig(config), tls: tlsPaths(tls) }),
+    nbd: new NbdClient(runner, { ...limits, stallMs: pulls.stall_seconds * 1000 }),
+    pulls: pullConfig(pulls),
+    transfers: new LocalTransfers(),
+    clock: Date.now,
+    uploadExpireMs: uploads.expire_hours * MS_PER_HOUR,
+    exportServer: new QemuNbdServer(runner, exportConfig(exports)),
+    randomBytes: (count: number) => randomBytes(count),
+    exportTimes:
+      exports === undefined
+        ? NO_TIME
+        : { idleMs: exports.idle_seconds * 1000, totalMs: exports.total_hours * MS_PER_HOUR },
+    exportHost: address.includes(':') ? `[${address}]` : address,
+  };
+}
+
+function tlsPaths(tls: Config['tls']): TlsPaths | undefined {
+  if (tls === undefined) return undefined;
+  const { crl, ...rest } = tls;
+  return crl === undefined ? rest : { ...rest, crl };
+}

@@ -1,0 +1,97 @@
+import type { Stretch } from '../block-digest.js';
+import type { Segment } from './agents.js';
+
+/** From, and up to but without. */
+export interface Range {
+  readonly from: bigint;
+  readonly to: bigint;
+}
+
+const SECTOR = 512n;
+
+/** Over a longer hole than this nobody is asked to look: NBD asks for 2 GiB at a time, a round trip each. */
+const LONG_HOLE = 1n << 30n;
+
+/**
+ * Cuts what is left of a file into segments of so much data each, holes counting for nothing: what is lost with a segment is what it
+ * costs to move it again. Long holes are segments of their own, without data.
+ */
+export function cutSegments(
+  stretches: readonly Stretch[],
+  done: readonly Range[],
+  lengthBytes: bigint,
+  segmentBytes: bigint,
+): Segment[] {
+  const data = stretches.filter((stretch) => stretch.data);
+  return gaps(done, lengthBytes).flatMap((gap) => cutGap(gap, data, segmentBytes));
+}
+
+function cutGap(gap: Range, data: readonly Stretch[], segmentBytes: bigint): Segment[] {
+  const segments: Segment[] = [];
+  let [from, at, dataBytes] = [gap.from, gap.from, 0n];
+  const close = (to: bigint) => {
+    if (to > from) segments.push({ from, to, dataBytes });
+    [from, at, dataBytes] = [to, to, 0n];
+  };
+  for (const { offsetBytes, lengthBytes } of data) {
+    const end = least(offsetBytes + lengthBytes, gap.to);
+    if (end <= at) continue;
+    if (offsetBytes > at + LONG_HOLE) {
+      close(at);
+      close(offsetBytes);
+    }
+    if (offsetBytes > at) at = offsetBytes;
+    while (at < end) {
+      const piece = least(end - at, segmentBytes - dataBytes);
+      [at, dataBytes] = [at + piece, dataBytes + piece];
+      if (dataBytes === segmentBytes) close(at);
+    }
+  }
+  if (gap.to > at + LONG_HOLE) close(at);
+  close(gap.to);
+  return segments;
+}
+
+/** What no range covers. */
+export function gaps(done: readonly Range[], lengthBytes: bigint): Range[] {
+  const left: Range[] = [];
+  let at = 0n;
+  for (const { from, to } of done) {
+    if (from > at) left.push({ from: at, to: from });
+    if (to > at) at = to;
+  }
+  if (at < lengthBytes) left.push({ from: at, to: lengthBytes });
+  return left;
+}
+
+/** Ranges with one more, in order; those that touch become one. */
+export function withRange(done: readonly Range[], range: Range): Range[] {
+  const merged: Range[] = [];
+  for (const next of [...done, range].sort((a, b) => (a.from < b.from ? -1 : 1))) {
+    const last = merged.at(-1);
+    if (last !== undefined && next.from <= last.to)
+      merged[merged.length - 1] = { from: last.from, to: last.to > next.to ? last.to : next.to };
+    else merged.push(next);
+  }
+  return merged;
+}
+
+/** As a checkpoint keeps them. */
+export function rangesText(ranges: readonly Range[]): string {
+  return ranges.map(({ from, to }) => `${String(from)}-${String(to)}`).join(',');
+}
+
+export function parseRanges(text: string): Range[] {
+  return [...text.matchAll(/(\d+)-(\d+)/g)].map(([, from = '0', to = '0']) => ({ from: BigInt(from), to: BigInt(to) }));
+}
+
+/** A multiple of the sector, so that every boundary is one. */
+export function segmentSize(dataBytes: bigint, wanted: bigint, most: bigint): bigint {
+  const least_ = (dataBytes + most - 1n) / most;
+  const size = least_ > wanted ? least_ : wanted;
+  return ((size + SECTOR - 1n) / SECTOR) * SECTOR;
+}
+
+function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

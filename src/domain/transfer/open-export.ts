@@ -1,0 +1,152 @@
+import type { ImageAddress } from '../address.js';
+import type { Caller } from '../caller.js';
+import { fingerprintText } from '../digest-image.js';
+import { HostlerError, asHostlerError } from '../errors.js';
+import type { Ask, Operations } from '../operations/engine.js';
+import type { ExportResult } from '../operations/record.js';
+import { Standing, untilIdle } from '../operations/standing.js';
+import type { Run, Verb } from '../operations/verb.js';
+import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports.js';
+import { sameFile } from '../read-image.js';
+import { deferred } from '../waiting.js';
+
+export interface ExportSpec {
+  readonly address: ImageAddress;
+  readonly peer: string;
+  readonly allowInUse: boolean;
+}
+
+/** How an export is reached, by whoever knows its name and key. */
+export interface ExportAccess {
+  readonly name: string;
+  readonly key: Uint8Array;
+}
+
+/** Serves a file's bytes over NBD with TLS, read-only. */
+export interface ExportServer {
+  /**
+   * Serves until the run's signal; any number of connections. `onReady` hears the port. Fails with TOOL_MISSING, TOOL_FAILED, and
+   * TOO_MANY_OPERATIONS when every port is taken.
+   */
+  serve(file: Resolved, access: ExportAccess, run: ToolRun, onReady: (port: number) => void): Promise<void>;
+  /** Whether anybody is connected. */
+  isUsed(port: number): boolean;
+}
+
+export interface ExportPorts {
+  readonly files: Files;
+  readonly paths: Paths;
+  readonly exportServer: ExportServer;
+  /** So many bytes that nobody can guess. */
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly clock: Clock;
+  readonly exportTimes: { readonly idleMs: number; readonly totalMs: number };
+}
+
+export interface OpenedExport extends ExportAccess {
+  readonly operationId: string;
+  readonly port: number;
+  readonly expireTimeMs: number;
+  readonly lengthBytes: bigint;
+  readonly fingerprint: string;
+}
+
+interface Entry extends Omit<OpenedExport, 'operationId'> {
+  readonly owner: string;
+  /** Ends it; fails with SOURCE_CHANGED. */
+  close(): Promise<void>;
+}
+
+const NAME_BYTES = 24;
+const KEY_BYTES = 32;
+
+/** Exports, each an operation that lasts until it is closed. */
+export class Exports {
+  readonly #standing = new Standing<Entry>();
+
+  constructor(
+    private readonly operations: Operations,
+    private readonly ports: ExportPorts,
+  ) {}
+
+  async open(spec: ExportSpec, ask: Ask, caller: Caller): Promise<OpenedExport> {
+    const begin = (as: Caller) => this.operations.start(this.#verb, spec, { ...ask, detach: true }, as);
+    const { id, item } = await this.#standing.start(begin, caller);
+    return { ...item, operationId: id };
+  }
+
+  /** Fails with EXPORT_NOT_FOUND, SOURCE_CHANGED. */
+  async close(name: string, caller: Caller): Promise<void> {
+    const found = this.#standing.all.find(([, entry]) => entry.name === name && entry.owner === caller.identity);
+    if (found === undefined) throw new HostlerError('EXPORT_NOT_FOUND', 'there is no such export of this caller');
+    const [id, entry] = found;
+    const operation = this.operations.live.get(id);
+    await entry.close();
+    await operation?.finished;
+  }
+
+  get #verb(): Verb<ExportSpec, ExportResult> {
+    return {
+      name: 'OpenExport',
+      slot: () => 'export',
+      standing: true,
+      uses: ({ address, allowInUse }) => [{ role: 'source', address, allowInUse }],
+      run: (spec, run) => this.#run(spec, run),
+    };
+  }
+
+  /** The file is what it was, and its name stands for it. */
+  async #isStill(file: Resolved, fingerprint: string): Promise<boolean> {
+    const { files, paths } = this.ports;
+    if (fingerprintText(await files.fingerprint(file)) !== fingerprint) return false;
+    const named = await paths.source(file.address).catch(() => undefined); // gone, or something else
+    await named?.handle.close();
+    return named !== undefined && sameFile(named, file);
+  }
+
+  async #run({ address }: ExportSpec, run: Run): Promise<ExportResult> {
+    const { files, exportServer, randomBytes, clock, exportTimes } = this.ports;
+    run.phase('COPYING');
+    const file = await files.refresh(run.file(address));
+    const fingerprint = fingerprintText(await files.fingerprint(file));
+    const name = Buffer.from(randomBytes(NAME_BYTES)).toString('hex');
+    const key = randomBytes(KEY_BYTES);
+    await run.step('serve');
+    const [ready, closed, stop] = [deferred<number>(), deferred(), new AbortController()];
+    const tool = { ...run.tool(), signal: AbortSignal.any([run.signal, stop.signal]) };
+    const ended = exportServer.serve(file, { name, key }, tool, ready.resolve).then(() => {
+      throw new HostlerError('TOOL_FAILED', 'the export ended by itself');
+    });
+    ended.catch(() => undefined); // heard by whoever waits for it
+    try {
+      const port = await Promise.race([ready.promise, ended]);
+      const opened = clock();
+      let used = opened;
+      const expiresAt = () => {
+        if (exportServer.isUsed(port)) used = clock();
+        return Math.min(used + exportTimes.idleMs, opened + exportTimes.totalMs);
+      };
+      const close = async () => {
+        closed.resolve();
+        if (await this.#isStill(file, fingerprint)) return;
+        throw new HostlerError('SOURCE_CHANGED', `${address} changed while it was exported`, {
+          facts: { path: address },
+        });
+      };
+      const entry = {
+        ...{ name, key, port, fingerprint, close },
+        lengthBytes: file.lengthBytes,
+        expireTimeMs: opened + exportTimes.totalMs,
+        owner: run.caller.identity,
+      };
+      const until = () => Promise.race([untilIdle(closed.promise, expiresAt, clock, run.signal, 'the export'), ended]);
+      await this.#standing.keep(run.operationId, entry, until);
+      return { kind: 'export', lengthBytes: file.lengthBytes };
+    } catch (error) {
+      throw asHostlerError(error);
+    } finally {
+      stop.abort(new HostlerError('CANCELLED', 'the export is over'));
+      await ended.catch(() => undefined);
+    }
+  }
+}

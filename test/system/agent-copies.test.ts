@@ -1,0 +1,325 @@
+/** Copies between two real agents, each in a network namespace of its own. */
+import assert from 'node:assert/strict';
+import { access, appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Daemon } from '../support/daemon.js';
+import { allocatedBytes, noise, sameBytes, sparseFile } from '../support/disks.js';
+import { installed, isRoot, needs } from '../support/needs.js';
+import { HERE, THERE, TwoHosts, agentToml } from '../support/network.js';
+import { Pki } from '../support/pki.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh, tryRun } from '../support/shell.js';
+import { failure, type Message } from '../support/stranger.js';
+
+const MIB = 1024 * 1024;
+const A = { host: 'hv1.example', address: HERE.v4 };
+const B = { host: 'hv2.example', address: THERE.v4 };
+/** Small, so that a test has many. */
+const PULLS = '[pulls]\nsegment_mib = 4\nstreams = 2\npatience_seconds = 60\nstall_seconds = 5\n';
+
+describe('copies between agents', function () {
+  this.timeout(120_000);
+  const scratch = scratchFolder();
+  let hosts: TwoHosts;
+  let pki: Pki;
+  let [here, there]: Daemon[] = [];
+  const a = () => here as Daemon;
+  const b = () => there as Daemon;
+
+  const startHere = async (more = '') => {
+    const { top, toml } = agentToml(pki, A, B, { exports: 'idle_seconds = 3' });
+    here = await Daemon.start(scratch.path('a'), {
+      toml: `${top}${toml}${PULLS}${more}`,
+      within: hosts.on(hosts.here),
+    });
+  };
+  const startThere = async (more = '') => {
+    const { top, toml } = agentToml(pki, B, A, { exports: 'idle_seconds = 3' });
+    there = await Daemon.start(scratch.path('b'), {
+      toml: `${top}${toml}${PULLS}${more}`,
+      within: hosts.on(hosts.there),
+    });
+  };
+
+  before(async function () {
+    needs(this, isRoot && installed('ip'), 'network namespaces need root and iproute2');
+    hosts = await TwoHosts.connect();
+    scratch.onEnd(() => hosts.remove());
+    pki = await Pki.init(scratch.path('pki'));
+    for (const { host, address } of [A, B]) await pki.issue('agent', host, { dns: [host], ip: [address] });
+    await startHere();
+    await startThere();
+    scratch.onEnd(() => Promise.all([a().stop(), b().stop()]));
+  });
+
+  afterEach(async () => {
+    if (here === undefined || there === undefined) return;
+    assert.deepEqual(await a().leftovers(), []);
+    assert.deepEqual(await b().leftovers(), []);
+    await noExports(a());
+    await noExports(b());
+  });
+
+  const pullRequest = (source: string, target: string, more: Message = {}) => ({
+    source: a().image(source),
+    target: b().image(target),
+    remote: { host: A.host, agent: true },
+    remote_side: 'REMOTE_SIDE_SOURCE',
+    ...more,
+  });
+  const pull = async (source: string, target: string, more: Message = {}) =>
+    (await b().stranger.operation('ImageService/CopyImage', pullRequest(source, target, more)))['copy'] as Message;
+  const push = async (source: string, target: string, more: Message = {}) =>
+    (
+      await a().stranger.operation('ImageService/CopyImage', {
+        source: a().image(source),
+        target: b().image(target),
+        remote: { host: B.host, agent: true },
+        ...more,
+      })
+    )['copy'] as Message;
+  const sparseness = async (source: string, target: string) => {
+    const [before, after] = [await allocatedBytes(source), await allocatedBytes(target)];
+    assert.ok(Math.abs(after - before) <= before * 0.02 + 65536, `${String(before)} ${String(after)}`);
+  };
+
+  for (const length of [0, 1, 511, 513, MIB + 777]) {
+    it(`parity row 3: ${String(length)} bytes are pulled and pushed exactly`, async () => {
+      const name = `length-${String(length)}`;
+      await writeFile(a().image(name), noise(length));
+      const copy = await pull(name, name, { verify: true });
+      assert.equal(copy['engine'], 'NBD_TLS');
+      assert.match(String(copy['why']), /has an agent/);
+      assert.equal(copy['verified'], true);
+      assert.equal(copy['length_bytes'] ?? '0', String(length));
+      assert.ok(await sameBytes(a().image(name), b().image(name)));
+      assert.equal((await push(name, `${name}-pushed`, { verify: true }))['engine'], 'NBD_TLS');
+      assert.ok(await sameBytes(a().image(name), b().image(`${name}-pushed`)));
+    });
+  }
+
+  it('parity row 3: holes stay holes, and only data is moved', async () => {
+    await sparseFile(
+      a().image('sparse'),
+      512 * MIB,
+      Array.from({ length: 24 }, (_, index) => ({ at: index * 20 * MIB + 4096, length: MIB })),
+    );
+    const copy = await pull('sparse', 'sparse', { verify: true });
+    assert.ok(Number(copy['moved_bytes']) <= 26 * MIB, String(copy['moved_bytes']));
+    assert.ok(await sameBytes(a().image('sparse'), b().image('sparse')));
+    await sparseness(a().image('sparse'), b().image('sparse'));
+  });
+
+  it('parity row 3: 8 TiB of hole come at once', async () => {
+    await writeFile(a().image('huge'), '');
+    await truncate(a().image('huge'), 8 * 1024 ** 4);
+    const started = Date.now();
+    const copy = await pull('huge', 'huge', { verify: true });
+    assert.ok(Date.now() - started < 20_000);
+    assert.equal(copy['length_bytes'], String(8 * 1024 ** 4));
+    assert.equal(
+      (await sh('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', a().image('huge'), b().image('huge'))).trim(),
+      'Images are identical.',
+    );
+    assert.ok((await allocatedBytes(b().image('huge'))) < MIB);
+  });
+
+  it('parity row 3: a qcow2 container is bytes like any other', async () => {
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', a().image('box.qcow2'), '8G');
+    await sh('qemu-io', '-f', 'qcow2', '-c', 'write -P 7 1M 3M', a().image('box.qcow2'));
+    await pull('box.qcow2', 'box.qcow2');
+    assert.ok(await sameBytes(a().image('box.qcow2'), b().image('box.qcow2')));
+  });
+
+  for (const [kind, name] of Object.entries({
+    comma: 'a,b,,c=d',
+    quotes: `it's "quoted"`,
+    newline: 'two\nlines',
+    dash: '-rf',
+    long: 'n'.repeat(255),
+  })) {
+    it(`a name with ${kind} works on both ends`, async () => {
+      await writeFile(a().image(name), noise(1000));
+      await pull(name, name);
+      await push(name, `${kind}-pushed`);
+      assert.ok(await sameBytes(a().image(name), b().image(name)));
+    });
+  }
+
+  it('plans: method, why, how much', async () => {
+    await sparseFile(a().image('planned'), 64 * MIB, [{ at: MIB, length: MIB }]);
+    const { plan } = (await b().stranger.operation(
+      'ImageService/CopyImage',
+      pullRequest('planned', 'planned', { plan_only: true }),
+    )) as { plan: Message };
+    assert.equal(plan['method'], 'NBD_TLS');
+    assert.ok(Number(plan['move_bytes']) >= MIB && Number(plan['move_bytes']) < 2 * MIB);
+    await assert.rejects(access(b().image('planned')));
+  });
+
+  it('errors of the far end arrive as such', async () => {
+    await writeFile(b().image('there'), 'old');
+    const reason = async (call: Promise<unknown>) => (await failure(call)).reason;
+    assert.equal(await reason(pull('nothing', 'x')), 'IMAGE_NOT_FOUND');
+    await writeFile(a().image('x'), 'x');
+    assert.equal(await reason(push('x', 'there')), 'TARGET_EXISTS');
+    assert.equal(await reason(push('x', 'no/folder')), 'PARENT_NOT_FOUND');
+    assert.equal(await readFile(b().image('there'), 'utf8'), 'old');
+    await push('x', 'there', { overwrite: true });
+    assert.equal(await readFile(b().image('there'), 'utf8'), 'x');
+    const unknown = { remote: { host: 'hv9.example', agent: true } };
+    assert.equal(await reason(push('x', 'y', unknown)), 'REMOTE_NOT_TRUSTED');
+  });
+
+  it('an export is for its peer alone: name and key are needed, and another caller cannot close it', async () => {
+    await writeFile(a().image('secret'), noise(MIB));
+    const opened = await a().stranger.unary('ImageService/OpenExport', { path: a().image('secret'), peer: 'me' });
+    const port = String(opened['address']).split(':').at(-1) ?? '';
+    try {
+      const plain = await tryRun('ip', [
+        ...hosts.on(hosts.there).slice(1),
+        'qemu-img',
+        'info',
+        `nbd://${HERE.v4}:${port}/${String(opened['export_id'])}`,
+      ]);
+      assert.notEqual(plain.code, 0, 'without TLS');
+      const info = async (name: string, key: string) => {
+        const folder = scratch.path('psk');
+        await sh('mkdir', '-p', folder);
+        await writeFile(`${folder}/keys.psk`, `hostler:${key}\n`);
+        return tryRun('ip', [
+          ...hosts.on(hosts.there).slice(1),
+          ...['qemu-img', 'info', '--object', `tls-creds-psk,id=t,endpoint=client,username=hostler,dir=${folder}`],
+          ...[
+            '--image-opts',
+            `driver=nbd,server.type=inet,server.host=${HERE.v4},server.port=${port},export=${name},tls-creds=t`,
+          ],
+        ]);
+      };
+      const key = (opened['key'] as Buffer).toString('hex');
+      assert.notEqual((await info(String(opened['export_id']), '00'.repeat(32))).code, 0, 'a wrong key');
+      assert.notEqual((await info('guessed', key)).code, 0, 'a guessed name');
+      assert.equal((await info(String(opened['export_id']), key)).code, 0);
+      const { operations = [] } = (await a().stranger.unary('OperationService/ListOperations', {
+        filter: { states: ['OPERATION_STATE_RUNNING'] },
+      })) as { operations?: Message[] };
+      assert.ok(operations.some(({ operation_id: id }) => id === opened['operation_id']));
+      assert.ok(!a().log.includes(key), 'the key is in the log');
+    } finally {
+      await a().stranger.unary('ImageService/CloseExport', { export_id: opened['export_id'] });
+    }
+    assert.equal(
+      (await failure(a().stranger.unary('ImageService/CloseExport', { export_id: opened['export_id'] }))).reason,
+      'EXPORT_NOT_FOUND',
+    );
+  });
+
+  it('a source that changes meanwhile is noticed', async () => {
+    await writeFile(a().image('moving'), noise(8 * MIB));
+    const pulling = failure(pull('moving', 'moving', { bandwidth_bytes_per_second: String(2 * MIB) }));
+    await sleep(1500);
+    await appendFile(a().image('moving'), 'more');
+    assert.equal((await pulling).reason, 'SOURCE_CHANGED');
+    await assert.rejects(access(b().image('moving')));
+  });
+
+  it('a cancel ends both sides, pulled or pushed', async () => {
+    await writeFile(a().image('slow'), noise(16 * MIB));
+    for (const [daemon, request] of [
+      [b(), pullRequest('slow', 'slow', { bandwidth_bytes_per_second: String(2 * MIB) })],
+      [
+        a(),
+        {
+          source: a().image('slow'),
+          target: b().image('slow'),
+          remote: { host: B.host, agent: true },
+          bandwidth_bytes_per_second: String(2 * MIB),
+        },
+      ],
+    ] as const) {
+      const stream = daemon.stranger.stream('ImageService/CopyImage', request);
+      stream.on('error', () => undefined);
+      let id: unknown;
+      await new Promise<void>((resolve) =>
+        stream.on('data', (event: Message) => {
+          id ??= event['operation_id'];
+          if (Number((event['progress'] as Message | undefined)?.['done_bytes'] ?? 0) > 0) resolve();
+        }),
+      );
+      await daemon.stranger.unary('OperationService/CancelOperation', { operation_id: id });
+      await until(async () => (await b().leftovers()).length === 0);
+      await assert.rejects(access(b().image('slow')));
+    }
+  });
+
+  it('a line that is cut for 5 s costs nothing but time', async () => {
+    await writeFile(a().image('cut'), noise(24 * MIB));
+    const pulling = pull('cut', 'cut', { bandwidth_bytes_per_second: String(4 * MIB) });
+    await sleep(1500);
+    await hosts.cut();
+    await sleep(5000);
+    await hosts.mend();
+    await pulling;
+    assert.ok(await sameBytes(a().image('cut'), b().image('cut')));
+  });
+
+  for (const [who, percent] of [
+    ['source', 10],
+    ['source', 90],
+    ['target', 10],
+    ['target', 50],
+    ['target', 90],
+  ] as const) {
+    it(`the ${who}'s daemon is killed at ${String(percent)} %: the copy goes on`, async () => {
+      const name = `killed-${who}-${String(percent)}`;
+      await writeFile(a().image(name), noise(40 * MIB));
+      const request = pullRequest(name, name, {
+        detach: true,
+        verify: true,
+        bandwidth_bytes_per_second: String(12 * MIB),
+      });
+      const stream = b().stranger.stream('ImageService/CopyImage', request);
+      stream.on('error', () => undefined);
+      let id: unknown;
+      await new Promise<void>((resolve) =>
+        stream.on('data', (event: Message) => {
+          id ??= event['operation_id'];
+          if (Number((event['progress'] as Message | undefined)?.['done_bytes'] ?? 0) >= 0.4 * MIB * percent) resolve();
+        }),
+      );
+      const killed = who === 'source' ? a() : b();
+      killed.process.kill('SIGKILL');
+      await killed.exited;
+      killed.stranger.close();
+      await (who === 'source' ? startHere() : startThere());
+      let last: Message = {};
+      await until(async () => {
+        const answer = await b().stranger.unary('OperationService/GetOperation', { operation_id: id });
+        last = (answer['operation'] as Message)['last'] as Message;
+        return ['OPERATION_STATE_SUCCEEDED', 'OPERATION_STATE_FAILED'].includes(String(last['state']));
+      }, 60_000);
+      assert.equal(last['state'], 'OPERATION_STATE_SUCCEEDED', JSON.stringify(last));
+      assert.ok(await sameBytes(a().image(name), b().image(name)));
+      const moved = Number(((last['result'] as Message)['copy'] as Message)['moved_bytes']);
+      if (who === 'target') assert.ok(moved <= 40 * MIB - 0.4 * MIB * percent + 12 * MIB, String(moved / MIB));
+      await rm(a().image(name));
+      await rm(b().image(name));
+    });
+  }
+});
+
+async function noExports(daemon: Daemon): Promise<void> {
+  await until(async () => {
+    const { operations = [] } = (await daemon.stranger.unary('OperationService/ListOperations', {
+      filter: { states: ['OPERATION_STATE_RUNNING'] },
+    })) as { operations?: Message[] };
+    return operations.length === 0;
+  }, 15_000);
+}
+
+async function until(condition: () => Promise<boolean>, ms = 10_000): Promise<void> {
+  for (const started = Date.now(); !(await condition());) {
+    if (Date.now() - started > ms) throw new Error('it never came');
+    await sleep(50);
+  }
+}
