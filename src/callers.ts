@@ -1,7 +1,7 @@
 /** Part of the composition root: who may call, as the configuration says. */
 import { realpath } from 'node:fs/promises';
 import { speaksTls } from './adapters/access-config.js';
-import { ConfigError, type Config } from './adapters/config.js';
+import { ConfigError, loadConfig, type Config } from './adapters/config.js';
 import { errorText, type Log } from './adapters/log.js';
 import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
@@ -60,7 +60,7 @@ function clearIdentity(
 }
 
 /** Whom the configuration names. */
-export async function authorityOf(config: Config): Promise<Authority> {
+async function authorityOf(config: Config): Promise<Authority> {
   const roles = await rolesOf(config);
   return new Authority(
     await Promise.all(
@@ -72,6 +72,22 @@ export async function authorityOf(config: Config): Promise<Authority> {
       })),
     ),
   );
+}
+
+/** Whom the configuration names now; `reload` reads the file again, and leaves the old in force when it cannot be used. */
+export async function reloadingAuthority(config: Config, file: string, log: Log) {
+  let current = await authorityOf(config);
+  return {
+    current: () => current,
+    async reload(): Promise<void> {
+      try {
+        current = await authorityOf(await loadConfig(file));
+        log.info('callers and roles were read again', { file });
+      } catch (cause) {
+        log.error('callers and roles could not be read again: the old ones stay', { file, cause: errorText(cause) });
+      }
+    },
+  };
 }
 
 /** Fails with TlsFilesBroken. */

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
 import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
-import { authorityOf, certificatesOf, listenersOf } from './callers.js';
+import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
 import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
@@ -48,10 +48,10 @@ async function main(): Promise<void> {
   const config = await loadConfig(values.config);
   if (values['show-config'] === true) process.stdout.write(showConfig(config));
   else if (values['check-config'] === true) process.stdout.write(`${values.config}: ok\n`);
-  else await serve(config);
+  else await serve(config, values.config);
 }
 
-async function serve(config: Config): Promise<void> {
+async function serve(config: Config, file: string): Promise<void> {
   const log = createLog(config.log.level);
   const foundations = await layFoundations(config, log);
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
@@ -61,11 +61,11 @@ async function serve(config: Config): Promise<void> {
   await tellTouched(foundations.touched, recovery.paths, log);
   for (const record of goOn) await operations.restart(record);
   const certificates = await certificatesOf(config, log);
-  const authority = await authorityOf(config);
+  const authority = await reloadingAuthority(config, file, log);
   const server = new HostlerServer({
     listeners: await listenersOf(config, foundations.runner),
     certificates,
-    authority: () => authority,
+    authority: authority.current,
     reach,
     audit: foundations.audit,
     limits: wireLimits(config),
@@ -74,7 +74,10 @@ async function serve(config: Config): Promise<void> {
     log: serverLog(log, metrics),
   });
   await server.listen();
-  process.on('SIGHUP', () => void certificates?.reload());
+  process.on('SIGHUP', () => {
+    void certificates?.reload();
+    void authority.reload();
+  });
   const http = new HttpServer(metrics.registry);
   const addresses = [
     ...server.addresses,

@@ -1,6 +1,6 @@
 /** Who gets in over TCP, and what the daemon does with its own keys. */
 import assert from 'node:assert/strict';
-import { chmod, copyFile, mkdir, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
@@ -189,6 +189,27 @@ describe('mutual TLS', () => {
     await utimes(pki.path('server.pem'), new Date(), new Date());
     while ((await fingerprint()) === old) await sleep(200);
     await info(client('scheduler'));
+  });
+
+  it('after SIGHUP a caller that was taken out may do nothing more, on its open connection too', async () => {
+    await pki.issue('client', 'leaver');
+    const config = scratch.path('daemon/hostler.toml');
+    const before = await readFile(config, 'utf8');
+    const entry = '[[callers]]\nname = "cn:leaver"\nrole = "viewer"\n';
+    const reload = async (text: string) => {
+      const times = daemon.get().log.split('callers and roles').length;
+      await writeFile(config, text);
+      daemon.get().process.kill('SIGHUP');
+      while (daemon.get().log.split('callers and roles').length === times) await sleep(20);
+    };
+    const leaver = client('leaver');
+    assert.equal((await failure(info(leaver))).reason, 'METHOD_NOT_ALLOWED');
+    await reload(before.replace('[[callers]]', `${entry}[[callers]]`));
+    await info(leaver);
+    await reload('no = "configuration"');
+    await info(leaver);
+    await reload(before);
+    assert.equal((await failure(info(leaver))).reason, 'METHOD_NOT_ALLOWED');
   });
 
   it('the hostler command speaks mutual TLS', async () => {
