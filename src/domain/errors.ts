@@ -217,12 +217,7 @@ export const REASONS = {
     'Free space, or write to another filesystem.',
   ),
   TOO_MANY_OPERATIONS: row('RESOURCE_EXHAUSTED', 'later', 'The queue is full.', 'Wait, then try again.'),
-  TOO_MANY_CALLS: row(
-    'RESOURCE_EXHAUSTED',
-    'later',
-    'The caller has too many calls open at once.',
-    'End some, or wait; watch many operations with one WatchOperations.',
-  ),
+  TOO_MANY_CALLS: row('RESOURCE_EXHAUSTED', 'later', 'The caller has too many calls open.', 'End some, or wait.'),
   CHECKSUM_MISMATCH: row(
     'DATA_LOSS',
     'later',
@@ -340,12 +335,7 @@ export const REASONS = {
     'No role of the caller allows the RPC, or what it is asked for; the metadata names the caller.',
     'Use another identity, or have a role configured; `hostler auth check` explains.',
   ),
-  AUDIT_FAILED: row(
-    'UNAVAILABLE',
-    'later',
-    'The audit log cannot be written, and nothing may be changed without it.',
-    "Look at the disk and the permissions of the daemon's audit log.",
-  ),
+  AUDIT_FAILED: row('UNAVAILABLE', 'later', 'The audit log cannot be written.', 'Look at the disk that holds it.'),
   BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),
 } as const satisfies Record<string, Row>;
 
