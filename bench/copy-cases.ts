@@ -7,7 +7,7 @@ import { allocatedBytes } from '../test/support/disks.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
 
-const MAKE: Readonly<Record<string, string>> = {
+export const MAKE: Readonly<Record<string, string>> = {
   // 800 runs of 1 MiB, one every 25 MiB.
   'scattered 20 GiB': `truncate -s 20G "$1"; head -c 838860800 /dev/urandom >"$1.data"
     python3 - "$1" <<'PY'

@@ -6,6 +6,8 @@ import { Daemon } from '../test/support/daemon.js';
 import { sh, tryRun } from '../test/support/shell.js';
 import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
+import { digestCases } from './digest-cases.js';
+import { openFarBench } from './far-cases.js';
 import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
@@ -20,6 +22,7 @@ const images = join(folder, 'images');
 const xfs = join(images, 'xfs');
 let mounted = false;
 let daemon: Daemon | undefined;
+let far: Awaited<ReturnType<typeof openFarBench>> | undefined;
 try {
   await sh('mkdir', '-p', xfs);
   mounted = await mountXfs();
@@ -29,6 +32,8 @@ try {
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
   daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
+  // Network namespaces need root.
+  if ('far copy, '.includes(only) || only.includes('far')) far = await openFarBench(join(folder, 'far'));
   for (const each of [
     ...infoCases(daemon),
     ...smallCases(daemon),
@@ -36,6 +41,8 @@ try {
     ...ownerCases(daemon),
     ...convertCases(daemon),
     ...copyCases(daemon, mounted ? xfs : undefined),
+    ...digestCases(daemon),
+    ...(far?.cases ?? []),
   ]) {
     if (!each.name.includes(only)) continue;
     const result = await measure(each);
@@ -51,6 +58,7 @@ try {
     `${JSON.stringify({ ...facts, rssMib, durabilityFigures, results }, undefined, 2)}\n`,
   );
 } finally {
+  await far?.close();
   await daemon?.stop();
   if (mounted) await sh('umount', xfs);
   await rm(folder, { recursive: true, force: true });

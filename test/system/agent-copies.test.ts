@@ -10,12 +10,13 @@ import { Pki } from '../support/pki.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const A = { host: 'hv1.example', address: HERE.v4 };
 const B = { host: 'hv2.example', address: THERE.v4 };
 /** Small, so that a test has many. */
-const PULLS = '[pulls]\nsegment_mib = 4\nstreams = 2\npatience_seconds = 60\nstall_seconds = 5\n';
+const PULLS = '[pulls]\nsegment_mib = 4\nstreams = 2\npatience_seconds = 40\nstall_seconds = 5\n';
 
 describe('copies between agents', function () {
   this.timeout(120_000);
@@ -263,6 +264,83 @@ describe('copies between agents', function () {
     assert.ok(await sameBytes(a().image('cut'), b().image('cut')));
   });
 
+  it('a certificate of another agent, or of nobody that is known, is no proof', async () => {
+    await writeFile(a().image('proof'), 'x');
+    const { toml, top } = agentToml(pki, { ...B, host: 'hv3.example' }, { ...A, host: 'hv9.example' }, { peer: '' });
+    await pki.issue('agent', 'hv3.example', { dns: ['hv3.example'] });
+    const listener = toml.replace(`tcp://${B.address}:16520`, `tcp://${B.address}:16521`);
+    const third = await Daemon.start(scratch.path('c'), {
+      toml: `${top}${listener}${PULLS.replace('= 40', '= 0')}\n[[peers]]\nhost = "${A.host}"\naddress = "${A.address}:16520"\n`,
+      within: hosts.on(hosts.there),
+    });
+    try {
+      const reason = async (host: string) =>
+        (
+          await failure(
+            third.stranger.operation('ImageService/CopyImage', {
+              ...pullRequest('proof', 'x'),
+              target: third.image('x'),
+              remote: { host, agent: true },
+            }),
+          )
+        ).reason;
+      // hv1 answers there, and says so.
+      assert.equal(await reason('hv9.example'), 'REMOTE_NOT_TRUSTED');
+      // It is who it should be, and does not know hv3.
+      assert.equal(await reason(A.host), 'REMOTE_REFUSED');
+    } finally {
+      await third.stop();
+    }
+  });
+
+  it('two agents that pull from and push to each other with one slot each do not block', async () => {
+    await Promise.all([a().stop(), b().stop()]);
+    const one = '[limits]\nrunning_operations = 1\n';
+    await startHere(one);
+    await startThere(one);
+    const names = [1, 2, 3].map((number) => `mutual-${String(number)}`);
+    for (const name of names) {
+      await writeFile(a().image(name), noise(3 * MIB));
+      await writeFile(b().image(`${name}-b`), noise(3 * MIB, 2));
+    }
+    await Promise.all(
+      names.flatMap((name) => [
+        pull(name, name),
+        push(name, `${name}-pushed`),
+        a().stranger.operation('ImageService/CopyImage', {
+          source: b().image(`${name}-b`),
+          target: a().image(`${name}-b`),
+          remote: { host: B.host, agent: true },
+          remote_side: 'REMOTE_SIDE_SOURCE',
+        }),
+        b().stranger.operation('ImageService/CopyImage', {
+          source: b().image(`${name}-b`),
+          target: a().image(`${name}-b-pushed`),
+          remote: { host: A.host, agent: true },
+        }),
+      ]),
+    );
+    for (const name of names) assert.ok(await sameBytes(b().image(`${name}-b`), a().image(`${name}-b-pushed`)));
+  });
+
+  it('a line that is cut for good is given up; what has come is kept, and the same call goes on', async () => {
+    await b().stop();
+    await startThere('');
+    await writeFile(a().image('gone'), noise(24 * MIB));
+    const pulling = failure(pull('gone', 'gone', { bandwidth_bytes_per_second: String(4 * MIB) }));
+    await sleep(4000);
+    await hosts.cut();
+    try {
+      const { reason } = await pulling;
+      assert.ok(['REMOTE_UNREACHABLE', 'STALLED'].includes(reason), reason);
+    } finally {
+      await hosts.mend();
+    }
+    const copy = await pull('gone', 'gone', { verify: true });
+    assert.ok(Number(copy['moved_bytes']) < 24 * MIB, String(copy['moved_bytes']));
+    assert.ok(await sameBytes(a().image('gone'), b().image('gone')));
+  });
+
   for (const [who, percent] of [
     ['source', 10],
     ['source', 90],
@@ -315,11 +393,4 @@ async function noExports(daemon: Daemon): Promise<void> {
     })) as { operations?: Message[] };
     return operations.length === 0;
   }, 15_000);
-}
-
-async function until(condition: () => Promise<boolean>, ms = 10_000): Promise<void> {
-  for (const started = Date.now(); !(await condition());) {
-    if (Date.now() - started > ms) throw new Error('it never came');
-    await sleep(50);
-  }
 }

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { access, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, blockDigest, noise, sameBytes, sparseFile } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const PIECE = 256 * 1024;
@@ -284,10 +284,3 @@ describe('uploads and downloads', () => {
     assert.equal(again.code, 2);
   });
 });
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await condition()); tries++) {
-    if (tries > 400) throw new Error('it never came');
-    await sleep(25);
-  }
-}

@@ -1,0 +1,144 @@
+/** Copies between two hosts, which are network namespaces: two daemons, a real sshd, qemu-nbd with the same TLS. */
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Daemon } from '../test/support/daemon.js';
+import { HERE, SSH_PORT, THERE, TwoHosts, agentToml, startSshd } from '../test/support/network.js';
+import { Pki } from '../test/support/pki.js';
+import { sh } from '../test/support/shell.js';
+import { MAKE } from './copy-cases.js';
+import type { Case, Contender } from './harness.js';
+
+const A = { host: 'hv1.example', address: HERE.v4 };
+const B = { host: 'hv2.example', address: THERE.v4 };
+const ROUNDS = 3;
+
+/** The two hosts; `close` removes them. The copies are pulled by `here` from `there`, where the sshd is. */
+export async function openFarBench(folder: string): Promise<{ cases: Case[]; close: () => Promise<void> }> {
+  const hosts = await TwoHosts.connect();
+  const closes: (() => Promise<unknown>)[] = [() => hosts.remove()];
+  const close = async () => {
+    for (const each of closes.reverse()) await each();
+  };
+  try {
+    await mkdir(folder, { recursive: true });
+    const pki = await Pki.init(join(folder, 'pki'));
+    for (const { host, address } of [A, B]) await pki.issue('agent', host, { dns: [host], ip: [address] });
+    const sshd = await startSshd(join(folder, 'sshd'), hosts, hosts.there);
+    closes.push(() => sshd.stop());
+    const start = async (name: string, own: typeof A, other: typeof A, within: string[]) => {
+      const { top, toml } = agentToml(pki, own, other);
+      const daemon = await Daemon.start(join(folder, name), { toml: `${top}${toml}${sshd.toml}`, within });
+      closes.push(() => daemon.stop());
+      return daemon;
+    };
+    const here = await start('a', A, B, hosts.on(hosts.here));
+    const there = await start('b', B, A, hosts.on(hosts.there));
+    const options = sshOptions(join(folder, 'sshd'));
+    const kinds = ['scattered 20 GiB', 'dense 2 GiB'];
+    const cases = kinds.map((kind) => farCase(kind, { here, there, hosts, options, folder }));
+    return { cases, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface Bench {
+  readonly here: Daemon;
+  readonly there: Daemon;
+  readonly hosts: TwoHosts;
+  readonly options: string;
+  readonly folder: string;
+}
+
+function farCase(kind: string, bench: Bench): Case {
+  const { here, there, hosts, options } = bench;
+  const dense = kind.startsWith('dense');
+  const name = kind.replaceAll(' ', '-');
+  const [source, target] = [there.image(name), here.image(name)];
+  const prepare = async () => {
+    await rm(target, { force: true });
+    if (!existsSync(source)) await sh('bash', '-c', MAKE[kind] ?? '', 'bash', source);
+  };
+  const copy = (engine: string): Contender => ({
+    name: engine,
+    prepare,
+    run: async () => {
+      await here.stranger.operation('ImageService/CopyImage', {
+        ...{ source, target, engine: `COPY_ENGINE_${engine}`, remote_side: 'REMOTE_SIDE_SOURCE' },
+        remote: engine === 'NBD_TLS' ? { host: B.host, agent: true } : { host: THERE.v4, port: SSH_PORT },
+      });
+    },
+  });
+  const bare = (title: string, command: string): Contender => ({
+    name: title,
+    prepare,
+    run: async () => {
+      await hosts.run(hosts.here, 'bash', '-c', `${command} && sync "$2"`, 'bash', source, target);
+    },
+  });
+  const rsync = bare('rsync --sparse', `rsync --sparse -e 'ssh ${options}' ${THERE.v4}:"$1" "$2"`);
+  const zipped = bare(
+    'rsync --sparse --compress',
+    `rsync --sparse --compress -e 'ssh ${options}' ${THERE.v4}:"$1" "$2"`,
+  );
+  const nbd = bareNbd(bench, source, target, prepare);
+  const lines = [
+    bare('scp', `scp -q ${options.replace('-p ', '-P ')} ${THERE.v4}:"$1" "$2"`),
+    bare('ssh -c aes128-gcm cat', `ssh ${options} -c aes128-gcm@openssh.com ${THERE.v4} cat "$1" >"$2"`),
+  ];
+  return {
+    name: `far copy, ${kind}`,
+    bar: dense ? '<= 0.6x scp, <= 1.0x ssh cat' : '>= 10x faster than rsync, <= 1.25x qemu-img over NBD with TLS',
+    rounds: ROUNDS,
+    contenders: dense ? [copy('NBD_TLS'), nbd, ...lines] : [copy('NBD_TLS'), nbd, rsync, zipped, copy('RSYNC_SSH')],
+  };
+}
+
+/** qemu-img and qemu-nbd by hand, with the same cipher. */
+function bareNbd({ hosts, folder }: Bench, source: string, target: string, prepare: () => Promise<void>): Contender {
+  const [psk, port] = [join(folder, 'psk'), '16600'];
+  const tls = (endpoint: string) =>
+    `tls-creds-psk,id=t,endpoint=${endpoint},username=u,dir=${psk},priority=NORMAL:-CIPHER-ALL:+AES-128-GCM`;
+  return {
+    name: 'qemu-img over NBD with TLS',
+    prepare: async () => {
+      await prepare();
+      await mkdir(psk, { recursive: true });
+      await writeFile(join(psk, 'keys.psk'), `u:${'ab'.repeat(32)}\n`);
+    },
+    run: async () => {
+      const words = ['netns', 'exec', hosts.there, 'qemu-nbd', '-r', '-x', 'x', '-b', THERE.v4, '-p', port];
+      const server = spawn('ip', [...words, '--object', tls('server'), '--tls-creds', 't', '-f', 'raw', source]);
+      const ended = new Promise((resolve) => server.once('exit', resolve));
+      while (!(await hosts.run(hosts.there, 'cat', '/proc/self/net/tcp')).includes(':40D8 ')) await sleep(5);
+      const from = `driver=nbd,server.type=inet,server.host=${THERE.v4},server.port=${port},export=x,tls-creds=t`;
+      const words2 = [
+        'convert',
+        '-W',
+        '-m',
+        '16',
+        '--object',
+        tls('client'),
+        '--image-opts',
+        from,
+        '-O',
+        'raw',
+        target,
+      ];
+      await hosts.run(hosts.here, 'qemu-img', ...words2);
+      await sh('sync', target);
+      await ended;
+    },
+  };
+}
+
+function sshOptions(folder: string): string {
+  return `-p ${String(SSH_PORT)} -l root -F none -o BatchMode=yes -o UserKnownHostsFile=${folder}/known_hosts -o IdentityFile=${folder}/user_key`.replace(
+    '-l root ',
+    '-o User=root ',
+  );
+}
