@@ -12732,6 +12732,9 @@ export const ImageServiceService = {
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
    * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS), copied by rsync over ssh
+   * otherwise (RSYNC_SSH). A copy between agents that breaks is kept, and the same call goes on with it; detached, it goes on by itself after
+   * a restart of either agent. NBD_SSH is not served yet (UNSUPPORTED_BY_BACKEND).
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -13080,7 +13083,7 @@ export const ImageServiceService = {
   /**
    * Serves an image's bytes to one authorised peer, read-only, until closed, idle for too long or its time is over: over NBD with TLS, to
    * whoever has the key. It is an operation, with a limit of its own, so that two agents that pull from each other never wait for each other.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING, TOOL_FAILED, PATH_BUSY, EXPIRED, SHUTTING_DOWN, UNSUPPORTED_BY_BACKEND ([exports] is not configured).
    */
   openExport: {
     path: "/hostler.v1.ImageService/OpenExport" as const,
@@ -13173,6 +13176,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
    * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS), copied by rsync over ssh
+   * otherwise (RSYNC_SSH). A copy between agents that breaks is kept, and the same call goes on with it; detached, it goes on by itself after
+   * a restart of either agent. NBD_SSH is not served yet (UNSUPPORTED_BY_BACKEND).
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -13335,7 +13341,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Serves an image's bytes to one authorised peer, read-only, until closed, idle for too long or its time is over: over NBD with TLS, to
    * whoever has the key. It is an operation, with a limit of its own, so that two agents that pull from each other never wait for each other.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING, TOOL_FAILED, PATH_BUSY, EXPIRED, SHUTTING_DOWN, UNSUPPORTED_BY_BACKEND ([exports] is not configured).
    */
   openExport: handleUnaryCall<OpenExportRequest, OpenExportResponse>;
   /**
@@ -13496,6 +13502,9 @@ export interface ImageServiceClient extends Client {
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
    * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS), copied by rsync over ssh
+   * otherwise (RSYNC_SSH). A copy between agents that breaks is kept, and the same call goes on with it; detached, it goes on by itself after
+   * a restart of either agent. NBD_SSH is not served yet (UNSUPPORTED_BY_BACKEND).
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -13820,7 +13829,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Serves an image's bytes to one authorised peer, read-only, until closed, idle for too long or its time is over: over NBD with TLS, to
    * whoever has the key. It is an operation, with a limit of its own, so that two agents that pull from each other never wait for each other.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, TOO_MANY_OPERATIONS, METHOD_NOT_ALLOWED, TOOL_MISSING, TOOL_FAILED, PATH_BUSY, EXPIRED, SHUTTING_DOWN, UNSUPPORTED_BY_BACKEND ([exports] is not configured).
    */
   openExport(
     request: OpenExportRequest,
