@@ -1,21 +1,50 @@
 /** The part of the composition root that fetching images stands on. */
 import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
+import { monotonicFactory } from 'ulid';
 import { ConfigError, type Config } from './adapters/config.js';
 import { ToolExpander } from './adapters/expander.js';
 import { HttpClient } from './adapters/http-client.js';
+import { LocalTransfers } from './adapters/local-transfers.js';
 import { errorText } from './adapters/log.js';
 import { NetworkSources } from './adapters/network-sources.js';
 import type { ProcessRunner } from './adapters/process.js';
+import type { Metrics } from './adapters/metrics.js';
 import type { ToolLimits } from './adapters/tool-call.js';
+import type { Foundations } from './assemble.js';
+import type { assembleStorage } from './assemble-storage.js';
+import { isBelow } from './domain/address.js';
+import { ImageCache } from './domain/cache/image-cache.js';
+import type { Operations } from './domain/operations/engine.js';
+import type { ImageReader } from './domain/read-image.js';
 
-/** Everything but what other verbs have too. */
-export function assembleFetch(
-  { fetch }: Config,
-  runner: ProcessRunner,
-  foreignLimits: ToolLimits,
-  onNetworkBytes: (bytes: number) => void,
-) {
+type Storage = ReturnType<typeof assembleStorage>;
+
+interface FetchNeeds extends Pick<Storage, 'paths' | 'files' | 'reflink' | 'tool' | 'dependants'> {
+  readonly operations: Operations;
+  readonly reader: ImageReader;
+  readonly metrics: Metrics;
+  readonly foreignLimits: ToolLimits;
+}
+
+/** Everything that fetching has beside what other verbs have, the cache with it. */
+export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Foundations, needs: FetchNeeds) {
+  const { operations, metrics, foreignLimits, ...ports } = needs;
+  const own = {
+    ...ports,
+    ...networkPorts(config, runner, foreignLimits),
+    transfers: new LocalTransfers(),
+    clock: Date.now,
+    newId: monotonicFactory(),
+    cacheVerify: config.cache.verify,
+    cacheInRoots: roots.some(({ realPath }) => isBelow(cacheFolder.realPath, realPath)),
+    onNetworkBytes: (bytes: number) => metrics.networkBytes(bytes),
+    onCache: (event: 'hit' | 'miss', bytes: bigint) => metrics.cache(event, bytes),
+  };
+  return { ...own, imageCache: new ImageCache(operations, { ...own, cache }) };
+}
+
+function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: ToolLimits) {
   const stallMs = fetch.stall_seconds * 1000;
   const client = new HttpClient({
     schemes: fetch.allowed_schemes,
@@ -40,7 +69,6 @@ export function assembleFetch(
       minBytesPerSecond: fetch.min_bytes_per_second,
       maxBytes: BigInt(fetch.max_bytes),
     },
-    onNetworkBytes,
     sourceDefaults: {
       schemes: fetch.allowed_schemes,
       ...(endpoint === undefined ? {} : { glanceEndpoint: endpoint }),

@@ -10,6 +10,7 @@ import {
   targetsOf,
   toolOf,
 } from './adapters/backends.js';
+import { withCache } from './adapters/cache-folder.js';
 import { ConfigError, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
 import { DeviceFiles, DeviceLocks } from './adapters/devices/device-files.js';
@@ -50,7 +51,7 @@ interface StorageNeeds {
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
-  { config, log, runner, state, roots, devices }: Foundations,
+  { config, log, runner, state, roots, devices, cacheFolder }: Foundations,
   { limits, foreignLimits, owners, index, reach }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
@@ -65,11 +66,14 @@ export function assembleStorage(
   return {
     localPaths: local,
     aside,
-    paths: pathsOf({
-      files: local,
-      devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
-      volumes: remote,
-    }),
+    paths: withCache(
+      pathsOf({
+        files: local,
+        devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
+        volumes: remote,
+      }),
+      cacheFolder,
+    ),
     files: filesOf({ files: localFiles, devices: deviceFiles, volumes }),
     imageLocks: locksOf({ files: locks, devices: new DeviceLocks(locks), volumes: new RbdLocks(images) }),
     dependants: dependantsOf({ files: index, devices: index, volumes: new RbdDependants(images) }),

@@ -3,6 +3,7 @@ import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
 import { ThreadedHasher } from './adapters/block-hasher.js';
 import { assembleFetch } from './assemble-fetch.js';
+import type { CacheFolder } from './adapters/cache-folder.js';
 import { ConfiguredCommands } from './adapters/commands.js';
 import { anchored, type Config } from './adapters/config.js';
 import { DomainXml } from './adapters/domain-xml.js';
@@ -24,6 +25,8 @@ import { tighter } from './adapters/tool-call.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
 import { Virsh } from './adapters/virsh.js';
+import type { CacheIndex } from './domain/cache/cache-index.js';
+import type { ImageCache } from './domain/cache/image-cache.js';
 import { Digests } from './domain/digest-image.js';
 import { assembleStorage } from './assemble-storage.js';
 import { Reach } from './domain/access/reach.js';
@@ -78,6 +81,8 @@ export interface Foundations {
   readonly version: string;
   readonly touched: TouchedImages;
   readonly resumes: ResumeEntries;
+  readonly cache: CacheIndex;
+  readonly cacheFolder: CacheFolder;
   readonly audit: AuditTrail;
 }
 
@@ -101,7 +106,7 @@ export function assemble(foundations: Foundations) {
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };
-  const background = [index, overcommit, expiry(keptWork, log)];
+  const background = [index, overcommit, expiry(keptWork, engine.fetching.imageCache, log)];
   const handlers = assembleHandlers(foundations, engine);
   return { operations, handlers, metrics, recovery, targets, background, reach };
 }
@@ -136,6 +141,8 @@ function assembleEngine(foundations: Foundations) {
     reservations: space.size,
     resumeEntries: resumes.kept.length,
     resumeBytes: Number(resumes.keptBytes),
+    cacheEntries: foundations.cache.all.length,
+    cacheBytes: Number(foundations.cache.bytes),
   }));
   const operations = new Operations({
     journal,
@@ -154,7 +161,14 @@ function assembleEngine(foundations: Foundations) {
     watchIntervalMs: 1000 / limits.events_per_second,
   });
   const keptWork = new KeptWork({ resumes, paths, targets, locks });
-  return { ...storage, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
+  const fetching = assembleFetch(foundations, {
+    ...storage,
+    operations,
+    reader,
+    metrics,
+    foreignLimits: foreignLimits(limits),
+  });
+  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
 }
 
 function slotsOf(limits: Config['limits']): Slots {
@@ -189,7 +203,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
       ...engine,
       digests,
       ...transferPorts(config, runner, state.agentId, toolLimits(config.limits.tools)),
-      ...assembleFetch(config, runner, foreignLimits(config.limits), (bytes) => engine.metrics.networkBytes(bytes)),
+      ...engine.fetching,
       touched,
       readers: new Readers(READING_CALLS),
       domains: new Virsh(runner, config.libvirt_uri),
@@ -238,18 +252,23 @@ function overcommitWatch({ state, roots, log }: Foundations): OvercommitWatch {
   );
 }
 
-/** Resume entries that are too old or too many go, now and every minute. */
-function expiry(keptWork: KeptWork, log: Log) {
+/** Resume entries and cached images that are too old or too many go, now and every minute. */
+function expiry(keptWork: KeptWork, imageCache: ImageCache, log: Log) {
   const expire = async () => {
     const removed = await keptWork.expire(({ operationId }, error) =>
       log.error('a resume entry could not be removed', { operation: operationId, cause: errorText(error) }),
     );
     if (removed.length > 0) log.info('expired', { removed });
+    const { items, freedBytes } = await imageCache.evictOverdue();
+    if (items > 0n) log.info('evicted', { items: String(items), freedBytes: String(freedBytes) });
   };
   return {
     start() {
-      setInterval(() => void expire(), EXPIRY_INTERVAL_MS).unref();
-      void expire();
+      const now = () => {
+        expire().catch((error: unknown) => log.error('expiry failed', { cause: errorText(error) }));
+      };
+      setInterval(now, EXPIRY_INTERVAL_MS).unref();
+      now();
     },
   };
 }

@@ -1,6 +1,8 @@
 /** Composition root: config -> adapters -> domain -> handlers -> server. */
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
+import { CacheFolder } from './adapters/cache-folder.js';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
 import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
@@ -8,13 +10,15 @@ import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
 import { ProcessRunner } from './adapters/process.js';
-import { openRoots } from './adapters/roots.js';
+import { openRoots, type RootConfig } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
 import { readVersion } from './adapters/version.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
+import { isBelow } from './domain/address.js';
+import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
 import type { Operations } from './domain/operations/engine.js';
 import { recover } from './domain/operations/recovery.js';
@@ -26,6 +30,8 @@ import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
 import { TlsFilesBroken } from './tls/files.js';
 
+/** Ends the name of a private folder. */
+const ULID_DIGITS = 26;
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
@@ -58,6 +64,7 @@ async function serve(config: Config, file: string): Promise<void> {
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier life was ended', { pid });
   const goOn = await recover(recovery);
+  await sweepCache(foundations);
   await tellTouched(foundations.touched, recovery.paths, log);
   for (const record of goOn) await operations.restart(record);
   const certificates = await certificatesOf(config, log);
@@ -151,7 +158,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   assertMayBecome(config);
   const runner = await openRunner(config, log);
   const state = await openStateFolder(config.state_dir, runner);
-  const { roots, devices } = await openAllRoots(config);
+  const { roots, devices, cacheFolder } = await openAllRoots(config, state.realPath);
   const journal = await LevelJournal.open({
     folder: state.realPath,
     historyLimit: config.limits.history_operations,
@@ -165,7 +172,35 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
   const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);
   const audit = await openAudit(config, log);
-  return { config, log, runner, state, roots, devices, journal, touched, resumes, audit, version: await readVersion() };
+  const { max_bytes: maxBytes, max_age_hours: maxAge } = config.cache;
+  const cacheLimits = { maxBytes: BigInt(maxBytes), maxAgeMs: maxAge * 3600 * 1000 };
+  const cache = await CacheIndex.load(journal, cacheLimits, Date.now);
+  return {
+    config,
+    log,
+    runner,
+    state,
+    roots,
+    devices,
+    journal,
+    touched,
+    resumes,
+    audit,
+    cache,
+    cacheFolder,
+    version: await readVersion(),
+  };
+}
+
+/** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */
+async function openCache({ cache }: Config, roots: readonly RootConfig[], stateFolder: string) {
+  const path = cache.path ?? join(stateFolder, 'cache');
+  const around = roots.find((root) => root.trusted && isBelow(path, root.path));
+  const cacheFolder = await CacheFolder.open(path, around?.attributes ?? {}).catch((error: unknown) => {
+    throw new ConfigError(`the cache folder ${path} cannot be opened: ${String(error)}`);
+  });
+  const cacheRoots: RootConfig[] = around === undefined ? [] : [{ ...around, path, access: 'read-only' }];
+  return { cacheFolder, cacheRoots };
 }
 
 /** Fails with ConfigError. */
@@ -181,23 +216,27 @@ async function openAudit({ audit: { file, mode } }: Config, log: Log): Promise<F
 }
 
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
-async function openAllRoots({ roots, limits }: Config): Promise<Pick<Foundations, 'roots' | 'devices'>> {
-  const open = (kind: 'files' | 'devices') =>
-    openRoots(
-      roots
-        .filter((root) => root.kind === kind)
-        .map(({ path, access, trusted, owner, group, mode }) => ({
-          path,
-          access,
-          trusted,
-          attributes: rootAttributes(owner, group, mode),
-        })),
-      limits.root_patience_ms,
-    );
-  const devices = await open('devices');
+async function openAllRoots(
+  config: Config,
+  stateFolder: string,
+): Promise<Pick<Foundations, 'roots' | 'devices' | 'cacheFolder'>> {
+  const { root_patience_ms: patienceMs } = config.limits;
+  const configured = (kind: 'files' | 'devices'): RootConfig[] =>
+    config.roots
+      .filter((root) => root.kind === kind)
+      .map(({ path, access, trusted, owner, group, mode }) => ({
+        path,
+        access,
+        trusted,
+        attributes: rootAttributes(owner, group, mode),
+      }));
+  const devices = await openRoots(configured('devices'), patienceMs);
   const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
-  const [nodes] = devices.length === 0 ? [] : await openRoots([dev], limits.root_patience_ms);
-  return { roots: await open('files'), devices: { roots: devices, nodes } };
+  const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
+  const files = configured('files');
+  const { cacheFolder, cacheRoots } = await openCache(config, files, stateFolder);
+  const roots = await openRoots([...files, ...cacheRoots], patienceMs);
+  return { roots, devices: { roots: devices, nodes }, cacheFolder };
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
@@ -239,6 +278,15 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
     if (file?.inode === inode) log.warn('an image may be half changed: repeat the operation', facts);
     else if (file !== undefined) await touched.clear({ device, inode }, address);
   }
+}
+
+/** Before anybody works in it: files that a crash left without an entry. */
+async function sweepCache({ cache, cacheFolder, resumes, log }: Foundations): Promise<void> {
+  const removed = await cacheFolder.sweep(
+    (name) => cache.has(name),
+    (folder) => resumes.of(folder.slice(-ULID_DIGITS)) !== undefined,
+  );
+  if (removed.length > 0) log.warn('swept', { removed });
 }
 
 /** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */

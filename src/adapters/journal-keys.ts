@@ -9,6 +9,8 @@ export const LIVE = 'live!';
 export const TOUCHED = 'touched!';
 /** Resume entries by what makes requests the same work. */
 export const RESUME = 'resume!';
+/** Entries of the image cache by their ids. */
+export const CACHED = 'cached!';
 export const SCHEMA_KEY = 'meta!schema';
 /** How many records were ever written. Together with each record's own count it shows what was lost. */
 export const TOTAL_KEY = 'meta!total';

@@ -1,12 +1,14 @@
 import { open, rename, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel, type BatchOperation } from 'classic-level';
+import type { CacheEntry, CacheStore } from '../domain/cache/cache-entry.js';
 import type { Journal, RequestKey } from '../domain/operations/journal.js';
 import { isFinal, type OperationRecord } from '../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../domain/operations/resume-entries.js';
 import type { MarkStore, TouchMark } from '../domain/operations/touched.js';
 import { JournalHistory } from './journal-history.js';
 import {
+  CACHED,
   LIVE,
   OPERATION,
   PRUNED_KEY,
@@ -17,7 +19,14 @@ import {
   requestKey,
   touchedKey,
 } from './journal-keys.js';
-import { decodeMark, decodeRecord, decodeResumeEntry, encodeMark, encodeRecord } from './record-codec.js';
+import {
+  decodeCacheEntry,
+  decodeMark,
+  decodeRecord,
+  decodeResumeEntry,
+  encodeMark,
+  encodeRecord,
+} from './record-codec.js';
 
 type Level = ClassicLevel;
 type Write = BatchOperation<Level, string, string>;
@@ -48,7 +57,7 @@ export interface JournalOptions {
 }
 
 /** Operations in LevelDB: every write is synced, writes of one moment share a sync, gaps are found at start. */
-export class LevelJournal implements Journal, MarkStore, ResumeStore {
+export class LevelJournal implements Journal, MarkStore, ResumeStore, CacheStore {
   readonly #writes = new Map<string, number>();
   #total = 0;
   #queue: Waiting[] = [];
@@ -152,6 +161,19 @@ export class LevelJournal implements Journal, MarkStore, ResumeStore {
 
   async removeResumeEntry({ key }: ResumeEntry): Promise<void> {
     await this.level.del(RESUME + key, { sync: true });
+  }
+
+  async cacheEntries(): Promise<readonly CacheEntry[]> {
+    const values = await this.level.values({ gt: CACHED, lt: `${CACHED}~` }).all();
+    return values.map(decodeCacheEntry);
+  }
+
+  async putCacheEntry(entry: CacheEntry): Promise<void> {
+    await this.level.put(CACHED + entry.id, encodeRecord(entry), { sync: true });
+  }
+
+  async removeCacheEntry({ id }: CacheEntry): Promise<void> {
+    await this.level.del(CACHED + id, { sync: true });
   }
 
   async close(): Promise<void> {

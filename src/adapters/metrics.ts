@@ -24,6 +24,18 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly #cacheUses = new Counter({
+    name: 'hostler_cache_uses_total',
+    help: 'Images that were made from the cache: hit, or brought into it first: miss',
+    labelNames: ['event'],
+    registers: [this.registry],
+  });
+  readonly #cacheBytes = new Counter({
+    name: 'hostler_cache_bytes_total',
+    help: 'Bytes of images found in the cache: hit, or fetched into it: miss',
+    labelNames: ['event'],
+    registers: [this.registry],
+  });
   readonly #networkBytes = new Counter({
     name: 'hostler_fetch_network_bytes_total',
     help: 'Bytes of images that came over the network',
@@ -38,6 +50,8 @@ export class Metrics {
       readonly reservations: number;
       readonly resumeEntries: number;
       readonly resumeBytes: number;
+      readonly cacheEntries: number;
+      readonly cacheBytes: number;
     },
   ) {
     collectDefaultMetrics({ register: this.registry });
@@ -56,6 +70,8 @@ export class Metrics {
     gauge('hostler_space_reservations', 'Operations that hold space', () => now().reservations);
     gauge('hostler_resume_entries', 'Interrupted transfers that are kept for later', () => now().resumeEntries);
     gauge('hostler_resume_bytes', 'Space that they take', () => now().resumeBytes);
+    gauge('hostler_cache_entries', 'Images in the cache', () => now().cacheEntries);
+    gauge('hostler_cache_bytes', 'Space that they take', () => now().cacheBytes);
   }
 
   call(rpc: string, code: string, ms: number): void {
@@ -64,6 +80,11 @@ export class Metrics {
 
   refused(why: string): void {
     this.#refused.inc({ why });
+  }
+
+  cache(event: 'hit' | 'miss', bytes: bigint): void {
+    this.#cacheUses.inc({ event });
+    this.#cacheBytes.inc({ event }, Number(bytes));
   }
 
   networkBytes(bytes: number): void {

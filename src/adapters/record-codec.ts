@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { asAddress } from '../domain/address.js';
+import type { CacheEntry } from '../domain/cache/cache-entry.js';
 import type { OperationRecord } from '../domain/operations/record.js';
 import type { ResumeEntry } from '../domain/operations/resume-entries.js';
 import type { TouchMark } from '../domain/operations/touched.js';
@@ -12,7 +13,7 @@ const record = z.custom<OperationRecord>(
   (value) => typeof value === 'object' && value !== null && 'id' in value && 'state' in value && 'spec' in value,
 );
 
-export function encodeRecord(value: OperationRecord | ResumeEntry): string {
+export function encodeRecord(value: OperationRecord | ResumeEntry | CacheEntry): string {
   return JSON.stringify(value, (_, field: unknown) => {
     if (typeof field === 'bigint') return `${BIGINT}${String(field)}`;
     return typeof field === 'string' && field.startsWith('\0') ? `${ESCAPED}${field}` : field;
@@ -56,4 +57,13 @@ const resumeEntry = z.custom<ResumeEntry>(
 /** Fails when the text is no resume entry. */
 export function decodeResumeEntry(text: string): ResumeEntry {
   return resumeEntry.parse(decode(text));
+}
+
+const cacheEntry = z.custom<CacheEntry>(
+  (value) => typeof value === 'object' && value !== null && 'id' in value && 'key' in value && 'info' in value,
+);
+
+/** Fails when the text is no entry of the cache. */
+export function decodeCacheEntry(text: string): CacheEntry {
+  return cacheEntry.parse(decode(text));
 }

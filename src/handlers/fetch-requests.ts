@@ -1,6 +1,7 @@
 /** Requests that fetch, as specs of the domain, with what may be a secret set apart. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { EvictSpec, PinSpec, PrefetchSpec } from '../domain/cache/cache-verbs.js';
 import type { FetchSpec } from '../domain/fetch/fetch-image.js';
 import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
 import type { ExpectedChecksum } from '../domain/fetch/ports.js';
@@ -16,6 +17,7 @@ import {
   parseRequest,
   parseVerb,
   positive,
+  requestId,
   targetFormat,
 } from './fields.js';
 import type { Parsed } from './running.js';
@@ -86,7 +88,7 @@ function httpSource({ url, headers: given }: { url: URL; headers: Record<string,
 const uuid = z.uuid('must be a UUID').transform((id) => id.toLowerCase());
 
 /** `oneof source`. */
-export function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
+function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
   const glance = z
     .object({
       endpoint: z
@@ -136,7 +138,7 @@ const DIGEST_LENGTHS: Readonly<Record<ChecksumAlgorithm, number>> = {
 };
 const FETCH_ALGORITHMS = CHECKSUM_ALGORITHMS.filter((name) => name !== 'sha256-4m-blocks');
 
-export const checksum = z
+const checksum = z
   .object({
     algorithm: z.enum(FETCH_ALGORITHMS, `must be one of ${FETCH_ALGORITHMS.join(', ')}`),
     digest: z
@@ -153,7 +155,7 @@ export const checksum = z
   .optional();
 
 /** "" is unset in this message. */
-export function orUnset<T extends z.ZodType>(schema: T) {
+function orUnset<T extends z.ZodType>(schema: T) {
   return z.union([z.literal('').transform(() => undefined), schema]);
 }
 
@@ -166,17 +168,45 @@ export function fetchParsers(defaults: SourceDefaults) {
     overwrite: z.boolean(),
     attributes,
   };
-  const image = z.object({
-    ...common,
-    targetFormat: orUnset(targetFormat),
-    sourceFormat: orUnset(format),
-    useCache: z.boolean(),
-    overlay: z.boolean(),
-  });
+  const image = z
+    .object({
+      ...common,
+      targetFormat: orUnset(targetFormat),
+      sourceFormat: orUnset(format),
+      useCache: z.boolean(),
+      overlay: z.boolean(),
+    })
+    .superRefine(({ source, useCache, overlay, targetFormat: wanted }, context) => {
+      if (useCache && source.source.kind === 'file') refuseFile(context, ['useCache']);
+      if (overlay && !useCache) context.addIssue({ code: 'custom', path: ['overlay'], message: 'only with use_cache' });
+      if (overlay && wanted !== undefined && wanted !== 'qcow2')
+        context.addIssue({ code: 'custom', path: ['targetFormat'], message: 'an overlay is qcow2' });
+      if (wanted === 'luks')
+        context.addIssue({
+          code: 'custom',
+          path: ['targetFormat'],
+          message: 'luks needs a passphrase: use ConvertImage',
+        });
+    });
   const raw = z.object(common);
+  const prefetch = z
+    .object({
+      source: common.source,
+      maxSizeBytes: common.maxSizeBytes,
+      checksum,
+      sourceFormat: orUnset(format),
+      targetFormat: orUnset(targetFormat),
+    })
+    .superRefine(({ source }, context) => {
+      if (source.source.kind === 'file') refuseFile(context, ['source']);
+    });
   return {
-    fetch: (request: unknown): Parsed<FetchSpec & { readonly useCache: boolean; readonly overlay: boolean }> => {
+    fetch: (request: unknown): Parsed<FetchSpec> => {
       const { source: told, targetFormat: wanted, ...rest } = parseVerb(image, request);
+      return parsed(request, { ...rest, source: told.source, format: wanted }, told.secrets);
+    },
+    prefetch: (request: unknown): Parsed<PrefetchSpec> => {
+      const { source: told, targetFormat: wanted, ...rest } = parseVerb(prefetch, request);
       return parsed(request, { ...rest, source: told.source, format: wanted }, told.secrets);
     },
     fetchRaw: (request: unknown): Parsed<FetchRawSpec> => {
@@ -186,6 +216,27 @@ export function fetchParsers(defaults: SourceDefaults) {
   };
 }
 
-export function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
+function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
   return { spec: defined(spec), ask: { ...parseRequest(ask, request), secrets } };
 }
+
+function refuseFile(context: z.RefinementCtx, path: string[]): void {
+  context.addIssue({ code: 'custom', path, message: 'the cache is not for files of this host' });
+}
+
+const cacheId = z.string().regex(/^[0-9a-f]{24}-[0-9a-z]{26}$/, 'must be the id of an entry of the cache');
+
+const evict = z.object({ cacheIds: z.array(cacheId), targetBytes: z.bigint().optional() });
+export function parseEvict(request: unknown): Parsed<EvictSpec> {
+  const { cacheIds: ids, targetBytes } = parseVerb(evict, request);
+  return parsed(request, { ids, targetBytes }, {});
+}
+
+const pin = z.object({ cacheId, pinned: z.boolean(), requestId });
+export function parsePin(request: unknown): { readonly spec: PinSpec; readonly requestId: string } {
+  const { cacheId: id, pinned, requestId: key } = parseRequest(pin, request);
+  return { spec: { id, pinned }, requestId: key };
+}
+
+const list = z.object({ pageSize: z.number().min(1).optional(), pageToken: z.union([z.literal(''), cacheId]) });
+export const parseList = (request: unknown) => parseRequest(list, request);

@@ -127,19 +127,21 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
       const { algorithm, digest, lengthBytes } = result;
       return { $case: 'digest', value: { algorithm, digest, lengthBytes } };
     }
-    case 'fetch': {
-      const { info, networkBytes, fromCache, checksum = '', lengthBytes, cacheId = '' } = result;
-      return {
-        $case: 'fetch',
-        value: { info: info && imageInfo(info), networkBytes, fromCache, checksum, lengthBytes, cacheId },
-      };
-    }
     case 'export':
       return { $case: 'export', value: { lengthBytes: result.lengthBytes } };
+    // Of a call that answers once, with the entry itself.
+    case 'cached':
+      return undefined;
+    case 'fetch':
+      return fetchResult(result);
     case 'delete':
       return {
         $case: 'delete',
-        value: { existed: result.existed, freedBytes: result.freedBytes, items: result.existed ? 1n : 0n },
+        value: {
+          existed: result.existed,
+          freedBytes: result.freedBytes,
+          items: result.items ?? (result.existed ? 1n : 0n),
+        },
       };
     case 'check': {
       const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result;
@@ -164,4 +166,12 @@ function operationResult(result: domain.OperationResult): OperationResult['resul
       return { $case: 'plan', value: { method, why, moveBytes, needBytes, freeBytes } };
     }
   }
+}
+
+function fetchResult(result: domain.FetchResult): OperationResult['result'] {
+  const { info, networkBytes, fromCache, checksum = '', lengthBytes, cacheId = '' } = result;
+  return {
+    $case: 'fetch',
+    value: { info: info && imageInfo(info), networkBytes, fromCache, checksum, lengthBytes, cacheId },
+  };
 }

@@ -105,7 +105,14 @@ async function clone(
   return sparseWay(done.refused, spec.bytesPerSecond);
 }
 
-async function copySparse(spec: CopySpec, source: Resolved, part: Part, run: Run, tool: ImageTool): Promise<void> {
+/** Reads and writes extents. */
+export async function copySparse(
+  spec: Pick<CopySpec, 'target' | 'preserveAllocation' | 'allowInUse' | 'bytesPerSecond'>,
+  source: Resolved,
+  part: Part,
+  run: Run,
+  tool: ImageTool,
+): Promise<void> {
   const totalBytes = dataOf(source);
   const skippedBytes = source.lengthBytes - totalBytes;
   await run.reserve(spec.target, spec.preserveAllocation ? source.lengthBytes : totalBytes);

@@ -5,7 +5,8 @@ import type { FetchResult } from '../operations/record.js';
 import type { Resume, Use, Verb } from '../operations/verb.js';
 import type { FileAttributes } from '../ports.js';
 import { bring, type Brought } from './bring.js';
-import { makeImage, type MakePorts } from './make-image.js';
+import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
+import { makeImage } from './make-image.js';
 import { assertSaid } from './judge.js';
 import type { ExpectedChecksum } from './ports.js';
 import { needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
@@ -20,26 +21,31 @@ export interface FetchSpec {
   readonly sourceFormat?: ImageFormat;
   readonly maxSizeBytes?: bigint;
   readonly checksum?: ExpectedChecksum;
+  readonly useCache: boolean;
+  /** Only with the cache. */
+  readonly overlay: boolean;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
 }
 
 /** Fetches an image, checks it, converts it where another format is wanted, and publishes it. A crash leaves nothing under the final name. */
-export function fetchImage(ports: MakePorts): Verb<FetchSpec, FetchResult> {
+export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> {
   return {
     name: 'FetchImage',
-    slot: () => 'io',
+    // Who uses the cache mostly waits for the one that fills it.
+    slot: ({ useCache }) => (useCache ? 'open' : 'io'),
     uses: usesOf,
     resume: fetchResume(),
     plan: async (spec, { target }) => ({
       kind: 'plan',
       method: 'download',
-      why: `no cache was asked for: ${sourceText(spec.source)} is fetched, checked and ${spec.format === undefined ? 'kept as it is' : `made ${spec.format}`}`,
+      why: `${sourceText(spec.source)} is fetched, checked and ${spec.format === undefined ? 'kept as it is' : `made ${spec.format}`}${spec.useCache ? ', by way of the cache' : ''}`,
       needBytes: 0n,
       freeBytes: await ports.files.freeBytes(target(spec.target).directory),
     }),
 
     async run(spec, run) {
+      if (spec.useCache) return fetchFromCache(spec, run, ports);
       const { part, checkpoint } = await run.resumablePart(spec.target, spec);
       const limits = {
         maxBytes: ports.rules.maxBytes,

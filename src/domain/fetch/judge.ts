@@ -51,7 +51,7 @@ export function assertSaid(maxSizeBytes: bigint | undefined, what: string): (fac
   };
 }
 
-function assertSize(
+export function assertSize(
   { virtualSizeBytes }: Pick<ImageFacts, 'virtualSizeBytes'>,
   maxSizeBytes: bigint | undefined,
   what: string,

@@ -53,16 +53,38 @@ export async function takeFile(
   return source;
 }
 
+type HashRun = Pick<Run, 'phase' | 'signal' | 'progress'>;
+type HashedFile = Parameters<Files['withBytes']>[0];
+
 /** Fails with CHECKSUM_MISMATCH. */
 export async function verifyFile(
-  file: Parameters<Files['withBytes']>[0],
+  file: HashedFile,
   expected: ExpectedChecksum,
   what: string,
-  run: Pick<Run, 'phase' | 'signal' | 'progress'>,
+  run: HashRun,
   files: Files,
 ): Promise<void> {
+  const computed = await digestOf(file, expected.algorithm, run, files);
+  if (computed === expected.digest) return;
+  throw new HostlerError(
+    'CHECKSUM_MISMATCH',
+    `${what} has the ${expected.algorithm} ${computed}, not ${expected.digest}`,
+    { facts: { source: what, expected: expected.digest, computed } },
+  );
+}
+
+export function sha256OfFile(file: HashedFile, run: HashRun, files: Files): Promise<string> {
+  return digestOf(file, 'sha256', run, files);
+}
+
+async function digestOf(
+  file: HashedFile,
+  algorithm: ExpectedChecksum['algorithm'],
+  run: HashRun,
+  files: Files,
+): Promise<string> {
   run.phase('VERIFYING');
-  const digest = new RunningDigest(expected.algorithm);
+  const digest = new RunningDigest(algorithm);
   await files.withBytes(file, async (bytes) => {
     for (let at = 0n; at < bytes.lengthBytes;) {
       run.signal.throwIfAborted();
@@ -73,11 +95,5 @@ export async function verifyFile(
       run.progress({ doneBytes: at, totalBytes: bytes.lengthBytes, skippedBytes: 0n });
     }
   });
-  const computed = digest.digest();
-  if (computed === expected.digest) return;
-  throw new HostlerError(
-    'CHECKSUM_MISMATCH',
-    `${what} has the ${expected.algorithm} ${computed}, not ${expected.digest}`,
-    { facts: { source: what, expected: expected.digest, computed } },
-  );
+  return digest.digest();
 }

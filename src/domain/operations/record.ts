@@ -128,10 +128,18 @@ export interface ExportResult {
   readonly lengthBytes: bigint;
 }
 
+/** An entry of the cache, as it is now. */
+export interface CachedResult {
+  readonly kind: 'cached';
+  readonly cacheId: string;
+}
+
 export interface DeleteResult {
   readonly kind: 'delete';
   readonly existed: boolean;
   readonly freedBytes: bigint;
+  /** Unset: one, if it existed. */
+  readonly items?: bigint;
 }
 
 export interface ChownResult {
@@ -164,6 +172,7 @@ export type OperationResult =
   | DigestResult
   | FetchResult
   | ExportResult
+  | CachedResult
   | DeleteResult
   | CheckResult
   | CompareResult

@@ -779,9 +779,12 @@ export interface FetchImageRequest {
   checksum:
     | Checksum
     | undefined;
-  /** Keep and use the image in the cache of this host. */
+  /** Keep and use the image in the cache of this host; not for files of this host. */
   useCache: boolean;
-  /** Make the target an overlay on the cached image. */
+  /**
+   * Make the target a qcow2 overlay on the cached image, which stays in the cache as long as there is one; only with use_cache. UNSUPPORTED_BY_BACKEND
+   * where the cache does not lie in a root.
+   */
   overlay: boolean;
   /** Replace an existing target by rename; unset: TARGET_EXISTS. */
   overwrite: boolean;
@@ -1281,6 +1284,8 @@ export interface PrefetchImageRequest {
   checksum:
     | Checksum
     | undefined;
+  /** Format to keep it in, so that targets of that format need no conversion; unset: as the source. */
+  targetFormat: string;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -11504,6 +11509,7 @@ function createBasePrefetchImageRequest(): PrefetchImageRequest {
     sourceFormat: "",
     maxSizeBytes: undefined,
     checksum: undefined,
+    targetFormat: "",
     detach: false,
     labels: {},
     planOnly: false,
@@ -11527,6 +11533,9 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
     }
     if (message.checksum !== undefined) {
       Checksum.encode(message.checksum, writer.uint32(34).fork()).join();
+    }
+    if (message.targetFormat !== "") {
+      writer.uint32(42).string(message.targetFormat);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -11586,6 +11595,14 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
             }
 
             message.checksum = Checksum.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.targetFormat = reader.string();
             continue;
           }
           case 100: {
@@ -11649,6 +11666,11 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
         ? BigInt(object.max_size_bytes)
         : undefined,
       checksum: isSet(object.checksum) ? Checksum.fromJSON(object.checksum) : undefined,
+      targetFormat: isSet(object.targetFormat)
+        ? globalThis.String(object.targetFormat)
+        : isSet(object.target_format)
+        ? globalThis.String(object.target_format)
+        : "",
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -11691,6 +11713,9 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
     if (message.checksum !== undefined) {
       obj.checksum = Checksum.toJSON(message.checksum);
     }
+    if (message.targetFormat !== "") {
+      obj.targetFormat = message.targetFormat;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -11727,6 +11752,7 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
     message.checksum = (object.checksum !== undefined && object.checksum !== null)
       ? Checksum.fromPartial(object.checksum)
       : undefined;
+    message.targetFormat = object.targetFormat ?? "";
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {

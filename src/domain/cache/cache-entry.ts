@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { asAddress, type ImageAddress } from '../address.js';
+import type { ExpectedChecksum } from '../fetch/ports.js';
+import { sourceIdentity, type NetworkSource } from '../fetch/source.js';
+import type { ImageFormat } from '../image-format.js';
+import type { ImageInfo } from '../image-info.js';
+
+/** Begins addresses of cached images. No caller can write one: theirs begin with `/` or `rbd:`. */
+export const CACHE_SCHEME = 'cache:';
+const KEY_DIGITS = 24;
+
+/** An image that may be wanted again. */
+export interface CacheEntry {
+  readonly id: string;
+  /** What it is the content of. */
+  readonly key: string;
+  /** For people. */
+  readonly source: string;
+  readonly checksum: string;
+  /** Asked for whether it still is when no checksum says so. */
+  readonly validator?: string;
+  /** Nobody has to ask: a checksum was demanded. */
+  readonly verified: boolean;
+  readonly info: ImageInfo;
+  readonly inode: bigint;
+  readonly modifyTimeNs: bigint;
+  /** Of the file as it is here; unset unless the configuration wants entries hashed before each use. */
+  readonly fileSha256?: string;
+  readonly createTimeMs: number;
+  readonly useTimeMs: number;
+  readonly pinned: boolean;
+}
+
+/** Where entries are kept; durable when resolved. */
+export interface CacheStore {
+  cacheEntries(): Promise<readonly CacheEntry[]>;
+  putCacheEntry(entry: CacheEntry): Promise<void>;
+  removeCacheEntry(entry: CacheEntry): Promise<void>;
+}
+
+/** What somebody wants from the cache. */
+export interface CacheWish {
+  readonly source: NetworkSource;
+  readonly sourceFormat?: ImageFormat;
+  /** Unset: as the source. */
+  readonly format?: ImageFormat;
+  readonly checksum?: ExpectedChecksum;
+}
+
+/** The same for wishes that one file fulfils. */
+export function keyOf({ source, sourceFormat, format, checksum }: CacheWish): string {
+  const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
+  return createHash('sha256')
+    .update(JSON.stringify([sourceIdentity(source), sourceFormat ?? null, format ?? null, sum]))
+    .digest('hex')
+    .slice(0, KEY_DIGITS);
+}
+
+export function cacheAddress(id: string): ImageAddress {
+  return asAddress(`${CACHE_SCHEME}${id}`);
+}
+
+export function cacheIdOf(address: ImageAddress): string {
+  return address.slice(CACHE_SCHEME.length);
+}

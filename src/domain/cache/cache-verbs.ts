@@ -1,0 +1,87 @@
+import { wishOf } from '../fetch/fetch-from-cache.js';
+import type { FetchSpec } from '../fetch/fetch-image.js';
+import { assertSize } from '../fetch/judge.js';
+import { needsNoSecrets, sourceText } from '../fetch/source.js';
+import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
+import type { Verb } from '../operations/verb.js';
+import type { CacheEntry } from './cache-entry.js';
+import type { ImageCache } from './image-cache.js';
+
+export type PrefetchSpec = Pick<FetchSpec, 'source' | 'sourceFormat' | 'format' | 'maxSizeBytes' | 'checksum'>;
+
+/** Brings an image into the cache. Detached, it goes on after a restart. */
+export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult> {
+  return {
+    name: 'PrefetchImage',
+    slot: () => 'open',
+    uses: () => [],
+    resume: { key: () => '', after: [], alone: ({ source }) => needsNoSecrets(source) },
+    plan: (spec) => {
+      const why = `${sourceText(spec.source)} is fetched into the cache unless it is there`;
+      return Promise.resolve({ kind: 'plan', method: 'download', why, needBytes: 0n, freeBytes: 0n });
+    },
+    async run(spec, run) {
+      const lease = await cache.obtain(wishOf(spec), run);
+      try {
+        const { entry, fromCache, networkBytes } = lease;
+        assertSize(entry.info, spec.maxSizeBytes, entry.source);
+        const { info, checksum, id: cacheId } = entry;
+        return { kind: 'fetch', info, fromCache, networkBytes, checksum, lengthBytes: info.fileLengthBytes, cacheId };
+      } finally {
+        await lease.release();
+      }
+    },
+  };
+}
+
+export interface EvictSpec {
+  /** Empty: by age and size. */
+  readonly ids: readonly string[];
+  readonly targetBytes?: bigint;
+}
+
+/** Removes entries that nobody needs. Each is there whole or gone. */
+export function evictCachedImages(cache: ImageCache): Verb<EvictSpec, DeleteResult> {
+  const { index } = cache;
+  const chosen = ({ ids, targetBytes }: EvictSpec): readonly CacheEntry[] =>
+    ids.length === 0 ? index.overdue(targetBytes) : ids.map((id) => index.get(id));
+  return {
+    name: 'EvictCachedImages',
+    slot: () => 'none',
+    uses: () => [],
+    plan: (spec) => {
+      const entries = chosen(spec);
+      const why = `${String(entries.length)} entries are removed: ${entries.map(({ id }) => id).join(' ')}`;
+      return Promise.resolve({ kind: 'plan', method: 'evict', why, needBytes: 0n, freeBytes: 0n });
+    },
+    async run(spec, run) {
+      run.phase('DELETING');
+      await run.step('evict');
+      if (spec.ids.length === 0) {
+        const { items, freedBytes } = await cache.evictOverdue(spec.targetBytes);
+        return { kind: 'delete', existed: items > 0n, items, freedBytes };
+      }
+      let freedBytes = 0n;
+      for (const entry of chosen(spec)) freedBytes += await cache.evict(entry);
+      return { kind: 'delete', existed: true, items: BigInt(spec.ids.length), freedBytes };
+    },
+  };
+}
+
+export interface PinSpec {
+  readonly id: string;
+  readonly pinned: boolean;
+}
+
+/** Keeps an entry from being evicted, or no longer. */
+export function pinCachedImage({ index }: ImageCache): Verb<PinSpec, CachedResult> {
+  return {
+    name: 'PinCachedImage',
+    slot: () => 'none',
+    uses: () => [],
+    async run({ id, pinned }) {
+      await index.put({ ...index.get(id), pinned });
+      return { kind: 'cached', cacheId: id };
+    },
+  };
+}

@@ -1,0 +1,72 @@
+import { describeFile } from '../describe-image.js';
+import { bring } from '../fetch/bring.js';
+import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
+import { makeImage, type MakePorts } from '../fetch/make-image.js';
+import { sourceText } from '../fetch/source.js';
+import { sha256OfFile } from '../fetch/take-file.js';
+import type { FetchResult } from '../operations/record.js';
+import type { Verb } from '../operations/verb.js';
+import type { Clock } from '../ports.js';
+import { cacheAddress, type CacheEntry, type CacheWish } from './cache-entry.js';
+import type { CacheIndex } from './cache-index.js';
+
+export interface FillSpec extends CacheWish {
+  readonly id: string;
+  readonly key: string;
+}
+
+export type FillPorts = MakePorts & {
+  readonly cache: CacheIndex;
+  /** Entries are hashed before each use. */
+  readonly cacheVerify: boolean;
+  readonly clock: Clock;
+};
+
+/** Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what has come for the next attempt. */
+export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
+  return {
+    name: 'FillCache',
+    slot: () => 'io',
+    uses: ({ id }) => [{ role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false }],
+    // Whoever waits for it goes on by itself, and asks for it again.
+    resume: { ...fetchResume<FillSpec>(), alone: () => false },
+
+    async run(spec, run) {
+      const address = cacheAddress(spec.id);
+      const { part, checkpoint } = await run.resumablePart(address, { overwrite: true, attributes: {} });
+      const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
+      const brought = await bring({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
+      const image = await makeImage(part, run.target(address), withFormat(spec, brought), run, ports);
+      await run.step('seal');
+      const made = await part.seal();
+      const info = describeFile(made, image.kept ?? (await ports.reader.facts(made, image.format)), false);
+      const result: FetchResult = {
+        kind: 'fetch',
+        info,
+        fromCache: false,
+        lengthBytes: made.lengthBytes,
+        cacheId: spec.id,
+        ...broughtFacts(brought),
+      };
+      const entry: CacheEntry = {
+        id: spec.id,
+        key: spec.key,
+        source: sourceText(spec.source),
+        checksum: brought.checksum === undefined ? '' : checksumText(brought.checksum),
+        verified: spec.checksum !== undefined,
+        ...(brought.validator === undefined ? {} : { validator: brought.validator }),
+        info,
+        inode: made.inode,
+        modifyTimeNs: made.modifyTimeNs,
+        ...(ports.cacheVerify ? { fileSha256: await sha256OfFile(made, run, ports.files) } : {}),
+        createTimeMs: ports.clock(),
+        useTimeMs: ports.clock(),
+        pinned: false,
+      };
+      return run.commit('COMMITTING', { address, made, result }, async () => {
+        await part.publish();
+        await ports.cache.put(entry);
+      });
+    },
+  };
+}

@@ -1,0 +1,219 @@
+import type { Dependants } from '../change-ports.js';
+import { HostlerError, asHostlerError } from '../errors.js';
+import { verifyFile } from '../fetch/take-file.js';
+import type { Operations } from '../operations/engine.js';
+import type { Run } from '../operations/verb.js';
+import { BUILT_IN } from '../access/role.js';
+import type { Files, Paths, Resolved } from '../ports.js';
+import { cacheAddress, cacheIdOf, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
+import type { CacheIndex } from './cache-index.js';
+import { fillCache, type FillPorts } from './fill-cache.js';
+
+export type CachePorts = FillPorts & {
+  readonly paths: Paths;
+  readonly dependants: Dependants;
+  readonly files: Files;
+  readonly newId: () => string;
+  readonly onCache: (event: 'hit' | 'miss', bytes: bigint) => void;
+};
+
+/** An entry that stays until it is given back. */
+export interface Lease {
+  readonly entry: CacheEntry;
+  readonly file: Resolved;
+  readonly fromCache: boolean;
+  readonly networkBytes: bigint;
+  release(): Promise<void>;
+}
+
+/** Operations of the cache itself belong to nobody who calls. */
+const OWN_IDENTITY = 'hostler:cache';
+
+/** Images of this host that may be wanted again: each is brought once, however many ask for it. */
+export class ImageCache {
+  /** The entry that is being filled for a key, and how many wait for it. */
+  readonly #filling = new Map<string, { readonly id: string; waiting: number }>();
+  readonly #fill: ReturnType<typeof fillCache>;
+
+  constructor(
+    private readonly operations: Operations,
+    private readonly ports: CachePorts,
+  ) {
+    this.#fill = fillCache(ports);
+  }
+
+  get index(): CacheIndex {
+    return this.ports.cache;
+  }
+
+  /** The image, from the cache or by way of it. Fails as FetchImage does. */
+  async obtain(wish: CacheWish, run: Run): Promise<Lease> {
+    const key = keyOf(wish);
+    const found = await this.#usable(key, wish, run);
+    if (found !== undefined) {
+      this.ports.onCache('hit', found.file.lengthBytes);
+      return { ...found, fromCache: true, networkBytes: 0n };
+    }
+    const networkBytes = await this.#bring(key, wish, run);
+    const entry = this.index.find(key);
+    const made = entry === undefined ? undefined : await this.#open(entry, run);
+    if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
+    this.ports.onCache('miss', networkBytes);
+    return { ...made, fromCache: false, networkBytes };
+  }
+
+  /** Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE. */
+  async evict(entry: CacheEntry): Promise<bigint> {
+    const why = await this.#needed(entry);
+    if (why !== undefined)
+      throw new HostlerError('IMAGE_IN_USE', `the cache's entry ${entry.id} is ${why}`, {
+        facts: { cache_id: entry.id },
+      });
+    // First the entry: one without a file would be a lie, a file without an entry is swept.
+    await this.index.remove(entry);
+    const target = await this.ports.paths.target(cacheAddress(entry.id));
+    if (target.existing !== undefined) await this.ports.files.remove(target);
+    return target.existing?.allocatedBytes ?? 0n;
+  }
+
+  /** By age and size. What is needed stays. */
+  async evictOverdue(maxBytes?: bigint): Promise<{ readonly items: bigint; readonly freedBytes: bigint }> {
+    let [items, freedBytes] = [0n, 0n];
+    for (const entry of this.index.overdue(maxBytes)) {
+      if ((await this.#needed(entry)) !== undefined) continue;
+      freedBytes += await this.evict(entry);
+      items += 1n;
+    }
+    return { items, freedBytes };
+  }
+
+  /** Whether images of the roots are backed by it. */
+  async inUse({ id }: CacheEntry): Promise<boolean> {
+    const file = await this.ports.paths.source(cacheAddress(id)).catch(notThere);
+    if (file === undefined) return false;
+    try {
+      return (await this.ports.dependants.of(file)).length > 0;
+    } finally {
+      await file.handle.close();
+    }
+  }
+
+  async #needed(entry: CacheEntry): Promise<string | undefined> {
+    if (this.index.get(entry.id).pinned) return 'pinned';
+    if (this.index.isLeased(entry)) return 'being used';
+    return (await this.inUse(entry)) ? 'the backing file of other images' : undefined;
+  }
+
+  /** An entry of this content that is what it was, leased. What is not is forgotten. */
+  async #usable(
+    key: string,
+    wish: CacheWish,
+    run: Run,
+  ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
+    const entry = this.index.find(key);
+    if (entry === undefined) return undefined;
+    if (!(await this.#isStill(entry, wish, run))) return undefined;
+    return this.#open(entry, run);
+  }
+
+  /** The source is asked where no checksum says that it is this content; glance, also whether the caller may have it. */
+  async #isStill({ verified, validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
+    if (source.kind === 'http' && verified) return true;
+    if (source.kind === 'http' && validator === undefined) return false;
+    await run.step('revalidate');
+    return this.ports.sources.open(source, run.secrets).isStill(validator ?? '', run.signal);
+  }
+
+  async #open(entry: CacheEntry, run: Run): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
+    const give = this.index.lease(entry);
+    const file = await this.ports.paths.source(cacheAddress(entry.id)).catch(notThere);
+    const release = async () => {
+      give();
+      await file?.handle.close();
+    };
+    try {
+      if (file !== undefined && (await this.#isWhole(entry, file, run))) {
+        await this.index.used(entry);
+        return { entry, file, release };
+      }
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    await release();
+    // Not removed where images are backed by it: they have nothing better.
+    await this.index.remove(entry);
+    return undefined;
+  }
+
+  async #isWhole({ info, inode, modifyTimeNs, fileSha256 }: CacheEntry, file: Resolved, run: Run): Promise<boolean> {
+    const same =
+      file.inode === inode && file.modifyTimeNs === modifyTimeNs && file.lengthBytes === info.fileLengthBytes;
+    if (!same || !this.ports.cacheVerify) return same;
+    if (fileSha256 === undefined) return false;
+    try {
+      await verifyFile(file, { algorithm: 'sha256', digest: fileSha256 }, file.address, run, this.ports.files);
+      return true;
+    } catch (error) {
+      if (asHostlerError(error).reason !== 'CHECKSUM_MISMATCH') throw error;
+      return false;
+    }
+  }
+
+  /** Starts the one operation that brings it, or waits for the one that does; what came over the network for it. */
+  async #bring(key: string, wish: CacheWish, run: Run): Promise<bigint> {
+    const filling = this.#filling.get(key) ?? { id: this.#nextId(key), waiting: 0 };
+    this.#filling.set(key, filling);
+    filling.waiting += 1;
+    const { id } = filling;
+    const ask = { detach: false, labels: {}, planOnly: false, requestId: id, secrets: run.secrets };
+    const caller = {
+      identity: OWN_IDENTITY,
+      roles: [],
+      grant: BUILT_IN.operator,
+      peer: '',
+      signal: run.signal,
+      deadline: undefined,
+    };
+    const { source, sourceFormat, format, checksum } = wish;
+    const spec = {
+      id,
+      key,
+      source,
+      ...(sourceFormat === undefined ? {} : { sourceFormat }),
+      ...(format === undefined ? {} : { format }),
+      ...(checksum === undefined ? {} : { checksum }),
+    };
+    let networkBytes = 0n;
+    try {
+      for await (const { phase, cancellable, progress, result } of this.operations.start(
+        this.#fill,
+        spec,
+        ask,
+        caller,
+      )) {
+        if (phase !== undefined && cancellable) run.phase(phase);
+        if (progress !== undefined) run.progress(progress);
+        if (result?.kind === 'fetch') networkBytes = result.networkBytes;
+      }
+    } finally {
+      filling.waiting -= 1;
+      if (filling.waiting === 0) this.#filling.delete(key);
+    }
+    return networkBytes;
+  }
+
+  /** That of an attempt before which left what had come, or a new one. */
+  #nextId(key: string): string {
+    const { kept } = this.operations.ports.resumes;
+    const found = kept.find(
+      ({ method, address }) => method === this.#fill.name && cacheIdOf(address).startsWith(`${key}-`),
+    );
+    return found === undefined ? `${key}-${this.ports.newId().toLowerCase()}` : cacheIdOf(found.address);
+  }
+}
+
+function notThere(error: unknown): undefined {
+  if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
+  return undefined;
+}

@@ -1,0 +1,89 @@
+import type { Lease } from '../cache/image-cache.js';
+import type { CacheWish } from '../cache/cache-entry.js';
+import { copySparse } from '../copy/local-copy.js';
+import { describeFile } from '../describe-image.js';
+import { HostlerError, invalidFields } from '../errors.js';
+import type { FetchResult } from '../operations/record.js';
+import type { Run } from '../operations/verb.js';
+import type { Part, Reflink } from '../ports.js';
+import type { FetchSpec } from './fetch-image.js';
+import { assertSize } from './judge.js';
+import type { MakePorts } from './make-image.js';
+
+export type FromCachePorts = MakePorts & {
+  readonly reflink: Reflink;
+  readonly cache: { obtain(wish: CacheWish, run: Run): Promise<Lease> };
+  /** Images of the roots may be backed by what is in the cache. */
+  readonly cacheInRoots: boolean;
+};
+
+/** Makes the target from the cache's copy: shares its extents, lays an overlay on it, or copies its data. */
+export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCachePorts): Promise<FetchResult> {
+  const lease = await ports.cache.obtain(wishOf(spec), run);
+  try {
+    const { entry, fromCache, networkBytes } = lease;
+    assertSize(entry.info, spec.maxSizeBytes, spec.target);
+    const part = await run.part(spec.target, spec);
+    if (spec.overlay) await layOver(lease, part, run, ports);
+    else await copyOut(spec, lease, part, run, ports);
+    await run.step('seal');
+    const made = await part.seal();
+    const facts = spec.overlay ? await ports.reader.facts(made, 'qcow2') : entry.info;
+    const result: FetchResult = {
+      kind: 'fetch',
+      info: describeFile(made, facts, false),
+      fromCache,
+      networkBytes,
+      checksum: entry.checksum,
+      lengthBytes: made.lengthBytes,
+      cacheId: entry.id,
+    };
+    return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
+  } finally {
+    await lease.release();
+  }
+}
+
+export function wishOf({
+  source,
+  sourceFormat,
+  format,
+  checksum,
+  overlay = false,
+}: Pick<FetchSpec, 'source' | 'sourceFormat' | 'format' | 'checksum'> & { readonly overlay?: boolean }): CacheWish {
+  if (source.kind === 'file') throw invalidFields([{ field: 'use_cache', description: 'not for files of this host' }]);
+  return {
+    source,
+    ...(sourceFormat === undefined ? {} : { sourceFormat }),
+    // An overlay is qcow2 whatever lies under it.
+    ...(format === undefined || overlay ? {} : { format }),
+    ...(checksum === undefined ? {} : { checksum }),
+  };
+}
+
+async function layOver(
+  { entry: { info }, file }: Lease,
+  part: Part,
+  run: Run,
+  { tool, cacheInRoots }: FromCachePorts,
+): Promise<void> {
+  if (!cacheInRoots)
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the cache does not lie in a root: no image can be backed by it');
+  run.phase('CREATING');
+  await run.step('create');
+  const backing = { storedName: file.storedName, format: info.format };
+  await tool.create(
+    part,
+    { format: 'qcow2', sizeBytes: info.virtualSizeBytes, preallocation: 'off', backing },
+    run.tool(),
+  );
+}
+
+async function copyOut(spec: FetchSpec, { file }: Lease, part: Part, run: Run, ports: FromCachePorts): Promise<void> {
+  run.phase('CLONING');
+  await run.step('clone');
+  const objection = await ports.reflink.objection(file, run.target(spec.target).directory);
+  if (objection === undefined && (await ports.reflink.clone(file, part, run.tool())) === true) return;
+  const copy = { target: spec.target, preserveAllocation: false, allowInUse: false };
+  await copySparse(copy, file, part, run, ports.tool);
+}
