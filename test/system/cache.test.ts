@@ -179,7 +179,7 @@ describe('fetches that are killed', () => {
     const folder = scratch.path(name);
     const first = await Daemon.start(folder);
     scratch.onEnd(() => daemons.get(name)?.stop() ?? Promise.resolve());
-    const url = server.add(name, content, { bytesPerSecond: 20 * MIB });
+    const url = server.add(name, content, { bytesPerSecond: 10 * MIB });
     const ended = new Promise((resolve) => {
       const stream = first.stranger.stream(`ImageService/${rpc}`, { source: http(url), ...request });
       stream.on('data', () => undefined).once('error', resolve);
