@@ -231,12 +231,7 @@ export const REASONS = {
     'Look at the source; what has come is kept for a while, so the same request goes on where it stopped.',
   ),
   SOURCE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The source has no such image.', 'Check the URL or image id.'),
-  SOURCE_REFUSED: row(
-    'PERMISSION_DENIED',
-    'after a change',
-    'The source refuses access.',
-    'Give the headers or the token that it wants.',
-  ),
+  SOURCE_REFUSED: row('PERMISSION_DENIED', 'after a change', 'The source refuses access.', 'Give it what it wants.'),
   SOURCE_FORBIDDEN: row(
     'PERMISSION_DENIED',
     'no',
