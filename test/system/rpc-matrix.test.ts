@@ -19,7 +19,10 @@ const VIEWER = new Set(
   WatchFilesystem GetArchitecture GetIscsiInitiator IsMounted ValidateHostname PickDiskDriverName GetInstancePath GetInstancePathAtDestination
   StatFile GetOperation ListOperations WatchOperation WatchOperations`.split(/\s+/),
 );
-const AGENT = new Set(['OpenExport', 'CloseExport', 'CopyImage', 'GetOperation', 'WatchOperation', 'CancelOperation']);
+// A pull maps what it pulls and compares digests.
+const AGENT = new Set(
+  `OpenExport CloseExport CopyImage MapImage DigestImage GetOperation WatchOperation CancelOperation`.split(' '),
+);
 const ALLOWED: Record<string, (method: string) => boolean> = {
   admin: () => true,
   operator: (method) => method !== 'Execute',
