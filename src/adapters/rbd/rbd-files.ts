@@ -36,14 +36,13 @@ export class RbdFiles implements Files {
   async remove({ address, directory, name }: ResolvedTarget): Promise<void> {
     const image = rbdImage({ handle: directory, name });
     const { cluster, trashHours } = image.pool;
+    // Looked at by us: rbd would move an image to the trash under a client that has it open.
+    await this.images.untilUnwatched(image, () => this.#assertUnwatched(image));
     if (trashHours > 0) {
       const expiry = ['--expires-at', `${String(trashHours)} hours`];
-      await this.images.untilUnwatched(image, async () => {
-        await this.images.rbd.ask(cluster, address, ['trash', 'mv', ...imageWords(image), ...expiry]);
-      });
+      await this.images.rbd.ask(cluster, address, ['trash', 'mv', ...imageWords(image), ...expiry]);
       return;
     }
-    await this.images.untilUnwatched(image, () => this.#assertUnwatched(image));
     const info = await this.images.info(image);
     if (info === undefined)
       throw new HostlerError('IMAGE_NOT_FOUND', `${address} does not exist`, { facts: { path: address } });

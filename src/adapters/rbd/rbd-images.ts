@@ -8,6 +8,8 @@ import { parseChildren, parseInfo, parseNames, parseSnapshots, parseWatchers, ty
 import type { Rbd } from './rbd.js';
 
 const POLL_MS = 1000;
+/** Longer than any watch lasts, short enough that the cluster's list stays short. */
+const FENCED_SECONDS = 120;
 /** Removing looks at every object where the image has no map of them; `rbd` says each percent. */
 const NOBODY = { signal: new AbortController().signal, onChild: () => undefined };
 
@@ -85,6 +87,18 @@ export class RbdImages {
     ).catch(without('IMAGE_NOT_FOUND'));
     await this.#removeOwnSnapshot(image, info);
     return true;
+  }
+
+  /**
+   * Shuts out whoever has an image open that is the daemon's own: a tool of ours that was ended. Otherwise its watch, and perhaps a write on its
+   * way, would outlive it by 30 s. A client that may not do that waits for them instead.
+   */
+  async fence(image: RbdImage): Promise<void> {
+    const watchers = await this.watchers(image).catch(without('IMAGE_NOT_FOUND'));
+    for (const address of watchers ?? [])
+      await this.rbd
+        .askCluster(image.pool.cluster, ['osd', 'blocklist', 'add', address, String(FENCED_SECONDS)])
+        .catch(without('ACCESS_DENIED'));
   }
 
   /** Does something that an image must not be watched for; while it is, again, as long as the watch of a dead client can last. */

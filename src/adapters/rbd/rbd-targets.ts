@@ -15,6 +15,8 @@ import type { RbdPaths } from './rbd-paths.js';
 const OLD = '-old';
 /** Written to the image that is replaced: whoever finds it alone gives it its name back. */
 const NAME_KEY = 'hostler.name';
+/** Until pools are looked at again where something was left. */
+const AGAIN_MS = 60_000;
 /** Between attempts to remove what could not be removed, such as while the cluster is away. */
 const OWED_MS = 5000;
 
@@ -63,17 +65,32 @@ export class RbdTargets implements Targets {
 
   async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const removed: string[] = [];
+    let left = false;
     for (const pool of this.options.pools) {
       if (pool.access !== 'read-write') continue;
       try {
-        for (const image of await this.#privateImages(pool))
+        for (const image of await this.#privateImages(pool)) {
           if (await this.#isAbandoned(image, isAtWork)) removed.push(...(await this.#settle(partOf(image))));
+          else left ||= !isAtWork(operationOf(image));
+        }
       } catch (error) {
-        // Such as a cluster that is away: its pools are swept at the next start.
+        // Such as a cluster that is away.
         this.options.log.failed(`pool ${pool.name}`, error);
+        left = true;
       }
     }
+    if (left) this.#sweepLater(isAtWork);
     return removed;
+  }
+
+  /** What another host left may be too young yet, and a cluster comes back. */
+  #sweepLater(isAtWork: (operationId: string) => boolean): void {
+    const patience = this.options.pools.map(({ cluster }) => cluster.abandonedMs);
+    void (async () => {
+      await sleep(Math.min(AGAIN_MS, ...patience), undefined, { ref: false });
+      const removed = await this.sweep(isAtWork);
+      if (removed.length > 0) this.options.log.swept(removed);
+    })();
   }
 
   async #privateImages(pool: Pool): Promise<RbdImage[]> {
@@ -99,7 +116,9 @@ export class RbdTargets implements Targets {
 
   /** Nothing of an operation stays: a replaced image that has lost its name gets it back, what was being made is removed. */
   async #settle(part: RbdImage): Promise<string[]> {
-    const { images } = this.options;
+    const { images, agentId } = this.options;
+    // Whoever has one of ours open is a tool of an earlier life, which has been ended.
+    if (part.image.startsWith(`${PRIVATE_PREFIX}${agentId}-`)) await images.fence(part);
     const old = { ...part, image: `${part.image}${OLD}` };
     const removed: string[] = [];
     if ((await images.info(old)) !== undefined) {
@@ -122,10 +141,8 @@ export class RbdTargets implements Targets {
     void (async () => {
       for (;;) {
         await sleep(OWED_MS, undefined, { ref: false });
-        const removed = await this.#settle(part).catch((error: unknown) => {
-          log.failed(addressOf(part), error);
-          return undefined;
-        });
+        // Told of once, by whoever failed first.
+        const removed = await this.#settle(part).catch(() => undefined);
         if (removed === undefined) continue;
         log.swept(removed);
         return;
@@ -137,6 +154,11 @@ export class RbdTargets implements Targets {
 /** The part of an operation that left this image: itself, the part whose target was replaced, or an image on its way out. */
 function partOf(image: RbdImage): RbdImage {
   return image.image.endsWith(OLD) ? { ...image, image: image.image.slice(0, -OLD.length) } : image;
+}
+
+/** The last part of a private name: ids of agents and operations have no dash. */
+function operationOf(image: RbdImage): string {
+  return partOf(image).image.split('-').at(-1) ?? '';
 }
 
 async function nameToRestore(old: RbdImage, { images }: RbdTargetOptions): Promise<string | undefined> {
@@ -237,6 +259,7 @@ class RbdPart implements Part {
     await this.expanded.remove();
     if (this.#published) return [];
     try {
+      await this.options.images.fence(this.#image);
       return (await this.options.images.remove(this.#image)) ? [addressOf(this.#image)] : [];
     } catch (error) {
       this.options.owe(this.#image);
