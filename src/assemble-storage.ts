@@ -4,6 +4,7 @@ import {
   dependantsOf,
   eraserOf,
   filesOf,
+  hasherOf,
   locksOf,
   pathsOf,
   reflinkOf,
@@ -11,6 +12,7 @@ import {
   toolOf,
 } from './adapters/backends.js';
 import { withCache } from './adapters/cache-folder.js';
+import { ThreadedHasher } from './adapters/block-hasher.js';
 import { ConfigError, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
 import { DeviceFiles, DeviceLocks } from './adapters/devices/device-files.js';
@@ -31,6 +33,7 @@ import { AsideFolder } from './adapters/aside-folder.js';
 import type { Pool } from './adapters/rbd/pool.js';
 import { RbdChanger } from './adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from './adapters/rbd/rbd-files.js';
+import { RbdHasher } from './adapters/rbd/rbd-hasher.js';
 import { RbdImages } from './adapters/rbd/rbd-images.js';
 import { RbdPaths } from './adapters/rbd/rbd-paths.js';
 import { RbdTargets } from './adapters/rbd/rbd-targets.js';
@@ -62,6 +65,7 @@ export function assembleStorage(
   const remote = new RbdPaths(pools, images.rbd, reach);
   const volumes = new RbdFiles(images, remote, `${PRIVATE_PREFIX}${state.agentId}-`);
   const qemu = new QemuImg(runner, limits, foreignLimits);
+  const hasher = new ThreadedHasher();
   const [changer, eraser] = [new QemuChanger(runner, limits), new FileEraser(runner)];
   return {
     localPaths: local,
@@ -96,6 +100,7 @@ export function assembleStorage(
     tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
     changer: changerOf({ files: changer, devices: deviceChanger(changer), volumes: new RbdChanger(images) }),
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
+    hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: { space: async (name: string) => volumes.space(remote.pool(name, name)) },
   };

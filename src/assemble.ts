@@ -1,7 +1,6 @@
 /** The second half of the composition root: adapters and domain, put together as the configuration says. */
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
-import { ThreadedHasher } from './adapters/block-hasher.js';
 import { assembleFetch } from './assemble-fetch.js';
 import type { CacheFolder } from './adapters/cache-folder.js';
 import { ConfiguredCommands } from './adapters/commands.js';
@@ -195,7 +194,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
   const digests = new Digests({
     tool: engine.tool,
     files: engine.files,
-    hasher: new ThreadedHasher(),
+    hasher: engine.hasher,
     clock: Date.now,
   });
   return {

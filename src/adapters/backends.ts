@@ -1,5 +1,6 @@
 /** One port for each kind of storage behind it: what an address or a handle belongs to decides who is asked. */
 import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/address.js';
+import type { BlockHasher } from '../domain/digest-image.js';
 import type { Dependants, Eraser, ImageChanger } from '../domain/change-ports.js';
 import type {
   Chain,
@@ -138,6 +139,10 @@ export function eraserOf(kinds: Kinds<Eraser>): Eraser {
     zero: (file, data, run) => of(file.handle).zero(file, data, run),
     discard: (file, run) => of(file.handle).discard(file, run),
   };
+}
+
+export function hasherOf(kinds: Kinds<BlockHasher>): BlockHasher {
+  return { digest: (file, stretches, work) => by(kinds)(file.handle).digest(file, stretches, work) };
 }
 
 /** Only two of one kind can share. */

@@ -32,6 +32,8 @@ describe('failures of a Ceph cluster', () => {
   /** A daemon with state of its own beside the suite's. */
   const start = (name: string, more = '') =>
     Daemon.start(scratch.path(name), {
+      // All of them read the same file.
+      roots: `[[roots]]\npath = "${scratch.path('daemon/images')}"\n`,
       toml: `${cluster.toml({ cluster: 'patience_seconds = 20\nwatcher_patience_seconds = 90\nabandoned_seconds = 1\n' })}${more}`,
     });
   /** A daemon's copy to RBD, once bytes have moved. */
@@ -41,12 +43,13 @@ describe('failures of a Ceph cluster', () => {
       stream.once('error', resolve);
       stream.once('end', () => resolve(undefined));
     });
-    await new Promise<void>((resolve) =>
+    await new Promise<void>((resolve, reject) => {
+      stream.once('error', reject);
       stream.on('data', (event: Message) => {
         const progress = event['progress'] as Message | undefined;
         if (event['phase'] === 'OPERATION_PHASE_COPYING' && Number(progress?.['done_bytes'] ?? 0) > 0) resolve();
-      }),
-    );
+      });
+    });
     assert.equal((await cluster.leftovers()).length, 1);
     return { stream, ended };
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../support/daemon.js';
-import { allocatedBytes, sparseFile } from '../support/disks.js';
+import { allocatedBytes, blockDigest, sparseFile } from '../support/disks.js';
 import { cephCluster } from '../support/ceph.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -64,6 +64,20 @@ for (const auth of ['cephx', 'none'] as const) {
       await run('CopyImage', { source: 'rbd:rbd/disk', target: file('copied.raw'), verify: true });
       assert.ok((await readFile(file('copied.raw'))).equals(await readFile(file('disk.raw'))));
       assert.ok((await allocatedBytes(file('copied.raw'))) <= 12 * MIB);
+    });
+
+    it('DigestImage reads the data that there is', async () => {
+      const digest = (await run('DigestImage', { path: 'rbd:rbd/disk' }))['digest'] as Message;
+      const expected = blockDigest(await readFile(file('disk.raw')));
+      assert.ok(JSON.stringify(digest).includes(expected), JSON.stringify(digest));
+    });
+
+    it('FetchImage goes straight into the pool', async () => {
+      await sh('qemu-img', 'convert', '-c', '-f', 'raw', '-O', 'qcow2', file('disk.raw'), file('fetched.qcow2'));
+      const source = { source: { file: { path: file('fetched.qcow2') } }, source_format: 'qcow2' };
+      await run('FetchImage', { ...source, target: 'rbd:rbd/fetched', target_format: 'raw' });
+      assert.ok((await exported('rbd/fetched')).equals(await readFile(file('disk.raw'))));
+      await run('DeleteImage', { path: 'rbd:rbd/fetched' });
     });
 
     it('CopyImage copies files, but no length that qemu cannot read there', async () => {

@@ -51,6 +51,28 @@ export class Rbd {
     if (exit.code !== 0) throw rbdError('rbd', what, exit);
   }
 
+  /** Something that prints bytes: each piece as it comes. Fails as `work`. */
+  async read(
+    cluster: Cluster,
+    what: string,
+    words: readonly string[],
+    run: ToolRun,
+    onPiece: (piece: Buffer) => void,
+  ): Promise<void> {
+    const call = {
+      tool: 'rbd',
+      args: [...connection(cluster), ...words],
+      trusted: true,
+      limits: this.limits,
+      env: ENV,
+    };
+    const exit = await this.runner.pieces(call, run, (stream, piece) => {
+      if (stream === 'stdout') onPiece(piece);
+      return Promise.resolve();
+    });
+    if (exit.code !== 0) throw rbdError('rbd', what, exit);
+  }
+
   async #ask(
     tool: 'rbd' | 'ceph',
     cluster: Cluster,

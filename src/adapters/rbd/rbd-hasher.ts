@@ -1,0 +1,32 @@
+import { StreamedBlocks } from '../../domain/block-digest.js';
+import type { BlockHasher } from '../../domain/digest-image.js';
+import type { Resolved } from '../../domain/ports.js';
+import { DiffStream } from './diff-stream.js';
+import { rbdImage } from './pool.js';
+import { imageWords } from './rbd-args.js';
+import { addressOf } from './rbd-images.js';
+import type { Rbd } from './rbd.js';
+
+/** Hashes an image of a cluster as its data comes by: nothing of it is kept here, and holes do not come. */
+export class RbdHasher implements BlockHasher {
+  constructor(private readonly rbd: Rbd) {}
+
+  async digest(
+    file: Resolved,
+    _stretches: unknown,
+    { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
+  ): Promise<string> {
+    const image = rbdImage(file);
+    const blocks = new StreamedBlocks();
+    const stream = new DiffStream(blocks);
+    let read = 0n;
+    const words = ['export-diff', '--no-progress', ...imageWords(image), '--path=-'];
+    await this.rbd.read(image.pool.cluster, addressOf(image), words, { signal, onChild: () => undefined }, (piece) => {
+      stream.push(piece);
+      read += BigInt(piece.length);
+      onBytes?.(read);
+    });
+    stream.end(file.lengthBytes);
+    return blocks.digest();
+  }
+}
