@@ -1,5 +1,11 @@
 /** Other agents, as a client of theirs. */
-import { Metadata, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
+import {
+  InterceptingCall,
+  Metadata,
+  type ClientReadableStream,
+  type Interceptor,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
 import type { FarAgent, FarAgents, FarExport, PullRequest } from '../domain/copy/agents.js';
@@ -16,6 +22,7 @@ import {
 } from '../gen/hostler/v1/image_service.js';
 import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
+import { onBehalfOf } from '../tls/on-behalf-of.js';
 import { channelCredentials } from '../tls/channel.js';
 import type { TlsPaths } from '../tls/files.js';
 import { farFailure } from './far-status.js';
@@ -51,7 +58,7 @@ export class PeerAgents implements FarAgents {
     return this.#find(host) !== undefined;
   }
 
-  async connect(host: string): Promise<FarAgent> {
+  async connect(host: string, caller?: string): Promise<FarAgent> {
     const { tls, ownHost } = this.config;
     const peer = this.#find(host);
     if (peer === undefined || tls === undefined || ownHost === undefined)
@@ -64,6 +71,7 @@ export class PeerAgents implements FarAgents {
       'grpc.default_authority': peer.host,
       // Otherwise a broken line to one address is shared, with its backoff, by the next call.
       'grpc.use_local_subchannel_pool': 1,
+      interceptors: caller === undefined ? [] : [tellFor(caller)],
     };
     return new PeerAgent(
       peer,
@@ -76,6 +84,17 @@ export class PeerAgents implements FarAgents {
   #find(host: string): Peer | undefined {
     return this.config.peers.find((peer) => peer.host === host);
   }
+}
+
+/** Every call says for whom it is. */
+function tellFor(caller: string): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(nextCall(options), {
+      start(metadata, listener, next) {
+        metadata.merge(onBehalfOf(caller));
+        next(metadata, listener);
+      },
+    });
 }
 
 class PeerAgent implements FarAgent {

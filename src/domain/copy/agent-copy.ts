@@ -39,7 +39,7 @@ export async function planByAgent(
 /** A push: the far agent is asked to pull, and we wait. It goes on when we are gone, and is found again by our id. */
 export async function pushByAgent(spec: FarSpec, run: Run, { agents }: NbdCopyPorts): Promise<CopyResult> {
   run.phase('INSPECTING');
-  const agent = await agents.connect(spec.remote.host);
+  const agent = await agents.connect(spec.remote.host, run.caller.identity);
   try {
     await run.step('ask');
     run.phase('COPYING');

@@ -56,8 +56,8 @@ export interface FarAgent {
 export interface FarAgents {
   /** Whether the configuration names an agent of this host. */
   knows(host: string): boolean;
-  /** Fails with REMOTE_UNREACHABLE when it knows none. */
-  connect(host: string): Promise<FarAgent>;
+  /** Its audit log is told for whom. Fails with REMOTE_UNREACHABLE when it knows none. */
+  connect(host: string, caller?: string): Promise<FarAgent>;
 }
 
 /** Reads what an agent serves. Fails with REMOTE_UNREACHABLE, STALLED, TOOL_FAILED, NO_SPACE. */

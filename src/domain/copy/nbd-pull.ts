@@ -43,7 +43,7 @@ const MAY_PASS: readonly Reason[] = [...TRANSPORT, 'TOOL_FAILED'];
 export async function pullByNbd(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
   const { remote } = spec;
   run.phase('INSPECTING');
-  const agent = await ports.agents.connect(remote.host);
+  const agent = await ports.agents.connect(remote.host, run.caller.identity);
   try {
     const { part, checkpoint } = await run.resumablePart(spec.target, spec);
     const pull = new Pull(spec, run, part, agent, ports);
