@@ -44,7 +44,7 @@ export class GlanceFile implements RemoteFile {
 
   async describe(signal: AbortSignal): Promise<SourceFacts> {
     const answer = await this.client.get(this.image, await this.#headers(), {}, signal);
-    await assertGood(answer, this.image);
+    assertGood(answer, this.image);
     const found = metadata.safeParse(await jsonOf(answer, this.image));
     if (!found.success) throw unavailable(this.image, 'this is no image of Glance');
     if (found.data.status !== 'active')

@@ -1,4 +1,7 @@
-import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
+import { Agent as HttpAgent, get as httpGet, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, get as httpsGet } from 'node:https';
+import { HttpProxyAgent } from 'http-proxy-agent';
+import { HttpsProxyAgent } from 'https-proxy-agent';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { AddressPolicy, type AddressRules } from './address-policy.js';
 import { errnoOf } from './errno.js';
@@ -20,32 +23,38 @@ export interface HttpAnswer {
   readonly header: (name: string) => string | undefined;
   readonly body: AsyncIterable<Uint8Array>;
   /** Frees the connection when the body is of no use. */
-  readonly discard: () => Promise<void>;
+  readonly discard: () => void;
 }
 
 const REDIRECTS = [301, 302, 303, 307, 308];
 const USER_AGENT = 'hostler';
-/** Of a body that nobody wants, so much is read to keep the connection; more is cut. */
-const DISCARD_BYTES = 64 * 1024;
+
+interface Agents {
+  readonly http: HttpAgent;
+  readonly https: HttpAgent;
+}
 
 /** GET requests by the rules: where to, which redirects, through which proxy. Never follows anything by itself. */
 export class HttpClient {
   readonly #policy: AddressPolicy;
-  readonly #direct: Dispatcher;
-  readonly #proxied: Dispatcher | undefined;
+  /** It is for whoever reads to watch the rate; this ends what nobody watches. */
+  readonly #patienceMs: number;
+  readonly #tls: { readonly ca?: string[] };
+  readonly #direct: Agents;
+  readonly #proxied: Agents | undefined;
 
   constructor(private readonly rules: HttpRules) {
     this.#policy = new AddressPolicy(rules);
-    const { connectMs, stallMs, ca, proxy } = rules;
-    // The rate is watched by whoever reads; this ends what sends nothing at all.
-    const timeouts = { headersTimeout: stallMs, bodyTimeout: stallMs };
-    const tls = ca === undefined ? {} : { ca: [...ca] };
-    this.#direct = new Agent({ ...timeouts, connect: { timeout: connectMs, lookup: this.#policy.lookup, ...tls } });
+    const { ca, proxy } = rules;
+    this.#patienceMs = 2 * rules.stallMs;
+    this.#tls = ca === undefined ? {} : { ca: [...ca] };
+    const { lookup } = this.#policy;
+    this.#direct = { http: new HttpAgent({ lookup }), https: new HttpsAgent({ lookup }) };
     this.#proxied =
       proxy === undefined
         ? undefined
         : // Plain requests go to the proxy as they are, so that a distributor can answer them itself.
-          new ProxyAgent({ ...timeouts, uri: proxy, proxyTunnel: false, requestTls: { timeout: connectMs, ...tls } });
+          { http: new HttpProxyAgent(proxy), https: new HttpsProxyAgent(proxy) };
   }
 
   /**
@@ -65,7 +74,7 @@ export class HttpClient {
       const answer = await this.#once(url, sent, signal);
       const location = answer.header('location');
       if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
-      await answer.discard();
+      answer.discard();
       if (redirects >= this.rules.maxRedirects)
         throw unavailable(start, `more than ${String(this.rules.maxRedirects)} redirects`);
       url = redirected(url, location);
@@ -73,33 +82,83 @@ export class HttpClient {
   }
 
   async #once(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
-    const dispatcher = this.#dispatcherFor(url);
     try {
-      const { statusCode, headers: got, body } = await request(url, { method: 'GET', headers, signal, dispatcher });
-      const header = (name: string) => {
-        const value = got[name];
-        return Array.isArray(value) ? value[0] : value;
+      const answer = await this.#ask(url, headers, signal);
+      return {
+        status: answer.statusCode ?? 0,
+        header: (name) => answer.headersDistinct[name]?.[0],
+        body: told(answer, url, this.#patienceMs, signal),
+        discard: () => {
+          answer.destroy();
+        },
       };
-      const discard = () => body.dump({ limit: DISCARD_BYTES });
-      return { status: statusCode, header, body: told(body, url, signal), discard };
     } catch (error) {
       throw asFailure(error, url, signal);
     }
   }
 
-  #dispatcherFor({ hostname }: URL): Dispatcher {
+  /** The answer's head. */
+  #ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage> {
+    const { connectMs } = this.rules;
+    const { http, https } = this.#agentsFor(url);
+    return new Promise((resolve, reject) => {
+      const request =
+        url.protocol === 'https:'
+          ? httpsGet(url, { headers, signal, agent: https, ...this.#tls })
+          : httpGet(url, { headers, signal, agent: http });
+      let timer = setTimeout(() => request.destroy(timedOut('connecting')), connectMs);
+      const onConnected = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => request.destroy(timedOut('waiting for the answer')), this.#patienceMs);
+      };
+      request.once('socket', (socket) => {
+        if (socket.connecting) socket.once('connect', onConnected);
+        else onConnected();
+      });
+      request.once('response', resolve);
+      request.once('error', reject);
+      request.once('response', () => {
+        clearTimeout(timer);
+      });
+      request.once('close', () => {
+        clearTimeout(timer);
+      });
+    });
+  }
+
+  #agentsFor({ hostname }: URL): Agents {
     const { noProxy } = this.rules;
     const spared = noProxy.some((name) => hostname === name || hostname.endsWith(`.${name}`));
     return spared ? this.#direct : (this.#proxied ?? this.#direct);
   }
 }
 
-async function* told(body: AsyncIterable<Buffer>, url: URL, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
+/** The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is not. */
+async function* told(
+  body: IncomingMessage,
+  url: URL,
+  patienceMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
   try {
-    yield* body;
+    for (;;) {
+      const timer = setTimeout(() => body.destroy(timedOut('waiting for data')), patienceMs);
+      const next = await pieces.next().finally(() => {
+        clearTimeout(timer);
+      });
+      if (next.done === true) return;
+      yield next.value;
+    }
   } catch (error) {
     throw asFailure(error, url, signal);
+  } finally {
+    body.destroy();
   }
+}
+
+function timedOut(doing: string): Error {
+  return Object.assign(new Error(`timed out ${doing}`), { code: 'ETIMEDOUT' });
 }
 
 function redirected(from: URL, location: string): URL {

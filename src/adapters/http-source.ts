@@ -32,19 +32,19 @@ export class HttpFile implements RemoteFile {
     const answer = await this.client.get(this.url, this.headers, wanted, signal);
     if (answer.status === RANGE_WRONG && offset > 0n) {
       // It has no such offset any more: from the beginning.
-      await answer.discard();
+      answer.discard();
       return this.read({ offset: 0n }, signal);
     }
-    await assertGood(answer, this.url);
+    assertGood(answer, this.url);
     return answerOf(answer, this.url);
   }
 
   async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
     const condition = validator.startsWith('"') ? { 'if-none-match': validator } : { 'if-modified-since': validator };
     const answer = await this.client.get(this.url, this.headers, condition, signal);
-    await answer.discard();
+    answer.discard();
     if (answer.status === NOT_MODIFIED) return true;
-    await assertGood(answer, this.url);
+    assertGood(answer, this.url);
     return validatorOf(answer) === validator;
   }
 }
@@ -79,10 +79,10 @@ function validatorOf({ header }: HttpAnswer): string | undefined {
 }
 
 /** Fails with SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_UNAVAILABLE. */
-export async function assertGood(answer: HttpAnswer, url: URL): Promise<void> {
+export function assertGood(answer: HttpAnswer, url: URL): void {
   const { status, header } = answer;
   if (status >= 200 && status < 300) return;
-  await answer.discard();
+  answer.discard();
   const facts = { source: shown(url), status: String(status) };
   const message = `${shown(url)} answers ${String(status)}`;
   if (NOT_FOUND.includes(status)) throw new HostlerError('SOURCE_NOT_FOUND', message, { facts });
