@@ -8,6 +8,7 @@ import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from
 import { changingCommands } from './changing-commands.js';
 import { diskCommands } from './disk-commands.js';
 import { execCommand } from './exec-command.js';
+import { cacheCommands, fetchCommands } from './fetch-commands.js';
 import { fileCommands } from './file-commands.js';
 import { hostCommands } from './host-commands.js';
 import { makingCommands } from './image-commands.js';
@@ -28,7 +29,7 @@ const program = new Command('hostler')
   .exitOverride();
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
-for (const commands of [readingCommands, makingCommands, changingCommands, movingCommands])
+for (const commands of [readingCommands, makingCommands, changingCommands, fetchCommands, movingCommands])
   for (const command of commands(context)) image.addCommand(command);
 const file = program.command('file').description('files beside the images');
 for (const command of fileCommands(context)) file.addCommand(command);
@@ -37,6 +38,8 @@ for (const command of hostCommands(context)) host.addCommand(command);
 const disk = program.command('disk').description('disks of domains');
 for (const command of diskCommands(context)) disk.addCommand(command);
 program.addCommand(execCommand(context));
+const cache = program.command('cache').description('images that were fetched to be used again');
+for (const command of cacheCommands(context)) cache.addCommand(command);
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
 const cert = program.command('cert').description('certificates for trying out');

@@ -1,4 +1,4 @@
-import type { ImageInfo, ImageResult } from '../gen/hostler/v1/image.js';
+import type { ImageInfo, ImageResult, FetchResult } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
@@ -53,6 +53,7 @@ export function showResult({ result, replayed }: OperationResult): string {
       return `exit code ${String(result.value.exitCode)}${again}`;
     // Answers of verbs that this client has no command for.
     case 'fetch':
+      return showFetch(result.value, again);
     case undefined:
       return `done${again}`;
   }
@@ -68,6 +69,15 @@ function showImage({ info, work }: ImageResult, again: string): string {
       ? ''
       : `\n  ${bytes(work.movedBytes)} moved, ${bytes(work.skippedBytes)} of holes and zeros skipped`;
   return `${what}${again}${moved}`;
+}
+
+function showFetch({ info, networkBytes, fromCache, lengthBytes, checksum }: FetchResult, again: string): string {
+  const what =
+    info === undefined
+      ? bytes(lengthBytes)
+      : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}`;
+  const from = fromCache ? 'from the cache' : `${bytes(networkBytes)} over the network`;
+  return `${what}, ${from}${again}\n  ${checksum}`.trimEnd();
 }
 
 /** An image, one fact a line. */

@@ -1,0 +1,177 @@
+import { Command, InvalidArgumentError } from 'commander';
+import {
+  EvictCachedImagesRequest,
+  FetchImageRequest,
+  FetchRawImageRequest,
+  PrefetchImageRequest,
+  type ImageSource,
+  CachedImage,
+  type ListCachedImagesResponse,
+  type PinCachedImageResponse,
+} from '../gen/hostler/v1/image_service.js';
+import { ask } from './connection.js';
+import type { Context } from './context.js';
+import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from './options.js';
+import type { OperationFlags, TargetFlags } from './options.js';
+import { bytes, table } from './text.js';
+
+interface SourceFlags {
+  readonly checksum?: { readonly algorithm: string; readonly digest: string };
+  readonly header: Record<string, string>;
+  readonly maxSize?: bigint;
+  readonly sourceFormat?: string;
+  readonly format?: string;
+}
+type FetchFlags = OperationFlags & TargetFlags & SourceFlags & { readonly cache?: true; readonly overlay?: true };
+
+/** `hostler image fetch` and `fetch-raw`. */
+export function fetchCommands(context: Context): Command[] {
+  const fetch = sourceOptions(targetOptions(operationOptions(new Command('fetch'))))
+    .description('fetch an image, check it, and convert it where another format is wanted')
+    .argument('<url>', 'http, https, a path of this host, or glance:IMAGE-ID')
+    .argument('<target>')
+    .option('--format <format>', 'format of the target; unset: as the source')
+    .option('--source-format <format>', 'declared format of the source')
+    .option('--cache', "use and fill the host's cache")
+    .option('--overlay', 'make an overlay on the cached image')
+    .action((url: string, target: string, flags: FetchFlags) =>
+      context.follow(flags, ({ images }) =>
+        images.fetchImage(
+          FetchImageRequest.fromPartial({
+            ...sourceOf(url, flags),
+            target: address(target),
+            targetFormat: flags.format ?? '',
+            sourceFormat: flags.sourceFormat ?? '',
+            useCache: (flags.cache ?? false) || (flags.overlay ?? false),
+            overlay: flags.overlay ?? false,
+            overwrite: flags.overwrite ?? false,
+            attributes: writableOf(flags).attributes,
+            ...askOf(flags),
+          }),
+        ),
+      ),
+    );
+  const raw = sourceOptions(targetOptions(operationOptions(new Command('fetch-raw'))))
+    .description('fetch bytes as they are: kernels, ramdisks')
+    .argument('<url>')
+    .argument('<target>')
+    .action((url: string, target: string, flags: FetchFlags) =>
+      context.follow(flags, ({ images }) =>
+        images.fetchRawImage(
+          FetchRawImageRequest.fromPartial({
+            ...sourceOf(url, flags),
+            target: address(target),
+            overwrite: flags.overwrite ?? false,
+            attributes: writableOf(flags).attributes,
+            ...askOf(flags),
+          }),
+        ),
+      ),
+    );
+  return [fetch, raw];
+}
+
+/** `hostler cache …`. */
+export function cacheCommands(context: Context): Command[] {
+  const prefetch = sourceOptions(operationOptions(new Command('prefetch')))
+    .description('bring an image into the cache')
+    .argument('<url>')
+    .option('--format <format>', 'format to keep it in; unset: as the source')
+    .option('--source-format <format>', 'declared format of the source')
+    .action((url: string, flags: OperationFlags & SourceFlags) =>
+      context.follow(flags, ({ images }) =>
+        images.prefetchImage(
+          PrefetchImageRequest.fromPartial({
+            ...sourceOf(url, flags),
+            targetFormat: flags.format ?? '',
+            sourceFormat: flags.sourceFormat ?? '',
+            ...askOf(flags),
+          }),
+        ),
+      ),
+    );
+  const evict = operationOptions(new Command('evict'))
+    .description('remove entries; without an id by age and size')
+    .argument('[id...]')
+    .option('--target <bytes>', 'until the cache takes no more', byteCount)
+    .action((cacheIds: string[], flags: OperationFlags & { target?: bigint }) =>
+      context.follow(flags, ({ images }) =>
+        images.evictCachedImages(
+          EvictCachedImagesRequest.fromPartial({ cacheIds, targetBytes: flags.target, ...askOf(flags) }),
+        ),
+      ),
+    );
+  return [listCommand(context), prefetch, pinCommand(context), evict];
+}
+
+function listCommand(context: Context): Command {
+  return new Command('ls').description('what the cache holds, least recently used first').action(() =>
+    context.use(async ({ images }) => {
+      const found: CachedImage[] = [];
+      for (let pageToken = ''; ;) {
+        const page = await ask<ListCachedImagesResponse>((done) =>
+          images.listCachedImages({ pageSize: 1000, pageToken }, done),
+        );
+        found.push(...page.images);
+        pageToken = page.nextPageToken;
+        if (pageToken === '') break;
+      }
+      const rows = found.map(({ cacheId, info, pinned, inUse, source }) => [
+        cacheId,
+        info?.format ?? '',
+        bytes(info?.allocatedBytes ?? 0n),
+        [pinned ? 'pinned' : '', inUse ? 'in use' : ''].filter((word) => word !== '').join(', '),
+        source,
+      ]);
+      context.print(
+        found.map((each) => CachedImage.toJSON(each)),
+        table(['ID', 'FORMAT', 'ON DISK', 'KEPT', 'SOURCE'], rows),
+      );
+    }),
+  );
+}
+
+function pinCommand(context: Context): Command {
+  return new Command('pin')
+    .description('keep an entry from being evicted')
+    .argument('<id>')
+    .option('--off', 'no longer')
+    .action((cacheId: string, flags: { off?: true }) =>
+      context.use(async ({ images }) => {
+        const request = { cacheId, pinned: flags.off !== true, requestId: '' };
+        const { image } = await ask<PinCachedImageResponse>((done) => images.pinCachedImage(request, done));
+        if (image !== undefined)
+          context.print(CachedImage.toJSON(image), `${cacheId} ${image.pinned ? 'pinned' : 'not pinned'}`);
+      }),
+    );
+}
+
+function sourceOptions(command: Command): Command {
+  return command
+    .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksum)
+    .option('--header <name: value>', 'sent to the server; may be given more than once', header, {})
+    .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
+}
+
+function sourceOf(url: string, { checksum: sum, header: headers, maxSize }: SourceFlags) {
+  const [, imageId] = /^glance:(.+)$/.exec(url) ?? [];
+  const source: ImageSource['source'] =
+    imageId !== undefined
+      ? { $case: 'glance', value: { endpoint: '', imageId, token: process.env['OS_TOKEN'] ?? '' } }
+      : /^[a-z]+:\/\//.test(url)
+        ? { $case: 'http', value: { url, headers } }
+        : { $case: 'file', value: { path: address(url) } };
+  return { source: { source }, checksum: sum, maxSizeBytes: maxSize };
+}
+
+function checksum(text: string): { algorithm: string; digest: string } {
+  const [, algorithm, digest] = /^([a-z0-9]+):([0-9a-fA-F]+)$/.exec(text) ?? [];
+  if (algorithm === undefined || digest === undefined) throw new InvalidArgumentError('must be ALGORITHM:DIGEST');
+  return { algorithm, digest };
+}
+
+function header(text: string, headers: Record<string, string>): Record<string, string> {
+  const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('must be NAME: VALUE');
+  return { ...headers, [name]: value };
+}
