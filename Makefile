@@ -60,7 +60,7 @@ coverage: setup build ## run every test and show what they reached
 soak: setup build ## 2,000 mixed operations with cancels and disconnects (SOAK=n, SEED=n)
 	SOAK=$${SOAK:-2000} scripts/test.sh --only '^soak'
 
-fuzz: setup build ## hostile image headers, a million (FUZZ=n, SEED=n)
+fuzz: setup build ## hostile image headers, a million (FUZZ=n, SEED=n, FUZZ_SECONDS=n)
 	FUZZ=$${FUZZ:-1000000} scripts/test.sh --only '^hostile headers'
 
 bench: setup build ## measure side by side with the bare tools; writes bench/results.json
