@@ -66,10 +66,13 @@ export class RootedPaths implements Paths {
     return { handle, stat: await root.gate.calls.stat(handle.fd), realPath: root.realPath };
   }
 
-  /** A link may have led into a root inside the root, and a tree may hold one. */
+  /** A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave closed folders out. */
   #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
     const policy = findRoot(this.roots, realPath)?.root ?? root;
-    const below = tree ? this.roots.filter((other) => isBelow(other.realPath, realPath)) : [];
+    const isClosed = (path: string) => this.closedFolders.some((closed) => isBelow(path, closed));
+    const below = tree
+      ? this.roots.filter((other) => isBelow(other.realPath, realPath) && !isClosed(other.realPath))
+      : [];
     if ([policy, ...below].some(({ access }) => access === 'read-only'))
       throw new HostlerError('ROOT_READ_ONLY', `${address} lies in a read-only root`, { facts: { path: address } });
   }

@@ -3,6 +3,8 @@ import Mocha = require('mocha');
 import fs = require('node:fs');
 
 const { EVENT_RUN_END } = Mocha.Runner.constants;
+/** What tests leave open may hold the process for ever; it gets this long. */
+const PATIENCE_MS = 30_000;
 
 class Reporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
@@ -15,6 +17,10 @@ class Reporter extends Mocha.reporters.Spec {
       const [passed, failed, left] = sums([passes, failures, pending]);
       const skipped = left > 0 ? `, ${String(left)} skipped` : '';
       process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed${skipped}\n`);
+      setTimeout(() => {
+        process.stderr.write(`The run was ended: it was held open by ${process.getActiveResourcesInfo().join(', ')}\n`);
+        process.exit(Math.min(failures, 255));
+      }, PATIENCE_MS).unref();
     });
   }
 }

@@ -6,6 +6,7 @@ const FIELDS = ['passphrase', 'token', 'key', 'headers'];
 const SHORTEST = 5;
 
 const secrets = new Set<string>();
+const open = new Set<string>();
 const leaks: string[] = [];
 let logs = 0;
 
@@ -15,6 +16,11 @@ export function noteSecrets(request: Message): void {
     if (FIELDS.includes(name)) remember(value);
     else if (typeof value === 'object' && value !== null && !(value instanceof Uint8Array)) noteSecrets({ ...value });
   }
+}
+
+/** Says that a value is no secret, although tests put it into fields that are. */
+export function noteOpen(value: string): void {
+  open.add(value);
 }
 
 function remember(value: unknown): void {
@@ -27,7 +33,7 @@ function remember(value: unknown): void {
 export function searchLog(name: string, text: string): void {
   logs += 1;
   for (const secret of secrets) {
-    if (secret.length < SHORTEST) continue;
+    if (secret.length < SHORTEST || open.has(secret)) continue;
     const bytes = Buffer.from(secret, 'latin1');
     const forms = [secret, bytes.toString('base64').replace(/=+$/, ''), bytes.toString('hex')];
     if (forms.some((form) => text.includes(form))) leaks.push(`${name}: ${secret.slice(0, 2)}…`);

@@ -11,6 +11,7 @@ import { suiteDaemon } from '../support/daemon.js';
 import { plausible, requestOf, requestWith, stringFields } from '../support/descriptors.js';
 import { Pki } from '../support/pki.js';
 import { scratchFolder } from '../support/scratch.js';
+import { noteOpen } from '../support/secrets.js';
 import { CallError, RPCS, Stranger, failure, type Message } from '../support/stranger.js';
 
 /** Whom the issue wants to let in; said here a second time, so that neither list changes alone. */
@@ -219,6 +220,7 @@ describe('every RPC', () => {
       for (const path of stringFields(requestOf(rpc.rpc)))
         for (const trick of tricks())
           for (const role of ['confined', 'admin']) {
+            noteOpen(trick);
             // What admin may reach through a link in the roots is no trick.
             if (role === 'admin' && trick === inside('link')) continue;
             const request = requestWith(rpc.rpc, requestIn(role, rpc.rpc, daemon.get().image('in')), path, trick);
