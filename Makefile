@@ -6,10 +6,10 @@ BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-ceph parity check lint format coverage soak bench clean
+.PHONY: help setup build gen run demo test test-glance test-ceph parity check lint format coverage soak bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(NPM_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages
 	@scripts/system-packages.sh
@@ -39,6 +39,10 @@ demo: setup build ## do the main job on a real image (IMAGE=file takes yours), a
 
 test: setup build ## run every test; ends with `N passed, N failed`
 	@scripts/test.sh
+
+test-glance: setup build ## run the tests against a real Glance API server, which is installed for them
+	@scripts/glance-packages.sh
+	@scripts/test.sh --suite glance
 
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
 	@scripts/ceph-packages.sh

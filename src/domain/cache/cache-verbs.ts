@@ -1,6 +1,6 @@
 import { wishOf } from '../fetch/fetch-from-cache.js';
 import type { FetchSpec } from '../fetch/fetch-image.js';
-import { assertSize } from '../fetch/judge.js';
+import { assertSaid, assertSize } from '../fetch/judge.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
 import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
@@ -21,7 +21,7 @@ export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult
       return Promise.resolve({ kind: 'plan', method: 'download', why, needBytes: 0n, freeBytes: 0n });
     },
     async run(spec, run) {
-      const lease = await cache.obtain(wishOf(spec), run);
+      const lease = await cache.obtain(wishOf(spec), assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
       try {
         const { entry, fromCache, networkBytes } = lease;
         assertSize(entry.info, spec.maxSizeBytes, entry.source);

@@ -1,5 +1,6 @@
 import type { Dependants } from '../change-ports.js';
 import { HostlerError, asHostlerError } from '../errors.js';
+import type { SourceFacts } from '../fetch/ports.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
@@ -46,10 +47,13 @@ export class ImageCache {
     return this.ports.cache;
   }
 
-  /** The image, from the cache or by way of it. Fails as FetchImage does. */
-  async obtain(wish: CacheWish, run: Run): Promise<Lease> {
+  /** The image, from the cache or by way of it. `assertFacts` may refuse it by what its source says. Fails as FetchImage does. */
+  async obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
     const key = keyOf(wish);
-    const found = await this.#usable(key, wish, run);
+    // Glance is asked each time: also whether this caller may have it.
+    const facts = await this.ports.sources.open(wish.source, run.secrets).describe(run.signal);
+    assertFacts(facts);
+    const found = await this.#usable(key, wish, facts, run);
     if (found !== undefined) {
       this.ports.onCache('hit', found.file.lengthBytes);
       return { ...found, fromCache: true, networkBytes: 0n };
@@ -108,20 +112,21 @@ export class ImageCache {
   async #usable(
     key: string,
     wish: CacheWish,
+    facts: SourceFacts,
     run: Run,
   ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
     const entry = this.index.find(key);
     if (entry === undefined) return undefined;
-    if (!(await this.#isStill(entry, wish, run))) return undefined;
+    if (facts.immutable !== true && !(await this.#isStill(entry, wish, run))) return undefined;
     return this.#open(entry, run);
   }
 
-  /** The source is asked where no checksum says that it is this content; glance, also whether the caller may have it. */
+  /** The source is asked where no checksum says that it is this content. */
   async #isStill({ verified, validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
-    if (source.kind === 'http' && verified) return true;
-    if (source.kind === 'http' && validator === undefined) return false;
+    if (verified) return true;
+    if (validator === undefined) return false;
     await run.step('revalidate');
-    return this.ports.sources.open(source, run.secrets).isStill(validator ?? '', run.signal);
+    return this.ports.sources.open(source, run.secrets).isStill(validator, run.signal);
   }
 
   async #open(entry: CacheEntry, run: Run): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {

@@ -7,19 +7,21 @@ import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { Part, Reflink } from '../ports.js';
 import type { FetchSpec } from './fetch-image.js';
-import { assertSize } from './judge.js';
+import { assertSaid, assertSize } from './judge.js';
 import type { MakePorts } from './make-image.js';
+import type { SourceFacts } from './ports.js';
+import { sourceText } from './source.js';
 
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
-  readonly cache: { obtain(wish: CacheWish, run: Run): Promise<Lease> };
+  readonly cache: { obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> };
   /** Images of the roots may be backed by what is in the cache. */
   readonly cacheInRoots: boolean;
 };
 
 /** Makes the target from the cache's copy: shares its extents, lays an overlay on it, or copies its data. */
 export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCachePorts): Promise<FetchResult> {
-  const lease = await ports.cache.obtain(wishOf(spec), run);
+  const lease = await ports.cache.obtain(wishOf(spec), assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
   try {
     const { entry, fromCache, networkBytes } = lease;
     assertSize(entry.info, spec.maxSizeBytes, spec.target);
