@@ -54,12 +54,12 @@ interface StorageNeeds {
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
-  { config, log, runner, state, roots, devices, cacheFolder }: Foundations,
+  { config, log, runner, state, roots, devices, cacheFolder, lockQuery }: Foundations,
   { limits, foreignLimits, owners, index, reach }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
-  const [local, locks] = [new RootedPaths(roots, [state.realPath], reach), new QemuLocks()];
+  const [local, locks] = [new RootedPaths(roots, [state.realPath], reach), new QemuLocks(lockQuery)];
   const [localFiles, aside] = [new LocalFiles(), new AsideFolder(state.realPath)];
   const deviceFiles = new DeviceFiles(localFiles);
   const remote = new RbdPaths(pools, images.rbd, reach);

@@ -10,6 +10,7 @@ import { Failpoints } from './adapters/failpoints.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
 import { ImageIndex } from './adapters/image-index.js';
 import type { LevelJournal } from './adapters/level-journal.js';
+import type { LockQuery } from './adapters/lock-query.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
@@ -83,6 +84,8 @@ export interface Foundations {
   readonly cache: CacheIndex;
   readonly cacheFolder: CacheFolder;
   readonly audit: AuditTrail;
+  /** Unset where the host cannot be asked for the locks of one file. */
+  readonly lockQuery: LockQuery | undefined;
 }
 
 export function assemble(foundations: Foundations) {

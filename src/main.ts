@@ -7,6 +7,7 @@ import { ConfigError, loadConfig, showConfig, type Config } from './adapters/con
 import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
 import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
+import { LockQuery } from './adapters/lock-query.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
 import { ProcessRunner } from './adapters/process.js';
@@ -185,6 +186,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     journal,
     touched,
     resumes,
+    lockQuery: await LockQuery.load(),
     audit,
     cache,
     cacheFolder,

@@ -158,8 +158,8 @@ export interface Files {
 /** Who holds an image through qemu's byte locks. */
 export interface ImageLocks {
   /**
-   * The strongest hold on each file, in the same order. Looking costs about 13 ms (the kernel stops all locking for it), so
-   * whoever only shows it gets what was so within the last tenth of a second.
+   * The strongest hold on each file, in the same order. Where a file cannot be asked by itself, looking costs about 13 ms (the
+   * kernel stops all locking for it), so whoever only shows it gets what was so within the last tenth of a second.
    */
   holds(
     files: readonly (FileRef & Partial<FileIdentity>)[],

@@ -20,14 +20,31 @@ export async function gone(pid: number): Promise<void> {
 }
 
 /** A real qemu-nbd holds the image while `work` runs. */
-export async function whileHeld(path: string, socket: string, work: () => Promise<void>): Promise<void> {
-  const holder = spawn('qemu-nbd', ['-k', socket, '-f', 'qcow2', '-t', path], { stdio: 'ignore' });
-  const ended = new Promise((resolve) => holder.once('exit', resolve));
+export function whileHeld(
+  path: string,
+  socket: string,
+  work: () => Promise<void>,
+  options: readonly string[] = ['-f', 'qcow2'],
+): Promise<void> {
+  return whileRun(['qemu-nbd', '-k', socket, ...options, '-t', path], () => existsSync(socket), work);
+}
+
+/** A process runs, and has become ready, while `work` runs. */
+export async function whileRun(
+  [command = '', ...words]: readonly string[],
+  ready: () => boolean,
+  work: () => Promise<void>,
+): Promise<void> {
+  const child = spawn(command, words, { stdio: ['pipe', 'ignore', 'inherit'] });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
-    while (!existsSync(socket)) await sleep(20);
+    while (!ready()) {
+      if (child.exitCode !== null) throw new Error(`${command} has ended`);
+      await sleep(20);
+    }
     await work();
   } finally {
-    holder.kill();
+    child.kill();
     await ended;
   }
 }
