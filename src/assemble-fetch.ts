@@ -6,7 +6,6 @@ import { ConfigError, type Config } from './adapters/config.js';
 import { ToolExpander } from './adapters/expander.js';
 import { HttpClient } from './adapters/http-client.js';
 import { LocalTransfers } from './adapters/local-transfers.js';
-import { errorText } from './adapters/log.js';
 import { NetworkSources } from './adapters/network-sources.js';
 import type { ProcessRunner } from './adapters/process.js';
 import type { Metrics } from './adapters/metrics.js';
@@ -80,6 +79,6 @@ function certificates(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new ConfigError(`fetch.ca_file: ${path} cannot be read: ${errorText(error)}`);
+    throw new ConfigError(`fetch.ca_file: ${path} cannot be read: ${String(error)}`);
   }
 }

@@ -177,7 +177,7 @@ export function shown(url: URL): string {
 }
 
 /** Codes of OpenSSL and of Node that speak of a certificate. */
-const CERTIFICATE = /CERT|ERR_TLS|SELF_SIGNED|ISSUER|CRL|UNABLE_TO_VERIFY/;
+const CERTIFICATE = /CERT|ERR_TLS|SELF_SIGNED|ISSUER|CRL|UNABLE_TO_|INVALID_(PURPOSE|CA)|PATH_LENGTH|HOSTNAME/;
 
 function asFailure(error: unknown, url: URL, signal: AbortSignal): HostlerError {
   if (signal.aborted) return asHostlerError(signal.reason);

@@ -10,6 +10,7 @@ const SERVER_ERRORS = 500;
 const PARTIAL = 206;
 const RANGE_WRONG = 416;
 const NOT_MODIFIED = 304;
+const SECOND_MS = 1000;
 const MAX_RETRY_AFTER_MS = 60_000;
 
 /** A file at a web server. */
@@ -72,8 +73,13 @@ function answerOf(answer: HttpAnswer, url: URL): Answer {
   };
 }
 
-/** What If-Range takes: a strong ETag, or the time of the last change. */
+/**
+ * What If-Range takes: a strong ETag, or the time of the last change. Neither of a file that changed in the second of the answer: that time, of
+ * which nginx makes its tags too, would not tell a second change from the first (RFC 9110, 8.8.2.2).
+ */
 function validatorOf({ header }: HttpAnswer): string | undefined {
+  const [changed, answered] = [header('last-modified'), header('date')].map((text) => Date.parse(text ?? ''));
+  if (changed !== undefined && answered !== undefined && answered - changed < SECOND_MS) return undefined;
   const tag = header('etag');
   return tag?.startsWith('"') === true ? tag : header('last-modified');
 }

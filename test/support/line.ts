@@ -7,6 +7,8 @@ export interface LineFaults {
   readonly bytesPerSecond?: number;
   /** Bytes after which it breaks, for the first so many connections. */
   readonly cutAfter?: { readonly bytes: number; readonly times: number };
+  /** Before whoever calls learns of it. */
+  readonly onCut?: () => Promise<unknown>;
 }
 
 export class Line {
@@ -40,7 +42,7 @@ export class Line {
 
   async #carry(near: Socket, far: Socket): Promise<void> {
     const turn = this.connections++;
-    const { bytesPerSecond, cutAfter } = this.faults;
+    const { bytesPerSecond, cutAfter, onCut } = this.faults;
     const cut = cutAfter !== undefined && turn < cutAfter.times ? cutAfter.bytes : Infinity;
     for (const [socket, other] of [
       [near, far],
@@ -62,7 +64,10 @@ export class Line {
         carried += part.length;
         this.carriedBytes += part.length;
         if (!near.write(part)) await once(near, 'drain');
-        if (carried >= cut) return;
+        if (carried >= cut) {
+          await onCut?.();
+          return;
+        }
         if (bytesPerSecond !== undefined) await sleep((part.length / bytesPerSecond) * 1000);
       }
     } catch {

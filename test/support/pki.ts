@@ -31,6 +31,8 @@ export interface Oddity {
   readonly from?: number;
   readonly to?: number;
   readonly usage?: ExtendedKeyUsage;
+  /** No authority vouches for it. */
+  readonly selfSigned?: boolean;
 }
 
 export class Pki {
@@ -51,15 +53,18 @@ export class Pki {
   }
 
   /** NAME.pem and NAME.key with whatever is asked for. */
-  async oddity(name: string, { cn = name, names, from = -1, to = 20, usage }: Oddity): Promise<void> {
+  async oddity(
+    name: string,
+    { cn = name, names, from = -1, to = 20, usage, selfSigned = false }: Oddity,
+  ): Promise<void> {
     const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
     const certificate = await X509CertificateGenerator.create({
       notBefore: new Date(Date.now() + from * DAY_MS),
       notAfter: new Date(Date.now() + to * DAY_MS),
       subject: [{ CN: [cn] }],
-      issuer: this.#authority().subjectName,
+      issuer: selfSigned ? [{ CN: [cn] }] : this.#authority().subjectName,
       publicKey: keys.publicKey,
-      signingKey: await this.#signingKey(),
+      signingKey: selfSigned ? keys.privateKey : await this.#signingKey(),
       signingAlgorithm: ALGORITHM,
       extensions: [
         new ExtendedKeyUsageExtension([usage ?? ExtendedKeyUsage.clientAuth]),
