@@ -62,7 +62,7 @@ export function assembleStorage(
   const [local, locks] = [new RootedPaths(roots, [state.realPath], reach), new QemuLocks(lockQuery)];
   const [localFiles, aside] = [new LocalFiles(), new AsideFolder(state.realPath)];
   const deviceFiles = new DeviceFiles(localFiles);
-  const remote = new RbdPaths(pools, images.rbd, reach);
+  const remote = new RbdPaths(pools, images, reach);
   const volumes = new RbdFiles(images, remote, `${PRIVATE_PREFIX}${state.agentId}-`);
   const qemu = new QemuImg(runner, limits, foreignLimits);
   const hasher = new ThreadedHasher();

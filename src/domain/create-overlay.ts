@@ -1,4 +1,4 @@
-import type { ImageAddress } from './address.js';
+import { isRbd, type ImageAddress } from './address.js';
 import { HostlerError, invalidFields } from './errors.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
@@ -35,7 +35,8 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
     name: 'CreateOverlay',
     slot: () => 'none',
     uses: ({ address, backing, backingFormat, overwrite, allowDependants, allowInUse }) => [
-      { role: 'source', address: backing, format: backingFormat, allowInUse },
+      // A clone is of a snapshot, which is of one moment, whoever writes meanwhile.
+      { role: 'source', address: backing, format: backingFormat, allowInUse: allowInUse || isRbd(backing) },
       { role: 'target', address, overwrite, allowDependants },
     ],
 
@@ -108,7 +109,7 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
     ...(clusterSizeBytes === undefined ? {} : { clusterSizeBytes }),
     ...(spec.lazyRefcounts === undefined ? {} : { lazyRefcounts: spec.lazyRefcounts }),
     ...(spec.extendedL2 === undefined ? {} : { extendedL2: spec.extendedL2 }),
-    backing: { storedName: file.storedName, format: spec.backingFormat },
+    backing: { storedName: file.storedName, format: spec.backingFormat, lengthBytes: file.lengthBytes },
   };
 }
 

@@ -262,7 +262,7 @@ export interface CreateRequest {
   readonly clusterSizeBytes?: bigint;
   readonly lazyRefcounts?: boolean;
   readonly extendedL2?: boolean;
-  readonly backing?: { readonly storedName: string; readonly format: ImageFormat };
+  readonly backing?: { readonly storedName: string; readonly format: ImageFormat; readonly lengthBytes: bigint };
   /** Encrypts with LUKS. */
   readonly passphrase?: Uint8Array;
 }

@@ -76,7 +76,7 @@ describe('qemu-img arguments', () => {
         sizeBytes: 5n,
         preallocation: 'off',
         clusterSizeBytes: 65536n,
-        backing: { storedName: '/b,c', format: 'raw' },
+        backing: { storedName: '/b,c', format: 'raw', lengthBytes: 5n },
       }),
     );
     assert.deepEqual(args, [

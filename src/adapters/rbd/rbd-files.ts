@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dependants } from '../../domain/change-ports.js';
 import { HostlerError } from '../../domain/errors.js';
 import type { FileRef, Files, Fingerprint, Handle, ImageLocks, Resolved, ResolvedTarget } from '../../domain/ports.js';
@@ -5,12 +6,16 @@ import { PRIVATE_PREFIX } from '../private-folders.js';
 import { RbdHandle, imageNumber, isRbdHandle, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
-import { parsePoolSpace, parseTimeMs, parseUsedBytes } from './rbd-output.js';
+import { parsePoolSpace, parseTimeMs } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
 
 const NS_PER_MS = 1_000_000n;
 /** A cluster writes an image's time down once a minute at the most: it may have changed just now. */
 const UNKNOWN_NS = 1n << 63n;
+
+/** Whoever makes a snapshot, on any host, has the image open for a moment; whoever uses it has it open longer. */
+const LOOKS = 4;
+const LOOK_AGAIN_MS = 400;
 
 /** Images of clusters in the place of files. */
 export class RbdFiles implements Files {
@@ -93,11 +98,7 @@ export class RbdFiles implements Files {
 
   async allocatedBytes(file: FileRef): Promise<bigint> {
     const image = rbdImage(file);
-    const words = ['du', ...imageWords(image), '--format=json'];
-    const text = await this.images.rbd
-      .ask(image.pool.cluster, addressOf(image), words)
-      .catch(without('IMAGE_NOT_FOUND'));
-    return text === undefined ? 0n : parseUsedBytes(text);
+    return (await this.images.look(image))?.usedBytes ?? 0n;
   }
 
   async freeBytes(directory: Handle): Promise<bigint> {
@@ -129,10 +130,18 @@ export class RbdLocks implements ImageLocks {
       files.map(async (file) => {
         const image = rbdImage(file);
         if (image.snapshot !== undefined) return 'none';
-        const watchers = await this.images.watchers(image).catch(without('IMAGE_NOT_FOUND'));
-        return watchers === undefined || watchers.length === 0 ? 'none' : 'writer';
+        return (await this.#isWatched(image)) ? 'writer' : 'none';
       }),
     );
+  }
+
+  async #isWatched(image: RbdImage): Promise<boolean> {
+    for (let looks = 1; ; looks++) {
+      const watchers = await this.images.watchers(image).catch(without('IMAGE_NOT_FOUND'));
+      if (watchers === undefined || watchers.length === 0) return false;
+      if (looks === LOOKS) return true;
+      await sleep(LOOK_AGAIN_MS);
+    }
   }
 }
 

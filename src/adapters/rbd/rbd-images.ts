@@ -4,7 +4,16 @@ import { HostlerError, asHostlerError, type Reason } from '../../domain/errors.j
 import { PRIVATE_PREFIX } from '../private-folders.js';
 import { nameOf, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, targetWords } from './rbd-args.js';
-import { parseChildren, parseInfo, parseNames, parseSnapshots, parseWatchers, type RbdInfo } from './rbd-output.js';
+import {
+  hasObjectMap,
+  parseChildren,
+  parseInfo,
+  parseNames,
+  parseSnapshots,
+  parseUsedBytes,
+  parseWatchers,
+  type RbdInfo,
+} from './rbd-output.js';
 import type { Rbd } from './rbd.js';
 
 const POLL_MS = 1000;
@@ -19,6 +28,9 @@ export function addressOf(image: RbdImage): ImageAddress {
 
 /** What can be asked of an image of a cluster, or done to it, in one step. */
 export class RbdImages {
+  /** Clusters that were found to clone protected snapshots only. */
+  readonly #protecting = new Set<string>();
+
   constructor(readonly rbd: Rbd) {}
 
   /** Undefined when there is no such image. */
@@ -27,6 +39,34 @@ export class RbdImages {
       without('IMAGE_NOT_FOUND'),
     );
     return text === undefined ? undefined : parseInfo(text);
+  }
+
+  /**
+   * The same with the space that it takes with its snapshots. Where the cluster would have to look for each object, that is as much as it can
+   * be at most: its length.
+   */
+  async look(image: RbdImage): Promise<{ readonly info: RbdInfo; readonly usedBytes: bigint } | undefined> {
+    const given = new AbortController();
+    // At once with the other question: each costs the start of a tool.
+    const used = this.#usedBytes(image, given.signal);
+    used.catch(() => undefined); // heard below, or not wanted
+    try {
+      const info = await this.info(image);
+      if (info === undefined) return undefined;
+      if (!hasObjectMap(info)) return { info, usedBytes: info.size };
+      const usedBytes = await used;
+      return usedBytes === undefined ? undefined : { info, usedBytes };
+    } finally {
+      given.abort(new HostlerError('CANCELLED', 'nobody waits for it'));
+    }
+  }
+
+  async #usedBytes(image: RbdImage, signal: AbortSignal): Promise<bigint | undefined> {
+    const words = ['du', ...imageWords(image), '--format=json'];
+    const text = await this.rbd
+      .ask(image.pool.cluster, addressOf(image), words, { signal, onChild: () => undefined })
+      .catch(without('IMAGE_NOT_FOUND'));
+    return text === undefined ? undefined : parseUsedBytes(text);
   }
 
   async watchers(image: RbdImage): Promise<string[]> {
@@ -69,9 +109,21 @@ export class RbdImages {
     const words = ['clone', ...imageWords(snapshot), ...targetWords(target)];
     await this.#ask(snapshot, words).catch(async (error: unknown) => {
       if (!/must be protected/.test(String(asHostlerError(error).cause))) throw error;
-      await this.#ask(snapshot, ['snap', 'protect', ...imageWords(snapshot)]);
+      this.#protecting.add(snapshot.pool.cluster.name);
+      await this.#protect(snapshot);
       await this.#ask(snapshot, words);
     });
+  }
+
+  /** A clone of a snapshot that is made for it. Fails with SNAPSHOT_EXISTS, and the snapshot stays when the clone fails. */
+  async cloneNow(snapshot: RbdImage, target: RbdImage): Promise<void> {
+    await this.createSnapshot(snapshot);
+    if (this.#protecting.has(snapshot.pool.cluster.name)) await this.#protect(snapshot);
+    await this.clone(snapshot, target);
+  }
+
+  async #protect(snapshot: RbdImage): Promise<void> {
+    await this.#ask(snapshot, ['snap', 'protect', ...imageWords(snapshot)]);
   }
 
   /**

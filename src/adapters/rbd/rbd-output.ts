@@ -20,12 +20,19 @@ const info = z.object({
   create_timestamp: z.string(),
   modify_timestamp: z.string(),
   protected: z.stringbool().optional(),
+  features: z.array(z.string()),
+  flags: z.array(z.string()),
   parent: parent.optional(),
 });
 export type RbdInfo = z.output<typeof info>;
 
 export function parseInfo(text: string): RbdInfo {
   return parse(info, text);
+}
+
+/** Whether the cluster knows which of an image's objects there are; otherwise it would look for each of them. */
+export function hasObjectMap({ features, flags }: RbdInfo): boolean {
+  return features.includes('fast-diff') && flags.length === 0;
 }
 
 export function parentAddress({ parent: from }: RbdInfo): ImageAddress | undefined {

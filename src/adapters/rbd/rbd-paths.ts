@@ -1,18 +1,18 @@
 import { parseRbdName, type ImageAddress, type RbdName } from '../../domain/address.js';
 import type { Reach } from '../../domain/access/reach.js';
-import { HostlerError, asHostlerError, invalidFields } from '../../domain/errors.js';
+import { HostlerError, invalidFields } from '../../domain/errors.js';
 import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, type Pool, type RbdImage } from './pool.js';
-import { imageWords } from './rbd-args.js';
-import { parentAddress, parseInfo, parseSnapshots, parseTimeMs, parseUsedBytes, type RbdInfo } from './rbd-output.js';
-import { clusterAccess, type Rbd } from './rbd.js';
+import type { RbdImages } from './rbd-images.js';
+import { parentAddress, parseTimeMs, type RbdInfo } from './rbd-output.js';
+import { clusterAccess } from './rbd.js';
 
 /** Asks clusters what addresses stand for. Pools are its roots. */
 export class RbdPaths implements Paths {
   constructor(
     private readonly pools: readonly Pool[],
-    private readonly rbd: Rbd,
+    private readonly images: RbdImages,
     private readonly reach: Reach,
   ) {}
 
@@ -29,31 +29,29 @@ export class RbdPaths implements Paths {
   async look(handle: RbdHandle, address: ImageAddress): Promise<Resolved> {
     const { pool, namespace, image = '', snapshot } = handle;
     const where: RbdImage = { pool, namespace, image, ...(snapshot === undefined ? {} : { snapshot }) };
-    const ask = (verb: string) => this.rbd.ask(pool.cluster, address, [verb, ...imageWords(where), '--format=json']);
-    const used = ask('du').then(parseUsedBytes);
-    used.catch(() => undefined); // heard below
-    const info = parseInfo(await ask('info').catch(snapshotOrImage(where, address)));
+    const found = await this.images.look(where);
+    if (found === undefined) throw missing(where, address);
+    const { info, usedBytes } = found;
     return {
       storage: 'volume',
       trusted: true,
-      volume: await this.#facts(where, info, address),
+      volume: await this.#facts(where, info),
       address,
       storedName: address,
       handle,
       device: poolNumber(pool),
       inode: imageNumber(info.id),
       lengthBytes: info.size,
-      allocatedBytes: await used,
+      allocatedBytes: usedBytes,
       modifyTimeNs: BigInt(parseTimeMs(info.modify_timestamp)) * 1_000_000n,
       writable: pool.access === 'read-write' && snapshot === undefined && this.reach.allows({ address, need: 'write' }),
     };
   }
 
-  async #facts(image: RbdImage, info: RbdInfo, address: ImageAddress): Promise<VolumeFacts> {
+  async #facts(image: RbdImage, info: RbdInfo): Promise<VolumeFacts> {
     const parent = parentAddress(info);
-    const words = ['snap', 'ls', ...imageWords(image), '--format=json'];
     const listed = image.snapshot === undefined && info.snapshot_count > 0;
-    const snapshots = listed ? parseSnapshots(await this.rbd.ask(image.pool.cluster, address, words)) : [];
+    const snapshots = listed ? await this.images.snapshots(image) : [];
     return { objectSizeBytes: info.object_size, ...(parent === undefined ? {} : { parent }), snapshots };
   }
 
@@ -80,7 +78,7 @@ export class RbdPaths implements Paths {
         snapshot === undefined ? `lies in a read-only pool` : 'is a snapshot, and snapshots are never written';
       throw new HostlerError('ROOT_READ_ONLY', `${address} ${what}`, { facts: { path: address } });
     }
-    const existing = await this.#existing({ pool, namespace, image }, address);
+    const existing = await this.#existing({ pool, namespace, image });
     return {
       storage: 'volume',
       trusted: true,
@@ -94,19 +92,15 @@ export class RbdPaths implements Paths {
     };
   }
 
-  async #existing(image: RbdImage, address: ImageAddress): Promise<ResolvedTarget['existing']> {
-    const words = ['info', ...imageWords(image), '--format=json'];
-    const text = await this.rbd.ask(image.pool.cluster, address, words).catch((error: unknown) => {
-      if (asHostlerError(error).reason === 'IMAGE_NOT_FOUND') return undefined;
-      throw error;
-    });
-    if (text === undefined) return undefined;
-    const used = await this.rbd.ask(image.pool.cluster, address, ['du', ...imageWords(image), '--format=json']);
+  async #existing(image: RbdImage): Promise<ResolvedTarget['existing']> {
+    // Mostly there is none.
+    const info = await this.images.info(image);
+    if (info === undefined) return undefined;
     return {
       type: 'volume',
       device: poolNumber(image.pool),
-      inode: imageNumber(parseInfo(text).id),
-      allocatedBytes: parseUsedBytes(used),
+      inode: imageNumber(info.id),
+      allocatedBytes: (await this.images.look(image))?.usedBytes ?? 0n,
     };
   }
 
@@ -133,11 +127,7 @@ function assertPublic({ image }: RbdName, address: ImageAddress): void {
 }
 
 /** `rbd` says the same of a missing snapshot as of a missing image. */
-function snapshotOrImage({ snapshot }: RbdImage, address: ImageAddress): (error: unknown) => never {
-  return (error) => {
-    const known = asHostlerError(error);
-    if (known.reason !== 'IMAGE_NOT_FOUND') throw error;
-    const what = snapshot === undefined ? 'does not exist' : 'does not exist, or has no such snapshot';
-    throw new HostlerError('IMAGE_NOT_FOUND', `${address} ${what}`, { facts: { ...known.facts, path: address } });
-  };
+function missing({ snapshot }: RbdImage, address: ImageAddress): HostlerError {
+  const what = snapshot === undefined ? 'does not exist' : 'does not exist, or has no such snapshot';
+  return new HostlerError('IMAGE_NOT_FOUND', `${address} ${what}`, { facts: { path: address } });
 }

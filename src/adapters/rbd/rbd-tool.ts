@@ -7,6 +7,8 @@ import { isRbdHandle, rbdImage, type RbdImage } from './pool.js';
 import { createWords, imageWords, resizeWords, targetWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
 
+type Backing = NonNullable<CreateRequest['backing']>;
+
 /** Makes images of clusters: empty ones, clones, and what qemu-img writes into them. */
 export class RbdTool {
   constructor(
@@ -18,7 +20,7 @@ export class RbdTool {
     assertRaw(request);
     if (request.clusterSizeBytes !== undefined) throw unsupported('the size of its objects is the cluster’s choice');
     const image = rbdImage(target);
-    if (request.backing !== undefined) await this.#clone(image, request, request.backing.storedName, run);
+    if (request.backing !== undefined) await this.#clone(image, request.sizeBytes, request.backing, run);
     else await this.#create(image, request.sizeBytes, run);
   }
 
@@ -34,19 +36,21 @@ export class RbdTool {
   }
 
   /** Of the snapshot that is named, or of one that is made for this clone alone and has its name. */
-  async #clone(image: RbdImage, { sizeBytes }: CreateRequest, base: string, run: ToolRun): Promise<void> {
-    const snapshot = this.#snapshotOf(base, image);
-    const own = parseRbdName(base);
-    const made = !('problem' in own) && own.snapshot === undefined;
-    if (made) await this.images.createSnapshot(snapshot);
+  async #clone(image: RbdImage, sizeBytes: bigint, base: Backing, run: ToolRun): Promise<void> {
+    const snapshot = this.#snapshotOf(base.storedName, image);
+    if (snapshot.snapshot !== image.image) await this.images.clone(snapshot, image);
+    else await this.#cloneNow(snapshot, image);
+    if (sizeBytes !== base.lengthBytes)
+      await this.images.rbd.ask(image.pool.cluster, addressOf(image), resizeWords(image, sizeBytes, false), run);
+  }
+
+  async #cloneNow(snapshot: RbdImage, image: RbdImage): Promise<void> {
     try {
-      await this.images.clone(snapshot, image);
+      await this.images.cloneNow(snapshot, image);
     } catch (error) {
-      if (made) await this.images.removeIdleSnapshot(snapshot);
+      await this.images.removeIdleSnapshot(snapshot);
       throw error;
     }
-    if ((await this.images.info(image))?.size !== sizeBytes)
-      await this.images.rbd.ask(image.pool.cluster, addressOf(image), resizeWords(image, sizeBytes, false), run);
   }
 
   #snapshotOf(base: string, { pool, image }: RbdImage): RbdImage {

@@ -73,7 +73,7 @@ async function layOver(
     throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the cache does not lie in a root: no image can be backed by it');
   run.phase('CREATING');
   await run.step('create');
-  const backing = { storedName: file.storedName, format: info.format };
+  const backing = { storedName: file.storedName, format: info.format, lengthBytes: file.lengthBytes };
   await tool.create(
     part,
     { format: 'qcow2', sizeBytes: info.virtualSizeBytes, preallocation: 'off', backing },

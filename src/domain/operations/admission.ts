@@ -22,7 +22,9 @@ export class Admission {
   async resolve(uses: readonly Use[]): Promise<Admitted> {
     const admitted = new Admitted();
     try {
-      for (const use of uses) await this.#resolve(use, admitted);
+      // All at once: each may be a question to another machine. What the first one says counts.
+      const answers = await Promise.allSettled(uses.map((use) => this.#resolve(use, admitted)));
+      for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
       return admitted;
     } catch (error) {
       await admitted.close();
