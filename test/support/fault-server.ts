@@ -18,6 +18,8 @@ export interface Faults {
   readonly bytesPerSecond?: number;
   /** Added to what Content-Length says. */
   readonly lengthError?: number;
+  /** It comes in chunks. */
+  readonly noLength?: boolean;
   readonly contentType?: string;
   readonly redirect?: string;
   readonly noValidator?: boolean;
@@ -34,6 +36,7 @@ interface File {
 }
 
 const SLICE_BYTES = 64 * 1024;
+const SLICES_PER_SECOND = 20;
 
 export class FaultServer {
   readonly #files = new Map<string, File>();
@@ -115,7 +118,9 @@ export class FaultServer {
     const from = partial ? wanted : 0;
     response.writeHead(partial ? 206 : 200, {
       'content-type': faults.contentType ?? 'application/octet-stream',
-      'content-length': String(content.length - from + (faults.lengthError ?? 0)),
+      ...(faults.noLength === true
+        ? {}
+        : { 'content-length': String(content.length - from + (faults.lengthError ?? 0)) }),
       ...(faults.noValidator === true ? {} : { etag: tag }),
       ...(partial
         ? { 'content-range': `bytes ${String(from)}-${String(content.length - 1)}/${String(content.length)}` }
@@ -128,7 +133,8 @@ export class FaultServer {
     const { cutAfter, stopAfter, bytesPerSecond } = file.faults;
     const cut = cutAfter !== undefined && turn < cutAfter.times ? cutAfter.bytes : Infinity;
     const stop = stopAfter !== undefined && turn < stopAfter.times ? stopAfter.bytes : Infinity;
-    const slice = bytesPerSecond === undefined ? SLICE_BYTES : Math.max(1, Math.ceil(bytesPerSecond / 20));
+    const slice =
+      bytesPerSecond === undefined ? SLICE_BYTES : Math.max(1, Math.ceil(bytesPerSecond / SLICES_PER_SECOND));
     for (let at = 0; at < body.length && !response.destroyed;) {
       const end = Math.min(body.length, at + slice, cut, stop);
       if (end > at) {
@@ -151,7 +157,7 @@ export class FaultServer {
         return;
       }
       if (at >= stop) return;
-      if (bytesPerSecond !== undefined) await sleep(50);
+      if (bytesPerSecond !== undefined) await sleep((slice / bytesPerSecond) * 1000);
     }
     response.end();
   }

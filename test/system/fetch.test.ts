@@ -275,7 +275,7 @@ describe('fetching', () => {
       assert.deepEqual([error.reason, error.code], ['STALLED', status.DEADLINE_EXCEEDED]);
     }).timeout(60_000);
     it('a byte a second is STALLED', async () => {
-      const url = server.add('slow', noise(MIB), { bytesPerSecond: 20 });
+      const url = server.add('slow', noise(MIB), { bytesPerSecond: 1 });
       assert.equal((await failure(fetchRaw({ source: http(url), target: image('no') }))).reason, 'STALLED');
       await dropKept();
     }).timeout(60_000);

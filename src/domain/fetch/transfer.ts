@@ -49,7 +49,7 @@ export class Transfer {
   #networkBytes = 0n;
   #zeroBytes = 0n;
   #resumed = false;
-  #reserved = false;
+  #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
 
   constructor(
@@ -184,8 +184,12 @@ export class Transfer {
     };
     if (totalBytes === undefined) return;
     assertWithin(totalBytes, this.spec.maxBytes, this.spec.what);
-    if (!this.#reserved) await this.run.reserve(this.spec.target, totalBytes, this.file);
-    this.#reserved = true;
+    if (this.#reserved?.bytes === totalBytes) return;
+    this.#reserved?.release();
+    this.#reserved = {
+      bytes: totalBytes,
+      release: await this.run.reserve(this.spec.target, totalBytes, this.file),
+    };
   }
 
   /** Whether a later request can go on here: it is the same content, or the checksum will tell. */
@@ -228,6 +232,8 @@ export class Transfer {
     await this.file.truncate(offset);
     // So that a crash in what follows costs no transfer.
     await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
+    // What it takes it has taken; where it has holes it takes no more.
+    this.#reserved?.release();
     if (this.#computed === undefined) throw new HostlerError('BUG', 'a transfer without a digest');
     return {
       lengthBytes: offset,

@@ -195,11 +195,11 @@ class OperationRun implements Run {
     return result;
   }
 
-  async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<void> {
+  async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void> {
     await this.step('reserve');
     const { storage, directory, directoryIdentity } = this.target(target);
     // A device has its space, and whoever writes onto it looks whether that is enough.
-    if (needBytes === 0n || storage === 'device') return;
+    if (needBytes === 0n || storage === 'device') return () => undefined;
     const takenBytes = async () => {
       const taken = await Promise.all(
         (taker === undefined ? this.#parts : [taker]).map((file) => this.ports.files.allocatedBytes(file)),
@@ -213,7 +213,9 @@ class OperationRun implements Run {
       takenBytes,
       freeBytes: () => this.ports.files.freeBytes(directory),
     };
-    this.#releases.push(await this.ports.space.reserve(request));
+    const release = await this.ports.space.reserve(request);
+    this.#releases.push(release);
+    return release;
   }
 
   async reserveFor(file: Resolved, needBytes: bigint): Promise<void> {

@@ -112,10 +112,10 @@ export interface Run extends Resolution {
     act: () => Promise<void>,
   ): Promise<R>;
   /**
-   * Reserves space on the target's filesystem until the operation ends; what the target's parts, or `taker` alone, have taken of it counts
-   * as used. Fails with NO_SPACE.
+   * Reserves space on the target's filesystem until the operation ends, or the return value is called; what the target's parts, or `taker` alone,
+   * have taken of it counts as used. Fails with NO_SPACE.
    */
-  reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<void>;
+  reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void>;
   /** The same for a file that grows where it is. */
   reserveFor(file: Resolved, needBytes: bigint): Promise<void>;
   /** Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. */
