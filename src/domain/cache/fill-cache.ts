@@ -65,6 +65,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
       };
       return run.commit('COMMITTING', { address, made, result }, async () => {
         await part.publish();
+        await run.step('enter');
         await ports.cache.put(entry);
       });
     },

@@ -59,6 +59,6 @@ export async function expand(
   } finally {
     await writer.close();
   }
-  await part.aside.remove();
+  // What came stays until the end: after a crash it is expanded again, and does not come again.
   return expanded;
 }

@@ -40,7 +40,6 @@ export async function makeImage(
     return { format: image.format, kept: image.facts };
   }
   await convertLayer(image, part, target, wanted, run, ports);
-  await file.remove();
   return { format: wanted };
 }
 

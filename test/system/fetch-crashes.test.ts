@@ -1,0 +1,75 @@
+/** The daemon is killed at steps of a fetch: the same request passes after the next start, and what had come does not come again. */
+import assert from 'node:assert/strict';
+import { readFile, readdir, rm } from 'node:fs/promises';
+import { Daemon } from '../support/daemon.js';
+import { sparseFile } from '../support/disks.js';
+import { FaultServer } from '../support/fault-server.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+import { failure, type Message } from '../support/stranger.js';
+
+const MIB = 1024 * 1024;
+
+describe('fetches that are killed at a step', () => {
+  const scratch = scratchFolder();
+  const folder = () => scratch.path('daemon');
+  const image = (name: string) => scratch.path('daemon/images', name);
+  const start = (failpoint: string) =>
+    Daemon.start(folder(), {
+      toml: `[cache]\npath = "${image('cache')}"\n[debug]\nfailpoints = [${JSON.stringify(failpoint)}]\n`,
+    });
+  let server: FaultServer;
+  let raw: Buffer;
+  let packed: Buffer;
+
+  before(async () => {
+    server = await FaultServer.start();
+    scratch.onEnd(() => server.close());
+    await sparseFile(scratch.path('raw'), 8 * MIB, [{ at: MIB, length: MIB }]);
+    await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', scratch.path('raw'), scratch.path('qcow2'));
+    await sh('zstd', '-q', scratch.path('qcow2'), '-o', scratch.path('packed'));
+    raw = await readFile(scratch.path('raw'));
+    packed = await readFile(scratch.path('packed'));
+  });
+
+  for (const [method, use_cache, steps] of [
+    // How often the image comes.
+    ['FetchImage', false, { checkpoint: 2, expand: 1, seal: 1, published: 1 }],
+    // A file in the cache without an entry is no use.
+    ['FillCache', true, { convert: 1, enter: 2, published: 1 }],
+    ['FetchImage', true, { clone: 1 }],
+  ] as const)
+    for (const [step, times] of Object.entries(steps))
+      it(`${method} at ${step}${use_cache ? ', with the cache' : ''}`, async () => {
+        const name = `${method}-${step}-${String(use_cache)}`;
+        const url = server.add(name, packed);
+        const request: Message = {
+          source: { http: { url } },
+          target: image('target'),
+          target_format: 'raw',
+          use_cache,
+          request_id: name,
+        };
+        const first = await start(`${method}:${step}:kill`);
+        await failure(first.stranger.all('ImageService/FetchImage', request));
+        first.stranger.close();
+        assert.equal(await first.exited, null);
+        const second = await start('*:nowhere:kill');
+        try {
+          const result = await second.stranger.operation('ImageService/FetchImage', request);
+          assert.equal(result['replayed'] ?? false, method === 'FetchImage' && step === 'published');
+          assert.ok((await readFile(image('target'))).equals(raw));
+          assert.equal(server.file(name).sentBytes, times * packed.length);
+          assert.deepEqual(await second.leftovers(), []);
+          const listed = (await second.stranger.unary('ImageService/ListCachedImages'))['images'] ?? [];
+          assert.deepEqual(
+            await readdir(image('cache')),
+            (listed as Message[]).map((entry) => entry['cache_id']),
+          );
+          await second.stranger.operation('ImageService/EvictCachedImages', { target_bytes: '0' });
+        } finally {
+          await second.stop();
+          await rm(image('target'), { force: true });
+        }
+      });
+});

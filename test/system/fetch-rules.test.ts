@@ -1,0 +1,182 @@
+/** Where images may be fetched from, and by which way: schemes, hosts, addresses, proxies. */
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { Daemon, suiteDaemon } from '../support/daemon.js';
+import { noise } from '../support/disks.js';
+import { FaultServer } from '../support/fault-server.js';
+import { NameServer } from '../support/name-server.js';
+import { isRoot, needs } from '../support/needs.js';
+import { Proxy } from '../support/proxy.js';
+import { scratchFolder, type Scratch } from '../support/scratch.js';
+import { tryRun } from '../support/shell.js';
+import { failure } from '../support/stranger.js';
+
+const QUICK = '[fetch]\nattempts = 1\n';
+const content = noise(100_000);
+
+function fetcher(daemon: () => Daemon) {
+  let count = 0;
+  return async (url: string) => {
+    const target = daemon().image(`fetched-${String(count++)}`);
+    await daemon().stranger.operation('ImageService/FetchRawImage', { source: { http: { url } }, target });
+    assert.ok((await readFile(target)).equals(content), url);
+  };
+}
+
+function faultServer(scratch: Scratch) {
+  let server: FaultServer | undefined;
+  before(async () => {
+    const started = await FaultServer.start();
+    server = started;
+    scratch.onEnd(() => started.close());
+  });
+  return () => {
+    assert.ok(server !== undefined);
+    return server;
+  };
+}
+
+describe('what [fetch] allows', () => {
+  describe('hosts', () => {
+    const scratch = scratchFolder();
+    const server = faultServer(scratch);
+    const daemon = suiteDaemon(scratch, {
+      toml: `${QUICK}allowed_schemes = ["http"]\nallowed_hosts = ["127.0.0.1", "*.example.org"]\n`,
+    });
+    const fetch = fetcher(daemon.get);
+
+    it('those that are listed', async () => {
+      await fetch(server().add('image', content));
+    });
+    it('no others, also by a redirect', async () => {
+      const url = server().add('image', content);
+      const hop = server().add('hop', content, { redirect: url.replace('127.0.0.1', 'localhost') });
+      for (const place of [hop, url.replace('127.0.0.1', 'localhost'), url.replace('127.0.0.1', '127.0.0.2')])
+        assert.equal((await failure(fetch(place))).reason, 'SOURCE_FORBIDDEN', place);
+      for (const host of ['example.org', 'badexample.org', '127.0.0.1.example.net'])
+        assert.equal((await failure(fetch(`http://${host}/`))).reason, 'SOURCE_FORBIDDEN', host);
+    });
+    it('no other schemes', async () => {
+      assert.equal((await failure(fetch('https://127.0.0.1/'))).reason, 'SOURCE_FORBIDDEN');
+      const { stranger } = daemon.get();
+      for (const source of [
+        { file: { path: daemon.get().image('fetched-0') } },
+        { glance: { endpoint: server().origin, image_id: '00000000-0000-4000-8000-000000000000' } },
+      ]) {
+        const request = { source, target: daemon.get().image('no') };
+        const error = await failure(stranger.operation('ImageService/FetchRawImage', request));
+        assert.deepEqual(error.fields, [`source.${Object.keys(source).join('')}`]);
+      }
+    });
+  });
+
+  describe('networks', () => {
+    const scratch = scratchFolder();
+    const server = faultServer(scratch);
+    const daemon = suiteDaemon(scratch, { toml: `${QUICK}allowed_networks = ["127.0.0.1/32", "2001:db8::/32"]\n` });
+    const fetch = fetcher(daemon.get);
+
+    it('addresses in them, by number and by name', async () => {
+      const url = server().add('image', content);
+      await fetch(url);
+      await fetch(url.replace('127.0.0.1', '[::ffff:127.0.0.1]'));
+    });
+    it('no others, also by a redirect', async () => {
+      const elsewhere = server().add('image', content).replace('127.0.0.1', '127.0.0.2');
+      const hop = server().add('hop', content, { redirect: elsewhere });
+      for (const place of [elsewhere, hop, 'http://10.0.0.1/', 'http://[::1]/'])
+        assert.equal((await failure(fetch(place))).reason, 'SOURCE_FORBIDDEN', place);
+    });
+  });
+
+  describe('names', () => {
+    const scratch = scratchFolder();
+    const server = faultServer(scratch);
+    let names: NameServer;
+    let daemon: Daemon;
+    const fetch = fetcher(() => daemon);
+    const METADATA = '169.254.169.254';
+
+    before(async function () {
+      needs(this, isRoot, 'needs root for a name server of its own');
+      const mounts = await tryRun('unshare', ['-m', 'true']);
+      needs(this, mounts.code === 0, `no mount namespace of its own: ${mounts.stderr.trim()}`);
+      names = await NameServer.start();
+      scratch.onEnd(() => names.close());
+      await writeFile(scratch.path('resolv.conf'), `nameserver ${names.address}\noptions timeout:5 attempts:2\n`);
+      await writeFile(scratch.path('nsswitch.conf'), 'hosts: dns\n');
+      const words =
+        'mount --bind "$0/resolv.conf" /etc/resolv.conf && mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf';
+      daemon = await Daemon.start(scratch.path('daemon'), {
+        toml: `${QUICK}allowed_hosts = ["127.0.0.1", "*.example"]\n`,
+        within: ['unshare', '-m', 'sh', '-c', `${words} && exec "$@"`, scratch.path()],
+      });
+      scratch.onEnd(() => daemon.stop());
+    });
+    const named = (url: string) => url.replace('127.0.0.1', 'images.example');
+
+    it('are asked for once a connection, below a listed domain too: the address that was checked is the one that is connected to', async () => {
+      names.answers = [['127.0.0.1'], [METADATA]];
+      names.questions = 0;
+      await fetch(named(server().add('image', content)));
+      assert.equal(names.questions, 1);
+    });
+    it('that mean another address at the next request are looked at again', async () => {
+      names.answers = [['127.0.0.1'], [METADATA]];
+      names.questions = 0;
+      const hop = server().add('hop', content, { redirect: named(`${server().origin}/image`) });
+      assert.equal((await failure(fetch(named(hop)))).reason, 'SOURCE_FORBIDDEN');
+      assert.deepEqual([names.questions, server().file('hop').requests], [2, 1]);
+    });
+    it('that mean a forbidden address beside an allowed one are forbidden', async () => {
+      names.answers = [['127.0.0.1', METADATA]];
+      const { requests } = server().file('image');
+      assert.equal((await failure(fetch(named(`${server().origin}/image`)))).reason, 'SOURCE_FORBIDDEN');
+      assert.equal(server().file('image').requests, requests);
+    });
+  });
+});
+
+describe('fetching through a proxy', () => {
+  const scratch = scratchFolder();
+  const server = faultServer(scratch);
+  let proxy: Proxy;
+  before(async () => {
+    proxy = await Proxy.start(Number(new URL(server().origin).port));
+    scratch.onEnd(() => proxy.close());
+  });
+  const daemon = suiteDaemon(scratch, () => ({
+    toml: `${QUICK}proxy = "${proxy.origin}"\nno_proxy = ["127.0.0.1", "localhost"]\n`,
+  }));
+  const fetch = fetcher(daemon.get);
+
+  it('it gets the whole URL, and may find the host itself', async () => {
+    server().add('image', content);
+    await fetch('http://images.example/image');
+    assert.deepEqual(proxy.asked, ['http://images.example/image']);
+  });
+  it('redirects go through it too', async () => {
+    server().add('hop', content, { redirect: 'http://other.example/image' });
+    await fetch('http://images.example/hop');
+    assert.deepEqual(proxy.asked.slice(-2), ['http://images.example/hop', 'http://other.example/image']);
+  });
+  it('https goes through a tunnel', async () => {
+    const port = new URL(server().origin).port;
+    // It is no TLS server: what matters is who was asked for what.
+    const error = await failure(fetch(`https://images.example:${port}/image`));
+    assert.equal(error.reason, 'SOURCE_UNAVAILABLE');
+    assert.equal(proxy.asked.at(-1), `images.example:${port}`);
+  });
+  it('hosts of no_proxy are asked directly', async () => {
+    const before = proxy.asked.length;
+    const url = server().add('image', content);
+    await fetch(url);
+    await fetch(url.replace('127.0.0.1', 'localhost'));
+    assert.equal(proxy.asked.length, before);
+  });
+  it('forbidden addresses are forbidden all the same', async () => {
+    const before = proxy.asked.length;
+    assert.equal((await failure(fetch('http://169.254.169.254/latest'))).reason, 'SOURCE_FORBIDDEN');
+    assert.equal(proxy.asked.length, before);
+  });
+});
