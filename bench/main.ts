@@ -12,6 +12,7 @@ import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
 import { ownerCases } from './owner-cases.js';
+import { openRbdBench } from './rbd-cases.js';
 import { sandboxCases } from './sandbox-cases.js';
 import { smallCases, startUp } from './small-cases.js';
 
@@ -23,6 +24,7 @@ const xfs = join(images, 'xfs');
 let mounted = false;
 let daemon: Daemon | undefined;
 let far: Awaited<ReturnType<typeof openFarBench>> | undefined;
+let rbd: Awaited<ReturnType<typeof openRbdBench>>;
 try {
   await sh('mkdir', '-p', xfs);
   mounted = await mountXfs();
@@ -34,6 +36,7 @@ try {
   daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
   // Network namespaces need root.
   if ('far copy, '.includes(only) || only.includes('far')) far = await openFarBench(join(folder, 'far'));
+  if ('rbd: '.includes(only) || only.includes('rbd')) rbd = await openRbdBench(join(folder, 'rbd'));
   for (const each of [
     ...infoCases(daemon),
     ...smallCases(daemon),
@@ -43,6 +46,7 @@ try {
     ...copyCases(daemon, mounted ? xfs : undefined),
     ...digestCases(daemon),
     ...(far?.cases ?? []),
+    ...(rbd?.cases ?? []),
   ]) {
     if (!each.name.includes(only)) continue;
     const result = await measure(each);
@@ -59,6 +63,7 @@ try {
   );
 } finally {
   await far?.close();
+  await rbd?.close();
   await daemon?.stop();
   if (mounted) await sh('umount', xfs);
   await rm(folder, { recursive: true, force: true });

@@ -32,7 +32,7 @@ function by<Port>({ files, devices, volumes }: Kinds<Port>): (handle: Handle) =>
 export function pathsOf({ files, devices, volumes }: Kinds<Paths> & { readonly devices: DevicePaths }): Paths {
   const of = (address: ImageAddress) => (isRbd(address) ? volumes : devices.has(address) ? devices : files);
   return {
-    source: (address) => of(address).source(address),
+    source: (address, reading) => of(address).source(address, reading),
     named(name, from) {
       const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
       return (devices.has(asAddress(path)) ? devices : files).named(name, from);

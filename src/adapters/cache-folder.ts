@@ -88,7 +88,7 @@ export class CacheFolder {
 export function withCache(paths: Paths, cache: CacheFolder): Paths {
   const isCached = (address: string) => address.startsWith(CACHE_SCHEME);
   return {
-    source: (address) => (isCached(address) ? cache.source(address) : paths.source(address)),
+    source: (address, reading) => (isCached(address) ? cache.source(address) : paths.source(address, reading)),
     target: (address) => (isCached(address) ? cache.target(address) : paths.target(address)),
     named: (name, from) => paths.named(name, from),
     entry: (address, need) => paths.entry(address, need),

@@ -70,7 +70,8 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
       await run.step('create');
       await ports.tool.create(part, { ...spec, sizeBytes, ...run.secrets }, run.tool());
       const work = { method: 'create', why: 'an empty image was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
-      return publishImage(part, spec, work, run, ports);
+      const target = { ...spec, ...(writesData(spec) ? {} : { content: 'empty' as const }) };
+      return publishImage(part, target, work, run, ports);
     },
   };
 }

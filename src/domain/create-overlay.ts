@@ -36,7 +36,13 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
     slot: () => 'none',
     uses: ({ address, backing, backingFormat, overwrite, allowDependants, allowInUse }) => [
       // A clone is of a snapshot, which is of one moment, whoever writes meanwhile.
-      { role: 'source', address: backing, format: backingFormat, allowInUse: allowInUse || isRbd(backing) },
+      {
+        role: 'source',
+        address: backing,
+        format: backingFormat,
+        allowInUse: allowInUse || isRbd(backing),
+        reading: 'unread',
+      },
       { role: 'target', address, overwrite, allowDependants },
     ],
 
@@ -62,7 +68,7 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
       await ports.tool.create(part, request, run.tool());
       const { sizeBytes, format } = request;
       const work = { method: 'overlay', why: 'an overlay was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
-      return publishImage(part, { address: spec.address, format }, work, run, ports);
+      return publishImage(part, { address: spec.address, format, content: 'empty' }, work, run, ports);
     },
   };
 }

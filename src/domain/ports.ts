@@ -117,8 +117,11 @@ export interface EntryNeed {
 
 /** Resolves addresses inside the roots, component by component, by handles. Every handle returned is the caller's to close. */
 export interface Paths {
-  /** Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED. */
-  source(address: ImageAddress): Promise<Resolved>;
+  /**
+   * With `unread` a cluster is not asked what the image takes, which may take it seconds; its length stands for that. Fails with
+   * PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED.
+   */
+  source(address: ImageAddress, reading?: 'unread'): Promise<Resolved>;
   /** A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as `source`. */
   named(name: string, from: Resolved): Promise<Resolved>;
   /**
@@ -191,8 +194,11 @@ export interface Part extends FileRef {
   adopt(name: string): Promise<void>;
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
-  /** Sets owner and mode, then makes the content durable. What the target will be; its handle is the part's. */
-  seal(): Promise<Resolved>;
+  /**
+   * Sets owner and mode, then makes the content durable. What the target will be; its handle is the part's. Of an `empty` one it is known that
+   * nothing has been written into it.
+   */
+  seal(content?: 'empty'): Promise<Resolved>;
   /** Gives it the target's name, durably, and removes the private folder. Fails with TARGET_EXISTS when it lost a race. */
   publish(): Promise<void>;
   /** Removes everything; what it removed. Safe to call at any time, also after publish. */

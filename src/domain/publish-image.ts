@@ -16,13 +16,19 @@ export interface PublishPorts {
 /** Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be one: see `ImageReader.foreign`. */
 export async function publishImage(
   part: Part,
-  target: { readonly address: ImageAddress; readonly format: ImageFormat; readonly foreign?: true },
+  target: {
+    readonly address: ImageAddress;
+    readonly format: ImageFormat;
+    readonly foreign?: true;
+    /** Nothing has been written into it. */
+    readonly content?: 'empty';
+  },
   work: Omit<ImageResult, 'kind' | 'info'>,
   run: Run,
   ports: PublishPorts,
 ): Promise<ImageResult> {
   await run.step('seal');
-  const made = await part.seal();
+  const made = await part.seal(target.content);
   // In our private folder nobody else can hold it.
   const facts = await (target.foreign === true
     ? factsOfStranger(made, target.format, run, ports)

@@ -81,8 +81,8 @@ export class ImageReader {
    * The image and all that it is backed by; handles are the caller's to close. A stranger's image stands alone, as it is where it lies.
    * Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
    */
-  async chain(address: ImageAddress, format: ImageFormat): Promise<Chain> {
-    const file = await this.ports.paths.source(address);
+  async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
+    const file = await this.ports.paths.source(address, reading);
     if (file.trusted) return this.follow(file, format);
     try {
       assertTakeable(file, this.ports.foreign);

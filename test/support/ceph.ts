@@ -1,4 +1,4 @@
-/** A real one-node Ceph cluster on the loopback, for a suite. */
+/** A real one-node Ceph cluster on the loopback, for a suite or a bench. */
 import { join } from 'node:path';
 import { ROOT_FOLDER } from './daemon.js';
 import { installed, needs } from './needs.js';
@@ -22,16 +22,32 @@ export interface CephCluster {
   toml(more?: { readonly cluster?: string; readonly pool?: string }): string;
 }
 
+export function cephInstalled(): boolean {
+  return TOOLS.every(installed);
+}
+
 /** Call inside describe(). */
 export function cephCluster(scratch: Scratch, auth: 'none' | 'cephx'): CephCluster {
   const folder = () => scratch.path(`ceph-${auth}`);
-  const script = (command: string, ...more: readonly string[]) => sh(SCRIPT, command, folder(), ...more);
   before(async function startCluster() {
     this.timeout(180_000);
-    needs(this, TOOLS.every(installed), 'Ceph is not installed: make test-ceph installs it');
-    scratch.onEnd(() => script('stop'));
-    await script('start', auth);
+    needs(this, cephInstalled(), 'Ceph is not installed: make test-ceph installs it');
+    scratch.onEnd(() => stopCeph(folder()));
+    await startCeph(folder(), auth);
   });
+  return clusterIn(folder, auth);
+}
+
+export async function startCeph(folder: string, auth: 'none' | 'cephx'): Promise<CephCluster> {
+  await sh(SCRIPT, 'start', folder, auth);
+  return clusterIn(() => folder, auth);
+}
+
+export async function stopCeph(folder: string): Promise<void> {
+  await sh(SCRIPT, 'stop', folder);
+}
+
+function clusterIn(folder: () => string, auth: 'none' | 'cephx'): CephCluster {
   const configFile = () => join(folder(), 'ceph.conf');
   const keyring = () => join(folder(), 'keyring');
   const admin = (tool: string, words: readonly string[]) =>
@@ -49,8 +65,8 @@ export function cephCluster(scratch: Scratch, auth: 'none' | 'cephx'): CephClust
       const names = (await admin('rbd', ['ls', pool])).split('\n');
       return names.filter((name) => name.startsWith('.hostler-'));
     },
-    stopOsd: () => script('stop-osd'),
-    startOsd: () => script('start-osd'),
+    stopOsd: () => sh(SCRIPT, 'stop-osd', folder()),
+    startOsd: () => sh(SCRIPT, 'start-osd', folder()),
     toml({ cluster = '', pool = '' } = {}) {
       const keys = auth === 'cephx' ? `keyring = "${keyring()}"\n` : '';
       return `[[clusters]]\nname = "test"\nconfig_file = "${configFile()}"\nuser = "admin"\n${keys}${cluster}

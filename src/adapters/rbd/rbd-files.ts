@@ -3,7 +3,16 @@ import type { Dependants } from '../../domain/change-ports.js';
 import { HostlerError } from '../../domain/errors.js';
 import type { FileRef, Files, Fingerprint, Handle, ImageLocks, Resolved, ResolvedTarget } from '../../domain/ports.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
-import { RbdHandle, imageNumber, isRbdHandle, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
+import {
+  RbdHandle,
+  imageNumber,
+  isRbdHandle,
+  poolNumber,
+  rbdImage,
+  type Cluster,
+  type Pool,
+  type RbdImage,
+} from './pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parsePoolSpace, parseTimeMs } from './rbd-output.js';
@@ -17,8 +26,13 @@ const UNKNOWN_NS = 1n << 63n;
 const LOOKS = 4;
 const LOOK_AGAIN_MS = 400;
 
+/** A cluster's manager reports so often: who asks earlier hears the same. */
+const REPORTS_MS = 5000;
+
 /** Images of clusters in the place of files. */
 export class RbdFiles implements Files {
+  readonly #usages = new Map<string, { readonly at: number; readonly text: Promise<string> }>();
+
   /** @param mark begins the names of what this daemon keeps for itself */
   constructor(
     private readonly images: RbdImages,
@@ -108,11 +122,21 @@ export class RbdFiles implements Files {
 
   /** Fails with POOL_NOT_FOUND, ROOT_STALLED. */
   async space({ cluster, name }: Pool): Promise<{ readonly usedBytes: bigint; readonly freeBytes: bigint }> {
-    const space = parsePoolSpace(await this.images.rbd.askCluster(cluster, ['df', '--format=json']), name);
+    const space = parsePoolSpace(await this.#usage(cluster), name);
     if (space !== undefined) return space;
     throw new HostlerError('POOL_NOT_FOUND', `the cluster ${cluster.name} has no pool ${name}`, {
       facts: { pool: name },
     });
+  }
+
+  /** `ceph` is a quarter of a second of Python. */
+  #usage(cluster: Cluster): Promise<string> {
+    const known = this.#usages.get(cluster.name);
+    if (known !== undefined && performance.now() - known.at < REPORTS_MS) return known.text;
+    const text = this.images.rbd.askCluster(cluster, ['df', '--format=json']);
+    this.#usages.set(cluster.name, { at: performance.now(), text });
+    text.catch(() => this.#usages.delete(cluster.name)); // heard by whoever asked
+    return text;
   }
 }
 

@@ -16,22 +16,23 @@ export class RbdPaths implements Paths {
     private readonly reach: Reach,
   ) {}
 
-  async source(address: ImageAddress): Promise<Resolved> {
+  async source(address: ImageAddress, reading?: 'unread'): Promise<Resolved> {
     const name = parts(address);
     const pool = this.pool(name.pool, address);
     assertPublic(name, address);
     const { namespace, image, snapshot } = name;
-    const handle = new RbdHandle(pool, namespace, await clusterAccess(pool.cluster), image, snapshot);
-    return this.look(handle, address);
+    const handle = new RbdHandle(pool, namespace, clusterAccess(pool.cluster), image, snapshot);
+    return this.look(handle, address, reading);
   }
 
-  /** What the cluster says of an image now. */
-  async look(handle: RbdHandle, address: ImageAddress): Promise<Resolved> {
+  /** What the cluster says of an image now; for an `empty` one the space that it takes is known. */
+  async look(handle: RbdHandle, address: ImageAddress, content?: 'unread' | 'empty'): Promise<Resolved> {
     const { pool, namespace, image = '', snapshot } = handle;
     const where: RbdImage = { pool, namespace, image, ...(snapshot === undefined ? {} : { snapshot }) };
-    const found = await this.images.look(where);
+    const found = await (content === undefined ? this.images.look(where) : this.images.info(where));
     if (found === undefined) throw missing(where, address);
-    const { info, usedBytes } = found;
+    const { info, usedBytes } =
+      'info' in found ? found : { info: found, usedBytes: content === 'empty' ? 0n : found.size };
     return {
       storage: 'volume',
       trusted: true,
@@ -84,7 +85,7 @@ export class RbdPaths implements Paths {
       trusted: true,
       address,
       storedName: address,
-      directory: new RbdHandle(pool, namespace, await clusterAccess(pool.cluster)),
+      directory: new RbdHandle(pool, namespace, clusterAccess(pool.cluster)),
       directoryIdentity: { device: poolNumber(pool), inode: numberOf(namespace) },
       name: image,
       defaults: {},

@@ -221,9 +221,9 @@ class RbdPart implements Part {
   }
 
   /** What the cluster has acknowledged is durable. */
-  seal(): Promise<Resolved> {
+  seal(content?: 'empty'): Promise<Resolved> {
     const { pool, namespace, access } = this.handle;
-    return this.options.paths.look(new RbdHandle(pool, namespace, access, this.name), this.target.address);
+    return this.options.paths.look(new RbdHandle(pool, namespace, access, this.name), this.target.address, content);
   }
 
   async publish(): Promise<void> {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { HostlerError } from '../../domain/errors.js';
 import type { ToolRun } from '../../domain/ports.js';
 import { errnoOf } from '../errno.js';
@@ -109,11 +109,14 @@ function stalled({ name, patienceMs }: Cluster, cause: unknown): HostlerError {
   });
 }
 
-/** What qemu needs of a cluster, read anew each time: keys change. Fails with ACCESS_DENIED. */
-export async function clusterAccess(cluster: Cluster): Promise<ClusterAccess> {
-  const config = { cluster: await read(cluster, cluster.configFile) };
+/**
+ * What qemu needs of a cluster, read anew each time: keys change. Two small files beside the daemon's own configuration; by way of the thread
+ * pool they would take eight changes of thread, on a busy host as long as `rbd` takes. Fails with ACCESS_DENIED.
+ */
+export function clusterAccess(cluster: Cluster): ClusterAccess {
+  const config = { cluster: read(cluster, cluster.configFile) };
   if (cluster.keyring === undefined) return { config };
-  const key = keyOf((await read(cluster, cluster.keyring)).toString('utf8'), cluster.user);
+  const key = keyOf(read(cluster, cluster.keyring).toString('utf8'), cluster.user);
   if (key === undefined)
     throw new HostlerError('ACCESS_DENIED', `the keyring of the cluster ${cluster.name} has no key of its user`);
   return { config, key: { secret: Buffer.from(key) } };
@@ -131,12 +134,14 @@ export function keyOf(keyring: string, user: string): string | undefined {
   return undefined;
 }
 
-async function read({ name }: Cluster, path: string): Promise<Buffer> {
-  return readFile(path).catch((error: unknown) => {
+function read({ name }: Cluster, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
     throw new HostlerError(
       'ACCESS_DENIED',
       `the configuration or keyring of the cluster ${name} cannot be read: ${errnoOf(error) ?? ''}`,
       { facts: { cluster: name }, cause: error },
     );
-  });
+  }
 }

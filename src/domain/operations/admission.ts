@@ -61,7 +61,7 @@ export class Admission {
       admitted.addFile(file, 'read');
       admitted.files.set(address, file);
     } else {
-      const chain = await this.ports.reader.chain(address, use.format);
+      const chain = await this.ports.reader.chain(address, use.format, use.reading);
       for (const { file } of chain) admitted.addFile(file, 'read');
       admitted.files.set(address, chain[0].file);
       admitted.chains.set(address, chain);

@@ -31,6 +31,8 @@ export type Use =
       readonly allowInUse: boolean;
       /** A stranger's image is welcome: the verb takes it in (`takeIn`) before any tool opens it. */
       readonly takesForeign?: true;
+      /** It is only named by what is made. */
+      readonly reading?: 'unread';
     }
   /** Made, under a name that must be free unless overwrite. */
   | {
