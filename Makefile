@@ -23,6 +23,7 @@ build: $(BUILD_STAMP) ## compile into dist/
 
 $(BUILD_STAMP): $(NPM_STAMP) $(SOURCES) $(PROTOS)
 	npx tsc
+	scripts/bundle.sh
 	npx buf build --as-file-descriptor-set -o dist/hostler.binpb
 	@touch $@
 

@@ -8,11 +8,12 @@ runner=(node_modules/.bin/mocha --config .mocharc.json)
 # Suites that need a service of their own.
 if [ "${1:-}" = --suite ]; then runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js"); fi
 if [ "${1:-}" = --coverage ]; then
+  scripts/bundle.sh --thin
   runner=(node_modules/.bin/c8 --include 'dist/src/**' --exclude 'dist/src/gen/**' --reporter text --reporter lcov "${runner[@]}")
 fi
 HOSTLER_TEST_SKIPS=$(mktemp)
 export HOSTLER_TEST_SKIPS
-trap 'rm -f "$HOSTLER_TEST_SKIPS"' EXIT
+trap 'rm -f "$HOSTLER_TEST_SKIPS"; if [ "${1:-}" = --coverage ]; then scripts/bundle.sh; fi' EXIT
 if [ "${1:-}" = --parity ]; then runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs); fi
 if [ "${1:-}" = --only ]; then runner+=(--grep "$2"); fi
 "${runner[@]}"

@@ -14,7 +14,7 @@ import { ProcessRunner } from './adapters/process.js';
 import { openRoots, type RootConfig } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
-import { readVersion } from './adapters/version.js';
+import { readVersion } from './version.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
