@@ -4,6 +4,8 @@ set -u
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
 scripts/test-clients.sh
+# Daemons are started from what is bundled; whoever compiled by hand means what is compiled.
+if [ -n "$(find dist/src -name '*.js' -newer dist/bundle/hostlerd.js -print -quit)" ]; then scripts/bundle.sh; fi
 runner=(node_modules/.bin/mocha --config .mocharc.json)
 # Suites that need a service of their own.
 if [ "${1:-}" = --suite ]; then runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js"); fi
