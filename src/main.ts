@@ -37,7 +37,7 @@ const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
 const EXPECTED = [ConfigError, ListenError, TlsFilesBroken, StateFolderBusy, StateFolderBroken, JournalTooNew];
-const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config]\n`;
+const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --version]\n`;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -45,11 +45,16 @@ async function main(): Promise<void> {
       config: { type: 'string', default: DEFAULT_CONFIG },
       'check-config': { type: 'boolean' },
       'show-config': { type: 'boolean' },
+      version: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   });
   if (values.help === true) {
     process.stdout.write(USAGE);
+    return;
+  }
+  if (values.version === true) {
+    process.stdout.write(`hostlerd ${readVersion()}\n`);
     return;
   }
   const config = await loadConfig(values.config);
@@ -190,7 +195,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     audit,
     cache,
     cacheFolder,
-    version: await readVersion(),
+    version: readVersion(),
   };
 }
 

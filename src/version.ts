@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
-
-const manifest = z.object({ version: z.string() });
+import { readFileSync } from 'node:fs';
 
 /** The version that package.json says. */
-export async function readVersion(): Promise<string> {
+export function readVersion(): string {
   // From dist/src and from dist/bundle.
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return manifest.parse(JSON.parse(text)).version;
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  if (typeof manifest !== 'object' || manifest === null || !('version' in manifest)) throw new Error('no version');
+  return String(manifest.version);
 }

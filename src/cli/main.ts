@@ -15,6 +15,7 @@ import { makingCommands } from './image-commands.js';
 import { movingCommands } from './moving-commands.js';
 import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
+import { readVersion } from '../version.js';
 
 /** Errors that are told without a stack: what is wrong lies in files that the caller named. */
 const TOLD = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem'];
@@ -22,6 +23,7 @@ const TOLD = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem'];
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
   .option('--address <address>', 'unix:///PATH or tcp://HOST:PORT', process.env['HOSTLER_ADDRESS'] ?? DEFAULT_ADDRESS)
+  .version(`hostler ${readVersion()}`, '--version', 'the version of this client')
   .option('--json', 'answers for programs')
   .addOption(fromEnv('--tls-ca <file>', 'mutual TLS: the authority of the daemon', 'HOSTLER_TLS_CA'))
   .addOption(fromEnv('--tls-cert <file>', 'mutual TLS: the own certificate', 'HOSTLER_TLS_CERT'))

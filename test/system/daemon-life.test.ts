@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
-import { Daemon, ROOT_FOLDER } from '../support/daemon.js';
+import { Daemon, HOSTLER, ROOT_FOLDER } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { gone } from '../support/processes.js';
@@ -135,7 +135,10 @@ describe('the daemon', () => {
     await wanted.stop();
   });
 
-  it('--check-config and --show-config', async () => {
+  it('--check-config, --show-config and --version', async () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT_FOLDER, 'package.json'), 'utf8')) as { version: string };
+    assert.equal((await tryRun(HOSTLERD, ['--version'])).stdout, `hostlerd ${version}\n`);
+    assert.equal((await tryRun(HOSTLER, ['--version'])).stdout, `hostler ${version}\n`);
     const config = join(ROOT_FOLDER, 'packaging/hostler.example.toml');
     const checked = await tryRun(HOSTLERD, ['--config', config, '--check-config']);
     assert.deepEqual([checked.code, checked.stdout], [0, `${config}: ok\n`]);
