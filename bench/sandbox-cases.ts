@@ -1,6 +1,7 @@
 /** What the sandbox adds to a tool: the same call by the same door, with it and without. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { MemoryFolders } from '../src/adapters/memory-folders.js';
 import { ProcessRunner } from '../src/adapters/process.js';
 import { Sandbox } from '../src/adapters/sandbox.js';
 import type { Daemon } from '../test/support/daemon.js';
@@ -13,7 +14,12 @@ const SEARCH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function sandboxCases(daemon: Daemon): Case[] {
   const image = daemon.image('sandboxed.qcow2');
-  const options = { killGraceMs: 200, searchPath: SEARCH, log: { child: () => undefined } };
+  const options = {
+    killGraceMs: 200,
+    searchPath: SEARCH,
+    folders: new MemoryFolders('hostler-bench'),
+    log: { child: () => undefined },
+  };
   const contender = (name: string, runner: ProcessRunner): Contender => ({
     name,
     prepare: async () => {

@@ -3,29 +3,39 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from './adapters/config.js';
 import { SshFarShell } from './adapters/far-shell.js';
 import { LocalTransfers } from './adapters/local-transfers.js';
+import type { MemoryFolders } from './adapters/memory-folders.js';
 import { NbdClient } from './adapters/nbd-client.js';
 import type { ProcessRunner } from './adapters/process.js';
 import { QemuNbdServer } from './adapters/qemu-nbd.js';
 import { Rsync } from './adapters/rsync.js';
 import type { ToolLimits } from './adapters/tool-call.js';
+import { SshNbd } from './adapters/ssh-nbd.js';
 import { exportConfig, peersConfig, pullConfig, sshConfig } from './adapters/transfer-config.js';
 import { PeerAgents } from './peers/agent-client.js';
 import type { TlsPaths } from './tls/files.js';
 
 const ANY_ADDRESS = ['0.0.0.0', '::'];
 const MS_PER_HOUR = 3_600_000;
+const MINUTES_PER_HOUR = 60;
 /** For a daemon that serves no exports. */
 const NO_TIME = { idleMs: 0, totalMs: 0 };
 
-export function transferPorts(config: Config, runner: ProcessRunner, agentId: string, limits: ToolLimits) {
+export function transferPorts(
+  config: Config,
+  { runner, folders }: { readonly runner: ProcessRunner; readonly folders: MemoryFolders },
+  agentId: string,
+  limits: ToolLimits,
+) {
   const { exports, pulls, uploads, tls } = config;
   const ssh = sshConfig(config.ssh);
+  const nbd = new NbdClient(runner, { ...limits, stallMs: pulls.stall_seconds * 1000 });
   const address = exports === undefined || ANY_ADDRESS.includes(exports.address) ? '' : exports.address;
   return {
-    farShell: new SshFarShell(runner, ssh, agentId),
+    farShell: new SshFarShell(runner, ssh, agentId, Math.ceil(config.limits.resume_hours * MINUTES_PER_HOUR)),
     rsync: new Rsync(runner, ssh, limits),
     agents: new PeerAgents({ ...peersConfig(config), tls: tlsPaths(tls) }),
-    nbd: new NbdClient(runner, { ...limits, stallMs: pulls.stall_seconds * 1000 }),
+    nbd,
+    farNbd: new SshNbd({ runner, folders, config: ssh, tool: nbd, agentId, randomBytes }),
     pulls: pullConfig(pulls),
     transfers: new LocalTransfers(),
     clock: Date.now,

@@ -14,6 +14,7 @@ import type { LockQuery } from './adapters/lock-query.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
+import type { MemoryFolders } from './adapters/memory-folders.js';
 import { Metrics } from './adapters/metrics.js';
 import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
@@ -72,6 +73,7 @@ export interface Foundations {
   readonly config: Config;
   readonly log: Log;
   readonly runner: ProcessRunner;
+  readonly folders: MemoryFolders;
   readonly state: StateFolder;
   /** Of files. */
   readonly roots: readonly Root[];
@@ -190,7 +192,7 @@ function slotsOf(limits: Config['limits']): Slots {
 type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
-function assembleHandlers({ config, runner, state, roots, version, touched }: Foundations, engine: Engine) {
+function assembleHandlers({ config, runner, folders, state, roots, version, touched }: Foundations, engine: Engine) {
   const { operations, space, overcommit, owners } = engine;
   const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
@@ -204,7 +206,7 @@ function assembleHandlers({ config, runner, state, roots, version, touched }: Fo
     image: imageHandlers(operations, {
       ...engine,
       digests,
-      ...transferPorts(config, runner, state.agentId, toolLimits(config.limits.tools)),
+      ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools)),
       ...engine.fetching,
       touched,
       readers: new Readers(READING_CALLS),

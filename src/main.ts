@@ -15,6 +15,7 @@ import { openRoots, type RootConfig } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
 import { readVersion } from './version.js';
+import { MemoryFolders } from './adapters/memory-folders.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
@@ -69,6 +70,8 @@ async function serve(config: Config, file: string): Promise<void> {
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier life was ended', { pid });
+  const swept = await foundations.folders.sweep();
+  if (swept.length > 0) log.warn('folders of an earlier life were removed', { swept });
   const goOn = await recover(recovery);
   await sweepCache(foundations);
   await tellTouched(foundations.touched, recovery.paths, log);
@@ -162,7 +165,8 @@ function assertMayBecome({ commands }: Config): void {
 /** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
 async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   assertMayBecome(config);
-  const runner = await openRunner(config, log);
+  const folders = new MemoryFolders(sandboxMark(config.state_dir));
+  const runner = await openRunner(config, folders, log);
   const state = await openStateFolder(config.state_dir, runner);
   const { roots, devices, cacheFolder } = await openAllRoots(config, state.realPath);
   const journal = await LevelJournal.open({
@@ -185,6 +189,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     config,
     log,
     runner,
+    folders,
     state,
     roots,
     devices,
@@ -247,13 +252,14 @@ async function openAllRoots(
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
-async function openRunner(config: Config, log: Log): Promise<ProcessRunner> {
+async function openRunner(config: Config, folders: MemoryFolders, log: Log): Promise<ProcessRunner> {
   const { limits } = config;
   const { mode } = config.sandbox;
   const options = {
     killGraceMs: limits.tool_kill_grace_ms,
     searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
     prefix: priorityPrefix(limits.tools),
+    folders,
     log: { child: (facts: object) => log.debug('child', facts) },
   };
   const bare = new ProcessRunner(options);

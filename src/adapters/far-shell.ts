@@ -15,6 +15,8 @@ const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
   44: ['TARGET_EXISTS', 'exists'],
   45: ['NOT_A_FILE', 'is a folder or something else that cannot be replaced'],
 };
+/** There is no qemu-nbd; it did not start. */
+const [NO_QEMU_NBD, QEMU_NBD_FAILED] = [46, 47];
 const TOOLS = 'printf "tools"; for t in rsync qemu-nbd; do command -v $t >/dev/null && printf " %s" $t; done; echo';
 
 /** Files on far hosts, by ssh and the tools that every system has. */
@@ -23,14 +25,15 @@ export class SshFarShell implements FarShell {
     private readonly runner: ProcessRunner,
     private readonly config: SshConfig,
     private readonly agentId: string,
+    /** So long what was sent before a line broke is of use. */
+    private readonly keptMinutes: number,
   ) {}
 
   async look(host: SshHost, path: ImageAddress, run: ToolRun): Promise<FarFile> {
     const said = await this.#say(host, path, lookScript(path), run);
-    const [, length = '', blocks = '', unit = '', fingerprint = ''] = /^file (\d+) (\d+) (\d+) (.+)$/m.exec(said) ?? [];
-    if (fingerprint === '') throw farError('ssh', host, said, undefined);
-    const allocatedBytes = BigInt(blocks) * BigInt(unit);
-    return { lengthBytes: BigInt(length), allocatedBytes, fingerprint, tools: toolsOf(said) };
+    const [file] = looks(said);
+    if (file === undefined) throw farError('ssh', host, said, undefined);
+    return { ...file, tools: toolsOf(said) };
   }
 
   async plan(host: SshHost, target: ImageAddress, run: ToolRun) {
@@ -48,21 +51,20 @@ export class SshFarShell implements FarShell {
     const parent = dirname(target);
     const folder = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-${name}`;
     const part = { host, target, folder };
-    const said = await this.#say(host, target, prepareScript(part, overwrite), run);
+    const ours = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-`;
+    const script = `${sweepLine(ours, this.keptMinutes)}; ${prepareScript(part, overwrite)}`;
+    const said = await this.#say(host, target, script, run);
     const freeBytes = freeOf(said);
     if (freeBytes < needBytes) {
       await this.discard(part, run);
-      throw new HostlerError('NO_SPACE', `${target} needs ${String(needBytes)} bytes; ${String(freeBytes)} are free`, {
-        facts: { host: host.host, path: target, needed: String(needBytes), free: String(freeBytes) },
-      });
+      throw noSpaceThere(part, needBytes, freeBytes);
     }
     return { part, tools: toolsOf(said), freeBytes };
   }
 
   async publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint> {
     const said = await this.#say(part.host, part.target, publishScript(part, attributes, overwrite), run);
-    const [, blocks = '0', unit = '0'] = /^made (\d+) (\d+)$/m.exec(said) ?? [];
-    return BigInt(blocks) * BigInt(unit);
+    return madeOf(said);
   }
 
   async discard(part: FarPart, run: ToolRun): Promise<void> {
@@ -74,10 +76,30 @@ export class SshFarShell implements FarShell {
     const args = [...words, '--', host.host, farCommand(`export LC_ALL=C; ${script}`)];
     const { code, stdout, stderr } = await this.runner.run({ tool, args, trusted: true, limits: {} }, run);
     if (code === 0) return stdout;
-    const known = code === undefined ? undefined : EXITS[code];
-    if (known === undefined) throw farError('ssh', host, stderr, code);
-    throw new HostlerError(known[0], `${path} on ${host.host} ${known[1]}`, { facts: { host: host.host, path } });
+    throw scriptError(host, path, { code, stderr });
   }
+}
+
+/** What a script about a path has failed with. */
+export function scriptError(
+  host: SshHost,
+  path: string,
+  { code, stderr }: { readonly code: number | undefined; readonly stderr: string },
+): HostlerError {
+  const facts = { host: host.host, path };
+  const known = code === undefined ? undefined : EXITS[code];
+  if (known !== undefined) return new HostlerError(known[0], `${path} on ${host.host} ${known[1]}`, { facts });
+  if (code === NO_QEMU_NBD)
+    return new HostlerError('TOOL_MISSING', `${host.host} has no qemu-nbd`, { facts: { ...facts, tool: 'qemu-nbd' } });
+  if (code === QEMU_NBD_FAILED && /Failed to get .*lock/.test(stderr))
+    return new HostlerError('IMAGE_IN_USE', `${path} on ${host.host} is held by a running guest`, { facts });
+  return farError(code === QEMU_NBD_FAILED ? 'qemu-nbd' : 'ssh', host, stderr, code);
+}
+
+export function noSpaceThere({ host: { host }, target }: FarPart, needBytes: bigint, freeBytes: bigint): HostlerError {
+  return new HostlerError('NO_SPACE', `${target} needs ${String(needBytes)} bytes; ${String(freeBytes)} are free`, {
+    facts: { host, path: target, needed: String(needBytes), free: String(freeBytes) },
+  });
 }
 
 function toolsOf(said: string): FarTools {
@@ -85,20 +107,40 @@ function toolsOf(said: string): FarTools {
   return { rsync: names.includes('rsync'), qemuNbd: names.includes('qemu-nbd') };
 }
 
-function freeOf(said: string): bigint {
+/** What space a published file takes. */
+export function madeOf(said: string): bigint {
+  const [, blocks = '0', unit = '0'] = /^made (\d+) (\d+)$/m.exec(said) ?? [];
+  return BigInt(blocks) * BigInt(unit);
+}
+
+export function freeOf(said: string): bigint {
   const [, blocks = '0', unit = '0'] = /^free (\d+) (\d+)$/m.exec(said) ?? [];
   return BigInt(blocks) * BigInt(unit);
 }
 
 /** Length, blocks, and what changes when the file does: device, inode, times. */
 export function lookScript(path: string): string {
+  return [...assertFile(path), lookLine(path), TOOLS].join('; ');
+}
+
+export function assertFile(path: string): string[] {
   const file = shellWord(path);
-  return [
-    `[ -e ${file} ] || exit 41`,
-    `[ -f ${file} ] || exit 42`,
-    `stat -L -c 'file %s %b %B %d:%i:%s:%y:%z' -- ${file} || exit 1`,
-    TOOLS,
-  ].join('; ');
+  return [`[ -e ${file} ] || exit 41`, `[ -f ${file} ] || exit 42`];
+}
+
+export function lookLine(path: string): string {
+  return `stat -L -c 'file %s %b %B %d:%i:%s:%y:%z' -- ${shellWord(path)} || exit 1`;
+}
+
+/** What `lookLine` said, each time. */
+export function looks(said: string): Omit<FarFile, 'tools'>[] {
+  return [...said.matchAll(/^file (\d+) (\d+) (\d+) (.+)$/gm)].map(
+    ([, length = '', blocks = '', unit = '', fingerprint = '']) => ({
+      lengthBytes: BigInt(length),
+      allocatedBytes: BigInt(blocks) * BigInt(unit),
+      fingerprint,
+    }),
+  );
 }
 
 export function planScript(target: string): string {
@@ -106,22 +148,35 @@ export function planScript(target: string): string {
   return `[ -d ${parent} ] || exit 43; stat -f -c 'free %a %S' -- ${parent} || exit 1; ${TOOLS}`;
 }
 
-export function prepareScript({ target, folder }: FarPart, overwrite: boolean): string {
+/** Removes folders of ours in which nothing was touched for so long: sends that broke and were never repeated. */
+export function sweepLine(prefix: string, minutes: number): string {
+  const touched = `find "$d" -mmin -${String(minutes)} | head -n 1`;
+  return `for d in ${shellWord(prefix)}*; do if [ -d "$d" ] && [ -z "$(${touched})" ]; then rm -rf -- "$d"; fi; done`;
+}
+
+export function prepareScript(part: FarPart, overwrite: boolean): string {
+  return [...prepareLines(part, overwrite), TOOLS].join('; ');
+}
+
+export function prepareLines({ target, folder }: FarPart, overwrite: boolean): string[] {
   const [name, private_] = [shellWord(target), shellWord(folder)];
   return [
     `[ -d ${shellWord(dirname(target))} ] || exit 43`,
     ...(overwrite ? [`[ -d ${name} ] && exit 45`] : [`if [ -e ${name} ] || [ -h ${name} ]; then exit 44; fi`]),
     `mkdir -p -m 0700 -- ${private_} || exit 1`,
     `stat -f -c 'free %a %S' -- ${private_} || exit 1`,
-    TOOLS,
-  ].join('; ');
+  ];
 }
 
-export function publishScript(
+export function publishScript(part: FarPart, attributes: FarAttributes, overwrite: boolean): string {
+  return publishLines(part, attributes, overwrite).join('; ');
+}
+
+export function publishLines(
   { target, folder }: FarPart,
   { owner = '', group = '', mode = 0o600 }: FarAttributes,
   overwrite: boolean,
-): string {
+): string[] {
   const [name, part] = [shellWord(target), shellWord(`${folder}/part`)];
   const owners = owner === '' && group === '' ? '' : group === '' ? owner : `${owner}:${group}`;
   return [
@@ -134,5 +189,5 @@ export function publishScript(
     overwrite ? `mv -fT -- ${part} ${name}` : `ln -T -- ${part} ${name} 2>/dev/null || exit 44`,
     `sync -- ${shellWord(dirname(target))}`,
     `rm -rf -- ${shellWord(folder)}`,
-  ].join('; ');
+  ];
 }

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
-import { access, mkdtemp, open, rm, writeFile, type FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { O_PATH } from './handles.js';
+import { memoryFolder, type MemoryFolders } from './memory-folders.js';
 
 /** O_TMPFILE: a file that never has a name. */
 const O_TMPFILE = 0o20200000;
@@ -13,24 +13,17 @@ export interface HiddenSecret {
   close(): Promise<void>;
 }
 
-/** A secret in a file in memory that never has a name; or, for tools that want a folder, the file of that name in one of its own. */
-export async function hideSecret(secret: Uint8Array, within: string | undefined): Promise<HiddenSecret> {
-  const memory = await access('/dev/shm', constants.W_OK).then(
-    () => '/dev/shm',
-    () => tmpdir(),
-  );
-  return within === undefined ? hideNameless(secret, memory) : hideInFolder(secret, within, memory);
-}
-
-async function hideNameless(secret: Uint8Array, memory: string): Promise<FileHandle> {
-  const file = await open(memory, O_TMPFILE | constants.O_RDWR, 0o600);
+/** A secret in a file in memory that never has a name. */
+export async function hideSecret(secret: Uint8Array): Promise<FileHandle> {
+  const file = await open(await memoryFolder(), O_TMPFILE | constants.O_RDWR, 0o600);
   // Not moving the file's position: the sandbox reads from there.
   await file.write(secret, 0, secret.length, 0);
   return file;
 }
 
-async function hideInFolder(secret: Uint8Array, name: string, memory: string): Promise<HiddenSecret> {
-  const folder = await mkdtemp(join(memory, 'hostler-secret-'));
+/** For tools that want a folder: the secret is the file of that name in one of its own. */
+export async function hideInFolder(secret: Uint8Array, name: string, folders: MemoryFolders): Promise<HiddenSecret> {
+  const folder = await folders.make();
   try {
     await writeFile(join(folder, name), secret, { mode: 0o600 });
     const handle = await open(folder, O_PATH);
@@ -38,11 +31,11 @@ async function hideInFolder(secret: Uint8Array, name: string, memory: string): P
       fd: handle.fd,
       async close() {
         await handle.close();
-        await rm(folder, { recursive: true, force: true });
+        await folders.remove(folder);
       },
     };
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await folders.remove(folder);
     throw error;
   }
 }

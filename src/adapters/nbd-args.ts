@@ -1,4 +1,5 @@
-import type { Arg } from './tool-call.js';
+import type { NbdPlace } from '../domain/copy/agents.js';
+import type { Arg, Reference } from './tool-call.js';
 
 /** Forced: the default is a third slower, and the cipher's hardware is in every processor that runs guests. */
 const PRIORITY = 'NORMAL:-CIPHER-ALL:+AES-128-GCM';
@@ -17,18 +18,19 @@ export function pskObject(endpoint: 'client' | 'server', key: Uint8Array): Arg[]
   ];
 }
 
-/** Where an export is. */
-export interface NbdPlace {
-  readonly host: string;
-  readonly port: number;
-  readonly name: string;
+/** What an export's bytes are to qemu, or a stretch of them. */
+export function nbdOptions(
+  place: NbdPlace,
+  name: string,
+  stretch?: { readonly from: bigint; readonly to: bigint },
+): readonly (string | Reference)[] {
+  const part = stretch === undefined ? '' : `,offset=${String(stretch.from)},size=${String(stretch.to - stretch.from)}`;
+  const node = `driver=raw${part},file.driver=nbd,file.export=${name},file.server.type=`;
+  if ('socket' in place) return [`${node}unix,file.server.path=`, { read: place.socket }];
+  return [`${node}inet,file.server.host=${place.host},file.server.port=${String(place.port)},file.tls-creds=tls`];
 }
 
-/** A stretch of the far bytes, over TLS. */
-export function nbdOptions(
-  { host, port, name }: NbdPlace,
-  stretch: { readonly from: bigint; readonly to: bigint },
-): string {
-  const part = `,offset=${String(stretch.from)},size=${String(stretch.to - stretch.from)}`;
-  return `driver=raw${part},file.driver=nbd,file.server.type=inet,file.server.host=${host},file.server.port=${String(port)},file.export=${name},file.tls-creds=tls`;
+/** What a client needs beside. */
+export function credentials(place: NbdPlace): Arg[] {
+  return 'socket' in place ? [] : pskObject('client', place.key);
 }

@@ -1,15 +1,19 @@
-import type { FarExport, NbdTool, PullOptions, Segment } from '../domain/copy/agents.js';
+import type { Stretch } from '../domain/block-digest.js';
+import type { FarExport, NbdPlace, NbdTool, PullOptions, PushOptions, Segment } from '../domain/copy/agents.js';
 import { HostlerError } from '../domain/errors.js';
-import type { FileRef, ToolRun } from '../domain/ports.js';
-import { nbdOptions, pskObject } from './nbd-args.js';
+import type { FileRef, Resolved, ToolRun } from '../domain/ports.js';
+import { credentials, nbdOptions } from './nbd-args.js';
 import type { Exit, ProcessRunner } from './process.js';
-import { parseProgress, qemuError } from './qemu-output.js';
-import type { Arg, ToolLimits } from './tool-call.js';
+import { fileOptions } from './qemu-args.js';
+import { parseExtent, parseProgress, qemuError } from './qemu-output.js';
+import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
 
 /** Requests in flight; see convertArgs. */
 const COROUTINES = '16';
+/** Onto what is there, all of it or a part: what is a hole at the source is left as it is. */
+const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W', '-m', COROUTINES];
 
-/** Reads what other agents serve, by qemu-img in the sandbox, with the network. */
+/** Reads and writes what others serve, by qemu-img in the sandbox, with the network where it is needed. */
 export class NbdClient implements NbdTool {
   /** @param limits of each child; its stall limit is what ends one whose line is dead */
   constructor(
@@ -18,48 +22,80 @@ export class NbdClient implements NbdTool {
   ) {}
 
   async pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void> {
-    const args = pullArgs(source, stretch, target, options);
-    const exit = await this.runner.lines(
-      { tool: 'qemu-img', args, network: true, limits: this.limits },
-      run,
-      (line) => {
-        const fraction = parseProgress(line);
-        if (fraction !== undefined) run.onFraction?.(fraction);
-      },
-    );
-    if (exit.code !== 0) throw pullError(exit);
+    await this.#copy(pullArgs(source, stretch, target, options), source.place, run);
+  }
+
+  async push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void> {
+    await this.#copy(pushArgs(source, place, name, options), place, run);
+  }
+
+  async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<Stretch> {
+    const args = ['map', '--output=json', ...credentials(place), '--image-opts', nbdOptions(place, name)];
+    const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: withoutStall(this.limits) };
+    const { stdout, ...exit } = await this.runner.run(call, run);
+    if (exit.code !== 0) throw lineError(exit);
+    for (const line of stdout.split('\n')) {
+      const extent = parseExtent(line);
+      if (extent !== undefined)
+        yield { offsetBytes: extent.offsetBytes, lengthBytes: extent.lengthBytes, data: extent.data && !extent.zero };
+    }
+  }
+
+  async #copy(args: readonly Arg[], place: NbdPlace, run: ToolRun): Promise<void> {
+    const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: this.limits };
+    const exit = await this.runner.lines(call, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction !== undefined) run.onFraction?.(fraction);
+    });
+    if (exit.code !== 0) throw lineError(exit);
   }
 }
 
-/** Into a file that is there, at the same place: what is a hole at the source is left as it is. */
+/** Into a file that is there, at the same place. */
 export function pullArgs(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions): Arg[] {
   const { from, to } = stretch;
   const place = `driver=raw,offset=${String(from)},size=${String(to - from)},file.driver=file,file.filename=`;
   return [
-    'convert',
-    '-p',
-    '-n',
-    '--target-is-zero',
-    '-W',
-    '-m',
-    COROUTINES,
+    ...ONTO,
     ...(options.direct ? ['-t', 'none'] : []),
-    ...(options.bytesPerSecond === undefined ? [] : ['-r', String(options.bytesPerSecond)]),
-    ...pskObject('client', source.key),
+    ...rate(options),
+    ...credentials(source.place),
     '--image-opts',
     '--target-image-opts',
-    nbdOptions(source, stretch),
+    nbdOptions(source.place, source.name, stretch),
     [place, { write: target }],
   ];
 }
 
-/** Everything about the source is the line or the far end; the rest is about our own file. */
-const OF_THE_SOURCE =
-  /TLS|file\.driver=nbd|error while reading|[Ff]ailed to connect|server|option|Connection|end-of-file/;
+/** Into an export. */
+export function pushArgs(source: Resolved, place: NbdPlace, name: string, options: PushOptions): Arg[] {
+  return [
+    ...ONTO,
+    ...rate(options),
+    ...(options.shared ? ['-U'] : []),
+    ...credentials(place),
+    '--image-opts',
+    '--target-image-opts',
+    fileOptions(source, 'raw'),
+    nbdOptions(place, name),
+  ];
+}
 
-function pullError(exit: Exit): HostlerError {
+function rate({ bytesPerSecond }: { readonly bytesPerSecond?: bigint }): string[] {
+  return bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)];
+}
+
+function overNetwork(place: NbdPlace): boolean {
+  return !('socket' in place);
+}
+
+/** Everything about the far end is the line or whoever serves; the rest is about our own file. */
+const OF_THE_LINE =
+  /TLS|file\.driver=nbd|error while reading|[Ff]ailed to connect|server|option|Connection|end-of-file|Broken pipe/;
+
+function lineError(exit: Exit): HostlerError {
   const error = qemuError(exit.stderr, exit);
-  if (error.reason === 'NO_SPACE' || !OF_THE_SOURCE.test(exit.stderr)) return error;
+  if (error.reason === 'NO_SPACE' || !OF_THE_LINE.test(exit.stderr)) return error;
   return new HostlerError('REMOTE_UNREACHABLE', `the far end, or the line to it, broke: ${error.message}`, {
     facts: error.facts,
     cause: exit.stderr,

@@ -10,7 +10,8 @@ import { execa } from 'execa';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
-import { hideSecret, type HiddenSecret } from './hidden-secret.js';
+import { hideInFolder, hideSecret, type HiddenSecret } from './hidden-secret.js';
+import type { MemoryFolders } from './memory-folders.js';
 import { LastBytes, splitLines } from './output.js';
 import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
 import { startOf } from './strays.js';
@@ -70,6 +71,8 @@ export class ProcessRunner {
       readonly sandbox?: Sandbox;
       /** No tool opens a stranger's image: there should be a sandbox, and it does not work. */
       readonly refuseForeign?: boolean;
+      /** For secrets of tools that want them in a folder. */
+      readonly folders: MemoryFolders;
       readonly log: ProcessLog;
     },
   ) {}
@@ -168,7 +171,11 @@ export class ProcessRunner {
       for (const reference of references)
         if (isContent(reference)) {
           const within = 'secret' in reference && sandbox === undefined ? reference.within : undefined;
-          secrets.set(reference, await hideSecret(contentOf(reference), within));
+          const [content, { folders }] = [contentOf(reference), this.options];
+          secrets.set(
+            reference,
+            await (within === undefined ? hideSecret(content) : hideInFolder(content, within, folders)),
+          );
         }
       const fds = references.map((reference) =>
         isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),

@@ -28,6 +28,8 @@ export function sshWords(config: SshConfig, { port, user = config.user }: SshHos
     ForwardAgent: 'no',
     ForwardX11: 'no',
     PermitLocalCommand: 'no',
+    // First choice: twice as fast as ssh's own on every processor that runs guests.
+    ...(config.configFile === undefined ? { Ciphers: '^aes128-gcm@openssh.com' } : {}),
     ...(config.knownHostsFile === undefined ? {} : { UserKnownHostsFile: quoted(config.knownHostsFile) }),
     ...(config.identityFile === undefined ? {} : { IdentityFile: quoted(config.identityFile), IdentitiesOnly: 'yes' }),
   };

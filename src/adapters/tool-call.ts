@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { FileRef, Handle } from '../domain/ports.js';
 
 /** A word of the command line, or several pieces that are joined to one. */
@@ -59,7 +60,7 @@ export interface ToolCall {
   readonly network?: boolean;
   readonly limits: ToolLimits;
   /** Its standard input; unset: none. */
-  readonly stdin?: Uint8Array;
+  readonly stdin?: Uint8Array | Readable;
   /** As whom it runs, with the groups of that user; unset: as the daemon. */
   readonly as?: { readonly uid: number; readonly gid: number };
   /** Beside PATH and LC_ALL, for a tool that cannot work without. */

@@ -96,7 +96,10 @@ export interface Stretch {
  * The blocks of a file of this length, in order, from its extents. A block is zeros when no data touches it; a last block that is not
  * whole is always hashed.
  */
-export async function* blockRuns(stretches: AsyncIterable<Stretch>, lengthBytes: bigint): AsyncGenerator<BlockRun> {
+export async function* blockRuns(
+  stretches: AsyncIterable<Stretch> | Iterable<Stretch>,
+  lengthBytes: bigint,
+): AsyncGenerator<BlockRun> {
   const size = BigInt(BLOCK_BYTES);
   const whole = Number(lengthBytes / size);
   const all = Number((lengthBytes + size - 1n) / size);

@@ -10,7 +10,7 @@ import type { ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
 import type { FarAgent, FarAgents, FarExport, PullRequest } from '../domain/copy/agents.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import type { CopyResult, Progress } from '../domain/operations/record.js';
+import type { CopyResult, Plan, Progress } from '../domain/operations/record.js';
 import {
   CopyEngine,
   CopyImageRequest,
@@ -55,14 +55,19 @@ export class PeerAgents implements FarAgents {
   constructor(private readonly config: PeersConfig) {}
 
   knows(host: string): boolean {
-    return this.#find(host) !== undefined;
+    const { tls, ownHost } = this.config;
+    return this.#find(host) !== undefined && tls !== undefined && ownHost !== undefined;
   }
 
   async connect(host: string, caller?: string): Promise<FarAgent> {
     const { tls, ownHost } = this.config;
     const peer = this.#find(host);
     if (peer === undefined || tls === undefined || ownHost === undefined)
-      throw new HostlerError('REMOTE_NOT_TRUSTED', `no [[peers]] of the configuration is ${host}`, { facts: { host } });
+      throw new HostlerError(
+        'REMOTE_NOT_TRUSTED',
+        `no [[peers]] of the configuration is ${host}, or [tls] or [exports] is missing`,
+        { facts: { host } },
+      );
     // Made anew, so that a renewed certificate is taken up.
     const proof = await channelCredentials(tls);
     const options = {
@@ -119,10 +124,8 @@ class PeerAgent implements FarAgent {
     const given = answer.address.slice(0, cut);
     const host = given === '' ? this.peer.address.slice(0, this.peer.address.lastIndexOf(':')) : given;
     return {
-      host: host.replaceAll(/[[\]]/g, ''),
-      port: Number(answer.address.slice(cut + 1)),
+      place: { host: host.replaceAll(/[[\]]/g, ''), port: Number(answer.address.slice(cut + 1)), key: answer.key },
       name: answer.exportId,
-      key: answer.key,
       lengthBytes: answer.lengthBytes,
       fingerprint: answer.fingerprint,
     };
@@ -169,9 +172,19 @@ class PeerAgent implements FarAgent {
     return result.value;
   }
 
-  close(): void {
+  async planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>> {
+    const wire = { ...wireRequest(request, this.ownHost), planOnly: true, detach: false };
+    const last = await this.#follow(this.images.copyImage(wire), signal, () => undefined);
+    const result = last.result?.result;
+    if (result?.$case !== 'plan') throw new HostlerError('BUG', `${this.peer.host} gave no plan`);
+    const { method, why, moveBytes, needBytes, freeBytes } = result.value;
+    return { method, why, needBytes, freeBytes, ...(moveBytes === undefined ? {} : { moveBytes }) };
+  }
+
+  close(): Promise<void> {
     this.images.close();
     this.operations.close();
+    return Promise.resolve();
   }
 
   /** The last event. A cancel here is a cancel there, and waited for. */

@@ -8,6 +8,7 @@ import { FileTargets } from '../../src/adapters/file-targets.js';
 import { LocalFiles } from '../../src/adapters/files.js';
 import { Owners } from '../../src/adapters/owners.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
+import { MemoryFolders } from '../../src/adapters/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import { QemuLocks } from '../../src/adapters/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/roots.js';
@@ -35,6 +36,7 @@ describe('RootedPaths and FileTargets', () => {
     const runner = new ProcessRunner({
       killGraceMs: 200,
       searchPath: '/usr/bin:/bin',
+      folders: new MemoryFolders('hostler-test'),
       log: { child: () => undefined },
     });
     targets = new FileTargets({

@@ -4,6 +4,7 @@ import { chmod, open, writeFile } from 'node:fs/promises';
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../../src/domain/errors.js';
+import { MemoryFolders } from '../../src/adapters/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import type { Arg, ToolLimits } from '../../src/adapters/tool-call.js';
 import { gone } from '../support/processes.js';
@@ -39,6 +40,7 @@ describe('ProcessRunner', () => {
     runner = new ProcessRunner({
       killGraceMs: 200,
       searchPath: `${scratch.path()}:/usr/sbin:/usr/bin:/sbin:/bin`,
+      folders: new MemoryFolders('hostler-test'),
       log: { child: () => undefined },
     });
   });

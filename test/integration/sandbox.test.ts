@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { chmod, chown, mkdir, open, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { constants } from 'node:fs';
+import { MemoryFolders } from '../../src/adapters/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import { Sandbox, trySandbox } from '../../src/adapters/sandbox.js';
 import type { Arg, ToolLimits } from '../../src/adapters/tool-call.js';
@@ -16,7 +17,12 @@ const SEARCH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 describe('the sandbox', () => {
   const scratch = scratchFolder();
-  const options = { killGraceMs: 200, searchPath: SEARCH, log: { child: () => undefined } };
+  const options = {
+    killGraceMs: 200,
+    searchPath: SEARCH,
+    folders: new MemoryFolders('hostler-test'),
+    log: { child: () => undefined },
+  };
   const inside = new ProcessRunner({ ...options, sandbox: new Sandbox(isRoot, SEARCH, 'hostler-test') });
   const outside = new ProcessRunner(options);
   /** What the list of processes is searched for. */

@@ -12,6 +12,7 @@ import { FileTargets } from '../../src/adapters/file-targets.js';
 import { MemoryJournal } from './memory-journal.js';
 import { Owners } from '../../src/adapters/owners.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
+import { MemoryFolders } from '../../src/adapters/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import { QemuImg } from '../../src/adapters/qemu-img.js';
 import { QemuLocks } from '../../src/adapters/qemu-locks.js';
@@ -29,9 +30,11 @@ import { TouchedImages } from '../../src/domain/operations/touched.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
 export async function composeEngine(root: string, step: Step, resumeLimits = { ttlMs: 60_000, bytes: 1n << 40n }) {
+  const folders = new MemoryFolders('hostler-test');
   const runner = new ProcessRunner({
     killGraceMs: 200,
     searchPath: process.env['PATH'] ?? '',
+    folders,
     log: { child: () => undefined },
   });
   const roots = await openRoots([{ path: root, access: 'read-write', trusted: true, attributes: {} }], 5000);
@@ -78,7 +81,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     imageLocks,
     reflink: new CpReflink(runner),
     digests: new Digests({ tool, files, hasher: new ThreadedHasher(), clock: Date.now }),
-    ...transferPorts(parseConfig(`[[roots]]\npath = "${root}"`, 'test'), runner, 'test', {}),
+    ...transferPorts(parseConfig(`[[roots]]\npath = "${root}"`, 'test'), { runner, folders }, 'test', {}),
   };
   return {
     operations,

@@ -74,25 +74,38 @@ export class TwoHosts {
 }
 
 export const SSH_PORT = 2222;
+/** The same host, as if its sshd forwarded nothing, or as if it had not what is in `lacking` there. */
+export const STRICT_PORT = 2223;
+export const BARE_PORT = 2224;
 
 /** A real sshd on a host, with keys of its own; `toml` is what a daemon needs to be let in. */
 export async function startSshd(
   folder: string,
   hosts: TwoHosts,
   host: string,
+  lacking: readonly string[] = [],
 ): Promise<{ readonly toml: string; readonly knownHosts: string; readonly stop: () => Promise<void> }> {
   await mkdir(folder, { recursive: true });
   await mkdir('/run/sshd', { recursive: true });
   const [hostKey, userKey, knownHosts] = ['host_key', 'user_key', 'known_hosts'].map((name) => join(folder, name));
   for (const key of [hostKey, userKey]) await sh('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', String(key));
   const publicKey = (await sh('cat', `${String(hostKey)}.pub`)).split(' ').slice(0, 2).join(' ');
-  const names = [THERE.v4, THERE.v6].map((address) => `[${address}]:${String(SSH_PORT)} ${publicKey}\n`);
+  const ports = [SSH_PORT, STRICT_PORT, BARE_PORT].map(String);
+  const names = [THERE.v4, THERE.v6].flatMap((address) => ports.map((port) => `[${address}]:${port} ${publicKey}\n`));
   await writeFile(String(knownHosts), names.join(''));
   const config = join(folder, 'sshd_config');
+  await sh(
+    'bash',
+    '-c',
+    'mkdir "$1" && ln -s /usr/bin/* "$1" && cd "$1" && rm -f -- "${@:2}"',
+    'bash',
+    join(folder, 'bin'),
+    ...lacking,
+  );
   await writeFile(
     config,
     [
-      `Port ${String(SSH_PORT)}`,
+      ...ports.map((port) => `Port ${port}`),
       `HostKey ${String(hostKey)}`,
       `AuthorizedKeysFile ${String(userKey)}.pub`,
       'StrictModes no',
@@ -100,6 +113,10 @@ export async function startSshd(
       'PermitRootLogin yes',
       'PasswordAuthentication no',
       `PidFile ${join(folder, 'pid')}`,
+      `Match LocalPort ${String(STRICT_PORT)}`,
+      'AllowStreamLocalForwarding no',
+      `Match LocalPort ${String(BARE_PORT)}`,
+      `SetEnv PATH=${join(folder, 'bin')}`,
       '',
     ].join('\n'),
   );
@@ -108,7 +125,7 @@ export async function startSshd(
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const ended = new Promise((resolve) => child.once('exit', resolve));
-  for (let tries = 0; !said.includes('listening on :: port'); tries++) {
+  for (let tries = 0; !said.includes(`listening on :: port ${String(SSH_PORT)}`); tries++) {
     if (tries > 400 || child.exitCode !== null) throw new Error(`sshd does not start: ${said}`);
     await sleep(25);
   }

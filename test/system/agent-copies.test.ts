@@ -1,89 +1,44 @@
 /** Copies between two real agents, each in a network namespace of its own. */
 import assert from 'node:assert/strict';
 import { access, appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { begun } from '../support/begun.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes, noise, sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
-import { HERE, THERE, TwoHosts, agentToml } from '../support/network.js';
-import { Pki } from '../support/pki.js';
+import { HERE, agentToml } from '../support/network.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
+import { A, B, TwoAgents } from '../support/two-agents.js';
 import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
-const A = { host: 'hv1.example', address: HERE.v4 };
-const B = { host: 'hv2.example', address: THERE.v4 };
 /** Small, so that a test has many. */
-const pulls = (patienceSeconds = 40) =>
-  `[pulls]\nsegment_mib = 4\nstreams = 2\npatience_seconds = ${String(patienceSeconds)}\nstall_seconds = 5\n`;
+const PULLS = '[pulls]\nsegment_mib = 4\nstreams = 2\npatience_seconds = 40\nstall_seconds = 5\n';
 
 describe('copies between agents', function () {
   this.timeout(120_000);
   const scratch = scratchFolder();
-  let hosts: TwoHosts;
-  let pki: Pki;
-  let [here, there]: Daemon[] = [];
-  const a = () => here as Daemon;
-  const b = () => there as Daemon;
-
-  const startHere = async (more = '') => {
-    const { top, toml } = agentToml(pki, A, B, { exports: 'idle_seconds = 3' });
-    here = await Daemon.start(scratch.path('a'), {
-      toml: `${top}${toml}${pulls()}${more}`,
-      within: hosts.on(hosts.here),
-    });
-  };
-  const startThere = async (more = '', patienceSeconds?: number) => {
-    const { top, toml } = agentToml(pki, B, A, { exports: 'idle_seconds = 3' });
-    there = await Daemon.start(scratch.path('b'), {
-      toml: `${top}${toml}${pulls(patienceSeconds)}${more}`,
-      within: hosts.on(hosts.there),
-    });
-  };
-
-  before(async function () {
-    needs(this, isRoot && installed('ip'), 'network namespaces need root and iproute2');
-    hosts = await TwoHosts.connect();
-    scratch.onEnd(() => hosts.remove());
-    pki = await Pki.init(scratch.path('pki'));
-    for (const { host, address } of [A, B]) await pki.issue('agent', host, { dns: [host], ip: [address] });
-    await startHere();
-    await startThere();
-    scratch.onEnd(() => Promise.all([a().stop(), b().stop()]));
-  });
-
-  afterEach(async () => {
-    if (here === undefined || there === undefined) return;
-    assert.deepEqual(await a().leftovers(), []);
-    assert.deepEqual(await b().leftovers(), []);
-    await noExports(a());
-    await noExports(b());
-  });
-
-  const pullRequest = (source: string, target: string, more: Message = {}) => ({
-    source: a().image(source),
-    target: b().image(target),
-    remote: { host: A.host, agent: true },
-    remote_side: 'REMOTE_SIDE_SOURCE',
-    ...more,
-  });
-  const pull = async (source: string, target: string, more: Message = {}) =>
-    (await b().stranger.operation('ImageService/CopyImage', pullRequest(source, target, more)))['copy'] as Message;
-  const push = async (source: string, target: string, more: Message = {}) =>
-    (
-      await a().stranger.operation('ImageService/CopyImage', {
-        source: a().image(source),
-        target: b().image(target),
-        remote: { host: B.host, agent: true },
-        ...more,
-      })
-    )['copy'] as Message;
+  let agents: TwoAgents;
+  const a = () => agents.a;
+  const b = () => agents.b;
+  const pull = (source: string, target: string, more?: Message) => agents.pull(source, target, more);
+  const push = (source: string, target: string, more?: Message) => agents.push(source, target, more);
   const sparseness = async (source: string, target: string) => {
     const [before, after] = [await allocatedBytes(source), await allocatedBytes(target)];
     assert.ok(Math.abs(after - before) <= before * 0.02 + 65536, `${String(before)} ${String(after)}`);
   };
+
+  before(async function () {
+    needs(this, isRoot && installed('ip'), 'network namespaces need root and iproute2');
+    agents = await TwoAgents.start(scratch, PULLS);
+  });
+
+  afterEach(async () => {
+    assert.deepEqual(await a().leftovers(), []);
+    assert.deepEqual(await b().leftovers(), []);
+    await agents.idle();
+  });
 
   for (const length of [0, 1, 511, 513, MIB + 777]) {
     it(`parity row 3: ${String(length)} bytes are pulled and pushed exactly`, async () => {
@@ -152,10 +107,21 @@ describe('copies between agents', function () {
     await sparseFile(a().image('planned'), 64 * MIB, [{ at: MIB, length: MIB }]);
     const { plan } = (await b().stranger.operation(
       'ImageService/CopyImage',
-      pullRequest('planned', 'planned', { plan_only: true }),
+      agents.pullRequest('planned', 'planned', { plan_only: true }),
     )) as { plan: Message };
     assert.equal(plan['method'], 'NBD_TLS');
     assert.ok(Number(plan['move_bytes']) >= MIB && Number(plan['move_bytes']) < 2 * MIB);
+    assert.match(String(plan['why']), /hv1.example has an agent: the data, 1 % of the file/);
+    await assert.rejects(access(b().image('planned')));
+    const { plan: pushed } = (await a().stranger.operation('ImageService/CopyImage', {
+      ...{ source: a().image('planned'), target: b().image('planned'), plan_only: true },
+      remote: { host: B.host },
+    })) as { plan: Message };
+    assert.equal(pushed['method'], 'NBD_TLS');
+    assert.equal(pushed['move_bytes'], plan['move_bytes']);
+    // The far agent's, which lies on the same disk here.
+    assert.ok(Number(pushed['free_bytes']) > MIB);
+    assert.match(String(pushed['why']), /hv2.example has an agent/);
     await assert.rejects(access(b().image('planned')));
   });
 
@@ -179,7 +145,7 @@ describe('copies between agents', function () {
     const port = String(opened['address']).split(':').at(-1) ?? '';
     try {
       const plain = await tryRun('ip', [
-        ...hosts.on(hosts.there).slice(1),
+        ...agents.hosts.on(agents.hosts.there).slice(1),
         'qemu-img',
         'info',
         `nbd://${HERE.v4}:${port}/${String(opened['export_id'])}`,
@@ -190,7 +156,7 @@ describe('copies between agents', function () {
         await sh('mkdir', '-p', folder);
         await writeFile(`${folder}/keys.psk`, `hostler:${key}\n`);
         return tryRun('ip', [
-          ...hosts.on(hosts.there).slice(1),
+          ...agents.hosts.on(agents.hosts.there).slice(1),
           ...['qemu-img', 'info', '--object', `tls-creds-psk,id=t,endpoint=client,username=hostler,dir=${folder}`],
           ...[
             '--image-opts',
@@ -216,70 +182,51 @@ describe('copies between agents', function () {
     );
   });
 
-  it('a source that changes meanwhile is noticed', async () => {
+  it('a source that changes, or is replaced, meanwhile is noticed', async () => {
     await writeFile(a().image('moving'), noise(8 * MIB));
-    const pulling = failure(pull('moving', 'moving', { bandwidth_bytes_per_second: String(2 * MIB) }));
-    await sleep(1500);
-    await appendFile(a().image('moving'), 'more');
-    assert.equal((await pulling).reason, 'SOURCE_CHANGED');
-    await assert.rejects(access(b().image('moving')));
+    const request = agents.pullRequest('moving', 'moving', { bandwidth_bytes_per_second: String(2 * MIB) });
+    for (const change of [() => appendFile(a().image('moving'), 'more'), () => rm(a().image('moving'))]) {
+      const { failed } = await begun(b().stranger, 'ImageService/CopyImage', request);
+      await change();
+      assert.equal((await failed).reason, 'SOURCE_CHANGED');
+      await assert.rejects(access(b().image('moving')));
+    }
   });
 
   it('a cancel ends both sides, pulled or pushed', async () => {
     await writeFile(a().image('slow'), noise(16 * MIB));
+    const slowly = { bandwidth_bytes_per_second: String(2 * MIB) };
     for (const [daemon, request] of [
-      [b(), pullRequest('slow', 'slow', { bandwidth_bytes_per_second: String(2 * MIB) })],
-      [
-        a(),
-        {
-          source: a().image('slow'),
-          target: b().image('slow'),
-          remote: { host: B.host, agent: true },
-          bandwidth_bytes_per_second: String(2 * MIB),
-        },
-      ],
+      [b(), agents.pullRequest('slow', 'slow', slowly)],
+      [a(), agents.pushRequest('slow', 'slow', slowly)],
     ] as const) {
-      const stream = daemon.stranger.stream('ImageService/CopyImage', request);
-      stream.on('error', () => undefined);
-      let id: unknown;
-      await new Promise<void>((resolve) =>
-        stream.on('data', (event: Message) => {
-          id ??= event['operation_id'];
-          if (Number((event['progress'] as Message | undefined)?.['done_bytes'] ?? 0) > 0) resolve();
-        }),
-      );
+      const { id } = await begun(daemon.stranger, 'ImageService/CopyImage', request);
       await daemon.stranger.unary('OperationService/CancelOperation', { operation_id: id });
       await until(async () => (await b().leftovers()).length === 0);
       await assert.rejects(access(b().image('slow')));
     }
   });
 
-  it('a line that is cut for 5 s costs nothing but time', async () => {
-    await writeFile(a().image('cut'), noise(24 * MIB));
-    const pulling = pull('cut', 'cut', { bandwidth_bytes_per_second: String(4 * MIB) });
-    await sleep(1500);
-    await hosts.cut();
-    await sleep(5000);
-    await hosts.mend();
-    await pulling;
-    assert.ok(await sameBytes(a().image('cut'), b().image('cut')));
-  });
-
   it('a certificate of another agent, or of nobody that is known, is no proof', async () => {
     await writeFile(a().image('proof'), 'x');
-    const { toml, top } = agentToml(pki, { ...B, host: 'hv3.example' }, { ...A, host: 'hv9.example' }, { peer: '' });
-    await pki.issue('agent', 'hv3.example', { dns: ['hv3.example'] });
+    const { toml, top } = agentToml(
+      agents.pki,
+      { ...B, host: 'hv3.example' },
+      { ...A, host: 'hv9.example' },
+      { peer: '' },
+    );
+    await agents.pki.issue('agent', 'hv3.example', { dns: ['hv3.example'] });
     const listener = toml.replace(`tcp://${B.address}:16520`, `tcp://${B.address}:16521`);
     const third = await Daemon.start(scratch.path('c'), {
-      toml: `${top}${listener}${pulls(0)}\n[[peers]]\nhost = "${A.host}"\naddress = "${A.address}:16520"\n`,
-      within: hosts.on(hosts.there),
+      toml: `${top}${listener}${PULLS.replace('= 40', '= 0')}\n[[peers]]\nhost = "${A.host}"\naddress = "${A.address}:16520"\n`,
+      within: agents.hosts.on(agents.hosts.there),
     });
     try {
       const reason = async (host: string) =>
         (
           await failure(
             third.stranger.operation('ImageService/CopyImage', {
-              ...pullRequest('proof', 'x'),
+              ...agents.pullRequest('proof', 'x'),
               target: third.image('x'),
               remote: { host, agent: true },
             }),
@@ -297,8 +244,8 @@ describe('copies between agents', function () {
   it('two agents that pull from and push to each other with one slot each do not block', async () => {
     await Promise.all([a().stop(), b().stop()]);
     const one = '[limits]\nrunning_operations = 1\n';
-    await startHere(one);
-    await startThere(one);
+    await agents.startA(one);
+    await agents.startB(one);
     const names = [1, 2, 3].map((number) => `mutual-${String(number)}`);
     for (const name of names) {
       await writeFile(a().image(name), noise(3 * MIB));
@@ -323,78 +270,4 @@ describe('copies between agents', function () {
     );
     for (const name of names) assert.ok(await sameBytes(b().image(`${name}-b`), a().image(`${name}-b-pushed`)));
   });
-
-  it('a line that is cut for good is given up; what has come is kept, and the same call goes on', async () => {
-    await b().stop();
-    await startThere('', 4);
-    await writeFile(a().image('gone'), noise(40 * MIB));
-    const pulling = failure(pull('gone', 'gone', { bandwidth_bytes_per_second: String(4 * MIB) }));
-    await sleep(4000);
-    await hosts.cut();
-    try {
-      const { reason, message } = await pulling;
-      assert.ok(['REMOTE_UNREACHABLE', 'STALLED'].includes(reason), `${reason}: ${message}`);
-    } finally {
-      await hosts.mend();
-    }
-    const copy = await pull('gone', 'gone', { verify: true });
-    const moved = Number(copy['moved_bytes'] ?? 0);
-    assert.ok(0 < moved && moved < 40 * MIB, String(moved));
-    assert.ok(await sameBytes(a().image('gone'), b().image('gone')));
-    await b().stop();
-    await startThere();
-  });
-
-  for (const [who, percent] of [
-    ['source', 10],
-    ['source', 90],
-    ['target', 10],
-    ['target', 50],
-    ['target', 90],
-  ] as const) {
-    it(`the ${who}'s daemon is killed at ${String(percent)} %: the copy goes on`, async () => {
-      const name = `killed-${who}-${String(percent)}`;
-      await writeFile(a().image(name), noise(40 * MIB));
-      const request = pullRequest(name, name, {
-        detach: true,
-        verify: true,
-        bandwidth_bytes_per_second: String(12 * MIB),
-      });
-      const stream = b().stranger.stream('ImageService/CopyImage', request);
-      stream.on('error', () => undefined);
-      let id: unknown;
-      await new Promise<void>((resolve) =>
-        stream.on('data', (event: Message) => {
-          id ??= event['operation_id'];
-          if (Number((event['progress'] as Message | undefined)?.['done_bytes'] ?? 0) >= 0.4 * MIB * percent) resolve();
-        }),
-      );
-      const killed = who === 'source' ? a() : b();
-      killed.process.kill('SIGKILL');
-      await killed.exited;
-      killed.stranger.close();
-      await (who === 'source' ? startHere() : startThere());
-      let last: Message = {};
-      await until(async () => {
-        const answer = await b().stranger.unary('OperationService/GetOperation', { operation_id: id });
-        last = (answer['operation'] as Message)['last'] as Message;
-        return ['OPERATION_STATE_SUCCEEDED', 'OPERATION_STATE_FAILED'].includes(String(last['state']));
-      }, 60_000);
-      assert.equal(last['state'], 'OPERATION_STATE_SUCCEEDED', JSON.stringify(last));
-      assert.ok(await sameBytes(a().image(name), b().image(name)));
-      const moved = Number(((last['result'] as Message)['copy'] as Message)['moved_bytes']);
-      if (who === 'target') assert.ok(moved <= 40 * MIB - 0.4 * MIB * percent + 12 * MIB, String(moved / MIB));
-      await rm(a().image(name));
-      await rm(b().image(name));
-    });
-  }
 });
-
-async function noExports(daemon: Daemon): Promise<void> {
-  await until(async () => {
-    const { operations = [] } = (await daemon.stranger.unary('OperationService/ListOperations', {
-      filter: { states: ['OPERATION_STATE_RUNNING'] },
-    })) as { operations?: Message[] };
-    return operations.length === 0;
-  }, 15_000);
-}

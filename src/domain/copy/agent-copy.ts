@@ -1,6 +1,6 @@
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { Resolved, ToolRun } from '../ports.js';
+import type { ToolRun } from '../ports.js';
 import type { FarSpec } from './copy-image.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
 import type { PullRequest } from './agents.js';
@@ -15,10 +15,9 @@ export async function planByAgent(
   const agent = await agents.connect(spec.remote.host);
   try {
     if (spec.remote.side === 'target') {
-      const { lengthBytes, allocatedBytes }: Resolved = file(spec.source);
-      const moveBytes = allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
-      // Space is the far agent's to say, when it pulls.
-      return { kind: 'plan', method: 'NBD_TLS', why: whyNbd(spec), moveBytes, needBytes: moveBytes, freeBytes: 0n };
+      const plan = await agent.planPull(pullRequest(spec, ''), run.signal);
+      const { lengthBytes } = file(spec.source);
+      return { ...plan, kind: 'plan', why: whyNbd(spec, lengthBytes, plan.moveBytes ?? lengthBytes) };
     }
     const source = await agent.openExport(spec.source, spec.allowInUse, run.signal);
     let moveBytes = 0n;
@@ -30,9 +29,16 @@ export async function planByAgent(
       await agent.closeExport(source.name, run.signal);
     }
     const freeBytes = await files.freeBytes(target(spec.target).directory);
-    return { kind: 'plan', method: 'NBD_TLS', why: whyNbd(spec), moveBytes, needBytes: moveBytes, freeBytes };
+    return {
+      kind: 'plan',
+      method: 'NBD_TLS',
+      why: whyNbd(spec, source.lengthBytes, moveBytes),
+      moveBytes,
+      needBytes: moveBytes,
+      freeBytes,
+    };
   } finally {
-    agent.close();
+    await agent.close();
   }
 }
 
@@ -47,18 +53,19 @@ export async function pushByAgent(spec: FarSpec, run: Run, { agents }: NbdCopyPo
     const done = await agent.pull(request, run.signal, ({ doneBytes, totalBytes, skippedBytes }) => {
       run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
     });
-    return { ...done, kind: 'copy', target: spec.target, why: whyNbd(spec) };
+    return {
+      ...done,
+      kind: 'copy',
+      target: spec.target,
+      why: whyNbd(spec, done.lengthBytes, done.lengthBytes - done.skippedBytes),
+    };
   } finally {
-    agent.close();
+    await agent.close();
   }
 }
 
 function pullRequest(spec: FarSpec, requestId: string): PullRequest {
   const { source, target, verify, overwrite, allowDependants, allowInUse, attributes, bytesPerSecond } = spec;
   const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond };
-  return {
-    ...{ source, target, verify, overwrite, allowDependants, allowInUse, attributes, requestId },
-    ...rate,
-    planOnly: false,
-  };
+  return { ...{ source, target, verify, overwrite, allowDependants, allowInUse, attributes, requestId }, ...rate };
 }

@@ -1,15 +1,17 @@
 import type { ImageAddress } from '../address.js';
-import type { CopyResult, Progress } from '../operations/record.js';
-import type { FileAttributes, FileRef, ToolRun } from '../ports.js';
+import type { CopyResult, Plan, Progress } from '../operations/record.js';
+import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports.js';
 import type { Stretch } from '../block-digest.js';
+
+/** Where NBD is spoken: over TLS with a key, or on a socket of this host that leads to the far one. */
+export type NbdPlace =
+  { readonly host: string; readonly port: number; readonly key: Uint8Array } | { readonly socket: FileRef };
 
 /** A far file that is served to us. */
 export interface FarExport {
-  readonly host: string;
-  readonly port: number;
+  readonly place: NbdPlace;
   /** Names it, and cannot be guessed. */
   readonly name: string;
-  readonly key: Uint8Array;
   readonly lengthBytes: bigint;
   /** Changes when the file does. */
   readonly fingerprint: string;
@@ -25,32 +27,37 @@ export interface PullRequest {
   readonly allowInUse: boolean;
   readonly attributes: FileAttributes;
   readonly bytesPerSecond?: bigint;
-  readonly planOnly: boolean;
   /** The same for the same work: a repetition finds it. */
   readonly requestId: string;
 }
 
-/**
- * An agent on a far host. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED (its certificate), REMOTE_REFUSED (ours), and with what the
- * far agent fails with.
- */
-export interface FarAgent {
+/** Where files are pulled from. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, and as named. */
+export interface FarSource {
   /** What is pulled from it is as good as our own. */
   readonly trusted: boolean;
   openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport>;
-  /** Which stretches of its bytes are data. Asked of the agent: over NBD 8 TiB of hole are 4,000 round trips. */
+  /** Which stretches of its bytes are data. */
   map(source: ImageAddress, signal: AbortSignal): AsyncIterable<Stretch>;
   /** Fails with SOURCE_CHANGED, also when the name stands for another file by now. */
   closeExport(name: string, signal: AbortSignal): Promise<void>;
   digest(source: ImageAddress, signal: AbortSignal): Promise<string>;
+  /** Lets go of the line, and of what serves the file if it is still there. */
+  close(): Promise<void>;
+}
+
+/**
+ * An agent on a far host. REMOTE_NOT_TRUSTED: its certificate; REMOTE_REFUSED: ours. Fails with what the far agent fails with, too. It is
+ * asked for extents itself: over NBD 8 TiB of hole are 4,000 round trips.
+ */
+export interface FarAgent extends FarSource {
   /** Has it pull from us; cancelled there when the signal says so. */
   pull(
     request: PullRequest,
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<Omit<CopyResult, 'kind' | 'target'>>;
-  /** Lets go of the line. */
-  close(): void;
+  /** What `pull` would do. */
+  planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>>;
 }
 
 export interface FarAgents {
@@ -60,10 +67,14 @@ export interface FarAgents {
   connect(host: string, caller?: string): Promise<FarAgent>;
 }
 
-/** Reads what an agent serves. Fails with REMOTE_UNREACHABLE, STALLED, TOOL_FAILED, NO_SPACE. */
+/** Reads and writes what is served. Fails with REMOTE_UNREACHABLE, STALLED, TOOL_FAILED, NO_SPACE, IO_ERROR. */
 export interface NbdTool {
   /** Copies the stretch to the same place in the target, which holds zeros there or what an earlier try wrote. */
   pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void>;
+  /** Copies a file's bytes into an export of at least its length that is all hole. With `shared` although somebody writes the file. */
+  push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void>;
+  /** Which stretches are data, asked over NBD. */
+  map(source: FarExport, run: ToolRun): AsyncIterable<Stretch>;
 }
 
 /** From, and up to but without. */
@@ -78,4 +89,9 @@ export interface PullOptions {
   readonly bytesPerSecond?: bigint;
   /** Past the page cache. */
   readonly direct: boolean;
+}
+
+export interface PushOptions {
+  readonly bytesPerSecond?: bigint;
+  readonly shared: boolean;
 }

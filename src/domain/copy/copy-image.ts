@@ -6,9 +6,9 @@ import type { Use, Verb } from '../operations/verb.js';
 import type { FileAttributes } from '../ports.js';
 import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';
-import { TRANSPORT, pullByNbd, type NbdCopyPorts } from './nbd-pull.js';
+import { TRANSPORT, pullByAgent, type NbdCopyPorts } from './nbd-pull.js';
 import type { Remote } from './remote.js';
-import { planByRsync, receiveByRsync, sendByRsync, type RsyncCopyPorts } from './rsync-copy.js';
+import { copyBySsh, planBySsh, type SshCopyPorts } from './ssh-copy.js';
 
 export type LocalEngine = 'REFLINK' | 'LOCAL_SPARSE';
 export type FarEngine = 'NBD_TLS' | 'NBD_SSH' | 'RSYNC_SSH';
@@ -33,14 +33,14 @@ export interface CopySpec {
 /** A copy of which one end is far. */
 export type FarSpec = CopySpec & { readonly remote: Remote };
 
-export type CopyPorts = LocalCopyPorts & RsyncCopyPorts & NbdCopyPorts;
+export type CopyPorts = LocalCopyPorts & SshCopyPorts & NbdCopyPorts;
 
 /**
  * Copies the bytes of a file: same length, same bytes, holes stay holes. A crash leaves nothing under the final name. What was pulled from
  * another agent is kept for the next call; at a far host that is reached by ssh a private folder may stay, which the same call finds again.
  */
 export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
-  const byAgent = (spec: FarSpec) => engineOf(spec, ports) === 'NBD_TLS';
+  const byAgent = (spec: FarSpec) => goesByAgent(spec, ports);
   return {
     name: 'CopyImage',
     // A push moves nothing by itself: it waits for the far agent, whose pull has a slot there.
@@ -61,13 +61,13 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
 
     plan: (spec, resolution, run) => {
       if (!isFar(spec)) return planOnHost(spec, resolution, ports);
-      return (byAgent(spec) ? planByAgent : planByRsync)(spec, resolution, run, ports);
+      return (byAgent(spec) ? planByAgent : planBySsh)(spec, resolution, run, ports);
     },
 
     run: (spec, run) => {
       if (!isFar(spec)) return copyOnHost(spec, run, ports);
-      const [receive, send] = byAgent(spec) ? [pullByNbd, pushByAgent] : [receiveByRsync, sendByRsync];
-      return (spec.remote.side === 'source' ? receive : send)(spec, run, ports);
+      if (!byAgent(spec)) return copyBySsh(spec, run, ports);
+      return (spec.remote.side === 'source' ? pullByAgent : pushByAgent)(spec, run, ports);
     },
   };
 }
@@ -76,13 +76,15 @@ function isFar(spec: CopySpec): spec is FarSpec {
   return spec.remote !== undefined;
 }
 
-/** By what both ends can do, as far as the configuration knows. */
-function engineOf({ engine, remote: { host, agent } }: FarSpec, { agents }: NbdCopyPorts): FarEngine {
+/** Whether its agent moves it, as the configuration knows one and nothing else is asked for; otherwise ssh. */
+function goesByAgent({ engine, remote: { host, agent } }: FarSpec, { agents }: NbdCopyPorts): boolean {
+  if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return false;
   const known = agents.knows(host);
-  if (engine === 'NBD_SSH')
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'NBD_SSH is not served by this version; RSYNC_SSH is');
-  if ((agent || engine === 'NBD_TLS') && !known && engine !== 'RSYNC_SSH')
-    throw new HostlerError('REMOTE_NOT_TRUSTED', `no [[peers]] of the configuration is ${host}`, { facts: { host } });
-  if (engine === 'AUTO' || engine === 'REFLINK' || engine === 'LOCAL_SPARSE') return known ? 'NBD_TLS' : 'RSYNC_SSH';
-  return engine;
+  if ((agent || engine === 'NBD_TLS') && !known)
+    throw new HostlerError(
+      'REMOTE_NOT_TRUSTED',
+      `no [[peers]] of the configuration is ${host}, or [tls] or [exports] is missing`,
+      { facts: { host } },
+    );
+  return known;
 }

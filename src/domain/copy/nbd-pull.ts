@@ -8,12 +8,13 @@ import type { ImageReader } from '../read-image.js';
 import { SECTOR_BYTES, roundUp } from '../size.js';
 import type { FileWriter, Transfers } from '../transfer/ports.js';
 import { sleepOrAborted } from '../waiting.js';
-import type { FarAgent, FarAgents, FarExport, NbdTool, Segment } from './agents.js';
-import type { FarSpec } from './copy-image.js';
+import type { FarAgents, FarExport, FarSource, NbdTool, Segment } from './agents.js';
+import type { FarEngine, FarSpec } from './copy-image.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
 
-export interface NbdCopyPorts {
-  readonly agents: FarAgents;
+export type NbdCopyPorts = NbdPullPorts & { readonly agents: FarAgents };
+
+export interface NbdPullPorts {
   readonly nbd: NbdTool;
   readonly transfers: Transfers;
   readonly files: Files;
@@ -39,11 +40,24 @@ const LET_GO_MS = 3000;
 export const TRANSPORT: readonly Reason[] = ['REMOTE_UNREACHABLE', 'STALLED', 'SHUTTING_DOWN'];
 const MAY_PASS: readonly Reason[] = [...TRANSPORT, 'TOOL_FAILED'];
 
-/** Pulls a file from another agent: segments, several at a time, each durable before it counts. */
-export async function pullByNbd(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
-  const { remote } = spec;
+/** Pulls a file from another agent. */
+export async function pullByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
   run.phase('INSPECTING');
-  const agent = await ports.agents.connect(remote.host, run.caller.identity);
+  const agent = await ports.agents.connect(spec.remote.host, run.caller.identity);
+  return pullByNbd(spec, run, ports, agent, 'NBD_TLS', ({ lengthBytes, dataBytes }) =>
+    whyNbd(spec, lengthBytes, dataBytes),
+  );
+}
+
+/** Pulls a file: segments, several at a time, each durable before it counts. Lets go of the source. */
+export async function pullByNbd(
+  spec: FarSpec,
+  run: Run,
+  ports: NbdPullPorts,
+  agent: FarSource,
+  engine: FarEngine,
+  why: (counts: Counts) => string,
+): Promise<CopyResult> {
   try {
     const { part, checkpoint } = await run.resumablePart(spec.target, spec);
     const pull = new Pull(spec, run, part, agent, ports);
@@ -54,22 +68,27 @@ export async function pullByNbd(spec: FarSpec, run: Run, ports: NbdCopyPorts): P
       target: spec.target,
       lengthBytes: made.lengthBytes,
       allocatedBytes: made.allocatedBytes,
-      engine: 'NBD_TLS',
-      why: whyNbd(spec),
+      engine,
+      why: why(counts),
       movedBytes: counts.movedBytes,
       skippedBytes: counts.lengthBytes - counts.dataBytes,
       verified: spec.verify,
     };
     return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
   } finally {
-    agent.close();
+    await agent.close();
   }
 }
 
-export function whyNbd({ engine, remote: { host } }: FarSpec): string {
-  return engine === 'NBD_TLS'
-    ? 'NBD_TLS was asked for'
-    : `${host} has an agent: the data is pulled over NBD with TLS, holes are not read, and a broken copy goes on`;
+export function whyNbd({ engine, remote: { host } }: FarSpec, lengthBytes: bigint, dataBytes: bigint): string {
+  if (engine === 'NBD_TLS') return 'NBD_TLS was asked for';
+  return `${host} has an agent: ${dataShare(lengthBytes, dataBytes)} is pulled over NBD with TLS, and goes on when it breaks`;
+}
+
+/** How much of a file is data, in words. */
+export function dataShare(lengthBytes: bigint, dataBytes: bigint): string {
+  if (dataBytes >= lengthBytes) return 'the file, which has no holes,';
+  return `the data, ${String((dataBytes * 100n) / lengthBytes)} % of the file, the rest being holes,`;
 }
 
 interface Counts {
@@ -83,9 +102,9 @@ async function finish(
   spec: FarSpec,
   run: Run,
   part: Part,
-  agent: FarAgent,
+  agent: FarSource,
   { lengthBytes }: Counts,
-  { files, digests, reader }: NbdCopyPorts,
+  { files, digests, reader }: NbdPullPorts,
 ): Promise<Resolved> {
   // qemu's raw driver rounds up to 512.
   await part.truncate(lengthBytes);
@@ -116,8 +135,8 @@ class Pull {
     private readonly spec: FarSpec,
     private readonly run: Run,
     private readonly part: Part,
-    private readonly agent: FarAgent,
-    private readonly ports: NbdCopyPorts,
+    private readonly agent: FarSource,
+    private readonly ports: NbdPullPorts,
   ) {}
 
   /** Resolved when every byte is here and durable. */

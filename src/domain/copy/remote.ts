@@ -1,5 +1,7 @@
 import type { ImageAddress } from '../address.js';
-import type { FileRef, ToolRun } from '../ports.js';
+import type { Stretch } from '../block-digest.js';
+import type { FarSource, PushOptions } from './agents.js';
+import type { FileRef, Resolved, ToolRun } from '../ports.js';
 
 /** A far host that is reached by ssh. */
 export interface SshHost {
@@ -69,6 +71,33 @@ export interface FarShell {
   publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint>;
   /** Removes the folder. */
   discard(part: FarPart, run: ToolRun): Promise<void>;
+}
+
+/** A file that comes into being on a far host, written over NBD. Whatever becomes of us, the far host keeps nothing of it until it is published. */
+export interface FarDraft {
+  /** All of a file's bytes. With `shared` although somebody writes the file. */
+  write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void>;
+  /** The block digest of what is there by now, from the stretches that are data. */
+  digest(stretches: AsyncIterable<Stretch>, run: ToolRun): Promise<string>;
+  /** Makes it durable, as long as it should be, and gives it its name; what space it takes. Fails with TARGET_EXISTS. */
+  publish(): Promise<bigint>;
+  /** Removes what was not published. */
+  close(): Promise<void>;
+}
+
+/** The qemu-nbd of hosts that are reached by ssh. Fails as `FarShell`, and with IMAGE_IN_USE. */
+export interface FarNbd {
+  /** Whence a file of it is pulled. */
+  source(host: SshHost, run: ToolRun): FarSource;
+  /** Fails with TARGET_EXISTS, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED. */
+  draft(host: SshHost, target: ImageAddress, need: DraftNeed, run: ToolRun): Promise<FarDraft>;
+}
+
+export interface DraftNeed {
+  readonly lengthBytes: bigint;
+  readonly needBytes: bigint;
+  readonly overwrite: boolean;
+  readonly attributes: FarAttributes;
 }
 
 export interface RsyncOptions {

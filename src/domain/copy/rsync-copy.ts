@@ -1,9 +1,9 @@
 import { basename } from '../address.js';
 import { HostlerError, asHostlerError } from '../errors.js';
-import type { CopyResult, Plan } from '../operations/record.js';
+import type { CopyResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
-import type { Resolution, Run } from '../operations/verb.js';
-import type { Files, Resolved, ToolRun } from '../ports.js';
+import type { Run } from '../operations/verb.js';
+import type { Files, Resolved } from '../ports.js';
 import { assertUnchanged } from '../unchanged.js';
 import type { FarSpec } from './copy-image.js';
 import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
@@ -17,31 +17,16 @@ export interface RsyncCopyPorts {
 /** To tidy up at the far end after a cancel. */
 const TIDY_MS = 30_000;
 
-/** What a copy by rsync would do. */
-export async function planByRsync(
+/** Pulls a file from a host that is reached by ssh, as it was looked at. */
+export async function receiveByRsync(
   spec: FarSpec,
-  { file, target }: Resolution,
-  run: ToolRun,
-  { farShell, files }: RsyncCopyPorts,
-): Promise<Plan> {
-  const { remote } = spec;
-  if (remote.side === 'target') {
-    const { lengthBytes, allocatedBytes } = file(spec.source);
-    const { freeBytes } = await farShell.plan(remote, spec.target, run);
-    return planned(spec, lengthBytes, allocatedBytes, freeBytes);
-  }
-  const { lengthBytes, allocatedBytes } = await farShell.look(remote, spec.source, run);
-  return planned(spec, lengthBytes, allocatedBytes, await files.freeBytes(target(spec.target).directory));
-}
-
-/** Pulls a file from a host that is reached by ssh. */
-export async function receiveByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPorts): Promise<CopyResult> {
+  run: Run,
+  ports: RsyncCopyPorts,
+  source: FarFile,
+  why: string,
+): Promise<CopyResult> {
   const { remote } = spec;
   const { farShell, rsync } = ports;
-  run.phase('INSPECTING');
-  await run.step('look');
-  const source = await farShell.look(remote, spec.source, run.tool());
-  assertRsync(source, remote.host);
   await run.reserve(spec.target, least(source));
   // What rsync has when the line breaks lies under the source's name, and is what it begins with the next time.
   const { part } = await run.resumablePart(spec.target, spec);
@@ -62,24 +47,27 @@ export async function receiveByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPo
   await part.adopt(basename(spec.source));
   await run.step('seal');
   const made = await part.seal();
-  const result = copied(spec, made, counts);
+  const result = copied(spec, made, counts, why);
   return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
 }
 
 /** Pushes a file to a host that is reached by ssh: into a private folder there, from which it gets its name when it is whole. */
-export async function sendByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPorts): Promise<CopyResult> {
+export async function sendByRsync(
+  spec: FarSpec,
+  run: Run,
+  ports: RsyncCopyPorts,
+  source: Resolved,
+  why: string,
+): Promise<CopyResult> {
   const { remote } = spec;
-  const { farShell, files } = ports;
-  run.phase('INSPECTING');
-  const source = await files.refresh(run.file(spec.source));
+  const { farShell } = ports;
   await run.step('prepare');
   const { device, inode, lengthBytes, modifyTimeNs } = source;
   const key = fingerprint([device, inode, lengthBytes, modifyTimeNs, spec.target]);
   const need = { key, overwrite: spec.overwrite, needBytes: least(source) };
   const far = await farShell.prepare(remote, spec.target, need, run.tool());
   try {
-    assertRsync(far, remote.host);
-    return await sendInto(far.part, source, spec, run, ports);
+    return copied(spec, ...(await sendInto(far.part, source, spec, run, ports)), why);
   } catch (error) {
     // What was sent before the line broke is found again by the same call; everything else leaves nothing.
     if (run.signal.aborted || asHostlerError(error).reason !== 'REMOTE_UNREACHABLE')
@@ -90,7 +78,13 @@ export async function sendByRsync(spec: FarSpec, run: Run, ports: RsyncCopyPorts
   }
 }
 
-async function sendInto(part: FarPart, source: Resolved, spec: FarSpec, run: Run, ports: RsyncCopyPorts) {
+async function sendInto(
+  part: FarPart,
+  source: Resolved,
+  spec: FarSpec,
+  run: Run,
+  ports: RsyncCopyPorts,
+): Promise<[Sizes, RsyncCounts]> {
   const { farShell, files, rsync } = ports;
   run.phase('COPYING');
   await run.step('copy');
@@ -104,7 +98,7 @@ async function sendInto(part: FarPart, source: Resolved, spec: FarSpec, run: Run
   await run.step('publish');
   run.phase('COMMITTING', false);
   const allocatedBytes = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
-  return copied(spec, { lengthBytes: source.lengthBytes, allocatedBytes }, counts);
+  return [{ lengthBytes: source.lengthBytes, allocatedBytes }, counts];
 }
 
 function options({ compress, bytesPerSecond }: FarSpec) {
@@ -121,8 +115,9 @@ function shown(run: Run, { lengthBytes }: { readonly lengthBytes: bigint }): (by
 
 function copied(
   spec: FarSpec,
-  { lengthBytes, allocatedBytes }: { readonly lengthBytes: bigint; readonly allocatedBytes: bigint },
+  { lengthBytes, allocatedBytes }: Sizes,
   { literalBytes }: RsyncCounts,
+  why: string,
 ): CopyResult {
   return {
     kind: 'copy',
@@ -130,33 +125,23 @@ function copied(
     lengthBytes,
     allocatedBytes,
     engine: 'RSYNC_SSH',
-    why: why(spec),
+    why,
     movedBytes: literalBytes,
     skippedBytes: lengthBytes - literalBytes,
     verified: spec.verify,
   };
 }
 
-function planned(spec: FarSpec, lengthBytes: bigint, allocatedBytes: bigint, freeBytes: bigint): Plan {
-  const needBytes = least({ lengthBytes, allocatedBytes });
-  return { kind: 'plan', method: 'RSYNC_SSH', why: why(spec), moveBytes: lengthBytes, needBytes, freeBytes };
+export interface Sizes {
+  readonly lengthBytes: bigint;
+  readonly allocatedBytes: bigint;
 }
 
-function why({ engine, remote: { host } }: FarSpec): string {
-  return engine === 'RSYNC_SSH'
-    ? 'RSYNC_SSH was asked for'
-    : `NBD_TLS was passed over: no agent of ${host} is configured; rsync over ssh copies between any two hosts, and reads holes too`;
-}
-
-function least({ lengthBytes, allocatedBytes }: { readonly lengthBytes: bigint; readonly allocatedBytes: bigint }) {
+export function least({ lengthBytes, allocatedBytes }: Sizes): bigint {
   return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
 }
 
-function assertRsync({ tools }: Pick<FarFile, 'tools'>, host: string): void {
-  if (!tools.rsync) throw new HostlerError('TOOL_MISSING', `${host} has no rsync`, { facts: { host, tool: 'rsync' } });
-}
-
-function differs({ source, target }: FarSpec): HostlerError {
+export function differs({ source, target }: FarSpec): HostlerError {
   return new HostlerError('CHECKSUM_MISMATCH', `the copy ${target} differs from ${source}`, {
     facts: { path: source, target },
   });

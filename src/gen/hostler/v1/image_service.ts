@@ -12758,9 +12758,10 @@ export const ImageServiceService = {
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
    * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
-   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS), copied by rsync over ssh
-   * otherwise (RSYNC_SSH). A copy between agents that breaks is kept, and the same call goes on with it; detached, it goes on by itself after
-   * a restart of either agent. NBD_SSH is not served yet (UNSUPPORTED_BY_BACKEND).
+   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS); otherwise reached by ssh, by its
+   * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
+   * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
+   * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -13202,9 +13203,10 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
    * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
-   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS), copied by rsync over ssh
-   * otherwise (RSYNC_SSH). A copy between agents that breaks is kept, and the same call goes on with it; detached, it goes on by itself after
-   * a restart of either agent. NBD_SSH is not served yet (UNSUPPORTED_BY_BACKEND).
+   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS); otherwise reached by ssh, by its
+   * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
+   * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
+   * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -13528,9 +13530,10 @@ export interface ImageServiceClient extends Client {
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
    * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
-   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS), copied by rsync over ssh
-   * otherwise (RSYNC_SSH). A copy between agents that breaks is kept, and the same call goes on with it; detached, it goes on by itself after
-   * a restart of either agent. NBD_SSH is not served yet (UNSUPPORTED_BY_BACKEND).
+   * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS); otherwise reached by ssh, by its
+   * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
+   * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
+   * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -1,0 +1,40 @@
+import { constants } from 'node:fs';
+import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const MEMORY = '/dev/shm';
+
+/** Where files need no disk. */
+export async function memoryFolder(): Promise<string> {
+  return access(MEMORY, constants.W_OK).then(
+    () => MEMORY,
+    () => tmpdir(),
+  );
+}
+
+/**
+ * Private folders with short paths for what a tool has to find by its name: a key, a socket. Whoever makes one removes it; their names say
+ * whose they are, so that the next start removes what a killed daemon left.
+ */
+export class MemoryFolders {
+  /** @param mark tells this daemon's folders from all others */
+  constructor(private readonly mark: string) {}
+
+  async make(): Promise<string> {
+    return mkdtemp(join(await memoryFolder(), `${this.mark}-`));
+  }
+
+  async remove(folder: string): Promise<void> {
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  /** To be called before any is made; what was removed. */
+  async sweep(): Promise<readonly string[]> {
+    const parent = await memoryFolder();
+    const names = (await readdir(parent)).filter((name) => name.startsWith(`${this.mark}-`));
+    const left = names.map((name) => join(parent, name));
+    for (const folder of left) await this.remove(folder);
+    return left;
+  }
+}

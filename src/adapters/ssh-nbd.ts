@@ -1,0 +1,206 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { dirname, type ImageAddress } from '../domain/address.js';
+import type { Stretch } from '../domain/block-digest.js';
+import type { FarExport, FarSource, NbdTool, PushOptions } from '../domain/copy/agents.js';
+import type { DraftNeed, FarDraft, FarNbd, FarPart, SshHost } from '../domain/copy/remote.js';
+import { HostlerError, asHostlerError } from '../domain/errors.js';
+import type { Handle, Resolved, ToolRun } from '../domain/ports.js';
+import { farDigest } from './far-digest.js';
+import { EXPORT_NAME, PUBLISH, draftScript, serveScript, type Serving } from './far-nbd-scripts.js';
+import { FarSession } from './far-session.js';
+import { freeOf, looks, madeOf, noSpaceThere, scriptError } from './far-shell.js';
+import { O_PATH } from './handles.js';
+import type { MemoryFolders } from './memory-folders.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
+import type { ProcessRunner } from './process.js';
+import type { SshConfig } from './ssh.js';
+
+const SOCKET = 's';
+const NAME_BYTES = 10;
+/** Longer than we need to notice that a line is dead. */
+const SILENCES = 2;
+const READY = /^ready$/m;
+
+export interface SshNbdPorts {
+  readonly runner: ProcessRunner;
+  readonly config: SshConfig;
+  readonly folders: MemoryFolders;
+  readonly tool: NbdTool;
+  readonly agentId: string;
+  readonly randomBytes: (count: number) => Uint8Array;
+}
+
+/** The qemu-nbd of hosts that are reached by ssh, on a socket that ssh forwards. */
+export class SshNbd implements FarNbd {
+  constructor(private readonly ports: SshNbdPorts) {}
+
+  source(host: SshHost, run: ToolRun): FarSource {
+    return new SshSource(this.ports, host, run);
+  }
+
+  async draft(host: SshHost, target: ImageAddress, need: DraftNeed, { signal }: ToolRun): Promise<FarDraft> {
+    const parent = dirname(target);
+    const name = `${PRIVATE_PREFIX}far-${this.ports.agentId}-${randomName(this.ports)}`;
+    const part = { host, target, folder: `${parent === '/' ? '' : parent}/${name}` };
+    const script = (serving: Serving) => draftScript(part, need, need.attributes, serving);
+    const line = await Line.open(this.ports, host, target, script);
+    try {
+      const said = await line.session.line(READY, signal);
+      const freeBytes = freeOf(said.input);
+      if (freeBytes < need.needBytes) throw noSpaceThere(part, need.needBytes, freeBytes);
+      return new SshDraft(this.ports, line, part, need.lengthBytes);
+    } catch (error) {
+      await line.close();
+      throw error;
+    }
+  }
+}
+
+function randomName({ randomBytes }: SshNbdPorts): string {
+  return Buffer.from(randomBytes(NAME_BYTES)).toString('hex');
+}
+
+/** A session with a socket on each side. */
+class Line {
+  private constructor(
+    readonly session: FarSession,
+    readonly handle: Handle,
+    private readonly host: SshHost,
+    private readonly letGo: () => Promise<void>,
+  ) {}
+
+  static async open(
+    ports: SshNbdPorts,
+    host: SshHost,
+    path: ImageAddress,
+    script: (serving: Serving) => string,
+  ): Promise<Line> {
+    const { runner, config, folders } = ports;
+    const here = await folders.make();
+    const handle = await open(here, O_PATH);
+    const there = `/tmp/hostler-${randomName(ports)}`;
+    const forward = { from: join(here, SOCKET), to: `${there}/${SOCKET}` };
+    const serving = { folder: there, silenceSeconds: config.deadLineSeconds * SILENCES };
+    const session = new FarSession(runner, config, host, { script: script(serving), forward }, (exit) =>
+      scriptError(host, path, exit),
+    );
+    return new Line(session, handle, host, async () => {
+      await handle.close();
+      await folders.remove(here);
+    });
+  }
+
+  get place() {
+    return { socket: { handle: this.handle, name: SOCKET } };
+  }
+
+  /** What the far end has to say about a failure of whoever speaks through it. */
+  explain(error: unknown): HostlerError {
+    const { complaints } = this.session;
+    if (!/open failed|prohibited/.test(complaints)) return asHostlerError(error);
+    const { host } = this.host;
+    const text = `${host}: its sshd forwards no sockets (AllowStreamLocalForwarding)`;
+    return new HostlerError('REMOTE_REFUSED', text, { facts: { host, stderr: complaints }, cause: error });
+  }
+
+  async close(): Promise<void> {
+    await this.session.close();
+    await this.letGo();
+  }
+}
+
+class SshSource implements FarSource {
+  /** As everything is that comes by ssh. */
+  readonly trusted = true;
+  #line: Line | undefined;
+  #export: FarExport | undefined;
+  #stretches: Stretch[] = [];
+
+  constructor(
+    private readonly ports: SshNbdPorts,
+    private readonly host: SshHost,
+    private readonly run: ToolRun,
+  ) {}
+
+  async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
+    await this.close();
+    const script = (serving: Serving) => serveScript(source, allowInUse, serving);
+    this.#line = await Line.open(this.ports, this.host, source, script);
+    const { session, place } = this.#line;
+    const said = await session.line(READY, signal);
+    const [file] = looks(said.input);
+    if (file === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} says nothing of ${source}`);
+    const { lengthBytes, fingerprint } = file;
+    return (this.#export = { place, name: EXPORT_NAME, lengthBytes, fingerprint });
+  }
+
+  async *map(_source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
+    this.#stretches = [];
+    try {
+      for await (const stretch of this.ports.tool.map(this.#opened, { ...this.run, signal })) {
+        this.#stretches.push(stretch);
+        yield stretch;
+      }
+    } catch (error) {
+      throw this.#line?.explain(error) ?? error;
+    }
+  }
+
+  async closeExport(_name: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const said = await this.#line?.session.end();
+    const [before, after] = looks(said ?? '');
+    if (before?.fingerprint === after?.fingerprint) return;
+    throw new HostlerError('SOURCE_CHANGED', `the source on ${this.host.host} changed while it was read`, {
+      facts: { host: this.host.host },
+    });
+  }
+
+  digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
+    const { lengthBytes } = this.#opened;
+    const far = { ...this.ports, host: this.host };
+    return farDigest(far, { path: source, lengthBytes }, this.#stretches, { ...this.run, signal });
+  }
+
+  async close(): Promise<void> {
+    await this.#line?.close();
+    this.#line = undefined;
+  }
+
+  get #opened(): FarExport {
+    if (this.#export === undefined) throw new HostlerError('BUG', 'nothing is exported');
+    return this.#export;
+  }
+}
+
+class SshDraft implements FarDraft {
+  constructor(
+    private readonly ports: SshNbdPorts,
+    private readonly line: Line,
+    private readonly part: FarPart,
+    private readonly lengthBytes: bigint,
+  ) {}
+
+  async write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void> {
+    if (this.lengthBytes === 0n) return;
+    await this.ports.tool.push(source, this.line.place, EXPORT_NAME, options, run).catch((error: unknown) => {
+      throw this.line.explain(error);
+    });
+  }
+
+  digest(stretches: AsyncIterable<Stretch>, run: ToolRun): Promise<string> {
+    const { host, folder } = this.part;
+    const file = { path: `${folder}/part`, lengthBytes: this.lengthBytes };
+    return farDigest({ ...this.ports, host }, file, stretches, run);
+  }
+
+  async publish(): Promise<bigint> {
+    this.line.session.say(PUBLISH);
+    return madeOf(await this.line.session.ended());
+  }
+
+  close(): Promise<void> {
+    return this.line.close();
+  }
+}

@@ -1,0 +1,151 @@
+import { digestShown, stretchesOf, type Digests } from '../digest-image.js';
+import { HostlerError } from '../errors.js';
+import { scale } from '../convert-image.js';
+import type { CopyResult, Plan } from '../operations/record.js';
+import type { Resolution, Run } from '../operations/verb.js';
+import type { ImageTool, Resolved, ToolRun } from '../ports.js';
+import { assertUnchanged } from '../unchanged.js';
+import type { FarSpec } from './copy-image.js';
+import { dataShare, pullByNbd, type NbdPullPorts } from './nbd-pull.js';
+import type { FarNbd, FarTools } from './remote.js';
+import { differs, least, receiveByRsync, sendByRsync, type RsyncCopyPorts, type Sizes } from './rsync-copy.js';
+
+export type SshCopyPorts = RsyncCopyPorts &
+  NbdPullPorts & { readonly farNbd: FarNbd; readonly tool: ImageTool; readonly digests: Digests };
+
+type SshEngine = 'NBD_SSH' | 'RSYNC_SSH';
+
+/** How the bytes go, and why so. */
+interface Way {
+  readonly engine: SshEngine;
+  readonly why: string;
+}
+
+/** What a copy by ssh would do. */
+export async function planBySsh(
+  spec: FarSpec,
+  { file, target }: Resolution,
+  run: ToolRun,
+  { farShell, files }: SshCopyPorts,
+): Promise<Plan> {
+  const { remote } = spec;
+  if (remote.side === 'target') {
+    const { tools, freeBytes } = await farShell.plan(remote, spec.target, run);
+    return planned(chooseBySsh(spec, file(spec.source), tools), file(spec.source), freeBytes);
+  }
+  const source = await farShell.look(remote, spec.source, run);
+  const freeBytes = await files.freeBytes(target(spec.target).directory);
+  return planned(chooseBySsh(spec, source, source.tools), source, freeBytes);
+}
+
+/** Copies to or from a host that is reached by ssh. */
+export async function copyBySsh(spec: FarSpec, run: Run, ports: SshCopyPorts): Promise<CopyResult> {
+  const { remote } = spec;
+  run.phase('INSPECTING');
+  await run.step('look');
+  if (remote.side === 'source') {
+    const source = await ports.farShell.look(remote, spec.source, run.tool());
+    const { engine, why } = chooseBySsh(spec, source, source.tools);
+    if (engine === 'RSYNC_SSH') return receiveByRsync(spec, run, ports, source, why);
+    return pullByNbd(spec, run, ports, ports.farNbd.source(remote, run.tool()), engine, () => why);
+  }
+  const source = await ports.files.refresh(run.file(spec.source));
+  const { engine, why } = chooseBySsh(spec, source, await toolsThere(spec, run, ports));
+  return (engine === 'RSYNC_SSH' ? sendByRsync : sendByNbd)(spec, run, ports, source, why);
+}
+
+/** Whoever asks for an engine hears from it what it lacks: nobody needs to look. */
+async function toolsThere({ engine, remote, target }: FarSpec, run: Run, { farShell }: SshCopyPorts) {
+  if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return { rsync: true, qemuNbd: true };
+  return (await farShell.plan(remote, target, run.tool())).tools;
+}
+
+/** By what the far end has, and by how much of the file is data. Fails with TOOL_MISSING. */
+export function chooseBySsh({ engine, remote: { host } }: FarSpec, file: Sizes, tools: FarTools): Way {
+  if (engine === 'NBD_SSH' && !tools.qemuNbd) throw missing(host, 'qemu-nbd');
+  if (engine === 'RSYNC_SSH' && !tools.rsync) throw missing(host, 'rsync');
+  if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return { engine, why: `${engine} was asked for` };
+  const noAgent = `no agent of ${host} is configured`;
+  const hasHoles = file.allocatedBytes * 10n < file.lengthBytes * 9n;
+  if (tools.qemuNbd && hasHoles)
+    return {
+      engine: 'NBD_SSH',
+      why: `${noAgent}; it has qemu-nbd, so ${dataShare(file.lengthBytes, file.allocatedBytes)} goes over NBD through ssh`,
+    };
+  if (tools.rsync) {
+    const passedOver = tools.qemuNbd ? 'the file has hardly any holes' : 'it has no qemu-nbd, so holes are read too';
+    return { engine: 'RSYNC_SSH', why: `${noAgent}; ${passedOver}; rsync goes on with what came before a line broke` };
+  }
+  if (tools.qemuNbd) return { engine: 'NBD_SSH', why: `${noAgent}; it has no rsync, but qemu-nbd` };
+  throw missing(host, 'rsync and no qemu-nbd');
+}
+
+function missing(host: string, tool: string): HostlerError {
+  return new HostlerError('TOOL_MISSING', `${host} has no ${tool}`, { facts: { host, tool } });
+}
+
+function planned({ engine, why }: Way, file: Sizes, freeBytes: bigint): Plan {
+  const needBytes = least(file);
+  const moveBytes = engine === 'RSYNC_SSH' ? file.lengthBytes : needBytes;
+  return { kind: 'plan', method: engine, why, moveBytes, needBytes, freeBytes };
+}
+
+/** Writes a file's data into an export of the far host, which gives it its name when it is whole, and keeps nothing otherwise. */
+async function sendByNbd(
+  spec: FarSpec,
+  run: Run,
+  ports: SshCopyPorts,
+  source: Resolved,
+  why: string,
+): Promise<CopyResult> {
+  const { overwrite, attributes, allowInUse: shared, bytesPerSecond } = spec;
+  const { lengthBytes } = source;
+  const totalBytes = least(source);
+  const skippedBytes = lengthBytes - totalBytes;
+  const show = (doneBytes: bigint) => run.progress({ doneBytes, totalBytes, skippedBytes });
+  await run.step('prepare');
+  const need = { lengthBytes, needBytes: totalBytes, overwrite, attributes };
+  const far = await ports.farNbd.draft(spec.remote, spec.target, need, run.tool());
+  try {
+    run.phase('COPYING');
+    show(0n);
+    await run.step('copy');
+    const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond };
+    const tool = run.tool((fraction) => show(scale(totalBytes, fraction)));
+    await far.write(source, { shared, ...rate }, tool);
+    show(totalBytes);
+    if (spec.verify) await verify(spec, run, ports, source, (stretches) => far.digest(stretches, run.tool()));
+    if (!shared) await assertUnchanged([source], ports.files);
+    await run.step('publish');
+    run.phase('COMMITTING', false);
+    const allocatedBytes = await far.publish();
+    const [movedBytes, verified] = [totalBytes, spec.verify];
+    const { target } = spec;
+    return {
+      kind: 'copy',
+      target,
+      lengthBytes,
+      allocatedBytes,
+      engine: 'NBD_SSH',
+      why,
+      movedBytes,
+      skippedBytes,
+      verified,
+    };
+  } finally {
+    await far.close();
+  }
+}
+
+async function verify(
+  spec: FarSpec,
+  run: Run,
+  { digests, tool }: SshCopyPorts,
+  source: Resolved,
+  thereOf: (stretches: ReturnType<typeof stretchesOf>) => Promise<string>,
+): Promise<void> {
+  run.phase('VERIFYING');
+  await run.step('verify');
+  const here = await digestShown(source, run, digests);
+  if (here !== (await thereOf(stretchesOf(source, tool, run.tool())))) throw differs(spec);
+}
