@@ -8,7 +8,9 @@ scripts/test-clients.sh
 if [ -n "$(find dist/src -name '*.js' -newer dist/bundle/hostlerd.js -print -quit)" ]; then scripts/bundle.sh; fi
 runner=(node_modules/.bin/mocha --config .mocharc.json)
 # Suites that need a service of their own.
-if [ "${1:-}" = --suite ]; then runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js"); fi
+if [ "${1:-}" = --suite ]; then
+  runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js" 'dist/test/last/**/*.test.js')
+fi
 if [ "${1:-}" = --coverage ]; then
   scripts/bundle.sh --thin
   runner=(node_modules/.bin/c8 --include 'dist/src/**' --exclude 'dist/src/gen/**' --reporter text --reporter lcov "${runner[@]}")

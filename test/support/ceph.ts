@@ -1,8 +1,10 @@
 /** A real one-node Ceph cluster on the loopback, for a suite or a bench. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT_FOLDER } from './daemon.js';
 import { installed, needs } from './needs.js';
 import type { Scratch } from './scratch.js';
+import { noteSecrets } from './secrets.js';
 import { sh } from './shell.js';
 
 const SCRIPT = join(ROOT_FOLDER, 'scripts/ceph.sh');
@@ -68,6 +70,8 @@ function clusterIn(folder: () => string, auth: 'none' | 'cephx'): CephCluster {
     stopOsd: () => sh(SCRIPT, 'stop-osd', folder()),
     startOsd: () => sh(SCRIPT, 'start-osd', folder()),
     toml({ cluster = '', pool = '' } = {}) {
+      if (auth === 'cephx')
+        for (const [, key] of readFileSync(keyring(), 'utf8').matchAll(/key = (\S+)/g)) noteSecrets({ key });
       const keys = auth === 'cephx' ? `keyring = "${keyring()}"\n` : '';
       return `[[clusters]]\nname = "test"\nconfig_file = "${configFile()}"\nuser = "admin"\n${keys}${cluster}
 [[pools]]\nname = "rbd"\ncluster = "test"\n${pool}`;
