@@ -13,13 +13,14 @@ import type { ToolLimits } from './adapters/tool-call.js';
 import type { Foundations } from './assemble.js';
 import type { assembleStorage } from './assemble-storage.js';
 import { isBelow } from './domain/address.js';
+import { BaseClones } from './domain/cache/clone-base.js';
 import { ImageCache } from './domain/cache/image-cache.js';
 import type { Operations } from './domain/operations/engine.js';
 import type { ImageReader } from './domain/read-image.js';
 
 type Storage = ReturnType<typeof assembleStorage>;
 
-interface FetchNeeds extends Pick<Storage, 'paths' | 'files' | 'reflink' | 'tool' | 'dependants'> {
+interface FetchNeeds extends Pick<Storage, 'paths' | 'files' | 'reflink' | 'tool' | 'dependants' | 'bases'> {
   readonly operations: Operations;
   readonly reader: ImageReader;
   readonly metrics: Metrics;
@@ -40,7 +41,11 @@ export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Fou
     onNetworkBytes: (bytes: number) => metrics.networkBytes(bytes),
     onCache: (event: 'hit' | 'miss', bytes: bigint) => metrics.cache(event, bytes),
   };
-  return { ...own, imageCache: new ImageCache(operations, { ...own, cache }) };
+  return {
+    ...own,
+    imageCache: new ImageCache(operations, { ...own, cache }),
+    baseClones: new BaseClones(operations, own),
+  };
 }
 
 function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: ToolLimits) {

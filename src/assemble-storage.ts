@@ -31,6 +31,7 @@ import { QemuImg } from './adapters/qemu-img.js';
 import { QemuLocks } from './adapters/qemu-locks.js';
 import { AsideFolder } from './adapters/aside-folder.js';
 import type { Pool } from './adapters/rbd/pool.js';
+import { RbdBases, withBases } from './adapters/rbd/rbd-bases.js';
 import { RbdChanger } from './adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from './adapters/rbd/rbd-files.js';
 import { RbdHasher } from './adapters/rbd/rbd-hasher.js';
@@ -63,19 +64,25 @@ export function assembleStorage(
   const [localFiles, aside] = [new LocalFiles(), new AsideFolder(state.realPath)];
   const deviceFiles = new DeviceFiles(localFiles);
   const remote = new RbdPaths(pools, images, reach);
-  const volumes = new RbdFiles(images, remote, `${PRIVATE_PREFIX}${state.agentId}-`);
+  const mark = `${PRIVATE_PREFIX}${state.agentId}-`;
+  const volumes = new RbdFiles(images, remote, mark);
+  const bases = new RbdBases(images, remote, { pools: basePools(config, pools), clock: Date.now, mark });
   const qemu = new QemuImg(runner, limits, foreignLimits);
   const hasher = new ThreadedHasher();
   const [changer, eraser] = [new QemuChanger(runner, limits), new FileEraser(runner)];
   return {
     localPaths: local,
     aside,
+    bases,
     paths: withCache(
-      pathsOf({
-        files: local,
-        devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
-        volumes: remote,
-      }),
+      withBases(
+        pathsOf({
+          files: local,
+          devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
+          volumes: remote,
+        }),
+        bases,
+      ),
       cacheFolder,
     ),
     files: filesOf({ files: localFiles, devices: deviceFiles, volumes }),
@@ -104,6 +111,16 @@ export function assembleStorage(
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: { space: async (name: string) => volumes.space(remote.pool(name, name)) },
   };
+}
+
+/** Those in which bases are kept. */
+function basePools({ cache }: Config, pools: readonly Pool[]): Pool[] {
+  return cache.pools.map((name) => {
+    const found = pools.find((pool) => pool.name === name);
+    if (found?.access !== 'read-write')
+      throw new ConfigError(`cache.pools: ${name} is not one of [[pools]] that may be written`);
+    return found;
+  });
 }
 
 function poolsOf({ pools, clusters }: Config): Pool[] {

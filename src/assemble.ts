@@ -69,6 +69,8 @@ const READING_CALLS = 32;
 /** Between two looks for resume entries that are due. */
 const EXPIRY_INTERVAL_MS = 60_000;
 
+const HOUR_MS = 3_600_000;
+
 export interface Foundations {
   readonly config: Config;
   readonly log: Log;
@@ -110,7 +112,12 @@ export function assemble(foundations: Foundations) {
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };
-  const background = [index, overcommit, expiry(keptWork, engine.fetching.imageCache, log)];
+  const background = [
+    index,
+    overcommit,
+    expiry(keptWork, engine.fetching.imageCache, log),
+    baseExpiry(foundations, engine),
+  ];
   const handlers = assembleHandlers(foundations, engine);
   return { operations, handlers, metrics, recovery, targets, background, reach };
 }
@@ -272,6 +279,24 @@ function expiry(keptWork: KeptWork, imageCache: ImageCache, log: Log) {
         expire().catch((error: unknown) => log.error('expiry failed', { cause: errorText(error) }));
       };
       setInterval(now, EXPIRY_INTERVAL_MS).unref();
+      now();
+    },
+  };
+}
+
+/** Bases in pools that nobody needs any more go, now and every hour: each costs its cluster some questions. */
+function baseExpiry({ config, log }: Foundations, { bases }: Pick<ReturnType<typeof assembleEngine>, 'bases'>) {
+  const expire = async () => {
+    const removed = await bases.expire(config.cache.max_age_hours * HOUR_MS);
+    if (removed.length > 0) log.info('evicted', { removed });
+    log.debug('looked at bases');
+  };
+  return {
+    start() {
+      const now = () => {
+        expire().catch((error: unknown) => log.error('bases cannot be looked at', { cause: errorText(error) }));
+      };
+      setInterval(now, HOUR_MS).unref();
       now();
     },
   };

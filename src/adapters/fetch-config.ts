@@ -39,6 +39,7 @@ export const fetching = z
 export const caching = z
   .strictObject({
     path: absolutePath.optional(),
+    pools: z.array(z.string().min(1)).default([]),
     max_bytes: bytes.default(200 * 1024 ** 3),
     max_age_hours: z
       .number()

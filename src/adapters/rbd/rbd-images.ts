@@ -123,7 +123,10 @@ export class RbdImages {
   }
 
   async #protect(snapshot: RbdImage): Promise<void> {
-    await this.#ask(snapshot, ['snap', 'protect', ...imageWords(snapshot)]);
+    await this.#ask(snapshot, ['snap', 'protect', ...imageWords(snapshot)]).catch((error: unknown) => {
+      // Somebody else makes a clone of it, too.
+      if (!/already protected/.test(String(asHostlerError(error).cause))) throw error;
+    });
   }
 
   /**

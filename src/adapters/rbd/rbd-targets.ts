@@ -7,6 +7,7 @@ import { PRIVATE_PREFIX } from '../private-folders.js';
 import { EXPANDED, type AsideFolder } from '../aside-folder.js';
 import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, resizeWords } from './rbd-args.js';
+import { BASE_PREFIX } from './rbd-bases.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parseNamespaces, parseTimeMs } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
@@ -99,7 +100,8 @@ export class RbdTargets implements Targets {
     const found: RbdImage[] = [];
     for (const namespace of ['', ...parseNamespaces(await rbd.ask(pool.cluster, pool.name, words))])
       for (const name of await this.options.images.names(pool, namespace))
-        if (name.startsWith(PRIVATE_PREFIX)) found.push({ pool, namespace, image: name });
+        if (name.startsWith(PRIVATE_PREFIX) && !name.startsWith(BASE_PREFIX))
+          found.push({ pool, namespace, image: name });
     return found;
   }
 

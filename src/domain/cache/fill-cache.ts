@@ -22,10 +22,13 @@ export type FillPorts = MakePorts & {
   readonly clock: Clock;
 };
 
+/** The verb's name, by which what an attempt left is found. */
+export const FILL_CACHE = 'FillCache';
+
 /** Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what has come for the next attempt. */
 export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
   return {
-    name: 'FillCache',
+    name: FILL_CACHE,
     slot: () => 'io',
     uses: ({ id }) => [{ role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false }],
     // Whoever waits for it goes on by itself, and asks for it again.

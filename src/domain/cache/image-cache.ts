@@ -4,11 +4,11 @@ import type { SourceFacts } from '../fetch/ports.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
-import { BUILT_IN } from '../access/role.js';
 import type { Files, Paths, Resolved } from '../ports.js';
 import { cacheAddress, cacheIdOf, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
-import { fillCache, type FillPorts } from './fill-cache.js';
+import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
+import { Filling } from './filling.js';
 
 export type CachePorts = FillPorts & {
   readonly paths: Paths;
@@ -27,20 +27,15 @@ export interface Lease {
   release(): Promise<void>;
 }
 
-/** Operations of the cache itself belong to nobody who calls. */
-const OWN_IDENTITY = 'hostler:cache';
-
 /** Images of this host that may be wanted again: each is brought once, however many ask for it. */
 export class ImageCache {
-  /** The entry that is being filled for a key, and how many wait for it. */
-  readonly #filling = new Map<string, { readonly id: string; waiting: number }>();
-  readonly #fill: ReturnType<typeof fillCache>;
+  readonly #filling: Filling<FillSpec>;
 
   constructor(
     private readonly operations: Operations,
     private readonly ports: CachePorts,
   ) {
-    this.#fill = fillCache(ports);
+    this.#filling = new Filling(operations, fillCache(ports), (key) => this.#nextId(key));
   }
 
   get index(): CacheIndex {
@@ -165,55 +160,22 @@ export class ImageCache {
     }
   }
 
-  /** Starts the one operation that brings it, or waits for the one that does; what came over the network for it. */
-  async #bring(key: string, wish: CacheWish, run: Run): Promise<bigint> {
-    const filling = this.#filling.get(key) ?? { id: this.#nextId(key), waiting: 0 };
-    this.#filling.set(key, filling);
-    filling.waiting += 1;
-    const { id } = filling;
-    const ask = { detach: false, labels: {}, planOnly: false, requestId: id, secrets: run.secrets };
-    const caller = {
-      identity: OWN_IDENTITY,
-      roles: [],
-      grant: BUILT_IN.operator,
-      peer: '',
-      signal: run.signal,
-      deadline: undefined,
-    };
+  #bring(key: string, wish: CacheWish, run: Run): Promise<bigint> {
     const { source, sourceFormat, format, checksum } = wish;
     const spec = {
-      id,
       key,
       source,
       ...(sourceFormat === undefined ? {} : { sourceFormat }),
       ...(format === undefined ? {} : { format }),
       ...(checksum === undefined ? {} : { checksum }),
     };
-    let networkBytes = 0n;
-    try {
-      for await (const { phase, cancellable, progress, result } of this.operations.start(
-        this.#fill,
-        spec,
-        ask,
-        caller,
-      )) {
-        if (phase !== undefined && cancellable) run.phase(phase);
-        if (progress !== undefined) run.progress(progress);
-        if (result?.kind === 'fetch') networkBytes = result.networkBytes;
-      }
-    } finally {
-      filling.waiting -= 1;
-      if (filling.waiting === 0) this.#filling.delete(key);
-    }
-    return networkBytes;
+    return this.#filling.bring(key, (id) => ({ ...spec, id }), run);
   }
 
   /** That of an attempt before which left what had come, or a new one. */
   #nextId(key: string): string {
     const { kept } = this.operations.ports.resumes;
-    const found = kept.find(
-      ({ method, address }) => method === this.#fill.name && cacheIdOf(address).startsWith(`${key}-`),
-    );
+    const found = kept.find(({ method, address }) => method === FILL_CACHE && cacheIdOf(address).startsWith(`${key}-`));
     return found === undefined ? `${key}-${this.ports.newId().toLowerCase()}` : cacheIdOf(found.address);
   }
 }

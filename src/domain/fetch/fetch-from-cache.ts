@@ -5,7 +5,8 @@ import { describeFile } from '../describe-image.js';
 import { HostlerError, invalidFields } from '../errors.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { Part, Reflink } from '../ports.js';
+import type { ImageFormat } from '../image-format.js';
+import type { Part, Reflink, ResolvedTarget } from '../ports.js';
 import type { FetchSpec } from './fetch-image.js';
 import { assertSaid, assertSize } from './judge.js';
 import type { MakePorts } from './make-image.js';
@@ -15,16 +16,20 @@ import { sourceText } from './source.js';
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
   readonly cache: { obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> };
+  readonly baseClones: { fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> };
   /** Images of the roots may be backed by what is in the cache. */
   readonly cacheInRoots: boolean;
 };
 
 /** Makes the target from the cache's copy: shares its extents, lays an overlay on it, or copies its data. */
 export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCachePorts): Promise<FetchResult> {
+  const cloned = await ports.baseClones.fetch(spec, run);
+  if (cloned !== undefined) return cloned;
   const lease = await ports.cache.obtain(wishOf(spec), assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
   try {
     const { entry, fromCache, networkBytes } = lease;
     assertSize(entry.info, spec.maxSizeBytes, spec.target);
+    assertHolds(run.target(spec.target), entry.info.format);
     const part = await run.part(spec.target, spec);
     if (spec.overlay) await layOver(lease, part, run, ports);
     else await copyOut(spec, lease, part, run, ports);
@@ -44,6 +49,13 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
   } finally {
     await lease.release();
   }
+}
+
+/** A pool holds raw bytes; those of another format would be a guest's disk that is none. */
+function assertHolds({ storage, address }: ResolvedTarget, format: ImageFormat): void {
+  if (storage !== 'volume' || format === 'raw') return;
+  const why = `an image of a cluster holds raw bytes, not ${format}: set target_format to raw`;
+  throw new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: address, format } });
 }
 
 export function wishOf({

@@ -1,0 +1,151 @@
+import { asAddress, parseRbdName, rbdAddress, type ImageAddress } from '../../domain/address.js';
+import { BASE_SCHEME, type Base, type PoolBases } from '../../domain/cache/pool-bases.js';
+import { HostlerError, asHostlerError } from '../../domain/errors.js';
+import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
+import { PRIVATE_PREFIX } from '../private-folders.js';
+import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
+import { imageWords } from './rbd-args.js';
+import { addressOf, without, type RbdImages } from './rbd-images.js';
+import { parseTimeMs } from './rbd-output.js';
+import type { RbdPaths } from './rbd-paths.js';
+import { clusterAccess } from './rbd.js';
+
+/** Begins the names of bases. No caller can name one, so that no caller can put one there for others to find. */
+export const BASE_PREFIX = `${PRIVATE_PREFIX}base-`;
+const SNAPSHOT = 'base';
+const [SOURCE_KEY, CHECKSUM_KEY, USED_KEY] = ['hostler.source', 'hostler.checksum', 'hostler.used'];
+
+/** Bases in pools, each with one snapshot, of which disks are clones. */
+export class RbdBases implements PoolBases {
+  /** @param pools that keep bases, for themselves and for the other pools of their clusters */
+  constructor(
+    private readonly images: RbdImages,
+    private readonly paths: RbdPaths,
+    private readonly options: {
+      readonly pools: readonly Pool[];
+      readonly clock: () => number;
+      /** Begins the names of what this daemon keeps for itself. */
+      readonly mark: string;
+    },
+  ) {}
+
+  addressOf(target: ImageAddress, id: string): ImageAddress | undefined {
+    const name = parseRbdName(target);
+    if ('problem' in name) return undefined;
+    const own = this.paths.pool(name.pool, target);
+    const { pools } = this.options;
+    const pool =
+      pools.find((each) => each.name === own.name) ?? pools.find(({ cluster }) => cluster.name === own.cluster.name);
+    return pool === undefined ? undefined : asAddress(`${BASE_SCHEME}${pool.name}/${id}`);
+  }
+
+  async find(address: ImageAddress): Promise<Base | undefined> {
+    const image = this.#imageAt(address);
+    const [file, checksum] = await Promise.all([
+      this.source(address).catch(without('IMAGE_NOT_FOUND')),
+      this.#note(image, CHECKSUM_KEY),
+    ]);
+    return file === undefined ? undefined : { file, checksum: checksum ?? '' };
+  }
+
+  /** As a clone sees it: its snapshot. */
+  source(address: ImageAddress): Promise<Resolved> {
+    const { pool, image } = this.#imageAt(address);
+    const handle = new RbdHandle(pool, '', clusterAccess(pool.cluster), image, SNAPSHOT);
+    return this.paths.look(handle, rbdAddress({ pool: pool.name, namespace: '', image, snapshot: SNAPSHOT }), 'unread');
+  }
+
+  async target(address: ImageAddress): Promise<ResolvedTarget> {
+    const base = this.#imageAt(address);
+    const { pool, image } = base;
+    const info = await this.images.info(base);
+    const device = poolNumber(pool);
+    return {
+      storage: 'volume',
+      trusted: true,
+      address,
+      storedName: addressOf(base),
+      directory: new RbdHandle(pool, '', clusterAccess(pool.cluster)),
+      directoryIdentity: { device, inode: numberOf('') },
+      name: image,
+      defaults: {},
+      ...(info === undefined
+        ? {}
+        : { existing: { type: 'volume', device, inode: imageNumber(info.id), allocatedBytes: info.size } }),
+    };
+  }
+
+  async freeze(part: FileRef, { source, checksum }: { readonly source: string; readonly checksum: string }) {
+    const image = rbdImage(part);
+    await this.#write(image, SOURCE_KEY, source);
+    await this.#write(image, CHECKSUM_KEY, checksum);
+    await this.#write(image, USED_KEY, String(this.options.clock()));
+    await this.images.createSnapshot({ ...image, snapshot: SNAPSHOT });
+  }
+
+  async used({ file }: Base): Promise<void> {
+    const { pool, namespace, image } = rbdImage(file);
+    await this.#write({ pool, namespace, image }, USED_KEY, String(this.options.clock()));
+  }
+
+  /** Removes what nobody was served by for so long, and no disk is a clone of; what was removed. */
+  async expire(maxAgeMs: number): Promise<readonly string[]> {
+    const removed: string[] = [];
+    for (const pool of this.options.pools) {
+      const names = await this.images.names(pool, '');
+      for (const image of names.filter((name) => name.startsWith(BASE_PREFIX)))
+        if (await this.#expire({ pool, namespace: '', image }, maxAgeMs)) removed.push(image);
+    }
+    return removed;
+  }
+
+  /** First the name goes, so that nobody finds half of it; of a base that got a clone meanwhile it comes back. */
+  async #expire(base: RbdImage, maxAgeMs: number): Promise<boolean> {
+    const used = await this.#note(base, USED_KEY);
+    const info = await this.images.info(base);
+    if (info === undefined || this.options.clock() - Number(used ?? parseTimeMs(info.create_timestamp)) < maxAgeMs)
+      return false;
+    if ((await this.images.children(base)).length > 0) return false;
+    const gone = { ...base, image: `${this.options.mark}${info.id}-gone` };
+    await this.images.rename(base, gone.image);
+    try {
+      return await this.images.remove(gone);
+    } catch (error) {
+      await this.images.rename(gone, base.image);
+      if (asHostlerError(error).reason !== 'IMAGE_HAS_DEPENDANTS') throw error;
+      return false;
+    }
+  }
+
+  async #note(image: RbdImage, key: string): Promise<string | undefined> {
+    const words = ['image-meta', 'get', ...imageWords(image), key];
+    const text = await this.images.rbd
+      .ask(image.pool.cluster, addressOf(image), words)
+      .catch(without('IMAGE_NOT_FOUND'));
+    return text?.replace(/\n$/, '');
+  }
+
+  async #write(image: RbdImage, key: string, value: string): Promise<void> {
+    const words = ['image-meta', 'set', ...imageWords(image), key, value];
+    await this.images.rbd.ask(image.pool.cluster, addressOf(image), words);
+  }
+
+  #imageAt(address: ImageAddress): RbdImage {
+    const [name = '', id = ''] = address.slice(BASE_SCHEME.length).split('/');
+    const pool = this.options.pools.find((each) => each.name === name);
+    if (pool === undefined)
+      throw new HostlerError('POOL_NOT_FOUND', `no bases are kept in the pool ${name}`, { facts: { pool: name } });
+    return { pool, namespace: '', image: `${BASE_PREFIX}${id}` };
+  }
+}
+
+/** The paths of callers' addresses, and beside them those of bases. */
+export function withBases(paths: Paths, bases: RbdBases): Paths {
+  const isBase = (address: string) => address.startsWith(BASE_SCHEME);
+  return {
+    source: (address, reading) => (isBase(address) ? bases.source(address) : paths.source(address, reading)),
+    target: (address) => (isBase(address) ? bases.target(address) : paths.target(address)),
+    named: (name, from) => paths.named(name, from),
+    entry: (address, need) => paths.entry(address, need),
+  };
+}

@@ -1,0 +1,51 @@
+import type { ImageAddress } from '../address.js';
+import { describeFile } from '../describe-image.js';
+import { bring } from '../fetch/bring.js';
+import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
+import { makeImage, type MakePorts } from '../fetch/make-image.js';
+import { sourceText } from '../fetch/source.js';
+import type { FetchResult } from '../operations/record.js';
+import type { Verb } from '../operations/verb.js';
+import type { CacheWish } from './cache-entry.js';
+import type { PoolBases } from './pool-bases.js';
+
+export interface FillBaseSpec extends CacheWish {
+  readonly address: ImageAddress;
+}
+
+export type FillBasePorts = MakePorts & { readonly bases: PoolBases };
+
+/**
+ * Brings an image into a pool, for all hosts: it is frozen under a private name and gets its own at the end, so that whoever finds it finds it
+ * whole. The first host wins; the others fail with TARGET_EXISTS, and use its. A crash leaves nothing under the final name.
+ */
+export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> {
+  return {
+    name: 'FillBase',
+    slot: () => 'io',
+    uses: ({ address }) => [{ role: 'target', address, overwrite: false, allowDependants: false }],
+    // Whoever waits for it goes on by itself, and asks for it again.
+    resume: { ...fetchResume<FillBaseSpec>(), alone: () => false },
+
+    async run(spec, run) {
+      const { address } = spec;
+      const { part, checkpoint } = await run.resumablePart(address, { overwrite: false, attributes: {} });
+      const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
+      const brought = await bring({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
+      await makeImage(part, run.target(address), { ...withFormat(spec, brought), format: 'raw' }, run, ports);
+      await run.step('freeze');
+      const checksum = brought.checksum === undefined ? '' : checksumText(brought.checksum);
+      await ports.bases.freeze(part, { source: sourceText(spec.source), checksum });
+      await run.step('seal');
+      const made = await part.seal();
+      const result: FetchResult = {
+        kind: 'fetch',
+        info: describeFile(made, await ports.reader.facts(made, 'raw'), false),
+        fromCache: false,
+        lengthBytes: made.lengthBytes,
+        ...broughtFacts(brought),
+      };
+      return run.commit('COMMITTING', { address, made, result }, () => part.publish());
+    },
+  };
+}
