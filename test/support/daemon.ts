@@ -20,6 +20,8 @@ export interface DaemonOptions {
   readonly toml?: string;
   /** More lines of the `[server]` table. */
   readonly server?: string;
+  /** HOST:PORT for metrics and health; unset: none. */
+  readonly http?: string;
   /** More addresses to listen on, beside the unix socket. */
   readonly listen?: readonly string[];
   /** Instead of one root `images` in the daemon's folder. */
@@ -58,7 +60,7 @@ export class Daemon {
     const config = join(folder, 'hostler.toml');
     const roots = options.roots ?? `[[roots]]\npath = "${folder}/images"\n`;
     const listen = JSON.stringify([`unix://${folder}/s.sock`, ...(options.listen ?? [])]);
-    const server = `[server]\nlisten = ${listen}\nhttp = ""\n${options.server ?? ''}\n`;
+    const server = `[server]\nlisten = ${listen}\nhttp = "${options.http ?? ''}"\n${options.server ?? ''}\n`;
     await writeFile(
       config,
       `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${options.top ?? ''}${server}${options.toml ?? ''}\n${roots}`,
@@ -98,6 +100,13 @@ export class Daemon {
     const address = serving?.addresses.find((each) => each.startsWith('tcp:'));
     if (address === undefined) throw new Error('the daemon listens on no TCP address');
     return address.slice('tcp://'.length);
+  }
+
+  /** What it tells of itself over HTTP. */
+  async metrics(): Promise<string> {
+    const serving = this.records().find(({ message }) => message === 'SERVING') as { addresses: string[] } | undefined;
+    const origin = serving?.addresses.find((each) => each.startsWith('http:'));
+    return (await fetch(`${origin ?? ''}/metrics`)).text();
   }
 
   image(name: string): string {

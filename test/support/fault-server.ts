@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Faults {
   /** Status of GET, for the first so many requests. */
   readonly status?: { readonly code: number; readonly times: number; readonly retryAfter?: string };
+  /** Whoever does not say so gets 401. */
+  readonly authorization?: string;
   readonly noRanges?: boolean;
   /** 206 is answered with the whole file. */
   readonly wholeForRange?: boolean;
@@ -90,8 +92,9 @@ export class FaultServer {
     const turn = file.requests++;
     file.seen.push(request.headers);
     const { faults } = file;
-    const { status, redirect } = faults;
-    if (redirect !== undefined) response.writeHead(302, { location: redirect }).end();
+    const { status, redirect, authorization } = faults;
+    if (authorization !== undefined && request.headers.authorization !== authorization) response.writeHead(401).end();
+    else if (redirect !== undefined) response.writeHead(302, { location: redirect }).end();
     else if (status !== undefined && turn < status.times)
       response
         .writeHead(status.code, status.retryAfter === undefined ? {} : { 'retry-after': status.retryAfter })

@@ -183,9 +183,10 @@ describe('fetches that are killed', () => {
     rpc: string,
     percent: number,
     bytesPerSecond = 10 * MIB,
+    signal: NodeJS.Signals = 'SIGKILL',
   ): Promise<Message> {
     const folder = scratch.path(name);
-    const first = await Daemon.start(folder);
+    const first = await Daemon.start(folder, { server: 'drain_seconds = 0' });
     scratch.onEnd(() => daemons.get(name)?.stop() ?? Promise.resolve());
     const url = server.add(name, content, { bytesPerSecond });
     const ended = new Promise((resolve) => {
@@ -194,8 +195,8 @@ describe('fetches that are killed', () => {
     });
     while (server.file(name).sentBytes < (content.length * percent) / 100)
       await new Promise((resolve) => setTimeout(resolve, 10));
-    first.process.kill('SIGKILL');
-    await ended;
+    first.process.kill(signal);
+    await Promise.all([ended, first.exited]);
     first.stranger.close();
     const second = await Daemon.start(folder);
     daemons.set(name, second);
@@ -217,21 +218,26 @@ describe('fetches that are killed', () => {
     assert.deepEqual(await daemon.leftovers(), []);
   }).timeout(60_000);
 
-  it('a detached one goes on by itself, under its id', async () => {
-    const target = scratch.path('alone/images/target');
-    await killedAt('alone', { target, detach: true, labels: { own: '1' } }, 'FetchRawImage', 60, slow);
-    const daemon = daemons.get('alone');
+  async function goesOnAlone(signal: NodeJS.Signals, use_cache: boolean): Promise<void> {
+    const name = `${signal}-${String(use_cache)}`;
+    const request = { target: scratch.path(name, 'images/target'), use_cache, detach: true, labels: { own: '1' } };
+    await killedAt(name, request, 'FetchImage', 60, slow, signal);
+    const daemon = daemons.get(name);
     assert.ok(daemon !== undefined);
-    const found = await daemon.stranger.unary('OperationService/ListOperations', { filter: { labels: { own: '1' } } });
+    const filter = { labels: { own: '1' } };
+    const found = await daemon.stranger.unary('OperationService/ListOperations', { filter });
     const [operation] = found['operations'] as Message[];
     const events = await daemon.stranger.all('OperationService/WatchOperation', {
       operation_id: operation?.['operation_id'],
     });
-    assert.equal(events.at(-1)?.['state'], 'OPERATION_STATE_SUCCEEDED');
-    assert.equal(operation?.['attempt'], 2);
-    assert.ok((await readFile(target)).equals(content));
-    assert.ok(server.file('alone').sentBytes <= content.length * 1.05);
+    assert.equal(events.at(-1)?.['state'], 'OPERATION_STATE_SUCCEEDED', name);
+    assert.equal(operation?.['attempt'], 2, name);
+    assert.ok((await readFile(request.target)).equals(content), name);
+    assert.ok(server.file(name).sentBytes <= content.length * 1.05, name);
     assert.deepEqual(await daemon.leftovers(), []);
+  }
+  it('a detached one goes on by itself after a kill or SIGTERM, under its id, with the cache too', async () => {
+    await Promise.all([goesOnAlone('SIGKILL', false), goesOnAlone('SIGTERM', false), goesOnAlone('SIGTERM', true)]);
   }).timeout(60_000);
 
   it('what has come is kept, shown, and removed by a cancel', async () => {

@@ -7,6 +7,7 @@ import { FaultServer } from '../support/fault-server.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 
@@ -72,4 +73,26 @@ describe('fetches that are killed at a step', () => {
           await rm(image('target'), { force: true });
         }
       });
+
+  it('what is being used is not evicted', async () => {
+    const daemon = await start('FetchImage:clone:pause');
+    try {
+      const url = server.add('leased', packed);
+      const request = { source: { http: { url } }, target: image('leased'), use_cache: true };
+      const ended = failure(daemon.stranger.all('ImageService/FetchImage', request));
+      const evict = (more: Message) => daemon.stranger.operation('ImageService/EvictCachedImages', more);
+      const list = async () => (await daemon.stranger.unary('ImageService/ListCachedImages'))['images'] as Message[];
+      await until(async () => ((await list()) as unknown) !== undefined);
+      const [entry] = await list();
+      assert.equal((await failure(evict({ cache_ids: [entry?.['cache_id']] }))).reason, 'IMAGE_IN_USE');
+      assert.equal(((await evict({ target_bytes: '0' }))['delete'] as Message)['items'] ?? '0', '0');
+      assert.equal((await list()).length, 1);
+      daemon.process.kill('SIGKILL');
+      await ended;
+    } finally {
+      daemon.process.kill('SIGKILL');
+      await daemon.exited;
+      daemon.stranger.close();
+    }
+  });
 });

@@ -47,11 +47,17 @@ export interface CacheWish {
   readonly checksum?: ExpectedChecksum;
 }
 
+/** Whether only the source can tell who may have it: whoever knows the checksum of a content has seen it. */
+export function mustBeAsked({ source, checksum }: CacheWish): boolean {
+  return source.kind === 'http' && source.headers && checksum === undefined;
+}
+
 /** The same for wishes that one file fulfils. */
-export function keyOf({ source, sourceFormat, format, checksum }: CacheWish): string {
+export function keyOf(wish: CacheWish): string {
+  const { source, sourceFormat, format, checksum } = wish;
   const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
   return createHash('sha256')
-    .update(JSON.stringify([sourceIdentity(source), sourceFormat ?? null, format ?? null, sum]))
+    .update(JSON.stringify([sourceIdentity(source), sourceFormat ?? null, format ?? null, sum, mustBeAsked(wish)]))
     .digest('hex')
     .slice(0, KEY_DIGITS);
 }

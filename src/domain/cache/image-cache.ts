@@ -5,7 +5,7 @@ import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
 import type { Files, Paths, Resolved } from '../ports.js';
-import { cacheAddress, cacheIdOf, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
+import { cacheAddress, cacheIdOf, keyOf, mustBeAsked, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
 import { Filling } from './filling.js';
@@ -53,17 +53,33 @@ export class ImageCache {
       this.ports.onCache('hit', found.file.lengthBytes);
       return { ...found, fromCache: true, networkBytes: 0n };
     }
-    const networkBytes = await this.#bring(key, wish, run);
-    const entry = this.index.find(key);
-    const made = entry === undefined ? undefined : await this.#open(entry, run);
-    if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
-    this.ports.onCache('miss', networkBytes);
-    return { ...made, fromCache: false, networkBytes };
+    const made = await this.#brought(key, wish, run);
+    this.ports.onCache('miss', made.networkBytes);
+    // It may be one too many.
+    await this.evictOverdue().catch((error: unknown) => {
+      run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
+    });
+    return { ...made, fromCache: false };
+  }
+
+  async #brought(key: string, wish: CacheWish, run: Run): Promise<Omit<Lease, 'fromCache'>> {
+    for (;;) {
+      const joined = this.#filling.has(key);
+      const networkBytes = await this.#bring(key, wish, run);
+      const entry = this.index.find(key);
+      // Whoever brought it may have had what this caller has not.
+      if (entry !== undefined && joined && mustBeAsked(wish) && !(await this.#isStill(entry, wish, run))) continue;
+      const made = entry === undefined ? undefined : await this.#open(entry, run);
+      if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
+      return { ...made, networkBytes };
+    }
   }
 
   /** Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE. */
   async evict(entry: CacheEntry): Promise<bigint> {
-    const why = await this.#needed(entry);
+    const backing = await this.inUse(entry);
+    // Last, so that nothing comes between this look and the removal.
+    const why = backing ? 'the backing file of other images' : this.#claim(entry);
     if (why !== undefined)
       throw new HostlerError('IMAGE_IN_USE', `the cache's entry ${entry.id} is ${why}`, {
         facts: { cache_id: entry.id },
@@ -79,9 +95,12 @@ export class ImageCache {
   async evictOverdue(maxBytes?: bigint): Promise<{ readonly items: bigint; readonly freedBytes: bigint }> {
     let [items, freedBytes] = [0n, 0n];
     for (const entry of this.index.overdue(maxBytes)) {
-      if ((await this.#needed(entry)) !== undefined) continue;
-      freedBytes += await this.evict(entry);
-      items += 1n;
+      try {
+        freedBytes += await this.evict(entry);
+        items += 1n;
+      } catch (error) {
+        if (asHostlerError(error).reason !== 'IMAGE_IN_USE') throw error;
+      }
     }
     return { items, freedBytes };
   }
@@ -97,10 +116,10 @@ export class ImageCache {
     }
   }
 
-  async #needed(entry: CacheEntry): Promise<string | undefined> {
+  #claim(entry: CacheEntry): string | undefined {
+    if (!this.index.has(entry.id)) return 'being evicted';
     if (this.index.get(entry.id).pinned) return 'pinned';
-    if (this.index.isLeased(entry)) return 'being used';
-    return (await this.inUse(entry)) ? 'the backing file of other images' : undefined;
+    return this.index.isLeased(entry) ? 'being used' : undefined;
   }
 
   /** An entry of this content that is what it was, leased. What is not is forgotten. */
@@ -125,6 +144,8 @@ export class ImageCache {
   }
 
   async #open(entry: CacheEntry, run: Run): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
+    // Evicted while its source was asked.
+    if (!this.index.has(entry.id)) return undefined;
     const give = this.index.lease(entry);
     const file = await this.ports.paths.source(cacheAddress(entry.id)).catch(notThere);
     const release = async () => {

@@ -771,7 +771,7 @@ export interface FetchImageRequest {
   targetFormat: string;
   /** Declared format of the source; unset: as a glance source says, else it is detected and must be safe. */
   sourceFormat: string;
-  /** Limit of the virtual size; unset: none. */
+  /** Limit of the virtual size, and of what a glance source says that a disk must have (`min_disk`); unset: none. */
   maxSizeBytes?:
     | bigint
     | undefined;
@@ -12777,8 +12777,9 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Fetches an image, checks it, converts it, and publishes it (parity row 8).
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, STALLED. Result: fetch.
+   * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12792,8 +12793,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Fetches bytes as they are: kernels, ramdisks (parity row 9).
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, STALLED. Result: fetch.
+   * Fetches bytes as they are: kernels, ramdisks (parity row 9). Nothing looks into them. Goes on as FetchImage.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13077,8 +13078,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): PinCachedImageResponse => PinCachedImageResponse.decode(value),
   },
   /**
-   * Brings an image into the cache.
-   * Fails with: as FetchImage. Result: fetch.
+   * Brings an image into the cache, unless it is there. Entries that are then too old or too many go.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13092,8 +13093,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Removes entries that are not pinned, in use or leased from the cache.
-   * Fails with: INVALID_FIELD, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13214,15 +13215,16 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   copyImage: handleServerStreamingCall<CopyImageRequest, OperationEvent>;
   /**
-   * Fetches an image, checks it, converts it, and publishes it (parity row 8).
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, STALLED. Result: fetch.
+   * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   fetchImage: handleServerStreamingCall<FetchImageRequest, OperationEvent>;
   /**
-   * Fetches bytes as they are: kernels, ramdisks (parity row 9).
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, STALLED. Result: fetch.
+   * Fetches bytes as they are: kernels, ramdisks (parity row 9). Nothing looks into them. Goes on as FetchImage.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13353,15 +13355,15 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   pinCachedImage: handleUnaryCall<PinCachedImageRequest, PinCachedImageResponse>;
   /**
-   * Brings an image into the cache.
-   * Fails with: as FetchImage. Result: fetch.
+   * Brings an image into the cache, unless it is there. Entries that are then too old or too many go.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   prefetchImage: handleServerStreamingCall<PrefetchImageRequest, OperationEvent>;
   /**
-   * Removes entries that are not pinned, in use or leased from the cache.
-   * Fails with: INVALID_FIELD, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13546,8 +13548,9 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Fetches an image, checks it, converts it, and publishes it (parity row 8).
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, STALLED. Result: fetch.
+   * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13558,8 +13561,8 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Fetches bytes as they are: kernels, ramdisks (parity row 9).
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, STALLED. Result: fetch.
+   * Fetches bytes as they are: kernels, ramdisks (parity row 9). Nothing looks into them. Goes on as FetchImage.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13829,8 +13832,8 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: PinCachedImageResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Brings an image into the cache.
-   * Fails with: as FetchImage. Result: fetch.
+   * Brings an image into the cache, unless it is there. Entries that are then too old or too many go.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13841,8 +13844,8 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Removes entries that are not pinned, in use or leased from the cache.
-   * Fails with: INVALID_FIELD, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
