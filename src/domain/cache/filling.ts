@@ -18,6 +18,10 @@ export class Filling<S extends object> {
     private readonly nextId: (key: string) => string,
   ) {}
 
+  isUnderWay(key: string): boolean {
+    return this.#filling.has(key);
+  }
+
   /** Starts the one operation that brings it, or waits for the one that does; what came over the network for it. Fails as that does. */
   async bring(key: string, specOf: (id: string) => S, run: Run): Promise<bigint> {
     const filling = this.#filling.get(key) ?? { id: this.nextId(key), waiting: 0 };

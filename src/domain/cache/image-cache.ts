@@ -64,7 +64,7 @@ export class ImageCache {
 
   async #brought(key: string, wish: CacheWish, run: Run): Promise<Omit<Lease, 'fromCache'>> {
     for (;;) {
-      const joined = this.#filling.has(key);
+      const joined = this.#filling.isUnderWay(key);
       const networkBytes = await this.#bring(key, wish, run);
       const entry = this.index.find(key);
       // Whoever brought it may have had what this caller has not.
