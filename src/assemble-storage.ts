@@ -109,7 +109,27 @@ export function assembleStorage(
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
-    pools: { space: async (name: string) => volumes.space(remote.pool(name, name)) },
+    pools: hostPools(config, pools, { volumes, remote, reach }),
+  };
+}
+
+/** What callers are told of pools. */
+function hostPools(
+  { cache }: Config,
+  pools: readonly Pool[],
+  { volumes, remote, reach }: { readonly volumes: RbdFiles; readonly remote: RbdPaths; readonly reach: Reach },
+) {
+  return {
+    space: async (name: string) => volumes.space(remote.open(name, name)),
+    reached: () =>
+      pools
+        .filter(({ name, roles }) => reach.isNamed(roles) && reach.touches(`rbd:${name}`))
+        .map(({ name, cluster, access }) => ({
+          name,
+          cluster: cluster.name,
+          writable: access === 'read-write',
+          keepsBases: cache.pools.includes(name),
+        })),
   };
 }
 
@@ -124,13 +144,14 @@ function basePools({ cache }: Config, pools: readonly Pool[]): Pool[] {
 }
 
 function poolsOf({ pools, clusters }: Config): Pool[] {
-  return pools.map(({ name, cluster, access, trash_hours: trashHours }) => {
+  return pools.map(({ name, cluster, access, roles, trash_hours: trashHours }) => {
     const found = clusters.find((each) => each.name === cluster);
     if (found === undefined)
       throw new ConfigError(`pools: ${name} is in the cluster ${cluster}, which is not configured`);
     return {
       name,
       access,
+      ...(roles === undefined ? {} : { roles }),
       trashHours,
       cluster: {
         name: cluster,

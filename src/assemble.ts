@@ -128,7 +128,7 @@ function assembleEngine(foundations: Foundations) {
   const { limits, debug } = config;
   const owners = new Owners(runner);
   const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
-  const reach = new Reach();
+  const reach = new Reach(config.pools.some(({ roles }) => roles !== undefined));
   const storage = assembleStorage(foundations, {
     limits: toolLimits(limits.tools),
     foreignLimits: foreignLimits(limits),
@@ -199,7 +199,10 @@ function slotsOf(limits: Config['limits']): Slots {
 type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
-function assembleHandlers({ config, runner, folders, state, roots, version, touched }: Foundations, engine: Engine) {
+function assembleHandlers(
+  { config, runner, folders, state, roots, devices, version, touched }: Foundations,
+  engine: Engine,
+) {
   const { operations, space, overcommit, owners } = engine;
   const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner));
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
@@ -228,7 +231,7 @@ function assembleHandlers({ config, runner, folders, state, roots, version, touc
       space,
       overcommit,
       instancesPath: config.instances_path,
-      probe: new LocalHostProbe(runner, roots, state.agentId),
+      probe: new LocalHostProbe(runner, roots, devices.roots, state.agentId),
       agent,
     }),
     file: fileHandlers(operations, {

@@ -67,6 +67,7 @@ export interface AccessConfig {
   readonly tls?: z.infer<typeof tls> | undefined;
   readonly roles: z.infer<typeof roles>;
   readonly callers: z.infer<typeof callers>;
+  readonly pools: readonly { readonly roles?: readonly string[] | undefined }[];
 }
 
 type Complain = (path: (string | number)[], message: string) => void;
@@ -81,6 +82,8 @@ export function checkAccess(config: AccessConfig, complain: Complain): void {
   if (config.server.listen.length + config.listeners.length === 0) complain(['server', 'listen'], 'nowhere to listen');
   assertRole(config.server.loopback_role, ['server', 'loopback_role']);
   for (const [index, { role: name }] of config.callers.entries()) assertRole(name, ['callers', index, 'role']);
+  for (const [index, { roles: names = [] }] of config.pools.entries())
+    for (const name of names) assertRole(name, ['pools', index, 'roles']);
   for (const [index, address] of config.server.listen.entries())
     checkListener({ address }, config, (path, message) => {
       complain(['server', 'listen', index, ...path], message);

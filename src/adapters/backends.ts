@@ -34,6 +34,7 @@ export function pathsOf({ files, devices, volumes }: Kinds<Paths> & { readonly d
   return {
     source: (address, reading) => of(address).source(address, reading),
     named(name, from) {
+      if (from.storage === 'volume') return volumes.named(name, from);
       const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
       return (devices.has(asAddress(path)) ? devices : files).named(name, from);
     },

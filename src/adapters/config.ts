@@ -61,6 +61,7 @@ const pool = z.strictObject({
   cluster: clusterName,
   access: z.enum(['read-write', 'read-only']).default('read-write'),
   trash_hours: z.int().min(0).default(0),
+  roles: z.array(z.string().min(1)).optional(),
 });
 
 const TWICE = 'two have the same name';

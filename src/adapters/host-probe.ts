@@ -24,7 +24,18 @@ const TOOLS: readonly (readonly [string, string])[] = [
   ['xz', '--version'],
   ['zstd', '--version'],
   ['virsh', '--version'],
+  ['rbd', '--version'],
+  ['ceph', '--version'],
 ];
+
+/** No file is made in a root of devices. */
+const NO_FILESYSTEM: RootFeatures = {
+  filesystemType: '',
+  reflink: false,
+  directIo: false,
+  hardLinks: false,
+  sparse: false,
+};
 
 interface Known {
   readonly stamp: string;
@@ -39,23 +50,27 @@ export class LocalHostProbe implements HostProbe {
   constructor(
     private readonly runner: ProcessRunner,
     private readonly openRoots: readonly Root[],
+    private readonly deviceRoots: readonly Root[],
     private readonly agentId: string,
   ) {}
 
   get roots(): readonly HostRoot[] {
-    return this.openRoots.map(({ path, access, trusted }) => ({
-      path: asAddress(path),
-      kind: 'files',
-      writable: access === 'read-write',
-      trusted,
-    }));
+    const described = (kind: HostRoot['kind'], roots: readonly Root[]) =>
+      roots.map(({ path, access, trusted }) => ({
+        path: asAddress(path),
+        kind,
+        writable: access === 'read-write',
+        trusted,
+      }));
+    return [...described('files', this.openRoots), ...described('devices', this.deviceRoots)];
   }
 
   tools(): Promise<readonly HostTool[]> {
     return Promise.all(TOOLS.map(([name, option]) => this.#tool(name, option)));
   }
 
-  async features({ path }: HostRoot): Promise<RootFeatures> {
+  async features({ path, kind }: HostRoot): Promise<RootFeatures> {
+    if (kind === 'devices') return NO_FILESYSTEM;
     const root = this.openRoots.find((candidate) => candidate.path === path);
     if (root === undefined) throw new HostlerError('BUG', `${path} is no root`);
     try {

@@ -5,6 +5,7 @@ import {
   GetHostInfoResponse,
   GetInstancePathResponse,
   GetIscsiInitiatorResponse,
+  GetPoolInfoResponse,
   HostnameKind,
   IsMountedResponse,
   PickDiskDriverNameResponse,
@@ -25,6 +26,7 @@ export function hostCommands(context: Context): Command[] {
   return [
     info(context),
     filesystem(context),
+    pool(context),
     watch(context),
     architecture(context),
     initiator(context),
@@ -45,6 +47,23 @@ function filesystem(context: Context): Command {
           host.getFilesystemInfo({ path: address(path) }, done),
         );
         context.print(GetFilesystemInfoResponse.toJSON(answer), showFilesystem(answer.filesystem));
+      }),
+    );
+}
+
+function pool(context: Context): Command {
+  return new Command('pool')
+    .description('the space of a Ceph pool')
+    .argument('<pool>')
+    .action((name: string) =>
+      context.use(async ({ host }) => {
+        const answer = await ask<GetPoolInfoResponse>((done) => host.getPoolInfo({ pool: name }, done));
+        const shown = listing([
+          ['total', exactBytes(answer.totalBytes)],
+          ['free', exactBytes(answer.freeBytes)],
+          ['used', exactBytes(answer.usedBytes)],
+        ]);
+        context.print(GetPoolInfoResponse.toJSON(answer), shown);
       }),
     );
 }
@@ -106,7 +125,16 @@ function info(context: Context): Command {
           root.problem === '' ? abilities(root) : root.problem,
         ]),
       );
-      context.print(GetHostInfoResponse.toJSON(answer), [head, tools, roots].join('\n\n'));
+      const pools = table(
+        ['POOL', 'CLUSTER', 'CAN'],
+        answer.pools.map(({ name, cluster, writable, keepsBases }) => [
+          `rbd:${name}`,
+          cluster,
+          `${writable ? 'write' : 'read only'}${keepsBases ? ', bases' : ''}`,
+        ]),
+      );
+      const tables = [head, tools, roots, ...(answer.pools.length === 0 ? [] : [pools])];
+      context.print(GetHostInfoResponse.toJSON(answer), tables.join('\n\n'));
     }),
   );
 }

@@ -32,8 +32,11 @@ export async function getImageInfo(
     const file = await paths.source(address);
     // What a stranger's image names is not looked for.
     if (format !== undefined && backingChain && file.trusted) {
-      const [top, ...below] = await reader.follow(file, format);
-      opened.push(...[top, ...below].map((layer) => layer.file.handle));
+      const [top, ...layers] = await reader.follow(file, format);
+      opened.push(...[top, ...layers].map((layer) => layer.file.handle));
+      const parents = file.storage === 'volume' ? await reader.parents(top) : [];
+      opened.push(...parents.map((layer) => layer.file.handle));
+      const below = [...layers, ...parents];
       return [
         await describe(top.file, top.facts, ports),
         ...(await Promise.all(below.map((layer) => describe(layer.file, layer.facts, ports)))),

@@ -9,7 +9,7 @@ import {
 } from '../domain/host/filesystem-info.js';
 import { liesIn, type Role } from '../domain/access/role.js';
 import { basename, isBelow } from '../domain/address.js';
-import type { HostProbe, HostRoot, HostTool } from '../domain/host/host-info.js';
+import type { HostPool, HostProbe, HostRoot, HostTool } from '../domain/host/host-info.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { initiatorName } from '../domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../domain/host/instance-path.js';
@@ -30,6 +30,8 @@ export interface HostPorts extends FilesystemPorts {
   readonly pools: {
     /** What a configured pool holds, and what it can still take. Fails with POOL_NOT_FOUND, ROOT_STALLED. */
     space(name: string): Promise<{ readonly usedBytes: bigint; readonly freeBytes: bigint }>;
+    /** Those that the caller reaches. */
+    reached(): readonly HostPool[];
   };
   readonly instancesPath: string;
   readonly probe: HostProbe;
@@ -93,6 +95,7 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
         creatableFormats: [...CREATABLE_FORMATS],
         roots,
         sandbox: agent.sandbox,
+        pools: [...ports.pools.reached()],
       };
     },
     async *watchFilesystem(request, caller) {

@@ -6,7 +6,7 @@ import { allocatedBytes, blockDigest, sparseFile } from '../support/disks.js';
 import { cephCluster } from '../support/ceph.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
-import { failure, type Message } from '../support/stranger.js';
+import { Stranger, failure, type Message } from '../support/stranger.js';
 
 const MIB = 1024 * 1024;
 const PIECES = [
@@ -18,7 +18,11 @@ for (const auth of ['cephx', 'none'] as const) {
   describe(`images of a Ceph cluster (${auth})`, () => {
     const scratch = scratchFolder();
     const cluster = cephCluster(scratch, auth);
-    const daemon = suiteDaemon(scratch, () => ({ toml: cluster.toml() }));
+    const daemon = suiteDaemon(scratch, () => ({
+      toml: cluster.toml({ pool: 'roles = ["admin", "operator"]\n' }),
+      // Who calls there is a viewer.
+      listen: ['tcp://127.0.0.1:0'],
+    }));
     const file = (name: string) => daemon.get().image(name);
     const run = (rpc: string, request: Message) => daemon.get().stranger.operation(`ImageService/${rpc}`, request);
     const info = async (path: string) =>
@@ -127,6 +131,30 @@ for (const auth of ['cephx', 'none'] as const) {
         (listed['snapshots'] as Message[]).map(({ name }) => name),
         ['clean'],
       );
+    });
+
+    it('backing_chain names what a clone is a clone of', async () => {
+      const request = { path: 'rbd:rbd/clone', format: 'raw', backing_chain: true };
+      const answer = await daemon.get().stranger.unary('ImageService/GetImageInfo', request);
+      const [parent, ...more] = answer['backing_chain'] as Message[];
+      assert.equal(parent?.['path'], 'rbd:rbd/disk@base');
+      assert.equal(parent['virtual_size_bytes'], String(64 * MIB));
+      assert.deepEqual(more, []);
+    });
+
+    it('only the roles that a pool names reach it', async () => {
+      const viewer = new Stranger(daemon.get().tcp);
+      scratch.onEnd(() => {
+        viewer.close();
+        return Promise.resolve();
+      });
+      const look = viewer.unary('ImageService/GetImageInfo', { path: 'rbd:rbd/disk', format: 'raw' });
+      assert.equal((await failure(look)).reason, 'PATH_OUTSIDE_ROOTS');
+      const space = viewer.unary('HostInfoService/GetPoolInfo', { pool: 'rbd' });
+      assert.equal((await failure(space)).reason, 'PATH_OUTSIDE_ROOTS');
+      assert.equal((await viewer.unary('HostInfoService/GetHostInfo'))['pools'], undefined);
+      const [pool] = (await daemon.get().stranger.unary('HostInfoService/GetHostInfo'))['pools'] as Message[];
+      assert.deepEqual([pool?.['name'], pool?.['cluster'], pool?.['writable']], ['rbd', 'test', true]);
     });
 
     it('what clones need stays: snapshots, bases', async () => {

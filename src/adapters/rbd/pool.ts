@@ -25,6 +25,8 @@ export interface Pool {
   readonly name: string;
   readonly cluster: Cluster;
   readonly access: 'read-write' | 'read-only';
+  /** Callers in other roles do not reach it; unset: all do whose places it is in. */
+  readonly roles?: readonly string[];
   /** Removed images stay in the pool's trash so long; 0: they go at once. */
   readonly trashHours: number;
 }

@@ -32,7 +32,7 @@ export class RbdBases implements PoolBases {
   addressOf(target: ImageAddress, id: string): ImageAddress | undefined {
     const name = parseRbdName(target);
     if ('problem' in name) return undefined;
-    const own = this.paths.pool(name.pool, target);
+    const own = this.paths.open(name.pool, target);
     const { pools } = this.options;
     const pool =
       pools.find((each) => each.name === own.name) ?? pools.find(({ cluster }) => cluster.name === own.cluster.name);

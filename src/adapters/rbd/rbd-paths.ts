@@ -1,4 +1,4 @@
-import { parseRbdName, type ImageAddress, type RbdName } from '../../domain/address.js';
+import { asAddress, parseRbdName, type ImageAddress, type RbdName } from '../../domain/address.js';
 import type { Reach } from '../../domain/access/reach.js';
 import { HostlerError, invalidFields } from '../../domain/errors.js';
 import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports.js';
@@ -18,7 +18,7 @@ export class RbdPaths implements Paths {
 
   async source(address: ImageAddress, reading?: 'unread'): Promise<Resolved> {
     const name = parts(address);
-    const pool = this.pool(name.pool, address);
+    const pool = this.open(name.pool, address);
     assertPublic(name, address);
     const { namespace, image, snapshot } = name;
     const handle = new RbdHandle(pool, namespace, clusterAccess(pool.cluster), image, snapshot);
@@ -56,9 +56,14 @@ export class RbdPaths implements Paths {
     return { objectSizeBytes: info.object_size, ...(parent === undefined ? {} : { parent }), snapshots };
   }
 
-  named(name: string): Promise<Resolved> {
-    // Only files name others in their headers.
-    return Promise.reject(new HostlerError('BUG', `an image of a cluster named ${name}`));
+  /** An image's parent, as its cluster names it: it may be one that no caller can name. */
+  async named(name: string): Promise<Resolved> {
+    const address = asAddress(name);
+    const parent = parts(address);
+    this.reach.assert({ address, need: 'read' });
+    const pool = this.open(parent.pool, address);
+    const { namespace, image, snapshot } = parent;
+    return this.look(new RbdHandle(pool, namespace, clusterAccess(pool.cluster), image, snapshot), address);
   }
 
   entry(address: ImageAddress): Promise<Entry> {
@@ -71,7 +76,7 @@ export class RbdPaths implements Paths {
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {
     const name = parts(address);
-    const pool = this.pool(name.pool, address);
+    const pool = this.open(name.pool, address);
     assertPublic(name, address);
     const { namespace, image, snapshot } = name;
     if (pool.access === 'read-only' || snapshot !== undefined) {
@@ -103,6 +108,13 @@ export class RbdPaths implements Paths {
       inode: imageNumber(info.id),
       allocatedBytes: (await this.images.look(image))?.usedBytes ?? 0n,
     };
+  }
+
+  /** A configured pool that the caller may use. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS. */
+  open(name: string, what: string): Pool {
+    const pool = this.pool(name, what);
+    this.reach.assertNamed(pool.roles, what);
+    return pool;
   }
 
   /** A configured pool. Fails with POOL_NOT_FOUND. */

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { isBelow } from '../address.js';
 import { HostlerError } from '../errors.js';
 import { objectionTo, type Place } from './decide.js';
-import type { Role } from './role.js';
+import { liesIn, type Role } from './role.js';
 
 /**
  * What the call at work may touch, asked where a path has been resolved to a real one: behind links, and for every layer that a
@@ -11,8 +12,32 @@ import type { Role } from './role.js';
 export class Reach {
   readonly #roles = new AsyncLocalStorage<Role>();
 
+  /** @param byName something is for the roles that it names, whatever their places are */
+  constructor(private readonly byName = false) {}
+
   within<T>(role: Role, work: () => T): T {
-    return role.read === 'all' && role.write === 'all' ? work() : this.#roles.run(role, work);
+    const everywhere = role.read === 'all' && role.write === 'all' && !this.byName;
+    return everywhere ? work() : this.#roles.run(role, work);
+  }
+
+  /** What names no roles is for all. Fails with PATH_OUTSIDE_ROOTS. */
+  assertNamed(roles: readonly string[] | undefined, path: string): void {
+    if (this.isNamed(roles)) return;
+    throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} is not for the role of the caller`, { facts: { path } });
+  }
+
+  isNamed(roles: readonly string[] | undefined): boolean {
+    const role = this.#roles.getStore();
+    return roles === undefined || role === undefined || roles.includes(role.name);
+  }
+
+  /** Whether the role reaches a place, or something below it. */
+  touches(place: string): boolean {
+    const role = this.#roles.getStore();
+    if (role === undefined) return true;
+    return [role.read, role.write].some(
+      (places) => liesIn(place, places) || (places !== 'all' && places.some((each) => isBelow(each, place))),
+    );
   }
 
   /** Fails with PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */

@@ -16,6 +16,14 @@ export interface HostRoot {
   readonly trusted: boolean;
 }
 
+/** A configured Ceph pool. */
+export interface HostPool {
+  readonly name: string;
+  readonly cluster: string;
+  readonly writable: boolean;
+  readonly keepsBases: boolean;
+}
+
 /** What a root's filesystem can do; found by trying, so false where nothing may be written. */
 export interface RootFeatures {
   readonly filesystemType: string;

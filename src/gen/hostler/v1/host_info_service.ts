@@ -96,7 +96,7 @@ export interface ToolInfo {
 export interface RootInfo {
   /** As configured, or the part of it that the caller's role reaches. */
   path: string;
-  /** `files` or `devices`. */
+  /** `files` or `devices`. Of a root of devices nothing is said from filesystem_type on. */
   kind: string;
   /** False: read-only. */
   writable: boolean;
@@ -119,6 +119,18 @@ export interface RootInfo {
   problem: string;
 }
 
+/** A Ceph pool in which images may lie, as configured. */
+export interface ConfiguredPool {
+  /** As in `rbd:NAME/IMAGE`. */
+  name: string;
+  /** The cluster's name in the configuration. */
+  cluster: string;
+  /** False: read-only. */
+  writable: boolean;
+  /** Base images are kept in it for all hosts: the image cache in a pool. */
+  keepsBases: boolean;
+}
+
 /** What this host is. */
 export interface GetHostInfoResponse {
   /** Stable name of this agent on this host. */
@@ -139,6 +151,8 @@ export interface GetHostInfoResponse {
   roots: RootInfo[];
   /** The sandbox in force: `bubblewrap` or `none`. */
   sandbox: string;
+  /** Configured Ceph pools that the caller's role reaches. Their clusters are not asked. */
+  pools: ConfiguredPool[];
 }
 
 /** Names a filesystem by a path on it. */
@@ -724,6 +738,127 @@ export const RootInfo: MessageFns<RootInfo> = {
   },
 };
 
+function createBaseConfiguredPool(): ConfiguredPool {
+  return { name: "", cluster: "", writable: false, keepsBases: false };
+}
+
+export const ConfiguredPool: MessageFns<ConfiguredPool> = {
+  encode(message: ConfiguredPool, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.cluster !== "") {
+      writer.uint32(18).string(message.cluster);
+    }
+    if (message.writable !== false) {
+      writer.uint32(24).bool(message.writable);
+    }
+    if (message.keepsBases !== false) {
+      writer.uint32(32).bool(message.keepsBases);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfiguredPool {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfiguredPool();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.writable = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.keepsBases = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConfiguredPool {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
+      writable: isSet(object.writable) ? globalThis.Boolean(object.writable) : false,
+      keepsBases: isSet(object.keepsBases)
+        ? globalThis.Boolean(object.keepsBases)
+        : isSet(object.keeps_bases)
+        ? globalThis.Boolean(object.keeps_bases)
+        : false,
+    };
+  },
+
+  toJSON(message: ConfiguredPool): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
+    if (message.writable !== false) {
+      obj.writable = message.writable;
+    }
+    if (message.keepsBases !== false) {
+      obj.keepsBases = message.keepsBases;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConfiguredPool>, I>>(base?: I): ConfiguredPool {
+    return ConfiguredPool.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConfiguredPool>, I>>(object: I): ConfiguredPool {
+    const message = createBaseConfiguredPool();
+    message.name = object.name ?? "";
+    message.cluster = object.cluster ?? "";
+    message.writable = object.writable ?? false;
+    message.keepsBases = object.keepsBases ?? false;
+    return message;
+  },
+};
+
 function createBaseGetHostInfoResponse(): GetHostInfoResponse {
   return {
     agentId: "",
@@ -735,6 +870,7 @@ function createBaseGetHostInfoResponse(): GetHostInfoResponse {
     creatableFormats: [],
     roots: [],
     sandbox: "",
+    pools: [],
   };
 }
 
@@ -766,6 +902,9 @@ export const GetHostInfoResponse: MessageFns<GetHostInfoResponse> = {
     }
     if (message.sandbox !== "") {
       writer.uint32(74).string(message.sandbox);
+    }
+    for (const v of message.pools) {
+      ConfiguredPool.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -855,6 +994,14 @@ export const GetHostInfoResponse: MessageFns<GetHostInfoResponse> = {
             message.sandbox = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.pools.push(ConfiguredPool.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -896,6 +1043,7 @@ export const GetHostInfoResponse: MessageFns<GetHostInfoResponse> = {
         ? object.roots.map((e: any) => RootInfo.fromJSON(e))
         : [],
       sandbox: isSet(object.sandbox) ? globalThis.String(object.sandbox) : "",
+      pools: globalThis.Array.isArray(object?.pools) ? object.pools.map((e: any) => ConfiguredPool.fromJSON(e)) : [],
     };
   },
 
@@ -928,6 +1076,9 @@ export const GetHostInfoResponse: MessageFns<GetHostInfoResponse> = {
     if (message.sandbox !== "") {
       obj.sandbox = message.sandbox;
     }
+    if (message.pools?.length) {
+      obj.pools = message.pools.map((e) => ConfiguredPool.toJSON(e));
+    }
     return obj;
   },
 
@@ -945,6 +1096,7 @@ export const GetHostInfoResponse: MessageFns<GetHostInfoResponse> = {
     message.creatableFormats = object.creatableFormats?.map((e) => e) || [];
     message.roots = object.roots?.map((e) => RootInfo.fromPartial(e)) || [];
     message.sandbox = object.sandbox ?? "";
+    message.pools = object.pools?.map((e) => ConfiguredPool.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3091,7 +3243,8 @@ export const HostInfoServiceService = {
   },
   /**
    * Space of a configured Ceph pool.
-   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, ROOT_STALLED (cluster does not answer).
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS (not for the caller's role), ROOT_STALLED (cluster does not answer),
+   * ACCESS_DENIED (cluster refuses the key).
    */
   getPoolInfo: {
     path: "/hostler.v1.HostInfoService/GetPoolInfo" as const,
@@ -3238,7 +3391,8 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
   getFilesystemInfo: handleUnaryCall<GetFilesystemInfoRequest, GetFilesystemInfoResponse>;
   /**
    * Space of a configured Ceph pool.
-   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, ROOT_STALLED (cluster does not answer).
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS (not for the caller's role), ROOT_STALLED (cluster does not answer),
+   * ACCESS_DENIED (cluster refuses the key).
    */
   getPoolInfo: handleUnaryCall<GetPoolInfoRequest, GetPoolInfoResponse>;
   /**
@@ -3328,7 +3482,8 @@ export interface HostInfoServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Space of a configured Ceph pool.
-   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, ROOT_STALLED (cluster does not answer).
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS (not for the caller's role), ROOT_STALLED (cluster does not answer),
+   * ACCESS_DENIED (cluster refuses the key).
    */
   getPoolInfo(
     request: GetPoolInfoRequest,
