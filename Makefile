@@ -6,7 +6,7 @@ BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph parity check lint format coverage soak bench clean
+.PHONY: help setup build gen run demo test test-glance test-ceph parity check lint format coverage soak bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ fuzz: setup build ## hostile image headers, a million (FUZZ=n, SEED=n, FUZZ_SECO
 bench: setup build ## measure side by side with the bare tools; writes bench/results.json
 	@scripts/bench-packages.sh
 	node dist/bench/main.js
+
+bench-far: setup build ## measure copies between hosts beside rsync, scp and qemu-img, about ten minutes
+	@scripts/bench-packages.sh
+	node dist/bench/far.js
 
 clean: ## remove everything built or downloaded
 	rm -rf dist coverage node_modules .cache

@@ -7,7 +7,6 @@ import { sh, tryRun } from '../test/support/shell.js';
 import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
 import { digestCases } from './digest-cases.js';
-import { openFarBench } from './far-cases.js';
 import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
@@ -23,7 +22,6 @@ const images = join(folder, 'images');
 const xfs = join(images, 'xfs');
 let mounted = false;
 let daemon: Daemon | undefined;
-let far: Awaited<ReturnType<typeof openFarBench>> | undefined;
 let rbd: Awaited<ReturnType<typeof openRbdBench>>;
 try {
   await sh('mkdir', '-p', xfs);
@@ -34,8 +32,6 @@ try {
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
   daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
-  // Network namespaces need root.
-  if ('far copy, '.includes(only) || only.includes('far')) far = await openFarBench(join(folder, 'far'));
   if ('rbd: '.includes(only) || only.includes('rbd')) rbd = await openRbdBench(join(folder, 'rbd'));
   for (const each of [
     ...infoCases(daemon),
@@ -45,7 +41,6 @@ try {
     ...convertCases(daemon),
     ...copyCases(daemon, mounted ? xfs : undefined),
     ...digestCases(daemon),
-    ...(far?.cases ?? []),
     ...(rbd?.cases ?? []),
   ]) {
     if (!each.name.includes(only)) continue;
@@ -62,7 +57,6 @@ try {
     `${JSON.stringify({ ...facts, rssMib, durabilityFigures, results }, undefined, 2)}\n`,
   );
 } finally {
-  await far?.close();
   await rbd?.close();
   await daemon?.stop();
   if (mounted) await sh('umount', xfs);

@@ -115,7 +115,6 @@ class SshSource implements FarSource {
   readonly trusted = true;
   #line: Line | undefined;
   #export: FarExport | undefined;
-  #stretches: Stretch[] = [];
 
   constructor(
     private readonly ports: SshNbdPorts,
@@ -136,12 +135,8 @@ class SshSource implements FarSource {
   }
 
   async *map(_source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
-    this.#stretches = [];
     try {
-      for await (const stretch of this.ports.tool.map(this.#opened, { ...this.run, signal })) {
-        this.#stretches.push(stretch);
-        yield stretch;
-      }
+      yield* this.ports.tool.map(this.#opened, { ...this.run, signal });
     } catch (error) {
       throw this.#line?.explain(error) ?? error;
     }
@@ -157,10 +152,14 @@ class SshSource implements FarSource {
     });
   }
 
-  digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
-    const { lengthBytes } = this.#opened;
+  async digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
+    // As it is now: what was a hole before may have been written.
+    const { name, lengthBytes } = await this.openExport(source, true, signal);
+    const stretches = lengthBytes === 0n ? [] : this.map(source, signal);
     const far = { ...this.ports, host: this.host };
-    return farDigest(far, { path: source, lengthBytes }, this.#stretches, { ...this.run, signal });
+    const digest = await farDigest(far, { path: source, lengthBytes }, stretches, { ...this.run, signal });
+    await this.closeExport(name, signal);
+    return digest;
   }
 
   async close(): Promise<void> {

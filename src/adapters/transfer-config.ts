@@ -1,7 +1,7 @@
 /** Keys of the configuration for what moves images between here and elsewhere. */
 import { z } from 'zod';
 import { absolutePath } from './access-config.js';
-import type { PullConfig } from '../domain/copy/nbd-pull.js';
+import type { PullConfig } from '../domain/copy/segment-pull.js';
 import type { ExportConfig } from './qemu-nbd.js';
 import type { SshConfig } from './ssh.js';
 

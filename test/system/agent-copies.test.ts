@@ -182,10 +182,26 @@ describe('copies between agents', function () {
     );
   });
 
+  it('a source that is only touched meanwhile is copied: the digests are the same', async () => {
+    await writeFile(a().image('touched'), noise(8 * MIB));
+    const slowly = agents.pullRequest('touched', 'touched', { bandwidth_bytes_per_second: String(2 * MIB) });
+    const { id } = await begun(b().stranger, 'ImageService/CopyImage', { ...slowly, detach: true });
+    await sh('touch', a().image('touched'));
+    const last = (await b().stranger.all('OperationService/WatchOperation', { operation_id: id })).at(-1);
+    assert.equal(((last?.['result'] as Message)['copy'] as Message)['verified'], true);
+    assert.ok(await sameBytes(a().image('touched'), b().image('touched')));
+  });
+
   it('a source that changes, or is replaced, meanwhile is noticed', async () => {
     await writeFile(a().image('moving'), noise(8 * MIB));
     const request = agents.pullRequest('moving', 'moving', { bandwidth_bytes_per_second: String(2 * MIB) });
-    for (const change of [() => appendFile(a().image('moving'), 'more'), () => rm(a().image('moving'))]) {
+    const zeros = ['if=/dev/zero', `of=${a().image('moving')}`, 'bs=4096', 'count=1', 'conv=notrunc', 'status=none'];
+    for (const change of [
+      // Behind what has been read already, as long as before.
+      () => sh('dd', ...zeros),
+      () => appendFile(a().image('moving'), 'more'),
+      () => rm(a().image('moving')),
+    ]) {
       const { failed } = await begun(b().stranger, 'ImageService/CopyImage', request);
       await change();
       assert.equal((await failed).reason, 'SOURCE_CHANGED');

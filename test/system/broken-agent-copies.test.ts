@@ -6,6 +6,7 @@ import { begun } from '../support/begun.js';
 import { noise, sameBytes } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
 import type { Message } from '../support/stranger.js';
 import { TwoAgents } from '../support/two-agents.js';
 import { until } from '../support/until.js';
@@ -89,8 +90,24 @@ describe('broken copies between agents', function () {
     } finally {
       await agents.hosts.mend();
     }
-    const copy = await agents.pull('gone', 'gone', { verify: true });
+    // Its times alone are no reason to begin again, but one to compare.
+    await sh('touch', agents.a.image('gone'));
+    const copy = await agents.pull('gone', 'gone');
+    assert.equal(copy['verified'], true);
     assert.ok(Number(copy['moved_bytes']) <= 40 * MIB - SEGMENT, String(copy['moved_bytes']));
     assert.ok(await sameBytes(agents.a.image('gone'), agents.b.image('gone')));
+  });
+
+  it('what was written over since, at the same length, is noticed by its digest and pulled again', async () => {
+    await writeFile(agents.a.image('over'), noise(24 * MIB));
+    const request = agents.pullRequest('over', 'over', { bandwidth_bytes_per_second: String(4 * MIB) });
+    const { failed } = await begun(agents.b.stranger, 'ImageService/CopyImage', request, 2 * SEGMENT);
+    await agents.hosts.cut();
+    await failed;
+    await agents.hosts.mend();
+    await sh('dd', 'if=/dev/zero', `of=${agents.a.image('over')}`, 'bs=1M', 'count=1', 'conv=notrunc', 'status=none');
+    const copy = await agents.pull('over', 'over');
+    assert.equal(copy['verified'], true);
+    assert.ok(await sameBytes(agents.a.image('over'), agents.b.image('over')));
   });
 });

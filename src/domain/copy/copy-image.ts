@@ -6,8 +6,9 @@ import type { Use, Verb } from '../operations/verb.js';
 import type { FileAttributes } from '../ports.js';
 import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';
-import { TRANSPORT, pullByAgent, type NbdCopyPorts } from './nbd-pull.js';
+import { pullByAgent, type NbdCopyPorts } from './nbd-pull.js';
 import type { Remote } from './remote.js';
+import { TRANSPORT } from './segment-pull.js';
 import { copyBySsh, planBySsh, type SshCopyPorts } from './ssh-copy.js';
 
 export type LocalEngine = 'REFLINK' | 'LOCAL_SPARSE';

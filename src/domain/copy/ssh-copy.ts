@@ -6,7 +6,8 @@ import type { Resolution, Run } from '../operations/verb.js';
 import type { ImageTool, Resolved, ToolRun } from '../ports.js';
 import { assertUnchanged } from '../unchanged.js';
 import type { FarSpec } from './copy-image.js';
-import { dataShare, pullByNbd, type NbdPullPorts } from './nbd-pull.js';
+import { dataShare, pullByNbd } from './nbd-pull.js';
+import type { NbdPullPorts } from './segment-pull.js';
 import type { FarNbd, FarTools } from './remote.js';
 import { differs, least, receiveByRsync, sendByRsync, type RsyncCopyPorts, type Sizes } from './rsync-copy.js';
 

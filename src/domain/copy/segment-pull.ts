@@ -1,0 +1,232 @@
+import type { Stretch } from '../block-digest.js';
+import type { Digests } from '../digest-image.js';
+import { asHostlerError, type Reason } from '../errors.js';
+import type { Run } from '../operations/verb.js';
+import type { Clock, Files, Part } from '../ports.js';
+import type { ImageReader } from '../read-image.js';
+import { SECTOR_BYTES, roundUp } from '../size.js';
+import type { FileWriter, Transfers } from '../transfer/ports.js';
+import { sleepOrAborted } from '../waiting.js';
+import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
+import type { FarSpec } from './copy-image.js';
+import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
+
+export interface NbdPullPorts {
+  readonly nbd: NbdTool;
+  readonly transfers: Transfers;
+  readonly files: Files;
+  readonly reader: ImageReader;
+  readonly digests: Digests;
+  readonly clock: Clock;
+  readonly pulls: PullConfig;
+}
+
+export interface PullConfig {
+  /** Data of a segment: what is moved again after a crash, at the most, for each stream. */
+  readonly segmentBytes: bigint;
+  readonly streams: number;
+  /** So long a copy waits for a far agent that has gone, before it fails and is kept for the next call. */
+  readonly patienceMs: number;
+}
+
+/** A checkpoint holds no more ranges than this. */
+const MAX_SEGMENTS = 4096n;
+const AGAIN_MS = 1000;
+const LET_GO_MS = 3000;
+/** What may pass: the far agent starts again, the line comes back. */
+export const TRANSPORT: readonly Reason[] = ['REMOTE_UNREACHABLE', 'STALLED', 'SHUTTING_DOWN'];
+const MAY_PASS: readonly Reason[] = [...TRANSPORT, 'TOOL_FAILED'];
+
+export interface Counts {
+  readonly lengthBytes: bigint;
+  readonly dataBytes: bigint;
+  readonly movedBytes: bigint;
+}
+
+/** The moving itself, from one export after the other when agents or lines break. */
+export class Pull {
+  /**
+   * Set when nothing but the source's times changed, since an earlier attempt or while it was read: somebody touched it, or wrote into it.
+   * The digests tell.
+   */
+  doubt: 'before' | 'meanwhile' | undefined;
+  #done: Range[] = [];
+  #moved = 0n;
+
+  constructor(
+    private readonly spec: FarSpec,
+    private readonly run: Run,
+    private readonly part: Part,
+    private readonly agent: FarSource,
+    private readonly ports: NbdPullPorts,
+  ) {}
+
+  /** Resolved when every byte is here and durable. */
+  async untilWhole(checkpoint: Readonly<Record<string, string>>): Promise<Counts> {
+    let { fingerprint } = checkpoint;
+    this.#done = parseRanges(checkpoint['done'] ?? '');
+    if (checkpoint['doubt'] !== undefined) this.doubt = 'before';
+    let lastGood = this.ports.clock();
+    for (;;) {
+      const before = this.#done.length === 0 ? 0n : covered(this.#done);
+      try {
+        const source = await this.#open();
+        if (source.fingerprint !== fingerprint) await this.#startFrom(source.fingerprint, fingerprint);
+        ({ fingerprint } = source);
+        return await this.#from(source).catch((error: unknown) => this.#letGo(source, error));
+      } catch (error) {
+        this.run.signal.throwIfAborted();
+        if (covered(this.#done) > before) lastGood = this.ports.clock();
+        const failure = asHostlerError(error);
+        const patient =
+          MAY_PASS.includes(failure.reason) && this.ports.clock() - lastGood < this.ports.pulls.patienceMs;
+        if (!patient) throw failure;
+        await sleepOrAborted(AGAIN_MS, this.run.signal);
+      }
+    }
+  }
+
+  #open(): Promise<FarExport> {
+    return this.agent.openExport(this.spec.source, this.spec.allowInUse, this.run.signal);
+  }
+
+  /** Whether or not the far agent still hears it: an export that nobody uses is closed there too. */
+  async #letGo({ name }: FarExport, error: unknown): Promise<never> {
+    await this.agent.closeExport(name, AbortSignal.timeout(LET_GO_MS)).catch(() => undefined);
+    throw error;
+  }
+
+  /** Nothing of what has come counts. */
+  async forget(): Promise<void> {
+    if (this.#done.length > 0) await this.part.truncate(0n);
+    this.#done = [];
+    this.doubt = undefined;
+  }
+
+  /** Another file, or it was changed: what came before does not count, or is in doubt. */
+  async #startFrom(fingerprint: string, before: string | undefined): Promise<void> {
+    if (before !== undefined && onlyTimesDiffer(fingerprint, before) && this.#done.length > 0) this.doubt = 'before';
+    else await this.forget();
+    await this.#checkpoint(fingerprint);
+  }
+
+  async #checkpoint(fingerprint: string): Promise<void> {
+    const doubt = this.doubt === undefined ? {} : { doubt: this.doubt };
+    await this.run.checkpoint({ fingerprint, done: rangesText(this.#done), ...doubt });
+  }
+
+  /** Whether the source may have changed under us. */
+  async #changed({ fingerprint }: FarExport, error: unknown): Promise<void> {
+    if (asHostlerError(error).reason !== 'SOURCE_CHANGED') throw error;
+    if (this.spec.allowInUse) return;
+    const now = await this.#open().catch(() => undefined); // gone, or something else
+    if (now === undefined) throw error;
+    await this.agent.closeExport(now.name, this.run.signal);
+    if (!onlyTimesDiffer(now.fingerprint, fingerprint)) throw error;
+    this.doubt = 'meanwhile';
+  }
+
+  async #from(source: FarExport): Promise<Counts> {
+    const { run, spec, ports } = this;
+    const { lengthBytes, fingerprint } = source;
+    const fullBytes = roundUp(lengthBytes, SECTOR_BYTES);
+    const writer = await ports.transfers.writer(this.part, spec.target);
+    try {
+      const stretches: Stretch[] = [];
+      if (lengthBytes > 0n)
+        for await (const stretch of this.agent.map(spec.source, run.signal)) stretches.push(stretch);
+      const dataBytes = dataOf(stretches);
+      const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
+      const segments = cutSegments(stretches, this.#done, fullBytes, size);
+      const left = segments.reduce((sum, segment) => sum + segment.dataBytes, 0n);
+      await run.reserve(spec.target, left);
+      await this.part.truncate(fullBytes);
+      run.phase('COPYING');
+      const progress = new PullProgress(run, dataBytes, lengthBytes, dataBytes - left);
+      await this.#all(segments, source, fingerprint, writer, progress);
+      await this.agent.closeExport(source.name, run.signal).catch((error: unknown) => this.#changed(source, error));
+      return { lengthBytes, dataBytes, movedBytes: this.#moved };
+    } finally {
+      await writer.close();
+    }
+  }
+
+  /** Several at a time; the first failure ends the others. */
+  async #all(
+    segments: readonly Segment[],
+    source: FarExport,
+    fingerprint: string,
+    writer: FileWriter,
+    progress: PullProgress,
+  ): Promise<void> {
+    const { run, spec, ports, part } = this;
+    const queue = [...segments];
+    const stop = new AbortController();
+    const streams = spec.bytesPerSecond === undefined ? ports.pulls.streams : 1;
+    const rate = spec.bytesPerSecond === undefined ? {} : { bytesPerSecond: spec.bytesPerSecond };
+    const options = { ...rate, direct: await part.canWriteDirectly() };
+    const work = async () => {
+      for (let segment = queue.shift(); segment !== undefined; segment = queue.shift()) {
+        const each = segment;
+        await run.step('segment');
+        const tool = run.tool((fraction) => progress.show(each, fraction));
+        const signal = AbortSignal.any([run.signal, stop.signal]);
+        if (each.dataBytes > 0n) await ports.nbd.pull(source, each, part, options, { ...tool, signal });
+        await writer.sync();
+        this.#moved += each.dataBytes;
+        this.#done = withRange(this.#done, each);
+        await this.#checkpoint(fingerprint);
+        progress.show(each, 1);
+      }
+    };
+    const workers = Array.from({ length: Math.max(1, Math.min(streams, segments.length)) }, () =>
+      work().catch((error: unknown) => {
+        stop.abort(asHostlerError(error));
+        throw error;
+      }),
+    );
+    const ended = await Promise.allSettled(workers);
+    const failed = ended.find((end) => end.status === 'rejected');
+    if (failed !== undefined) throw asHostlerError(stop.signal.aborted ? stop.signal.reason : failed.reason);
+  }
+}
+
+/** Bytes of data that are here, of segments whole and begun. */
+class PullProgress {
+  readonly #parts = new Map<Segment, bigint>();
+
+  constructor(
+    private readonly run: Run,
+    private readonly dataBytes: bigint,
+    private readonly lengthBytes: bigint,
+    private readonly beforeBytes: bigint,
+  ) {
+    this.#say();
+  }
+
+  show(segment: Segment, fraction: number): void {
+    const bytes = (segment.dataBytes * BigInt(Math.round(fraction * 1000))) / 1000n;
+    this.#parts.set(segment, bytes);
+    this.#say();
+  }
+
+  #say(): void {
+    const moved = [...this.#parts.values()].reduce((sum, bytes) => sum + bytes, 0n);
+    const skippedBytes = this.lengthBytes > this.dataBytes ? this.lengthBytes - this.dataBytes : 0n;
+    this.run.progress({ doneBytes: this.beforeBytes + moved, totalBytes: this.dataBytes, skippedBytes });
+  }
+}
+
+function dataOf(stretches: readonly Stretch[]): bigint {
+  return stretches.reduce((sum, { data, lengthBytes }) => (data ? sum + lengthBytes : sum), 0n);
+}
+
+function covered(ranges: readonly Range[]): bigint {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0n);
+}
+
+/** Fingerprints begin with what names a file, and its length; times follow. */
+function onlyTimesDiffer(one: string, other: string): boolean {
+  const file = (fingerprint: string) => fingerprint.split(':', 3).join(':');
+  return one !== other && file(one) === file(other);
+}
