@@ -24,7 +24,7 @@ import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
 import { onBehalfOf } from '../tls/on-behalf-of.js';
 import { channelCredentials } from '../tls/channel.js';
-import type { TlsPaths } from '../tls/files.js';
+import { TlsFilesBroken, type TlsPaths } from '../tls/files.js';
 import { farFailure } from './far-status.js';
 
 export interface Peer {
@@ -69,7 +69,13 @@ export class PeerAgents implements FarAgents {
         { facts: { host } },
       );
     // Made anew, so that a renewed certificate is taken up.
-    const proof = await channelCredentials(tls);
+    const proof = await channelCredentials(tls).catch((cause: unknown) => {
+      if (!(cause instanceof TlsFilesBroken)) throw cause;
+      throw new HostlerError('REMOTE_REFUSED', `${host} would not take our certificate: ${cause.message}`, {
+        facts: { host },
+        cause,
+      });
+    });
     const options = {
       ...KEEPALIVE,
       'grpc.ssl_target_name_override': peer.host,

@@ -1,6 +1,6 @@
 /** Disk content for tests. */
 import { createHash } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { sh } from './shell.js';
 
 const BLOCK_BYTES = 4 * 1024 * 1024;
@@ -44,6 +44,27 @@ export async function sameBytes(first: string, second: string): Promise<boolean>
 
 export async function allocatedBytes(path: string): Promise<number> {
   return (await stat(path)).blocks * 512;
+}
+
+/** Works with a folder that has, for this process and its children, room for so many MiB; `fill` takes what is left of it. */
+export async function onSmallDisk(
+  pid: number | undefined,
+  folder: string,
+  mib: number,
+  work: (fill: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  // It has its own mounts, as a process in a network namespace has.
+  const there = (...words: string[]) => sh('nsenter', '-m', '-t', String(pid), ...words);
+  await there('mount', '-t', 'tmpfs', '-o', `size=${String(mib)}m`, 'small', folder);
+  try {
+    await work(async () => {
+      // It ends when nothing is left.
+      await there('sh', '-c', 'dd if=/dev/zero of="$1/fill" bs=64k 2>/dev/null || true', 'sh', folder);
+    });
+  } finally {
+    await there('umount', folder);
+  }
 }
 
 /** DigestImage's digest, as its documentation defines it. */

@@ -84,7 +84,12 @@ export async function startSshd(
   hosts: TwoHosts,
   host: string,
   lacking: readonly string[] = [],
-): Promise<{ readonly toml: string; readonly knownHosts: string; readonly stop: () => Promise<void> }> {
+): Promise<{
+  readonly toml: string;
+  readonly knownHosts: string;
+  readonly pid: number | undefined;
+  readonly stop: () => Promise<void>;
+}> {
   await mkdir(folder, { recursive: true });
   await mkdir('/run/sshd', { recursive: true });
   const [hostKey, userKey, knownHosts] = ['host_key', 'user_key', 'known_hosts'].map((name) => join(folder, name));
@@ -133,6 +138,7 @@ export async function startSshd(
   return {
     toml,
     knownHosts: String(knownHosts),
+    pid: child.pid,
     async stop() {
       child.kill('SIGTERM');
       await ended;

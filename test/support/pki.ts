@@ -47,7 +47,7 @@ export class Pki {
   async issue(
     kind: 'server' | 'agent' | 'client',
     name: string,
-    more: { dns?: string[]; ip?: string[]; uri?: string[] } = {},
+    more: { dns?: string[]; ip?: string[]; uri?: string[]; days?: number } = {},
   ): Promise<void> {
     await issueCertificate(this.folder, { kind, name, dns: [], ip: [], uri: [], days: 20, ...more });
   }

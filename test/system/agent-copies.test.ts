@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { access, appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { begun } from '../support/begun.js';
 import { Daemon } from '../support/daemon.js';
-import { allocatedBytes, noise, sameBytes, sparseFile } from '../support/disks.js';
+import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
 import { HERE, agentToml } from '../support/network.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -255,6 +255,44 @@ describe('copies between agents', function () {
     } finally {
       await third.stop();
     }
+  });
+
+  it('a certificate that has expired meanwhile is no proof', async () => {
+    await writeFile(a().image('proof'), 'x');
+    const seconds = 10;
+    const end = Date.now() + seconds * 1000;
+    await agents.pki.issue('agent', 'short', { dns: [B.host], days: seconds / 86_400 });
+    const { toml, top } = agentToml(agents.pki, B, A);
+    const third = await Daemon.start(scratch.path('d'), {
+      toml: `${top.replaceAll(`${B.host}.`, 'short.')}${toml.replace(`tcp://${B.address}:16520`, `tcp://${B.address}:16522`)}`,
+      within: agents.hosts.on(agents.hosts.there),
+    });
+    try {
+      const pulling = (target: string) =>
+        third.stranger.operation('ImageService/CopyImage', {
+          ...agents.pullRequest('proof', 'x'),
+          target: third.image(target),
+        });
+      await pulling('in-time');
+      await until(() => Promise.resolve(Date.now() > end + 1000), 15_000);
+      assert.equal((await failure(pulling('too-late'))).reason, 'REMOTE_REFUSED');
+    } finally {
+      await third.stop();
+    }
+  });
+
+  it('a target that is full is found before a byte is moved, or when it fills meanwhile', async () => {
+    await writeFile(a().image('large'), noise(12 * MIB));
+    await onSmallDisk(b().process.pid, b().image('small'), 8, async () => {
+      assert.equal((await failure(pull('large', 'small/x'))).reason, 'NO_SPACE');
+      assert.equal((await failure(push('large', 'small/x'))).reason, 'NO_SPACE');
+    });
+    await onSmallDisk(b().process.pid, b().image('small'), 16, async (fill) => {
+      const slowly = agents.pullRequest('large', 'small/x', { bandwidth_bytes_per_second: String(3 * MIB) });
+      const { failed } = await begun(b().stranger, 'ImageService/CopyImage', slowly);
+      await fill();
+      assert.equal((await failed).reason, 'NO_SPACE');
+    });
   });
 
   it('two agents that pull from and push to each other with one slot each do not block', async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { access, appendFile, mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { begun } from '../support/begun.js';
 import { Daemon } from '../support/daemon.js';
-import { allocatedBytes, noise, sameBytes, sparseFile } from '../support/disks.js';
+import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
 import { BARE_PORT, SSH_PORT, STRICT_PORT, THERE, TwoHosts, startSshd } from '../support/network.js';
 import { whileHeld } from '../support/processes.js';
@@ -22,6 +22,7 @@ describe('copies by a far qemu-nbd through ssh', function () {
   this.timeout(120_000);
   const scratch = scratchFolder();
   let hosts: TwoHosts;
+  let sshd: Awaited<ReturnType<typeof startSshd>>;
   let daemon: Daemon;
   const here = (name: string) => daemon.image(name);
   const there = (name: string) => scratch.path('far', name);
@@ -56,7 +57,7 @@ describe('copies by a far qemu-nbd through ssh', function () {
     await mkdir(scratch.path('far'));
     hosts = await TwoHosts.connect();
     scratch.onEnd(() => hosts.remove());
-    const sshd = await startSshd(scratch.path('sshd'), hosts, hosts.there, ['qemu-nbd']);
+    sshd = await startSshd(scratch.path('sshd'), hosts, hosts.there, ['qemu-nbd']);
     scratch.onEnd(() => sshd.stop());
     const toml = `${sshd.toml}${PULLS}`;
     daemon = await Daemon.start(scratch.path('daemon'), { toml, within: hosts.on(hosts.here) });
@@ -188,6 +189,20 @@ describe('copies by a far qemu-nbd through ssh', function () {
       assert.equal((await failed).reason, 'SOURCE_CHANGED');
       await assert.rejects(access(target));
     }
+  });
+
+  it('a far disk that is full is found before a byte is moved, or when it fills meanwhile', async () => {
+    await writeFile(here('large'), noise(12 * MIB));
+    const request = sending('large', 'small/x');
+    await onSmallDisk(sshd.pid, there('small'), 8, async () => {
+      assert.equal(await reasonOf(copy(request)), 'NO_SPACE');
+      assert.equal(await reasonOf(copy(request, { engine: 'COPY_ENGINE_RSYNC_SSH' })), 'NO_SPACE');
+    });
+    await onSmallDisk(sshd.pid, there('small'), 16, async (fill) => {
+      const { failed } = await slow(request);
+      await fill();
+      assert.equal((await failed).reason, 'NO_SPACE');
+    });
   });
 
   it('a cancel leaves nothing on either end', async () => {
