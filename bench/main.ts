@@ -7,6 +7,7 @@ import { sh, tryRun } from '../test/support/shell.js';
 import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
 import { digestCases } from './digest-cases.js';
+import { openFetchBench } from './fetch-cases.js';
 import { infoCases } from './info-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
@@ -22,6 +23,7 @@ const images = join(folder, 'images');
 const xfs = join(images, 'xfs');
 let mounted = false;
 let daemon: Daemon | undefined;
+let fetching: Awaited<ReturnType<typeof openFetchBench>> | undefined;
 let rbd: Awaited<ReturnType<typeof openRbdBench>>;
 try {
   await sh('mkdir', '-p', xfs);
@@ -31,8 +33,11 @@ try {
   durabilityFigures.forEach(printFigure);
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
-  daemon = await Daemon.start(folder, { toml: '[limits]\nrunning_operations_per_filesystem = 8\n' });
+  const cache = mounted ? `[cache]\npath = "${xfs}/cache"\n` : '';
+  daemon = await Daemon.start(folder, { toml: `[limits]\nrunning_operations_per_filesystem = 8\n${cache}` });
   if ('rbd: '.includes(only) || only.includes('rbd')) rbd = await openRbdBench(join(folder, 'rbd'));
+  if ('fetch: '.includes(only) || only.includes('fetch'))
+    fetching = await openFetchBench(join(folder, 'fetch'), daemon, mounted ? xfs : undefined);
   for (const each of [
     ...infoCases(daemon),
     ...smallCases(daemon),
@@ -41,6 +46,7 @@ try {
     ...convertCases(daemon),
     ...copyCases(daemon, mounted ? xfs : undefined),
     ...digestCases(daemon),
+    ...(fetching?.cases ?? []),
     ...(rbd?.cases ?? []),
   ]) {
     if (!each.name.includes(only)) continue;
@@ -48,15 +54,19 @@ try {
     results.push(result);
     print(result);
   }
+  const fetchMemory = (await fetching?.memory()) ?? [];
+  for (const { sizeMib, peakMib } of fetchMemory)
+    process.stdout.write(`peak memory of a fetch of ${String(sizeMib)} MiB: ${String(peakMib)} MiB (bar: the same)\n`);
   const rssMib = Math.round(
     Number(/VmRSS:\s+(\d+)/.exec(await sh('cat', `/proc/${String(daemon.process.pid)}/status`))?.[1]) / 1024,
   );
   process.stdout.write(`\nresident memory after all of that: ${String(rssMib)} MiB (bar 130)\n`);
   await writeFile(
     'bench/results.json',
-    `${JSON.stringify({ ...facts, rssMib, durabilityFigures, results }, undefined, 2)}\n`,
+    `${JSON.stringify({ ...facts, rssMib, fetchMemory, durabilityFigures, results }, undefined, 2)}\n`,
   );
 } finally {
+  await fetching?.close();
   await rbd?.close();
   await daemon?.stop();
   if (mounted) await sh('umount', xfs);

@@ -1,0 +1,61 @@
+/** `hostler image fetch`, `fetch-raw` and `hostler cache`. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { HOSTLER, suiteDaemon } from '../support/daemon.js';
+import { sparseFile } from '../support/disks.js';
+import { FaultServer } from '../support/fault-server.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh, tryRun } from '../support/shell.js';
+
+const MIB = 1024 * 1024;
+
+describe('the commands that fetch', () => {
+  const scratch = scratchFolder();
+  const daemon = suiteDaemon(scratch);
+  const image = (name: string) => daemon.get().image(name);
+  const hostler = (...words: string[]) => tryRun(HOSTLER, ['--address', daemon.get().address, ...words]);
+  let server: FaultServer;
+  let [raw, qcow2] = [Buffer.alloc(0), Buffer.alloc(0)];
+  let sum = '';
+  before(async () => {
+    server = await FaultServer.start();
+    scratch.onEnd(() => server.close());
+    await sparseFile(scratch.path('raw'), 8 * MIB, [{ at: MIB, length: MIB }]);
+    await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', scratch.path('raw'), scratch.path('qcow2'));
+    [raw, qcow2] = [await readFile(scratch.path('raw')), await readFile(scratch.path('qcow2'))];
+    sum = `sha256:${createHash('sha256').update(qcow2).digest('hex')}`;
+  });
+
+  it('image fetch makes the format that is wanted, and says what came from where', async () => {
+    const url = server.add('guarded', qcow2, { authorization: 'Bearer x' });
+    const words = ['image', 'fetch', url, image('a'), '--format', 'raw', '--checksum', sum];
+    assert.equal((await hostler(...words)).code, 4);
+    const { code, stdout } = await hostler(...words, '--header', 'Authorization: Bearer x');
+    assert.equal(code, 0);
+    assert.ok(stdout.includes('over the network') && stdout.includes(sum), stdout);
+    assert.ok((await readFile(image('a'))).equals(raw));
+  });
+  it('image fetch-raw keeps the bytes; a checksum that is none is a matter of usage', async () => {
+    const url = server.add('plain', qcow2);
+    assert.equal((await hostler('image', 'fetch-raw', url, image('b'))).code, 0);
+    assert.ok((await readFile(image('b'))).equals(qcow2));
+    assert.equal((await hostler('image', 'fetch-raw', url, image('c'), '--checksum', 'md5')).code, 2);
+    assert.equal((await hostler('image', 'fetch', `${url}-none`, image('c'))).code, 3);
+  });
+  it('cache prefetch, ls, pin, evict', async () => {
+    const url = server.add('kept', qcow2);
+    assert.equal((await hostler('cache', 'prefetch', url)).code, 0);
+    const fetched = await hostler('image', 'fetch', url, image('d'), '--cache');
+    assert.ok(fetched.stdout.includes('from the cache'), fetched.stdout + fetched.stderr);
+    const [entry] = JSON.parse((await hostler('--json', 'cache', 'ls')).stdout) as { cacheId: string }[];
+    const id = entry?.cacheId ?? '';
+    assert.match((await hostler('cache', 'ls')).stdout, new RegExp(`${id} +qcow2 .*${url}`));
+    assert.equal((await hostler('cache', 'pin', id)).stdout, `${id} pinned\n`);
+    assert.equal((await hostler('cache', 'evict', id)).code, 5);
+    assert.equal((await hostler('cache', 'pin', id, '--off')).code, 0);
+    assert.equal((await hostler('cache', 'evict', id)).code, 0);
+    assert.equal((await hostler('cache', 'evict', id)).code, 3);
+    assert.deepEqual(JSON.parse((await hostler('--json', 'cache', 'ls')).stdout), []);
+  });
+});
