@@ -6,7 +6,7 @@ BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph parity check lint format coverage soak bench bench-far clean
+.PHONY: help setup build gen run demo test test-glance test-ceph test-far parity check lint format coverage soak bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-glance: setup build ## run the tests against a real Glance API server, whic
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
 	@scripts/ceph-packages.sh
 	@scripts/test.sh --suite ceph
+
+test-far: setup build ## run the tests with images of 20 GiB between hosts, about ten minutes; as root
+	@scripts/test.sh --suite far
 
 parity: setup build ## run the tests of the 27 functions of the old module; prints a table with pass or fail
 	@scripts/test.sh --parity

@@ -124,7 +124,7 @@ function contenders(kind: string, bench: Bench) {
 function bareNbd({ hosts, folder }: Bench, source: string, target: string, prepare: () => Promise<void>): Contender {
   const [psk, port] = [join(folder, 'psk'), '16600'];
   const tls = (endpoint: string) =>
-    `tls-creds-psk,id=t,endpoint=${endpoint},username=u,dir=${psk},priority=NORMAL:-CIPHER-ALL:+AES-128-GCM`;
+    `tls-creds-psk,id=t,endpoint=${endpoint}${endpoint === 'client' ? ',username=u' : ''},dir=${psk},priority=NORMAL:-CIPHER-ALL:+AES-128-GCM`;
   return {
     name: 'qemu-img over NBD with TLS',
     prepare: async () => {
@@ -136,7 +136,11 @@ function bareNbd({ hosts, folder }: Bench, source: string, target: string, prepa
       const words = ['netns', 'exec', hosts.there, 'qemu-nbd', '-r', '-x', 'x', '-b', THERE.v4, '-p', port];
       const server = spawn('ip', [...words, '--object', tls('server'), '--tls-creds', 't', '-f', 'raw', source]);
       const ended = new Promise((resolve) => server.once('exit', resolve));
-      while (!(await hosts.run(hosts.there, 'cat', '/proc/self/net/tcp')).includes(':40D8 ')) await sleep(5);
+      while (
+        server.exitCode === null &&
+        !(await hosts.run(hosts.there, 'cat', '/proc/self/net/tcp')).includes(':40D8 00000000:0000 0A')
+      )
+        await sleep(5);
       const from = `driver=nbd,server.type=inet,server.host=${THERE.v4},server.port=${port},export=x,tls-creds=t`;
       const words2 = [
         'convert',

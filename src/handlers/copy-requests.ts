@@ -57,7 +57,10 @@ const copy = z
     allowInUse: z.boolean(),
     ...writable,
   })
-  .superRefine(({ remote: far, engine }, context) => {
+  .superRefine(({ remote: far, engine, preserveAllocation }, context) => {
+    // What is allocated over there, and holds zeros, cannot be told from a hole.
+    if (far !== undefined && preserveAllocation)
+      context.addIssue({ code: 'custom', path: ['preserveAllocation'], message: 'is for copies on one host' });
     const allowed = far === undefined ? ON_HOST : BETWEEN_HOSTS;
     if (allowed.includes(engine)) return;
     const message = `${engine} is for copies ${far === undefined ? 'between hosts' : 'on one host'}`;

@@ -170,6 +170,7 @@ describe('copies by rsync over ssh', () => {
       assert.deepEqual((await failure(send('x', 'y', { remote: { host } }))).fields, ['remote.host'], host);
     assert.deepEqual((await failure(send('x', 'y', { remote: { ...remote, user: '-x' } }))).fields, ['remote.user']);
     assert.deepEqual((await failure(send('x', 'y', { engine: 'COPY_ENGINE_REFLINK' }))).fields, ['engine']);
+    assert.deepEqual((await failure(send('x', 'y', { preserve_allocation: true }))).fields, ['preserve_allocation']);
   });
 
   it('a wrong or unknown host key is refused', async () => {

@@ -732,7 +732,10 @@ export interface CopyImageRequest {
   engine: CopyEngine;
   /** Compare source and target after the copy. */
   verify: boolean;
-  /** A source whose blocks are all allocated gets a target whose blocks are all allocated; unset: zeros and preallocation become holes. */
+  /**
+   * A source whose blocks are all allocated gets a target whose blocks are all allocated; unset: zeros and preallocation become holes.
+   * On one host only: INVALID_FIELD with `remote`.
+   */
   preserveAllocation: boolean;
   /** Replace an existing target by rename; unset: TARGET_EXISTS. */
   overwrite: boolean;
