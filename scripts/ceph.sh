@@ -37,6 +37,8 @@ mon_allow_pool_delete = true
 # A monitor thinks that a busy disk of a test machine is nearly full.
 mon_data_avail_warn = 1
 mon_data_avail_crit = 1
+# A client that was killed is watching so long; 30 s unless said.
+osd_client_watch_timeout = 10
 [mon]
 mon_data = $folder/mon
 keyring = $folder/keyring

@@ -1,8 +1,9 @@
 import type { ImageAddress } from '../address.js';
+import { assertStorage } from '../assert-storage.js';
 import { HostlerError } from '../errors.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { CopyResult } from '../operations/record.js';
-import type { Use, Verb } from '../operations/verb.js';
+import type { Resolution, Use, Verb } from '../operations/verb.js';
 import type { FileAttributes } from '../ports.js';
 import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';
@@ -62,11 +63,13 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
 
     plan: (spec, resolution, run) => {
       if (!isFar(spec)) return planOnHost(spec, resolution, ports);
+      assertSendable(spec, resolution);
       return (byAgent(spec) ? planByAgent : planBySsh)(spec, resolution, run, ports);
     },
 
     run: (spec, run) => {
       if (!isFar(spec)) return copyOnHost(spec, run, ports);
+      assertSendable(spec, run);
       if (!byAgent(spec)) return copyBySsh(spec, run, ports);
       return (spec.remote.side === 'source' ? pullByAgent : pushByAgent)(spec, run, ports);
     },
@@ -75,6 +78,12 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
 
 function isFar(spec: CopySpec): spec is FarSpec {
   return spec.remote !== undefined;
+}
+
+/** What is between hosts are files: an image of a cluster is there for every host of the cluster. */
+function assertSendable({ source, target, remote }: FarSpec, { file, target: targetAt }: Resolution): void {
+  const here = remote.side === 'source' ? targetAt(target) : file(source);
+  assertStorage(here, ['file', 'device'], 'a copy between hosts');
 }
 
 /** Whether its agent moves it, as the configuration knows one and nothing else is asked for; otherwise ssh. */

@@ -1,4 +1,5 @@
 import type { ImageAddress } from '../address.js';
+import { assertStorage } from '../assert-storage.js';
 import type { Caller } from '../caller.js';
 import { fingerprintText } from '../digest-image.js';
 import { HostlerError, asHostlerError } from '../errors.js';
@@ -107,6 +108,7 @@ export class Exports {
   async #run({ address }: ExportSpec, run: Run): Promise<ExportResult> {
     const { files, exportServer, randomBytes, clock, exportTimes } = this.ports;
     run.phase('COPYING');
+    assertStorage(run.file(address), ['file', 'device'], 'an export');
     const file = await files.refresh(run.file(address));
     const fingerprint = fingerprintText(await files.fingerprint(file));
     const name = Buffer.from(randomBytes(NAME_BYTES)).toString('hex');

@@ -1,4 +1,5 @@
 import type { ImageAddress } from '../address.js';
+import { assertStorage } from '../assert-storage.js';
 import type { Caller } from '../caller.js';
 import { HostlerError } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
@@ -99,6 +100,7 @@ export class Uploads {
   async #run(spec: UploadSpec, run: Run): Promise<ImageResult> {
     const { transfers, clock, uploadExpireMs, reader } = this.ports;
     const { target: address, format, lengthBytes, dataBytes } = spec;
+    assertStorage(run.target(address), ['file'], 'an upload');
     await run.reserve(address, dataBytes);
     assertTakeable({ address, lengthBytes }, reader.foreignRules);
     const part = await run.part(address, spec);
