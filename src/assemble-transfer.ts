@@ -40,7 +40,7 @@ export function transferPorts(
     transfers: new LocalTransfers(),
     clock: Date.now,
     uploadExpireMs: uploads.expire_hours * MS_PER_HOUR,
-    exportServer: new QemuNbdServer(runner, exportConfig(exports)),
+    exportServer: new QemuNbdServer(runner, folders, exportConfig(exports)),
     randomBytes: (count: number) => randomBytes(count),
     exportTimes:
       exports === undefined
