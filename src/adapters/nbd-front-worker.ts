@@ -71,4 +71,7 @@ function serve(job: FrontJob, say: (news: FrontNews) => void): void {
   });
 }
 
-if (!isMainThread) serve(workerData as FrontJob, (news) => parentPort?.postMessage(news));
+if (!isMainThread) {
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what NbdFront gives
+  serve(workerData as FrontJob, (news) => parentPort?.postMessage(news));
+}
