@@ -115,7 +115,7 @@ function contenders(kind: string, bench: Bench) {
     nbd: { ...bareNbd(bench, source, target, prepare), verify },
     rsync: bare('rsync --sparse', `${rsync} ${THERE.v4}:"$1" "$2"`),
     zipped: bare('rsync --sparse --compress', `${rsync} --compress ${THERE.v4}:"$1" "$2"`),
-    scp: bare('scp', `scp -q ${options.replace('-p ', '-P ')} ${THERE.v4}:"$1" "$2"`),
+    scp: bare('scp', `scp -O -q ${options.replace('-p ', '-P ')} ${THERE.v4}:"$1" "$2"`),
     cat: bare('ssh -c aes128-gcm cat', `ssh ${options} -c aes128-gcm@openssh.com ${THERE.v4} cat "$1" >"$2"`),
   };
 }

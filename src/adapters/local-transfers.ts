@@ -25,7 +25,16 @@ export class LocalTransfers implements Transfers {
   }
 }
 
+/** So many bytes are made durable beside what goes on; the rest of them at the end would be waited for. */
+const SYNC_BYTES = 64 * 1024 * 1024;
+
 class PartFile implements FileWriter {
+  #unsyncedBytes = 0;
+  /** Under way; resolved with what it failed with. */
+  #syncing: Promise<unknown> | undefined;
+  /** A system tells of a write that failed only once. */
+  #failure: Error | undefined;
+
   constructor(
     private readonly file: FileHandle,
     private readonly address: ImageAddress,
@@ -35,6 +44,8 @@ class PartFile implements FileWriter {
     return this.#call(async () => {
       for (let done = 0; done < data.length;)
         done += (await this.file.write(data, done, data.length - done, Number(position) + done)).bytesWritten;
+      this.#unsyncedBytes += data.length;
+      if (this.#unsyncedBytes >= SYNC_BYTES) this.#syncBeside();
     });
   }
 
@@ -46,11 +57,32 @@ class PartFile implements FileWriter {
   }
 
   sync(): Promise<void> {
-    return this.#call(() => this.file.datasync());
+    return this.#call(async () => {
+      await this.#syncing;
+      this.#unsyncedBytes = 0;
+      await this.file.datasync();
+      if (this.#failure !== undefined) throw this.#failure;
+    });
   }
 
   close(): Promise<void> {
-    return this.#call(() => this.file.close());
+    return this.#call(async () => {
+      await this.#syncing;
+      await this.file.close();
+    });
+  }
+
+  #syncBeside(): void {
+    if (this.#syncing !== undefined) return;
+    this.#unsyncedBytes = 0;
+    this.#syncing = this.file
+      .datasync()
+      .catch((error: unknown) => {
+        this.#failure ??= systemError(error, this.address);
+      })
+      .finally(() => {
+        this.#syncing = undefined;
+      });
   }
 
   async #call<T>(work: () => Promise<T>): Promise<T> {

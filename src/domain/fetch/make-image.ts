@@ -59,7 +59,7 @@ export async function convertLayer(
   run.phase('CONVERTING');
   run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
   await run.step('convert');
-  const direct = format === 'qcow2' && (await part.canWriteDirectly());
+  const direct = await part.canWriteDirectly();
   await tool.convert(
     [image],
     part,

@@ -116,8 +116,8 @@ export class OpenUpload {
           description: `more than the ${String(this.expected.lengthBytes)} bytes that StartUpload announced`,
         },
       ]);
-    if ('data' in piece) await this.writer.write(piece.data, this.#committed);
-    await this.#digest.take(piece);
+    const written = 'data' in piece ? this.writer.write(piece.data, this.#committed) : undefined;
+    await Promise.all([written, this.#digest.take(piece)]);
     this.#committed += length;
     this.onBytes('data' in piece ? length : 0n, 'data' in piece ? 0n : length);
   }
