@@ -77,6 +77,17 @@ describe('the image cache in a pool', () => {
     }
   });
 
+  it('of two hosts that give the same name at once one has done it, and nothing of the other stays', async () => {
+    for (let round = 1; round <= 10; round++) {
+      const request = { path: `rbd:disks/raced-${String(round)}`, format: 'raw', size: String(round * MIB) };
+      const made = hosts.map((host) => host.stranger.operation('ImageService/CreateImage', request));
+      const lost = (await Promise.allSettled(made)).filter(({ status }) => status === 'rejected');
+      assert.equal(lost.length, 1, request.path);
+      await assert.rejects(Promise.all(made), /exists/);
+    }
+    assert.deepEqual(await cluster.leftovers('disks'), []);
+  });
+
   it('a later fetch asks nobody, on any host', async () => {
     const before = server.file('image').requests;
     const result = await fetch(hosts[1], { source: source('image'), target: 'rbd:rbd/later' });

@@ -107,7 +107,7 @@ export class RbdBases implements PoolBases {
       return false;
     if ((await this.images.children(base)).length > 0) return false;
     const gone = { ...base, image: `${this.options.mark}${info.id}-gone` };
-    await this.images.rename(base, gone.image);
+    await this.images.setAside(base, gone.image);
     try {
       return await this.images.remove(gone);
     } catch (error) {

@@ -66,7 +66,7 @@ export class RbdFiles implements Files {
     if (info === undefined)
       throw new HostlerError('IMAGE_NOT_FOUND', `${address} does not exist`, { facts: { path: address } });
     const gone = `${this.mark}${info.id}-gone`;
-    await this.images.rename(image, gone);
+    await this.images.setAside(image, gone);
     try {
       await this.images.remove({ ...image, image: gone });
     } catch (error) {

@@ -243,7 +243,7 @@ class RbdPart implements Part {
     const { cluster } = this.handle.pool;
     const target = { ...this.#image, image: this.target.name };
     await images.rbd.ask(cluster, address, ['image-meta', 'set', ...imageWords(target), NAME_KEY, target.image]);
-    await images.rename(target, this.#old.image);
+    await images.setAside(target, this.#old.image);
     await this.#rename(address);
   }
 
