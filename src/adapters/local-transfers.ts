@@ -2,8 +2,10 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { ImageAddress } from '../domain/address.js';
 import type { Entry, FileRef } from '../domain/ports.js';
-import type { FileReader, FileWriter, Transfers } from '../domain/transfer/ports.js';
+import type { FileDigest, FileReader, FileWriter, Transfers } from '../domain/transfer/ports.js';
+import type { ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
 import { systemError } from './errno.js';
+import { ThreadedDigest } from './file-digest.js';
 import { GuardedFile } from './guarded-file.js';
 import { procPath } from './handles.js';
 
@@ -21,6 +23,14 @@ export class LocalTransfers implements Transfers {
       return new PartFile(await open(procPath(part), O_RDWR | O_CREAT | O_NOFOLLOW, NEW_FILE_MODE), address);
     } catch (error) {
       throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND' });
+    }
+  }
+
+  async digest(part: FileRef, address: ImageAddress, algorithm: ChecksumAlgorithm): Promise<FileDigest> {
+    try {
+      return new ThreadedDigest(await open(procPath(part), O_RDONLY | O_NOFOLLOW), address, algorithm);
+    } catch (error) {
+      throw systemError(error, address);
     }
   }
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import {
   EvictCachedImagesRequest,
@@ -18,6 +19,7 @@ import { bytes, table } from './text.js';
 interface SourceFlags {
   readonly checksum?: { readonly algorithm: string; readonly digest: string };
   readonly header: Record<string, string>;
+  readonly headerFile?: Record<string, string>;
   readonly maxSize?: bigint;
   readonly sourceFormat?: string;
   readonly format?: string;
@@ -150,10 +152,12 @@ function sourceOptions(command: Command): Command {
   return command
     .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksum)
     .option('--header <name: value>', 'sent to the server; may be given more than once', header, {})
+    .option('--header-file <file>', 'with such lines, for what others must not see in the process list', headerFile)
     .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
 }
 
-function sourceOf(url: string, { checksum: sum, header: headers, maxSize }: SourceFlags) {
+function sourceOf(url: string, { checksum: sum, header: given, headerFile: read, maxSize }: SourceFlags) {
+  const headers = { ...given, ...read };
   const [, imageId] = /^glance:(.+)$/.exec(url) ?? [];
   const source: ImageSource['source'] =
     imageId !== undefined
@@ -174,4 +178,15 @@ function header(text: string, headers: Record<string, string>): Record<string, s
   const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('must be NAME: VALUE');
   return { ...headers, [name]: value };
+}
+
+function headerFile(path: string): Record<string, string> {
+  try {
+    const lines = readFileSync(path, 'utf8').split(/\r?\n/);
+    return lines.filter((line) => line !== '').reduce<Record<string, string>>((all, line) => header(line, all), {});
+  } catch (error) {
+    throw new InvalidArgumentError(
+      error instanceof InvalidArgumentError ? `each line ${error.message}` : String(error),
+    );
+  }
 }

@@ -18,8 +18,8 @@ import { address, targetOptions, writableOf, type TargetFlags } from './options.
 import { showInfo } from './show-result.js';
 import { exactBytes } from './text.js';
 
-/** What gRPC carries best in one message; with its frame a little less than a power of two, which the encoder takes room by. */
-const PIECE_BYTES = 248 * 1024;
+/** What gRPC carries best in one message. */
+const PIECE_BYTES = 256 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 export function uploadCommand(context: Context): Command {

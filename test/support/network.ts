@@ -9,6 +9,9 @@ import { sh, tryRun } from './shell.js';
 export const HERE = { v4: '10.99.0.1', v6: 'fd99::1' };
 export const THERE = { v4: '10.99.0.2', v6: 'fd99::2' };
 
+/** Nobody listens there: the host itself says no. */
+const CLOSED_PORT = '9';
+
 /** Two hosts, `here` and `there`, that see each other and nobody else. */
 export class TwoHosts {
   private constructor(
@@ -44,9 +47,16 @@ export class TwoHosts {
     await sh('ip', '-n', this.there, 'link', 'set', 'cable', 'down');
   }
 
+  /** Resolved when the other host can be reached again. */
   async mend(): Promise<void> {
     await sh('ip', '-n', this.there, 'link', 'set', 'cable', 'up');
     await sh('ip', '-n', this.there, 'addr', 'replace', `${THERE.v6}/64`, 'dev', 'cable', 'nodad');
+    // Who could not be found a moment ago is not looked for at once.
+    for (const name of [this.here, this.there]) await sh('ip', '-n', name, 'neigh', 'flush', 'dev', 'cable');
+    const knock = `exec 3<>/dev/tcp/${THERE.v4}/${CLOSED_PORT}`;
+    const words = [...this.on(this.here).slice(1), 'timeout', '1', 'bash', '-c', knock];
+    for (let tries = 0; !(await tryRun('ip', words)).stderr.includes('refused'); tries++)
+      if (tries > 20) throw new Error('the cable was mended, and nobody is there');
   }
 
   async remove(): Promise<void> {

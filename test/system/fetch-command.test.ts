@@ -1,7 +1,7 @@
 /** `hostler image fetch`, `fetch-raw` and `hostler cache`. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
@@ -35,6 +35,11 @@ describe('the commands that fetch', () => {
     assert.equal(code, 0);
     assert.ok(stdout.includes('over the network') && stdout.includes(sum), stdout);
     assert.ok((await readFile(image('a'))).equals(raw));
+    await writeFile(scratch.path('headers'), 'Accept: */*\nAuthorization: Bearer x\n', { mode: 0o600 });
+    const quiet = await hostler(...words, '--overwrite', '--header-file', scratch.path('headers'));
+    assert.equal(quiet.code, 0, quiet.stderr);
+    assert.equal((await hostler(...words, '--header-file', scratch.path('raw'))).code, 2);
+    assert.equal((await hostler(...words, '--header-file', scratch.path('none'))).code, 2);
   });
   it('image fetch-raw keeps the bytes; a checksum that is none is a matter of usage', async () => {
     const url = server.add('plain', qcow2);

@@ -33,21 +33,27 @@ export class SparseSink {
     return this.#written;
   }
 
-  /** Waits while the write before the last one is under way. */
-  async take(piece: Uint8Array): Promise<void> {
+  /** Whether enough is there to be passed on. */
+  add(piece: Uint8Array): boolean {
     this.#pieces.push(piece);
     this.#size += piece.length;
     this.#taken += BigInt(piece.length);
-    if (this.#size >= PIECE_BYTES) await this.#pass();
+    return this.#size >= PIECE_BYTES;
+  }
+
+  /** Waits while the write before the last one is under way. */
+  async take(piece: Uint8Array): Promise<void> {
+    if (this.add(piece)) await this.pass();
   }
 
   /** Resolved when everything has been written. */
   async flush(): Promise<void> {
-    if (this.#size > 0) await this.#pass();
+    if (this.#size > 0) await this.pass();
     await this.#writing;
   }
 
-  async #pass(): Promise<void> {
+  /** Writes what is there; waits for the write before it, not for its own. */
+  async pass(): Promise<void> {
     await this.#writing;
     const data = Buffer.concat(this.#pieces, this.#size);
     this.#pieces = [];

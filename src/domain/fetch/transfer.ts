@@ -3,9 +3,8 @@ import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Checkpoint } from '../operations/resume-entries.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside } from '../ports.js';
-import type { FileWriter, Transfers } from '../transfer/ports.js';
-import { RunningDigest } from '../transfer/running-digest.js';
-import { sleepOrAborted } from '../waiting.js';
+import type { FileDigest, FileWriter, Transfers } from '../transfer/ports.js';
+import { orAborted, sleepOrAborted } from '../waiting.js';
 import { Checkpoints, positionOf, type Position } from './checkpoints.js';
 import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from './ports.js';
 import { RateWatch } from './rate-watch.js';
@@ -15,7 +14,8 @@ import { SparseSink } from './sparse-sink.js';
 export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
 /** Less than so much since the best attempt is no progress: a byte now and then would be waited for for ever. */
 const PROGRESS_BYTES = 256n * 1024n;
-const REHASH_BYTES = 1024 * 1024;
+/** Whoever watches hears so often of a slow source. */
+const SHOW_MS = 200;
 
 export interface TransferSpec {
   readonly target: ImageAddress;
@@ -42,10 +42,14 @@ export interface Transferred {
   readonly validator?: string;
 }
 
+interface OpenPart {
+  readonly writer: FileWriter;
+  readonly digest: FileDigest;
+}
+
 /** Moves a remote file into a file of ours: goes on after broken lines and restarts, hashes as it goes, leaves holes for zeros. */
 export class Transfer {
   #position: Position = { offset: 0n };
-  #digest: RunningDigest;
   #networkBytes = 0n;
   #zeroBytes = 0n;
   #resumed = false;
@@ -58,64 +62,63 @@ export class Transfer {
     private readonly spec: TransferSpec,
     private readonly run: Run,
     private readonly ports: TransferPorts,
-  ) {
-    this.#digest = this.#newDigest();
-  }
+  ) {}
 
   /** Fails with SOURCE_UNAVAILABLE and STALLED when patience ends, with CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, and as `RemoteFile`. */
   async from(checkpoint: Checkpoint | undefined): Promise<Transferred> {
     const { transfers } = this.ports;
-    const writer = await transfers.writer(this.file, this.spec.target);
+    const { target, checksum } = this.spec;
+    const writer = await transfers.writer(this.file, target);
     try {
-      await this.#takeUp(writer, checkpoint);
-      const checkpoints = new Checkpoints(writer, this.run, this.#position.offset);
+      const digest = await transfers.digest(this.file, target, checksum?.algorithm ?? 'sha256');
       try {
-        await this.#complete(writer, checkpoints);
+        return await this.#bring({ writer, digest }, checkpoint);
       } finally {
-        await checkpoints.settled();
+        await digest.close();
       }
-      return await this.#end(writer);
     } finally {
       await writer.close();
     }
   }
 
-  /** What an earlier attempt brought is hashed again from disk. */
-  async #takeUp(writer: FileWriter, checkpoint: Checkpoint | undefined): Promise<void> {
+  async #bring(part: OpenPart, checkpoint: Checkpoint | undefined): Promise<Transferred> {
+    await this.#takeUp(part, checkpoint);
+    const checkpoints = new Checkpoints(part.writer, this.run, this.#position.offset);
+    try {
+      await this.#complete(part, checkpoints);
+    } finally {
+      await checkpoints.settled();
+    }
+    return this.#end(part.writer);
+  }
+
+  /** What an earlier attempt brought is digested again from disk, while the rest comes. */
+  async #takeUp({ writer, digest }: OpenPart, checkpoint: Checkpoint | undefined): Promise<void> {
     if (checkpoint !== undefined) this.#position = positionOf(checkpoint);
     const { offset } = this.#position;
-    if (offset > 0n) this.run.phase('VERIFYING');
-    let at = 0n;
-    while (at < offset) {
-      this.run.signal.throwIfAborted();
-      const piece = await writer.read(at, Number(smaller(offset - at, BigInt(REHASH_BYTES))));
-      if (piece.length === 0) break;
-      await this.#digest.take({ data: piece });
-      at += BigInt(piece.length);
-      this.run.progress({ doneBytes: at, totalBytes: offset, skippedBytes: 0n });
-    }
-    if (at < offset) this.#beginAgain();
+    if (offset > 0n && (await writer.read(offset - 1n, 1)).length === 0) this.#position = { offset: 0n };
     this.#resumed = this.#position.offset > 0n;
+    digest.reach(this.#position.offset);
     await this.file.truncate(this.#position.offset);
     this.run.phase('DOWNLOADING');
   }
 
   /** Until everything has come and agrees. */
-  async #complete(writer: FileWriter, checkpoints: Checkpoints): Promise<void> {
+  async #complete(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
     let failures = 0;
     let best = this.#position.offset;
     for (;;) {
       try {
-        if (this.#position.totalBytes !== this.#position.offset) await this.#receive(writer, checkpoints);
-        if (this.#agrees()) return;
-        await this.#startOver(checkpoints, 'what came in several parts does not have the checksum');
+        if (this.#position.totalBytes !== this.#position.offset) await this.#receive(part, checkpoints);
+        if (await this.#agrees(part.digest)) return;
+        await this.#startOver(part, checkpoints, 'what came in several parts does not have the checksum');
       } catch (error) {
         const { reason, retryAfterMs } = asHostlerError(error);
         if (!TRANSPORT.includes(reason) || this.run.signal.aborted) throw error;
         // Further than ever is progress; a server that always begins again makes none.
         failures = this.#position.offset > best + PROGRESS_BYTES ? 1 : failures + 1;
         best = larger(best, this.#position.offset);
-        if (!this.#canGoOn()) await this.#startOver(checkpoints, 'the source cannot go on in the middle');
+        if (!this.#canGoOn()) await this.#startOver(part, checkpoints, 'the source cannot go on in the middle');
         else if (this.#position.offset > 0n) await checkpoints.now(this.#position);
         if (failures >= this.ports.rules.attempts) throw error;
         await sleepOrAborted(this.#backoffMs(failures, retryAfterMs), this.run.signal);
@@ -123,8 +126,9 @@ export class Transfer {
     }
   }
 
-  async #receive(writer: FileWriter, checkpoints: Checkpoints): Promise<void> {
+  async #receive(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
     await this.run.step('request');
+    const { writer, digest } = part;
     const { what, maxBytes, checksum } = this.spec;
     const watch = new RateWatch(what, this.ports.rules);
     const signal = AbortSignal.any([this.run.signal, watch.signal]);
@@ -134,18 +138,20 @@ export class Transfer {
       if (answer.webPage && checksum === undefined)
         throw new HostlerError('SOURCE_UNAVAILABLE', `${what} answered with a web page`, { facts: { source: what } });
       if (!this.#continues(answer)) {
-        await this.#startOver(checkpoints, 'the source has changed, or sends the whole file only');
+        await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
         sink.current = new SparseSink(writer, 0n);
       }
       await this.#accept(answer);
+      let shownAt = 0;
       for await (const piece of answer.body) {
         watch.came(piece.length);
-        this.ports.onNetworkBytes(piece.length);
-        this.#networkBytes += BigInt(piece.length);
-        await this.#digest.take({ data: piece });
-        await sink.current.take(piece);
-        this.#position = { ...this.#position, offset: sink.current.takenBytes };
+        const full = sink.current.add(piece);
+        if (!full && performance.now() - shownAt < SHOW_MS) continue;
+        if (full) await sink.current.pass();
+        shownAt = performance.now();
+        this.#count(sink.current);
         assertWithin(this.#position.offset, maxBytes, what);
+        digest.reach(sink.current.writtenBytes);
         if (this.#canGoOn()) checkpoints.reached({ ...this.#position, offset: sink.current.writtenBytes });
         this.#show(sink.current.zeroBytes);
       }
@@ -154,10 +160,13 @@ export class Transfer {
       throw watch.signal.aborted && !this.run.signal.aborted ? asHostlerError(watch.signal.reason) : error;
     } finally {
       watch.stop();
+      this.#count(sink.current);
       await sink.current.flush();
+      digest.reach(sink.current.writtenBytes);
       this.#zeroBytes += sink.current.zeroBytes;
     }
     const { offset, totalBytes } = this.#position;
+    assertWithin(offset, maxBytes, what);
     if (totalBytes !== undefined && offset < totalBytes)
       throw new HostlerError(
         'SOURCE_UNAVAILABLE',
@@ -166,6 +175,14 @@ export class Transfer {
           facts: { source: what, offset: String(offset), total: String(totalBytes) },
         },
       );
+  }
+
+  /** What was taken since it was counted last. */
+  #count({ takenBytes }: SparseSink): void {
+    const came = takenBytes - this.#position.offset;
+    this.ports.onNetworkBytes(Number(came));
+    this.#networkBytes += came;
+    this.#position = { ...this.#position, offset: takenBytes };
   }
 
   #continues({ offset, validator, totalBytes }: Answer): boolean {
@@ -197,10 +214,10 @@ export class Transfer {
     return this.#position.validator !== undefined || this.spec.checksum !== undefined;
   }
 
-  #agrees(): boolean {
+  async #agrees(file: FileDigest): Promise<boolean> {
     const { checksum, what } = this.spec;
-    const digest = this.#digest.digest();
-    this.#computed = { algorithm: this.#digest.algorithm, digest };
+    const digest = await orAborted(file.digest(), this.run.signal);
+    this.#computed = { algorithm: file.algorithm, digest };
     if (checksum === undefined || checksum.digest === digest) return true;
     if (this.#resumed) return false;
     throw new HostlerError(
@@ -212,19 +229,15 @@ export class Transfer {
     );
   }
 
-  async #startOver(checkpoints: Checkpoints, why: string): Promise<void> {
+  async #startOver({ digest }: OpenPart, checkpoints: Checkpoints, why: string): Promise<void> {
     await checkpoints.restart();
     if (this.#position.offset > 0n)
       this.run.warn({ reason: 'TRANSFER_RESTARTED', message: `${this.spec.what}: ${why}; it begins again` });
-    this.#beginAgain();
-    await this.file.truncate(0n);
-  }
-
-  #beginAgain(): void {
     this.#position = { offset: 0n };
-    this.#digest = this.#newDigest();
     this.#resumed = false;
     this.#zeroBytes = 0n;
+    digest.restart();
+    await this.file.truncate(0n);
   }
 
   async #end(writer: FileWriter): Promise<Transferred> {
@@ -250,10 +263,6 @@ export class Transfer {
     this.run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
   }
 
-  #newDigest(): RunningDigest {
-    return new RunningDigest(this.spec.checksum?.algorithm ?? 'sha256');
-  }
-
   #backoffMs(failures: number, retryAfterMs = 0): number {
     const { backoffMs, maxBackoffMs } = this.ports.rules;
     return Math.min(maxBackoffMs, Math.max(retryAfterMs, backoffMs * 2 ** (failures - 1)));
@@ -273,8 +282,4 @@ export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): voi
 
 function larger(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }

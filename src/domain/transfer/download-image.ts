@@ -25,8 +25,8 @@ export interface DownloadPorts {
   readonly transfers: Transfers;
 }
 
-/** What gRPC carries best in one message; with its frame a little less than a power of two, which the encoder takes room by. */
-export const PIECE_BYTES = 248 * 1024;
+/** What gRPC carries best in one message. */
+export const PIECE_BYTES = 256 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /**

@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import type { Entry, FileRef } from '../ports.js';
+import type { ChecksumAlgorithm } from './running-digest.js';
 
 /** A digest that is expected or was computed. */
 export interface Checksum {
@@ -28,10 +29,24 @@ export interface FileWriter {
   close(): Promise<void>;
 }
 
+/** Digests a file in order, behind whoever writes it. */
+export interface FileDigest {
+  readonly algorithm: ChecksumAlgorithm;
+  /** Everything before this offset is written. */
+  reach(offset: bigint): void;
+  /** Everything is written anew. */
+  restart(): void;
+  /** Of everything before the offset that was reached last; to be asked once. Fails with IO_ERROR. */
+  digest(): Promise<string>;
+  close(): Promise<void>;
+}
+
 /** Opens what bytes are moved into or out of. */
 export interface Transfers {
   /** Fails with FILE_NOT_FOUND, ACCESS_DENIED, ROOT_STALLED. */
   reader(file: Entry): Promise<FileReader>;
   /** Makes the file unless it is there. */
   writer(part: FileRef, address: ImageAddress): Promise<FileWriter>;
+  /** Of a file that is there. */
+  digest(part: FileRef, address: ImageAddress, algorithm: ChecksumAlgorithm): Promise<FileDigest>;
 }

@@ -17,9 +17,13 @@ export class RunningDigest {
     this.#hash = algorithm === BLOCK_ALGORITHM ? new StreamedBlocks() : createHash(algorithm);
   }
 
+  update(data: Uint8Array): void {
+    this.#hash.update(data);
+  }
+
   async take(piece: Piece): Promise<void> {
     if ('data' in piece) {
-      this.#hash.update(piece.data);
+      this.update(piece.data);
     } else if (this.#hash instanceof StreamedBlocks) {
       this.#hash.zeros(piece.zeros);
     } else {

@@ -1,0 +1,65 @@
+/** A thread that digests an open file in order, behind whoever writes it; `file-digest.ts` starts it. */
+import { readSync } from 'node:fs';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { RunningDigest, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import { errnoOf } from './errno.js';
+
+export interface DigestJob {
+  readonly fd: number;
+  readonly algorithm: ChecksumAlgorithm;
+}
+
+/** Everything before an offset is written; begin again; say the digest of what was reached. */
+export type DigestOrder = { readonly reach: number } | 'restart' | 'digest';
+
+export type DigestAnswer = { readonly digest: string } | { readonly code: string | undefined; readonly text: string };
+
+const PIECE_BYTES = 1024 * 1024;
+
+class Follower {
+  readonly #piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  #digest: RunningDigest;
+  #at = 0;
+  #failure: DigestAnswer | undefined;
+
+  constructor(private readonly job: DigestJob) {
+    this.#digest = new RunningDigest(job.algorithm);
+  }
+
+  restart(): void {
+    this.#digest = new RunningDigest(this.job.algorithm);
+    this.#at = 0;
+    this.#failure = undefined;
+  }
+
+  reach(offset: number): void {
+    try {
+      while (this.#at < offset) this.#advance(Math.min(PIECE_BYTES, offset - this.#at));
+    } catch (error) {
+      this.#failure ??= { code: errnoOf(error), text: String(error) };
+    }
+  }
+
+  get answer(): DigestAnswer {
+    return this.#failure ?? { digest: this.#digest.digest() };
+  }
+
+  #advance(wanted: number): void {
+    const read = readSync(this.job.fd, this.#piece, 0, wanted, this.#at);
+    // Zeros at the end are not written: the file gets its length when everything has come.
+    if (read === 0) this.#piece.fill(0, 0, wanted);
+    const data = this.#piece.subarray(0, read === 0 ? wanted : read);
+    this.#digest.update(data);
+    this.#at += data.length;
+  }
+}
+
+if (!isMainThread) {
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what ThreadedDigest gives
+  const follower = new Follower(workerData as DigestJob);
+  parentPort?.on('message', (order: DigestOrder) => {
+    if (order === 'restart') follower.restart();
+    else if (order === 'digest') parentPort?.postMessage(follower.answer);
+    else follower.reach(order.reach);
+  });
+}
