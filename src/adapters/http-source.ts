@@ -56,10 +56,10 @@ function rangeOf(offset: bigint, validator: string | undefined): Record<string, 
 }
 
 function answerOf(answer: HttpAnswer, url: URL): Answer {
-  const { header, status, body } = answer;
+  const { header, status, body, discard } = answer;
   const validator = validatorOf(answer);
   const webPage = /^text\/html\b/i.test(header('content-type') ?? '');
-  const common = { webPage, body, ...(validator === undefined ? {} : { validator }) };
+  const common = { webPage, body, discard, ...(validator === undefined ? {} : { validator }) };
   if (status !== PARTIAL) {
     const length = header('content-length');
     return { ...common, offset: 0n, ...(length === undefined ? {} : { totalBytes: BigInt(length) }) };

@@ -50,9 +50,11 @@ export class QemuNbdServer implements ExportServer {
     try {
       void isWritten(join(folder, PID_FILE), AbortSignal.any([stop.signal, run.signal])).then(async (written) => {
         if (!written) return;
-        port = await front.port;
-        this.#fronts.set(port, front);
-        onReady(port);
+        const at = await front.port;
+        if (stop.signal.aborted) return;
+        port = at;
+        this.#fronts.set(at, front);
+        onReady(at);
       });
       const call = {
         tool: 'qemu-nbd',

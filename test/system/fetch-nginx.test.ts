@@ -64,6 +64,20 @@ describe('fetching from nginx', () => {
     );
     assert.ok(served.slice(1).every(({ range }) => /^bytes=\d{8}-$/.test(range)));
   });
+  it('with a checksum it goes on although the file was too young to be told from another when it began', async () => {
+    const now = Date.now() / 1000;
+    await writeFile(scratch.path('www', 'young'), content);
+    await utimes(scratch.path('www', 'young'), now, now);
+    const line = await Line.to(nginx.port(), { cutAfter: { bytes: 10 * MIB, times: 1 }, bytesPerSecond: 6 * MIB });
+    scratch.onEnd(() => line.close());
+    await fetch(`http://127.0.0.1:${String(line.port)}/young`, 'young', { checksum });
+    assert.ok((await readFile(image('young'))).equals(content));
+    const served = await nginx.served('young');
+    assert.deepEqual(
+      served.map(({ status }) => status),
+      [200, 206],
+    );
+  });
   // nginx makes its ETag of the length and the second of the last change.
   for (const [title, at, again] of [
     ['', () => 1, [200, true]],

@@ -248,6 +248,12 @@ describe('fetching', () => {
       await fetchRaw({ source: http(url), target: image('changing') });
       assert.deepEqual(await readFile(image('changing')), fresh);
     });
+    it('parts of other content are not put together, whatever the server says of them', async () => {
+      const [old, fresh] = [noise(4 * MIB, 3), noise(4 * MIB, 4)];
+      const faults = { cutAfter: { bytes: 3 * MIB, times: 1 }, laterContent: fresh, ignoresCondition: true };
+      await fetchRaw({ source: http(server.add('careless', old, faults)), target: image('careless') });
+      assert.deepEqual(await readFile(image('careless')), fresh);
+    });
     it('a wrong Content-Length never makes a wrong image', async () => {
       const long = server.add('long', qcow2, { lengthError: 1000 });
       assert.ok(['STALLED', 'SOURCE_UNAVAILABLE'].includes((await attempt(long)).reason));

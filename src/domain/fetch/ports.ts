@@ -33,6 +33,8 @@ export interface Answer {
   readonly webPage: boolean;
   /** To be read to its end or left; both free the connection. Fails with SOURCE_UNAVAILABLE. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** Frees the connection when the body is of no use. */
+  readonly discard: () => void;
 }
 
 /**

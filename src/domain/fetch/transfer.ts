@@ -52,6 +52,7 @@ export class Transfer {
   #position: Position = { offset: 0n };
   #networkBytes = 0n;
   #zeroBytes = 0n;
+  /** In parts, of which only the checksum tells whether they are of the same content. */
   #resumed = false;
   #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
@@ -140,6 +141,12 @@ export class Transfer {
       if (!this.#continues(answer)) {
         await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
         sink.current = new SparseSink(writer, 0n);
+        if (answer.offset > 0n) {
+          answer.discard();
+          throw new HostlerError('SOURCE_UNAVAILABLE', `${what} sent a part of other content`, {
+            facts: { source: what, offset: String(answer.offset) },
+          });
+        }
       }
       await this.#accept(answer);
       let shownAt = 0;
@@ -189,7 +196,10 @@ export class Transfer {
     const { offset: here, validator: ours, totalBytes: total } = this.#position;
     if (offset !== here) return false;
     if (here === 0n) return true;
-    return validator === ours && (totalBytes === undefined || total === undefined || totalBytes === total);
+    if (totalBytes !== undefined && total !== undefined && totalBytes !== total) return false;
+    // Nothing told the content when it began, so the checksum has to.
+    if (ours === undefined) this.#resumed = true;
+    return validator === ours || ours === undefined;
   }
 
   async #accept({ validator, totalBytes }: Answer): Promise<void> {
