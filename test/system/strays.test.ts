@@ -47,10 +47,12 @@ describe('strays', () => {
         tools = processes().filter((pid) => commandOf(pid).startsWith('/usr/bin/qemu-img convert'));
       }
       assert.ok(tools.length > 0);
-      for (const pid of tools)
-        for (const fd of readdirSync(`/proc/${String(pid)}/fd`))
-          assert.ok(!readlinkSync(`/proc/${String(pid)}/fd/${fd}`).startsWith(state));
-      stream.cancel();
+      try {
+        for (const pid of tools)
+          for (const fd of readdirSync(`/proc/${String(pid)}/fd`)) assert.ok(!opened(pid, fd).startsWith(state));
+      } finally {
+        stream.cancel();
+      }
     } finally {
       await daemon.stop();
     }
@@ -105,6 +107,16 @@ function processes(): number[] {
   return readdirSync('/proc')
     .map(Number)
     .filter((pid) => pid > 0);
+}
+
+/** Empty when the tool has closed it since. */
+function opened(pid: number, fd: string): string {
+  try {
+    return readlinkSync(`/proc/${String(pid)}/fd/${fd}`);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    throw error;
+  }
 }
 
 /** Empty for what has ended. */
