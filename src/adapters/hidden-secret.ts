@@ -1,7 +1,6 @@
 import { constants } from 'node:fs';
 import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { O_PATH } from './handles.js';
 import { memoryFolder, type MemoryFolders } from './memory-folders.js';
 
 /** O_TMPFILE: a file that never has a name. */
@@ -25,17 +24,10 @@ export async function hideSecret(secret: Uint8Array): Promise<FileHandle> {
 export async function hideInFolder(secret: Uint8Array, name: string, folders: MemoryFolders): Promise<HiddenSecret> {
   const folder = await folders.make();
   try {
-    await writeFile(join(folder, name), secret, { mode: 0o600 });
-    const handle = await open(folder, O_PATH);
-    return {
-      fd: handle.fd,
-      async close() {
-        await handle.close();
-        await folders.remove(folder);
-      },
-    };
+    await writeFile(join(folder.path, name), secret, { mode: 0o600 });
+    return { fd: folder.handle.fd, close: folder.remove };
   } catch (error) {
-    await folders.remove(folder);
+    await folder.remove();
     throw error;
   }
 }

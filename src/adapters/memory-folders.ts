@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
-import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { access, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Handle } from '../domain/ports.js';
+import { O_PATH } from './handles.js';
 
 const MEMORY = '/dev/shm';
 
@@ -13,6 +15,13 @@ export async function memoryFolder(): Promise<string> {
   );
 }
 
+export interface MemoryFolder {
+  readonly path: string;
+  readonly handle: Handle;
+  /** With what is in it; closes the handle. */
+  readonly remove: () => Promise<void>;
+}
+
 /**
  * Private folders with short paths for what a tool has to find by its name: a key, a socket. Whoever makes one removes it; their names say
  * whose they are, so that the next start removes what a killed daemon left.
@@ -21,12 +30,19 @@ export class MemoryFolders {
   /** @param mark tells this daemon's folders from all others */
   constructor(private readonly mark: string) {}
 
-  async make(): Promise<string> {
-    return mkdtemp(join(await memoryFolder(), `${this.mark}-`));
-  }
-
-  async remove(folder: string): Promise<void> {
-    await rm(folder, { recursive: true, force: true });
+  async make(): Promise<MemoryFolder> {
+    const path = await mkdtemp(join(await memoryFolder(), `${this.mark}-`));
+    try {
+      const handle = await open(path, O_PATH | constants.O_DIRECTORY);
+      const remove = async () => {
+        await handle.close();
+        await removeAll(path);
+      };
+      return { path, handle, remove };
+    } catch (error) {
+      await removeAll(path);
+      throw error;
+    }
   }
 
   /** To be called before any is made; what was removed. */
@@ -34,7 +50,11 @@ export class MemoryFolders {
     const parent = await memoryFolder();
     const names = (await readdir(parent)).filter((name) => name.startsWith(`${this.mark}-`));
     const left = names.map((name) => join(parent, name));
-    for (const folder of left) await this.remove(folder);
+    for (const folder of left) await removeAll(folder);
     return left;
   }
+}
+
+async function removeAll(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
 }

@@ -1,11 +1,9 @@
-import { constants } from 'node:fs';
-import { access as look, open } from 'node:fs/promises';
+import { access as look } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../domain/errors.js';
 import type { Handle, Resolved, ToolRun } from '../domain/ports.js';
 import type { ExportAccess, ExportServer } from '../domain/transfer/open-export.js';
-import { O_PATH } from './handles.js';
 import type { MemoryFolders } from './memory-folders.js';
 import { pskObject } from './nbd-args.js';
 import { NbdFront } from './nbd-front.js';
@@ -42,13 +40,12 @@ export class QemuNbdServer implements ExportServer {
     if (this.config === undefined)
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'this agent serves no exports: [exports] is not configured');
     const folder = await this.folders.make();
-    const handle = await open(folder, O_PATH | constants.O_DIRECTORY);
     const stop = new AbortController();
-    const job = { ...this.config, socket: join(folder, SOCKET), maxConnections: MAX_CONNECTIONS };
+    const job = { ...this.config, socket: join(folder.path, SOCKET), maxConnections: MAX_CONNECTIONS };
     const front = new NbdFront(job, (error) => stop.abort(error));
     let port: number | undefined;
     try {
-      void isWritten(join(folder, PID_FILE), AbortSignal.any([stop.signal, run.signal])).then(async (written) => {
+      void isWritten(join(folder.path, PID_FILE), AbortSignal.any([stop.signal, run.signal])).then(async (written) => {
         if (!written) return;
         const at = await front.port;
         if (stop.signal.aborted) return;
@@ -58,7 +55,7 @@ export class QemuNbdServer implements ExportServer {
       });
       const call = {
         tool: 'qemu-nbd',
-        args: serverArgs(file, access, handle),
+        args: serverArgs(file, access, folder.handle),
         limits: {},
         ...(file.trusted ? {} : { foreign: true }),
       };
@@ -68,8 +65,7 @@ export class QemuNbdServer implements ExportServer {
       stop.abort(new HostlerError('CANCELLED', 'the export is over'));
       if (port !== undefined) this.#fronts.delete(port);
       await front.end();
-      await handle.close();
-      await this.folders.remove(folder);
+      await folder.remove();
     }
   }
 

@@ -1,17 +1,15 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dirname, type ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
 import type { FarExport, FarSource, NbdTool, PushOptions } from '../domain/copy/agents.js';
 import type { DraftNeed, FarDraft, FarNbd, FarPart, SshHost } from '../domain/copy/remote.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import type { Handle, Resolved, ToolRun } from '../domain/ports.js';
+import type { Resolved, ToolRun } from '../domain/ports.js';
 import { farDigest } from './far-digest.js';
 import { EXPORT_NAME, PUBLISH, draftScript, serveScript, type Serving } from './far-nbd-scripts.js';
 import { FarSession } from './far-session.js';
 import { freeOf, looks, madeOf, noSpaceThere, scriptError } from './far-shell.js';
-import { O_PATH } from './handles.js';
-import type { MemoryFolders } from './memory-folders.js';
+import type { MemoryFolder, MemoryFolders } from './memory-folders.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { SshConfig } from './ssh.js';
@@ -65,9 +63,8 @@ function randomName({ randomBytes }: SshNbdPorts): string {
 class Line {
   private constructor(
     readonly session: FarSession,
-    readonly handle: Handle,
+    private readonly here: MemoryFolder,
     private readonly host: SshHost,
-    private readonly letGo: () => Promise<void>,
   ) {}
 
   static async open(
@@ -78,21 +75,17 @@ class Line {
   ): Promise<Line> {
     const { runner, config, folders } = ports;
     const here = await folders.make();
-    const handle = await open(here, O_PATH);
     const there = `/tmp/hostler-${randomName(ports)}`;
-    const forward = { from: join(here, SOCKET), to: `${there}/${SOCKET}` };
+    const forward = { from: join(here.path, SOCKET), to: `${there}/${SOCKET}` };
     const serving = { folder: there, silenceSeconds: config.deadLineSeconds * SILENCES };
     const session = new FarSession(runner, config, host, { script: script(serving), forward }, (exit) =>
       scriptError(host, path, exit),
     );
-    return new Line(session, handle, host, async () => {
-      await handle.close();
-      await folders.remove(here);
-    });
+    return new Line(session, here, host);
   }
 
   get place() {
-    return { socket: { handle: this.handle, name: SOCKET } };
+    return { socket: { handle: this.here.handle, name: SOCKET } };
   }
 
   /** What the far end has to say about a failure of whoever speaks through it. */
@@ -106,7 +99,7 @@ class Line {
 
   async close(): Promise<void> {
     await this.session.close();
-    await this.letGo();
+    await this.here.remove();
   }
 }
 

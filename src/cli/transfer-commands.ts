@@ -102,6 +102,7 @@ export function downloadCommand(context: Context): Command {
     .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true }) =>
       context.use(async ({ images }) => {
         const target = resolve(file);
+        // To spare the download: link() below refuses what exists, and says what else is wrong.
         if (flags.overwrite !== true && (await stat(target).catch(() => undefined)) !== undefined)
           throw new UsageError(`${target} exists; --overwrite replaces it`);
         const part = join(dirname(target), `.hostler-download-${randomBytes(6).toString('hex')}`);
