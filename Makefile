@@ -49,7 +49,8 @@ test-ceph: setup build ## run the tests against a real one-node Ceph cluster, wh
 	@scripts/ceph-packages.sh
 	@scripts/test.sh --suite ceph
 
-test-far: setup build ## run the tests with images of 20 GiB between hosts, about ten minutes; as root
+test-far: setup build ## run the tests with images of 20 GiB between hosts; as root
+	@scripts/system-packages.sh sshd:openssh-server ip:iproute2
 	@scripts/test.sh --suite far
 
 parity: setup build ## run the tests of the 27 functions of the old module; prints a table with pass or fail

@@ -50,7 +50,11 @@ export default tseslint.config(
   },
   { files: ['src/cli/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**') },
   {
-    files: ['src/tls/**'],
+    files: ['src/file-io/**'],
+    rules: forbid(...PROCESSES, ...WIRE, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
+  },
+  {
+    files: ['src/tls/**', 'src/wire/**'],
     rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
   },
   {

@@ -4,8 +4,8 @@ import type { ImageAddress } from '../domain/address.js';
 import type { Entry, FileRef } from '../domain/ports.js';
 import type { FileDigest, FileReader, FileWriter, Transfers } from '../domain/transfer/ports.js';
 import type { ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import { ThreadedDigest } from '../file-io/file-digest.js';
 import { systemError } from './errno.js';
-import { ThreadedDigest } from './file-digest.js';
 import { GuardedFile } from './guarded-file.js';
 import { procPath } from './handles.js';
 
@@ -28,23 +28,30 @@ export class LocalTransfers implements Transfers {
 
   async digest(part: FileRef, address: ImageAddress, algorithm: ChecksumAlgorithm): Promise<FileDigest> {
     try {
-      return new ThreadedDigest(await open(procPath(part), O_RDONLY | O_NOFOLLOW), address, algorithm);
+      const file = await open(procPath(part), O_RDONLY | O_NOFOLLOW);
+      return new ThreadedDigest(file, { algorithm, told: (error) => systemError(error, address) });
     } catch (error) {
       throw systemError(error, address);
     }
   }
+
+  async follow(entry: Entry, algorithm: ChecksumAlgorithm, start: bigint): Promise<FileDigest> {
+    const told = (error: unknown) => systemError(error, entry.address);
+    try {
+      const file = await entry.inTime(
+        () => open(procPath(entry), O_RDONLY | O_NONBLOCK),
+        (late) => late.close(),
+      );
+      // Whoever reads beside it has been told that the filesystem does not answer.
+      const letGo = (closed: Promise<void>) => entry.inTime(() => closed).catch(() => undefined);
+      return new ThreadedDigest(file, { algorithm, start, told, letGo });
+    } catch (error) {
+      throw told(error);
+    }
+  }
 }
 
-/** So many bytes are made durable beside what goes on; the rest of them at the end would be waited for. */
-const SYNC_BYTES = 64 * 1024 * 1024;
-
 class PartFile implements FileWriter {
-  #unsyncedBytes = 0;
-  /** Under way; resolved with what it failed with. */
-  #syncing: Promise<unknown> | undefined;
-  /** A system tells of a write that failed only once. */
-  #failure: Error | undefined;
-
   constructor(
     private readonly file: FileHandle,
     private readonly address: ImageAddress,
@@ -54,8 +61,6 @@ class PartFile implements FileWriter {
     return this.#call(async () => {
       for (let done = 0; done < data.length;)
         done += (await this.file.write(data, done, data.length - done, Number(position) + done)).bytesWritten;
-      this.#unsyncedBytes += data.length;
-      if (this.#unsyncedBytes >= SYNC_BYTES) this.#syncBeside();
     });
   }
 
@@ -67,32 +72,11 @@ class PartFile implements FileWriter {
   }
 
   sync(): Promise<void> {
-    return this.#call(async () => {
-      await this.#syncing;
-      this.#unsyncedBytes = 0;
-      await this.file.datasync();
-      if (this.#failure !== undefined) throw this.#failure;
-    });
+    return this.#call(() => this.file.datasync());
   }
 
   close(): Promise<void> {
-    return this.#call(async () => {
-      await this.#syncing;
-      await this.file.close();
-    });
-  }
-
-  #syncBeside(): void {
-    if (this.#syncing !== undefined) return;
-    this.#unsyncedBytes = 0;
-    this.#syncing = this.file
-      .datasync()
-      .catch((error: unknown) => {
-        this.#failure ??= systemError(error, this.address);
-      })
-      .finally(() => {
-        this.#syncing = undefined;
-      });
+    return this.#call(() => this.file.close());
   }
 
   async #call<T>(work: () => Promise<T>): Promise<T> {

@@ -59,19 +59,19 @@ export async function connect(address: string, tls?: TlsPaths): Promise<Connecti
 
 /** A unary call as a promise. */
 export function ask<Response>(
-  call: (callback: (error: ServiceError | null, response: Response) => void) => unknown,
+  call: (callback: (error: ServiceError | null, response?: Response) => void) => unknown,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     call((error, response) => {
-      if (error === null) resolve(response);
-      else reject(error);
+      if (response === undefined) reject(error ?? new Error('neither an answer nor an error'));
+      else resolve(response);
     });
   });
 }
 
 /** A call whose requests stream in; `produce` sends them, as fast as they are taken. */
 export async function askStreaming<Response, Request>(
-  call: (callback: (error: ServiceError | null, response: Response) => void) => ClientWritableStream<Request>,
+  call: (callback: (error: ServiceError | null, response?: Response) => void) => ClientWritableStream<Request>,
   produce: (send: (request: Request) => Promise<void>) => Promise<void>,
 ): Promise<Response> {
   let stream: ClientWritableStream<Request> | undefined;

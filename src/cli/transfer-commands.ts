@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { link, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { BLOCK_ALGORITHM, StreamedBlocks } from '../domain/block-digest.js';
+import { BLOCK_ALGORITHM } from '../domain/block-digest.js';
+import { WriteBehind } from '../domain/transfer/write-behind.js';
+import { ThreadedDigest } from '../file-io/file-digest.js';
 import {
   StartUploadRequest,
   UploadImageResponse,
@@ -10,6 +12,7 @@ import {
   type StartUploadResponse,
   type UploadImageRequest,
 } from '../gen/hostler/v1/image_service.js';
+import { WIRE_IMAGE_SERVICE } from '../wire/bulk-messages.js';
 import { ask, askStreaming, type Connection } from './connection.js';
 import type { Context } from './context.js';
 import { UsageError } from './failure.js';
@@ -20,6 +23,8 @@ import { exactBytes } from './text.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;
+/** So many bytes are made durable at a time. */
+const SYNC_BYTES = 64 * 1024 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 export function uploadCommand(context: Context): Command {
@@ -43,6 +48,7 @@ async function upload(
   { target, format, ...flags }: TargetFlags & { target: string; format: string },
 ): Promise<UploadImageResponse> {
   const file = await open(path);
+  const digest = await digestOf(path);
   try {
     const { size, blocks } = await file.stat({ bigint: true });
     const { overwrite, attributes } = writableOf(flags);
@@ -57,15 +63,17 @@ async function upload(
     });
     const { uploadId, committedBytes } = await ask<StartUploadResponse>((done) => images.startUpload(request, done));
     return await askStreaming<UploadImageResponse, UploadImageRequest>(
-      (done) => images.uploadImage(done),
+      (done) => {
+        const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.uploadImage;
+        return images.makeClientStreamRequest(method, requestSerialize, responseDeserialize, done);
+      },
       async (send) => {
         await send({ content: { $case: 'header', value: { uploadId, offset: committedBytes } } });
-        const digest = new StreamedBlocks();
         let position = 0n;
         for await (const piece of piecesOf(file)) {
-          if (piece.zero) digest.zeros(BigInt(piece.data.length));
-          else digest.update(piece.data);
           position += BigInt(piece.data.length);
+          if (piece.zero) digest.skip(position);
+          else digest.reach(position);
           if (position <= committedBytes) continue;
           // A piece that was taken in part before.
           const data = piece.data.subarray(-Number(position - committedBytes));
@@ -73,22 +81,37 @@ async function upload(
             content: piece.zero ? { $case: 'zeroBytes', value: BigInt(data.length) } : { $case: 'data', value: data },
           });
         }
-        const checksum = { algorithm: BLOCK_ALGORITHM, digest: digest.digest() };
+        const checksum = { algorithm: BLOCK_ALGORITHM, digest: await digest.digest() };
         await send({ content: { $case: 'checksum', value: checksum } });
       },
     );
   } finally {
+    await digest.close();
     await file.close();
   }
 }
 
+/** Read by itself, in a thread: sending is enough for one. */
+async function digestOf(path: string): Promise<ThreadedDigest> {
+  return new ThreadedDigest(await open(path), { algorithm: BLOCK_ALGORITHM, told: asError });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** The next one is read while one is sent. */
 async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buffer; readonly zero: boolean }> {
+  const read = (position: number) => file.read(Buffer.allocUnsafe(PIECE_BYTES), 0, PIECE_BYTES, position);
+  let coming = read(0);
   for (let position = 0; ;) {
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(PIECE_BYTES), 0, PIECE_BYTES, position);
+    const { buffer, bytesRead } = await coming;
     if (bytesRead === 0) return;
     position += bytesRead;
+    coming = read(position);
+    coming.catch(() => undefined); // heard when its turn comes
     const data = buffer.subarray(0, bytesRead);
-    yield { data, zero: ZEROS.subarray(0, bytesRead).equals(data) };
+    yield { data, zero: data[0] === 0 && ZEROS.subarray(0, bytesRead).equals(data) };
   }
 }
 
@@ -113,7 +136,9 @@ export function downloadCommand(context: Context): Command {
             length: undefined,
             allowInUse: flags.allowInUse ?? false,
           };
-          const length = await receive(events(images.downloadImage(request)), part);
+          const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.downloadImage;
+          const answers = images.makeServerStreamRequest(method, requestSerialize, responseDeserialize, request);
+          const length = await receive(events(answers), part);
           if (flags.overwrite === true) await rename(part, target);
           else await link(part, target);
           context.print({ path: target, lengthBytes: String(length) }, `${target}: ${exactBytes(length)}`);
@@ -127,27 +152,54 @@ export function downloadCommand(context: Context): Command {
 /** The length of what came. */
 async function receive(answers: AsyncIterable<DownloadImageResponse>, part: string): Promise<bigint> {
   const file = await open(part, 'wx', 0o600);
+  const digest = await digestOf(part);
+  const synced = new SyncedFile(file);
   try {
-    const digest = new StreamedBlocks();
-    let [position, agreed] = [0, false];
+    const writes = new WriteBehind(synced, (end) => digest.reach(end));
+    let [position, wanted] = [0n, ''];
     for await (const { content } of answers) {
       if (content?.$case === 'data') {
-        const written = file.write(content.value, 0, content.value.length, position);
-        digest.update(content.value);
-        await written;
-        position += content.value.length;
+        await writes.write(content.value, position);
+        position += BigInt(content.value.length);
       } else if (content?.$case === 'zeroBytes') {
-        digest.zeros(content.value);
-        position += Number(content.value);
-      } else if (content?.$case === 'checksum') {
-        agreed = content.value.algorithm === BLOCK_ALGORITHM && content.value.digest === digest.digest();
+        await writes.drain();
+        position += content.value;
+        digest.skip(position);
+      } else if (content?.$case === 'checksum' && content.value.algorithm === BLOCK_ALGORITHM) {
+        wanted = content.value.digest;
       }
     }
-    if (!agreed) throw new UsageError('what came does not agree with its digest');
-    await file.truncate(position);
-    await file.sync();
-    return BigInt(position);
+    await writes.drain();
+    await file.truncate(Number(position));
+    if (wanted !== (await digest.digest())) throw new UsageError('what came does not agree with its digest');
+    await synced.sync();
+    return position;
   } finally {
+    await digest.close();
     await file.close();
+  }
+}
+
+/** What is written becomes durable on the way, not all of it at the end. */
+class SyncedFile {
+  #unsynced = 0;
+  #syncing: Promise<void> = Promise.resolve();
+
+  constructor(private readonly file: FileHandle) {}
+
+  async write(data: Uint8Array, position: bigint): Promise<void> {
+    for (let done = 0; done < data.length;)
+      done += (await this.file.write(data, done, data.length - done, Number(position) + done)).bytesWritten;
+    this.#unsynced += data.length;
+    if (this.#unsynced < SYNC_BYTES) return;
+    this.#unsynced = 0;
+    await this.#syncing;
+    this.#syncing = this.file.datasync();
+    this.#syncing.catch(() => undefined); // heard by whoever writes or syncs next
+  }
+
+  async sync(): Promise<void> {
+    await this.#syncing;
+    await this.file.sync();
   }
 }

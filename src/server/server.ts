@@ -8,6 +8,7 @@ import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { WIRE_IMAGE_SERVICE } from '../wire/bulk-messages.js';
 import { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import type { Handlers } from '../handlers/handler.js';
 import { limitCalls, type CallLimits } from './call-limits.js';
@@ -188,7 +189,7 @@ export class HostlerServer {
       log: log.call,
       closing: this.#closing.signal,
     };
-    server.addService(ImageServiceService, implement('ImageService', ImageServiceService, handlers.image, context));
+    server.addService(WIRE_IMAGE_SERVICE, implement('ImageService', ImageServiceService, handlers.image, context));
     server.addService(
       OperationServiceService,
       implement('OperationService', OperationServiceService, handlers.operation, context),

@@ -5,7 +5,7 @@ import type { Run } from '../operations/verb.js';
 import type { Aside } from '../ports.js';
 import type { FileDigest, FileWriter, Transfers } from '../transfer/ports.js';
 import { orAborted, sleepOrAborted } from '../waiting.js';
-import { Checkpoints, positionOf, type Position } from './checkpoints.js';
+import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
 import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from './ports.js';
 import { RateWatch } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';

@@ -6,7 +6,7 @@ import type { OperationRecord } from './record.js';
 /** What operations keep open for callers to come back to, by the operation's id: uploads, exports. */
 export class Standing<T> {
   readonly #open = new Map<string, T>();
-  readonly #awaited = new Map<string, Deferred<T>>();
+  readonly #awaited = new Map<string, Set<Deferred<T>>>();
 
   get(id: string): T | undefined {
     return this.#open.get(id);
@@ -19,7 +19,7 @@ export class Standing<T> {
   /** For the verb: callers find the item for as long as `until` takes. */
   async keep<R>(id: string, item: T, until: () => Promise<R>): Promise<R> {
     this.#open.set(id, item);
-    this.#awaited.get(id)?.resolve(item);
+    for (const { resolve } of this.#awaited.get(id) ?? []) resolve(item);
     try {
       return await until();
     } finally {
@@ -42,19 +42,30 @@ export class Standing<T> {
     if (first.done === true) throw new HostlerError('BUG', 'an operation has no record');
     const { id } = first.value;
     try {
-      return { id, item: await Promise.race([this.#opened(id, signal), this.#endOf(records)]) };
+      const item = await this.opened(id, this.#endOf(records), signal);
+      if (item === undefined) throw new HostlerError('BUG', 'an operation ended without an end');
+      return { id, item };
     } finally {
-      this.#awaited.delete(id);
       enough.abort(new HostlerError('CANCELLED', 'it goes on without its caller'));
     }
   }
 
-  async #opened(id: string, signal: AbortSignal): Promise<T> {
+  /** What an operation keeps, as soon as it does; undefined when it has ended before. */
+  async opened(id: string, ended: Promise<unknown>, signal: AbortSignal): Promise<T | undefined> {
+    const none = ended.then(() => undefined);
+    none.catch(() => undefined); // heard below, or nobody waits for it
     const now = this.#open.get(id);
     if (now !== undefined) return now;
+    signal.throwIfAborted();
     const later = deferred<T>();
-    this.#awaited.set(id, later);
-    return orAborted(later.promise, signal);
+    const awaited = this.#awaited.get(id) ?? new Set();
+    this.#awaited.set(id, awaited.add(later));
+    try {
+      return await orAborted(Promise.race([later.promise, none]), signal);
+    } finally {
+      awaited.delete(later);
+      if (awaited.size === 0) this.#awaited.delete(id);
+    }
   }
 
   /** Throws what the operation ends with. */

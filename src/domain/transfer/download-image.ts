@@ -6,7 +6,8 @@ import { HostlerError } from '../errors.js';
 import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports.js';
 import type { Readers } from '../readers.js';
 import { assertUnchanged } from '../unchanged.js';
-import type { Checksum, FileReader, Piece, Transfers } from './ports.js';
+import { orAborted } from '../waiting.js';
+import type { Checksum, FileDigest, FileReader, Piece, Transfers } from './ports.js';
 import { RunningDigest } from './running-digest.js';
 
 export interface DownloadSpec {
@@ -57,20 +58,59 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
     throw new HostlerError('NOT_A_FILE', `${address} is not a regular file`, { facts: { path: address } });
   await assertFree(entry, spec, ports);
   const file = { ...entry, storage: 'file' as const, storedName: address, writable: false, trusted: false };
-  const digest = new RunningDigest(BLOCK_ALGORITHM);
   const reader = await ports.transfers.reader(entry);
+  let digest: SentDigest | undefined;
   try {
+    digest = await SentDigest.open(entry, spec, ports);
     const run = { signal: caller.signal, onChild: () => undefined };
     for await (const piece of merged(piecesOf(stretchesOf(file, ports.tool, run), entry, spec, reader))) {
       caller.signal.throwIfAborted();
       await digest.take(piece);
       yield piece;
     }
+    const checksum = { algorithm: BLOCK_ALGORITHM, digest: await digest.digest(caller.signal) };
+    if (!spec.allowInUse) await assertUnchanged([file], ports.files);
+    yield { checksum };
   } finally {
+    await digest?.close();
     await reader.close();
   }
-  if (!spec.allowInUse) await assertUnchanged([file], ports.files);
-  yield { checksum: { algorithm: BLOCK_ALGORITHM, digest: digest.digest() } };
+}
+
+/** The digest of what is sent: of the file itself, beside the sending, unless somebody may write it meanwhile. */
+class SentDigest {
+  readonly #sent = new RunningDigest(BLOCK_ALGORITHM);
+  #at: bigint;
+
+  private constructor(
+    private readonly file: FileDigest | undefined,
+    start: bigint,
+  ) {
+    this.#at = start;
+  }
+
+  static async open(
+    entry: Entry,
+    { allowInUse, offset }: DownloadSpec,
+    { transfers }: DownloadPorts,
+  ): Promise<SentDigest> {
+    return new SentDigest(allowInUse ? undefined : await transfers.follow(entry, BLOCK_ALGORITHM, offset), offset);
+  }
+
+  async take(piece: Piece): Promise<void> {
+    this.#at += 'data' in piece ? BigInt(piece.data.length) : piece.zeros;
+    if (this.file === undefined) await this.#sent.take(piece);
+    else if ('data' in piece) this.file.reach(this.#at);
+    else this.file.skip(this.#at);
+  }
+
+  async digest(signal: AbortSignal): Promise<string> {
+    return this.file === undefined ? this.#sent.digest() : orAborted(this.file.digest(), signal);
+  }
+
+  async close(): Promise<void> {
+    await this.file?.close();
+  }
 }
 
 async function assertFree(entry: Entry, { allowInUse }: DownloadSpec, { imageLocks }: DownloadPorts): Promise<void> {

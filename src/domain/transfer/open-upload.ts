@@ -2,42 +2,62 @@ import { BLOCK_ALGORITHM } from '../block-digest.js';
 import { HostlerError, invalidFields } from '../errors.js';
 import type { Clock } from '../ports.js';
 import { deferred, orAborted } from '../waiting.js';
-import type { Checksum, FileWriter, Piece } from './ports.js';
-import { RunningDigest, type ChecksumAlgorithm } from './running-digest.js';
+import type { Checkpoints } from './checkpoints.js';
+import type { Checksum, FileDigest, FileWriter, Piece } from './ports.js';
+import type { ChecksumAlgorithm } from './running-digest.js';
+import { WriteBehind } from './write-behind.js';
 
 export type UploadChecksum = Checksum & { readonly algorithm: ChecksumAlgorithm };
 export type UploadPiece = Piece | { readonly checksum: UploadChecksum };
+
+/** How far an upload has come; all of it is written. */
+export interface Committed {
+  readonly offset: bigint;
+  readonly zeroBytes: bigint;
+}
+
+export interface UploadOptions {
+  readonly lengthBytes: bigint;
+  readonly checksum?: UploadChecksum;
+  /** What an earlier life of the daemon took. */
+  readonly from: Committed;
+  readonly expireMs: number;
+  readonly onCommitted: (committed: Committed) => void;
+}
+
+export interface UploadFile {
+  readonly writer: FileWriter;
+  readonly checkpoints: Checkpoints;
+  /** Digests what comes, beside it. */
+  follow(algorithm: ChecksumAlgorithm): Promise<FileDigest>;
+}
 
 interface Connection {
   readonly stop: AbortController;
   readonly over: Promise<void>;
 }
 
-/** Bytes read at a time when a digest has to be computed after the fact. */
-const READ_BYTES = 1024 * 1024;
-
 /** Bytes that come in, over one connection after the other, until all are there. */
 export class OpenUpload {
-  #committed = 0n;
-  #digest: RunningDigest;
+  #committed: Committed;
+  /** Of what came over one connection alone; otherwise the file is read when it is whole. */
+  #digest: FileDigest | undefined;
   #connection: Connection | undefined;
   #lastCameAt: number;
+  #ended = false;
   readonly #whole = deferred<UploadChecksum>();
 
   constructor(
-    private readonly expected: { readonly lengthBytes: bigint; readonly checksum?: UploadChecksum },
-    private readonly writer: FileWriter,
-    private readonly expireMs: number,
+    private readonly options: UploadOptions,
+    private readonly file: UploadFile,
     private readonly clock: Clock,
-    /** Told how much has come: bytes of data and of zeros. */
-    private readonly onBytes: (data: bigint, zeros: bigint) => void,
   ) {
+    this.#committed = options.from;
     this.#lastCameAt = clock();
-    this.#digest = new RunningDigest(expected.checksum?.algorithm ?? BLOCK_ALGORITHM);
   }
 
   get committedBytes(): bigint {
-    return this.#committed;
+    return this.#committed.offset;
   }
 
   /** Resolved when every byte is there, with what they must digest to. */
@@ -47,106 +67,127 @@ export class OpenUpload {
 
   /** While somebody sends it does not expire. */
   expiresAt(): number {
-    return (this.#connection === undefined ? this.#lastCameAt : this.clock()) + this.expireMs;
+    return (this.#connection === undefined ? this.#lastCameAt : this.clock()) + this.options.expireMs;
   }
 
   /** Ends the connection that sends now, if any; what has come is durable then. */
   async takeOver(): Promise<void> {
     this.#lastCameAt = this.clock();
-    const connection = this.#connection;
-    connection?.stop.abort(new HostlerError('CANCELLED', 'another connection goes on with this upload'));
-    await connection?.over;
+    await this.#stop(new HostlerError('CANCELLED', 'another connection goes on with this upload'));
+  }
+
+  /** Takes no more; whoever sends hears why. */
+  async end(why: HostlerError): Promise<void> {
+    this.#ended = true;
+    await this.#stop(why);
+    await this.#unfollow();
   }
 
   /** Takes bytes from `offset` on; true when all are there. What came before a failure stays. */
   async receive(offset: bigint, pieces: AsyncIterable<UploadPiece>): Promise<boolean> {
     await this.takeOver();
-    if (offset !== this.#committed)
-      throw invalidFields([{ field: 'header.offset', description: `must be ${String(this.#committed)}` }]);
+    if (offset !== this.committedBytes)
+      throw invalidFields([{ field: 'header.offset', description: `must be ${String(this.committedBytes)}` }]);
     const over = deferred();
     const connection = { stop: new AbortController(), over: over.promise };
     this.#connection = connection;
+    let whole = false;
     try {
-      const checksum = (await this.#take(pieces, connection.stop.signal)) ?? this.expected.checksum;
-      if (this.#committed < this.expected.lengthBytes) return false;
+      if (offset === 0n && this.#digest === undefined)
+        this.#digest = await this.file.follow(this.options.checksum?.algorithm ?? BLOCK_ALGORITHM);
+      const checksum = (await this.#take(pieces, connection.stop.signal)) ?? this.options.checksum;
+      if (this.committedBytes < this.options.lengthBytes) return false;
       if (checksum === undefined)
         throw invalidFields([{ field: 'checksum', description: 'required: in StartUpload or as the last message' }]);
       this.#whole.resolve(checksum);
-      return true;
+      whole = true;
     } finally {
-      await this.writer.sync();
+      if (!whole) await this.#pause();
       this.#lastCameAt = this.clock();
       this.#connection = undefined;
       over.resolve();
     }
+    return whole;
   }
 
-  /** Fails with CHECKSUM_MISMATCH. */
-  async verify({ algorithm, digest: wanted }: UploadChecksum, signal: AbortSignal): Promise<void> {
-    const running = this.#digest.algorithm === algorithm ? this.#digest : await this.#readAgain(algorithm, signal);
-    const found = running.digest();
-    if (found === wanted) return;
-    throw new HostlerError('CHECKSUM_MISMATCH', `what came digests to ${found}, not to ${wanted}`, {
-      facts: { algorithm, expected: wanted, found },
-    });
+  /** Of all that came, if it was digested by this algorithm while it came. */
+  async digest(algorithm: ChecksumAlgorithm): Promise<string | undefined> {
+    return this.#digest?.algorithm === algorithm ? this.#digest.digest() : undefined;
+  }
+
+  /** What has come stays, for the next connection, and for the next life of the daemon. */
+  async #pause(): Promise<void> {
+    await this.#unfollow();
+    // Otherwise its operation has ended, or the next life goes on from the checkpoint before.
+    if (!this.#ended) await this.file.checkpoints.now(this.#committed);
+  }
+
+  async #unfollow(): Promise<void> {
+    await this.#digest?.close();
+    this.#digest = undefined;
+  }
+
+  async #stop(why: HostlerError): Promise<void> {
+    const connection = this.#connection;
+    connection?.stop.abort(why);
+    await connection?.over;
   }
 
   async #take(pieces: AsyncIterable<UploadPiece>, signal: AbortSignal): Promise<UploadChecksum | undefined> {
+    const writes = new WriteBehind(this.file.writer, (end) => {
+      this.#digest?.reach(end);
+      this.#commit({ ...this.#committed, offset: end });
+    });
     const iterator = pieces[Symbol.asyncIterator]();
+    let at = this.committedBytes;
     let checksum: UploadChecksum | undefined;
-    for (;;) {
-      const next = await orAborted(iterator.next(), signal);
-      if (next.done === true) return checksum;
-      if (checksum !== undefined) throw invalidFields([{ field: 'checksum', description: 'must be the last message' }]);
-      if ('checksum' in next.value) {
-        checksum = next.value.checksum;
-        this.#assertComplete();
-      } else {
-        await this.#add(next.value);
+    try {
+      for (;;) {
+        const next = await orAborted(iterator.next(), signal);
+        const piece = next.done === true ? undefined : next.value;
+        if (piece !== undefined && checksum !== undefined)
+          throw invalidFields([{ field: 'checksum', description: 'must be the last message' }]);
+        if (piece !== undefined && 'data' in piece) {
+          const start = at;
+          at = this.#advance(at, BigInt(piece.data.length), 'data');
+          await writes.write(piece.data, start);
+          continue;
+        }
+        await writes.drain();
+        if (piece === undefined) return checksum;
+        if ('zeros' in piece) {
+          at = this.#advance(at, piece.zeros, 'zero_bytes');
+          this.#digest?.skip(at);
+          this.#commit({ offset: at, zeroBytes: this.#committed.zeroBytes + piece.zeros });
+        } else {
+          this.#assertComplete();
+          ({ checksum } = piece);
+        }
       }
+    } finally {
+      await writes.settle();
     }
   }
 
-  async #add(piece: Piece): Promise<void> {
-    const length = 'data' in piece ? BigInt(piece.data.length) : piece.zeros;
-    if (this.#committed + length > this.expected.lengthBytes)
-      throw invalidFields([
-        {
-          field: 'data' in piece ? 'data' : 'zero_bytes',
-          description: `more than the ${String(this.expected.lengthBytes)} bytes that StartUpload announced`,
-        },
-      ]);
-    const written = 'data' in piece ? this.writer.write(piece.data, this.#committed) : undefined;
-    await Promise.all([written, this.#digest.take(piece)]);
-    this.#committed += length;
-    this.onBytes('data' in piece ? length : 0n, 'data' in piece ? 0n : length);
+  #advance(at: bigint, length: bigint, field: 'data' | 'zero_bytes'): bigint {
+    if (at + length <= this.options.lengthBytes) return at + length;
+    const description = `more than the ${String(this.options.lengthBytes)} bytes that StartUpload announced`;
+    throw invalidFields([{ field, description }]);
+  }
+
+  #commit(committed: Committed): void {
+    this.#committed = committed;
+    this.options.onCommitted(committed);
+    this.file.checkpoints.reached({ ...committed, totalBytes: this.options.lengthBytes });
   }
 
   #assertComplete(): void {
-    if (this.#committed === this.expected.lengthBytes) return;
+    if (this.committedBytes === this.options.lengthBytes) return;
     throw invalidFields([
       {
         field: 'checksum',
-        description: `came after ${String(this.#committed)} of ${String(this.expected.lengthBytes)} bytes`,
+        description: `came after ${String(this.committedBytes)} of ${String(this.options.lengthBytes)} bytes`,
       },
     ]);
-  }
-
-  /** The caller names another algorithm at the end than was known at the start. */
-  async #readAgain(algorithm: ChecksumAlgorithm, signal: AbortSignal): Promise<RunningDigest> {
-    const digest = new RunningDigest(algorithm);
-    for (let at = 0n; at < this.#committed;) {
-      signal.throwIfAborted();
-      const left = this.#committed - at;
-      const data = await this.writer.read(at, Number(left < BigInt(READ_BYTES) ? left : BigInt(READ_BYTES)));
-      // Zeros at the end were never written.
-      if (data.length === 0) {
-        await digest.take({ zeros: left });
-        break;
-      }
-      await digest.take({ data });
-      at += BigInt(data.length);
-    }
-    return digest;
   }
 }

@@ -29,11 +29,13 @@ export interface FileWriter {
   close(): Promise<void>;
 }
 
-/** Digests a file in order, behind whoever writes it. */
+/** Digests a file in order, behind whoever writes or reads it. */
 export interface FileDigest {
   readonly algorithm: ChecksumAlgorithm;
-  /** Everything before this offset is written. */
+  /** Everything before this offset is there. */
   reach(offset: bigint): void;
+  /** From what was reached last to this offset are zeros, which are not read. */
+  skip(offset: bigint): void;
   /** Everything is written anew. */
   restart(): void;
   /** Of everything before the offset that was reached last; to be asked once. Fails with IO_ERROR. */
@@ -47,6 +49,8 @@ export interface Transfers {
   reader(file: Entry): Promise<FileReader>;
   /** Makes the file unless it is there. */
   writer(part: FileRef, address: ImageAddress): Promise<FileWriter>;
-  /** Of a file that is there. */
+  /** Of a file that is being made. */
   digest(part: FileRef, address: ImageAddress, algorithm: ChecksumAlgorithm): Promise<FileDigest>;
+  /** Of a file that is read, from an offset on. Fails as `reader`. */
+  follow(file: Entry, algorithm: ChecksumAlgorithm, start: bigint): Promise<FileDigest>;
 }

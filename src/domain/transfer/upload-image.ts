@@ -1,7 +1,9 @@
 import type { ImageAddress } from '../address.js';
 import { assertStorage } from '../assert-storage.js';
 import type { Caller } from '../caller.js';
-import { HostlerError } from '../errors.js';
+import { BLOCK_ALGORITHM } from '../block-digest.js';
+import { digestShown, type Digests } from '../digest-image.js';
+import { HostlerError, asHostlerError } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageInfo } from '../image-info.js';
 import type { Operations } from '../operations/engine.js';
@@ -9,11 +11,14 @@ import { restoreError, type ImageResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import { Standing, untilIdle } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, FileAttributes } from '../ports.js';
+import type { Clock, FileAttributes, Files, Part } from '../ports.js';
 import { assertTakeable } from '../image-policy.js';
 import { publishImage, type PublishPorts } from '../publish-image.js';
-import { OpenUpload, type UploadChecksum, type UploadPiece } from './open-upload.js';
+import { orAborted } from '../waiting.js';
+import { Checkpoints, positionOf, type Position } from './checkpoints.js';
+import { OpenUpload, type Committed, type UploadChecksum, type UploadPiece } from './open-upload.js';
 import type { Transfers } from './ports.js';
+import type { ChecksumAlgorithm } from './running-digest.js';
 
 export interface UploadSpec {
   readonly target: ImageAddress;
@@ -28,41 +33,61 @@ export interface UploadSpec {
 
 export interface UploadPorts extends PublishPorts {
   readonly transfers: Transfers;
+  readonly files: Files;
+  readonly digests: Digests;
   readonly clock: Clock;
   /** An upload to which nobody has sent anything for so long is removed. */
   readonly uploadExpireMs: number;
 }
 
+/** A spec with whose it is: nobody else finds it. */
+type OwnedSpec = UploadSpec & { readonly owner: string };
+
 /** An upload as callers find it again. */
 interface Entry {
   readonly upload: OpenUpload;
-  readonly spec: string;
   readonly owner: string;
 }
 
-/** Uploads: begun, found again, gone on with, and published when whole. Each is an operation, whose id is the upload's. */
+/**
+ * Uploads: begun, found again, gone on with, and published when whole. Each is an operation, whose id is the upload's; it goes on when the
+ * daemon starts again.
+ */
 export class Uploads {
   readonly #standing = new Standing<Entry>();
 
   constructor(
     private readonly operations: Operations,
     private readonly ports: UploadPorts,
-  ) {}
+  ) {
+    operations.know(this.#verb);
+  }
 
   /** Begins an upload, or finds the caller's own that is the same; a connection that still sends to that is ended. */
   async start(
-    spec: UploadSpec,
+    asked: UploadSpec,
     caller: Caller,
   ): Promise<{ readonly id: string; readonly committedBytes: bigint; readonly expireTimeMs: number }> {
-    const known = this.#standing.all.find(
-      ([, { owner, spec: other }]) => owner === caller.identity && other === fingerprint(spec),
-    );
+    const spec = { ...asked, owner: caller.identity };
     const { id, item } =
-      known === undefined
-        ? await this.#standing.start((as) => this.operations.start(this.#verb, spec, STANDING_ASK, as), caller)
-        : { id: known[0], item: known[1] };
+      (await this.#find(spec, caller.signal)) ??
+      (await this.#standing.start((as) => this.operations.start(this.#verb, spec, STANDING_ASK, as), caller));
     await item.upload.takeOver();
     return { id, committedBytes: item.upload.committedBytes, expireTimeMs: item.upload.expiresAt() };
+  }
+
+  /** One that is open, or about to be: after a start of the daemon, or as another call asks for it. */
+  async #find(
+    spec: OwnedSpec,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: string; readonly item: Entry } | undefined> {
+    const wanted = fingerprint(spec);
+    for (const { record, finished } of this.operations.live.values()) {
+      if (record.method !== NAME || fingerprint(record.spec) !== wanted) continue;
+      const item = await this.#standing.opened(record.id, finished, signal);
+      return item && { id: record.id, item };
+    }
+    return undefined;
   }
 
   /** Takes bytes; with the last of them the image is checked and published. Fails with UPLOAD_NOT_FOUND, and as the operation does. */
@@ -87,45 +112,95 @@ export class Uploads {
    * Waits for an image's bytes and publishes them when they are whole, agree with their digest, and are an image that a stranger may
    * bring. A cancel, or time over, removes what has come.
    */
-  get #verb(): Verb<UploadSpec, ImageResult> {
+  get #verb(): Verb<OwnedSpec, ImageResult> {
     return {
-      name: 'UploadImage',
+      name: NAME,
       slot: () => 'open',
       standing: true,
       uses: ({ target, overwrite }) => [{ role: 'target', address: target, overwrite, allowDependants: false }],
+      resume: { key: fingerprint, after: [], alone: () => true },
       run: (spec, run) => this.#run(spec, run),
     };
   }
 
-  async #run(spec: UploadSpec, run: Run): Promise<ImageResult> {
-    const { transfers, clock, uploadExpireMs, reader } = this.ports;
+  async #run(spec: OwnedSpec, run: Run): Promise<ImageResult> {
     const { target: address, format, lengthBytes, dataBytes } = spec;
     assertStorage(run.target(address), ['file'], 'an upload');
+    const { part, checkpoint } = await run.resumablePart(address, spec);
     await run.reserve(address, dataBytes);
-    assertTakeable({ address, lengthBytes }, reader.foreignRules);
-    const part = await run.part(address, spec);
+    assertTakeable({ address, lengthBytes }, this.ports.reader.foreignRules);
     run.phase('COPYING');
-    let [doneBytes, skippedBytes] = [0n, 0n];
-    const writer = await transfers.writer(part, address);
+    const counts = await this.#take(part, spec, run, positionOf(checkpoint ?? {}));
+    return publishImage(part, { address, format, foreign: true }, { ...WORK, ...counts }, run, this.ports);
+  }
+
+  /** Until every byte is there and agrees; counts of what came. */
+  async #take(part: Part, spec: OwnedSpec, run: Run, { offset, zeroBytes = 0n }: Position) {
+    const { transfers, clock, uploadExpireMs: expireMs } = this.ports;
+    const { target, lengthBytes, dataBytes: totalBytes } = spec;
+    let counts = { movedBytes: offset - zeroBytes, skippedBytes: zeroBytes };
+    const show = () => run.progress({ doneBytes: counts.movedBytes, totalBytes, skippedBytes: counts.skippedBytes });
+    const writer = await transfers.writer(part, target);
     try {
-      const upload = new OpenUpload(spec, writer, uploadExpireMs, clock, (data, zeros) => {
-        [doneBytes, skippedBytes] = [doneBytes + data, skippedBytes + zeros];
-        run.progress({ doneBytes, totalBytes: dataBytes, skippedBytes });
-      });
-      const entry = { upload, spec: fingerprint(spec), owner: run.caller.identity };
-      const checksum = await this.#standing.keep(run.operationId, entry, () =>
-        untilIdle(upload.whole, () => upload.expiresAt(), clock, run.signal, 'the upload'),
-      );
-      run.phase('VERIFYING');
-      await run.step('verify');
-      await upload.verify(checksum, run.signal);
+      // What came after the last checkpoint does not count.
+      await part.truncate(offset);
+      const checkpoints = new Checkpoints(writer, run, offset);
+      const onCommitted = ({ offset: to, zeroBytes: zeros }: Committed) => {
+        counts = { movedBytes: to - zeros, skippedBytes: zeros };
+        show();
+      };
+      const options = { ...spec, from: { offset, zeroBytes }, expireMs, onCommitted };
+      const follow = (algorithm: ChecksumAlgorithm) => transfers.digest(part, target, algorithm);
+      const upload = new OpenUpload(options, { writer, checkpoints, follow }, clock);
+      try {
+        const entry = { upload, owner: spec.owner };
+        const checksum = await this.#standing.keep(run.operationId, entry, () =>
+          untilIdle(upload.whole, () => upload.expiresAt(), clock, run.signal, 'the upload'),
+        );
+        await checkpoints.settled();
+        await part.truncate(lengthBytes);
+        run.phase('VERIFYING');
+        await run.step('verify');
+        const found =
+          (await upload.digest(checksum.algorithm)) ?? (await this.#read(part, spec, checksum.algorithm, run));
+        assertAgrees(found, checksum);
+      } finally {
+        await upload.end(whyEnded(run.signal));
+        await checkpoints.settled();
+      }
     } finally {
       await writer.close();
     }
-    await part.truncate(lengthBytes);
-    const work = { method: 'upload', why: 'the caller sent it', movedBytes: doneBytes, skippedBytes };
-    return publishImage(part, { address, format, foreign: true }, work, run, this.ports);
+    return counts;
   }
+
+  /** The digest of all of it, whatever it came in. */
+  async #read(part: Part, { target, lengthBytes }: OwnedSpec, algorithm: ChecksumAlgorithm, run: Run): Promise<string> {
+    const { transfers, digests, files } = this.ports;
+    if (algorithm === BLOCK_ALGORITHM) return digestShown(await files.refresh(await part.seal()), run, digests);
+    const digest = await transfers.digest(part, target, algorithm);
+    try {
+      digest.reach(lengthBytes);
+      return await orAborted(digest.digest(), run.signal);
+    } finally {
+      await digest.close();
+    }
+  }
+}
+
+const NAME = 'UploadImage';
+const WORK = { method: 'upload', why: 'the caller sent it' };
+
+function assertAgrees(found: string, { algorithm, digest: wanted }: UploadChecksum): void {
+  if (found === wanted) return;
+  throw new HostlerError('CHECKSUM_MISMATCH', `what came digests to ${found}, not to ${wanted}`, {
+    facts: { algorithm, expected: wanted, found },
+  });
+}
+
+/** What a connection hears that still sends. */
+function whyEnded(signal: AbortSignal): HostlerError {
+  return signal.aborted ? asHostlerError(signal.reason) : new HostlerError('CANCELLED', 'the upload has ended');
 }
 
 /** Its callers come and go. */

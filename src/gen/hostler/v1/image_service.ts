@@ -13007,7 +13007,7 @@ export const ImageServiceService = {
   /**
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
-   * until it is published, cancelled, or has expired. It outlives its connections.
+   * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
    * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: {
@@ -13329,7 +13329,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
-   * until it is published, cancelled, or has expired. It outlives its connections.
+   * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
    * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: handleUnaryCall<StartUploadRequest, StartUploadResponse>;
@@ -13741,7 +13741,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
-   * until it is published, cancelled, or has expired. It outlives its connections.
+   * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
    * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload(

@@ -1,16 +1,16 @@
-/** A thread that digests an open file in order, behind whoever writes it; `file-digest.ts` starts it. */
+/** A thread that digests an open file in order, behind whoever writes or reads it; `file-digest.ts` starts it. */
 import { readSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { RunningDigest, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
-import { errnoOf } from './errno.js';
 
 export interface DigestJob {
   readonly fd: number;
   readonly algorithm: ChecksumAlgorithm;
+  readonly start: bigint;
 }
 
-/** Everything before an offset is written; begin again; say the digest of what was reached. */
-export type DigestOrder = { readonly reach: number } | 'restart' | 'digest';
+/** Everything before an offset is there; up to an offset are zeros; begin again; say the digest of what was reached. */
+export type DigestOrder = { readonly reach: bigint } | { readonly skip: bigint } | 'restart' | 'digest';
 
 export type DigestAnswer = { readonly digest: string } | { readonly code: string | undefined; readonly text: string };
 
@@ -19,16 +19,17 @@ const PIECE_BYTES = 1024 * 1024;
 class Follower {
   readonly #piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
   #digest: RunningDigest;
-  #at = 0;
+  #at: number;
   #failure: DigestAnswer | undefined;
 
   constructor(private readonly job: DigestJob) {
     this.#digest = new RunningDigest(job.algorithm);
+    this.#at = Number(job.start);
   }
 
   restart(): void {
     this.#digest = new RunningDigest(this.job.algorithm);
-    this.#at = 0;
+    this.#at = Number(this.job.start);
     this.#failure = undefined;
   }
 
@@ -36,8 +37,14 @@ class Follower {
     try {
       while (this.#at < offset) this.#advance(Math.min(PIECE_BYTES, offset - this.#at));
     } catch (error) {
-      this.#failure ??= { code: errnoOf(error), text: String(error) };
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      this.#failure ??= { code: typeof code === 'string' ? code : undefined, text: String(error) };
     }
+  }
+
+  skip(offset: bigint): void {
+    this.#digest.zeros(offset - BigInt(this.#at));
+    this.#at = Number(offset);
   }
 
   get answer(): DigestAnswer {
@@ -60,6 +67,7 @@ if (!isMainThread) {
   parentPort?.on('message', (order: DigestOrder) => {
     if (order === 'restart') follower.restart();
     else if (order === 'digest') parentPort?.postMessage(follower.answer);
-    else follower.reach(order.reach);
+    else if ('skip' in order) follower.skip(order.skip);
+    else follower.reach(Number(order.reach));
   });
 }

@@ -1,7 +1,7 @@
 import { asHostlerError, type HostlerError } from '../errors.js';
 import type { Checkpoint } from '../operations/resume-entries.js';
 import type { Run } from '../operations/verb.js';
-import type { FileWriter } from '../transfer/ports.js';
+import type { FileWriter } from './ports.js';
 
 /** A fortieth of the transfer is the most that a crash costs, within these. */
 const LEAST_BYTES = 1n << 20n;
@@ -13,13 +13,16 @@ export interface Position {
   readonly offset: bigint;
   readonly validator?: string;
   readonly totalBytes?: bigint;
+  /** Of it so many were zeros. */
+  readonly zeroBytes?: bigint;
 }
 
-export function positionOf({ offset, validator, total }: Checkpoint): Position {
+export function positionOf({ offset, validator, total, zeros }: Checkpoint): Position {
   return {
     offset: BigInt(offset ?? 0),
     ...(validator === undefined ? {} : { validator }),
     ...(total === undefined ? {} : { totalBytes: BigInt(total) }),
+    ...(zeros === undefined ? {} : { zeroBytes: BigInt(zeros) }),
   };
 }
 
@@ -53,6 +56,8 @@ export class Checkpoints {
   /** The same now, whatever the distance. */
   async now(position: Position): Promise<void> {
     await this.#working;
+    // A system tells of a write that failed only once.
+    if (this.#error !== undefined) throw this.#error;
     await this.#save(position);
   }
 
@@ -66,13 +71,14 @@ export class Checkpoints {
     await this.#working;
   }
 
-  async #save({ offset, validator, totalBytes }: Position): Promise<void> {
+  async #save({ offset, validator, totalBytes, zeroBytes }: Position): Promise<void> {
     this.#last = offset;
     await this.file.sync();
     await this.run.checkpoint({
       offset: String(offset),
       ...(validator === undefined ? {} : { validator }),
       ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),
+      ...(zeroBytes === undefined ? {} : { zeros: String(zeroBytes) }),
     });
   }
 }

@@ -1,0 +1,148 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import { HostlerError } from '../domain/errors.js';
+import type { FileDigest } from '../domain/transfer/ports.js';
+import { RunningDigest, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import type { DigestAnswer, DigestJob, DigestOrder } from './file-digest-worker.js';
+
+const WORKER = new URL('./file-digest-worker.js', import.meta.url);
+const YOUNG_MIB = 2;
+/** The thread hears of so many bytes at a time: they are still in the page cache. A file with less data than this gets none. */
+const STEP_BYTES = 4n << 20n;
+const PIECE_BYTES = 1024 * 1024;
+
+export interface DigestOptions {
+  readonly algorithm: ChecksumAlgorithm;
+  /** The first byte that counts; unset: 0. */
+  readonly start?: bigint;
+  /** What the system said, in the words of whoever asks. */
+  readonly told: (error: unknown) => Error;
+  /** Waits for the end, unless that takes too long: the thread has none before its reads have one. */
+  readonly letGo?: (closed: Promise<void>) => Promise<void>;
+}
+
+/** Digests a file in a thread of its own, behind whoever writes or reads it: they have enough to do. */
+export class ThreadedDigest implements FileDigest {
+  readonly algorithm: ChecksumAlgorithm;
+  readonly #start: bigint;
+  #worker: Worker | undefined;
+  /** From where on; all before it was told, or is nobody's matter. */
+  #told: bigint;
+  #reached: bigint;
+  /** What there is to do while there is no thread. */
+  #orders: DigestOrder[] = [];
+  #dataBytes = 0n;
+  #broken: Error | undefined;
+
+  /** @param file to read from; closed with this */
+  constructor(
+    private readonly file: FileHandle,
+    private readonly options: DigestOptions,
+  ) {
+    const { algorithm, start = 0n } = options;
+    this.algorithm = algorithm;
+    this.#start = start;
+    [this.#told, this.#reached] = [start, start];
+  }
+
+  reach(offset: bigint): void {
+    this.#dataBytes += offset - this.#reached;
+    this.#reached = offset;
+    if (offset - this.#told >= STEP_BYTES) this.#tell();
+  }
+
+  skip(offset: bigint): void {
+    this.#tell();
+    [this.#told, this.#reached] = [offset, offset];
+    this.#say({ skip: offset });
+  }
+
+  restart(): void {
+    [this.#told, this.#reached] = [this.#start, this.#start];
+    this.#say('restart');
+  }
+
+  async digest(): Promise<string> {
+    this.#tell();
+    try {
+      return await (this.#worker === undefined ? this.#here() : this.#ask(this.#worker));
+    } catch (error) {
+      throw this.options.told(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    const { letGo = (closed: Promise<void>) => closed } = this.options;
+    await letGo(this.#end());
+  }
+
+  async #end(): Promise<void> {
+    await this.#worker?.terminate();
+    await this.file.close();
+  }
+
+  async #ask(worker: Worker): Promise<string> {
+    const answer = await new Promise<DigestAnswer>((resolve, reject) => {
+      const broken = (cause: unknown) => {
+        reject(new HostlerError('BUG', 'the thread that digests broke', { cause }));
+      };
+      if (this.#broken !== undefined) broken(this.#broken);
+      worker.once('message', resolve);
+      worker.once('error', broken);
+      worker.once('exit', broken);
+      this.#say('digest');
+    });
+    if ('digest' in answer) return answer.digest;
+    throw Object.assign(new Error(answer.text), { code: answer.code });
+  }
+
+  #tell(): void {
+    if (this.#told === this.#reached) return;
+    this.#told = this.#reached;
+    this.#say({ reach: this.#reached });
+  }
+
+  #say(order: DigestOrder): void {
+    if (this.#worker === undefined && this.#dataBytes >= STEP_BYTES) this.#begin();
+    if (this.#worker === undefined) this.#orders.push(order);
+    else this.#worker.postMessage(order);
+  }
+
+  #begin(): void {
+    const workerData: DigestJob = { fd: this.file.fd, algorithm: this.algorithm, start: this.#start };
+    const worker = new Worker(WORKER, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
+    worker.once('error', (error) => {
+      this.#broken = error;
+    });
+    for (const order of this.#orders.splice(0)) worker.postMessage(order);
+    this.#worker = worker;
+  }
+
+  /** The little that there is. */
+  async #here(): Promise<string> {
+    let [digest, at] = [new RunningDigest(this.algorithm), this.#start];
+    for (const order of this.#orders.splice(0)) {
+      if (order === 'restart') {
+        [digest, at] = [new RunningDigest(this.algorithm), this.#start];
+      } else if (typeof order === 'object' && 'skip' in order) {
+        await digest.take({ zeros: order.skip - at });
+        at = order.skip;
+      } else if (typeof order === 'object') {
+        await this.#read(digest, at, order.reach);
+        at = order.reach;
+      }
+    }
+    return digest.digest();
+  }
+
+  async #read(digest: RunningDigest, from: bigint, to: bigint): Promise<void> {
+    for (let at = from; at < to;) {
+      const wanted = to - at < BigInt(PIECE_BYTES) ? Number(to - at) : PIECE_BYTES;
+      const { buffer, bytesRead } = await this.file.read(Buffer.allocUnsafe(wanted), 0, wanted, Number(at));
+      // Zeros at the end are not written.
+      if (bytesRead === 0) return digest.take({ zeros: to - at });
+      digest.update(buffer.subarray(0, bytesRead));
+      at += BigInt(bytesRead);
+    }
+  }
+}
