@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { CacheFolder } from './adapters/cache-folder.js';
+import { closeInherited } from './adapters/inherited-fds.js';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
 import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
@@ -66,6 +67,8 @@ async function main(): Promise<void> {
 
 async function serve(config: Config, file: string): Promise<void> {
   const log = createLog(config.log.level);
+  const closed = closeInherited();
+  if (closed.length > 0) log.debug('descriptors that were left open in this process are closed', { closed });
   const foundations = await layFoundations(config, log);
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))

@@ -3,6 +3,20 @@ import { errnoOf } from './errno.js';
 
 const O_CLOEXEC = 0o2000000;
 
+/**
+ * Closes what the process that started us left open in us, such as a service of another; to be called before anything else is opened. Every tool
+ * would inherit it, or a cover for every number up to its own: with one at 251 each start of a tool took 20 ms more. What was closed.
+ */
+export function closeInherited(): readonly number[] {
+  // The channel to a parent that is Node is Node's own.
+  const kept = [0, 1, 2, Number(process.env['NODE_CHANNEL_FD'] ?? 0)];
+  const found = readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((fd) => !kept.includes(fd) && isInheritable(fd));
+  for (const fd of found) closeSync(fd);
+  return found;
+}
+
 /** The highest descriptor of ours that a child would inherit unasked: LevelDB opens the journal so, which no tool may see. */
 export function highestInheritable(): number {
   const fds = readdirSync('/proc/self/fd').map(Number);

@@ -11,7 +11,7 @@ import { Stranger } from './stranger.js';
 
 export const ROOT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
 export const HOSTLER = join(ROOT_FOLDER, 'bin/hostler');
-const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
+export const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
 
 export interface DaemonOptions {
   /** More TOML, before any table. */

@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
-import { Daemon, HOSTLER, ROOT_FOLDER } from '../support/daemon.js';
+import { Daemon, HOSTLER, HOSTLERD, ROOT_FOLDER } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { gone } from '../support/processes.js';
@@ -22,7 +22,6 @@ s.bind(sys.argv[1])
 print("listening")
 while True: print(s.recv(4096).decode())
 `;
-const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
 
 describe('the daemon', () => {
   const scratch = scratchFolder();

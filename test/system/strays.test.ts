@@ -1,7 +1,7 @@
 /** What a tool must not inherit, and what a killed daemon must not leave. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sandboxMark } from '../../src/adapters/strays.js';
 import { Daemon } from '../support/daemon.js';
@@ -53,6 +53,20 @@ describe('strays', () => {
       } finally {
         stream.cancel();
       }
+    } finally {
+      await daemon.stop();
+    }
+  });
+
+  it('what the process that starts the daemon left open is closed', async () => {
+    // A shell's redirection is the plainest way to leave one open.
+    const daemon = await Daemon.start(folder(), {
+      within: ['bash', '-c', `exec 77<>"$0" && exec "$@"`, scratch.path('left-open')],
+    });
+    try {
+      assert.ok(existsSync(scratch.path('left-open')));
+      const own = readdirSync(`/proc/${String(daemon.process.pid)}/fd`);
+      assert.ok(!own.includes('77'), String(own));
     } finally {
       await daemon.stop();
     }
