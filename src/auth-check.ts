@@ -1,9 +1,9 @@
 /** Part of the command's composition root: explains a decision of the daemon's, by its configuration and with its own functions. */
-import { loadConfig } from './adapters/config.js';
+import { loadConfig, type Config } from './adapters/config.js';
 import { identify } from './callers.js';
 import type { AuthQuestion, AuthVerdict } from './cli/auth-command.js';
 import { decide, type Attempt, type Place } from './domain/access/decide.js';
-import { isBelow } from './domain/address.js';
+import { isBelow, isRbd, parseRbdName } from './domain/address.js';
 import { RPC_TABLE, type RpcRow } from './handlers/rpc-table.js';
 
 /** Undefined when there is no such RPC. Fails with ConfigError. */
@@ -25,18 +25,36 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
     ...(row.farEnd === undefined ? {} : { farEnd: question.farEnd ?? '' }),
   };
   const decision = decide(identity, attempt);
-  const outside = places.find(({ address }) => !config.roots.some(({ path }) => isBelow(address, path)));
   const refusal = 'refused' in decision ? decision.refused.message : undefined;
-  const roots = outside === undefined ? undefined : `${outside.address} lies outside the configured roots`;
+  const role = 'role' in decision ? decision.role.name : '';
+  const unfit = places.flatMap((place) => whyUnfit(place, role, config) ?? [])[0];
   return {
-    allowed: (refusal ?? roots) === undefined,
+    allowed: (refusal ?? unfit) === undefined,
     identity: identity.name,
     roles: identity.roles.map(({ name }) => name),
     rpc: `${service}/${method}`,
     places,
-    why: refusal ?? roots ?? `role ${'role' in decision ? decision.role.name : ''} allows it`,
+    why: refusal ?? unfit ?? `role ${role} allows it`,
     objections: 'objections' in decision ? decision.objections : [],
   };
+}
+
+/** What the daemon says of a place that the role may touch: a root or pool must be there, be for the role, and be writable. */
+function whyUnfit({ address, need }: Place, role: string, { roots, pools }: Config): string | undefined {
+  if (isRbd(address)) {
+    const name = parseRbdName(address);
+    if ('problem' in name) return `${address}: ${name.problem}`;
+    const pool = pools.find((each) => each.name === name.pool);
+    if (pool === undefined) return `${address}: no pool ${name.pool} is configured`;
+    if (pool.roles?.includes(role) === false) return `${address} is not for role ${role}`;
+    return need === 'write' && pool.access === 'read-only' ? `${address} is in a pool that is read-only` : undefined;
+  }
+  // Of roots in roots the inner one counts.
+  const [root] = roots
+    .filter(({ path }) => isBelow(address, path))
+    .sort((one, other) => other.path.length - one.path.length);
+  if (root === undefined) return `${address} lies outside the configured roots`;
+  return need === 'write' && root.access === 'read-only' ? `${address} is in a root that is read-only` : undefined;
 }
 
 /** `CopyImage`, `ImageService/CopyImage` or `hostler.v1.ImageService/CopyImage`. */

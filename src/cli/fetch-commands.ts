@@ -107,30 +107,33 @@ export function cacheCommands(context: Context): Command[] {
 }
 
 function listCommand(context: Context): Command {
-  return new Command('ls').description('what the cache holds, least recently used first').action(() =>
-    context.use(async ({ images }) => {
-      const found: CachedImage[] = [];
-      for (let pageToken = ''; ;) {
-        const page = await ask<ListCachedImagesResponse>((done) =>
-          images.listCachedImages({ pageSize: 1000, pageToken }, done),
+  return new Command('ls')
+    .description('what the cache holds, least recently used first')
+    .option('--pool <pool>', 'the bases in a pool instead', '')
+    .action(({ pool }: { pool: string }) =>
+      context.use(async ({ images }) => {
+        const found: CachedImage[] = [];
+        for (let pageToken = ''; ;) {
+          const page = await ask<ListCachedImagesResponse>((done) =>
+            images.listCachedImages({ pageSize: 1000, pageToken, pool }, done),
+          );
+          found.push(...page.images);
+          pageToken = page.nextPageToken;
+          if (pageToken === '') break;
+        }
+        const rows = found.map(({ cacheId, info, pinned, inUse, source }) => [
+          cacheId,
+          info?.format ?? '',
+          bytes(info?.allocatedBytes ?? 0n),
+          [pinned ? 'pinned' : '', inUse ? 'in use' : ''].filter((word) => word !== '').join(', '),
+          source,
+        ]);
+        context.print(
+          found.map((each) => CachedImage.toJSON(each)),
+          table(['ID', 'FORMAT', 'ON DISK', 'KEPT', 'SOURCE'], rows),
         );
-        found.push(...page.images);
-        pageToken = page.nextPageToken;
-        if (pageToken === '') break;
-      }
-      const rows = found.map(({ cacheId, info, pinned, inUse, source }) => [
-        cacheId,
-        info?.format ?? '',
-        bytes(info?.allocatedBytes ?? 0n),
-        [pinned ? 'pinned' : '', inUse ? 'in use' : ''].filter((word) => word !== '').join(', '),
-        source,
-      ]);
-      context.print(
-        found.map((each) => CachedImage.toJSON(each)),
-        table(['ID', 'FORMAT', 'ON DISK', 'KEPT', 'SOURCE'], rows),
-      );
-    }),
-  );
+      }),
+    );
 }
 
 function pinCommand(context: Context): Command {

@@ -226,17 +226,27 @@ function refuseFile(context: z.RefinementCtx, path: string[]): void {
 
 const cacheId = z.string().regex(/^[0-9a-f]{24}-[0-9a-z]{26}$/, 'must be the id of an entry of the cache');
 
-const evict = z.object({ cacheIds: z.array(cacheId), targetBytes: z.bigint().optional() });
+/** Of this host's cache, or of a base in a pool. */
+const anyId = z.union(
+  [cacheId, z.string().regex(/^rbd:[^\p{Cc}/@:]+\/[0-9a-f]{32}$/u)],
+  'must be the id of an entry of the cache, or of a base in a pool',
+);
+
+const evict = z.object({ cacheIds: z.array(anyId), targetBytes: z.bigint().optional() });
 export function parseEvict(request: unknown): Parsed<EvictSpec> {
   const { cacheIds: ids, targetBytes } = parseVerb(evict, request);
   return parsed(request, { ids, targetBytes }, {});
 }
 
-const pin = z.object({ cacheId, pinned: z.boolean(), requestId });
+const pin = z.object({ cacheId: anyId, pinned: z.boolean(), requestId });
 export function parsePin(request: unknown): { readonly spec: PinSpec; readonly requestId: string } {
   const { cacheId: id, pinned, requestId: key } = parseRequest(pin, request);
   return { spec: { id, pinned }, requestId: key };
 }
 
-const list = z.object({ pageSize: z.number().min(1).optional(), pageToken: z.union([z.literal(''), cacheId]) });
+const list = z.object({
+  pageSize: z.number().min(1).optional(),
+  pageToken: z.union([z.literal(''), anyId]),
+  pool: z.string(),
+});
 export const parseList = (request: unknown) => parseRequest(list, request);

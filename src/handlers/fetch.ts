@@ -2,6 +2,7 @@
 import { evictCachedImages, pinCachedImage, prefetchImage } from '../domain/cache/cache-verbs.js';
 import type { CacheEntry } from '../domain/cache/cache-entry.js';
 import type { ImageCache, CachePorts } from '../domain/cache/image-cache.js';
+import { isBaseEntryId, type BaseEntry, type PoolBases } from '../domain/cache/pool-bases.js';
 import { fetchImage } from '../domain/fetch/fetch-image.js';
 import { fetchRawImage } from '../domain/fetch/fetch-raw-image.js';
 import type { FromCachePorts } from '../domain/fetch/fetch-from-cache.js';
@@ -16,6 +17,7 @@ export type FetchPorts = Omit<FromCachePorts, 'cache'> &
   Omit<CachePorts, 'cache'> & {
     readonly sourceDefaults: SourceDefaults;
     readonly imageCache: ImageCache;
+    readonly bases: PoolBases;
   };
 
 type FetchHandlers = Pick<
@@ -30,30 +32,41 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   const events = longRunning(operations);
   const parse = fetchParsers(ports.sourceDefaults);
   const cache = ports.imageCache;
+  const { bases } = ports;
   const shown = async (entry: CacheEntry) => cachedImage(entry, await cache.inUse(entry), ports.clock());
-  const pin = pinCachedImage(cache);
+  const shownBase = async (id: string) => {
+    const entry = await bases.entry(id);
+    return entry === undefined ? [] : [cachedImage(entry, entry.inUse, ports.clock())];
+  };
+  const pin = pinCachedImage(cache, bases);
   return {
     fetchImage: events(parse.fetch, fetchImage({ ...ports, cache })),
     fetchRawImage: events(parse.fetchRaw, fetchRawImage(ports)),
     prefetchImage: events(parse.prefetch, prefetchImage(cache)),
-    evictCachedImages: events(parseEvict, evictCachedImages(cache)),
+    evictCachedImages: events(parseEvict, evictCachedImages(cache, bases)),
     async listCachedImages(request) {
-      const { pageSize = DEFAULT_PAGE, pageToken } = parseList(request);
-      const all = [...cache.index.all];
-      const from = pageToken === '' ? 0 : all.findIndex(({ id }) => id === pageToken) + 1;
+      const { pageSize = DEFAULT_PAGE, pageToken, pool } = parseList(request);
+      const all = pool === '' ? cache.index.all.map(({ id }) => id) : await bases.list(pool);
+      const from = pageToken === '' ? 0 : all.indexOf(pageToken) + 1;
       const page = all.slice(from, from + Math.min(pageSize, MAX_PAGE));
-      const more = from + page.length < all.length;
-      return { images: await Promise.all(page.map(shown)), nextPageToken: more ? (page.at(-1)?.id ?? '') : '' };
+      const nextPageToken = from + page.length < all.length ? (page.at(-1) ?? '') : '';
+      if (pool === '')
+        return { images: await Promise.all(page.map((id) => shown(cache.index.get(id)))), nextPageToken };
+      const images: CachedImage[] = [];
+      // One after the other: each asks the cluster several questions at once.
+      for (const id of page) images.push(...(await shownBase(id)));
+      return { images, nextPageToken };
     },
     async pinCachedImage(request, caller) {
       const { spec, requestId } = parsePin(request);
       const { cacheId } = await resultOf('cached', operations.start(pin, spec, quietly(requestId), caller));
+      if (isBaseEntryId(cacheId)) return { image: (await shownBase(cacheId))[0] };
       return { image: await shown(cache.index.get(cacheId)) };
     },
   };
 }
 
-function cachedImage(entry: CacheEntry, inUse: boolean, now: number): CachedImage {
+function cachedImage(entry: Omit<BaseEntry, 'inUse'>, inUse: boolean, now: number): CachedImage {
   const [algorithm = '', digest = ''] = entry.checksum.split(':');
   const ageMs = Math.max(0, now - entry.createTimeMs);
   return {

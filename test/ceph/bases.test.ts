@@ -118,6 +118,46 @@ describe('the image cache in a pool', () => {
     assert.equal((await failure(look ?? Promise.resolve())).reason, 'PATH_OUTSIDE_ROOTS');
   });
 
+  it('bases are listed, pinned and removed by any host that may', async () => {
+    const [one, two] = hosts;
+    assert.ok(one !== undefined && two !== undefined);
+    const list = async (host: Daemon, more: Message = {}) =>
+      host.stranger.unary('ImageService/ListCachedImages', { pool: 'rbd', ...more }) as Promise<{
+        images?: Message[];
+        next_page_token?: string;
+      }>;
+    const { images: [base = {}, ...others] = [] } = await list(one);
+    assert.deepEqual(others, []);
+    const id = String(base['cache_id']);
+    assert.match(id, /^rbd:rbd\/[0-9a-f]{32}$/);
+    assert.match(String(base['source']), /\/image$/);
+    assert.deepEqual(base['checksum'], sha256(qcow2));
+    assert.deepEqual([base['in_use'], base['pinned'] ?? false], [true, false]);
+    assert.equal((base['info'] as Message)['virtual_size_bytes'], String(raw.length));
+    assert.deepEqual((await list(one, { page_token: id })).images ?? [], []);
+    assert.equal((await failure(list(one, { pool: 'disks' }))).reason, 'POOL_NOT_FOUND');
+    const evict = (cache_ids: string[]) => two.stranger.operation('ImageService/EvictCachedImages', { cache_ids });
+    const pin = (pinned: boolean, cache_id = id) =>
+      two.stranger.unary('ImageService/PinCachedImage', { cache_id, pinned });
+    assert.equal((await failure(evict([id]))).reason, 'IMAGE_IN_USE');
+    const none = `rbd:rbd/${'0'.repeat(32)}`;
+    assert.equal((await failure(evict([none]))).reason, 'IMAGE_NOT_FOUND');
+    assert.equal((await failure(pin(true, none))).reason, 'IMAGE_NOT_FOUND');
+    // One that nobody needs.
+    server.add('other', qcow2);
+    const { cache_id: other } = await fetch(one, { source: source('other'), target: 'rbd:rbd/other' });
+    await one.stranger.operation('ImageService/DeleteImage', { path: 'rbd:rbd/other' });
+    assert.notEqual(other, id);
+    assert.equal(((await pin(true, String(other)))['image'] as Message)['pinned'], true);
+    assert.equal((await failure(evict([String(other)]))).reason, 'IMAGE_IN_USE');
+    const host = await start('pins', 'max_age_hours = 0.000001\n[log]\nlevel = "debug"\n');
+    await host.logged(/looked at bases/).finally(() => host.stop());
+    await assertBases(2);
+    await pin(false, String(other));
+    await evict([String(other)]);
+    await assertBases(1);
+  });
+
   it('a base stays while disks need it, and goes when it is old', async () => {
     const expire = async () => {
       const host = await start('third', 'max_age_hours = 0.000001\n[log]\nlevel = "debug"\n');

@@ -174,23 +174,36 @@ keyring = "${scratch.path('wrong.keyring')}"\n[[pools]]\nname = "locked"\ncluste
     await nothingLeft();
   });
 
-  it('a full pool takes nothing more: NO_SPACE before any byte is written', async () => {
-    const ratios = async (near: string, full: string) => {
-      await cluster.ceph('osd', 'set-nearfull-ratio', near);
-      await cluster.ceph('osd', 'set-backfillfull-ratio', near);
-      await cluster.ceph('osd', 'set-full-ratio', full);
-    };
+  const ratios = async (near: string, full: string) => {
+    await cluster.ceph('osd', 'set-nearfull-ratio', near);
+    await cluster.ceph('osd', 'set-backfillfull-ratio', near);
+    await cluster.ceph('osd', 'set-full-ratio', full);
+  };
+  /** As long as `work` takes; the monitor counts anew when the manager reports. */
+  async function whileFull(work: () => Promise<void>): Promise<void> {
     const free = async () =>
-      Number((await daemon.stranger.unary('HostInfoService/GetPoolInfo', { pool: 'rbd' }))['free_bytes']);
+      Number((await daemon.stranger.unary('HostInfoService/GetPoolInfo', { pool: 'rbd' }))['free_bytes'] ?? 0);
     await ratios('0.009', '0.01');
     try {
-      // The monitor counts anew when the manager reports.
       while ((await free()) > 0) await sleep(500);
-      const copy = run('CopyImage', { source: file('disk.raw'), target: 'rbd:rbd/full' });
-      assert.equal((await failure(copy)).reason, 'NO_SPACE');
+      await work();
     } finally {
       await ratios('0.85', '0.95');
+      while ((await free()) === 0) await sleep(500);
     }
     await nothingLeft();
+  }
+
+  it('a full pool takes nothing more: NO_SPACE before any byte is written', () =>
+    whileFull(async () => {
+      const copy = run('CopyImage', { source: file('disk.raw'), target: 'rbd:rbd/full' });
+      assert.equal((await failure(copy)).reason, 'NO_SPACE');
+    }));
+
+  it('a pool that fills up in the middle of a copy: it ends, and nothing is left', async () => {
+    const { ended } = await moving(daemon, 'rbd:rbd/filled');
+    await whileFull(async () => {
+      assert.match(String(await ended), /no progress|NO_SPACE|space/i);
+    });
   });
 });

@@ -154,19 +154,43 @@ describe('roles', () => {
     assert.ok((tools as Message[]).some(({ path }) => String(path).startsWith('/')));
   });
 
+  const checkBy = async (config: string, ...args: string[]) => {
+    const words = ['--json', 'auth', 'check', '--config', scratch.path(config), ...args];
+    const { code, stdout } = await tryRun(HOSTLER, words);
+    const { allowed, why } = JSON.parse(stdout) as { allowed: boolean; why: string };
+    return [code, allowed, why];
+  };
+
+  it('hostler auth check knows the roles of pools, and what is read-only', async () => {
+    await writeFile(
+      scratch.path('pools.toml'),
+      [
+        '[[clusters]]\nname = "c"',
+        '[[pools]]\nname = "all"\ncluster = "c"',
+        '[[pools]]\nname = "few"\ncluster = "c"\nroles = ["viewer"]',
+        '[[pools]]\nname = "old"\ncluster = "c"\naccess = "read-only"',
+        '[[roots]]\npath = "/srv"\naccess = "read-only"',
+        '[[roots]]\npath = "/srv/in"',
+      ].join('\n'),
+    );
+    for (const [method, path, told] of [
+      ['CreateImage', 'rbd:all/x', undefined],
+      ['CreateImage', 'rbd:few/x', /not for role admin/],
+      ['GetImageInfo', 'rbd:old/x', undefined],
+      ['CreateImage', 'rbd:old/x', /pool that is read-only/],
+      ['CreateImage', 'rbd:none/x', /no pool none is configured/],
+      ['CreateImage', 'rbd:x', /must be rbd:POOL/],
+      ['CreateImage', '/srv/x', /root that is read-only/],
+      ['CreateImage', '/srv/in/x', undefined],
+    ] as const) {
+      const [code, allowed, why] = await checkBy('pools.toml', '--as', 'local', method, path);
+      assert.deepEqual([code, allowed], told === undefined ? [0, true] : [4, false], String(why));
+      if (told !== undefined) assert.match(String(why), told);
+    }
+  });
+
   it('hostler auth check explains it', async () => {
-    const check = async (...args: string[]) => {
-      const { code, stdout } = await tryRun(HOSTLER, [
-        '--json',
-        'auth',
-        'check',
-        '--config',
-        scratch.path('daemon/hostler.toml'),
-        ...args,
-      ]);
-      const { allowed, why } = JSON.parse(stdout) as { allowed: boolean; why: string };
-      return [code, allowed, why];
-    };
+    const check = (...args: string[]) => checkBy('daemon/hostler.toml', ...args);
     const own = ['--as', `unix:${socket('own')}`];
     assert.deepEqual(await check(...own, 'GetImageInfo', image('ours/x')), [0, true, 'role own allows it']);
     for (const [args, why] of [

@@ -1,12 +1,14 @@
 import { asAddress, parseRbdName, rbdAddress, type ImageAddress } from '../../domain/address.js';
-import { BASE_SCHEME, type Base, type PoolBases } from '../../domain/cache/pool-bases.js';
+import { BASE_SCHEME, type Base, type BaseEntry, type PoolBases } from '../../domain/cache/pool-bases.js';
+import { describeFile } from '../../domain/describe-image.js';
 import { HostlerError, asHostlerError } from '../../domain/errors.js';
 import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
+import { rawFacts } from '../../domain/read-image.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
-import { parseTimeMs } from './rbd-output.js';
+import { parseNotes, parseTimeMs, type RbdInfo } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
 import { clusterAccess } from './rbd.js';
 
@@ -14,6 +16,7 @@ import { clusterAccess } from './rbd.js';
 export const BASE_PREFIX = `${PRIVATE_PREFIX}base-`;
 const SNAPSHOT = 'base';
 const [SOURCE_KEY, CHECKSUM_KEY, USED_KEY] = ['hostler.source', 'hostler.checksum', 'hostler.used'];
+const [PINNED_KEY, PINNED] = ['hostler.pinned', 'yes'];
 
 /** Bases in pools, each with one snapshot, of which disks are clones. */
 export class RbdBases implements PoolBases {
@@ -88,6 +91,51 @@ export class RbdBases implements PoolBases {
     await this.#write({ pool, namespace, image }, USED_KEY, String(this.options.clock()));
   }
 
+  async list(pool: string): Promise<readonly string[]> {
+    const found = this.#keeper(this.paths.openWhole(pool, 'read').name);
+    const names = (await this.images.names(found, '')).filter((name) => name.startsWith(BASE_PREFIX));
+    return names.map((name) => `rbd:${pool}/${name.slice(BASE_PREFIX.length)}`).sort();
+  }
+
+  async entry(id: string): Promise<BaseEntry | undefined> {
+    const image = this.#named(id, 'read');
+    const address = asAddress(`${BASE_SCHEME}${id.slice('rbd:'.length)}`);
+    const asked = await Promise.all([
+      this.source(address),
+      this.#notes(image),
+      this.images.info(image),
+      this.images.children(image),
+    ]).catch(without('IMAGE_NOT_FOUND'));
+    if (asked === undefined) return undefined;
+    const [file, notes, info, children] = asked;
+    const createTimeMs = parseTimeMs(info?.create_timestamp ?? '');
+    return {
+      id,
+      source: notes[SOURCE_KEY] ?? '',
+      checksum: notes[CHECKSUM_KEY] ?? '',
+      info: describeFile(file, rawFacts(file), false),
+      pinned: notes[PINNED_KEY] === PINNED,
+      createTimeMs,
+      useTimeMs: Number(notes[USED_KEY] ?? createTimeMs),
+      inUse: children.length > 0,
+    };
+  }
+
+  async pin(id: string, pinned: boolean): Promise<void> {
+    await this.#write(this.#named(id, 'write'), PINNED_KEY, pinned ? PINNED : 'no');
+  }
+
+  async evict(id: string): Promise<bigint> {
+    const base = this.#named(id, 'write');
+    const [found, pinned] = await Promise.all([this.images.look(base), this.#note(base, PINNED_KEY)]);
+    if (found === undefined)
+      throw new HostlerError('IMAGE_NOT_FOUND', `there is no base ${id}`, { facts: { cache_id: id } });
+    const gone = pinned !== PINNED && (await this.#remove(base, found.info));
+    if (gone) return found.usedBytes;
+    const why = pinned === PINNED ? 'pinned' : 'the base of other images';
+    throw new HostlerError('IMAGE_IN_USE', `the base ${id} is ${why}`, { facts: { cache_id: id } });
+  }
+
   /** Removes what nobody was served by for so long, and no disk is a clone of; what was removed. */
   async expire(maxAgeMs: number): Promise<readonly string[]> {
     const removed: string[] = [];
@@ -99,12 +147,16 @@ export class RbdBases implements PoolBases {
     return removed;
   }
 
-  /** First the name goes, so that nobody finds half of it; of a base that got a clone meanwhile it comes back. */
   async #expire(base: RbdImage, maxAgeMs: number): Promise<boolean> {
-    const used = await this.#note(base, USED_KEY);
     const info = await this.images.info(base);
-    if (info === undefined || this.options.clock() - Number(used ?? parseTimeMs(info.create_timestamp)) < maxAgeMs)
-      return false;
+    if (info === undefined) return false;
+    const { [USED_KEY]: used, [PINNED_KEY]: pinned } = await this.#notes(base);
+    const age = this.options.clock() - Number(used ?? parseTimeMs(info.create_timestamp));
+    return age >= maxAgeMs && pinned !== PINNED && this.#remove(base, info);
+  }
+
+  /** First the name goes, so that nobody finds half of it; of a base that got a clone meanwhile it comes back. False: it has clones. */
+  async #remove(base: RbdImage, info: RbdInfo): Promise<boolean> {
     if ((await this.images.children(base)).length > 0) return false;
     const gone = { ...base, image: `${this.options.mark}${info.id}-gone` };
     await this.images.setAside(base, gone.image);
@@ -125,6 +177,11 @@ export class RbdBases implements PoolBases {
     return text?.replace(/\n$/, '');
   }
 
+  async #notes(image: RbdImage): Promise<Readonly<Record<string, string>>> {
+    const words = ['image-meta', 'list', ...imageWords(image), '--format=json'];
+    return parseNotes(await this.images.rbd.ask(image.pool.cluster, addressOf(image), words));
+  }
+
   async #write(image: RbdImage, key: string, value: string): Promise<void> {
     const words = ['image-meta', 'set', ...imageWords(image), key, value];
     await this.images.rbd.ask(image.pool.cluster, addressOf(image), words);
@@ -132,10 +189,20 @@ export class RbdBases implements PoolBases {
 
   #imageAt(address: ImageAddress): RbdImage {
     const [name = '', id = ''] = address.slice(BASE_SCHEME.length).split('/');
+    return { pool: this.#keeper(name), namespace: '', image: `${BASE_PREFIX}${id}` };
+  }
+
+  /** As a caller names it: `rbd:POOL/ID`. */
+  #named(id: string, need: 'read' | 'write'): RbdImage {
+    const [name = '', digits = ''] = id.slice('rbd:'.length).split('/');
+    this.paths.openWhole(name, need);
+    return { pool: this.#keeper(name), namespace: '', image: `${BASE_PREFIX}${digits}` };
+  }
+
+  #keeper(name: string): Pool {
     const pool = this.options.pools.find((each) => each.name === name);
-    if (pool === undefined)
-      throw new HostlerError('POOL_NOT_FOUND', `no bases are kept in the pool ${name}`, { facts: { pool: name } });
-    return { pool, namespace: '', image: `${BASE_PREFIX}${id}` };
+    if (pool !== undefined) return pool;
+    throw new HostlerError('POOL_NOT_FOUND', `no bases are kept in the pool ${name}`, { facts: { pool: name } });
   }
 }
 

@@ -83,6 +83,12 @@ export function parseChildren(text: string): { readonly address: ImageAddress; r
   }));
 }
 
+const notes = z.record(z.string(), z.string());
+/** What was written beside an image, by key. */
+export function parseNotes(text: string): Readonly<Record<string, string>> {
+  return parse(notes, text);
+}
+
 const names = z.array(z.string());
 export function parseNames(text: string): string[] {
   return parse(names, text);

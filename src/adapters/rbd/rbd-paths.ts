@@ -117,6 +117,14 @@ export class RbdPaths implements Paths {
     return pool;
   }
 
+  /** The same where it is about the pool itself. Fails with ROOT_READ_ONLY, too. */
+  openWhole(name: string, need: 'read' | 'write'): Pool {
+    const address = `rbd:${name}`;
+    const pool = this.open(name, address);
+    this.reach.assert({ address, need });
+    return pool;
+  }
+
   /** A configured pool. Fails with POOL_NOT_FOUND. */
   pool(name: string, what: string): Pool {
     const pool = this.pools.find((each) => each.name === name);

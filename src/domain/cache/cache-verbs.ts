@@ -6,6 +6,7 @@ import type { CachedResult, DeleteResult, FetchResult } from '../operations/reco
 import type { Verb } from '../operations/verb.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { ImageCache } from './image-cache.js';
+import { isBaseEntryId, type PoolBases } from './pool-bases.js';
 
 export type PrefetchSpec = Pick<FetchSpec, 'source' | 'sourceFormat' | 'format' | 'maxSizeBytes' | 'checksum'>;
 
@@ -41,10 +42,10 @@ export interface EvictSpec {
 }
 
 /** Removes entries that nobody needs. Each is there whole or gone. */
-export function evictCachedImages(cache: ImageCache): Verb<EvictSpec, DeleteResult> {
+export function evictCachedImages(cache: ImageCache, bases: PoolBases): Verb<EvictSpec, DeleteResult> {
   const { index } = cache;
-  const chosen = ({ ids, targetBytes }: EvictSpec): readonly CacheEntry[] =>
-    ids.length === 0 ? index.overdue(targetBytes) : ids.map((id) => index.get(id));
+  const chosen = ({ ids, targetBytes }: EvictSpec): readonly Pick<CacheEntry, 'id'>[] =>
+    ids.length === 0 ? index.overdue(targetBytes) : ids.map((id) => (isBaseEntryId(id) ? { id } : index.get(id)));
   return {
     name: 'EvictCachedImages',
     slot: () => 'none',
@@ -62,7 +63,8 @@ export function evictCachedImages(cache: ImageCache): Verb<EvictSpec, DeleteResu
         return { kind: 'delete', existed: items > 0n, items, freedBytes };
       }
       let freedBytes = 0n;
-      for (const entry of chosen(spec)) freedBytes += await cache.evict(entry);
+      for (const { id } of chosen(spec))
+        freedBytes += await (isBaseEntryId(id) ? bases.evict(id) : cache.evict(index.get(id)));
       return { kind: 'delete', existed: true, items: BigInt(spec.ids.length), freedBytes };
     },
   };
@@ -74,13 +76,14 @@ export interface PinSpec {
 }
 
 /** Keeps an entry from being evicted, or no longer. */
-export function pinCachedImage({ index }: ImageCache): Verb<PinSpec, CachedResult> {
+export function pinCachedImage({ index }: ImageCache, bases: PoolBases): Verb<PinSpec, CachedResult> {
   return {
     name: 'PinCachedImage',
     slot: () => 'none',
     uses: () => [],
     async run({ id, pinned }) {
-      await index.put({ ...index.get(id), pinned });
+      if (isBaseEntryId(id)) await bases.pin(id, pinned);
+      else await index.put({ ...index.get(id), pinned });
       return { kind: 'cached', cacheId: id };
     },
   };

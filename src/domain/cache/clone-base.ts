@@ -11,7 +11,7 @@ import type { ImageAddress } from '../address.js';
 import type { CacheWish } from './cache-entry.js';
 import { fillBase, type FillBasePorts, type FillBaseSpec } from './fill-base.js';
 import { Filling } from './filling.js';
-import { baseIdOf, type Base } from './pool-bases.js';
+import { baseEntryId, baseIdOf, type Base } from './pool-bases.js';
 
 export type CloneBasePorts = FillBasePorts & {
   readonly newId: () => string;
@@ -45,7 +45,7 @@ export class BaseClones {
     if (address === undefined) return undefined;
     const found = await this.#obtain(address, wish, run);
     this.ports.onCache(found.fromCache ? 'hit' : 'miss', found.fromCache ? found.file.lengthBytes : found.networkBytes);
-    return this.#clone(spec, found, run);
+    return this.#clone(spec, found, baseEntryId(address), run);
   }
 
   async #obtain(address: ImageAddress, wish: CacheWish, run: Run): Promise<Found> {
@@ -63,7 +63,12 @@ export class BaseClones {
     return { ...made, fromCache: networkBytes === undefined, networkBytes: networkBytes ?? 0n };
   }
 
-  async #clone(spec: FetchSpec, { file, checksum, fromCache, networkBytes }: Found, run: Run): Promise<FetchResult> {
+  async #clone(
+    spec: FetchSpec,
+    { file, checksum, fromCache, networkBytes }: Found,
+    cacheId: string,
+    run: Run,
+  ): Promise<FetchResult> {
     const { reader, tool, bases } = this.ports;
     assertSize(await reader.facts(file, 'raw'), spec.maxSizeBytes, spec.target);
     const part = await run.part(spec.target, spec);
@@ -82,6 +87,7 @@ export class BaseClones {
       fromCache,
       networkBytes,
       lengthBytes: made.lengthBytes,
+      cacheId,
       ...(checksum === '' ? {} : { checksum }),
     };
     return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ImageAddress } from '../address.js';
 import type { Resolved, FileRef } from '../ports.js';
 import type { SourceFacts } from '../fetch/ports.js';
-import { keyOf, type CacheWish } from './cache-entry.js';
+import { keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
 
 /** Begins addresses of bases. No caller can write one: theirs begin with `/` or `rbd:`. */
 export const BASE_SCHEME = 'base:';
@@ -15,6 +15,15 @@ export interface Base {
   readonly checksum: string;
 }
 
+/** A base as callers see it; its id is `rbd:POOL/ID`. */
+export type BaseEntry = Pick<
+  CacheEntry,
+  'id' | 'source' | 'checksum' | 'info' | 'pinned' | 'useTimeMs' | 'createTimeMs'
+> & {
+  /** Disks are clones of it. */
+  readonly inUse: boolean;
+};
+
 /** Bases of a cluster: images that were fetched once, by whichever host, and of which the disks of all hosts are clones. */
 export interface PoolBases {
   /** The address of a base beside this target; undefined where the configuration keeps none there. */
@@ -25,6 +34,14 @@ export interface PoolBases {
   freeze(part: FileRef, facts: { readonly source: string; readonly checksum: string }): Promise<void>;
   /** Somebody was served by it. */
   used(base: Base): Promise<void>;
+  /** Ids of the bases in a pool, in their order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_STALLED, as all that follow. */
+  list(pool: string): Promise<readonly string[]>;
+  /** Undefined when it is not there. */
+  entry(id: string): Promise<BaseEntry | undefined>;
+  /** Keeps it from being removed, or no longer. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY. */
+  pin(id: string, pinned: boolean): Promise<void>;
+  /** Removes it; the space that it took. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY, and with IMAGE_IN_USE when it is pinned or has clones. */
+  evict(id: string): Promise<bigint>;
 }
 
 /**
@@ -34,4 +51,13 @@ export interface PoolBases {
 export function baseIdOf(wish: CacheWish, facts: SourceFacts): string | undefined {
   if (wish.checksum === undefined && facts.immutable !== true) return undefined;
   return createHash('sha256').update(keyOf(wish)).digest('hex').slice(0, ID_DIGITS);
+}
+
+/** The id of the base at this address, for callers. */
+export function baseEntryId(address: ImageAddress): string {
+  return `rbd:${address.slice(BASE_SCHEME.length)}`;
+}
+
+export function isBaseEntryId(id: string): boolean {
+  return id.startsWith('rbd:');
 }

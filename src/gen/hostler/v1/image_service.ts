@@ -375,7 +375,7 @@ export interface UploadHeader {
 
 /** An entry of the cache. */
 export interface CachedImage {
-  /** Names the entry. */
+  /** Names the entry; `rbd:POOL/ID` a base in a pool, of which disks of every host may be clones. */
   cacheId: string;
   /** What it was fetched from, without secrets. */
   source: string;
@@ -393,7 +393,7 @@ export interface CachedImage {
   useTime:
     | Date
     | undefined;
-  /** Some image in the roots is backed by it. */
+  /** Some image in the roots is backed by it; of a base: some image is a clone of it. */
   inUse: boolean;
   /** Age since it was fetched. */
   age: Duration | undefined;
@@ -1245,11 +1245,13 @@ export interface ListCachedImagesRequest {
     | undefined;
   /** next_page_token of the page before. */
   pageToken: string;
+  /** The bases in this pool instead of this host's cache, in the order of their ids. */
+  pool: string;
 }
 
 /** Answer of ListCachedImages. */
 export interface ListCachedImagesResponse {
-  /** Least recently used first. */
+  /** Least recently used first; of a pool in the order of their ids. */
   images: CachedImage[];
   /** Empty on the last page. */
   nextPageToken: string;
@@ -11147,7 +11149,7 @@ export const DownloadImageResponse: MessageFns<DownloadImageResponse> = {
 };
 
 function createBaseListCachedImagesRequest(): ListCachedImagesRequest {
-  return { pageSize: undefined, pageToken: "" };
+  return { pageSize: undefined, pageToken: "", pool: "" };
 }
 
 export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
@@ -11157,6 +11159,9 @@ export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(18).string(message.pageToken);
+    }
+    if (message.pool !== "") {
+      writer.uint32(26).string(message.pool);
     }
     return writer;
   },
@@ -11190,6 +11195,14 @@ export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pool = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -11214,6 +11227,7 @@ export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
         : isSet(object.page_token)
         ? globalThis.String(object.page_token)
         : "",
+      pool: isSet(object.pool) ? globalThis.String(object.pool) : "",
     };
   },
 
@@ -11225,6 +11239,9 @@ export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
     if (message.pageToken !== "") {
       obj.pageToken = message.pageToken;
     }
+    if (message.pool !== "") {
+      obj.pool = message.pool;
+    }
     return obj;
   },
 
@@ -11235,6 +11252,7 @@ export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
     const message = createBaseListCachedImagesRequest();
     message.pageSize = object.pageSize ?? undefined;
     message.pageToken = object.pageToken ?? "";
+    message.pool = object.pool ?? "";
     return message;
   },
 };
@@ -13051,8 +13069,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): DownloadImageResponse => DownloadImageResponse.decode(value),
   },
   /**
-   * What the image cache holds.
-   * Fails with: INVALID_FIELD.
+   * What the image cache holds: of this host, or in a pool.
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
    */
   listCachedImages: {
     path: "/hostler.v1.ImageService/ListCachedImages" as const,
@@ -13067,7 +13085,7 @@ export const ImageServiceService = {
   },
   /**
    * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
    */
   pinCachedImage: {
     path: "/hostler.v1.ImageService/PinCachedImage" as const,
@@ -13096,8 +13114,9 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
+   * by its id, unless it is pinned or has clones.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13348,13 +13367,13 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   downloadImage: handleServerStreamingCall<DownloadImageRequest, DownloadImageResponse>;
   /**
-   * What the image cache holds.
-   * Fails with: INVALID_FIELD.
+   * What the image cache holds: of this host, or in a pool.
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
    */
   listCachedImages: handleUnaryCall<ListCachedImagesRequest, ListCachedImagesResponse>;
   /**
    * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
    */
   pinCachedImage: handleUnaryCall<PinCachedImageRequest, PinCachedImageResponse>;
   /**
@@ -13365,8 +13384,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   prefetchImage: handleServerStreamingCall<PrefetchImageRequest, OperationEvent>;
   /**
-   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
+   * by its id, unless it is pinned or has clones.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13797,8 +13817,8 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<DownloadImageResponse>;
   /**
-   * What the image cache holds.
-   * Fails with: INVALID_FIELD.
+   * What the image cache holds: of this host, or in a pool.
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
    */
   listCachedImages(
     request: ListCachedImagesRequest,
@@ -13817,7 +13837,7 @@ export interface ImageServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
    */
   pinCachedImage(
     request: PinCachedImageRequest,
@@ -13847,8 +13867,9 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
+   * by its id, unless it is pinned or has clones.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
