@@ -53,9 +53,12 @@ export class RbdBases implements PoolBases {
 
   /** As a clone sees it: its snapshot. */
   source(address: ImageAddress): Promise<Resolved> {
-    const { pool, image } = this.#imageAt(address);
+    return this.#look(this.#imageAt(address), 'unread');
+  }
+
+  #look({ pool, image }: RbdImage, content?: 'unread'): Promise<Resolved> {
     const handle = new RbdHandle(pool, '', clusterAccess(pool.cluster), image, SNAPSHOT);
-    return this.paths.look(handle, rbdAddress({ pool: pool.name, namespace: '', image, snapshot: SNAPSHOT }), 'unread');
+    return this.paths.look(handle, rbdAddress({ pool: pool.name, namespace: '', image, snapshot: SNAPSHOT }), content);
   }
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {
@@ -99,9 +102,8 @@ export class RbdBases implements PoolBases {
 
   async entry(id: string): Promise<BaseEntry | undefined> {
     const image = this.#named(id, 'read');
-    const address = asAddress(`${BASE_SCHEME}${id.slice('rbd:'.length)}`);
     const asked = await Promise.all([
-      this.source(address),
+      this.#look(image),
       this.#notes(image),
       this.images.info(image),
       this.images.children(image),
