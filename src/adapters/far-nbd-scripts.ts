@@ -3,12 +3,16 @@ import { BLOCK_BYTES } from '../domain/block-digest.js';
 import type { FarAttributes, FarPart } from '../domain/copy/remote.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
 import { assertFile, lookLine, prepareLines, publishLines } from './far-shell.js';
+import { NBD_ENV } from './nbd-args.js';
 import { escapeOption } from './qemu-args.js';
 import { shellWord } from './ssh.js';
 
 /** Names the export; who is there at the far end's socket has come through our ssh. */
 export const EXPORT_NAME = 'hostler';
 export const PUBLISH = 'p';
+const ENV = Object.entries(NBD_ENV)
+  .map(([name, value]) => `${name}=${value}`)
+  .join(' ');
 const MAX_CONNECTIONS = 16;
 /** Steps of 50 ms until qemu-nbd serves. */
 const START_STEPS = 200;
@@ -83,7 +87,7 @@ function serve(path: string, options: string, shared: boolean, { folder }: Servi
   return [
     'command -v qemu-nbd >/dev/null || exit 46',
     // No way out for the shell: `&` comes instead of `;`.
-    `qemu-nbd ${words} --image-opts ${shellWord(image)} </dev/null >/dev/null 2>${log} & p=$!`,
+    `${ENV} qemu-nbd ${words} --image-opts ${shellWord(image)} </dev/null >/dev/null 2>${log} & p=$!`,
     // The socket is there before the image is opened; the number is written when all is well.
     `n=0; until [ -s ${pid} ]; do n=$((n+1)); kill -0 "$p" 2>/dev/null && [ $n -lt ${String(START_STEPS)} ] || { cat ${log} >&2; exit 47; }; sleep 0.05; done`,
     'echo ready',

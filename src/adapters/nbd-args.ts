@@ -5,6 +5,12 @@ import type { Arg, Reference } from './tool-call.js';
 const PRIORITY = 'NORMAL:-CIPHER-ALL:+AES-128-GCM';
 const USER = 'hostler';
 
+/**
+ * For tools that speak NBD: buffers of 2 MiB stay theirs between requests. Otherwise the C library gives each one back to the kernel, which clears the
+ * pages of the next: a sixth of the processor time of a dense copy.
+ */
+export const NBD_ENV = { MALLOC_MMAP_THRESHOLD_: String(32 << 20), MALLOC_TRIM_THRESHOLD_: String(256 << 20) };
+
 /** TLS with a pre-shared key, as the object `tls` of a qemu tool. qemu wants a folder with the key in a file of its own format. */
 export function pskObject(endpoint: 'client' | 'server', key: Uint8Array): Arg[] {
   const user = endpoint === 'client' ? `,username=${USER}` : '';

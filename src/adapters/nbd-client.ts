@@ -2,7 +2,7 @@ import type { Stretch } from '../domain/block-digest.js';
 import type { FarExport, NbdPlace, NbdTool, PullOptions, PushOptions, Segment } from '../domain/copy/agents.js';
 import { HostlerError } from '../domain/errors.js';
 import type { FileRef, Resolved, ToolRun } from '../domain/ports.js';
-import { credentials, nbdOptions } from './nbd-args.js';
+import { NBD_ENV, credentials, nbdOptions } from './nbd-args.js';
 import type { Exit, ProcessRunner } from './process.js';
 import { fileOptions } from './qemu-args.js';
 import { parseExtent, parseProgress, qemuError } from './qemu-output.js';
@@ -42,7 +42,7 @@ export class NbdClient implements NbdTool {
   }
 
   async #copy(args: readonly Arg[], place: NbdPlace, run: ToolRun): Promise<void> {
-    const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: this.limits };
+    const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: this.limits, env: NBD_ENV };
     const exit = await this.runner.lines(call, run, (line) => {
       const fraction = parseProgress(line);
       if (fraction !== undefined) run.onFraction?.(fraction);

@@ -5,7 +5,7 @@ import { HostlerError } from '../domain/errors.js';
 import type { Handle, Resolved, ToolRun } from '../domain/ports.js';
 import type { ExportAccess, ExportServer } from '../domain/transfer/open-export.js';
 import type { MemoryFolders } from './memory-folders.js';
-import { pskObject } from './nbd-args.js';
+import { NBD_ENV, pskObject } from './nbd-args.js';
 import { NbdFront } from './nbd-front.js';
 import type { ProcessRunner } from './process.js';
 import { fileOptions } from './qemu-args.js';
@@ -57,6 +57,7 @@ export class QemuNbdServer implements ExportServer {
         tool: 'qemu-nbd',
         args: serverArgs(file, access, folder.handle),
         limits: {},
+        env: NBD_ENV,
         ...(file.trusted ? {} : { foreign: true }),
       };
       const exit = await this.runner.run(call, { ...run, signal: AbortSignal.any([stop.signal, run.signal]) });
