@@ -67,6 +67,10 @@ async function main(): Promise<void> {
 
 async function serve(config: Config, file: string): Promise<void> {
   const log = createLog(config.log.level);
+  // A mistake of ours; it must not end what others have running.
+  process.on('unhandledRejection', (cause) =>
+    log.error('a failure that nobody waited for', { cause: errorText(cause) }),
+  );
   const closed = closeInherited();
   if (closed.length > 0) log.debug('descriptors that were left open in this process are closed', { closed });
   const foundations = await layFoundations(config, log);

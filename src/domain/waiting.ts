@@ -17,6 +17,7 @@ export function deferred<T = void>(): Deferred<T> {
 
 /** The promise's value, or the signal's reason thrown, whichever comes first. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  promise.catch(() => undefined); // it may fail when nobody waits for it any more, which would end the process
   signal.throwIfAborted();
   let onAbort: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {

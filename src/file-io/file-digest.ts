@@ -9,6 +9,8 @@ const WORKER = new URL('./file-digest-worker.js', import.meta.url);
 const YOUNG_MIB = 2;
 /** The thread hears of so many bytes at a time: they are still in the page cache. A file with less data than this gets none. */
 const STEP_BYTES = 4n << 20n;
+/** Nor one with few stretches. */
+const MAX_ORDERS = 1024;
 const PIECE_BYTES = 1024 * 1024;
 
 export interface DigestOptions {
@@ -103,7 +105,8 @@ export class ThreadedDigest implements FileDigest {
   }
 
   #say(order: DigestOrder): void {
-    if (this.#worker === undefined && this.#dataBytes >= STEP_BYTES) this.#begin();
+    if (this.#worker === undefined && (this.#dataBytes >= STEP_BYTES || this.#orders.length >= MAX_ORDERS))
+      this.#begin();
     if (this.#worker === undefined) this.#orders.push(order);
     else this.#worker.postMessage(order);
   }

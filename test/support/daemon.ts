@@ -76,6 +76,8 @@ export class Daemon {
     const daemon = new Daemon(folder, child, exited);
     child.once('close', () => {
       daemon.#searchLogs(config);
+      // Fails whichever test runs now: a daemon goes on after this, with a promise that it has forgotten.
+      if (daemon.log.includes('a failure that nobody waited for')) throw new Error(daemon.log);
     });
     child.stdout.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));

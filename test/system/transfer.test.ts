@@ -106,6 +106,22 @@ describe('uploads and downloads', () => {
       assert.ok((await readFile(image('taken'))).equals(data));
     });
 
+    it('connections that come at once do not mix', async () => {
+      const data = noise(4 * MIB);
+      for (let round = 1; round <= 10; round++) {
+        const name = `mixed-${String(round)}`;
+        const { upload_id: id } = await start(name, data.length);
+        const all = [0, 1, 2, 3].map(() => send(id, 0, ...pieces(data), { checksum: sha256(data) }));
+        const done = (await Promise.allSettled(all)).filter(({ status }) => status === 'fulfilled');
+        if (done.length === 0) {
+          const { committed_bytes: committed = '0' } = await start(name, data.length);
+          const rest = data.subarray(Number(committed));
+          await send(id, Number(committed), ...pieces(rest), { checksum: sha256(data) });
+        }
+        assert.ok((await readFile(image(name))).equals(data));
+      }
+    });
+
     it('that says more or less than it sends is told so, and stays', async () => {
       const data = noise(1000);
       const { upload_id: id } = await start('liar', 1000);

@@ -44,6 +44,7 @@ export class OpenUpload {
   #digest: FileDigest | undefined;
   #connection: Connection | undefined;
   #lastCameAt: number;
+  #isWhole = false;
   #ended = false;
   readonly #whole = deferred<UploadChecksum>();
 
@@ -85,29 +86,39 @@ export class OpenUpload {
 
   /** Takes bytes from `offset` on; true when all are there. What came before a failure stays. */
   async receive(offset: bigint, pieces: AsyncIterable<UploadPiece>): Promise<boolean> {
-    await this.takeOver();
+    // Of several that come at once each ends the one before.
+    do await this.takeOver();
+    while (this.#connection !== undefined);
+    if (this.#ended) throw new HostlerError('CANCELLED', 'the upload has ended');
+    if (this.#isWhole) return true;
     if (offset !== this.committedBytes)
       throw invalidFields([{ field: 'header.offset', description: `must be ${String(this.committedBytes)}` }]);
     const over = deferred();
     const connection = { stop: new AbortController(), over: over.promise };
     this.#connection = connection;
-    let whole = false;
     try {
-      if (offset === 0n && this.#digest === undefined)
-        this.#digest = await this.file.follow(this.options.checksum?.algorithm ?? BLOCK_ALGORITHM);
-      const checksum = (await this.#take(pieces, connection.stop.signal)) ?? this.options.checksum;
-      if (this.committedBytes < this.options.lengthBytes) return false;
-      if (checksum === undefined)
-        throw invalidFields([{ field: 'checksum', description: 'required: in StartUpload or as the last message' }]);
-      this.#whole.resolve(checksum);
-      whole = true;
+      await this.#receive(pieces, connection.stop.signal);
     } finally {
-      if (!whole) await this.#pause();
       this.#lastCameAt = this.clock();
       this.#connection = undefined;
       over.resolve();
     }
-    return whole;
+    return this.#isWhole;
+  }
+
+  async #receive(pieces: AsyncIterable<UploadPiece>, signal: AbortSignal): Promise<void> {
+    try {
+      if (this.committedBytes === 0n)
+        this.#digest = await this.file.follow(this.options.checksum?.algorithm ?? BLOCK_ALGORITHM);
+      const checksum = (await this.#take(pieces, signal)) ?? this.options.checksum;
+      if (this.committedBytes < this.options.lengthBytes) return;
+      if (checksum === undefined)
+        throw invalidFields([{ field: 'checksum', description: 'required: in StartUpload or as the last message' }]);
+      this.#isWhole = true;
+      this.#whole.resolve(checksum);
+    } finally {
+      if (!this.#isWhole) await this.#pause();
+    }
   }
 
   /** Of all that came, if it was digested by this algorithm while it came. */

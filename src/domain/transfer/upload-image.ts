@@ -162,7 +162,8 @@ export class Uploads {
         run.phase('VERIFYING');
         await run.step('verify');
         const found =
-          (await upload.digest(checksum.algorithm)) ?? (await this.#read(part, spec, checksum.algorithm, run));
+          (await orAborted(upload.digest(checksum.algorithm), run.signal)) ??
+          (await this.#read(part, spec, checksum.algorithm, run));
         assertAgrees(found, checksum);
       } finally {
         await upload.end(whyEnded(run.signal));
