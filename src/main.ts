@@ -65,14 +65,19 @@ async function main(): Promise<void> {
   else await serve(config, values.config);
 }
 
-async function serve(config: Config, file: string): Promise<void> {
-  const log = createLog(config.log.level);
+/** What is the whole process's affair, before anything else is opened. */
+function settleIn(log: Log): void {
   // A mistake of ours; it must not end what others have running.
-  process.on('unhandledRejection', (cause) =>
-    log.error('a failure that nobody waited for', { cause: errorText(cause) }),
-  );
+  process.on('unhandledRejection', (cause) => {
+    log.error('a failure that nobody waited for', { cause: errorText(cause) });
+  });
   const closed = closeInherited();
   if (closed.length > 0) log.debug('descriptors that were left open in this process are closed', { closed });
+}
+
+async function serve(config: Config, file: string): Promise<void> {
+  const log = createLog(config.log.level);
+  settleIn(log);
   const foundations = await layFoundations(config, log);
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))

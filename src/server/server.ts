@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
@@ -87,6 +88,8 @@ export class HostlerServer {
 
   constructor(private readonly options: ServerOptions) {
     this.#connections = new Connections(options.limits, options.log.dropped);
+    // Every call that is open listens: Node takes more than ten for a leak, and says so in the log.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   get connections(): number {
