@@ -1,5 +1,7 @@
 # Every target that people need; `make help` lists them.
 SHELL := /bin/bash
+# The pinned runtime (package.json) once it is installed; until then what the system has runs npm.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 NPM_STAMP := node_modules/.hostler-stamp
 BUILD_STAMP := dist/.stamp
@@ -15,7 +17,9 @@ setup: $(NPM_STAMP) ## install what is missing: system packages (apt-get, when a
 	@scripts/system-packages.sh
 
 # Not `npm ci`: it refuses a lock file made where a registry lacks packages for other platforms. --no-save leaves the lock alone.
+# Any npm will do to begin with: Debian's own where there is none.
 $(NPM_STAMP): package.json package-lock.json
+	@scripts/system-packages.sh npm:npm
 	npm install --no-save --no-audit --no-fund --loglevel error
 	@touch $@
 

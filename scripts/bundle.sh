@@ -16,6 +16,6 @@ for worker in dist/src/{adapters,file-io}/*-worker.js; do entries+=("$(basename 
 # Left outside: what is native code, and what reads files beside its own.
 outside=(classic-level koffi @grpc/grpc-js @grpc/reflection grpc-health-check)
 # Some libraries are CommonJS and call require().
-node_modules/.bin/esbuild "${entries[@]}" --bundle --splitting --platform=node --format=esm --target=node20 --outdir=dist/bundle \
+node_modules/.bin/esbuild "${entries[@]}" --bundle --splitting --platform=node --format=esm --target=node24 --outdir=dist/bundle \
   "${outside[@]/#/--external:}" --log-level=warning \
   "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"

@@ -2,6 +2,7 @@
 # Everything about the sources that a machine can judge. Stops at the first complaint.
 set -eu
 cd "$(dirname "$0")/.."
+PATH="$PWD/node_modules/.bin:$PATH"
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 step() {

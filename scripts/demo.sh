@@ -4,8 +4,8 @@
 # operations, shut down cleanly. Everything happens in a scratch folder.
 #   scripts/demo.sh [IMAGE]     IMAGE: a raw disk image to use instead of one made of this machine's own files
 set -eu -o pipefail
-PATH="$PATH:/usr/sbin:/sbin"
 here=$(cd "$(dirname "$0")/.." && pwd)
+PATH="$here/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 image=${1:-}
 [ -z "$image" ] || image=$(readlink -f "$image")
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/hostler-demo.XXXXXX")

@@ -2,7 +2,7 @@
 # Runs every test. The last line is `N passed, N failed, N skipped`; the reason of each skip is printed above it.
 set -u
 cd "$(dirname "$0")/.."
-PATH="$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
+PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
 scripts/test-clients.sh
 # Daemons are started from what is bundled; whoever compiled by hand means what is compiled.
 if [ -n "$(find dist/src -name '*.js' -newer dist/bundle/hostlerd.js -print -quit)" ]; then scripts/bundle.sh; fi

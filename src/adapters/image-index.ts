@@ -3,6 +3,7 @@ import type { Dependants } from '../domain/change-ports.js';
 import { HostlerError } from '../domain/errors.js';
 import type { FileIdentity } from '../domain/ports.js';
 import { deferred, type Deferred } from '../domain/waiting.js';
+import { errorText } from './log.js';
 import type { Dependant } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
@@ -61,10 +62,10 @@ class IndexedRoot {
     worker.on('message', (message: IndexMessage) => {
       this.#hear(message);
     });
-    worker.on('error', (error) => {
+    worker.on('error', (error: unknown) => {
       // The next question starts another.
       this.#worker = undefined;
-      this.options.log.failed(this.root, String(error.stack ?? error));
+      this.options.log.failed(this.root, errorText(error));
       for (const answer of this.#asked.values()) answer.resolve('failed');
     });
     this.#worker = worker;

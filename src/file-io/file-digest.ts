@@ -114,8 +114,8 @@ export class ThreadedDigest implements FileDigest {
   #begin(): void {
     const workerData: DigestJob = { fd: this.file.fd, algorithm: this.algorithm, start: this.#start };
     const worker = new Worker(WORKER, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
-    worker.once('error', (error) => {
-      this.#broken = error;
+    worker.once('error', (error: unknown) => {
+      this.#broken = error instanceof Error ? error : new Error(String(error));
     });
     for (const order of this.#orders.splice(0)) worker.postMessage(order);
     this.#worker = worker;
