@@ -82,6 +82,11 @@ export interface Foundations {
   /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
   readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
   readonly journal: LevelJournal;
+  /**
+   * At this start the journal was moved aside, or something in it could not be read: it does not know everything that is ours, and
+   * nothing may be removed in this life of the daemon because the journal does not know it.
+   */
+  readonly journalMovedAside: boolean;
   readonly version: string;
   readonly touched: TouchedImages;
   readonly resumes: ResumeEntries;

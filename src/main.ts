@@ -181,14 +181,17 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const runner = await openRunner(config, folders, log);
   const state = await openStateFolder(config.state_dir, runner);
   const { roots, devices, cacheFolder } = await openAllRoots(config, state.realPath);
+  let journalMovedAside = false;
   const journal = await LevelJournal.open({
     folder: state.realPath,
     historyLimit: config.limits.history_operations,
     historyMs: config.limits.history_hours * 3600 * 1000,
     clock: Date.now,
     onHistoryFailed: (error) => log.error('old operations could not be forgotten', { cause: errorText(error) }),
-    onBroken: (movedTo, why) =>
-      log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why }),
+    onBroken: (movedTo, why) => {
+      journalMovedAside = true;
+      log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why });
+    },
   });
   const touched = await TouchedImages.load(journal);
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
@@ -206,6 +209,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     roots,
     devices,
     journal,
+    journalMovedAside,
     touched,
     resumes,
     lockQuery: await LockQuery.load(),
