@@ -37,15 +37,23 @@ const NO_FILESYSTEM: RootFeatures = {
   sparse: false,
 };
 
-interface Known {
+/** What was found out, or is being found out, of something that had this stamp. */
+interface Known<T> {
   readonly stamp: string;
-  readonly tool: HostTool;
+  readonly found: Promise<T>;
 }
 
-/** What is on this host. What was found out is kept for as long as the tool, or the mount, is the same. */
+/** Callers that come within so long get the same answer: looking for every tool again takes some 200 calls of the filesystem. */
+const TOOLS_FRESH_MS = 1000;
+
+/**
+ * What is on this host. What was found out is kept for as long as the tool, or the mount, is the same, and callers that ask at the
+ * same time wait for the same look.
+ */
 export class LocalHostProbe implements HostProbe {
-  readonly #tools = new Map<string, Known>();
-  readonly #features = new Map<string, { readonly stamp: string; readonly features: RootFeatures }>();
+  readonly #versions = new Map<string, Known<string>>();
+  readonly #features = new Map<string, Known<RootFeatures>>();
+  #all: { readonly tools: Promise<readonly HostTool[]>; readonly freshUntil: number } | undefined;
 
   constructor(
     private readonly runner: ProcessRunner,
@@ -66,7 +74,11 @@ export class LocalHostProbe implements HostProbe {
   }
 
   tools(): Promise<readonly HostTool[]> {
-    return Promise.all(TOOLS.map(([name, option]) => this.#tool(name, option)));
+    const now = performance.now();
+    if (this.#all !== undefined && now < this.#all.freshUntil) return this.#all.tools;
+    const tools = Promise.all(TOOLS.map(([name, option]) => this.#tool(name, option)));
+    this.#all = { tools, freshUntil: now + TOOLS_FRESH_MS };
+    return tools;
   }
 
   async features({ path, kind }: HostRoot): Promise<RootFeatures> {
@@ -85,11 +97,7 @@ export class LocalHostProbe implements HostProbe {
 
   async #probe(root: Root): Promise<RootFeatures> {
     const { dev } = await root.handle.stat();
-    const known = this.#features.get(root.path);
-    if (known?.stamp === String(dev)) return known.features;
-    const features = await probeRoot(root, this.agentId);
-    this.#features.set(root.path, { stamp: String(dev), features });
-    return features;
+    return once(this.#features, root.path, String(dev), () => probeRoot(root, this.agentId));
   }
 
   async #tool(name: string, option: string): Promise<HostTool> {
@@ -99,11 +107,8 @@ export class LocalHostProbe implements HostProbe {
     });
     if (path === undefined) return { name };
     const { mtimeMs, ino } = await stat(path);
-    const [stamp, known] = [`${path} ${String(ino)} ${String(mtimeMs)}`, this.#tools.get(name)];
-    if (known?.stamp === stamp) return known.tool;
-    const tool = { name, path, version: await this.#version(name, option) };
-    this.#tools.set(name, { stamp, tool });
-    return tool;
+    const stamp = `${path} ${String(ino)} ${String(mtimeMs)}`;
+    return { name, path, version: await once(this.#versions, name, stamp, () => this.#version(name, option)) };
   }
 
   async #version(tool: string, option: string): Promise<string> {
@@ -112,4 +117,16 @@ export class LocalHostProbe implements HostProbe {
     // ssh says it on standard error.
     return (stdout === '' ? stderr : stdout).split('\n')[0]?.trim() ?? '';
   }
+}
+
+/** What is known of `key` at this stamp; found out once, however many ask. What fails is tried again by the next caller. */
+function once<T>(known: Map<string, Known<T>>, key: string, stamp: string, find: () => Promise<T>): Promise<T> {
+  const before = known.get(key);
+  if (before?.stamp === stamp) return before.found;
+  const found = find();
+  known.set(key, { stamp, found });
+  found.catch(() => {
+    if (known.get(key)?.found === found) known.delete(key);
+  });
+  return found;
 }

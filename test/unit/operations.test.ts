@@ -78,6 +78,8 @@ describe('Slots', () => {
     const waiting = slots.enter({ slot: 'io', filesystems: ['a'], caller: 'a' }, (place) => places.push(place));
     await slots.enter({ slot: 'io', filesystems: ['b'], caller: 'a' }, () => undefined).granted(never);
     assert.deepEqual([slots.running, slots.waiting], [2, 1]);
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
     assert.equal(places.at(-1), 1);
     waiting.release();
     assert.equal(slots.waiting, 0);

@@ -1,5 +1,6 @@
 import { HostlerError } from '../errors.js';
 import { deferred, orAborted } from '../waiting.js';
+import { QueuePlaces, type Waiting } from './queue-places.js';
 
 /**
  * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents that pull from each other do not
@@ -33,30 +34,42 @@ export interface Wish {
   readonly caller: string;
 }
 
-interface Entry extends Wish {
+interface Entry extends Wish, Waiting {
   readonly grant: () => void;
-  readonly onPosition: (position: number) => void;
 }
 
 const FULL_RETRY_MS = 2000;
 
 /**
- * Callers take turns, each in the order in which it came; a busy filesystem does not hold up the others. However much one caller asks for, another waits
- * for one of its operations at the most.
+ * Callers take turns, each in the order in which it came; a busy filesystem does not hold up the others. However much one
+ * caller asks for, another waits for one of its operations at the most.
  */
 export class Slots {
-  #waiting: Entry[] = [];
+  /** In the order of their turns, as far as `#order` has looked at them; later ones behind. */
+  #waiting = new Set<Entry>();
   readonly #running = new Set<Entry>();
+  readonly #count = { waiting: new Map<string, number>(), running: new Map<string, number>() };
+  readonly #places = new QueuePlaces<Entry>(
+    () => this.#order(),
+    (entry) => this.#waiting.has(entry),
+  );
 
   constructor(private readonly limits: SlotLimits) {}
 
-  /** Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full. */
+  /**
+   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full.
+   * @param onPosition is told the place in the queue, 1 for the next, soon after it changed
+   */
   enter(wish: Wish, onPosition: (position: number) => void): Ticket {
     const granted = deferred();
     const entry: Entry = { ...wish, grant: granted.resolve, onPosition };
-    this.#waiting.push(entry);
-    this.#advance();
-    if (this.#waiting.includes(entry)) this.#assertRoom(entry);
+    this.#waiting.add(entry);
+    count(this.#count.waiting, keysOf(entry), 1);
+    this.#advance(entry.slot);
+    if (this.#waiting.has(entry)) {
+      this.#assertRoom(entry);
+      this.#places.joined(entry, this.#waiting.size);
+    }
     return {
       granted: (signal) => orAborted(granted.promise, signal),
       release: () => {
@@ -66,7 +79,7 @@ export class Slots {
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 
   get running(): number {
@@ -75,38 +88,42 @@ export class Slots {
 
   #assertRoom(entry: Entry): void {
     const { queued, queuedPerCaller } = this.limits;
-    const own = this.#waiting.filter(({ caller }) => caller === entry.caller).length;
-    if (this.#waiting.length <= queued && own <= queuedPerCaller) return;
+    const own = this.#count.waiting.get(callerKey(entry.caller)) ?? 0;
+    if (this.#waiting.size <= queued && own <= queuedPerCaller) return;
     this.#leave(entry);
-    const [whose, count] = own > queuedPerCaller ? ['of the caller ', queuedPerCaller] : ['', queued];
-    throw new HostlerError('TOO_MANY_OPERATIONS', `${String(count)} operations ${whose}are waiting already`, {
-      facts: { queued: String(count) },
+    const [whose, limit] = own > queuedPerCaller ? ['of the caller ', queuedPerCaller] : ['', queued];
+    throw new HostlerError('TOO_MANY_OPERATIONS', `${String(limit)} operations ${whose}are waiting already`, {
+      facts: { queued: String(limit) },
       retryAfterMs: FULL_RETRY_MS,
     });
   }
 
   #leave(entry: Entry): void {
-    this.#running.delete(entry);
-    this.#waiting = this.#waiting.filter((other) => other !== entry);
-    this.#advance();
+    // Turns count what is at work, so they are looked at before one of those leaves.
+    if (this.#running.has(entry) && this.#awaited(entry.slot)) this.#order();
+    if (this.#running.delete(entry)) count(this.#count.running, keysOf(entry), -1);
+    if (this.#waiting.delete(entry)) count(this.#count.waiting, keysOf(entry), -1);
+    this.#advance(entry.slot);
   }
 
-  #advance(): void {
-    const still: Entry[] = [];
-    for (const entry of this.#inTurn()) {
-      if (this.#fits(entry)) {
+  /** Lets in those that wait for this kind of slot, as many as fit. */
+  #advance(slot: Slot): void {
+    if (this.#room(slot) && this.#awaited(slot)) {
+      for (const entry of this.#order()) {
+        if (entry.slot !== slot || !this.#fits(entry)) continue;
+        this.#waiting.delete(entry);
+        count(this.#count.waiting, keysOf(entry), -1);
         this.#running.add(entry);
+        count(this.#count.running, keysOf(entry), 1);
         entry.grant();
-      } else {
-        still.push(entry);
+        if (!this.#room(slot)) break;
       }
     }
-    this.#waiting = still;
-    for (const [index, entry] of still.entries()) entry.onPosition(index + 1);
+    if (this.#waiting.size > 0) this.#places.changed();
   }
 
-  /** The waiting: whoever has least at work and in front of it comes first; then whoever came first. */
-  #inTurn(): Entry[] {
+  /** The caller with the fewest operations at work and in front of it comes first; then as it was before. */
+  #order(): readonly Entry[] {
     const before = new Map<string, number>();
     const next = ({ slot, caller }: Entry) => {
       const key = `${slot} ${caller}`;
@@ -115,18 +132,43 @@ export class Slots {
       return turn;
     };
     for (const entry of this.#running) next(entry);
-    return this.#waiting
+    const entries = [...this.#waiting]
       .map((entry) => ({ entry, turn: next(entry) }))
       .sort((a, b) => a.turn - b.turn)
       .map(({ entry }) => entry);
+    this.#waiting = new Set(entries);
+    return entries;
+  }
+
+  #awaited(slot: Slot): boolean {
+    return (this.#count.waiting.get(slotKey(slot)) ?? 0) > 0;
+  }
+
+  #room(slot: Slot): boolean {
+    return (this.#count.running.get(slotKey(slot)) ?? 0) < this.limits.running[slot];
   }
 
   #fits({ slot, filesystems }: Entry): boolean {
-    const same = [...this.#running].filter((other) => other.slot === slot);
-    if (same.length >= this.limits.running[slot]) return false;
     if (slot !== 'io') return true;
-    return filesystems.every(
-      (id) => same.filter((other) => other.filesystems.includes(id)).length < this.limits.perFilesystem,
-    );
+    return filesystems.every((id) => (this.#count.running.get(filesystemKey(id)) ?? 0) < this.limits.perFilesystem);
+  }
+}
+
+const slotKey = (slot: Slot) => `slot ${slot}`;
+const callerKey = (caller: string) => `caller ${caller}`;
+const filesystemKey = (id: string) => `filesystem ${id}`;
+
+/** What an operation is counted under; filesystems only where their number at work is limited. */
+function keysOf({ slot, caller, filesystems }: Wish): string[] {
+  const limited = slot === 'io' ? [...new Set(filesystems)].map(filesystemKey) : [];
+  return [slotKey(slot), callerKey(caller), ...limited];
+}
+
+/** Keeps no key at 0, so that callers that came once are forgotten. */
+function count(counts: Map<string, number>, keys: readonly string[], by: 1 | -1): void {
+  for (const key of keys) {
+    const now = (counts.get(key) ?? 0) + by;
+    if (now === 0) counts.delete(key);
+    else counts.set(key, now);
   }
 }

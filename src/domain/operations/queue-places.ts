@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** An operation that waits for its turn. */
+export interface Waiting {
+  /** Is told its place in the queue, 1 for the next. */
+  readonly onPosition: (position: number) => void;
+}
+
+/** Between two times that places are told. */
+const INTERVAL_MS = 250;
+/** Told at once, before others of the process have their turn: about a millisecond. */
+const SLICE = 200;
+
+/**
+ * Tells those that wait their places. Each change moves all that are behind it, so with thousands in the queue the places are told
+ * a few times a second, in slices, and only to those whose place is another.
+ */
+export class QueuePlaces<T extends Waiting> {
+  readonly #told = new WeakMap<T, number>();
+  #again = false;
+  #busy = false;
+
+  /**
+   * @param inTurn those that wait, the next first
+   * @param waits whether it still waits: it may have left between two slices
+   */
+  constructor(
+    private readonly inTurn: () => readonly T[],
+    private readonly waits: (entry: T) => boolean,
+  ) {}
+
+  /** It waits now, at the end of the queue for all that is known yet. */
+  joined(entry: T, place: number): void {
+    this.#told.set(entry, place);
+    entry.onPosition(place);
+  }
+
+  /** The queue is another now. */
+  changed(): void {
+    this.#again = true;
+    if (!this.#busy) void this.#tell();
+  }
+
+  /** Never rejects. */
+  async #tell(): Promise<void> {
+    this.#busy = true;
+    await new Promise(setImmediate);
+    while (this.#again) {
+      this.#again = false;
+      await this.#tellAll(this.inTurn());
+      await sleep(INTERVAL_MS, undefined, { ref: false });
+    }
+    this.#busy = false;
+  }
+
+  async #tellAll(waiting: readonly T[]): Promise<void> {
+    for (const [index, entry] of waiting.entries()) {
+      if (index % SLICE === SLICE - 1) await new Promise(setImmediate);
+      if (!this.waits(entry) || this.#told.get(entry) === index + 1) continue;
+      this.#told.set(entry, index + 1);
+      entry.onPosition(index + 1);
+    }
+  }
+}
