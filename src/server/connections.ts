@@ -7,18 +7,24 @@ export interface ConnectionLimits {
   readonly connectionsPerCaller: number;
   /** Open at once that have not shown who they are or, in the clear, not said a word. */
   readonly halfOpen: number;
-  /** For the TLS handshake, or the first byte. */
+  /** For the TLS handshake or, in the clear, for the preface of HTTP/2. */
   readonly handshakeMs: number;
 }
 
-export type WhyDropped = 'not authenticated' | 'too many' | 'too many of the caller' | 'too many half-open' | 'silent';
+export type WhyDropped =
+  'not authenticated' | 'too many' | 'too many of the caller' | 'too many half-open' | 'silent' | 'idle, to make room';
 
-/** Counts connections, so that nobody can take them all: who says nothing has to go first. */
+/**
+ * Counts connections, so that nobody can take them all: those without a call have to go first. Clients connect again by themselves
+ * when they have one.
+ */
 export class Connections {
-  readonly #open = new Set<Socket>();
+  /** In the order of their arrival, with the number of their open calls. */
+  readonly #open = new Map<Socket, number>();
   /** In the order of their arrival, with what says that they are half-open no more. */
   readonly #halfOpen = new Map<Socket, () => boolean>();
-  readonly #ofCaller = new Map<string, number>();
+  /** Of each caller, in the order of their arrival. */
+  readonly #ofCaller = new Map<string, Set<Socket>>();
 
   constructor(
     private readonly limits: ConnectionLimits,
@@ -34,8 +40,9 @@ export class Connections {
     // Whatever is wrong with a connection, its end is what counts.
     socket.on('error', () => undefined);
     this.#makeRoom();
-    if (this.#open.size >= this.limits.connections) return this.#drop(socket, 'too many');
-    this.#open.add(socket);
+    if (this.#open.size >= this.limits.connections && !this.#dropIdle(this.#open.keys()))
+      return this.#drop(socket, 'too many');
+    this.#open.set(socket, 0);
     this.#halfOpen.set(socket, isThrough);
     const timer = setTimeout(() => {
       if (this.#halfOpen.delete(socket) && !isThrough()) this.#drop(socket, 'silent');
@@ -48,17 +55,40 @@ export class Connections {
     return true;
   }
 
-  /** It is known now whose it is; false when the caller has too many. */
+  /** It is known now whose it is; false when the caller has too many, and a call is open on each. */
   belongsTo(caller: string, socket: Socket): boolean {
-    const before = this.#ofCaller.get(caller) ?? 0;
-    if (before >= this.limits.connectionsPerCaller) return this.#drop(socket, 'too many of the caller');
-    this.#ofCaller.set(caller, before + 1);
+    const own = this.#ofCaller.get(caller) ?? new Set();
+    if (own.size >= this.limits.connectionsPerCaller && !this.#dropIdle(own))
+      return this.#drop(socket, 'too many of the caller');
+    this.#ofCaller.set(caller, own.add(socket));
     socket.once('close', () => {
-      const left = (this.#ofCaller.get(caller) ?? 1) - 1;
-      if (left === 0) this.#ofCaller.delete(caller);
-      else this.#ofCaller.set(caller, left);
+      own.delete(socket);
+      if (own.size === 0 && this.#ofCaller.get(caller) === own) this.#ofCaller.delete(caller);
     });
     return true;
+  }
+
+  /** A call came on it, which lasts until its stream closes. */
+  called(socket: Socket, stream: { once(event: 'close', listener: () => void): void }): void {
+    this.#count(socket, 1);
+    stream.once('close', () => {
+      this.#count(socket, -1);
+    });
+  }
+
+  #count(socket: Socket, by: number): void {
+    const calls = this.#open.get(socket);
+    if (calls !== undefined) this.#open.set(socket, calls + by);
+  }
+
+  /** Ends the oldest of them on which no call is open; false when there is none. */
+  #dropIdle(among: Iterable<Socket>): boolean {
+    for (const socket of among) {
+      if (socket.destroyed || this.#open.get(socket) !== 0) continue;
+      this.#drop(socket, 'idle, to make room');
+      return true;
+    }
+    return false;
   }
 
   #makeRoom(): void {

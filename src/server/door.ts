@@ -31,6 +31,9 @@ export interface DoorPorts {
 /** A connection's far end, as grpc-js names it too. */
 const peerOf = ({ remoteAddress = '', remotePort = 0 }: Socket) => `${remoteAddress}:${String(remotePort)}`;
 
+/** The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): less is no client. */
+const PREFACE_BYTES = 24 + 9;
+
 export class Door {
   readonly #server: PlainServer | TlsServer;
   /** Of each connection with a certificate, by its far end. */
@@ -82,7 +85,10 @@ export class Door {
   #plain(): PlainServer {
     return new PlainServer({ noDelay: true }, (socket) => {
       const { connections, whoIs, enter } = this.ports;
-      if (connections.arrive(socket, () => socket.bytesRead > 0) && connections.belongsTo(whoIs(undefined), socket))
+      if (
+        connections.arrive(socket, () => socket.bytesRead >= PREFACE_BYTES) &&
+        connections.belongsTo(whoIs(undefined), socket)
+      )
         enter(socket);
     });
   }

@@ -4,9 +4,11 @@ import { z } from 'zod';
 /** What may be under way to us, of one stream and of one connection: 64 KiB, the default, halves the rate of uploads (measured). */
 const WINDOW_BYTES = 1024 * 1024;
 
-interface Session {
+/** The part of an HTTP/2 session that is used here. */
+export interface Session {
   settings(settings: { readonly initialWindowSize: number }): void;
   setLocalWindowSize(bytes: number): void;
+  on(event: 'stream', listener: (stream: { once(event: 'close', listener: () => void): void }) => void): void;
 }
 interface Http2Server {
   on(event: 'session', listener: (session: Session) => void): void;
@@ -19,14 +21,16 @@ const http2Servers = z
   );
 
 /**
- * Widens the windows of a bound server's connections. grpc-js has an option for that which only clients heed (1.14:
- * `grpc-node.flow_control_window`), so this reaches for the HTTP/2 servers inside; where a later version hides them, uploads are slower.
+ * Widens the windows of a bound server's connections, and hands over each session while its connection is injected. grpc-js has an
+ * option for windows which only clients heed (1.14: `grpc-node.flow_control_window`), so this reaches for the HTTP/2 servers inside;
+ * where a later version hides them, uploads are slower, and idle connections are not told from busy ones.
  */
-export function widenWindows(server: Server): void {
+export function watchSessions(server: Server, onSession: (session: Session) => void): void {
   const found = http2Servers.safeParse(Reflect.get(server, 'http2Servers'));
   for (const http2Server of found.data ?? [])
     http2Server.on('session', (session) => {
       session.settings({ initialWindowSize: WINDOW_BYTES });
       session.setLocalWindowSize(WINDOW_BYTES);
+      onSession(session);
     });
 }

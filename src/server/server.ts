@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { Socket } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
@@ -16,7 +17,7 @@ import { limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
 import { Door } from './door.js';
-import { widenWindows } from './flow-control.js';
+import { watchSessions } from './flow-control.js';
 import { addReflection } from './reflection.js';
 import { implement } from './service.js';
 import type { CallContext, CallLog, StreamLimits } from './service-call.js';
@@ -135,7 +136,12 @@ export class HostlerServer {
       return authority().identify(names);
     });
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-    widenWindows(server);
+    // A session comes into being while its connection is injected.
+    let entering: Socket | undefined;
+    watchSessions(server, (session) => {
+      const socket = entering;
+      if (socket !== undefined) session.on('stream', (stream) => this.#connections.called(socket, stream));
+    });
     if (tls && certificates === undefined) throw new ListenError(`${address} needs a certificate: set [tls]`);
     const door = new Door(
       {
@@ -148,7 +154,9 @@ export class HostlerServer {
         connections: this.#connections,
         whoIs: (names) => (names === undefined ? identity : authority().identify(names)).name,
         enter: (socket) => {
+          entering = socket;
           injector.injectConnection(socket);
+          entering = undefined;
         },
         refused: (peer, error) => {
           this.#refused(peer, error);
