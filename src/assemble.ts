@@ -172,7 +172,7 @@ function assembleEngine(foundations: Foundations) {
     files,
     clock: Date.now,
     newId: monotonicFactory(),
-    step: new Failpoints(debug.failpoints).step,
+    step: new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step })).step,
     log: operationLog(log, metrics, foundations.audit),
     watchIntervalMs: 1000 / limits.events_per_second,
   });

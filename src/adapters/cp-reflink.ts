@@ -45,7 +45,7 @@ export class CpReflink implements Reflink {
       limits: {},
     };
     const exit = await this.runner.run(call, run);
-    if (exit.code === 0) return true;
+    if (exit.succeeded) return true;
     const refusal =
       /failed to clone.*: (Operation not supported|Invalid cross-device link|Invalid argument|Inappropriate ioctl for device)$/m.exec(
         exit.stderr,

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { HostlerError } from '../domain/errors.js';
 import type { Step } from '../domain/operations/execute.js';
 
+/** Lets everything go on that has paused. */
+const RELEASE = 'SIGUSR2';
 /** What a failpoint can throw. */
 const ERRORS = ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const;
 
@@ -17,7 +20,11 @@ export const FAILPOINT = new RegExp(`^[A-Za-z*]+:[a-z]+:(?:kill|pause|${ERRORS.j
 export class Failpoints {
   readonly #points: readonly Failpoint[];
 
-  constructor(texts: readonly string[]) {
+  /** @param onPause hears that a step waits */
+  constructor(
+    texts: readonly string[],
+    private readonly onPause: (method: string, step: string) => void = () => undefined,
+  ) {
     this.#points = texts.map((text) => {
       const [method = '', step = '', action = ''] = text.split(':');
       return { method, step, action };
@@ -28,8 +35,13 @@ export class Failpoints {
     const point = this.#points.find((each) => (each.method === method || each.method === '*') && each.step === step);
     if (point === undefined) return;
     if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
-    // Until the daemon ends, one way or another.
-    if (point.action === 'pause' || point.action === 'kill') await new Promise(() => undefined);
+    if (point.action === 'kill') await new Promise(() => undefined);
+    if (point.action === 'pause') {
+      const goOn = once(process, RELEASE);
+      this.onPause(method, step);
+      await goOn;
+      return;
+    }
     const reason = ERRORS.find((each) => each === point.action) ?? 'IO_ERROR';
     throw new HostlerError(reason, `failpoint at ${step} of ${operationId}`);
   };

@@ -41,8 +41,8 @@ export class FileEraser implements Eraser {
 
   async discard(file: Resolved, run: ToolRun): Promise<void> {
     const args = ['--punch-hole', '--offset', '0', '--length', String(file.lengthBytes), [{ write: file }]];
-    const { code, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
-    if (code === 0) return;
+    const { succeeded, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
+    if (succeeded) return;
     const reason = /Operation not supported/.test(stderr) ? 'UNSUPPORTED_BY_BACKEND' : 'IO_ERROR';
     throw new HostlerError(reason, `fallocate: ${stderr}`, { facts: { tool: 'fallocate', stderr } });
   }

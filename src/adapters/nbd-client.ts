@@ -33,7 +33,7 @@ export class NbdClient implements NbdTool {
     const args = ['map', '--output=json', ...credentials(place), '--image-opts', nbdOptions(place, name)];
     const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: withoutStall(this.limits) };
     const { stdout, ...exit } = await this.runner.run(call, run);
-    if (exit.code !== 0) throw lineError(exit);
+    if (!exit.succeeded) throw lineError(exit);
     for (const line of stdout.split('\n')) {
       const extent = parseExtent(line);
       if (extent !== undefined)
@@ -42,12 +42,19 @@ export class NbdClient implements NbdTool {
   }
 
   async #copy(args: readonly Arg[], place: NbdPlace, run: ToolRun): Promise<void> {
-    const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: this.limits, env: NBD_ENV };
+    const call = {
+      tool: 'qemu-img',
+      args,
+      network: overNetwork(place),
+      limits: this.limits,
+      env: NBD_ENV,
+      silent: true,
+    };
     const exit = await this.runner.lines(call, run, (line) => {
       const fraction = parseProgress(line);
       if (fraction !== undefined) run.onFraction?.(fraction);
     });
-    if (exit.code !== 0) throw lineError(exit);
+    if (!exit.succeeded) throw lineError(exit);
   }
 }
 

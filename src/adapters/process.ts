@@ -9,6 +9,7 @@ import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
+import { Complaints, isJudged } from './process/complaints.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { hideInFolder, hideSecret, type HiddenSecret } from './hidden-secret.js';
 import type { MemoryFolders } from './memory-folders.js';
@@ -33,8 +34,10 @@ export interface Exit {
   /** Set unless a signal ended it. */
   readonly code: number | undefined;
   readonly signal: string | undefined;
-  /** The last few KiB of standard error. */
+  /** The last few KiB of standard error; where its exit code says otherwise, what speaks against that code. */
   readonly stderr: string;
+  /** Its exit code is an answer, and no text on standard error speaks against it. */
+  readonly succeeded: boolean;
 }
 
 export interface ProcessLog {
@@ -199,6 +202,7 @@ export class ProcessRunner {
     const started = performance.now();
     const child = this.#start(command, fds, call);
     const stderr = new LastBytes(MAX_STDERR_BYTES);
+    const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
     const ender = new Ender(child.pid, this.options.killGraceMs);
     const watchdog = new Watchdog(call, (error) => ender.end(error));
     const onAbort = () => ender.end(asHostlerError(run.signal.reason));
@@ -207,7 +211,10 @@ export class ProcessRunner {
     try {
       // What the tool left behind in its group must not keep our pipes open.
       child.once('exit', () => ender.sweep());
-      child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
+      child.stderr.on('data', (chunk: Buffer) => {
+        stderr.add(chunk);
+        complaints?.add(chunk);
+      });
       const beat = () => watchdog.beat();
       const reading = Promise.all([consume(tap(child.stdout, beat)), consumeErrors?.(tap(child.stderr, beat))]).catch(
         (error: unknown) => ender.end(asHostlerError(error)),
@@ -221,7 +228,7 @@ export class ProcessRunner {
       if (signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
       assertMemory(call, { code, signal }, stderr.text);
       if (sandboxed) assertSandboxed(call.tool, stderr.text);
-      return { code, signal, stderr: stderr.text };
+      return judged(call, { code, signal, stderr: stderr.text }, complaints?.end() ?? '');
     } finally {
       run.signal.removeEventListener('abort', onAbort);
       watchdog.stop();
@@ -257,6 +264,13 @@ export class ProcessRunner {
     ];
     return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];
   }
+}
+
+/** Whether it has succeeded; a failure that its exit code hides speaks by its complaints alone. */
+function judged({ answers = [0] }: ToolCall, exit: Omit<Exit, 'succeeded'>, complaints: string): Exit {
+  const answered = exit.code !== undefined && answers.includes(exit.code);
+  if (answered && complaints !== '') return { ...exit, stderr: complaints, succeeded: false };
+  return { ...exit, succeeded: answered };
 }
 
 /** How tools end that get no more memory: they say so, or glib ends them. */

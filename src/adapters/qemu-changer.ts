@@ -15,8 +15,12 @@ import {
 import { parseCheck, parseComparison, parseProgress, qemuError } from './qemu-output.js';
 import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
 
-/** The data is copied, only the name did not fit; see `copyUpArgs`. */
-const NAME_REFUSED = /Could not change the backing file/;
+/**
+ * The data is copied, only the name was refused; see `copyUpArgs`. It must be all that qemu-img has to say (7.2 to 9.2): a
+ * table that could not be written is another line, with the same exit code.
+ */
+const NAME_REFUSED =
+  /^qemu-img: Could not change the backing file to '.*': (?:backing format must be specified|No space left in the file header)$/;
 /** qemu-img check: 2 corrupt, 3 leaks: results; 63: the format has no check. */
 const EXIT_CHECKED = [0, 2, 3];
 const EXIT_NO_CHECK = 63;
@@ -40,8 +44,7 @@ export class QemuChanger implements ImageChanger {
 
   async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
     const exit = await this.#progressing(copyUpArgs(image, base), run);
-    if (exit.code !== 0 && NAME_REFUSED.test(exit.stderr)) return;
-    this.#succeeded(exit);
+    if (!NAME_REFUSED.test(exit.stderr.trim())) this.#succeeded(exit);
   }
 
   async setBase(
@@ -57,18 +60,18 @@ export class QemuChanger implements ImageChanger {
   }
 
   async check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts> {
-    const exit = await this.#quiet(checkArgs(image, repair), run);
+    const exit = await this.#quiet(checkArgs(image, repair), run, EXIT_CHECKED, repair !== 'none');
     if (exit.code === EXIT_NO_CHECK)
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${image.chain[0].format} images have no check`, {
         facts: { format: image.chain[0].format },
       });
-    if (exit.code === undefined || !EXIT_CHECKED.includes(exit.code)) throw qemuError(exit.stderr, exit);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return parseCheck(exit.stdout);
   }
 
   async compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison> {
-    const exit = await this.#quiet(compareImagesArgs(first, second, strict), run);
-    if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
+    const exit = await this.#quiet(compareImagesArgs(first, second, strict), run, [0, EXIT_DIFFERENT]);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return { equal: exit.code === 0, ...parseComparison(exit.stdout) };
   }
 
@@ -85,11 +88,12 @@ export class QemuChanger implements ImageChanger {
   }
 
   #succeeded(exit: Exit): void {
-    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
   }
 
-  #quiet(args: readonly Arg[], run: ToolRun) {
-    return this.runner.run({ tool: 'qemu-img', args, limits: withoutStall(this.limits) }, run);
+  #quiet(args: readonly Arg[], run: ToolRun, answers: readonly number[] = [0], silent = true) {
+    const limits = withoutStall(this.limits);
+    return this.runner.run({ tool: 'qemu-img', args, limits, answers, silent }, run);
   }
 
   #progressing(args: readonly Arg[], run: ToolRun): Promise<Exit> {

@@ -59,11 +59,12 @@ export class QemuImg implements ImageTool {
   }
 
   async #progressing(args: readonly Arg[], held: Held, run: ToolRun): Promise<void> {
-    const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held }, run, (line) => {
+    // The target may be a volume, which no reference names.
+    const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, run, (line) => {
       const fraction = parseProgress(line);
       if (fraction !== undefined) run.onFraction?.(fraction);
     });
-    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
   }
 
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
@@ -74,7 +75,7 @@ export class QemuImg implements ImageTool {
       .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))
       .then(
         (exit) => {
-          queue.end(exit.code === 0 ? undefined : qemuError(exit.stderr, exit));
+          queue.end(exit.succeeded ? undefined : qemuError(exit.stderr, exit));
         },
         (error: unknown) => {
           queue.end(error);
@@ -112,10 +113,16 @@ export class QemuImg implements ImageTool {
 
   async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
     const exit = await this.runner.run(
-      { tool: 'qemu-img', args: compareArgs(first, second), ...quietly({ limits: this.limits }) },
+      {
+        tool: 'qemu-img',
+        args: compareArgs(first, second),
+        ...quietly({ limits: this.limits }),
+        answers: [0, EXIT_DIFFERENT],
+        silent: true,
+      },
       run,
     );
-    if (exit.code !== 0 && exit.code !== EXIT_DIFFERENT) throw qemuError(exit.stderr, exit);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return exit.code === 0;
   }
 
@@ -142,7 +149,7 @@ export class QemuImg implements ImageTool {
 
   async #print(args: readonly Arg[], held: Held, run: ToolRun): Promise<string> {
     const exit = await this.runner.run({ tool: 'qemu-img', args, ...held }, run);
-    if (exit.code !== 0) throw qemuError(exit.stderr, exit);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return exit.stdout;
   }
 }

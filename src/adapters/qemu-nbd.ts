@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../domain/errors.js';
 import type { Handle, Resolved, ToolRun } from '../domain/ports.js';
-import type { ExportAccess, ExportServer } from '../domain/transfer/open-export.js';
+import type { ExportAccess, ExportServer, Sharing } from '../domain/transfer/open-export.js';
 import type { MemoryFolders } from './memory-folders.js';
 import { NBD_ENV, pskObject } from './nbd-args.js';
 import { NbdFront } from './nbd-front.js';
@@ -36,7 +36,12 @@ export class QemuNbdServer implements ExportServer {
     private readonly config: ExportConfig | undefined,
   ) {}
 
-  async serve(file: Resolved, access: ExportAccess, run: ToolRun, onReady: (port: number) => void): Promise<void> {
+  async serve(
+    file: Resolved,
+    access: ExportAccess & Sharing,
+    run: ToolRun,
+    onReady: (port: number) => void,
+  ): Promise<void> {
     if (this.config === undefined)
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'this agent serves no exports: [exports] is not configured');
     const folder = await this.folders.make();
@@ -75,7 +80,7 @@ export class QemuNbdServer implements ExportServer {
   }
 }
 
-function serverArgs(file: Resolved, { name, key }: ExportAccess, folder: Handle): Arg[] {
+function serverArgs(file: Resolved, { name, key, shared }: ExportAccess & Sharing, folder: Handle): Arg[] {
   const within = (entry: string) => ({ write: { handle: folder, name: entry } });
   return [
     '--read-only',
@@ -87,7 +92,8 @@ function serverArgs(file: Resolved, { name, key }: ExportAccess, folder: Handle)
     ...pskObject('server', key),
     '--tls-creds=tls',
     '--image-opts',
-    fileOptions(file, 'raw'),
+    // qemu-nbd has no option to share: without locks it reads what another process writes.
+    [...fileOptions(file, 'raw'), ...(shared ? [',file.locking=off'] : [])],
   ];
 }
 

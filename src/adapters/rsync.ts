@@ -60,14 +60,21 @@ export class Rsync implements RsyncTool {
     stdin?: Uint8Array,
   ): Promise<{ readonly counts: RsyncCounts; readonly differs: boolean }> {
     let [literalBytes, differs] = [0n, false];
-    const call = { tool: 'rsync', args, trusted: true, limits: this.limits, ...(stdin === undefined ? {} : { stdin }) };
-    const { code, stderr } = await this.runner.lines(call, run, (line) => {
+    const call = {
+      tool: 'rsync',
+      args,
+      trusted: true,
+      silent: true,
+      limits: this.limits,
+      ...(stdin === undefined ? {} : { stdin }),
+    };
+    const { code, succeeded, stderr } = await this.runner.lines(call, run, (line) => {
       const done = parseProgress(line);
       if (done !== undefined) onBytes?.(done);
       literalBytes = parseLiteral(line) ?? literalBytes;
       differs ||= isDifference(line);
     });
-    if (code === 0) return { counts: { literalBytes }, differs };
+    if (succeeded) return { counts: { literalBytes }, differs };
     if (code === VANISHED)
       throw new HostlerError('SOURCE_CHANGED', 'the source vanished while it was read', { facts: { stderr } });
     if (code !== undefined && TIMEOUTS.includes(code)) throw farError('rsync', host, `timed out\n${stderr}`, code);

@@ -46,6 +46,8 @@ export class Sandbox {
       ...['--ro-bind', '/usr', '/usr', '--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache'],
       // Links into /usr where the system has merged them; folders of their own elsewhere.
       ...['/bin', '/sbin', '/lib', '/lib64'].flatMap((folder) => ['--ro-bind-try', folder, folder]),
+      // qemu tries on it whether there are locks of open files; without it, it opens images without any lock.
+      ...['--dev-bind', '/dev/null', '/dev/null'],
       ...(tool.startsWith('/usr/') ? [] : ['--ro-bind', tool, tool]),
       ...references.flatMap((reference, index) => bind(reference, FIRST_FD + index)),
       '--',

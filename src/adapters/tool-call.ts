@@ -56,6 +56,13 @@ export interface ToolCall {
   readonly trusted?: boolean;
   /** It opens an image that a stranger made: never without what the configuration says of a sandbox. */
   readonly foreign?: boolean;
+  /** Exit codes that are answers; unset: 0. */
+  readonly answers?: readonly number[];
+  /**
+   * Whether text on standard error is a failure, whatever the exit code says; unset: when it writes a file. See
+   * `process/complaints.ts`.
+   */
+  readonly silent?: boolean;
   /** It speaks to other hosts; the sandbox leaves it the network, and nothing else. */
   readonly network?: boolean;
   readonly limits: ToolLimits;

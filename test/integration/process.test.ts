@@ -31,6 +31,7 @@ describe('ProcessRunner', () => {
       parent: 'sleep 60 & echo $!; exit 0',
       environment: 'env; echo "$@"',
       complains: 'i=0; while [ $i -lt 20000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1',
+      'says-ok': 'echo "says-ok: the disk failed" >&2; exit 0',
       burner: 'while :; do :; done',
     };
     for (const [name, body] of Object.entries(programs)) {
@@ -57,6 +58,24 @@ describe('ProcessRunner', () => {
       ['LC_ALL', 'PATH', 'PWD'],
     );
     assert.match(stdout, /^a b \$HOME \* -x$/m);
+  });
+  it('a tool that writes and complains has failed, whatever its exit code', async () => {
+    const file = await open(scratch.path('written'), 'w');
+    const write = { handle: { fd: file.fd, close: () => file.close() } };
+    try {
+      const reading = await runner.run(call('says-ok'), run());
+      assert.deepEqual([reading.code, reading.succeeded], [0, true]);
+      const writing = await runner.run(call('says-ok', [[{ write }]]), run());
+      assert.deepEqual([writing.code, writing.succeeded], [0, false]);
+      assert.equal(writing.stderr, 'says-ok: the disk failed');
+      const lines = await runner.lines({ ...call('says-ok'), silent: true }, run(), () => undefined);
+      assert.equal(lines.succeeded, false);
+      const answered = { ...call('exit137'), answers: [137], silent: true };
+      assert.equal((await runner.run(answered, run())).succeeded, true);
+      assert.equal((await runner.run({ ...answered, answers: [0] }, run())).succeeded, false);
+    } finally {
+      await file.close();
+    }
   });
   it('a missing tool is TOOL_MISSING', async () => {
     await assert.rejects(runner.run(call('no-such-tool'), run()), { reason: 'TOOL_MISSING' });

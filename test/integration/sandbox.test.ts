@@ -52,7 +52,7 @@ describe('the sandbox', () => {
     await writeFile(scratch.path('source'), 'the source');
     const source = await handle(scratch.path('source'));
     const target = { handle: await folder(scratch.path('private')), name: 'part' };
-    const script = 'cat "$1"; ls /; ls /l /w /proc /etc 2>&1; echo made > "$2"; echo x > "$1"';
+    const script = 'cat "$1"; ls /; ls /l /w /proc /etc /dev 2>&1; echo made > "$2"; echo x > "$1"';
     const { stdout, stderr } = await inside.run(
       call('sh', ['-c', script, 'sh', [{ read: { handle: source } }], [{ write: target }]]),
       run(),
@@ -64,8 +64,9 @@ describe('the sandbox', () => {
         .exec(stdout)?.[1]
         ?.split('\n')
         .filter((name) => !['bin', 'lib', 'lib64', 'sbin'].includes(name)),
-      ['etc', 'l', 'usr', 'w'],
+      ['dev', 'etc', 'l', 'usr', 'w'],
     );
+    assert.match(stdout, /^\/dev:\nnull\n$/m);
     assert.match(stderr, /Read-only file system/);
     assert.equal(await readFile(scratch.path('source'), 'utf8'), 'the source');
     assert.equal(await readFile(scratch.path('private', 'part'), 'utf8'), 'made\n');

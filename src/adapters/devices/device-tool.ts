@@ -69,11 +69,11 @@ export class DeviceEraser implements Eraser {
       trusted: true,
       limits: {},
     };
-    const { code, stderr } = await this.runner.lines(call, run, (line) => {
+    const { succeeded, stderr } = await this.runner.lines(call, run, (line) => {
       done += BigInt(/Discarded (\d+) bytes/.exec(line)?.[1] ?? 0);
       run.onFraction?.(Number(done) / Number(device.bytes));
     });
-    if (code === 0) return;
+    if (succeeded) return;
     const reason = /not supported/.test(stderr)
       ? 'UNSUPPORTED_BY_BACKEND'
       : /busy/.test(stderr)

@@ -39,6 +39,7 @@ export class Rbd {
       tool: 'rbd',
       args: [...connection(cluster), ...words],
       trusted: true,
+      silent: isChange(words),
       limits: { stallMs: STALL_MS, ...this.limits },
       env: ENV,
     };
@@ -48,7 +49,7 @@ export class Rbd {
       if (fraction !== undefined) run.onFraction?.(fraction);
       return Promise.resolve();
     });
-    if (exit.code !== 0) throw rbdError('rbd', what, exit);
+    if (!exit.succeeded) throw rbdError('rbd', what, exit);
   }
 
   /** Something that prints bytes: each piece as it comes. Fails as `work`. */
@@ -70,7 +71,7 @@ export class Rbd {
       if (stream === 'stdout') onPiece(piece);
       return Promise.resolve();
     });
-    if (exit.code !== 0) throw rbdError('rbd', what, exit);
+    if (!exit.succeeded) throw rbdError('rbd', what, exit);
   }
 
   async #ask(
@@ -84,6 +85,7 @@ export class Rbd {
       tool,
       args: [...connection(cluster), ...words],
       trusted: true,
+      silent: tool === 'rbd' && isChange(words),
       limits: { wallMs: cluster.patienceMs },
       env: ENV,
     };
@@ -92,9 +94,16 @@ export class Rbd {
       if (error instanceof HostlerError && error.reason === 'TOOL_LIMIT_EXCEEDED') throw stalled(cluster, error);
       throw error;
     });
-    if (exit.code !== 0) throw rbdError(tool, what, exit);
+    if (!exit.succeeded) throw rbdError(tool, what, exit);
     return exit.stdout;
   }
+}
+
+/** Commands of `rbd` that only read. */
+const READING = /^(?:info|du|ls|status|children|export-diff|(?:snap|namespace) ls|image-meta (?:get|list))\b/;
+
+function isChange(words: readonly string[]): boolean {
+  return !READING.test(words.slice(0, 2).join(' '));
 }
 
 function connection({ configFile, user, keyring }: Cluster): string[] {

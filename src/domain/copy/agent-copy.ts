@@ -48,6 +48,7 @@ export async function pushByAgent(spec: FarSpec, run: Run, { agents }: NbdCopyPo
   const agent = await agents.connect(spec.remote.host, run.caller.identity);
   try {
     await run.step('ask');
+    await run.assertSourcesFree();
     run.phase('COPYING');
     const request = pullRequest(spec, run.operationId);
     const done = await agent.pull(request, run.signal, ({ doneBytes, totalBytes, skippedBytes }) => {

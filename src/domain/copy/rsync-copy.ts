@@ -96,6 +96,7 @@ async function sendInto(
   }
   if (!spec.allowInUse) await assertUnchanged([source], files);
   await run.step('publish');
+  await run.assertSourcesFree();
   run.phase('COMMITTING', false);
   const allocatedBytes = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
   return [{ lengthBytes: source.lengthBytes, allocatedBytes }, counts];

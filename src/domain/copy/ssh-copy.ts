@@ -118,6 +118,7 @@ async function sendByNbd(
     if (spec.verify) await verify(spec, run, ports, source, (stretches) => far.digest(stretches, run.tool()));
     if (!shared) await assertUnchanged([source], ports.files);
     await run.step('publish');
+    await run.assertSourcesFree();
     run.phase('COMMITTING', false);
     const allocatedBytes = await far.publish();
     const [movedBytes, verified] = [totalBytes, spec.verify];

@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Dependants } from '../change-ports.js';
-import type { FileIdentity, FileRef, ImageKind, ImageLocks, Paths } from '../ports.js';
+import type { FileIdentity, FileRef, ImageKind, ImageLocks, Paths, ResolvedTarget } from '../ports.js';
 import { assertSafe } from '../image-policy.js';
 import { sameFile, type ImageReader } from '../read-image.js';
 import { Admitted } from './admitted.js';
@@ -35,12 +35,23 @@ export class Admission {
   /** Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not look like strangers. */
   async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
     const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));
-    admitted.sourcesFree = this.#assertSourcesFree(sources, admitted);
+    admitted.askSourcesFree = () => this.#assertSourcesFree(sources, admitted);
+    admitted.askUnheld = () => this.#assertUnheld(uses, admitted);
+    admitted.sourcesFree = admitted.askSourcesFree();
     admitted.sourcesFree.catch(() => undefined); // heard by whoever awaits it
     for (const use of uses) {
       if (use.role === 'change') await this.#checkChange(use, admitted);
       else if (use.role === 'inplace') await this.#checkInPlace(use, admitted);
       else if (use.role !== 'source') await this.#check(use, admitted);
+    }
+  }
+
+  /** Nobody has what is written, replaced or removed. */
+  async #assertUnheld(uses: readonly Use[], admitted: Admitted): Promise<void> {
+    for (const use of uses) {
+      if (use.role === 'change') await this.#assertEntryUnheld(use, admitted);
+      else if (use.role === 'inplace') await this.#assertChainUnheld(use, admitted);
+      else if (use.role !== 'source') await this.#assertTargetUnheld(use, admitted);
     }
   }
 
@@ -102,7 +113,7 @@ export class Admission {
       });
   }
 
-  async #checkInPlace(use: InPlace, admitted: Admitted): Promise<void> {
+  async #assertChainUnheld(use: InPlace, admitted: Admitted): Promise<void> {
     const { address } = use;
     const chain = admitted.chain(address);
     const written = use.written?.(chain) ?? chain[0];
@@ -112,6 +123,12 @@ export class Admission {
       address,
       ['writer'],
     );
+  }
+
+  async #checkInPlace(use: InPlace, admitted: Admitted): Promise<void> {
+    await this.#assertChainUnheld(use, admitted);
+    const chain = admitted.chain(use.address);
+    const written = use.written?.(chain) ?? chain[0];
     if (!use.refuseDependants(chain)) return;
     // What is written is the base of the layer above it; only the image itself keeps its content.
     const above = chain.indexOf(written) === 1 ? chain[0].file : undefined;
@@ -135,11 +152,16 @@ export class Admission {
     const entry = admitted.entry(use.address);
     if (entry === undefined) return;
     assertKind(use, entry.kind);
-    if (!use.allowInUse) await this.#assertNotHeld([entry], use.address, ['reader', 'writer']);
+    await this.#assertEntryUnheld(use, admitted);
+  }
+
+  async #assertEntryUnheld(use: Use & { role: 'change' }, admitted: Admitted): Promise<void> {
+    const entry = admitted.entry(use.address);
+    if (entry !== undefined && !use.allowInUse) await this.#assertNotHeld([entry], use.address, ['reader', 'writer']);
   }
 
   async #check(use: Use & { role: 'target' | 'removal' }, admitted: Admitted): Promise<void> {
-    const target = use.role === 'target' ? admitted.target(use.address) : admitted.removal(use.address);
+    const target = targetOf(use, admitted);
     const existing = target?.existing;
     if (use.role === 'removal' && existing === undefined && !use.missingOk) throw missing(use, use.missing);
     if (target === undefined || existing === undefined) return;
@@ -148,13 +170,21 @@ export class Admission {
       assertReplaceable(use, existing, admitted);
       if (existing.type === 'link') await this.#assertLeadsElsewhere(use, admitted);
     }
+    await this.#assertTargetUnheld(use, admitted);
     const image = { ...existing, handle: target.directory, name: target.name };
-    // A volume cannot be removed under whoever has it open: the removal itself finds out, and waits for watches of the dead.
-    const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : ['file', 'device'].includes(existing.type);
-    if (mayBeHeld && !(use.role === 'removal' && use.allowInUse))
-      await this.#assertNotHeld([image], use.address, ['reader', 'writer']);
     if (existing.type === 'volume' || (existing.type === 'file' && !use.allowDependants))
       await this.#assertNoDependants(image, use.address);
+  }
+
+  async #assertTargetUnheld(use: Use & { role: 'target' | 'removal' }, admitted: Admitted): Promise<void> {
+    const target = targetOf(use, admitted);
+    const existing = target?.existing;
+    if (target === undefined || existing === undefined) return;
+    // A volume that a client has open cannot be removed: the removal itself finds out, and waits for watches of dead clients.
+    const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : ['file', 'device'].includes(existing.type);
+    if (!mayBeHeld || (use.role === 'removal' && use.allowInUse)) return;
+    const image = { ...existing, handle: target.directory, name: target.name };
+    await this.#assertNotHeld([image], use.address, ['reader', 'writer']);
   }
 
   /** Replacing a link that leads to what is read would make an image that names itself. */
@@ -193,6 +223,10 @@ function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: Ima
   const kinds: readonly ImageKind[] = use.role === 'target' ? REPLACEABLE : use.kinds;
   if (!kinds.includes(kind))
     throw new HostlerError('NOT_A_FILE', `${use.address} is a ${KIND_WORDS[kind]}`, { facts: { path: use.address } });
+}
+
+function targetOf(use: Use & { role: 'target' | 'removal' }, admitted: Admitted): ResolvedTarget | undefined {
+  return use.role === 'target' ? admitted.target(use.address) : admitted.removal(use.address);
 }
 
 const KIND_WORDS: Readonly<Record<ImageKind, string>> = {

@@ -13,6 +13,10 @@ export class Admitted implements Resolution {
   readonly keys: LockKey[] = [];
   /** Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the work goes on. */
   sourcesFree: Promise<void> = Promise.resolve();
+  /** Asks once more: a writer may have come since. */
+  askSourcesFree: () => Promise<void> = () => Promise.resolve();
+  /** The same about what is written, replaced or removed, where nobody may have it at all. */
+  askUnheld: () => Promise<void> = () => Promise.resolve();
   readonly #handles: Handle[] = [];
 
   readonly file: Resolution['file'] = (address) => known(this.files, address);

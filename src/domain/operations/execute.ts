@@ -88,6 +88,7 @@ async function attempt<S extends object, R extends OperationResult>(
     ports.journal.put(operation.record).catch((error: unknown) => ports.log.cleanupFailed(operation.record, error));
     await run.step('started');
     const result = await verb.run(spec, run);
+    await run.assertFreeToTheEnd();
     await run.clearMarks();
     return { state: 'SUCCEEDED', result };
   } catch (cause) {
@@ -106,6 +107,7 @@ class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: Part[] = [];
   readonly #releases: (() => void)[] = [];
+  #committed = false;
   readonly #touched: { readonly file: Resolved; readonly markedBefore: boolean }[] = [];
   readonly operationId: string;
 
@@ -176,14 +178,32 @@ class OperationRun implements Run {
     operation.update({ warnings: [...operation.record.warnings, warning] });
   }
 
+  async assertSourcesFree(): Promise<void> {
+    const { admitted } = this.assignment;
+    await admitted.sourcesFree;
+    await admitted.askSourcesFree();
+  }
+
+  /** It may have waited long for its slot: a guest may have started since. */
+  async #assertUnheld(): Promise<void> {
+    await this.assertSourcesFree();
+    await this.assignment.admitted.askUnheld();
+  }
+
+  /** The same when the verb is over; what was committed stays, whoever comes then. */
+  async assertFreeToTheEnd(): Promise<void> {
+    if (!this.#committed) await this.assertSourcesFree();
+  }
+
   async commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
     act: () => Promise<void>,
   ): Promise<R> {
     const { operation } = this.assignment;
-    await this.assignment.admitted.sourcesFree;
     await this.step('commit');
+    await this.#assertUnheld();
+    this.#committed = true;
     this.phase(phase, false);
     const { address, made, result } = commit;
     const evidence = made === undefined ? {} : { made: { device: made.device, inode: made.inode } };
@@ -235,6 +255,7 @@ class OperationRun implements Run {
 
   async touch(file: Resolved): Promise<void> {
     await this.step('touch');
+    await this.#assertUnheld();
     const { device, inode, address } = file;
     const { touched } = this.ports;
     this.#touched.push({ file, markedBefore: touched.find(file, address) !== undefined });

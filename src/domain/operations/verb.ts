@@ -105,6 +105,12 @@ export interface Run extends Resolution {
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
   tool(onFraction?: (fraction: number) => void): ToolRun;
   /**
+   * Fails with IMAGE_IN_USE when a process writes to something that is read, and `allowInUse` is not set: one that did when the
+   * operation began, or one that has come since. `touch`, `commit` and the end of the verb ask by themselves; a verb
+   * that shows its work to somebody else in another way asks before it does.
+   */
+  assertSourcesFree(): Promise<void>;
+  /**
    * The point of no return: journals the result with the evidence, then acts. Not cancellable from here on. After a crash the
    * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED.
    */

@@ -70,6 +70,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
     }
     const checksum = { algorithm: BLOCK_ALGORITHM, digest: await digest.digest(caller.signal) };
     if (!spec.allowInUse) await assertUnchanged([file], ports.files);
+    await assertFree(entry, spec, ports);
     yield { checksum };
   } finally {
     await digest?.close();

@@ -23,13 +23,18 @@ export interface ExportAccess {
   readonly key: Uint8Array;
 }
 
+export interface Sharing {
+  /** It is read although a process writes it: the caller vouches for the content. */
+  readonly shared: boolean;
+}
+
 /** Serves a file's bytes over NBD with TLS, read-only. */
 export interface ExportServer {
   /**
    * Serves until the run's signal; any number of connections. `onReady` hears the port. Fails with TOOL_MISSING, TOOL_FAILED, and
    * TOO_MANY_OPERATIONS when every port is taken.
    */
-  serve(file: Resolved, access: ExportAccess, run: ToolRun, onReady: (port: number) => void): Promise<void>;
+  serve(file: Resolved, access: ExportAccess & Sharing, run: ToolRun, onReady: (port: number) => void): Promise<void>;
   /** Whether anybody is connected. */
   isUsed(port: number): boolean;
 }
@@ -54,7 +59,7 @@ export interface OpenedExport extends ExportAccess {
 
 interface Entry extends Omit<OpenedExport, 'operationId'> {
   readonly owner: string;
-  /** Ends it; fails with SOURCE_CHANGED. */
+  /** Ends it; fails with SOURCE_CHANGED, IMAGE_IN_USE. */
   close(): Promise<void>;
 }
 
@@ -76,7 +81,7 @@ export class Exports {
     return { ...item, operationId: id };
   }
 
-  /** Fails with EXPORT_NOT_FOUND, SOURCE_CHANGED. */
+  /** Fails with EXPORT_NOT_FOUND, SOURCE_CHANGED, IMAGE_IN_USE. */
   async close(name: string, caller: Caller): Promise<void> {
     const found = this.#standing.all.find(([, entry]) => entry.name === name && entry.owner === caller.identity);
     if (found === undefined) throw new HostlerError('EXPORT_NOT_FOUND', 'there is no such export of this caller');
@@ -105,7 +110,7 @@ export class Exports {
     return named !== undefined && sameFile(named, file);
   }
 
-  async #run({ address }: ExportSpec, run: Run): Promise<ExportResult> {
+  async #run({ address, allowInUse: shared }: ExportSpec, run: Run): Promise<ExportResult> {
     const { files, exportServer, randomBytes, clock, exportTimes } = this.ports;
     run.phase('COPYING');
     assertStorage(run.file(address), ['file', 'device'], 'an export');
@@ -116,7 +121,7 @@ export class Exports {
     await run.step('serve');
     const [ready, closed, stop] = [deferred<number>(), deferred(), new AbortController()];
     const tool = { ...run.tool(), signal: AbortSignal.any([run.signal, stop.signal]) };
-    const ended = exportServer.serve(file, { name, key }, tool, ready.resolve).then(() => {
+    const ended = exportServer.serve(file, { name, key, shared }, tool, ready.resolve).then(() => {
       throw new HostlerError('TOOL_FAILED', 'the export ended by itself');
     });
     ended.catch(() => undefined); // heard by whoever waits for it
@@ -129,12 +134,18 @@ export class Exports {
         return Math.min(used + exportTimes.idleMs, opened + exportTimes.totalMs);
       };
       const close = async () => {
-        closed.resolve();
-        if (await this.#isStill(file, fingerprint)) return;
-        throw new HostlerError('SOURCE_CHANGED', `${address} changed while it was exported`, {
-          facts: { path: address },
-        });
+        try {
+          // Before the end, which closes the handles.
+          await run.assertSourcesFree();
+          if (await this.#isStill(file, fingerprint)) return;
+          throw new HostlerError('SOURCE_CHANGED', `${address} changed while it was exported`, {
+            facts: { path: address },
+          });
+        } finally {
+          closed.resolve();
+        }
       };
+      await run.assertSourcesFree();
       const entry = {
         ...{ name, key, port, fingerprint, close },
         lengthBytes: file.lengthBytes,

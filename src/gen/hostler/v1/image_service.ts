@@ -13145,8 +13145,9 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OpenExportResponse => OpenExportResponse.decode(value),
   },
   /**
-   * Ends an export. SOURCE_CHANGED: it is ended, and the file was changed meanwhile, so what was read may never have been its content.
-   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED.
+   * Ends an export. SOURCE_CHANGED, IMAGE_IN_USE: it is ended, and the file was changed meanwhile, or a process has it open for
+   * writing, so what was read may never have been its content.
+   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED, IMAGE_IN_USE.
    */
   closeExport: {
     path: "/hostler.v1.ImageService/CloseExport" as const,
@@ -13398,8 +13399,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   openExport: handleUnaryCall<OpenExportRequest, OpenExportResponse>;
   /**
-   * Ends an export. SOURCE_CHANGED: it is ended, and the file was changed meanwhile, so what was read may never have been its content.
-   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED.
+   * Ends an export. SOURCE_CHANGED, IMAGE_IN_USE: it is ended, and the file was changed meanwhile, or a process has it open for
+   * writing, so what was read may never have been its content.
+   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED, IMAGE_IN_USE.
    */
   closeExport: handleUnaryCall<CloseExportRequest, CloseExportResponse>;
 }
@@ -13903,8 +13905,9 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: OpenExportResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Ends an export. SOURCE_CHANGED: it is ended, and the file was changed meanwhile, so what was read may never have been its content.
-   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED.
+   * Ends an export. SOURCE_CHANGED, IMAGE_IN_USE: it is ended, and the file was changed meanwhile, or a process has it open for
+   * writing, so what was read may never have been its content.
+   * Fails with: INVALID_FIELD, EXPORT_NOT_FOUND, SOURCE_CHANGED, IMAGE_IN_USE.
    */
   closeExport(
     request: CloseExportRequest,
