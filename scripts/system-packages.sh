@@ -1,12 +1,16 @@
 #!/bin/bash
-# Installs the system packages that are missing, or names them and stops. Extra names may be given as COMMAND:PACKAGE.
+# Installs the system packages that are missing, or names them and stops. Extra names may be given as COMMAND:PACKAGE,
+# libraries as libNAME.so.N:PACKAGE.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 wanted=(qemu-img:qemu-utils qemu-nbd:qemu-utils bwrap:bubblewrap setpriv:util-linux prlimit:util-linux flock:util-linux
   rsync:rsync ssh:openssh-client xz:xz-utils zstd:zstd mke2fs:e2fsprogs debugfs:e2fsprogs "$@")
 missing=()
 for pair in "${wanted[@]}"; do
-  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  case "${pair%%:*}" in
+    lib*.so.*) ldconfig -p | grep -q "^\s*${pair%%:*} " || missing+=("${pair##*:}") ;;
+    *) command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}") ;;
+  esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 packages=$(printf '%s\n' "${missing[@]}" | sort -u | tr '\n' ' ')

@@ -23,6 +23,7 @@ import { FileEraser } from './adapters/file-eraser.js';
 import { FileTargets } from './adapters/file-targets.js';
 import { LocalFiles } from './adapters/files.js';
 import { errorText } from './adapters/log.js';
+import { FolderSync } from './adapters/names/folder-sync.js';
 import type { Owners } from './adapters/owners.js';
 import { RootedPaths } from './adapters/paths.js';
 import { PRIVATE_PREFIX } from './adapters/private-folders.js';
@@ -61,7 +62,8 @@ export function assembleStorage(
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
   const [local, locks] = [new RootedPaths(roots, [state.realPath], reach), new QemuLocks(lockQuery)];
-  const [localFiles, aside] = [new LocalFiles(), new AsideFolder(state.realPath)];
+  const folderSync = new FolderSync((why) => log.warn('a filesystem does not sync folders', { why }));
+  const [localFiles, aside] = [new LocalFiles(folderSync), new AsideFolder(state.realPath)];
   const deviceFiles = new DeviceFiles(localFiles);
   const remote = new RbdPaths(pools, images, reach);
   const mark = `${PRIVATE_PREFIX}${state.agentId}-`;
@@ -89,7 +91,7 @@ export function assembleStorage(
     imageLocks: locksOf({ files: locks, devices: new DeviceLocks(locks), volumes: new RbdLocks(images) }),
     dependants: dependantsOf({ files: index, devices: index, volumes: new RbdDependants(images) }),
     targets: targetsOf({
-      files: new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks: locks }),
+      files: new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks: locks, folderSync }),
       devices: new DeviceTargets({ files: deviceFiles, aside }),
       volumes: new RbdTargets({
         agentId: state.agentId,

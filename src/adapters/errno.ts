@@ -1,33 +1,27 @@
 import { HostlerError, type Reason } from '../domain/errors.js';
+import { ERRNOS } from './system-errors/errno-table.js';
 
-const REASONS: Readonly<Record<string, Reason>> = {
-  ENOENT: 'IMAGE_NOT_FOUND',
-  ENOTDIR: 'IMAGE_NOT_FOUND',
-  ENAMETOOLONG: 'IMAGE_NOT_FOUND',
-  EACCES: 'ACCESS_DENIED',
-  EPERM: 'ACCESS_DENIED',
-  EROFS: 'ROOT_READ_ONLY',
-  ENOSPC: 'NO_SPACE',
-  EDQUOT: 'NO_SPACE',
-  EFBIG: 'NO_SPACE',
-  EEXIST: 'TARGET_EXISTS',
-  EISDIR: 'NOT_A_FILE',
-  ENXIO: 'NOT_A_FILE',
-  EMFILE: 'TOO_MANY_OPERATIONS',
-  ENFILE: 'TOO_MANY_OPERATIONS',
-  EIO: 'IO_ERROR',
-};
+const BY_NUMBER = new Map(ERRNOS.map(([number, name]) => [number, name]));
+const BY_NAME = new Map(ERRNOS.map(([, name, sentence, reason]) => [name, { sentence, reason }]));
+/** The same number by another name, as libuv says it. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { ENOTSUP: 'EOPNOTSUPP', EWOULDBLOCK: 'EAGAIN' };
 
 /** A system error as a domain error; `own` says what an errno means in this place. */
 export function systemError(error: unknown, path: string, own: Readonly<Record<string, Reason>> = {}): HostlerError {
   if (error instanceof HostlerError) return error;
   const code = errnoOf(error);
-  if (code === undefined) return new HostlerError('BUG', 'internal error; see the log of the daemon', { cause: error });
-  const reason = own[code] ?? REASONS[code] ?? 'IO_ERROR';
-  return new HostlerError(reason, `${path}: ${code}`, { facts: { path, errno: code }, cause: error });
+  const known = code === undefined ? undefined : BY_NAME.get(OTHER_NAMES[code] ?? code);
+  if (code === undefined || known === undefined)
+    return new HostlerError('BUG', 'internal error; see the log of the daemon', { cause: error });
+  const facts = { path, errno: code };
+  return new HostlerError(own[code] ?? known.reason, `${path}: ${known.sentence} (${code})`, { facts, cause: error });
 }
 
+/** The name of a system error's errno, also where libuv has none; other codes of Node as they are. */
 export function errnoOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : undefined;
+  if (!(error instanceof Error)) return undefined;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  if (code !== undefined && BY_NAME.has(OTHER_NAMES[code] ?? code)) return code;
+  const number = 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined;
+  return (number === undefined ? undefined : BY_NUMBER.get(-number)) ?? code;
 }

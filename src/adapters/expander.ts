@@ -8,6 +8,7 @@ import type { AddressedFile, ToolRun } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { procPath } from './handles.js';
 import type { ProcessRunner } from './process.js';
+import { toolReason } from './system-errors/tool-words.js';
 import { withoutStall, type ToolLimits } from './tool-call.js';
 
 const PIECE_BYTES = 1024 * 1024;
@@ -47,7 +48,7 @@ export class ToolExpander implements Expander {
       run,
       (stream, piece) => (stream === 'stdout' ? take(piece) : Promise.resolve()),
     );
-    if (exit.code !== 0) throw malformed(file, compression, exit.stderr.trim());
+    if (exit.code !== 0) throw failed(file, compression, exit.stderr.trim());
   }
 }
 
@@ -80,6 +81,15 @@ async function gunzip(file: AddressedFile, take: (piece: Uint8Array) => Promise<
   } finally {
     await source.close();
   }
+}
+
+/** A disk that cannot be read says nothing of what is on it. */
+function failed(file: AddressedFile, compression: Compression, why: string): HostlerError {
+  const reason = toolReason(why);
+  if (reason === undefined) return malformed(file, compression, why);
+  return new HostlerError(reason, `${file.address}: ${why}`, {
+    facts: { path: file.address, compression, stderr: why },
+  });
 }
 
 function malformed({ address }: AddressedFile, compression: Compression, why: string): HostlerError {

@@ -6,6 +6,7 @@ import type { Resolved, ToolRun } from '../domain/ports.js';
 import { systemError } from './errno.js';
 import { procPath } from './handles.js';
 import type { ProcessRunner } from './process.js';
+import { toolReason } from './system-errors/tool-words.js';
 
 /** Written in one go; between two a cancel is heard. */
 const PIECE_BYTES = 8 << 20;
@@ -43,7 +44,9 @@ export class FileEraser implements Eraser {
     const args = ['--punch-hole', '--offset', '0', '--length', String(file.lengthBytes), [{ write: file }]];
     const { succeeded, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
     if (succeeded) return;
-    const reason = /Operation not supported/.test(stderr) ? 'UNSUPPORTED_BY_BACKEND' : 'IO_ERROR';
+    const reason = /Operation not supported/.test(stderr)
+      ? 'UNSUPPORTED_BY_BACKEND'
+      : (toolReason(stderr) ?? 'TOOL_FAILED');
     throw new HostlerError(reason, `fallocate: ${stderr}`, { facts: { tool: 'fallocate', stderr } });
   }
 }

@@ -1,12 +1,14 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type {
   Aside,
+  FileIdentity,
   FileRef,
   Handle,
   ImageLocks,
+  NotDurable,
   Part,
   PartRequest,
   Resolved,
@@ -14,7 +16,9 @@ import type {
   Targets,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { openFolder, procPath, syncFolder } from './handles.js';
+import { openFolder, procPath } from './handles.js';
+import type { FolderSync } from './names/folder-sync.js';
+import { movePart, publishPart, type Publication } from './names/publication.js';
 import type { Owners } from './owners.js';
 import { PRIVATE_PREFIX, privateFolderBytes, removePrivateFolder, sweepRoots } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
@@ -26,8 +30,6 @@ const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
 const PERMISSION_BITS = 0o7777n;
-/** What filesystems without hard links answer to link(2). */
-const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
 export interface TargetPorts {
   readonly agentId: string;
@@ -35,6 +37,7 @@ export interface TargetPorts {
   readonly runner: ProcessRunner;
   readonly owners: Owners;
   readonly imageLocks: ImageLocks;
+  readonly folderSync: FolderSync;
 }
 
 interface Ownership {
@@ -56,7 +59,7 @@ export class FileTargets implements Targets {
       const handle = await openFolder(target.directory, folderName);
       return new FilePart(target, { name: folderName, handle, inherited }, given, request, this.ports);
     } catch (error) {
-      throw systemError(error, target.address, { ENOENT: 'PARENT_NOT_FOUND' });
+      throw systemError(error, target.address, { ENOENT: 'PARENT_NOT_FOUND', ENAMETOOLONG: 'UNSUPPORTED_BY_BACKEND' });
     }
   }
 
@@ -78,7 +81,7 @@ export class FileTargets implements Targets {
       try {
         const from = procPath({ handle: directory, name: this.#folderName(id) });
         await rename(from, procPath({ handle: directory, name: folderName }));
-        await syncFolder(directory);
+        // Not synced: both names are known, so either may be there after a power cut.
         return true;
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT') throw error;
@@ -106,6 +109,7 @@ export class FileTargets implements Targets {
 class FilePart implements Part {
   readonly name = PART_NAME;
   readonly #target: FileRef;
+  #made: FileIdentity | undefined;
   #published = false;
   #discarded = false;
 
@@ -185,6 +189,7 @@ class FilePart implements Part {
       await file.chmod(mode);
       await file.sync();
       const { dev, ino, size, blocks, mtimeNs } = await file.stat({ bigint: true });
+      this.#made = { device: dev, inode: ino };
       const { address, storedName } = this.target;
       const { handle, name: part } = this;
       return {
@@ -204,20 +209,31 @@ class FilePart implements Part {
     });
   }
 
-  async publish(): Promise<void> {
-    const { address, directory } = this.target;
+  async publish(): Promise<NotDurable | undefined> {
     try {
-      if (this.request.overwrite) await this.#replace();
-      else await this.#add();
+      const notDurable = await publishPart(this.#publication, this.ports);
       this.#published = true;
-      await syncFolder(directory);
+      return notDurable;
     } catch (error) {
-      throw systemError(error, address, {
+      throw systemError(error, this.target.address, {
         EISDIR: 'NOT_A_FILE',
         ENOTEMPTY: 'NOT_A_FILE',
         ENOENT: 'PARENT_NOT_FOUND',
+        ENAMETOOLONG: 'UNSUPPORTED_BY_BACKEND',
       });
     }
+  }
+
+  get #publication(): Publication {
+    const { handle, name } = this;
+    const { address } = this.target;
+    return {
+      part: { handle, name },
+      target: this.#target,
+      address,
+      overwrite: this.request.overwrite,
+      made: this.#made,
+    };
   }
 
   async discard(): Promise<readonly string[]> {
@@ -235,42 +251,9 @@ class FilePart implements Part {
     return (await privateFolderBytes(this.target.directory, this.folder.name)) ?? 0n;
   }
 
-  /** A link never replaces. */
-  async #add(): Promise<void> {
-    try {
-      await link(procPath(this), procPath(this.#target));
-    } catch (error) {
-      if (!NO_LINKS.includes(errnoOf(error) ?? '')) throw error;
-      await this.move();
-    }
-  }
-
-  /** Where hard links are missing: mv knows RENAME_NOREPLACE, but exits 0 also when it refused. */
-  async move(): Promise<void> {
-    const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
-    const { stderr } = await this.ports.runner.run(
-      { tool: 'mv', args: ['-nT', [{ write: this }], [{ write: this.#target }]], trusted: true, limits: {} },
-      run,
-    );
-    const left = await lstat(procPath(this)).catch((error: unknown) => {
-      if (errnoOf(error) === 'ENOENT') return undefined;
-      throw error;
-    });
-    if (left !== undefined)
-      throw new HostlerError('TARGET_EXISTS', `${this.target.address} exists`, {
-        facts: { path: this.target.address, stderr },
-      });
-  }
-
-  async #replace(): Promise<void> {
-    if ((await this.#existing()) !== undefined) {
-      const [hold] = await this.ports.imageLocks.holds([this.#target]);
-      if (hold !== 'none')
-        throw new HostlerError('IMAGE_IN_USE', `${this.target.address} is held by a process`, {
-          facts: { path: this.target.address },
-        });
-    }
-    await rename(procPath(this), procPath(this.#target));
+  /** As where hard links are missing. */
+  move(): Promise<void> {
+    return movePart(this.#publication, this.ports);
   }
 
   /** Owner and mode of the regular file that is to be replaced. */

@@ -7,15 +7,19 @@ import type {
   Files,
   Fingerprint,
   Handle,
+  NotDurable,
   Resolved,
   ResolvedTarget,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { callsOf, procPath, syncFolder } from './handles.js';
+import { callsOf, procPath } from './handles.js';
 import { lengthOf } from './lengths.js';
+import { FolderSync } from './names/folder-sync.js';
 
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {
+  constructor(private readonly folderSync = new FolderSync()) {}
+
   async withBytes<T>(resolved: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
     const calls = callsOf(resolved.handle);
     try {
@@ -42,10 +46,15 @@ export class LocalFiles implements Files {
     }
   }
 
-  async remove({ address, directory, name }: ResolvedTarget): Promise<void> {
+  async remove({ address, directory, name }: ResolvedTarget): Promise<NotDurable | undefined> {
     try {
-      await unlink(procPath({ handle: directory, name }));
-      await syncFolder(directory);
+      const folder = await this.folderSync.open(directory);
+      try {
+        await unlink(procPath({ handle: directory, name }));
+        return await this.folderSync.settle(folder, address);
+      } finally {
+        await folder.close();
+      }
     } catch (error) {
       throw systemError(error, address);
     }

@@ -48,13 +48,3 @@ export function callsOf(handle: Handle): FileCalls {
 export function openFolder(parent: Handle, name: string): Promise<FileHandle> {
   return open(procPath({ handle: parent, name }), FOLDER);
 }
-
-/** Makes the names in a folder durable. */
-export async function syncFolder(folder: Handle): Promise<void> {
-  const file = await open(procPath({ handle: folder }), constants.O_RDONLY | O_DIRECTORY);
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}

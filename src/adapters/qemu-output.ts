@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { CheckCounts, Comparison } from '../domain/change-ports.js';
 import { HostlerError, type Reason } from '../domain/errors.js';
 import type { Extent } from '../domain/image-info.js';
+import { toolReason } from './system-errors/tool-words.js';
 
 /** `    (12.34/100%)` as a fraction, when the line is one. */
 export function parseProgress(line: string): number | undefined {
@@ -62,13 +63,9 @@ export function parseComparison(text: string): Pick<Comparison, 'firstDifference
   return { message, ...(offset === undefined ? {} : { firstDifferenceBytes: BigInt(offset) }) };
 }
 
-/** What qemu-img's words mean, first match first (qemu 7.2 to 9). */
+/** What qemu-img's words say of an image, first match first (qemu 7.2 to 9). What they say of the disk comes before. */
 const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
-  [/Failed to get .*lock/, 'IMAGE_IN_USE'],
-  [/No space left on device|Disk quota exceeded|File too large/, 'NO_SPACE'],
-  [/Permission denied/, 'ACCESS_DENIED'],
   [/key-secret' is required|Invalid password|cannot unlock any keyslot/i, 'SECRET_REQUIRED'],
-  [/Input\/output error/, 'IO_ERROR'],
   [
     /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|Invalid (?:magic|footer|header)/i,
     'IMAGE_MALFORMED',
@@ -82,7 +79,9 @@ export function qemuError(
   exit: { readonly code: number | undefined; readonly signal: string | undefined },
 ): HostlerError {
   const last = stderr.split('\n').at(-1)?.slice(0, 500) ?? '';
-  const reason = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1] ?? 'TOOL_FAILED';
+  const ofLock = /Failed to get .*lock/.test(stderr) ? 'IMAGE_IN_USE' : undefined;
+  const ofImage = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1];
+  const reason = ofLock ?? toolReason(stderr) ?? ofImage ?? 'TOOL_FAILED';
   const end = exit.code === undefined ? `signal ${exit.signal ?? 'unknown'}` : `exit code ${String(exit.code)}`;
   return new HostlerError(reason, `qemu-img: ${last === '' ? end : last}`, {
     facts: { tool: 'qemu-img', end, stderr: last },

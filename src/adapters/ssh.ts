@@ -71,7 +71,7 @@ const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
     'it cannot be reached, or the line broke',
   ],
   [/rsync: (?:command )?not found|rsync: No such file|not found.*rsync|exec: rsync/, 'TOOL_MISSING', 'it has no rsync'],
-  [/No space left on device/, 'NO_SPACE', 'there is no space left'],
+  [/No space left on device|Disk quota exceeded|File too large/, 'NO_SPACE', 'there is no space left'],
   [/Permission denied|Operation not permitted/, 'ACCESS_DENIED', 'the system refuses access'],
   [/Read-only file system/, 'ROOT_READ_ONLY', 'the filesystem is read-only'],
   [/No such file or directory/, 'IMAGE_NOT_FOUND', 'there is no such file'],

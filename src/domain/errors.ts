@@ -1,35 +1,9 @@
+import { row, type Row } from './reason-row.js';
+
 /**
  * The one table of reasons that callers can act on. The wire's codes are names here; `server/status.ts` turns them into
  * numbers and `docs/errors.md` is generated from this table.
  */
-export type Code =
-  | 'INVALID_ARGUMENT'
-  | 'NOT_FOUND'
-  | 'ALREADY_EXISTS'
-  | 'PERMISSION_DENIED'
-  | 'UNAUTHENTICATED'
-  | 'FAILED_PRECONDITION'
-  | 'RESOURCE_EXHAUSTED'
-  | 'ABORTED'
-  | 'CANCELLED'
-  | 'DEADLINE_EXCEEDED'
-  | 'DATA_LOSS'
-  | 'UNAVAILABLE'
-  | 'UNIMPLEMENTED'
-  | 'INTERNAL';
-
-/** Whether the same call can succeed later: never, after the caller changed something, or by waiting. */
-export type Retry = 'no' | 'after a change' | 'later';
-
-interface Row {
-  readonly code: Code;
-  readonly retry: Retry;
-  readonly meaning: string;
-  readonly advice: string;
-}
-
-const row = (code: Code, retry: Retry, meaning: string, advice: string): Row => ({ code, retry, meaning, advice });
-
 export const REASONS = {
   INVALID_FIELD: row(
     'INVALID_ARGUMENT',
@@ -60,6 +34,12 @@ export const REASONS = {
     'later',
     'The filesystem of a root does not answer, such as a dead network mount. Other roots go on.',
     'Look at the mount; the root works again as soon as the filesystem answers.',
+  ),
+  ROOT_UNAVAILABLE: row(
+    'UNAVAILABLE',
+    'later',
+    'The filesystem of a root is not there: its server is gone, it is not mounted, or another filesystem lies over it.',
+    'Look at the mount; the root works again by itself when it is right.',
   ),
   ROOT_READ_ONLY: row(
     'PERMISSION_DENIED',
@@ -217,6 +197,12 @@ export const REASONS = {
     'Free space, or write to another filesystem.',
   ),
   TOO_MANY_OPERATIONS: row('RESOURCE_EXHAUSTED', 'later', 'The queue is full.', 'Wait, then try again.'),
+  HOST_EXHAUSTED: row(
+    'RESOURCE_EXHAUSTED',
+    'later',
+    'The host, or the limits of the daemon, allow no more memory, file descriptors or locks.',
+    'Wait, then try again; if it goes on, raise the limits of the service.',
+  ),
   TOO_MANY_CALLS: row('RESOURCE_EXHAUSTED', 'later', 'The caller has too many calls open.', 'End some, or wait.'),
   CHECKSUM_MISMATCH: row(
     'DATA_LOSS',

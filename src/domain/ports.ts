@@ -144,8 +144,8 @@ export interface ByteSource {
 export interface Files {
   /** Opens for reading, calls, closes. Fails with ACCESS_DENIED, IO_ERROR. */
   withBytes<T>(file: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T>;
-  /** Removes the name, durably. Fails with ACCESS_DENIED, ROOT_READ_ONLY, IO_ERROR. */
-  remove(target: ResolvedTarget): Promise<void>;
+  /** Removes the name, durably where the filesystem can do that. Fails with ACCESS_DENIED, ROOT_READ_ONLY, IO_ERROR. */
+  remove(target: ResolvedTarget): Promise<NotDurable | undefined>;
   /** The same file with its length, space and time of now. */
   refresh(file: Resolved): Promise<Resolved>;
   /** What tells whether it has changed since. */
@@ -199,8 +199,11 @@ export interface Part extends FileRef {
    * nothing has been written into it.
    */
   seal(content?: 'empty'): Promise<Resolved>;
-  /** Gives it the target's name, durably, and removes the private folder. Fails with TARGET_EXISTS when it lost a race. */
-  publish(): Promise<void>;
+  /**
+   * Gives it the target's name, durably where the filesystem can do that. After a failure, such as TARGET_EXISTS when it lost a race,
+   * the name is not the part's.
+   */
+  publish(): Promise<NotDurable | undefined>;
   /** Removes everything; what it removed. Safe to call at any time, also after publish. */
   discard(): Promise<readonly string[]>;
   /** Lets go of it and removes nothing; the space that it takes. */
@@ -215,6 +218,12 @@ export interface PartRequest {
   readonly attributes: FileAttributes;
   /** Operations whose private folder is taken over, the first that there is; a new one is made where none is. */
   readonly takeOver?: readonly string[];
+}
+
+/** A name was changed, and may not survive a power cut. */
+export interface NotDurable {
+  /** One sentence for people. */
+  readonly why: string;
 }
 
 /** Where new images come into being, and how they get their name. */

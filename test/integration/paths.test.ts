@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { asAddress } from '../../src/domain/address.js';
 import { FileTargets } from '../../src/adapters/file-targets.js';
 import { LocalFiles } from '../../src/adapters/files.js';
+import { FolderSync } from '../../src/adapters/names/folder-sync.js';
 import { Owners } from '../../src/adapters/owners.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
 import { MemoryFolders } from '../../src/adapters/memory-folders.js';
@@ -45,6 +46,7 @@ describe('RootedPaths and FileTargets', () => {
       runner,
       owners: new Owners(runner),
       imageLocks: new QemuLocks(),
+      folderSync: new FolderSync(),
     });
     scratch.onEnd(() => Promise.all(roots.map(({ handle }) => handle.close())));
   });

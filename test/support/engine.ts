@@ -9,6 +9,7 @@ import { transferPorts } from '../../src/assemble-transfer.js';
 import { Digests } from '../../src/domain/digest-image.js';
 import { LocalFiles } from '../../src/adapters/files.js';
 import { FileTargets } from '../../src/adapters/file-targets.js';
+import { FolderSync } from '../../src/adapters/names/folder-sync.js';
 import { MemoryJournal } from './memory-journal.js';
 import { Owners } from '../../src/adapters/owners.js';
 import { RootedPaths } from '../../src/adapters/paths.js';
@@ -56,7 +57,14 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   const failures: unknown[] = [];
   const journal = new MemoryJournal(1000);
   const resumes = await ResumeEntries.load(journal, resumeLimits, Date.now);
-  const targets = new FileTargets({ agentId: 'test', roots, runner, owners: new Owners(runner), imageLocks });
+  const targets = new FileTargets({
+    agentId: 'test',
+    roots,
+    runner,
+    owners: new Owners(runner),
+    imageLocks,
+    folderSync: new FolderSync(),
+  });
   const operations = new Operations({
     journal,
     touched: await TouchedImages.load(journal),

@@ -45,7 +45,7 @@ describe('the docs', () => {
     it(`${doc}: reasons are in the table`, () => {
       for (const [, reason = ''] of text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)) {
         if (
-          /^(?:NOT_SERVING|LC_ALL|O_PATH|CLEANUP_FAILED|HOSTLER_ADDRESS|LOCAL_SPARSE|HOSTLER_TLS_\w+|CERT_HAS_EXPIRED)$/.test(
+          /^(?:NOT_SERVING|LC_ALL|O_PATH|CLEANUP_FAILED|NAME_NOT_DURABLE|HOSTLER_ADDRESS|LOCAL_SPARSE|HOSTLER_TLS_\w+|CERT_HAS_EXPIRED)$/.test(
             reason,
           )
         )

@@ -33,7 +33,7 @@ export class DeviceFiles implements Files {
     return this.local.withBytes({ address: file.address, ...deviceOf(file).ref }, use);
   }
 
-  remove(): Promise<void> {
+  remove(): Promise<undefined> {
     return Promise.reject(new HostlerError('BUG', 'a device cannot be removed'));
   }
 

@@ -92,8 +92,8 @@ class DevicePart implements Part {
     return made;
   }
 
-  publish(): Promise<void> {
-    return Promise.resolve();
+  publish(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   /** The handle is the target's, and is closed with that. */

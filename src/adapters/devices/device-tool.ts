@@ -3,6 +3,7 @@ import { HostlerError } from '../../domain/errors.js';
 import type { Chain, ConvertRequest, FileRef, Resolved, ToolRun } from '../../domain/ports.js';
 import type { ProcessRunner } from '../process.js';
 import type { QemuImg } from '../qemu-img.js';
+import { toolReason } from '../system-errors/tool-words.js';
 import { deviceOf } from './device-files.js';
 
 /** Between two of these blkdiscard says how far it is, and can be ended. */
@@ -78,7 +79,7 @@ export class DeviceEraser implements Eraser {
       ? 'UNSUPPORTED_BY_BACKEND'
       : /busy/.test(stderr)
         ? 'IMAGE_IN_USE'
-        : 'IO_ERROR';
+        : (toolReason(stderr) ?? 'TOOL_FAILED');
     throw new HostlerError(reason, `blkdiscard: ${stderr}`, { facts: { tool: 'blkdiscard', stderr } });
   }
 }

@@ -52,7 +52,7 @@ export class RbdFiles implements Files {
    * First the name goes, then the image: whoever looks sees it whole, or not at all. A crash in between leaves an image whose name says that
    * it was on its way; the sweep of any host removes it. With a trash it goes there.
    */
-  async remove({ address, directory, name }: ResolvedTarget): Promise<void> {
+  async remove({ address, directory, name }: ResolvedTarget): Promise<undefined> {
     const image = rbdImage({ handle: directory, name });
     const { cluster, trashHours } = image.pool;
     // Looked at by us: rbd would move an image to the trash under a client that has it open.

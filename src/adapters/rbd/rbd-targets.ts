@@ -228,7 +228,7 @@ class RbdPart implements Part {
     return this.options.paths.look(new RbdHandle(pool, namespace, access, this.name), this.target.address, content);
   }
 
-  async publish(): Promise<void> {
+  async publish(): Promise<undefined> {
     const { images } = this.options;
     const { address, existing } = this.target;
     if (!this.overwrite || existing === undefined) await this.#rename(address);

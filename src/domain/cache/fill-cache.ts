@@ -67,9 +67,10 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         pinned: false,
       };
       return run.commit('COMMITTING', { address, made, result }, async () => {
-        await part.publish();
+        const notDurable = await part.publish();
         await run.step('enter');
         await ports.cache.put(entry);
+        return notDurable;
       });
     },
   };

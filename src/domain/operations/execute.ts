@@ -2,7 +2,7 @@ import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
-import type { Child, FileRef, Part, Resolved, ToolRun } from '../ports.js';
+import type { Child, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
@@ -198,7 +198,7 @@ class OperationRun implements Run {
   async commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
-    act: () => Promise<void>,
+    act: () => Promise<NotDurable | undefined>,
   ): Promise<R> {
     const { operation } = this.assignment;
     await this.step('commit');
@@ -210,7 +210,8 @@ class OperationRun implements Run {
     operation.update({ commit: { address, result, ...evidence } });
     await this.ports.journal.put(operation.record);
     await this.step('publish');
-    await act();
+    const notDurable = await act();
+    if (notDurable !== undefined) this.warn({ reason: 'NAME_NOT_DURABLE', message: notDurable.why });
     await this.mark('published');
     return result;
   }

@@ -52,7 +52,7 @@ export interface Progress extends Counters {
 }
 
 export interface Warning {
-  readonly reason: 'SIZE_ROUNDED_UP' | 'CLEANUP_FAILED' | 'TRANSFER_RESTARTED';
+  readonly reason: 'SIZE_ROUNDED_UP' | 'CLEANUP_FAILED' | 'NAME_NOT_DURABLE' | 'TRANSFER_RESTARTED';
   readonly message: string;
 }
 

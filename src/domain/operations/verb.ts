@@ -11,6 +11,7 @@ import type {
   FileRef,
   ImageKind,
   Layer,
+  NotDurable,
   Part,
   Resolved,
   ResolvedTarget,
@@ -112,12 +113,12 @@ export interface Run extends Resolution {
   assertSourcesFree(): Promise<void>;
   /**
    * The point of no return: journals the result with the evidence, then acts. Not cancellable from here on. After a crash the
-   * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED.
+   * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED. What is not durable is a warning.
    */
   commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
-    act: () => Promise<void>,
+    act: () => Promise<NotDurable | undefined>,
   ): Promise<R>;
   /**
    * Reserves space on the target's filesystem until the operation ends, or the return value is called; what the target's parts, or `taker` alone,

@@ -232,7 +232,7 @@ export interface Progress {
 
 /** Something the caller should know about although the operation succeeded. */
 export interface Warning {
-  /** Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED … */
+  /** Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE … */
   reason: string;
   /** For people. */
   message: string;

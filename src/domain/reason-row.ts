@@ -1,0 +1,33 @@
+/** What a reason of the table says: its gRPC code by name, whether to try again, and two sentences. */
+export type Code =
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
+  | 'FAILED_PRECONDITION'
+  | 'RESOURCE_EXHAUSTED'
+  | 'ABORTED'
+  | 'CANCELLED'
+  | 'DEADLINE_EXCEEDED'
+  | 'DATA_LOSS'
+  | 'UNAVAILABLE'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL';
+
+/** Whether the same call can succeed later: never, after the caller changed something, or by waiting. */
+export type Retry = 'no' | 'after a change' | 'later';
+
+export interface Row {
+  readonly code: Code;
+  readonly retry: Retry;
+  readonly meaning: string;
+  readonly advice: string;
+}
+
+export const row = (code: Code, retry: Retry, meaning: string, advice: string): Row => ({
+  code,
+  retry,
+  meaning,
+  advice,
+});

@@ -1,0 +1,76 @@
+/** Every errno has a name, a sentence and a reason, whatever libuv knows of it. */
+import assert from 'node:assert/strict';
+import { constants } from 'node:os';
+import { errnoOf, systemError } from '../../src/adapters/errno.js';
+import { ERRNOS } from '../../src/adapters/system-errors/errno-table.js';
+import { toolReason } from '../../src/adapters/system-errors/tool-words.js';
+import { installed, needs } from '../support/needs.js';
+import { sh } from '../support/shell.js';
+
+/** As fs throws one that libuv has no name for. */
+function unnamed(errno: number): Error {
+  const text = `Unknown system error -${String(errno)}`;
+  return Object.assign(new Error(`${text}: ${text}, write`), { errno: -errno, code: text, syscall: 'write' });
+}
+
+describe('errors of the system', () => {
+  it('has every number that the C library has, with its words', async function () {
+    needs(this, installed('python3'), 'python3 is not installed');
+    const program = 'import os; [print(n, os.strerror(n), sep="\\t") for n in range(1, 134)]';
+    const lines = (await sh('env', 'LC_ALL=C', 'python3', '-c', program)).trim().split('\n');
+    const known = lines.map((line) => line.split('\t')).filter(([, text = '']) => !text.startsWith('Unknown'));
+    assert.deepEqual(
+      ERRNOS.map(([number, , sentence]) => [String(number), sentence]),
+      known,
+    );
+  });
+
+  it('names them as Node does, where that knows them', () => {
+    const ours = new Map(ERRNOS.map(([number, name]) => [name, number]));
+    for (const [name, number] of Object.entries(constants.errno))
+      if (!['EWOULDBLOCK', 'ENOTSUP'].includes(name)) assert.equal(ours.get(name), number, name);
+  });
+
+  it('says no unknown error to a caller, and INTERNAL only where a disk failed', () => {
+    for (const [number, name, sentence, reason] of ERRNOS) {
+      const error = systemError(unnamed(number), '/r/x');
+      assert.deepEqual([error.reason, error.message], [reason, `/r/x: ${sentence} (${name})`]);
+      assert.equal(errnoOf(unnamed(number)), name);
+    }
+    for (const [number, reason] of [
+      [122, 'NO_SPACE'],
+      [116, 'ROOT_UNAVAILABLE'],
+      [107, 'ROOT_UNAVAILABLE'],
+      [112, 'ROOT_UNAVAILABLE'],
+      [117, 'IO_ERROR'],
+      [12, 'HOST_EXHAUSTED'],
+      [26, 'IMAGE_IN_USE'],
+      [30, 'ROOT_READ_ONLY'],
+    ] as const)
+      assert.equal(systemError(unnamed(number), '/r/x').reason, reason);
+    // Another name for the same number; and what is no error of the system.
+    assert.equal(systemError(Object.assign(new Error(), { code: 'ENOTSUP' }), '/r').reason, 'UNSUPPORTED_BY_BACKEND');
+    assert.equal(systemError(Object.assign(new Error(), { code: 'ERR_OUT_OF_RANGE' }), '/r').reason, 'BUG');
+    assert.equal(systemError(new Error('something'), '/r').reason, 'BUG');
+  });
+
+  it('reads the same sentences off tools, at the ends of lines only', () => {
+    const cases: [string, string | undefined][] = [
+      ['qemu-img: error while writing at byte 0: No space left on device', 'NO_SPACE'],
+      ["qemu-img: Could not open '/t/part': Read-only file system", 'ROOT_READ_ONLY'],
+      ['qemu-img: error while writing at byte 9: Disk quota exceeded\nqemu-img: bailing out', 'NO_SPACE'],
+      ['qemu-img: x: Stale file handle', 'ROOT_UNAVAILABLE'],
+      ["cp: cannot create regular file '/t': Transport endpoint is not connected", 'ROOT_UNAVAILABLE'],
+      ['rsync: write failed on "/x": File too large (27)', 'NO_SPACE'],
+      [
+        'bzip2: I/O or other error, bailing out.\n\tInput/output error (5)\nbzip2: Structure needs cleaning',
+        'IO_ERROR',
+      ],
+      ["qemu-img: Could not open '/r/a: No space left on device.raw': no such format", undefined],
+      ['qemu-img: Invalid argument', undefined],
+      ['qemu-img: Could not connect: Connection refused', undefined],
+      ['', undefined],
+    ];
+    for (const [words, reason] of cases) assert.equal(toolReason(words), reason, words);
+  });
+});
