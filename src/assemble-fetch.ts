@@ -34,6 +34,7 @@ export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Fou
     ...ports,
     ...networkPorts(config, runner, foreignLimits),
     transfers: new LocalTransfers(),
+    cacheFiles: cacheFolder,
     clock: Date.now,
     newId: monotonicFactory(),
     cacheVerify: config.cache.verify,

@@ -27,8 +27,8 @@ import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
 import { Virsh } from './adapters/virsh.js';
 import type { CacheIndex } from './domain/cache/cache-index.js';
-import type { ImageCache } from './domain/cache/image-cache.js';
 import { Digests } from './domain/digest-image.js';
+import { backgroundWork } from './assemble-background.js';
 import { assembleStorage } from './assemble-storage.js';
 import { Reach } from './domain/access/reach.js';
 import type { AuditEntry, AuditTrail } from './domain/audit.js';
@@ -66,11 +66,6 @@ const CALLERS_SHARE = 0.75;
 /** Tools of calls that only look, at work at once. */
 const READING_CALLS = 32;
 
-/** Between two looks for resume entries that are due. */
-const EXPIRY_INTERVAL_MS = 60_000;
-
-const HOUR_MS = 3_600_000;
-
 export interface Foundations {
   readonly config: Config;
   readonly log: Log;
@@ -79,6 +74,8 @@ export interface Foundations {
   readonly state: StateFolder;
   /** Of files. */
   readonly roots: readonly Root[];
+  /** Real paths of folders that no address reaches; a root in one of them is reached. */
+  readonly closedFolders: readonly string[];
   /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
   readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
   readonly journal: LevelJournal;
@@ -100,7 +97,7 @@ export interface Foundations {
 export function assemble(foundations: Foundations) {
   const { log, journal, resumes } = foundations;
   const engine = assembleEngine(foundations);
-  const { operations, paths, targets, metrics, keptWork, index, overcommit, reach } = engine;
+  const { operations, paths, targets, metrics, index, overcommit, reach } = engine;
   const recovery: RecoveryPorts = {
     journal,
     paths,
@@ -120,8 +117,7 @@ export function assemble(foundations: Foundations) {
   const background = [
     index,
     overcommit,
-    expiry(keptWork, engine.fetching.imageCache, log),
-    baseExpiry(foundations, engine),
+    ...backgroundWork(foundations, { ...engine, imageCache: engine.fetching.imageCache }),
   ];
   const handlers = assembleHandlers(foundations, engine);
   return { operations, handlers, metrics, recovery, targets, background, reach };
@@ -159,6 +155,7 @@ function assembleEngine(foundations: Foundations) {
     resumeBytes: Number(resumes.keptBytes),
     cacheEntries: foundations.cache.all.length,
     cacheBytes: Number(foundations.cache.bytes),
+    ...setAside(foundations),
   }));
   const operations = new Operations({
     journal,
@@ -187,6 +184,11 @@ function assembleEngine(foundations: Foundations) {
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
 }
 
+function setAside({ cache, cacheFolder }: Foundations) {
+  const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
+  return { setAside: cache.aside.length + cacheFolder.latest.count, setAsideBytes: Number(bytes) };
+}
+
 function slotsOf(limits: Config['limits']): Slots {
   return new Slots({
     running: {
@@ -205,7 +207,7 @@ type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
 function assembleHandlers(
-  { config, runner, folders, state, roots, devices, version, touched }: Foundations,
+  { config, runner, folders, state, roots, closedFolders, devices, version, touched }: Foundations,
   engine: Engine,
 ) {
   const { operations, space, overcommit, owners } = engine;
@@ -242,7 +244,7 @@ function assembleHandlers(
     file: fileHandlers(operations, {
       ...engine,
       contents: new LocalContents(),
-      ownership: new TreeOwners(owners, [state.realPath]),
+      ownership: new TreeOwners(owners, closedFolders),
     }),
     command: commandHandlers(operations, {
       rules: config.commands.map(commandRule),
@@ -253,13 +255,15 @@ function assembleHandlers(
 
 function imageIndex({ config, state, roots, log }: Foundations): ImageIndex {
   return new ImageIndex({
-    roots: roots.map(({ realPath }) => realPath),
+    roots: roots.map(({ realPath, identity }) => ({ path: realPath, identity })),
     closed: [state.realPath],
     patienceMs: config.limits.root_patience_ms,
     log: {
       stalled: (root) =>
         log.warn('the images of a root cannot be looked at for dependants: it does not answer', { root }),
       failed: (root, cause) => log.error('the images of a root cannot be looked at', { root, cause }),
+      unseen: (root, { place, why }) =>
+        log.warn('a place cannot be looked at for dependants: nothing is evicted meanwhile', { root, place, why }),
     },
   });
 }
@@ -269,45 +273,6 @@ function overcommitWatch({ state, roots, log }: Foundations): OvercommitWatch {
   return new OvercommitWatch(job, (error) =>
     log.error('what images may grow by cannot be looked up', { cause: errorText(error) }),
   );
-}
-
-/** Resume entries and cached images that are too old or too many go, now and every minute. */
-function expiry(keptWork: KeptWork, imageCache: ImageCache, log: Log) {
-  const expire = async () => {
-    const removed = await keptWork.expire(({ operationId }, error) =>
-      log.error('a resume entry could not be removed', { operation: operationId, cause: errorText(error) }),
-    );
-    if (removed.length > 0) log.info('expired', { removed });
-    const { items, freedBytes } = await imageCache.evictOverdue();
-    if (items > 0n) log.info('evicted', { items: String(items), freedBytes: String(freedBytes) });
-  };
-  return {
-    start() {
-      const now = () => {
-        expire().catch((error: unknown) => log.error('expiry failed', { cause: errorText(error) }));
-      };
-      setInterval(now, EXPIRY_INTERVAL_MS).unref();
-      now();
-    },
-  };
-}
-
-/** Bases in pools that nobody needs any more go, now and every hour: each costs its cluster some questions. */
-function baseExpiry({ config, log }: Foundations, { bases }: Pick<ReturnType<typeof assembleEngine>, 'bases'>) {
-  const expire = async () => {
-    const removed = await bases.expire(config.cache.max_age_hours * HOUR_MS);
-    if (removed.length > 0) log.info('evicted', { removed });
-    log.debug('looked at bases');
-  };
-  return {
-    start() {
-      const now = () => {
-        expire().catch((error: unknown) => log.error('bases cannot be looked at', { cause: errorText(error) }));
-      };
-      setInterval(now, HOUR_MS).unref();
-      now();
-    },
-  };
 }
 
 function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {

@@ -1,8 +1,6 @@
 /** Composition root: config -> adapters -> domain -> handlers -> server. */
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
-import { CacheFolder } from './adapters/cache-folder.js';
 import { closeInherited } from './adapters/inherited-fds.js';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
 import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
@@ -12,7 +10,6 @@ import { LockQuery } from './adapters/lock-query.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
 import { ProcessRunner } from './adapters/process.js';
-import { openRoots, type RootConfig } from './adapters/roots.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
 import { readVersion } from './version.js';
@@ -20,7 +17,7 @@ import { MemoryFolders } from './adapters/memory-folders.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { assemble, type Foundations } from './assemble.js';
-import { isBelow } from './domain/address.js';
+import { claimCacheFolder, openAllRoots, sweepCache } from './assemble-folders.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
 import type { Operations } from './domain/operations/engine.js';
@@ -33,8 +30,6 @@ import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
 import { TlsFilesBroken } from './tls/files.js';
 
-/** Ends the name of a private folder. */
-const ULID_DIGITS = 26;
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
@@ -125,12 +120,13 @@ async function serve(config: Config, file: string): Promise<void> {
       await http.close();
       await foundations.audit.close();
       await foundations.journal.close();
+      await foundations.cacheFolder.release();
       await foundations.state.release();
     },
   });
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
   await manager.ready();
-  sweep(targets, operations, log);
+  if (!foundations.journalMovedAside) sweep(targets, operations, log);
   for (const work of background) work.start();
 }
 
@@ -180,7 +176,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const runner = await openRunner(config, folders, log);
   const state = await openStateFolder(config.state_dir, runner);
-  const { roots, devices, cacheFolder } = await openAllRoots(config, state.realPath);
+  const folderSet = await openAllRoots(config, state.realPath);
   let journalMovedAside = false;
   const journal = await LevelJournal.open({
     folder: state.realPath,
@@ -200,14 +196,14 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const { max_bytes: maxBytes, max_age_hours: maxAge } = config.cache;
   const cacheLimits = { maxBytes: BigInt(maxBytes), maxAgeMs: maxAge * 3600 * 1000 };
   const cache = await CacheIndex.load(journal, cacheLimits, Date.now);
+  await claimCacheFolder(folderSet.cacheFolder, { cache, state, runner });
   return {
     config,
     log,
     runner,
     folders,
     state,
-    roots,
-    devices,
+    ...folderSet,
     journal,
     journalMovedAside,
     touched,
@@ -215,20 +211,8 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     lockQuery: await LockQuery.load(),
     audit,
     cache,
-    cacheFolder,
     version: readVersion(),
   };
-}
-
-/** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */
-async function openCache({ cache }: Config, roots: readonly RootConfig[], stateFolder: string) {
-  const path = cache.path ?? join(stateFolder, 'cache');
-  const around = roots.find((root) => root.trusted && isBelow(path, root.path));
-  const cacheFolder = await CacheFolder.open(path, around?.attributes ?? {}).catch((error: unknown) => {
-    throw new ConfigError(`the cache folder ${path} cannot be opened: ${String(error)}`);
-  });
-  const cacheRoots: RootConfig[] = around === undefined ? [] : [{ ...around, path, access: 'read-only' }];
-  return { cacheFolder, cacheRoots };
 }
 
 /** Fails with ConfigError. */
@@ -241,30 +225,6 @@ async function openAudit({ audit: { file, mode } }: Config, log: Log): Promise<F
     throw new ConfigError(`the audit log cannot be opened: ${String(error)}`);
   });
   return audit;
-}
-
-/** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
-async function openAllRoots(
-  config: Config,
-  stateFolder: string,
-): Promise<Pick<Foundations, 'roots' | 'devices' | 'cacheFolder'>> {
-  const { root_patience_ms: patienceMs } = config.limits;
-  const configured = (kind: 'files' | 'devices'): RootConfig[] =>
-    config.roots
-      .filter((root) => root.kind === kind)
-      .map(({ path, access, trusted, owner, group, mode }) => ({
-        path,
-        access,
-        trusted,
-        attributes: rootAttributes(owner, group, mode),
-      }));
-  const devices = await openRoots(configured('devices'), patienceMs);
-  const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
-  const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
-  const files = configured('files');
-  const { cacheFolder, cacheRoots } = await openCache(config, files, stateFolder);
-  const roots = await openRoots([...files, ...cacheRoots], patienceMs);
-  return { roots, devices: { roots: devices, nodes }, cacheFolder };
 }
 
 /** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
@@ -307,15 +267,6 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
     if (file?.inode === inode) log.warn('an image may be half changed: repeat the operation', facts);
     else if (file !== undefined) await touched.clear({ device, inode }, address);
   }
-}
-
-/** Before anybody works in it: files that a crash left without an entry. */
-async function sweepCache({ cache, cacheFolder, resumes, log }: Foundations): Promise<void> {
-  const removed = await cacheFolder.sweep(
-    (name) => cache.has(name),
-    (folder) => resumes.of(folder.slice(-ULID_DIGITS)) !== undefined,
-  );
-  if (removed.length > 0) log.warn('swept', { removed });
 }
 
 /** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */
@@ -367,14 +318,6 @@ function priorityPrefix({ nice, ionice }: Config['limits']['tools']): string[][]
     ...(nice === undefined ? [] : [['nice', '-n', String(nice)]]),
     ...(ionice === undefined ? [] : [['ionice', '-c', ionice === 'idle' ? '3' : '2', '-n', '7']]),
   ];
-}
-
-function rootAttributes(owner: string | undefined, group: string | undefined, mode: string | undefined) {
-  return {
-    ...(owner === undefined ? {} : { owner }),
-    ...(group === undefined ? {} : { group }),
-    ...(mode === undefined ? {} : { mode: Number.parseInt(mode, 8) }),
-  };
 }
 
 try {

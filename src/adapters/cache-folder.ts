@@ -1,28 +1,32 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, realpath, rm, type FileHandle } from 'node:fs/promises';
+import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CACHE_SCHEME, cacheIdOf } from '../domain/cache/cache-entry.js';
+import { CACHE_SCHEME, cacheIdOf, type CacheFiles, type UnknownFile } from '../domain/cache/cache-entry.js';
 import type { ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { FileAttributes, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { systemError, errnoOf } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
-import { PRIVATE_PREFIX } from './private-folders.js';
+import { claimCache, isPartOfCache, type Claimant } from './owned/cache-claim.js';
+import { removePrivateFolder } from './private-folders.js';
 
 const BLOCK_BYTES = 512n;
 
 /** Where cached images are: a folder that only the daemon writes to. Its files have addresses that no caller can name. */
-export class CacheFolder {
+export class CacheFolder implements CacheFiles {
+  #lock: FileHandle | undefined;
+  /** What the latest look at unknown files found. */
+  latest = { count: 0, bytes: 0n };
+
   private constructor(
     readonly realPath: string,
     private readonly folder: FileHandle,
     private readonly attributes: FileAttributes,
   ) {}
 
-  static async open(path: string, attributes: FileAttributes): Promise<CacheFolder> {
-    await mkdir(path, { recursive: true, mode: 0o711 });
-    const real = await realpath(path);
-    return new CacheFolder(real, await open(real, O_PATH | constants.O_DIRECTORY), attributes);
+  /** @param realPath of a folder that is there */
+  static async open(realPath: string, attributes: FileAttributes): Promise<CacheFolder> {
+    return new CacheFolder(realPath, await open(realPath, O_PATH | constants.O_DIRECTORY), attributes);
   }
 
   async source(address: ImageAddress): Promise<Resolved> {
@@ -70,17 +74,40 @@ export class CacheFolder {
     };
   }
 
-  /** Removes what is no entry and belongs to no operation: what a crash left between a file and its entry. */
-  async sweep(isEntry: (id: string) => boolean, isAtWork: (folderName: string) => boolean): Promise<readonly string[]> {
+  /** Makes the folder this daemon's for as long as it lives. Fails with ConfigError. */
+  async claim(claimant: Claimant): Promise<void> {
+    this.#lock = await claimCache(this.realPath, claimant);
+  }
+
+  async release(): Promise<void> {
+    await this.#lock?.close();
+  }
+
+  /** Removes private folders that begin with this agent's prefix and whose operation is not at work. */
+  async sweep(prefix: string, isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const removed: string[] = [];
-    for (const name of await readdir(procPath({ handle: this.folder }))) {
-      if (name.startsWith(PRIVATE_PREFIX) ? isAtWork(name) : isEntry(name)) continue;
-      await rm(procPath({ handle: this.folder, name }), { recursive: true, force: true }).catch((error: unknown) => {
+    for (const name of await readdir(procPath({ handle: this.folder })))
+      if (name.startsWith(prefix) && !isAtWork(name.slice(prefix.length)))
+        removed.push(...(await removePrivateFolder(this.folder, name, this.realPath)));
+    return removed;
+  }
+
+  async unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
+    const found: UnknownFile[] = [];
+    for (const entry of await readdir(procPath({ handle: this.folder }), { withFileTypes: true })) {
+      const { name } = entry;
+      if (isKnown(name) || isPartOfCache(entry)) continue;
+      const stat = await lstat(procPath({ handle: this.folder, name }), { bigint: true }).catch((error: unknown) => {
         if (errnoOf(error) !== 'ENOENT') throw error;
       });
-      removed.push(join(this.realPath, name));
+      if (stat === undefined) continue;
+      const kind = stat.isFile() ? 'file' : 'other';
+      const [allocatedBytes, modifyTimeMs] = [stat.blocks * BLOCK_BYTES, Number(stat.mtimeMs)];
+      found.push({ name, kind, allocatedBytes, modifyTimeMs });
     }
-    return removed;
+    const bytes = found.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0n);
+    this.latest = { count: found.length, bytes };
+    return found;
   }
 }
 

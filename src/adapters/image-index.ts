@@ -1,24 +1,34 @@
 import { Worker } from 'node:worker_threads';
-import type { Dependants } from '../domain/change-ports.js';
-import { HostlerError } from '../domain/errors.js';
+import type { Dependants, DependantsFound, Unseen } from '../domain/change-ports.js';
 import type { FileIdentity } from '../domain/ports.js';
 import { deferred, type Deferred } from '../domain/waiting.js';
 import { errorText } from './log.js';
-import type { Dependant } from './root-index.js';
+import type { Found } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
 const YOUNG_MIB = 2;
+const STALLED = 'it does not answer';
 const WORKER = new URL('./root-index-worker.js', import.meta.url);
 
 export interface ImageIndexOptions {
-  /** Real paths. */
-  readonly roots: readonly string[];
+  readonly roots: readonly RootToIndex[];
   /** Folders that are left out, such as the daemon's own state. */
   readonly closed: readonly string[];
   /** A root that has said nothing for so long does not answer. */
   readonly patienceMs: number;
-  readonly log: { stalled(root: string): void; failed(root: string, text: string): void };
+  readonly log: {
+    stalled(root: string): void;
+    failed(root: string, text: string): void;
+    /** Told once for each place. */
+    unseen(root: string, unseen: Unseen): void;
+  };
+}
+
+/** A root at its real path, and what it was when it was opened. */
+export interface RootToIndex {
+  readonly path: string;
+  readonly identity: FileIdentity;
 }
 
 /** Which images of the roots are backed by others: a thread for each root keeps up with what is there. */
@@ -34,29 +44,37 @@ export class ImageIndex implements Dependants {
     for (const root of this.#roots) root.start();
   }
 
-  /** A root that does not answer is left out: what lies elsewhere must not wait for it. */
-  async of(file: FileIdentity): Promise<readonly Dependant[]> {
-    const found = (await Promise.all(this.#roots.map((root) => root.ask(file)))).flat();
+  /** A root that does not answer is named in the answer: what lies elsewhere does not wait for it. */
+  async of(file: FileIdentity): Promise<DependantsFound> {
+    const answers = await Promise.all(this.#roots.map((root) => root.ask(file)));
     // A root may lie in another.
-    return [...new Map(found.map((each) => [each.path, each])).values()];
+    const found = [...new Map(answers.flatMap((each) => each.found).map((each) => [each.path, each])).values()];
+    const unseen = answers.flatMap((each) => each.unseen);
+    return unseen.length === 0 ? { known: true, found } : { known: false, found, unseen };
   }
 }
 
 class IndexedRoot {
   #worker: Worker | undefined;
-  readonly #asked = new Map<number, Deferred<readonly Dependant[] | 'failed'>>();
+  readonly #asked = new Map<number, Deferred<Found>>();
   #next = 0;
   #heardAt = Date.now();
   #stalled = false;
+  #told: ReadonlySet<string> = new Set();
 
   constructor(
-    private readonly root: string,
+    private readonly root: RootToIndex,
     private readonly options: ImageIndexOptions,
   ) {}
 
+  /** The whole of it could not be looked at. */
+  #nothing(why: string): Found {
+    return { found: [], unseen: [{ place: this.root.path, why, whole: true }] };
+  }
+
   start(): Worker {
     if (this.#worker !== undefined) return this.#worker;
-    const job: IndexJob = { root: this.root, closed: this.options.closed };
+    const job: IndexJob = { root: this.root.path, identity: this.root.identity, closed: this.options.closed };
     const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
     worker.unref();
     worker.on('message', (message: IndexMessage) => {
@@ -65,18 +83,18 @@ class IndexedRoot {
     worker.on('error', (error: unknown) => {
       // The next question starts another.
       this.#worker = undefined;
-      this.options.log.failed(this.root, errorText(error));
-      for (const answer of this.#asked.values()) answer.resolve('failed');
+      this.options.log.failed(this.root.path, errorText(error));
+      for (const answer of this.#asked.values()) answer.resolve(this.#nothing('the look at it failed'));
     });
     this.#worker = worker;
     return worker;
   }
 
-  async ask({ device, inode }: FileIdentity): Promise<readonly Dependant[]> {
+  async ask({ device, inode }: FileIdentity): Promise<Found> {
     // Until it is heard of again nobody waits for it.
-    if (this.#stalled) return [];
+    if (this.#stalled) return this.#nothing(STALLED);
     const question: IndexQuestion = { id: this.#next++, device, inode };
-    const answer = deferred<readonly Dependant[] | 'failed'>();
+    const answer = deferred<Found>();
     this.#asked.set(question.id, answer);
     this.#heardAt = Math.max(this.#heardAt, Date.now());
     this.start().postMessage(question);
@@ -84,16 +102,11 @@ class IndexedRoot {
     const watch = setInterval(() => {
       if (Date.now() - this.#heardAt <= patienceMs) return;
       this.#stalled = true;
-      this.options.log.stalled(this.root);
-      answer.resolve([]);
+      this.options.log.stalled(this.root.path);
+      answer.resolve(this.#nothing(STALLED));
     }, patienceMs / 4);
     try {
-      const found = await answer.promise;
-      if (found === 'failed')
-        throw new HostlerError('IO_ERROR', `the images of the root ${this.root} cannot be looked at`, {
-          facts: { path: this.root },
-        });
-      return found;
+      return await answer.promise;
     } finally {
       clearInterval(watch);
       this.#asked.delete(question.id);
@@ -104,7 +117,18 @@ class IndexedRoot {
     this.#heardAt = Date.now();
     this.#stalled = false;
     if (message.kind === 'beat') return;
-    if (message.kind === 'failed') this.options.log.failed(this.root, message.text);
-    this.#asked.get(message.id)?.resolve(message.kind === 'found' ? message.found : 'failed');
+    if (message.kind === 'failed') {
+      this.options.log.failed(this.root.path, message.text);
+      this.#asked.get(message.id)?.resolve(this.#nothing('the look at it failed'));
+      return;
+    }
+    this.#tell(message.unseen);
+    this.#asked.get(message.id)?.resolve(message);
+  }
+
+  /** What was told before and is seen again is told when it comes back. */
+  #tell(unseen: readonly Unseen[]): void {
+    for (const each of unseen) if (!this.#told.has(each.place)) this.options.log.unseen(this.root.path, each);
+    this.#told = new Set(unseen.map(({ place }) => place));
   }
 }

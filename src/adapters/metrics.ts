@@ -52,6 +52,8 @@ export class Metrics {
       readonly resumeBytes: number;
       readonly cacheEntries: number;
       readonly cacheBytes: number;
+      readonly setAside: number;
+      readonly setAsideBytes: number;
     },
   ) {
     collectDefaultMetrics({ register: this.registry });
@@ -72,6 +74,8 @@ export class Metrics {
     gauge('hostler_resume_bytes', 'Space that they take', () => now().resumeBytes);
     gauge('hostler_cache_entries', 'Images in the cache', () => now().cacheEntries);
     gauge('hostler_cache_bytes', 'Space that they take', () => now().cacheBytes);
+    gauge('hostler_cache_set_aside_files', "Files in the cache's folder that no fetch uses", () => now().setAside);
+    gauge('hostler_cache_set_aside_bytes', 'Space that they take', () => now().setAsideBytes);
   }
 
   call(rpc: string, code: string, ms: number): void {

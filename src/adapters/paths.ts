@@ -141,7 +141,7 @@ export class RootedPaths implements Paths {
 
   #walk(path: string): PathWalk {
     const { root, components } = this.#find(path);
-    return new PathWalk(root, components, this.closedFolders, path);
+    return new PathWalk(root, components, root.kept === true ? [] : this.closedFolders, path);
   }
 
   #find(path: string): { readonly root: Root; readonly components: readonly string[] } {

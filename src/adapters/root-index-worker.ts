@@ -1,10 +1,13 @@
 /** The thread that knows the images of one root; `image-index.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
-import { RootIndex, type Dependant } from './root-index.js';
+import type { FileIdentity } from '../domain/ports.js';
+import { RootIndex, type Found } from './root-index.js';
 
 export interface IndexJob {
   readonly root: string;
+  /** What it was when the daemon opened it. */
+  readonly identity: FileIdentity;
   readonly closed: readonly string[];
 }
 
@@ -16,14 +19,14 @@ export interface IndexQuestion {
 
 export type IndexMessage =
   | { readonly kind: 'beat' }
-  | { readonly kind: 'found'; readonly id: number; readonly found: readonly Dependant[] }
+  | ({ readonly kind: 'found'; readonly id: number } & Found)
   | { readonly kind: 'failed'; readonly id: number; readonly text: string };
 
 const port = parentPort;
 const say = (message: IndexMessage) => port?.postMessage(message);
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what ImageIndex gave
-const { root, closed } = workerData as IndexJob;
-const index = new RootIndex(root, closed, () => say({ kind: 'beat' }));
+const { root, identity, closed } = workerData as IndexJob;
+const index = new RootIndex(root, identity, closed, () => say({ kind: 'beat' }));
 
 /** One after the other; the first look at everything comes before all questions. */
 let work: Promise<unknown> = index
@@ -33,7 +36,7 @@ port?.on('message', ({ id, device, inode }: IndexQuestion) => {
   work = work
     .then(() => index.dependantsOf(device, inode))
     .then(
-      (found) => say({ kind: 'found', id, found }),
+      (found) => say({ kind: 'found', id, ...found }),
       (error: unknown) => say({ kind: 'failed', id, text: inspect(error) }),
     );
 });

@@ -1,12 +1,25 @@
 /** Which images below a folder have backing files. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
-import { closeSync, fstatSync, lstatSync, readSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  readdirSync,
+  statSync,
+  type BigIntStats,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { Dependant, Unseen } from '../domain/change-ports.js';
 import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
+import type { FileIdentity } from '../domain/ports.js';
+import { errnoOf } from './errno.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
-import { look, openToLook, sourceOf } from './sync-look.js';
+import { sourceOf } from './sync-look.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;
@@ -29,69 +42,114 @@ interface Image {
   readonly backing?: string;
 }
 
-export interface Dependant {
-  readonly path: string;
-  readonly identity: { readonly device: bigint; readonly inode: bigint };
+/** What was found, and the places at which nobody could look. */
+export interface Found {
+  readonly found: readonly Dependant[];
+  readonly unseen: readonly Unseen[];
 }
+
+/** What has gone meanwhile, and what no path leads to any more: no tool can use it either. */
+const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'];
+/** What mkfs makes is the superuser's alone, and holds nobody's images. */
+const NOT_LOOKED_INTO = ['lost+found'];
 
 export class RootIndex {
   #folders = new Map<string, Folder>();
+  #unseen: Unseen[] = [];
   #looks = 0;
 
-  /** @param beat called now and then while it works */
+  /**
+   * @param identity what the root was when the daemon opened it: something else at its path is not the root
+   * @param beat called now and then while it works
+   */
   constructor(
     private readonly root: string,
+    private readonly identity: FileIdentity,
     private readonly closed: readonly string[],
     private readonly beat: () => void,
   ) {}
 
   /** Images whose backing file is this one, as it is now. */
-  async dependantsOf(device: bigint, inode: bigint): Promise<Dependant[]> {
+  async dependantsOf(device: bigint, inode: bigint): Promise<Found> {
     await this.refresh();
+    const unseen = [...this.#unseen];
     const found: Dependant[] = [];
     for (const [folder, { images }] of this.#folders)
       for (const [name, { backing }] of images) {
-        const base = backing === undefined ? undefined : look(() => statSync(backing, { bigint: true }));
-        if (base?.dev !== device || base.ino !== inode) continue;
         const path = join(folder, name);
-        const own = look(() => lstatSync(path, { bigint: true }));
-        if (own !== undefined) found.push({ path, identity: { device: own.dev, inode: own.ino } });
+        const base =
+          backing === undefined ? undefined : this.#ask(path, unseen, () => statSync(backing, { bigint: true }));
+        if (base === 'unseen' || base?.dev !== device || base.ino !== inode) continue;
+        const own = this.#ask(path, unseen, () => lstatSync(path, { bigint: true }));
+        if (own !== undefined && own !== 'unseen') found.push({ path, identity: { device: own.dev, inode: own.ino } });
       }
-    return found;
+    return { found, unseen };
   }
 
   /** Folders that have not changed are not listed again; images always are looked at, for their headers can change in place. */
   async refresh(): Promise<void> {
     const before = this.#folders;
+    this.#unseen = [];
+    const why = this.#absent();
+    if (why !== undefined) {
+      this.#unseen.push({ place: this.root, why, whole: true });
+      return;
+    }
     this.#folders = new Map();
     await this.#visit(this.root, before);
+  }
+
+  /** Why the root itself cannot be looked at; undefined: it can. */
+  #absent(): string | undefined {
+    try {
+      const { dev, ino } = lstatSync(this.root, { bigint: true });
+      const same = dev === this.identity.device && ino === this.identity.inode;
+      return same ? undefined : 'something else is there: its filesystem is not mounted, or another one is';
+    } catch (error) {
+      return errnoOf(error) ?? String(error);
+    }
   }
 
   async #visit(path: string, before: ReadonlyMap<string, Folder>): Promise<void> {
     this.#pulse();
     if (this.closed.includes(path)) return;
-    const stat = look(() => lstatSync(path, { bigint: true }));
-    if (stat?.isDirectory() !== true) return;
+    const stat = this.#ask(path, this.#unseen, () => lstatSync(path, { bigint: true }));
     const known = before.get(path);
+    // What was known of a folder that cannot be looked at now is still the best that is known.
+    if (stat === 'unseen') {
+      this.#keep(path, known, before);
+      return;
+    }
+    if (stat?.isDirectory() !== true) return;
     const unchanged =
       known?.mtimeNs === stat.mtimeNs && known.lookedAtNs - known.mtimeNs > SETTLED_NS ? known : undefined;
     const folder = unchanged === undefined ? await this.#list(path, stat, known) : await this.#again(path, unchanged);
+    if (folder === 'unseen') {
+      this.#keep(path, known, before);
+      return;
+    }
     if (folder === undefined) return;
     this.#folders.set(path, folder);
     for (const name of folder.folders) await this.#visit(join(path, name), before);
   }
 
-  async #list(path: string, stat: BigIntStats, known: Folder | undefined): Promise<Folder | undefined> {
+  #keep(path: string, known: Folder | undefined, before: ReadonlyMap<string, Folder>): void {
+    if (known === undefined) return;
+    this.#folders.set(path, known);
+    for (const name of known.folders) this.#keep(join(path, name), before.get(join(path, name)), before);
+  }
+
+  async #list(path: string, stat: BigIntStats, known: Folder | undefined): Promise<Folder | 'unseen' | undefined> {
     const lookedAtNs = BigInt(Date.now()) * 1_000_000n;
-    const entries = look(() => readdirSync(path, { withFileTypes: true }));
-    if (entries === undefined) return undefined;
+    const entries = this.#ask(path, this.#unseen, () => readdirSync(path, { withFileTypes: true }));
+    if (entries === undefined || entries === 'unseen') return entries;
     const images = new Map<string, Image>();
     for (const entry of entries) {
       if (!entry.isFile()) continue;
       const image = await this.#look(join(path, entry.name), known?.images.get(entry.name));
       if (image !== undefined) images.set(entry.name, image);
     }
-    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(PRIVATE_PREFIX));
+    const folders = entries.filter((entry) => entry.isDirectory() && isLookedInto(entry.name));
     return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images };
   }
 
@@ -107,12 +165,14 @@ export class RootIndex {
   /** Undefined for what is no image that could have a backing file, and will not soon be one. */
   async #look(path: string, known: Image | undefined): Promise<Image | undefined> {
     this.#pulse();
-    const stat = look(() => lstatSync(path, { bigint: true }));
+    const stat = this.#ask(path, this.#unseen, () => lstatSync(path, { bigint: true }));
+    if (stat === 'unseen') return known;
     if (stat?.isFile() !== true) return undefined;
     const stamp = `${String(stat.ino)} ${String(stat.mtimeNs)} ${String(stat.ctimeNs)} ${String(stat.size)}`;
     if (known?.stamp === stamp && known.settled) return known;
     const settled = BigInt(Date.now()) * 1_000_000n - stat.mtimeNs > SETTLED_NS;
-    const head = await readBacking(path);
+    const head = await this.#head(path);
+    if (head === 'unseen') return known;
     if (head === undefined && settled) return undefined;
     return {
       stamp,
@@ -121,16 +181,48 @@ export class RootIndex {
     };
   }
 
+  async #head(path: string): Promise<Head | 'unseen' | undefined> {
+    try {
+      return await readBacking(path);
+    } catch (error) {
+      return this.#failed(path, this.#unseen, error);
+    }
+  }
+
+  /** What `work` finds; undefined for what has gone; what cannot be asked is noted. */
+  #ask<T>(path: string, unseen: Unseen[], work: () => T): T | 'unseen' | undefined {
+    try {
+      return work();
+    } catch (error) {
+      return this.#failed(path, unseen, error);
+    }
+  }
+
+  #failed(path: string, unseen: Unseen[], error: unknown): 'unseen' | undefined {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    if (GONE.includes(errno)) return undefined;
+    unseen.push({ place: path, why: errno, whole: path === this.root });
+    return 'unseen';
+  }
+
   #pulse(): void {
     this.#looks += 1;
     if (this.#looks % BEAT_EVERY === 0) this.beat();
   }
 }
 
-/** Undefined when it is no container format, or none that can be read. */
-async function readBacking(path: string): Promise<{ readonly backing?: string } | undefined> {
-  const fd = openToLook(path);
-  if (fd === undefined) return undefined;
+function isLookedInto(name: string): boolean {
+  return !name.startsWith(PRIVATE_PREFIX) && !NOT_LOOKED_INTO.includes(name);
+}
+
+interface Head {
+  readonly backing?: string;
+}
+
+/** Undefined when it is no container format, or a broken one. Fails with system errors. */
+async function readBacking(path: string): Promise<Head | undefined> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     if (!couldNameAnother(fd)) return undefined;
     const bytes = cached(sourceOf(fd, fstatSync(fd).size));
@@ -139,9 +231,9 @@ async function readBacking(path: string): Promise<{ readonly backing?: string } 
     const { backingFile } = await READERS[format](bytes);
     return backingFile === undefined ? {} : { backing: backingFile };
   } catch (error) {
-    // A broken header names nothing that could be relied on; what cannot be read may name anything.
+    // A broken header names nothing that could be relied on.
     if (error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED') return undefined;
-    throw new Error(`${path} cannot be read`, { cause: error });
+    throw error;
   } finally {
     closeSync(fd);
   }

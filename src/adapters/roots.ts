@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { isBelow } from '../domain/address.js';
-import type { FileAttributes } from '../domain/ports.js';
+import type { FileAttributes, FileIdentity } from '../domain/ports.js';
 import { ConfigError } from './config.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
@@ -14,12 +14,16 @@ export interface RootConfig {
   /** False: every image in it is a stranger's. */
   readonly trusted: boolean;
   readonly attributes: FileAttributes;
+  /** The daemon's own, such as its cache: it is reached also where it lies in a closed folder. */
+  readonly kept?: true;
 }
 
 /** A configured root, held open for as long as the daemon lives. */
 export interface Root extends RootConfig {
   readonly realPath: string;
   readonly handle: FileHandle;
+  /** Of the folder that was there when it was opened. */
+  readonly identity: FileIdentity;
   readonly gate: RootGate;
 }
 
@@ -32,7 +36,9 @@ export async function openRoots(configs: readonly RootConfig[], patienceMs: numb
       const realPath = await realpath(config.path);
       const handle = await open(realPath, O_PATH | constants.O_DIRECTORY);
       const isLocal = await localMounts.watch(handle, realPath);
-      roots.push({ ...config, realPath, handle, gate: new RootGate(config.path, patienceMs, isLocal) });
+      const { dev, ino } = await handle.stat({ bigint: true });
+      const identity = { device: dev, inode: ino };
+      roots.push({ ...config, realPath, handle, identity, gate: new RootGate(config.path, patienceMs, isLocal) });
     } catch (error) {
       throw new ConfigError(`the root ${config.path} cannot be opened as a folder: ${errnoOf(error) ?? String(error)}`);
     }

@@ -7,10 +7,11 @@ import {
   PrefetchImageRequest,
   type ImageSource,
   CachedImage,
+  SetAsideFile,
   type ListCachedImagesResponse,
   type PinCachedImageResponse,
 } from '../gen/hostler/v1/image_service.js';
-import { ask } from './connection.js';
+import { ask, type Connection } from './connection.js';
 import type { Context } from './context.js';
 import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from './options.js';
 import type { OperationFlags, TargetFlags } from './options.js';
@@ -110,8 +111,13 @@ function listCommand(context: Context): Command {
   return new Command('ls')
     .description('what the cache holds, least recently used first')
     .option('--pool <pool>', 'the bases in a pool instead', '')
-    .action(({ pool }: { pool: string }) =>
+    .option('--unknown', 'files that no fetch uses and nothing removes by itself; `cache evict` does by their ids')
+    .action(({ pool, unknown }: { pool: string; unknown?: true }) =>
       context.use(async ({ images }) => {
+        if (unknown === true) {
+          await listSetAside(context, images);
+          return;
+        }
         const found: CachedImage[] = [];
         for (let pageToken = ''; ;) {
           const page = await ask<ListCachedImagesResponse>((done) =>
@@ -134,6 +140,21 @@ function listCommand(context: Context): Command {
         );
       }),
     );
+}
+
+async function listSetAside(context: Context, images: Connection['images']): Promise<void> {
+  const request = { pageSize: 1, pageToken: '', pool: '' };
+  const { setAside } = await ask<ListCachedImagesResponse>((done) => images.listCachedImages(request, done));
+  const rows = setAside.map(({ cacheId, why, allocatedBytes, modifyTime }) => [
+    cacheId,
+    why,
+    bytes(allocatedBytes),
+    modifyTime?.toISOString() ?? '',
+  ]);
+  context.print(
+    setAside.map((each) => SetAsideFile.toJSON(each)),
+    table(['ID', 'WHY', 'ON DISK', 'CHANGED'], rows),
+  );
 }
 
 function pinCommand(context: Context): Command {

@@ -1,3 +1,4 @@
+import { HostlerError } from './errors.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { Chain, FileIdentity, FileRef, Layer, Resolved, ToolRun } from './ports.js';
 
@@ -62,8 +63,43 @@ export interface Eraser {
   discard(file: Resolved, run: ToolRun): Promise<void>;
 }
 
+/** An image that is backed by another one. */
+export interface Dependant {
+  readonly path: string;
+  readonly identity: FileIdentity;
+}
+
+/** Where nobody could look for dependants. */
+export interface Unseen {
+  readonly place: string;
+  readonly why: string;
+  /** A whole root, not one place in it. */
+  readonly whole: boolean;
+}
+
+/** Unknown: there are those that were found, and there may be more. */
+export type DependantsFound =
+  | { readonly known: true; readonly found: readonly Dependant[] }
+  | { readonly known: false; readonly found: readonly Dependant[]; readonly unseen: readonly Unseen[] };
+
 /** Which images of the roots are backed by others. */
 export interface Dependants {
-  /** Paths of images whose backing file this is; a volume's are its clones. */
-  of(file: FileRef & FileIdentity): Promise<readonly { readonly path: string; readonly identity: FileIdentity }[]>;
+  /** Images whose backing file this is; a volume's are its clones. */
+  of(file: FileRef & FileIdentity): Promise<DependantsFound>;
+}
+
+/** For whatever removes by itself: what is not known counts as in use. */
+export function mayHaveDependants(answer: DependantsFound): boolean {
+  return !answer.known || answer.found.length > 0;
+}
+
+/** For a caller who has to know: fails with DEPENDANTS_UNKNOWN when a whole root could not be looked at. */
+export function assertLookedAt(answer: DependantsFound, path: string): void {
+  const root = answer.known ? undefined : answer.unseen.find(({ whole }) => whole);
+  if (root === undefined) return;
+  throw new HostlerError(
+    'DEPENDANTS_UNKNOWN',
+    `nobody can tell whether images are backed by ${path}: the root ${root.place} cannot be looked at: ${root.why}`,
+    { facts: { path, root: root.place, why: root.why } },
+  );
 }

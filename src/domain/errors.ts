@@ -159,6 +159,12 @@ export const REASONS = {
     'A process holds the image, such as a running guest.',
     'Stop the guest, or say `allow_in_use` where that is safe.',
   ),
+  DEPENDANTS_UNKNOWN: row(
+    'UNAVAILABLE',
+    'later',
+    'Nobody can tell whether other images are backed by it: the root that the metadata names cannot be looked at.',
+    'Have the root answer, or be mounted, again; or say `allow_dependants` if no image there needs it.',
+  ),
   IMAGE_HAS_DEPENDANTS: row(
     'FAILED_PRECONDITION',
     'after a change',

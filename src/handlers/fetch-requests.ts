@@ -232,7 +232,13 @@ const anyId = z.union(
   'must be the id of an entry of the cache, or of a base in a pool',
 );
 
-const evict = z.object({ cacheIds: z.array(anyId), targetBytes: z.bigint().optional() });
+/** A file that was set aside has the name that it has. */
+const evictedId = z.union(
+  [anyId, z.string().regex(/^(?!rbd:|\.{1,2}$)[^\p{Cc}/]{1,255}$/u)],
+  'must be the id of an entry of the cache or of a base in a pool, or the name of a file that was set aside',
+);
+
+const evict = z.object({ cacheIds: z.array(evictedId), targetBytes: z.bigint().optional() });
 export function parseEvict(request: unknown): Parsed<EvictSpec> {
   const { cacheIds: ids, targetBytes } = parseVerb(evict, request);
   return parsed(request, { ids, targetBytes }, {});

@@ -7,7 +7,12 @@ import { fetchImage } from '../domain/fetch/fetch-image.js';
 import { fetchRawImage } from '../domain/fetch/fetch-raw-image.js';
 import type { FromCachePorts } from '../domain/fetch/fetch-from-cache.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type { CachedImage, ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import type {
+  CachedImage,
+  ImageServiceService,
+  SetAsideFile as SetAsideMessage,
+} from '../gen/hostler/v1/image_service.js';
+import type { SetAsideFile } from '../domain/cache/eviction.js';
 import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } from './fetch-requests.js';
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
@@ -33,7 +38,7 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   const parse = fetchParsers(ports.sourceDefaults);
   const cache = ports.imageCache;
   const { bases } = ports;
-  const shown = async (entry: CacheEntry) => cachedImage(entry, await cache.inUse(entry), ports.clock());
+  const shown = async (entry: CacheEntry) => cachedImage(entry, await cache.eviction.inUse(entry), ports.clock());
   const shownBase = async (id: string) => {
     const entry = await bases.entry(id);
     return entry === undefined ? [] : [cachedImage(entry, entry.inUse, ports.clock())];
@@ -50,12 +55,14 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
       const from = pageToken === '' ? 0 : all.indexOf(pageToken) + 1;
       const page = all.slice(from, from + Math.min(pageSize, MAX_PAGE));
       const nextPageToken = from + page.length < all.length ? (page.at(-1) ?? '') : '';
-      if (pool === '')
-        return { images: await Promise.all(page.map((id) => shown(cache.index.get(id)))), nextPageToken };
+      if (pool === '') {
+        const setAside = pageToken === '' ? (await cache.eviction.setAside()).map(setAsideFile) : [];
+        return { images: await Promise.all(page.map((id) => shown(cache.index.get(id)))), nextPageToken, setAside };
+      }
       const images: CachedImage[] = [];
       // One after the other: each asks the cluster several questions at once.
       for (const id of page) images.push(...(await shownBase(id)));
-      return { images, nextPageToken };
+      return { images, nextPageToken, setAside: [] };
     },
     async pinCachedImage(request, caller) {
       const { spec, requestId } = parsePin(request);
@@ -64,6 +71,10 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
       return { image: await shown(cache.index.get(cacheId)) };
     },
   };
+}
+
+function setAsideFile({ id, why, allocatedBytes, modifyTimeMs }: SetAsideFile): SetAsideMessage {
+  return { cacheId: id, why, allocatedBytes, modifyTime: new Date(modifyTimeMs) };
 }
 
 function cachedImage(entry: Omit<BaseEntry, 'inUse'>, inUse: boolean, now: number): CachedImage {

@@ -69,7 +69,12 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     journal,
     touched: await TouchedImages.load(journal),
     resumes,
-    admission: new Admission({ paths, reader, imageLocks, dependants: { of: () => Promise.resolve([]) } }),
+    admission: new Admission({
+      paths,
+      reader,
+      imageLocks,
+      dependants: { of: () => Promise.resolve({ known: true, found: [] }) },
+    }),
     locks,
     slots,
     targets,

@@ -1,9 +1,10 @@
 /** What leaves the cache by itself, what is not used any more, who may share what is on its way, and what is counted. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { open, readFile, readdir, rm } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cached } from '../support/cache.js';
 import { suiteDaemon, type DaemonOptions } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
@@ -41,7 +42,7 @@ function cachingDaemon(cache: string, more: DaemonOptions = {}) {
     ids: async (): Promise<string[]> => {
       const { images = [] } = await daemon.get().stranger.unary('ImageService/ListCachedImages');
       const ids = (images as Message[]).map((entry) => String(entry['cache_id']));
-      assert.deepEqual((await readdir(image('cache'))).sort(), [...ids].sort());
+      assert.deepEqual((await cached(image('cache'))).sort(), [...ids].sort());
       return ids;
     },
     pin: (cache_id: string, pinned: boolean) =>

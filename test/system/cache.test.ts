@@ -1,8 +1,9 @@
 /** The image cache: one download a host, entries that stay while they are needed, none that is half made. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFile, readdir, rm, truncate, utimes } from 'node:fs/promises';
+import { readFile, rm, truncate, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { cached } from '../support/cache.js';
 import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { noise, qemuInfo, sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
@@ -113,7 +114,7 @@ describe('the image cache', () => {
     );
     await daemon.get().stranger.unary('ImageService/PinCachedImage', { cache_id: first, pinned: false });
     assert.equal((await evict({ target_bytes: '0' }))['items'], '2');
-    assert.deepEqual([await list(), await readdir(image('cache'))], [[], []]);
+    assert.deepEqual([await list(), await cached(image('cache'))], [[], []]);
   });
   it('an entry that was changed or cut is not used', async () => {
     const url = server.add('spoilt', qcow2);
@@ -129,7 +130,7 @@ describe('the image cache', () => {
   });
   it('an image that is refused leaves nothing in the cache', async () => {
     await evict({ target_bytes: '0' });
-    const before = await readdir(image('cache'));
+    const before = await cached(image('cache'));
     await sh(
       'qemu-img',
       'create',
@@ -149,7 +150,7 @@ describe('the image cache', () => {
     const sum = { algorithm: 'sha256', digest: '0'.repeat(64) };
     const wrong = await failure(fetch({ source: http(server.add('w', qcow2)), target: image('no'), checksum: sum }));
     assert.equal(wrong.reason, 'CHECKSUM_MISMATCH');
-    assert.deepEqual([await readdir(image('cache')), await list()], [before, []]);
+    assert.deepEqual([await cached(image('cache')), await list()], [before, []]);
   });
   it('callers make and remove nothing in it', async () => {
     const path = image('cache/mine.qcow2');

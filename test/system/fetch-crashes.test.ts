@@ -1,6 +1,7 @@
 /** The daemon is killed at steps of a fetch: the same request passes after the next start, and what had come does not come again. */
 import assert from 'node:assert/strict';
-import { readFile, readdir, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { cached } from '../support/cache.js';
 import { Daemon } from '../support/daemon.js';
 import { sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
@@ -64,7 +65,7 @@ describe('fetches that are killed at a step', () => {
           assert.deepEqual(await second.leftovers(), []);
           const listed = (await second.stranger.unary('ImageService/ListCachedImages'))['images'] ?? [];
           assert.deepEqual(
-            await readdir(image('cache')),
+            await cached(image('cache')),
             (listed as Message[]).map((entry) => entry['cache_id']),
           );
           await second.stranger.operation('ImageService/EvictCachedImages', { target_bytes: '0' });

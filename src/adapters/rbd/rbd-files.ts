@@ -177,11 +177,12 @@ export class RbdDependants implements Dependants {
     const image = rbdImage(file);
     const { pool, namespace, image: name } = image;
     const children = await this.images.children({ pool, namespace, image: name });
-    return children
+    const found = children
       .filter(({ address }) => !address.includes(PRIVATE_PREFIX))
       .map(({ address, id }) => ({
         path: address,
         identity: { device: poolNumber(pool), inode: id === '' ? 0n : imageNumber(id) },
       }));
+    return { known: true, found };
   }
 }

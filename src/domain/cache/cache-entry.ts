@@ -29,6 +29,27 @@ export interface CacheEntry {
   readonly createTimeMs: number;
   readonly useTimeMs: number;
   readonly pinned: boolean;
+  /** Set: nobody gets it any more; its file is still ours, and stays while images may be backed by it. */
+  readonly setAside?: WhySetAside;
+}
+
+/**
+ * `changed`: its file is not what it was. `evicting`: its file was to be removed. `unfinished`: its file was about to get its name.
+ */
+export type WhySetAside = 'changed' | 'evicting' | 'unfinished';
+
+/** What lies in the cache's folder without an entry. */
+export interface UnknownFile {
+  readonly name: string;
+  readonly kind: 'file' | 'other';
+  readonly allocatedBytes: bigint;
+  readonly modifyTimeMs: number;
+}
+
+/** The cache's folder, as far as names in it are concerned. */
+export interface CacheFiles {
+  /** What lies there and is neither an entry's nor the daemon's own. */
+  unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]>;
 }
 
 /** Where entries are kept; durable when resolved. */

@@ -1,6 +1,6 @@
 import { HostlerError } from '../errors.js';
 import type { Clock } from '../ports.js';
-import type { CacheEntry, CacheStore } from './cache-entry.js';
+import type { CacheEntry, CacheStore, WhySetAside } from './cache-entry.js';
 
 export interface CacheLimits {
   readonly maxBytes: bigint;
@@ -10,6 +10,7 @@ export interface CacheLimits {
 /** What the cache holds, who works with it, and what has to go. */
 export class CacheIndex {
   readonly #entries = new Map<string, CacheEntry>();
+  readonly #aside = new Map<string, CacheEntry>();
   readonly #leases = new Map<string, number>();
 
   private constructor(
@@ -20,7 +21,7 @@ export class CacheIndex {
 
   static async load(store: CacheStore, limits: CacheLimits, clock: Clock): Promise<CacheIndex> {
     const index = new CacheIndex(store, limits, clock);
-    for (const entry of await store.cacheEntries()) index.#entries.set(entry.id, entry);
+    for (const entry of await store.cacheEntries()) index.#keep(entry);
     return index;
   }
 
@@ -43,8 +44,7 @@ export class CacheIndex {
   /** Fails with IMAGE_NOT_FOUND. */
   get(id: string): CacheEntry {
     const entry = this.#entries.get(id);
-    if (entry === undefined)
-      throw new HostlerError('IMAGE_NOT_FOUND', `the cache has no entry ${id}`, { facts: { cache_id: id } });
+    if (entry === undefined) throw notInCache(id);
     return entry;
   }
 
@@ -52,15 +52,39 @@ export class CacheIndex {
     return this.#entries.has(id);
   }
 
+  /** Entries that nobody gets any more, whose files may still be there. */
+  get aside(): readonly CacheEntry[] {
+    return [...this.#aside.values()];
+  }
+
+  /** Whether a file of this name is an entry's, also of one that was set aside. */
+  knows(id: string): boolean {
+    return this.#entries.has(id) || this.#aside.has(id);
+  }
+
   async put(entry: CacheEntry): Promise<CacheEntry> {
-    this.#entries.set(entry.id, entry);
+    this.#keep(entry);
     await this.store.putCacheEntry(entry);
     return entry;
   }
 
-  async remove(entry: CacheEntry): Promise<void> {
+  /** From now on nobody gets it; what becomes of its file is decided by who may be backed by it. */
+  setAside(entry: CacheEntry, why: WhySetAside): Promise<CacheEntry> {
+    return this.put({ ...entry, setAside: why });
+  }
+
+  /** Its file has gone, or is not ours. Nothing happens to an entry that came into its place meanwhile. */
+  async forget(entry: CacheEntry): Promise<void> {
+    if ((this.#aside.get(entry.id) ?? this.#entries.get(entry.id)) !== entry) return;
+    this.#aside.delete(entry.id);
     this.#entries.delete(entry.id);
     await this.store.removeCacheEntry(entry);
+  }
+
+  #keep(entry: CacheEntry): void {
+    const [into, outOf] = entry.setAside === undefined ? [this.#entries, this.#aside] : [this.#aside, this.#entries];
+    outOf.delete(entry.id);
+    into.set(entry.id, entry);
   }
 
   async used(entry: CacheEntry): Promise<void> {
@@ -91,4 +115,8 @@ export class CacheIndex {
       return goes;
     });
   }
+}
+
+export function notInCache(id: string): HostlerError {
+  return new HostlerError('IMAGE_NOT_FOUND', `the cache has no entry ${id}`, { facts: { cache_id: id } });
 }

@@ -4,7 +4,6 @@ import { assertSaid, assertSize } from '../fetch/judge.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
 import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import type { CacheEntry } from './cache-entry.js';
 import type { ImageCache } from './image-cache.js';
 import { isBaseEntryId, type PoolBases } from './pool-bases.js';
 
@@ -41,30 +40,39 @@ export interface EvictSpec {
   readonly targetBytes?: bigint;
 }
 
-/** Removes entries that nobody needs. Each is there whole or gone. */
+/** Removes entries that nobody needs, and by their names files that have no entry. Each is there whole or gone. */
 export function evictCachedImages(cache: ImageCache, bases: PoolBases): Verb<EvictSpec, DeleteResult> {
-  const { index } = cache;
-  const chosen = ({ ids, targetBytes }: EvictSpec): readonly Pick<CacheEntry, 'id'>[] =>
-    ids.length === 0 ? index.overdue(targetBytes) : ids.map((id) => (isBaseEntryId(id) ? { id } : index.get(id)));
+  const { index, eviction } = cache;
+  const evict = (id: string) => {
+    if (isBaseEntryId(id)) return bases.evict(id);
+    return index.has(id) ? eviction.evict(index.get(id)) : eviction.removeSetAside(id);
+  };
+  /** Fails with IMAGE_NOT_FOUND before anything is removed. */
+  const assertThere = async ({ ids }: EvictSpec) => {
+    for (const id of ids) if (!isBaseEntryId(id)) await eviction.assertHas(id);
+  };
   return {
     name: 'EvictCachedImages',
     slot: () => 'none',
     uses: () => [],
-    plan: (spec) => {
-      const entries = chosen(spec);
-      const why = `${String(entries.length)} entries are removed: ${entries.map(({ id }) => id).join(' ')}`;
-      return Promise.resolve({ kind: 'plan', method: 'evict', why, needBytes: 0n, freeBytes: 0n });
+    async plan(spec) {
+      await assertThere(spec);
+      const ids = spec.ids.length === 0 ? index.overdue(spec.targetBytes).map(({ id }) => id) : spec.ids;
+      const why = `${String(ids.length)} entries are removed: ${ids.join(' ')}`;
+      return { kind: 'plan', method: 'evict', why, needBytes: 0n, freeBytes: 0n };
     },
     async run(spec, run) {
       run.phase('DELETING');
       await run.step('evict');
       if (spec.ids.length === 0) {
-        const { items, freedBytes } = await cache.evictOverdue(spec.targetBytes);
-        return { kind: 'delete', existed: items > 0n, items, freedBytes };
+        const overdue = await eviction.evictOverdue(spec.targetBytes);
+        const aside = await eviction.discardSetAside();
+        const items = overdue.items + aside.items;
+        return { kind: 'delete', existed: items > 0n, items, freedBytes: overdue.freedBytes + aside.freedBytes };
       }
+      await assertThere(spec);
       let freedBytes = 0n;
-      for (const { id } of chosen(spec))
-        freedBytes += await (isBaseEntryId(id) ? bases.evict(id) : cache.evict(index.get(id)));
+      for (const id of spec.ids) freedBytes += await evict(id);
       return { kind: 'delete', existed: true, items: BigInt(spec.ids.length), freedBytes };
     },
   };

@@ -67,10 +67,17 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         pinned: false,
       };
       return run.commit('COMMITTING', { address, made, result }, async () => {
-        const notDurable = await part.publish();
-        await run.step('enter');
-        await ports.cache.put(entry);
-        return notDurable;
+        const release = ports.cache.lease(entry);
+        try {
+          // Whatever becomes of us: a file of this name is ours.
+          await ports.cache.setAside(entry, 'unfinished');
+          const notDurable = await part.publish();
+          await run.step('enter');
+          await ports.cache.put(entry);
+          return notDurable;
+        } finally {
+          release();
+        }
       });
     },
   };

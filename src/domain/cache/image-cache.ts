@@ -1,22 +1,20 @@
-import type { Dependants } from '../change-ports.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { SourceFacts } from '../fetch/ports.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
-import type { Files, Paths, Resolved } from '../ports.js';
+import type { Resolved } from '../ports.js';
 import { cacheAddress, cacheIdOf, keyOf, mustBeAsked, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
+import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
 import { Filling } from './filling.js';
 
-export type CachePorts = FillPorts & {
-  readonly paths: Paths;
-  readonly dependants: Dependants;
-  readonly files: Files;
-  readonly newId: () => string;
-  readonly onCache: (event: 'hit' | 'miss', bytes: bigint) => void;
-};
+export type CachePorts = FillPorts &
+  EvictionPorts & {
+    readonly newId: () => string;
+    readonly onCache: (event: 'hit' | 'miss', bytes: bigint) => void;
+  };
 
 /** An entry that stays until it is given back. */
 export interface Lease {
@@ -30,11 +28,13 @@ export interface Lease {
 /** Images of this host that may be wanted again: each is brought once, however many ask for it. */
 export class ImageCache {
   readonly #filling: Filling<FillSpec>;
+  readonly eviction: Eviction;
 
   constructor(
     private readonly operations: Operations,
     private readonly ports: CachePorts,
   ) {
+    this.eviction = new Eviction(ports);
     this.#filling = new Filling(operations, fillCache(ports), (key) => this.#nextId(key));
   }
 
@@ -56,7 +56,7 @@ export class ImageCache {
     const made = await this.#brought(key, wish, run);
     this.ports.onCache('miss', made.networkBytes);
     // It may be one too many.
-    await this.evictOverdue().catch((error: unknown) => {
+    await this.eviction.evictOverdue().catch((error: unknown) => {
       run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
     });
     return { ...made, fromCache: false };
@@ -73,53 +73,6 @@ export class ImageCache {
       if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
       return { ...made, networkBytes };
     }
-  }
-
-  /** Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE. */
-  async evict(entry: CacheEntry): Promise<bigint> {
-    const backing = await this.inUse(entry);
-    // Last, so that nothing comes between this look and the removal.
-    const why = backing ? 'the backing file of other images' : this.#claim(entry);
-    if (why !== undefined)
-      throw new HostlerError('IMAGE_IN_USE', `the cache's entry ${entry.id} is ${why}`, {
-        facts: { cache_id: entry.id },
-      });
-    // First the entry: one without a file would be a lie, a file without an entry is swept.
-    await this.index.remove(entry);
-    const target = await this.ports.paths.target(cacheAddress(entry.id));
-    if (target.existing !== undefined) await this.ports.files.remove(target);
-    return target.existing?.allocatedBytes ?? 0n;
-  }
-
-  /** By age and size. What is needed stays. */
-  async evictOverdue(maxBytes?: bigint): Promise<{ readonly items: bigint; readonly freedBytes: bigint }> {
-    let [items, freedBytes] = [0n, 0n];
-    for (const entry of this.index.overdue(maxBytes)) {
-      try {
-        freedBytes += await this.evict(entry);
-        items += 1n;
-      } catch (error) {
-        if (asHostlerError(error).reason !== 'IMAGE_IN_USE') throw error;
-      }
-    }
-    return { items, freedBytes };
-  }
-
-  /** Whether images of the roots are backed by it. */
-  async inUse({ id }: CacheEntry): Promise<boolean> {
-    const file = await this.ports.paths.source(cacheAddress(id)).catch(notThere);
-    if (file === undefined) return false;
-    try {
-      return (await this.ports.dependants.of(file)).length > 0;
-    } finally {
-      await file.handle.close();
-    }
-  }
-
-  #claim(entry: CacheEntry): string | undefined {
-    if (!this.index.has(entry.id)) return 'being evicted';
-    if (this.index.get(entry.id).pinned) return 'pinned';
-    return this.index.isLeased(entry) ? 'being used' : undefined;
   }
 
   /** An entry of this content that is what it was, leased. What is not is forgotten. */
@@ -162,8 +115,8 @@ export class ImageCache {
       throw error;
     }
     await release();
-    // Not removed where images are backed by it: they have nothing better.
-    await this.index.remove(entry);
+    // Its file stays where images may be backed by it: they have nothing better.
+    await this.index.setAside(entry, 'changed');
     return undefined;
   }
 
@@ -199,9 +152,4 @@ export class ImageCache {
     const found = kept.find(({ method, address }) => method === FILL_CACHE && cacheIdOf(address).startsWith(`${key}-`));
     return found === undefined ? `${key}-${this.ports.newId().toLowerCase()}` : cacheIdOf(found.address);
   }
-}
-
-function notThere(error: unknown): undefined {
-  if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
-  return undefined;
 }

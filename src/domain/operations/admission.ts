@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
-import type { Dependants } from '../change-ports.js';
+import { assertLookedAt, type Dependants } from '../change-ports.js';
 import type { FileIdentity, FileRef, ImageKind, ImageLocks, Paths, ResolvedTarget } from '../ports.js';
 import { assertSafe } from '../image-policy.js';
 import { sameFile, type ImageReader } from '../read-image.js';
@@ -136,10 +136,12 @@ export class Admission {
   }
 
   async #assertNoDependants(file: FileRef & FileIdentity, path: ImageAddress, except?: FileIdentity): Promise<void> {
-    const found = (await this.ports.dependants.of(file)).filter(
-      ({ identity }) => except === undefined || !sameFile(identity, except),
-    );
-    if (found.length === 0) return;
+    const answer = await this.ports.dependants.of(file);
+    const found = answer.found.filter(({ identity }) => except === undefined || !sameFile(identity, except));
+    if (found.length === 0) {
+      assertLookedAt(answer, path);
+      return;
+    }
     const some = found.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
     throw new HostlerError(
       'IMAGE_HAS_DEPENDANTS',

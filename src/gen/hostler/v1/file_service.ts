@@ -2086,7 +2086,7 @@ export const FileServiceService = {
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
-   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile: {
     path: "/hostler.v1.FileService/DeleteFile" as const,
@@ -2146,7 +2146,7 @@ export const FileServiceService = {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile: {
     path: "/hostler.v1.FileService/WriteFile" as const,
@@ -2187,7 +2187,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
-   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile: handleUnaryCall<DeleteFileRequest, DeleteFileResponse>;
   /**
@@ -2215,7 +2215,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile: handleClientStreamingCall<WriteFileRequest, WriteFileResponse>;
 }
@@ -2258,7 +2258,7 @@ export interface FileServiceClient extends Client {
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
-   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile(
     request: DeleteFileRequest,
@@ -2333,7 +2333,7 @@ export interface FileServiceClient extends Client {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile(
     callback: (error: ServiceError | null, response: WriteFileResponse) => void,

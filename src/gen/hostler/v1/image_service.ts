@@ -393,7 +393,7 @@ export interface CachedImage {
   useTime:
     | Date
     | undefined;
-  /** Some image in the roots is backed by it; of a base: some image is a clone of it. */
+  /** Some image in the roots is backed by it, or may be while a root cannot be looked at; of a base: some image is a clone of it. */
   inUse: boolean;
   /** Age since it was fetched. */
   age: Duration | undefined;
@@ -1255,6 +1255,23 @@ export interface ListCachedImagesResponse {
   images: CachedImage[];
   /** Empty on the last page. */
   nextPageToken: string;
+  /** On the first page of this host's cache: files that no fetch uses and nothing removes by itself. EvictCachedImages removes them by their ids. */
+  setAside: SetAsideFile[];
+}
+
+/** A file in the folder of the cache that is no entry of it. */
+export interface SetAsideFile {
+  /** Its name in the folder; stands for a cache_id in EvictCachedImages. */
+  cacheId: string;
+  /**
+   * `unknown`: nothing says what it is. Of entries: `changed`, its file is not what it was; `evicting`, it was to be removed; `unfinished`, it
+   * was being brought. Those go by themselves when it is known that no image is backed by them.
+   */
+  why: string;
+  /** Space that it takes. */
+  allocatedBytes: bigint;
+  /** Last changed. */
+  modifyTime: Date | undefined;
 }
 
 /** Request of PinCachedImage. */
@@ -1308,7 +1325,7 @@ export interface PrefetchImageRequest_LabelsEntry {
 
 /** Request of EvictCachedImages. */
 export interface EvictCachedImagesRequest {
-  /** Which; empty: by age and size. */
+  /** Which, also of files that were set aside; empty: by age and size. */
   cacheIds: string[];
   /** Evict until the cache takes no more than this; unset: the configured limit. */
   targetBytes?:
@@ -11258,7 +11275,7 @@ export const ListCachedImagesRequest: MessageFns<ListCachedImagesRequest> = {
 };
 
 function createBaseListCachedImagesResponse(): ListCachedImagesResponse {
-  return { images: [], nextPageToken: "" };
+  return { images: [], nextPageToken: "", setAside: [] };
 }
 
 export const ListCachedImagesResponse: MessageFns<ListCachedImagesResponse> = {
@@ -11268,6 +11285,9 @@ export const ListCachedImagesResponse: MessageFns<ListCachedImagesResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.setAside) {
+      SetAsideFile.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -11301,6 +11321,14 @@ export const ListCachedImagesResponse: MessageFns<ListCachedImagesResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.setAside.push(SetAsideFile.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -11321,6 +11349,11 @@ export const ListCachedImagesResponse: MessageFns<ListCachedImagesResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      setAside: globalThis.Array.isArray(object?.setAside)
+        ? object.setAside.map((e: any) => SetAsideFile.fromJSON(e))
+        : globalThis.Array.isArray(object?.set_aside)
+        ? object.set_aside.map((e: any) => SetAsideFile.fromJSON(e))
+        : [],
     };
   },
 
@@ -11332,6 +11365,9 @@ export const ListCachedImagesResponse: MessageFns<ListCachedImagesResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.setAside?.length) {
+      obj.setAside = message.setAside.map((e) => SetAsideFile.toJSON(e));
+    }
     return obj;
   },
 
@@ -11342,6 +11378,141 @@ export const ListCachedImagesResponse: MessageFns<ListCachedImagesResponse> = {
     const message = createBaseListCachedImagesResponse();
     message.images = object.images?.map((e) => CachedImage.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.setAside = object.setAside?.map((e) => SetAsideFile.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSetAsideFile(): SetAsideFile {
+  return { cacheId: "", why: "", allocatedBytes: 0n, modifyTime: undefined };
+}
+
+export const SetAsideFile: MessageFns<SetAsideFile> = {
+  encode(message: SetAsideFile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cacheId !== "") {
+      writer.uint32(10).string(message.cacheId);
+    }
+    if (message.why !== "") {
+      writer.uint32(18).string(message.why);
+    }
+    if (message.allocatedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.allocatedBytes) !== message.allocatedBytes) {
+        throw new globalThis.Error("value provided for field message.allocatedBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.allocatedBytes);
+    }
+    if (message.modifyTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.modifyTime), writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetAsideFile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetAsideFile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cacheId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.why = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.allocatedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.modifyTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetAsideFile {
+    return {
+      cacheId: isSet(object.cacheId)
+        ? globalThis.String(object.cacheId)
+        : isSet(object.cache_id)
+        ? globalThis.String(object.cache_id)
+        : "",
+      why: isSet(object.why) ? globalThis.String(object.why) : "",
+      allocatedBytes: isSet(object.allocatedBytes)
+        ? BigInt(object.allocatedBytes)
+        : isSet(object.allocated_bytes)
+        ? BigInt(object.allocated_bytes)
+        : 0n,
+      modifyTime: isSet(object.modifyTime)
+        ? fromJsonTimestamp(object.modifyTime)
+        : isSet(object.modify_time)
+        ? fromJsonTimestamp(object.modify_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: SetAsideFile): unknown {
+    const obj: any = {};
+    if (message.cacheId !== "") {
+      obj.cacheId = message.cacheId;
+    }
+    if (message.why !== "") {
+      obj.why = message.why;
+    }
+    if (message.allocatedBytes !== 0n) {
+      obj.allocatedBytes = message.allocatedBytes.toString();
+    }
+    if (message.modifyTime !== undefined) {
+      obj.modifyTime = message.modifyTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SetAsideFile>, I>>(base?: I): SetAsideFile {
+    return SetAsideFile.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SetAsideFile>, I>>(object: I): SetAsideFile {
+    const message = createBaseSetAsideFile();
+    message.cacheId = object.cacheId ?? "";
+    message.why = object.why ?? "";
+    message.allocatedBytes = (object.allocatedBytes !== undefined && object.allocatedBytes !== null)
+      ? BigInt(object.allocatedBytes)
+      : 0n;
+    message.modifyTime = object.modifyTime ?? undefined;
     return message;
   },
 };
@@ -12713,7 +12884,7 @@ export const ImageServiceService = {
   /**
    * Makes an empty image (parity row 5). Unlike the old module it does not overwrite unless asked to. A raw size that is no multiple
    * of 512 is rounded up and a warning says so. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12729,7 +12900,7 @@ export const ImageServiceService = {
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
    * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12746,7 +12917,7 @@ export const ImageServiceService = {
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
    * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12762,7 +12933,7 @@ export const ImageServiceService = {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12783,7 +12954,7 @@ export const ImageServiceService = {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -12800,7 +12971,7 @@ export const ImageServiceService = {
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
    * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12815,7 +12986,7 @@ export const ImageServiceService = {
   },
   /**
    * Fetches bytes as they are: kernels, ramdisks (parity row 9). Nothing looks into them. Goes on as FetchImage.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12833,7 +13004,7 @@ export const ImageServiceService = {
    * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
    * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
    * where none can be had) that takes the name. Not cancellable while it writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12867,7 +13038,7 @@ export const ImageServiceService = {
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
    * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12931,7 +13102,7 @@ export const ImageServiceService = {
   /**
    * Overwrites or discards an image's bytes, in place. A crash or cancel leaves it partly wiped, and says so.
    * ZERO writes over data and leaves holes, which are zeros already. Snapshots and blocks that the filesystem shares or journals are beyond it.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12946,7 +13117,7 @@ export const ImageServiceService = {
   },
   /**
    * Removes an image file; a link is removed, not followed.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -12978,7 +13149,7 @@ export const ImageServiceService = {
   },
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13026,7 +13197,7 @@ export const ImageServiceService = {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: {
     path: "/hostler.v1.ImageService/StartUpload" as const,
@@ -13115,8 +13286,9 @@ export const ImageServiceService = {
   },
   /**
    * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
-   * by its id, unless it is pinned or has clones.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * by its id, unless it is pinned or has clones; a file that was set aside by its name, unless an image is backed by it. Where nobody can tell
+   * whether images are backed by it, a named one fails with DEPENDANTS_UNKNOWN, and others stay.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13194,7 +13366,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Makes an empty image (parity row 5). Unlike the old module it does not overwrite unless asked to. A raw size that is no multiple
    * of 512 is rounded up and a warning says so. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13202,7 +13374,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
    * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13211,7 +13383,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
    * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13219,7 +13391,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13231,7 +13403,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13240,14 +13412,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
    * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   fetchImage: handleServerStreamingCall<FetchImageRequest, OperationEvent>;
   /**
    * Fetches bytes as they are: kernels, ramdisks (parity row 9). Nothing looks into them. Goes on as FetchImage.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13257,7 +13429,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
    * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
    * where none can be had) that takes the name. Not cancellable while it writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13275,7 +13447,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
    * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13307,14 +13479,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Overwrites or discards an image's bytes, in place. A crash or cancel leaves it partly wiped, and says so.
    * ZERO writes over data and leaves holes, which are zeros already. Snapshots and blocks that the filesystem shares or journals are beyond it.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   wipeImage: handleServerStreamingCall<WipeImageRequest, OperationEvent>;
   /**
    * Removes an image file; a link is removed, not followed.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13329,7 +13501,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   createSnapshot: handleServerStreamingCall<CreateSnapshotRequest, OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13350,7 +13522,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: handleUnaryCall<StartUploadRequest, StartUploadResponse>;
   /**
@@ -13386,8 +13558,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   prefetchImage: handleServerStreamingCall<PrefetchImageRequest, OperationEvent>;
   /**
    * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
-   * by its id, unless it is pinned or has clones.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * by its id, unless it is pinned or has clones; a file that was set aside by its name, unless an image is backed by it. Where nobody can tell
+   * whether images are backed by it, a named one fails with DEPENDANTS_UNKNOWN, and others stay.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13501,7 +13674,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Makes an empty image (parity row 5). Unlike the old module it does not overwrite unless asked to. A raw size that is no multiple
    * of 512 is rounded up and a warning says so. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13514,7 +13687,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
    * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13528,7 +13701,7 @@ export interface ImageServiceClient extends Client {
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
    * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13541,7 +13714,7 @@ export interface ImageServiceClient extends Client {
   /**
    * As ConvertImage, from the current state or from an internal snapshot (parity row 7). Takes `iso` for raw and `ploop` for parallels.
    * A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED, STALLED. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13561,7 +13734,7 @@ export interface ImageServiceClient extends Client {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
-   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
+   * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), STALLED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, TOOL_LIMIT_EXCEEDED.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13575,7 +13748,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
    * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, TOOL_LIMIT_EXCEEDED, SANDBOX_UNAVAILABLE, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13587,7 +13760,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Fetches bytes as they are: kernels, ramdisks (parity row 9). Nothing looks into them. Goes on as FetchImage.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13602,7 +13775,7 @@ export interface ImageServiceClient extends Client {
    * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
    * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
    * where none can be had) that takes the name. Not cancellable while it writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13630,7 +13803,7 @@ export interface ImageServiceClient extends Client {
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
    * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13682,7 +13855,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Overwrites or discards an image's bytes, in place. A crash or cancel leaves it partly wiped, and says so.
    * ZERO writes over data and leaves holes, which are zeros already. Snapshots and blocks that the filesystem shares or journals are beyond it.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13694,7 +13867,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes an image file; a link is removed, not followed.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13719,7 +13892,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13764,7 +13937,7 @@ export interface ImageServiceClient extends Client {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload(
     request: StartUploadRequest,
@@ -13870,8 +14043,9 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
-   * by its id, unless it is pinned or has clones.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE (of named ones; others are passed over), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * by its id, unless it is pinned or has clones; a file that was set aside by its name, unless an image is backed by it. Where nobody can tell
+   * whether images are backed by it, a named one fails with DEPENDANTS_UNKNOWN, and others stay.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */

@@ -1,0 +1,97 @@
+import type { Dirent } from 'node:fs';
+import { readdir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isBelow } from '../../domain/address.js';
+import { ConfigError } from '../config.js';
+import { errnoOf } from '../errno.js';
+import { PRIVATE_PREFIX } from '../private-folders.js';
+import type { ProcessRunner } from '../process.js';
+import { OWNER_FILE, describeOwner, lockOwnerFile, writeOwner, type Owner } from './owner-file.js';
+
+/** As the cache names its files: what the image is the content of, and a ULID. */
+const ENTRY_NAME = /^[0-9a-f]{24}-[0-9a-z]{26}$/;
+/** The root of a filesystem has this folder, which mkfs made. */
+const MADE_BY_MKFS = 'lost+found';
+
+export interface Claimant {
+  readonly owner: Owner;
+  readonly runner: ProcessRunner;
+  /** Whether the cache's index has an entry of this id. */
+  readonly isEntry: (id: string) => boolean;
+}
+
+/** What is no file of the cache, but belongs there. */
+export function isPartOfCache(entry: Dirent): boolean {
+  if (entry.name === OWNER_FILE) return entry.isFile();
+  return entry.isDirectory() && (entry.name === MADE_BY_MKFS || entry.name.startsWith(PRIVATE_PREFIX));
+}
+
+/**
+ * The lock on a cache folder that is ours from now on. Nobody's folder becomes ours when it is empty, or when everything in it
+ * is what a cache without an owner file has, as versions before this one left it. Nothing in it is changed. Fails with
+ * ConfigError, which says whose it is.
+ */
+export async function claimCache(path: string, claimant: Claimant): Promise<FileHandle> {
+  try {
+    return await claim(path, claimant);
+  } catch (error) {
+    if (error instanceof ConfigError || errnoOf(error) === undefined) throw error;
+    throw refused(path, `cannot be used: ${errnoOf(error) ?? ''}`);
+  }
+}
+
+async function claim(path: string, { owner, runner, isEntry }: Claimant): Promise<FileHandle> {
+  const entries = await readdir(path, { withFileTypes: true });
+  const isOwned = entries.some(({ name }) => name === OWNER_FILE);
+  const strange = entries.filter((entry) => !isPartOfCache(entry) && !looksLikeEntry(entry, isEntry));
+  if (!isOwned && strange.length > 0)
+    throw refused(
+      path,
+      `is in use by something else: it holds ${String(strange.length)} things that are no cache's, such as ${strange[0]?.name ?? ''}`,
+      'name a folder of its own',
+    );
+  const lock = await lockOwnerFile(join(path, OWNER_FILE), runner);
+  const { file, held, owner: found } = lock;
+  if (held && (found === undefined || mayTakeOver(path, found, owner))) {
+    if (JSON.stringify(found) !== JSON.stringify(owner)) await writeOwner(file, owner);
+    return file;
+  }
+  await file.close();
+  const whose = found === undefined ? 'another daemon' : describeOwner(found);
+  if (!held) throw refused(path, `is in use by ${whose}`, 'name a folder of its own');
+  throw refused(path, `belongs to ${whose}`, `if that one is gone for good, remove ${path}/${OWNER_FILE}`);
+}
+
+/** Ours, also by an id that went with a state folder that was lost; and what lies in our own state folder came with it. */
+function mayTakeOver(path: string, found: Owner, own: Owner): boolean {
+  if (found.agent === own.agent || isBelow(path, own.state)) return true;
+  return found.machine !== '' && found.machine === own.machine && found.state === own.state;
+}
+
+function looksLikeEntry(entry: Dirent, isEntry: (id: string) => boolean): boolean {
+  return entry.isFile() && (isEntry(entry.name) || ENTRY_NAME.test(entry.name));
+}
+
+function refused(path: string, what: string, advice?: string): ConfigError {
+  return new ConfigError(`cache.path: the folder ${path} ${what}${advice === undefined ? '' : `; ${advice}`}`);
+}
+
+/** Places that a cache may neither be nor hold; all real paths. */
+export interface Places {
+  readonly roots: readonly string[];
+  readonly stateFolder: string;
+  readonly instances: string;
+}
+
+/** A cache holds nothing but its own: it is no root, and nothing that others work in lies in it. Fails with ConfigError. */
+export function assertOwnPlace(path: string, { roots, stateFolder, instances }: Places): void {
+  const taken: readonly (readonly [string, string])[] = [
+    ...roots.map((root) => ['the root', root] as const),
+    ['the state folder', stateFolder],
+    ['instances_path', instances],
+  ];
+  for (const [what, place] of taken) {
+    if (place === path) throw refused(path, `is ${what} itself`, 'name a folder of its own');
+    if (isBelow(place, path)) throw refused(path, `holds ${what} ${place}`, 'name a folder of its own');
+  }
+}

@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { errnoOf } from '../errno.js';
+
+/** Of this machine: the installation's own id, else the board's. The second is root's to read. */
+const SOURCES = ['/etc/machine-id', '/sys/class/dmi/id/product_uuid'];
+const DIGITS = 16;
+
+export interface HostIdentity {
+  /** A digest: machine-id(5) asks that the id itself is not shown. Empty: this host has none. */
+  readonly machine: string;
+  readonly name: string;
+}
+
+/** What tells this host from another one to which its files were copied. */
+export async function hostIdentity(sources: readonly string[] = SOURCES): Promise<HostIdentity> {
+  for (const source of sources) {
+    const id = await readFile(source, 'utf8').catch((error: unknown) => {
+      if (['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return '';
+      throw error;
+    });
+    if (id.trim() === '' || id.trim() === 'uninitialized') continue;
+    const machine = createHash('sha256').update(`hostler ${id.trim()}`).digest('hex').slice(0, DIGITS);
+    return { machine, name: hostname() };
+  }
+  return { machine: '', name: hostname() };
+}

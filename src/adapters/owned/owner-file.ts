@@ -1,0 +1,54 @@
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { z } from 'zod';
+import type { ProcessRunner } from '../process.js';
+import { tryLock } from './flock.js';
+
+/** In a folder that a daemon keeps: whose the folder is. Its lock says whether that daemon lives. */
+export const OWNER_FILE = '.owner';
+
+const owner = z.object({ agent: z.string(), machine: z.string(), host: z.string(), state: z.string() });
+
+/** The agent id of a daemon, the machine and host on which it works, and the real path of its state folder. */
+export type Owner = z.infer<typeof owner>;
+
+/** The lock on an owner file, and what the file says. */
+export interface OwnerLock {
+  readonly file: FileHandle;
+  /** False: the daemon that the file names lives. */
+  readonly held: boolean;
+  /** Undefined: nobody's yet. A crash can have left the file empty. */
+  readonly owner: Owner | undefined;
+}
+
+/** Opens, or makes, the owner file and tries to take its lock, which stays until the file is closed. Fails with system errors. */
+export async function lockOwnerFile(path: string, runner: ProcessRunner): Promise<OwnerLock> {
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  try {
+    return { file, held: await tryLock(file, runner), owner: parseOwner((await file.readFile()).toString()) };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Durable when resolved. Only for the holder of the lock. */
+export async function writeOwner(file: FileHandle, whose: Owner): Promise<void> {
+  const text = Buffer.from(`${JSON.stringify(whose)}\n`);
+  await file.write(text, 0, text.length, 0);
+  await file.truncate(text.length);
+  await file.sync();
+}
+
+export function describeOwner({ agent, host, state }: Owner): string {
+  return `the agent ${agent} of the host ${host} (state folder ${state})`;
+}
+
+function parseOwner(text: string): Owner | undefined {
+  try {
+    return owner.safeParse(JSON.parse(text)).data;
+  } catch {
+    // Not JSON: a torn write of a daemon that has ended.
+    return undefined;
+  }
+}

@@ -1,0 +1,111 @@
+/** The part of the composition root that opens the folders in which the daemon works, its own and its roots. */
+import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CacheFolder } from './adapters/cache-folder.js';
+import { ConfigError, type Config } from './adapters/config.js';
+import { errnoOf } from './adapters/errno.js';
+import { assertOwnPlace } from './adapters/owned/cache-claim.js';
+import { hostIdentity } from './adapters/owned/host-identity.js';
+import { PRIVATE_PREFIX } from './adapters/private-folders.js';
+import type { ProcessRunner } from './adapters/process.js';
+import { openRoots, type Root, type RootConfig } from './adapters/roots.js';
+import type { StateFolder } from './adapters/state-folder.js';
+import type { Foundations } from './assemble.js';
+import { isBelow } from './domain/address.js';
+import type { CacheIndex } from './domain/cache/cache-index.js';
+
+type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders'>;
+
+/** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
+export async function openAllRoots(config: Config, stateFolder: string): Promise<OpenFolders> {
+  const { root_patience_ms: patienceMs } = config.limits;
+  const configured = (kind: 'files' | 'devices'): RootConfig[] =>
+    config.roots
+      .filter((root) => root.kind === kind)
+      .map(({ path, access, trusted, owner, group, mode }) => ({
+        path,
+        access,
+        trusted,
+        attributes: rootAttributes(owner, group, mode),
+      }));
+  const devices = await openRoots(configured('devices'), patienceMs);
+  const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
+  const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
+  const files = await openRoots(configured('files'), patienceMs);
+  const { cacheFolder, around } = await openCache(config, [...files, ...devices], stateFolder);
+  const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder };
+  if (around === undefined) return { ...own, closedFolders: [stateFolder] };
+  // Whatever is brought there could be replaced by whoever brings things there.
+  if (!around.trusted) return { ...own, closedFolders: [stateFolder, cacheFolder.realPath] };
+  const { attributes } = around;
+  const asRoot = { path: cacheFolder.realPath, access: 'read-only', trusted: true, attributes, kept: true } as const;
+  return { ...own, roots: [...files, ...(await openRoots([asRoot], patienceMs))], closedFolders: [stateFolder] };
+}
+
+/** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */
+async function openCache({ cache, instances_path: instances }: Config, roots: readonly Root[], stateFolder: string) {
+  const path = cache.path ?? join(stateFolder, 'cache');
+  const real = await mkdir(path, { recursive: true, mode: 0o711 })
+    .then(() => realpath(path))
+    .catch((error: unknown) => {
+      throw new ConfigError(`cache.path: the folder ${path} cannot be opened: ${errnoOf(error) ?? String(error)}`);
+    });
+  assertOwnPlace(real, {
+    roots: roots.map(({ realPath }) => realPath),
+    stateFolder,
+    instances: await realest(instances),
+  });
+  const [around] = roots
+    .filter(({ realPath }) => isBelow(real, realPath))
+    .sort((a, b) => b.realPath.length - a.realPath.length);
+  const attributes = around?.trusted === true ? around.attributes : {};
+  return { cacheFolder: await CacheFolder.open(real, attributes), around };
+}
+
+/** What a path is when it is there; itself where it is not. */
+function realest(path: string): Promise<string> {
+  return realpath(path).catch((error: unknown) => {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errnoOf(error) ?? '')) return path;
+    throw error;
+  });
+}
+
+interface CacheNeeds {
+  readonly cache: CacheIndex;
+  readonly state: StateFolder;
+  readonly runner: ProcessRunner;
+}
+
+/** The folder is this daemon's from now on. Fails with ConfigError. */
+export async function claimCacheFolder(folder: CacheFolder, { cache, state, runner }: CacheNeeds): Promise<void> {
+  const { machine, name } = await hostIdentity();
+  const owner = { agent: state.agentId, machine, host: name, state: state.realPath };
+  await folder.claim({ owner, runner, isEntry: (id) => cache.knows(id) });
+}
+
+/** Before anybody works in the cache: folders of operations that ended with an earlier life go, what nobody knows is told of. */
+export async function sweepCache(foundations: Foundations): Promise<void> {
+  const { cache, cacheFolder, resumes, log, state } = foundations;
+  if (!foundations.journalMovedAside && !state.isNew) {
+    const prefix = `${PRIVATE_PREFIX}${state.agentId}-`;
+    const removed = await cacheFolder.sweep(prefix, (id) => resumes.of(id) !== undefined);
+    if (removed.length > 0) log.warn('swept', { removed });
+  }
+  const unknown = await cacheFolder.unknown((id) => cache.knows(id));
+  if (unknown.length === 0) return;
+  const bytes = unknown.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0n);
+  log.warn('files without an entry are left in the cache: see `hostler cache ls --unknown`', {
+    folder: cacheFolder.realPath,
+    count: unknown.length,
+    bytes: String(bytes),
+    such_as: unknown.slice(0, 5).map(({ name }) => name),
+  });
+}
+
+function rootAttributes(owner: string | undefined, group: string | undefined, mode: string | undefined) {
+  return {
+    ...(owner === undefined ? {} : { owner }),
+    ...(group === undefined ? {} : { group }),
+    ...(mode === undefined ? {} : { mode: Number.parseInt(mode, 8) }),
+  };
+}

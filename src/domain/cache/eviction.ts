@@ -1,0 +1,163 @@
+/** What leaves the cache: only what is known to be ours, and known to be needed by nobody. */
+import { assertLookedAt, mayHaveDependants, type Dependants, type DependantsFound } from '../change-ports.js';
+import { HostlerError, asHostlerError } from '../errors.js';
+import type { Files, Paths } from '../ports.js';
+import { cacheAddress, type CacheEntry, type CacheFiles, type UnknownFile, type WhySetAside } from './cache-entry.js';
+import { notInCache, type CacheIndex } from './cache-index.js';
+
+export interface EvictionPorts {
+  readonly cache: CacheIndex;
+  readonly paths: Paths;
+  readonly files: Files;
+  readonly dependants: Dependants;
+  readonly cacheFiles: CacheFiles;
+}
+
+const BACKING = 'the backing file of other images';
+
+const NS_PER_MS = 1_000_000n;
+
+export interface SetAsideFile {
+  readonly id: string;
+  readonly why: WhySetAside | 'unknown';
+  readonly allocatedBytes: bigint;
+  readonly modifyTimeMs: number;
+}
+
+/** So many entries went, and the space that they took. */
+export interface Evicted {
+  readonly items: bigint;
+  readonly freedBytes: bigint;
+}
+
+export class Eviction {
+  constructor(private readonly ports: EvictionPorts) {}
+
+  get index(): CacheIndex {
+    return this.ports.cache;
+  }
+
+  /** Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE, DEPENDANTS_UNKNOWN. */
+  async evict(entry: CacheEntry): Promise<bigint> {
+    const answer = await this.#dependantsOf(entry.id);
+    // Last, so that nothing comes between this look and the removal.
+    const why = answer.found.length > 0 ? BACKING : this.#claim(entry);
+    if (why !== undefined) throw inUse(entry.id, why);
+    assertLookedAt(answer, `the cache's entry ${entry.id}`);
+    // First the entry: one without a file would be a lie; a file without an entry would be nobody's.
+    const aside = await this.index.setAside(entry, 'evicting');
+    const freed = await this.#removeFile(entry.id, entry.inode);
+    await this.index.forget(aside);
+    return freed;
+  }
+
+  /** What has no entry, or none that anybody gets. Fails with IMAGE_NOT_FOUND, IMAGE_IN_USE, DEPENDANTS_UNKNOWN, NOT_A_FILE. */
+  async removeSetAside(id: string): Promise<bigint> {
+    const entry = this.index.aside.find((each) => each.id === id);
+    const unknown = (await this.unknown()).find(({ name }) => name === id);
+    if (entry === undefined && unknown === undefined) throw notInCache(id);
+    if (unknown?.kind === 'other')
+      throw new HostlerError('NOT_A_FILE', `${id} in the cache's folder is no regular file: remove it by hand`);
+    const answer = await this.#dependantsOf(id);
+    if (answer.found.length > 0) throw inUse(id, BACKING);
+    if (entry !== undefined && this.index.isLeased(entry)) throw inUse(id, 'being used');
+    assertLookedAt(answer, `the file ${id} of the cache`);
+    const freed = await this.#removeFile(id);
+    if (entry !== undefined) await this.index.forget(entry);
+    return freed;
+  }
+
+  /** An entry, or a file without one. Fails with IMAGE_NOT_FOUND. */
+  async assertHas(id: string): Promise<void> {
+    if (this.index.knows(id) || (await this.unknown()).some(({ name }) => name === id)) return;
+    throw notInCache(id);
+  }
+
+  /** Whatever takes space in the cache's folder and is got by nobody. */
+  async setAside(): Promise<readonly SetAsideFile[]> {
+    const entries = this.index.aside.map(({ id, setAside: why = 'unfinished', info, modifyTimeNs }) => ({
+      id,
+      why,
+      allocatedBytes: info.allocatedBytes,
+      modifyTimeMs: Number(modifyTimeNs / NS_PER_MS),
+    }));
+    const unknown = (await this.unknown()).map(({ name, ...rest }) => ({ id: name, why: 'unknown' as const, ...rest }));
+    return [...entries, ...unknown];
+  }
+
+  /** What lies in the cache's folder without an entry. */
+  unknown(): Promise<readonly UnknownFile[]> {
+    return this.ports.cacheFiles.unknown((id) => this.index.knows(id));
+  }
+
+  /** Removes files of entries that were set aside, as far as they are ours and known to be free; the space that they took. */
+  async discardSetAside(): Promise<Evicted> {
+    let [items, freedBytes] = [0n, 0n];
+    for (const entry of this.index.aside) {
+      const file = await this.ports.paths.source(cacheAddress(entry.id)).catch(notThere);
+      await file?.handle.close();
+      if (this.index.isLeased(entry)) continue;
+      // Another file of this name was put there by somebody else.
+      if (file?.inode !== entry.inode) await this.index.forget(entry);
+      else if (!mayHaveDependants(await this.#dependantsOf(entry.id)) && !this.index.isLeased(entry)) {
+        freedBytes += await this.#removeFile(entry.id, entry.inode);
+        items += 1n;
+        await this.index.forget(entry);
+      }
+    }
+    return { items, freedBytes };
+  }
+
+  /** By age and size. What is needed stays, and so does what may be. */
+  async evictOverdue(maxBytes?: bigint): Promise<Evicted> {
+    let [items, freedBytes] = [0n, 0n];
+    for (const entry of this.index.overdue(maxBytes)) {
+      if (mayHaveDependants(await this.#dependantsOf(entry.id))) continue;
+      try {
+        freedBytes += await this.evict(entry);
+        items += 1n;
+      } catch (error) {
+        if (!['IMAGE_IN_USE', 'DEPENDANTS_UNKNOWN'].includes(asHostlerError(error).reason)) throw error;
+      }
+    }
+    return { items, freedBytes };
+  }
+
+  /** Whether images of the roots are, or may be, backed by it. */
+  async inUse({ id }: Pick<CacheEntry, 'id'>): Promise<boolean> {
+    return mayHaveDependants(await this.#dependantsOf(id));
+  }
+
+  async #dependantsOf(id: string): Promise<DependantsFound> {
+    const file = await this.ports.paths.source(cacheAddress(id)).catch(notThere);
+    if (file === undefined) return { known: true, found: [] };
+    try {
+      return await this.ports.dependants.of(file);
+    } finally {
+      await file.handle.close();
+    }
+  }
+
+  /** The space that it took. With an inode: another file of that name stays. */
+  async #removeFile(id: string, inode?: bigint): Promise<bigint> {
+    const target = await this.ports.paths.target(cacheAddress(id));
+    if (target.existing === undefined || target.existing.inode !== (inode ?? target.existing.inode)) return 0n;
+    await this.ports.files.remove(target);
+    return target.existing.allocatedBytes;
+  }
+
+  #claim(entry: CacheEntry): string | undefined {
+    if (!this.index.has(entry.id)) return 'being evicted';
+    if (this.index.get(entry.id).pinned) return 'pinned';
+    return this.index.isLeased(entry) ? 'being used' : undefined;
+  }
+}
+
+function inUse(id: string, why: string): HostlerError {
+  return new HostlerError('IMAGE_IN_USE', `the cache's entry ${id} is ${why}`, { facts: { cache_id: id } });
+}
+
+export function notThere(error: unknown): undefined {
+  if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
+  return undefined;
+}
