@@ -1,5 +1,4 @@
 /** Composition root: config -> adapters -> domain -> handlers -> server. */
-import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { closeInherited } from './adapters/inherited-fds.js';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
@@ -16,8 +15,10 @@ import { readVersion } from './version.js';
 import { MemoryFolders } from './adapters/memory-folders.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
+import { USAGE, UsageError, parseArguments } from './arguments.js';
 import { assemble, type Foundations } from './assemble.js';
 import { claimCacheFolder, openAllRoots, sweepCache } from './assemble-folders.js';
+import { problemsOf } from './check-config.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
 import type { Operations } from './domain/operations/engine.js';
@@ -30,22 +31,20 @@ import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
 import { TlsFilesBroken } from './tls/files.js';
 
-const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
-const EXPECTED = [ConfigError, ListenError, TlsFilesBroken, StateFolderBusy, StateFolderBroken, JournalTooNew];
-const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --version]\n`;
+const EXPECTED = [
+  UsageError,
+  ConfigError,
+  ListenError,
+  TlsFilesBroken,
+  StateFolderBusy,
+  StateFolderBroken,
+  JournalTooNew,
+];
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      config: { type: 'string', default: DEFAULT_CONFIG },
-      'check-config': { type: 'boolean' },
-      'show-config': { type: 'boolean' },
-      version: { type: 'boolean' },
-      help: { type: 'boolean' },
-    },
-  });
+  const values = parseArguments();
   if (values.help === true) {
     process.stdout.write(USAGE);
     return;
@@ -56,8 +55,15 @@ async function main(): Promise<void> {
   }
   const config = await loadConfig(values.config);
   if (values['show-config'] === true) process.stdout.write(showConfig(config));
-  else if (values['check-config'] === true) process.stdout.write(`${values.config}: ok\n`);
+  else if (values['check-config'] === true) await checkConfig(config, values.config);
   else await serve(config, values.config);
+}
+
+/** Fails with ConfigError, which has every problem. */
+async function checkConfig(config: Config, file: string): Promise<void> {
+  const problems = await problemsOf(config);
+  if (problems.length > 0) throw new ConfigError(problems.map((problem) => `${file}: ${problem}`).join('\n'));
+  process.stdout.write(`${file}: ok\n`);
 }
 
 /** What is the whole process's affair, before anything else is opened. */
@@ -304,7 +310,7 @@ function stopOnSignal(log: Log, operations: Operations, graceMs: number, shutdow
       log.on('finish', () => process.exit(0));
       log.end();
     })().catch((error: unknown) => {
-      process.stderr.write(`hostlerd: ${errorText(error)}\n`);
+      process.stderr.write(`hostlerd: ${errorText(error) ?? ''}\n`);
       process.exit(1);
     });
   };
@@ -324,7 +330,7 @@ try {
   await main();
 } catch (error) {
   const known = EXPECTED.some((kind) => error instanceof kind);
-  process.stderr.write(`hostlerd: ${known && error instanceof Error ? error.message : errorText(error)}\n`);
+  process.stderr.write(`hostlerd: ${known && error instanceof Error ? error.message : (errorText(error) ?? '')}\n`);
   process.exitCode = 1;
   process.exit();
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
 import { z } from 'zod';
+import { schemaWords } from '../domain/model/schema-words.js';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
 import { caching, fetching } from './fetch-config.js';
 import { FAILPOINT } from './failpoints.js';
@@ -186,10 +187,12 @@ export function parseConfig(text: string, path: string): Config {
     if (error instanceof TomlError) throw new ConfigError(`${path}: ${error.message}`);
     throw error;
   }
-  const result = schema.safeParse(data);
+  const result = schema.safeParse(data, { error: schemaWords });
   if (result.success) return result.data;
   throw new ConfigError(
-    result.error.issues.map((issue) => `${path}: ${issue.path.join('.')}: ${issue.message}`).join('\n'),
+    result.error.issues
+      .map((issue) => `${path}: ${[issue.path.join('.'), issue.message].filter((part) => part !== '').join(': ')}`)
+      .join('\n'),
   );
 }
 

@@ -83,7 +83,7 @@ class IndexedRoot {
     worker.on('error', (error: unknown) => {
       // The next question starts another.
       this.#worker = undefined;
-      this.options.log.failed(this.root.path, errorText(error));
+      this.options.log.failed(this.root.path, errorText(error) ?? 'unknown');
       for (const answer of this.#asked.values()) answer.resolve(this.#nothing('the look at it failed'));
     });
     this.#worker = worker;

@@ -12,9 +12,13 @@ export function createLog(level: string): Log {
   });
 }
 
-/** An error with its causes, for the log. */
-export function errorText(error: unknown): string {
+/** An error with its causes, for the log; unset where there is none. */
+export function errorText(error: unknown): string | undefined {
+  return error === undefined ? undefined : textOf(error);
+}
+
+function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? '' : `\ncaused by ${errorText(error.cause)}`;
+  const cause = error.cause === undefined ? '' : `\ncaused by ${textOf(error.cause)}`;
   return `${error.stack ?? error.message}${cause}`;
 }

@@ -78,7 +78,12 @@ export function qemuError(
   stderr: string,
   exit: { readonly code: number | undefined; readonly signal: string | undefined },
 ): HostlerError {
-  const last = stderr.split('\n').at(-1)?.slice(0, 500) ?? '';
+  const last =
+    stderr
+      .split('\n')
+      .at(-1)
+      ?.replace(/^qemu-img: /, '')
+      .slice(0, 500) ?? '';
   const ofLock = /Failed to get .*lock/.test(stderr) ? 'IMAGE_IN_USE' : undefined;
   const ofImage = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1];
   const reason = ofLock ?? toolReason(stderr) ?? ofImage ?? 'TOOL_FAILED';

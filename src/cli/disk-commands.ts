@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { FindRootDiskResponse } from '../gen/hostler/v1/image_service.js';
 import { ask } from './connection.js';
 import type { Context } from './context.js';
+import { UsageError } from './failure.js';
 import { printable } from './text.js';
 
 /** `hostler disk …`: disks of domains. */
@@ -15,7 +16,8 @@ export function diskCommands(context: Context): Command[] {
       .option('--xml <file>', "the domain's XML instead; - for standard input")
       .action((name: string | undefined, { xml }: { xml?: string }) =>
         context.use(async ({ images }) => {
-          if ((name === undefined) === (xml === undefined)) throw new InvalidArgumentError('give a domain or --xml');
+          if ((name === undefined) === (xml === undefined))
+            throw new UsageError('give the name of a domain, or --xml, not both');
           const domain =
             xml === undefined
               ? ({ $case: 'domainName', value: name ?? '' } as const)

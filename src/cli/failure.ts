@@ -3,6 +3,7 @@ import { status, type ServiceError } from '@grpc/grpc-js';
 import { REASONS, type Reason } from '../domain/errors.js';
 import { ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
+import { explainNoConnection } from './no-connection.js';
 
 export const EXIT = {
   ok: 0,
@@ -74,9 +75,8 @@ export function exitCode({ code, reason }: Failure): number {
 
 /** One line for what happened, one for what to do. */
 export function explain(failure: Failure, address: string): string {
-  if (failure.reason === undefined && exitCode(failure) === EXIT.unavailable) {
-    return `hostler: nobody answers at ${address}\n  Start hostlerd, or name another address with --address or HOSTLER_ADDRESS.`;
-  }
+  if (failure.reason === undefined && exitCode(failure) === EXIT.unavailable)
+    return explainNoConnection(failure.message, address);
   const { reason, message, facts } = failure;
   const name = reason ?? status[failure.code] ?? String(failure.code);
   const advice = reason === undefined ? '' : `\n  ${REASONS[reason].advice}`;

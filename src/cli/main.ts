@@ -17,8 +17,8 @@ import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
 import { readVersion } from '../version.js';
 
-/** Errors that are told without a stack: what is wrong lies in files that the caller named. */
-const TOLD = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem'];
+/** Errors that need no stack: what is wrong lies in files that the caller named. */
+const ABOUT_FILES = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem'];
 
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
@@ -51,6 +51,10 @@ for (const command of authCommands(context, explainDecision)) auth.addCommand(co
 const guard = (command: Command) => command.exitOverride().commands.forEach(guard);
 guard(program);
 
+for (const stream of [process.stdout, process.stderr])
+  // Its reader has gone, as `head` does, or its disk is full: nothing can be shown any more.
+  stream.on('error', () => process.exit(EXIT.other));
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -67,6 +71,14 @@ async function explainDecision(question: AuthQuestion): Promise<AuthVerdict | un
   return authCheck(question);
 }
 
+/** What is wrong on this side: a file that cannot be read or written, a configuration that cannot be used. */
+function localProblem(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (ABOUT_FILES.includes(error.name)) return error.message;
+  const isOfSystem = 'errno' in error && 'code' in error && typeof error.code === 'string';
+  return isOfSystem ? error.message.replace(/^[A-Z0-9_]+: /, '') : undefined;
+}
+
 function report(error: unknown): number {
   // commander has said its word already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
@@ -74,9 +86,10 @@ function report(error: unknown): number {
     process.stderr.write(`hostler: ${error.message}\n`);
     return EXIT.usage;
   }
-  if (error instanceof Error && TOLD.includes(error.name)) {
-    process.stderr.write(`hostler: ${error.message}\n`);
-    return EXIT.refused;
+  const problem = localProblem(error);
+  if (problem !== undefined) {
+    process.stderr.write(`hostler: ${problem}\n`);
+    return EXIT.other;
   }
   if (!isServiceError(error)) throw error;
   const failure = readFailure(error);

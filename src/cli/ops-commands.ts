@@ -9,7 +9,7 @@ import {
 } from '../gen/hostler/v1/operation_service.js';
 import { ask } from './connection.js';
 import type { Context } from './context.js';
-import { UsageError, failureOf, explain } from './failure.js';
+import { UsageError, exitCode, explain, failureOf, type Failure } from './failure.js';
 import { describeCancelled, events } from './follow.js';
 import { stateName } from './names.js';
 import { collectLabel } from './options.js';
@@ -98,10 +98,11 @@ function showCommand(context: Context): Command {
 
 function watchCommand(context: Context): Command {
   return new Command('watch')
-    .description('follow one operation, or every change on the host')
+    .description("follow one operation, or every change on the host; exits as the operation's own command would")
     .argument('[id]')
     .action((id: string | undefined) =>
-      context.use(async ({ operations }) => {
+      context.use(async (connection) => {
+        const { operations } = connection;
         const view = createView(process.stderr, context.json);
         if (id === undefined) {
           for await (const change of events(operations.watchOperations({ filter: undefined })))
@@ -111,12 +112,18 @@ function watchCommand(context: Context): Command {
         for await (const event of events(operations.watchOperation({ operationId: id }))) {
           if (context.json) context.print(OperationEvent.toJSON(event), '');
           view.show(event);
-          if (event.result !== undefined || event.error !== undefined) view.end();
-          if (!context.json && (event.result !== undefined || event.error !== undefined))
-            context.print(undefined, stateName(event.state));
+          if (event.result === undefined && event.error === undefined) continue;
+          view.end();
+          if (!context.json) context.print(undefined, stateName(event.state));
+          if (event.error !== undefined) showFailure(failureOf(event.error), connection.address);
         }
       }),
     );
+}
+
+function showFailure(failure: Failure, address: string): void {
+  process.stderr.write(`${explain(failure, address)}\n`);
+  process.exitCode = exitCode(failure);
 }
 
 function cancelCommand(context: Context): Command {
@@ -155,7 +162,7 @@ function describe(operation: Operation, address: string): string {
     ['took', took(operation) || undefined],
     [
       'progress',
-      last?.progress?.totalBytes === undefined
+      last?.progress?.totalBytes === undefined || last.progress.totalBytes === 0n
         ? undefined
         : `${bytes(last.progress.doneBytes)} of ${bytes(last.progress.totalBytes)}`,
     ],
@@ -179,8 +186,7 @@ function took({ startTime, endTime }: Operation): string {
 }
 
 function changeLine({ event, method }: WatchOperationsResponse): string {
-  const { progress } = event ?? {};
-  const amount =
-    progress?.totalBytes === undefined ? '' : ` ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}`;
+  const { doneBytes = 0n, totalBytes = 0n } = event?.progress ?? {};
+  const amount = totalBytes === 0n ? '' : ` ${bytes(doneBytes)} of ${bytes(totalBytes)}`;
   return `${event?.eventTime?.toISOString() ?? ''} ${event?.operationId ?? ''} ${method} ${event === undefined ? '' : stateName(event.state)}${amount}`;
 }

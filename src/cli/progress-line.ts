@@ -17,10 +17,10 @@ export function createView(stream: NodeJS.WriteStream, quiet: boolean): Progress
   return stream.isTTY ? new Bar(stream) : new PlainLines(stream);
 }
 
-/** What is counted, as numbers and for people: bytes, or entries where there are no bytes. */
+/** What is counted, as numbers and for people: bytes, or entries where there are no bytes. Nothing of nothing is no count. */
 function counted({ progress }: OperationEvent): { done: number; all: number; text: string } | undefined {
   const { totalBytes, totalItems, doneBytes, doneItems = 0n } = progress ?? { doneBytes: 0n };
-  if (totalBytes !== undefined)
+  if (totalBytes !== undefined && totalBytes > 0n)
     return { done: Number(doneBytes), all: Number(totalBytes), text: `${bytes(doneBytes)} of ${bytes(totalBytes)}` };
   if (totalItems === undefined) return undefined;
   return { done: Number(doneItems), all: Number(totalItems), text: `${String(doneItems)} of ${String(totalItems)}` };

@@ -40,7 +40,7 @@ export function showResult({ result, replayed }: OperationResult): string {
         ['why', why],
         ['to move', moveBytes === undefined ? undefined : bytes(moveBytes)],
         ['needs', bytes(needBytes)],
-        ['free', bytes(freeBytes)],
+        ['free', freeBytes === undefined ? undefined : bytes(freeBytes)],
       ]);
     }
     case 'chown':

@@ -79,7 +79,7 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
   const [{ file, facts }] = chain;
   if (chain.length > 1 && !spec.allowChain) {
     throw new HostlerError(
-      'IMAGE_UNSAFE',
+      'BASE_HAS_BACKING_FILE',
       `${spec.backing} has a backing file itself; set allow_chain if that is meant`,
       { facts: { path: spec.backing } },
     );

@@ -40,8 +40,8 @@ function removal(
     async plan({ address }, { removal: target }) {
       const { existing, directory } = target(address) ?? {};
       const why = existing === undefined ? 'there is nothing to remove' : `the ${existing.type} is removed`;
-      const freeBytes = directory === undefined ? 0n : await files.freeBytes(directory);
-      return { kind: 'plan', method: 'delete', why, moveBytes: 0n, needBytes: 0n, freeBytes };
+      const free = directory === undefined ? {} : { freeBytes: await files.freeBytes(directory) };
+      return { kind: 'plan', method: 'delete', why, moveBytes: 0n, needBytes: 0n, ...free };
     },
 
     async run({ address, missingOk }, run) {

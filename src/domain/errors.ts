@@ -178,6 +178,18 @@ export const REASONS = {
     'Choose another name, or delete that one.',
   ),
   IMAGE_MALFORMED: row('FAILED_PRECONDITION', 'no', 'The header is broken.', 'Restore the image from another copy.'),
+  BASE_HAS_BACKING_FILE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The base of a new overlay has a backing file itself, and the request does not say that a chain is meant.',
+    'Set allow_chain, or name a base without a backing file.',
+  ),
+  WOULD_SHRINK: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The image is larger than the size asked for: what lies beyond would be lost.',
+    'Set allow_shrink if that is meant, after the guest has given the space up.',
+  ),
   IMAGE_UNSAFE: row(
     'FAILED_PRECONDITION',
     'no',

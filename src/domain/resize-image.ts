@@ -1,5 +1,5 @@
 import type { ImageAddress } from './address.js';
-import { HostlerError, invalidFields } from './errors.js';
+import { HostlerError } from './errors.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import { changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
@@ -55,18 +55,15 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
   };
 }
 
-/** How much larger it becomes. Fails with INVALID_FIELD where it may not become smaller. */
+/** How much larger it becomes. Fails with WOULD_SHRINK where it may not become smaller. */
 function judge({ address, sizeBytes: asked, allowShrink, preallocation }: ResizeSpec, [{ facts }]: Chain) {
   const [sizeBytes, current] = [roundUp(asked, SECTOR_BYTES), facts.virtualSizeBytes];
   const grownBytes = sizeBytes - current;
   const figures = `${String(current)} bytes to ${String(sizeBytes)}`;
   if (grownBytes < 0n && !allowShrink)
-    throw invalidFields([
-      {
-        field: 'size_bytes',
-        description: `${address} would shrink from ${figures}: what lies beyond is lost; set allow_shrink if that is meant`,
-      },
-    ]);
+    throw new HostlerError('WOULD_SHRINK', `${address} would shrink from ${figures}: what lies beyond is lost`, {
+      facts: { path: address, current: String(current), asked: String(sizeBytes) },
+    });
   if (grownBytes < 0n && preallocation !== 'off')
     throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'there is nothing to preallocate when an image shrinks');
   const why =

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parseAddress } from '../domain/address.js';
 import { invalidFields, type FieldViolation } from '../domain/errors.js';
 import { parseFormat, parseTargetFormat } from '../domain/image-format.js';
+import { schemaWords } from '../domain/model/schema-words.js';
 import { checkSize, parseSize } from '../domain/size.js';
 import { CompressionType, Preallocation } from '../gen/hostler/v1/image.js';
 
@@ -34,14 +35,20 @@ export const text = z
   .string()
   .refine((value) => value !== '' && !value.includes('\0'), 'must not be empty or contain NUL');
 
-/** `oneof { size_bytes, size }`. */
+/** `oneof virtual_size { size_bytes, size }`; what is wrong is said of the one that was given. */
 export const optionalSize = z
   .union([
-    z.object({ $case: z.literal('sizeBytes'), value: checked(z.bigint(), checkSize) }),
-    z.object({ $case: z.literal('size'), value: checked(z.string(), parseSize) }),
+    z.object({ $case: z.literal('sizeBytes'), value: z.bigint() }),
+    z.object({ $case: z.literal('size'), value: z.string() }),
   ])
   .optional()
-  .transform((size) => size?.value);
+  .transform((given, context): bigint | undefined => {
+    if (given === undefined) return undefined;
+    const result = given.$case === 'size' ? parseSize(given.value) : checkSize(given.value);
+    if (typeof result === 'bigint') return result;
+    context.addIssue({ code: 'custom', message: result.problem, path: [given.$case] });
+    return z.NEVER;
+  });
 export const size = optionalSize.transform((value, context) => {
   if (value === undefined) context.addIssue({ code: 'custom', message: 'size_bytes or size is required' });
   return value ?? z.NEVER;
@@ -138,16 +145,18 @@ export function defined<T extends object>(object: T): Defined<T> {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Defined<T>;
 }
 
+const PLAIN = { error: schemaWords };
+
 /** Parses a request; all wrong fields are reported at once, by their proto names. Fails with INVALID_FIELD. */
 export function parseRequest<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
-  const result = schema.safeParse(request);
+  const result = schema.safeParse(request, PLAIN);
   if (result.success) return result.data;
   throw invalidFields(violationsOf(result.error));
 }
 
 /** The same for an operation's request, whose common fields are reported along with its own. */
 export function parseVerb<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
-  const [own, common] = [schema.safeParse(request), ask.safeParse(request)];
+  const [own, common] = [schema.safeParse(request, PLAIN), ask.safeParse(request, PLAIN)];
   if (own.success && common.success) return own.data;
   throw invalidFields([own, common].flatMap(({ error }) => (error === undefined ? [] : violationsOf(error))));
 }
@@ -171,10 +180,13 @@ function flatten(issue: Issue, above: readonly PropertyKey[]): { field: string; 
   return [{ field: protoPath(path), description: issue.message }];
 }
 
+/** Steps of a path that are no fields on the wire: the member of a oneof, and a oneof whose members are named themselves. */
+const NO_FIELDS = ['value'];
+
 function protoPath(path: readonly PropertyKey[]): string {
   return path
     .map(String)
-    .filter((part) => part !== 'value')
+    .filter((part, index, all) => !NO_FIELDS.includes(part) && !(part === 'virtualSize' && index < all.length - 1))
     .join('.')
     .replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -184,7 +184,8 @@ class PeerAgent implements FarAgent {
     const result = last.result?.result;
     if (result?.$case !== 'plan') throw new HostlerError('BUG', `${this.peer.host} gave no plan`);
     const { method, why, moveBytes, needBytes, freeBytes } = result.value;
-    return { method, why, needBytes, freeBytes, ...(moveBytes === undefined ? {} : { moveBytes }) };
+    const free = freeBytes === undefined ? {} : { freeBytes };
+    return { method, why, needBytes, ...free, ...(moveBytes === undefined ? {} : { moveBytes }) };
   }
 
   close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** A listening address: takes connections, finds out whose they are, and hands them on. */
 import { constants } from 'node:crypto';
-import { Server as PlainServer, type Socket } from 'node:net';
+import { Server as PlainServer, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { HostlerError } from '../domain/errors.js';
 import type { TlsFiles } from '../tls/files.js';
@@ -8,6 +8,7 @@ import { certificateNames } from '../tls/names.js';
 import type { Certificates } from './certificates.js';
 import type { Connections } from './connections.js';
 import { refuseCalls } from './refusal.js';
+import { handshakeProblem } from './handshake-problem.js';
 import { ListenError, prepareSocket, protectSocket, type SocketOwner } from './unix-socket.js';
 
 export interface DoorOptions {
@@ -33,6 +34,12 @@ const peerOf = ({ remoteAddress = '', remotePort = 0 }: Socket) => `${remoteAddr
 
 /** The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): less is no client. */
 const PREFACE_BYTES = 24 + 9;
+
+/** The far end of a TLS connection that may have ended: only the socket below (Node calls it so) still knows it. */
+function peerBelow(socket: TLSSocket): string {
+  const below: unknown = Reflect.get(socket, '_parent');
+  return peerOf(below instanceof Socket && socket.remoteAddress === undefined ? below : socket);
+}
 
 export class Door {
   readonly #server: PlainServer | TlsServer;
@@ -118,7 +125,8 @@ export class Door {
     });
     // Such as a port scanner; the connection is closed already.
     server.on('tlsClientError', (error, socket) => {
-      this.ports.refused(peerOf(socket), new HostlerError('NOT_AUTHENTICATED', 'no TLS 1.3', { cause: error }));
+      const problem = new HostlerError('NOT_AUTHENTICATED', handshakeProblem(error), { cause: error });
+      this.ports.refused(peerBelow(socket), problem);
     });
     return server;
   }

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
+import { ListenError } from './unix-socket.js';
 
 /** Metrics for Prometheus and health for load balancers, on the loopback. */
 export class HttpServer {
@@ -31,12 +32,14 @@ export class HttpServer {
     this.#ready = ready;
   }
 
-  /** `HOST:PORT`; port 0 takes a free one. Returns the bound address. */
+  /** `HOST:PORT`; port 0 takes a free one. Returns the bound address. Fails with ListenError. */
   async listen(address: string): Promise<string> {
     const colon = address.lastIndexOf(':');
     const host = address.slice(0, colon).replaceAll(/[[\]]/g, '');
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
+      this.#server.once('error', (error) => {
+        reject(new ListenError(`cannot listen on ${address} for metrics and health: ${error.message}`));
+      });
       this.#server.listen(Number(address.slice(colon + 1)), host, resolve);
     });
     const bound = this.#server.address();

@@ -105,7 +105,7 @@ export async function serveCall(
     rpc: rpc.name,
     peer,
     caller,
-    code: failure === undefined ? 'OK' : String(toStatus(failure).code),
+    code: failure === undefined ? 'OK' : REASONS[failure.reason].code,
     ...(failure === undefined ? {} : { reason: failure.reason, cause: failure.cause }),
     ms,
     paths,

@@ -202,7 +202,7 @@ for (const auth of ['cephx', 'none'] as const) {
     it('ResizeImage grows and shrinks; CheckImage has nothing to check', async () => {
       await run('ResizeImage', { path: 'rbd:rbd/deep', format: 'raw', size: '80M' });
       const shrink = { path: 'rbd:rbd/deep', format: 'raw', size: '16M' };
-      assert.equal((await failure(run('ResizeImage', shrink))).reason, 'INVALID_FIELD');
+      assert.equal((await failure(run('ResizeImage', shrink))).reason, 'WOULD_SHRINK');
       await run('ResizeImage', { ...shrink, allow_shrink: true });
       assert.equal((await info('rbd:rbd/deep'))['virtual_size_bytes'], String(16 * MIB));
       assert.equal(

@@ -230,7 +230,7 @@ describe('bad input', () => {
     const error = await failure(
       daemon.get().stranger.all('ImageService/CreateImage', { path: 'x', format: 'y', size: 'z' }),
     );
-    assert.deepEqual([...error.fields].sort(), ['format', 'path', 'virtual_size']);
+    assert.deepEqual([...error.fields].sort(), ['format', 'path', 'size']);
   });
 
   it('GetImageInfo of the chain without a format is refused', async () => {

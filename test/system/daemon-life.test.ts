@@ -139,12 +139,15 @@ describe('the daemon', () => {
     assert.equal((await tryRun(HOSTLERD, ['--version'])).stdout, `hostlerd ${version}\n`);
     assert.equal((await tryRun(HOSTLER, ['--version'])).stdout, `hostler ${version}\n`);
     const config = join(ROOT_FOLDER, 'packaging/hostler.example.toml');
-    const checked = await tryRun(HOSTLERD, ['--config', config, '--check-config']);
-    assert.deepEqual([checked.code, checked.stdout], [0, `${config}: ok\n`]);
+    const [checks, fits] = ['--check-config', scratch.path('fits.toml')];
+    await writeFile(fits, `state_dir = "${scratch.path('fits')}"\n`);
+    const checked = await tryRun(HOSTLERD, ['--config', fits, checks]);
+    assert.deepEqual([checked.code, checked.stdout], [0, `${fits}: ok\n`], checked.stderr);
+    assert.ok(!existsSync(scratch.path('fits')));
     const shown = await tryRun(HOSTLERD, ['--config', config, '--show-config']);
     assert.match(shown.stdout, /running_operations = 8/);
     await writeFile(scratch.path('bad.toml'), 'x = 1\n');
-    const bad = await tryRun(HOSTLERD, ['--config', scratch.path('bad.toml'), '--check-config']);
+    const bad = await tryRun(HOSTLERD, ['--config', scratch.path('bad.toml'), checks]);
     assert.equal(bad.code, 1);
     assert.match(bad.stderr, /x/);
     assert.equal((await tryRun(HOSTLERD, ['--config', '/nowhere.toml'])).code, 1);

@@ -147,7 +147,7 @@ describe('image verbs', () => {
 
     it('parity row 4: a base that is an overlay needs allow_chain; the chain is answered nearest first', async () => {
       const request = { path: image('top.qcow2'), backing_file: image('over.qcow2'), backing_format: 'qcow2' };
-      assert.equal((await failure(run('CreateOverlay', request))).reason, 'IMAGE_UNSAFE');
+      assert.equal((await failure(run('CreateOverlay', request))).reason, 'BASE_HAS_BACKING_FILE');
       await run('CreateOverlay', { ...request, allow_chain: true });
       const answer = await daemon.get().stranger.unary('ImageService/GetImageInfo', {
         path: image('top.qcow2'),

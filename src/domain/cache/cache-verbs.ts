@@ -18,7 +18,7 @@ export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult
     resume: { key: () => '', after: [], alone: ({ source }) => needsNoSecrets(source) },
     plan: (spec) => {
       const why = `${sourceText(spec.source)} is fetched into the cache unless it is there`;
-      return Promise.resolve({ kind: 'plan', method: 'download', why, needBytes: 0n, freeBytes: 0n });
+      return Promise.resolve({ kind: 'plan', method: 'download', why, needBytes: 0n });
     },
     async run(spec, run) {
       const lease = await cache.obtain(wishOf(spec), assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
@@ -59,7 +59,7 @@ export function evictCachedImages(cache: ImageCache, bases: PoolBases): Verb<Evi
       await assertThere(spec);
       const ids = spec.ids.length === 0 ? index.overdue(spec.targetBytes).map(({ id }) => id) : spec.ids;
       const why = `${String(ids.length)} entries are removed: ${ids.join(' ')}`;
-      return { kind: 'plan', method: 'evict', why, needBytes: 0n, freeBytes: 0n };
+      return { kind: 'plan', method: 'evict', why, needBytes: 0n };
     },
     async run(spec, run) {
       run.phase('DELETING');

@@ -102,7 +102,7 @@ async function planned(
     counts === undefined
       ? 'one entry gets its owner'
       : `${String(counts.changedItems)} of ${String(counts.seenItems)} entries have other owners`;
-  return { kind: 'plan' as const, method, why, moveBytes: 0n, needBytes: 0n, freeBytes: 0n };
+  return { kind: 'plan' as const, method, why, moveBytes: 0n, needBytes: 0n };
 }
 
 function present(entry: Entry | undefined): Entry {

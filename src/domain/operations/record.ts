@@ -63,7 +63,8 @@ export interface Plan {
   readonly why: string;
   readonly moveBytes?: bigint;
   readonly needBytes: bigint;
-  readonly freeBytes: bigint;
+  /** Unset where nothing is written. */
+  readonly freeBytes?: bigint;
 }
 
 export interface ImageResult {

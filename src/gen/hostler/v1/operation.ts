@@ -250,8 +250,8 @@ export interface Plan {
     | undefined;
   /** Space needed on the target's filesystem. */
   needBytes: bigint;
-  /** Space free there for this daemon at the time of planning. */
-  freeBytes: bigint;
+  /** Space free there for this daemon at the time of planning; unset where nothing is written there. */
+  freeBytes?: bigint | undefined;
 }
 
 /** In the last event of a success. */
@@ -729,7 +729,7 @@ export const Warning: MessageFns<Warning> = {
 };
 
 function createBasePlan(): Plan {
-  return { method: "", why: "", moveBytes: undefined, needBytes: 0n, freeBytes: 0n };
+  return { method: "", why: "", moveBytes: undefined, needBytes: 0n, freeBytes: undefined };
 }
 
 export const Plan: MessageFns<Plan> = {
@@ -752,7 +752,7 @@ export const Plan: MessageFns<Plan> = {
       }
       writer.uint32(32).uint64(message.needBytes);
     }
-    if (message.freeBytes !== 0n) {
+    if (message.freeBytes !== undefined) {
       if (BigInt.asUintN(64, message.freeBytes) !== message.freeBytes) {
         throw new globalThis.Error("value provided for field message.freeBytes of type uint64 too large");
       }
@@ -844,7 +844,7 @@ export const Plan: MessageFns<Plan> = {
         ? BigInt(object.freeBytes)
         : isSet(object.free_bytes)
         ? BigInt(object.free_bytes)
-        : 0n,
+        : undefined,
     };
   },
 
@@ -862,7 +862,7 @@ export const Plan: MessageFns<Plan> = {
     if (message.needBytes !== 0n) {
       obj.needBytes = message.needBytes.toString();
     }
-    if (message.freeBytes !== 0n) {
+    if (message.freeBytes !== undefined) {
       obj.freeBytes = message.freeBytes.toString();
     }
     return obj;
@@ -879,7 +879,9 @@ export const Plan: MessageFns<Plan> = {
       ? BigInt(object.moveBytes)
       : undefined;
     message.needBytes = (object.needBytes !== undefined && object.needBytes !== null) ? BigInt(object.needBytes) : 0n;
-    message.freeBytes = (object.freeBytes !== undefined && object.freeBytes !== null) ? BigInt(object.freeBytes) : 0n;
+    message.freeBytes = (object.freeBytes !== undefined && object.freeBytes !== null)
+      ? BigInt(object.freeBytes)
+      : undefined;
     return message;
   },
 };

@@ -1,0 +1,26 @@
+import { parseArgs } from 'node:util';
+
+const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
+export const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --version]\n`;
+
+/** The daemon was called in a way that it does not know. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The words of the command line. Fails with UsageError. */
+export function parseArguments() {
+  try {
+    return parseArgs({
+      options: {
+        config: { type: 'string', default: DEFAULT_CONFIG },
+        'check-config': { type: 'boolean' },
+        'show-config': { type: 'boolean' },
+        version: { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n${USAGE.trim()}`);
+  }
+}

@@ -1,0 +1,66 @@
+/** What `hostlerd --check-config` looks at: everything that would stop the start, without changing anything. */
+import { constants } from 'node:fs';
+import { access, realpath, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ConfigError, type Config } from './adapters/config.js';
+import { certificatesOf } from './callers.js';
+import { createLog } from './adapters/log.js';
+import { TlsFilesBroken } from './tls/files.js';
+
+/** Every problem in a line of its own; none: the daemon would start. */
+export async function problemsOf(config: Config): Promise<readonly string[]> {
+  const { audit, cache, commands, roots, state_dir: state, tls } = config;
+  const looks = [
+    ...roots.map(({ path }) => folder(`the root ${path}`, path)),
+    folderToBe('the state folder', state),
+    ...(cache.path === undefined ? [] : [folderToBe('the cache folder', cache.path)]),
+    ...(audit.file === undefined ? [] : [folder('the folder of the audit log', dirname(audit.file))]),
+    ...commands.map(({ name, executable }) => program(`the executable of command ${name}`, executable)),
+    ...(tls === undefined ? [] : [certificates(config)]),
+  ];
+  return (await Promise.all(looks)).filter((problem) => problem !== undefined);
+}
+
+async function folder(what: string, path: string): Promise<string | undefined> {
+  try {
+    const found = await stat(await realpath(path));
+    return found.isDirectory() ? undefined : `${what}: ${path} is no folder`;
+  } catch (error) {
+    return `${what} cannot be opened: ${wordsOf(error)}`;
+  }
+}
+
+/** It is made at the first start, so what is there of its path must be a folder that may be written. */
+async function folderToBe(what: string, path: string): Promise<string | undefined> {
+  try {
+    if (!(await stat(path)).isDirectory()) return `${what}: ${path} is no folder`;
+    await access(path, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    return isMissing && path !== '/' ? folderToBe(what, dirname(path)) : `${what} cannot be made: ${wordsOf(error)}`;
+  }
+}
+
+async function program(what: string, path: string): Promise<string | undefined> {
+  try {
+    await access(path, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return `${what} cannot be run: ${wordsOf(error)}`;
+  }
+}
+
+async function certificates(config: Config): Promise<string | undefined> {
+  try {
+    (await certificatesOf(config, createLog('error')))?.close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof TlsFilesBroken || error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
