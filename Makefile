@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 NPM_STAMP := node_modules/.hostler-stamp
 BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
+# Ends when make does.
+TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
 .PHONY: help setup build gen run demo test test-glance test-ceph test-far parity check lint format coverage soak bench bench-far clean
@@ -42,23 +44,25 @@ run: setup build ## start a daemon in a scratch folder and leave it running, for
 demo: setup build ## do the main job on a real image (IMAGE=file takes yours), about a minute
 	@scripts/demo.sh $(IMAGE)
 
-test: setup build ## run every test; ends with `N passed, N failed`
-	@scripts/test.sh
+test: setup build ## run every test; ends with `N passed, N failed`; installs what tests need, when allowed
+	@scripts/test-packages.sh
+	@$(TEST)
 
 test-glance: setup build ## run the tests against a real Glance API server, which is installed for them
 	@scripts/glance-packages.sh
-	@scripts/test.sh --suite glance
+	@$(TEST) --suite glance
 
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
 	@scripts/ceph-packages.sh
-	@scripts/test.sh --suite ceph
+	@$(TEST) --suite ceph
 
 test-far: setup build ## run the tests with images of 20 GiB between hosts; as root
-	@scripts/system-packages.sh sshd:openssh-server ip:iproute2
-	@scripts/test.sh --suite far
+	@scripts/test-packages.sh
+	@$(TEST) --suite far
 
 parity: setup build ## run the tests of the 27 functions of the old module; prints a table with pass or fail
-	@scripts/test.sh --parity
+	@scripts/test-packages.sh
+	@$(TEST) --parity
 
 check: setup build ## linters, formatters, generated code, unused code
 	@scripts/check.sh
@@ -68,13 +72,14 @@ format: $(NPM_STAMP) ## rewrite sources as the formatters want them
 	npx buf format -w proto
 
 coverage: setup build ## run every test and show what they reached
-	@scripts/test.sh --coverage
+	@scripts/test-packages.sh
+	@$(TEST) --coverage
 
 soak: setup build ## 2,000 mixed operations with cancels and disconnects (SOAK=n, SEED=n)
-	SOAK=$${SOAK:-2000} scripts/test.sh --only '^soak'
+	SOAK=$${SOAK:-2000} $(TEST) --only '^soak'
 
 fuzz: setup build ## hostile image headers, a million (FUZZ=n, SEED=n, FUZZ_SECONDS=n)
-	FUZZ=$${FUZZ:-1000000} scripts/test.sh --only '^hostile headers'
+	FUZZ=$${FUZZ:-1000000} $(TEST) --only '^hostile headers'
 
 bench: setup build ## measure side by side with the bare tools; writes bench/results.json
 	@scripts/bench-packages.sh

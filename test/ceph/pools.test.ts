@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { cephCluster } from '../support/ceph.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -35,7 +36,7 @@ ${pool('rbd')}${pool('kept', 'trash_hours = 24\n')}${pool('shown', 'access = "re
     scratch.onEnd(() => daemon.stop());
     await writeFile(file('disk.raw'), noise(8 * MIB));
   });
-  afterEach(async () => {
+  checkEach(async () => {
     for (const pool of ['rbd', 'rbd/tenant', 'kept']) assert.deepEqual(await cluster.leftovers(pool), [], pool);
   });
 

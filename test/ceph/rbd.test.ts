@@ -1,6 +1,7 @@
 /** The image verbs on images of a real Ceph cluster, with and without keys, against the cluster's own word. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
+import { checkEach } from '../support/check-each.js';
 import { suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, blockDigest, sparseFile } from '../support/disks.js';
 import { cephCluster } from '../support/ceph.js';
@@ -38,7 +39,7 @@ for (const auth of ['cephx', 'none'] as const) {
     before(async () => {
       await sparseFile(file('disk.raw'), 64 * MIB, PIECES);
     });
-    afterEach(async () => {
+    checkEach(async () => {
       assert.deepEqual(await cluster.leftovers(), []);
       assert.deepEqual(await daemon.get().leftovers(), []);
     });

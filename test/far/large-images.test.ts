@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { begun } from '../support/begun.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
@@ -48,11 +49,11 @@ describe('20 GiB between agents', function () {
     await makeScattered(agents.a.image('large'));
   });
 
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await agents.b.leftovers(), []);
     await agents.idle();
-    await rm(agents.b.image('large'));
   });
+  afterEach(() => rm(agents.b.image('large'), { force: true }));
 
   it('pulled', async () => {
     const copy = await agents.pull('large', 'large', { verify: true });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
+import { checkEach } from '../support/check-each.js';
 import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, noise, sparseFile } from '../support/disks.js';
 import { glanceServer, type UploadedImage } from '../support/glance.js';
@@ -37,7 +38,7 @@ describe('images of a Glance server', () => {
     await writeFile(scratch.path('long.raw'), long);
     longId = (await glance.upload(scratch.path('long.raw'), { disk_format: 'raw' })).id;
   });
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
 

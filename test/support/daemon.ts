@@ -1,17 +1,22 @@
 /** The real daemon in a folder of its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scratch } from './scratch.js';
 import { searchLog } from './secrets.js';
-import { Stranger } from './stranger.js';
+import { Stranger, type Message } from './stranger.js';
 
 export const ROOT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
 export const HOSTLER = join(ROOT_FOLDER, 'bin/hostler');
 export const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
+
+/** At 25 ms each: a busy machine may take half a minute. */
+const START_TRIES = 1200;
+/** So long a daemon may take to answer after a test has failed. */
+const SETTLE_MS = 5000;
 
 export interface DaemonOptions {
   /** More TOML, before any table. */
@@ -33,6 +38,36 @@ export interface DaemonOptions {
   readonly within?: readonly string[];
   /** Run the daemon as another user. */
   readonly uid?: number;
+}
+
+/** Daemons whose output has not ended. */
+const open = new Map<Daemon, Promise<unknown>>();
+const runs = ({ process: { exitCode, signalCode } }: Daemon) => exitCode === null && signalCode === null;
+
+/** Waits for the logs of daemons that have ended, and ends those that have not: their folders. */
+export async function allEnded(): Promise<string[]> {
+  const left = [...open.keys()].filter(runs);
+  for (const daemon of left) daemon.process.kill('SIGKILL');
+  await Promise.all(open.values());
+  return left.map(({ folder }) => folder);
+}
+
+/** Ends what a failed test has left at work in every daemon, so that the next test finds none of it. */
+export async function settle(): Promise<void> {
+  for (const daemon of [...open.keys()].filter(runs)) {
+    const { operations = [] } = (await daemon.stranger.unary(
+      'OperationService/ListOperations',
+      { filter: { states: ['OPERATION_STATE_RUNNING', 'OPERATION_STATE_QUEUED'] }, page_size: 1000 },
+      { deadline: Date.now() + SETTLE_MS },
+    )) as { operations?: Message[] };
+    for (const { operation_id } of operations)
+      await daemon.stranger.unary(
+        'OperationService/CancelOperation',
+        { operation_id },
+        { deadline: Date.now() + SETTLE_MS },
+      );
+    for (const name of await daemon.leftovers()) await rm(daemon.image(name), { recursive: true, force: true });
+  }
 }
 
 export class Daemon {
@@ -74,7 +109,9 @@ export class Daemon {
     });
     const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
     const daemon = new Daemon(folder, child, exited);
+    open.set(daemon, new Promise((resolve) => child.once('close', resolve)));
     child.once('close', () => {
+      open.delete(daemon);
       daemon.#searchLogs(config);
       // Fails whichever test runs now: a daemon goes on after this, with a promise that it has forgotten.
       if (daemon.log.includes('a failure that nobody waited for')) throw new Error(daemon.log);
@@ -117,7 +154,8 @@ export class Daemon {
 
   async serving(): Promise<void> {
     for (let tries = 0; !this.log.includes('"SERVING"'); tries++) {
-      if (tries > 200 || this.process.exitCode !== null) throw new Error(`the daemon does not serve:\n${this.log}`);
+      if (tries > START_TRIES || this.process.exitCode !== null)
+        throw new Error(`the daemon does not serve:\n${this.log}`);
       await sleep(25);
     }
   }
@@ -125,7 +163,8 @@ export class Daemon {
   /** Waits for a line in the log. */
   async logged(pattern: RegExp): Promise<void> {
     for (let tries = 0; !pattern.test(this.log); tries++) {
-      if (tries > 400 || this.process.exitCode !== null) throw new Error(`no ${String(pattern)} in:\n${this.log}`);
+      if (tries > START_TRIES || this.process.exitCode !== null)
+        throw new Error(`no ${String(pattern)} in:\n${this.log}`);
       await sleep(25);
     }
   }

@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process';
 /** Skips the test, with the reason printed at the end of the run, unless the condition holds. */
 export function needs(context: Mocha.Context, condition: boolean, reason: string): void {
   if (condition) return;
-  const file = process.env['HOSTLER_TEST_SKIPS'];
+  const folder = process.env['HOSTLER_RUN'];
   const title = context.test?.fullTitle() ?? 'a test';
-  if (file !== undefined) appendFileSync(file, `  ${title}: ${reason}\n`);
+  if (folder !== undefined) appendFileSync(`${folder}/skips`, `  ${title}: ${reason}\n`);
   context.skip();
 }
 

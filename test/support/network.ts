@@ -56,7 +56,7 @@ export class TwoHosts {
     const knock = `exec 3<>/dev/tcp/${THERE.v4}/${CLOSED_PORT}`;
     const words = [...this.on(this.here).slice(1), 'timeout', '1', 'bash', '-c', knock];
     for (let tries = 0; !(await tryRun('ip', words)).stderr.includes('refused'); tries++)
-      if (tries > 20) throw new Error('the cable was mended, and nobody is there');
+      if (tries > 200) throw new Error('the cable was mended, and nobody is there');
   }
 
   async remove(): Promise<void> {
@@ -141,7 +141,7 @@ export async function startSshd(
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const ended = new Promise((resolve) => child.once('exit', resolve));
   for (let tries = 0; !said.includes(`listening on :: port ${String(SSH_PORT)}`); tries++) {
-    if (tries > 400 || child.exitCode !== null) throw new Error(`sshd does not start: ${said}`);
+    if (tries > 4000 || child.exitCode !== null) throw new Error(`sshd does not start: ${said}`);
     await sleep(25);
   }
   const toml = `[ssh]\nuser = "root"\nidentity_file = "${String(userKey)}"\nknown_hosts_file = "${String(knownHosts)}"\nconnect_timeout_seconds = 3\ndead_line_seconds = 3\n`;

@@ -6,7 +6,7 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const START_TRIES = 400;
+const START_TRIES = 4000;
 
 /** A request as nginx logged it. */
 export interface Served {

@@ -11,10 +11,10 @@ export function alive(pid: number): boolean {
   }
 }
 
-/** Fails when the process has not ended within a second. */
+/** Fails when the process does not end. */
 export async function gone(pid: number): Promise<void> {
   for (let tries = 0; alive(pid); tries++) {
-    if (tries > 50) throw new Error(`process ${String(pid)} is still there`);
+    if (tries > 500) throw new Error(`process ${String(pid)} is still there`);
     await sleep(20);
   }
 }

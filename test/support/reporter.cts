@@ -11,8 +11,8 @@ class Reporter extends Mocha.reporters.Spec {
     super(runner, options);
     runner.once(EVENT_RUN_END, () => {
       const { passes = 0, failures = 0, pending = 0 } = runner.stats ?? {};
-      const reasons = process.env['HOSTLER_TEST_SKIPS'] ?? '';
-      const text = reasons !== '' && fs.existsSync(reasons) ? fs.readFileSync(reasons, 'utf8') : '';
+      const reasons = `${process.env['HOSTLER_RUN'] ?? ''}/skips`;
+      const text = fs.existsSync(reasons) ? fs.readFileSync(reasons, 'utf8') : '';
       if (pending > 0) process.stdout.write(`Skipped:\n${text === '' ? '  (no reason recorded)\n' : text}`);
       const [passed, failed, left] = sums([passes, failures, pending]);
       const skipped = left > 0 ? `, ${String(left)} skipped` : '';

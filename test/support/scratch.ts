@@ -16,8 +16,11 @@ export function scratchFolder(): Scratch {
     folder = await realpath(await mkdtemp(join(tmpdir(), 'hostler-test-')));
   });
   after(async () => {
-    for (const cleanUp of cleanUps.reverse()) await cleanUp();
-    await rm(folder, { recursive: true, force: true });
+    // One that fails keeps no other from its work.
+    const failures: unknown[] = [];
+    for (const cleanUp of [...cleanUps.reverse(), () => rm(folder, { recursive: true, force: true })])
+      await cleanUp().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, `cleaning up: ${failures.map(String).join('; ')}`);
   });
   return { path: (...names) => join(folder, ...names), onEnd: (cleanUp) => cleanUps.push(cleanUp) };
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Waits until it is so. Fails when it never is. */
-export async function until(condition: () => Promise<boolean>, ms = 10_000): Promise<void> {
+export async function until(condition: () => Promise<boolean>, ms = 60_000): Promise<void> {
   for (const started = Date.now(); !(await condition());) {
     if (Date.now() - started > ms) throw new Error('it never came');
     await sleep(25);

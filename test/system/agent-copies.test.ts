@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { access, appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { begun } from '../support/begun.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
@@ -34,7 +35,7 @@ describe('copies between agents', function () {
     agents = await TwoAgents.start(scratch, PULLS);
   });
 
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await a().leftovers(), []);
     assert.deepEqual(await b().leftovers(), []);
     await agents.idle();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { begun } from '../support/begun.js';
+import { checkEach } from '../support/check-each.js';
 import { noise, sameBytes } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -28,7 +29,7 @@ describe('broken copies between agents', function () {
     agents = await TwoAgents.start(scratch, PULLS);
   });
 
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await agents.a.leftovers(), []);
     assert.deepEqual(await agents.b.leftovers(), []);
     await agents.idle();

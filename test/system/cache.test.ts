@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFile, rm, truncate, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached } from '../support/cache.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { noise, qemuInfo, sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
@@ -39,7 +40,7 @@ describe('the image cache', () => {
     raw = await readFile(scratch.path('disk.raw'));
     qcow2 = await readFile(scratch.path('disk.qcow2'));
   });
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
 

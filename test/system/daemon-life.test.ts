@@ -55,7 +55,7 @@ describe('the daemon', () => {
     listener.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
     const hears = async (word: string) => {
       for (let tries = 0; !heard.includes(word); tries++) {
-        assert.ok(tries < 200, `${word} was not said: ${heard}`);
+        assert.ok(tries < 2000, `${word} was not said: ${heard}`);
         await sleep(25);
       }
     };

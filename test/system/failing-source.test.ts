@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
@@ -51,14 +52,12 @@ describe('a source that fails', () => {
       await unmounted;
     });
     for (let tries = 0; !existsSync(source()); tries++) {
-      assert.ok(tries < 200, 'nbdfuse does not mount');
+      assert.ok(tries < 2000, 'nbdfuse does not mount');
       await sleep(25);
     }
   });
-  afterEach(async () => {
-    await rm(trigger(), { force: true });
-    assert.deepEqual(await daemon.leftovers(), []);
-  });
+  afterEach(() => rm(trigger(), { force: true }));
+  checkEach(async () => assert.deepEqual(await daemon.leftovers(), []));
 
   it('a read error is IO_ERROR, nothing is left, and the same call succeeds when the disk does', async () => {
     await writeFile(trigger(), '');

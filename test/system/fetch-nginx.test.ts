@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { checkEach } from '../support/check-each.js';
 import { suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { Line } from '../support/line.js';
@@ -46,7 +47,7 @@ describe('fetching from nginx', () => {
     return (await daemon.get().stranger.operation('ImageService/FetchRawImage', request))['fetch'] as Message;
   };
 
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
 

@@ -5,6 +5,7 @@ import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { cached } from '../support/cache.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { FaultServer, type Faults } from '../support/fault-server.js';
@@ -52,10 +53,8 @@ describe('fetching onto a full disk', () => {
     qcow2 = await readFile(scratch.path('qcow2'));
     packed = await readFile(scratch.path('packed'));
   });
-  afterEach(async () => {
-    await rm(small('target'), { force: true });
-    assert.deepEqual(await daemon.leftovers(), []);
-  });
+  afterEach(() => rm(small('target'), { force: true }));
+  checkEach(async () => assert.deepEqual(await daemon.leftovers(), []));
 
   const fetch = (rpc: string, request: Message) => daemon.stranger.operation(`ImageService/${rpc}`, request);
   const free = async (what: '%a' | '%d') => Number(await sh('stat', '-f', '-c', what, small()));

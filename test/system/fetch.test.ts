@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
+import { checkEach } from '../support/check-each.js';
 import { suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, noise, sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
@@ -48,7 +49,7 @@ describe('fetching', () => {
     raw = await readFile(scratch.path('disk.raw'));
     qcow2 = await readFile(scratch.path('disk.qcow2'));
   });
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
 

@@ -303,7 +303,7 @@ function rootsOf(scratch: Scratch): string {
 
 async function waitFor(condition: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await condition()); tries++) {
-    if (tries > 400) throw new Error('nothing happened');
+    if (tries > 4000) throw new Error('nothing happened');
     await sleep(10);
   }
 }

@@ -90,7 +90,7 @@ describe('the host', () => {
     const ended = new Promise((resolve) => stream.once('error', resolve));
     const reports = async (count: number) => {
       for (let tries = 0; free.length < count; tries++) {
-        assert.ok(tries < 200, `${String(free.length)} reports`);
+        assert.ok(tries < 2000, `${String(free.length)} reports`);
         await sleep(50);
       }
     };

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { access, appendFile, mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { begun } from '../support/begun.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
@@ -64,7 +65,7 @@ describe('copies by a far qemu-nbd through ssh', function () {
     scratch.onEnd(() => daemon.stop());
   });
 
-  afterEach(async () => {
+  checkEach(async () => {
     await nothingThere();
     assert.deepEqual(await daemon.leftovers(), []);
   });

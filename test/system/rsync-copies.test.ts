@@ -4,6 +4,7 @@ import { access, appendFile, mkdir, readFile, readdir, rm, symlink, writeFile } 
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { begun } from '../support/begun.js';
+import { checkEach } from '../support/check-each.js';
 import { Daemon, HOSTLER } from '../support/daemon.js';
 import { allocatedBytes, noise, sameBytes, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs } from '../support/needs.js';
@@ -53,7 +54,7 @@ describe('copies by rsync over ssh', () => {
     scratch.onEnd(() => daemon.stop());
   });
 
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await leftThere(), []);
     assert.deepEqual(await daemon.leftovers(), []);
   });

@@ -34,7 +34,7 @@ describe('soak', () => {
         operations?: Message[];
       };
       if (operations.length === 0) break;
-      assert.ok(tries < 200, `${String(operations.length)} operations do not end`);
+      assert.ok(tries < 2000, `${String(operations.length)} operations do not end`);
       await sleep(50);
     }
     await sleep(200);

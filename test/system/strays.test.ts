@@ -42,7 +42,7 @@ describe('strays', () => {
       stream.on('error', () => undefined);
       stream.on('data', () => undefined);
       let tools: number[] = [];
-      for (let tries = 0; tools.length === 0 && tries < 200; tries++) {
+      for (let tries = 0; tools.length === 0 && tries < 2000; tries++) {
         await sleep(20);
         tools = processes().filter((pid) => commandOf(pid).startsWith('/usr/bin/qemu-img convert'));
       }

@@ -1,6 +1,7 @@
 /** A drop folder: whatever lies there is a stranger's. */
 import assert from 'node:assert/strict';
 import { chmod, copyFile, mkdir, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { checkEach } from '../support/check-each.js';
 import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -23,7 +24,7 @@ describe('an untrusted root', () => {
     return [reason, metadata['findings']].filter((part) => part !== undefined).join(' ');
   };
 
-  afterEach(async () => {
+  checkEach(async () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
     assert.deepEqual(await daemon.get().leftovers(scratch.path('drop')), []);
   });

@@ -1,0 +1,58 @@
+#!/bin/bash
+# Runs a command so that nothing of it is left, however it ends, be it by SIGKILL: processes, mounts, loop devices, network
+# namespaces, temporary files (TMPDIR is a folder for it alone). Its exit code is that of the command.
+#   scripts/contained.sh [--online] COMMAND…    --online: on this machine's network; otherwise there is a loopback only
+# As root the command has namespaces of its own, with the current folder and an empty /tmp. Where they cannot be had its processes are found by the name of the folder.
+set -u
+online=
+if [ "$1" = --online ]; then online=yes; shift; fi
+PATH="$PATH:/usr/sbin:/sbin"
+after=$(dirname "$(readlink -f "$0")")/after-run.sh
+
+# What runs left whose cleaner was ended too. A lock that can be had has no run.
+for lock in "${TMPDIR:-/tmp}"/ht.*/lock; do
+  if [ -e "$lock" ] && flock --nonblock "$lock" true; then RUN_FOLDER=${lock%/lock} "$after"; fi
+done
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/ht.XXXXXX") || exit 1
+# Daemons of other users work below.
+chmod 711 "$folder"
+exec 9>"$folder/locking"
+flock 9
+mv "$folder/locking" "$folder/lock"
+# In a session of its own: what ends this group does not end it.
+RUN_FOLDER=$folder setsid "$after" 9>&- </dev/null >/dev/null &
+cleaner=$!
+export TMPDIR=$folder HOSTLER_RUN=$folder
+
+spaces=(--mount --pid --fork --kill-child --mount-proc)
+[ -z "$online" ] && command -v ip >/dev/null && spaces+=(--net)
+# The folder is /tmp too, with what the command needs of the real one.
+inside='
+set -e
+mkdir -m 1777 "$TMPDIR/tmp"
+for each in "$TMPDIR" "$PWD"; do
+  case $each in /tmp/*) mkdir -p "$TMPDIR$each"; mount --bind "$each" "$TMPDIR$each" ;; esac
+done
+mount --rbind "$TMPDIR/tmp" /tmp
+mount -t tmpfs tmpfs /dev/shm
+case " $SPACES " in *" --net "*) mount -t tmpfs tmpfs /run; ip link set lo up ;; esac
+unset SPACES
+export TMPDIR=/tmp
+set +e
+"$@"
+exit $?'
+alone=()
+if [ "$(id -u)" = 0 ] && unshare "${spaces[@]}" true 2>/dev/null; then
+  alone=(env SPACES="${spaces[*]}" unshare "${spaces[@]}" bash -c "$inside" bash)
+fi
+# If this script is killed, so is the command.
+setpriv --pdeathsig KILL "${alone[@]}" "$@" &
+child=$!
+trap 'kill -KILL "$child" 2>/dev/null' INT TERM HUP
+wait "$child"
+code=$?
+wait "$child" 2>/dev/null
+exec 9>&-
+wait "$cleaner"
+exit "$code"

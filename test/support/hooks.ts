@@ -1,0 +1,17 @@
+/** What holds for every file of tests, checked when its last test has ended. */
+import assert from 'node:assert/strict';
+import { allEnded, settle } from './daemon.js';
+import { foundLeaks } from './secrets.js';
+
+export const mochaHooks = {
+  async afterEach(this: Mocha.Context) {
+    if (this.currentTest?.state !== 'failed') return;
+    // A daemon that does not answer is what the test has failed with, or what the next one fails with.
+    await settle().catch((error: unknown) => process.stderr.write(`after a failed test: ${String(error)}\n`));
+  },
+
+  async afterAll() {
+    assert.deepEqual(await allEnded(), [], 'daemons that a test has left running');
+    assert.deepEqual(foundLeaks(), [], 'logs that hold a secret which a test gave to a daemon');
+  },
+};
