@@ -99,7 +99,6 @@ export function assertGood(answer: HttpAnswer, url: URL): void {
 }
 
 function retryAfter(text: string | undefined): { readonly retryAfterMs?: number } {
-  const seconds = Number(text);
-  if (text === undefined || !Number.isFinite(seconds) || seconds < 0) return {};
-  return { retryAfterMs: Math.min(MAX_RETRY_AFTER_MS, seconds * 1000) };
+  if (text === undefined || !/^\d+(?:\.\d+)?$/.test(text)) return {};
+  return { retryAfterMs: Math.min(MAX_RETRY_AFTER_MS, Math.ceil(Number(text) * 1000)) };
 }

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { timeText } from '../wire/times.js';
 import { PREALLOCATIONS, address, askOf, operationOptions, type OperationFlags } from './options.js';
 import {
   CheckImageRequest,
@@ -230,7 +231,7 @@ function snapshot(context: Context): Command {
           const rows = answer.snapshots.map(({ id, name, createTime, vmStateBytes }) => [
             id,
             name,
-            createTime?.toISOString() ?? '',
+            timeText(createTime),
             exactBytes(vmStateBytes),
           ]);
           context.print(ListSnapshotsResponse.toJSON(answer), table(['ID', 'NAME', 'MADE', 'VM STATE'], rows));

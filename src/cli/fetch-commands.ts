@@ -11,6 +11,7 @@ import {
   type ListCachedImagesResponse,
   type PinCachedImageResponse,
 } from '../gen/hostler/v1/image_service.js';
+import { timeText } from '../wire/times.js';
 import { ask, type Connection } from './connection.js';
 import type { Context } from './context.js';
 import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from './options.js';
@@ -149,7 +150,7 @@ async function listSetAside(context: Context, images: Connection['images']): Pro
     cacheId,
     why,
     bytes(allocatedBytes),
-    modifyTime?.toISOString() ?? '',
+    timeText(modifyTime),
   ]);
   context.print(
     setAside.map((each) => SetAsideFile.toJSON(each)),

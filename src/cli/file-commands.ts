@@ -9,6 +9,7 @@ import {
   type IdMap,
   type WriteFileRequest,
 } from '../gen/hostler/v1/file_service.js';
+import { timeText } from '../wire/times.js';
 import { ask, askStreaming } from './connection.js';
 import type { Context } from './context.js';
 import { events } from './follow.js';
@@ -86,7 +87,7 @@ function stat(context: Context): Command {
           ['on disk', exactBytes(answer.allocatedBytes)],
           ['mode', `0${answer.mode.toString(8).padStart(3, '0')}`],
           ['owner', `${String(answer.uid)}:${String(answer.gid)}`],
-          ['modified', answer.modifyTime?.toISOString()],
+          ['modified', answer.modifyTime && timeText(answer.modifyTime)],
         ]);
         context.print(StatFileResponse.toJSON(answer), answer.exists ? text : 'does not exist');
       }),

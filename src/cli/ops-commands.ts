@@ -7,6 +7,7 @@ import {
   WatchOperationsResponse,
   type GetOperationResponse,
 } from '../gen/hostler/v1/operation_service.js';
+import { msOf, timeText } from '../wire/times.js';
 import { ask } from './connection.js';
 import type { Context } from './context.js';
 import { UsageError, exitCode, explain, failureOf, type Failure } from './failure.js';
@@ -158,7 +159,7 @@ function describe(operation: Operation, address: string): string {
         .map(([key, value]) => `${key}=${value}`)
         .join(' ') || undefined,
     ],
-    ['started', operation.startTime?.toISOString()],
+    ['started', operation.startTime && timeText(operation.startTime)],
     ['took', took(operation) || undefined],
     [
       'progress',
@@ -166,10 +167,7 @@ function describe(operation: Operation, address: string): string {
         ? undefined
         : `${bytes(last.progress.doneBytes)} of ${bytes(last.progress.totalBytes)}`,
     ],
-    [
-      'kept',
-      operation.kept && `${bytes(operation.kept.bytes)} until ${operation.kept.expireTime?.toISOString() ?? ''}`,
-    ],
+    ['kept', operation.kept && `${bytes(operation.kept.bytes)} until ${timeText(operation.kept.expireTime)}`],
     ...operation.warnings.map(({ reason, message }) => ['warning', `${reason}: ${message}`] as const),
   ]);
   const end =
@@ -182,11 +180,13 @@ function describe(operation: Operation, address: string): string {
 }
 
 function took({ startTime, endTime }: Operation): string {
-  return startTime === undefined ? '' : duration(((endTime ?? new Date()).getTime() - startTime.getTime()) / 1000);
+  return startTime === undefined
+    ? ''
+    : duration(((endTime === undefined ? Date.now() : msOf(endTime)) - msOf(startTime)) / 1000);
 }
 
 function changeLine({ event, method }: WatchOperationsResponse): string {
   const { doneBytes = 0n, totalBytes = 0n } = event?.progress ?? {};
   const amount = totalBytes === 0n ? '' : ` ${bytes(doneBytes)} of ${bytes(totalBytes)}`;
-  return `${event?.eventTime?.toISOString() ?? ''} ${event?.operationId ?? ''} ${method} ${event === undefined ? '' : stateName(event.state)}${amount}`;
+  return `${timeText(event?.eventTime)} ${event?.operationId ?? ''} ${method} ${event === undefined ? '' : stateName(event.state)}${amount}`;
 }

@@ -1,5 +1,6 @@
 import type { ImageInfo, ImageResult, FetchResult } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
+import { timeText } from '../wire/times.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
 /** A result in a few lines. */
@@ -94,9 +95,7 @@ export function showInfo(info: ImageInfo): string {
     ['data file', info.dataFile],
     ['compression', info.compressionType],
     ['flags', flags(info)],
-    ...info.snapshots.map(
-      ({ id, name, createTime }) => ['snapshot', `${id} ${name} ${createTime?.toISOString() ?? ''}`] as const,
-    ),
+    ...info.snapshots.map(({ id, name, createTime }) => ['snapshot', `${id} ${name} ${timeText(createTime)}`] as const),
     ...info.findings.map(({ reason, message }) => ['finding', `${reason}: ${message}`] as const),
   ]);
 }

@@ -1,5 +1,3 @@
-import type { Reason } from './errors.js';
-
 /** Who did what, and what came of it. Never content or secrets. */
 export interface AuditEntry {
   /** `begin`: is about to work; `call`: has ended; `refused`: was turned away at the door; `operation`: ended without its caller. */
@@ -14,7 +12,7 @@ export interface AuditEntry {
   readonly requestId?: string;
   readonly operationIds?: readonly string[];
   /** `OK`, or the reason of the failure. */
-  readonly result?: 'OK' | Reason;
+  readonly result?: string;
   readonly ms?: number;
   /** Lines like this one that were left out before it, because there were too many. */
   readonly leftOut?: number;

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { ImageAddress } from './address.js';
-import { scale } from './convert-image.js';
+import { scale } from './numbers.js';
 import { invalidFields } from './errors.js';
 import type { ImageFormat } from './image-format.js';
 import { changeInPlace, dataFrom, planned, type ChangePorts } from './in-place.js';

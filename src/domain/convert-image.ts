@@ -1,5 +1,6 @@
 import type { ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
+import { rest, scale } from './numbers.js';
 import { dataBytes } from './examine-image.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
@@ -62,7 +63,7 @@ export function convertImage(
       const sources = await Promise.all(chain.map(({ file }) => ports.files.refresh(file)));
       const { virtualSizeBytes } = chain[0].facts;
       const totalBytes = await moveEstimate(spec, chain, ports, run.tool());
-      const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
+      const skippedBytes = rest(virtualSizeBytes, totalBytes);
       await run.reserve(spec.target, await needOf(spec, chain, totalBytes, ports, run.tool()));
       run.phase('CONVERTING');
       run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
@@ -84,12 +85,6 @@ export function convertImage(
       return publishImage(part, { address: spec.target, format: spec.format }, work, run, ports);
     },
   };
-}
-
-/** The part of a total that a fraction stands for. */
-export function scale(total: bigint, fraction: number): bigint {
-  const millionths = BigInt(Math.round(Math.min(1, Math.max(0, fraction)) * 1e6));
-  return (total * millionths) / 1_000_000n;
 }
 
 function assertSnapshot({ source, snapshot }: ConvertSpec, [{ facts }]: Chain): void {

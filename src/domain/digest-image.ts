@@ -1,6 +1,7 @@
 import type { ImageAddress } from './address.js';
 import { BLOCK_ALGORITHM, type Stretch } from './block-digest.js';
 import { HostlerError } from './errors.js';
+import { rest } from './numbers.js';
 import type { DigestResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Clock, Files, Fingerprint, ImageTool, Resolved, ToolRun } from './ports.js';
@@ -122,7 +123,8 @@ export function digestImage({ files, digests }: DigestPorts): Verb<DigestSpec, D
 export async function digestShown(file: Resolved, run: Run, digests: Digests): Promise<string> {
   const { lengthBytes, allocatedBytes } = file;
   const totalBytes = allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
-  const show = (doneBytes: bigint) => run.progress({ doneBytes, totalBytes, skippedBytes: lengthBytes - totalBytes });
+  const show = (doneBytes: bigint) =>
+    run.progress({ doneBytes, totalBytes, skippedBytes: rest(lengthBytes, totalBytes) });
   show(0n);
   // A block that holds any data is hashed whole, so more may be hashed than is allocated.
   const digest = await digests.of(file, run.tool(), (bytes) => show(bytes < totalBytes ? bytes : totalBytes));

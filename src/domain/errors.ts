@@ -1,4 +1,6 @@
+import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
 import { row, type Row } from './reason-row.js';
+import type { NamedElsewhere } from './named-elsewhere.js';
 
 /**
  * The one table of reasons that callers can act on. The wire's codes are names here; `server/status.ts` turns them into
@@ -86,24 +88,7 @@ export const REASONS = {
     'An argument matches none of the patterns that the configuration allows the command.',
     'Change the argument, or have a pattern configured.',
   ),
-  REMOTE_UNREACHABLE: row(
-    'UNAVAILABLE',
-    'later',
-    'The far host, its agent or its ssh does not answer, or the line to it broke.',
-    'Look at the network and the far host; the same call goes on where it can.',
-  ),
-  REMOTE_NOT_TRUSTED: row(
-    'FAILED_PRECONDITION',
-    'after a change',
-    'The far end does not prove that it is who it should be: its host key or certificate is unknown, another, or expired.',
-    'Check who answers there; then make its key known, or renew its certificate.',
-  ),
-  REMOTE_REFUSED: row(
-    'PERMISSION_DENIED',
-    'after a change',
-    'The far end knows who we are and does not let us in.',
-    'Give this host a key or role there.',
-  ),
+  ...FAR_END_REASONS,
   OPERATION_NOT_FOUND: row(
     'NOT_FOUND',
     'no',
@@ -228,20 +213,7 @@ export const REASONS = {
     'What was written is not what was read.',
     'Try again; if it happens again, suspect memory or disk.',
   ),
-  SOURCE_UNAVAILABLE: row(
-    'UNAVAILABLE',
-    'later',
-    'The source does not answer, or not as it should, and trying again did not help.',
-    'Look at the source; what has come is kept for a while, so the same request goes on where it stopped.',
-  ),
-  SOURCE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The source has no such image.', 'Check the URL or image id.'),
-  SOURCE_REFUSED: row('PERMISSION_DENIED', 'after a change', 'The source refuses access.', 'Give it what it wants.'),
-  SOURCE_FORBIDDEN: row(
-    'PERMISSION_DENIED',
-    'no',
-    'The configuration does not let images be fetched from there: its scheme, host or address, also after a redirect.',
-    'Use another source, or have it allowed under `[fetch]`.',
-  ),
+  ...SOURCE_REASONS,
   TOOL_LIMIT_EXCEEDED: row(
     'FAILED_PRECONDITION',
     'after a change',
@@ -298,6 +270,12 @@ export const REASONS = {
     'Start it again.',
   ),
   SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),
+  ANSWER_TOO_LARGE: row(
+    'RESOURCE_EXHAUSTED',
+    'after a change',
+    'The answer would be longer than the 4 MiB that clients take.',
+    'Ask for less: a smaller page, no backing chain, one item at a time.',
+  ),
   WATCHER_TOO_SLOW: row(
     'ABORTED',
     'later',
@@ -335,14 +313,25 @@ export const REASONS = {
     'Use another identity, or have a role configured; `hostler auth check` explains.',
   ),
   AUDIT_FAILED: row('UNAVAILABLE', 'later', 'The audit log cannot be written.', 'Look at the disk that holds it.'),
+  UNKNOWN_REASON: row(
+    'UNKNOWN',
+    'no',
+    'Another version of the daemon, before an update was taken back or at the far end, named a reason that this one does not know. It is shown as that version named it, with its code.',
+    'Look the reason up in the documentation of that version.',
+  ),
   BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),
 } as const satisfies Record<string, Row>;
 
 export type Reason = keyof typeof REASONS;
 
+/** Whether this version knows the word as a reason. Only then may it stand for a row of the table. */
+export function isReason(word: string): word is Reason {
+  return Object.hasOwn(REASONS, word);
+}
+
 /** Whether the fault is the daemon's or its host's, so that an operator should look. */
-export function isInternal(reason: Reason): boolean {
-  return REASONS[reason].code === 'INTERNAL';
+export function isInternal(reason: string): boolean {
+  return isReason(reason) && REASONS[reason].code === 'INTERNAL';
 }
 
 /** A field of the request that is wrong, by its proto path. */
@@ -355,8 +344,10 @@ export interface ErrorFacts {
   /** Machine-readable facts: paths, sizes, holders, the tool's last line. Goes to the caller. */
   readonly facts?: Readonly<Record<string, string>>;
   readonly violations?: readonly FieldViolation[];
-  /** Wait at least so long before trying again. */
+  /** Wait at least so long before trying again; any number, it is made one that can be sent. */
   readonly retryAfterMs?: number;
+  /** Of UNKNOWN_REASON. */
+  readonly named?: NamedElsewhere;
   /** For the log only; never leaves the daemon. */
   readonly cause?: unknown;
 }
@@ -366,18 +357,30 @@ export class HostlerError extends Error {
   override readonly name = 'HostlerError';
   readonly facts: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
+  /** Whole milliseconds, from 0 to a day. */
   readonly retryAfterMs: number | undefined;
+  /** As callers see it: as another version named it, where this one does not know the reason. */
+  readonly shown: NamedElsewhere;
 
   constructor(
     readonly reason: Reason,
     message: string,
     details: ErrorFacts = {},
   ) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(message.toWellFormed(), details.cause === undefined ? undefined : { cause: details.cause });
     this.facts = details.facts ?? {};
     this.violations = details.violations ?? [];
-    this.retryAfterMs = details.retryAfterMs;
+    this.retryAfterMs = waitMs(details.retryAfterMs);
+    this.shown = details.named ?? { reason, code: REASONS[reason].code };
   }
+}
+
+/** Nobody is asked to wait longer than a day. */
+const MAX_WAIT_MS = 24 * 3600 * 1000;
+
+function waitMs(ms: number | undefined): number | undefined {
+  if (ms === undefined || Number.isNaN(ms)) return undefined;
+  return Math.min(MAX_WAIT_MS, Math.max(0, Math.ceil(ms)));
 }
 
 /** All wrong fields of a request in one error. */

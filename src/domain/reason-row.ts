@@ -1,19 +1,22 @@
 /** What a reason of the table says: its gRPC code by name, whether to try again, and two sentences. */
-export type Code =
-  | 'INVALID_ARGUMENT'
-  | 'NOT_FOUND'
-  | 'ALREADY_EXISTS'
-  | 'PERMISSION_DENIED'
-  | 'UNAUTHENTICATED'
-  | 'FAILED_PRECONDITION'
-  | 'RESOURCE_EXHAUSTED'
-  | 'ABORTED'
-  | 'CANCELLED'
-  | 'DEADLINE_EXCEEDED'
-  | 'DATA_LOSS'
-  | 'UNAVAILABLE'
-  | 'UNIMPLEMENTED'
-  | 'INTERNAL';
+const CODES = [
+  'INVALID_ARGUMENT',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'UNAUTHENTICATED',
+  'FAILED_PRECONDITION',
+  'RESOURCE_EXHAUSTED',
+  'ABORTED',
+  'CANCELLED',
+  'DEADLINE_EXCEEDED',
+  'DATA_LOSS',
+  'UNAVAILABLE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNKNOWN',
+] as const;
+export type Code = (typeof CODES)[number];
 
 /** Whether the same call can succeed later: never, after the caller changed something, or by waiting. */
 export type Retry = 'no' | 'after a change' | 'later';
@@ -31,3 +34,8 @@ export const row = (code: Code, retry: Retry, meaning: string, advice: string): 
   meaning,
   advice,
 });
+
+/** The code that a word names; UNKNOWN when it names none of ours. */
+export function codeNamed(word: string | undefined): Code {
+  return CODES.find((code) => code === word) ?? 'UNKNOWN';
+}

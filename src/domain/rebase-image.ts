@@ -1,6 +1,6 @@
 import type { ImageAddress } from './address.js';
 import type { Written } from './change-ports.js';
-import { scale } from './convert-image.js';
+import { scale } from './numbers.js';
 import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
 import { fullBackingFile } from './describe-image.js';
 import { HostlerError, invalidFields } from './errors.js';

@@ -1,10 +1,10 @@
 import type { ImageAddress } from './address.js';
 import type { Range } from './change-ports.js';
-import { scale } from './convert-image.js';
 import { changeInPlace, planned, type ChangePorts } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Chain } from './ports.js';
+import { rest, scale } from './numbers.js';
 
 export interface WipeSpec {
   readonly address: ImageAddress;
@@ -37,7 +37,7 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
       const [written] = chain;
       const extents = mode === 'zero' ? await dataExtents(chain, run, ports) : [];
       const movedBytes = extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n);
-      const skippedBytes = written.file.lengthBytes - movedBytes;
+      const skippedBytes = rest(written.file.lengthBytes, movedBytes);
       const work = { method: mode, why: whyOf(mode), movedBytes, skippedBytes };
       return changeInPlace({ chain, written, safeCopy: false, cancellable: true, work }, run, ports, async () => {
         const tool = run.tool((fraction) => {

@@ -13,6 +13,7 @@ import type {
   SetAsideFile as SetAsideMessage,
 } from '../gen/hostler/v1/image_service.js';
 import type { SetAsideFile } from '../domain/cache/eviction.js';
+import { durationOf, timeOfMs } from '../wire/times.js';
 import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } from './fetch-requests.js';
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
@@ -74,20 +75,19 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
 }
 
 function setAsideFile({ id, why, allocatedBytes, modifyTimeMs }: SetAsideFile): SetAsideMessage {
-  return { cacheId: id, why, allocatedBytes, modifyTime: new Date(modifyTimeMs) };
+  return { cacheId: id, why, allocatedBytes, modifyTime: timeOfMs(modifyTimeMs) };
 }
 
 function cachedImage(entry: Omit<BaseEntry, 'inUse'>, inUse: boolean, now: number): CachedImage {
   const [algorithm = '', digest = ''] = entry.checksum.split(':');
-  const ageMs = Math.max(0, now - entry.createTimeMs);
   return {
     cacheId: entry.id,
     source: entry.source,
     checksum: { algorithm, digest },
     info: imageInfo(entry.info),
     pinned: entry.pinned,
-    useTime: new Date(entry.useTimeMs),
+    useTime: timeOfMs(entry.useTimeMs),
     inUse,
-    age: { seconds: BigInt(Math.floor(ageMs / 1000)), nanos: (ageMs % 1000) * 1e6 },
+    age: durationOf(now - entry.createTimeMs),
   };
 }

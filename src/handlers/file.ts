@@ -9,6 +9,7 @@ import { writeFile } from '../domain/files/write-file.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { FileKind, Files, Paths } from '../domain/ports.js';
 import { FileType, StatFileResponse, type FileServiceService } from '../gen/hostler/v1/file_service.js';
+import { timeOfNs } from '../wire/times.js';
 import { mapStream, type Handlers } from './handler.js';
 import {
   assertSameData,
@@ -37,7 +38,6 @@ const TYPES: Readonly<Record<FileKind, FileType>> = {
   link: FileType.FILE_TYPE_OTHER,
   other: FileType.FILE_TYPE_OTHER,
 };
-const NS_PER_MS = 1_000_000n;
 
 /** FileService: parse, one domain call, map. */
 export function fileHandlers(operations: Operations, ports: FilePorts): Handlers<typeof FileServiceService> {
@@ -55,7 +55,7 @@ export function fileHandlers(operations: Operations, ports: FilePorts): Handlers
       const found = await statFile(parseStat(request), ports);
       if (found === undefined) return StatFileResponse.fromPartial({ exists: false });
       const { kind, lengthBytes: sizeBytes, allocatedBytes, mode, uid, gid } = found;
-      const modifyTime = new Date(Number(found.modifyTimeNs / NS_PER_MS));
+      const modifyTime = timeOfNs(found.modifyTimeNs);
       return { exists: true, type: TYPES[kind], sizeBytes, allocatedBytes, mode, uid, gid, modifyTime };
     },
     async touchFile(request, caller) {

@@ -2,6 +2,7 @@
 import { basename } from '../domain/address.js';
 import type { Extent, ImageInfo, SnapshotFacts } from '../domain/image-info.js';
 import type * as wire from '../gen/hostler/v1/image.js';
+import { timeOfMs } from '../wire/times.js';
 
 export function imageInfo(info: ImageInfo): wire.ImageInfo {
   return {
@@ -36,7 +37,7 @@ export function imageSnapshot({
   virtualSizeBytes,
   vmStateBytes,
 }: SnapshotFacts): wire.ImageSnapshot {
-  return { id, name, createTime: new Date(createTimeMs), virtualSizeBytes, vmStateBytes };
+  return { id, name, createTime: timeOfMs(createTimeMs), virtualSizeBytes, vmStateBytes };
 }
 
 export function extent({ offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes }: Extent): wire.Extent {

@@ -1,16 +1,19 @@
 /** Operations as messages. */
+import { uint64 } from '../domain/numbers.js';
 import type * as domain from '../domain/operations/record.js';
+import { Status } from '../gen/google/rpc/status.js';
 import {
   OperationPhase,
+  OperationResult,
   OperationState,
-  type KeptWork,
+  Progress,
   type Operation,
   type OperationEvent,
-  type OperationResult,
-  type Progress,
 } from '../gen/hostler/v1/operation.js';
-import { imageInfo, imageSnapshot } from './image-answers.js';
-import { toStatus } from './status.js';
+import { durationOf, timeOfMs } from '../wire/times.js';
+import { operationResult } from './operation-results.js';
+import { Parts, allTexts, asText, asUint32, asWarning, encodeWarnings, wordOf } from './parts.js';
+import { storedStatus } from './status.js';
 
 const STATES: Readonly<Record<domain.OperationState, OperationState>> = {
   QUEUED: OperationState.OPERATION_STATE_QUEUED,
@@ -55,41 +58,76 @@ const domainStates: readonly domain.OperationState[] = [
   'CANCELLED',
 ];
 
+/**
+ * An event of the operation that a call has started: a part that cannot be sent fails that call, which then says so. Everybody else is
+ * shown the operation by `shownEvent`.
+ */
 export function operationEvent(record: domain.OperationRecord): OperationEvent {
+  return event(record, new Parts('whole'));
+}
+
+/** The same for those who look at operations: what cannot be sent is left out and named, so that one operation never hides the others. */
+export function shownEvent(record: domain.OperationRecord): OperationEvent {
+  return event(record, new Parts('what can be sent'));
+}
+
+/** The operation as those are shown it who look at operations. */
+export function operation(
+  record: domain.OperationRecord,
+  kept: { readonly bytes: bigint; readonly expireMs: number } | undefined,
+): Operation {
+  const parts = new Parts('what can be sent');
   return {
     operationId: record.id,
-    state: STATES[record.state],
-    phase: record.phase === undefined ? OperationPhase.OPERATION_PHASE_UNSPECIFIED : PHASES[record.phase],
-    progress: record.progress === undefined ? undefined : progress(record.progress),
-    eventTime: new Date(record.eventTime),
-    pid: record.pid,
-    queuePosition: record.queuePosition,
-    cancellable: record.cancellable,
-    result:
-      record.result === undefined
-        ? undefined
-        : { result: operationResult(record.result), replayed: record.replayed ?? false },
-    error: record.error === undefined ? undefined : toStatus(record.error),
+    method: parts.text('method', () => record.method) ?? '',
+    caller: parts.text('caller', () => record.caller) ?? '',
+    requestId: parts.text('request_id', () => record.requestId ?? '') ?? '',
+    labels: parts.take('labels', () => allTexts({ ...record.labels })) ?? {},
+    addresses: parts.take('addresses', () => record.addresses.map(asText)) ?? [],
+    createTime: timeOfMs(record.createTime),
+    startTime: timeOfMs(record.startTime),
+    endTime: timeOfMs(record.endTime),
+    detached: record.detached,
+    attempt: parts.take('attempt', () => asUint32(record.attempt)) ?? 0,
+    last: shownEvent(record),
+    warnings: parts.message('warnings', () => record.warnings.map(asWarning), encodeWarnings) ?? [],
+    kept: kept && { bytes: uint64(kept.bytes), expireTime: timeOfMs(kept.expireMs) },
+    notShown: parts.notShown,
   };
 }
 
-export function operation(record: domain.OperationRecord, kept: KeptWork | undefined): Operation {
-  const date = (time: number | undefined) => (time === undefined ? undefined : new Date(time));
+function event(record: domain.OperationRecord, parts: Parts): OperationEvent {
+  const { phase, progress: counters, result, error, replayed = false } = record;
   return {
     operationId: record.id,
-    method: record.method,
-    caller: record.caller,
-    requestId: record.requestId ?? '',
-    labels: { ...record.labels },
-    addresses: [...record.addresses],
-    createTime: date(record.createTime),
-    startTime: date(record.startTime),
-    endTime: date(record.endTime),
-    detached: record.detached,
-    attempt: record.attempt,
-    last: operationEvent(record),
-    warnings: [...record.warnings],
-    kept,
+    state: parts.take('state', () => wordOf(STATES, record.state)) ?? OperationState.OPERATION_STATE_UNSPECIFIED,
+    phase: (phase && parts.take('phase', () => wordOf(PHASES, phase))) ?? OperationPhase.OPERATION_PHASE_UNSPECIFIED,
+    progress:
+      counters &&
+      parts.message(
+        'progress',
+        () => progress(counters),
+        (message) => Progress.encode(message),
+      ),
+    eventTime: timeOfMs(record.eventTime),
+    pid: parts.take('pid', () => record.pid && asUint32(record.pid)),
+    queuePosition: parts.take('queue_position', () => record.queuePosition && asUint32(record.queuePosition)),
+    cancellable: record.cancellable,
+    result:
+      result &&
+      parts.message(
+        'result',
+        () => ({ result: operationResult(result), replayed }),
+        (message) => OperationResult.encode(message),
+      ),
+    error:
+      error &&
+      parts.message(
+        'error',
+        () => storedStatus(error),
+        (message) => Status.encode(message),
+      ),
+    notShown: parts.notShown,
   };
 }
 
@@ -100,78 +138,6 @@ function progress({ etaMs, ...counters }: domain.Progress): Progress {
     totalItems: undefined,
     bytesPerSecond: undefined,
     ...counters,
-    eta:
-      etaMs === undefined
-        ? undefined
-        : { seconds: BigInt(Math.floor(etaMs / 1000)), nanos: Math.floor((etaMs % 1000) * 1e6) },
-  };
-}
-
-function operationResult(result: domain.OperationResult): OperationResult['result'] {
-  switch (result.kind) {
-    case 'image': {
-      const { info, method, why, movedBytes, skippedBytes, changed = true } = result;
-      return {
-        $case: 'image',
-        value: { info: imageInfo(info), work: { method, why, movedBytes, skippedBytes }, changed },
-      };
-    }
-    case 'copy': {
-      const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result;
-      return {
-        $case: 'copy',
-        value: { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified },
-      };
-    }
-    case 'digest': {
-      const { algorithm, digest, lengthBytes } = result;
-      return { $case: 'digest', value: { algorithm, digest, lengthBytes } };
-    }
-    case 'export':
-      return { $case: 'export', value: { lengthBytes: result.lengthBytes } };
-    // Of a call that answers once, with the entry itself.
-    case 'cached':
-      return undefined;
-    case 'fetch':
-      return fetchResult(result);
-    case 'delete':
-      return {
-        $case: 'delete',
-        value: {
-          existed: result.existed,
-          freedBytes: result.freedBytes,
-          items: result.items ?? (result.existed ? 1n : 0n),
-        },
-      };
-    case 'check': {
-      const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result;
-      return { $case: 'check', value: { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } };
-    }
-    case 'compare': {
-      const { equal, message, firstDifferenceBytes } = result;
-      return { $case: 'compare', value: { equal, message, firstDifferenceBytes } };
-    }
-    case 'snapshot':
-      return { $case: 'snapshot', value: { snapshot: imageSnapshot(result.snapshot) } };
-    case 'chown':
-      return { $case: 'chown', value: { changedItems: result.changedItems, seenItems: result.seenItems } };
-    case 'write':
-      return { $case: 'write', value: { writtenBytes: result.writtenBytes } };
-    case 'touch':
-      return { $case: 'touch', value: { existed: result.existed } };
-    case 'execute':
-      return { $case: 'execute', value: { exitCode: result.exitCode, attempts: result.attempts } };
-    case 'plan': {
-      const { method, why, moveBytes, needBytes, freeBytes } = result;
-      return { $case: 'plan', value: { method, why, moveBytes, needBytes, freeBytes } };
-    }
-  }
-}
-
-function fetchResult(result: domain.FetchResult): OperationResult['result'] {
-  const { info, networkBytes, fromCache, checksum = '', lengthBytes, cacheId = '' } = result;
-  return {
-    $case: 'fetch',
-    value: { info: info && imageInfo(info), networkBytes, fromCache, checksum, lengthBytes, cacheId },
+    eta: etaMs === undefined ? undefined : durationOf(etaMs),
   };
 }

@@ -4,7 +4,7 @@ import type { OperationRecord } from '../domain/operations/record.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import { parseRequest } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
-import { operation, operationEvent, stateOffWire, stateOnWire } from './operation-answers.js';
+import { operation, shownEvent, stateOffWire, stateOnWire } from './operation-answers.js';
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 1000;
@@ -41,7 +41,7 @@ const cancel = z.object({ operationId: z.union([z.literal(''), id], 'must be a U
 export function operationHandlers(queries: OperationQueries): Handlers<typeof OperationServiceService> {
   const shown = (record: OperationRecord) => {
     const kept = queries.kept(record.id);
-    return operation(record, kept && { bytes: kept.bytes, expireTime: new Date(kept.expireMs) });
+    return operation(record, kept);
   };
   return {
     async getOperation(request, caller) {
@@ -53,12 +53,12 @@ export function operationHandlers(queries: OperationQueries): Handlers<typeof Op
       return { operations: records.map(shown), nextPageToken: next };
     },
     async *watchOperation(request, caller) {
-      yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), operationEvent);
+      yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), shownEvent);
     },
     async *watchOperations(request, caller) {
       const { filter: wanted } = parseRequest(many, request);
       yield* mapStream(queries.watchAll(wanted, caller), (record) => ({
-        event: operationEvent(record),
+        event: shownEvent(record),
         method: record.method,
         labels: { ...record.labels },
       }));

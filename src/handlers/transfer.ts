@@ -4,6 +4,7 @@ import { downloadImage, type DownloadPorts } from '../domain/transfer/download-i
 import { Exports, type ExportPorts } from '../domain/transfer/open-export.js';
 import { Uploads, type UploadPorts } from '../domain/transfer/upload-image.js';
 import type { DownloadImageResponse, ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { timeOfMs } from '../wire/times.js';
 import { mapStream, type Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
 import {
@@ -32,7 +33,7 @@ export function transferHandlers(operations: Operations, ports: TransferPorts): 
   return {
     async startUpload(request, caller) {
       const { id, committedBytes, expireTimeMs } = await uploads.start(parseStartUpload(request), caller);
-      return { uploadId: id, committedBytes, expireTime: new Date(expireTimeMs) };
+      return { uploadId: id, committedBytes, expireTime: timeOfMs(expireTimeMs) };
     },
     async uploadImage(requests, caller) {
       const { uploadId, offset, pieces } = await parseUpload(requests);
@@ -47,7 +48,7 @@ export function transferHandlers(operations: Operations, ports: TransferPorts): 
         ...{ exportId, operationId, lengthBytes, fingerprint },
         address: `${ports.exportHost}:${String(opened.port)}`,
         key: Buffer.from(key),
-        expireTime: new Date(opened.expireTimeMs),
+        expireTime: timeOfMs(opened.expireTimeMs),
       };
     },
     async closeExport(request, caller) {

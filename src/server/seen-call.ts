@@ -37,7 +37,7 @@ export class SeenCall {
   }
 
   /** Fails with NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */
-  admit(signal: AbortSignal): Admitted {
+  admit(signal: AbortSignal): Omit<Admitted, 'leave'> {
     const identity = this.context.whoIs(this.#peer);
     this.#identity = identity;
     const check = (request: unknown) => this.#check(identity, request);

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
@@ -9,16 +9,18 @@ import { HostlerError } from '../domain/errors.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
-import { ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import type { ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { WIRE_IMAGE_SERVICE } from '../wire/bulk-messages.js';
 import { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import type { Handlers } from '../handlers/handler.js';
+import type { ServiceName } from '../handlers/rpc-table.js';
 import { limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
 import { Door } from './door.js';
 import { watchSessions } from './flow-control.js';
 import { addReflection } from './reflection.js';
+import { answeredInBytes } from './encode.js';
 import { implement } from './service.js';
 import type { CallContext, CallLog, StreamLimits } from './service-call.js';
 import { ListenError, type SocketOwner } from './unix-socket.js';
@@ -176,7 +178,13 @@ export class HostlerServer {
     const leftOut = this.#refusals.pass('');
     if (leftOut === undefined) return;
     log.refused(peer, error);
-    void audit.end({ event: 'refused', caller: '', peer, result: error.reason, ...(leftOut === 0 ? {} : { leftOut }) });
+    void audit.end({
+      event: 'refused',
+      caller: '',
+      peer,
+      result: error.shown.reason,
+      ...(leftOut === 0 ? {} : { leftOut }),
+    });
   }
 
   #create(address: string, whoIs: CallContext['whoIs']): Server {
@@ -200,20 +208,14 @@ export class HostlerServer {
       log: log.call,
       closing: this.#closing.signal,
     };
-    server.addService(WIRE_IMAGE_SERVICE, implement('ImageService', ImageServiceService, handlers.image, context));
-    server.addService(
-      OperationServiceService,
-      implement('OperationService', OperationServiceService, handlers.operation, context),
-    );
-    server.addService(
-      HostInfoServiceService,
-      implement('HostInfoService', HostInfoServiceService, handlers.host, context),
-    );
-    server.addService(FileServiceService, implement('FileService', FileServiceService, handlers.file, context));
-    server.addService(
-      CommandServiceService,
-      implement('CommandService', CommandServiceService, handlers.command, context),
-    );
+    const add = <S extends ServiceDefinition>(name: ServiceName, definition: S, handled: Handlers<S>) => {
+      server.addService(answeredInBytes(definition), implement(name, definition, handled, context));
+    };
+    add('ImageService', WIRE_IMAGE_SERVICE, handlers.image);
+    add('OperationService', OperationServiceService, handlers.operation);
+    add('HostInfoService', HostInfoServiceService, handlers.host);
+    add('FileService', FileServiceService, handlers.file);
+    add('CommandService', CommandServiceService, handlers.command);
     this.#health.addToServer(server);
     addReflection(server, descriptorFile, [...SERVICES, HEALTH_SERVICE]);
     return server;

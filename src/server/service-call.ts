@@ -4,7 +4,7 @@ import type { Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
 import type { Caller } from '../domain/caller.js';
 import type { AuditTrail, Throttle } from '../domain/audit.js';
-import { HostlerError, REASONS, asHostlerError, type Reason } from '../domain/errors.js';
+import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { Code } from '../domain/reason-row.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { Rpc } from '../handlers/attempt.js';
@@ -32,7 +32,7 @@ export interface CallLog {
     readonly peer: string;
     readonly caller: string;
     readonly code: string;
-    readonly reason?: Reason;
+    readonly reason?: string;
     readonly ms: number;
     readonly paths: readonly string[];
     readonly cause?: unknown;
@@ -65,17 +65,22 @@ export interface Admitted {
   readonly caller: Caller;
   /** For requests that stream in: each is checked like the request of any other call. */
   readonly check: (request: unknown) => void;
+  /** The caller counts as gone from now on, for this reason. */
+  readonly leave: (reason: HostlerError) => void;
 }
 
-/** An error as grpc-js sends it, with google.rpc details. */
+/** An error as grpc-js sends it, with google.rpc details. Nothing that it holds keeps it from being sent. */
 export function wireError(error: HostlerError): { code: status; details: string; metadata: Metadata } {
   const { message, ...rest } = toStatus(error);
   const metadata = new Metadata();
   metadata.set('grpc-status-details-bin', Buffer.from(Status.encode({ message, ...rest }).finish()));
-  return { code: status[REASONS[error.reason].code], details: message, metadata };
+  return { code: status[error.shown.code], details: message, metadata };
 }
 
-/** Runs one call: finds out whose it is and whether it is allowed, works, writes it down. What is thrown comes back as an error. */
+/**
+ * Runs one call: finds out whose it is and whether it is allowed, works, writes it down. The work puts the answer into bytes too: what cannot
+ * be sent is a failure like any other. What is thrown comes back as an error.
+ */
 export async function serveCall(
   rpc: Rpc,
   call: Call,
@@ -90,7 +95,7 @@ export async function serveCall(
   const seen = new SeenCall(rpc, call, context);
   let failure: HostlerError | undefined;
   try {
-    const admitted = seen.admit(leave.signal);
+    const admitted = { ...seen.admit(leave.signal), leave: (reason: HostlerError) => leave.abort(reason) };
     if (rpc.row.access === 'change') await context.audit.begin(seen.entry);
     await context.reach.within(admitted.caller.grant, () => work(admitted));
   } catch (error) {
@@ -99,14 +104,14 @@ export async function serveCall(
     stopListening();
   }
   const ms = Math.round((performance.now() - started) * 10) / 10;
-  await auditEnd(seen, rpc, context, failure?.reason ?? 'OK', ms);
+  await auditEnd(seen, rpc, context, failure, ms);
   const { caller, peer, paths } = seen.entry;
   context.log({
     rpc: rpc.name,
     peer,
     caller,
-    code: failure === undefined ? 'OK' : REASONS[failure.reason].code,
-    ...(failure === undefined ? {} : { reason: failure.reason, cause: failure.cause }),
+    code: failure?.shown.code ?? 'OK',
+    ...(failure === undefined ? {} : { reason: failure.shown.reason, cause: failure.cause }),
     ms,
     paths,
   });
@@ -114,8 +119,15 @@ export async function serveCall(
 }
 
 /** Every call that changes something, and every denial. */
-async function auditEnd(seen: SeenCall, rpc: Rpc, { audit, throttle }: CallContext, result: 'OK' | Reason, ms: number) {
-  const denied = result !== 'OK' && DENIALS.includes(REASONS[result].code);
+async function auditEnd(
+  seen: SeenCall,
+  rpc: Rpc,
+  { audit, throttle }: CallContext,
+  failure: HostlerError | undefined,
+  ms: number,
+) {
+  const { reason: result, code } = failure?.shown ?? { reason: 'OK', code: undefined };
+  const denied = code !== undefined && DENIALS.includes(code);
   if (rpc.row.access === 'read' && !denied) return;
   const leftOut = denied ? throttle.pass(seen.entry.caller) : 0;
   if (leftOut === undefined) return;

@@ -10,13 +10,17 @@ import type {
   sendUnaryData,
 } from '@grpc/grpc-js';
 import type { Caller } from '../domain/caller.js';
-import { HostlerError } from '../domain/errors.js';
+import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ClientStream, Handlers, ServerStream, Unary } from '../handlers/handler.js';
 import type { Rpc } from '../handlers/attempt.js';
 import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';
+import { encoder } from './encode.js';
 import { serveCall, wireError, type CallContext } from './service-call.js';
 
-/** The implementation of a service; RPCs without a handler answer UNIMPLEMENTED with their name. */
+/**
+ * The implementation of a service whose answers are bytes, as `answeredInBytes` has it; RPCs without a handler answer UNIMPLEMENTED with
+ * their name.
+ */
 export function implement<S extends ServiceDefinition>(
   name: ServiceName,
   definition: S,
@@ -26,8 +30,11 @@ export function implement<S extends ServiceDefinition>(
   const rows = new Map<string, RpcRow>(Object.entries(RPC_TABLE[name]));
   const table = new Map<string, unknown>(Object.entries(handlers));
   return Object.fromEntries(
-    Object.entries(definition).map(([method, { path, requestStream, responseStream }]): [string, UntypedHandleCall] => {
-      const rpc: Rpc = { name: path.slice(1), row: rows.get(method) ?? { access: 'change', addresses: {} } };
+    Object.entries(definition).map(([method, rest]): [string, UntypedHandleCall] => {
+      const { path, requestStream, responseStream, responseSerialize } = rest;
+      const name = path.slice(1);
+      const row = rows.get(method) ?? { access: 'change', addresses: {} };
+      const rpc: Served = { name, row, encode: encoder(name, responseSerialize) };
       const handler = table.get(method);
       const kind = { requestStream, responseStream };
       if (isUnary(handler, kind)) return [method, serveUnary(rpc, handler, context)];
@@ -45,6 +52,11 @@ export function implement<S extends ServiceDefinition>(
       ];
     }),
   );
+}
+
+/** An RPC, and how its answers become bytes. */
+interface Served extends Rpc {
+  readonly encode: (answer: unknown) => Buffer;
 }
 
 // The generated definition says which kind a handler is; its types were checked where it was written.
@@ -65,30 +77,35 @@ function isClientStream(handler: unknown, kind: Kind): handler is ClientStream<u
   return typeof handler === 'function' && kind.requestStream && !kind.responseStream;
 }
 
-function serveUnary(rpc: Rpc, handler: Unary<unknown, unknown>, context: CallContext) {
+function serveUnary(rpc: Served, handler: Unary<unknown, unknown>, context: CallContext) {
   return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
-    void (async () => {
-      let answer: unknown;
-      const failure = await serveCall(rpc, call, context, async ({ caller }) => {
-        answer = await handler(call.request, caller);
-      });
+    let answer: Buffer | undefined;
+    const served = serveCall(rpc, call, context, async ({ caller }) => {
+      answer = rpc.encode(await handler(call.request, caller));
+    });
+    ended(served, (failure) => {
       if (failure === undefined) callback(null, answer);
       else callback(wireError(failure));
-    })();
+    });
   };
 }
 
-function serveClientStream(rpc: Rpc, handler: ClientStream<unknown, unknown>, context: CallContext) {
+function serveClientStream(rpc: Served, handler: ClientStream<unknown, unknown>, context: CallContext) {
   return (call: ServerReadableStream<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
-    void (async () => {
-      let answer: unknown;
-      const failure = await serveCall(rpc, call, context, async ({ caller, check }) => {
-        answer = await handler(readRequests(call, caller, check), caller);
-      });
+    let answer: Buffer | undefined;
+    const served = serveCall(rpc, call, context, async ({ caller, check }) => {
+      answer = rpc.encode(await handler(readRequests(call, caller, check), caller));
+    });
+    ended(served, (failure) => {
       if (failure === undefined) callback(null, answer);
       else callback(wireError(failure));
-    })();
+    });
   };
+}
+
+/** A status is always sent, also when the line about the call could not be written. */
+function ended(served: Promise<HostlerError | undefined>, send: (failure: HostlerError | undefined) => void): void {
+  void served.catch(asHostlerError).then(send);
 }
 
 /** The requests up to the caller's own end; a stream that breaks off before that is an error, never an end. */
@@ -110,26 +127,31 @@ async function* readRequests(
   caller.signal.throwIfAborted();
 }
 
-function serveStream(rpc: Rpc, handler: ServerStream<unknown, unknown>, context: CallContext) {
+function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, context: CallContext) {
   return (call: ServerWritableStream<unknown, unknown>): void => {
-    void (async () => {
-      const failure = await serveCall(rpc, call, context, async ({ caller }) => {
-        for await (const message of handler(call.request, caller)) {
-          // A slow reader stops the generator here; nothing piles up.
-          if (!call.write(message)) await drained(call, caller.signal, context.unreadMs);
-        }
-      });
+    const served = serveCall(rpc, call, context, async ({ caller, leave }) => {
+      for await (const message of handler(call.request, caller)) {
+        // A slow reader stops the generator here; nothing piles up.
+        if (!call.write(rpc.encode(message))) await drained(call, caller.signal, leave, context.unreadMs);
+      }
+    });
+    ended(served, (failure) => {
       if (failure === undefined) call.end();
       else call.emit('error', wireError(failure));
-    })();
+    });
   };
 }
 
-/** Fails with the signal's reason, or WATCHER_TOO_SLOW when nothing at all is read. */
-async function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal, unreadMs: number) {
+/** Fails with the signal's reason, or WATCHER_TOO_SLOW when nothing at all is read: such a caller counts as gone. */
+async function drained(
+  call: ServerWritableStream<unknown, unknown>,
+  signal: AbortSignal,
+  leave: (reason: HostlerError) => void,
+  unreadMs: number,
+) {
   const unread = AbortSignal.timeout(unreadMs);
   await once(call, 'drain', { signal: AbortSignal.any([signal, unread]) }).catch(() => {
+    leave(new HostlerError('WATCHER_TOO_SLOW', `nothing was read for ${String(unreadMs / 1000)} s`));
     signal.throwIfAborted();
-    throw new HostlerError('WATCHER_TOO_SLOW', `nothing was read for ${String(unreadMs / 1000)} s`);
   });
 }

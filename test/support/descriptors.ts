@@ -18,6 +18,14 @@ export function requestOf(rpc: string): DescMessage {
   return method.input;
 }
 
+/** `ImageService/CopyImage` -> what it answers. */
+export function answerOf(rpc: string): DescMessage {
+  const [service = '', name = ''] = rpc.split('/');
+  const method = registry.getService(`hostler.v1.${service}`)?.methods.find((each) => each.name === name);
+  if (method === undefined) throw new Error(`no RPC ${rpc}`);
+  return method.output;
+}
+
 /** Every string field of a message and of those in it, as the names that lead to it; keys and values of maps are none. */
 export function stringFields(message: DescMessage, above: readonly string[] = []): string[][] {
   return message.fields.flatMap((field) => {

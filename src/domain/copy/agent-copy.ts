@@ -4,6 +4,7 @@ import type { ToolRun } from '../ports.js';
 import type { FarSpec } from './copy-image.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
 import type { PullRequest } from './agents.js';
+import { rest, uint64 } from '../numbers.js';
 
 /** What a copy with the help of another agent would do. */
 export async function planByAgent(
@@ -24,7 +25,7 @@ export async function planByAgent(
     try {
       if (source.lengthBytes > 0n)
         for await (const { data, lengthBytes } of agent.map(spec.source, run.signal))
-          if (data) moveBytes += lengthBytes;
+          if (data) moveBytes = uint64(moveBytes + lengthBytes);
     } finally {
       await agent.closeExport(source.name, run.signal);
     }
@@ -58,7 +59,7 @@ export async function pushByAgent(spec: FarSpec, run: Run, { agents }: NbdCopyPo
       ...done,
       kind: 'copy',
       target: spec.target,
-      why: whyNbd(spec, done.lengthBytes, done.lengthBytes - done.skippedBytes),
+      why: whyNbd(spec, done.lengthBytes, rest(done.lengthBytes, done.skippedBytes)),
     };
   } finally {
     await agent.close();

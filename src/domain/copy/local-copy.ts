@@ -1,5 +1,5 @@
 import { HostlerError } from '../errors.js';
-import { scale } from '../convert-image.js';
+import { rest, scale } from '../numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ResolvedTarget } from '../ports.js';
@@ -57,7 +57,7 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
     engine: way.shown ?? way.engine,
     why: way.why,
     movedBytes,
-    skippedBytes: source.lengthBytes - movedBytes,
+    skippedBytes: rest(source.lengthBytes, movedBytes),
     verified: spec.verify,
   };
   return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
@@ -114,7 +114,7 @@ export async function copySparse(
   tool: ImageTool,
 ): Promise<void> {
   const totalBytes = dataOf(source);
-  const skippedBytes = source.lengthBytes - totalBytes;
+  const skippedBytes = rest(source.lengthBytes, totalBytes);
   await run.reserve(spec.target, spec.preserveAllocation ? source.lengthBytes : totalBytes);
   run.phase('COPYING');
   run.progress({ doneBytes: 0n, totalBytes, skippedBytes });

@@ -1,5 +1,6 @@
 import { digestShown } from '../digest-image.js';
 import { HostlerError } from '../errors.js';
+import { rest } from '../numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { Part, Resolved } from '../ports.js';
@@ -48,7 +49,7 @@ export async function pullByNbd(
       engine,
       why: why(counts),
       movedBytes: counts.movedBytes,
-      skippedBytes: counts.lengthBytes - counts.dataBytes,
+      skippedBytes: rest(counts.lengthBytes, counts.dataBytes),
       verified,
     };
     return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());

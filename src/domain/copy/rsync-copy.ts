@@ -1,5 +1,6 @@
 import { basename } from '../address.js';
 import { HostlerError, asHostlerError } from '../errors.js';
+import { rest } from '../numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
@@ -128,7 +129,7 @@ function copied(
     engine: 'RSYNC_SSH',
     why,
     movedBytes: literalBytes,
-    skippedBytes: lengthBytes - literalBytes,
+    skippedBytes: rest(lengthBytes, literalBytes),
     verified: spec.verify,
   };
 }

@@ -1,6 +1,7 @@
 import type { Stretch } from '../block-digest.js';
 import type { Digests } from '../digest-image.js';
 import { asHostlerError, type Reason } from '../errors.js';
+import { rest, scale } from '../numbers.js';
 import type { Run } from '../operations/verb.js';
 import type { Clock, Files, Part } from '../ports.js';
 import type { ImageReader } from '../read-image.js';
@@ -205,14 +206,13 @@ class PullProgress {
   }
 
   show(segment: Segment, fraction: number): void {
-    const bytes = (segment.dataBytes * BigInt(Math.round(fraction * 1000))) / 1000n;
-    this.#parts.set(segment, bytes);
+    this.#parts.set(segment, scale(segment.dataBytes, fraction));
     this.#say();
   }
 
   #say(): void {
     const moved = [...this.#parts.values()].reduce((sum, bytes) => sum + bytes, 0n);
-    const skippedBytes = this.lengthBytes > this.dataBytes ? this.lengthBytes - this.dataBytes : 0n;
+    const skippedBytes = rest(this.lengthBytes, this.dataBytes);
     this.run.progress({ doneBytes: this.beforeBytes + moved, totalBytes: this.dataBytes, skippedBytes });
   }
 }

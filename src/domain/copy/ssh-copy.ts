@@ -1,6 +1,6 @@
 import { digestShown, stretchesOf, type Digests } from '../digest-image.js';
 import { HostlerError } from '../errors.js';
-import { scale } from '../convert-image.js';
+import { rest, scale } from '../numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import type { ImageTool, Resolved, ToolRun } from '../ports.js';
@@ -102,7 +102,7 @@ async function sendByNbd(
   const { overwrite, attributes, allowInUse: shared, bytesPerSecond } = spec;
   const { lengthBytes } = source;
   const totalBytes = least(source);
-  const skippedBytes = lengthBytes - totalBytes;
+  const skippedBytes = rest(lengthBytes, totalBytes);
   const show = (doneBytes: bigint) => run.progress({ doneBytes, totalBytes, skippedBytes });
   await run.step('prepare');
   const need = { lengthBytes, needBytes: totalBytes, overwrite, attributes };

@@ -1,4 +1,4 @@
-import { imageNeed, scale } from '../convert-image.js';
+import { imageNeed } from '../convert-image.js';
 import { dataBytes } from '../examine-image.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageFacts } from '../image-info.js';
@@ -7,6 +7,7 @@ import type { Layer, Part, ResolvedTarget } from '../ports.js';
 import type { BringPorts } from './bring.js';
 import { expand, type ExpandPorts } from './expand.js';
 import { judge, type JudgePorts } from './judge.js';
+import { rest, scale } from '../numbers.js';
 
 export type MakePorts = BringPorts & ExpandPorts & JudgePorts;
 
@@ -54,7 +55,7 @@ export async function convertLayer(
 ): Promise<void> {
   const totalBytes = await dataBytes([image], tool, run.tool());
   const { virtualSizeBytes } = image.facts;
-  const skippedBytes = virtualSizeBytes > totalBytes ? virtualSizeBytes - totalBytes : 0n;
+  const skippedBytes = rest(virtualSizeBytes, totalBytes);
   await run.reserve(address, await imageNeed([image], format, totalBytes, tool, run.tool()), part);
   run.phase('CONVERTING');
   run.progress({ doneBytes: 0n, totalBytes, skippedBytes });

@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError } from '../errors.js';
-import { scale } from '../convert-image.js';
+import { rest, scale } from '../numbers.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside, Files, ImageTool, Reflink, Resolved } from '../ports.js';
 import { rawFacts } from '../read-image.js';
@@ -34,7 +34,7 @@ export async function takeFile(
   const objection = await reflink.objection(source, run.target(target).directory);
   if (objection !== undefined || (await reflink.clone(source, file, run.tool())) !== true) {
     const totalBytes = source.allocatedBytes < source.lengthBytes ? source.allocatedBytes : source.lengthBytes;
-    const skippedBytes = source.lengthBytes - totalBytes;
+    const skippedBytes = rest(source.lengthBytes, totalBytes);
     await run.reserve(target, totalBytes, file);
     run.phase('COPYING');
     await tool.convert(

@@ -9,7 +9,7 @@ import type { Admitted } from './admitted.js';
 import { execute, goesOn, type Outcome, type Step } from './execute.js';
 import { OperationHub } from './hub.js';
 import type { Journal } from './journal.js';
-import { LiveOperation } from './live-operation.js';
+import { LiveOperation, type Leaving } from './live-operation.js';
 import type { LockTable } from './locks.js';
 import { atRest, isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
 import { RequestIds } from './request-ids.js';
@@ -322,13 +322,15 @@ export class Operations {
     try {
       for await (const record of operation.watch(caller.signal, this.ports.watchIntervalMs)) yield record;
     } finally {
-      leave(
-        caller.signal.aborted && asHostlerError(caller.signal.reason).reason === 'CALLER_DEADLINE'
-          ? 'CALLER_DEADLINE'
-          : 'CANCELLED',
-      );
+      leave(howItEnds(caller.signal));
     }
     const { state, error } = operation.record;
     if (isFinal(state) && error !== undefined) throw restoreError(error);
   }
+}
+
+/** Who leaves says so by the signal; a call that ends otherwise could not be answered. */
+function howItEnds(signal: AbortSignal): Leaving {
+  if (!signal.aborted) return 'unanswered';
+  return asHostlerError(signal.reason).reason === 'CALLER_DEADLINE' ? 'CALLER_DEADLINE' : 'CANCELLED';
 }

@@ -65,7 +65,11 @@ export async function execute<S extends object, R extends OperationResult>(
 const ENDED_WITH_DAEMON: readonly Reason[] = ['SHUTTING_DOWN', 'AGENT_RESTARTED'];
 
 function isWorthKeeping({ error }: Outcome, after: readonly Reason[] | undefined): boolean {
-  return after !== undefined && error !== undefined && [...ENDED_WITH_DAEMON, ...after].includes(error.reason);
+  return (
+    after !== undefined &&
+    error !== undefined &&
+    [...ENDED_WITH_DAEMON, ...after].some((reason) => reason === error.reason)
+  );
 }
 
 /** Whether it goes on by itself when the daemon starts again. */

@@ -1,4 +1,4 @@
-import { HostlerError, type Reason } from '../errors.js';
+import { HostlerError } from '../errors.js';
 import type { Clock } from '../ports.js';
 import { deferred, orAborted, pause } from '../waiting.js';
 import {
@@ -11,6 +11,8 @@ import {
 } from './record.js';
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
+/** How a call ends that waits for an operation: its caller goes, or the daemon cannot send the answer. */
+export type Leaving = 'CANCELLED' | 'CALLER_DEADLINE' | 'unanswered';
 export type Listener = (record: OperationRecord, stateChanged: boolean) => void;
 
 /** An unfinished operation: its latest record as a slot that watchers read, its callers, and its cancel switch. */
@@ -95,8 +97,11 @@ export class LiveOperation {
     if (cancellable && this.#pendingCancel !== undefined) this.#cancel(this.#pendingCancel);
   }
 
-  /** A caller waits for the result. Returns what to call when it leaves; the last one to leave cancels unless one detached. */
-  join(detach: boolean): (why: Reason) => void {
+  /**
+   * A caller waits for the result. Returns what to call when its call ends; the last one to leave cancels unless one detached. Who could not
+   * be answered has not left: the operation goes on to its end, where that caller can find it.
+   */
+  join(detach: boolean): (why: Leaving) => void {
     this.#callers += 1;
     if (detach && !this.#record.detached) this.update({ detached: true });
     let left = false;
@@ -104,6 +109,10 @@ export class LiveOperation {
       if (left) return;
       left = true;
       this.#callers -= 1;
+      if (why === 'unanswered') {
+        this.#goOnUnanswered();
+        return;
+      }
       if (this.#callers > 0 || this.#record.detached || isFinal(this.#record.state)) return;
       const reason = new HostlerError(
         why,
@@ -112,6 +121,13 @@ export class LiveOperation {
       if (this.#record.cancellable) this.#cancel(reason);
       else this.#pendingCancel = reason;
     };
+  }
+
+  #goOnUnanswered(): void {
+    if (isFinal(this.#record.state) || this.#suspended !== undefined) return;
+    const message = 'an answer to its caller could not be sent; see the log of the daemon';
+    const warnings = [...this.#record.warnings, { reason: 'ANSWER_LOST' as const, message }];
+    this.update({ detached: true, warnings });
   }
 
   /** Asks the work to end; `finished` says when it has. Fails with NOT_CANCELLABLE. */

@@ -1,3 +1,4 @@
+import { rest, uint64 } from '../numbers.js';
 import type { Clock } from '../ports.js';
 import type { Counters, Progress } from './record.js';
 
@@ -5,8 +6,13 @@ import type { Counters, Progress } from './record.js';
 const WINDOW_MS = 5000;
 /** Below this a rate is noise. */
 const MIN_SPAN_MS = 500;
+/** Who is told more learns nothing from it. */
+const MAX_ETA_MS = 366n * 24n * 3600n * 1000n;
 
-/** Turns absolute counters into counters with rate and time left. */
+/**
+ * Turns what a verb has counted into progress: the one place where progress is made, so that none of its numbers is negative, more than a
+ * counter holds, or beyond its total.
+ */
 export class ProgressMeter {
   #samples: { readonly time: number; readonly done: bigint }[] = [];
 
@@ -17,20 +23,47 @@ export class ProgressMeter {
     this.#samples = [];
   }
 
-  measure(counters: Counters): Progress {
+  measure(counted: Counters): Progress {
+    const counters = inRange(counted);
+    const rate = this.#rate(counters.doneBytes);
+    if (rate === undefined) return counters;
+    const eta = etaMs(counters, rate);
+    return { ...counters, bytesPerSecond: rate, ...(eta === undefined ? {} : { etaMs: eta }) };
+  }
+
+  /** Undefined until there is one: also after a transfer has begun again, and after the clock was set back. */
+  #rate(done: bigint): bigint | undefined {
     const time = this.clock();
     const last = this.#samples.at(-1);
-    if (last === undefined || time - last.time >= MIN_SPAN_MS / 5)
-      this.#samples.push({ time, done: counters.doneBytes });
+    if (last !== undefined && (done < last.done || time < last.time)) this.reset();
+    if (last === undefined || this.#samples.length === 0 || time - last.time >= MIN_SPAN_MS / 5)
+      this.#samples.push({ time, done });
     while ((this.#samples[1]?.time ?? time) < time - WINDOW_MS) this.#samples.shift();
     const first = this.#samples[0];
-    if (first === undefined || time - first.time < MIN_SPAN_MS) return counters;
-    const rate = ((counters.doneBytes - first.done) * 1000n) / BigInt(time - first.time);
-    if (rate <= 0n || counters.totalBytes === undefined) return { ...counters, bytesPerSecond: rate };
-    return {
-      ...counters,
-      bytesPerSecond: rate,
-      etaMs: Number(((counters.totalBytes - counters.doneBytes) * 1000n) / rate),
-    };
+    if (first === undefined || time - first.time < MIN_SPAN_MS) return undefined;
+    return uint64(((done - first.done) * 1000n) / BigInt(Math.round(time - first.time)));
   }
+}
+
+/** A total that was passed was an estimate. */
+function inRange({ doneBytes, totalBytes, skippedBytes, doneItems, totalItems }: Counters): Counters {
+  const [bytes, items] = [uint64(doneBytes), doneItems === undefined ? undefined : uint64(doneItems)];
+  return {
+    doneBytes: bytes,
+    skippedBytes: uint64(skippedBytes),
+    ...(totalBytes === undefined ? {} : { totalBytes: atLeast(bytes, totalBytes) }),
+    ...(items === undefined ? {} : { doneItems: items }),
+    ...(totalItems === undefined ? {} : { totalItems: atLeast(items ?? 0n, totalItems) }),
+  };
+}
+
+function etaMs({ doneBytes, totalBytes }: Counters, rate: bigint): number | undefined {
+  if (totalBytes === undefined || rate === 0n) return undefined;
+  const ms = (rest(totalBytes, doneBytes) * 1000n) / rate;
+  return ms > MAX_ETA_MS ? undefined : Number(ms);
+}
+
+function atLeast(least: bigint, value: bigint): bigint {
+  const total = uint64(value);
+  return total < least ? least : total;
 }

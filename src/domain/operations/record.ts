@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../address.js';
-import { HostlerError, type FieldViolation, type Reason } from '../errors.js';
+import { HostlerError, type FieldViolation } from '../errors.js';
+import { namedError } from '../named-elsewhere.js';
 import type { CheckCounts, Comparison } from '../change-ports.js';
 import type { ImageInfo, SnapshotFacts } from '../image-info.js';
 
@@ -51,8 +52,16 @@ export interface Progress extends Counters {
   readonly etaMs?: number;
 }
 
+export const WARNINGS = [
+  'SIZE_ROUNDED_UP',
+  'CLEANUP_FAILED',
+  'NAME_NOT_DURABLE',
+  'TRANSFER_RESTARTED',
+  'ANSWER_LOST',
+] as const;
+
 export interface Warning {
-  readonly reason: 'SIZE_ROUNDED_UP' | 'CLEANUP_FAILED' | 'NAME_NOT_DURABLE' | 'TRANSFER_RESTARTED';
+  readonly reason: (typeof WARNINGS)[number];
   readonly message: string;
 }
 
@@ -194,7 +203,10 @@ export interface Commit {
 
 /** A HostlerError as it is kept: without its cause, which is in the log. */
 export interface StoredError {
-  readonly reason: Reason;
+  /** One of ours, or what another version of the daemon named. */
+  readonly reason: string;
+  /** What an older version that does not know the reason shows; unset in records of before it was kept. */
+  readonly code?: string;
   readonly message: string;
   readonly facts: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
@@ -239,10 +251,11 @@ export function atRest(record: OperationRecord, now: number): OperationRecord {
 }
 
 export function storeError(error: HostlerError): StoredError {
-  const { reason, message, facts, violations, retryAfterMs } = error;
-  return { reason, message, facts, violations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  const { shown, message, facts, violations, retryAfterMs } = error;
+  return { ...shown, message, facts, violations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
 export function restoreError(stored: StoredError): HostlerError {
-  return new HostlerError(stored.reason, stored.message, stored);
+  const { reason, code, message, ...facts } = stored;
+  return namedError({ reason, code }, message, facts);
 }

@@ -186,8 +186,8 @@ export interface StatFileResponse {
   uid: number;
   /** Group's number. */
   gid: number;
-  /** Last modification. */
-  modifyTime: Date | undefined;
+  /** Last modification, to the nanosecond; unset when the filesystem's time lies outside of the years 1 to 9999, which Timestamp can hold. */
+  modifyTime: Timestamp | undefined;
 }
 
 /** What to touch. */
@@ -1223,7 +1223,7 @@ export const StatFileResponse: MessageFns<StatFileResponse> = {
       writer.uint32(56).uint32(message.gid);
     }
     if (message.modifyTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.modifyTime), writer.uint32(66).fork()).join();
+      Timestamp.encode(message.modifyTime, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1302,7 +1302,7 @@ export const StatFileResponse: MessageFns<StatFileResponse> = {
               break;
             }
 
-            message.modifyTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.modifyTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1366,7 +1366,7 @@ export const StatFileResponse: MessageFns<StatFileResponse> = {
       obj.gid = Math.round(message.gid);
     }
     if (message.modifyTime !== undefined) {
-      obj.modifyTime = message.modifyTime.toISOString();
+      obj.modifyTime = fromTimestamp(message.modifyTime).toISOString();
     }
     return obj;
   },
@@ -1385,7 +1385,9 @@ export const StatFileResponse: MessageFns<StatFileResponse> = {
     message.mode = object.mode ?? 0;
     message.uid = object.uid ?? 0;
     message.gid = object.gid ?? 0;
-    message.modifyTime = object.modifyTime ?? undefined;
+    message.modifyTime = (object.modifyTime !== undefined && object.modifyTime !== null)
+      ? Timestamp.fromPartial(object.modifyTime)
+      : undefined;
     return message;
   },
 };
@@ -2395,13 +2397,24 @@ function fromTimestamp(t: Timestamp): Date {
   return new globalThis.Date(millis);
 }
 
-function fromJsonTimestamp(o: any): Date {
+const timestampFractionRegex = /:\d{2}\.\d+/;
+
+function fromJsonTimestamp(o: any): Timestamp {
   if (o instanceof globalThis.Date) {
-    return o;
+    return toTimestamp(o);
   } else if (typeof o === "string") {
-    return new globalThis.Date(o);
+    // Date only keeps milliseconds, and parses longer fractions in an engine-specific way,
+    // so parse the fractional seconds ourselves and give Date only the whole seconds
+    const fraction = timestampFractionRegex.exec(o);
+    if (fraction === null) {
+      return toTimestamp(new globalThis.Date(o));
+    }
+    const fractionNanos = Number(fraction[0].slice(4, 13).padEnd(9, "0"));
+    const wholeSeconds = new globalThis.Date(o.replace(fraction[0], fraction[0].slice(0, 3)));
+    const timestamp = toTimestamp(new globalThis.Date(wholeSeconds.getTime() + Math.trunc(fractionNanos / 1_000_000)));
+    return { ...timestamp, nanos: (timestamp.nanos ?? 0) + (fractionNanos % 1_000_000) };
   } else {
-    return fromTimestamp(Timestamp.fromJSON(o));
+    return Timestamp.fromJSON(o);
   }
 }
 

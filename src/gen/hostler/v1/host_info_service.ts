@@ -165,13 +165,16 @@ export interface GetFilesystemInfoRequest {
 export interface FilesystemInfo {
   /** All of it, in bytes. */
   totalBytes: bigint;
-  /** What a user without privileges can still have, in bytes. */
+  /** What a user without privileges can still have, in bytes: from 0 to total_bytes, also where a filesystem counts below 0. */
   freeBytes: bigint;
   /** Taken, in bytes. */
   usedBytes: bigint;
   /** Reserved by operations at work, in bytes. */
   reservedBytes: bigint;
-  /** Virtual sizes of the roots' images beyond what they take, in bytes, by what their content claims; as of a minute ago or so, unset until known. */
+  /**
+   * Virtual sizes of the roots' images beyond what they take, in bytes, by what their content claims; as of a minute ago or so, unset until
+   * known. At most 2^64-1, however much they claim.
+   */
   overcommittedBytes?:
     | bigint
     | undefined;

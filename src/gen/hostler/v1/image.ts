@@ -148,9 +148,9 @@ export interface ImageSnapshot {
   id: string;
   /** Name. */
   name: string;
-  /** When it was made. */
+  /** When it was made; unset when the image's time lies outside of the years 1 to 9999. */
   createTime:
-    | Date
+    | Timestamp
     | undefined;
   /** The disk's virtual size then, in bytes; unset where the format does not record it. */
   virtualSizeBytes?:
@@ -640,7 +640,7 @@ export const ImageSnapshot: MessageFns<ImageSnapshot> = {
       writer.uint32(18).string(message.name);
     }
     if (message.createTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(26).fork()).join();
+      Timestamp.encode(message.createTime, writer.uint32(26).fork()).join();
     }
     if (message.virtualSizeBytes !== undefined) {
       if (BigInt.asUintN(64, message.virtualSizeBytes) !== message.virtualSizeBytes) {
@@ -691,7 +691,7 @@ export const ImageSnapshot: MessageFns<ImageSnapshot> = {
               break;
             }
 
-            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.createTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 4: {
@@ -753,7 +753,7 @@ export const ImageSnapshot: MessageFns<ImageSnapshot> = {
       obj.name = message.name;
     }
     if (message.createTime !== undefined) {
-      obj.createTime = message.createTime.toISOString();
+      obj.createTime = fromTimestamp(message.createTime).toISOString();
     }
     if (message.virtualSizeBytes !== undefined) {
       obj.virtualSizeBytes = message.virtualSizeBytes.toString();
@@ -771,7 +771,9 @@ export const ImageSnapshot: MessageFns<ImageSnapshot> = {
     const message = createBaseImageSnapshot();
     message.id = object.id ?? "";
     message.name = object.name ?? "";
-    message.createTime = object.createTime ?? undefined;
+    message.createTime = (object.createTime !== undefined && object.createTime !== null)
+      ? Timestamp.fromPartial(object.createTime)
+      : undefined;
     message.virtualSizeBytes = (object.virtualSizeBytes !== undefined && object.virtualSizeBytes !== null)
       ? BigInt(object.virtualSizeBytes)
       : undefined;
@@ -2887,13 +2889,24 @@ function fromTimestamp(t: Timestamp): Date {
   return new globalThis.Date(millis);
 }
 
-function fromJsonTimestamp(o: any): Date {
+const timestampFractionRegex = /:\d{2}\.\d+/;
+
+function fromJsonTimestamp(o: any): Timestamp {
   if (o instanceof globalThis.Date) {
-    return o;
+    return toTimestamp(o);
   } else if (typeof o === "string") {
-    return new globalThis.Date(o);
+    // Date only keeps milliseconds, and parses longer fractions in an engine-specific way,
+    // so parse the fractional seconds ourselves and give Date only the whole seconds
+    const fraction = timestampFractionRegex.exec(o);
+    if (fraction === null) {
+      return toTimestamp(new globalThis.Date(o));
+    }
+    const fractionNanos = Number(fraction[0].slice(4, 13).padEnd(9, "0"));
+    const wholeSeconds = new globalThis.Date(o.replace(fraction[0], fraction[0].slice(0, 3)));
+    const timestamp = toTimestamp(new globalThis.Date(wholeSeconds.getTime() + Math.trunc(fractionNanos / 1_000_000)));
+    return { ...timestamp, nanos: (timestamp.nanos ?? 0) + (fractionNanos % 1_000_000) };
   } else {
-    return fromTimestamp(Timestamp.fromJSON(o));
+    return Timestamp.fromJSON(o);
   }
 }
 

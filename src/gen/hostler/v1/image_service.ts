@@ -391,7 +391,7 @@ export interface CachedImage {
   pinned: boolean;
   /** Last used. */
   useTime:
-    | Date
+    | Timestamp
     | undefined;
   /** Some image in the roots is backed by it, or may be while a root cannot be looked at; of a base: some image is a clone of it. */
   inUse: boolean;
@@ -1177,7 +1177,7 @@ export interface StartUploadResponse {
   /** Durable so far: go on here. */
   committedBytes: bigint;
   /** When an idle upload is removed. */
-  expireTime: Date | undefined;
+  expireTime: Timestamp | undefined;
 }
 
 /** Request of UploadImage. */
@@ -1271,7 +1271,7 @@ export interface SetAsideFile {
   /** Space that it takes. */
   allocatedBytes: bigint;
   /** Last changed. */
-  modifyTime: Date | undefined;
+  modifyTime: Timestamp | undefined;
 }
 
 /** Request of PinCachedImage. */
@@ -1370,7 +1370,7 @@ export interface OpenExportResponse {
   key: Buffer;
   /** When it is closed at the latest. */
   expireTime:
-    | Date
+    | Timestamp
     | undefined;
   /** Exact length of the file. */
   lengthBytes: bigint;
@@ -2209,7 +2209,7 @@ export const CachedImage: MessageFns<CachedImage> = {
       writer.uint32(40).bool(message.pinned);
     }
     if (message.useTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.useTime), writer.uint32(50).fork()).join();
+      Timestamp.encode(message.useTime, writer.uint32(50).fork()).join();
     }
     if (message.inUse !== false) {
       writer.uint32(56).bool(message.inUse);
@@ -2278,7 +2278,7 @@ export const CachedImage: MessageFns<CachedImage> = {
               break;
             }
 
-            message.useTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.useTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 7: {
@@ -2352,7 +2352,7 @@ export const CachedImage: MessageFns<CachedImage> = {
       obj.pinned = message.pinned;
     }
     if (message.useTime !== undefined) {
-      obj.useTime = message.useTime.toISOString();
+      obj.useTime = fromTimestamp(message.useTime).toISOString();
     }
     if (message.inUse !== false) {
       obj.inUse = message.inUse;
@@ -2375,7 +2375,9 @@ export const CachedImage: MessageFns<CachedImage> = {
       : undefined;
     message.info = (object.info !== undefined && object.info !== null) ? ImageInfo.fromPartial(object.info) : undefined;
     message.pinned = object.pinned ?? false;
-    message.useTime = object.useTime ?? undefined;
+    message.useTime = (object.useTime !== undefined && object.useTime !== null)
+      ? Timestamp.fromPartial(object.useTime)
+      : undefined;
     message.inUse = object.inUse ?? false;
     message.age = (object.age !== undefined && object.age !== null) ? Duration.fromPartial(object.age) : undefined;
     return message;
@@ -10567,7 +10569,7 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
       writer.uint32(16).uint64(message.committedBytes);
     }
     if (message.expireTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(26).fork()).join();
+      Timestamp.encode(message.expireTime, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -10606,7 +10608,7 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
               break;
             }
 
-            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.expireTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -10650,7 +10652,7 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
       obj.committedBytes = message.committedBytes.toString();
     }
     if (message.expireTime !== undefined) {
-      obj.expireTime = message.expireTime.toISOString();
+      obj.expireTime = fromTimestamp(message.expireTime).toISOString();
     }
     return obj;
   },
@@ -10664,7 +10666,9 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
     message.committedBytes = (object.committedBytes !== undefined && object.committedBytes !== null)
       ? BigInt(object.committedBytes)
       : 0n;
-    message.expireTime = object.expireTime ?? undefined;
+    message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
+      ? Timestamp.fromPartial(object.expireTime)
+      : undefined;
     return message;
   },
 };
@@ -11402,7 +11406,7 @@ export const SetAsideFile: MessageFns<SetAsideFile> = {
       writer.uint32(24).uint64(message.allocatedBytes);
     }
     if (message.modifyTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.modifyTime), writer.uint32(34).fork()).join();
+      Timestamp.encode(message.modifyTime, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -11449,7 +11453,7 @@ export const SetAsideFile: MessageFns<SetAsideFile> = {
               break;
             }
 
-            message.modifyTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.modifyTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -11497,7 +11501,7 @@ export const SetAsideFile: MessageFns<SetAsideFile> = {
       obj.allocatedBytes = message.allocatedBytes.toString();
     }
     if (message.modifyTime !== undefined) {
-      obj.modifyTime = message.modifyTime.toISOString();
+      obj.modifyTime = fromTimestamp(message.modifyTime).toISOString();
     }
     return obj;
   },
@@ -11512,7 +11516,9 @@ export const SetAsideFile: MessageFns<SetAsideFile> = {
     message.allocatedBytes = (object.allocatedBytes !== undefined && object.allocatedBytes !== null)
       ? BigInt(object.allocatedBytes)
       : 0n;
-    message.modifyTime = object.modifyTime ?? undefined;
+    message.modifyTime = (object.modifyTime !== undefined && object.modifyTime !== null)
+      ? Timestamp.fromPartial(object.modifyTime)
+      : undefined;
     return message;
   },
 };
@@ -12491,7 +12497,7 @@ export const OpenExportResponse: MessageFns<OpenExportResponse> = {
       writer.uint32(34).bytes(message.key);
     }
     if (message.expireTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(42).fork()).join();
+      Timestamp.encode(message.expireTime, writer.uint32(42).fork()).join();
     }
     if (message.lengthBytes !== 0n) {
       if (BigInt.asUintN(64, message.lengthBytes) !== message.lengthBytes) {
@@ -12555,7 +12561,7 @@ export const OpenExportResponse: MessageFns<OpenExportResponse> = {
               break;
             }
 
-            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.expireTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -12629,7 +12635,7 @@ export const OpenExportResponse: MessageFns<OpenExportResponse> = {
       obj.key = base64FromBytes(message.key);
     }
     if (message.expireTime !== undefined) {
-      obj.expireTime = message.expireTime.toISOString();
+      obj.expireTime = fromTimestamp(message.expireTime).toISOString();
     }
     if (message.lengthBytes !== 0n) {
       obj.lengthBytes = message.lengthBytes.toString();
@@ -12649,7 +12655,9 @@ export const OpenExportResponse: MessageFns<OpenExportResponse> = {
     message.operationId = object.operationId ?? "";
     message.address = object.address ?? "";
     message.key = object.key ?? Buffer.alloc(0);
-    message.expireTime = object.expireTime ?? undefined;
+    message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
+      ? Timestamp.fromPartial(object.expireTime)
+      : undefined;
     message.lengthBytes = (object.lengthBytes !== undefined && object.lengthBytes !== null)
       ? BigInt(object.lengthBytes)
       : 0n;
@@ -14142,13 +14150,24 @@ function fromTimestamp(t: Timestamp): Date {
   return new globalThis.Date(millis);
 }
 
-function fromJsonTimestamp(o: any): Date {
+const timestampFractionRegex = /:\d{2}\.\d+/;
+
+function fromJsonTimestamp(o: any): Timestamp {
   if (o instanceof globalThis.Date) {
-    return o;
+    return toTimestamp(o);
   } else if (typeof o === "string") {
-    return new globalThis.Date(o);
+    // Date only keeps milliseconds, and parses longer fractions in an engine-specific way,
+    // so parse the fractional seconds ourselves and give Date only the whole seconds
+    const fraction = timestampFractionRegex.exec(o);
+    if (fraction === null) {
+      return toTimestamp(new globalThis.Date(o));
+    }
+    const fractionNanos = Number(fraction[0].slice(4, 13).padEnd(9, "0"));
+    const wholeSeconds = new globalThis.Date(o.replace(fraction[0], fraction[0].slice(0, 3)));
+    const timestamp = toTimestamp(new globalThis.Date(wholeSeconds.getTime() + Math.trunc(fractionNanos / 1_000_000)));
+    return { ...timestamp, nanos: (timestamp.nanos ?? 0) + (fractionNanos % 1_000_000) };
   } else {
-    return fromTimestamp(Timestamp.fromJSON(o));
+    return Timestamp.fromJSON(o);
   }
 }
 

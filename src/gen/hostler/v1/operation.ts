@@ -206,9 +206,9 @@ export function operationPhaseToJSON(object: OperationPhase): string {
 
 /** Absolute counters: a later event replaces an earlier one. */
 export interface Progress {
-  /** Bytes of data moved so far. */
+  /** Bytes of data moved so far. Less than before when a transfer had to begin again. */
   doneBytes: bigint;
-  /** Bytes of data to move in all; unset while unknown. */
+  /** Bytes of data to move in all, never less than done_bytes; unset while unknown. */
   totalBytes?:
     | bigint
     | undefined;
@@ -222,17 +222,20 @@ export interface Progress {
   totalItems?:
     | bigint
     | undefined;
-  /** Rate over the last seconds, in bytes a second; unset until there is one. */
+  /** Rate over the last seconds, in bytes a second; unset until there is one, also when a transfer begins again. */
   bytesPerSecond?:
     | bigint
     | undefined;
-  /** Time left at that rate; unset while total_bytes or the rate is unknown. */
+  /** Time left at that rate; unset while total_bytes or the rate is unknown, and beyond a year. */
   eta: Duration | undefined;
 }
 
 /** Something the caller should know about although the operation succeeded. */
 export interface Warning {
-  /** Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE … */
+  /**
+   * Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE, TRANSFER_RESTARTED, ANSWER_LOST (the answer to a caller could not
+   * be sent as it was; the operation goes on without that caller).
+   */
   reason: string;
   /** For people. */
   message: string;
@@ -345,7 +348,7 @@ export interface OperationEvent {
     | undefined;
   /** When this was so. */
   eventTime:
-    | Date
+    | Timestamp
     | undefined;
   /** The child process at work now, for callers that track it. */
   pid?:
@@ -361,8 +364,15 @@ export interface OperationEvent {
   result:
     | OperationResult
     | undefined;
-  /** In the last event of a failure or cancel: the same code and details that the starting RPC ends with. */
-  error: Status | undefined;
+  /**
+   * In the last event of a failure or cancel: the same code and details that the starting RPC ends with. A reason of another version of the
+   * daemon, after an update was taken back, is shown as that version named it.
+   */
+  error:
+    | Status
+    | undefined;
+  /** Names of fields above that this operation has, and that this version of the daemon cannot show; empty: all is shown. */
+  notShown: string[];
 }
 
 /** What an operation that could not go on has moved and left for the next request that is the same work. */
@@ -370,7 +380,7 @@ export interface KeptWork {
   /** Space that it takes. */
   bytes: bigint;
   /** Removed at the latest. */
-  expireTime: Date | undefined;
+  expireTime: Timestamp | undefined;
 }
 
 /** The resource that GetOperation and ListOperations return. */
@@ -389,15 +399,15 @@ export interface Operation {
   addresses: string[];
   /** Admitted. */
   createTime:
-    | Date
+    | Timestamp
     | undefined;
   /** Left the queue; unset while queued. */
   startTime:
-    | Date
+    | Timestamp
     | undefined;
   /** Became final; unset until then. */
   endTime:
-    | Date
+    | Timestamp
     | undefined;
   /** True when it goes on without its callers. */
   detached: boolean;
@@ -410,7 +420,11 @@ export interface Operation {
   /** What the caller should know although it may have succeeded. */
   warnings: Warning[];
   /** Set while something of it is kept; CancelOperation removes it. */
-  kept: KeptWork | undefined;
+  kept:
+    | KeptWork
+    | undefined;
+  /** Names of fields above that this operation has, and that this version of the daemon cannot show; those of `last` stand there. */
+  notShown: string[];
 }
 
 export interface Operation_LabelsEntry {
@@ -1579,6 +1593,7 @@ function createBaseOperationEvent(): OperationEvent {
     cancellable: false,
     result: undefined,
     error: undefined,
+    notShown: [],
   };
 }
 
@@ -1597,7 +1612,7 @@ export const OperationEvent: MessageFns<OperationEvent> = {
       Progress.encode(message.progress, writer.uint32(34).fork()).join();
     }
     if (message.eventTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.eventTime), writer.uint32(42).fork()).join();
+      Timestamp.encode(message.eventTime, writer.uint32(42).fork()).join();
     }
     if (message.pid !== undefined) {
       writer.uint32(48).uint32(message.pid);
@@ -1613,6 +1628,9 @@ export const OperationEvent: MessageFns<OperationEvent> = {
     }
     if (message.error !== undefined) {
       Status.encode(message.error, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.notShown) {
+      writer.uint32(90).string(v!);
     }
     return writer;
   },
@@ -1667,7 +1685,7 @@ export const OperationEvent: MessageFns<OperationEvent> = {
               break;
             }
 
-            message.eventTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.eventTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -1710,6 +1728,14 @@ export const OperationEvent: MessageFns<OperationEvent> = {
             message.error = Status.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.notShown.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1746,6 +1772,11 @@ export const OperationEvent: MessageFns<OperationEvent> = {
       cancellable: isSet(object.cancellable) ? globalThis.Boolean(object.cancellable) : false,
       result: isSet(object.result) ? OperationResult.fromJSON(object.result) : undefined,
       error: isSet(object.error) ? Status.fromJSON(object.error) : undefined,
+      notShown: globalThis.Array.isArray(object?.notShown)
+        ? object.notShown.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_shown)
+        ? object.not_shown.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1764,7 +1795,7 @@ export const OperationEvent: MessageFns<OperationEvent> = {
       obj.progress = Progress.toJSON(message.progress);
     }
     if (message.eventTime !== undefined) {
-      obj.eventTime = message.eventTime.toISOString();
+      obj.eventTime = fromTimestamp(message.eventTime).toISOString();
     }
     if (message.pid !== undefined) {
       obj.pid = Math.round(message.pid);
@@ -1781,6 +1812,9 @@ export const OperationEvent: MessageFns<OperationEvent> = {
     if (message.error !== undefined) {
       obj.error = Status.toJSON(message.error);
     }
+    if (message.notShown?.length) {
+      obj.notShown = message.notShown;
+    }
     return obj;
   },
 
@@ -1795,7 +1829,9 @@ export const OperationEvent: MessageFns<OperationEvent> = {
     message.progress = (object.progress !== undefined && object.progress !== null)
       ? Progress.fromPartial(object.progress)
       : undefined;
-    message.eventTime = object.eventTime ?? undefined;
+    message.eventTime = (object.eventTime !== undefined && object.eventTime !== null)
+      ? Timestamp.fromPartial(object.eventTime)
+      : undefined;
     message.pid = object.pid ?? undefined;
     message.queuePosition = object.queuePosition ?? undefined;
     message.cancellable = object.cancellable ?? false;
@@ -1805,6 +1841,7 @@ export const OperationEvent: MessageFns<OperationEvent> = {
     message.error = (object.error !== undefined && object.error !== null)
       ? Status.fromPartial(object.error)
       : undefined;
+    message.notShown = object.notShown?.map((e) => e) || [];
     return message;
   },
 };
@@ -1822,7 +1859,7 @@ export const KeptWork: MessageFns<KeptWork> = {
       writer.uint32(8).uint64(message.bytes);
     }
     if (message.expireTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(18).fork()).join();
+      Timestamp.encode(message.expireTime, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1853,7 +1890,7 @@ export const KeptWork: MessageFns<KeptWork> = {
               break;
             }
 
-            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.expireTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1885,7 +1922,7 @@ export const KeptWork: MessageFns<KeptWork> = {
       obj.bytes = message.bytes.toString();
     }
     if (message.expireTime !== undefined) {
-      obj.expireTime = message.expireTime.toISOString();
+      obj.expireTime = fromTimestamp(message.expireTime).toISOString();
     }
     return obj;
   },
@@ -1896,7 +1933,9 @@ export const KeptWork: MessageFns<KeptWork> = {
   fromPartial<I extends Exact<DeepPartial<KeptWork>, I>>(object: I): KeptWork {
     const message = createBaseKeptWork();
     message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
-    message.expireTime = object.expireTime ?? undefined;
+    message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
+      ? Timestamp.fromPartial(object.expireTime)
+      : undefined;
     return message;
   },
 };
@@ -1917,6 +1956,7 @@ function createBaseOperation(): Operation {
     last: undefined,
     warnings: [],
     kept: undefined,
+    notShown: [],
   };
 }
 
@@ -1941,13 +1981,13 @@ export const Operation: MessageFns<Operation> = {
       writer.uint32(50).string(v!);
     }
     if (message.createTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(58).fork()).join();
+      Timestamp.encode(message.createTime, writer.uint32(58).fork()).join();
     }
     if (message.startTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(66).fork()).join();
+      Timestamp.encode(message.startTime, writer.uint32(66).fork()).join();
     }
     if (message.endTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.endTime), writer.uint32(74).fork()).join();
+      Timestamp.encode(message.endTime, writer.uint32(74).fork()).join();
     }
     if (message.detached !== false) {
       writer.uint32(80).bool(message.detached);
@@ -1963,6 +2003,9 @@ export const Operation: MessageFns<Operation> = {
     }
     if (message.kept !== undefined) {
       KeptWork.encode(message.kept, writer.uint32(114).fork()).join();
+    }
+    for (const v of message.notShown) {
+      writer.uint32(122).string(v!);
     }
     return writer;
   },
@@ -2036,7 +2079,7 @@ export const Operation: MessageFns<Operation> = {
               break;
             }
 
-            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.createTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 8: {
@@ -2044,7 +2087,7 @@ export const Operation: MessageFns<Operation> = {
               break;
             }
 
-            message.startTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.startTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 9: {
@@ -2052,7 +2095,7 @@ export const Operation: MessageFns<Operation> = {
               break;
             }
 
-            message.endTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.endTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
           case 10: {
@@ -2093,6 +2136,14 @@ export const Operation: MessageFns<Operation> = {
             }
 
             message.kept = KeptWork.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.notShown.push(reader.string());
             continue;
           }
         }
@@ -2160,6 +2211,11 @@ export const Operation: MessageFns<Operation> = {
         ? object.warnings.map((e: any) => Warning.fromJSON(e))
         : [],
       kept: isSet(object.kept) ? KeptWork.fromJSON(object.kept) : undefined,
+      notShown: globalThis.Array.isArray(object?.notShown)
+        ? object.notShown.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_shown)
+        ? object.not_shown.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -2190,13 +2246,13 @@ export const Operation: MessageFns<Operation> = {
       obj.addresses = message.addresses;
     }
     if (message.createTime !== undefined) {
-      obj.createTime = message.createTime.toISOString();
+      obj.createTime = fromTimestamp(message.createTime).toISOString();
     }
     if (message.startTime !== undefined) {
-      obj.startTime = message.startTime.toISOString();
+      obj.startTime = fromTimestamp(message.startTime).toISOString();
     }
     if (message.endTime !== undefined) {
-      obj.endTime = message.endTime.toISOString();
+      obj.endTime = fromTimestamp(message.endTime).toISOString();
     }
     if (message.detached !== false) {
       obj.detached = message.detached;
@@ -2212,6 +2268,9 @@ export const Operation: MessageFns<Operation> = {
     }
     if (message.kept !== undefined) {
       obj.kept = KeptWork.toJSON(message.kept);
+    }
+    if (message.notShown?.length) {
+      obj.notShown = message.notShown;
     }
     return obj;
   },
@@ -2235,9 +2294,15 @@ export const Operation: MessageFns<Operation> = {
       {},
     );
     message.addresses = object.addresses?.map((e) => e) || [];
-    message.createTime = object.createTime ?? undefined;
-    message.startTime = object.startTime ?? undefined;
-    message.endTime = object.endTime ?? undefined;
+    message.createTime = (object.createTime !== undefined && object.createTime !== null)
+      ? Timestamp.fromPartial(object.createTime)
+      : undefined;
+    message.startTime = (object.startTime !== undefined && object.startTime !== null)
+      ? Timestamp.fromPartial(object.startTime)
+      : undefined;
+    message.endTime = (object.endTime !== undefined && object.endTime !== null)
+      ? Timestamp.fromPartial(object.endTime)
+      : undefined;
     message.detached = object.detached ?? false;
     message.attempt = object.attempt ?? 0;
     message.last = (object.last !== undefined && object.last !== null)
@@ -2245,6 +2310,7 @@ export const Operation: MessageFns<Operation> = {
       : undefined;
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.kept = (object.kept !== undefined && object.kept !== null) ? KeptWork.fromPartial(object.kept) : undefined;
+    message.notShown = object.notShown?.map((e) => e) || [];
     return message;
   },
 };
@@ -2359,13 +2425,24 @@ function fromTimestamp(t: Timestamp): Date {
   return new globalThis.Date(millis);
 }
 
-function fromJsonTimestamp(o: any): Date {
+const timestampFractionRegex = /:\d{2}\.\d+/;
+
+function fromJsonTimestamp(o: any): Timestamp {
   if (o instanceof globalThis.Date) {
-    return o;
+    return toTimestamp(o);
   } else if (typeof o === "string") {
-    return new globalThis.Date(o);
+    // Date only keeps milliseconds, and parses longer fractions in an engine-specific way,
+    // so parse the fractional seconds ourselves and give Date only the whole seconds
+    const fraction = timestampFractionRegex.exec(o);
+    if (fraction === null) {
+      return toTimestamp(new globalThis.Date(o));
+    }
+    const fractionNanos = Number(fraction[0].slice(4, 13).padEnd(9, "0"));
+    const wholeSeconds = new globalThis.Date(o.replace(fraction[0], fraction[0].slice(0, 3)));
+    const timestamp = toTimestamp(new globalThis.Date(wholeSeconds.getTime() + Math.trunc(fractionNanos / 1_000_000)));
+    return { ...timestamp, nanos: (timestamp.nanos ?? 0) + (fractionNanos % 1_000_000) };
   } else {
-    return fromTimestamp(Timestamp.fromJSON(o));
+    return Timestamp.fromJSON(o);
   }
 }
 

@@ -1,0 +1,42 @@
+/** Rows of the table of reasons (`errors.ts`) that speak of other machines. */
+import { row, type Row } from './reason-row.js';
+
+/** Of hosts at the far end of a copy. */
+export const FAR_END_REASONS = {
+  REMOTE_UNREACHABLE: row(
+    'UNAVAILABLE',
+    'later',
+    'The far host, its agent or its ssh does not answer, or the line to it broke.',
+    'Look at the network and the far host; the same call goes on where it can.',
+  ),
+  REMOTE_NOT_TRUSTED: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The far end does not prove that it is who it should be: its host key or certificate is unknown, another, or expired.',
+    'Check who answers there; then make its key known, or renew its certificate.',
+  ),
+  REMOTE_REFUSED: row(
+    'PERMISSION_DENIED',
+    'after a change',
+    'The far end knows who we are and does not let us in.',
+    'Give this host a key or role there.',
+  ),
+} as const satisfies Record<string, Row>;
+
+/** Of what images are fetched from. */
+export const SOURCE_REASONS = {
+  SOURCE_UNAVAILABLE: row(
+    'UNAVAILABLE',
+    'later',
+    'The source does not answer, or not as it should, and trying again did not help.',
+    'Look at the source; what has come is kept for a while, so the same request goes on where it stopped.',
+  ),
+  SOURCE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The source has no such image.', 'Check the URL or image id.'),
+  SOURCE_REFUSED: row('PERMISSION_DENIED', 'after a change', 'The source refuses access.', 'Give it what it wants.'),
+  SOURCE_FORBIDDEN: row(
+    'PERMISSION_DENIED',
+    'no',
+    'The configuration does not let images be fetched from there: its scheme, host or address, also after a redirect.',
+    'Use another source, or have it allowed under `[fetch]`.',
+  ),
+} as const satisfies Record<string, Row>;

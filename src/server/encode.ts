@@ -1,0 +1,43 @@
+/**
+ * Answers are put into bytes inside of the call. grpc-js would do it after the call is over, where a value that cannot be encoded is
+ * nobody's error: the log says OK, and the operation behind the call is cancelled.
+ */
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import { HostlerError } from '../domain/errors.js';
+
+/** What clients take unless they are told otherwise. */
+export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+type Serialize = (message: unknown) => Buffer;
+
+/** Puts answers into bytes. Fails with BUG when that cannot be done, and with ANSWER_TOO_LARGE. */
+export function encoder(rpc: string, serialize: Serialize): Serialize {
+  return (message) => {
+    const bytes = inBytes(rpc, serialize, message);
+    if (bytes.length <= MAX_ANSWER_BYTES) return bytes;
+    const facts = { rpc, bytes: String(bytes.length), allowed: String(MAX_ANSWER_BYTES) };
+    const text = `the answer has ${facts.bytes} bytes; clients take ${facts.allowed}`;
+    throw new HostlerError('ANSWER_TOO_LARGE', text, { facts });
+  };
+}
+
+function inBytes(rpc: string, serialize: Serialize, message: unknown): Buffer {
+  try {
+    return serialize(message);
+  } catch (cause) {
+    throw new HostlerError('BUG', 'the answer cannot be sent as it is; see the log of the daemon', {
+      facts: { rpc },
+      cause,
+    });
+  }
+}
+
+/** The service as grpc-js is to serve it: its answers are bytes already. */
+export function answeredInBytes(definition: ServiceDefinition): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => [
+      name,
+      { ...method, responseSerialize: (bytes: Buffer) => bytes },
+    ]),
+  );
+}
