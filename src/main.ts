@@ -262,7 +262,8 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log): Pro
 
 /** Images that a daemon before us began to change in place and did not finish; what has gone since is forgotten. */
 async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
-  for (const { address, method, operationId, device, inode } of touched.all) {
+  for (const mark of touched.all) {
+    const { address, method, operationId } = mark;
     const facts = { address, method, operation: operationId };
     const file = await paths.source(address).catch((cause: unknown) => {
       // Its filesystem may not be mounted now: the mark stays.
@@ -270,8 +271,9 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
       return undefined;
     });
     await file?.handle.close();
-    if (file?.inode === inode) log.warn('an image may be half changed: repeat the operation', facts);
-    else if (file !== undefined) await touched.clear({ device, inode }, address);
+    if (file === undefined) continue;
+    if (touched.find(file, address) === mark) log.warn('an image may be half changed: repeat the operation', facts);
+    else await touched.drop(mark);
   }
 }
 

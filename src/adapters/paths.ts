@@ -167,7 +167,13 @@ function resolved(
     lengthBytes: stat.size,
     allocatedBytes: stat.blocks * BLOCK_BYTES,
     modifyTimeNs: stat.mtimeNs,
+    ...birthOf(stat),
   };
+}
+
+/** Filesystems that keep no time of birth say 0. */
+function birthOf({ birthtimeNs }: BigIntStats): { readonly birthTimeNs?: bigint } {
+  return birthtimeNs === 0n ? {} : { birthTimeNs: birthtimeNs };
 }
 
 function entryOf(handle: RootedHandle, stat: BigIntStats, address: ImageAddress): Entry {
@@ -199,7 +205,8 @@ async function lookAt(folder: RootedHandle, name: string, address: ImageAddress)
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.gate.calls.stat(handle.fd);
-    return { type: kindOf(stat), device: stat.dev, inode: stat.ino, allocatedBytes: stat.blocks * BLOCK_BYTES };
+    const { dev: device, ino: inode } = stat;
+    return { type: kindOf(stat), device, inode, allocatedBytes: stat.blocks * BLOCK_BYTES, ...birthOf(stat) };
   } finally {
     await handle.close();
   }

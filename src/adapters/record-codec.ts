@@ -36,18 +36,21 @@ function decode(text: string): unknown {
 const mark = z.object({
   device: z.string().transform(BigInt),
   inode: z.string().transform(BigInt),
+  birthTimeNs: z.string().transform(BigInt).optional(),
   address: z.string().transform(asAddress),
   operationId: z.string(),
   method: z.string(),
 });
 
-export function encodeMark({ device, inode, ...rest }: TouchMark): string {
-  return JSON.stringify({ device: String(device), inode: String(inode), ...rest });
+export function encodeMark({ device, inode, birthTimeNs, ...rest }: TouchMark): string {
+  const born = birthTimeNs === undefined ? {} : { birthTimeNs: String(birthTimeNs) };
+  return JSON.stringify({ device: String(device), inode: String(inode), ...born, ...rest });
 }
 
 /** Fails when the text is no mark. */
 export function decodeMark(text: string): TouchMark {
-  return mark.parse(JSON.parse(text));
+  const { birthTimeNs, ...rest } = mark.parse(JSON.parse(text));
+  return { ...rest, ...(birthTimeNs === undefined ? {} : { birthTimeNs }) };
 }
 
 const resumeEntry = z.custom<ResumeEntry>(

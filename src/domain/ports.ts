@@ -43,6 +43,8 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
   readonly modifyTimeNs: bigint;
+  /** When the file was made, which nothing changes; unset where its filesystem does not know, and for what is no file. */
+  readonly birthTimeNs?: bigint;
   /** It lies in a root that may be written. */
   readonly writable: boolean;
   /** It lies where only those make files who are trusted; elsewhere every image is a stranger's. */
@@ -93,6 +95,8 @@ export interface Entry extends FileRef, FileIdentity {
 export interface ExistingTarget extends FileIdentity {
   readonly type: ImageKind;
   readonly allocatedBytes: bigint;
+  /** As `Resolved`. */
+  readonly birthTimeNs?: bigint;
 }
 
 /** A name in an open folder, or in a pool: where an image will be made or removed. */

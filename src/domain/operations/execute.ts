@@ -2,7 +2,7 @@ import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
-import type { Child, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports.js';
+import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import type { LiveOperation } from './live-operation.js';
@@ -18,6 +18,7 @@ import {
   type Warning,
 } from './record.js';
 import { ResumableWork } from './resumable-work.js';
+import { isUnwritten, lookBefore, type Before } from './unwritten.js';
 import type { Ticket } from './slots.js';
 import type { PartOptions, Resume, Run, Secrets, Verb } from './verb.js';
 
@@ -55,7 +56,9 @@ export async function execute<S extends object, R extends OperationResult>(
   const run = new OperationRun(verb.name, assignment, ports, work);
   const outcome = await attempt(verb, spec, run, assignment, ports);
   if (outcome.state !== 'SUCCEEDED')
-    await run.clearUnwritten().catch((error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error));
+    await run
+      .clearUnwritten(outcome.error?.reason)
+      .catch((error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error));
   await run.cleanUp(outcome.suspended === true || isWorthKeeping(outcome, verb.resume?.after));
   await run.mark('cleaned');
   return outcome;
@@ -112,7 +115,8 @@ class OperationRun implements Run {
   readonly #parts: Part[] = [];
   readonly #releases: (() => void)[] = [];
   #committed = false;
-  readonly #touched: { readonly file: Resolved; readonly markedBefore: boolean }[] = [];
+  readonly #touched: (Before & { readonly markedBefore: boolean })[] = [];
+  #made: FileIdentity | undefined;
   readonly operationId: string;
 
   constructor(
@@ -210,6 +214,7 @@ class OperationRun implements Run {
     this.#committed = true;
     this.phase(phase, false);
     const { address, made, result } = commit;
+    this.#made = made;
     const evidence = made === undefined ? {} : { made: { device: made.device, inode: made.inode } };
     operation.update({ commit: { address, result, ...evidence } });
     await this.ports.journal.put(operation.record);
@@ -261,10 +266,12 @@ class OperationRun implements Run {
   async touch(file: Resolved): Promise<void> {
     await this.step('touch');
     await this.#assertUnheld();
-    const { device, inode, address } = file;
-    const { touched } = this.ports;
-    this.#touched.push({ file, markedBefore: touched.find(file, address) !== undefined });
-    await touched.touch({ device, inode, address, operationId: this.operationId, method: this.method });
+    const { device, inode, address, birthTimeNs } = file;
+    const { touched, files } = this.ports;
+    const markedBefore = touched.find(file, address) !== undefined;
+    this.#touched.push({ ...(await lookBefore(file, files)), markedBefore });
+    const mark = { device, inode, address, operationId: this.operationId, method: this.method };
+    await touched.touch({ ...mark, ...(birthTimeNs === undefined ? {} : { birthTimeNs }) });
   }
 
   /** What was touched is whole again, and what was replaced or removed needs no mark any more. */
@@ -274,15 +281,16 @@ class OperationRun implements Run {
     );
     for (const file of [...this.#touched.map(({ file: each }) => each), ...replaced])
       await this.ports.touched.clear(file, file.address);
+    // A mark on what had its number before speaks of a file that is gone.
+    if (this.#made !== undefined) await this.ports.touched.forget(this.#made);
   }
 
   /** After a failure: what was refused before anything was written is as whole as it was. */
-  async clearUnwritten(): Promise<void> {
-    for (const { file, markedBefore } of this.#touched) {
-      const now = await this.ports.files.refresh(file);
-      const written = now.modifyTimeNs !== file.modifyTimeNs || now.lengthBytes !== file.lengthBytes;
-      if (!markedBefore && !written) await this.ports.touched.clear(file, file.address);
-    }
+  async clearUnwritten(why: string | undefined): Promise<void> {
+    const { touched, files } = this.ports;
+    for (const before of this.#touched)
+      if (!before.markedBefore && (await isUnwritten(before, why, files)))
+        await touched.clear(before.file, before.file.address);
   }
 
   tool(onFraction?: (fraction: number) => void): ToolRun {

@@ -5,6 +5,8 @@ import type { FileIdentity } from '../ports.js';
 export interface TouchMark {
   readonly device: bigint;
   readonly inode: bigint;
+  /** Tells it from a later file that got its inode number; unset where the filesystem keeps none. */
+  readonly birthTimeNs?: bigint;
   readonly address: ImageAddress;
   readonly operationId: string;
   readonly method: string;
@@ -39,17 +41,38 @@ export class TouchedImages {
   }
 
   /** Device numbers change when a host starts again; inode and path together do not. */
-  find({ device, inode }: FileIdentity, address: ImageAddress): TouchMark | undefined {
-    const mark = this.#marks.get(keyOf({ device, inode }));
-    return mark ?? this.all.find((each) => each.inode === inode && each.address === address);
+  find(file: Markable, address: ImageAddress): TouchMark | undefined {
+    const mark = this.#marks.get(keyOf(file)) ?? this.all.find((each) => isAt(each, file, address));
+    return mark !== undefined && mayBeOne(mark, file) ? mark : undefined;
   }
 
-  async clear(file: FileIdentity, address: ImageAddress): Promise<void> {
+  async clear(file: Markable, address: ImageAddress): Promise<void> {
     const mark = this.find(file, address);
-    if (mark === undefined) return;
+    if (mark !== undefined) await this.drop(mark);
+  }
+
+  /** A new file has this number: whatever had it before is gone. */
+  async forget(file: FileIdentity): Promise<void> {
+    const mark = this.#marks.get(keyOf(file));
+    if (mark !== undefined) await this.drop(mark);
+  }
+
+  async drop(mark: TouchMark): Promise<void> {
     this.#marks.delete(keyOf(mark));
     await this.store.removeMark(mark);
   }
+}
+
+/** What a mark is found by. */
+type Markable = FileIdentity & { readonly birthTimeNs?: bigint };
+
+function isAt({ inode, address: at }: TouchMark, file: Markable, address: ImageAddress): boolean {
+  return inode === file.inode && at === address;
+}
+
+/** Not known to be two files. */
+function mayBeOne({ birthTimeNs: marked }: TouchMark, { birthTimeNs: born }: Markable): boolean {
+  return marked === undefined || born === undefined || marked === born;
 }
 
 function keyOf({ device, inode }: FileIdentity): string {
