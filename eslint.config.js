@@ -8,7 +8,7 @@ const forbid = (...group) => ({
     { patterns: [{ group, message: 'see docs/architecture.md: imports go one way' }] },
   ],
 });
-const PROCESSES = ['node:child_process', 'child_process', 'execa'];
+const PROCESSES = ['node:child_process', 'child_process'];
 const DISK = ['node:fs', 'node:fs/promises', 'fs', 'fs/promises'];
 const WIRE = ['@grpc/*', '**/gen/**'];
 
@@ -40,7 +40,11 @@ export default tseslint.config(
     rules: forbid(...PROCESSES, ...DISK, ...WIRE, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
   },
   { files: ['src/adapters/**'], rules: forbid(...PROCESSES, ...WIRE, '**/handlers/**', '**/server/**', '**/cli/**') },
-  { files: ['src/adapters/process.ts'], rules: forbid(...WIRE, '**/handlers/**', '**/server/**', '**/cli/**') },
+  // The one door for children, and what it is made of.
+  {
+    files: ['src/adapters/process.ts', 'src/adapters/process/child.ts'],
+    rules: forbid(...WIRE, '**/handlers/**', '**/server/**', '**/cli/**'),
+  },
   { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/server/**', '**/cli/**') },
   { files: ['src/server/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/cli/**') },
   // The wire outwards: a client of other agents.

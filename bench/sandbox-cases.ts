@@ -18,7 +18,7 @@ export function sandboxCases(daemon: Daemon): Case[] {
     killGraceMs: 200,
     searchPath: SEARCH,
     folders: new MemoryFolders('hostler-bench'),
-    log: { child: () => undefined },
+    log: { child: () => undefined, abandoned: () => undefined },
   };
   const contender = (name: string, runner: ProcessRunner): Contender => ({
     name,

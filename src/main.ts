@@ -242,7 +242,10 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log): Pro
     searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
     prefix: priorityPrefix(limits.tools),
     folders,
-    log: { child: (facts: object) => log.debug('child', facts) },
+    log: {
+      child: (facts: object) => log.debug('child', facts),
+      abandoned: (facts: object) => log.warn('a tool cannot be ended, and runs on', facts),
+    },
   };
   const bare = new ProcessRunner(options);
   if (mode === 'off') return bare;

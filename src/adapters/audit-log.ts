@@ -56,8 +56,9 @@ export class AuditLog implements AuditTrail {
     const mine = await this.#file?.stat();
     if (now !== undefined && now.ino === mine?.ino && now.dev === mine.dev) return;
     const opened = await open(file, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW, MODE);
-    await this.#file?.close();
+    const before = this.#file;
     this.#file = opened;
+    await before?.close();
   }
 
   async close(): Promise<void> {

@@ -36,7 +36,10 @@ export class CacheFolder implements CacheFiles {
         throw systemError(error, address);
       },
     );
-    const { dev, ino, size, blocks, mtimeNs } = await handle.stat({ bigint: true });
+    const { dev, ino, size, blocks, mtimeNs } = await handle.stat({ bigint: true }).catch(async (error: unknown) => {
+      await handle.close();
+      throw systemError(error, address);
+    });
     return {
       storage: 'file',
       address,

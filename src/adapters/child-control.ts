@@ -2,25 +2,56 @@ import { HostlerError } from '../domain/errors.js';
 import { errnoOf } from './errno.js';
 import type { ToolCall } from './tool-call.js';
 
-/** Ends a process group: TERM, then KILL. */
+/** What an `Ender` ends. */
+export interface Endable {
+  readonly pid: number | undefined;
+  /** Closes our ends of its pipes. */
+  close(): void;
+  /** It cannot be ended: nobody waits for it any more. */
+  abandon(): void;
+}
+
+/**
+ * Ends a process group: TERM, then KILL after the grace time, and after another one the end of all waiting: what still holds our pipes is
+ * let go. A child that became somebody else cannot be signalled by a daemon that is not root; it is abandoned.
+ */
 export class Ender {
-  reason: Error | undefined;
+  readonly #over = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly pid: number | undefined,
+    private readonly child: Endable,
     private readonly graceMs: number,
+    private readonly onAbandoned: () => void,
   ) {}
 
-  end(reason: Error): void {
-    if (this.reason !== undefined) return;
-    this.reason = reason;
+  /** Aborted, with the reason, as soon as the child is to end. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** Why the child is ended; undefined while it may go on. */
+  get reason(): HostlerError | undefined {
+    const reason: unknown = this.#over.signal.reason;
+    return this.#over.signal.aborted && reason instanceof HostlerError ? reason : undefined;
+  }
+
+  end(reason: HostlerError): void {
+    if (this.#over.signal.aborted) return;
+    this.#over.abort(reason);
     this.#kill('SIGTERM');
     this.#timer = setTimeout(() => {
-      this.#kill('SIGKILL');
+      const killed = this.#kill('SIGKILL');
+      this.#timer = setTimeout(() => {
+        this.child.close();
+        if (killed) return;
+        this.onAbandoned();
+        this.child.abandon();
+      }, this.graceMs);
     }, this.graceMs);
   }
 
+  /** What the child left behind in its group. */
   sweep(): void {
     this.#kill('SIGKILL');
   }
@@ -29,13 +60,15 @@ export class Ender {
     clearTimeout(this.#timer);
   }
 
-  #kill(signal: 'SIGTERM' | 'SIGKILL'): void {
-    if (this.pid === undefined) return;
+  /** False when there is somebody who may not be signalled, and nobody else. */
+  #kill(signal: 'SIGTERM' | 'SIGKILL'): boolean {
+    if (this.child.pid === undefined) return true;
     try {
-      process.kill(-this.pid, signal);
+      process.kill(-this.child.pid, signal);
+      return true;
     } catch (error) {
-      // Nobody of the group is left.
-      if (errnoOf(error) !== 'ESRCH') throw error;
+      // ESRCH: nobody of the group is left. Whatever else it is, it ends this call at the most.
+      return errnoOf(error) === 'ESRCH';
     }
   }
 }

@@ -15,7 +15,7 @@ export class ConfiguredCommands implements CommandRunner {
   async run(
     { rule, args, timeoutMs, stdin }: CommandCall,
     run: ToolRun,
-    onPiece: (piece: OutputPiece) => Promise<void>,
+    onPiece: (piece: OutputPiece, signal: AbortSignal) => Promise<void>,
   ): Promise<{ exitCode: number; stderr: string }> {
     const as = rule.user === undefined ? {} : { as: await this.#identity(rule.user, run) };
     const limits = { wallMs: timeoutMs };
@@ -27,7 +27,9 @@ export class ConfiguredCommands implements CommandRunner {
       ...(stdin.length === 0 ? {} : { stdin }),
       ...as,
     };
-    const { code, signal, stderr } = await this.runner.pieces(call, run, (stream, data) => onPiece({ stream, data }));
+    const { code, signal, stderr } = await this.runner.pieces(call, run, (stream, data, signal) =>
+      onPiece({ stream, data }, signal),
+    );
     return { exitCode: code ?? SIGNALLED + numberOf(signal), stderr };
   }
 

@@ -27,11 +27,20 @@ export interface FileCalls {
 
 const pool = { open: promisify(open), close: promisify(close), stat: promisify(fstat), readlink: promisify(readlink) };
 
+/** False also when its filesystem does not say: the descriptor is closed whatever that answers. */
+function hasName(fd: number): boolean {
+  try {
+    return fstatSync(fd).nlink > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** At once: five times as fast as through the pool of threads, and only for filesystems that always answer. */
 export const DIRECT: FileCalls = {
   open: openSync,
   // Whoever closes the last descriptor of a removed file waits until its space is free.
-  close: (fd) => (fstatSync(fd).nlink > 0 ? closeSync(fd) : pool.close(fd)),
+  close: (fd) => (hasName(fd) ? closeSync(fd) : pool.close(fd)),
   stat: (fd) => fstatSync(fd, { bigint: true }),
   readlink: (path) => readlinkSync(path),
   read: (fd, buffer, position) => readSync(fd, buffer, 0, buffer.length, position),

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, open, rename, rm, rmdir, type FileHandle } from 'node:fs/promises';
 import { dirname } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type {
@@ -20,12 +20,22 @@ import { openFolder, procPath } from './handles.js';
 import type { FolderSync } from './names/folder-sync.js';
 import { movePart, publishPart, type Publication } from './names/publication.js';
 import type { Owners } from './owners.js';
-import { PRIVATE_PREFIX, privateFolderBytes, removePrivateFolder, sweepRoots } from './private-folders.js';
+import {
+  PRIVATE_PREFIX,
+  privateFolderBytes,
+  removeByNames,
+  removePrivateFolder,
+  sweepRoots,
+} from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 const EXPANDED_NAME = 'expanded';
+/** Tried out, and removed at once unless the daemon ends in between. */
+const PROBE_NAME = 'probe';
+/** All that a private folder holds, but for what a tool may have left there. */
+const PRIVATE_NAMES = [PART_NAME, ASIDE_NAME, EXPANDED_NAME, PROBE_NAME];
 const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
@@ -55,8 +65,13 @@ export class FileTargets implements Targets {
     const folderName = this.#folderName(request.operationId);
     try {
       const inherited = await this.#takeOver(target.directory, folderName, request.takeOver ?? []);
-      if (!inherited) await mkdir(procPath({ handle: target.directory, name: folderName }), PRIVATE_MODE);
-      const handle = await openFolder(target.directory, folderName);
+      const path = procPath({ handle: target.directory, name: folderName });
+      if (!inherited) await mkdir(path, PRIVATE_MODE);
+      const handle = await openFolder(target.directory, folderName).catch(async (error: unknown) => {
+        // What it cannot work in must not stay; what it would have taken over does.
+        if (!inherited) await rmdir(path);
+        throw error;
+      });
       return new FilePart(target, { name: folderName, handle, inherited }, given, request, this.ports);
     } catch (error) {
       throw systemError(error, target.address, { ENOENT: 'PARENT_NOT_FOUND', ENAMETOOLONG: 'UNSUPPORTED_BY_BACKEND' });
@@ -132,7 +147,7 @@ class FilePart implements Part {
   }
 
   async canWriteDirectly(): Promise<boolean> {
-    const probe = procPath({ handle: this.handle, name: 'probe' });
+    const probe = procPath({ handle: this.handle, name: PROBE_NAME });
     try {
       const file = await open(probe, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_DIRECT);
       await file.close();
@@ -239,9 +254,15 @@ class FilePart implements Part {
   async discard(): Promise<readonly string[]> {
     if (this.#discarded) return [];
     this.#discarded = true;
-    await this.handle.close();
-    const removed = await removePrivateFolder(this.target.directory, this.folder.name, dirname(this.target.storedName));
-    return this.#published ? [] : removed;
+    const { directory, storedName } = this.target;
+    try {
+      const removed =
+        (await removeByNames(directory, this.folder, PRIVATE_NAMES, dirname(storedName))) ??
+        (await removePrivateFolder(directory, this.folder.name, dirname(storedName)));
+      return this.#published ? [] : removed;
+    } finally {
+      await this.handle.close();
+    }
   }
 
   async leave(): Promise<bigint> {

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { FileRef, Handle } from '../domain/ports.js';
 import { POOLED, type FileCalls } from './file-calls.js';
@@ -36,6 +36,16 @@ export class RootedHandle implements Handle {
 
   async close(): Promise<void> {
     await this.gate.calls.close(this.fd);
+  }
+}
+
+/** What a handle names that was just opened; when that cannot be known it is closed again. */
+export async function statOrClose(handle: RootedHandle): Promise<BigIntStats> {
+  try {
+    return await handle.gate.calls.stat(handle.fd);
+  } catch (error) {
+    await handle.close();
+    throw error;
   }
 }
 

@@ -15,9 +15,14 @@ export interface HiddenSecret {
 /** A secret in a file in memory that never has a name. */
 export async function hideSecret(secret: Uint8Array): Promise<FileHandle> {
   const file = await open(await memoryFolder(), O_TMPFILE | constants.O_RDWR, 0o600);
-  // Not moving the file's position: the sandbox reads from there.
-  await file.write(secret, 0, secret.length, 0);
-  return file;
+  try {
+    // Not moving the file's position: the sandbox reads from there.
+    await file.write(secret, 0, secret.length, 0);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /** For tools that want a folder: the secret is the file of that name in one of its own. */

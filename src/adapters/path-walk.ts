@@ -2,8 +2,9 @@ import type { BigIntStats } from 'node:fs';
 import { isBelow } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Handle } from '../domain/ports.js';
+import { closeAll } from './close-all.js';
 import { errnoOf } from './errno.js';
-import { RootedHandle, procPath } from './handles.js';
+import { RootedHandle, procPath, statOrClose } from './handles.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { Root } from './roots.js';
 
@@ -70,13 +71,8 @@ export class PathWalk {
     return this.#toLast(async (name) => {
       const { gate } = this.root;
       const handle = await RootedHandle.leaf(this.#current(), name, gate);
-      try {
-        const stat = await gate.calls.stat(handle.fd);
-        if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
-      } catch (error) {
-        await handle.close();
-        throw error;
-      }
+      const stat = await statOrClose(handle);
+      if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
       await handle.close();
       await this.#followLink(name);
       return undefined;
@@ -152,7 +148,7 @@ export class PathWalk {
 
   /** Closes all but so many folders. */
   async #leave(depth: number): Promise<void> {
-    for (const { handle } of this.#stack.splice(depth)) await handle.close();
+    await closeAll(this.#stack.splice(depth).map(({ handle }) => handle));
   }
 
   #current(): Handle {

@@ -4,7 +4,7 @@ import type { Reach } from '../domain/access/reach.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Entry, EntryNeed, ExistingTarget, FileKind, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { RootedHandle } from './handles.js';
+import { RootedHandle, statOrClose } from './handles.js';
 import { PathWalk, type Leaf } from './path-walk.js';
 import { findRoot, type Root } from './roots.js';
 
@@ -63,7 +63,7 @@ export class RootedPaths implements Paths {
   async #openAnything(address: ImageAddress, root: Root, follow: boolean): Promise<Omit<Leaf, 'root'>> {
     if (this.#find(address).components.length > 0) return this.#walk(address).leaf(follow);
     const handle = await RootedHandle.folder(root.handle, '.', root.gate);
-    return { handle, stat: await root.gate.calls.stat(handle.fd), realPath: root.realPath };
+    return { handle, stat: await statOrClose(handle), realPath: root.realPath };
   }
 
   /** A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave closed folders out. */

@@ -27,6 +27,35 @@ export async function removePrivateFolder(parent: Handle, name: string, parentPa
   }
 }
 
+/**
+ * The same for a folder that is open, without opening anything: it works when no descriptor is left. Undefined when there is more in it than
+ * these names; then some of it is still there.
+ */
+export async function removeByNames(
+  parent: Handle,
+  folder: { readonly name: string; readonly handle: Handle },
+  names: readonly string[],
+  parentPath: string,
+): Promise<string[] | undefined> {
+  const removed: string[] = [];
+  for (const name of names)
+    await unlink(procPath({ handle: folder.handle, name })).then(
+      () => removed.push(`${parentPath}/${folder.name}/${name}`),
+      (error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') throw error;
+      },
+    );
+  try {
+    await rmdir(procPath({ handle: parent, name: folder.name }));
+    return [...removed, `${parentPath}/${folder.name}`];
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTEMPTY') return undefined;
+    // Somebody removed the whole tree under us.
+    if (errnoOf(error) === 'ENOENT') return removed;
+    throw error;
+  }
+}
+
 /** Space that the files of a private folder take; undefined where there is none. */
 export async function privateFolderBytes(parent: Handle, name: string): Promise<bigint | undefined> {
   const folder = await openFolder(parent, name).catch((error: unknown) => {

@@ -6,15 +6,17 @@ import { constants as fsConstants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { execa } from 'execa';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import { Complaints, isJudged } from './process/complaints.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
+import { Child, type Ended } from './process/child.js';
+import { assertResources, startFailure } from './process/resources.js';
 import { hideInFolder, hideSecret, type HiddenSecret } from './hidden-secret.js';
 import type { MemoryFolders } from './memory-folders.js';
 import { LastBytes, splitLines } from './output.js';
 import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
+import { closeAll } from './close-all.js';
 import { startOf } from './strays.js';
 import { highestInheritable, withNull } from './inherited-fds.js';
 import {
@@ -40,8 +42,12 @@ export interface Exit {
   readonly succeeded: boolean;
 }
 
+type Facts = Readonly<Record<string, string | number | undefined>>;
+
 export interface ProcessLog {
-  child(facts: Readonly<Record<string, string | number | undefined>>): void;
+  child(facts: Facts): void;
+  /** One that cannot be ended runs on without us. */
+  abandoned(facts: Facts): void;
 }
 
 const MAX_STDERR_BYTES = 4096;
@@ -59,6 +65,11 @@ interface Launch {
   readonly fds: readonly number[];
   readonly sandboxed: boolean;
 }
+
+/** Takes a line; the signal says that the tool is ended: whoever waits for a reader need not go on. */
+type OnLine = (line: string, signal: AbortSignal) => void | Promise<void>;
+/** The same for a piece of what it printed. */
+type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal) => Promise<void>;
 
 export class ProcessRunner {
   /** Where each tool is; looked up once. */
@@ -105,27 +116,18 @@ export class ProcessRunner {
   }
 
   /** Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows the tool. */
-  lines(call: ToolCall, run: ToolRun, onLine: (line: string) => void | Promise<void>): Promise<Exit> {
-    return this.#spawn(call, run, async (stdout) => {
-      for await (const line of splitLines(stdout)) await onLine(line);
+  lines(call: ToolCall, run: ToolRun, onLine: OnLine): Promise<Exit> {
+    return this.#spawn(call, run, async (stdout, signal) => {
+      for await (const line of splitLines(stdout)) await onLine(line, signal);
     });
   }
 
   /** Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows the tool. */
-  pieces(
-    call: ToolCall,
-    run: ToolRun,
-    onPiece: (stream: 'stdout' | 'stderr', piece: Buffer) => Promise<void>,
-  ): Promise<Exit> {
-    const hand = async (stream: 'stdout' | 'stderr', source: AsyncIterable<Buffer>) => {
-      for await (const piece of source) await onPiece(stream, piece);
+  pieces(call: ToolCall, run: ToolRun, onPiece: OnPiece): Promise<Exit> {
+    const hand = (stream: 'stdout' | 'stderr') => async (source: AsyncIterable<Buffer>, signal: AbortSignal) => {
+      for await (const piece of source) await onPiece(stream, piece, signal);
     };
-    return this.#spawn(
-      call,
-      run,
-      (stdout) => hand('stdout', stdout),
-      (stderr) => hand('stderr', stderr),
-    );
+    return this.#spawn(call, run, hand('stdout'), hand('stderr'));
   }
 
   /** The tool's absolute path. Fails with TOOL_MISSING. */
@@ -171,28 +173,40 @@ export class ProcessRunner {
     ];
     const secrets = new Map<Reference, HiddenSecret>();
     try {
-      for (const reference of references)
-        if (isContent(reference)) {
-          const within = 'secret' in reference && sandbox === undefined ? reference.within : undefined;
-          const [content, { folders }] = [contentOf(reference), this.options];
-          secrets.set(
-            reference,
-            await (within === undefined ? hideSecret(content) : hideInFolder(content, within, folders)),
-          );
-        }
+      await this.#hide(call, references, secrets, sandbox !== undefined);
       const fds = references.map((reference) =>
         isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
       const launch = { command, fds, sandboxed: sandbox !== undefined };
       return await this.#supervise(call, launch, run, consume, consumeErrors);
     } finally {
-      for (const secret of secrets.values()) await secret.close();
+      await closeAll([...secrets.values()]);
+    }
+  }
+
+  /** Puts contents where the child can read them. */
+  async #hide(
+    { tool }: ToolCall,
+    references: readonly Reference[],
+    secrets: Map<Reference, HiddenSecret>,
+    sandboxed: boolean,
+  ): Promise<void> {
+    for (const reference of references.filter(isContent)) {
+      const within = 'secret' in reference && !sandboxed ? reference.within : undefined;
+      const [content, { folders }] = [contentOf(reference), this.options];
+      const hidden = within === undefined ? hideSecret(content) : hideInFolder(content, within, folders);
+      secrets.set(
+        reference,
+        await hidden.catch((error: unknown) => {
+          throw startFailure(tool, error);
+        }),
+      );
     }
   }
 
   async #supervise(
     call: ToolCall,
-    { command, fds, sandboxed }: Launch,
+    launch: Launch,
     run: ToolRun,
     consume: Consumer,
     consumeErrors?: Consumer,
@@ -200,61 +214,75 @@ export class ProcessRunner {
     // In the same moment as the listener below: a cancel that came while the command was put together counts too.
     run.signal.throwIfAborted();
     const started = performance.now();
-    const child = this.#start(command, fds, call);
-    const stderr = new LastBytes(MAX_STDERR_BYTES);
+    const fail = (error: unknown) => ender.end(asHostlerError(error));
+    const child = this.#start(launch, call, fail);
+    const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
+    const ender = new Ender(child, this.options.killGraceMs, abandoned);
+    const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
-    const ender = new Ender(child.pid, this.options.killGraceMs);
-    const watchdog = new Watchdog(call, (error) => ender.end(error));
     const onAbort = () => ender.end(asHostlerError(run.signal.reason));
     run.signal.addEventListener('abort', onAbort, { once: true });
-    run.onChild(child.pid === undefined ? undefined : { pid: child.pid, start: startOf(child.pid) ?? '' });
+    // What the tool left behind in its group must not keep our pipes open.
+    child.onExit(() => ender.sweep());
     try {
-      // What the tool left behind in its group must not keep our pipes open.
-      child.once('exit', () => ender.sweep());
-      child.stderr.on('data', (chunk: Buffer) => {
-        stderr.add(chunk);
-        complaints?.add(chunk);
+      const stderr = new LastBytes(MAX_STDERR_BYTES);
+      const ended = await this.#toItsEnd(child, call, ender, run, () => {
+        child.stderr?.on('data', (chunk: Buffer) => {
+          stderr.add(chunk);
+          complaints?.add(chunk);
+        });
+        return Promise.all([
+          child.stdout && consume(tap(child.stdout, watchdog), ender.signal),
+          child.stderr && consumeErrors?.(tap(child.stderr, watchdog), ender.signal),
+        ]);
       });
-      const beat = () => watchdog.beat();
-      const reading = Promise.all([consume(tap(child.stdout, beat)), consumeErrors?.(tap(child.stderr, beat))]).catch(
-        (error: unknown) => ender.end(asHostlerError(error)),
-      );
-      const ended = await child;
-      const { exitCode: code, signal } = sandboxed ? signalled(ended) : ended;
-      await reading;
+      const { exitCode: code, signal } = launch.sandboxed ? signalled(ended) : ended;
       const ms = Math.round(performance.now() - started);
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
-      if (ender.reason !== undefined) throw ender.reason;
-      if (signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
-      assertMemory(call, { code, signal }, stderr.text);
-      if (sandboxed) assertSandboxed(call.tool, stderr.text);
-      return judged(call, { code, signal, stderr: stderr.text }, complaints?.end() ?? '');
+      ender.signal.throwIfAborted();
+      const exit = { code, signal, stderr: stderr.text };
+      assertEnded(call, exit, launch);
+      return judged(call, exit, complaints?.end() ?? '');
     } finally {
       run.signal.removeEventListener('abort', onAbort);
       watchdog.stop();
       ender.stop();
+      child.close();
       run.onChild(undefined);
     }
   }
 
-  #start(command: readonly string[], fds: readonly number[], call: ToolCall) {
-    // What the child would inherit beside is covered by nothing.
-    const covered = Math.max(0, highestInheritable() + 1 - FIRST_FD - fds.length);
-    return withNull((nothing) => this.#execute(command, [...fds, ...Array<number>(covered).fill(nothing)], call));
+  /** Until the child has ended and all that it printed is read. Fails only when it did not start. */
+  async #toItsEnd(child: Child, { tool }: ToolCall, ender: Ender, run: ToolRun, read: () => Promise<unknown>) {
+    const ended = child.ended.catch((error: unknown) => {
+      throw startFailure(tool, error);
+    });
+    // What fails here ends the child; it is not left alone for it.
+    const reading = (async () => {
+      if (child.pid !== undefined) run.onChild({ pid: child.pid, start: startOf(child.pid) ?? '' });
+      await read();
+    })().catch((error: unknown) => ender.end(asHostlerError(error)));
+    const [end] = await Promise.all([ended, reading]);
+    return end;
   }
 
-  #execute([file = '', ...args]: readonly string[], fds: readonly number[], { env = {}, stdin }: ToolCall) {
-    return execa(file, args, {
-      ...(stdin === undefined ? {} : { input: stdin }),
-      stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...fds.map(inherited)],
-      env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
-      extendEnv: false,
-      detached: true,
-      cleanup: false,
-      buffer: false,
-      reject: false,
-      encoding: 'buffer',
-    });
+  /** Fails with HOST_EXHAUSTED, TOOL_FAILED. */
+  #start({ command: [file = '', ...args], fds }: Launch, call: ToolCall, onInputFailed: (error: Error) => void): Child {
+    const { env = {}, stdin } = call;
+    try {
+      // What the child would inherit beside is covered by nothing.
+      const covered = Math.max(0, highestInheritable() + 1 - FIRST_FD - fds.length);
+      return withNull((nothing) => {
+        const options = {
+          env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
+          fds: [...fds, ...Array<number>(covered).fill(nothing)],
+          ...(stdin === undefined ? {} : { stdin }),
+        };
+        return new Child(file, args, options, onInputFailed);
+      });
+    } catch (error) {
+      throw startFailure(call.tool, error);
+    }
   }
 
   async #limited({ cpuSeconds, addressSpaceBytes }: ToolLimits): Promise<string[]> {
@@ -273,32 +301,19 @@ function judged({ answers = [0] }: ToolCall, exit: Omit<Exit, 'succeeded'>, comp
   return { ...exit, succeeded: answered };
 }
 
-/** How tools end that get no more memory: they say so, or glib ends them. */
-const NO_MEMORY =
-  /allocate (?:memory|\d+ bytes)|out of memory|mmap.*failed|pthread_create failed|Resource temporarily unavailable/i;
-const NO_MEMORY_SIGNALS: readonly (string | undefined)[] = ['SIGABRT', 'SIGTRAP', 'SIGSEGV'];
+/** What it printed is handed on by these; the signal says that the tool is ended, so that nobody need wait for a reader any more. */
+type Consumer = (output: AsyncIterable<Buffer>, signal: AbortSignal) => Promise<void>;
 
-/** Fails with the limit's name when a tool that failed had come to the end of its memory. */
-function assertMemory(
-  { tool, limits: { addressSpaceBytes } }: ToolCall,
-  { code, signal }: { readonly code: number | undefined; readonly signal: string | undefined },
-  stderr: string,
-): void {
-  if (addressSpaceBytes === undefined || code === 0) return;
-  if (NO_MEMORY_SIGNALS.includes(signal) || NO_MEMORY.test(stderr))
-    throw limitExceeded(tool, 'address_space_bytes', String(addressSpaceBytes));
+/** Fails when it was a limit that ended the tool, or something around it. */
+function assertEnded(call: ToolCall, exit: Omit<Exit, 'succeeded'>, { sandboxed }: Pick<Launch, 'sandboxed'>): void {
+  if (exit.signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
+  assertResources(call, exit);
+  if (sandboxed) assertSandboxed(call.tool, exit.stderr);
 }
-
-type Consumer = (output: AsyncIterable<Buffer>) => Promise<void>;
 
 /** As whom the child runs. */
 function identityWords(as: ToolCall['as']): string[] {
   return as === undefined ? [] : ['--reuid', String(as.uid), '--regid', String(as.gid), '--init-groups'];
-}
-
-interface Ended {
-  readonly exitCode?: number | undefined;
-  readonly signal?: string | undefined;
 }
 
 /** What bubblewrap says of its tool. */
@@ -307,15 +322,9 @@ function signalled({ exitCode: code, signal }: Ended): Ended {
   return name === undefined ? { exitCode: code, signal } : { exitCode: undefined, signal: name };
 }
 
-async function* tap(stream: AsyncIterable<Buffer>, beat: () => void): AsyncGenerator<Buffer, void> {
+async function* tap(stream: AsyncIterable<Buffer>, watchdog: Watchdog): AsyncGenerator<Buffer, void> {
   for await (const chunk of stream) {
-    beat();
+    watchdog.beat();
     yield chunk;
   }
-}
-
-/** execa takes any descriptor, but its types know only the first ten. */
-function inherited(fd: number): 3 {
-  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- see above
-  return fd as 3;
 }

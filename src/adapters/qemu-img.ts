@@ -72,7 +72,9 @@ export class QemuImg implements ImageTool {
     const queue = new HandOver<string>(LINES_WAITING);
     const call = { tool: 'qemu-img', args: mapArgs(source), ...this.#heldFor(source) };
     const child = this.runner
-      .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line) => queue.put(line))
+      .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line, signal) =>
+        queue.put(line, signal),
+      )
       .then(
         (exit) => {
           queue.end(exit.succeeded ? undefined : qemuError(exit.stderr, exit));
@@ -82,12 +84,11 @@ export class QemuImg implements ImageTool {
         },
       );
     try {
-      for await (const line of queue) {
+      for await (const line of queue.items(run.signal)) {
         const extent = parseExtent(line);
         if (extent !== undefined) yield extent;
       }
     } finally {
-      queue.abandon();
       stop.abort(new HostlerError('CANCELLED', 'the reader of the map has gone'));
       await child;
     }

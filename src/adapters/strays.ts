@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Child, Strays } from '../domain/ports.js';
-import { errnoOf } from './errno.js';
+import { errnoOf, systemError } from './errno.js';
 
 /** A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not hold up our start. */
 const PATIENCE_MS = 5000;
@@ -17,7 +17,7 @@ export function startOf(pid: number): string | undefined {
     return fields[0] === 'Z' ? undefined : fields[19];
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ESRCH') return undefined;
-    throw error;
+    throw systemError(error, `/proc/${String(pid)}/stat`);
   }
 }
 

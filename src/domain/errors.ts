@@ -1,5 +1,7 @@
 import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
+import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js';
 import { row, type Row } from './reason-row.js';
+import { TOOL_REASONS } from './tool-reasons.js';
 import type { NamedElsewhere } from './named-elsewhere.js';
 
 /**
@@ -203,7 +205,7 @@ export const REASONS = {
   HOST_EXHAUSTED: row(
     'RESOURCE_EXHAUSTED',
     'later',
-    'The host, or the limits of the daemon, allow no more memory, file descriptors or locks.',
+    'The host, or the limits of the daemon, allow no more memory, processes, threads, file descriptors or locks.',
     'Wait, then try again; if it goes on, raise the limits of the service.',
   ),
   TOO_MANY_CALLS: row('RESOURCE_EXHAUSTED', 'later', 'The caller has too many calls open.', 'End some, or wait.'),
@@ -214,36 +216,7 @@ export const REASONS = {
     'Try again; if it happens again, suspect memory or disk.',
   ),
   ...SOURCE_REASONS,
-  TOOL_LIMIT_EXCEEDED: row(
-    'FAILED_PRECONDITION',
-    'after a change',
-    'A tool was ended by one of its limits, which the metadata names.',
-    'Raise the limit if the image deserves it.',
-  ),
-  STALLED: row(
-    'DEADLINE_EXCEEDED',
-    'later',
-    'Nothing moved for the stall time.',
-    'Look at the storage, then try again.',
-  ),
-  TOOL_FAILED: row(
-    'INTERNAL',
-    'later',
-    'A tool failed; its last words are in the metadata.',
-    "Look at the daemon's log.",
-  ),
-  TOOL_MISSING: row(
-    'FAILED_PRECONDITION',
-    'after a change',
-    'A tool is not installed; the metadata names it.',
-    'Install it on the host.',
-  ),
-  SANDBOX_UNAVAILABLE: row(
-    'FAILED_PRECONDITION',
-    'after a change',
-    "A sandbox is demanded and cannot be had; a stranger's image is not worked on without one.",
-    'Install bubblewrap, or change `sandbox.mode`.',
-  ),
+  ...TOOL_REASONS,
   UNSUPPORTED_BY_BACKEND: row(
     'UNIMPLEMENTED',
     'no',
@@ -389,8 +362,20 @@ export function invalidFields(violations: readonly FieldViolation[]): HostlerErr
   return new HostlerError('INVALID_FIELD', text, { violations });
 }
 
+/** The host, or the daemon's share of it, is used up for now. */
+export function hostExhausted(
+  { errno, why }: Exhaustion,
+  cause: unknown,
+  facts: ErrorFacts['facts'] = {},
+): HostlerError {
+  const details = { facts: { ...facts, errno }, retryAfterMs: EXHAUSTED_RETRY_MS, cause };
+  return new HostlerError('HOST_EXHAUSTED', `${why} (${errno})`, details);
+}
+
 /** Anything thrown as a HostlerError: what nobody expected is a BUG, with its cause kept for the log. */
 export function asHostlerError(error: unknown): HostlerError {
   if (error instanceof HostlerError) return error;
+  const exhausted = exhaustion(error);
+  if (exhausted !== undefined) return hostExhausted(exhausted, error);
   return new HostlerError('BUG', 'internal error; see the log of the daemon', { cause: error });
 }

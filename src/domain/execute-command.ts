@@ -39,12 +39,15 @@ export interface CommandCall {
   readonly stdin: Uint8Array;
 }
 
-/** Runs a command. Fails with TOOL_MISSING, TOOL_LIMIT_EXCEEDED. */
+/**
+ * Runs a command. The signal of a piece says that the command is ended, by whatever limit: nobody waits for a reader any more. Fails with
+ * TOOL_MISSING, TOOL_LIMIT_EXCEEDED.
+ */
 export interface CommandRunner {
   run(
     call: CommandCall,
     run: ToolRun,
-    onPiece: (piece: OutputPiece) => Promise<void>,
+    onPiece: (piece: OutputPiece, signal: AbortSignal) => Promise<void>,
   ): Promise<{ readonly exitCode: number; readonly stderr: string }>;
 }
 
@@ -79,7 +82,7 @@ export function executeCommand({ rules, commands }: ExecutePorts): Verb<ExecuteS
 
 async function once(call: CommandCall, run: Run, commands: CommandRunner) {
   await run.step('execute');
-  return commands.run(call, run.tool(), (piece) => run.output(piece));
+  return commands.run(call, run.tool(), (piece, signal) => run.output(piece, signal));
 }
 
 /** Fails with COMMAND_NOT_FOUND, ARGUMENT_NOT_ALLOWED. */

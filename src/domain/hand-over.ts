@@ -1,54 +1,60 @@
 import { asHostlerError } from './errors.js';
-import { deferred, type Deferred } from './waiting.js';
+import { orAborted, untilAborted } from './waiting.js';
 
-/** Hands items from a callback to a `for await`, with backpressure. */
-export class HandOver<T> implements AsyncIterable<T> {
-  #items: T[] = [];
-  #ended = false;
-  #abandoned = false;
+/**
+ * Hands items from any number of producers to one reader, with backpressure: so many items wait for a slow reader, then each producer
+ * waits. The queue and its wake-ups are the platform's own stream.
+ */
+export class HandOver<T> {
+  readonly #writer: WritableStreamDefaultWriter<T>;
+  readonly #readable: ReadableStream<T>;
   #error: unknown;
-  #filled: Deferred<void> = deferred();
-  #drained: Deferred<void> = deferred();
+  #closed = false;
 
-  /** @param capacity so many may wait for a slow reader before the writer waits too */
-  constructor(private readonly capacity: number) {}
-
-  /** Waits while it is full. */
-  async put(item: T): Promise<void> {
-    if (this.#abandoned) return;
-    this.#items.push(item);
-    this.#filled.resolve();
-    if (this.#items.length < this.capacity) return;
-    this.#drained = deferred();
-    await this.#drained.promise;
+  /** @param capacity so many may wait for a slow reader before a producer waits too */
+  constructor(capacity: number) {
+    const { readable, writable } = new TransformStream<T, T>(undefined, undefined, { highWaterMark: capacity });
+    this.#readable = readable;
+    this.#writer = writable.getWriter();
+    // Each `put` hears of it by itself.
+    this.#writer.closed.catch(() => undefined);
   }
 
-  /** No more items; an error is thrown to the reader after the last one. */
+  /** Waits while it is full; when the reader has gone it does nothing. Fails with the signal's reason. */
+  async put(item: T, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#closed) return;
+    // It fails when the reader goes, and then nobody misses the item.
+    const taken = this.#writer.write(item).catch(() => undefined);
+    await orAborted(taken, signal);
+  }
+
+  /** No more items; an error is thrown to the reader after the last one. Items that still wait come first. */
   end(error: unknown): void {
-    this.#ended = true;
+    if (this.#closed) return;
+    this.#closed = true;
     this.#error = error;
-    this.#filled.resolve();
+    this.#writer.close().catch(() => undefined); // the reader has gone
   }
 
-  /** The reader has gone: whoever waits in `put` goes on. */
-  abandon(): void {
-    this.#abandoned = true;
-    this.#items = [];
-    this.#drained.resolve();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
-    for (;;) {
-      await this.#filled.promise;
-      this.#filled = deferred();
-      const items = this.#items;
-      this.#items = [];
-      if (this.#ended) this.#filled.resolve();
-      this.#drained.resolve();
-      yield* items;
-      if (items.length > 0 || !this.#ended) continue;
+  /** The items up to the end, for one reader. Producers that wait go on when it leaves. Fails with what `end` was given, and with the signal's reason. */
+  async *items(signal: AbortSignal): AsyncGenerator<T, void> {
+    const reader = this.#readable.getReader();
+    try {
+      yield* untilAborted(itemsOf(reader), signal);
       if (this.#error !== undefined) throw asHostlerError(this.#error);
-      return;
+    } finally {
+      this.#closed = true;
+      // Fails every `put` that waits, and ends a read that was left.
+      await reader.cancel();
     }
+  }
+}
+
+async function* itemsOf<T>(reader: ReadableStreamDefaultReader<T>): AsyncGenerator<T, void> {
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield value;
   }
 }

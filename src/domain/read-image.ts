@@ -123,16 +123,18 @@ export class ImageReader {
   /** What a volume is a clone of, nearest first; handles are the caller's to close. Whoever opens the volume sees it with them. Fails as `chain`. */
   async parents(volume: Layer): Promise<readonly Layer[]> {
     const found: Layer[] = [];
+    const opened: Resolved[] = [];
     try {
       for (let last = volume; last.facts.backingFile !== undefined; last = found.at(-1) ?? volume) {
         if (found.length >= MAX_CHAIN_LAYERS)
           throw unsafe(volume.file.address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
         const file = await this.ports.paths.named(last.facts.backingFile, last.file);
+        opened.push(file);
         found.push({ file, format: 'raw', facts: await this.facts(file, 'raw') });
       }
       return found;
     } catch (error) {
-      await Promise.all(found.map(({ file }) => file.handle.close()));
+      await Promise.all(opened.map(({ handle }) => handle.close()));
       throw error;
     }
   }

@@ -33,6 +33,26 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
+/** The items as they come; the signal's reason thrown when that comes first, also where the next item never comes. */
+export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void> {
+  const rest: AsyncIterator<T> = items[Symbol.asyncIterator]();
+  let waits = false;
+  try {
+    for (;;) {
+      waits = true;
+      const next = await orAborted(rest.next(), signal);
+      waits = false;
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // One that waits for an item hears of this only when that comes: nobody waits with it.
+    const left = rest.return?.();
+    if (waits) left?.catch(() => undefined);
+    else await left;
+  }
+}
+
 /** Waits for so long; throws the signal's reason when that comes first. Leaves no timer behind. */
 export async function sleepOrAborted(ms: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();

@@ -50,7 +50,12 @@ export function commandHandlers(operations: Operations, ports: ExecutePorts): Ha
     async *execute(request, caller) {
       const { spec, ask } = parseExecute(request);
       const output = new HandOver<OutputPiece>(PIECES_WAITING);
-      const started = operations.start(verb, spec, { ...ask, output: (piece) => output.put(piece) }, caller);
+      const started = operations.start(
+        verb,
+        spec,
+        { ...ask, output: (piece, signal) => output.put(piece, signal) },
+        caller,
+      );
       const outcome = resultOf('execute', started).then(
         ({ exitCode }) => ({ exitCode, error: undefined }),
         (error: unknown) => ({ ...exitCodeOf(error), error }),
@@ -58,12 +63,8 @@ export function commandHandlers(operations: Operations, ports: ExecutePorts): Ha
       void outcome.then(() => {
         output.end(undefined);
       });
-      try {
-        for await (const { stream, data } of output)
-          yield ExecuteResponse.fromPartial({ output: { $case: stream, value: Buffer.from(data) } });
-      } finally {
-        output.abandon();
-      }
+      for await (const { stream, data } of output.items(caller.signal))
+        yield ExecuteResponse.fromPartial({ output: { $case: stream, value: Buffer.from(data) } });
       const { exitCode, error } = await outcome;
       if (exitCode !== undefined) yield { output: { $case: 'exitCode', value: exitCode } };
       if (error !== undefined) throw asHostlerError(error);

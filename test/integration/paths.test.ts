@@ -38,7 +38,7 @@ describe('RootedPaths and FileTargets', () => {
       killGraceMs: 200,
       searchPath: '/usr/bin:/bin',
       folders: new MemoryFolders('hostler-test'),
-      log: { child: () => undefined },
+      log: { child: () => undefined, abandoned: () => undefined },
     });
     targets = new FileTargets({
       agentId: 'test',

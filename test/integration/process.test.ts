@@ -42,7 +42,7 @@ describe('ProcessRunner', () => {
       killGraceMs: 200,
       searchPath: `${scratch.path()}:/usr/sbin:/usr/bin:/sbin:/bin`,
       folders: new MemoryFolders('hostler-test'),
-      log: { child: () => undefined },
+      log: { child: () => undefined, abandoned: () => undefined },
     });
   });
 

@@ -21,7 +21,7 @@ describe('the sandbox', () => {
     killGraceMs: 200,
     searchPath: SEARCH,
     folders: new MemoryFolders('hostler-test'),
-    log: { child: () => undefined },
+    log: { child: () => undefined, abandoned: () => undefined },
   };
   const inside = new ProcessRunner({ ...options, sandbox: new Sandbox(isRoot, SEARCH, 'hostler-test') });
   const outside = new ProcessRunner(options);

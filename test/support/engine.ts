@@ -36,7 +36,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     killGraceMs: 200,
     searchPath: process.env['PATH'] ?? '',
     folders,
-    log: { child: () => undefined },
+    log: { child: () => undefined, abandoned: () => undefined },
   });
   const roots = await openRoots([{ path: root, access: 'read-write', trusted: true, attributes: {} }], 5000);
   const [files, tool, imageLocks, locks] = [

@@ -4,7 +4,7 @@ import { asAddress, isBelow, type ImageAddress } from '../../domain/address.js';
 import { HostlerError } from '../../domain/errors.js';
 import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
 import { errnoOf, systemError } from '../errno.js';
-import { RootedHandle, procPath } from '../handles.js';
+import { RootedHandle, procPath, statOrClose } from '../handles.js';
 import { lengthOf } from '../lengths.js';
 import { PathWalk } from '../path-walk.js';
 import { findRoot, type Root } from '../roots.js';
@@ -88,12 +88,15 @@ export class DevicePaths implements Paths {
         const { handle, stat, path } = await this.#node(root, components, address).catch((error: unknown) => {
           throw systemError(error, address);
         });
-        if (!stat.isBlockDevice()) {
+        try {
+          if (!stat.isBlockDevice())
+            throw new HostlerError('NOT_A_FILE', `${address} is no block device`, { facts: { path: address } });
+          const device = new DeviceHandle(handle, path, await lengthOf(stat));
+          return { device, root, inode: stat.rdev, modifyTimeNs: stat.mtimeNs };
+        } catch (error) {
           await handle.close();
-          throw new HostlerError('NOT_A_FILE', `${address} is no block device`, { facts: { path: address } });
+          throw systemError(error, address);
         }
-        const device = new DeviceHandle(handle, path, await lengthOf(stat));
-        return { device, root, inode: stat.rdev, modifyTimeNs: stat.mtimeNs };
       },
       ({ device }) => device.close(),
     );
@@ -105,7 +108,7 @@ export class DevicePaths implements Paths {
       const target = await linkTarget(folder, name);
       if (target === undefined) {
         const handle = await RootedHandle.leaf(folder, name, root.gate);
-        return { handle, stat: await root.gate.calls.stat(handle.fd), path: realPath };
+        return { handle, stat: await statOrClose(handle), path: realPath };
       }
       return await this.#below(posix.resolve(posix.dirname(realPath), target), address);
     } finally {

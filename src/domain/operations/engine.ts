@@ -29,8 +29,8 @@ export interface Ask {
   readonly secrets?: Secrets;
   /** What the caller streams in; read once, by the operation that this call starts. */
   readonly input?: AsyncIterable<Uint8Array>;
-  /** Takes what the operation that this call starts prints. */
-  readonly output?: (piece: OutputPiece) => Promise<void>;
+  /** Takes what the operation that this call starts prints; waits for its reader until the signal. */
+  readonly output?: (piece: OutputPiece, signal: AbortSignal) => Promise<void>;
 }
 
 /** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */

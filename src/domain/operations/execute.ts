@@ -20,6 +20,7 @@ import {
 import { ResumableWork } from './resumable-work.js';
 import { isUnwritten, lookBefore, type Before } from './unwritten.js';
 import type { Ticket } from './slots.js';
+import { untilAborted } from '../waiting.js';
 import type { PartOptions, Resume, Run, Secrets, Verb } from './verb.js';
 
 /** Called before each action that changes something; an error thrown here fails the operation at that step. */
@@ -140,11 +141,11 @@ class OperationRun implements Run {
   get input(): AsyncIterable<Uint8Array> {
     const { input } = this.assignment;
     if (input === undefined) throw new HostlerError('BUG', 'a verb reads input that its call does not have');
-    return input;
+    return untilAborted(input, this.signal);
   }
 
-  async output(piece: OutputPiece): Promise<void> {
-    await this.assignment.output?.(piece);
+  async output(piece: OutputPiece, signal: AbortSignal): Promise<void> {
+    await this.assignment.output?.(piece, signal);
   }
 
   get caller(): Caller {

@@ -96,7 +96,7 @@ export interface Run extends Resolution {
   /** What the caller streams in. */
   readonly input: AsyncIterable<Uint8Array>;
   /** To the caller, beside the events; waits while the caller reads slowly. */
-  output(piece: OutputPiece): Promise<void>;
+  output(piece: OutputPiece, signal: AbortSignal): Promise<void>;
   /** Called before each port action: failpoints and cancel hang on it. */
   step(name: string): Promise<void>;
   /** Phases that must not be torn are not cancellable. */

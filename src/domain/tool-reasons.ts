@@ -1,0 +1,35 @@
+import { row, type Row } from './reason-row.js';
+
+/** Of the table in errors.ts: what tools come to. */
+export const TOOL_REASONS = {
+  TOOL_LIMIT_EXCEEDED: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A tool was ended by one of its limits, which the metadata names.',
+    'Raise the limit if the image deserves it.',
+  ),
+  STALLED: row(
+    'DEADLINE_EXCEEDED',
+    'later',
+    'Nothing moved for the stall time.',
+    'Look at the storage, then try again.',
+  ),
+  TOOL_FAILED: row(
+    'INTERNAL',
+    'later',
+    'A tool failed; its last words are in the metadata.',
+    "Look at the daemon's log.",
+  ),
+  TOOL_MISSING: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A tool is not installed; the metadata names it.',
+    'Install it on the host.',
+  ),
+  SANDBOX_UNAVAILABLE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    "A sandbox is demanded and cannot be had; a stranger's image is not worked on without one.",
+    'Install bubblewrap, or change `sandbox.mode`.',
+  ),
+} as const satisfies Record<string, Row>;
