@@ -149,6 +149,8 @@ class FilePart implements Part {
   async canWriteDirectly(): Promise<boolean> {
     const probe = procPath({ handle: this.handle, name: PROBE_NAME });
     try {
+      // A daemon that was killed here has left it, and the folder was taken over.
+      await rm(probe, { force: true });
       const file = await open(probe, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_DIRECT);
       await file.close();
       return true;

@@ -31,14 +31,15 @@ const start = z
     checksum: checksum.optional(),
     overwrite: z.boolean(),
     attributes,
+    requestId,
   })
   .refine(({ dataBytes = 0n, lengthBytes }) => dataBytes <= lengthBytes, {
     path: ['dataBytes'],
     error: 'must be at most length_bytes',
   });
-export function parseStartUpload(request: unknown): UploadSpec {
-  const { dataBytes, ...rest } = parseRequest(start, request);
-  return defined({ ...rest, dataBytes: dataBytes ?? rest.lengthBytes });
+export function parseStartUpload(request: unknown): { readonly spec: UploadSpec; readonly requestId: string } {
+  const { dataBytes, requestId: id, ...rest } = parseRequest(start, request);
+  return { spec: defined({ ...rest, dataBytes: dataBytes ?? rest.lengthBytes }), requestId: id };
 }
 
 const header = z.object({ uploadId: z.string().min(1, 'required'), offset: safe });

@@ -32,8 +32,12 @@ export function transferHandlers(operations: Operations, ports: TransferPorts): 
   const exports = new Exports(operations, ports);
   return {
     async startUpload(request, caller) {
-      const { id, committedBytes, expireTimeMs } = await uploads.start(parseStartUpload(request), caller);
-      return { uploadId: id, committedBytes, expireTime: timeOfMs(expireTimeMs) };
+      const { spec, requestId } = parseStartUpload(request);
+      const { id, committedBytes, expireTimeMs, info } = await uploads.start(spec, requestId, caller);
+      return {
+        ...{ uploadId: id, committedBytes, expireTime: timeOfMs(expireTimeMs) },
+        info: info === undefined ? undefined : imageInfo(info),
+      };
     },
     async uploadImage(requests, caller) {
       const { uploadId, offset, pieces } = await parseUpload(requests);

@@ -99,6 +99,8 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   return {
     operations,
     ports,
+    journal,
+    targets,
     locks,
     slots,
     space,

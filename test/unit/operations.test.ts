@@ -206,6 +206,70 @@ describe('LiveOperation', () => {
     assert.equal(operation.record.state, 'CANCELLING');
     assert.equal((operation.signal.reason as HostlerError).reason, 'CALLER_DEADLINE');
   });
+  it('a cancel that waits is over when somebody joins again, detached or not', () => {
+    for (const detach of [false, true]) {
+      const operation = live();
+      operation.become('RUNNING');
+      operation.enter('COMMITTING', false);
+      operation.join(false)('CANCELLED');
+      const leave = operation.join(detach);
+      operation.enter('VERIFYING', true);
+      assert.equal(operation.record.state, 'RUNNING');
+      // The last one who leaves still takes it along.
+      leave('CANCELLED');
+      assert.equal(operation.record.state, detach ? 'RUNNING' : 'CANCELLING');
+    }
+  });
+  it('of several who come again each has to leave before it is cancelled', () => {
+    const operation = live();
+    operation.become('RUNNING');
+    operation.enter('COMMITTING', false);
+    operation.join(false)('CALLER_DEADLINE');
+    const [first, second] = [operation.join(false), operation.join(false)];
+    first('CANCELLED');
+    operation.enter('VERIFYING', true);
+    assert.equal(operation.record.state, 'RUNNING');
+    second('CANCELLED');
+    assert.equal(operation.cancelledFor?.reason, 'CANCELLED');
+  });
+  describe('while the daemon stops', () => {
+    const stopping = () => new HostlerError('SHUTTING_DOWN', 'x');
+    const asked = () => new HostlerError('CANCELLED', 'y');
+
+    it("a caller's cancel is the last word", () => {
+      const operation = live();
+      const why = () => operation.cancelledFor?.reason;
+      operation.cancel(stopping());
+      assert.equal(why(), 'SHUTTING_DOWN');
+      operation.cancel(asked());
+      assert.equal(why(), 'CANCELLED');
+      operation.cancel(stopping());
+      assert.equal(why(), 'CANCELLED');
+    });
+    it('a cancel that comes when it has been decided that it goes on is refused', async () => {
+      const operation = live();
+      operation.cancel(stopping());
+      operation.decideToGoOn();
+      assert.equal(
+        reasonOf(() => operation.cancel(asked())),
+        'SHUTTING_DOWN',
+      );
+      operation.suspend();
+      assert.equal(
+        reasonOf(() => operation.cancel(asked())),
+        'SHUTTING_DOWN',
+      );
+      assert.equal((await operation.finished).state, 'CANCELLING');
+      await assert.rejects(operation.ending(), { reason: 'SHUTTING_DOWN' });
+    });
+    it('one that has ended is not cancelled again', async () => {
+      const operation = live();
+      operation.cancel(stopping());
+      operation.settle(operation.ended({ state: 'CANCELLED' }));
+      operation.cancel(asked());
+      assert.equal((await operation.ending()).state, 'CANCELLED');
+    });
+  });
   it('a slow watcher gets the latest value and always the end', async () => {
     const operation = live();
     operation.become('RUNNING');

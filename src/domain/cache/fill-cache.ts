@@ -1,3 +1,4 @@
+import type { ImageAddress } from '../address.js';
 import { describeFile } from '../describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
@@ -5,7 +6,7 @@ import { makeImage, type MakePorts } from '../fetch/make-image.js';
 import { sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
 import type { FetchResult } from '../operations/record.js';
-import type { Verb } from '../operations/verb.js';
+import type { Run, Verb } from '../operations/verb.js';
 import type { Clock } from '../ports.js';
 import { cacheAddress, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
@@ -72,8 +73,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
           // Whatever becomes of us: a file of this name is ours.
           await ports.cache.setAside(entry, 'unfinished');
           const notDurable = await part.publish();
-          await run.step('enter');
-          await ports.cache.put(entry);
+          await enter(entry, address, run, ports);
           return notDurable;
         } finally {
           release();
@@ -81,4 +81,15 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
       });
     },
   };
+}
+
+/** A file without an entry is no use to anybody: it goes, and the operation has failed. */
+async function enter(entry: CacheEntry, address: ImageAddress, run: Run, { cache, files }: FillPorts): Promise<void> {
+  try {
+    await run.step('enter');
+    await cache.put(entry);
+  } catch (error) {
+    await files.remove(run.target(address));
+    throw error;
+  }
 }

@@ -55,12 +55,8 @@ export async function pushByAgent(spec: FarSpec, run: Run, { agents }: NbdCopyPo
     const done = await agent.pull(request, run.signal, ({ doneBytes, totalBytes, skippedBytes }) => {
       run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
     });
-    return {
-      ...done,
-      kind: 'copy',
-      target: spec.target,
-      why: whyNbd(spec, done.lengthBytes, rest(done.lengthBytes, done.skippedBytes)),
-    };
+    const why = whyNbd(spec, done.lengthBytes, rest(done.lengthBytes, done.skippedBytes));
+    return await run.took<CopyResult>({ ...done, kind: 'copy', target: spec.target, why });
   } finally {
     await agent.close();
   }

@@ -68,7 +68,7 @@ export async function sendByRsync(
   const need = { key, overwrite: spec.overwrite, needBytes: least(source) };
   const far = await farShell.prepare(remote, spec.target, need, run.tool());
   try {
-    return copied(spec, ...(await sendInto(far.part, source, spec, run, ports)), why);
+    return await sendInto(far.part, source, spec, run, ports, why);
   } catch (error) {
     // What was sent before the line broke is found again by the same call; everything else leaves nothing.
     if (run.signal.aborted || asHostlerError(error).reason !== 'REMOTE_UNREACHABLE')
@@ -85,7 +85,8 @@ async function sendInto(
   spec: FarSpec,
   run: Run,
   ports: RsyncCopyPorts,
-): Promise<[Sizes, RsyncCounts]> {
+  why: string,
+): Promise<CopyResult> {
   const { farShell, files, rsync } = ports;
   run.phase('COPYING');
   await run.step('copy');
@@ -96,11 +97,10 @@ async function sendInto(
     if (!(await rsync.sameSent(source, part, run.tool()))) throw differs(spec);
   }
   if (!spec.allowInUse) await assertUnchanged([source], files);
-  await run.step('publish');
-  await run.assertSourcesFree();
-  run.phase('COMMITTING', false);
-  const allocatedBytes = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
-  return [{ lengthBytes: source.lengthBytes, allocatedBytes }, counts];
+  return run.commitFar(async () => {
+    const allocatedBytes = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
+    return copied(spec, { lengthBytes: source.lengthBytes, allocatedBytes }, counts, why);
+  });
 }
 
 function options({ compress, bytesPerSecond }: FarSpec) {

@@ -141,6 +141,8 @@ export class Pull {
       const segments = cutSegments(stretches, this.#done, fullBytes, size);
       const left = segments.reduce((sum, segment) => sum + segment.dataBytes, 0n);
       await run.reserve(spec.target, left);
+      // What another engine left under this name is no zeros where the source has holes.
+      if (this.#done.length === 0) await this.part.truncate(0n);
       await this.part.truncate(fullBytes);
       run.phase('COPYING');
       const progress = new PullProgress(run, dataBytes, lengthBytes, dataBytes - left);

@@ -117,23 +117,12 @@ async function sendByNbd(
     show(totalBytes);
     if (spec.verify) await verify(spec, run, ports, source, (stretches) => far.digest(stretches, run.tool()));
     if (!shared) await assertUnchanged([source], ports.files);
-    await run.step('publish');
-    await run.assertSourcesFree();
-    run.phase('COMMITTING', false);
-    const allocatedBytes = await far.publish();
-    const [movedBytes, verified] = [totalBytes, spec.verify];
-    const { target } = spec;
-    return {
-      kind: 'copy',
-      target,
-      lengthBytes,
-      allocatedBytes,
-      engine: 'NBD_SSH',
-      why,
-      movedBytes,
-      skippedBytes,
-      verified,
-    };
+    return await run.commitFar(async (): Promise<CopyResult> => {
+      const allocatedBytes = await far.publish();
+      const [movedBytes, verified] = [totalBytes, spec.verify];
+      const sizes = { lengthBytes, allocatedBytes, movedBytes, skippedBytes };
+      return { kind: 'copy', target: spec.target, ...sizes, engine: 'NBD_SSH', why, verified };
+    });
   } finally {
     await far.close();
   }

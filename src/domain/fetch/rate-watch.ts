@@ -3,29 +3,44 @@ import type { TransferRules } from './ports.js';
 
 const LOOK_MS = 250;
 
-/** Ends a transfer to which too little comes for too long. */
+interface Look {
+  /** So long the source had been waited for by then. */
+  readonly waitedMs: number;
+  readonly bytes: number;
+}
+
+/** Ends a transfer to which too little comes for too long. Only the time counts that the source is waited for. */
 export class RateWatch {
   readonly #abort = new AbortController();
-  #bytes = 0;
   readonly #timer: NodeJS.Timeout;
+  #bytes = 0;
+  #waitedMs = 0;
+  /** Since when the source is waited for; undefined: it is not, somebody else is at work. */
+  #since: number | undefined;
+  #looks: readonly Look[] = [{ waitedMs: 0, bytes: 0 }];
 
-  constructor(what: string, { stallMs, minBytesPerSecond }: TransferRules) {
-    const looks = Math.max(1, Math.round(stallMs / LOOK_MS));
-    const least = (minBytesPerSecond * stallMs) / 1000;
-    let window: number[] = [];
+  constructor(
+    private readonly what: string,
+    private readonly rules: TransferRules,
+  ) {
     this.#timer = setInterval(() => {
-      window = [...window, this.#bytes].slice(-looks - 1);
-      const came = this.#bytes - (window[0] ?? 0);
-      if (window.length <= looks || came >= least) return;
-      const facts = { source: what, stall_ms: String(stallMs), bytes: String(came) };
-      this.#abort.abort(
-        new HostlerError('STALLED', `${what} sent ${String(came)} bytes in ${String(stallMs)} ms`, { facts }),
-      );
+      this.#look();
     }, LOOK_MS);
   }
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** Waits for something that the source sends. */
+  async waitFor<T>(coming: Promise<T>): Promise<T> {
+    this.#since = performance.now();
+    try {
+      return await coming;
+    } finally {
+      this.#count();
+      this.#since = undefined;
+    }
   }
 
   came(bytes: number): void {
@@ -34,5 +49,29 @@ export class RateWatch {
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /** A process that could not look for longer than twice the interval was busy itself: what came meanwhile was not heard. */
+  #count(): void {
+    if (this.#since === undefined) return;
+    const now = performance.now();
+    this.#waitedMs += Math.min(now - this.#since, 2 * LOOK_MS);
+    this.#since = now;
+  }
+
+  #look(): void {
+    this.#count();
+    const { stallMs, minBytesPerSecond } = this.rules;
+    if (this.#looks.at(-1)?.waitedMs === this.#waitedMs) return;
+    const now = { waitedMs: this.#waitedMs, bytes: this.#bytes };
+    const start = this.#looks.findLastIndex(({ waitedMs }) => now.waitedMs - waitedMs >= stallMs);
+    this.#looks = [...this.#looks.slice(Math.max(0, start)), now];
+    const before = this.#looks[0];
+    if (start < 0 || before === undefined) return;
+    const came = now.bytes - before.bytes;
+    if (came >= (minBytesPerSecond * stallMs) / 1000) return;
+    const facts = { source: this.what, stall_ms: String(stallMs), bytes: String(came) };
+    const text = `${this.what} sent ${String(came)} bytes in ${String(stallMs)} ms`;
+    this.#abort.abort(new HostlerError('STALLED', text, { facts }));
   }
 }

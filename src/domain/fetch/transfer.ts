@@ -135,7 +135,7 @@ export class Transfer {
     const signal = AbortSignal.any([this.run.signal, watch.signal]);
     const sink = { current: new SparseSink(writer, this.#position.offset) };
     try {
-      const answer = await this.remote.read(this.#position, signal);
+      const answer = await watch.waitFor(this.remote.read(this.#position, signal));
       if (answer.webPage && checksum === undefined)
         throw new HostlerError('SOURCE_UNAVAILABLE', `${what} answered with a web page`, { facts: { source: what } });
       if (!this.#continues(answer)) {
@@ -150,7 +150,7 @@ export class Transfer {
       }
       await this.#accept(answer);
       let shownAt = 0;
-      for await (const piece of answer.body) {
+      for await (const piece of waitedFor(answer.body, watch)) {
         watch.came(piece.length);
         const full = sink.current.add(piece);
         if (!full && performance.now() - shownAt < SHOW_MS) continue;
@@ -288,6 +288,20 @@ export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): voi
       facts: { source: what, bytes: String(bytes), allowed: String(maxBytes) },
     },
   );
+}
+
+/** The pieces as they come; only while the next one is waited for does the watch count. */
+async function* waitedFor<T>(pieces: AsyncIterable<T>, watch: RateWatch): AsyncGenerator<T, void> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await watch.waitFor(iterator.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
 }
 
 function larger(a: bigint, b: bigint): bigint {

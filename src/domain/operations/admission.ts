@@ -32,6 +32,13 @@ export class Admission {
     }
   }
 
+  /** What a target's name stands for now; undefined: nothing. Fails as `Paths.target`. */
+  async standsFor(address: ImageAddress): Promise<ResolvedTarget['existing']> {
+    const { directory, existing } = await this.ports.paths.target(address);
+    await directory.close();
+    return existing;
+  }
+
   /** Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not look like strangers. */
   async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
     const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));

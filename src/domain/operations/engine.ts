@@ -77,6 +77,8 @@ export class Operations {
   readonly live = new Map<string, LiveOperation>();
   readonly hub: OperationHub;
   readonly #requestIds: RequestIds;
+  /** Those that go on when the daemon starts again: this life is done with them. */
+  readonly suspended = new Map<string, LiveOperation>();
   /** Verbs that can go on after a restart. */
   readonly #resumables = new Map<string, Restarts>();
   readonly #admissions = new Set<Promise<unknown>>();
@@ -105,14 +107,32 @@ export class Operations {
       yield await this.#plan(verb, spec, ask, caller);
       return;
     }
-    const started = await this.#requestIds.once(verb.name, spec, ask, caller, (attempt) => {
-      const admission = this.#admit(verb, spec, ask, caller, attempt);
-      this.#admissions.add(admission);
-      return admission.finally(() => this.#admissions.delete(admission));
-    });
+    const started = await this.#find(verb, spec, ask, caller);
     caller.onOperation?.(started instanceof LiveOperation ? started.record.id : started.id);
     if (started instanceof LiveOperation) yield* this.#follow(started, ask, caller);
     else yield { ...started, replayed: true };
+  }
+
+  /** A new operation, one of the same request that runs, or the record of one that has succeeded. */
+  async #find<S extends object, R extends OperationResult>(
+    verb: Verb<S, R>,
+    spec: S,
+    ask: Ask,
+    caller: Caller,
+  ): Promise<LiveOperation | OperationRecord> {
+    let own: LiveOperation | undefined;
+    const begin = async (attempt: number) => {
+      const admission = this.#admit(verb, spec, ask, caller, attempt);
+      this.#admissions.add(admission);
+      return (own = await admission.finally(() => this.#admissions.delete(admission)));
+    };
+    for (;;) {
+      const found = await this.#requestIds.once(verb.name, spec, ask, caller, begin);
+      // Whoever it was that we found has cancelled it before we could join: that is not our cancel.
+      const isLost = found instanceof LiveOperation && found !== own && found.cancelledFor !== undefined;
+      if (!isLost) return found;
+      caller.signal.throwIfAborted();
+    }
   }
 
   /** Lets the verb's detached operations go on after a restart, if it has `resume`. */
@@ -282,6 +302,7 @@ export class Operations {
   /** Everything but its end: the journal shows it as unfinished. */
   async #suspend(operation: LiveOperation, admitted: Admitted, undo: readonly (() => void)[]): Promise<void> {
     const [closed] = await Promise.allSettled([admitted.close()]);
+    this.suspended.set(operation.record.id, operation);
     for (const step of undo) step();
     operation.suspend();
     if (closed.status === 'rejected') this.ports.log.cleanupFailed(operation.record, closed.reason);

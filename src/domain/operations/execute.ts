@@ -5,7 +5,9 @@ import type { OutputPiece } from '../execute-command.js';
 import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
+import { mayHaveActed, tookEffect } from './evidence.js';
 import type { LiveOperation } from './live-operation.js';
+import { OwnMarks } from './own-marks.js';
 import { ProgressMeter } from './progress.js';
 import {
   storeError,
@@ -18,7 +20,6 @@ import {
   type Warning,
 } from './record.js';
 import { ResumableWork } from './resumable-work.js';
-import { isUnwritten, lookBefore, type Before } from './unwritten.js';
 import type { Ticket } from './slots.js';
 import { untilAborted } from '../waiting.js';
 import type { PartOptions, Resume, Run, Secrets, Verb } from './verb.js';
@@ -56,8 +57,9 @@ export async function execute<S extends object, R extends OperationResult>(
   const work = new ResumableWork(verb.resume, spec, () => assignment.operation.record, ports.resumes);
   const run = new OperationRun(verb.name, assignment, ports, work);
   const outcome = await attempt(verb, spec, run, assignment, ports);
-  if (outcome.state !== 'SUCCEEDED')
-    await run
+  if (outcome.state === 'SUCCEEDED') await run.clearMarks();
+  else
+    await run.marks
       .clearUnwritten(outcome.error?.reason)
       .catch((error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error));
   await run.cleanUp(outcome.suspended === true || isWorthKeeping(outcome, verb.resume?.after));
@@ -97,13 +99,17 @@ async function attempt<S extends object, R extends OperationResult>(
     await run.step('started');
     const result = await verb.run(spec, run);
     await run.assertFreeToTheEnd();
-    await run.clearMarks();
     return { state: 'SUCCEEDED', result };
   } catch (cause) {
+    if (run.passed !== undefined) {
+      run.warnAfterwards(cause);
+      return { state: 'SUCCEEDED', result: run.passed, cause };
+    }
     // A cancel is a cancel, whatever the tool said when it was ended.
     if (operation.signal.aborted) {
-      const error = asHostlerError(operation.signal.reason);
+      const error = operation.cancelledFor ?? asHostlerError(operation.signal.reason);
       const suspended = error.reason === 'SHUTTING_DOWN' && goesOn(verb.resume, spec, operation.record.detached);
+      if (suspended) operation.decideToGoOn();
       return { state: 'CANCELLED', error: storeError(error), cause, ...(suspended ? { suspended } : {}) };
     }
     return { state: 'FAILED', error: storeError(asHostlerError(cause)), cause };
@@ -115,10 +121,10 @@ class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: Part[] = [];
   readonly #releases: (() => void)[] = [];
-  #committed = false;
-  readonly #touched: (Before & { readonly markedBefore: boolean })[] = [];
+  readonly marks: OwnMarks;
   #made: FileIdentity | undefined;
   readonly operationId: string;
+  #passed: OperationResult | undefined;
 
   constructor(
     private readonly method: string,
@@ -128,6 +134,7 @@ class OperationRun implements Run {
   ) {
     this.operationId = assignment.operation.record.id;
     this.#meter = new ProgressMeter(ports.clock);
+    this.marks = new OwnMarks({ operationId: this.operationId, method }, ports);
   }
 
   get signal(): AbortSignal {
@@ -161,6 +168,11 @@ class OperationRun implements Run {
   async step(name: string): Promise<void> {
     this.signal.throwIfAborted();
     await this.ports.step(this.operationId, this.method, name);
+  }
+
+  /** The result of what is past the point of no return: from then on nothing makes the operation a failure. */
+  get passed(): OperationResult | undefined {
+    return this.#passed;
   }
 
   /** A step after which nothing makes the operation a failure. */
@@ -201,7 +213,7 @@ class OperationRun implements Run {
 
   /** The same when the verb is over; what was committed stays, whoever comes then. */
   async assertFreeToTheEnd(): Promise<void> {
-    if (!this.#committed) await this.assertSourcesFree();
+    if (this.#passed === undefined) await this.assertSourcesFree();
   }
 
   async commit<R extends OperationResult>(
@@ -212,7 +224,6 @@ class OperationRun implements Run {
     const { operation } = this.assignment;
     await this.step('commit');
     await this.#assertUnheld();
-    this.#committed = true;
     this.phase(phase, false);
     const { address, made, result } = commit;
     this.#made = made;
@@ -220,10 +231,46 @@ class OperationRun implements Run {
     operation.update({ commit: { address, result, ...evidence } });
     await this.ports.journal.put(operation.record);
     await this.step('publish');
-    const notDurable = await act();
-    if (notDurable !== undefined) this.warn({ reason: 'NAME_NOT_DURABLE', message: notDurable.why });
+    try {
+      const notDurable = await act();
+      if (notDurable !== undefined) this.warn({ reason: 'NAME_NOT_DURABLE', message: notDurable.why });
+    } catch (error) {
+      if (!(await this.#tookEffect(commit, error))) throw error;
+      this.warnAfterwards(error);
+    }
+    return this.took(result);
+  }
+
+  async commitFar<R extends OperationResult>(act: () => Promise<R>): Promise<R> {
+    await this.step('publish');
+    await this.assertSourcesFree();
+    this.phase('COMMITTING', false);
+    return this.took(await act());
+  }
+
+  async took<R extends OperationResult>(result: R): Promise<R> {
+    this.#passed = result;
     await this.mark('published');
     return result;
+  }
+
+  /** What failed after the point of no return. */
+  warnAfterwards(cause: unknown): void {
+    const { reason, message } = asHostlerError(cause);
+    this.ports.log.cleanupFailed(this.assignment.operation.record, cause);
+    const text = `it was done, but what followed failed (${reason}): ${message}`;
+    this.warn({ reason: 'AFTERWARDS_FAILED', message: text });
+  }
+
+  /** The same evidence decides as after a crash. */
+  async #tookEffect(commit: Commit, error: unknown): Promise<boolean> {
+    if (!mayHaveActed(commit, error)) return false;
+    try {
+      return tookEffect(commit, await this.ports.admission.standsFor(commit.address));
+    } catch (cause) {
+      this.ports.log.cleanupFailed(this.assignment.operation.record, cause);
+      return false;
+    }
   }
 
   async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void> {
@@ -267,31 +314,17 @@ class OperationRun implements Run {
   async touch(file: Resolved): Promise<void> {
     await this.step('touch');
     await this.#assertUnheld();
-    const { device, inode, address, birthTimeNs } = file;
-    const { touched, files } = this.ports;
-    const markedBefore = touched.find(file, address) !== undefined;
-    this.#touched.push({ ...(await lookBefore(file, files)), markedBefore });
-    const mark = { device, inode, address, operationId: this.operationId, method: this.method };
-    await touched.touch({ ...mark, ...(birthTimeNs === undefined ? {} : { birthTimeNs }) });
+    await this.marks.touch(file);
   }
 
-  /** What was touched is whole again, and what was replaced or removed needs no mark any more. */
-  async clearMarks(): Promise<void> {
+  /** Never rejects: the work is done. */
+  clearMarks(): Promise<void> {
     const replaced = [...this.assignment.admitted.targets.values()].flatMap(({ existing, address }) =>
       existing === undefined ? [] : [{ ...existing, address }],
     );
-    for (const file of [...this.#touched.map(({ file: each }) => each), ...replaced])
-      await this.ports.touched.clear(file, file.address);
-    // A mark on what had its number before speaks of a file that is gone.
-    if (this.#made !== undefined) await this.ports.touched.forget(this.#made);
-  }
-
-  /** After a failure: what was refused before anything was written is as whole as it was. */
-  async clearUnwritten(why: string | undefined): Promise<void> {
-    const { touched, files } = this.ports;
-    for (const before of this.#touched)
-      if (!before.markedBefore && (await isUnwritten(before, why, files)))
-        await touched.clear(before.file, before.file.address);
+    return this.marks.clear(replaced, this.#made, (error) => {
+      this.warnAfterwards(error);
+    });
   }
 
   tool(onFraction?: (fraction: number) => void): ToolRun {

@@ -23,6 +23,10 @@ export class LiveOperation {
   #announced = false;
   #callers = 0;
   #pendingCancel: HostlerError | undefined;
+  /** Why it is being cancelled: the last word counts, and a caller's word outweighs that the daemon stops. */
+  #why: HostlerError | undefined;
+  /** Set when it has been decided that the next start of the daemon goes on with it. */
+  #goesOn: HostlerError | undefined;
   #suspended: HostlerError | undefined;
   readonly #finished = deferred<OperationRecord>();
   readonly #abort = new AbortController();
@@ -52,9 +56,21 @@ export class LiveOperation {
     return this.#abort.signal;
   }
 
-  /** Resolved with the final record, when nothing of the operation is left. */
+  /** Why it is being cancelled; undefined when it is not. */
+  get cancelledFor(): HostlerError | undefined {
+    return this.#why;
+  }
+
+  /** Resolved when this daemon is done with it: with the final record, or with the last one of an operation that is suspended. */
   get finished(): Promise<OperationRecord> {
     return this.#finished.promise;
+  }
+
+  /** Its final record. Fails with SHUTTING_DOWN when the daemon stops and the operation goes on at the next start. */
+  async ending(): Promise<OperationRecord> {
+    const record = await this.#finished.promise;
+    if (this.#suspended !== undefined) throw this.#suspended;
+    return record;
   }
 
   update(change: Change): void {
@@ -78,15 +94,17 @@ export class LiveOperation {
     this.#finished.resolve(final);
   }
 
-  /** The daemon stops and its next start goes on with the operation: those who watch are told, and it has no end yet. */
+  /** The daemon stops and its next start goes on with the operation: from now on a cancel is refused, as it would be forgotten. */
+  decideToGoOn(): void {
+    const { id } = this.#record;
+    const text = `the daemon is stopping; ${id} goes on when it starts again, and can be cancelled then`;
+    this.#goesOn = new HostlerError('SHUTTING_DOWN', text, { facts: { operation: id } });
+  }
+
+  /** This daemon is done with an operation that goes on: those who watch are told, and it has no end yet. */
   suspend(): void {
-    this.#suspended = new HostlerError(
-      'SHUTTING_DOWN',
-      `the daemon is stopping; ${this.#record.id} goes on when it starts again`,
-      {
-        facts: { operation: this.#record.id },
-      },
-    );
+    if (this.#goesOn === undefined) this.decideToGoOn();
+    this.#suspended = this.#goesOn;
     this.#changed.resolve();
     this.#finished.resolve(this.#record);
   }
@@ -98,11 +116,14 @@ export class LiveOperation {
   }
 
   /**
+  /**
    * A caller waits for the result. Returns what to call when its call ends; the last one to leave cancels unless one detached. Who could not
-   * be answered has not left: the operation goes on to its end, where that caller can find it.
+   * be answered has not left: the operation goes on to its end, where that caller can find it. A cancel that the last one left behind, and
+   * that has not begun yet, is over: somebody waits again.
    */
   join(detach: boolean): (why: Leaving) => void {
     this.#callers += 1;
+    this.#pendingCancel = undefined;
     if (detach && !this.#record.detached) this.update({ detached: true });
     let left = false;
     return (why) => {
@@ -130,9 +151,17 @@ export class LiveOperation {
     this.update({ detached: true, warnings });
   }
 
-  /** Asks the work to end; `finished` says when it has. Fails with NOT_CANCELLABLE. */
+  /**
+   * Asks the work to end; `finished` says when it has. One that ends because the daemon stops is cancelled for good. Fails with
+   * NOT_CANCELLABLE, and with SHUTTING_DOWN when it is too late for that.
+   */
   cancel(reason: HostlerError): void {
-    if (isFinal(this.#record.state) || this.#record.state === 'CANCELLING') return;
+    if (this.#goesOn !== undefined) throw this.#goesOn;
+    if (isFinal(this.#record.state)) return;
+    if (this.#record.state === 'CANCELLING') {
+      if (this.#why?.reason === 'SHUTTING_DOWN') this.#why = reason;
+      return;
+    }
     if (!this.#record.cancellable) {
       const phase = this.#record.phase ?? 'unknown';
       throw new HostlerError('NOT_CANCELLABLE', `${this.#record.id} is in phase ${phase}, which must not be torn`, {
@@ -161,6 +190,7 @@ export class LiveOperation {
   #cancel(reason: HostlerError): void {
     if (isFinal(this.#record.state) || this.#record.state === 'CANCELLING') return;
     this.become('CANCELLING');
+    this.#why = reason;
     this.#abort.abort(reason);
   }
 

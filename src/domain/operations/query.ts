@@ -82,7 +82,7 @@ export class OperationQueries {
 
   /**
    * Resolved when children and files are gone. By labels, those of others are passed over. Fails with OPERATION_NOT_FOUND,
-   * METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE.
+   * METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with SHUTTING_DOWN when one of them goes on at the next start.
    */
   async cancel(id: string, labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
     const byLabels = Object.keys(labels).length > 0;
@@ -93,24 +93,30 @@ export class OperationQueries {
     if (!byLabels) {
       const record = await this.get(id, caller);
       if (!mayCancel(record, caller)) throw notYours(record, caller);
-      if (!this.operations.live.has(id)) {
+      if (!this.operations.live.has(id) && !this.operations.suspended.has(id)) {
         const removedPaths = await this.#drop((entry) => entry.operationId === id);
         return [{ id, state: record.state, removedPaths, endedPids: [] }];
       }
     }
-    const meant = [...this.operations.live.values()].filter(({ record }) =>
+    const meant = [...this.operations.live.values(), ...this.operations.suspended.values()].filter(({ record }) =>
       byLabels ? hasLabels(record, labels) && mayCancel(record, caller) : record.id === id,
     );
     const refusals = meant.flatMap((operation) => refusalOf(operation, caller));
     if (!byLabels && refusals[0] !== undefined) throw refusals[0];
     // Also those that must not be torn now: they end soon, and the answer says how.
-    const ended = await Promise.all(
-      meant.map(async ({ finished, removedPaths, endedPids }) => {
-        const record = await finished;
-        return { id: record.id, state: record.state, removedPaths, endedPids };
-      }),
-    );
-    return byLabels ? [...ended, ...(await this.#dropLabelled(labels, caller))] : ended;
+    const ended = await Promise.allSettled(meant.map((operation) => this.#ended(operation)));
+    const dropped = byLabels ? await this.#dropLabelled(labels, caller) : [];
+    const lost = ended.find((each) => each.status === 'rejected');
+    if (lost !== undefined) throw asHostlerError(lost.reason);
+    return [...ended.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])), ...dropped];
+  }
+
+  /** What a cancel came to, with what was kept for later: a daemon that stops keeps more than a cancel does. */
+  async #ended(operation: LiveOperation): Promise<Cancelled> {
+    const { id, state } = await operation.ending();
+    const kept = await this.#drop((entry) => entry.operationId === id);
+    const { removedPaths, endedPids } = operation;
+    return { id, state, removedPaths: [...removedPaths, ...kept], endedPids };
   }
 
   /** What an operation that has ended left for later. */

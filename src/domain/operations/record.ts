@@ -58,6 +58,7 @@ export const WARNINGS = [
   'NAME_NOT_DURABLE',
   'TRANSFER_RESTARTED',
   'ANSWER_LOST',
+  'AFTERWARDS_FAILED',
 ] as const;
 
 export interface Warning {

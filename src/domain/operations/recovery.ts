@@ -1,6 +1,6 @@
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports.js';
-import { sameFile } from '../read-image.js';
+import { tookEffect } from './evidence.js';
 import type { Journal } from './journal.js';
 import { atRest, storeError, type Commit, type OperationRecord } from './record.js';
 import type { ResumeEntries, ResumeEntry } from './resume-entries.js';
@@ -53,7 +53,7 @@ async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<'g
     const target = await findTarget(address, ports);
     if (target === undefined) continue;
     try {
-      if (record.commit?.address === address && tookEffect(record.commit, target)) passed = record.commit;
+      if (record.commit?.address === address && tookEffect(record.commit, target.existing)) passed = record.commit;
       if (passed === undefined && entry?.address === address) await keep(entry, target, ports);
       else removed.push(...(await ports.targets.clean(target, record.id)));
     } finally {
@@ -93,11 +93,6 @@ async function findTarget(
       return undefined;
     throw error;
   }
-}
-
-function tookEffect({ made }: Commit, { existing }: ResolvedTarget): boolean {
-  if (made === undefined) return existing === undefined;
-  return existing !== undefined && sameFile(made, existing);
 }
 
 function ended(record: OperationRecord, passed: Commit | undefined, now: number): OperationRecord {

@@ -3,6 +3,10 @@ import { HostlerError, asHostlerError } from '../errors.js';
 import { deferred, orAborted, type Deferred } from '../waiting.js';
 import type { OperationRecord } from './record.js';
 
+/** An operation that stands open, or the record of one that has succeeded. */
+export type Stood<T> =
+  { readonly id: string; readonly item: T } | { readonly id: string; readonly ended: OperationRecord };
+
 /** What operations keep open for callers to come back to, by the operation's id: uploads, exports. */
 export class Standing<T> {
   readonly #open = new Map<string, T>();
@@ -28,13 +32,10 @@ export class Standing<T> {
   }
 
   /**
-   * Starts the operation and waits until it keeps its item; then it goes on without the caller. Fails as the operation does that ends
-   * before.
+   * Starts the operation and waits until it keeps its item; then it goes on without the caller. Of one that has succeeded already it is the
+   * record. Fails as the operation does that ends before.
    */
-  async start(
-    begin: (caller: Caller) => AsyncGenerator<OperationRecord, void>,
-    caller: Caller,
-  ): Promise<{ readonly id: string; readonly item: T }> {
+  async start(begin: (caller: Caller) => AsyncGenerator<OperationRecord, void>, caller: Caller): Promise<Stood<T>> {
     const enough = new AbortController();
     const signal = AbortSignal.any([caller.signal, enough.signal]);
     const records: AsyncIterator<OperationRecord, void> = begin({ ...caller, signal })[Symbol.asyncIterator]();
@@ -42,9 +43,10 @@ export class Standing<T> {
     if (first.done === true) throw new HostlerError('BUG', 'an operation has no record');
     const { id } = first.value;
     try {
-      const item = await this.opened(id, this.#endOf(records), signal);
-      if (item === undefined) throw new HostlerError('BUG', 'an operation ended without an end');
-      return { id, item };
+      let last = first.value;
+      const ended = toTheEnd(records, (record) => (last = record));
+      const item = await this.opened(id, ended, signal);
+      return item === undefined ? { id, ended: last } : { id, item };
     } finally {
       enough.abort(new HostlerError('CANCELLED', 'it goes on without its caller'));
     }
@@ -67,12 +69,14 @@ export class Standing<T> {
       if (awaited.size === 0) this.#awaited.delete(id);
     }
   }
+}
 
-  /** Throws what the operation ends with. */
-  async #endOf(records: AsyncIterator<OperationRecord, void>): Promise<never> {
-    while ((await records.next()).done !== true);
-    throw new HostlerError('OPERATION_NOT_FOUND', 'what this request opened has been closed');
-  }
+/** Throws what the operation ends with. */
+async function toTheEnd(
+  records: AsyncIterator<OperationRecord, void>,
+  hear: (record: OperationRecord) => void,
+): Promise<void> {
+  for (let next = await records.next(); next.done !== true; next = await records.next()) hear(next.value);
 }
 
 /** Waits until `done`, or until nobody has come for so long. Fails with EXPIRED, and with the signal's reason. */

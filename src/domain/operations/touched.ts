@@ -58,13 +58,13 @@ export class TouchedImages {
   }
 
   async drop(mark: TouchMark): Promise<void> {
-    this.#marks.delete(keyOf(mark));
     await this.store.removeMark(mark);
+    this.#marks.delete(keyOf(mark));
   }
 }
 
 /** What a mark is found by. */
-type Markable = FileIdentity & { readonly birthTimeNs?: bigint };
+export type Markable = FileIdentity & { readonly birthTimeNs?: bigint };
 
 function isAt({ inode, address: at }: TouchMark, file: Markable, address: ImageAddress): boolean {
   return inode === file.inode && at === address;

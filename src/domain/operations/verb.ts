@@ -113,13 +113,18 @@ export interface Run extends Resolution {
   assertSourcesFree(): Promise<void>;
   /**
    * The point of no return: journals the result with the evidence, then acts. Not cancellable from here on. After a crash the
-   * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED. What is not durable is a warning.
+   * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED; so it does when `act` fails after its effect. What is not
+   * durable, and what fails afterwards, is a warning.
    */
   commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
     act: () => Promise<NotDurable | undefined>,
   ): Promise<R>;
+  /** The same where the target lies on another host: acts, and what fails after that is a warning. Not cancellable from here on. */
+  commitFar<R extends OperationResult>(act: () => Promise<R>): Promise<R>;
+  /** For a target that another agent has published: what fails after this is a warning. */
+  took<R extends OperationResult>(result: R): Promise<R>;
   /**
    * Reserves space on the target's filesystem until the operation ends, or the return value is called; what the target's parts, or `taker` alone,
    * have taken of it counts as used. Fails with NO_SPACE.

@@ -77,8 +77,12 @@ export class Exports {
 
   async open(spec: ExportSpec, ask: Ask, caller: Caller): Promise<OpenedExport> {
     const begin = (as: Caller) => this.operations.start(this.#verb, spec, { ...ask, detach: true }, as);
-    const { id, item } = await this.#standing.start(begin, caller);
-    return { ...item, operationId: id };
+    const stood = await this.#standing.start(begin, caller);
+    if ('ended' in stood)
+      throw new HostlerError('OPERATION_NOT_FOUND', 'what this request opened has been closed', {
+        facts: { operation: stood.id },
+      });
+    return { ...stood.item, operationId: stood.id };
   }
 
   /** Fails with EXPORT_NOT_FOUND, SOURCE_CHANGED, IMAGE_IN_USE. */

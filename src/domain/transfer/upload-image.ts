@@ -3,20 +3,21 @@ import { assertStorage } from '../assert-storage.js';
 import type { Caller } from '../caller.js';
 import { BLOCK_ALGORITHM } from '../block-digest.js';
 import { digestShown, type Digests } from '../digest-image.js';
-import { HostlerError, asHostlerError } from '../errors.js';
+import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageInfo } from '../image-info.js';
 import type { Operations } from '../operations/engine.js';
-import { restoreError, type ImageResult } from '../operations/record.js';
+import { restoreError, type ImageResult, type OperationRecord } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
-import { Standing, untilIdle } from '../operations/standing.js';
+import { Standing, untilIdle, type Stood } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, FileAttributes, Files, Part } from '../ports.js';
+import type { Clock, FileAttributes, Files, Part, Paths } from '../ports.js';
 import { assertTakeable } from '../image-policy.js';
 import { publishImage, type PublishPorts } from '../publish-image.js';
 import { orAborted } from '../waiting.js';
 import { Checkpoints, positionOf, type Position } from './checkpoints.js';
 import { OpenUpload, type Committed, type UploadChecksum, type UploadPiece } from './open-upload.js';
+import { PublishedUploads } from './published-uploads.js';
 import type { Transfers } from './ports.js';
 import type { ChecksumAlgorithm } from './running-digest.js';
 
@@ -36,6 +37,7 @@ export interface UploadPorts extends PublishPorts {
   readonly files: Files;
   readonly digests: Digests;
   readonly clock: Clock;
+  readonly paths: Paths;
   /** An upload to which nobody has sent anything for so long is removed. */
   readonly uploadExpireMs: number;
 }
@@ -49,45 +51,66 @@ interface Entry {
   readonly owner: string;
 }
 
+/** What is to be sent, or that nothing is. */
+interface Started {
+  readonly id: string;
+  readonly committedBytes: bigint;
+  readonly expireTimeMs: number;
+  readonly info?: ImageInfo;
+}
+
 /**
  * Uploads: begun, found again, gone on with, and published when whole. Each is an operation, whose id is the upload's; it goes on when the
  * daemon starts again.
  */
 export class Uploads {
   readonly #standing = new Standing<Entry>();
+  readonly #published: PublishedUploads;
 
   constructor(
     private readonly operations: Operations,
     private readonly ports: UploadPorts,
   ) {
+    this.#published = new PublishedUploads(ports, operations.ports.journal);
     operations.know(this.#verb);
   }
 
-  /** Begins an upload, or finds the caller's own that is the same; a connection that still sends to that is ended. */
-  async start(
-    asked: UploadSpec,
-    caller: Caller,
-  ): Promise<{ readonly id: string; readonly committedBytes: bigint; readonly expireTimeMs: number }> {
+  /**
+   * Begins an upload, or finds the caller's own that is the same, also one that has succeeded; a connection that still sends to that is
+   * ended. `info` is set when nothing is left to send.
+   */
+  async start(asked: UploadSpec, requestId: string, caller: Caller): Promise<Started> {
     const spec = { ...asked, owner: caller.identity };
-    const { id, item } =
-      (await this.#find(spec, caller.signal)) ??
-      (await this.#standing.start((as) => this.operations.start(this.#verb, spec, STANDING_ASK, as), caller));
+    const ask = { ...STANDING_ASK, requestId };
+    const stood =
+      (await this.#find(spec, requestId, caller.signal)) ??
+      (await this.#standing.start((as) => this.operations.start(this.#verb, spec, ask, as), caller));
+    const { id } = stood;
+    if ('ended' in stood) {
+      const info = requestId === '' && spec.checksum === undefined ? {} : { info: infoOf(stood.ended) };
+      const expireTimeMs = this.ports.clock() + this.ports.uploadExpireMs;
+      return { id, committedBytes: spec.lengthBytes, expireTimeMs, ...info };
+    }
+    const { item } = stood;
     await item.upload.takeOver();
     return { id, committedBytes: item.upload.committedBytes, expireTimeMs: item.upload.expiresAt() };
   }
 
-  /** One that is open, or about to be: after a start of the daemon, or as another call asks for it. */
-  async #find(
-    spec: OwnedSpec,
-    signal: AbortSignal,
-  ): Promise<{ readonly id: string; readonly item: Entry } | undefined> {
+  /**
+   * One that is open, or about to be: after a start of the daemon, or as another call asks for it. One that is being checked is waited
+   * for. Without a request id also one that was published a while ago.
+   */
+  async #find(spec: OwnedSpec, requestId: string, signal: AbortSignal): Promise<Stood<Entry> | undefined> {
     const wanted = fingerprint(spec);
-    for (const { record, finished } of this.operations.live.values()) {
+    for (const operation of this.operations.live.values()) {
+      const { record, finished } = operation;
       if (record.method !== NAME || fingerprint(record.spec) !== wanted) continue;
       const item = await this.#standing.opened(record.id, finished, signal);
-      return item && { id: record.id, item };
+      if (item !== undefined) return { id: record.id, item };
+      const ended = await operation.ending();
+      return ended.state === 'SUCCEEDED' ? { id: record.id, ended } : undefined;
     }
-    return undefined;
+    return requestId === '' && !spec.overwrite ? this.#published.find(wanted, spec.target) : undefined;
   }
 
   /** Takes bytes; with the last of them the image is checked and published. Fails with UPLOAD_NOT_FOUND, and as the operation does. */
@@ -98,14 +121,31 @@ export class Uploads {
     caller: Caller,
   ): Promise<{ readonly committedBytes: bigint; readonly info?: ImageInfo }> {
     const [entry, operation] = [this.#standing.get(id), this.operations.live.get(id)];
-    if (entry?.owner !== caller.identity || operation === undefined)
-      throw new HostlerError('UPLOAD_NOT_FOUND', `there is no upload ${id}`, { facts: { upload: id } });
+    if (entry?.owner !== caller.identity || operation === undefined) return this.#again(id, offset, pieces, caller);
     const { upload } = entry;
     if (!(await upload.receive(offset, pieces))) return { committedBytes: upload.committedBytes };
-    const { error, result } = await operation.finished;
-    if (error !== undefined) throw restoreError(error);
-    if (result?.kind !== 'image') throw new HostlerError('BUG', 'an upload has no result');
-    return { committedBytes: upload.committedBytes, info: result.info };
+    const ended = await operation.ending();
+    if (ended.error !== undefined) throw restoreError(ended.error);
+    return { committedBytes: upload.committedBytes, info: infoOf(ended) };
+  }
+
+  /** What an upload came to that has succeeded, for a caller that did not hear it. Fails with UPLOAD_NOT_FOUND. */
+  async #again(id: string, offset: bigint, pieces: AsyncIterable<UploadPiece>, caller: Caller) {
+    const operation = this.operations.live.get(id);
+    const record = operation?.record ?? (await this.operations.ports.journal.get(id));
+    if (record?.method !== NAME || record.caller !== caller.identity) throw notFound(id);
+    const ended = operation === undefined ? record : await orAborted(operation.ending(), caller.signal);
+    if (ended.state !== 'SUCCEEDED') throw notFound(id);
+    const info = infoOf(ended);
+    const committedBytes = info.fileLengthBytes;
+    if (offset !== committedBytes)
+      throw invalidFields([{ field: 'header.offset', description: `must be ${String(committedBytes)}` }]);
+    for await (const piece of pieces) {
+      if (!('checksum' in piece))
+        throw invalidFields([{ field: 'content', description: 'the upload is complete: nothing more can come' }]);
+      this.#published.assertSame(id, piece.checksum);
+    }
+    return { committedBytes, info };
   }
 
   /**
@@ -130,8 +170,12 @@ export class Uploads {
     await run.reserve(address, dataBytes);
     assertTakeable({ address, lengthBytes }, this.ports.reader.foreignRules);
     run.phase('COPYING');
-    const counts = await this.#take(part, spec, run, positionOf(checkpoint ?? {}));
-    return publishImage(part, { address, format, foreign: true }, { ...WORK, ...counts }, run, this.ports);
+    const { checksum, ...counts } = await this.#take(part, spec, run, positionOf(checkpoint ?? {}));
+    const file = await this.ports.files.fingerprint(part);
+    const target = { address, format, foreign: true } as const;
+    const result = await publishImage(part, target, { ...WORK, ...counts }, run, this.ports);
+    this.#published.add(run.operationId, { spec: fingerprint(spec), checksum, file });
+    return result;
   }
 
   /** Until every byte is there and agrees; counts of what came. */
@@ -139,6 +183,7 @@ export class Uploads {
     const { transfers, clock, uploadExpireMs: expireMs } = this.ports;
     const { target, lengthBytes, dataBytes: totalBytes } = spec;
     let counts = { movedBytes: offset - zeroBytes, skippedBytes: zeroBytes };
+    let checksum: UploadChecksum;
     const show = () => run.progress({ doneBytes: counts.movedBytes, totalBytes, skippedBytes: counts.skippedBytes });
     const writer = await transfers.writer(part, target);
     try {
@@ -154,7 +199,7 @@ export class Uploads {
       const upload = new OpenUpload(options, { writer, checkpoints, follow }, clock);
       try {
         const entry = { upload, owner: spec.owner };
-        const checksum = await this.#standing.keep(run.operationId, entry, () =>
+        checksum = await this.#standing.keep(run.operationId, entry, () =>
           untilIdle(upload.whole, () => upload.expiresAt(), clock, run.signal, 'the upload'),
         );
         await checkpoints.settled();
@@ -172,7 +217,7 @@ export class Uploads {
     } finally {
       await writer.close();
     }
-    return counts;
+    return { ...counts, checksum };
   }
 
   /** The digest of all of it, whatever it came in. */
@@ -197,6 +242,15 @@ function assertAgrees(found: string, { algorithm, digest: wanted }: UploadChecks
   throw new HostlerError('CHECKSUM_MISMATCH', `what came digests to ${found}, not to ${wanted}`, {
     facts: { algorithm, expected: wanted, found },
   });
+}
+
+function notFound(id: string): HostlerError {
+  return new HostlerError('UPLOAD_NOT_FOUND', `there is no upload ${id}`, { facts: { upload: id } });
+}
+
+function infoOf({ result }: OperationRecord): ImageInfo {
+  if (result?.kind !== 'image') throw new HostlerError('BUG', 'an upload has no result');
+  return result.info;
 }
 
 /** What a connection hears that still sends. */

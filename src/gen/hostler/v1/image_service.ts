@@ -1167,7 +1167,14 @@ export interface StartUploadRequest {
   /** Replace an existing target by rename; unset: TARGET_EXISTS. */
   overwrite: boolean;
   /** Owner and mode of the new file. */
-  attributes: FileAttributes | undefined;
+  attributes:
+    | FileAttributes
+    | undefined;
+  /**
+   * Idempotency key, kept at least 24 h per caller and method; empty: none. With it an upload that has succeeded is found again as long as
+   * that; without it for as long as an idle upload, until the daemon stops, and while the target is the file that it made.
+   */
+  requestId: string;
 }
 
 /** Answer of StartUpload. */
@@ -1177,7 +1184,11 @@ export interface StartUploadResponse {
   /** Durable so far: go on here. */
   committedBytes: bigint;
   /** When an idle upload is removed. */
-  expireTime: Timestamp | undefined;
+  expireTime:
+    | Timestamp
+    | undefined;
+  /** Set when the upload that was found is complete and published: there is nothing left to send. */
+  info: ImageInfo | undefined;
 }
 
 /** Request of UploadImage. */
@@ -10367,6 +10378,7 @@ function createBaseStartUploadRequest(): StartUploadRequest {
     checksum: undefined,
     overwrite: false,
     attributes: undefined,
+    requestId: "",
   };
 }
 
@@ -10398,6 +10410,9 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
     }
     if (message.attributes !== undefined) {
       FileAttributes.encode(message.attributes, writer.uint32(50).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(826).string(message.requestId);
     }
     return writer;
   },
@@ -10471,6 +10486,14 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
             message.attributes = FileAttributes.decode(reader, reader.uint32());
             continue;
           }
+          case 103: {
+            if (tag !== 826) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10500,6 +10523,11 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
       checksum: isSet(object.checksum) ? Checksum.fromJSON(object.checksum) : undefined,
       overwrite: isSet(object.overwrite) ? globalThis.Boolean(object.overwrite) : false,
       attributes: isSet(object.attributes) ? FileAttributes.fromJSON(object.attributes) : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -10526,6 +10554,9 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
     if (message.attributes !== undefined) {
       obj.attributes = FileAttributes.toJSON(message.attributes);
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -10549,12 +10580,13 @@ export const StartUploadRequest: MessageFns<StartUploadRequest> = {
     message.attributes = (object.attributes !== undefined && object.attributes !== null)
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
 
 function createBaseStartUploadResponse(): StartUploadResponse {
-  return { uploadId: "", committedBytes: 0n, expireTime: undefined };
+  return { uploadId: "", committedBytes: 0n, expireTime: undefined, info: undefined };
 }
 
 export const StartUploadResponse: MessageFns<StartUploadResponse> = {
@@ -10570,6 +10602,9 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
     }
     if (message.expireTime !== undefined) {
       Timestamp.encode(message.expireTime, writer.uint32(26).fork()).join();
+    }
+    if (message.info !== undefined) {
+      ImageInfo.encode(message.info, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -10611,6 +10646,14 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
             message.expireTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.info = ImageInfo.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10640,6 +10683,7 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
         : isSet(object.expire_time)
         ? fromJsonTimestamp(object.expire_time)
         : undefined,
+      info: isSet(object.info) ? ImageInfo.fromJSON(object.info) : undefined,
     };
   },
 
@@ -10653,6 +10697,9 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
     }
     if (message.expireTime !== undefined) {
       obj.expireTime = fromTimestamp(message.expireTime).toISOString();
+    }
+    if (message.info !== undefined) {
+      obj.info = ImageInfo.toJSON(message.info);
     }
     return obj;
   },
@@ -10669,6 +10716,7 @@ export const StartUploadResponse: MessageFns<StartUploadResponse> = {
     message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
       ? Timestamp.fromPartial(object.expireTime)
       : undefined;
+    message.info = (object.info !== undefined && object.info !== null) ? ImageInfo.fromPartial(object.info) : undefined;
     return message;
   },
 };
@@ -13205,7 +13253,9 @@ export const ImageServiceService = {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
+   * An upload that has just succeeded is found too: `info` is set. When the checksum comes with the last bytes, only UploadImage answers with
+   * it: send the header with the committed offset, and the checksum once more.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: {
     path: "/hostler.v1.ImageService/StartUpload" as const,
@@ -13530,7 +13580,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
+   * An upload that has just succeeded is found too: `info` is set. When the checksum comes with the last bytes, only UploadImage answers with
+   * it: send the header with the committed offset, and the checksum once more.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload: handleUnaryCall<StartUploadRequest, StartUploadResponse>;
   /**
@@ -13945,7 +13997,9 @@ export interface ImageServiceClient extends Client {
    * Begins an upload, or finds the caller's own with the same fields; says where to go on. A connection that still sends to it is ended.
    * The upload is an operation of the same id: it is listed, cancelled and cleaned like any other, and holds the target's lock and space
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
+   * An upload that has just succeeded is found too: `info` is set. When the checksum comes with the last bytes, only UploadImage answers with
+   * it: send the header with the committed offset, and the checksum once more.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    */
   startUpload(
     request: StartUploadRequest,

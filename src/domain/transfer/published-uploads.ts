@@ -1,0 +1,87 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError } from '../errors.js';
+import type { Journal } from '../operations/journal.js';
+import type { OperationRecord } from '../operations/record.js';
+import type { Clock, Files, Fingerprint, Paths } from '../ports.js';
+import type { UploadChecksum } from './open-upload.js';
+
+export interface PublishedPorts {
+  readonly paths: Paths;
+  readonly files: Files;
+  readonly clock: Clock;
+  /** An upload is remembered for so long. */
+  readonly uploadExpireMs: number;
+}
+
+/** So many uploads are remembered. */
+const REMEMBERED = 1024;
+
+interface Published {
+  readonly spec: string;
+  readonly checksum: UploadChecksum;
+  readonly file: Fingerprint;
+  readonly untilMs: number;
+}
+
+/** Uploads that succeeded a while ago: a caller that did not hear the answer comes back to them. */
+export class PublishedUploads {
+  /** Oldest first. */
+  readonly #all = new Map<string, Published>();
+
+  constructor(
+    private readonly ports: PublishedPorts,
+    private readonly journal: Pick<Journal, 'get'>,
+  ) {}
+
+  /** @param file what has the target's name now */
+  add(id: string, published: Omit<Published, 'untilMs'>): void {
+    const [oldest] = this.#all.keys();
+    if (oldest !== undefined && this.#all.size >= REMEMBERED) this.#all.delete(oldest);
+    this.#all.set(id, { ...published, untilMs: this.ports.clock() + this.ports.uploadExpireMs });
+  }
+
+  /** The last one of this spec, while the target is still the file that it made. */
+  async find(
+    spec: string,
+    target: ImageAddress,
+  ): Promise<{ readonly id: string; readonly ended: OperationRecord } | undefined> {
+    const found = [...this.#all].filter(([, each]) => each.spec === spec).at(-1);
+    if (found === undefined) return undefined;
+    const [id, { file, untilMs }] = found;
+    if (untilMs > this.ports.clock() && (await this.#isStill(target, file))) {
+      const ended = await this.journal.get(id);
+      return ended?.state === 'SUCCEEDED' ? { id, ended } : undefined;
+    }
+    this.#all.delete(id);
+    return undefined;
+  }
+
+  /**
+   * Whether an upload that has succeeded had this digest. Of one that is not remembered its id tells: nobody has it but who began it.
+   * Fails with CHECKSUM_MISMATCH, and with TARGET_EXISTS where nobody can tell.
+   */
+  assertSame(id: string, { algorithm, digest }: UploadChecksum): void {
+    const had = this.#all.get(id)?.checksum;
+    if (had === undefined || (had.algorithm === algorithm && had.digest === digest)) return;
+    const facts = { upload: id, algorithm, expected: digest };
+    if (had.algorithm !== algorithm)
+      throw new HostlerError('TARGET_EXISTS', `upload ${id} was published with a digest by ${had.algorithm}`, {
+        facts,
+      });
+    throw new HostlerError('CHECKSUM_MISMATCH', `upload ${id} digests to ${had.digest}, not to ${digest}`, {
+      facts: { ...facts, found: had.digest },
+    });
+  }
+
+  async #isStill(target: ImageAddress, file: Fingerprint): Promise<boolean> {
+    const now = await this.ports.paths.source(target).catch(() => undefined); // gone, or no image any more
+    if (now === undefined) return false;
+    try {
+      const { device, inode, lengthBytes, modifyTimeNs } = await this.ports.files.fingerprint(now);
+      const same = device === file.device && inode === file.inode;
+      return same && lengthBytes === file.lengthBytes && modifyTimeNs === file.modifyTimeNs;
+    } finally {
+      await now.handle.close();
+    }
+  }
+}
