@@ -9,8 +9,7 @@ import { systemError, errnoOf } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
 import { claimCache, isPartOfCache, type Claimant } from './owned/cache-claim.js';
 import { removePrivateFolder } from './private-folders.js';
-
-const BLOCK_BYTES = 512n;
+import { sizesOf } from './system-sizes.js';
 
 /** Where cached images are: a folder that only the daemon writes to. Its files have addresses that no caller can name. */
 export class CacheFolder implements CacheFiles {
@@ -47,8 +46,7 @@ export class CacheFolder implements CacheFiles {
       handle,
       device: dev,
       inode: ino,
-      lengthBytes: size,
-      allocatedBytes: blocks * BLOCK_BYTES,
+      ...sizesOf({ size, blocks }),
       modifyTimeNs: mtimeNs,
       writable: false,
       trusted: true,
@@ -105,7 +103,7 @@ export class CacheFolder implements CacheFiles {
       });
       if (stat === undefined) continue;
       const kind = stat.isFile() ? 'file' : 'other';
-      const [allocatedBytes, modifyTimeMs] = [stat.blocks * BLOCK_BYTES, Number(stat.mtimeMs)];
+      const [allocatedBytes, modifyTimeMs] = [sizesOf(stat).allocatedBytes, Number(stat.mtimeMs)];
       found.push({ name, kind, allocatedBytes, modifyTimeMs });
     }
     const bytes = found.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0n);

@@ -29,6 +29,7 @@ import {
 } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
+import { sizesOf } from './system-sizes.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 const EXPANDED_NAME = 'expanded';
@@ -205,7 +206,8 @@ class FilePart implements Part {
       if (uid !== now.uid || gid !== now.gid) await file.chown(uid, gid);
       await file.chmod(mode);
       await file.sync();
-      const { dev, ino, size, blocks, mtimeNs } = await file.stat({ bigint: true });
+      const stat = await file.stat({ bigint: true });
+      const { dev, ino, mtimeNs } = stat;
       this.#made = { device: dev, inode: ino };
       const { address, storedName } = this.target;
       const { handle, name: part } = this;
@@ -217,8 +219,7 @@ class FilePart implements Part {
         name: part,
         device: dev,
         inode: ino,
-        lengthBytes: size,
-        allocatedBytes: blocks * 512n,
+        ...sizesOf(stat),
         modifyTimeNs: mtimeNs,
         writable: true,
         trusted: this.target.trusted,

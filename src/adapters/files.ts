@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { spaceOf } from '../domain/host/filesystem-info.js';
 import type {
   AddressedFile,
   ByteSource,
@@ -15,6 +16,7 @@ import { errnoOf, systemError } from './errno.js';
 import { callsOf, procPath } from './handles.js';
 import { lengthOf } from './lengths.js';
 import { FolderSync } from './names/folder-sync.js';
+import { countsOf, sizesOf } from './system-sizes.js';
 
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {
@@ -62,7 +64,7 @@ export class LocalFiles implements Files {
 
   async refresh(file: Resolved): Promise<Resolved> {
     const now = await stat(procPath(file), { bigint: true });
-    return { ...file, lengthBytes: now.size, allocatedBytes: now.blocks * 512n, modifyTimeNs: now.mtimeNs };
+    return { ...file, ...sizesOf(now), modifyTimeNs: now.mtimeNs };
   }
 
   async fingerprint(file: FileRef): Promise<Fingerprint> {
@@ -76,7 +78,7 @@ export class LocalFiles implements Files {
 
   async allocatedBytes(file: FileRef): Promise<bigint> {
     try {
-      return (await stat(procPath(file), { bigint: true })).blocks * 512n;
+      return sizesOf(await stat(procPath(file), { bigint: true })).allocatedBytes;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return 0n;
       throw error;
@@ -84,8 +86,7 @@ export class LocalFiles implements Files {
   }
 
   async freeBytes(directory: Handle): Promise<bigint> {
-    const { bavail, bsize } = await statfs(procPath({ handle: directory }), { bigint: true });
-    return bavail * bsize;
+    return spaceOf(countsOf(await statfs(procPath({ handle: directory }), { bigint: true }))).freeBytes;
   }
 }
 

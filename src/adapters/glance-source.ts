@@ -10,14 +10,14 @@ import { HttpFile, assertGood } from './http-source.js';
 const MAX_METADATA_BYTES = 1024 * 1024;
 const GIB = 1024n ** 3n;
 /** Glance's names for what qemu calls otherwise. */
-const FORMATS: Readonly<Record<string, ImageFormat>> = {
-  vhd: 'vpc',
-  iso: 'raw',
-  ploop: 'parallels',
-  aki: 'raw',
-  ari: 'raw',
-  ami: 'raw',
-};
+const FORMATS: ReadonlyMap<string, ImageFormat> = new Map([
+  ['vhd', 'vpc'],
+  ['iso', 'raw'],
+  ['ploop', 'parallels'],
+  ['aki', 'raw'],
+  ['ari', 'raw'],
+  ['ami', 'raw'],
+]);
 
 const size = z.number().int().nonnegative().nullish();
 const metadata = z.object({
@@ -97,7 +97,7 @@ async function jsonOf({ body }: HttpAnswer, url: URL): Promise<unknown> {
 
 function factsOf(found: Metadata): SourceFacts {
   const { size: length, virtual_size: virtual, min_disk: minDisk, disk_format: named } = found;
-  const format = named === null || named === undefined ? undefined : (FORMATS[named] ?? parseFormat(named));
+  const format = named === null || named === undefined ? undefined : (FORMATS.get(named) ?? parseFormat(named));
   const checksum = checksumOf(found);
   return {
     immutable: true,

@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import type { Entry } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { procPath } from './handles.js';
+import { sizesOf } from './system-sizes.js';
 
 /** An open file on a filesystem that may stop answering: every call is waited for only so long. */
 export class GuardedFile {
@@ -27,7 +28,7 @@ export class GuardedFile {
   }
 
   size(): Promise<bigint> {
-    return this.#call((file) => file.stat({ bigint: true })).then((stat: BigIntStats) => stat.size);
+    return this.#call((file) => file.stat({ bigint: true })).then((stat: BigIntStats) => sizesOf(stat).lengthBytes);
   }
 
   /** Fewer bytes than asked for at the end. Past 2^53 only positions that fit. */

@@ -1,12 +1,13 @@
 import type { BigIntStats } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { sizesOf } from './system-sizes.js';
 
 /** What the kernel counts block devices in, whatever their own sectors are. */
 const SECTOR_BYTES = 512n;
 
 /** The length of a file or block device: stat says 0 of the latter. */
 export async function lengthOf(stat: BigIntStats): Promise<bigint> {
-  if (!stat.isBlockDevice()) return stat.size;
+  if (!stat.isBlockDevice()) return sizesOf(stat).lengthBytes;
   const sectors = await readFile(`/sys/dev/block/${deviceNumbers(stat.rdev)}/size`, 'utf8');
   return BigInt(sectors.trim()) * SECTOR_BYTES;
 }

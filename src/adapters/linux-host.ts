@@ -9,6 +9,7 @@ import { errnoOf, systemError } from './errno.js';
 import { procPath } from './handles.js';
 import { mountOf, readMounts } from './mounts.js';
 import type { RootedPaths } from './paths.js';
+import { countsOf } from './system-sizes.js';
 
 /** What /proc, statfs and files of the system say of this host. */
 export class LinuxHost implements Filesystems {
@@ -60,15 +61,7 @@ export class LinuxHost implements Filesystems {
     ]);
     return {
       key: String(dev),
-      counts: {
-        // On Linux statfs counts in f_bsize what statvfs counts in f_frsize; they are one there.
-        fragmentBytes: counts.bsize,
-        blocks: counts.blocks,
-        freeBlocks: counts.bfree,
-        availableBlocks: counts.bavail,
-        inodes: counts.files,
-        freeInodes: counts.ffree,
-      },
+      counts: countsOf(counts),
       type: mount?.type ?? '',
       mountPoint: mount?.mountPoint ?? '',
       device: mount?.source ?? '',

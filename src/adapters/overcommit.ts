@@ -5,14 +5,14 @@ import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
+import { rest, uint64 } from '../domain/numbers.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { look, openToLook, sourceOf } from './sync-look.js';
-
-const BLOCK_BYTES = 512n;
+import { sizesOf } from './system-sizes.js';
 
 /**
  * For each device (as stat numbers it) below the folders, the virtual sizes of images beyond what they take. The format is what the content
- * claims, which a guest can write into a raw disk: a figure to plan by, nothing to rely on.
+ * claims, which a guest can write into a raw disk: a figure to plan by, nothing to rely on, and at most 2^64-1.
  */
 export async function overcommitted(
   folders: readonly string[],
@@ -28,11 +28,12 @@ export async function overcommitted(
       if (entry.isDirectory() && !entry.name.startsWith(PRIVATE_PREFIX)) await visit(path);
       const stat = entry.isFile() ? look(() => lstatSync(path, { bigint: true })) : undefined;
       if (stat?.isFile() !== true) continue;
-      const growth = (await virtualSize(path, stat.size)) - stat.blocks * BLOCK_BYTES;
+      const { lengthBytes, allocatedBytes } = sizesOf(stat);
+      const growth = rest(await virtualSize(path, lengthBytes), allocatedBytes);
       const identity = `${String(stat.dev)} ${String(stat.ino)}`;
-      if (growth <= 0n || seen.has(identity)) continue;
+      if (growth === 0n || seen.has(identity)) continue;
       seen.add(identity);
-      sums.set(stat.dev, (sums.get(stat.dev) ?? 0n) + growth);
+      sums.set(stat.dev, uint64((sums.get(stat.dev) ?? 0n) + growth));
     }
   };
   for (const folder of folders) await visit(folder);

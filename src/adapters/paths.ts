@@ -7,9 +7,8 @@ import { errnoOf, systemError } from './errno.js';
 import { RootedHandle, statOrClose } from './handles.js';
 import { PathWalk, type Leaf } from './path-walk.js';
 import { findRoot, type Root } from './roots.js';
+import { sizesOf } from './system-sizes.js';
 
-/** What stat's st_blocks counts in. */
-const BLOCK_BYTES = 512n;
 const PERMISSION_BITS = 0o7777n;
 
 export class RootedPaths implements Paths {
@@ -164,8 +163,7 @@ function resolved(
     handle,
     device: stat.dev,
     inode: stat.ino,
-    lengthBytes: stat.size,
-    allocatedBytes: stat.blocks * BLOCK_BYTES,
+    ...sizesOf(stat),
     modifyTimeNs: stat.mtimeNs,
     ...birthOf(stat),
   };
@@ -183,8 +181,7 @@ function entryOf(handle: RootedHandle, stat: BigIntStats, address: ImageAddress)
     kind: kindOf(stat),
     device: stat.dev,
     inode: stat.ino,
-    lengthBytes: stat.size,
-    allocatedBytes: stat.blocks * BLOCK_BYTES,
+    ...sizesOf(stat),
     modifyTimeNs: stat.mtimeNs,
     mode: Number(stat.mode & PERMISSION_BITS),
     uid: Number(stat.uid),
@@ -206,7 +203,7 @@ async function lookAt(folder: RootedHandle, name: string, address: ImageAddress)
   try {
     const stat = await handle.gate.calls.stat(handle.fd);
     const { dev: device, ino: inode } = stat;
-    return { type: kindOf(stat), device, inode, allocatedBytes: stat.blocks * BLOCK_BYTES, ...birthOf(stat) };
+    return { type: kindOf(stat), device, inode, allocatedBytes: sizesOf(stat).allocatedBytes, ...birthOf(stat) };
   } finally {
     await handle.close();
   }

@@ -3,6 +3,7 @@ import type { Handle } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 import { openFolder, procPath } from './handles.js';
 import type { Root } from './roots.js';
+import { sizesOf } from './system-sizes.js';
 
 /** Folders in which the daemon works begin so; nobody else's names may. */
 export const PRIVATE_PREFIX = '.hostler-';
@@ -66,7 +67,7 @@ export async function privateFolderBytes(parent: Handle, name: string): Promise<
   try {
     let sum = 0n;
     for (const file of await readdir(procPath({ handle: folder })))
-      sum += (await lstat(procPath({ handle: folder, name: file }), { bigint: true })).blocks * 512n;
+      sum += sizesOf(await lstat(procPath({ handle: folder, name: file }), { bigint: true })).allocatedBytes;
     return sum;
   } finally {
     await folder.close();

@@ -1,6 +1,6 @@
 /** What went wrong, for people and for scripts. */
 import { status, type ServiceError } from '@grpc/grpc-js';
-import { REASONS, type Reason } from '../domain/errors.js';
+import { REASONS, isReason } from '../domain/errors.js';
 import { ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
 import { explainNoConnection } from './no-connection.js';
@@ -17,12 +17,12 @@ export const EXIT = {
   cancelled: 130,
 };
 
-const BY_REASON: Readonly<Record<string, number>> = {
-  PATH_BUSY: EXIT.busy,
-  IMAGE_IN_USE: EXIT.busy,
-  TOO_MANY_OPERATIONS: EXIT.busy,
-  NO_SPACE: EXIT.space,
-};
+const BY_REASON: ReadonlyMap<string, number> = new Map([
+  ['PATH_BUSY', EXIT.busy],
+  ['IMAGE_IN_USE', EXIT.busy],
+  ['TOO_MANY_OPERATIONS', EXIT.busy],
+  ['NO_SPACE', EXIT.space],
+]);
 
 const BY_CODE: Readonly<Record<number, number>> = {
   [status.INVALID_ARGUMENT]: EXIT.usage,
@@ -41,7 +41,8 @@ const BY_CODE: Readonly<Record<number, number>> = {
 export interface Failure {
   readonly code: number;
   readonly message: string;
-  readonly reason?: Reason;
+  /** One of the table, or of a newer daemon. */
+  readonly reason?: string;
   readonly facts: Readonly<Record<string, string>>;
 }
 
@@ -57,20 +58,23 @@ export function isServiceError(error: unknown): error is ServiceError {
 /** What the daemon said, with the reason out of its details. */
 export function readFailure(error: ServiceError): Failure {
   const packed = error.metadata.get('grpc-status-details-bin')[0];
-  return packed instanceof Buffer
-    ? failureOf(Status.decode(packed))
-    : { code: error.code, message: error.details, facts: {} };
+  const bare = { code: error.code, message: error.details, facts: {} };
+  try {
+    return packed instanceof Buffer ? failureOf(Status.decode(packed)) : bare;
+  } catch {
+    return bare; // no Status: whoever answers there is no daemon of ours
+  }
 }
 
 export function failureOf({ code, message, details }: Status): Failure {
   const packed = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'));
   if (packed === undefined) return { code, message, facts: {} };
   const { reason, metadata } = ErrorInfo.decode(packed.value);
-  return { code, message, facts: metadata, ...(isReason(reason) ? { reason } : {}) };
+  return { code, message, facts: metadata, ...(reason === '' ? {} : { reason }) };
 }
 
 export function exitCode({ code, reason }: Failure): number {
-  return BY_REASON[reason ?? ''] ?? BY_CODE[code] ?? EXIT.other;
+  return BY_REASON.get(reason ?? '') ?? BY_CODE[code] ?? EXIT.other;
 }
 
 /** One line for what happened, one for what to do. */
@@ -79,11 +83,7 @@ export function explain(failure: Failure, address: string): string {
     return explainNoConnection(failure.message, address);
   const { reason, message, facts } = failure;
   const name = reason ?? status[failure.code] ?? String(failure.code);
-  const advice = reason === undefined ? '' : `\n  ${REASONS[reason].advice}`;
+  const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${REASONS[reason].advice}`;
   const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;
   return `hostler: ${message} [${name}]${stderr}${advice}`;
-}
-
-function isReason(text: string): text is Reason {
-  return text in REASONS;
 }

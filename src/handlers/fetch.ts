@@ -7,16 +7,17 @@ import { fetchImage } from '../domain/fetch/fetch-image.js';
 import { fetchRawImage } from '../domain/fetch/fetch-raw-image.js';
 import type { FromCachePorts } from '../domain/fetch/fetch-from-cache.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type {
+import {
   CachedImage,
-  ImageServiceService,
-  SetAsideFile as SetAsideMessage,
+  type ImageServiceService,
+  type SetAsideFile as SetAsideMessage,
 } from '../gen/hostler/v1/image_service.js';
 import type { SetAsideFile } from '../domain/cache/eviction.js';
 import { durationOf, timeOfMs } from '../wire/times.js';
 import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } from './fetch-requests.js';
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
+import { fitting } from './pages.js';
 import { longRunning, quietly, resultOf } from './running.js';
 
 export type FetchPorts = Omit<FromCachePorts, 'cache'> &
@@ -44,6 +45,12 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
     const entry = await bases.entry(id);
     return entry === undefined ? [] : [cachedImage(entry, entry.inUse, ports.clock())];
   };
+  const basesOf = async (ids: readonly string[]) => {
+    const images: CachedImage[] = [];
+    // One after the other: each asks the cluster several questions at once.
+    for (const id of ids) images.push(...(await shownBase(id)));
+    return images;
+  };
   const pin = pinCachedImage(cache, bases);
   return {
     fetchImage: events(parse.fetch, fetchImage({ ...ports, cache })),
@@ -55,15 +62,13 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
       const all = pool === '' ? cache.index.all.map(({ id }) => id) : await bases.list(pool);
       const from = pageToken === '' ? 0 : all.indexOf(pageToken) + 1;
       const page = all.slice(from, from + Math.min(pageSize, MAX_PAGE));
-      const nextPageToken = from + page.length < all.length ? (page.at(-1) ?? '') : '';
-      if (pool === '') {
-        const setAside = pageToken === '' ? (await cache.eviction.setAside()).map(setAsideFile) : [];
-        return { images: await Promise.all(page.map((id) => shown(cache.index.get(id)))), nextPageToken, setAside };
-      }
-      const images: CachedImage[] = [];
-      // One after the other: each asks the cluster several questions at once.
-      for (const id of page) images.push(...(await shownBase(id)));
-      return { images, nextPageToken, setAside: [] };
+      const found = await (pool === '' ? Promise.all(page.map((id) => shown(cache.index.get(id)))) : basesOf(page));
+      const images = fitting(found, (each) => CachedImage.encode(each));
+      const last = images.length < found.length ? images.at(-1)?.cacheId : page.at(-1);
+      const ended = images.length === found.length && from + page.length >= all.length;
+      const withAside = pool === '' && pageToken === '';
+      const setAside = withAside ? (await cache.eviction.setAside()).map(setAsideFile) : [];
+      return { images, nextPageToken: ended ? '' : (last ?? ''), setAside };
     },
     async pinCachedImage(request, caller) {
       const { spec, requestId } = parsePin(request);

@@ -15,6 +15,7 @@ import { initiatorName } from '../domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../domain/host/instance-path.js';
 import { mountAt, type MountEntry } from '../domain/host/mounted.js';
 import { asHostlerError } from '../domain/errors.js';
+import { uint64 } from '../domain/numbers.js';
 import { CREATABLE_FORMATS, READABLE_FORMATS } from '../domain/image-format.js';
 import {
   HostnameKind,
@@ -108,7 +109,7 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
     },
     async getPoolInfo(request) {
       const { usedBytes, freeBytes } = await ports.pools.space(parseRequest(inPool, request).pool);
-      return { totalBytes: usedBytes + freeBytes, freeBytes, usedBytes };
+      return { totalBytes: uint64(usedBytes + freeBytes), freeBytes: uint64(freeBytes), usedBytes: uint64(usedBytes) };
     },
     getArchitecture({ imageArchitecture }) {
       return Promise.resolve({ architecture: canonicalArchitecture(imageArchitecture ?? host.architecture) });

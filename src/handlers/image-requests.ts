@@ -209,8 +209,11 @@ export function parseConvert(request: unknown): Parsed<ConvertSpec> {
 }
 
 /** The old module's names for what is raw and parallels to qemu. */
-const EXTRACT_NAMES: Readonly<Record<string, string>> = { iso: 'raw', ploop: 'parallels' };
-const byQemuName = z.string().transform((name) => EXTRACT_NAMES[name] ?? name);
+const EXTRACT_NAMES: ReadonlyMap<string, string> = new Map([
+  ['iso', 'raw'],
+  ['ploop', 'parallels'],
+]);
+const byQemuName = z.string().transform((name) => EXTRACT_NAMES.get(name) ?? name);
 
 const extract = z
   .object({

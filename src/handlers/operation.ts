@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { OperationQueries } from '../domain/operations/query.js';
 import type { OperationRecord } from '../domain/operations/record.js';
+import { Operation } from '../gen/hostler/v1/operation.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import { parseRequest } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
+import { fitting } from './pages.js';
 import { operation, shownEvent, stateOffWire, stateOnWire } from './operation-answers.js';
 
 const DEFAULT_PAGE = 50;
@@ -50,7 +52,10 @@ export function operationHandlers(queries: OperationQueries): Handlers<typeof Op
     async listOperations(request, caller) {
       const { filter: wanted, pageSize = DEFAULT_PAGE, pageToken } = parseRequest(page, request);
       const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), pageToken, caller);
-      return { operations: records.map(shown), nextPageToken: next };
+      const all = records.map(shown);
+      const operations = fitting(all, (each) => Operation.encode(each));
+      const cut = operations.length < all.length;
+      return { operations, nextPageToken: cut ? (operations.at(-1)?.operationId ?? '') : next };
     },
     async *watchOperation(request, caller) {
       yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), shownEvent);

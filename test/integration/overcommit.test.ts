@@ -34,6 +34,33 @@ describe('what images may still grow by', () => {
     assert.deepEqual([...sums], [[dev, BigInt(expected)]]);
   });
 
+  it('headers that claim more than a counter holds make it full, and no more', async () => {
+    const header = Buffer.alloc(MIB);
+    header.write('KDMV', 'latin1');
+    const fields: [number, bigint][] = [
+      [12, 2n ** 54n - 1n],
+      [20, 128n],
+      [28, 1n],
+      [36, 20n],
+      [48, 0n],
+      [56, 21n],
+      [64, 128n],
+    ];
+    for (const [offset, value] of fields) header.writeBigUInt64LE(value, offset);
+    header.writeUInt32LE(1, 4);
+    header.writeUInt32LE(3, 8);
+    header.writeUInt32LE(512, 44);
+    for (const guests of [1, 2, 3, 9]) {
+      const folder = scratch.path(`guests-${String(guests)}`);
+      await mkdir(folder);
+      for (let n = 0; n < guests; n++) await writeFile(`${folder}/${String(n)}.raw`, header);
+      const [sum = 0n] = (await overcommitted([folder], [])).values();
+      const claimed = BigInt(guests) * (2n ** 63n - 512n - BigInt(MIB));
+      const most = 2n ** 64n - 1n;
+      assert.equal(sum, claimed > most ? most : claimed, String(guests));
+    }
+  });
+
   it('nothing to grow is no device', async () => {
     await mkdir(scratch.path('empty'));
     assert.equal((await overcommitted([scratch.path('empty'), scratch.path('missing')], [])).size, 0);

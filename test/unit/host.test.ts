@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { canonicalArchitecture } from '../../src/domain/host/architecture.js';
 import { pickDiskDriver, type DiskDriverSpec } from '../../src/domain/host/disk-driver.js';
+import { countsOf, sizesOf } from '../../src/adapters/system-sizes.js';
 import { spaceOf } from '../../src/domain/host/filesystem-info.js';
 import { hostnameKind } from '../../src/domain/host/hostname.js';
 import { initiatorName } from '../../src/domain/host/initiator.js';
@@ -33,6 +34,30 @@ describe('the host, by rule', () => {
       freeBytes: 3686400n,
       usedBytes: 4096000n,
     });
+  });
+
+  it('space is never negative, nor more than the total, whatever a filesystem counts', () => {
+    const values = [-(2n ** 63n), -1n, 0n, 1n, 7n, 2n ** 63n - 1n, 2n ** 64n - 1n];
+    for (const blocks of values)
+      for (const free of values)
+        for (const frsize of [-1n, 0n, 1n, 4096n, 2n ** 63n - 1n]) {
+          const [bavail, bfree, files, ffree] = [free, free, blocks, free];
+          const counts = countsOf({ type: 0n, bsize: 1_048_576n, frsize, blocks, bfree, bavail, files, ffree });
+          const { totalBytes, freeBytes, usedBytes } = spaceOf(counts);
+          for (const bytes of [totalBytes, freeBytes, usedBytes, counts.inodes, counts.freeInodes])
+            assert.ok(bytes >= 0n && bytes < 2n ** 64n, String([blocks, free, frsize]));
+          assert.ok(freeBytes <= totalBytes && usedBytes <= totalBytes, String([blocks, free, frsize]));
+        }
+  });
+  it('blocks are counted in the unit of the filesystem, not in what suits reading', () => {
+    const counts = { blocks: 100n, bfree: 50n, bavail: 25n, files: 0n, ffree: 0n, type: 0n };
+    assert.equal(spaceOf(countsOf({ ...counts, bsize: 1_048_576n, frsize: 4096n })).totalBytes, 409_600n);
+    assert.equal(spaceOf(countsOf({ ...counts, bsize: 4096n, frsize: 0n })).freeBytes, 102_400n);
+  });
+  it('sizes of files are never negative', () => {
+    assert.deepEqual(sizesOf({ size: -1n, blocks: -8n }), { lengthBytes: 0n, allocatedBytes: 0n });
+    assert.deepEqual(sizesOf({ size: 5n, blocks: 8n }), { lengthBytes: 5n, allocatedBytes: 4096n });
+    assert.equal(sizesOf({ size: 0n, blocks: 2n ** 63n - 1n }).allocatedBytes, 2n ** 64n - 1n);
   });
 
   it('parity row 18: the folder by name where it exists or is demanded, else by UUID', async () => {

@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import type { Caller } from '../caller.js';
+import { rest, uint64 } from '../numbers.js';
 import type { SpaceLedger } from '../operations/space.js';
 import type { Handle } from '../ports.js';
 import { sleepOrAborted } from '../waiting.js';
@@ -44,12 +45,16 @@ export interface FilesystemInfo extends Omit<Filesystem, 'key'> {
   readonly overcommittedBytes?: bigint;
 }
 
-/** Free is what a user without privileges can have; used is what is not free for anybody (parity row 17). */
+/**
+ * Free is what a user without privileges can have; used is what is not free for anybody (parity row 17). None is more than the total, whatever
+ * the filesystem counts.
+ */
 export function spaceOf({ fragmentBytes, blocks, freeBlocks, availableBlocks }: FilesystemCounts) {
+  const bytes = (count: bigint) => uint64(fragmentBytes * (count < blocks ? count : blocks));
   return {
-    totalBytes: fragmentBytes * blocks,
-    freeBytes: fragmentBytes * availableBlocks,
-    usedBytes: fragmentBytes * (blocks - freeBlocks),
+    totalBytes: bytes(blocks),
+    freeBytes: bytes(availableBlocks),
+    usedBytes: bytes(rest(blocks, freeBlocks)),
   };
 }
 
@@ -70,7 +75,7 @@ export async function filesystemInfo(
     return {
       ...filesystem,
       ...spaceOf(filesystem.counts),
-      reservedBytes: await space.reservedBytes(key),
+      reservedBytes: uint64(await space.reservedBytes(key)),
       ...(overcommittedBytes === undefined ? {} : { overcommittedBytes }),
     };
   } finally {

@@ -1250,7 +1250,7 @@ export interface DownloadImageResponse {
 
 /** Request of ListCachedImages. */
 export interface ListCachedImagesRequest {
-  /** At most so many; unset: 50. */
+  /** At most so many; unset: 50; more than 1000 is 1000. A page ends early rather than grow beyond 2 MiB. */
   pageSize?:
     | number
     | undefined;
@@ -12859,13 +12859,17 @@ export const CloseExportResponse: MessageFns<CloseExportResponse> = {
   },
 };
 
-/** Every RPC that hands an image to a tool requires its format. RPCs that answer OperationEvent are operations: see operation.proto. */
+/**
+ * Every RPC that hands an image to a tool requires its format. RPCs that answer OperationEvent are operations: see operation.proto.
+ * No message is longer than 4 MiB, which clients take by default: pages end early, and what has no pages is ANSWER_TOO_LARGE.
+ */
 export type ImageServiceService = typeof ImageServiceService;
 export const ImageServiceService = {
   /**
    * What an image is. Reads headers only; works on images in use. Only with `format` given is the chain followed: never trust a
    * detected format for a disk that a guest writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE,
+   * ANSWER_TOO_LARGE (a backing chain whose images have thousands of snapshots; each alone is told).
    */
   getImageInfo: {
     path: "/hostler.v1.ImageService/GetImageInfo" as const,
@@ -13394,7 +13398,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * What an image is. Reads headers only; works on images in use. Only with `format` given is the chain followed: never trust a
    * detected format for a disk that a guest writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE,
+   * ANSWER_TOO_LARGE (a backing chain whose images have thousands of snapshots; each alone is told).
    */
   getImageInfo: handleUnaryCall<GetImageInfoRequest, GetImageInfoResponse>;
   /**
@@ -13643,7 +13648,8 @@ export interface ImageServiceClient extends Client {
   /**
    * What an image is. Reads headers only; works on images in use. Only with `format` given is the chain followed: never trust a
    * detected format for a disk that a guest writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE,
+   * ANSWER_TOO_LARGE (a backing chain whose images have thousands of snapshots; each alone is told).
    */
   getImageInfo(
     request: GetImageInfoRequest,

@@ -71,7 +71,7 @@ export interface ListOperationsRequest {
   filter:
     | OperationFilter
     | undefined;
-  /** At most so many; unset: 50; more than 1000 is 1000. */
+  /** At most so many; unset: 50; more than 1000 is 1000. A page ends early rather than grow beyond 2 MiB. */
   pageSize?:
     | number
     | undefined;
@@ -1564,7 +1564,7 @@ export const OperationServiceService = {
     responseDeserialize: (value: Buffer): GetOperationResponse => GetOperationResponse.decode(value),
   },
   /**
-   * Operations, oldest first, a page at a time.
+   * Operations, oldest first, a page at a time. One that this version of the daemon cannot show whole is shown in part (`not_shown`).
    * Fails with: INVALID_FIELD.
    */
   listOperations: {
@@ -1637,7 +1637,7 @@ export interface OperationServiceServer extends UntypedServiceImplementation {
    */
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
   /**
-   * Operations, oldest first, a page at a time.
+   * Operations, oldest first, a page at a time. One that this version of the daemon cannot show whole is shown in part (`not_shown`).
    * Fails with: INVALID_FIELD.
    */
   listOperations: handleUnaryCall<ListOperationsRequest, ListOperationsResponse>;
@@ -1685,7 +1685,7 @@ export interface OperationServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetOperationResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Operations, oldest first, a page at a time.
+   * Operations, oldest first, a page at a time. One that this version of the daemon cannot show whole is shown in part (`not_shown`).
    * Fails with: INVALID_FIELD.
    */
   listOperations(
