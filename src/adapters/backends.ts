@@ -51,6 +51,7 @@ export function filesOf(kinds: Kinds<Files>): Files {
     refresh: (file) => of(file.handle).refresh(file),
     fingerprint: (file) => of(file.handle).fingerprint(file),
     sync: (file) => of(file.handle).sync(file),
+    openForChange: (file) => of(file.handle).openForChange(file),
     allocatedBytes: (file) => of(file.handle).allocatedBytes(file),
     freeBytes: (directory) => of(directory).freeBytes(directory),
   };
@@ -124,6 +125,7 @@ export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
   return {
     resize: (image, request, run) => one(image).resize(image, request, run),
     copyUp: (image, base, run) => one(image).copyUp(image, base, run),
+    assertCopied: (image, base, run) => one(image).assertCopied(image, base, run),
     setBase: (image, base, run) => one(image).setBase(image, base, run),
     commit: (image, depth, run) => one(image).commit(image, depth, run),
     check: (image, repair, run) => one(image).check(image, repair, run),

@@ -9,6 +9,7 @@ import type {
   Fingerprint,
   Handle,
   NotDurable,
+  OpenFile,
   Resolved,
   ResolvedTarget,
 } from '../domain/ports.js';
@@ -74,6 +75,14 @@ export class LocalFiles implements Files {
 
   sync(resolved: Resolved): Promise<void> {
     return withFile(resolved, constants.O_RDONLY, (file) => file.sync());
+  }
+
+  async openForChange(resolved: Resolved): Promise<OpenFile> {
+    const told = (error: unknown) => {
+      throw systemError(error, resolved.address);
+    };
+    const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK).catch(told);
+    return { sync: () => file.sync().catch(told), close: () => file.close() };
   }
 
   async allocatedBytes(file: FileRef): Promise<bigint> {

@@ -1,6 +1,7 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../domain/change-ports.js';
-import type { Chain, Layer } from '../domain/ports.js';
+import type { Chain, FileRef, Layer } from '../domain/ports.js';
+import { isDeviceHandle } from './devices/device-handle.js';
 import { chainOptions, keysOf } from './qemu-args.js';
 import type { Arg, Reference } from './tool-call.js';
 
@@ -70,19 +71,31 @@ export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
 
 /** `json:{…}`, without a comma or quote that came from outside: paths are the runner's. No base is one of zeros. */
 function describeBase(base: readonly Layer[], sizeBytes: bigint): Pieces {
-  const layer = (at: number): Pieces => {
-    const current = base[at];
-    if (current === undefined) return [];
-    const below = at + 1 < base.length ? [',"backing":{', ...layer(at + 1), '}'] : [];
-    return [
-      `"driver":"${current.format}","file":{"driver":"file","filename":"`,
-      { read: current.file },
-      '"}',
-      ...below,
-    ];
-  };
   const zeros = `"driver":"null-co","size":${String(sizeBytes)},"read-zeroes":true`;
-  return ['json:{', ...(base.length === 0 ? [zeros] : layer(0)), ' '.repeat(TOO_LONG_FOR_A_HEADER), '}'];
+  return ['json:{', ...(base.length === 0 ? [zeros] : describeLayers(base)), ' '.repeat(TOO_LONG_FOR_A_HEADER), '}'];
+}
+
+/** Members of a JSON object: the first layer with all those below it. */
+function describeLayers([current, ...below]: readonly { file: FileRef; format: string }[]): Pieces {
+  if (current === undefined) return [];
+  const driver = isDeviceHandle(current.file.handle) ? 'host_device' : 'file';
+  return [
+    `"driver":"${current.format}","file":{"driver":"${driver}","filename":"`,
+    { read: current.file },
+    '"}',
+    ...(below.length === 0 ? [] : [',"backing":{', ...describeLayers(below), '}']),
+  ];
+}
+
+/** The image on the layers that its header names, and the same image on others, or on none. */
+export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base: readonly Layer[]): Arg[] {
+  const on = (below: readonly Layer[]): Pieces => [
+    'json:{',
+    ...describeLayers([{ ...top, file: copy ?? top.file }, ...below]),
+    ...(below.length === 0 ? [',"backing":null'] : []),
+    '}',
+  ];
+  return ['compare', on(old), on(base)];
 }
 
 export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {

@@ -6,6 +6,7 @@ import type { Exit, ProcessRunner } from './process.js';
 import {
   checkArgs,
   commitArgs,
+  compareChainsArgs,
   compareImagesArgs,
   copyUpArgs,
   resizeArgs,
@@ -45,6 +46,16 @@ export class QemuChanger implements ImageChanger {
   async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
     const exit = await this.#progressing(copyUpArgs(image, base), run);
     if (!NAME_REFUSED.test(exit.stderr.trim())) this.#succeeded(exit);
+  }
+
+  async assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
+    const exit = await this.#quiet(compareChainsArgs(image, base), run, [0, EXIT_DIFFERENT]);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+    if (exit.code === 0) return;
+    const { address } = image.chain[0].file;
+    throw new HostlerError('IO_ERROR', `${address}: what was copied up is not all there: ${exit.stdout.trim()}`, {
+      facts: { path: address, tool: 'qemu-img', stdout: exit.stdout.trim() },
+    });
   }
 
   async setBase(

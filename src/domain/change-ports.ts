@@ -34,6 +34,8 @@ export interface ImageChanger {
   ): Promise<void>;
   /** Copies up what the guest would see differently on another chain of layers, or on none. The header stays as it is. */
   copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
+  /** Fails with IO_ERROR unless the guest sees the same on the other chain as on the one that the header names. Changes nothing. */
+  assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
   /** Writes another base into the header, or none, and opens neither. */
   setBase(
     image: Written,

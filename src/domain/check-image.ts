@@ -1,8 +1,10 @@
 import type { ImageAddress } from './address.js';
+import type { CheckCounts } from './change-ports.js';
 import type { ImageFormat } from './image-format.js';
-import { planned, type ChangePorts } from './in-place.js';
+import { planned, whileOpen, type ChangePorts } from './in-place.js';
 import type { CheckResult } from './operations/record.js';
-import type { Verb } from './operations/verb.js';
+import type { Run, Verb } from './operations/verb.js';
+import type { Chain } from './ports.js';
 
 export interface CheckSpec {
   readonly address: ImageAddress;
@@ -27,17 +29,27 @@ export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
 
     async run({ address, repair }, run) {
       const chain = run.chain(address);
-      const { file } = chain[0];
       if (repair === 'none') run.phase('VERIFYING');
-      else {
-        await run.touch(file);
-        run.phase('MODIFYING', false);
-      }
-      await run.step('check');
-      const counts = await ports.changer.check({ chain }, repair, run.tool());
-      if (repair !== 'none') await ports.files.sync(file);
+      const counts = repair === 'none' ? await checked(chain, run, ports) : await repaired(chain, repair, run, ports);
       const clean = counts.corruptions + counts.checkErrors === 0n;
       return { kind: 'check', clean, ...counts };
     },
   };
+}
+
+async function checked(chain: Chain, run: Run, { changer }: ChangePorts): Promise<CheckCounts> {
+  await run.step('check');
+  return changer.check({ chain }, 'none', run.tool());
+}
+
+async function repaired(chain: Chain, repair: 'leaks' | 'all', run: Run, ports: ChangePorts): Promise<CheckCounts> {
+  const { file } = chain[0];
+  return whileOpen(file, ports, async (sync) => {
+    await run.touch(file);
+    run.phase('MODIFYING', false);
+    await run.step('check');
+    const counts = await ports.changer.check({ chain }, repair, run.tool());
+    await sync();
+    return counts;
+  });
 }

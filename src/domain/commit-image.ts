@@ -3,7 +3,7 @@ import type { ImageAddress } from './address.js';
 import { scale } from './numbers.js';
 import { invalidFields } from './errors.js';
 import type { ImageFormat } from './image-format.js';
-import { changeInPlace, dataFrom, planned, type ChangePorts } from './in-place.js';
+import { assertNoSnapshots, changeInPlace, dataFrom, planned, type ChangePorts } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';
@@ -39,6 +39,7 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
 
     async plan(spec, { chain }, run) {
       const base = baseOf(spec, chain(spec.address));
+      assertNoSnapshots(above(chain(spec.address), base));
       const needBytes = await dataAbove(chain(spec.address), base, ports, run);
       return planned('commit', why(base), base, needBytes, ports);
     },
@@ -47,6 +48,7 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
       run.phase('INSPECTING');
       const chain = run.chain(spec.address);
       const written = baseOf(spec, chain);
+      assertNoSnapshots(above(chain, written));
       const totalBytes = await dataAbove(chain, written, ports, run.tool());
       await run.reserveFor(written.file, totalBytes);
       const work = { method: 'commit', why: why(written), movedBytes: totalBytes, skippedBytes: 0n };
@@ -83,7 +85,11 @@ function dataAbove(
   { tool }: ChangePorts,
   run: Parameters<typeof dataFrom>[3],
 ): Promise<bigint> {
-  return dataFrom(chain, (depth) => depth < Math.max(1, chain.indexOf(base)), tool, run);
+  return dataFrom(chain, (depth) => depth < above(chain, base).length, tool, run);
+}
+
+function above(chain: Chain, base: Layer): readonly Layer[] {
+  return chain.slice(0, Math.max(1, chain.indexOf(base)));
 }
 
 function why({ file }: Layer): string {

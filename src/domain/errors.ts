@@ -158,6 +158,12 @@ export const REASONS = {
     'Other images are backed by this one, and would lose their content; the metadata names some.',
     'Rebase or remove those first, or say `allow_dependants` if they are not wanted any more.',
   ),
+  IMAGE_HAS_SNAPSHOTS: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The image has snapshots inside, which read from the layer that would change: they would lose their content.',
+    'Delete the snapshots first, or extract them into images of their own.',
+  ),
   SNAPSHOT_EXISTS: row(
     'ALREADY_EXISTS',
     'after a change',

@@ -5,8 +5,11 @@ import { HostlerError } from './errors.js';
 import type { ImageInfo } from './image-info.js';
 import type { ImageResult, Plan } from './operations/record.js';
 import type { Run } from './operations/verb.js';
-import type { Chain, Files, ImageTool, Layer, Reflink, ToolRun } from './ports.js';
+import type { Chain, Files, ImageTool, Layer, Reflink, Resolved, ToolRun } from './ports.js';
 import type { ImageReader } from './read-image.js';
+
+/** So many snapshots are named in an error. */
+const SNAPSHOTS_NAMED = 10;
 
 export interface ChangePorts {
   readonly changer: ImageChanger;
@@ -25,28 +28,41 @@ export interface Change {
   /** A cancel in the middle does no harm. */
   readonly cancellable: boolean;
   readonly work: Omit<ImageResult, 'kind' | 'info' | 'changed'>;
+  /** Looks at the header when the tool has succeeded. Fails with IO_ERROR. */
+  readonly assertDone?: (now: ImageInfo) => void;
 }
 
 /**
  * Changes an image: marked as touched until that has succeeded, or, with `safeCopy`, on a reflink that takes its name when it is whole.
- * The result describes the layer that was written.
+ * `apply` may sync in between. What is then in the header is looked at (`assertDone`). The result describes the layer that was written.
  */
 export async function changeInPlace(
-  { chain, written, safeCopy, cancellable, work }: Change,
+  change: Change,
   run: Run,
   ports: ChangePorts,
-  apply: (image: Written) => Promise<void>,
+  apply: (image: Written, sync: () => Promise<void>) => Promise<void>,
 ): Promise<ImageResult> {
-  const { file, format } = written;
-  if (!safeCopy) {
-    await run.touch(file);
+  const { chain, written, safeCopy, cancellable, work } = change;
+  if (safeCopy) return changeCopy(change, run, ports, apply);
+  return whileOpen(written.file, ports, async (sync) => {
+    await run.touch(written.file);
     run.phase('MODIFYING', cancellable);
     await run.step('change');
-    await apply({ chain });
+    await apply({ chain }, sync);
     await run.step('sync');
-    await ports.files.sync(file);
-    return { kind: 'image', info: await infoNow(written, ports), changed: true, ...work };
-  }
+    await sync();
+    const info = await infoNow(written, ports);
+    change.assertDone?.(info);
+    return { kind: 'image', info, changed: true, ...work };
+  });
+}
+
+async function changeCopy(
+  { chain, written: { file, format }, assertDone, work }: Change,
+  run: Run,
+  ports: ChangePorts,
+  apply: (image: Written, sync: () => Promise<void>) => Promise<void>,
+): Promise<ImageResult> {
   run.phase('CLONING');
   const objection = await ports.reflink.objection(file, run.target(file.address).directory);
   if (objection !== undefined) throw cannotCopy(file.address, objection);
@@ -56,12 +72,41 @@ export async function changeInPlace(
   if (cloned !== true) throw cannotCopy(file.address, cloned.refused);
   run.phase('MODIFYING');
   await run.step('change');
-  await apply({ chain, copy: part });
+  await whileOpen({ ...file, handle: part.handle, name: part.name }, ports, async (sync) => {
+    await apply({ chain, copy: part }, sync);
+    await sync();
+  });
   await run.step('seal');
   const made = await part.seal();
   const info = describeFile(made, await ports.reader.facts(made, format), false);
+  assertDone?.(info);
   const result: ImageResult = { kind: 'image', info, changed: true, ...work };
   return run.commit('COMMITTING', { address: file.address, made, result }, () => part.publish());
+}
+
+/** Works with a file that is open from before it is changed; see `Files.openForChange`. */
+export async function whileOpen<T>(
+  file: Resolved,
+  { files }: Pick<ChangePorts, 'files'>,
+  work: (sync: () => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const open = await files.openForChange(file);
+  try {
+    return await work(() => open.sync());
+  } finally {
+    await open.close();
+  }
+}
+
+/** For `Change.assertDone`: what the header says now. Fails with IO_ERROR. */
+export function assertHeader(done: boolean, now: ImageInfo, what: string): void {
+  if (!done) throw headerError(now, what);
+}
+
+export function headerError({ address }: ImageInfo, what: string): HostlerError {
+  return new HostlerError('IO_ERROR', `${address}: the tool reported success, but ${what}`, {
+    facts: { path: address },
+  });
 }
 
 /** Nothing is to be done; a mark that an earlier attempt left is taken away all the same. */
@@ -72,6 +117,8 @@ export async function unchanged(
   ports: Pick<ChangePorts, 'files' | 'reader'>,
 ): Promise<ImageResult> {
   await run.touch(written.file);
+  // An attempt before may have failed between its last write and this.
+  await ports.files.sync(written.file);
   const work = { method: 'unchanged', why, movedBytes: 0n, skippedBytes: 0n };
   return { kind: 'image', info: await infoNow(written, ports), changed: false, ...work };
 }
@@ -106,6 +153,17 @@ export async function dataFrom(
   for await (const { data, zero, lengthBytes, depth } of tool.map(chain, run))
     if (data && !zero && wanted(depth)) sum += lengthBytes;
   return sum;
+}
+
+/** A snapshot inside an image reads from the image's backing file where it has no data of its own. Fails with IMAGE_HAS_SNAPSHOTS. */
+export function assertNoSnapshots(layers: readonly Layer[]): void {
+  const found = layers.find(({ file, facts }) => file.storage !== 'volume' && facts.snapshots.length > 0);
+  if (found === undefined) return;
+  const { address } = found.file;
+  const names = found.facts.snapshots.map(({ name }) => name);
+  throw new HostlerError('IMAGE_HAS_SNAPSHOTS', `${address} has snapshots inside, such as ${names[0] ?? ''}`, {
+    facts: { path: address, count: String(names.length), snapshots: names.slice(0, SNAPSHOTS_NAMED).join('\n') },
+  });
 }
 
 function cannotCopy(path: string, why: string): HostlerError {

@@ -156,10 +156,22 @@ export interface Files {
   fingerprint(file: FileRef): Promise<Fingerprint>;
   /** Makes the content of a file durable. */
   sync(file: Resolved): Promise<void>;
+  /**
+   * Opens a file that a tool is about to change, so that the change can be made durable. It has to be open before: the kernel reports a
+   * write that failed once to each open file, and nobody reports it to one that is opened after the tool has heard of it.
+   */
+  openForChange(file: Resolved): Promise<OpenFile>;
   /** Space that a file takes by now; 0 when it is not there yet. */
   allocatedBytes(file: FileRef): Promise<bigint>;
   /** Space on the filesystem of an open folder, for this daemon. */
   freeBytes(directory: Handle): Promise<bigint>;
+}
+
+/** Close it when the change is over. */
+export interface OpenFile {
+  /** Makes durable what has been written. Fails with IO_ERROR, NO_SPACE also for what somebody else wrote since it was opened. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Who holds an image through qemu's byte locks. */

@@ -5,7 +5,16 @@ import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
 import { fullBackingFile } from './describe-image.js';
 import { HostlerError, invalidFields } from './errors.js';
 import { traits, type ImageFormat } from './image-format.js';
-import { changeInPlace, dataFrom, planned, unchanged, type ChangePorts } from './in-place.js';
+import type { ImageInfo } from './image-info.js';
+import {
+  assertHeader,
+  assertNoSnapshots,
+  changeInPlace,
+  dataFrom,
+  planned,
+  unchanged,
+  type ChangePorts,
+} from './in-place.js';
 import type { ImageResult } from './operations/record.js';
 import type { Resolution, Run, Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';
@@ -41,6 +50,7 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
     async plan(spec, resolution, run) {
       const chain = resolution.chain(spec.address);
       const base = newBase(spec, resolution);
+      if (!spec.unsafe && !isThere(spec, chain[0])) assertNoSnapshots([chain[0]]);
       const needBytes = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run);
       return planned(methodOf(spec), whyOf(spec, base), chain[0], needBytes, ports);
     },
@@ -52,34 +62,42 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       const base = newBase(spec, run);
       const why = whyOf(spec, base);
       if (isThere(spec, written)) return unchanged(written, 'it has this base already', run, ports);
+      if (!spec.unsafe) assertNoSnapshots([written]);
       const moved = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
       await run.reserveFor(written.file, moved);
       const work = { method: methodOf(spec), why, movedBytes: moved, skippedBytes: 0n };
+      const assertDone = (now: ImageInfo) => {
+        assertHeader(isThere(spec, { ...written, facts: now }), now, 'the header does not name the new base');
+      };
       // Until the header changes, in one write, a cancel leaves the same content in more clusters.
-      return changeInPlace({ ...spec, chain, written, cancellable: true, work }, run, ports, (image) =>
-        rebase(spec, image, base, moved, run, ports),
-      );
+      const change = { ...spec, chain, written, cancellable: true, work, assertDone };
+      return changeInPlace(change, run, ports, (image, sync) => rebase(spec, image, base, moved, run, ports, sync));
     },
   };
 }
 
+/** The header changes last, when all that the guest will see without the old base is durable, and was read again. */
 async function rebase(
   { unsafe, backing, safeCopy }: RebaseSpec,
   image: Written,
   base: readonly Layer[],
   totalBytes: bigint,
   run: Run,
-  { changer, files }: ChangePorts,
+  { changer }: ChangePorts,
+  sync: () => Promise<void>,
 ): Promise<void> {
   const onFraction = (fraction: number) => {
     run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes: 0n });
   };
-  if (!unsafe) await changer.copyUp(image, base, run.tool(onFraction));
-  if (!safeCopy) {
+  if (!unsafe) {
+    await changer.copyUp(image, base, run.tool(onFraction));
     await run.step('synced');
-    await files.sync(image.chain[0].file);
-    run.phase('MODIFYING', false);
+    await sync();
+    run.phase('VERIFYING');
+    await run.step('verify');
+    await changer.assertCopied(image, base, run.tool());
   }
+  run.phase('MODIFYING', safeCopy);
   await run.step('rename');
   const storedName = base[0]?.file.storedName ?? backing?.address;
   const name = backing === undefined || storedName === undefined ? undefined : { storedName, format: backing.format };

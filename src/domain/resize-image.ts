@@ -1,7 +1,8 @@
 import type { ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
-import { changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
+import type { ImageInfo } from './image-info.js';
+import { assertHeader, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { Chain } from './ports.js';
@@ -48,7 +49,13 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
       await run.reserveFor(written.file, needOf(spec, grownBytes));
       const work = { method: 'resize', why, movedBytes: 0n, skippedBytes: 0n };
       const request = { sizeBytes, shrink: grownBytes < 0n, preallocation: spec.preallocation };
-      return changeInPlace({ ...spec, chain, written, cancellable: false, work }, run, ports, (image) =>
+      const assertDone = (now: ImageInfo) => {
+        const { virtualSizeBytes: size } = now;
+        // Some formats round up to their own units.
+        const done = size >= sizeBytes && (grownBytes > 0n || size < written.facts.virtualSizeBytes);
+        assertHeader(done, now, `the header says ${String(size)} bytes`);
+      };
+      return changeInPlace({ ...spec, chain, written, cancellable: false, work, assertDone }, run, ports, (image) =>
         ports.changer.resize(image, request, run.tool()),
       );
     },

@@ -3,7 +3,7 @@ import type { Written } from './change-ports.js';
 import { HostlerError } from './errors.js';
 import type { ImageFormat } from './image-format.js';
 import type { SnapshotFacts } from './image-info.js';
-import { infoNow, planned, type ChangePorts } from './in-place.js';
+import { assertHeader, headerError, infoNow, planned, whileOpen, type ChangePorts } from './in-place.js';
 import type { SnapshotResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Chain } from './ports.js';
@@ -35,7 +35,10 @@ export function createSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
       });
     await begin(image, run);
     await ports.changer.createSnapshot(image, snapshot, run.tool());
-    return (await infoNow(image.chain[0], ports)).snapshots.find(({ name }) => name === snapshot);
+    const now = await infoNow(image.chain[0], ports);
+    const made = now.snapshots.find(({ name }) => name === snapshot);
+    if (made === undefined) throw headerError(now, `there is no snapshot ${snapshot}`);
+    return made;
   });
 }
 
@@ -45,6 +48,8 @@ export function deleteSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
     const found = present(spec, image.chain);
     await begin(image, run);
     await ports.changer.deleteSnapshot(image, spec.snapshot, run.tool());
+    const now = await infoNow(image.chain[0], ports);
+    assertHeader(!now.snapshots.some(({ id }) => id === found.id), now, `there is still a snapshot ${spec.snapshot}`);
     return found;
   });
 }
@@ -62,7 +67,7 @@ export function revertSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
 function snapshotVerb(
   name: 'CreateSnapshot' | 'DeleteSnapshot' | 'RevertSnapshot',
   ports: ChangePorts,
-  change: (spec: SnapshotSpec, run: Run, image: Written) => Promise<SnapshotFacts | undefined>,
+  change: (spec: SnapshotSpec, run: Run, image: Written) => Promise<SnapshotFacts>,
 ): Verb<SnapshotSpec, SnapshotResult> {
   return {
     name,
@@ -85,9 +90,11 @@ function snapshotVerb(
     async run(spec, run) {
       const chain = run.chain(spec.address);
       assertSnapshots(chain);
-      const snapshot = await change(spec, run, { chain });
-      await ports.files.sync(chain[0].file);
-      if (snapshot === undefined) throw new HostlerError('TOOL_FAILED', `there is no snapshot ${spec.snapshot}`);
+      const snapshot = await whileOpen(chain[0].file, ports, async (sync) => {
+        const made = await change(spec, run, { chain });
+        await sync();
+        return made;
+      });
       return { kind: 'snapshot', snapshot };
     },
   };

@@ -9,6 +9,7 @@ import type {
   Fingerprint,
   Handle,
   ImageLocks,
+  OpenFile,
   Resolved,
 } from '../../domain/ports.js';
 import { errnoOf } from '../errno.js';
@@ -27,7 +28,7 @@ export function deviceOf({ handle }: FileRef): DeviceHandle {
 /** Block devices in the place of files: read and written like those, of one size for ever, removed by nobody here. */
 export class DeviceFiles implements Files {
   /** @param local reads and syncs whatever has a descriptor */
-  constructor(private readonly local: Pick<Files, 'withBytes' | 'sync'>) {}
+  constructor(private readonly local: Pick<Files, 'withBytes' | 'sync' | 'openForChange'>) {}
 
   withBytes<T>(file: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
     return this.local.withBytes({ address: file.address, ...deviceOf(file).ref }, use);
@@ -54,6 +55,10 @@ export class DeviceFiles implements Files {
 
   sync(file: Resolved): Promise<void> {
     return this.local.sync({ ...file, ...deviceOf(file).ref });
+  }
+
+  openForChange(file: Resolved): Promise<OpenFile> {
+    return this.local.openForChange({ ...file, ...deviceOf(file).ref });
   }
 
   allocatedBytes(file: FileRef): Promise<bigint> {

@@ -40,6 +40,7 @@ export function deviceChanger(files: ImageChanger): ImageChanger {
       return Promise.reject(unsupported(`${address} is a device: its volume manager resizes it`));
     },
     copyUp: (image, base, run) => files.copyUp(image, base, run),
+    assertCopied: (image, base, run) => files.assertCopied(image, base, run),
     setBase: (image, base, run) => files.setBase(image, base, run),
     commit: (image, depth, run) => files.commit(image, depth, run),
     check: (image, repair, run) => files.check(image, repair, run),

@@ -1,7 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dependants } from '../../domain/change-ports.js';
 import { HostlerError } from '../../domain/errors.js';
-import type { FileRef, Files, Fingerprint, Handle, ImageLocks, Resolved, ResolvedTarget } from '../../domain/ports.js';
+import type {
+  FileRef,
+  Files,
+  Fingerprint,
+  Handle,
+  ImageLocks,
+  OpenFile,
+  Resolved,
+  ResolvedTarget,
+} from '../../domain/ports.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
 import {
   RbdHandle,
@@ -108,6 +117,10 @@ export class RbdFiles implements Files {
   /** Whatever a tool has written is in the cluster when the tool has ended. */
   sync(): Promise<void> {
     return Promise.resolve();
+  }
+
+  openForChange(): Promise<OpenFile> {
+    return Promise.resolve({ sync: () => this.sync(), close: () => Promise.resolve() });
   }
 
   async allocatedBytes(file: FileRef): Promise<bigint> {
