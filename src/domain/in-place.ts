@@ -1,7 +1,7 @@
 /** What all verbs have in common that change an image where it is. */
 import type { Eraser, ImageChanger, Written } from './change-ports.js';
 import { describeFile } from './describe-image.js';
-import { HostlerError } from './errors.js';
+import { HostlerError, asHostlerError } from './errors.js';
 import type { ImageInfo } from './image-info.js';
 import type { ImageResult, Plan } from './operations/record.js';
 import type { Run } from './operations/verb.js';
@@ -44,16 +44,87 @@ export async function changeInPlace(
 ): Promise<ImageResult> {
   const { chain, written, safeCopy, cancellable, work } = change;
   if (safeCopy) return changeCopy(change, run, ports, apply);
-  return whileOpen(written.file, ports, async (sync) => {
-    await run.touch(written.file);
-    run.phase('MODIFYING', cancellable);
-    await run.step('change');
+  return changeMarked({ chain, written, cancellable }, run, ports, async (sync) => {
     await apply({ chain }, sync);
     await run.step('sync');
     await sync();
     const info = await infoNow(written, ports);
     change.assertDone?.(info);
     return { kind: 'image', info, changed: true, ...work };
+  });
+}
+
+/**
+ * Marks an image as touched and has it changed; `change` makes that durable. Where a tool fails, or has failed or been ended before, and has left
+ * tables that contradict each other, they are repaired. `reached`: the result if the change is complete all the same, asked
+ * when the tables are sound and durable after a failure.
+ */
+export async function changeMarked<T>(
+  { chain, written, cancellable }: Pick<Change, 'chain' | 'written' | 'cancellable'>,
+  run: Run,
+  ports: ChangePorts,
+  change: (sync: () => Promise<void>) => Promise<T>,
+  reached: () => Promise<T | undefined> = () => Promise.resolve(undefined),
+): Promise<T> {
+  const { file } = written;
+  return whileOpen(file, ports, async (sync) => {
+    const interrupted = await run.touch(file);
+    run.phase('MODIFYING', cancellable);
+    if (interrupted) await mend(chain, written, run, ports);
+    await run.step('change');
+    try {
+      return await change(sync);
+    } catch (error) {
+      if (run.signal.aborted || !(await isWritten(file, ports))) throw error;
+      const result = await mendAndLook(chain, written, run, ports, sync, reached);
+      if (result === undefined) throw error;
+      const why = `${asHostlerError(error).message}; the change is complete and durable all the same`;
+      run.warn({ reason: 'TOOL_COMPLAINED', message: why });
+      return result;
+    }
+  });
+}
+
+/** After a failure, which stays what it is: what fails here is a warning. */
+async function mendAndLook<T>(
+  chain: Chain,
+  written: Layer,
+  run: Run,
+  ports: ChangePorts,
+  sync: () => Promise<void>,
+  reached: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  try {
+    await mend(chain, written, run, ports);
+    await sync();
+    return await reached();
+  } catch (error) {
+    const { message } = asHostlerError(error);
+    run.warn({ reason: 'NOT_REPAIRED', message: `${written.file.address} may need a repair: ${message}` });
+    return undefined;
+  }
+}
+
+async function isWritten(file: Resolved, { files }: ChangePorts): Promise<boolean> {
+  const now = await files.refresh(file);
+  return now.modifyTimeNs !== file.modifyTimeNs || now.lengthBytes !== file.lengthBytes || file.storage === 'device';
+}
+
+/**
+ * Repairs the tables of a qcow2 image if they contradict each other. A table that cannot be read is left alone. Leaks do no harm and stay.
+ * Fails with IO_ERROR.
+ */
+async function mend(chain: Chain, written: Layer, run: Run, { changer }: ChangePorts): Promise<void> {
+  if (written.format !== 'qcow2') return;
+  const [top = written, ...below] = chain.slice(chain.indexOf(written));
+  const image: Written = { chain: [top, ...below] };
+  await run.step('mend');
+  const found = await changer.check(image, 'none', run.tool());
+  if (found.corruptions + found.checkErrors === 0n) return;
+  const left = found.checkErrors > 0n ? found : await changer.check(image, 'all', run.tool());
+  if (left.corruptions + left.checkErrors === 0n) return;
+  throw new HostlerError('IO_ERROR', `${written.file.address}: its tables contradict each other`, {
+    facts: { path: written.file.address },
   });
 }
 
@@ -103,7 +174,7 @@ export function assertHeader(done: boolean, now: ImageInfo, what: string): void 
   if (!done) throw headerError(now, what);
 }
 
-export function headerError({ address }: ImageInfo, what: string): HostlerError {
+export function headerError({ address }: Pick<ImageInfo, 'address'>, what: string): HostlerError {
   return new HostlerError('IO_ERROR', `${address}: the tool reported success, but ${what}`, {
     facts: { path: address },
   });

@@ -2,11 +2,11 @@ import type { ImageAddress } from './address.js';
 import type { Written } from './change-ports.js';
 import { HostlerError } from './errors.js';
 import type { ImageFormat } from './image-format.js';
-import type { SnapshotFacts } from './image-info.js';
-import { assertHeader, headerError, infoNow, planned, whileOpen, type ChangePorts } from './in-place.js';
+import type { ImageInfo, SnapshotFacts } from './image-info.js';
+import { changeMarked, headerError, infoNow, planned, type ChangePorts } from './in-place.js';
 import type { SnapshotResult } from './operations/record.js';
-import type { Run, Verb } from './operations/verb.js';
-import type { Chain } from './ports.js';
+import type { Verb } from './operations/verb.js';
+import type { Chain, ToolRun } from './ports.js';
 
 export interface SnapshotSpec {
   readonly address: ImageAddress;
@@ -28,46 +28,46 @@ export async function listSnapshots(
 
 /** Makes a snapshot. After a crash it is there or not, and the same call says which. */
 export function createSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
-  return snapshotVerb('CreateSnapshot', ports, async ({ address, snapshot }, run, image) => {
+  return snapshotVerb('CreateSnapshot', ports, ({ address, snapshot }, image) => {
     if (find(image.chain, snapshot) !== undefined)
       throw new HostlerError('SNAPSHOT_EXISTS', `${address} has a snapshot ${snapshot}`, {
         facts: { path: address, snapshot },
       });
-    await begin(image, run);
-    await ports.changer.createSnapshot(image, snapshot, run.tool());
-    const now = await infoNow(image.chain[0], ports);
-    const made = now.snapshots.find(({ name }) => name === snapshot);
-    if (made === undefined) throw headerError(now, `there is no snapshot ${snapshot}`);
-    return made;
+    return {
+      apply: (tool) => ports.changer.createSnapshot(image, snapshot, tool),
+      result: ({ snapshots }) => snapshots.find(({ name }) => name === snapshot),
+    };
   });
 }
 
 /** Removes a snapshot. After a crash it is there or not; clusters may have leaked. */
 export function deleteSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
-  return snapshotVerb('DeleteSnapshot', ports, async (spec, run, image) => {
+  return snapshotVerb('DeleteSnapshot', ports, (spec, image) => {
     const found = present(spec, image.chain);
-    await begin(image, run);
-    await ports.changer.deleteSnapshot(image, spec.snapshot, run.tool());
-    const now = await infoNow(image.chain[0], ports);
-    assertHeader(!now.snapshots.some(({ id }) => id === found.id), now, `there is still a snapshot ${spec.snapshot}`);
-    return found;
+    return {
+      apply: (tool) => ports.changer.deleteSnapshot(image, spec.snapshot, tool),
+      result: ({ snapshots }) => (snapshots.some(({ id }) => id === found.id) ? undefined : found),
+    };
   });
 }
 
 /** Makes the content what it was at a snapshot. After a crash it is the old or the new one. */
 export function revertSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
-  return snapshotVerb('RevertSnapshot', ports, async (spec, run, image) => {
+  return snapshotVerb('RevertSnapshot', ports, (spec, image) => {
     const found = present(spec, image.chain);
-    await begin(image, run);
-    await ports.changer.revertSnapshot(image, found.id, run.tool());
-    return found;
+    return { apply: (tool) => ports.changer.revertSnapshot(image, found.id, tool), unseen: found };
   });
 }
+
+/** `result`: undefined while the header does not show it done. `unseen`: no header shows it, and its tool alone knows. */
+type SnapshotChange = { readonly apply: (tool: ToolRun) => Promise<void> } & (
+  { readonly result: (now: ImageInfo) => SnapshotFacts | undefined } | { readonly unseen: SnapshotFacts }
+);
 
 function snapshotVerb(
   name: 'CreateSnapshot' | 'DeleteSnapshot' | 'RevertSnapshot',
   ports: ChangePorts,
-  change: (spec: SnapshotSpec, run: Run, image: Written) => Promise<SnapshotFacts>,
+  changeOf: (spec: SnapshotSpec, image: Written) => SnapshotChange,
 ): Verb<SnapshotSpec, SnapshotResult> {
   return {
     name,
@@ -90,20 +90,25 @@ function snapshotVerb(
     async run(spec, run) {
       const chain = run.chain(spec.address);
       assertSnapshots(chain);
-      const snapshot = await whileOpen(chain[0].file, ports, async (sync) => {
-        const made = await change(spec, run, { chain });
+      const change = changeOf(spec, { chain });
+      const [written] = chain;
+      const seen = async (asked: 'after success' | 'after failure') => {
+        if ('unseen' in change) return asked === 'after success' ? change.unseen : undefined;
+        return change.result(await infoNow(written, ports));
+      };
+      const work = async (sync: () => Promise<void>) => {
+        await change.apply(run.tool());
         await sync();
-        return made;
-      });
+        const snapshot = await seen('after success');
+        if (snapshot === undefined) throw headerError(written.file, `the snapshot ${spec.snapshot} is as it was`);
+        return snapshot;
+      };
+      const snapshot = await changeMarked({ chain, written, cancellable: false }, run, ports, work, () =>
+        seen('after failure'),
+      );
       return { kind: 'snapshot', snapshot };
     },
   };
-}
-
-async function begin({ chain }: Written, run: Run): Promise<void> {
-  await run.touch(chain[0].file);
-  run.phase('MODIFYING', false);
-  await run.step('change');
 }
 
 function assertSnapshots([{ format, file }]: Chain): void {

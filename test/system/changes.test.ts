@@ -135,6 +135,24 @@ describe('changes in place', () => {
       assert.notEqual((await image('RebaseImage', { path, format: 'qcow2' }))['changed'], true);
     });
 
+    it('is refused where snapshots inside read from what changes: rebase, flatten, commit; not unsafe', async () => {
+      const [bottom = '', middle = '', path = ''] = await chain('inside', 3);
+      for (const each of [middle, path]) await sh('qemu-img', 'snapshot', '-c', 'one', each);
+      const onto = { path, format: 'qcow2', backing_file: bottom, backing_format: 'qcow2' };
+      for (const [rpc, request] of [
+        ['RebaseImage', onto],
+        ['RebaseImage', { ...onto, plan_only: true }],
+        ['RebaseImage', { path, format: 'qcow2' }],
+        ['CommitImage', { path, format: 'qcow2' }],
+        ['CommitImage', { path, format: 'qcow2', base: bottom, allow_dependants: true }],
+      ] as const)
+        assert.equal(await reason(rpc, request), 'IMAGE_HAS_SNAPSHOTS', rpc);
+      // What an image has inside of the base of a commit is kept by the base itself.
+      await sh('qemu-img', 'snapshot', '-d', 'one', path);
+      await run('CommitImage', { path, format: 'qcow2' });
+      await run('RebaseImage', { ...onto, unsafe: true });
+    });
+
     it('unsafe: only the name, also when both bases are missing', async () => {
       const [base = '', path = ''] = await chain('unsafe', 2);
       await rm(base);

@@ -311,10 +311,10 @@ class OperationRun implements Run {
     this.#releases.push(await space.reserve(request));
   }
 
-  async touch(file: Resolved): Promise<void> {
+  async touch(file: Resolved): Promise<boolean> {
     await this.step('touch');
     await this.#assertUnheld();
-    await this.marks.touch(file);
+    return this.marks.touch(file);
   }
 
   /** Never rejects: the work is done. */

@@ -12,13 +12,15 @@ export class OwnMarks {
     private readonly ports: { readonly touched: TouchedImages; readonly files: Files },
   ) {}
 
-  async touch(file: Resolved): Promise<void> {
+  /** True when it was marked already, by an operation that did not succeed. */
+  async touch(file: Resolved): Promise<boolean> {
     const { device, inode, address, birthTimeNs } = file;
     const { touched, files } = this.ports;
     const markedBefore = touched.find(file, address) !== undefined;
     this.#touched.push({ ...(await lookBefore(file, files)), markedBefore });
     const mark = { device, inode, address, ...this.operation };
     await touched.touch({ ...mark, ...(birthTimeNs === undefined ? {} : { birthTimeNs }) });
+    return markedBefore;
   }
 
   /**

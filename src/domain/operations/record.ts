@@ -59,6 +59,8 @@ export const WARNINGS = [
   'TRANSFER_RESTARTED',
   'ANSWER_LOST',
   'AFTERWARDS_FAILED',
+  'TOOL_COMPLAINED',
+  'NOT_REPAIRED',
 ] as const;
 
 export interface Warning {

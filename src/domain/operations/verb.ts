@@ -132,8 +132,11 @@ export interface Run extends Resolution {
   reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void>;
   /** The same for a file that grows where it is. */
   reserveFor(file: Resolved, needBytes: bigint): Promise<void>;
-  /** Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. */
-  touch(file: Resolved): Promise<void>;
+  /**
+   * Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. True
+   * when it was marked already: an operation before this one began to change it and did not succeed.
+   */
+  touch(file: Resolved): Promise<boolean>;
   /** A private place for the target; removed, unless published, however the verb leaves. */
   part(target: ImageAddress, options: PartOptions): Promise<Part>;
   /**

@@ -13081,7 +13081,9 @@ export const ImageServiceService = {
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
    * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13097,8 +13099,9 @@ export const ImageServiceService = {
   /**
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
-   * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * content: IMAGE_HAS_DEPENDANTS. So would snapshots inside of the image or of those layers: IMAGE_HAS_SNAPSHOTS. Not cancellable while
+   * it writes, unless `safe_copy`.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13501,7 +13504,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
    * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13509,8 +13514,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
-   * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * content: IMAGE_HAS_DEPENDANTS. So would snapshots inside of the image or of those layers: IMAGE_HAS_SNAPSHOTS. Not cancellable while
+   * it writes, unless `safe_copy`.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13855,7 +13861,9 @@ export interface ImageServiceClient extends Client {
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
    * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13868,8 +13876,9 @@ export interface ImageServiceClient extends Client {
   /**
    * Writes an overlay's content into its base, in place; the overlay's content stays as it was. After a crash the same call completes it.
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
-   * content: IMAGE_HAS_DEPENDANTS. Not cancellable while it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * content: IMAGE_HAS_DEPENDANTS. So would snapshots inside of the image or of those layers: IMAGE_HAS_SNAPSHOTS. Not cancellable while
+   * it writes, unless `safe_copy`.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, NOT_CANCELLABLE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
