@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LevelJournal } from '../src/adapters/level-journal.js';
+import { JournalStore } from '../src/adapters/journal/store.js';
 import { asAddress } from '../src/domain/address.js';
 import type { OperationRecord } from '../src/domain/operations/record.js';
 import { Daemon } from '../test/support/daemon.js';
@@ -141,19 +141,17 @@ async function fill(folder: string, count: number): Promise<void> {
   );
 }
 
-async function withJournal(folder: string, use: (journal: LevelJournal) => Promise<unknown>): Promise<void> {
+async function withJournal(folder: string, use: (journal: JournalStore) => Promise<unknown>): Promise<void> {
   const state = join(folder, 'state');
   await mkdir(state, { recursive: true, mode: 0o700 });
   const fail = (...what: readonly unknown[]) => {
     throw new Error(what.map(String).join(': '));
   };
-  const journal = await LevelJournal.open({
+  const journal = await JournalStore.open({
     folder: state,
-    historyLimit: 1_000_000,
-    historyMs: 1e12,
+    limits: { operations: 1_000_000, ms: 1e15 },
     clock: Date.now,
-    onHistoryFailed: fail,
-    onBroken: fail,
+    log: { moved: fail, setAside: fail, imported: fail, state: fail, tidyFailed: fail },
   });
   await use(journal);
   await journal.close();

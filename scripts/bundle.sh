@@ -12,7 +12,7 @@ if [ "${1:-}" = --thin ]; then
 fi
 entries=(hostlerd=dist/src/main.js hostler=dist/src/cli/main.js)
 # Threads are started from files of their own, beside what starts them.
-for worker in dist/src/{adapters,file-io}/*-worker.js; do entries+=("$(basename "$worker" .js)=$worker"); done
+for worker in $(find dist/src -name '*-worker.js'); do entries+=("$(basename "$worker" .js)=$worker"); done
 # Left outside: what is native code, and what reads files beside its own.
 outside=(classic-level koffi @grpc/grpc-js @grpc/reflection grpc-health-check)
 # Some libraries are CommonJS and call require().

@@ -19,15 +19,17 @@ interface BackgroundNeeds {
 export function backgroundWork(foundations: Foundations, needs: BackgroundNeeds): readonly { start(): void }[] {
   const { log } = foundations;
   return [
-    expiry(needs, log),
+    expiry(foundations, needs),
     hourly('bases cannot be looked at', log, () => expireBases(foundations, needs)),
     hourly('what was set aside in the cache cannot be looked at', log, () => discardSetAside(foundations, needs)),
   ];
 }
 
 /** Resume entries and cached images that are too old or too many go, now and every minute. */
-function expiry({ keptWork, imageCache }: BackgroundNeeds, log: Log) {
+function expiry({ journal, log }: Foundations, { keptWork, imageCache }: BackgroundNeeds) {
   const expire = async () => {
+    // What cannot be recorded is not removed.
+    if (!journal.writable) return;
     const removed = await keptWork.expire(({ operationId }, error) =>
       log.error('a resume entry could not be removed', { operation: operationId, cause: errorText(error) }),
     );

@@ -9,7 +9,7 @@ import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
 import { ImageIndex } from './adapters/image-index.js';
-import type { LevelJournal } from './adapters/level-journal.js';
+import type { JournalStore } from './adapters/journal/store.js';
 import type { LockQuery } from './adapters/lock-query.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
@@ -78,7 +78,7 @@ export interface Foundations {
   readonly closedFolders: readonly string[];
   /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
   readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
-  readonly journal: LevelJournal;
+  readonly journal: JournalStore;
   /**
    * At this start the journal was moved aside, or something in it could not be read: it does not know everything that is ours, and
    * nothing may be removed in this life of the daemon because the journal does not know it.
@@ -156,6 +156,7 @@ function assembleEngine(foundations: Foundations) {
     cacheEntries: foundations.cache.all.length,
     cacheBytes: Number(foundations.cache.bytes),
     ...setAside(foundations),
+    journal,
   }));
   const operations = new Operations({
     journal,

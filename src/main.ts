@@ -4,7 +4,8 @@ import { closeInherited } from './adapters/inherited-fds.js';
 import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config.js';
 import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
-import { JournalTooNew, LevelJournal } from './adapters/level-journal.js';
+import { journalLog } from './adapters/journal/log.js';
+import { JournalStore, JournalUnavailable } from './adapters/journal/store.js';
 import { LockQuery } from './adapters/lock-query.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
@@ -40,7 +41,7 @@ const EXPECTED = [
   TlsFilesBroken,
   StateFolderBusy,
   StateFolderBroken,
-  JournalTooNew,
+  JournalUnavailable,
 ];
 
 async function main(): Promise<void> {
@@ -183,17 +184,11 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   const runner = await openRunner(config, folders, log);
   const state = await openStateFolder(config.state_dir, runner);
   const folderSet = await openAllRoots(config, state.realPath);
-  let journalMovedAside = false;
-  const journal = await LevelJournal.open({
+  const journal = await JournalStore.open({
     folder: state.realPath,
-    historyLimit: config.limits.history_operations,
-    historyMs: config.limits.history_hours * 3600 * 1000,
+    limits: { operations: config.limits.history_operations, ms: config.limits.history_hours * 3600 * 1000 },
     clock: Date.now,
-    onHistoryFailed: (error) => log.error('old operations could not be forgotten', { cause: errorText(error) }),
-    onBroken: (movedTo, why) => {
-      journalMovedAside = true;
-      log.error('the journal was broken and has been moved aside; its operations are forgotten', { movedTo, why });
-    },
+    log: journalLog(log),
   });
   const touched = await TouchedImages.load(journal);
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
@@ -211,7 +206,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     state,
     ...folderSet,
     journal,
-    journalMovedAside,
+    journalMovedAside: journal.incomplete,
     touched,
     resumes,
     lockQuery: await LockQuery.load(),

@@ -54,6 +54,7 @@ export class Metrics {
       readonly cacheBytes: number;
       readonly setAside: number;
       readonly setAsideBytes: number;
+      readonly journal: { readonly writable: boolean; readonly asideCount: number };
     },
   ) {
     collectDefaultMetrics({ register: this.registry });
@@ -73,6 +74,10 @@ export class Metrics {
     gauge('hostler_resume_entries', 'Interrupted transfers that are kept for later', () => now().resumeEntries);
     gauge('hostler_resume_bytes', 'Space that they take', () => now().resumeBytes);
     gauge('hostler_cache_entries', 'Images in the cache', () => now().cacheEntries);
+    gauge('hostler_state_writable', '1: changes can be recorded; 0: they are refused', () =>
+      now().journal.writable ? 1 : 0,
+    );
+    gauge('hostler_journal_set_aside', 'Records of the journal that cannot be read', () => now().journal.asideCount);
     gauge('hostler_cache_bytes', 'Space that they take', () => now().cacheBytes);
     gauge('hostler_cache_set_aside_files', "Files in the cache's folder that no fetch uses", () => now().setAside);
     gauge('hostler_cache_set_aside_bytes', 'Space that they take', () => now().setAsideBytes);

@@ -1,3 +1,4 @@
+import { DAEMON_REASONS } from './daemon-reasons.js';
 import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
 import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js';
 import { row, type Row } from './reason-row.js';
@@ -242,13 +243,7 @@ export const REASONS = {
     'The source changed while it was read.',
     'Stop who writes it, then try again; or say `allow_in_use` where that is safe.',
   ),
-  AGENT_RESTARTED: row(
-    'ABORTED',
-    'later',
-    'The daemon ended under the operation; nothing of it is left, except what a verb that can go on has moved.',
-    'Start it again.',
-  ),
-  SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),
+  ...DAEMON_REASONS,
   ANSWER_TOO_LARGE: row(
     'RESOURCE_EXHAUSTED',
     'after a change',
@@ -291,7 +286,6 @@ export const REASONS = {
     'No role of the caller allows the RPC, or what it is asked for; the metadata names the caller.',
     'Use another identity, or have a role configured; `hostler auth check` explains.',
   ),
-  AUDIT_FAILED: row('UNAVAILABLE', 'later', 'The audit log cannot be written.', 'Look at the disk that holds it.'),
   UNKNOWN_REASON: row(
     'UNKNOWN',
     'no',

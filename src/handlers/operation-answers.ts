@@ -22,6 +22,7 @@ const STATES: Readonly<Record<domain.OperationState, OperationState>> = {
   SUCCEEDED: OperationState.OPERATION_STATE_SUCCEEDED,
   FAILED: OperationState.OPERATION_STATE_FAILED,
   CANCELLED: OperationState.OPERATION_STATE_CANCELLED,
+  UNKNOWN: OperationState.OPERATION_STATE_UNSPECIFIED,
 };
 
 const PHASES: Readonly<Record<domain.OperationPhase, OperationPhase>> = {

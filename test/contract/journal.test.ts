@@ -1,75 +1,90 @@
 /** What every journal must do, on the real one and on the fake that other tests use. */
 import assert from 'node:assert/strict';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { ClassicLevel } from 'classic-level';
-import { JournalTooNew, LevelJournal } from '../../src/adapters/level-journal.js';
-import type { Journal } from '../../src/domain/operations/journal.js';
+import { JournalUnavailable } from '../../src/adapters/journal/store.js';
+import type { Journal, Trait } from '../../src/domain/operations/journal.js';
+import { idsOf, openJournal } from '../support/journals.js';
 import { MemoryJournal } from '../support/memory-journal.js';
 import { done, id, record } from '../support/records.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
+import { until } from '../support/until.js';
 
 const HOUR = 3600 * 1000;
-async function ids(journal: Journal, after?: string): Promise<string[]> {
-  const found: string[] = [];
-  for await (const each of journal.list(after)) found.push(each.id);
-  return found;
-}
+const state = (value: string): Trait => ({ kind: 'state', value });
+const method = (value: string): Trait => ({ kind: 'method', value });
+const caller = (value: string): Trait => ({ kind: 'caller', value });
+const label = (key: string, value: string): Trait => ({ kind: 'label', key, value });
 
 describe('journals', () => {
   const scratch = scratchFolder();
-  let now = 3000;
-  let broken: string[] = [];
   let made = 0;
   const fresh = async () => {
     const folder = scratch.path(`journal-${String(++made)}`);
     await sh('mkdir', folder);
     return folder;
   };
-  const level = (folder: string, historyLimit = 1000) =>
-    LevelJournal.open({
-      folder,
-      historyLimit,
-      historyMs: 100 * HOUR,
-      clock: () => now,
-      onHistoryFailed: (error) => broken.push(String(error)),
-      onBroken: (movedTo, why) => broken.push(`${movedTo}: ${why}`),
-    });
 
   const kinds: [string, () => Promise<Journal & { close?: () => Promise<void> }>][] = [
     ['MemoryJournal', () => Promise.resolve(new MemoryJournal(1000))],
-    ['LevelJournal', async () => level(await fresh())],
+    ['JournalStore', async () => (await openJournal(await fresh())).journal],
   ];
   for (const [name, create] of kinds) {
     describe(name, () => {
+      let journal: Journal & { close?: () => Promise<void> };
+      beforeEach(async () => {
+        journal = await create();
+      });
+      afterEach(() => journal.close?.());
+
       it('gives back what was put, the latest of each', async () => {
-        const journal = await create();
         await journal.put(record(1));
         await journal.put(record(1, { state: 'RUNNING', phase: 'COPYING' }));
         assert.deepEqual(await journal.get(id(1)), record(1, { state: 'RUNNING', phase: 'COPYING' }));
         assert.equal(await journal.get(id(2)), undefined);
-        await journal.close?.();
       });
-      it('lists in the order of ids, from after one', async () => {
-        const journal = await create();
-        await Promise.all([1, 2, 3, 4].map((n) => journal.put(record(n))));
-        assert.deepEqual(await ids(journal), [1, 2, 3, 4].map(id));
-        assert.deepEqual(await ids(journal, id(2)), [3, 4].map(id));
-        await journal.close?.();
+      it('lists in the order of ids, from after one, whatever the order in which they came', async () => {
+        await Promise.all([3, 1, 4, 2].map((n) => journal.put(record(n))));
+        assert.deepEqual(await idsOf(journal), [1, 2, 3, 4].map(id));
+        assert.deepEqual(await idsOf(journal, [], id(2)), [3, 4].map(id));
+        assert.deepEqual(await idsOf(journal, [], '', 1), [1, 2, 3, 4].map(id));
+      });
+      it('finds by state, method, caller and labels, and by all of them at once', async () => {
+        const labels = { a: '1', 'b\n"': 'x'.repeat(500) };
+        await journal.put(done(1, { labels }));
+        await journal.put(done(2, { labels: { a: '1' }, method: 'DeleteImage' }));
+        await journal.put(done(3, { labels: { a: '2' }, state: 'FAILED' }));
+        await journal.put(done(4, { labels, caller: 'other' }));
+        const found = (...wanted: Trait[][]) => idsOf(journal, wanted, '', 2);
+        assert.deepEqual(await found([state('SUCCEEDED')]), [1, 2, 4].map(id));
+        assert.deepEqual(await found([state('FAILED'), state('CANCELLED')]), [id(3)]);
+        assert.deepEqual(await found([method('DeleteImage'), method('Nothing')]), [id(2)]);
+        assert.deepEqual(await found([caller('other')]), [id(4)]);
+        assert.deepEqual(await found([label('a', '1')], [label('b\n"', 'x'.repeat(500))]), [1, 4].map(id));
+        assert.deepEqual(await found([label('a', '1')], [caller('someone')], [state('SUCCEEDED')]), [1, 2].map(id));
+        assert.deepEqual(await found([label('a', '1')], [state('FAILED')]), []);
+        assert.deepEqual(await found([label('a', '3')]), []);
+      });
+      it('a state that ends takes the place of the one before', async () => {
+        await journal.put(record(1, { state: 'RUNNING' }));
+        assert.deepEqual(await idsOf(journal, [[state('RUNNING')]]), [id(1)]);
+        await journal.put(done(1));
+        assert.deepEqual(await idsOf(journal, [[state('RUNNING')]]), []);
+        assert.deepEqual(await idsOf(journal, [[state('SUCCEEDED')]]), [id(1)]);
       });
       it('finds the latest operation under a request id, by caller and method', async () => {
-        const journal = await create();
         await journal.put(done(1, { requestId: 'r' }));
         await journal.put(record(2, { requestId: 'r', attempt: 2 }));
         const key = { caller: 'someone', method: 'CopyImage', requestId: 'r' };
         assert.equal((await journal.findRequest(key))?.id, id(2));
         assert.equal(await journal.findRequest({ ...key, method: 'DeleteImage' }), undefined);
         assert.equal(await journal.findRequest({ ...key, caller: 'other' }), undefined);
-        await journal.close?.();
       });
       it('knows what is unfinished', async () => {
-        const journal = await create();
         await journal.put(record(1));
         await journal.put(record(2));
         await journal.put(done(1));
@@ -77,99 +92,252 @@ describe('journals', () => {
           (await journal.unfinished()).map((each) => each.id),
           [id(2)],
         );
-        await journal.close?.();
+      });
+      it('forgets what was refused', async () => {
+        await journal.put(record(1, { requestId: 'r' }));
+        journal.forget(id(1));
+        assert.equal(await journal.get(id(1)), undefined);
+        assert.deepEqual(await journal.unfinished(), []);
+        assert.equal(await journal.findRequest({ caller: 'someone', method: 'CopyImage', requestId: 'r' }), undefined);
       });
     });
   }
 
-  describe('LevelJournal on disk', () => {
-    beforeEach(() => {
-      broken = [];
-    });
-
+  describe('JournalStore on disk', () => {
     it('keeps everything over a restart', async () => {
       const folder = await fresh();
-      const first = await level(folder);
+      const { journal: first } = await openJournal(folder);
       await Promise.all(Array.from({ length: 200 }, (_, n) => first.put(n % 3 === 0 ? record(n) : done(n))));
       await first.put(done(0));
       await first.close();
-      const second = await level(folder);
-      assert.equal((await ids(second)).length, 200);
+      const { journal: second, heard } = await openJournal(folder);
+      assert.equal((await idsOf(second)).length, 200);
       assert.deepEqual(await second.get(id(5)), done(5));
       assert.equal((await second.unfinished()).length, 66);
+      assert.deepEqual(heard, []);
+      assert.equal(second.incomplete, false);
       await second.close();
-      assert.deepEqual(broken, []);
     });
 
-    it('a lost tail is noticed: the journal is moved aside and said so', async () => {
-      const folder = await fresh();
-      const journal = await level(folder);
-      for (let n = 0; n < 20; n++) await journal.put(record(n));
-      await journal.close();
-      const log = (await readdir(join(folder, 'journal'))).find((name) => name.endsWith('.log')) ?? '';
-      const file = await open(join(folder, 'journal', log), 'r+');
-      const { size } = await file.stat();
-      const bytes = Buffer.alloc(2);
-      await file.read(bytes, 0, 2, Math.floor(size / 2));
-      await file.write(Buffer.from(bytes.map((byte) => byte ^ 0xff)), 0, 2, Math.floor(size / 2));
-      await file.close();
-      const next = await level(folder);
-      assert.equal(broken.length, 1);
-      assert.match(broken[0] ?? '', /journal\.broken-.*records were written/);
-      assert.deepEqual(await ids(next), []);
-      await next.put(record(1));
-      await next.close();
-      assert.equal((await readdir(folder)).filter((name) => name.startsWith('journal.broken-')).length, 1);
-    });
+    for (const schema of ['2', '0', 'x', '', '01', '1 ', '-1']) {
+      it(`a journal of schema '${schema}' is refused, and left as it is`, async () => {
+        const folder = await fresh();
+        await (await openJournal(folder)).journal.close();
+        const raw = new DatabaseSync(join(folder, 'journal.sqlite'));
+        raw.prepare("UPDATE meta SET value = ? WHERE key = 'schema'").run(schema);
+        raw.close();
+        await assert.rejects(openJournal(folder), (error: Error) => {
+          assert.ok(error instanceof JournalUnavailable, String(error));
+          assert.ok(error.message.includes(`${folder}/journal.sqlite has schema "${schema}"`), error.message);
+          return true;
+        });
+        assert.deepEqual(
+          (await readdir(folder)).filter((each) => each.includes('broken')),
+          [],
+        );
+      });
+    }
 
-    it('an unreadable journal is moved aside', async () => {
+    it('another database is refused, and left as it is', async () => {
       const folder = await fresh();
-      await (await level(folder)).close();
-      const manifest = (await readdir(join(folder, 'journal'))).find((name) => name.startsWith('MANIFEST')) ?? '';
-      await sh('sh', '-c', 'echo rubbish >"$1"', 'sh', join(folder, 'journal', manifest));
-      await (await level(folder)).close();
-      assert.equal(broken.length, 1);
-    });
-
-    it('a journal of a newer version is refused, and left as it is', async () => {
-      const folder = await fresh();
-      await (await level(folder)).close();
-      const raw = new ClassicLevel(join(folder, 'journal'));
-      await raw.put('meta!schema', '2');
-      await raw.close();
-      await assert.rejects(level(folder), JournalTooNew);
-      assert.deepEqual(broken, []);
+      const raw = new DatabaseSync(join(folder, 'journal.sqlite'));
+      raw.exec('CREATE TABLE t(x)');
+      raw.close();
+      await assert.rejects(openJournal(folder), /no journal of Hostler/);
     });
 
     it('forgets what is too old or too much, never an unfinished one or a young request id', async () => {
       const folder = await fresh();
-      const journal = await level(folder, 10);
+      let now = 3000 * HOUR;
+      const options = { limits: { operations: 10, ms: 100 * HOUR }, clock: () => now };
+      const { journal } = await openJournal(folder, options);
       await journal.put(record(0));
       await journal.put(done(1, { requestId: 'young', endTime: now }));
       for (let n = 2; n < 40; n++) await journal.put(done(n, { endTime: now }));
-      const left = await ids(journal);
-      assert.ok(left.length <= 20, String(left.length));
-      assert.deepEqual(left.slice(0, 2), [id(0), id(1)]);
+      await until(async () => (await idsOf(journal)).length === 10);
+      assert.deepEqual((await idsOf(journal)).slice(0, 2), [id(0), id(1)]);
+      assert.deepEqual((await idsOf(journal, [[state('SUCCEEDED')]])).length, 9);
       now += 101 * HOUR;
-      for (let n = 40; n < 52; n++) await journal.put(done(n, { endTime: now }));
-      assert.ok(!(await ids(journal)).includes(id(1)));
-      assert.equal(
-        await journal.findRequest({ caller: 'someone', method: 'CopyImage', requestId: 'young' }),
-        undefined,
-      );
+      await journal.put(done(52, { endTime: now }));
+      await until(async () => (await idsOf(journal)).length === 2);
+      const key = { caller: 'someone', method: 'CopyImage', requestId: 'young' };
+      assert.equal(await journal.findRequest(key), undefined);
       await journal.close();
-      await (await level(folder)).close();
-      assert.deepEqual(broken, []);
+    });
+
+    it('a page goes on behind the one it ended with, also when that was forgotten', async () => {
+      const { journal } = await openJournal(await fresh(), { limits: { operations: 5, ms: 1e15 } });
+      for (let n = 0; n < 5; n++) await journal.put(done(n));
+      const { reached = '' } = await journal.page([], '', 2);
+      assert.equal(reached, id(1));
+      for (let n = 5; n < 8; n++) await journal.put(done(n));
+      await until(async () => (await journal.get(id(1))) === undefined);
+      assert.deepEqual(await idsOf(journal, [], reached), [3, 4, 5, 6, 7].map(id));
+      await journal.close();
     });
 
     it('holds no more than it was given: secrets are not part of a record', async () => {
       const folder = await fresh();
-      const journal = await level(folder);
+      const { journal } = await openJournal(folder);
       await journal.put(record(1));
       await journal.close();
-      const names = await readdir(join(folder, 'journal'));
-      const all = await Promise.all(names.map((name) => readFile(join(folder, 'journal', name))));
+      const all = await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name))));
       assert.ok(!Buffer.concat(all).includes('passphrase'));
     });
+  });
+
+  describe('a record of another version', () => {
+    const rewritten = async (change: Record<string, unknown>) => {
+      const { journal, heard } = await openJournal(await fresh());
+      // The port takes what this version knows; what another one wrote comes by the same door.
+      await journal.put({ ...done(1), ...change });
+      const found = await journal.get(id(1));
+      const [unfinished, listed] = [await journal.unfinished(), await idsOf(journal)];
+      await journal.close();
+      return { found, unfinished, listed, heard };
+    };
+    for (const [what, change, shows] of [
+      ['state', { state: 'FROZEN' }, { state: 'UNKNOWN' }],
+      ['phase', { phase: 'TELEPORTING' }, { state: 'SUCCEEDED', phase: undefined }],
+      ['result', { result: { kind: 'hologram', size: 5n } }, { state: 'SUCCEEDED', result: undefined }],
+      ['progress', { progress: { doneBytes: 'many' } }, { progress: undefined }],
+      ['warnings', { warnings: [{ reason: 'ODD', message: 'm' }] }, {}],
+    ] as const) {
+      it(`whose ${what} is unknown is shown, and says so`, async () => {
+        const { found, unfinished, listed, heard } = await rewritten(change);
+        for (const [name, value] of Object.entries(shows))
+          assert.deepEqual((found as unknown as Record<string, unknown>)[name], value, name);
+        assert.deepEqual(
+          found?.warnings.map(({ reason, message }) => [reason, message.includes(what)]),
+          [['NEWER_RECORD', true]],
+        );
+        assert.deepEqual(listed, [id(1)]);
+        assert.deepEqual(unfinished, []);
+        assert.deepEqual(heard, []);
+      });
+    }
+    it('whose reason is unknown keeps it', async () => {
+      for (const reason of ['TELEPORT_FAILED', 'constructor', '__proto__', '']) {
+        const error = { reason, code: 'ABORTED', message: 'm', facts: { a: 'b' }, violations: [] };
+        const { found } = await rewritten({ state: 'FAILED', error });
+        assert.deepEqual(found?.error, error);
+      }
+    });
+    it('that is unfinished in a way which is not known is nobody’s to end', async () => {
+      for (const change of [
+        { state: 'FROZEN' },
+        { state: 'RUNNING', commit: { address: '/a', result: { kind: 'x' } } },
+      ]) {
+        const { found, unfinished } = await rewritten(change);
+        assert.equal(found?.state, 'UNKNOWN');
+        assert.deepEqual(unfinished, []);
+      }
+    });
+    it('keeps the fields that only it knows', async () => {
+      const { found } = await rewritten({ future: { x: 1n } });
+      assert.deepEqual((found as unknown as Record<string, unknown>)['future'], { x: 1n });
+    });
+    it('is no record at all: it is left where it is, and named', async () => {
+      const { found, listed, heard } = await rewritten({ createTime: 'yesterday' });
+      assert.equal(found, undefined);
+      assert.deepEqual(listed, []);
+      assert.deepEqual(
+        heard.map(({ what, key }) => [what, key]),
+        [['setAside', id(1)]],
+      );
+    });
+  });
+
+  describe('the journal of an earlier version', () => {
+    const text = (value: object) =>
+      JSON.stringify(value, (_, field: unknown) =>
+        typeof field === 'bigint'
+          ? `\0n${String(field)}`
+          : typeof field === 'string' && field.startsWith('\0')
+            ? `\0s${field}`
+            : field,
+      );
+    const old = async (change: (level: ClassicLevel) => Promise<unknown> = () => Promise.resolve()) => {
+      const folder = await fresh();
+      const level = new ClassicLevel(join(folder, 'journal'));
+      await level.put('meta!schema', '1');
+      await level.put('meta!total', '4');
+      await level.put(`op!${id(1)}`, `3\n${text(done(1, { requestId: 'r' }))}`);
+      await level.put(`op!${id(2)}`, `1\n${text(record(2))}`);
+      await level.put(`live!${id(2)}`, '');
+      const mark = { device: '5', inode: String(2n ** 60n), address: '/a', operationId: id(2), method: 'ResizeImage' };
+      await level.put('touched!5:6', JSON.stringify(mark));
+      const resume = {
+        key: 'k',
+        operationId: id(2),
+        method: 'CopyImage',
+        labels: {},
+        address: '/b',
+        checkpoint: { a: 'b' },
+      };
+      await level.put('resume!k', text({ ...resume, kept: { sinceMs: 5, bytes: 7n } }));
+      await change(level);
+      await level.close();
+      return folder;
+    };
+
+    it('is taken over once, and kept', async () => {
+      const folder = await old();
+      const { journal, heard } = await openJournal(folder);
+      assert.deepEqual(await journal.get(id(1)), done(1, { requestId: 'r' }));
+      const key = { caller: 'someone', method: 'CopyImage', requestId: 'r' };
+      assert.equal((await journal.findRequest(key))?.id, id(1));
+      assert.deepEqual(await journal.unfinished(), [record(2)]);
+      assert.equal((await journal.marks())[0]?.inode, 2n ** 60n);
+      assert.equal((await journal.resumeEntries())[0]?.kept?.bytes, 7n);
+      assert.equal(journal.incomplete, false);
+      assert.deepEqual(
+        heard.map(({ what, taken }) => [what, taken]),
+        [['imported', { operation: 2, mark: 1, resume: 1, cached: 0 }]],
+      );
+      await journal.put(done(2));
+      await journal.close();
+      assert.ok(existsSync(join(folder, 'journal.leveldb')) && !existsSync(join(folder, 'journal')));
+      const again = await openJournal(folder);
+      assert.deepEqual([await again.journal.unfinished(), again.heard], [[], []]);
+      await again.journal.close();
+    });
+
+    it('from which records are missing is taken over as it is, and nothing is believed to be whole', async () => {
+      const { journal, heard } = await openJournal(await old((level) => level.put('meta!total', '9')));
+      assert.equal((await idsOf(journal)).length, 2);
+      assert.equal(journal.incomplete, true);
+      assert.match(String(heard[0]?.['problem']), /9 records were written, 4 are there/);
+      await journal.close();
+    });
+
+    it('a record that is no JSON is named, and the others are taken', async () => {
+      const { journal, heard } = await openJournal(await old((level) => level.put(`op!${id(1)}`, '3\n{"id":')));
+      assert.deepEqual(await idsOf(journal), [id(2)]);
+      assert.equal(journal.incomplete, true);
+      assert.deepEqual(
+        heard.map(({ what }) => what),
+        ['imported', 'setAside'],
+      );
+      await journal.close();
+    });
+
+    it('that cannot be opened for damage is kept aside', async () => {
+      const folder = await old();
+      const manifest = (await readdir(join(folder, 'journal'))).find((name) => name.startsWith('MANIFEST')) ?? '';
+      await sh('sh', '-c', 'echo rubbish >"$1"', 'sh', join(folder, 'journal', manifest));
+      const { journal } = await openJournal(folder);
+      assert.equal(journal.incomplete, true);
+      await journal.close();
+      assert.ok(existsSync(join(folder, 'journal.leveldb', manifest)));
+    });
+
+    for (const schema of ['2', '0', 'x', '']) {
+      it(`of schema '${schema}' is refused, and left as it is`, async () => {
+        const folder = await old((level) => level.put('meta!schema', schema));
+        await assert.rejects(openJournal(folder), JournalUnavailable);
+        assert.ok(existsSync(join(folder, 'journal')));
+      });
+    }
   });
 });

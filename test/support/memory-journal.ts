@@ -1,4 +1,4 @@
-import type { Journal, RequestKey } from '../../src/domain/operations/journal.js';
+import type { Journal, RecordPage, RequestKey, Trait, Wanted } from '../../src/domain/operations/journal.js';
 import type { ResumeEntry, ResumeStore } from '../../src/domain/operations/resume-entries.js';
 import type { MarkStore } from '../../src/domain/operations/touched.js';
 import { isFinal, type OperationRecord } from '../../src/domain/operations/record.js';
@@ -36,13 +36,21 @@ export class MemoryJournal implements Journal, MarkStore, ResumeStore {
     return Promise.resolve([...this.#records.values()].filter(({ state }) => !isFinal(state)));
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous for journals on disk
-  async *list(after: string | undefined): AsyncGenerator<OperationRecord, void> {
-    const ids = [...this.#records.keys()].sort();
-    for (const id of ids) {
-      const record = after === undefined || id > after ? this.#records.get(id) : undefined;
-      if (record !== undefined) yield record;
-    }
+  assertWritable(): void {
+    // It always is.
+  }
+
+  forget(id: string): void {
+    this.#records.delete(id);
+  }
+
+  page(wanted: Wanted, after: string, limit: number): Promise<RecordPage> {
+    const all = [...this.#records.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const found = all.filter(
+      (each) => each.id > after && wanted.every((group) => group.some((trait) => has(each, trait))),
+    );
+    const records = found.slice(0, limit);
+    return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.id : undefined });
   }
 
   marks(): Promise<readonly never[]> {
@@ -89,4 +97,10 @@ export class MemoryJournal implements Journal, MarkStore, ResumeStore {
 
 function requestText({ caller, method, requestId }: RequestKey): string {
   return JSON.stringify([caller, method, requestId]);
+}
+
+function has(record: OperationRecord, trait: Trait): boolean {
+  if (trait.kind === 'label') return record.labels[trait.key] === trait.value;
+  if (trait.kind === 'state' && !isFinal(record.state)) return true;
+  return record[trait.kind] === trait.value;
 }

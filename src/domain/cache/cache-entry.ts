@@ -52,7 +52,7 @@ export interface CacheFiles {
   unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]>;
 }
 
-/** Where entries are kept; durable when resolved. */
+/** Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
 export interface CacheStore {
   cacheEntries(): Promise<readonly CacheEntry[]>;
   putCacheEntry(entry: CacheEntry): Promise<void>;

@@ -8,7 +8,7 @@ import type { Admission } from './admission.js';
 import type { Admitted } from './admitted.js';
 import { execute, goesOn, type Outcome, type Step } from './execute.js';
 import { OperationHub } from './hub.js';
-import type { Journal } from './journal.js';
+import { nowOrLater, type Journal } from './journal.js';
 import { LiveOperation, type Leaving } from './live-operation.js';
 import type { LockTable } from './locks.js';
 import { atRest, isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
@@ -229,6 +229,7 @@ export class Operations {
     earlier?: OperationRecord,
   ): Promise<LiveOperation> {
     const { admission, journal, locks, slots } = this.ports;
+    journal.assertWritable();
     const uses = verb.uses(spec);
     const admitted = await admission.resolve(uses);
     const undo: (() => void)[] = [];
@@ -262,7 +263,8 @@ export class Operations {
       try {
         await journal.put(operation.record);
       } catch (error) {
-        // A drain may wait for it already.
+        // It is refused, also where the disk has taken it. A drain may wait for it already.
+        if (earlier === undefined) journal.forget(record.id);
         operation.settle(operation.ended({ state: 'FAILED', error: storeError(asHostlerError(error)) }));
         throw error;
       }
@@ -285,18 +287,35 @@ export class Operations {
     undo: readonly (() => void)[],
     work: Promise<Outcome>,
   ): Promise<void> {
-    const { journal, log } = this.ports;
+    const { log } = this.ports;
     const { cause, suspended, ...outcome } = await work;
     if (suspended === true) {
       await this.#suspend(operation, admitted, undo);
       return;
     }
-    const final = operation.ended(outcome);
-    const failures = await Promise.allSettled([admitted.close(), journal.put(final)]);
+    const [closed, recorded] = await Promise.allSettled([admitted.close(), this.#record(operation, outcome)]);
+    const final = recorded.status === 'fulfilled' ? recorded.value : operation.ended(outcome);
     for (const step of undo) step();
     operation.settle(final);
     log.finished(final, cause);
-    for (const failure of failures) if (failure.status === 'rejected') log.cleanupFailed(final, failure.reason);
+    for (const result of [closed, recorded]) if (result.status === 'rejected') log.cleanupFailed(final, result.reason);
+  }
+
+  /** The end as it may be told. What nothing on disk would prove after a crash is no success. */
+  async #record(operation: LiveOperation, outcome: Omit<Outcome, 'cause' | 'suspended'>): Promise<OperationRecord> {
+    const { journal } = this.ports;
+    const end = operation.ended(outcome);
+    try {
+      await journal.put(end);
+      return end;
+    } catch (caught) {
+      const error = asHostlerError(caught);
+      if (error.reason !== 'STATE_UNAVAILABLE') throw error;
+      if (end.state !== 'SUCCEEDED' || end.commit !== undefined) return end;
+      const failed = operation.ended({ state: 'FAILED', error: storeError(unproven(error, end)) });
+      await nowOrLater(journal.put(failed));
+      return failed;
+    }
   }
 
   /** Everything but its end: the journal shows it as unfinished. */
@@ -354,4 +373,11 @@ export class Operations {
 function howItEnds(signal: AbortSignal): Leaving {
   if (!signal.aborted) return 'unanswered';
   return asHostlerError(signal.reason).reason === 'CALLER_DEADLINE' ? 'CALLER_DEADLINE' : 'CANCELLED';
+}
+
+/** The work was done, and nobody could say so after a crash. */
+function unproven(error: HostlerError, { id, method }: OperationRecord): HostlerError {
+  const message = `${method} did its work, and this could not be recorded: make the call again; ${error.message}`;
+  const { retryAfterMs = 0 } = error;
+  return new HostlerError('STATE_UNAVAILABLE', message, { facts: { operation: id }, retryAfterMs, cause: error });
 }

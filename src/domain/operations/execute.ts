@@ -6,6 +6,7 @@ import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun 
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import { mayHaveActed, tookEffect } from './evidence.js';
+import { nowOrLater } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import { OwnMarks } from './own-marks.js';
 import { ProgressMeter } from './progress.js';
@@ -67,14 +68,14 @@ export async function execute<S extends object, R extends OperationResult>(
   return outcome;
 }
 
-/** What the daemon's end does to work that could go on. */
-const ENDED_WITH_DAEMON: readonly Reason[] = ['SHUTTING_DOWN', 'AGENT_RESTARTED'];
+/** What the daemon's end does to work that could go on, and its state folder. */
+const NO_FAULT_OF_ITS_OWN: readonly Reason[] = ['SHUTTING_DOWN', 'AGENT_RESTARTED', 'STATE_UNAVAILABLE'];
 
 function isWorthKeeping({ error }: Outcome, after: readonly Reason[] | undefined): boolean {
   return (
     after !== undefined &&
     error !== undefined &&
-    [...ENDED_WITH_DAEMON, ...after].some((reason) => reason === error.reason)
+    [...NO_FAULT_OF_ITS_OWN, ...after].some((reason) => reason === error.reason)
   );
 }
 
@@ -95,7 +96,9 @@ async function attempt<S extends object, R extends OperationResult>(
     await ticket.granted(operation.signal);
     operation.become('RUNNING', { startTime: ports.clock(), queuePosition: undefined });
     // Not waited for: until the commit, recovery does the same for QUEUED and RUNNING.
-    ports.journal.put(operation.record).catch((error: unknown) => ports.log.cleanupFailed(operation.record, error));
+    nowOrLater(ports.journal.put(operation.record)).catch((error: unknown) =>
+      ports.log.cleanupFailed(operation.record, error),
+    );
     await run.step('started');
     const result = await verb.run(spec, run);
     await run.assertFreeToTheEnd();
@@ -335,9 +338,9 @@ class OperationRun implements Run {
       operation.update({ pid: child?.pid, pidStart: child?.start });
       if (child === undefined) return;
       // Not waited for: it only helps to find the child after a crash that the child outlived.
-      this.ports.journal
-        .put(operation.record)
-        .catch((error: unknown) => this.ports.log.cleanupFailed(operation.record, error));
+      nowOrLater(this.ports.journal.put(operation.record)).catch((error: unknown) =>
+        this.ports.log.cleanupFailed(operation.record, error),
+      );
     };
     return { signal: this.signal, onChild, ...(onFraction === undefined ? {} : { onFraction }) };
   }

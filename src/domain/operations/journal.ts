@@ -1,4 +1,17 @@
+import { asHostlerError } from '../errors.js';
 import type { OperationRecord } from './record.js';
+
+/**
+ * For what nobody has to wait for: when the journal cannot be written now it is written later, and what it says until then is old but
+ * not wrong. Fails with everything else.
+ */
+export async function nowOrLater(writing: Promise<void>): Promise<void> {
+  try {
+    await writing;
+  } catch (error) {
+    if (asHostlerError(error).reason !== 'STATE_UNAVAILABLE') throw error;
+  }
+}
 
 /** Scope of a request id. */
 export interface RequestKey {
@@ -7,15 +20,37 @@ export interface RequestKey {
   readonly requestId: string;
 }
 
+/** Something that an operation may have. */
+export type Trait =
+  | { readonly kind: 'state' | 'method' | 'caller'; readonly value: string }
+  | { readonly kind: 'label'; readonly key: string; readonly value: string };
+
+/** Operations that have one trait at least of each group. No group: all. */
+export type Wanted = readonly (readonly Trait[])[];
+
+export interface RecordPage {
+  /** In the order of ids. Whoever asks passes over those that do not have the traits. */
+  readonly records: readonly OperationRecord[];
+  /** All that are wanted up to this id are in this page; the next one begins after it. Unset: there are no more. */
+  readonly reached: string | undefined;
+}
+
 /** Where operations are kept. Ids are ULIDs, so their order is the order of time. */
 export interface Journal {
-  /** Adds or replaces; durable, as far as this journal is durable at all, when resolved. */
+  /** Fails with STATE_UNAVAILABLE while nothing can be written: nothing new may begin. */
+  assertWritable(): void;
+  /**
+   * Adds or replaces; durable, as far as this journal is durable at all, when resolved. Fails with STATE_UNAVAILABLE: then this
+   * journal answers as if it were written, and it is written as soon as that is possible.
+   */
   put(record: OperationRecord): Promise<void>;
+  /** What was put, or may have been, is not kept: it was refused, and is no operation. */
+  forget(id: string): void;
   get(id: string): Promise<OperationRecord | undefined>;
   /** The latest operation under this request id. */
   findRequest(key: RequestKey): Promise<OperationRecord | undefined>;
   /** What a daemon before us left behind. */
   unfinished(): Promise<readonly OperationRecord[]>;
-  /** In the order of ids, beginning after the given id. */
-  list(after: string | undefined): AsyncIterable<OperationRecord>;
+  /** At most so many, beginning after the given id; a page may be shorter although there are more. */
+  page(wanted: Wanted, after: string, limit: number): Promise<RecordPage>;
 }

@@ -3,6 +3,7 @@ import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { Operations } from './engine.js';
 import type { KeptWork } from './kept-work.js';
+import type { RecordPage, Wanted } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import { fingerprint } from './request-ids.js';
 import type { OperationRecord, OperationState } from './record.js';
@@ -10,6 +11,12 @@ import type { KeptEntry } from './resume-entries.js';
 
 /** Clients take messages of 4 MiB unless told otherwise; a character may become 3 bytes. */
 const MAX_PAGE_CHARACTERS = 1024 * 1024;
+
+/** Asked for of the journal at once. */
+const PIECE = 100;
+
+/** Operations that a page may pass over; the next one goes on after them. */
+const MAX_PASSED_OVER = 2000;
 
 /** All conditions must hold; an empty one always holds. */
 export interface OperationFilter {
@@ -45,7 +52,7 @@ export class OperationQueries {
     return record;
   }
 
-  /** A page, oldest first, and where the next one begins; empty at the end. */
+  /** A page, oldest first, and where the next one begins; empty at the end. It may be short, or empty, and not be the last one. */
   async list(
     filter: OperationFilter,
     size: number,
@@ -53,17 +60,44 @@ export class OperationQueries {
     caller: Caller,
   ): Promise<{ records: OperationRecord[]; next: string }> {
     const records: OperationRecord[] = [];
-    let bytes = 0;
-    for await (const kept of this.operations.ports.journal.list(after === '' ? undefined : after)) {
-      const record = this.operations.live.get(kept.id)?.record ?? kept;
-      if (!matches(filter, record) || !maySee(record, caller)) continue;
-      if (filter.keptOnly && this.kept(record.id) === undefined) continue;
-      bytes += fingerprint(record).length;
-      if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
-        return { records, next: records.at(-1)?.id ?? '' };
-      records.push(record);
+    let [bytes, looked] = [0, 0];
+    for await (const page of this.#pages(filter, after, caller)) {
+      for (const record of page.records) {
+        if (!matches(filter, record) || !maySee(record, caller)) continue;
+        bytes += fingerprint(record).length;
+        if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
+          return { records, next: records.at(-1)?.id ?? '' };
+        records.push(record);
+      }
+      looked += page.records.length - records.length;
+      if (page.reached !== undefined && looked > MAX_PASSED_OVER) return { records, next: page.reached };
     }
     return { records, next: '' };
+  }
+
+  /** What may match, in the order of ids, with unfinished ones as they are now. */
+  async *#pages(filter: OperationFilter, after: string, caller: Caller): AsyncGenerator<RecordPage, void> {
+    const { live, ports } = this.operations;
+    const now = (record: OperationRecord) => live.get(record.id)?.record ?? record;
+    if (filter.keptOnly) {
+      const ids = this.keptWork.entries.map(({ operationId }) => operationId).filter((id) => id > after);
+      const records = await Promise.all([...new Set(ids)].sort().map((id) => ports.journal.get(id)));
+      yield { records: records.flatMap((record) => (record === undefined ? [] : now(record))), reached: undefined };
+      return;
+    }
+    const wanted = wantedBy(filter, caller);
+    for (let at: string | undefined = after; at !== undefined;) {
+      caller.signal.throwIfAborted();
+      const from: string = at;
+      const { records, reached } = await ports.journal.page(wanted, from, PIECE);
+      // Their states may not be in the journal yet.
+      const here = [...live.values()].filter(
+        ({ record: { id } }) => id > from && (reached === undefined || id <= reached),
+      );
+      const all = new Map([...records, ...here.map(({ record }) => record)].map((record) => [record.id, now(record)]));
+      yield { records: [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1)), reached };
+      at = reached;
+    }
   }
 
   /** Fails with OPERATION_NOT_FOUND. */
@@ -157,6 +191,21 @@ function matches(filter: OperationFilter, record: OperationRecord): boolean {
     (filter.caller === '' || filter.caller === record.caller) &&
     hasLabels(record, filter.labels)
   );
+}
+
+/** What the journal is asked for. An unfinished operation is found whatever its state is now. */
+function wantedBy({ states, methods, caller: owner, labels }: OperationFilter, { identity, grant }: Caller): Wanted {
+  const own = { kind: 'caller', value: identity } as const;
+  const labelled = (each: Readonly<Record<string, string>>) =>
+    Object.entries(each).map(([key, value]) => ({ kind: 'label', key, value }) as const);
+  const inSight = grant.operations === 'own' ? [[own]] : labelled(grant.labels).map((label) => [own, label]);
+  return [
+    ...(states.length === 0 ? [] : [states.map((value) => ({ kind: 'state', value }) as const)]),
+    ...(methods.length === 0 ? [] : [methods.map((value) => ({ kind: 'method', value }) as const)]),
+    ...(owner === '' ? [] : [[{ kind: 'caller', value: owner } as const]]),
+    ...labelled(labels).map((label) => [label]),
+    ...inSight,
+  ];
 }
 
 function hasLabels(record: Pick<OperationRecord, 'labels'>, labels: Readonly<Record<string, string>>): boolean {

@@ -4,7 +4,8 @@ import { namedError } from '../named-elsewhere.js';
 import type { CheckCounts, Comparison } from '../change-ports.js';
 import type { ImageInfo, SnapshotFacts } from '../image-info.js';
 
-export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
+/** UNKNOWN: another version of the daemon wrote the record, and this one does not know how it stands; nothing acts on it. */
+export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED' | 'UNKNOWN';
 
 /** The one table of how states follow each other. */
 const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
@@ -15,6 +16,7 @@ const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
   SUCCEEDED: [],
   FAILED: [],
   CANCELLED: [],
+  UNKNOWN: [],
 };
 
 export function isFinal(state: OperationState): boolean {
@@ -61,6 +63,7 @@ export const WARNINGS = [
   'AFTERWARDS_FAILED',
   'TOOL_COMPLAINED',
   'NOT_REPAIRED',
+  'NEWER_RECORD',
 ] as const;
 
 export interface Warning {

@@ -7,6 +7,7 @@
  */
 import type { ImageAddress } from '../address.js';
 import type { Clock } from '../ports.js';
+import { nowOrLater } from './journal.js';
 
 /** How far work has come, in a verb's own words. */
 export type Checkpoint = Readonly<Record<string, string>>;
@@ -30,7 +31,7 @@ export interface ResumeEntry {
 
 export type KeptEntry = ResumeEntry & { readonly kept: { readonly sinceMs: number; readonly bytes: bigint } };
 
-/** Where entries are kept; durable when resolved. */
+/** Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
 export interface ResumeStore {
   resumeEntries(): Promise<readonly ResumeEntry[]>;
   putResumeEntry(entry: ResumeEntry): Promise<void>;
@@ -86,13 +87,13 @@ export class ResumeEntries {
 
   /** Its operation has ended without it. */
   async keep(entry: ResumeEntry, bytes: bigint): Promise<void> {
-    await this.put({ ...entry, kept: { sinceMs: this.clock(), bytes } });
+    await nowOrLater(this.put({ ...entry, kept: { sinceMs: this.clock(), bytes } }));
   }
 
   /** Its folder is gone, or what it was for is done. */
   async remove(entry: ResumeEntry): Promise<void> {
     if (this.#entries.get(entry.key)?.operationId === entry.operationId) this.#entries.delete(entry.key);
-    await this.store.removeResumeEntry(entry);
+    await nowOrLater(this.store.removeResumeEntry(entry));
   }
 
   /** What is too old, and the oldest of what is too much. */

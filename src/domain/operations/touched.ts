@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../address.js';
 import type { FileIdentity } from '../ports.js';
+import { nowOrLater } from './journal.js';
 
 /** An image that an operation began to change in place, and did not end. */
 export interface TouchMark {
@@ -12,7 +13,7 @@ export interface TouchMark {
   readonly method: string;
 }
 
-/** Where marks are kept; durable when resolved. */
+/** Where marks are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
 export interface MarkStore {
   marks(): Promise<readonly TouchMark[]>;
   putMark(mark: TouchMark): Promise<void>;
@@ -58,7 +59,7 @@ export class TouchedImages {
   }
 
   async drop(mark: TouchMark): Promise<void> {
-    await this.store.removeMark(mark);
+    await nowOrLater(this.store.removeMark(mark));
     this.#marks.delete(keyOf(mark));
   }
 }

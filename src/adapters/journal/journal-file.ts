@@ -1,0 +1,182 @@
+/** Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own. */
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { sumOf, type Row, type SetAside, type Write } from './rows.js';
+import { Search, type Found, type Look } from './search.js';
+import { columnsOf } from './traits.js';
+import { troubleOf } from './trouble.js';
+
+type Fields = Record<string, SQLOutputValue>;
+
+export class JournalFile {
+  /** How many changes were ever written; the file and the witness beside it hold the same number. */
+  writes: number;
+  /** How many operations there are. */
+  operations: number;
+  /** Records that were found unreadable since somebody asked. */
+  readonly found: SetAside[] = [];
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #passed = new Set<string>();
+
+  constructor(
+    readonly database: DatabaseSync,
+    private readonly clock: () => number,
+  ) {
+    this.writes = Number(this.sql("SELECT value FROM meta WHERE key = 'writes'").get()?.['value'] ?? 0);
+    const all = 'SELECT count(*) AS n FROM operations INDEXED BY sqlite_autoindex_operations_1';
+    this.operations = Number(this.sql(all).get()?.['n']);
+  }
+
+  /** All or nothing; durable on return. */
+  write(writes: readonly Write[]): void {
+    this.transaction(() => {
+      for (const write of writes) {
+        if (write.kind === 'operation') this.#writeOperation(write);
+        else this.#writeEntry(write.kind, write);
+      }
+    });
+  }
+
+  /** Rolled back when it throws. Each one is counted. */
+  transaction(act: () => void): void {
+    const { database, operations } = this;
+    database.exec('BEGIN IMMEDIATE');
+    try {
+      act();
+      this.sql("UPDATE meta SET value = ? WHERE key = 'writes'").run(String(this.writes + 1));
+      database.exec('COMMIT');
+      this.writes += 1;
+    } catch (error) {
+      // SQLite has rolled back by itself where it could not go on.
+      if (database.isTransaction) database.exec('ROLLBACK');
+      this.operations = operations;
+      throw error;
+    }
+  }
+
+  operation(id: string): Row | undefined {
+    return this.#row('operation', this.sql('SELECT rowid, id AS key, body, sum FROM operations WHERE id = ?').get(id));
+  }
+
+  /** The latest operation under a request id. */
+  request(text: string): Row | undefined {
+    const newest = 'SELECT rowid, id AS key, body, sum FROM operations WHERE request = ? ORDER BY id DESC LIMIT 1';
+    return this.#row('operation', this.sql(newest).get(text));
+  }
+
+  unfinished(): Row[] {
+    const all = 'SELECT rowid, id AS key, body, sum FROM operations WHERE ended IS NULL ORDER BY id';
+    return this.#rows('operation', this.sql(all).all());
+  }
+
+  entries(kind: string): Row[] {
+    return this.#rows(
+      kind,
+      this.sql('SELECT rowid, key, body, sum FROM entries WHERE kind = ? ORDER BY key').all(kind),
+    );
+  }
+
+  search(look: Look): Found {
+    return new Search(this).page(look);
+  }
+
+  asideCount(): number {
+    return Number(this.sql('SELECT count(*) AS n FROM aside').get()?.['n']);
+  }
+
+  /** Looks at the rows after one: what is damaged is set aside. The last row looked at; undefined at the end. */
+  verify(table: 'operations' | 'entries', after: number, limit: number): number | undefined {
+    const columns = table === 'operations' ? "'operation' AS kind, id AS key" : 'kind, key';
+    const next = `SELECT rowid, ${columns}, body, sum FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ?`;
+    const rows = this.sql(next).all(after, limit);
+    for (const row of rows) this.#row(String(row['kind']), row);
+    const last = rows.at(-1)?.['rowid'];
+    return rows.length < limit || last === undefined ? undefined : Number(last);
+  }
+
+  /** The log goes into the file, and both are durable. */
+  checkpoint(mode: 'PASSIVE' | 'TRUNCATE'): void {
+    this.database.exec(`PRAGMA wal_checkpoint(${mode})`);
+  }
+
+  sql(text: string): StatementSync {
+    const known = this.#statements.get(text);
+    if (known !== undefined) return known;
+    const made = this.database.prepare(text);
+    this.#statements.set(text, made);
+    return made;
+  }
+
+  #writeOperation({ key, body }: Write): void {
+    if (body === undefined) {
+      this.removeOperation(key);
+      return;
+    }
+    const { ended, request, traits } = columnsOf(body);
+    const sum = sumOf('operation', { key, body });
+    const update = this.sql('UPDATE operations SET ended = ?, request = ?, body = ?, sum = ? WHERE id = ?');
+    const known = update.run(ended, request, body, sum, key).changes === 1;
+    if (!known) {
+      const insert = 'INSERT INTO operations(id, ended, request, body, sum) VALUES (?, ?, ?, ?, ?)';
+      this.sql(insert).run(key, ended, request, body, sum);
+      this.operations += 1;
+    }
+    // The others never change.
+    const changed = known ? traits.filter((trait) => trait.startsWith('s')) : traits;
+    for (const trait of changed) this.sql('INSERT OR IGNORE INTO traits VALUES (?, ?)').run(trait, key);
+  }
+
+  /** Inside of a transaction. */
+  removeOperation(id: string): void {
+    const body = this.sql('SELECT body FROM operations WHERE id = ?').get(id)?.['body'];
+    if (typeof body !== 'string') return;
+    for (const trait of columnsOf(body).traits)
+      this.sql('DELETE FROM traits WHERE trait = ? AND id = ?').run(trait, id);
+    this.sql('DELETE FROM operations WHERE id = ?').run(id);
+    this.operations -= 1;
+  }
+
+  #writeEntry(kind: string, { key, body }: Write): void {
+    if (body === undefined) this.sql('DELETE FROM entries WHERE kind = ? AND key = ?').run(kind, key);
+    else
+      this.sql(
+        'INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT(kind, key) DO UPDATE SET body = excluded.body, sum = excluded.sum',
+      ).run(kind, key, body, sumOf(kind, { key, body }));
+  }
+
+  #rows(kind: string, rows: readonly Fields[]): Row[] {
+    return rows.flatMap((each) => this.#row(kind, each) ?? []);
+  }
+
+  /** What was written, or undefined: it is damaged then, and set aside. */
+  #row(kind: string, fields: Fields | undefined): Row | undefined {
+    if (fields === undefined) return undefined;
+    const row = rowOf(kind, fields);
+    if (row === undefined) this.#setAside(kind, fields, 'it is not as it was written');
+    return row;
+  }
+
+  /** It never comes up again. Where nothing can be written now it stays, and is passed over. */
+  #setAside(kind: string, { rowid, key, body }: Fields, why: string): void {
+    const table = kind === 'operation' ? 'operations' : 'entries';
+    const name = `${table} ${String(rowid)}`;
+    if (this.#passed.has(name)) return;
+    this.#passed.add(name);
+    this.found.push({ kind, key: String(key), why });
+    try {
+      this.transaction(() => {
+        const bytes = typeof body === 'string' ? Buffer.from(body) : (body ?? null);
+        this.sql('INSERT INTO aside VALUES (?, ?, ?, ?, ?)').run(kind, String(key), bytes, why, this.clock());
+        this.sql(`DELETE FROM ${table} WHERE rowid = ?`).run(rowid ?? null);
+        if (table === 'operations') this.operations -= 1;
+      });
+    } catch (error) {
+      if (troubleOf(error).kind === 'bug') throw error;
+    }
+  }
+}
+
+/** A row as it was written; undefined when it is not. */
+export function rowOf(kind: string, { key, body, sum }: Fields): Row | undefined {
+  if (typeof key !== 'string' || typeof body !== 'string') return undefined;
+  return sumOf(kind, { key, body }) === sum ? { key, body } : undefined;
+}

@@ -1,0 +1,224 @@
+/** The thread that has the journal open: a disk that hangs holds this thread only. `thread.ts` starts it. */
+import { statSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Answer, Asked, ThreadJob } from './messages.js';
+import { openJournal, rebuild, connect, type Opened } from './opening.js';
+import { prune } from './pruning.js';
+import { assertOurs } from './schema.js';
+import { JournalFile } from './journal-file.js';
+import { troubleOf, withErrno } from './trouble.js';
+import { Witness } from './witness.js';
+
+/** Forgotten, or looked at, in one go; between two, what others ask for is answered. */
+const SLICE = 32;
+const VERIFIED = 100;
+/** The log goes into the file when it is so long, or when nothing was written for so long. */
+const LOG_BYTES = 4 << 20;
+const QUIET_MS = 200;
+/** Between two slices, so that they take a small part of the time. */
+const PAUSE_MS = 10;
+
+// eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what JournalThread gave
+const { path, witness: witnessPath, limits } = workerData as ThreadJob;
+const port = parentPort;
+
+class Journal {
+  #file: JournalFile | undefined;
+  #witness: Witness | undefined;
+  #identity = '';
+  #now = 0;
+  #verified: { table: 'operations' | 'entries'; row: number } | undefined = { table: 'entries', row: 0 };
+  #timer: NodeJS.Timeout | undefined;
+  /** Whether the log has gone into the file. */
+  #logged = false;
+  #wroteAt = 0;
+  #written = 0;
+
+  get #open(): JournalFile {
+    if (this.#file === undefined) throw new Error('the journal is not open');
+    return this.#file;
+  }
+
+  /** What there is to say; the journal is made again where it turns out to be damaged. */
+  answer(asked: Asked): Answer {
+    const { number } = asked;
+    try {
+      return { number, ...this.#do(asked), ...this.#news() };
+    } catch (error) {
+      const trouble = withErrno(troubleOf(error), path);
+      if (trouble.kind !== 'damaged' || this.#file === undefined) return { number, trouble, ...this.#news() };
+      try {
+        const moved = this.#rebuild(trouble.why);
+        return { number, ...this.#do(asked), ...moved, ...this.#news() };
+      } catch (again) {
+        return { number, trouble: troubleOf(again) };
+      }
+    }
+  }
+
+  #do(asked: Asked): Answer {
+    switch (asked.ask) {
+      case 'open':
+        return this.#begin(openJournal(path, (this.#witness = new Witness(witnessPath)), Date.now));
+      case 'write':
+        this.#write(asked);
+        return {};
+      case 'operation':
+        return { rows: list(this.#open.operation(asked.id)) };
+      case 'request':
+        return { rows: list(this.#open.request(asked.text)) };
+      case 'unfinished':
+        return { rows: this.#open.unfinished() };
+      case 'entries':
+        return { rows: this.#open.entries(asked.kind) };
+      case 'search':
+        return { found: this.#open.search(asked.look) };
+      case 'mend':
+        this.#mend();
+        return {};
+      case 'close':
+        this.#close();
+        return {};
+    }
+  }
+
+  #begin({ file, moved }: Opened): Answer {
+    this.#file = file;
+    this.#identity = identityOf(path);
+    // A disk that takes nothing is better known now than after the first answer.
+    file.transaction(() => undefined);
+    this.#wrote(file);
+    return { asideCount: file.asideCount(), ...(moved === undefined ? {} : { moved }) };
+  }
+
+  #write({ writes, now }: Extract<Asked, { ask: 'write' }>): void {
+    this.#now = now;
+    const file = this.#open;
+    file.write(writes);
+    this.#wrote(file);
+  }
+
+  #wrote(file: JournalFile): void {
+    this.#written = file.writes;
+    this.#witness?.write(file.writes);
+    this.#logged = false;
+    this.#wroteAt = Date.now();
+    this.#later(PAUSE_MS);
+  }
+
+  /** After a failure: on from where the disk is, as if it had just been opened. Durable is what this leaves. */
+  #mend(): void {
+    const written = this.#written;
+    if (identityOf(path) !== this.#identity) {
+      // Another filesystem is mounted there now, or the same one again.
+      const before = this.#file;
+      this.#file = undefined;
+      before?.database.close();
+    }
+    if (this.#file === undefined) {
+      const database = connect(path);
+      assertOurs(database, path);
+      this.#file = new JournalFile(database, Date.now);
+      this.#identity = identityOf(path);
+      if (this.#file.writes < written)
+        throw new Error(
+          `${path} is an older one: it ends at ${String(this.#file.writes)} of ${String(written)} changes`,
+        );
+    }
+    this.#file.transaction(() => undefined);
+    // What a failed sync left in the page cache only is written again into the file.
+    this.#file.checkpoint('TRUNCATE');
+    this.#wrote(this.#file);
+  }
+
+  #rebuild(why: string): Answer {
+    const { file, moved } = rebuild(path, this.#open.database, why, Date.now);
+    return this.#begin(moved === undefined ? { file } : { file, moved });
+  }
+
+  #close(): void {
+    clearTimeout(this.#timer);
+    this.#file?.database.close();
+    this.#file = undefined;
+    this.#witness?.close();
+  }
+
+  #later(ms: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#tidy();
+    }, ms);
+  }
+
+  /** A slice of what nobody waits for. */
+  #tidy(): void {
+    if (this.#file === undefined) return;
+    try {
+      const more = [this.#forget(), this.#verify()].includes(true);
+      this.#log();
+      if (more) this.#later(PAUSE_MS);
+      else if (!this.#logged) this.#later(QUIET_MS);
+      this.#tell(this.#news());
+    } catch (error) {
+      const trouble = troubleOf(error);
+      if (trouble.kind !== 'damaged') {
+        this.#tell({ failed: trouble });
+        return;
+      }
+      try {
+        this.#tell(this.#rebuild(trouble.why));
+      } catch (again) {
+        this.#tell({ failed: troubleOf(again) });
+      }
+    }
+  }
+
+  #forget(): boolean {
+    const now = Math.max(this.#now, 0);
+    if (now === 0) return false;
+    const file = this.#open;
+    const gone = prune(file, limits, now, SLICE);
+    if (gone > 0) this.#wrote(file);
+    return gone === SLICE;
+  }
+
+  #verify(): boolean {
+    if (this.#verified === undefined) return false;
+    const { table, row } = this.#verified;
+    const next = this.#open.verify(table, row, VERIFIED);
+    if (next !== undefined) this.#verified = { table, row: next };
+    else this.#verified = table === 'entries' ? { table: 'operations', row: 0 } : undefined;
+    return true;
+  }
+
+  #log(): void {
+    if (this.#logged) return;
+    const quiet = Date.now() - this.#wroteAt >= QUIET_MS;
+    if (!quiet && (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) < LOG_BYTES) return;
+    this.#open.checkpoint('PASSIVE');
+    this.#logged = true;
+  }
+
+  #news(): Answer {
+    const found = this.#file?.found.splice(0) ?? [];
+    return found.length === 0 ? {} : { aside: found, asideCount: this.#open.asideCount() };
+  }
+
+  #tell(answer: Answer): void {
+    if (Object.keys(answer).length > 0) port?.postMessage(answer);
+  }
+}
+
+function list<T>(item: T | undefined): T[] {
+  return item === undefined ? [] : [item];
+}
+
+function identityOf(file: string): string {
+  const { dev, ino } = statSync(file, { bigint: true });
+  return `${String(dev)}:${String(ino)}`;
+}
+
+const journal = new Journal();
+port?.on('message', (asked: Asked) => {
+  port.postMessage(journal.answer(asked));
+});

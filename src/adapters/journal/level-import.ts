@@ -1,0 +1,140 @@
+/** Takes over the journal of an earlier version, which was a LevelDB folder, once. */
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClassicLevel } from 'classic-level';
+import { z } from 'zod';
+import { decode, encode, type SetAside, type Write } from './rows.js';
+import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
+import type { JournalThread } from './thread.js';
+
+/** Prefixes of its keys, and what they are called now. */
+const PREFIXES = [
+  ['op!', 'operation'],
+  ['touched!', 'mark'],
+  ['resume!', 'resume'],
+  ['cached!', 'cached'],
+] as const;
+const BATCH = 500;
+const PATIENCE_MS = 60_000;
+
+export interface Imported {
+  /** Where the folder lies now. */
+  readonly movedTo: string;
+  readonly taken: Readonly<Record<string, number>>;
+  readonly aside: readonly SetAside[];
+  /** What is missing or wrong; unset: everything was taken over. */
+  readonly problem?: string;
+}
+
+/**
+ * Undefined where there is no such folder, or it was taken over before. Until the new file has its name nothing has happened. Fails
+ * with JournalForeign, and with what LevelDB says unless that is damage.
+ */
+export async function importLevel(
+  folder: string,
+  threadAt: (path: string, witness: string) => JournalThread,
+): Promise<Imported | undefined> {
+  const old = join(folder, 'journal');
+  if (statSync(old, { throwIfNoEntry: false })?.isDirectory() !== true) return undefined;
+  const [path, witness] = [join(folder, JOURNAL_FILE), join(folder, 'journal.writes')];
+  const movedTo = `${old}.leveldb`;
+  if (existsSync(path)) {
+    renameSync(old, movedTo);
+    return undefined;
+  }
+  const [fresh, freshWitness] = [`${path}.import`, `${witness}.import`];
+  for (const file of [freshWitness, fresh, ...BESIDE.map((end) => fresh + end)]) rmSync(file, { force: true });
+  const thread = threadAt(fresh, freshWitness);
+  let copied: Omit<Imported, 'movedTo'>;
+  try {
+    await thread.ask({ ask: 'open' }, PATIENCE_MS);
+    copied = await copy(old, thread);
+    await thread.close(PATIENCE_MS);
+  } finally {
+    await thread.end();
+  }
+  renameSync(freshWitness, witness);
+  renameSync(fresh, path);
+  renameSync(old, movedTo);
+  rmSync(join(folder, 'journal.total'), { force: true });
+  return { movedTo, ...copied };
+}
+
+async function copy(old: string, thread: JournalThread): Promise<Omit<Imported, 'movedTo'>> {
+  const { ClassicLevel: Level } = await import('classic-level');
+  const level: ClassicLevel = new Level(old, { createIfMissing: false });
+  const taken: Record<string, number> = {};
+  const aside: SetAside[] = [];
+  try {
+    await level.open();
+    await assertKnown(level, old);
+    let written = Number((await level.get('meta!pruned')) ?? 0);
+    for (const [prefix, kind] of PREFIXES) {
+      let batch: Write[] = [];
+      const flush = async () => {
+        if (batch.length > 0) await thread.ask({ ask: 'write', writes: batch, now: 0 }, PATIENCE_MS);
+        taken[kind] = (taken[kind] ?? 0) + batch.length;
+        batch = [];
+      };
+      for await (const [key, value] of level.iterator({ gt: prefix, lt: `${prefix}~` })) {
+        const body = kind === 'operation' ? value.slice(value.indexOf('\n') + 1) : value;
+        if (kind === 'operation') written += Number(value.slice(0, value.indexOf('\n')));
+        const name = key.slice(prefix.length);
+        const text = asJson(kind, body);
+        if (text === undefined) aside.push({ kind, key: name, why: 'it is not as it was written' });
+        else batch.push({ kind, key: name, body: text });
+        if (batch.length === BATCH) await flush();
+      }
+      await flush();
+    }
+    const problem = await gap(level, old, written);
+    return { taken, aside, ...(problem === undefined ? {} : { problem }) };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return { taken, aside, problem: textOf(error) };
+  } finally {
+    await level.close();
+  }
+}
+
+async function assertKnown(level: ClassicLevel, old: string): Promise<void> {
+  const schema = await level.get('meta!schema');
+  if (schema === '1') return;
+  throw new JournalForeign(`${old} has schema ${JSON.stringify(schema)}, and only 1 can be taken over: move it aside`);
+}
+
+/** That journal counted what was written into it, and so did a file beside it. */
+async function gap(level: ClassicLevel, old: string, found: number): Promise<string | undefined> {
+  const total = Number((await level.get('meta!total')) ?? 0);
+  const beside = await readFile(`${old}.total`, 'utf8').catch(() => '');
+  const witnessed = Number(beside.trim() || '0');
+  const most = Math.max(total, Number.isNaN(witnessed) ? 0 : witnessed);
+  return found === most ? undefined : `${String(most)} records were written, ${String(found)} are there`;
+}
+
+/** As it is written now; undefined where it cannot be read. */
+function asJson(kind: string, body: string): string | undefined {
+  try {
+    if (kind !== 'mark') return encode(z.looseObject({}).parse(decode(body)));
+    const number = z.string().transform(BigInt);
+    return encode(
+      z.looseObject({ device: number, inode: number, birthTimeNs: z.exactOptional(number) }).parse(decode(body)),
+    );
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+    throw error;
+  }
+}
+
+/** Only LevelDB's own word for it: everything else passes. */
+function isDamage(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause)
+    if ('code' in each && each.code === 'LEVEL_CORRUPTION') return true;
+  return textOf(error).includes('Corruption:');
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
+}

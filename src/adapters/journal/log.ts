@@ -1,0 +1,35 @@
+import type { Log } from '../log.js';
+import type { JournalLog } from './store.js';
+
+/** What happens to the journal, in the daemon's log. */
+export function journalLog(log: Log): JournalLog {
+  return {
+    moved({ movedTo, why, salvaged: { kept, aside, unreadable } }) {
+      log.error('the journal was damaged and has been moved aside; what could be read of it goes on', {
+        movedTo,
+        why,
+        kept,
+        setAside: aside.length,
+        unreadable,
+      });
+    },
+    imported({ movedTo, taken, aside, problem }) {
+      const facts = { movedTo, taken, setAside: aside.length };
+      if (problem === undefined) log.info('the journal of an earlier version was taken over', facts);
+      else
+        log.error('the journal of an earlier version was damaged; what could be read was taken over', {
+          ...facts,
+          problem,
+        });
+    },
+    setAside: (facts) => log.error('a record of the journal cannot be read and is set aside', facts),
+    state(state) {
+      if (!state.writable) log.error('the journal cannot be written: changes are refused', { why: state.why });
+      else {
+        const { failedMs, caughtUp } = state;
+        log.warn('the journal is written again', { failedMs, caughtUp });
+      }
+    },
+    tidyFailed: (why) => log.error('the journal cannot be tidied now', { why }),
+  };
+}

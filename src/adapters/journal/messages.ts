@@ -1,0 +1,45 @@
+/** What the thread of the journal is asked, and what it answers. */
+import type { MovedAside } from './opening.js';
+import type { HistoryLimits } from './pruning.js';
+import type { EntryKind, Row, SetAside, Write } from './rows.js';
+import type { Found, Look } from './search.js';
+import type { Trouble } from './trouble.js';
+
+export interface ThreadJob {
+  readonly path: string;
+  readonly witness: string;
+  readonly limits: HistoryLimits;
+}
+
+export type Question =
+  | { readonly ask: 'open' }
+  | { readonly ask: 'write'; readonly writes: readonly Write[]; readonly now: number }
+  | { readonly ask: 'operation'; readonly id: string }
+  | { readonly ask: 'request'; readonly text: string }
+  | { readonly ask: 'unfinished' }
+  | { readonly ask: 'entries'; readonly kind: EntryKind }
+  | { readonly ask: 'search'; readonly look: Look }
+  | { readonly ask: 'mend' }
+  | { readonly ask: 'close' };
+
+export type Asked = Question & { readonly number: number };
+
+/** What came to light beside the question. */
+export interface News {
+  /** Records that were found unreadable. */
+  readonly aside?: readonly SetAside[];
+  /** How many there are in all. */
+  readonly asideCount?: number;
+  /** The journal was damaged, and has been made again. */
+  readonly moved?: MovedAside;
+  /** Old operations cannot be forgotten, or damage cannot be looked for, now. */
+  readonly failed?: Trouble;
+}
+
+export interface Answer extends News {
+  /** Unset: it answers no question. */
+  readonly number?: number;
+  readonly trouble?: Trouble;
+  readonly found?: Found;
+  readonly rows?: readonly Row[];
+}

@@ -1,0 +1,198 @@
+/** What may stand in the journal, checked: the parsers of every kind of record. */
+import { z } from 'zod';
+import { asAddress } from '../../domain/address.js';
+import type { CacheEntry } from '../../domain/cache/cache-entry.js';
+import {
+  WARNINGS,
+  type OperationPhase,
+  type OperationRecord,
+  type OperationState,
+  type Warning,
+} from '../../domain/operations/record.js';
+import type { ResumeEntry } from '../../domain/operations/resume-entries.js';
+import type { TouchMark } from '../../domain/operations/touched.js';
+import { imageInfo, operationResult } from './results.js';
+import { decode, type Row } from './rows.js';
+
+const address = z.string().transform(asAddress);
+const labels = z.record(z.string(), z.string());
+const identity = z.looseObject({ device: z.bigint(), inode: z.bigint() });
+
+/** One of these words. That none is missing is checked when it is compiled. */
+function each<T extends string>(words: Readonly<{ [Word in T]: Word }>): z.ZodType<T> {
+  return z.enum(words);
+}
+
+const state = each<Exclude<OperationState, 'UNKNOWN'>>({
+  QUEUED: 'QUEUED',
+  RUNNING: 'RUNNING',
+  CANCELLING: 'CANCELLING',
+  SUCCEEDED: 'SUCCEEDED',
+  FAILED: 'FAILED',
+  CANCELLED: 'CANCELLED',
+});
+const phase = each<OperationPhase>({
+  INSPECTING: 'INSPECTING',
+  CREATING: 'CREATING',
+  DOWNLOADING: 'DOWNLOADING',
+  CONVERTING: 'CONVERTING',
+  COPYING: 'COPYING',
+  CLONING: 'CLONING',
+  VERIFYING: 'VERIFYING',
+  COMMITTING: 'COMMITTING',
+  MODIFYING: 'MODIFYING',
+  DELETING: 'DELETING',
+  WALKING: 'WALKING',
+});
+const progress = z.looseObject({
+  doneBytes: z.bigint(),
+  totalBytes: z.exactOptional(z.bigint()),
+  skippedBytes: z.bigint(),
+  doneItems: z.exactOptional(z.bigint()),
+  totalItems: z.exactOptional(z.bigint()),
+  bytesPerSecond: z.exactOptional(z.bigint()),
+  etaMs: z.exactOptional(z.number()),
+});
+const commit = z.looseObject({ address, made: z.exactOptional(identity), result: operationResult });
+const warning = z.looseObject({
+  reason: z.enum(WARNINGS),
+  message: z.string(),
+});
+const storedError = z.looseObject({
+  reason: z.string(),
+  code: z.exactOptional(z.string()),
+  message: z.string(),
+  facts: z.record(z.string(), z.string()).default({}),
+  violations: z.array(z.looseObject({ field: z.string(), description: z.string() })).default([]),
+  retryAfterMs: z.exactOptional(z.number()),
+});
+
+/** Without these it is no record of an operation. Fields of newer versions stay where they are. */
+const operation = z.looseObject({
+  id: z.string().min(1),
+  method: z.string(),
+  caller: z.string(),
+  requestId: z.exactOptional(z.string()),
+  labels: labels.default({}),
+  addresses: z.array(address).default([]),
+  spec: z.looseObject({}).default({}),
+  attempt: z.number().default(1),
+  createTime: z.number(),
+  startTime: z.exactOptional(z.number()),
+  endTime: z.exactOptional(z.number()),
+  detached: z.boolean().default(false),
+  cancellable: z.boolean().default(false),
+  pid: z.exactOptional(z.number()),
+  pidStart: z.exactOptional(z.string()),
+  queuePosition: z.exactOptional(z.number()),
+  eventTime: z.number(),
+  replayed: z.exactOptional(z.boolean()),
+});
+
+/** Fields whose values differ between versions. */
+const VERSIONED: readonly string[] = ['state', 'phase', 'progress', 'commit', 'result', 'error', 'warnings'];
+
+/** Fails when it is no operation at all. What only a newer version knows of it is left out, and a warning says so. */
+export function readOperation(value: unknown): OperationRecord {
+  const fields = z.looseObject({}).parse(value);
+  const known = new Known(fields);
+  const checked = Object.entries(fields).filter(([name]) => !VERSIONED.includes(name));
+  const parsed = {
+    ...operation.parse(Object.fromEntries(checked)),
+    ...known.field('phase', phase),
+    ...known.field('progress', progress),
+    ...known.field('result', operationResult),
+    ...known.field('error', storedError),
+  };
+  const mayGoOn = { ...known.field('state', state), ...known.field('commit', commit) };
+  const stateNow = known.unknown.includes('commit') ? 'UNKNOWN' : (mayGoOn.state ?? 'UNKNOWN');
+  return { ...parsed, ...mayGoOn, state: stateNow, warnings: known.warnings() };
+}
+
+/** Fields whose values this version knows. */
+class Known {
+  readonly unknown: string[] = [];
+
+  constructor(private readonly fields: Readonly<Record<string, unknown>>) {}
+
+  field<Name extends string, T>(name: Name, schema: z.ZodType<T>): Partial<Record<Name, T>> {
+    const value = this.fields[name];
+    if (value === undefined) return {};
+    const { success, data } = schema.safeParse(value);
+    if (success) return only(name, data);
+    this.unknown.push(name);
+    return {};
+  }
+
+  /** Call it last. */
+  warnings(): readonly Warning[] {
+    const { warnings = [] } = this.field('warnings', z.array(warning));
+    if (this.unknown.length === 0) return warnings;
+    const message = `another version of the daemon wrote it; this one does not know its ${this.unknown.join(', ')}`;
+    return [...warnings, { reason: 'NEWER_RECORD', message }];
+  }
+}
+
+function only<Name extends string, T>(name: Name, value: T): Partial<Record<Name, T>> {
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- TypeScript knows no type of an object with one computed name
+  return { [name]: value } as Record<Name, T>;
+}
+
+const mark = identity.extend({
+  birthTimeNs: z.exactOptional(z.bigint()),
+  address,
+  operationId: z.string(),
+  method: z.string(),
+});
+
+/** Fails when it is no mark. */
+export function readMark(value: unknown): TouchMark {
+  return mark.parse(value);
+}
+
+const resumeEntry = z.looseObject({
+  key: z.string(),
+  operationId: z.string(),
+  formerId: z.exactOptional(z.string()),
+  method: z.string(),
+  labels,
+  address,
+  checkpoint: z.record(z.string(), z.string()),
+  kept: z.exactOptional(z.looseObject({ sinceMs: z.number(), bytes: z.bigint() })),
+});
+
+/** Fails when it is no resume entry. */
+export function readResumeEntry(value: unknown): ResumeEntry {
+  return resumeEntry.parse(value);
+}
+
+const cacheEntry = z.looseObject({
+  id: z.string(),
+  key: z.string(),
+  source: z.string(),
+  checksum: z.string(),
+  validator: z.exactOptional(z.string()),
+  verified: z.boolean(),
+  info: imageInfo,
+  inode: z.bigint(),
+  modifyTimeNs: z.bigint(),
+  fileSha256: z.exactOptional(z.string()),
+  createTimeMs: z.number(),
+  useTimeMs: z.number(),
+  pinned: z.boolean(),
+});
+
+/** Fails when it is no entry of the cache. */
+export function readCacheEntry(value: unknown): CacheEntry {
+  return cacheEntry.parse(value);
+}
+
+/** Undefined where this version cannot read it. */
+export function parseRow<T>({ body }: Row, read: (value: unknown) => T): T | undefined {
+  try {
+    return read(decode(body));
+  } catch (error) {
+    if (error instanceof z.ZodError || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+/** What is kept of a record, as text. Shared by the thread that writes and those who read. */
+import { crc32 } from 'node:zlib';
+
+/** Beside operations: images that were being changed, resume entries, and images of the cache. */
+export type EntryKind = 'mark' | 'resume' | 'cached';
+
+/** One record; the body is JSON. */
+export interface Row {
+  readonly key: string;
+  readonly body: string;
+}
+
+/** A record that is put, or removed where there is no body. */
+export interface Write {
+  /** 'operation', an EntryKind, or what a newer version calls its entries. */
+  readonly kind: string;
+  readonly key: string;
+  readonly body: string | undefined;
+}
+
+/** A record that cannot be read. It is kept, and nobody is shown it. */
+export interface SetAside {
+  readonly kind: string;
+  readonly key: string;
+  readonly why: string;
+}
+
+/** What is kept with a record to tell whether it is as it was written; every single flipped bit shows. */
+export function sumOf(kind: string, { key, body }: Row): number {
+  return crc32(`${kind}\n${key}\n${body}`);
+}
+
+/** JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL are escaped. */
+const BIGINT = '\0n';
+const ESCAPED = '\0s';
+
+export function encode(value: object): string {
+  return JSON.stringify(value, (_, field: unknown) => {
+    if (typeof field === 'bigint') return `${BIGINT}${String(field)}`;
+    return typeof field === 'string' && field.startsWith('\0') ? `${ESCAPED}${field}` : field;
+  });
+}
+
+/** Fails when the text is no JSON. */
+export function decode(text: string): unknown {
+  return JSON.parse(text, (_, field: unknown) => {
+    if (typeof field !== 'string') return field;
+    if (field.startsWith(BIGINT)) return BigInt(field.slice(BIGINT.length));
+    return field.startsWith(ESCAPED) ? field.slice(ESCAPED.length) : field;
+  });
+}

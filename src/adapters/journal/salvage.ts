@@ -1,0 +1,111 @@
+/** What can be read of a journal whose file is damaged. */
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { rowOf, type JournalFile } from './journal-file.js';
+import type { SetAside, Write } from './rows.js';
+import { troubleOf } from './trouble.js';
+
+const CHUNK = 100;
+/** After so many chunks in which nothing can be read, nothing more is looked for. */
+const GIVE_UP_AFTER = 50;
+
+export interface Salvaged {
+  /** Records that are as they were written, by kind. */
+  readonly kept: Readonly<Record<string, number>>;
+  /** Records that are not, those that were set aside before among them. */
+  readonly aside: readonly SetAside[];
+  /** Places of the file that cannot be read at all; each may have held a record, or none. */
+  readonly unreadable: number;
+}
+
+type Fields = Record<string, SQLOutputValue>;
+
+/** Reads what can be read; `take` gets each record that is as it was written. */
+export function readAll(from: DatabaseSync, take: (write: Write) => void): Salvaged {
+  const kept: Record<string, number> = {};
+  const aside: SetAside[] = [];
+  const rows = new Rows(from);
+  const each = (kind: string, fields: Fields) => {
+    const row = rowOf(kind, fields);
+    if (row === undefined) {
+      aside.push({ kind, key: String(fields['key']), why: 'it is not as it was written' });
+      return;
+    }
+    kept[kind] = (kept[kind] ?? 0) + 1;
+    take({ kind, ...row });
+  };
+  for (const fields of rows.of('operations', "'operation' AS kind, id AS key, body, sum")) each('operation', fields);
+  for (const fields of rows.of('entries', 'kind, key, body, sum')) each(String(fields['kind']), fields);
+  for (const { kind, key, why } of rows.of('aside', 'kind, key, why'))
+    aside.push({ kind: String(kind), key: String(key), why: String(why) });
+  return { kept, aside, unreadable: rows.unreadable };
+}
+
+/** Copies what can be read into a new journal. */
+export function salvage(from: DatabaseSync, to: JournalFile): Salvaged {
+  let batch: Write[] = [];
+  const flush = () => {
+    if (batch.length > 0) to.write(batch);
+    batch = [];
+  };
+  to.database.exec('PRAGMA synchronous = OFF');
+  const salvaged = readAll(from, (write) => {
+    batch.push(write);
+    if (batch.length === 1000) flush();
+  });
+  flush();
+  to.transaction(() => {
+    for (const { kind, key, why } of salvaged.aside)
+      to.sql('INSERT INTO aside VALUES (?, ?, NULL, ?, ?)').run(kind, key, why, Date.now());
+  });
+  to.database.exec('PRAGMA synchronous = FULL');
+  to.checkpoint('TRUNCATE');
+  return salvaged;
+}
+
+/** Rows of tables, around what cannot be read. */
+class Rows {
+  unreadable = 0;
+
+  constructor(private readonly from: DatabaseSync) {}
+
+  *of(table: 'operations' | 'entries' | 'aside', columns: string): Generator<Fields> {
+    const end = this.#last(table);
+    let failed = 0;
+    for (let at = 0; at <= end && failed < GIVE_UP_AFTER; at += CHUNK) {
+      const range = `SELECT ${columns} FROM ${table} WHERE rowid > ? AND rowid <= ?`;
+      const rows = this.#try(() => this.from.prepare(range).all(at, at + CHUNK));
+      if (rows !== undefined) {
+        failed = 0;
+        yield* rows;
+        continue;
+      }
+      failed += 1;
+      for (let one = at + 1; one <= Math.min(at + CHUNK, end); one += 1) {
+        const row = this.#try(() => this.from.prepare(`SELECT ${columns} FROM ${table} WHERE rowid = ?`).all(one));
+        if (row === undefined) this.unreadable += 1;
+        else if (row.length > 0) failed = 0;
+        if (row !== undefined) yield* row;
+      }
+    }
+  }
+
+  /** The highest row number; where it cannot be read, more than any. */
+  #last(table: string): number {
+    const last = this.#try(() => this.from.prepare(`SELECT max(rowid) AS last FROM ${table}`).get());
+    return last === undefined ? Number.MAX_SAFE_INTEGER : Number(last['last'] ?? 0);
+  }
+
+  #try<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (troubleOf(error).kind === 'bug' && !isMalformed(error)) throw error;
+      return undefined;
+    }
+  }
+}
+
+/** A schema that cannot be parsed any more has no code of its own. */
+function isMalformed(error: unknown): boolean {
+  return error instanceof Error && /malformed|no such table|no such column/.test(error.message);
+}

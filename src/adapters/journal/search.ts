@@ -1,0 +1,76 @@
+/** Operations by their traits, in the order of ids. */
+import type { JournalFile } from './journal-file.js';
+import type { Row } from './rows.js';
+import { UNFINISHED } from './traits.js';
+
+/** An answer ends after so many steps through indexes, about 10 ms; the next page goes on there. */
+const MAX_STEPS = 4000;
+
+export interface Look {
+  /** An operation must have one trait of each group. */
+  readonly groups: readonly (readonly string[])[];
+  /** Empty: from the beginning. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+export interface Found {
+  readonly rows: readonly Row[];
+  /** All up to this id were looked at; undefined: there are no more. */
+  readonly reached: string | undefined;
+}
+
+const EVERYTHING = '*';
+
+export class Search {
+  #steps = 0;
+
+  constructor(private readonly file: JournalFile) {}
+
+  page({ groups, after, limit }: Look): Found {
+    const all = groups.length === 0 ? [[EVERYTHING]] : groups;
+    const rows: Row[] = [];
+    let at = after;
+    while (rows.length < limit) {
+      const { id, passed } = this.#meet(all, at);
+      if (id === undefined) return { rows, reached: passed };
+      at = id;
+      const row = this.file.operation(id);
+      if (row !== undefined) rows.push(row);
+      if (this.#steps > MAX_STEPS) break;
+    }
+    return { rows, reached: at };
+  }
+
+  /** The first id that is in all groups, or how far there is none when it took too long; neither: there is none at all. */
+  #meet(groups: readonly (readonly string[])[], after: string): { id?: string; passed?: string } {
+    let candidate = this.#first(groups[0] ?? [], after, '>');
+    for (let agreed = 1, turn = 1; agreed < groups.length; turn += 1) {
+      if (candidate === undefined) return {};
+      const next = this.#first(groups[turn % groups.length] ?? [], candidate, '>=');
+      if (next === candidate) agreed += 1;
+      else if (this.#steps > MAX_STEPS) return { passed: candidate };
+      else [candidate, agreed] = [next, 1];
+    }
+    return candidate === undefined ? {} : { id: candidate };
+  }
+
+  /** The first id from there that has one of the traits. */
+  #first(traits: readonly string[], from: string, compare: '>' | '>='): string | undefined {
+    let first: string | undefined;
+    for (const trait of traits) {
+      this.#steps += 1;
+      const id = this.#seek(trait, from, compare)?.['id'];
+      if (typeof id === 'string' && (first === undefined || id < first)) first = id;
+    }
+    return first;
+  }
+
+  #seek(trait: string, from: string, compare: '>' | '>=') {
+    const rest = `id ${compare} ? ORDER BY id LIMIT 1`;
+    if (trait === EVERYTHING) return this.file.sql(`SELECT id FROM operations WHERE ${rest}`).get(from);
+    if (trait === UNFINISHED)
+      return this.file.sql(`SELECT id FROM operations WHERE ended IS NULL AND ${rest}`).get(from);
+    return this.file.sql(`SELECT id FROM traits WHERE trait = ? AND ${rest}`).get(trait, from);
+  }
+}

@@ -1,0 +1,257 @@
+import { join } from 'node:path';
+import type { CacheEntry, CacheStore } from '../../domain/cache/cache-entry.js';
+import { HostlerError } from '../../domain/errors.js';
+import type { Journal, RecordPage, RequestKey, Wanted } from '../../domain/operations/journal.js';
+import type { OperationRecord } from '../../domain/operations/record.js';
+import type { ResumeEntry, ResumeStore } from '../../domain/operations/resume-entries.js';
+import type { MarkStore, TouchMark } from '../../domain/operations/touched.js';
+import type { FileIdentity } from '../../domain/ports.js';
+import { importLevel, type Imported } from './level-import.js';
+import type { Answer, News, Question } from './messages.js';
+import type { HistoryLimits } from './pruning.js';
+import { parseRow, readCacheEntry, readMark, readOperation, readResumeEntry } from './records.js';
+import { encode, type EntryKind, type SetAside } from './rows.js';
+import { JOURNAL_FILE } from './schema.js';
+import { JournalThread, JournalTrouble } from './thread.js';
+import { requestText, traitText } from './traits.js';
+import { troubleOf } from './trouble.js';
+import { Unwritten } from './unwritten.js';
+import { Writer, type WriterState } from './writer.js';
+
+/** A start looks through a journal and may have to make it again. */
+const OPEN_PATIENCE_MS = 300_000;
+/** A disk that takes longer for one change counts as one that does not answer. */
+const PATIENCE_MS = 10_000;
+
+export interface JournalOptions {
+  readonly folder: string;
+  readonly limits: HistoryLimits;
+  readonly clock: () => number;
+  readonly log: JournalLog;
+  readonly patienceMs?: number;
+  /** The first delay before a failed store is tried again; it doubles up to `RETRY_MAX_MS`. */
+  readonly retryMs?: number;
+}
+
+/** What an operator should hear of. */
+export interface JournalLog {
+  /** The journal was damaged and has been moved aside; what could be read of it is in the new one. */
+  moved(facts: NonNullable<News['moved']>): void;
+  setAside(facts: SetAside): void;
+  /** The journal of an earlier version was taken over. */
+  imported(facts: Imported): void;
+  /** Nothing can be written any more, or again. */
+  state(state: WriterState): void;
+  /** Old operations cannot be forgotten now. */
+  tidyFailed(why: string): void;
+}
+
+/** The journal cannot be opened, and nothing is wrong with what it holds; an operator has to act. */
+export class JournalUnavailable extends Error {
+  override readonly name = 'JournalUnavailable';
+}
+
+/** The journal on disk: operations, marks, resume entries and the index of the cache, in one file that one thread has open. */
+export class JournalStore implements Journal, MarkStore, ResumeStore, CacheStore {
+  readonly #thread: JournalThread;
+  readonly #writer: Writer;
+  readonly #unwritten = new Unwritten();
+  readonly #patienceMs: number;
+  /** Records that cannot be read, since the file was made. */
+  asideCount = 0;
+  /** Something that was in the journal is not known to this life of the daemon. */
+  incomplete = false;
+
+  private constructor(private readonly options: JournalOptions) {
+    const { folder, clock, log, patienceMs = PATIENCE_MS, retryMs } = options;
+    this.#patienceMs = patienceMs;
+    this.#thread = this.#threadAt(join(folder, JOURNAL_FILE), join(folder, 'journal.writes'));
+    this.#writer = new Writer({
+      thread: this.#thread,
+      unwritten: this.#unwritten,
+      clock,
+      patienceMs,
+      onState: (state) => {
+        log.state(state);
+      },
+      ...(retryMs === undefined ? {} : { retryMs }),
+    });
+  }
+
+  /** Fails with JournalUnavailable, which names the file and the cause; a damaged journal is moved aside instead. */
+  static async open(options: JournalOptions): Promise<JournalStore> {
+    const store = new JournalStore(options);
+    try {
+      await store.#takeOver();
+      await store.#thread.ask({ ask: 'open' }, OPEN_PATIENCE_MS);
+      // What is missing among these is known from the beginning.
+      await store.unfinished();
+      return store;
+    } catch (error) {
+      await store.#thread.end();
+      const { kind, why } = error instanceof JournalTrouble ? error.trouble : troubleOf(error);
+      if (kind === 'bug') throw error;
+      throw new JournalUnavailable(
+        kind === 'foreign' ? why : `the journal ${join(options.folder, JOURNAL_FILE)} cannot be opened: ${why}`,
+      );
+    }
+  }
+
+  /** The journal of an earlier version, once. */
+  async #takeOver(): Promise<void> {
+    const imported = await importLevel(this.options.folder, (path, witness) => this.#threadAt(path, witness));
+    if (imported === undefined) return;
+    this.options.log.imported(imported);
+    for (const each of imported.aside) this.#heardOf(each);
+    if (imported.problem !== undefined) this.incomplete = true;
+  }
+
+  #threadAt(path: string, witness: string): JournalThread {
+    return new JournalThread({ path, witness, limits: this.options.limits }, (news) => {
+      this.#hear(news);
+    });
+  }
+
+  get writable(): boolean {
+    return this.#writer.state.writable;
+  }
+
+  assertWritable(): void {
+    this.#writer.assertWritable();
+  }
+
+  put(record: OperationRecord): Promise<void> {
+    return this.#writer.write({ kind: 'operation', key: record.id, body: encode(record) }, record);
+  }
+
+  forget(id: string): void {
+    this.#unwritten.set({ kind: 'operation', key: id, body: undefined }, undefined);
+    this.#writer.catchUp();
+  }
+
+  async get(id: string): Promise<OperationRecord | undefined> {
+    const unwritten = this.#unwritten.operation(id);
+    if (unwritten !== undefined) return unwritten.record;
+    const { rows = [] } = await this.#ask({ ask: 'operation', id });
+    return this.#read('operation', rows, readOperation)[0];
+  }
+
+  async findRequest(key: RequestKey): Promise<OperationRecord | undefined> {
+    const { rows = [] } = await this.#ask({ ask: 'request', text: requestText(key) });
+    const [kept] = this.#read('operation', rows, readOperation);
+    return this.#unwritten.latestOf(key, kept);
+  }
+
+  async unfinished(): Promise<OperationRecord[]> {
+    const { rows = [] } = await this.#ask({ ask: 'unfinished' });
+    // What a newer version means by its state is not for us to end.
+    return this.#read('operation', rows, readOperation).filter(({ state }) => state !== 'UNKNOWN');
+  }
+
+  async page(wanted: Wanted, after: string, limit: number): Promise<RecordPage> {
+    const groups = wanted.map((group) => group.map(traitText));
+    const { found } = await this.#ask({ ask: 'search', look: { groups, after, limit } });
+    const { rows = [], reached } = found ?? {};
+    const records = this.#unwritten.over(this.#read('operation', rows, readOperation), after, reached);
+    return { records, reached };
+  }
+
+  marks(): Promise<readonly TouchMark[]> {
+    return this.#entries('mark', readMark);
+  }
+
+  putMark(mark: TouchMark): Promise<void> {
+    return this.#put('mark', markKey(mark), mark);
+  }
+
+  removeMark(mark: TouchMark): Promise<void> {
+    return this.#put('mark', markKey(mark), undefined);
+  }
+
+  resumeEntries(): Promise<readonly ResumeEntry[]> {
+    return this.#entries('resume', readResumeEntry);
+  }
+
+  putResumeEntry(entry: ResumeEntry): Promise<void> {
+    return this.#put('resume', entry.key, entry);
+  }
+
+  removeResumeEntry({ key }: ResumeEntry): Promise<void> {
+    return this.#put('resume', key, undefined);
+  }
+
+  cacheEntries(): Promise<readonly CacheEntry[]> {
+    return this.#entries('cached', readCacheEntry);
+  }
+
+  putCacheEntry(entry: CacheEntry): Promise<void> {
+    return this.#put('cached', entry.id, entry);
+  }
+
+  removeCacheEntry({ id }: CacheEntry): Promise<void> {
+    return this.#put('cached', id, undefined);
+  }
+
+  /** Waits for what is being written; a disk that hangs is left to itself. */
+  async close(): Promise<void> {
+    await this.#writer.close();
+    try {
+      await this.#thread.close(this.#patienceMs);
+    } catch (error) {
+      if (!(error instanceof JournalTrouble)) throw error;
+      this.options.log.tidyFailed(`the journal could not be closed: ${error.message}`);
+    }
+  }
+
+  #put(kind: EntryKind, key: string, value: object | undefined): Promise<void> {
+    return this.#writer.write({ kind, key, body: value === undefined ? undefined : encode(value) });
+  }
+
+  async #entries<T>(kind: EntryKind, read: (value: unknown) => T): Promise<T[]> {
+    const { rows = [] } = await this.#ask({ ask: 'entries', kind });
+    return this.#read(kind, rows, read);
+  }
+
+  /** What this version cannot make sense of is left where it is. */
+  #read<T>(kind: string, rows: Answer['rows'] & object, read: (value: unknown) => T): T[] {
+    return rows.flatMap((row) => {
+      const value = parseRow(row, read);
+      if (value !== undefined) return [value];
+      this.#heardOf({ kind, key: row.key, why: 'this version cannot read it; it stays in the journal' });
+      return [];
+    });
+  }
+
+  readonly #heard = new Set<string>();
+
+  #heardOf(facts: SetAside): void {
+    const name = `${facts.kind} ${facts.key}`;
+    if (this.#heard.has(name)) return;
+    this.#heard.add(name);
+    this.incomplete = true;
+    this.options.log.setAside(facts);
+  }
+
+  #hear({ aside = [], asideCount, moved, failed }: News): void {
+    if (asideCount !== undefined) this.asideCount = asideCount;
+    for (const each of aside) this.#heardOf(each);
+    if (moved !== undefined) {
+      this.incomplete = true;
+      this.options.log.moved(moved);
+    }
+    if (failed !== undefined) this.options.log.tidyFailed(failed.why);
+  }
+
+  async #ask(question: Question): Promise<Answer> {
+    try {
+      return await this.#thread.ask(question, this.#patienceMs);
+    } catch (error) {
+      if (!(error instanceof JournalTrouble)) throw error;
+      throw new HostlerError('STATE_UNAVAILABLE', `the history cannot be read now: ${error.message}`, { cause: error });
+    }
+  }
+}
+
+function markKey({ device, inode }: FileIdentity): string {
+  return `${String(device)}:${String(inode)}`;
+}

@@ -1,0 +1,73 @@
+/**
+ * By what operations are looked for. An operation has a row a trait, so that those with several traits are found by going through the
+ * shortest of their lists. A trait finds all operations that have it; it may find others too, which whoever asks passes over.
+ */
+import { hash } from 'node:crypto';
+import type { Trait } from '../../domain/operations/journal.js';
+import type { RequestKey } from '../../domain/operations/journal.js';
+import { decode } from './rows.js';
+
+/** Not kept as rows: there is an index for it. Begins as no other trait does. */
+export const UNFINISHED = '?';
+
+const FINAL: readonly string[] = ['SUCCEEDED', 'FAILED', 'CANCELLED'];
+/** A longer text is kept as its digest. */
+const LONGEST = 120;
+
+export function traitText(trait: Trait): string {
+  switch (trait.kind) {
+    case 'state':
+      return FINAL.includes(trait.value) ? `s${trait.value}` : UNFINISHED;
+    case 'method':
+      return short(`m${trait.value}`);
+    case 'caller':
+      return short(`c${trait.value}`);
+    case 'label':
+      return short(`l${JSON.stringify([trait.key, trait.value])}`);
+  }
+}
+
+export function requestText({ caller, method, requestId }: RequestKey): string {
+  return JSON.stringify([caller, method, requestId]);
+}
+
+/** What of an operation's record the file is asked for. Takes a record of any version. */
+export interface Columns {
+  readonly ended: number | null;
+  readonly request: string | null;
+  readonly traits: readonly string[];
+}
+
+export function columnsOf(body: string): Columns {
+  const record = fieldsOf(decode(body));
+  const [state, method, caller, requestId] = ['state', 'method', 'caller', 'requestId'].map((name) => record[name]);
+  const traits: string[] = [];
+  if (typeof method === 'string') traits.push(traitText({ kind: 'method', value: method }));
+  if (typeof caller === 'string') traits.push(traitText({ kind: 'caller', value: caller }));
+  for (const [key, value] of Object.entries(fieldsOf(record['labels'])))
+    if (typeof value === 'string') traits.push(traitText({ kind: 'label', key, value }));
+  const final = typeof state === 'string' && FINAL.includes(state);
+  if (final) traits.push(traitText({ kind: 'state', value: state }));
+  const asked = typeof caller === 'string' && typeof method === 'string' && typeof requestId === 'string';
+  return {
+    ended: final ? timeOf(record) : null,
+    request: asked ? requestText({ caller, method, requestId }) : null,
+    traits: [...new Set(traits)],
+  };
+}
+
+function timeOf(record: Readonly<Record<string, unknown>>): number {
+  for (const name of ['endTime', 'eventTime', 'createTime']) {
+    const time = record[name];
+    if (typeof time === 'number') return Math.trunc(time);
+  }
+  return 0;
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
+}
+
+function short(text: string): string {
+  return text.length <= LONGEST ? text : `${text.slice(0, 1)}#${hash('sha256', text)}`;
+}

@@ -1,0 +1,63 @@
+import type { RequestKey } from '../../domain/operations/journal.js';
+import type { OperationRecord } from '../../domain/operations/record.js';
+import type { Write } from './rows.js';
+
+interface Item {
+  readonly write: Write;
+  /** Of an operation; unset where it is removed. */
+  readonly record?: OperationRecord;
+}
+
+/** What should be in the journal and may not be, the latest of each record: readers see it as if it were. */
+export class Unwritten {
+  readonly #items = new Map<string, Item>();
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  set(write: Write, record: OperationRecord | undefined): void {
+    this.#items.set(keyOf(write), record === undefined ? { write } : { write, record });
+  }
+
+  get writes(): readonly Write[] {
+    return [...this.#items.values()].map(({ write }) => write);
+  }
+
+  /** They are in the journal now; what came for the same records since then is not. */
+  written(writes: readonly Write[]): void {
+    for (const write of writes) if (this.#items.get(keyOf(write))?.write === write) this.#items.delete(keyOf(write));
+  }
+
+  /** Undefined: the journal knows. Without a record: there is none. */
+  operation(id: string): { readonly record: OperationRecord | undefined } | undefined {
+    const item = this.#items.get(keyOf({ kind: 'operation', key: id }));
+    return item && { record: item.record };
+  }
+
+  /** The latest operation under the request id, of those and the one that the journal has. */
+  latestOf(key: RequestKey, kept: OperationRecord | undefined): OperationRecord | undefined {
+    const own = this.#records.filter(
+      ({ caller, method, requestId }) => caller === key.caller && method === key.method && requestId === key.requestId,
+    );
+    const now = kept === undefined ? undefined : this.operation(kept.id);
+    const all = [...own, ...(now === undefined && kept !== undefined ? [kept] : [])];
+    return all.sort((a, b) => (a.id < b.id ? 1 : -1))[0];
+  }
+
+  /** Records of a page of the journal, from after one id up to another, as they should be. */
+  over(records: readonly OperationRecord[], after: string, reached: string | undefined): readonly OperationRecord[] {
+    if (this.size === 0) return records;
+    const own = this.#records.filter(({ id }) => id > after && (reached === undefined || id <= reached));
+    const kept = records.filter(({ id }) => this.operation(id) === undefined);
+    return [...kept, ...own].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  get #records(): OperationRecord[] {
+    return [...this.#items.values()].flatMap(({ record }) => record ?? []);
+  }
+}
+
+function keyOf({ kind, key }: Pick<Write, 'kind' | 'key'>): string {
+  return `${kind} ${key}`;
+}

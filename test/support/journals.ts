@@ -1,0 +1,41 @@
+/** Journals on disk, and what happens to them. */
+import { JournalStore, type JournalLog, type JournalOptions } from '../../src/adapters/journal/store.js';
+import type { Journal, Wanted } from '../../src/domain/operations/journal.js';
+
+/** What an operator would hear, in order. */
+export type Heard = Record<string, unknown> & { readonly what: keyof JournalLog };
+
+export interface TestJournal {
+  readonly journal: JournalStore;
+  readonly heard: Heard[];
+}
+
+export async function openJournal(folder: string, options: Partial<JournalOptions> = {}): Promise<TestJournal> {
+  const heard: Heard[] = [];
+  const journal = await JournalStore.open({
+    folder,
+    limits: { operations: 1_000_000, ms: 1e15 },
+    clock: Date.now,
+    log: {
+      moved: (facts) => heard.push({ what: 'moved', ...facts }),
+      setAside: (facts) => heard.push({ what: 'setAside', ...facts }),
+      imported: (facts) => heard.push({ what: 'imported', ...facts }),
+      state: (facts) => heard.push({ what: 'state', ...facts }),
+      tidyFailed: (why) => heard.push({ what: 'tidyFailed', why }),
+    },
+    retryMs: 20,
+    ...options,
+  });
+  return { journal, heard };
+}
+
+/** All ids, page by page. */
+export async function idsOf(journal: Journal, wanted: Wanted = [], after = '', limit = 100): Promise<string[]> {
+  const ids: string[] = [];
+  for (let at: string | undefined = after; at !== undefined;) {
+    const page: Awaited<ReturnType<Journal['page']>> = await journal.page(wanted, at, limit);
+    ids.push(...page.records.map(({ id }) => id));
+    at = page.reached;
+  }
+  return ids;
+}
