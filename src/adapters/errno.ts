@@ -22,6 +22,8 @@ export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   if (code !== undefined && BY_NAME.has(OTHER_NAMES[code] ?? code)) return code;
-  const number = 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined;
+  // Others have numbers of their own: zlib's Z_BUF_ERROR is -5.
+  const isOfSystem = 'syscall' in error;
+  const number = isOfSystem && 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined;
   return (number === undefined ? undefined : BY_NUMBER.get(-number)) ?? code;
 }
