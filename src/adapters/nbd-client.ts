@@ -58,10 +58,13 @@ export class NbdClient implements NbdTool {
   }
 }
 
-/** Into a file that is there, at the same place. */
+/**
+ * Into a file that is there, at the same place. Without qemu's locks on it: several pulls write into it at once, each its own
+ * segments, and it lies in our private folder.
+ */
 export function pullArgs(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions): Arg[] {
   const { from, to } = stretch;
-  const place = `driver=raw,offset=${String(from)},size=${String(to - from)},file.driver=file,file.filename=`;
+  const place = `driver=raw,offset=${String(from)},size=${String(to - from)},file.driver=file,file.locking=off,file.filename=`;
   return [
     ...ONTO,
     ...(options.direct ? ['-t', 'none'] : []),

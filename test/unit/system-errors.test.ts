@@ -31,6 +31,12 @@ describe('errors of the system', () => {
       if (!['EWOULDBLOCK', 'ENOTSUP'].includes(name)) assert.equal(ours.get(name), number, name);
   });
 
+  it("takes no other library's numbers for the system's", () => {
+    // As zlib says that its input ended too early.
+    const ofZlib = Object.assign(new Error('unexpected end of file'), { errno: -5, code: 'Z_BUF_ERROR' });
+    assert.equal(errnoOf(ofZlib), 'Z_BUF_ERROR');
+  });
+
   it('says no unknown error to a caller, and INTERNAL only where a disk failed', () => {
     for (const [number, name, sentence, reason] of ERRNOS) {
       const error = systemError(unnamed(number), '/r/x');
