@@ -70,7 +70,8 @@ export async function changeMarked<T>(
   return whileOpen(file, ports, async (sync) => {
     const interrupted = await run.touch(file);
     run.phase('MODIFYING', cancellable);
-    if (interrupted) await mend(chain, written, run, ports);
+    // What cannot be repaired may be completed all the same by the same change: the tool decides.
+    if (interrupted) await warned(written, run, () => mend(chain, written, run, ports));
     await run.step('change');
     try {
       return await change(sync);
@@ -94,13 +95,21 @@ async function mendAndLook<T>(
   sync: () => Promise<void>,
   reached: () => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  try {
+  return warned(written, run, async () => {
     await mend(chain, written, run, ports);
     await sync();
-    return await reached();
+    return reached();
+  });
+}
+
+/** Undefined, and a warning, when it fails. */
+async function warned<T>({ file }: Layer, run: Run, repair: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await repair();
   } catch (error) {
+    run.signal.throwIfAborted();
     const { message } = asHostlerError(error);
-    run.warn({ reason: 'NOT_REPAIRED', message: `${written.file.address} may need a repair: ${message}` });
+    run.warn({ reason: 'NOT_REPAIRED', message: `${file.address} may need a repair: ${message}` });
     return undefined;
   }
 }

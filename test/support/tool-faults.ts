@@ -23,6 +23,8 @@ interface Trial {
   readonly written: string;
   /** What guests see of it; after a failure it is as before or as after. Unset: nothing of it may be there. */
   readonly kept?: (path: string) => Promise<string>;
+  /** After these calls have failed the tables may contradict each other until the same call succeeds. */
+  readonly unsoundAfter?: readonly CallKind[];
   /** What a success has to have done. */
   readonly done: (path: string) => Promise<string>;
 }
@@ -80,6 +82,8 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     rpc: 'ResizeImage',
     request: (at) => ({ ...overlay(at), size: '16M', preallocation: 'PREALLOCATION_METADATA' }),
     written: 'overlay.qcow2',
+    // qemu-img writes the tables first and then cannot make the file as long as they say; behind its end are zeros.
+    unsoundAfter: ['truncate'],
     ...inPlace,
   },
   shrink: {
@@ -229,13 +233,20 @@ export function describeToolFaults(
       }
     }
 
-    async function assertHarmless(trial: Trial, states: readonly string[], what: string): Promise<void> {
+    async function assertHarmless(
+      trial: Trial,
+      states: readonly string[],
+      failed: readonly string[],
+      what: string,
+    ): Promise<void> {
       const names = (await readdir(disk.path)).sort();
       assert.deepEqual(names, (await readdir(scratch.path('saved'))).sort(), what);
       if (trial.kept === undefined) return;
       const now = await trial.kept(at(trial.written));
       assert.ok(states.includes(now), `${what}: neither old nor new, but ${now}\n${states.join('\n')}`);
-      if (trial.written.endsWith('.qcow2') && trial.rpc !== 'CheckImage') await assertSound(at(trial.written));
+      const excused = trial.unsoundAfter?.some((kind) => failed.some((call) => call.startsWith(kind))) === true;
+      if (excused || trial.rpc === 'CheckImage' || !trial.written.endsWith('.qcow2')) return;
+      await assertSound(at(trial.written));
     }
 
     for (const [name, trial] of Object.entries(TRIALS).filter(([each]) => trials.includes(each)))
@@ -256,7 +267,7 @@ export function describeToolFaults(
             const what = `${String(nth)}, ${failed.join(' ')}: ${reason ?? 'success'}`;
             if (reason !== undefined) {
               assert.equal(reason, TRUE_REASON, what);
-              await assertHarmless(trial, states, what);
+              await assertHarmless(trial, states, failed, what);
               await call(trial);
             }
             assert.equal(await trial.done(at(trial.written)), done, what);
