@@ -4,34 +4,65 @@ import { join } from 'node:path';
 import { CacheFolder } from './adapters/cache-folder.js';
 import { ConfigError, type Config } from './adapters/config.js';
 import { errnoOf } from './adapters/errno.js';
+import { LockQuery } from './adapters/lock-query.js';
+import type { Log } from './adapters/log.js';
+import { AgentLocks } from './adapters/owned/agent-locks.js';
 import { assertOwnPlace } from './adapters/owned/cache-claim.js';
 import { hostIdentity } from './adapters/owned/host-identity.js';
 import { PRIVATE_PREFIX } from './adapters/private-folders.js';
 import type { ProcessRunner } from './adapters/process.js';
 import { openRoots, type Root, type RootConfig } from './adapters/roots.js';
-import type { StateFolder } from './adapters/state-folder.js';
+import { openStateFolder, renewed, type StateFolder } from './adapters/state-folder.js';
 import type { Foundations } from './assemble.js';
 import { isBelow } from './domain/address.js';
 import type { CacheIndex } from './domain/cache/cache-index.js';
 
+/**
+ * The state folder, the roots, and the lock that says that this agent lives. An id that another daemon has too, because the state folder is a
+ * copy of its, is given up for a new one. Fails with ConfigError, StateFolderBusy, StateFolderBroken.
+ */
+export async function openFolders(config: Config, runner: ProcessRunner, log: Log) {
+  const opened = await openStateFolder(config.state_dir, runner, await hostIdentity());
+  const folderSet = await openAllRoots(config, opened.realPath);
+  const lockQuery = await LockQuery.load();
+  const agentLocks = new AgentLocks(folderSet.roots, lockQuery);
+  const alone = agentLocks.hold(opened.agentId);
+  const state = alone ? opened : await renewed(opened, 'another daemon that lives has the same agent id');
+  if (!alone) agentLocks.hold(state.agentId);
+  if (state.former !== undefined)
+    log.warn('this daemon has a new agent id; what the former one began is left alone', {
+      agent: state.agentId,
+      former: state.former.agentId,
+      why: state.former.why,
+    });
+  return { state, folderSet, agentLocks, lockQuery };
+}
+
+/** Roots of files, as they are configured. Fails with ConfigError. */
+export function openFileRoots(config: Config): Promise<Root[]> {
+  return openRoots(configuredRoots(config, 'files'), config.limits.root_patience_ms);
+}
+
+function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConfig[] {
+  return roots
+    .filter((root) => root.kind === kind)
+    .map(({ path, access, trusted, owner, group, mode }) => ({
+      path,
+      access,
+      trusted,
+      attributes: rootAttributes(owner, group, mode),
+    }));
+}
+
 type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders'>;
 
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
-export async function openAllRoots(config: Config, stateFolder: string): Promise<OpenFolders> {
+async function openAllRoots(config: Config, stateFolder: string): Promise<OpenFolders> {
   const { root_patience_ms: patienceMs } = config.limits;
-  const configured = (kind: 'files' | 'devices'): RootConfig[] =>
-    config.roots
-      .filter((root) => root.kind === kind)
-      .map(({ path, access, trusted, owner, group, mode }) => ({
-        path,
-        access,
-        trusted,
-        attributes: rootAttributes(owner, group, mode),
-      }));
-  const devices = await openRoots(configured('devices'), patienceMs);
+  const devices = await openRoots(configuredRoots(config, 'devices'), patienceMs);
   const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
   const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
-  const files = await openRoots(configured('files'), patienceMs);
+  const files = await openFileRoots(config);
   const { cacheFolder, around } = await openCache(config, [...files, ...devices], stateFolder);
   const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder };
   if (around === undefined) return { ...own, closedFolders: [stateFolder] };

@@ -20,9 +20,9 @@ import { DevicePaths } from './adapters/devices/device-paths.js';
 import { DeviceTargets } from './adapters/devices/device-targets.js';
 import { DeviceEraser, DeviceTool, deviceChanger } from './adapters/devices/device-tool.js';
 import { FileEraser } from './adapters/file-eraser.js';
-import { FileTargets } from './adapters/file-targets.js';
+import { FileTargets, type SweepLog } from './adapters/file-targets.js';
 import { LocalFiles } from './adapters/files.js';
-import { errorText } from './adapters/log.js';
+import { errorText, type Log } from './adapters/log.js';
 import { FolderSync } from './adapters/names/folder-sync.js';
 import type { Owners } from './adapters/owners.js';
 import { RootedPaths } from './adapters/paths.js';
@@ -38,7 +38,7 @@ import { RbdDependants, RbdFiles, RbdLocks } from './adapters/rbd/rbd-files.js';
 import { RbdHasher } from './adapters/rbd/rbd-hasher.js';
 import { RbdImages } from './adapters/rbd/rbd-images.js';
 import { RbdPaths } from './adapters/rbd/rbd-paths.js';
-import { RbdTargets } from './adapters/rbd/rbd-targets.js';
+import { RbdTargets, type RbdTargetOptions } from './adapters/rbd/rbd-targets.js';
 import { RbdCopier, RbdEraser, RbdTool } from './adapters/rbd/rbd-tool.js';
 import { Rbd } from './adapters/rbd/rbd.js';
 import type { ToolLimits } from './adapters/tool-call.js';
@@ -52,12 +52,13 @@ interface StorageNeeds {
   readonly owners: Owners;
   readonly index: Dependants;
   readonly reach: Reach;
+  readonly sweepLog: SweepLog;
 }
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
   { config, log, runner, state, roots, closedFolders, devices, cacheFolder, lockQuery }: Foundations,
-  { limits, foreignLimits, owners, index, reach }: StorageNeeds,
+  { limits, foreignLimits, owners, index, reach, sweepLog }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
@@ -91,7 +92,7 @@ export function assembleStorage(
     imageLocks: locksOf({ files: locks, devices: new DeviceLocks(locks), volumes: new RbdLocks(images) }),
     dependants: dependantsOf({ files: index, devices: index, volumes: new RbdDependants(images) }),
     targets: targetsOf({
-      files: new FileTargets({ agentId: state.agentId, roots, runner, owners, imageLocks: locks, folderSync }),
+      files: new FileTargets({ ...state, roots, runner, owners, imageLocks: locks, folderSync, sweepLog }),
       devices: new DeviceTargets({ files: deviceFiles, aside }),
       volumes: new RbdTargets({
         agentId: state.agentId,
@@ -100,10 +101,7 @@ export function assembleStorage(
         paths: remote,
         aside,
         clock: Date.now,
-        log: {
-          swept: (removed) => log.warn('swept', { removed }),
-          failed: (what, cause) => log.warn('cannot be cleaned now', { what, cause: errorText(cause) }),
-        },
+        log: volumeLog(log),
       }),
     }),
     tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
@@ -112,6 +110,13 @@ export function assembleStorage(
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: hostPools(config, pools, { volumes, remote, reach }),
+  };
+}
+
+function volumeLog(log: Log): RbdTargetOptions['log'] {
+  return {
+    swept: (removed) => log.warn('swept', { removed }),
+    failed: (what, cause) => log.warn('cannot be cleaned now', { what, cause: errorText(cause) }),
   };
 }
 

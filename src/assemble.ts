@@ -2,6 +2,7 @@
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
 import { assembleFetch } from './assemble-fetch.js';
+import type { AgentLocks } from './adapters/owned/agent-locks.js';
 import type { CacheFolder } from './adapters/cache-folder.js';
 import { ConfiguredCommands } from './adapters/commands.js';
 import { anchored, type Config } from './adapters/config.js';
@@ -21,7 +22,7 @@ import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
 import type { Root } from './adapters/roots.js';
 import type { StateFolder } from './adapters/state-folder.js';
-import { ProcessStrays } from './adapters/strays.js';
+import { NO_STRAYS, ProcessStrays } from './adapters/strays.js';
 import { tighter } from './adapters/tool-call.js';
 import { TreeOwners } from './adapters/tree-owners.js';
 import { tryTool } from './adapters/try-tool.js';
@@ -29,6 +30,7 @@ import { Virsh } from './adapters/virsh.js';
 import type { CacheIndex } from './domain/cache/cache-index.js';
 import { Digests } from './domain/digest-image.js';
 import { backgroundWork } from './assemble-background.js';
+import { LeftoverLog } from './assemble-sweep.js';
 import { assembleStorage } from './assemble-storage.js';
 import { Reach } from './domain/access/reach.js';
 import type { AuditEntry, AuditTrail } from './domain/audit.js';
@@ -74,6 +76,7 @@ export interface Foundations {
   readonly state: StateFolder;
   /** Of files. */
   readonly roots: readonly Root[];
+  readonly agentLocks: AgentLocks;
   /** Real paths of folders that no address reaches; a root in one of them is reached. */
   readonly closedFolders: readonly string[];
   /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
@@ -95,16 +98,17 @@ export interface Foundations {
 }
 
 export function assemble(foundations: Foundations) {
-  const { log, journal, resumes } = foundations;
+  const { log, journal, resumes, state } = foundations;
   const engine = assembleEngine(foundations);
   const { operations, paths, targets, metrics, index, overcommit, reach } = engine;
   const recovery: RecoveryPorts = {
     journal,
     paths,
     targets,
-    strays: new ProcessStrays(),
+    // What the journal of a copied state folder names is another daemon's, which may live.
+    strays: state.former === undefined ? new ProcessStrays() : NO_STRAYS,
     resumes,
-    goesOn: (record) => operations.goesOn(record),
+    goesOn: (record) => state.former === undefined && operations.goesOn(record),
     clock: Date.now,
     log: {
       recovered(record, removed) {
@@ -129,6 +133,7 @@ function assembleEngine(foundations: Foundations) {
   const { limits, debug } = config;
   const owners = new Owners(runner);
   const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
+  const leftovers = new LeftoverLog(log);
   const reach = new Reach(config.pools.some(({ roles }) => roles !== undefined));
   const storage = assembleStorage(foundations, {
     limits: toolLimits(limits.tools),
@@ -136,6 +141,7 @@ function assembleEngine(foundations: Foundations) {
     owners,
     index,
     reach,
+    sweepLog: leftovers,
   });
   const { paths, files, imageLocks, dependants, targets } = storage;
   const locks = new LockTable();
@@ -153,9 +159,7 @@ function assembleEngine(foundations: Foundations) {
     reservations: space.size,
     resumeEntries: resumes.kept.length,
     resumeBytes: Number(resumes.keptBytes),
-    cacheEntries: foundations.cache.all.length,
-    cacheBytes: Number(foundations.cache.bytes),
-    ...setAside(foundations),
+    ...kept(foundations, leftovers),
     journal,
   }));
   const operations = new Operations({
@@ -185,9 +189,17 @@ function assembleEngine(foundations: Foundations) {
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
 }
 
-function setAside({ cache, cacheFolder }: Foundations) {
+/** What takes space in the cache, and in private folders of others. */
+function kept({ cache, cacheFolder }: Foundations, leftovers: LeftoverLog) {
   const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
-  return { setAside: cache.aside.length + cacheFolder.latest.count, setAsideBytes: Number(bytes) };
+  return {
+    cacheEntries: cache.all.length,
+    cacheBytes: Number(cache.bytes),
+    setAside: cache.aside.length + cacheFolder.latest.count,
+    setAsideBytes: Number(bytes),
+    foreignFolders: leftovers.count,
+    foreignBytes: leftovers.bytes,
+  };
 }
 
 function slotsOf(limits: Config['limits']): Slots {

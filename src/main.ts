@@ -6,7 +6,6 @@ import { AuditLog, NO_AUDIT } from './adapters/audit-log.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
 import { journalLog } from './adapters/journal/log.js';
 import { JournalStore, JournalUnavailable } from './adapters/journal/store.js';
-import { LockQuery } from './adapters/lock-query.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
 import type { Metrics } from './adapters/metrics.js';
 import { ProcessRunner } from './adapters/process.js';
@@ -15,10 +14,12 @@ import { ServiceManager } from './adapters/service-manager.js';
 import { readVersion } from './version.js';
 import { MemoryFolders } from './adapters/memory-folders.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
-import { openStateFolder, StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
+import { StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { USAGE, UsageError, parseArguments } from './arguments.js';
 import { assemble, type Foundations } from './assemble.js';
-import { claimCacheFolder, openAllRoots, sweepCache } from './assemble-folders.js';
+import { claimCacheFolder, openFolders, sweepCache } from './assemble-folders.js';
+import { sweep } from './assemble-sweep.js';
+import { LeftoverError, listFolders, removeFoldersOf } from './leftover-folders.js';
 import { problemsOf } from './check-config.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
@@ -26,7 +27,7 @@ import type { Operations } from './domain/operations/engine.js';
 import { recover } from './domain/operations/recovery.js';
 import { ResumeEntries } from './domain/operations/resume-entries.js';
 import { TouchedImages } from './domain/operations/touched.js';
-import type { Paths, Targets } from './domain/ports.js';
+import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
@@ -36,6 +37,7 @@ const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
 const EXPECTED = [
   UsageError,
+  LeftoverError,
   ConfigError,
   ListenError,
   TlsFilesBroken,
@@ -57,6 +59,9 @@ async function main(): Promise<void> {
   const config = await loadConfig(values.config);
   if (values['show-config'] === true) process.stdout.write(showConfig(config));
   else if (values['check-config'] === true) await checkConfig(config, values.config);
+  else if (values['list-folders'] === true) await listFolders(config);
+  else if (values['remove-folders-of'] !== undefined)
+    await removeFoldersOf(config, values['remove-folders-of'], values.force === true);
   else await serve(config, values.config);
 }
 
@@ -128,12 +133,13 @@ async function serve(config: Config, file: string): Promise<void> {
       await foundations.audit.close();
       await foundations.journal.close();
       await foundations.cacheFolder.release();
+      foundations.agentLocks.release();
       await foundations.state.release();
     },
   });
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
   await manager.ready();
-  if (!foundations.journalMovedAside) sweep(targets, operations, log);
+  sweep(foundations, targets, operations);
   for (const work of background) work.start();
 }
 
@@ -182,8 +188,7 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const runner = await openRunner(config, folders, log);
-  const state = await openStateFolder(config.state_dir, runner);
-  const folderSet = await openAllRoots(config, state.realPath);
+  const { state, folderSet, agentLocks, lockQuery } = await openFolders(config, runner, log);
   const journal = await JournalStore.open({
     folder: state.realPath,
     limits: { operations: config.limits.history_operations, ms: config.limits.history_hours * 3600 * 1000 },
@@ -209,7 +214,8 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
     journalMovedAside: journal.incomplete,
     touched,
     resumes,
-    lockQuery: await LockQuery.load(),
+    lockQuery,
+    agentLocks,
     audit,
     cache,
     version: readVersion(),
@@ -273,16 +279,6 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
     if (touched.find(file, address) === mark) log.warn('an image may be half changed: repeat the operation', facts);
     else await touched.drop(mark);
   }
-}
-
-/** Private folders that no journal knows, such as those of a journal that was moved aside. In the background. */
-function sweep(targets: Targets, operations: Operations, log: Log): void {
-  targets
-    .sweep((id) => operations.live.has(id) || operations.ports.resumes.of(id) !== undefined)
-    .then(
-      (removed) => (removed.length > 0 ? log.warn('swept', { removed }) : undefined),
-      (error: unknown) => log.error('sweep failed', { cause: errorText(error) }),
-    );
 }
 
 interface Shutdown {

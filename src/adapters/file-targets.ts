@@ -20,13 +20,8 @@ import { openFolder, procPath } from './handles.js';
 import type { FolderSync } from './names/folder-sync.js';
 import { movePart, publishPart, type Publication } from './names/publication.js';
 import type { Owners } from './owners.js';
-import {
-  PRIVATE_PREFIX,
-  privateFolderBytes,
-  removeByNames,
-  removePrivateFolder,
-  sweepRoots,
-} from './private-folders.js';
+import { countIn, walkPrivateFolders, type Leftovers } from './owned/private-walk.js';
+import { PRIVATE_PREFIX, privateFolderBytes, removeByNames, removePrivateFolder } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 import { sizesOf } from './system-sizes.js';
@@ -48,7 +43,15 @@ export interface TargetPorts {
   readonly runner: ProcessRunner;
   readonly owners: Owners;
   readonly imageLocks: ImageLocks;
+  readonly sweepLog: SweepLog;
   readonly folderSync: FolderSync;
+}
+
+/** What a sweep finds beside what it removes. */
+export interface SweepLog {
+  /** Private folders of other agents, or of earlier ids of this one. */
+  others(found: readonly Leftovers[]): void;
+  failed(path: string, cause: unknown): void;
 }
 
 interface Ownership {
@@ -87,8 +90,21 @@ export class FileTargets implements Targets {
     return privateFolderBytes(target.directory, this.#folderName(operationId));
   }
 
-  sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
-    return sweepRoots(this.ports.roots, this.#folderName(''), isAtWork);
+  /** Of this agent's folders those that no operation is at work in go; all others are told of. One that cannot be removed stops nothing. */
+  async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
+    const { agentId, roots, sweepLog } = this.ports;
+    const removed: string[] = [];
+    const others = new Map<string, Leftovers>();
+    await walkPrivateFolders(roots, {
+      async visit(folder) {
+        const { parent, name, parentPath, operationId } = folder;
+        if (folder.agentId !== agentId) await countIn(others, folder);
+        else if (!isAtWork(operationId)) removed.push(...(await removePrivateFolder(parent, name, parentPath)));
+      },
+      failed: (path, cause) => sweepLog.failed(path, cause),
+    });
+    sweepLog.others([...others.values()]);
+    return removed;
   }
 
   /** Gives a folder of an earlier operation our name. */

@@ -6,8 +6,8 @@ import { callsOf, O_PATH, procPath } from './handles.js';
 import { look } from './sync-look.js';
 
 /** Of <fcntl.h>, the same on every architecture of Linux. */
-const F_OFD_GETLK = 36;
-const [F_WRLCK, F_UNLCK, SEEK_SET] = [1, 2, 0];
+const [F_OFD_GETLK, F_OFD_SETLK] = [36, 37];
+const [F_RDLCK, F_WRLCK, F_UNLCK, SEEK_SET] = [0, 1, 2, 0];
 /** What the kernel says instead of a process for a lock that belongs to an open file. */
 const OPEN_FILE = -1;
 
@@ -58,6 +58,17 @@ export class LockQuery {
     }
   }
 
+  /** Takes a shared lock on one byte; it goes when the descriptor is closed. False where the filesystem takes none. */
+  hold(fd: number, at: bigint): boolean {
+    return this.fcntl(fd, F_OFD_SETLK, oneByte(F_RDLCK, at)) === 0;
+  }
+
+  /** Whether somebody else has a lock on this byte. Where that cannot be asked it counts as held. */
+  isHeld(fd: number, at: bigint): boolean {
+    const lock = oneByte(F_WRLCK, at);
+    return this.fcntl(fd, F_OFD_GETLK, lock) !== 0 || lock.l_type !== F_UNLCK;
+  }
+
   #firstLock(fd: number, first: bigint, last: bigint): FirstLock {
     const lock: Flock = { l_type: F_WRLCK, l_whence: SEEK_SET, l_start: first, l_len: last - first + 1n, l_pid: 0 };
     if (this.fcntl(fd, F_OFD_GETLK, lock) !== 0) return 'other';
@@ -66,6 +77,10 @@ export class LockQuery {
     if (lock.l_pid !== OPEN_FILE || length === 0n) return 'other';
     return { first: start, last: start + length - 1n };
   }
+}
+
+function oneByte(type: number, at: bigint): Flock {
+  return { l_type: type, l_whence: SEEK_SET, l_start: at, l_len: 1n, l_pid: 0 };
 }
 
 /** What is no regular file is not opened: that alone may do something. */

@@ -55,6 +55,8 @@ export class Metrics {
       readonly setAside: number;
       readonly setAsideBytes: number;
       readonly journal: { readonly writable: boolean; readonly asideCount: number };
+      readonly foreignFolders: number;
+      readonly foreignBytes: number;
     },
   ) {
     collectDefaultMetrics({ register: this.registry });
@@ -81,6 +83,12 @@ export class Metrics {
     gauge('hostler_cache_bytes', 'Space that they take', () => now().cacheBytes);
     gauge('hostler_cache_set_aside_files', "Files in the cache's folder that no fetch uses", () => now().setAside);
     gauge('hostler_cache_set_aside_bytes', 'Space that they take', () => now().setAsideBytes);
+    gauge(
+      'hostler_foreign_folders',
+      'Private folders of other agents in the roots, at the start',
+      () => now().foreignFolders,
+    );
+    gauge('hostler_foreign_bytes', 'Space that they take', () => now().foreignBytes);
   }
 
   call(rpc: string, code: string, ms: number): void {

@@ -2,7 +2,6 @@ import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import type { Handle } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 import { openFolder, procPath } from './handles.js';
-import type { Root } from './roots.js';
 import { sizesOf } from './system-sizes.js';
 
 /** Folders in which the daemon works begin so; nobody else's names may. */
@@ -72,36 +71,4 @@ export async function privateFolderBytes(parent: Handle, name: string): Promise<
   } finally {
     await folder.close();
   }
-}
-
-/** Walks the roots and removes private folders that begin with the prefix and whose operation is not at work. */
-export async function sweepRoots(
-  roots: readonly Root[],
-  prefix: string,
-  isAtWork: (operationId: string) => boolean,
-): Promise<string[]> {
-  const removed: string[] = [];
-  const visit = async (folder: Handle, path: string): Promise<void> => {
-    for (const entry of await readdir(procPath({ handle: folder }), { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      if (entry.name.startsWith(prefix)) {
-        if (!isAtWork(entry.name.slice(prefix.length)))
-          removed.push(...(await removePrivateFolder(folder, entry.name, path)));
-        continue;
-      }
-      const below = await openFolder(folder, entry.name).catch((error: unknown) => {
-        // Gone meanwhile, or not ours to enter.
-        if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
-        throw error;
-      });
-      if (below === undefined) continue;
-      try {
-        await visit(below, `${path}/${entry.name}`);
-      } finally {
-        await below.close();
-      }
-    }
-  };
-  for (const root of roots) if (root.access === 'read-write') await visit(root.handle, root.realPath);
-  return removed;
 }

@@ -13,6 +13,7 @@ import { MemoryFolders } from '../../src/adapters/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process.js';
 import { QemuLocks } from '../../src/adapters/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/roots.js';
+import { NO_SWEEP_LOG } from '../support/engine.js';
 import { scratchFolder } from '../support/scratch.js';
 
 describe('RootedPaths and FileTargets', () => {
@@ -47,6 +48,7 @@ describe('RootedPaths and FileTargets', () => {
       owners: new Owners(runner),
       imageLocks: new QemuLocks(),
       folderSync: new FolderSync(),
+      sweepLog: NO_SWEEP_LOG,
     });
     scratch.onEnd(() => Promise.all(roots.map(({ handle }) => handle.close())));
   });

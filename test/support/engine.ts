@@ -30,6 +30,9 @@ import { SpaceLedger } from '../../src/domain/operations/space.js';
 import { TouchedImages } from '../../src/domain/operations/touched.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
+/** For tests in which nothing is swept. */
+export const NO_SWEEP_LOG = { others: () => undefined, failed: () => undefined };
+
 export async function composeEngine(root: string, step: Step, resumeLimits = { ttlMs: 60_000, bytes: 1n << 40n }) {
   const folders = new MemoryFolders('hostler-test');
   const runner = new ProcessRunner({
@@ -64,6 +67,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     owners: new Owners(runner),
     imageLocks,
     folderSync: new FolderSync(),
+    sweepLog: NO_SWEEP_LOG,
   });
   const operations = new Operations({
     journal,

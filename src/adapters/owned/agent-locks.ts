@@ -1,0 +1,82 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { errnoOf } from '../errno.js';
+import { DIRECT } from '../file-calls.js';
+import { procPath } from '../handles.js';
+import type { LockQuery } from '../lock-query.js';
+import type { Root } from '../roots.js';
+
+const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
+
+/** Whether an agent's daemon lives; unknown where nobody can be asked. */
+export type Life = 'lives' | 'ended' | 'unknown';
+
+/**
+ * A daemon that lives holds a lock on the folder of each of its roots: on the one byte whose offset is its agent id. So every
+ * daemon of this host that reaches the folder, whatever it calls it, can ask for any agent, and nothing has to lie in the root.
+ */
+export class AgentLocks {
+  readonly #held: number[] = [];
+
+  /** @param query unset on a host that cannot be asked */
+  constructor(
+    private readonly roots: readonly Root[],
+    private readonly query: LockQuery | undefined,
+  ) {}
+
+  /** Takes the lock in all roots; false when another daemon has it in one of them, and then in none. */
+  hold(agentId: string): boolean {
+    const { query } = this;
+    if (query === undefined) return true;
+    const at = byteOf(agentId);
+    for (const root of this.roots) {
+      if (root.gate.calls !== DIRECT) continue;
+      const fd = openSync(procPath(root), FOLDER);
+      this.#held.push(fd);
+      if (query.hold(fd, at) && query.isHeld(fd, at)) {
+        this.release();
+        return false;
+      }
+    }
+    return true;
+  }
+
+  release(): void {
+    for (const fd of this.#held.splice(0)) closeSync(fd);
+  }
+
+  /** Of the daemon that made a private folder in this folder. It may have a root that lies in ours, or ours may lie in its. */
+  lifeIn(folder: string, agentId: string): Life {
+    if (this.query === undefined || !this.#isLocal(folder)) return 'unknown';
+    let answer: Life = 'ended';
+    for (let path = folder; ; path = dirname(path)) {
+      const life = this.#lifeAt(path, byteOf(agentId));
+      if (life === 'lives') return 'lives';
+      if (life === 'unknown') answer = 'unknown';
+      if (path === '/') return answer;
+    }
+  }
+
+  #lifeAt(path: string, at: bigint): Life {
+    let fd: number | undefined;
+    try {
+      fd = openSync(path, FOLDER);
+      return this.query?.isHeld(fd, at) === false ? 'ended' : 'lives';
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return 'unknown';
+    } finally {
+      if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  /** On a filesystem of this host alone: others see no locks of ours, nor we theirs. */
+  #isLocal(folder: string): boolean {
+    const around = this.roots.filter(({ realPath }) => folder === realPath || folder.startsWith(`${realPath}/`));
+    return around.length > 0 && around.every(({ gate }) => gate.calls === DIRECT);
+  }
+}
+
+function byteOf(agentId: string): bigint {
+  return BigInt(`0x${agentId}`);
+}

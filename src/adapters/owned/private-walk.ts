@@ -1,0 +1,82 @@
+/** Private folders below the roots, whoever made them. */
+import { lstat, readdir } from 'node:fs/promises';
+import type { Handle } from '../../domain/ports.js';
+import { errnoOf } from '../errno.js';
+import { openFolder, procPath } from '../handles.js';
+import { PRIVATE_PREFIX, privateFolderBytes } from '../private-folders.js';
+import type { Root } from '../roots.js';
+
+const PRIVATE_NAME = /^\.hostler-([0-9a-f]{12})-(.+)$/;
+
+export interface PrivateFolder {
+  /** Open until the visit of this folder has ended. */
+  readonly parent: Handle;
+  readonly parentPath: string;
+  readonly name: string;
+  readonly agentId: string;
+  readonly operationId: string;
+}
+
+export interface WalkOptions {
+  readonly visit: (folder: PrivateFolder) => Promise<void>;
+  /** A place that could not be looked at, or a folder whose visit failed. The walk goes on. */
+  readonly failed: (path: string, cause: unknown) => void;
+}
+
+/** Visits the private folders of all read-write roots, one after the other. Never fails. */
+export async function walkPrivateFolders(roots: readonly Root[], options: WalkOptions): Promise<void> {
+  for (const root of roots) if (root.access === 'read-write') await walk(root.handle, root.realPath, options);
+}
+
+async function walk(folder: Handle, path: string, options: WalkOptions): Promise<void> {
+  const names = await foldersIn(folder).catch((error: unknown) => {
+    options.failed(path, error);
+    return [];
+  });
+  for (const name of names) {
+    try {
+      const [, agentId, operationId] = PRIVATE_NAME.exec(name) ?? [];
+      if (agentId !== undefined && operationId !== undefined)
+        await options.visit({ parent: folder, parentPath: path, name, agentId, operationId });
+      else if (!name.startsWith(PRIVATE_PREFIX)) await below(folder, name, path, options);
+    } catch (error) {
+      options.failed(`${path}/${name}`, error);
+    }
+  }
+}
+
+async function below(parent: Handle, name: string, path: string, options: WalkOptions): Promise<void> {
+  const folder = await openFolder(parent, name).catch((error: unknown) => {
+    // Gone meanwhile, or not ours to enter: then nothing of ours is there.
+    if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
+  });
+  if (folder === undefined) return;
+  try {
+    await walk(folder, `${path === '/' ? '' : path}/${name}`, options);
+  } finally {
+    await folder.close();
+  }
+}
+
+async function foldersIn(folder: Handle): Promise<string[]> {
+  const entries = await readdir(procPath({ handle: folder }), { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
+/** The private folders of one agent. */
+export interface Leftovers {
+  readonly agent: string;
+  readonly count: number;
+  readonly bytes: bigint;
+  readonly oldestMs: number;
+}
+
+/** Adds a folder to those of its agent. */
+export async function countIn(counted: Map<string, Leftovers>, folder: PrivateFolder): Promise<void> {
+  const { parent, name, agentId: agent } = folder;
+  const { count, bytes, oldestMs } = counted.get(agent) ?? { count: 0, bytes: 0n, oldestMs: Infinity };
+  const { mtimeMs } = await lstat(procPath({ handle: parent, name }));
+  const more = (await privateFolderBytes(parent, name)) ?? 0n;
+  counted.set(agent, { agent, count: count + 1, bytes: bytes + more, oldestMs: Math.min(oldestMs, mtimeMs) });
+}

@@ -1,0 +1,92 @@
+/** The part of the composition root that looks, after a start, for private folders that no journal knows. */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { errnoOf } from './adapters/errno.js';
+import type { SweepLog } from './adapters/file-targets.js';
+import { errorText, type Log } from './adapters/log.js';
+import type { Leftovers } from './adapters/owned/private-walk.js';
+import type { Foundations } from './assemble.js';
+import type { Operations } from './domain/operations/engine.js';
+import type { Targets } from './domain/ports.js';
+
+/** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
+const LEFT_FILE = 'left-folders';
+
+/** In the background: folders of this agent that no operation is at work in go, others are told of. */
+export function sweep(foundations: Foundations, targets: Targets, operations: Operations): void {
+  sweepNow(foundations, targets, operations).catch((error: unknown) =>
+    foundations.log.error('sweep failed', { cause: errorText(error) }),
+  );
+}
+
+async function sweepNow({ state, log, journalMovedAside }: Foundations, targets: Targets, operations: Operations) {
+  const before = await readLeft(state.realPath);
+  const left = new Set<string>();
+  const removed = await targets.sweep((id) => {
+    if (operations.live.has(id) || operations.ports.resumes.of(id) !== undefined) return true;
+    const stays = journalMovedAside || before.has(id);
+    if (stays) left.add(id);
+    return stays;
+  });
+  if (removed.length > 0) log.warn('swept', { removed });
+  if (left.size > 0)
+    log.warn('private folders of operations that the lost journal may have known are left: hostlerd --list-folders', {
+      agent: state.agentId,
+      count: left.size,
+    });
+  await writeLeft(state.realPath, left);
+}
+
+/** Ids of operations whose folders no sweep removes. */
+export async function readLeft(stateFolder: string): Promise<ReadonlySet<string>> {
+  const text = await readFile(join(stateFolder, LEFT_FILE), 'utf8').catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return '[]';
+  });
+  return new Set(z.array(z.string()).parse(JSON.parse(text)));
+}
+
+async function writeLeft(stateFolder: string, left: ReadonlySet<string>): Promise<void> {
+  const path = join(stateFolder, LEFT_FILE);
+  if (left.size === 0) {
+    await rm(path, { force: true });
+    return;
+  }
+  await writeFile(`${path}.new`, JSON.stringify([...left]), { mode: 0o600, flush: true });
+  await rename(`${path}.new`, path);
+}
+
+/** Tells of what is not this daemon's to remove, once at each start. */
+export class LeftoverLog implements SweepLog {
+  #found: readonly Leftovers[] = [];
+
+  constructor(private readonly log: Log) {}
+
+  get count(): number {
+    return this.#found.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  get bytes(): number {
+    return Number(this.#found.reduce((sum, { bytes }) => sum + bytes, 0n));
+  }
+
+  others(found: readonly Leftovers[]): void {
+    this.#found = found;
+    if (found.length === 0) return;
+    this.log.warn('private folders of other agents lie in the roots: see hostlerd --list-folders', {
+      count: this.count,
+      bytes: this.bytes,
+      agents: found.map(({ agent, count, bytes, oldestMs }) => ({
+        agent,
+        count,
+        bytes: String(bytes),
+        oldest: new Date(oldestMs).toISOString(),
+      })),
+    });
+  }
+
+  failed(path: string, cause: unknown): void {
+    this.log.warn('a place cannot be swept now', { path, cause: errnoOf(cause) ?? errorText(cause) });
+  }
+}
