@@ -1,5 +1,5 @@
 /** The messages of proto/, read from the descriptors that the daemon serves. */
-import { createFileRegistry, fromBinary, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { createFileRegistry, fromBinary, type DescField, type DescMessage, type DescService } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,13 @@ import type { Message } from './stranger.js';
 const registry = createFileRegistry(
   fromBinary(FileDescriptorSetSchema, readFileSync(join(ROOT_FOLDER, 'dist/hostler.binpb'))),
 );
+
+/** All services of Hostler: the daemon serves health and reflection beside them. */
+export function services(): DescService[] {
+  return [...registry]
+    .filter((each) => each.kind === 'service')
+    .filter(({ file }) => file.proto.package === 'hostler.v1');
+}
 
 /** `ImageService/CopyImage` -> its request. */
 export function requestOf(rpc: string): DescMessage {

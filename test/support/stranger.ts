@@ -11,6 +11,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { fileURLToPath } from 'node:url';
+import { noting } from './reasons/seen.js';
 import { noteSecrets } from './secrets.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -46,20 +47,25 @@ export class CallError extends Error {
     super(error.details);
     this.code = error.code;
     const details = decodeDetails(error.metadata);
-    const info = details.get('google.rpc.ErrorInfo') as
-      { reason?: string; metadata?: Record<string, string> } | undefined;
-    this.reason = info?.reason ?? '';
-    this.metadata = info?.metadata ?? {};
+    const info = infoOf(details);
+    this.reason = info.reason ?? '';
+    this.metadata = info.metadata ?? {};
     const bad = details.get('google.rpc.BadRequest') as { field_violations?: { field: string }[] } | undefined;
     this.fields = bad?.field_violations?.map(({ field }) => field) ?? [];
     this.retryDelay = details.get('google.rpc.RetryInfo')?.['retry_delay'];
   }
 }
 
+function infoOf(details: Map<string, Message>): { reason?: string; metadata?: Record<string, string> } {
+  return details.get('google.rpc.ErrorInfo') ?? {};
+}
+
 function decodeDetails(metadata: Metadata): Map<string, Message> {
   const [packed] = metadata.get('grpc-status-details-bin');
-  if (!(packed instanceof Buffer)) return new Map();
-  const status = decode('google.rpc.Status', packed);
+  return packed instanceof Buffer ? detailsOf(decode('google.rpc.Status', packed)) : new Map<string, Message>();
+}
+
+function detailsOf(status: Message): Map<string, Message> {
   const details = (status['details'] ?? []) as { '@type'?: string; type_url?: string; value?: Buffer }[];
   return new Map(
     details.map((any) => {
@@ -71,6 +77,22 @@ function decodeDetails(metadata: Metadata): Map<string, Message> {
 
 function decode(name: string, bytes: Buffer): Message {
   return (definition[name] as unknown as Decoder).deserialize(bytes);
+}
+
+const notes = noting({
+  ofCall: (metadata) => infoOf(decodeDetails(metadata)).reason ?? '',
+  ofOperations: failedOperations,
+});
+
+/** Operations that have failed, in an answer of OperationService. */
+function failedOperations(answer: unknown): { readonly method: string; readonly reason: string }[] {
+  if (Array.isArray(answer)) return answer.flatMap(failedOperations);
+  if (typeof answer !== 'object' || answer === null) return [];
+  const { operation, operations, method, last, event } = answer as Message;
+  const inside = [operation, operations].flatMap(failedOperations);
+  const error = ((last ?? event) as Message | undefined)?.['error'] as Message | undefined;
+  if (typeof method !== 'string' || error === undefined) return inside;
+  return [...inside, { method, reason: infoOf(detailsOf(error)).reason ?? '' }];
 }
 
 type Method = (
@@ -187,7 +209,7 @@ export class Stranger {
       };
       const Service = loaded.hostler.v1[service];
       if (Service === undefined) throw new Error(`no service ${service}`);
-      client = new Service(this.address, this.proof, this.options);
+      client = new Service(this.address, this.proof, { ...this.options, interceptors: [notes] });
       this.#clients.set(service, client);
     }
     const method = (client as unknown as Record<string, Method>)[name];

@@ -370,7 +370,11 @@ export const ExecuteResponse: MessageFns<ExecuteResponse> = {
   },
 };
 
-/** Off unless configured. */
+/**
+ * Off unless configured.
+ * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ */
 export type CommandServiceService = typeof CommandServiceService;
 export const CommandServiceService = {
   /**

@@ -2041,14 +2041,18 @@ export const WriteFileResponse: MessageFns<WriteFileResponse> = {
   },
 };
 
-/** Works inside the configured roots only; the last component of a path is never followed by Chown and DeleteFile. */
+/**
+ * Works inside the configured roots only; the last component of a path is never followed by Chown and DeleteFile.
+ * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ */
 export type FileServiceService = typeof FileServiceService;
 export const FileServiceService = {
   /**
    * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -2069,7 +2073,7 @@ export const FileServiceService = {
    * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -2087,7 +2091,7 @@ export const FileServiceService = {
   },
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
    * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile: {
@@ -2102,7 +2106,7 @@ export const FileServiceService = {
   /**
    * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist, nor does what
    * lies below a file.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED.
    */
   statFile: {
     path: "/hostler.v1.FileService/StatFile" as const,
@@ -2115,7 +2119,7 @@ export const FileServiceService = {
   },
   /**
    * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
    * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   touchFile: {
@@ -2130,7 +2134,7 @@ export const FileServiceService = {
   /**
    * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
    * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_STALLED, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
    * became shorter meanwhile).
    */
   readFile: {
@@ -2148,7 +2152,7 @@ export const FileServiceService = {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile: {
     path: "/hostler.v1.FileService/WriteFile" as const,
@@ -2166,7 +2170,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -2179,7 +2183,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -2188,26 +2192,26 @@ export interface FileServiceServer extends UntypedServiceImplementation {
   chownForIdMaps: handleServerStreamingCall<ChownForIdMapsRequest, OperationEvent>;
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
    * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile: handleUnaryCall<DeleteFileRequest, DeleteFileResponse>;
   /**
    * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist, nor does what
    * lies below a file.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED.
    */
   statFile: handleUnaryCall<StatFileRequest, StatFileResponse>;
   /**
    * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
    * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   touchFile: handleUnaryCall<TouchFileRequest, TouchFileResponse>;
   /**
    * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
    * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_STALLED, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
    * became shorter meanwhile).
    */
   readFile: handleServerStreamingCall<ReadFileRequest, ReadFileResponse>;
@@ -2217,7 +2221,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile: handleClientStreamingCall<WriteFileRequest, WriteFileResponse>;
 }
@@ -2227,7 +2231,7 @@ export interface FileServiceClient extends Client {
    * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -2245,7 +2249,7 @@ export interface FileServiceClient extends Client {
    * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -2259,7 +2263,7 @@ export interface FileServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED,
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
    * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   deleteFile(
@@ -2280,7 +2284,7 @@ export interface FileServiceClient extends Client {
   /**
    * Whether a path exists, and what it is (parity row 24). Follows links inside the roots; a dangling link does not exist, nor does what
    * lies below a file.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ACCESS_DENIED.
    */
   statFile(
     request: StatFileRequest,
@@ -2299,7 +2303,7 @@ export interface FileServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ROOT_STALLED, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
    * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   touchFile(
@@ -2320,7 +2324,7 @@ export interface FileServiceClient extends Client {
   /**
    * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
    * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_STALLED, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
    * became shorter meanwhile).
    */
   readFile(request: ReadFileRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadFileResponse>;
@@ -2335,7 +2339,7 @@ export interface FileServiceClient extends Client {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ROOT_STALLED, ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
    */
   writeFile(
     callback: (error: ServiceError | null, response: WriteFileResponse) => void,

@@ -3212,7 +3212,11 @@ export const GetInstancePathAtDestinationResponse: MessageFns<GetInstancePathAtD
   },
 };
 
-/** Reads only; nothing here changes the host. */
+/**
+ * Reads only; nothing here changes the host.
+ * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ */
 export type HostInfoServiceService = typeof HostInfoServiceService;
 export const HostInfoServiceService = {
   /**
@@ -3231,7 +3235,7 @@ export const HostInfoServiceService = {
   },
   /**
    * Space on the filesystem that holds a path (parity row 17).
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS.
    */
   getFilesystemInfo: {
     path: "/hostler.v1.HostInfoService/GetFilesystemInfo" as const,
@@ -3260,7 +3264,7 @@ export const HostInfoServiceService = {
   },
   /**
    * Space on a filesystem at once, and again whenever free_bytes differs from the last report by more than the threshold.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, ROOT_STALLED, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, SHUTTING_DOWN.
    */
   watchFilesystem: {
     path: "/hostler.v1.HostInfoService/WatchFilesystem" as const,
@@ -3389,7 +3393,7 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
   getHostInfo: handleUnaryCall<GetHostInfoRequest, GetHostInfoResponse>;
   /**
    * Space on the filesystem that holds a path (parity row 17).
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS.
    */
   getFilesystemInfo: handleUnaryCall<GetFilesystemInfoRequest, GetFilesystemInfoResponse>;
   /**
@@ -3400,7 +3404,7 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
   getPoolInfo: handleUnaryCall<GetPoolInfoRequest, GetPoolInfoResponse>;
   /**
    * Space on a filesystem at once, and again whenever free_bytes differs from the last report by more than the threshold.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, ROOT_STALLED, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, SHUTTING_DOWN.
    */
   watchFilesystem: handleServerStreamingCall<WatchFilesystemRequest, WatchFilesystemResponse>;
   /**
@@ -3466,7 +3470,7 @@ export interface HostInfoServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Space on the filesystem that holds a path (parity row 17).
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS.
    */
   getFilesystemInfo(
     request: GetFilesystemInfoRequest,
@@ -3505,7 +3509,7 @@ export interface HostInfoServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Space on a filesystem at once, and again whenever free_bytes differs from the last report by more than the threshold.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, ROOT_STALLED, SHUTTING_DOWN.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND (also when it goes away meanwhile), PATH_OUTSIDE_ROOTS, SHUTTING_DOWN.
    */
   watchFilesystem(
     request: WatchFilesystemRequest,

@@ -12862,6 +12862,8 @@ export const CloseExportResponse: MessageFns<CloseExportResponse> = {
 /**
  * Every RPC that hands an image to a tool requires its format. RPCs that answer OperationEvent are operations: see operation.proto.
  * No message is longer than 4 MiB, which clients take by default: pages end early, and what has no pages is ANSWER_TOO_LARGE.
+ * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
  */
 export type ImageServiceService = typeof ImageServiceService;
 export const ImageServiceService = {
@@ -13292,7 +13294,7 @@ export const ImageServiceService = {
   /**
    * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
    * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
    */
   downloadImage: {
     path: "/hostler.v1.ImageService/DownloadImage" as const,
@@ -13306,7 +13308,7 @@ export const ImageServiceService = {
   },
   /**
    * What the image cache holds: of this host, or in a pool.
-   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED.
    */
   listCachedImages: {
     path: "/hostler.v1.ImageService/ListCachedImages" as const,
@@ -13321,7 +13323,7 @@ export const ImageServiceService = {
   },
   /**
    * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED.
    */
   pinCachedImage: {
     path: "/hostler.v1.ImageService/PinCachedImage" as const,
@@ -13353,7 +13355,7 @@ export const ImageServiceService = {
    * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
    * by its id, unless it is pinned or has clones; a file that was set aside by its name, unless an image is backed by it. Where nobody can tell
    * whether images are backed by it, a named one fails with DEPENDANTS_UNKNOWN, and others stay.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13607,17 +13609,17 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
    * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
    */
   downloadImage: handleServerStreamingCall<DownloadImageRequest, DownloadImageResponse>;
   /**
    * What the image cache holds: of this host, or in a pool.
-   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED.
    */
   listCachedImages: handleUnaryCall<ListCachedImagesRequest, ListCachedImagesResponse>;
   /**
    * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED.
    */
   pinCachedImage: handleUnaryCall<PinCachedImageRequest, PinCachedImageResponse>;
   /**
@@ -13631,7 +13633,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
    * by its id, unless it is pinned or has clones; a file that was set aside by its name, unless an image is backed by it. Where nobody can tell
    * whether images are backed by it, a named one fails with DEPENDANTS_UNKNOWN, and others stay.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14057,7 +14059,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
    * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR, ROOT_STALLED.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
    */
   downloadImage(
     request: DownloadImageRequest,
@@ -14070,7 +14072,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<DownloadImageResponse>;
   /**
    * What the image cache holds: of this host, or in a pool.
-   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
+   * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED.
    */
   listCachedImages(
     request: ListCachedImagesRequest,
@@ -14089,7 +14091,7 @@ export interface ImageServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED.
    */
   pinCachedImage(
     request: PinCachedImageRequest,
@@ -14122,7 +14124,7 @@ export interface ImageServiceClient extends Client {
    * Removes entries from the cache that are not pinned, not being used, and not the backing file of an image in the roots; a base in a pool
    * by its id, unless it is pinned or has clones; a file that was set aside by its name, unless an image is backed by it. Where nobody can tell
    * whether images are backed by it, a named one fails with DEPENDANTS_UNKNOWN, and others stay.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, ROOT_STALLED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, IMAGE_IN_USE and DEPENDANTS_UNKNOWN (of named ones; others are passed over), NOT_A_FILE, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, IO_ERROR, AGENT_RESTARTED. Result: delete.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
