@@ -44,9 +44,9 @@ run: setup build ## start a daemon in a scratch folder and leave it running, for
 demo: setup build ## do the main job on a real image (IMAGE=file takes yours), about a minute
 	@scripts/demo.sh $(IMAGE)
 
-test: setup build ## run every test; ends with `N passed, N failed`; installs what tests need, when allowed
+test: setup build ## run every test (ONLY='words of titles': those); ends with `N passed, N failed`; installs what tests need, when allowed
 	@scripts/test-packages.sh
-	@$(TEST)
+	@$(TEST) $(if $(ONLY),--only '$(ONLY)')
 
 test-glance: setup build ## run the tests against a real Glance API server, which is installed for them
 	@scripts/glance-packages.sh

@@ -5,7 +5,8 @@
 # Where packages come from is what this machine knows: apt's sources, the configuration of npm, pip and Go, proxies and
 # certificates of the environment. Nothing of it is kept for the next run.
 set -eu -o pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+cd "$(dirname "$0")/.."
+here=$PWD
 SUITE=bookworm
 [ -n "${HOSTLER_RUN:-}" ] || exec "$here/scripts/contained.sh" --online "$0" "$@"
 "$here/scripts/system-packages.sh" debootstrap:debootstrap

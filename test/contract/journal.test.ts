@@ -171,7 +171,7 @@ describe('journals', () => {
       const { reached = '' } = await journal.page([], '', 2);
       assert.equal(reached, id(1));
       for (let n = 5; n < 8; n++) await journal.put(done(n));
-      await until(async () => (await journal.get(id(1))) === undefined);
+      await until(async () => (await journal.get(id(2))) === undefined);
       assert.deepEqual(await idsOf(journal, [], reached), [3, 4, 5, 6, 7].map(id));
       await journal.close();
     });

@@ -36,8 +36,10 @@ export interface DaemonOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Words before the daemon's, such as `ip netns exec NAME`. */
   readonly within?: readonly string[];
-  /** Run the daemon as another user. */
+  /** Run the daemon as another user; it needs a `program` that it can reach: program.ts. */
   readonly uid?: number;
+  /** Instead of the checkout's. */
+  readonly program?: string;
 }
 
 /** Daemons whose output has not ended. */
@@ -85,7 +87,13 @@ export class Daemon {
   /** Starts a daemon in the folder, with images in `folder/images`. */
   static async start(folder: string, options: DaemonOptions = {}): Promise<Daemon> {
     const daemon = await Daemon.spawn(folder, options);
-    await daemon.serving();
+    try {
+      await daemon.serving();
+    } catch (error) {
+      daemon.process.kill('SIGKILL');
+      await daemon.exited;
+      throw error;
+    }
     return daemon;
   }
 
@@ -100,9 +108,8 @@ export class Daemon {
       config,
       `state_dir = "${options.stateFolder ?? `${folder}/state`}"\n${options.top ?? ''}${server}${options.toml ?? ''}\n${roots}`,
     );
-    const { within = [] } = options;
-    const words = [...within.slice(1), ...(within.length === 0 ? [] : [HOSTLERD]), '--config', config];
-    const child = spawn(within[0] ?? HOSTLERD, words, {
+    const [command, ...words] = [...(options.within ?? []), options.program ?? HOSTLERD, '--config', config];
+    const child = spawn(command, words, {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
@@ -160,9 +167,9 @@ export class Daemon {
     }
   }
 
-  /** Waits for a line in the log. */
-  async logged(pattern: RegExp): Promise<void> {
-    for (let tries = 0; !pattern.test(this.log); tries++) {
+  /** Waits for a line in the log, after so much of it. */
+  async logged(pattern: RegExp, from = 0): Promise<void> {
+    for (let tries = 0; !pattern.test(this.log.slice(from)); tries++) {
       if (tries > START_TRIES || this.process.exitCode !== null)
         throw new Error(`no ${String(pattern)} in:\n${this.log}`);
       await sleep(25);

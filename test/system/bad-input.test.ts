@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suiteDaemon, Daemon } from '../support/daemon.js';
 import { isRoot, needs } from '../support/needs.js';
 import { whileHeld } from '../support/processes.js';
+import { copiedProgram } from '../support/program.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -277,7 +278,7 @@ describe('bad input', () => {
     await mkdir(join(folder, 'images'), { recursive: true });
     await sh('chmod', '711', scratch.path());
     await sh('chown', '-R', '65534:65534', folder);
-    const other = await Daemon.start(folder, { uid: 65534 });
+    const other = await Daemon.start(folder, { uid: 65534, program: await copiedProgram(scratch.path('program')) });
     try {
       await writeFile(other.image('secret.raw'), 'x', { mode: 0o600 });
       const error = await failure(

@@ -8,6 +8,7 @@ import { checkEach } from '../support/check-each.js';
 import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { noise, qemuInfo, sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -18,6 +19,7 @@ const http = (url: string) => ({ http: { url, headers: {} } });
 
 describe('the image cache', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   const daemon = suiteDaemon(scratch, () => ({
     toml: `[fetch]\nbackoff_ms = 20\n[cache]\npath = "${scratch.path('daemon/images/cache')}"\n`,
   }));
@@ -57,15 +59,13 @@ describe('the image cache', () => {
   }).timeout(120_000);
 
   it('a later fetch asks nobody when a checksum says what it is', async () => {
-    const result = await fetch({
-      source: http(`${server.origin}/fifty`),
-      target: image('later.raw'),
-      target_format: 'raw',
-      checksum: sha256(qcow2),
-    });
+    const content = noise(MIB, 71);
+    const request = { source: http(server.add('asked-once', content)), checksum: sha256(content) };
+    await fetch({ ...request, target: image('earlier.raw') });
+    const result = await fetch({ ...request, target: image('later.raw') });
     assert.equal(result['from_cache'], true);
     assert.equal(result['network_bytes'] ?? '0', '0');
-    assert.equal(server.file('fifty').requests, 1);
+    assert.equal(server.file('asked-once').requests, 1);
   });
   it('without a checksum the source is asked whether it is still the same', async () => {
     const url = server.add('tagged', qcow2);
@@ -170,6 +170,7 @@ describe('the image cache', () => {
 
 describe('fetches that are killed', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   const content = noise(40 * MIB);
   /** So that what a busy disk takes to make a checkpoint durable is little of the whole. */
   const slow = 5 * MIB;

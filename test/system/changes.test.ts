@@ -69,7 +69,8 @@ describe('changes in place', () => {
     });
 
     it('refuses what cannot be', async () => {
-      const path = at('grow.qcow2');
+      const path = at('refused.qcow2');
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', path, '4M');
       assert.equal(await reason('ResizeImage', { path, format: 'raw' }), 'INVALID_FIELD');
       assert.equal(await reason('ResizeImage', { path, size: '1G' }), 'INVALID_FIELD');
       assert.equal(await reason('ResizeImage', { path: at('none'), format: 'raw', size: '1G' }), 'IMAGE_NOT_FOUND');
@@ -91,7 +92,8 @@ describe('changes in place', () => {
     });
 
     it('a plan changes nothing', async () => {
-      const path = at('grow.raw');
+      const path = at('planned.raw');
+      await sh('truncate', '-s', '4M', path);
       const { size } = await stat(path);
       const request = { path, format: 'raw', size: '1G', preallocation: 'PREALLOCATION_FULL', plan_only: true };
       const plan = (await run('ResizeImage', request))['plan'] as Message;
@@ -320,7 +322,8 @@ describe('changes in place', () => {
         assert.equal(await reason('CreateSnapshot', request(name)), 'INVALID_FIELD');
       for (const rpc of ['DeleteSnapshot', 'RevertSnapshot'])
         assert.equal(await reason(rpc, request('missing')), 'SNAPSHOT_NOT_FOUND');
-      const raw = { path: at('grow.raw'), format: 'raw', snapshot: 'x' };
+      await writeFile(at('flat.raw'), noise(MIB));
+      const raw = { path: at('flat.raw'), format: 'raw', snapshot: 'x' };
       assert.equal(await reason('CreateSnapshot', raw), 'UNSUPPORTED_BY_BACKEND');
     });
 

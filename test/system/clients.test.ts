@@ -7,7 +7,7 @@ import { HOSTLER, ROOT_FOLDER, suiteDaemon } from '../support/daemon.js';
 import { noise, sparseFile } from '../support/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
-import { tryRun, type Ended } from '../support/shell.js';
+import { sh, tryRun, type Ended } from '../support/shell.js';
 
 const MIB = 1024 * 1024;
 const GRPCURL = join(ROOT_FOLDER, '.cache/go/bin/grpcurl');
@@ -146,7 +146,12 @@ describe('clients', () => {
       return JSON.parse(stdout);
     };
 
-    before(() => sparseFile(image('disk.raw'), 64 * MIB, [{ at: 0, length: 16 * MIB }]));
+    before(async () => {
+      await sparseFile(image('disk.raw'), 64 * MIB, [{ at: 0, length: 16 * MIB }]);
+      await writeFile(image('noise.raw'), noise(8 * MIB));
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', image('there.qcow2'), '1G');
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', image('there.qcow2'), image('on.qcow2'));
+    });
 
     it('does the main job', async () => {
       for (const args of [
@@ -178,13 +183,16 @@ describe('clients', () => {
     });
 
     it('--json answers for programs', async () => {
-      const answer = (await json('image', 'info', image('o.qcow2'), '-f', 'qcow2', '--chain')) as {
+      const answer = (await json('image', 'info', image('on.qcow2'), '-f', 'qcow2', '--chain')) as {
         info: { format: string };
         backingChain: unknown[];
       };
       assert.equal(answer.info.format, 'qcow2');
       assert.equal(answer.backingChain.length, 1);
-      const operations = (await json('ops', 'ls', '--state', 'succeeded', '--method', 'ConvertImage')) as {
+      const labelled = ['--label', 'test=json'];
+      const [from, to] = [image('there.qcow2'), image('json.raw')];
+      await json('image', 'convert', from, to, '-f', 'qcow2', '-O', 'raw', ...labelled);
+      const operations = (await json('ops', 'ls', '--state', 'succeeded', '--method', 'ConvertImage', ...labelled)) as {
         operationId: string;
       }[];
       assert.equal(operations.length, 1);
@@ -204,7 +212,12 @@ describe('clients', () => {
       ['usage', () => ['image', 'create', 'x'], 2, /required option/],
       ['a bad size', () => ['image', 'create', image('x'), '10GB', '-f', 'raw'], 2, /INVALID_FIELD/],
       ['not found', () => ['image', 'info', image('none')], 3, /IMAGE_NOT_FOUND/],
-      ['refused', () => ['image', 'create', image('c.qcow2'), '1G', '-f', 'qcow2'], 4, /TARGET_EXISTS[\s\S]*overwrite/],
+      [
+        'refused',
+        () => ['image', 'create', image('there.qcow2'), '1G', '-f', 'qcow2'],
+        4,
+        /TARGET_EXISTS[\s\S]*overwrite/,
+      ],
       [
         'nobody there',
         () => ['--address', 'unix:///nowhere.sock', 'ops', 'ls'],
@@ -222,7 +235,6 @@ describe('clients', () => {
     }
 
     it('exit code 5: busy; detach, watch and cancel', async () => {
-      await writeFile(image('noise.raw'), noise(8 * MIB));
       const started = await hostler(
         'image',
         'convert',

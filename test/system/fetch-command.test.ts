@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 
@@ -12,6 +13,7 @@ const MIB = 1024 * 1024;
 
 describe('the commands that fetch', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   const daemon = suiteDaemon(scratch);
   const image = (name: string) => daemon.get().image(name);
   const hostler = (...words: string[]) => tryRun(HOSTLER, ['--address', daemon.get().address, ...words]);

@@ -5,6 +5,7 @@ import { cached } from '../support/cache.js';
 import { Daemon } from '../support/daemon.js';
 import { sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -14,6 +15,7 @@ const MIB = 1024 * 1024;
 
 describe('fetches that are killed at a step', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   const folder = () => scratch.path('daemon');
   const image = (name: string) => scratch.path('daemon/images', name);
   const start = (failpoint: string) =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { checkEach } from '../support/check-each.js';
 import { suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
@@ -52,13 +52,16 @@ describe('fetching from nginx', () => {
   });
 
   it('a line that breaks twice is taken up by two ranges, and nothing comes twice', async () => {
+    // It was there long before, so that its parts can be told from those of another.
+    await copyFile(scratch.path('www/image'), scratch.path('www/twice'));
+    await utimes(scratch.path('www/twice'), 1e9, 1e9);
     const line = await Line.to(nginx.port(), { cutAfter: { bytes: 10 * MIB, times: 2 } });
     scratch.onEnd(() => line.close());
-    const result = await fetch(`http://127.0.0.1:${String(line.port)}/image`, 'broken', { checksum });
+    const result = await fetch(`http://127.0.0.1:${String(line.port)}/twice`, 'broken', { checksum });
     assert.ok((await readFile(image('broken'))).equals(content));
     assert.equal(result['network_bytes'], String(content.length));
     assert.ok(line.carriedBytes < content.length + 4096, `${String(line.carriedBytes)} bytes were carried`);
-    const served = await nginx.served('image');
+    const served = await nginx.served('twice');
     assert.deepEqual(
       served.map(({ status }) => status),
       [200, 206, 206],

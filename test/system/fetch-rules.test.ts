@@ -124,15 +124,16 @@ describe('what [fetch] allows', () => {
     it('that mean another address at the next request are looked at again', async () => {
       names.answers = [['127.0.0.1'], [METADATA]];
       names.questions = 0;
-      const hop = server().add('hop', content, { redirect: named(`${server().origin}/image`) });
+      const next = named(server().add('next', content));
+      const hop = server().add('hop', content, { redirect: next });
       assert.equal((await failure(fetch(named(hop)))).reason, 'SOURCE_FORBIDDEN');
       assert.deepEqual([names.questions, server().file('hop').requests], [2, 1]);
     });
     it('that mean a forbidden address beside an allowed one are forbidden', async () => {
       names.answers = [['127.0.0.1', METADATA]];
-      const { requests } = server().file('image');
-      assert.equal((await failure(fetch(named(`${server().origin}/image`)))).reason, 'SOURCE_FORBIDDEN');
-      assert.equal(server().file('image').requests, requests);
+      const url = named(server().add('beside', content));
+      assert.equal((await failure(fetch(url))).reason, 'SOURCE_FORBIDDEN');
+      assert.equal(server().file('beside').requests, 0);
     });
   });
 });
@@ -153,12 +154,13 @@ describe('fetching through a proxy', () => {
   it('it gets the whole URL, and may find the host itself', async () => {
     server().add('image', content);
     await fetch('http://images.example/image');
-    assert.deepEqual(proxy.asked, ['http://images.example/image']);
+    assert.deepEqual(proxy.asked.slice(-1), ['http://images.example/image']);
   });
   it('redirects go through it too', async () => {
-    server().add('hop', content, { redirect: 'http://other.example/image' });
+    server().add('next', content);
+    server().add('hop', content, { redirect: 'http://other.example/next' });
     await fetch('http://images.example/hop');
-    assert.deepEqual(proxy.asked.slice(-2), ['http://images.example/hop', 'http://other.example/image']);
+    assert.deepEqual(proxy.asked.slice(-2), ['http://images.example/hop', 'http://other.example/next']);
   });
   it('https goes through a tunnel', async () => {
     const port = new URL(server().origin).port;

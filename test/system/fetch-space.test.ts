@@ -10,6 +10,7 @@ import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { FaultServer, type Faults } from '../support/fault-server.js';
 import { isRoot, needs } from '../support/needs.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { CallError, failure, type Message } from '../support/stranger.js';
@@ -22,6 +23,7 @@ const OVERHEAD = MIB;
 
 describe('fetching onto a full disk', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   /** 16 MiB of data as raw, 5 MiB as qcow2, 1 MiB as that packed. */
   let raw: Buffer;
   let qcow2: Buffer;
@@ -108,9 +110,10 @@ describe('fetching onto a full disk', () => {
 
   describe('there is no room for a name', () => {
     before(async () => {
-      await rm(small(FILL));
+      await rm(small(FILL), { force: true });
       await mkdir(small(FILL));
     });
+    after(() => rm(small(FILL), { recursive: true }));
     for (const [title, rpc, more] of [
       ['bytes as they are', 'FetchRawImage', {}],
       ['an image that is converted', 'FetchImage', { target_format: 'raw' }],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Daemon, ROOT_FOLDER } from '../support/daemon.js';
 import { requestOf } from '../support/descriptors.js';
 import { whileHeld, whileRun } from '../support/processes.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { RPCS, failure, type Message } from '../support/stranger.js';
@@ -145,7 +146,8 @@ describe('an image that a process has open for writing', function () {
     assert.deepEqual([...Object.keys(rows), ...elsewhere].sort(), promised.sort());
   });
 
-  it('from before: IMAGE_IN_USE from each of them', async () => {
+  it('from before: IMAGE_IN_USE from each of them', async function () {
+    await needsSandbox.call(this);
     for (const format of ['qcow2', 'raw'] as const)
       await whileHeld(
         at(`held.${format}`),
@@ -206,7 +208,8 @@ describe('an image that a process has open for writing', function () {
     });
 
     for (const { rpc, row, name, middle } of paused)
-      it(`${rpc}, at the step ${middle}`, async () => {
+      it(`${rpc}, at the step ${middle}`, async function () {
+        if (rpc.includes('Fetch')) await needsSandbox.call(this);
         const answer = failure(call(rpc, row.request(heldBy(row))));
         answer.catch(() => undefined); // heard below
         await until(() =>

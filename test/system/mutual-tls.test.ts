@@ -155,8 +155,9 @@ describe('mutual TLS', () => {
     watcher.on('error', () => undefined);
     await create(client('scheduler-2'), 'before.raw');
     await pki.revoke('scheduler-2');
+    const { length } = daemon.get().log;
     daemon.get().process.kill('SIGHUP');
-    await daemon.get().logged(/certificates were read again/);
+    await daemon.get().logged(/certificates were read again/, length);
     const error = await failure(info(client('scheduler-2')));
     assert.deepEqual([error.code, error.reason], [UNAUTHENTICATED, 'NOT_AUTHENTICATED']);
     assert.match(error.message, /CERT_REVOKED/);
@@ -180,8 +181,9 @@ describe('mutual TLS', () => {
     await writeFile(pki.path('broken.pem'), 'no certificate');
     await copyFile(pki.path('server.pem'), pki.path('kept.pem'));
     await rename(pki.path('broken.pem'), pki.path('server.pem'));
+    const { length } = daemon.get().log;
     daemon.get().process.kill('SIGHUP');
-    await daemon.get().logged(/could not be read again/);
+    await daemon.get().logged(/could not be read again/, length);
     assert.equal(await fingerprint(), old);
     await pki.issue('server', 'renewed', { dns: ['localhost'], ip: ['127.0.0.1'] });
     await rename(pki.path('renewed.key'), pki.path('server.key'));

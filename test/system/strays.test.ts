@@ -5,8 +5,8 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fr
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sandboxMark } from '../../src/adapters/strays.js';
 import { Daemon } from '../support/daemon.js';
-import { installed, needs } from '../support/needs.js';
 import { alive, gone } from '../support/processes.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import type { Message } from '../support/stranger.js';
 
@@ -73,7 +73,7 @@ describe('strays', () => {
   });
 
   it('a sandbox that an earlier daemon left is ended at the start, one of another daemon is not', async function () {
-    needs(this, installed('bwrap'), 'bubblewrap is not installed');
+    await needsSandbox.call(this);
     const bwrap = (mark: string) =>
       spawn('bwrap', ['--unshare-uts', '--hostname', mark, '--ro-bind', '/', '/', 'sleep', '1000'], {
         stdio: 'ignore',
@@ -94,7 +94,7 @@ describe('strays', () => {
 
   it('a daemon that is killed while a tool starts leaves none after the next start', async function () {
     this.timeout(90_000);
-    needs(this, installed('bwrap'), 'bubblewrap is not installed');
+    await needsSandbox.call(this);
     const mark = sandboxMark(`${folder()}/state`);
     for (let ms = 4; ms <= 60; ms += 4) {
       const daemon = await Daemon.start(folder());

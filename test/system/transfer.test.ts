@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { access, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { Daemon, HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, blockDigest, noise, sameBytes, sparseFile } from '../support/disks.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -40,6 +41,7 @@ describe('uploads and downloads', () => {
   });
 
   describe('UploadImage', () => {
+    before(needsSandbox);
     for (const length of [0, 1, 511, 513, MIB + 777]) {
       it(`takes ${String(length)} bytes exactly`, async () => {
         const name = `up-${String(length)}`;
@@ -284,7 +286,8 @@ describe('uploads and downloads', () => {
     });
   });
 
-  it('the command sends an image and takes it back, holes included', async () => {
+  it('the command sends an image and takes it back, holes included', async function () {
+    await needsSandbox.call(this);
     const [here, back] = [scratch.path('here.raw'), scratch.path('back.raw')];
     await sparseFile(here, 40 * MIB + 1, [{ at: 8 * MIB, length: MIB }]);
     const hostler = async (...args: string[]) => tryRun(HOSTLER, ['--address', daemon.get().address, 'image', ...args]);

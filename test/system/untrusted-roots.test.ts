@@ -4,16 +4,30 @@ import { chmod, copyFile, mkdir, open, readFile, rm, stat, truncate, writeFile }
 import { checkEach } from '../support/check-each.js';
 import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
 
+const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx', 'parallels', 'qed'];
+
 describe('an untrusted root', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   const drop = (name: string) => scratch.path('drop', name);
+  /** The base of what lies in the drop folder as an overlay. */
+  const secret = () => scratch.path('secret.raw');
   const roots = () =>
     `[[roots]]\npath = "${scratch.path('daemon')}/images"\n[[roots]]\npath = "${scratch.path('drop')}"\ntrusted = false\n`;
-  before(() => mkdir(scratch.path('drop')));
+  before(async () => {
+    await mkdir(scratch.path('drop'));
+    await writeFile(scratch.path('disk'), noise(3 << 20));
+    for (const format of FORMATS)
+      await sh('qemu-img', 'convert', '-f', 'raw', '-O', format, scratch.path('disk'), drop(`good.${format}`));
+    await writeFile(drop('odd.raw'), noise(1_000_001));
+    await writeFile(secret(), noise(1 << 16));
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', secret(), drop('overlay.qcow2'));
+  });
   const daemon = suiteDaemon(scratch, () => ({ roots: roots() }));
   const image = (name: string) => daemon.get().image(name);
   const run = (rpc: string, request: Message) => daemon.get().stranger.operation(`ImageService/${rpc}`, request);
@@ -37,17 +51,14 @@ describe('an untrusted root', () => {
     );
   });
 
-  for (const format of ['raw', 'qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx', 'parallels', 'qed'])
+  for (const format of FORMATS)
     it(`an honest ${format} is taken in and converted`, async () => {
-      await writeFile(scratch.path('disk'), noise(3 << 20));
-      await sh('qemu-img', 'convert', '-f', 'raw', '-O', format, scratch.path('disk'), drop(`good.${format}`));
       await convert(drop(`good.${format}`), format, image(`good-${format}`));
       const content = await readFile(image(`good-${format}`));
       assert.ok(content.subarray(0, 3 << 20).equals(noise(3 << 20)));
     });
 
   it('raw is taken with its exact length; a snapshot is found in what was taken', async () => {
-    await writeFile(drop('odd.raw'), noise(1_000_001));
     await run('CopyImage', { source: drop('odd.raw'), target: image('odd.raw') });
     assert.ok((await readFile(image('odd.raw'))).equals(noise(1_000_001)));
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', drop('snap.qcow2'), '1M');
@@ -69,8 +80,6 @@ describe('an untrusted root', () => {
   });
 
   it('what reaches beyond itself, is something else, or is broken does not get in', async () => {
-    await writeFile(image('secret.raw'), noise(1 << 16));
-    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image('secret.raw'), drop('overlay.qcow2'));
     assert.equal(
       await refused(convert(drop('overlay.qcow2'), 'qcow2', image('leak'))),
       'IMAGE_UNSAFE NAMES_OTHER_FILES',
@@ -119,7 +128,7 @@ describe('an untrusted root', () => {
       info: Message;
       backing_chain?: Message[];
     };
-    assert.equal(answer.info['backing_file'], image('secret.raw'));
+    assert.equal(answer.info['backing_file'], secret());
     assert.equal(answer.backing_chain, undefined);
   });
 

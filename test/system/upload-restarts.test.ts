@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { access, readFile, rm, truncate } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes, noise } from '../support/disks.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { failure, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
@@ -24,6 +25,7 @@ function pieces(data: Buffer): Message[] {
 
 describe('uploads while the daemon starts again', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   const image = (name: string) => scratch.path('daemon/images', name);
   let daemon: Daemon;
 

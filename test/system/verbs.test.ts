@@ -146,7 +146,10 @@ describe('image verbs', () => {
     });
 
     it('parity row 4: a base that is an overlay needs allow_chain; the chain is answered nearest first', async () => {
-      const request = { path: image('top.qcow2'), backing_file: image('over.qcow2'), backing_format: 'qcow2' };
+      const [base, over] = [image('of, two.qcow2'), image('middle.qcow2')];
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', base, '1M');
+      await sh('qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', base, over, '1M');
+      const request = { path: image('top.qcow2'), backing_file: over, backing_format: 'qcow2' };
       assert.equal((await failure(run('CreateOverlay', request))).reason, 'BASE_HAS_BACKING_FILE');
       await run('CreateOverlay', { ...request, allow_chain: true });
       const answer = await daemon.get().stranger.unary('ImageService/GetImageInfo', {
@@ -157,7 +160,7 @@ describe('image verbs', () => {
       const chain = answer['backing_chain'] as { path: string }[];
       assert.deepEqual(
         chain.map(({ path }) => path),
-        [image('over.qcow2'), image('base,with,commas.qcow2')],
+        [over, base],
       );
     });
 
@@ -305,10 +308,18 @@ describe('image verbs', () => {
   });
 
   describe('MapImage and MeasureImage', () => {
+    before(async () => {
+      await sparseFile(image('mapped.raw'), 64 * MIB, [
+        { at: 0, length: MIB },
+        { at: 32 * MIB, length: 3 * MIB },
+      ]);
+      await sh('qemu-img', 'convert', '-O', 'qcow2', image('mapped.raw'), image('mapped.qcow2'));
+    });
+
     it('extents are in order, without gaps, and agree with qemu-img map', async () => {
       const pages = await daemon
         .get()
-        .stranger.all('ImageService/MapImage', { path: image('there.qcow2'), format: 'qcow2' });
+        .stranger.all('ImageService/MapImage', { path: image('mapped.qcow2'), format: 'qcow2' });
       const extents = pages.flatMap(
         (page) => page['extents'] as { offset_bytes?: string; length_bytes: string; data?: boolean }[],
       );
@@ -318,7 +329,7 @@ describe('image verbs', () => {
         end += Number(length_bytes);
       }
       assert.equal(end, 64 * MIB);
-      const theirs = JSON.parse(await sh('qemu-img', 'map', '-f', 'qcow2', '--output=json', image('there.qcow2'))) as {
+      const theirs = JSON.parse(await sh('qemu-img', 'map', '-f', 'qcow2', '--output=json', image('mapped.qcow2'))) as {
         data: boolean;
       }[];
       assert.deepEqual(
@@ -329,12 +340,12 @@ describe('image verbs', () => {
 
     it('measures as qemu-img does', async () => {
       const answer = await daemon.get().stranger.unary('ImageService/MeasureImage', {
-        path: image('source.raw'),
+        path: image('mapped.raw'),
         format: 'raw',
         target_format: 'qcow2',
       });
       const theirs = JSON.parse(
-        await sh('qemu-img', 'measure', '-f', 'raw', '-O', 'qcow2', '--output=json', image('source.raw')),
+        await sh('qemu-img', 'measure', '-f', 'raw', '-O', 'qcow2', '--output=json', image('mapped.raw')),
       ) as Record<string, number>;
       assert.equal(answer['required_bytes'], String(theirs['required']));
       assert.equal(answer['fully_allocated_bytes'], String(theirs['fully-allocated']));
@@ -344,7 +355,7 @@ describe('image verbs', () => {
     it('says so when qemu-img cannot measure', async () => {
       const error = await failure(
         daemon.get().stranger.unary('ImageService/MeasureImage', {
-          path: image('source.raw'),
+          path: image('mapped.raw'),
           format: 'raw',
           target_format: 'vmdk',
         }),

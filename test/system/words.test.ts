@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import { Daemon, HOSTLER, HOSTLERD, suiteDaemon } from '../support/daemon.js';
 import { Pki } from '../support/pki.js';
+import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure } from '../support/stranger.js';
@@ -126,7 +127,8 @@ describe('words', () => {
       assert.doesNotMatch(stderr, /EPIPE/);
     });
 
-    it('watching an operation that has failed ends as its own command did', async () => {
+    it('watching an operation that has failed ends as its own command did', async function () {
+      await needsSandbox.call(this);
       await writeFile(image('bad.raw'), Buffer.alloc(65536, 1));
       const command = [
         'image',

@@ -6,6 +6,7 @@ import { copyFile, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:f
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
 import { sparseFile } from '../../support/disks.js';
 import { FaultServer } from '../../support/fault-server.js';
+import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
@@ -14,6 +15,7 @@ const MIB = 1024 * 1024;
 
 describe('what images may be backed by', () => {
   const scratch = scratchFolder();
+  before(needsSandbox);
   let daemon: Daemon;
   let server: FaultServer;
   let checksum: Message;
