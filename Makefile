@@ -10,7 +10,7 @@ SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph test-faults test-far test-power parity check lint format coverage soak bench bench-far clean
+.PHONY: help setup build gen run demo test test-glance test-ceph test-faults test-far test-campaign test-power parity check lint format coverage soak bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,8 +63,11 @@ test-far: setup build ## run the tests with images of 20 GiB between hosts; as r
 	@scripts/test-packages.sh
 	@$(TEST) --suite far
 
+test-campaign: setup build ## three minutes of kills, cancels and a failing state disk (CAMPAIGN_SECONDS=n, SEED=n); as root
+	@$(TEST) --suite campaign
+
 test-power: setup build ## cut the power under the daemon 200 times (POWER_CUTS=n, SEED=n); as root
-	@scripts/test.sh --suite power
+	@$(TEST) --suite power
 
 parity: setup build ## run the tests of the 27 functions of the old module; prints a table with pass or fail
 	@scripts/test-packages.sh

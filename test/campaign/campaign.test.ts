@@ -1,0 +1,119 @@
+/**
+ * Mixed work of several callers for minutes, while callers leave and cancel, the daemon is killed, and the disk with its state is
+ * full, broken, read-only, and well again, all by chance. No image is lost, no answer is wrong, nothing is left.
+ */
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
+import { Daemon } from '../support/daemon.js';
+import { noise } from '../support/disks.js';
+import { FaultFilesystem, type Fault } from '../support/fault-filesystem.js';
+import { scratchFolder } from '../support/scratch.js';
+import { randomNumbers } from '../support/soak.js';
+import type { CallError } from '../support/stranger.js';
+import { until } from '../support/until.js';
+import { Workload, complaintsOf } from '../support/workload.js';
+
+const MIB = 1 << 20;
+const SECONDS = Number(process.env['CAMPAIGN_SECONDS'] ?? 180);
+const SEED = Number(process.env['SEED'] ?? 1);
+
+/** How the disk with the state fails: all calls of a kind until it is well again. */
+const FAULTS: readonly Fault[] = [
+  { kinds: ['write', 'create', 'mkdir'], errno: 'ENOSPC', times: 0 },
+  { kinds: ['write', 'create', 'unlink', 'rename', 'truncate'], errno: 'EROFS', times: 0 },
+  { kinds: ['fsync'], errno: 'EIO', times: 0 },
+  { kinds: ['write', 'fsync', 'read'], errno: 'EIO', times: 0 },
+  { kinds: ['write'], errno: 122, times: 0 },
+  { kinds: ['fsync'], errno: 'EIO', times: 1 },
+  { kinds: ['write'], errno: 'EIO', times: 1, nth: 3 },
+];
+
+/** What a call may end with while things go wrong around it. */
+const EXPECTED = [
+  ...['STATE_UNAVAILABLE', 'CANCELLED', 'CALLER_DEADLINE', 'AGENT_RESTARTED', 'SHUTTING_DOWN'],
+  // The name of an earlier try that was cut off, or is still being cleaned up.
+  ...['TARGET_EXISTS', 'PATH_BUSY', 'IMAGE_NOT_FOUND', 'TOO_MANY_OPERATIONS'],
+];
+
+/** How a broken connection and a deadline of the caller's look to the caller. */
+const OF_THE_LINE: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED];
+
+describe('a campaign', () => {
+  const scratch = scratchFolder();
+  const random = randomNumbers(SEED);
+  const findings: string[] = [];
+  const reasons = new Map<string, number>();
+  let state: FaultFilesystem;
+  let workload: Workload;
+
+  const heard = ({ reason, code, message }: CallError, rpc: string): void => {
+    // A connection that broke, or a deadline of the caller's, has no reason.
+    const name = reason === '' ? (status[code] ?? String(code)) : reason;
+    reasons.set(name, (reasons.get(name) ?? 0) + 1);
+    const isOfTheLine = reason === '' && OF_THE_LINE.includes(code);
+    if (!isOfTheLine && !EXPECTED.includes(reason)) findings.push(`${rpc}: ${name} ${message}`);
+  };
+
+  before(async function () {
+    state = await FaultFilesystem.mount(this, scratch, scratch.path('state'));
+    for (const folder of ['images', 'fixtures']) await mkdir(scratch.path(folder));
+    for (const name of ['a', 'b']) await writeFile(scratch.path('fixtures', name), noise(2 * MIB));
+    workload = new Workload({
+      images: scratch.path('images'),
+      fixtures: scratch.path('fixtures'),
+      random,
+      cancels: true,
+      onFailure: heard,
+    });
+  });
+
+  const start = (): Promise<Daemon> =>
+    Daemon.start(scratch.path('daemon'), {
+      roots: `[[roots]]\npath = "${scratch.path('images')}"\n[[roots]]\npath = "${scratch.path('fixtures')}"\n`,
+      stateFolder: state.path,
+    });
+
+  it(`${String(SECONDS)} s of kills and a failing state disk: no image lost, no wrong answer, nothing left`, async () => {
+    let daemon = await start();
+    scratch.onEnd(() => daemon.stop());
+    let [kills, faults] = [0, 0];
+    const work = workload.run(daemon);
+    for (const end = Date.now() + SECONDS * 1000; Date.now() < end;) {
+      await sleep(200 + random() * 1500);
+      if (random() < 0.5) {
+        await state.fail(FAULTS[Math.floor(random() * FAULTS.length)] ?? { kinds: ['write'] });
+        faults += 1;
+        await sleep(random() * 1500);
+      }
+      if (random() < 0.4) {
+        const dead = daemon;
+        const { succeeded } = await workload.around(async () => {
+          dead.process.kill('SIGKILL');
+          await dead.exited;
+        });
+        kills += 1;
+        // A start needs a state disk that works: it refuses otherwise, which is a test of its own.
+        await state.heal();
+        daemon = await start();
+        // Work goes on meanwhile: only what was acknowledged as an operation is asked for.
+        findings.push(...(await complaintsOf({ allowed: new Map(), succeeded }, daemon)));
+        workload.use(daemon);
+        dead.stranger.close();
+      }
+      await state.heal();
+    }
+    workload.stop();
+    await work;
+    await state.heal();
+    await until(async () => (await daemon.leftovers(scratch.path('images'))).length === 0);
+    assert.equal(await daemon.stop(), 0);
+    findings.push(...(await workload.settle()));
+    const counts = [...reasons].map(([reason, count]) => `${reason} ${String(count)}`).join(', ');
+    process.stdout.write(
+      `      ${String(kills)} kills, ${String(faults)} faults, ${String(workload.done)} changes acknowledged; ended otherwise: ${counts}\n`,
+    );
+    assert.deepEqual(findings, []);
+  }).timeout((SECONDS + 300) * 1000);
+});
