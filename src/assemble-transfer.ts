@@ -29,13 +29,22 @@ export function transferPorts(
   const { exports, pulls, uploads, tls } = config;
   const ssh = sshConfig(config.ssh);
   const nbd = new NbdClient(runner, { ...limits, stallMs: pulls.stall_seconds * 1000 });
+  const patience = { answerMs: pulls.answer_seconds * 1000, silenceMs: pulls.silence_seconds * 1000 };
   const address = exports === undefined || ANY_ADDRESS.includes(exports.address) ? '' : exports.address;
   return {
     farShell: new SshFarShell(runner, ssh, agentId, Math.ceil(config.limits.resume_hours * MINUTES_PER_HOUR)),
     rsync: new Rsync(runner, ssh, limits),
-    agents: new PeerAgents({ ...peersConfig(config), tls: tlsPaths(tls) }),
+    agents: new PeerAgents({ ...peersConfig(config), tls: tlsPaths(tls), patience }),
     nbd,
-    farNbd: new SshNbd({ runner, folders, config: ssh, tool: nbd, agentId, randomBytes }),
+    farNbd: new SshNbd({
+      runner,
+      folders,
+      config: ssh,
+      tool: nbd,
+      agentId,
+      randomBytes,
+      silenceMs: patience.silenceMs,
+    }),
     pulls: pullConfig(pulls),
     transfers: new LocalTransfers(),
     clock: Date.now,

@@ -4,6 +4,7 @@ import { identify } from './callers.js';
 import type { AuthQuestion, AuthVerdict } from './cli/auth-command.js';
 import { decide, type Attempt, type Place } from './domain/access/decide.js';
 import { isBelow, isRbd, parseRbdName } from './domain/address.js';
+import { farEndOf } from './handlers/attempt.js';
 import { RPC_TABLE, type RpcRow } from './handlers/rpc-table.js';
 
 /** Undefined when there is no such RPC. Fails with ConfigError. */
@@ -22,7 +23,7 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
     places: places.map(({ address, need }) => ({ address, need })),
     labels: question.labels,
     ...(row.command === undefined || question.command === undefined ? {} : { command: question.command }),
-    ...(row.farEnd === undefined ? {} : { farEnd: question.farEnd ?? '' }),
+    ...farEndOf(row, question.farEnd),
   };
   const decision = decide(identity, attempt);
   const refusal = 'refused' in decision ? decision.refused.message : undefined;

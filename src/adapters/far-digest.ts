@@ -6,9 +6,17 @@ import { scriptError } from './far-shell.js';
 import type { ProcessRunner } from './process.js';
 import { farCommand, sshWords, type SshConfig } from './ssh.js';
 
+interface FarDigester {
+  readonly runner: ProcessRunner;
+  readonly config: SshConfig;
+  readonly host: SshHost;
+  /** It says something for each block; when it is silent for so long, it is given up. */
+  readonly silenceMs: number;
+}
+
 /** The block digest of a file on a far host, which hashes what is data and sends the digests alone. */
 export async function farDigest(
-  { runner, config, host }: { readonly runner: ProcessRunner; readonly config: SshConfig; readonly host: SshHost },
+  { runner, config, host, silenceMs }: FarDigester,
   { path, lengthBytes }: { readonly path: string; readonly lengthBytes: bigint },
   stretches: AsyncIterable<Stretch> | Iterable<Stretch>,
   run: ToolRun,
@@ -20,7 +28,8 @@ export async function farDigest(
   );
   const [tool = 'ssh', ...words] = sshWords(config, host);
   const args = [...words, '--', host.host, farCommand(`export LC_ALL=C; ${digestScript(path)}`)];
-  const call = { tool, args, trusted: true, limits: {}, stdin: Buffer.from(numbers.join('')) };
+  const limits = { stallMs: silenceMs };
+  const call = { tool, args, trusted: true, limits, stdin: Buffer.from(numbers.join('')) };
   const { code, stdout, stderr } = await runner.run(call, run);
   if (code !== 0) throw scriptError(host, path, { code, stderr });
   const digests = [...stdout.matchAll(/^([0-9a-f]{64}) /gm)].map(([, digest = '']) => digest);

@@ -27,6 +27,8 @@ export interface SshNbdPorts {
   readonly tool: NbdTool;
   readonly agentId: string;
   readonly randomBytes: (count: number) => Uint8Array;
+  /** So long a far script is waited for that says nothing. */
+  readonly silenceMs: number;
 }
 
 /** The qemu-nbd of hosts that are reached by ssh, on a socket that ssh forwards. */
@@ -44,7 +46,7 @@ export class SshNbd implements FarNbd {
     const script = (serving: Serving) => draftScript(part, need, need.attributes, serving);
     const line = await Line.open(this.ports, host, target, script);
     try {
-      const said = await line.session.line(READY, signal);
+      const said = await line.ready(signal);
       const freeBytes = freeOf(said.input);
       if (freeBytes < need.needBytes) throw noSpaceThere(part, need.needBytes, freeBytes);
       return new SshDraft(this.ports, line, part, need.lengthBytes);
@@ -65,6 +67,7 @@ class Line {
     readonly session: FarSession,
     private readonly here: MemoryFolder,
     private readonly host: SshHost,
+    private readonly silenceMs: number,
   ) {}
 
   static async open(
@@ -81,7 +84,22 @@ class Line {
     const session = new FarSession(runner, config, host, { script: script(serving), forward }, (exit) =>
       scriptError(host, path, exit),
     );
-    return new Line(session, here, host);
+    return new Line(session, here, host, ports.silenceMs);
+  }
+
+  /** What the far script says when it serves. Fails with STALLED. */
+  async ready(signal: AbortSignal): Promise<RegExpExecArray> {
+    const silence = new AbortController();
+    const { host } = this.host;
+    const timer = setTimeout(() => {
+      const text = `${host}: it said nothing for ${String(this.silenceMs / 1000)} s`;
+      silence.abort(new HostlerError('STALLED', text, { facts: { host, silence_ms: String(this.silenceMs) } }));
+    }, this.silenceMs);
+    try {
+      return await this.session.line(READY, AbortSignal.any([signal, silence.signal]));
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   get place() {
@@ -119,8 +137,8 @@ class SshSource implements FarSource {
     await this.close();
     const script = (serving: Serving) => serveScript(source, allowInUse, serving);
     this.#line = await Line.open(this.ports, this.host, source, script);
-    const { session, place } = this.#line;
-    const said = await session.line(READY, signal);
+    const { place } = this.#line;
+    const said = await this.#line.ready(signal);
     const [file] = looks(said.input);
     if (file === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} says nothing of ${source}`);
     const { lengthBytes, fingerprint } = file;

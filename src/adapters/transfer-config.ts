@@ -61,6 +61,8 @@ export const pulls = z
     streams: z.int().min(1).max(16).default(2),
     patience_seconds: z.int().min(0).default(120),
     stall_seconds: seconds.default(60),
+    answer_seconds: seconds.default(60),
+    silence_seconds: seconds.default(3600),
   })
   .prefault({});
 

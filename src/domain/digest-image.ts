@@ -9,6 +9,8 @@ import { rawFacts } from './read-image.js';
 
 export interface DigestSpec {
   readonly address: ImageAddress;
+  /** The agent that verifies a copy by it. */
+  readonly peer?: string;
 }
 
 /** Hashes a file's blocks beside everything else. */
@@ -94,7 +96,8 @@ export function fingerprintText(print: Fingerprint): string {
 export function digestImage({ files, digests }: DigestPorts): Verb<DigestSpec, DigestResult> {
   return {
     name: 'DigestImage',
-    slot: () => 'io',
+    // An agent that waits for it may hold a slot that we wait for; an export waits for nobody.
+    slot: ({ peer }) => (peer === undefined ? 'io' : 'export'),
     uses: ({ address }) => [{ role: 'source', address, allowInUse: false }],
 
     async plan({ address }, { file }) {

@@ -21,8 +21,13 @@ export function attemptOf({ name, row }: Rpc, request: unknown): Attempt {
     places: placesOf(row, request),
     ...(command === undefined ? {} : { command }),
     ...(labels === undefined ? {} : { labels }),
-    ...(row.farEnd === undefined ? {} : { farEnd: textAt(request, row.farEnd) ?? '' }),
+    ...farEndOf(row, row.farEnd === undefined ? undefined : textAt(request, row.farEnd)),
   };
+}
+
+/** The host at the far end, where the RPC has one and the request may not do without. */
+export function farEndOf({ farEnd, farEndOptional }: RpcRow, host = ''): Pick<Attempt, 'farEnd'> {
+  return farEnd === undefined || (farEndOptional === true && host === '') ? {} : { farEnd: host };
 }
 
 /** The addresses that a request names on this host. */

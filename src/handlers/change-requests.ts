@@ -71,7 +71,9 @@ const repairs = {
 const check = z.object({ ...image, repair: enumeration<CheckSpec['repair']>(repairs) });
 export const parseCheck = (request: unknown): Parsed<CheckSpec> => parsed(check, request);
 
-const digest = z.object({ path: address });
+const digest = z
+  .object({ path: address, peer: z.string() })
+  .transform(({ path, peer }) => ({ path, ...(peer === '' ? {} : { peer }) }));
 export const parseDigest = (request: unknown): Parsed<DigestSpec> => parsed(digest, request);
 
 const compare = z.object({

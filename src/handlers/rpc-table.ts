@@ -21,6 +21,8 @@ interface Row {
   readonly far?: { readonly sideField: string; readonly fields: Readonly<Record<number, string>> };
   /** The field that names the host at the far end. */
   readonly farEnd?: string;
+  /** It may be empty: then there is no far end. */
+  readonly farEndOptional?: true;
   /** The field that names a configured command. */
   readonly command?: string;
 }
@@ -57,7 +59,7 @@ const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
   commitImage: change({ path: 'write', base: 'write' }),
   // A repair writes; that is seen where the image is opened.
   checkImage: change({ path: 'read' }),
-  digestImage: change({ path: 'read' }),
+  digestImage: { ...change({ path: 'read' }), farEnd: 'peer', farEndOptional: true },
   compareImages: change({ first: 'read', second: 'read' }),
   wipeImage: change({ path: 'write' }),
   deleteImage: change({ path: 'write' }),

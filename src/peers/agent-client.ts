@@ -8,24 +8,24 @@ import {
 } from '@grpc/grpc-js';
 import type { ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
-import type { FarAgent, FarAgents, FarExport, PullRequest } from '../domain/copy/agents.js';
+import type { FarAgent, FarAgents, FarCopy, FarExport, PullRequest } from '../domain/copy/agents.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import type { CopyResult, Plan, Progress } from '../domain/operations/record.js';
+import type { Plan, Progress } from '../domain/operations/record.js';
 import {
   CopyEngine,
   CopyImageRequest,
   ImageServiceClient,
   RemoteSide,
   type CloseExportResponse,
-  type MapImageResponse,
   type OpenExportResponse,
 } from '../gen/hostler/v1/image_service.js';
-import type { OperationEvent } from '../gen/hostler/v1/operation.js';
-import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
+import { OperationState, type OperationEvent } from '../gen/hostler/v1/operation.js';
+import { OperationServiceClient, type CancelOperationResponse } from '../gen/hostler/v1/operation_service.js';
 import { onBehalfOf } from '../tls/on-behalf-of.js';
 import { channelCredentials } from '../tls/channel.js';
 import { TlsFilesBroken, type TlsPaths } from '../tls/files.js';
 import { farFailure } from './far-status.js';
+import { messagesOf } from './patient-stream.js';
 
 export interface Peer {
   /** As requests and its certificate name it. */
@@ -40,10 +40,18 @@ export interface PeersConfig {
   /** By which others know this agent. */
   readonly ownHost: string | undefined;
   readonly tls: TlsPaths | undefined;
+  readonly patience: Patience;
 }
 
-/** A call that answers once. */
-const CALL_MS = 60_000;
+/** How long others are waited for. */
+export interface Patience {
+  /** A call that answers once. */
+  readonly answerMs: number;
+  /** An operation, or a list, of which nothing new is heard. */
+  readonly silenceMs: number;
+}
+
+const NOBODY_CANCELS = new AbortController().signal;
 /** Digests of large images, and copies, are as long as they are. */
 const KEEPALIVE = {
   'grpc.keepalive_time_ms': 10_000,
@@ -87,6 +95,7 @@ export class PeerAgents implements FarAgents {
     return new PeerAgent(
       peer,
       ownHost,
+      this.config.patience,
       new ImageServiceClient(peer.address, proof, options),
       new OperationServiceClient(peer.address, proof, options),
     );
@@ -112,6 +121,7 @@ class PeerAgent implements FarAgent {
   constructor(
     private readonly peer: Peer,
     private readonly ownHost: string,
+    private readonly patience: Patience,
     private readonly images: ImageServiceClient,
     private readonly operations: OperationServiceClient,
   ) {}
@@ -123,7 +133,7 @@ class PeerAgent implements FarAgent {
   async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
     const request = { path: source, peer: this.ownHost, allowInUse, requestId: '' };
     const answer = await this.#ask<OpenExportResponse>(
-      (done) => this.images.openExport(request, new Metadata(), deadline(), done),
+      (done) => this.images.openExport(request, new Metadata(), this.#deadline(), done),
       signal,
     );
     const cut = answer.address.lastIndexOf(':');
@@ -138,44 +148,36 @@ class PeerAgent implements FarAgent {
   }
 
   async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
-    const stream = this.images.mapImage({ path: source, format: 'raw' });
-    const pages: AsyncIterable<MapImageResponse> = stream;
-    const onAbort = () => stream.cancel();
-    signal.addEventListener('abort', onAbort, { once: true });
+    const pages = this.#messages(this.images.mapImage({ path: source, format: 'raw' }), signal);
     try {
       for await (const { extents } of pages) yield* extents;
     } catch (error) {
       signal.throwIfAborted();
       throw farFailure(this.peer.host, error);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
     }
   }
 
   async closeExport(name: string, signal: AbortSignal): Promise<void> {
     await this.#ask<CloseExportResponse>(
-      (done) => this.images.closeExport({ exportId: name, requestId: '' }, new Metadata(), deadline(), done),
+      (done) => this.images.closeExport({ exportId: name, requestId: '' }, new Metadata(), this.#deadline(), done),
       signal,
     );
   }
 
   async digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
-    const request = { path: source, detach: false, labels: {}, planOnly: false, requestId: '' };
+    const peer = this.ownHost;
+    const request = { path: source, peer, detach: false, labels: {}, planOnly: false, requestId: '' };
     const last = await this.#follow(this.images.digestImage(request), signal, () => undefined);
     const result = last.result?.result;
     if (result?.$case !== 'digest') throw new HostlerError('BUG', `${this.peer.host} gave no digest`);
     return result.value.digest;
   }
 
-  async pull(
-    request: PullRequest,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<Omit<CopyResult, 'kind' | 'target'>> {
+  async pull(request: PullRequest, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<FarCopy> {
     const last = await this.#follow(this.images.copyImage(wireRequest(request, this.ownHost)), signal, onProgress);
     const result = last.result?.result;
     if (result?.$case !== 'copy') throw new HostlerError('BUG', `${this.peer.host} gave no result`);
-    return result.value;
+    return { ...result.value, replayed: last.result?.replayed === true };
   }
 
   async planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>> {
@@ -194,39 +196,60 @@ class PeerAgent implements FarAgent {
     return Promise.resolve();
   }
 
-  /** The last event. A cancel here is a cancel there, and waited for. */
+  #messages<T>(stream: ClientReadableStream<T>, signal: AbortSignal): AsyncGenerator<T, void> {
+    const { host } = this.peer;
+    const { silenceMs } = this.patience;
+    return messagesOf(stream, signal, silenceMs, () => {
+      const text = `${host}: nothing new was heard for ${String(silenceMs / 1000)} s`;
+      return new HostlerError('STALLED', text, { facts: { host, silence_ms: String(silenceMs) } });
+    });
+  }
+
+  /** The last event. A cancel here, or that it is given up, is a cancel there, and waited for; it may come too late. */
   async #follow(
     stream: ClientReadableStream<OperationEvent>,
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<OperationEvent> {
-    const events: AsyncIterable<OperationEvent> = stream;
     let last: OperationEvent | undefined;
-    const onAbort = () => stream.cancel();
-    signal.addEventListener('abort', onAbort, { once: true });
     try {
-      for await (const event of events) {
+      for await (const event of this.#messages(stream, signal)) {
         last = event;
         if (event.progress !== undefined) onProgress(progressOf(event.progress));
       }
     } catch (error) {
-      if (!signal.aborted) throw farFailure(this.peer.host, error);
-      if (last !== undefined) await this.#cancel(last.operationId);
-      throw asHostlerError(signal.reason);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
+      // What the call itself ends with is the operation's end, or the line's.
+      if (!(error instanceof HostlerError)) throw farFailure(this.peer.host, error);
+      const done = last === undefined ? undefined : await this.#cancel(last.operationId);
+      if (done === undefined) throw error;
+      return done;
     }
     if (last === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.peer.host} said nothing`);
     return last;
   }
 
-  /** One that has ended already, or whose agent has gone, needs none. */
-  async #cancel(operationId: string): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.operations.cancelOperation({ operationId, labels: {} }, new Metadata(), deadline(), () => {
-        resolve();
+  /** Ends it there; its last event where it has succeeded all the same. One whose agent has gone needs no end. */
+  async #cancel(operationId: string): Promise<OperationEvent | undefined> {
+    try {
+      await this.#ask<CancelOperationResponse>(
+        (done) => this.operations.cancelOperation({ operationId, labels: {} }, new Metadata(), this.#deadline(), done),
+        NOBODY_CANCELS,
+      ).catch((error: unknown) => {
+        // It gets its name at this moment.
+        if (asHostlerError(error).reason !== 'NOT_CANCELLABLE') throw error;
       });
-    });
+      const limit = AbortSignal.timeout(this.patience.answerMs);
+      let last: OperationEvent | undefined;
+      for await (const event of this.#messages(this.operations.watchOperation({ operationId }), limit)) last = event;
+      return last?.state === OperationState.OPERATION_STATE_SUCCEEDED ? last : undefined;
+    } catch {
+      // Nobody can tell; the far agent cleans up by itself.
+      return undefined;
+    }
+  }
+
+  #deadline() {
+    return { deadline: new Date(Date.now() + this.patience.answerMs) };
   }
 
   #ask<T>(
@@ -244,10 +267,6 @@ class PeerAgent implements FarAgent {
       signal.addEventListener('abort', onAbort, { once: true });
     });
   }
-}
-
-function deadline() {
-  return { deadline: new Date(Date.now() + CALL_MS) };
 }
 
 function wireRequest({ bytesPerSecond, ...request }: PullRequest, ownHost: string): CopyImageRequest {

@@ -1,6 +1,6 @@
 /** The daemon is killed at steps of a fetch: the same request passes after the next start, and what had come does not come again. */
 import assert from 'node:assert/strict';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { cached } from '../support/cache.js';
 import { Daemon } from '../support/daemon.js';
 import { sparseFile } from '../support/disks.js';
@@ -76,6 +76,29 @@ describe('fetches that are killed at a step', () => {
           await rm(image('target'), { force: true });
         }
       });
+
+  for (const name of ['probe', 'expanded', 'part', '.taken.Ab12Cd', 'of another version'])
+    it(`a file "${name}" that a kill left in the private folder hinders nobody`, async () => {
+      const url = server.add(`left-${name.replaceAll(' ', '-')}`, packed);
+      const request = { source: { http: { url } }, target: image('target'), target_format: 'raw' };
+      const first = await start('FetchImage:expand:kill');
+      await failure(first.stranger.all('ImageService/FetchImage', request));
+      first.stranger.close();
+      await first.exited;
+      const folder = (await first.leftovers()).find((each) => !each.includes('/')) ?? '';
+      await writeFile(image(`${folder}/${name}`), 'left');
+      const second = await start('*:nowhere:kill');
+      try {
+        await second.stranger.operation('ImageService/FetchImage', request);
+        assert.ok((await readFile(image('target'))).equals(raw));
+        // What had come is not thrown away.
+        assert.equal(server.file(`left-${name.replaceAll(' ', '-')}`).sentBytes, packed.length);
+        assert.deepEqual(await second.leftovers(), []);
+      } finally {
+        await second.stop();
+        await rm(image('target'), { force: true });
+      }
+    });
 
   it('what is being used is not evicted', async () => {
     const daemon = await start('FetchImage:clone:pause');

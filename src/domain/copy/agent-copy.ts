@@ -3,7 +3,10 @@ import type { Resolution, Run } from '../operations/verb.js';
 import type { ToolRun } from '../ports.js';
 import type { FarSpec } from './copy-image.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
-import type { PullRequest } from './agents.js';
+import type { FarAgent, FarCopy, PullRequest } from './agents.js';
+import { patiently } from './patience.js';
+import { digestShown } from '../digest-image.js';
+import { asHostlerError, type Reason } from '../errors.js';
 import { rest, uint64 } from '../numbers.js';
 
 /** What a copy with the help of another agent would do. */
@@ -43,22 +46,61 @@ export async function planByAgent(
   }
 }
 
-/** A push: the far agent is asked to pull, and we wait. It goes on when we are gone, and is found again by our id. */
-export async function pushByAgent(spec: FarSpec, run: Run, { agents }: NbdCopyPorts): Promise<CopyResult> {
+/** What may pass while the far agent pulls: asked again with the same request id it says what has become of it. */
+const MAY_PASS: readonly Reason[] = ['REMOTE_UNREACHABLE', 'SHUTTING_DOWN', 'AGENT_RESTARTED'];
+
+/**
+ * A push: the far agent is asked to pull, and we wait. It goes on when we are gone, and is found again by the same request, or by us when
+ * the line or the far agent comes back.
+ */
+export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
+  const { agents } = ports;
   run.phase('INSPECTING');
   const agent = await agents.connect(spec.remote.host, run.caller.identity);
   try {
     await run.step('ask');
     await run.assertSourcesFree();
     run.phase('COPYING');
-    const request = pullRequest(spec, run.operationId);
-    const done = await agent.pull(request, run.signal, ({ doneBytes, totalBytes, skippedBytes }) => {
-      run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
-    });
+    const { replayed, ...done } = await pulledThere(spec, run, agent, ports);
     const why = whyNbd(spec, done.lengthBytes, rest(done.lengthBytes, done.skippedBytes));
-    return await run.took<CopyResult>({ ...done, kind: 'copy', target: spec.target, why });
+    const verified = done.verified || replayed;
+    return await run.took<CopyResult>({ ...done, verified, kind: 'copy', target: spec.target, why });
   } finally {
     await agent.close();
+  }
+}
+
+/** What an earlier attempt at the same request came to counts as far as it is there still, and is what our file is now. */
+async function pulledThere(spec: FarSpec, run: Run, agent: FarAgent, ports: NbdCopyPorts): Promise<FarCopy> {
+  const { clock, pulls } = ports;
+  const ask = (requestId: string) => () =>
+    agent.pull(pullRequest(spec, requestId), run.signal, ({ doneBytes, totalBytes, skippedBytes }) => {
+      run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
+    });
+  const patience = { clock, patienceMs: pulls.patienceMs };
+  const { answer, tries } = await patiently(ask(run.requestKey), MAY_PASS, run.signal, patience);
+  // What is answered again for our own earlier question is the answer to it.
+  if (!answer.replayed || tries > 1 || run.requestKey === run.operationId) return { ...answer, replayed: false };
+  if (await isSameThere(spec, run, agent, ports)) return answer;
+  const anew = await patiently(ask(run.operationId), MAY_PASS, run.signal, patience);
+  return { ...anew.answer, replayed: false };
+}
+
+async function isSameThere(
+  { source, target }: FarSpec,
+  run: Run,
+  agent: FarAgent,
+  { files, digests }: NbdCopyPorts,
+): Promise<boolean> {
+  run.phase('VERIFYING');
+  try {
+    return (
+      (await agent.digest(target, run.signal)) ===
+      (await digestShown(await files.refresh(run.file(source)), run, digests))
+    );
+  } catch (error) {
+    if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
+    return false;
   }
 }
 

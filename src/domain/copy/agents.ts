@@ -31,6 +31,12 @@ export interface PullRequest {
   readonly requestId: string;
 }
 
+/** What the far agent pulled. */
+export type FarCopy = Omit<CopyResult, 'kind' | 'target'> & {
+  /** It did so for an earlier call with the same request id. */
+  readonly replayed: boolean;
+};
+
 /** Where files are pulled from. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, and as named. */
 export interface FarSource {
   /** What is pulled from it is as good as our own. */
@@ -51,11 +57,7 @@ export interface FarSource {
  */
 export interface FarAgent extends FarSource {
   /** Has it pull from us; cancelled there when the signal says so. */
-  pull(
-    request: PullRequest,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<Omit<CopyResult, 'kind' | 'target'>>;
+  pull(request: PullRequest, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<FarCopy>;
   /** What `pull` would do. */
   planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>>;
 }

@@ -1,12 +1,13 @@
 import { digestShown } from '../digest-image.js';
-import { HostlerError } from '../errors.js';
+import { HostlerError, asHostlerError } from '../errors.js';
 import { rest } from '../numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { Part, Resolved } from '../ports.js';
 import type { FarAgents, FarSource } from './agents.js';
 import type { FarEngine, FarSpec } from './copy-image.js';
-import { Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
+import { patiently } from './patience.js';
+import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
 
 export type NbdCopyPorts = NbdPullPorts & { readonly agents: FarAgents };
 
@@ -93,15 +94,37 @@ async function isSame(
   run: Run,
   made: Resolved,
   agent: FarSource,
-  { files, digests }: NbdPullPorts,
+  ports: NbdPullPorts,
 ): Promise<boolean> {
+  const { files, digests } = ports;
   run.phase('VERIFYING');
   await run.step('verify');
-  const [here, there] = await Promise.all([
-    digestShown(await files.refresh(made), run, digests),
-    agent.digest(spec.source, run.signal),
-  ]);
+  const now = await files.refresh(made);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([run.signal, stop.signal]);
+  const ended = await Promise.allSettled(
+    [digestShown(now, run, digests), farDigest(spec, agent, signal, ports)].map((digest) =>
+      digest.catch((error: unknown) => {
+        // The other one is of no use any more.
+        stop.abort(asHostlerError(error));
+        throw error;
+      }),
+    ),
+  );
+  if (stop.signal.aborted) throw asHostlerError(stop.signal.reason);
+  const [here, there] = ended.map((digest) => (digest.status === 'fulfilled' ? digest.value : undefined));
   return here === there;
+}
+
+/** Asked again for a while when the far agent has gone, or has no place: everything has come already. */
+async function farDigest(
+  { source }: FarSpec,
+  agent: FarSource,
+  signal: AbortSignal,
+  { clock, pulls: { patienceMs } }: NbdPullPorts,
+): Promise<string> {
+  const { answer } = await patiently(() => agent.digest(source, signal), MAY_PASS, signal, { clock, patienceMs });
+  return answer;
 }
 
 function differs({ source, target }: FarSpec, doubt: Pull['doubt']): HostlerError {

@@ -36,7 +36,7 @@ const AGAIN_MS = 1000;
 const LET_GO_MS = 3000;
 /** What may pass: the far agent starts again, the line comes back. */
 export const TRANSPORT: readonly Reason[] = ['REMOTE_UNREACHABLE', 'STALLED', 'SHUTTING_DOWN'];
-const MAY_PASS: readonly Reason[] = [...TRANSPORT, 'TOOL_FAILED'];
+export const MAY_PASS: readonly Reason[] = [...TRANSPORT, 'TOOL_FAILED', 'TOO_MANY_OPERATIONS'];
 
 export interface Counts {
   readonly lengthBytes: bigint;

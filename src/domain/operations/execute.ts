@@ -20,10 +20,11 @@ import {
   type StoredError,
   type Warning,
 } from './record.js';
-import { ResumableWork } from './resumable-work.js';
+import { requestKeyOf } from './request-ids.js';
+import { ResumableWork, goesOn } from './resumable-work.js';
 import type { Ticket } from './slots.js';
 import { untilAborted } from '../waiting.js';
-import type { PartOptions, Resume, Run, Secrets, Verb } from './verb.js';
+import type { PartOptions, Run, Secrets, Verb } from './verb.js';
 
 /** Called before each action that changes something; an error thrown here fails the operation at that step. */
 export type Step = (operationId: string, method: string, name: string) => Promise<void>;
@@ -79,11 +80,6 @@ function isWorthKeeping({ error }: Outcome, after: readonly Reason[] | undefined
   );
 }
 
-/** Whether it goes on by itself when the daemon starts again. */
-export function goesOn<S extends object>(resume: Resume<S> | undefined, spec: S, detached: boolean): boolean {
-  return detached && resume?.alone(spec) === true;
-}
-
 async function attempt<S extends object, R extends OperationResult>(
   verb: Verb<S, R>,
   spec: S,
@@ -127,6 +123,7 @@ class OperationRun implements Run {
   readonly marks: OwnMarks;
   #made: FileIdentity | undefined;
   readonly operationId: string;
+  readonly requestKey: string;
   #passed: OperationResult | undefined;
 
   constructor(
@@ -136,6 +133,7 @@ class OperationRun implements Run {
     private readonly work: Pick<ResumableWork<object>, 'begin' | 'checkpoint' | 'keep' | 'forget'>,
   ) {
     this.operationId = assignment.operation.record.id;
+    this.requestKey = requestKeyOf(assignment.operation.record);
     this.#meter = new ProgressMeter(ports.clock);
     this.marks = new OwnMarks({ operationId: this.operationId, method }, ports);
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Journal } from './journal.js';
@@ -66,6 +67,14 @@ export class RequestIds {
     if (operation !== undefined) earlier = await operation.finished;
     return earlier.state === 'SUCCEEDED' ? earlier : begin(earlier.attempt + 1);
   }
+}
+
+/** Names a request, whichever attempt at it this is: as long as any request id may be, and of this caller alone. */
+export function requestKeyOf({ id, caller, requestId }: Pick<OperationRecord, 'id' | 'caller' | 'requestId'>): string {
+  if (requestId === undefined) return id;
+  return createHash('sha256')
+    .update(JSON.stringify([caller, requestId]))
+    .digest('hex');
 }
 
 /** A spec as text, the same for equal specs whatever the order of their keys. */

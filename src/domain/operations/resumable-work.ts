@@ -61,3 +61,8 @@ export class ResumableWork<S extends object> {
 export function foldersOf({ operationId, formerId }: ResumeEntry): readonly string[] {
   return formerId === undefined ? [operationId] : [operationId, formerId];
 }
+
+/** Whether it goes on by itself when the daemon starts again. */
+export function goesOn<S extends object>(resume: Resume<S> | undefined, spec: S, detached: boolean): boolean {
+  return detached && resume?.alone(spec) === true;
+}

@@ -90,6 +90,8 @@ export interface Resolution {
 /** What a verb works with while it runs. */
 export interface Run extends Resolution {
   readonly operationId: string;
+  /** The same for every attempt at the same request; without a request id the operation's id. For other daemons, as their request id. */
+  readonly requestKey: string;
   readonly caller: Pick<Caller, 'identity' | 'roles'>;
   readonly signal: AbortSignal;
   readonly secrets: Secrets;

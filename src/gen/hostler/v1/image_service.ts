@@ -970,6 +970,11 @@ export interface CheckImageRequest_LabelsEntry {
 export interface DigestImageRequest {
   /** Absolute path inside a root, or `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`; required. */
   path: string;
+  /**
+   * Identity of the agent that verifies a copy by it; empty: none. The digest then counts among exports, not among operations that move
+   * data, which that agent may hold up by its own: two agents that pull from each other never wait for each other.
+   */
+  peer: string;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -8090,13 +8095,16 @@ export const CheckImageRequest_LabelsEntry: MessageFns<CheckImageRequest_LabelsE
 };
 
 function createBaseDigestImageRequest(): DigestImageRequest {
-  return { path: "", detach: false, labels: {}, planOnly: false, requestId: "" };
+  return { path: "", peer: "", detach: false, labels: {}, planOnly: false, requestId: "" };
 }
 
 export const DigestImageRequest: MessageFns<DigestImageRequest> = {
   encode(message: DigestImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.path !== "") {
       writer.uint32(10).string(message.path);
+    }
+    if (message.peer !== "") {
+      writer.uint32(18).string(message.peer);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -8132,6 +8140,14 @@ export const DigestImageRequest: MessageFns<DigestImageRequest> = {
             }
 
             message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.peer = reader.string();
             continue;
           }
           case 100: {
@@ -8184,6 +8200,7 @@ export const DigestImageRequest: MessageFns<DigestImageRequest> = {
   fromJSON(object: any): DigestImageRequest {
     return {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
+      peer: isSet(object.peer) ? globalThis.String(object.peer) : "",
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -8217,6 +8234,9 @@ export const DigestImageRequest: MessageFns<DigestImageRequest> = {
     if (message.path !== "") {
       obj.path = message.path;
     }
+    if (message.peer !== "") {
+      obj.peer = message.peer;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -8244,6 +8264,7 @@ export const DigestImageRequest: MessageFns<DigestImageRequest> = {
   fromPartial<I extends Exact<DeepPartial<DigestImageRequest>, I>>(object: I): DigestImageRequest {
     const message = createBaseDigestImageRequest();
     message.path = object.path ?? "";
+    message.peer = object.peer ?? "";
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {

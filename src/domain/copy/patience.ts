@@ -1,0 +1,25 @@
+import { asHostlerError, type Reason } from '../errors.js';
+import type { Clock } from '../ports.js';
+import { sleepOrAborted } from '../waiting.js';
+
+const AGAIN_MS = 1000;
+
+/** Asks again for a while after what may pass; fails as the last one does, and with the signal's reason. */
+export async function patiently<T>(
+  ask: () => Promise<T>,
+  mayPass: readonly Reason[],
+  signal: AbortSignal,
+  { clock, patienceMs }: { readonly clock: Clock; readonly patienceMs: number },
+): Promise<{ readonly answer: T; readonly tries: number }> {
+  let failingSince: number | undefined;
+  for (let tries = 1; ; tries++) {
+    try {
+      return { answer: await ask(), tries };
+    } catch (error) {
+      signal.throwIfAborted();
+      failingSince ??= clock();
+      if (!mayPass.includes(asHostlerError(error).reason) || clock() - failingSince >= patienceMs) throw error;
+      await sleepOrAborted(AGAIN_MS, signal);
+    }
+  }
+}
