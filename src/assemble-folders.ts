@@ -22,12 +22,13 @@ import type { CacheIndex } from './domain/cache/cache-index.js';
  * copy of its, is given up for a new one. Fails with ConfigError, StateFolderBusy, StateFolderBroken.
  */
 export async function openFolders(config: Config, runner: ProcessRunner, log: Log) {
-  const opened = await openStateFolder(config.state_dir, runner, await hostIdentity());
+  const identity = await hostIdentity();
+  const opened = await openStateFolder(config.state_dir, runner, identity);
   const folderSet = await openAllRoots(config, opened.realPath);
   const lockQuery = await LockQuery.load();
   const agentLocks = new AgentLocks(folderSet.roots, lockQuery);
   const alone = agentLocks.hold(opened.agentId);
-  const state = alone ? opened : await renewed(opened, 'another daemon that lives has the same agent id');
+  const state = alone ? opened : await renewed(opened, 'another daemon that lives has the same agent id', identity);
   if (!alone) agentLocks.hold(state.agentId);
   if (state.former !== undefined)
     log.warn('this daemon has a new agent id; what the former one began is left alone', {
@@ -111,7 +112,7 @@ interface CacheNeeds {
 export async function claimCacheFolder(folder: CacheFolder, { cache, state, runner }: CacheNeeds): Promise<void> {
   const { machine, name } = await hostIdentity();
   const owner = { agent: state.agentId, machine, host: name, state: state.realPath };
-  await folder.claim({ owner, runner, isEntry: (id) => cache.knows(id) });
+  await folder.claim({ owner, formerAgents: state.formerIds, runner, isEntry: (id) => cache.knows(id) });
 }
 
 /** Before anybody works in the cache: folders of operations that ended with an earlier life go, what nobody knows is told of. */

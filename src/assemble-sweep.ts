@@ -13,7 +13,7 @@ import type { Targets } from './domain/ports.js';
 /** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
 const LEFT_FILE = 'left-folders';
 
-/** In the background: folders of this agent that no operation is at work in go, others are told of. */
+/** In the background, after a start: what there is is this daemon's from now on. Folders of this agent that no operation is at work in go, others are told of. */
 export function sweep(foundations: Foundations, targets: Targets, operations: Operations): void {
   sweepNow(foundations, targets, operations).catch((error: unknown) =>
     foundations.log.error('sweep failed', { cause: errorText(error) }),
@@ -21,6 +21,8 @@ export function sweep(foundations: Foundations, targets: Targets, operations: Op
 }
 
 async function sweepNow({ state, log, journalMovedAside }: Foundations, targets: Targets, operations: Operations) {
+  // Where that fails, the next start leaves alone what this one leaves alone.
+  await state.settled();
   const before = await readLeft(state.realPath);
   const left = new Set<string>();
   const removed = await targets.sweep((id) => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { errnoOf } from './errno.js';
 import { tryLock } from './owned/flock.js';
@@ -16,9 +17,16 @@ export interface StateFolder {
   /** It had no agent id: whatever else there is of this agent's is not known here. */
   readonly isNew: boolean;
   /** Set: the id is new because the folder is a copy. What the journal knows belongs to the daemon of the former id. */
-  readonly former?: { readonly agentId: string; readonly why: string };
+  readonly former?: Former;
+  /** All ids that it had before it was copied. */
+  readonly formerIds: readonly string[];
+  /** The journal speaks of this daemon's work from now on. */
+  settled(): Promise<void>;
   release(): Promise<void>;
 }
+
+/** The id of the folder from which this one was copied, and how that is known. */
+export type Former = Readonly<z.infer<typeof former>>;
 
 /** Another daemon holds the folder. */
 export class StateFolderBusy extends Error {
@@ -32,8 +40,15 @@ export class StateFolderBroken extends Error {
 
 const AGENT_ID = /^[0-9a-f]{12}$/;
 
-/** Beside the agent id: where it was at work last. */
-const place = z.object({ machine: z.string(), folder: z.string() });
+const former = z.object({ agentId: z.string(), why: z.string() });
+
+/** Beside the agent id: where it was at work last, and what it was before it was copied. `former` until a start has come to its end. */
+const place = z.object({
+  machine: z.string(),
+  folder: z.string(),
+  former: former.optional(),
+  formerIds: z.array(z.string()).default([]),
+});
 
 /** Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this process however that ends. */
 export async function openStateFolder(
@@ -47,31 +62,46 @@ export async function openStateFolder(
   if (!(await tryLock(lock, runner)))
     throw new StateFolderBusy(`another daemon works with the state folder ${realPath}`);
   const known = await readAgentId(realPath);
-  const here = { machine: identity.machine, folder: realPath };
-  const release = () => lock.close();
-  const state =
-    known === undefined
-      ? { realPath, agentId: await newAgentId(realPath), isNew: true, release }
-      : { realPath, agentId: known, isNew: false, release };
-  const why = known === undefined ? undefined : await whyCopied(known, here);
-  if (why !== undefined) return renewed(state, why, here);
-  await writeAtomically(join(realPath, 'place'), JSON.stringify(here));
+  const before = known === undefined ? undefined : await readPlace(realPath);
+  const here = { machine: identity.machine, folder: realPath, formerIds: before?.formerIds ?? [] };
+  const why = known === undefined || before === undefined ? undefined : await whyCopied(known, before, here);
+  const state: StateFolder = {
+    realPath,
+    agentId: known ?? (await newAgentId(realPath)),
+    isNew: known === undefined,
+    // A start that failed has not made the journal this daemon's.
+    ...(before?.former === undefined ? {} : { former: before.former }),
+    formerIds: here.formerIds,
+    settled: () => (before?.former === undefined ? Promise.resolve() : writePlace(here)),
+    release: () => lock.close(),
+  };
+  if (why !== undefined) return renewed(state, why, identity);
+  const now = { ...here, ...(before?.former === undefined ? {} : { former: before.former }) };
+  if (!isDeepStrictEqual(now, before)) await writePlace(now);
   return state;
 }
 
 /** The same folder with a new agent id: the daemon whose the old one is may live. Durable when resolved. */
-export async function renewed(state: StateFolder, why: string, here?: Place): Promise<StateFolder> {
-  const agentId = await newAgentId(state.realPath);
-  if (here !== undefined) await writeAtomically(join(state.realPath, 'place'), JSON.stringify(here));
-  return { ...state, agentId, former: { agentId: state.agentId, why } };
+export async function renewed(
+  state: StateFolder,
+  why: string,
+  { machine }: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  const { realPath: folder, agentId } = state;
+  const here = { machine, folder, formerIds: [...state.formerIds, agentId] };
+  const old = { agentId, why };
+  // Before the id: the next start sees that one is due.
+  await writePlace({ ...here, former: old });
+  const fresh = await newAgentId(folder);
+  return { ...state, agentId: fresh, former: old, formerIds: here.formerIds, settled: () => writePlace(here) };
 }
 
 type Place = z.infer<typeof place>;
 
 /** Why the folder is a copy of another one, in which the daemon of this id may work; undefined: it is not known to be one. */
-async function whyCopied(agentId: string, here: Place): Promise<string | undefined> {
-  const before = await readPlace(join(here.folder, 'place'));
-  if (before === undefined) return undefined;
+async function whyCopied(agentId: string, before: Place, here: Place): Promise<string | undefined> {
+  // The start that found out was ended before it had a new id.
+  if (before.former?.agentId === agentId) return before.former.why;
   if (before.machine !== '' && here.machine !== '' && before.machine !== here.machine)
     return 'the state folder was made on another machine';
   if (before.folder === here.folder || (await isSame(before.folder, here.folder))) return undefined;
@@ -87,8 +117,8 @@ async function isSame(one: string, other: string): Promise<boolean> {
   return a !== undefined && a.dev === b?.dev && a.ino === b.ino;
 }
 
-async function readPlace(path: string): Promise<Place | undefined> {
-  const text = await readFile(path, 'utf8').catch(notThere);
+async function readPlace(folder: string): Promise<Place | undefined> {
+  const text = await readFile(join(folder, 'place'), 'utf8').catch(notThere);
   try {
     return text === undefined ? undefined : place.safeParse(JSON.parse(text)).data;
   } catch {
@@ -103,6 +133,10 @@ async function readAgentId(folder: string): Promise<string | undefined> {
   if (id !== undefined && !AGENT_ID.test(id))
     throw new StateFolderBroken(`${path} holds no agent id; remove it to get a new one`);
   return id;
+}
+
+function writePlace(here: Place): Promise<void> {
+  return writeAtomically(join(here.folder, 'place'), JSON.stringify(here));
 }
 
 async function newAgentId(folder: string): Promise<string> {

@@ -15,6 +15,8 @@ const MADE_BY_MKFS = 'lost+found';
 
 export interface Claimant {
   readonly owner: Owner;
+  /** Agent ids that the state folder had before it was copied. */
+  readonly formerAgents: readonly string[];
   readonly runner: ProcessRunner;
   /** Whether the cache's index has an entry of this id. */
   readonly isEntry: (id: string) => boolean;
@@ -40,7 +42,7 @@ export async function claimCache(path: string, claimant: Claimant): Promise<File
   }
 }
 
-async function claim(path: string, { owner, runner, isEntry }: Claimant): Promise<FileHandle> {
+async function claim(path: string, { owner, formerAgents, runner, isEntry }: Claimant): Promise<FileHandle> {
   const entries = await readdir(path, { withFileTypes: true });
   const isOwned = entries.some(({ name }) => name === OWNER_FILE);
   const strange = entries.filter((entry) => !isPartOfCache(entry) && !looksLikeEntry(entry, isEntry));
@@ -52,7 +54,7 @@ async function claim(path: string, { owner, runner, isEntry }: Claimant): Promis
     );
   const lock = await lockOwnerFile(join(path, OWNER_FILE), runner);
   const { file, held, owner: found } = lock;
-  if (held && (found === undefined || mayTakeOver(path, found, owner))) {
+  if (held && (found === undefined || mayTakeOver(path, found, owner, formerAgents))) {
     if (JSON.stringify(found) !== JSON.stringify(owner)) await writeOwner(file, owner);
     return file;
   }
@@ -62,10 +64,14 @@ async function claim(path: string, { owner, runner, isEntry }: Claimant): Promis
   throw refused(path, `belongs to ${whose}`, `if that one is gone for good, remove ${path}/${OWNER_FILE}`);
 }
 
-/** Ours, also by an id that went with a state folder that was lost; and what lies in our own state folder came with it. */
-function mayTakeOver(path: string, found: Owner, own: Owner): boolean {
+/**
+ * Ours; also by an id that went with a state folder that was lost, or that a state folder had from which ours was copied on this machine: the daemon of
+ * that one has ended. What lies in our own state folder came with it.
+ */
+function mayTakeOver(path: string, found: Owner, own: Owner, formerAgents: readonly string[]): boolean {
   if (found.agent === own.agent || isBelow(path, own.state)) return true;
-  return found.machine !== '' && found.machine === own.machine && found.state === own.state;
+  const isThisMachine = found.machine !== '' && found.machine === own.machine;
+  return isThisMachine && (found.state === own.state || formerAgents.includes(found.agent));
 }
 
 function looksLikeEntry(entry: Dirent, isEntry: (id: string) => boolean): boolean {

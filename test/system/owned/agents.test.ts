@@ -97,6 +97,22 @@ describe('agents that share a root', () => {
     assert.notEqual(idIn('c'), idIn('a'));
   });
 
+  it('a copy whose first start did not come to its end is a copy at the next one, too', async () => {
+    const first = await paused('a');
+    await cp(scratch.path('a/state'), scratch.path('b/state'), { recursive: true });
+    // As if it had ended between the two writes.
+    const place = JSON.parse(readFileSync(scratch.path('b/state/place'), 'utf8')) as object;
+    const half = { ...place, folder: scratch.path('b/state'), former: { agentId: idIn('a'), why: 'copied' } };
+    await writeFile(scratch.path('b/state/place'), JSON.stringify(half));
+    const second = await start('b');
+    assert.match(second.log, /this daemon has a new agent id/);
+    assert.notEqual(idIn('b'), idIn('a'));
+    await until(() =>
+      Promise.resolve(!('former' in (JSON.parse(readFileSync(scratch.path('b/state/place'), 'utf8')) as object))),
+    );
+    await assertGoesOn(first);
+  });
+
   it('a state folder that was moved keeps its id, and goes on with what it kept', async () => {
     const first = await start('a');
     const { upload_id: id } = await upload(first, 'up');

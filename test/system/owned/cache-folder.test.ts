@@ -1,7 +1,7 @@
 /** A cache's folder is one daemon's own: nobody's files in it are removed, and nobody else's folder becomes it. */
 import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure } from '../../support/stranger.js';
@@ -15,12 +15,16 @@ describe("the cache's folder", () => {
     toml: `[cache]\npath = "${path}"\n`,
   });
 
-  async function refusal(place: string, options: DaemonOptions): Promise<string> {
+  async function refusals(place: string, options: DaemonOptions): Promise<string[]> {
     const daemon = await Daemon.spawn(place, options);
     assert.equal(await daemon.exited, 1, daemon.log);
     daemon.stranger.close();
-    const lines = daemon.log.trim().split('\n');
-    assert.equal(lines.length, 1, daemon.log);
+    return daemon.log.trim().split('\n');
+  }
+
+  async function refusal(place: string, options: DaemonOptions): Promise<string> {
+    const lines = await refusals(place, options);
+    assert.equal(lines.length, 1, lines.join('\n'));
     return lines[0] ?? '';
   }
 
@@ -93,6 +97,18 @@ describe("the cache's folder", () => {
     await rename(`${place}/state`, `${place}/elsewhere`);
     await mkdir(`${place}/state`);
     await (await Daemon.start(place, options)).stop();
+  });
+
+  it('goes with a copy of the state folder when the daemon of the first one has ended, not before', async () => {
+    const [one, two] = [folder(), folder()];
+    const options = withCache(`${one}/images/cache`);
+    const first = await Daemon.start(one, options);
+    await cp(`${one}/state`, `${two}/state`, { recursive: true });
+    assert.match((await refusals(two, options)).at(-1) ?? '', /is in use by the agent/);
+    await first.stop();
+    await (await Daemon.start(two, options)).stop();
+    // Now it is the second one's.
+    assert.match(await refusal(one, options), /belongs to the agent/);
   });
 
   it('reached by another name than its root is as closed to callers as by the root’s', async () => {
