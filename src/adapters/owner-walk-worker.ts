@@ -1,5 +1,6 @@
 /** The thread that walks a tree; `tree-owners.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { errnoOf } from './errno.js';
 import { walkOwners, WalkError, type WalkJob } from './owner-walk.js';
 
 export type WorkerMessage =
@@ -13,6 +14,6 @@ try {
   const state = walkOwners(workerData as WalkJob, (now) => say({ kind: 'state', state: now }));
   say({ kind: 'done', state });
 } catch (error) {
-  const { code, below } = error instanceof WalkError ? error : { code: undefined, below: '' };
+  const { code, below } = error instanceof WalkError ? error : { code: errnoOf(error), below: '' };
   say({ kind: 'failed', code, below, text: error instanceof Error ? (error.stack ?? error.message) : String(error) });
 }

@@ -13267,7 +13267,7 @@ export const ImageServiceService = {
   },
   /**
    * The snapshots inside an image.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   listSnapshots: {
     path: "/hostler.v1.ImageService/ListSnapshots" as const,
@@ -13607,7 +13607,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   revertSnapshot: handleServerStreamingCall<RevertSnapshotRequest, OperationEvent>;
   /**
    * The snapshots inside an image.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   listSnapshots: handleUnaryCall<ListSnapshotsRequest, ListSnapshotsResponse>;
   /**
@@ -14014,7 +14014,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * The snapshots inside an image.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   listSnapshots(
     request: ListSnapshotsRequest,

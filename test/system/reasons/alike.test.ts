@@ -1,0 +1,306 @@
+/**
+ * What the comments of RPCs promise alike: for each RPC of the descriptors that promises one of these reasons, the call that fails with
+ * it. An RPC that is new, or promises more, is here by itself.
+ */
+import assert from 'node:assert/strict';
+import { chmod, chown, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { Daemon, type DaemonOptions } from '../../support/daemon.js';
+import { isRoot } from '../../support/needs.js';
+import { promises } from '../../support/reasons/promised.js';
+import { WORK, callByName, requestFor, type Addresses } from '../../support/reasons/work.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
+import { CallError, failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
+
+const NOBODY = 65534;
+/** Of a qcow2 header: where the size of its clusters stands, and one that no cluster may have. */
+const CLUSTER_BITS = 20;
+const BAD_CLUSTER_BITS = 63;
+/** They look, and are no operations: none of their steps can be made to fail, and they wait in no queue. */
+const LOOKERS = ['ReadFile', 'DownloadImage', 'MapImage', 'MeasureImage'];
+/** Of these, more are open at once than a test begins. */
+const LONG_OPEN = ['StartUpload', 'OpenExport'];
+/** What they need is the right to write to the folder. */
+const REMOVERS = ['DeleteFile', 'DeleteImage'];
+/** It looks only at what comes from an untrusted root. */
+const COPY = ['CopyImage'];
+
+/** The first two work on strangers' files in a sandbox, which comes before the tool; others use tools for pools and agents. */
+const OTHER_TOOLS = ['FetchImage', 'FetchRawImage', 'DeleteImage', 'OpenExport'];
+
+/** RPCs that promise a reason, of those whose requests are known. */
+function promising(reason: string, except: readonly string[] = []): string[] {
+  return promises()
+    .filter(({ rpc, reasons }) => Object.hasOwn(WORK, rpc) && reasons?.includes(reason))
+    .map(({ rpc }) => rpc)
+    .filter((rpc) => !except.includes(rpc));
+}
+
+describe('what RPCs promise alike', () => {
+  const scratch = scratchFolder();
+  const image = (name: string) => scratch.path('daemon/images', name);
+  const fixed = (name: string) => scratch.path('fixed', name);
+  let daemon: Daemon;
+  let copies = 0;
+
+  const roots = (folder: string, access = 'read-write') =>
+    [
+      `[[roots]]\npath = "${scratch.path(folder, 'images')}"`,
+      `[[roots]]\npath = "${scratch.path('fixed')}"\naccess = "${access}"\n`,
+    ].join('\n');
+  const start = async (options: DaemonOptions = {}, folder = 'daemon') => {
+    daemon = await Daemon.start(scratch.path(folder), { roots: roots(folder), ...options });
+  };
+
+  /** A daemon for a part of the suite. */
+  function daemonOf(options: () => DaemonOptions, folder = 'daemon'): void {
+    before(() => start(options(), folder));
+    after(() => daemon.stop());
+  }
+
+  before(async () => {
+    const create = (name: string, ...words: readonly string[]) =>
+      sh('qemu-img', 'create', '-q', ...words, fixed(name), '8M');
+    await mkdir(fixed('folder'), { recursive: true });
+    await mkdir(image(''), { recursive: true });
+    await create('plain.qcow2', '-f', 'qcow2');
+    await copyFile(fixed('plain.qcow2'), fixed('good.qcow2'));
+    await sh('qemu-img', 'snapshot', '-c', 'one', fixed('good.qcow2'));
+    await writeFile(fixed('other.raw'), Buffer.alloc(1 << 20));
+    await create('other.vmdk', '-f', 'vmdk');
+    const onPlain = ['-b', fixed('plain.qcow2'), '-F', 'qcow2'];
+    await create('overlay.qcow2', '-f', 'qcow2', ...onPlain);
+    await create('unsafe.qcow2', '-f', 'qcow2', ...onPlain, '-o', `data_file=${fixed('data')}`);
+    await create('looped.qcow2', '-f', 'qcow2');
+    await sh('qemu-img', 'rebase', '-u', '-b', fixed('looped.qcow2'), '-F', 'qcow2', fixed('looped.qcow2'));
+    const header = await readFile(fixed('plain.qcow2'));
+    header.writeUInt32BE(BAD_CLUSTER_BITS, CLUSTER_BITS);
+    await writeFile(fixed('broken.qcow2'), header);
+  });
+
+  /** Good addresses of one call, with images of its own. */
+  async function addresses(rpc: string): Promise<Addresses> {
+    const number = String(copies++);
+    const mine = image(`image-${number}.qcow2`);
+    if (rpc === 'RebaseImage' || rpc === 'CommitImage') {
+      await copyFile(fixed('plain.qcow2'), `${mine}.base`);
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', `${mine}.base`, '-F', 'qcow2', mine);
+    } else await copyFile(fixed('good.qcow2'), mine);
+    return { reads: mine, changes: mine, makes: image(`made-${number}`), other: fixed('other.raw') };
+  }
+  const call = async (rpc: string, spoilt: Partial<Addresses> = {}, more: Message = {}) =>
+    callByName(daemon.stranger, rpc, requestFor(rpc, { ...(await addresses(rpc)), ...spoilt }, more));
+  const on = (address: string) => ({ reads: address, changes: address });
+
+  /** For every RPC that promises the reason, a call that fails with it. */
+  function each(reason: string, spoilt: (rpc: string) => Promise<unknown>, except: readonly string[] = []): void {
+    for (const rpc of promising(reason, except))
+      it(`${rpc}: ${reason}`, async () => {
+        const error = await failure(spoilt(rpc));
+        assert.equal(error.reason, reason, error.message);
+      });
+  }
+
+  describe('of addresses and images', () => {
+    daemonOf(() => ({}));
+    each('PATH_OUTSIDE_ROOTS', (rpc) => call(rpc, { ...on('/etc/passwd'), makes: '/etc/new' }));
+    each('IMAGE_NOT_FOUND', (rpc) => call(rpc, on(image('absent'))));
+    each('FILE_NOT_FOUND', (rpc) => call(rpc, on(image('absent')), rpc === 'WriteFile' ? { offset: '0' } : {}));
+    each('NOT_A_FILE', (rpc) => call(rpc, { ...on(fixed('folder')), makes: fixed('folder') }));
+    each('FORMAT_MISMATCH', (rpc) => call(rpc, on(fixed('other.vmdk'))), COPY);
+    each('IMAGE_MALFORMED', (rpc) => call(rpc, on(fixed('broken.qcow2'))), COPY);
+    each(
+      'IMAGE_UNSAFE',
+      (rpc) =>
+        rpc === 'GetImageInfo'
+          ? call(rpc, on(fixed('looped.qcow2')), { backing_chain: true })
+          : call(rpc, on(fixed('unsafe.qcow2'))),
+      COPY,
+    );
+    each('TARGET_EXISTS', (rpc) => call(rpc, { makes: fixed('other.raw') }));
+    each('PARENT_NOT_FOUND', (rpc) => call(rpc, { makes: image('absent/new') }));
+    each('SAME_FILE', async (rpc) => {
+      const { reads } = await addresses(rpc);
+      return call(rpc, { reads, makes: reads }, { overwrite: true });
+    });
+    each('INVALID_FIELD', (rpc) => call(rpc, { ...on('relative'), makes: 'relative' }));
+    each('REQUEST_ID_REUSED', async (rpc) => {
+      const id = { request_id: `reused by ${rpc}` };
+      await call(rpc, {}, id);
+      return call(rpc, {}, id);
+    });
+  });
+
+  describe('of a root that is read-only', () => {
+    daemonOf(() => ({ roots: roots('daemon', 'read-only') }));
+    each('ROOT_READ_ONLY', (rpc) =>
+      call(
+        rpc,
+        { ...on(fixed(rpc === 'CommitImage' ? 'overlay.qcow2' : 'good.qcow2')), makes: fixed('new') },
+        rpc === 'CheckImage' ? { repair: 'REPAIR_MODE_ALL' } : {},
+      ),
+    );
+  });
+
+  for (const reason of ['NO_SPACE', 'IO_ERROR'])
+    describe(`of a disk that answers ${reason}`, () => {
+      daemonOf(() => ({ toml: `[debug]\nfailpoints = ["*:started:${reason}"]\n` }));
+      each(reason, (rpc) => call(rpc), LOOKERS);
+    });
+
+  describe('of a user that may not', () => {
+    const mine = (name: string) => scratch.path('other/images', name);
+    before(async () => {
+      await mkdir(mine('closed'), { recursive: true });
+      if (!isRoot) return;
+      for (const folder of [scratch.path('other'), mine(''), mine('closed')]) await chown(folder, NOBODY, NOBODY);
+      await chmod(scratch.path(), 0o755);
+    });
+    daemonOf(() => (isRoot ? { uid: NOBODY } : {}), 'other');
+    after(() => chmod(mine('closed'), 0o755));
+    each(
+      'ACCESS_DENIED',
+      async (rpc) => {
+        const [file, below] = [mine(`closed-${rpc}`), mine(`closed/file-${rpc}`)];
+        await chmod(mine('closed'), 0o755);
+        await copyFile(fixed('good.qcow2'), file);
+        await copyFile(fixed('good.qcow2'), below);
+        await chmod(file, 0);
+        // A file can be looked at unless its folder cannot be entered.
+        const looks = rpc === 'StatFile' || rpc.endsWith('Filesystem');
+        await chmod(mine('closed'), looks ? 0 : 0o555);
+        return call(rpc, {
+          reads: looks ? below : file,
+          changes: REMOVERS.includes(rpc) ? below : file,
+          makes: mine('closed/new'),
+        });
+      },
+      ['OpenExport'],
+    );
+  });
+
+  describe('of tools that are not there', () => {
+    before(async () => {
+      await mkdir(scratch.path('bare'));
+      // What the daemon starts with.
+      for (const tool of ['readlink', 'dirname', 'flock', 'setpriv', 'prlimit'])
+        await symlink((await sh('sh', '-c', `command -v ${tool}`)).trim(), scratch.path('bare', tool));
+    });
+    daemonOf(() => ({ env: { PATH: scratch.path('bare') } }));
+    each('TOOL_MISSING', (rpc) => call(rpc), OTHER_TOOLS);
+  });
+
+  describe('of tools that fail', () => {
+    before(async () => {
+      await mkdir(scratch.path('tools'));
+      for (const tool of ['qemu-img', 'qemu-io', 'qemu-nbd', 'fallocate', 'shred', 'blkdiscard'])
+        await writeFile(scratch.path('tools', tool), '#!/bin/sh\necho "it failed" >&2\nexit 1\n', { mode: 0o755 });
+    });
+    daemonOf(() => ({ env: { PATH: `${scratch.path('tools')}:${process.env['PATH'] ?? ''}` } }));
+    each('TOOL_FAILED', (rpc) => call(rpc), OTHER_TOOLS);
+  });
+
+  /** Begins these and waits until they pause; what they work on. */
+  async function begin(rpc: string): Promise<Addresses> {
+    const mine = await addresses(rpc);
+    daemon.stranger
+      .stream(`ImageService/${rpc}`, requestFor(rpc, mine))
+      .on('error', () => undefined)
+      .resume();
+    await daemon.logged(new RegExp(`"method":"${rpc}","step":"started"`));
+    return mine;
+  }
+  const pausing = (...names: readonly string[]) =>
+    `[debug]\nfailpoints = ${JSON.stringify(names.map((rpc) => `${rpc}:started:pause`))}\n`;
+  const goOn = () => daemon.process.kill('SIGUSR2');
+
+  describe('of a host that is busy', () => {
+    const limits = '[limits]\nrunning_operations = 1\nrunning_short_operations = 1\nqueued_operations = 0\n';
+    after(goOn);
+    daemonOf(() => ({ toml: `${limits}${pausing('CopyImage', 'CreateImage')}` }));
+    before(async () => {
+      await begin('CopyImage');
+      await begin('CreateImage');
+    });
+    each('TOO_MANY_OPERATIONS', (rpc) => call(rpc), [...LOOKERS, ...LONG_OPEN]);
+  });
+
+  describe('of an image that an operation works on', () => {
+    after(goOn);
+    daemonOf(() => ({ toml: pausing('RebaseImage', 'CreateImage') }));
+    let [changed, made] = ['', ''];
+    before(async () => {
+      changed = (await begin('RebaseImage')).changes;
+      made = (await begin('CreateImage')).makes;
+    });
+    each('PATH_BUSY', (rpc) => call(rpc, WORK[rpc]?.makes === undefined ? on(changed) : { makes: made }), [
+      'OpenExport',
+    ]);
+  });
+
+  describe('of operations that are given up', () => {
+    const limits = '[limits]\nrunning_operations = 100\nrunning_operations_per_filesystem = 100\n';
+    const listed = async (...states: readonly string[]) => {
+      const request = { page_size: 1000, filter: { states: states.map((state) => `OPERATION_STATE_${state}`) } };
+      const answer = await daemon.stranger.unary('OperationService/ListOperations', request);
+      return (answer['operations'] ?? []) as Message[];
+    };
+
+    /** A daemon in which all these are at work, and what each call comes to. */
+    async function paused(names: readonly string[]): Promise<Promise<string[]>[]> {
+      await start({
+        toml: `${limits}[debug]\nfailpoints = ["*:started:pause"]\n`,
+        server: 'drain_seconds = 0',
+      });
+      const calls = names.map(async (rpc) => `${rpc}: ${await outcome(call(rpc))}`);
+      const count = () => daemon.records().filter(({ message }) => message === 'paused').length;
+      await until(() => Promise.resolve(count() === names.length));
+      return [Promise.all(calls)];
+    }
+    const outcome = (work: Promise<unknown>) =>
+      work.then(
+        () => 'succeeded',
+        (error: unknown) => (error instanceof CallError ? error.reason : String(error)),
+      );
+    const work = (reason: string) => promising(reason, [...LONG_OPEN, 'WatchFilesystem']);
+    const all = (reason: string) => work(reason).map((rpc) => `${rpc}: ${reason}`);
+
+    it('by a cancel', async () => {
+      const [ended] = await paused(work('CANCELLED'));
+      const cancels = (await listed('RUNNING')).map(({ operation_id }) =>
+        daemon.stranger.unary('OperationService/CancelOperation', { operation_id }),
+      );
+      await until(async () => (await listed('RUNNING')).length === 0);
+      goOn();
+      await Promise.all(cancels);
+      assert.deepEqual(await ended, all('CANCELLED'));
+      await daemon.stop();
+    });
+
+    it('by a daemon that stops', async () => {
+      const [ended] = await paused(work('SHUTTING_DOWN'));
+      daemon.process.kill('SIGTERM');
+      await daemon.logged(/draining|stopping/i);
+      goOn();
+      assert.deepEqual(await ended, all('SHUTTING_DOWN'));
+      await daemon.exited;
+    });
+
+    it('by a daemon that is killed', async () => {
+      const names = work('AGENT_RESTARTED');
+      const [ended] = await paused(names);
+      const ids = new Set((await listed('RUNNING')).map(({ operation_id: id }) => id));
+      daemon.process.kill('SIGKILL');
+      await ended;
+      await daemon.exited;
+      await start();
+      const mine = (await listed()).filter(({ operation_id: id }) => ids.has(id));
+      for (const rpc of names) {
+        const last = mine.find(({ method }) => method === rpc)?.['last'] as Message | undefined;
+        assert.match(JSON.stringify(last?.['error']), /the daemon ended while/, rpc);
+      }
+      await daemon.stop();
+    });
+  });
+});
