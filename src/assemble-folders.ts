@@ -11,7 +11,7 @@ import { assertOwnPlace } from './adapters/owned/cache-claim.js';
 import { hostIdentity } from './adapters/owned/host-identity.js';
 import { PRIVATE_PREFIX } from './adapters/private-folders.js';
 import type { ProcessRunner } from './adapters/process.js';
-import { openRoots, type Root, type RootConfig } from './adapters/roots.js';
+import { openRoots, type OnFollowed, type Root, type RootConfig } from './adapters/roots.js';
 import { openStateFolder, renewed, type StateFolder } from './adapters/state-folder.js';
 import type { Foundations } from './assemble.js';
 import { isBelow } from './domain/address.js';
@@ -24,7 +24,7 @@ import type { CacheIndex } from './domain/cache/cache-index.js';
 export async function openFolders(config: Config, runner: ProcessRunner, log: Log) {
   const identity = await hostIdentity();
   const opened = await openStateFolder(config.state_dir, runner, identity);
-  const folderSet = await openAllRoots(config, opened.realPath);
+  const folderSet = await openAllRoots(config, opened.realPath, log);
   const lockQuery = await LockQuery.load();
   const agentLocks = new AgentLocks(folderSet.roots, lockQuery);
   const alone = agentLocks.hold(opened.agentId);
@@ -40,8 +40,8 @@ export async function openFolders(config: Config, runner: ProcessRunner, log: Lo
 }
 
 /** Roots of files, as they are configured. Fails with ConfigError. */
-export function openFileRoots(config: Config): Promise<Root[]> {
-  return openRoots(configuredRoots(config, 'files'), config.limits.root_patience_ms);
+export function openFileRoots(config: Config, onFollowed?: OnFollowed): Promise<Root[]> {
+  return openRoots(configuredRoots(config, 'files'), config.limits.root_patience_ms, onFollowed);
 }
 
 function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConfig[] {
@@ -58,12 +58,14 @@ function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConf
 type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders'>;
 
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
-async function openAllRoots(config: Config, stateFolder: string): Promise<OpenFolders> {
+async function openAllRoots(config: Config, stateFolder: string, log: Log): Promise<OpenFolders> {
   const { root_patience_ms: patienceMs } = config.limits;
-  const devices = await openRoots(configuredRoots(config, 'devices'), patienceMs);
+  const onFollowed: OnFollowed = (path, mountPoint) =>
+    log.warn('another filesystem is mounted at a root: it is served from there now', { path, mountPoint });
+  const devices = await openRoots(configuredRoots(config, 'devices'), patienceMs, onFollowed);
   const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
   const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
-  const files = await openFileRoots(config);
+  const files = await openFileRoots(config, onFollowed);
   const { cacheFolder, around } = await openCache(config, [...files, ...devices], stateFolder);
   const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder };
   if (around === undefined) return { ...own, closedFolders: [stateFolder] };
@@ -71,7 +73,11 @@ async function openAllRoots(config: Config, stateFolder: string): Promise<OpenFo
   if (!around.trusted) return { ...own, closedFolders: [stateFolder, cacheFolder.realPath] };
   const { attributes } = around;
   const asRoot = { path: cacheFolder.realPath, access: 'read-only', trusted: true, attributes, kept: true } as const;
-  return { ...own, roots: [...files, ...(await openRoots([asRoot], patienceMs))], closedFolders: [stateFolder] };
+  return {
+    ...own,
+    roots: [...files, ...(await openRoots([asRoot], patienceMs, onFollowed))],
+    closedFolders: [stateFolder],
+  };
 }
 
 /** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */

@@ -268,7 +268,13 @@ function assembleHandlers(
 
 function imageIndex({ config, state, roots, log }: Foundations): ImageIndex {
   return new ImageIndex({
-    roots: roots.map(({ realPath, identity }) => ({ path: realPath, identity })),
+    roots: roots.map((root) => ({
+      path: root.realPath,
+      get identity() {
+        return root.identity;
+      },
+      follow: () => root.gate.follow(),
+    })),
     closed: [state.realPath],
     patienceMs: config.limits.root_patience_ms,
     log: {

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Dependants, DependantsFound, Unseen } from '../domain/change-ports.js';
+import { asHostlerError } from '../domain/errors.js';
 import type { FileIdentity } from '../domain/ports.js';
 import { deferred, type Deferred } from '../domain/waiting.js';
 import { errorText } from './log.js';
@@ -25,10 +26,12 @@ export interface ImageIndexOptions {
   };
 }
 
-/** A root at its real path, and what it was when it was opened. */
+/** A root at its real path, and what it is now. */
 export interface RootToIndex {
   readonly path: string;
   readonly identity: FileIdentity;
+  /** Onto what is mounted there now: `identity` may be another one then. Fails where nobody can look. */
+  follow(): Promise<void>;
 }
 
 /** Which images of the roots are backed by others: a thread for each root keeps up with what is there. */
@@ -93,7 +96,9 @@ class IndexedRoot {
   async ask({ device, inode }: FileIdentity): Promise<Found> {
     // Until it is heard of again nobody waits for it.
     if (this.#stalled) return this.#nothing(STALLED);
-    const question: IndexQuestion = { id: this.#next++, device, inode };
+    // A root that cannot be followed is looked at all the same: its thread finds out what is there.
+    await this.root.follow().catch((error: unknown) => this.#notFollowed(error));
+    const question: IndexQuestion = { id: this.#next++, file: { device, inode }, root: this.root.identity };
     const answer = deferred<Found>();
     this.#asked.set(question.id, answer);
     this.#heardAt = Math.max(this.#heardAt, Date.now());
@@ -111,6 +116,11 @@ class IndexedRoot {
       clearInterval(watch);
       this.#asked.delete(question.id);
     }
+  }
+
+  #notFollowed(error: unknown): void {
+    if (!['ROOT_STALLED', 'ROOT_UNAVAILABLE'].includes(asHostlerError(error).reason))
+      this.options.log.failed(this.root.path, errorText(error) ?? 'unknown');
   }
 
   #hear(message: IndexMessage): void {

@@ -59,7 +59,7 @@ export class PathWalk {
       // The root's own handle stays open for others.
       const folder =
         this.#stack.length === 1
-          ? await RootedHandle.folder(this.root.handle, '.', this.root.gate)
+          ? await RootedHandle.folder(this.#current(), '.', this.root.gate)
           : this.#stack.pop()?.handle;
       if (!(folder instanceof RootedHandle)) throw new HostlerError('BUG', 'a walk ended nowhere');
       return { root: this.root, folder, name, realPath };

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../domain/errors.js';
 import { deferred } from '../domain/waiting.js';
 import { DIRECT, POOLED, type FileCalls } from './file-calls.js';
+import type { RootPlace } from './root-mounts/root-place.js';
 
 /** Calls into one root at a time: each that hangs holds one of the 16 threads of the pool (`bin/hostlerd`). */
 const MOST_INSIDE = 5;
@@ -18,18 +19,18 @@ export class RootGate {
   constructor(
     private readonly path: string,
     private readonly patienceMs: number,
-    /** Whether nothing but filesystems of this host's own lies in the root: those always answer. */
-    private readonly isLocal: () => boolean = () => false,
+    private readonly place: Pick<RootPlace, 'isLocal' | 'follow' | 'hold'>,
   ) {}
 
   /** How to ask its filesystem. */
   get calls(): FileCalls {
-    return this.isLocal() ? DIRECT : POOLED;
+    return this.place.isLocal() ? DIRECT : POOLED;
   }
 
-  /** Fails with ROOT_STALLED. What comes too late is given to `dispose`. */
+  /** Fails with ROOT_STALLED, ROOT_UNAVAILABLE. What comes too late is given to `dispose`. */
   async enter<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void>): Promise<T> {
-    if (this.isLocal()) return work();
+    // Nothing but filesystems of this host's own lies in the root: those always answer.
+    if (this.place.isLocal()) return this.#walk(work);
     if (this.#overdue > 0) throw this.#stalled();
     const timer = new AbortController();
     const late = sleep(this.patienceMs, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
@@ -45,6 +46,14 @@ export class RootGate {
     } finally {
       timer.abort();
     }
+  }
+
+  /** To where the root's path leads now. Fails as `enter`. */
+  follow(): Promise<void> {
+    return this.enter(
+      () => Promise.resolve(),
+      () => Promise.resolve(),
+    );
   }
 
   async #turn(late: Promise<'late'>): Promise<'late' | undefined> {
@@ -63,10 +72,21 @@ export class RootGate {
   async #work<T>(work: () => Promise<T>): Promise<T> {
     this.#inside += 1;
     try {
-      return await work();
+      return await this.#walk(work);
     } finally {
       this.#inside -= 1;
       this.#waiting.shift()?.();
+    }
+  }
+
+  /** From where the root's path leads now. */
+  async #walk<T>(work: () => Promise<T>): Promise<T> {
+    await this.place.follow();
+    const release = this.place.hold();
+    try {
+      return await work();
+    } finally {
+      release();
     }
   }
 

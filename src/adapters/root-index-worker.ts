@@ -6,15 +6,15 @@ import { RootIndex, type Found } from './root-index.js';
 
 export interface IndexJob {
   readonly root: string;
-  /** What it was when the daemon opened it. */
+  /** What it is; a question says what it has become. */
   readonly identity: FileIdentity;
   readonly closed: readonly string[];
 }
 
 export interface IndexQuestion {
   readonly id: number;
-  readonly device: bigint;
-  readonly inode: bigint;
+  readonly file: FileIdentity;
+  readonly root: FileIdentity;
 }
 
 export type IndexMessage =
@@ -32,9 +32,9 @@ const index = new RootIndex(root, identity, closed, () => say({ kind: 'beat' }))
 let work: Promise<unknown> = index
   .refresh()
   .catch((error: unknown) => say({ kind: 'failed', id: -1, text: inspect(error) }));
-port?.on('message', ({ id, device, inode }: IndexQuestion) => {
+port?.on('message', ({ id, file, root: now }: IndexQuestion) => {
   work = work
-    .then(() => index.dependantsOf(device, inode))
+    .then(() => index.dependantsOf(file, now))
     .then(
       (found) => say({ kind: 'found', id, ...found }),
       (error: unknown) => say({ kind: 'failed', id, text: inspect(error) }),

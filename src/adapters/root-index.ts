@@ -59,18 +59,19 @@ export class RootIndex {
   #looks = 0;
 
   /**
-   * @param identity what the root was when the daemon opened it: something else at its path is not the root
+   * @param identity what the root is: something else at its path is not the root
    * @param beat called now and then while it works
    */
   constructor(
     private readonly root: string,
-    private readonly identity: FileIdentity,
+    private identity: FileIdentity,
     private readonly closed: readonly string[],
     private readonly beat: () => void,
   ) {}
 
-  /** Images whose backing file is this one, as it is now. */
-  async dependantsOf(device: bigint, inode: bigint): Promise<Found> {
+  /** Images whose backing file is this one, as it is now; `root` is what the root has become. */
+  async dependantsOf({ device, inode }: FileIdentity, root: FileIdentity): Promise<Found> {
+    this.identity = root;
     await this.refresh();
     const unseen = [...this.#unseen];
     const found: Dependant[] = [];

@@ -1,12 +1,11 @@
-import { constants } from 'node:fs';
-import { open, realpath, type FileHandle } from 'node:fs/promises';
+import { realpath, type FileHandle } from 'node:fs/promises';
 import { isBelow } from '../domain/address.js';
 import type { FileAttributes, FileIdentity } from '../domain/ports.js';
 import { ConfigError } from './config.js';
 import { errnoOf } from './errno.js';
-import { O_PATH } from './handles.js';
 import { LocalMounts } from './local-mounts.js';
 import { RootGate } from './root-gate.js';
+import { RootPlace } from './root-mounts/root-place.js';
 
 export interface RootConfig {
   readonly path: string;
@@ -21,24 +20,42 @@ export interface RootConfig {
 /** A configured root, held open for as long as the daemon lives. */
 export interface Root extends RootConfig {
   readonly realPath: string;
+  /** Another one after something was mounted there: to be asked for at the beginning of a walk, inside the gate. */
   readonly handle: FileHandle;
-  /** Of the folder that was there when it was opened. */
+  /** Of that folder. */
   readonly identity: FileIdentity;
   readonly gate: RootGate;
 }
 
-/** Opens the roots where they really are. Fails when one is not a folder. */
-export async function openRoots(configs: readonly RootConfig[], patienceMs: number): Promise<Root[]> {
+/** Hears of a root that is followed onto another mount. */
+export type OnFollowed = (path: string, mountPoint: string) => void;
+
+/**
+ * Opens the roots where they really are; `onFollowed` hears of those that are followed onto another mount. Fails when one is not a
+ * folder.
+ */
+export async function openRoots(
+  configs: readonly RootConfig[],
+  patienceMs: number,
+  onFollowed: OnFollowed = () => undefined,
+): Promise<Root[]> {
   const roots: Root[] = [];
   const localMounts = new LocalMounts();
   for (const config of configs) {
     try {
       const realPath = await realpath(config.path);
-      const handle = await open(realPath, O_PATH | constants.O_DIRECTORY);
-      const isLocal = await localMounts.watch(handle, realPath);
-      const { dev, ino } = await handle.stat({ bigint: true });
-      const identity = { device: dev, inode: ino };
-      roots.push({ ...config, realPath, handle, identity, gate: new RootGate(config.path, patienceMs, isLocal) });
+      const place = await RootPlace.open(realPath, localMounts, onFollowed);
+      roots.push({
+        ...config,
+        realPath,
+        get handle() {
+          return place.handle;
+        },
+        get identity() {
+          return place.identity;
+        },
+        gate: new RootGate(config.path, patienceMs, place),
+      });
     } catch (error) {
       throw new ConfigError(`the root ${config.path} cannot be opened as a folder: ${errnoOf(error) ?? String(error)}`);
     }

@@ -3,6 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { Handle, NotDurable } from '../../domain/ports.js';
 import { errnoOf, systemError } from '../errno.js';
 import { procPath } from '../handles.js';
+import { assertNotCovered } from '../root-mounts/covered.js';
 
 /** What a filesystem answers that syncs no folders (CIFS, some FUSE), or lets nobody open them for it. */
 const CANNOT = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EBADF', 'EISDIR', 'EACCES', 'EPERM'];
@@ -19,10 +20,11 @@ export class FolderSync {
 
   /**
    * To be opened before the name is changed: what stands in the way of opening it fails there, while nothing has happened.
-   * The caller closes it.
+   * Fails with ROOT_UNAVAILABLE where something was mounted over it. The caller closes it.
    */
   async open(folder: Handle): Promise<OpenFolder> {
     try {
+      await assertNotCovered(folder);
       const file = await open(procPath({ handle: folder }), constants.O_RDONLY | constants.O_DIRECTORY);
       return new OpenFolder(file, this.#hear);
     } catch (error) {

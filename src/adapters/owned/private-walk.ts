@@ -25,7 +25,20 @@ export interface WalkOptions {
 
 /** Visits the private folders of all read-write roots, one after the other. Never fails. */
 export async function walkPrivateFolders(roots: readonly Root[], options: WalkOptions): Promise<void> {
-  for (const root of roots) if (root.access === 'read-write') await walk(root.handle, root.realPath, options);
+  for (const { access, handle, realPath } of roots) {
+    if (access !== 'read-write') continue;
+    // A handle of its own: the root's is closed when another filesystem is mounted there.
+    const folder = await openFolder(handle, '.').catch((error: unknown) => {
+      options.failed(realPath, error);
+      return undefined;
+    });
+    if (folder === undefined) continue;
+    try {
+      await walk(folder, realPath, options);
+    } finally {
+      await folder.close();
+    }
+  }
 }
 
 async function walk(folder: Handle, path: string, options: WalkOptions): Promise<void> {

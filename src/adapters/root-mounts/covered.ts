@@ -1,0 +1,32 @@
+import { readlink, stat } from 'node:fs/promises';
+import { HostlerError } from '../../domain/errors.js';
+import type { Handle } from '../../domain/ports.js';
+import { errnoOf } from '../errno.js';
+import { procPath } from '../handles.js';
+
+/** A folder that is renamed between the two questions is asked for again; one under a mount answers the same each time. */
+const TRIES = 5;
+
+/**
+ * Fails with ROOT_UNAVAILABLE when a folder's own path leads to another one: a filesystem was mounted over it, or taken from under
+ * it, since it was opened. What is given a name there nobody would find.
+ */
+export async function assertNotCovered(folder: Handle): Promise<void> {
+  const own = procPath({ handle: folder });
+  const { dev, ino } = await stat(own, { bigint: true });
+  let path = '';
+  for (let tries = 0; tries < TRIES; tries++) {
+    path = await readlink(own);
+    const there = await stat(path, { bigint: true }).catch((error: unknown) => {
+      // Who may not look at its parents works through its handle all the same.
+      if (errnoOf(error) === 'EACCES') return { dev, ino };
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
+      throw error;
+    });
+    // Removed altogether: then giving a name in it fails by itself.
+    if ((there?.dev === dev && there.ino === ino) || path.endsWith(' (deleted)')) return;
+  }
+  throw new HostlerError('ROOT_UNAVAILABLE', `another filesystem lies over ${path} now, or it was unmounted`, {
+    facts: { path },
+  });
+}

@@ -1,0 +1,128 @@
+/** Filesystems come and go under roots: what is written lies where its path leads, or is not written. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { Daemon } from '../support/daemon.js';
+import { FaultFilesystem } from '../support/fault-filesystem.js';
+import { installed, isRoot, needs } from '../support/needs.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh, tryRun } from '../support/shell.js';
+import { failure } from '../support/stranger.js';
+import { until } from '../support/until.js';
+
+describe('a root under which filesystems come and go', () => {
+  const scratch = scratchFolder();
+  let daemon: Daemon;
+  const at = (name: string) => scratch.path('disk/root', name);
+  const create = (name: string, format = 'qcow2') =>
+    daemon.stranger.operation('ImageService/CreateImage', { path: at(name), format, size: '1M' });
+  const write = (name: string) =>
+    daemon.stranger.send('FileService/WriteFile', [{ header: { path: at(name) } }, { data: Buffer.from('x') }]);
+  const exists = async (name: string) =>
+    (await daemon.stranger.unary('FileService/StatFile', { path: at(name) }))['exists'] === true;
+  const mountDisk = () => sh('mount', '-o', 'loop', scratch.path('disk.img'), scratch.path('disk'));
+
+  before(async function () {
+    needs(this, isRoot && installed('mkfs.ext4'), 'needs root and mkfs.ext4');
+    await writeFile(scratch.path('disk.img'), '');
+    await truncate(scratch.path('disk.img'), 32 << 20);
+    await sh('mkfs.ext4', '-q', '-F', scratch.path('disk.img'));
+    await mkdir(scratch.path('disk'));
+    const mounted = await tryRun('mount', ['-o', 'loop', scratch.path('disk.img'), scratch.path('disk')]);
+    needs(this, mounted.code === 0, `no loop device can be mounted: ${mounted.stderr.trim()}`);
+    scratch.onEnd(() => tryRun('umount', ['-l', scratch.path('disk')]));
+    await mkdir(at('folder'), { recursive: true });
+    await writeFile(at('there'), 'x');
+    daemon = await Daemon.start(scratch.path('daemon'), {
+      roots: `[[roots]]\npath = "${scratch.path('disk/root')}"\n`,
+    });
+    scratch.onEnd(() => daemon.stop());
+  });
+
+  it('is followed onto what is mounted over it, for calls of every kind', async () => {
+    await create('before');
+    await sh('mount', '-t', 'tmpfs', 'none', scratch.path('disk/root'));
+    try {
+      await writeFile(at('seen'), 'x');
+      await write('written');
+      await create('made');
+      assert.deepEqual([await exists('seen'), await exists('there')], [true, false]);
+      assert.deepEqual((await readdir(at(''))).sort(), ['made', 'seen', 'written']);
+      await daemon.stranger.operation('ImageService/DeleteImage', { path: at('made') });
+      assert.match(daemon.log, /another filesystem is mounted at a root/);
+    } finally {
+      await sh('umount', '-l', scratch.path('disk/root'));
+    }
+    assert.deepEqual((await readdir(at(''))).sort(), ['before', 'folder', 'there']);
+  });
+
+  it('is refused while its filesystem is away, and works again by itself when that is back', async () => {
+    // The mount over it has gone: what lies beneath is not what was served last.
+    assert.equal((await failure(create('beneath'))).reason, 'ROOT_UNAVAILABLE');
+    await sh('mount', '--bind', scratch.path('disk/root'), scratch.path('disk/root'));
+    await create('bound');
+    await sh('umount', '-l', scratch.path('disk/root'));
+    await daemon.stop();
+    daemon = await Daemon.start(scratch.path('daemon'), {
+      roots: `[[roots]]\npath = "${scratch.path('disk/root')}"\n`,
+    });
+    await create('again');
+
+    await sh('umount', '-l', scratch.path('disk'));
+    await mkdir(scratch.path('disk/root'));
+    for (const call of [create, write, exists]) assert.equal((await failure(call('away'))).reason, 'ROOT_UNAVAILABLE');
+    assert.deepEqual(await readdir(scratch.path('disk/root')), []);
+    await rm(scratch.path('disk/root'), { recursive: true });
+    await mountDisk();
+    await create('back');
+    assert.equal(await exists('there'), true);
+  });
+
+  it('gives no name in a folder over which something was mounted while it worked', async () => {
+    const upload = daemon.stranger.upload('FileService/WriteFile');
+    upload.stream.write({ header: { path: at('folder/hidden') } });
+    upload.stream.write({ data: Buffer.from('x') });
+    await until(async () => (await readdir(at('folder'))).some((name) => name.startsWith('.hostler-')));
+    await sh('mount', '-t', 'tmpfs', 'none', at('folder'));
+    try {
+      upload.stream.end();
+      assert.equal((await failure(upload.answer)).reason, 'ROOT_UNAVAILABLE');
+    } finally {
+      await sh('umount', '-l', at('folder'));
+    }
+    assert.deepEqual(await readdir(at('folder')), []);
+    await write('folder/hidden');
+  });
+});
+
+describe('a dead mount below a root', () => {
+  const scratch = scratchFolder();
+  const image = (name: string) => scratch.path('daemon/images', name);
+  /** As a daemon before leaves them; the agent's id is known after its first start. */
+  const leave = async (agent: string, folder: string) => {
+    const name = `${folder}/.hostler-${agent}-01JZZZZZZZZZZZZZZZZZZZZZZZ`;
+    await mkdir(name, { recursive: true });
+    await writeFile(`${name}/part`, 'x');
+    return name;
+  };
+
+  it('ends neither the sweep of what lies beside it nor that of other roots', async function () {
+    const roots = ['daemon/images', 'other'].map((path) => `[[roots]]\npath = "${scratch.path(path)}"\n`).join('');
+    await mkdir(scratch.path('other'));
+    const first = await Daemon.start(scratch.path('daemon'), { roots });
+    await first.stop();
+    const agent = /"agent":"([0-9a-f]+)"/.exec(first.log)?.[1] ?? '';
+    const dead = await FaultFilesystem.mount(this, scratch, image('dead'));
+    const left = [
+      await leave(agent, image('a')),
+      await leave(agent, image('z/below')),
+      await leave(agent, scratch.path('other')),
+    ];
+    await dead.die();
+    const daemon = await Daemon.start(scratch.path('daemon'), { roots });
+    scratch.onEnd(() => daemon.stop());
+    await until(() => Promise.resolve(left.every((name) => !existsSync(name))));
+    assert.match(daemon.log, /a place cannot be swept now.*images\/dead/);
+    await daemon.stranger.operation('ImageService/CreateImage', { path: image('new'), format: 'raw', size: '1M' });
+  });
+});
