@@ -10,7 +10,7 @@ SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph test-faults test-far test-campaign test-power parity check lint format coverage soak bench bench-far clean
+.PHONY: help setup build gen run demo test test-glance test-ceph test-disks test-faults test-far test-campaign test-power parity check lint format coverage soak bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ test-glance: setup build ## run the tests against a real Glance API server, whic
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
 	@scripts/ceph-packages.sh
 	@$(TEST) --suite ceph
+
+test-disks: setup build ## have each system call below a root fail once, under every verb; four minutes, as root
+	@scripts/test-packages.sh
+	@$(TEST) --suite disks
 
 test-faults: setup build ## have the n-th call of a disk fail under every verb, for n = 1, 2, 3 …; takes half an hour, as root
 	@scripts/test.sh --suite faults

@@ -1,6 +1,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import { HostlerError } from '../domain/errors.js';
 import type { FileRef, Handle, Reflink, Resolved, ToolRun } from '../domain/ports.js';
+import { systemError } from './errno.js';
 import { procPath } from './handles.js';
 import type { ProcessRunner } from './process.js';
 import { qemuError } from './qemu-output.js';
@@ -28,7 +29,9 @@ export class CpReflink implements Reflink {
       statfs(procPath(source), { bigint: true }),
       statfs(procPath({ handle: directory }), { bigint: true }),
       deviceOf(directory),
-    ]);
+    ]).catch((error: unknown) => {
+      throw systemError(error, 'the filesystems of source and target cannot be asked what they are');
+    });
     const never = NEVER[String(to.type)];
     if (never !== undefined) return `the target's filesystem (${never}) cannot share extents`;
     // Subvolumes of one btrfs have device numbers of their own, and share extents all the same.

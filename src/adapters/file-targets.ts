@@ -32,6 +32,8 @@ const EXPANDED_NAME = 'expanded';
 const PROBE_NAME = 'probe';
 /** All that a private folder holds, but for what a tool may have left there. */
 const PRIVATE_NAMES = [PART_NAME, ASIDE_NAME, EXPANDED_NAME, PROBE_NAME];
+/** What filesystems answer that write only through the page cache. */
+const NO_DIRECT = ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'];
 const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
@@ -166,17 +168,21 @@ class FilePart implements Part {
   async canWriteDirectly(): Promise<boolean> {
     const probe = procPath({ handle: this.handle, name: PROBE_NAME });
     try {
-      // A daemon that was killed here has left it, and the folder was taken over.
-      await rm(probe, { force: true });
-      const file = await open(probe, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_DIRECT);
-      await file.close();
-      return true;
+      try {
+        // One of an earlier attempt may be there.
+        const file = await open(
+          probe,
+          constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_DIRECT,
+        );
+        await file.close();
+        return true;
+      } finally {
+        // Some filesystems make the file before they refuse.
+        await rm(probe, { force: true });
+      }
     } catch (error) {
-      if (errnoOf(error) === 'EINVAL' || errnoOf(error) === 'EOPNOTSUPP') return false;
+      if (NO_DIRECT.includes(errnoOf(error) ?? '')) return false;
       throw systemError(error, this.target.address);
-    } finally {
-      // Some filesystems make the file before they refuse.
-      await rm(probe, { force: true });
     }
   }
 

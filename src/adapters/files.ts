@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type BigIntStats } from 'node:fs';
 import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { spaceOf } from '../domain/host/filesystem-info.js';
 import type {
@@ -64,12 +64,12 @@ export class LocalFiles implements Files {
   }
 
   async refresh(file: Resolved): Promise<Resolved> {
-    const now = await stat(procPath(file), { bigint: true });
+    const now = await statOf(file, file.address);
     return { ...file, ...sizesOf(now), modifyTimeNs: now.mtimeNs };
   }
 
   async fingerprint(file: FileRef): Promise<Fingerprint> {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(procPath(file), { bigint: true });
+    const { dev, ino, size, mtimeNs, ctimeNs } = await statOf(file, 'a file that is read');
     return { device: dev, inode: ino, lengthBytes: size, modifyTimeNs: mtimeNs, changeTimeNs: ctimeNs };
   }
 
@@ -90,12 +90,24 @@ export class LocalFiles implements Files {
       return sizesOf(await stat(procPath(file), { bigint: true })).allocatedBytes;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return 0n;
-      throw error;
+      throw systemError(error, 'a file that is being made');
     }
   }
 
   async freeBytes(directory: Handle): Promise<bigint> {
-    return spaceOf(countsOf(await statfs(procPath({ handle: directory }), { bigint: true }))).freeBytes;
+    try {
+      return spaceOf(countsOf(await statfs(procPath({ handle: directory }), { bigint: true }))).freeBytes;
+    } catch (error) {
+      throw systemError(error, 'the filesystem cannot be asked for its space');
+    }
+  }
+}
+
+async function statOf(file: FileRef, what: string): Promise<BigIntStats> {
+  try {
+    return await stat(procPath(file), { bigint: true });
+  } catch (error) {
+    throw systemError(error, what);
   }
 }
 
