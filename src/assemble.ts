@@ -115,6 +115,8 @@ export function assemble(foundations: Foundations) {
         log.warn('recovered', { ...facts(record), removed });
         void foundations.audit.end(auditEntry(record));
       },
+      undecided: (record, cause) =>
+        log.warn('an operation stays undecided: nobody can look now', { ...facts(record), cause: errorText(cause) }),
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };

@@ -16,6 +16,7 @@ import { MemoryFolders } from './adapters/memory-folders.js';
 import { endSandboxes, sandboxMark } from './adapters/strays.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/state-folder.js';
 import { USAGE, UsageError, parseArguments } from './arguments.js';
+import { decisions } from './assemble-decisions.js';
 import { assemble, type Foundations } from './assemble.js';
 import { claimCacheFolder, openFolders, sweepCache } from './assemble-folders.js';
 import { sweep } from './assemble-sweep.js';
@@ -91,7 +92,7 @@ async function serve(config: Config, file: string): Promise<void> {
     log.warn('a tool of an earlier life was ended', { pid });
   const swept = await foundations.folders.sweep();
   if (swept.length > 0) log.warn('folders of an earlier life were removed', { swept });
-  const goOn = await recover(recovery);
+  const { goOn, undecided } = await recover(recovery);
   await sweepCache(foundations);
   await tellTouched(foundations.touched, recovery.paths, log);
   for (const record of goOn) await operations.restart(record);
@@ -140,7 +141,7 @@ async function serve(config: Config, file: string): Promise<void> {
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
   await manager.ready();
   sweep(foundations, targets, operations);
-  for (const work of background) work.start();
+  for (const work of [...background, decisions(undecided, recovery, { operations, log })]) work.start();
 }
 
 function serverLog(log: Log, metrics: Metrics): ServerLog {

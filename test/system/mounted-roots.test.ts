@@ -126,3 +126,61 @@ describe('a dead mount below a root', () => {
     await daemon.stranger.operation('ImageService/CreateImage', { path: image('new'), format: 'raw', size: '1M' });
   });
 });
+
+describe('an operation whose disk is away when the daemon starts again', () => {
+  const scratch = scratchFolder();
+  const at = (name: string) => scratch.path('disk', name);
+  const options = (failpoint?: string) => ({
+    roots: `[[roots]]\npath = "${scratch.path('disk')}"\n`,
+    toml: failpoint === undefined ? '' : `[debug]\nfailpoints = ["${failpoint}"]\n`,
+  });
+  const mountDisk = () => sh('mount', '-o', 'loop', scratch.path('disk.img'), scratch.path('disk'));
+
+  before(async function () {
+    needs(this, isRoot && installed('mkfs.ext4'), 'needs root and mkfs.ext4');
+    await writeFile(scratch.path('disk.img'), '');
+    await truncate(scratch.path('disk.img'), 32 << 20);
+    await sh('mkfs.ext4', '-q', '-F', scratch.path('disk.img'));
+    await mkdir(scratch.path('disk'));
+    const mounted = await tryRun('mount', ['-o', 'loop', scratch.path('disk.img'), scratch.path('disk')]);
+    needs(this, mounted.code === 0, `no loop device can be mounted: ${mounted.stderr.trim()}`);
+    scratch.onEnd(() => tryRun('umount', ['-l', scratch.path('disk')]));
+  });
+
+  const cases = [
+    ['CreateImage', 'published', 'OPERATION_STATE_SUCCEEDED', { size: '1M', format: 'raw' }],
+    ['CreateImage', 'publish', 'OPERATION_STATE_FAILED', { size: '1M', format: 'raw' }],
+    ['DeleteImage', 'published', 'OPERATION_STATE_SUCCEEDED', {}],
+    ['DeleteImage', 'publish', 'OPERATION_STATE_FAILED', {}],
+  ] as const;
+  for (const [index, [rpc, step, end, request]] of cases.entries())
+    it(`${rpc}, killed at ${step}: undecided, and then ${end.slice('OPERATION_STATE_'.length)}`, async () => {
+      const [folder, path] = [scratch.path(`daemon-${String(index)}`), at(`image-${String(index)}`)];
+      if (rpc === 'DeleteImage') await writeFile(path, 'x');
+      const first = await Daemon.start(folder, options(`${rpc}:${step}:kill`));
+      await assert.rejects(first.stranger.all(`ImageService/${rpc}`, { path, ...request }));
+      await first.exited;
+      first.stranger.close();
+      await sh('umount', scratch.path('disk'));
+      const second = await Daemon.start(folder, options());
+      try {
+        const operation = async () =>
+          (
+            (await second.stranger.unary('OperationService/ListOperations')) as {
+              operations: { last: { state: string } }[];
+            }
+          ).operations[0]?.last.state;
+        assert.equal(await operation(), 'OPERATION_STATE_RUNNING');
+        assert.match(second.log, /an operation stays undecided/);
+        await mountDisk();
+        await until(async () => (await operation()) !== 'OPERATION_STATE_RUNNING');
+        assert.equal(await operation(), end);
+        assert.deepEqual(
+          (await readdir(scratch.path('disk'))).filter((name) => name.startsWith('.hostler-')),
+          [],
+        );
+      } finally {
+        await second.stop();
+      }
+    });
+});

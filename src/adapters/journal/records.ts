@@ -53,7 +53,12 @@ const progress = z.looseObject({
   bytesPerSecond: z.exactOptional(z.bigint()),
   etaMs: z.exactOptional(z.number()),
 });
-const commit = z.looseObject({ address, made: z.exactOptional(identity), result: operationResult });
+const commit = z.looseObject({
+  address,
+  made: z.exactOptional(identity),
+  folder: z.exactOptional(identity),
+  result: operationResult,
+});
 const warning = z.looseObject({
   reason: z.enum(WARNINGS),
   message: z.string(),

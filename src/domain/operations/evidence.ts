@@ -1,11 +1,19 @@
 /** What tells whether an operation has taken effect: the same in the life in which it acts and in the one after a crash. */
 import { asHostlerError, type Reason } from '../errors.js';
-import type { ResolvedTarget } from '../ports.js';
+import type { FileIdentity, ResolvedTarget } from '../ports.js';
 import { sameFile } from '../read-image.js';
 import type { Commit } from './record.js';
 
 /** What a removal says that came too late. */
 const GONE_BEFORE: readonly Reason[] = ['IMAGE_NOT_FOUND', 'FILE_NOT_FOUND'];
+
+/** What a commit leaves behind for later: which file the name will stand for, and in which folder that is so. */
+export function evidenceOf(made: FileIdentity | undefined, target: ResolvedTarget | undefined) {
+  return {
+    ...(made === undefined ? {} : { made: { device: made.device, inode: made.inode } }),
+    ...(target?.storage === 'file' ? { folder: target.directoryIdentity } : {}),
+  } satisfies Partial<Commit>;
+}
 
 /** Whether what the commit speaks of has happened, by what the target's name stands for now. */
 export function tookEffect({ made }: Pick<Commit, 'made'>, existing: ResolvedTarget['existing']): boolean {

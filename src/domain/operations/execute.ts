@@ -5,7 +5,7 @@ import type { OutputPiece } from '../execute-command.js';
 import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
-import { mayHaveActed, tookEffect } from './evidence.js';
+import { evidenceOf, mayHaveActed, tookEffect } from './evidence.js';
 import { nowOrLater } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import { OwnMarks } from './own-marks.js';
@@ -228,7 +228,7 @@ class OperationRun implements Run {
     this.phase(phase, false);
     const { address, made, result } = commit;
     this.#made = made;
-    const evidence = made === undefined ? {} : { made: { device: made.device, inode: made.inode } };
+    const evidence = evidenceOf(made, this.assignment.admitted.removal(address));
     operation.update({ commit: { address, result, ...evidence } });
     await this.ports.journal.put(operation.record);
     await this.step('publish');

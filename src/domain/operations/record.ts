@@ -204,6 +204,8 @@ export interface Commit {
   readonly address: ImageAddress;
   /** Unset: the name was removed. */
   readonly made?: { readonly device: bigint; readonly inode: bigint };
+  /** In which the name was changed; unset where that is no folder. Another one says nothing about the name. */
+  readonly folder?: { readonly device: bigint; readonly inode: bigint };
   readonly result: OperationResult;
 }
 

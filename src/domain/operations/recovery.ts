@@ -1,12 +1,24 @@
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports.js';
+import { sameFile } from '../read-image.js';
 import { tookEffect } from './evidence.js';
 import type { Journal } from './journal.js';
 import { atRest, storeError, type Commit, type OperationRecord } from './record.js';
 import type { ResumeEntries, ResumeEntry } from './resume-entries.js';
 import { foldersOf } from './resumable-work.js';
 
+/** So long somebody may still mount what an operation was working in; then it has failed. */
+const UNDECIDED_MS = 24 * 3_600_000;
+
+export interface Recovered {
+  /** Those that go on by themselves. */
+  readonly goOn: readonly OperationRecord[];
+  /** Those that stay as they are until one can look: see `settleAll`. */
+  readonly undecided: readonly OperationRecord[];
+}
+
 export interface RecoveryLog {
+  undecided(record: OperationRecord, cause: unknown): void;
   recovered(record: OperationRecord, removed: readonly string[]): void;
   failed(record: OperationRecord, cause: unknown): void;
 }
@@ -26,20 +38,37 @@ export interface RecoveryPorts {
 /**
  * What a daemon before us left unfinished: its children are ended, its private folders removed or kept as resume entries, and each
  * operation gets its end. One whose result had its name already has SUCCEEDED; every other one has failed with AGENT_RESTARTED, except
- * those that go on by themselves, which are returned.
+ * those that go on by themselves, and those that may have given a name in a folder that is not there now: those stay unfinished.
  */
-export async function recover(ports: RecoveryPorts): Promise<readonly OperationRecord[]> {
+export async function recover(ports: RecoveryPorts): Promise<Recovered> {
+  return settleAll(await ports.journal.unfinished(), ports);
+}
+
+/** One more look at those that could not be decided. */
+export async function settleAll(records: readonly OperationRecord[], ports: RecoveryPorts): Promise<Recovered> {
   const goOn: OperationRecord[] = [];
-  for (const record of await ports.journal.unfinished()) {
+  const undecided: OperationRecord[] = [];
+  for (const record of records) {
     try {
       if ((await settle(record, ports)) === 'goes on') goOn.push(record);
     } catch (error) {
-      // Such as a root that is not mounted now: the sweep, or the next start, cleans it. The operation is over all the same.
+      // Such as a root that is not mounted now.
+      if (mayBeDecidedLater(record, ports.clock())) {
+        ports.log.undecided(record, error);
+        undecided.push(record);
+        continue;
+      }
+      // The sweep, or the next start, cleans it. The operation is over all the same.
       ports.log.failed(record, error);
       await ports.journal.put(ended(record, undefined, ports.clock()));
     }
   }
-  return goOn;
+  return { goOn, undecided };
+}
+
+/** One that had begun to change a name may have succeeded: whoever could tell is not there now, and may come. */
+function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number): boolean {
+  return commit !== undefined && now - eventTime < UNDECIDED_MS;
 }
 
 async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<'goes on' | 'ended'> {
@@ -51,8 +80,12 @@ async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<'g
   let passed: Commit | undefined;
   for (const address of record.addresses) {
     const target = await findTarget(address, ports);
-    if (target === undefined) continue;
+    if (target === undefined) {
+      if (record.commit?.address === address) throw elsewhere(address);
+      continue;
+    }
     try {
+      if (record.commit?.address === address) assertSameFolder(record.commit, target);
       if (record.commit?.address === address && tookEffect(record.commit, target.existing)) passed = record.commit;
       if (passed === undefined && entry?.address === address) await keep(entry, target, ports);
       else removed.push(...(await ports.targets.clean(target, record.id)));
@@ -66,6 +99,19 @@ async function settle(record: OperationRecord, ports: RecoveryPorts): Promise<'g
   await journal.put(final);
   log.recovered(final, removed);
   return 'ended';
+}
+
+/** Where the folder is another one, as under a mount point without its mount, the name says nothing. */
+function assertSameFolder({ address, folder, made }: Commit, { directoryIdentity, existing }: ResolvedTarget): void {
+  if (folder === undefined || sameFile(folder, directoryIdentity)) return;
+  if (made !== undefined && existing !== undefined && sameFile(made, existing)) return;
+  throw elsewhere(address);
+}
+
+function elsewhere(address: string): HostlerError {
+  return new HostlerError('ROOT_UNAVAILABLE', `the folder in which ${address} got its name is not there now`, {
+    facts: { path: address },
+  });
 }
 
 /** For the next request that is the same work. */
