@@ -68,6 +68,12 @@ const CALLERS_SHARE = 0.75;
 /** Tools of calls that only look, at work at once. */
 const READING_CALLS = 32;
 
+export interface Mishaps {
+  readonly uncaughtExceptions: number;
+  readonly forgottenFailures: number;
+  readonly logLinesLost: number;
+}
+
 export interface Foundations {
   readonly config: Config;
   readonly log: Log;
@@ -93,6 +99,8 @@ export interface Foundations {
   readonly cache: CacheIndex;
   readonly cacheFolder: CacheFolder;
   readonly audit: AuditTrail;
+  /** What the process has come through, for the metrics. */
+  readonly mishaps: () => Mishaps;
   /** Unset where the host cannot be asked for the locks of one file. */
   readonly lockQuery: LockQuery | undefined;
 }
@@ -153,7 +161,7 @@ function assembleEngine(foundations: Foundations) {
     foreign: { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) },
   });
   const slots = slotsOf(limits);
-  const space = new SpaceLedger(BigInt(limits.space_overhead_bytes));
+  const space = new SpaceLedger(BigInt(limits.space_overhead_bytes), limits.root_patience_ms);
   const metrics = new Metrics(() => ({
     running: slots.running,
     waiting: slots.waiting,
@@ -162,7 +170,7 @@ function assembleEngine(foundations: Foundations) {
     resumeEntries: resumes.kept.length,
     resumeBytes: Number(resumes.keptBytes),
     ...kept(foundations, leftovers),
-    journal,
+    ...{ journal, ...foundations.mishaps() },
   }));
   const operations = new Operations({
     journal,

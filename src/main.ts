@@ -7,8 +7,11 @@ import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
 import { journalLog } from './adapters/journal/log.js';
 import { JournalStore, JournalUnavailable } from './adapters/journal/store.js';
 import { createLog, errorText, type Log } from './adapters/log.js';
+import { LastResort } from './adapters/logging/last-resort.js';
+import { LogSink } from './adapters/logging/log-sink.js';
 import type { Metrics } from './adapters/metrics.js';
 import { ProcessRunner } from './adapters/process.js';
+import { endProcess } from './adapters/process/end-process.js';
 import { Sandbox, trySandbox } from './adapters/sandbox.js';
 import { ServiceManager } from './adapters/service-manager.js';
 import { readVersion } from './version.js';
@@ -32,8 +35,11 @@ import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
+import { Stopping } from './stopping.js';
 import { TlsFilesBroken } from './tls/files.js';
 
+/** For what is left of the log at the end. */
+const LAST_LINES_MS = 1000;
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
 const EXPECTED = [
@@ -74,19 +80,45 @@ async function checkConfig(config: Config, file: string): Promise<void> {
 }
 
 /** What is the whole process's affair, before anything else is opened. */
-function settleIn(log: Log): void {
-  // A mistake of ours; it must not end what others have running.
-  process.on('unhandledRejection', (cause) => {
-    log.error('a failure that nobody waited for', { cause: errorText(cause) });
+function settleIn(level: string) {
+  const sink = new LogSink(process.stdout.fd);
+  const log = createLog(level, sink);
+  const stopping = new Stopping(log, async (code) => {
+    await sink.flush(LAST_LINES_MS);
+    return endProcess(code);
   });
+  const lastResort = new LastResort(log, Date.now, () => stopping.stop('too many exceptions', 1));
+  process.on('unhandledRejection', (cause) => lastResort.rejection(cause));
+  process.on('uncaughtException', (cause) => {
+    lastResort.exception(cause);
+    if (!stopping.isServing) stopping.stop('an exception before anything was served', 1);
+  });
+  // What Node itself has to say is not worth the daemon's end.
+  process.stderr.on('error', () => undefined);
+  stopping.listen();
   const closed = closeInherited();
   if (closed.length > 0) log.debug('descriptors that were left open in this process are closed', { closed });
+  const mishaps = () => ({
+    uncaughtExceptions: lastResort.exceptions,
+    forgottenFailures: lastResort.rejections,
+    logLinesLost: sink.lost,
+  });
+  return { log, sink, stopping, mishaps };
 }
 
 async function serve(config: Config, file: string): Promise<void> {
-  const log = createLog(config.log.level);
-  settleIn(log);
-  const foundations = await layFoundations(config, log);
+  const settled = settleIn(config.log.level);
+  try {
+    const foundations = { ...(await layFoundations(config, settled.log)), mishaps: settled.mishaps };
+    await start(foundations, file, settled.stopping);
+  } catch (error) {
+    await settled.sink.flush(LAST_LINES_MS);
+    throw error;
+  }
+}
+
+async function start(foundations: Foundations, file: string, stopping: Stopping): Promise<void> {
+  const { config, log } = foundations;
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier life was ended', { pid });
@@ -110,36 +142,37 @@ async function serve(config: Config, file: string): Promise<void> {
     log: serverLog(log, metrics),
   });
   await server.listen();
-  process.on('SIGHUP', () => {
-    void certificates?.reload();
-    void authority.reload();
-  });
-  const http = new HttpServer(metrics.registry);
+  process.on('SIGHUP', () => void Promise.all([certificates?.reload(), authority.reload()]));
+  const http = new HttpServer(metrics.registry, (error) => log.info('refused', { peer: 'http', why: error.message }));
   const addresses = [
     ...server.addresses,
     ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),
   ];
   http.ready = true;
-  const manager = new ServiceManager(foundations.runner, process.env['NOTIFY_SOCKET']);
-  stopOnSignal(log, operations, config.server.drain_seconds * 1000, {
-    begin: async () => {
+  const manager = new ServiceManager(foundations.runner, process.env['NOTIFY_SOCKET'], (cause) =>
+    log.error('the service manager could not be told', { cause: errorText(cause) }),
+  );
+  stopping.serves({
+    operations,
+    times: drainTimes(config),
+    begin: () => {
       server.beginDrain();
       http.ready = false;
-      await manager.stopping();
+      void manager.stopping();
     },
-    end: async () => {
-      certificates?.close();
-      await server.close();
-      await http.close();
-      await foundations.audit.close();
-      await foundations.journal.close();
-      await foundations.cacheFolder.release();
-      foundations.agentLocks.release();
-      await foundations.state.release();
-    },
+    close: [
+      () => Promise.resolve(certificates?.close()),
+      () => server.close(),
+      () => http.close(),
+      () => foundations.audit.close(),
+      () => foundations.journal.close(),
+      () => foundations.cacheFolder.release(),
+      () => Promise.resolve(foundations.agentLocks.release()),
+      () => foundations.state.release(),
+    ],
   });
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
-  await manager.ready();
+  void manager.ready();
   sweep(foundations, targets, operations);
   for (const work of [...background, decisions(undecided, recovery, { operations, log })]) work.start();
 }
@@ -160,6 +193,10 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
       metrics.refused(why);
     },
   };
+}
+
+function drainTimes({ server }: Config) {
+  return { graceMs: server.drain_seconds * 1000, giveUpMs: server.give_up_seconds * 1000 };
 }
 
 function wireLimits({ limits }: Config) {
@@ -185,7 +222,7 @@ function assertMayBecome({ commands }: Config): void {
 }
 
 /** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
-async function layFoundations(config: Config, log: Log): Promise<Foundations> {
+async function layFoundations(config: Config, log: Log): Promise<Omit<Foundations, 'mishaps'>> {
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const runner = await openRunner(config, folders, log);
@@ -224,11 +261,11 @@ async function layFoundations(config: Config, log: Log): Promise<Foundations> {
 }
 
 /** Fails with ConfigError. */
-async function openAudit({ audit: { file, mode } }: Config, log: Log): Promise<Foundations['audit']> {
+async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): Promise<Foundations['audit']> {
   if (file === undefined) return NO_AUDIT;
   const required = mode === 'require';
   const onFailed = (cause: unknown) => log.error('the audit log cannot be written', { file, cause: errorText(cause) });
-  const audit = new AuditLog({ file, required, onFailed });
+  const audit = new AuditLog({ file, required, onFailed, patienceMs: limits.root_patience_ms });
   await audit.open().catch((error: unknown) => {
     throw new ConfigError(`the audit log cannot be opened: ${String(error)}`);
   });
@@ -280,39 +317,6 @@ async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Prom
     if (touched.find(file, address) === mark) log.warn('an image may be half changed: repeat the operation', facts);
     else await touched.drop(mark);
   }
-}
-
-interface Shutdown {
-  readonly begin: () => Promise<void>;
-  readonly end: () => Promise<void>;
-}
-
-/** SIGTERM: no new operations, running ones get their time, then an orderly end. A second one cancels at once. */
-function stopOnSignal(log: Log, operations: Operations, graceMs: number, shutdown: Shutdown): void {
-  let stopping = false;
-  const stop = (signal: string) => {
-    if (stopping) {
-      log.warn('STOPPING at once', { signal });
-      operations.cancelAll();
-      return;
-    }
-    stopping = true;
-    log.info('STOPPING', { signal, running: operations.live.size });
-    void (async () => {
-      const drained = operations.drain(graceMs);
-      await shutdown.begin();
-      await drained;
-      await shutdown.end();
-      log.info('STOPPED');
-      log.on('finish', () => process.exit(0));
-      log.end();
-    })().catch((error: unknown) => {
-      process.stderr.write(`hostlerd: ${errorText(error) ?? ''}\n`);
-      process.exit(1);
-    });
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
 }
 
 /** Tools run at the priority that the configuration says. */

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import type { AuditEntry, AuditTrail } from '../domain/audit.js';
 import { HostlerError } from '../domain/errors.js';
-import { deferred } from '../domain/waiting.js';
+import { deferred, pause } from '../domain/waiting.js';
 import { errnoOf } from './errno.js';
 
 const MODE = 0o600;
@@ -15,6 +15,8 @@ export interface AuditOptions {
   /** Nothing is changed that could not be written down first. */
   readonly required: boolean;
   readonly onFailed: (cause: unknown) => void;
+  /** A disk that has not answered for so long does not: nobody waits for it until it does. */
+  readonly patienceMs: number;
 }
 
 interface Waiting {
@@ -33,6 +35,8 @@ export class AuditLog implements AuditTrail {
   #lost = 0;
   /** A line may stand there half. */
   #torn = false;
+  /** Somebody has waited too long for what is being written. */
+  #overdue = false;
 
   constructor(private readonly options: AuditOptions) {}
 
@@ -66,11 +70,34 @@ export class AuditLog implements AuditTrail {
     await this.#file?.close();
   }
 
-  #write(entry: AuditEntry, keep: boolean): Promise<HostlerError | undefined> {
+  /** Why it is not written, or not yet. What is to be kept stands in the queue all the same. */
+  async #write(entry: AuditEntry, keep: boolean): Promise<HostlerError | undefined> {
+    if (this.#overdue && !keep) return failed('it does not answer', undefined);
+    if (this.#waiting.length >= MOST_KEPT) {
+      this.#lost += 1;
+      return failed('too many lines wait for it', undefined);
+    }
     const { promise, resolve } = deferred<HostlerError | undefined>();
-    this.#waiting.push({ line: lineOf(entry), keep, done: resolve });
+    const waiting = { line: lineOf(entry), keep, done: resolve };
+    this.#waiting.push(waiting);
     this.#writing ??= this.#writeAll();
-    return promise;
+    if (this.#overdue) return failed('it does not answer', undefined);
+    return this.#inTime(waiting, promise);
+  }
+
+  async #inTime(waiting: Waiting, written: Promise<HostlerError | undefined>): Promise<HostlerError | undefined> {
+    const state = { over: false };
+    const over = written.then(() => {
+      state.over = true;
+    });
+    await pause(this.options.patienceMs, over);
+    if (state.over) return written;
+    this.#overdue = true;
+    // Nothing will be done for which this line was to stand there first.
+    if (!waiting.keep) this.#waiting = this.#waiting.filter((each) => each !== waiting);
+    const failure = failed('it does not answer', undefined);
+    this.options.onFailed(failure);
+    return failure;
   }
 
   async #writeAll(): Promise<void> {
@@ -80,6 +107,7 @@ export class AuditLog implements AuditTrail {
       const failure = await this.#append([...this.#kept, ...batch.map(({ line }) => line)]);
       if (failure === undefined) this.#kept = [];
       else this.#keep(batch);
+      this.#overdue = false;
       for (const { done } of batch) done(failure);
     }
     this.#writing = undefined;
@@ -100,10 +128,7 @@ export class AuditLog implements AuditTrail {
       return undefined;
     } catch (cause) {
       this.options.onFailed(cause);
-      return new HostlerError('AUDIT_FAILED', `the audit log cannot be written: ${errnoOf(cause) ?? String(cause)}`, {
-        cause,
-        retryAfterMs: 1000,
-      });
+      return failed(errnoOf(cause) ?? String(cause), cause);
     }
   }
 
@@ -111,6 +136,10 @@ export class AuditLog implements AuditTrail {
     this.#kept.push(...batch.flatMap(({ line, keep }) => (keep ? [line] : [])));
     this.#lost += this.#kept.splice(MOST_KEPT).length;
   }
+}
+
+function failed(why: string, cause: unknown): HostlerError {
+  return new HostlerError('AUDIT_FAILED', `the audit log cannot be written: ${why}`, { cause, retryAfterMs: 1000 });
 }
 
 function lineOf({ event, onBehalfOf, requestId, operationIds, leftOut, ...rest }: AuditEntry): string {

@@ -79,6 +79,7 @@ const keys = z.strictObject({
       http: z.union([z.literal(''), httpAddress]).default('127.0.0.1:16521'),
       loopback_role: z.string().default('viewer'),
       drain_seconds: z.int().min(0).default(30),
+      give_up_seconds: z.int().min(1).default(15),
     })
     .prefault({}),
   listeners: z.array(listener).default([]),

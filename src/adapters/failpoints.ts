@@ -14,7 +14,7 @@ interface Failpoint {
 }
 
 /** `METHOD:STEP:ACTION`; see docs/operations.md. */
-export const FAILPOINT = new RegExp(`^[A-Za-z*]+:[a-z]+:(?:kill|pause|${ERRORS.join('|')})$`);
+export const FAILPOINT = new RegExp(`^[A-Za-z*]+:[a-z]+:(?:kill|pause|throw|${ERRORS.join('|')})$`);
 
 /** Makes steps of operations fail, stop, or kill the daemon, for tests of what happens then. */
 export class Failpoints {
@@ -40,6 +40,13 @@ export class Failpoints {
       const goOn = once(process, RELEASE);
       this.onPause(method, step);
       await goOn;
+      return;
+    }
+    if (point.action === 'throw') {
+      // Where nobody can catch it; the step goes on.
+      setImmediate(() => {
+        throw new Error(`failpoint at ${step} of ${operationId}`);
+      });
       return;
     }
     const reason = ERRORS.find((each) => each === point.action) ?? 'IO_ERROR';

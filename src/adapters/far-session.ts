@@ -1,7 +1,8 @@
 import { PassThrough } from 'node:stream';
 import type { SshHost } from '../domain/copy/remote.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import { orAborted, pause } from '../domain/waiting.js';
+import { deferred, orAborted, pause } from '../domain/waiting.js';
+import { limitExceeded } from './child-control.js';
 import { LastBytes } from './output.js';
 import type { Exit, ProcessRunner } from './process.js';
 import { farCommand, farError, sshWords, type SshConfig } from './ssh.js';
@@ -9,6 +10,8 @@ import { farCommand, farError, sshWords, type SshConfig } from './ssh.js';
 const HEARTBEAT = '.';
 const BEATS = 3;
 const MAX_STDERR_BYTES = 4096;
+/** More than any script of ours says, and a greeting before it: a far end that goes on and on is cut off. */
+const MAX_SAID = 256 * 1024;
 /** To tidy up at the far end, before the line is cut. */
 const GOODBYE_MS = 10_000;
 const NOTHING = () => undefined;
@@ -31,7 +34,8 @@ export class FarSession {
   readonly #exit: Promise<Exit>;
   #said = '';
   #over = false;
-  #wake: () => void = NOTHING;
+  /** Resolved, and replaced, whenever there is more to know. */
+  #changed = deferred();
 
   constructor(
     runner: ProcessRunner,
@@ -44,11 +48,16 @@ export class FarSession {
     const [tool = 'ssh', ...words] = sshWords(config, host);
     const forwarding = ['-o', 'ExitOnForwardFailure=yes', '-L', `${forward.from}:${forward.to}`];
     const args = [...words, ...forwarding, '--', host.host, farCommand(`export LC_ALL=C; ${script}`)];
-    this.#beat = setInterval(() => this.#stdin.write(HEARTBEAT), (config.deadLineSeconds * 1000) / BEATS);
+    // A line that takes no more is dead; more beats would only be kept here.
+    const beat = () => this.#stdin.writableNeedDrain || this.#stdin.write(HEARTBEAT);
+    this.#beat = setInterval(beat, (config.deadLineSeconds * 1000) / BEATS);
+    // Its end says what became of it.
+    this.#stdin.on('error', NOTHING);
     const hear = (stream: 'stdout' | 'stderr', piece: Buffer) => {
       if (stream === 'stderr') this.#stderr.add(piece);
       else this.#said += piece.toString('latin1');
-      this.#wake();
+      if (this.#said.length > MAX_SAID) this.#cut.abort(limitExceeded(tool, 'output', String(MAX_SAID)));
+      this.#tell();
       return Promise.resolve();
     };
     // Not ended by the operation's cancel: first the far end tidies up.
@@ -57,8 +66,14 @@ export class FarSession {
     this.#exit.then(NOTHING, NOTHING).finally(() => {
       clearInterval(this.#beat);
       this.#over = true;
-      this.#wake();
+      this.#tell();
     });
+  }
+
+  #tell(): void {
+    const { resolve } = this.#changed;
+    this.#changed = deferred();
+    resolve();
   }
 
   /** What it has complained of so far. */
@@ -69,7 +84,7 @@ export class FarSession {
   /** The first line that is one of those, when it has come. Fails when the script ends before. */
   async line(pattern: RegExp, signal: AbortSignal): Promise<RegExpExecArray> {
     for (;;) {
-      const heard = new Promise<void>((resolve) => (this.#wake = resolve));
+      const heard = this.#changed.promise;
       const found = pattern.exec(this.#said);
       if (found !== null) return found;
       if (this.#over) throw await this.#failure();
@@ -79,7 +94,7 @@ export class FarSession {
 
   /** A letter that it knows. */
   say(letter: string): void {
-    this.#stdin.write(letter);
+    if (this.#stdin.writable) this.#stdin.write(letter);
   }
 
   /** Has it tidy up and end; all that it said. Fails as it fails. */

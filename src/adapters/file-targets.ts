@@ -16,7 +16,7 @@ import type {
   Targets,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { openFolder, procPath } from './handles.js';
+import { inTime, openFolder, procPath } from './handles.js';
 import type { FolderSync } from './names/folder-sync.js';
 import { movePart, publishPart, type Publication } from './names/publication.js';
 import type { Owners } from './owners.js';
@@ -279,12 +279,19 @@ class FilePart implements Part {
   async discard(): Promise<readonly string[]> {
     if (this.#discarded) return [];
     this.#discarded = true;
+    const { directory } = this.target;
+    // On a filesystem that does not answer it happens when that does.
+    const removed = await inTime(directory, () => this.#remove());
+    return this.#published ? [] : removed;
+  }
+
+  async #remove(): Promise<readonly string[]> {
     const { directory, storedName } = this.target;
     try {
-      const removed =
+      return (
         (await removeByNames(directory, this.folder, PRIVATE_NAMES, dirname(storedName))) ??
-        (await removePrivateFolder(directory, this.folder.name, dirname(storedName)));
-      return this.#published ? [] : removed;
+        (await removePrivateFolder(directory, this.folder.name, dirname(storedName)))
+      );
     } finally {
       await this.handle.close();
     }

@@ -14,7 +14,7 @@ import type {
   ResolvedTarget,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { callsOf, procPath } from './handles.js';
+import { callsOf, inTime, procPath } from './handles.js';
 import { lengthOf } from './lengths.js';
 import { FolderSync } from './names/folder-sync.js';
 import { countsOf, sizesOf } from './system-sizes.js';
@@ -96,7 +96,8 @@ export class LocalFiles implements Files {
 
   async freeBytes(directory: Handle): Promise<bigint> {
     try {
-      return spaceOf(countsOf(await statfs(procPath({ handle: directory }), { bigint: true }))).freeBytes;
+      const counts = await inTime(directory, () => statfs(procPath({ handle: directory }), { bigint: true }));
+      return spaceOf(countsOf(counts)).freeBytes;
     } catch (error) {
       throw systemError(error, 'the filesystem cannot be asked for its space');
     }

@@ -54,6 +54,11 @@ export function callsOf(handle: Handle): FileCalls {
   return handle instanceof RootedHandle ? handle.gate.calls : POOLED;
 }
 
+/** A call into the filesystem of a handle. Fails with ROOT_STALLED when that does not answer, where a root says how long that may take. */
+export function inTime<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
+  return handle instanceof RootedHandle ? handle.gate.enter(work, () => Promise.resolve()) : work();
+}
+
 /** Opens a folder below a folder, never through a link. */
 export function openFolder(parent: Handle, name: string): Promise<FileHandle> {
   return open(procPath({ handle: parent, name }), FOLDER);

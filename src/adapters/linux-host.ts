@@ -6,7 +6,7 @@ import type { Try } from '../domain/host/disk-driver.js';
 import type { MountEntry } from '../domain/host/mounted.js';
 import type { Handle } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { procPath } from './handles.js';
+import { inTime, procPath } from './handles.js';
 import { mountOf, readMounts } from './mounts.js';
 import type { RootedPaths } from './paths.js';
 import { countsOf } from './system-sizes.js';
@@ -54,11 +54,13 @@ export class LinuxHost implements Filesystems {
 
   async describe(place: Handle): Promise<Filesystem> {
     const path = procPath({ handle: place });
-    const [counts, { dev }, mount] = await Promise.all([
-      statfs(path, { bigint: true }),
-      stat(path, { bigint: true }),
-      readMounts().then((mounts) => mountOf(place, mounts)),
-    ]);
+    const [counts, { dev }, mount] = await inTime(place, () =>
+      Promise.all([
+        statfs(path, { bigint: true }),
+        stat(path, { bigint: true }),
+        readMounts().then((mounts) => mountOf(place, mounts)),
+      ]),
+    );
     return {
       key: String(dev),
       counts: countsOf(counts),

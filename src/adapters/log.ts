@@ -1,14 +1,31 @@
+import { Writable } from 'node:stream';
 import winston from 'winston';
+import type { LogSink } from './logging/log-sink.js';
 
 export type Log = winston.Logger;
 
-/** One JSON object a line on standard output, for the journal of the system. */
-export function createLog(level: string): Log {
+/** One JSON object a line, for the journal of the system; without a sink on standard output, for a program that prints and ends. */
+export function createLog(level: string, sink?: LogSink): Log {
+  const transport =
+    sink === undefined
+      ? new winston.transports.Console()
+      : new winston.transports.Stream({ eol: '\n', stream: streamInto(sink) });
   return winston.createLogger({
     level,
     format: winston.format.combine(winston.format.timestamp(), winston.format.json()),
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston's types do not name its own base
-    transports: [new winston.transports.Console()],
+    transports: [transport],
+  });
+}
+
+/** Never full, and never failing: that is what the sink is for. */
+function streamInto(sink: LogSink): Writable {
+  return new Writable({
+    decodeStrings: false,
+    write: (line: unknown, _, done) => {
+      sink.write(String(line));
+      done();
+    },
   });
 }
 

@@ -57,6 +57,9 @@ export class Metrics {
       readonly journal: { readonly writable: boolean; readonly asideCount: number };
       readonly foreignFolders: number;
       readonly foreignBytes: number;
+      readonly uncaughtExceptions: number;
+      readonly forgottenFailures: number;
+      readonly logLinesLost: number;
     },
   ) {
     collectDefaultMetrics({ register: this.registry });
@@ -69,6 +72,19 @@ export class Metrics {
           this.set(value());
         },
       });
+    const total = (name: string, help: string, value: () => number) =>
+      new Counter({
+        name,
+        help,
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          this.inc(value());
+        },
+      });
+    total('hostler_uncaught_exceptions_total', 'Exceptions that nobody caught', () => now().uncaughtExceptions);
+    total('hostler_forgotten_failures_total', 'Failures that nobody waited for', () => now().forgottenFailures);
+    total('hostler_log_lines_lost_total', 'Lines of the log that could not be written', () => now().logLinesLost);
     gauge('hostler_operations_running', 'Operations at work', () => now().running);
     gauge('hostler_operations_waiting', 'Operations in the queue', () => now().waiting);
     gauge('hostler_locks', 'Paths that are locked', () => now().locks);

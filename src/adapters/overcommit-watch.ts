@@ -27,12 +27,18 @@ export class OvercommitWatch implements Overcommit {
   start(): void {
     const now = Date.now();
     if (this.#busy || now < this.#nextAt) return;
+    this.#nextAt = now + FRESH_MS;
+    let worker;
+    try {
+      const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MIB };
+      worker = new Worker(WORKER, { workerData: this.job, resourceLimits });
+    } catch (error) {
+      // There is no thread to be had now; the figure is missed by nobody who cannot do without.
+      this.onFailed(error);
+      return;
+    }
     this.#busy = true;
     this.#begunAt = now;
-    const worker = new Worker(WORKER, {
-      workerData: this.job,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
-    });
     worker.unref();
     worker.once('message', (sums: ReadonlyMap<bigint, bigint>) => {
       this.#known = sums;

@@ -1,20 +1,25 @@
 import type { ProcessRunner } from './process.js';
 
-const LIMITS = { wallMs: 10_000 };
+/** It is a word on a socket; whoever does not take it is not waited for. */
+const LIMITS = { wallMs: 5000 };
 
 /** Tells systemd that the daemon is ready or stopping (Type=notify), when it was started by it. */
 export class ServiceManager {
   constructor(
     private readonly runner: ProcessRunner,
     private readonly socket: string | undefined,
+    /** Hears why it could not be told; the daemon goes on, or ends, all the same. */
+    private readonly onFailed: (cause: unknown) => void,
   ) {}
 
+  /** Never fails, and takes a few seconds at the most. */
   ready(): Promise<void> {
-    return this.#notify('--ready', `--pid=${String(process.pid)}`);
+    return this.#notify('--ready', `--pid=${String(process.pid)}`).catch(this.onFailed);
   }
 
+  /** The same. */
   stopping(): Promise<void> {
-    return this.#notify('STOPPING=1');
+    return this.#notify('STOPPING=1').catch(this.onFailed);
   }
 
   /** Node cannot send to a unix datagram socket; systemd's own tool can, and is there where systemd is. */

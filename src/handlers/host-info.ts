@@ -104,8 +104,9 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
       const spec = { address: path, intervalMs: interval, ...defined(rest) };
       yield* mapStream(watchFilesystem(spec, caller, ports), (info) => ({ filesystem: filesystem(info) }));
     },
-    async getFilesystemInfo(request) {
-      return { filesystem: filesystem(await filesystemInfo(parseRequest(onFilesystem, request).path, ports)) };
+    async getFilesystemInfo(request, { signal }) {
+      const { path } = parseRequest(onFilesystem, request);
+      return { filesystem: filesystem(await filesystemInfo(path, ports, signal)) };
     },
     async getPoolInfo(request) {
       const { usedBytes, freeBytes } = await ports.pools.space(parseRequest(inPool, request).pool);

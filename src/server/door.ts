@@ -2,7 +2,7 @@
 import { constants } from 'node:crypto';
 import { Server as PlainServer, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
-import { HostlerError } from '../domain/errors.js';
+import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { TlsFiles } from '../tls/files.js';
 import { certificateNames } from '../tls/names.js';
 import type { Certificates } from './certificates.js';
@@ -52,6 +52,8 @@ export class Door {
   ) {
     const { certificates } = options;
     this.#server = certificates === undefined ? this.#plain() : this.#secure(certificates);
+    // A connection that could not be taken, such as without a descriptor.
+    this.#server.on('error', (error: Error) => this.ports.refused('', asHostlerError(error)));
     this.#server.maxConnections = Number.MAX_SAFE_INTEGER; // counted over all doors instead
   }
 

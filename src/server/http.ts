@@ -7,7 +7,11 @@ export class HttpServer {
   readonly #server: Server;
   #ready = false;
 
-  constructor(private readonly registry: Registry) {
+  /** @param onError hears of a connection that could not be taken, such as without a descriptor */
+  constructor(
+    private readonly registry: Registry,
+    onError: (error: Error) => void,
+  ) {
     this.#server = createServer((request, response) => {
       const answer = (code: number, body: string, type = 'text/plain') => {
         response.writeHead(code, { 'content-type': type }).end(body);
@@ -26,6 +30,7 @@ export class HttpServer {
         );
       } else answer(404, 'not found: try /healthz, /readyz or /metrics\n');
     });
+    this.#server.on('error', onError);
   }
 
   set ready(ready: boolean) {

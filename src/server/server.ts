@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
@@ -35,6 +36,8 @@ const [KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS] = [60_000, 20_000];
 const IDLE_MS = 15 * 60_000;
 /** Streams that have not ended by themselves after a drain are cut after so long. */
 const CLOSE_GRACE_MS = 2000;
+/** Calls that end by themselves get so long for it; those that watch do not. */
+const [LAST_ANSWERS_MS, LOOK_EVERY_MS] = [500, 10];
 
 export interface ServiceHandlers {
   readonly host: Handlers<typeof HostInfoServiceService>;
@@ -113,6 +116,9 @@ export class HostlerServer {
   /** Ends what still streams, then everything. */
   async close(): Promise<void> {
     for (const door of this.#doors) door.close();
+    // Operations that have just ended still tell their callers so.
+    for (let waited = 0; this.#calls.size > 0 && waited < LAST_ANSWERS_MS; waited += LOOK_EVERY_MS)
+      await sleep(LOOK_EVERY_MS);
     this.#closing.abort(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
     await Promise.all(
       this.#servers.map(async (server) => {

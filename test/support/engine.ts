@@ -56,7 +56,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     queued: 16,
     queuedPerCaller: 16,
   });
-  const space = new SpaceLedger(0n);
+  const space = new SpaceLedger(0n, 5000);
   const failures: unknown[] = [];
   const journal = new MemoryJournal(1000);
   const resumes = await ResumeEntries.load(journal, resumeLimits, Date.now);

@@ -28,6 +28,7 @@ export interface Filesystem {
 export interface Filesystems {
   /** Any file or folder inside the roots. Fails with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ACCESS_DENIED, ROOT_STALLED. */
   open(address: ImageAddress): Promise<Handle>;
+  /** Fails with ROOT_STALLED. */
   describe(place: Handle): Promise<Filesystem>;
 }
 
@@ -67,6 +68,7 @@ export interface FilesystemPorts {
 export async function filesystemInfo(
   address: ImageAddress,
   { filesystems, space, overcommit }: FilesystemPorts,
+  signal: AbortSignal,
 ): Promise<FilesystemInfo> {
   const place = await filesystems.open(address);
   try {
@@ -75,7 +77,7 @@ export async function filesystemInfo(
     return {
       ...filesystem,
       ...spaceOf(filesystem.counts),
-      reservedBytes: uint64(await space.reservedBytes(key)),
+      reservedBytes: uint64(await space.reservedBytes({ filesystem: key, path: address }, signal)),
       ...(overcommittedBytes === undefined ? {} : { overcommittedBytes }),
     };
   } finally {
@@ -97,7 +99,7 @@ export async function* watchFilesystem(
   ports: FilesystemPorts,
 ): AsyncGenerator<FilesystemInfo, void> {
   for (let reported: bigint | undefined; ;) {
-    const info = await filesystemInfo(address, ports);
+    const info = await filesystemInfo(address, ports, signal);
     const difference = info.freeBytes - (reported ?? 0n);
     const threshold = thresholdBytes ?? info.totalBytes / 100n;
     if (reported === undefined || difference > threshold || -difference > threshold) {

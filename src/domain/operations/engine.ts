@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../address.js';
 import { roleOf } from '../access/role.js';
 import type { Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
 import type { Clock, Files, Targets } from '../ports.js';
+import { deferred } from '../waiting.js';
 import type { Admission } from './admission.js';
 import type { Admitted } from './admitted.js';
 import { execute, type Outcome, type Step } from './execute.js';
@@ -86,6 +88,7 @@ export class Operations {
   /** Those that a drain does not wait for. */
   readonly #standing = new Set<string>();
   #draining = false;
+  readonly #hurried = deferred();
 
   constructor(readonly ports: EnginePorts) {
     this.hub = new OperationHub(ports.watchIntervalMs);
@@ -174,25 +177,33 @@ export class Operations {
     }
   }
 
-  /** No new operations from now on; running ones get the grace time, then are cancelled. Resolved when none is left. */
-  async drain(graceMs: number): Promise<void> {
+  /**
+   * No new operations from now on; running ones get the grace time, then are cancelled. Resolved when none is left, or when those that are cancelled have
+   * not ended in time: these.
+   */
+  async drain({ graceMs, giveUpMs }: { readonly graceMs: number; readonly giveUpMs: number }) {
     this.#draining = true;
     for (const id of this.#standing) this.#stop(this.live.get(id));
-    const timer = setTimeout(() => {
-      this.cancelAll();
-    }, graceMs);
-    try {
-      // An admission under way still ends as an operation, or is refused.
-      while (this.live.size + this.#admissions.size > 0) {
-        await Promise.allSettled([...this.#admissions, ...[...this.live.values()].map(({ finished }) => finished)]);
-      }
-    } finally {
-      clearTimeout(timer);
-    }
+    const timers = new AbortController();
+    const after = (ms: number) => sleep(ms, undefined, { signal: timers.signal }).catch(() => undefined);
+    const none = this.#drained();
+    // An admission under way is not cancelled: it waits for a filesystem, if for anything.
+    await Promise.race([none, after(graceMs), this.#hurried.promise]);
+    this.cancelAll();
+    await Promise.race([none, after(giveUpMs)]);
+    timers.abort();
+    return [...this.live.values()].map(({ record }) => record);
   }
 
-  /** Ends whatever can be ended now. */
+  /** An admission under way still ends as an operation, or is refused. */
+  async #drained(): Promise<void> {
+    while (this.live.size + this.#admissions.size > 0)
+      await Promise.allSettled([...this.#admissions, ...[...this.live.values()].map(({ finished }) => finished)]);
+  }
+
+  /** Ends whatever can be ended now; a drain gives it no more time. */
   cancelAll(): void {
+    this.#hurried.resolve();
     for (const operation of this.live.values()) this.#stop(operation);
   }
 

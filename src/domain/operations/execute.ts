@@ -292,7 +292,7 @@ class OperationRun implements Run {
       takenBytes,
       freeBytes: () => this.ports.files.freeBytes(directory),
     };
-    const release = await this.ports.space.reserve(request);
+    const release = await this.ports.space.reserve(request, this.signal);
     this.#releases.push(release);
     return release;
   }
@@ -309,7 +309,7 @@ class OperationRun implements Run {
       takenBytes: async () => (await files.allocatedBytes(file)) - before,
       freeBytes: () => files.freeBytes(file.handle),
     };
-    this.#releases.push(await space.reserve(request));
+    this.#releases.push(await space.reserve(request, this.signal));
   }
 
   async touch(file: Resolved): Promise<boolean> {

@@ -9,7 +9,7 @@ import { Standing, untilIdle } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports.js';
 import { sameFile } from '../read-image.js';
-import { deferred } from '../waiting.js';
+import { deferred, orAborted } from '../waiting.js';
 
 export interface ExportSpec {
   readonly address: ImageAddress;
@@ -91,8 +91,8 @@ export class Exports {
     if (found === undefined) throw new HostlerError('EXPORT_NOT_FOUND', 'there is no such export of this caller');
     const [id, entry] = found;
     const operation = this.operations.live.get(id);
-    await entry.close();
-    await operation?.finished;
+    await orAborted(entry.close(), caller.signal);
+    if (operation !== undefined) await orAborted(operation.finished, caller.signal);
   }
 
   get #verb(): Verb<ExportSpec, ExportResult> {
