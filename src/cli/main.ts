@@ -13,12 +13,13 @@ import { fileCommands } from './file-commands.js';
 import { hostCommands } from './host-commands.js';
 import { makingCommands } from './image-commands.js';
 import { movingCommands } from './moving-commands.js';
+import { journalCommands, type JournalTools } from './journal-command.js';
 import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
 import { readVersion } from '../version.js';
 
 /** Errors that need no stack: what is wrong lies in files that the caller named. */
-const ABOUT_FILES = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem'];
+const ABOUT_FILES = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem', 'JournalToolError'];
 
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
@@ -46,6 +47,8 @@ const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
 const cert = program.command('cert').description('certificates for trying out');
 for (const command of certCommands()) cert.addCommand(command);
+const journal = program.command('journal').description('journals of state folders, without their daemons');
+for (const command of journalCommands(context, journalTools())) journal.addCommand(command);
 const auth = program.command('auth').description('who may do what');
 for (const command of authCommands(context, explainDecision)) auth.addCommand(command);
 const guard = (command: Command) => command.exitOverride().commands.forEach(guard);
@@ -63,6 +66,14 @@ try {
 
 function fromEnv(flags: string, description: string, variable: string): Option {
   return new Option(flags, description).env(variable);
+}
+
+/** Loaded when they are wanted. */
+function journalTools(): JournalTools {
+  return {
+    status: async (path) => (await import('../journal-tools.js')).journalStatus(path),
+    salvage: async (from, to) => (await import('../journal-tools.js')).journalSalvage(from, to),
+  };
 }
 
 /** Loaded when it is wanted: it is half of the daemon. */

@@ -53,6 +53,17 @@ export class JournalFile {
     }
   }
 
+  /** As if so many changes had been written at least. */
+  countOn(writes: number): void {
+    this.writes = Math.max(this.writes, writes);
+    this.transaction(() => undefined);
+  }
+
+  /** Inside of a transaction: what another journal could not read. */
+  keepAside({ kind, key, why }: SetAside): void {
+    this.sql('INSERT INTO aside VALUES (?, ?, NULL, ?, ?)').run(kind, key, why, this.clock());
+  }
+
   operation(id: string): Row | undefined {
     return this.#row('operation', this.sql('SELECT rowid, id AS key, body, sum FROM operations WHERE id = ?').get(id));
   }

@@ -132,7 +132,7 @@ class Journal {
   }
 
   #rebuild(why: string): Answer {
-    const { file, moved } = rebuild(path, this.#open.database, why, Date.now);
+    const { file, moved } = rebuild(path, this.#open.database, why, Date.now, this.#written);
     return this.#begin(moved === undefined ? { file } : { file, moved });
   }
 

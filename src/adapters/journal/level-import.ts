@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { decode, encode, type SetAside, type Write } from './rows.js';
 import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
 import type { JournalThread } from './thread.js';
+import { syncFolderOf } from './witness.js';
 
 /** Prefixes of its keys, and what they are called now. */
 const PREFIXES = [
@@ -49,23 +50,32 @@ export async function importLevel(
   let copied: Omit<Imported, 'movedTo'>;
   try {
     await thread.ask({ ask: 'open' }, PATIENCE_MS);
-    copied = await copy(old, thread);
+    const aside: SetAside[] = [];
+    const write = async (writes: readonly Write[]) => {
+      await thread.ask({ ask: 'write', writes, now: 0 }, PATIENCE_MS);
+    };
+    copied = { ...(await readLevel(old, aside, write)), aside };
     await thread.close(PATIENCE_MS);
   } finally {
     await thread.end();
   }
   renameSync(freshWitness, witness);
   renameSync(fresh, path);
+  syncFolderOf(path);
   renameSync(old, movedTo);
   rmSync(join(folder, 'journal.total'), { force: true });
   return { movedTo, ...copied };
 }
 
-async function copy(old: string, thread: JournalThread): Promise<Omit<Imported, 'movedTo'>> {
+/** Reads what can be read; `write` gets it as it is written now, `aside` what cannot be read. Fails as `importLevel` does. */
+export async function readLevel(
+  old: string,
+  aside: SetAside[],
+  write: (writes: readonly Write[]) => Promise<void>,
+): Promise<Pick<Imported, 'taken' | 'problem'>> {
   const { ClassicLevel: Level } = await import('classic-level');
   const level: ClassicLevel = new Level(old, { createIfMissing: false });
   const taken: Record<string, number> = {};
-  const aside: SetAside[] = [];
   try {
     await level.open();
     await assertKnown(level, old);
@@ -73,7 +83,7 @@ async function copy(old: string, thread: JournalThread): Promise<Omit<Imported, 
     for (const [prefix, kind] of PREFIXES) {
       let batch: Write[] = [];
       const flush = async () => {
-        if (batch.length > 0) await thread.ask({ ask: 'write', writes: batch, now: 0 }, PATIENCE_MS);
+        if (batch.length > 0) await write(batch);
         taken[kind] = (taken[kind] ?? 0) + batch.length;
         batch = [];
       };
@@ -89,10 +99,10 @@ async function copy(old: string, thread: JournalThread): Promise<Omit<Imported, 
       await flush();
     }
     const problem = await gap(level, old, written);
-    return { taken, aside, ...(problem === undefined ? {} : { problem }) };
+    return { taken, ...(problem === undefined ? {} : { problem }) };
   } catch (error) {
     if (!isDamage(error)) throw error;
-    return { taken, aside, problem: textOf(error) };
+    return { taken, problem: textOf(error) };
   } finally {
     await level.close();
   }

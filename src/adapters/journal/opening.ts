@@ -5,7 +5,7 @@ import { JournalFile } from './journal-file.js';
 import { salvage, type Salvaged } from './salvage.js';
 import { BESIDE, assertOurs, create, isEmpty, JournalDamaged, settle } from './schema.js';
 import { troubleOf } from './trouble.js';
-import type { Witness } from './witness.js';
+import { syncFolderOf, type Witness } from './witness.js';
 
 /** A file up to this size is looked through before anything is done with it, in about 50 ms; a larger one in the background. */
 const LOOKED_THROUGH_BYTES = 16 << 20;
@@ -44,17 +44,25 @@ export function openJournal(path: string, witness: Witness, clock: () => number)
       database?.close();
       throw error;
     }
-    return rebuild(path, database, why, clock);
+    return rebuild(path, database, why, clock, known);
   }
 }
 
 /** A new journal with what can be read of a damaged one, which is moved aside. Closes its database. */
-export function rebuild(path: string, damaged: DatabaseSync | undefined, why: string, clock: () => number): Opened {
+export function rebuild(
+  path: string,
+  damaged: DatabaseSync | undefined,
+  why: string,
+  clock: () => number,
+  writes: number,
+): Opened {
   const [fresh, aside] = [`${path}.new`, `${path}.broken-${new Date(clock()).toISOString().replaceAll(':', '')}`];
   for (const end of ['', ...BESIDE]) rmSync(fresh + end, { force: true });
   const made = connect(fresh);
-  const salvaged =
-    damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, check(made, fresh, clock));
+  const to = check(made, fresh, clock);
+  const salvaged = damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, to);
+  // Its end would count as lost otherwise.
+  to.countOn(writes);
   made.close();
   // SQLite may take the end of its log for what never was: it goes aside as it is before the file is closed.
   if (existsSync(`${path}-wal`)) copyFileSync(`${path}-wal`, `${aside}-wal`);
@@ -66,6 +74,7 @@ export function rebuild(path: string, damaged: DatabaseSync | undefined, why: st
   if (existsSync(path)) renameSync(path, aside);
   for (const end of BESIDE) rmSync(path + end, { force: true });
   renameSync(fresh, path);
+  syncFolderOf(path);
   return { file: check(connect(path), path, clock), moved: { movedTo: aside, why, salvaged } };
 }
 

@@ -54,8 +54,7 @@ export function salvage(from: DatabaseSync, to: JournalFile): Salvaged {
   });
   flush();
   to.transaction(() => {
-    for (const { kind, key, why } of salvaged.aside)
-      to.sql('INSERT INTO aside VALUES (?, ?, NULL, ?, ?)').run(kind, key, why, Date.now());
+    for (const each of salvaged.aside) to.keepAside(each);
   });
   to.database.exec('PRAGMA synchronous = FULL');
   to.checkpoint('TRUNCATE');

@@ -2,11 +2,22 @@
  * A number beside the journal: how many changes its disk has taken. A journal that knows of fewer has lost its end, which SQLite would
  * not notice: a log that breaks off is what any crash leaves. Written after each change and not synced, so it is never ahead.
  */
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 
 const LENGTH = 32;
 const TEXT = /^(\d+) ([0-9a-f]{8})\n *$/;
+
+/** Makes what was renamed in a file's folder durable. */
+export function syncFolderOf(path: string): void {
+  const folder = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
 
 export class Witness {
   readonly #fd: number;
