@@ -49,7 +49,10 @@ fi
 # If this script is killed, so is the command.
 setpriv --pdeathsig KILL "${alone[@]}" "$@" &
 child=$!
-trap 'kill -KILL "$child" 2>/dev/null' INT TERM HUP
+for signal in INT TERM HUP; do
+  # shellcheck disable=SC2064 # the signal of now
+  trap "echo 'The run was ended by SIG$signal' >&2; kill -KILL $child 2>/dev/null" "$signal"
+done
 wait "$child"
 code=$?
 wait "$child" 2>/dev/null
