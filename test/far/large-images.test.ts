@@ -6,7 +6,7 @@ import { begun } from '../support/begun.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes } from '../support/disks.js';
-import { installed, isRoot, needs } from '../support/needs.js';
+import { installed, needs, needsNetworks } from '../support/needs.js';
 import { SSH_PORT, THERE, TwoHosts, startSshd } from '../support/network.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -44,7 +44,7 @@ describe('20 GiB between agents', function () {
   let agents: TwoAgents;
 
   before(async function () {
-    needs(this, isRoot && installed('ip'), 'network namespaces need root and iproute2');
+    needsNetworks(this);
     agents = await TwoAgents.start(scratch, '');
     await makeScattered(agents.a.image('large'));
   });
@@ -91,8 +91,8 @@ describe('20 GiB by ssh', function () {
   let daemon: Daemon;
 
   before(async function () {
-    needs(this, isRoot, 'network namespaces need root');
-    needs(this, installed('ip') && installed('/usr/sbin/sshd'), 'iproute2 and openssh-server are not installed');
+    needsNetworks(this);
+    needs(this, installed('/usr/sbin/sshd'), 'openssh-server is not installed');
     await mkdir(scratch.path('far'));
     const hosts = await TwoHosts.connect();
     scratch.onEnd(() => hosts.remove());

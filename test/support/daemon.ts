@@ -153,11 +153,16 @@ export class Daemon {
     return address.slice('tcp://'.length);
   }
 
-  /** What it tells of itself over HTTP. */
-  async metrics(): Promise<string> {
+  /** Where it answers over HTTP: metrics and health. */
+  get http(): string {
     const serving = this.records().find(({ message }) => message === 'SERVING') as { addresses: string[] } | undefined;
     const origin = serving?.addresses.find((each) => each.startsWith('http:'));
-    return (await fetch(`${origin ?? ''}/metrics`)).text();
+    if (origin === undefined) throw new Error('the daemon does not listen for HTTP');
+    return origin;
+  }
+
+  async metrics(): Promise<string> {
+    return (await fetch(`${this.http}/metrics`)).text();
   }
 
   image(name: string): string {

@@ -16,3 +16,32 @@ export function installed(program: string): boolean {
 }
 
 export const isRoot = process.getuid?.() === 0;
+
+/** Finds out once whether root may do here what containers often forbid; why not, else nothing. */
+function tried(...command: readonly [string, ...string[]]): () => string | undefined {
+  let outcome: { readonly why: string | undefined } | undefined;
+  return () => {
+    if (outcome === undefined) {
+      const [program, ...words] = command;
+      const { status, stderr, error } = spawnSync(program, words, { encoding: 'utf8' });
+      outcome = { why: status === 0 ? undefined : (error?.message ?? stderr.trim()) };
+    }
+    return outcome.why;
+  };
+}
+
+// A plain chroot has no mount point at its root: nothing to make private.
+const mounts = tried('unshare', '--mount', '--propagation', 'unchanged', 'mount', '-t', 'tmpfs', 'try', '/proc');
+const networks = tried('sh', '-c', 'ip netns add "$0" && ip netns delete "$0"', `hostler-try-${String(process.pid)}`);
+
+/** Skips what mounts filesystems where that cannot be done. */
+export function needsMounts(context: Mocha.Context): void {
+  needs(context, isRoot, 'needs root to mount');
+  needs(context, mounts() === undefined, `nothing can be mounted here: ${mounts() ?? ''}`);
+}
+
+/** Skips what plays several hosts where that cannot be done. */
+export function needsNetworks(context: Mocha.Context): void {
+  needs(context, isRoot && installed('ip'), 'network namespaces need root and iproute2');
+  needs(context, networks() === undefined, `no network namespaces here: ${networks() ?? ''}`);
+}

@@ -5,7 +5,7 @@ import { begun } from '../support/begun.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../support/disks.js';
-import { installed, isRoot, needs } from '../support/needs.js';
+import { needsNetworks } from '../support/needs.js';
 import { HERE, agentToml } from '../support/network.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
@@ -31,7 +31,7 @@ describe('copies between agents', function () {
   };
 
   before(async function () {
-    needs(this, isRoot && installed('ip'), 'network namespaces need root and iproute2');
+    needsNetworks(this);
     agents = await TwoAgents.start(scratch, PULLS);
   });
 

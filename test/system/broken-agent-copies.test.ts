@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { begun } from '../support/begun.js';
 import { checkEach } from '../support/check-each.js';
 import { noise, sameBytes } from '../support/disks.js';
-import { installed, isRoot, needs } from '../support/needs.js';
+import { needsNetworks } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import type { Message } from '../support/stranger.js';
@@ -25,7 +25,7 @@ describe('broken copies between agents', function () {
   let agents: TwoAgents;
 
   before(async function () {
-    needs(this, isRoot && installed('ip'), 'network namespaces need root and iproute2');
+    needsNetworks(this);
     agents = await TwoAgents.start(scratch, PULLS);
   });
 

@@ -140,7 +140,7 @@ describe('the daemon', () => {
     assert.equal((await tryRun(HOSTLER, ['--version'])).stdout, `hostler ${version}\n`);
     const config = join(ROOT_FOLDER, 'packaging/hostler.example.toml');
     const [checks, fits] = ['--check-config', scratch.path('fits.toml')];
-    await writeFile(fits, `state_dir = "${scratch.path('fits')}"\n`);
+    await writeFile(fits, `state_dir = "${scratch.path('fits')}"\n[[roots]]\npath = "${scratch.path()}"\n`);
     const checked = await tryRun(HOSTLERD, ['--config', fits, checks]);
     assert.deepEqual([checked.code, checked.stdout], [0, `${fits}: ok\n`], checked.stderr);
     assert.ok(!existsSync(scratch.path('fits')));
@@ -229,36 +229,28 @@ describe('the daemon', () => {
   });
 
   it('over loopback TCP a caller may only look, unless configured otherwise', async () => {
-    const folder = scratch.path('tcp2');
-    await mkdir(join(folder, 'images'), { recursive: true });
     for (const role of ['viewer', 'admin']) {
-      await writeFile(
-        join(folder, 'c.toml'),
-        `state_dir = "${folder}/state"\n[server]\nlisten = ["tcp://127.0.0.1:0"]\nhttp = "127.0.0.1:0"\nloopback_role = "${role}"\n[[roots]]\npath = "${folder}/images"\n`,
-      );
-      const child = spawn(HOSTLERD, ['--config', join(folder, 'c.toml')], { stdio: ['ignore', 'pipe', 'inherit'] });
-      const line = await new Promise<string>((resolve) =>
-        child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString())),
-      );
-      const [address = '', http = ''] = (JSON.parse(line) as { addresses: string[] }).addresses;
-      const stranger = new Stranger(address.replace('tcp://', ''));
+      const daemon = await Daemon.start(scratch.path(`tcp-${role}`), {
+        listen: ['tcp://127.0.0.1:0'],
+        http: '127.0.0.1:0',
+        server: `loopback_role = "${role}"`,
+      });
+      const stranger = new Stranger(daemon.tcp);
       await stranger.unary('OperationService/ListOperations');
       const create = stranger.all('ImageService/CreateImage', {
-        path: join(folder, 'images/x'),
+        path: daemon.image('x'),
         format: 'raw',
         size: '1K',
       });
       if (role === 'admin') await create;
       else assert.equal((await failure(create)).reason, 'METHOD_NOT_ALLOWED');
-      const metrics = await (await fetch(`${http}/metrics`)).text();
       assert.match(
-        metrics,
+        await daemon.metrics(),
         /hostler_rpc_seconds_count\{rpc="hostler\.v1\.OperationService\/ListOperations",code="OK"\} 1/,
       );
-      assert.equal((await fetch(`${http}/readyz`)).status, 200);
+      assert.equal((await fetch(`${daemon.http}/readyz`)).status, 200);
       stranger.close();
-      child.kill('SIGTERM');
-      await new Promise((resolve) => child.once('exit', resolve));
+      await daemon.stop();
     }
   });
 });

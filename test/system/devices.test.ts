@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { blockDigest, noise, sparseFile } from '../support/disks.js';
-import { installed, isRoot, needs } from '../support/needs.js';
+import { installed, isRoot, needs, needsMounts } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -104,7 +104,8 @@ describe('block devices', () => {
     assert.equal(grow.reason, 'UNSUPPORTED_BY_BACKEND');
   });
 
-  it('a device that is mounted, or that qemu holds, is in use', async () => {
+  it('a device that is mounted, or that qemu holds, is in use', async function () {
+    needsMounts(this);
     await sh('mke2fs', '-q', '-F', nodes.get('small') ?? '');
     await mkdir(scratch.path('mounted'));
     await sh('mount', nodes.get('small') ?? '', scratch.path('mounted'));

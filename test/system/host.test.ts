@@ -6,7 +6,7 @@ import { machine } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
-import { isRoot, needs } from '../support/needs.js';
+import { needsMounts } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -120,7 +120,7 @@ describe('HostInfoService', () => {
   });
 
   it('parity row 21: mount points, with spaces, stacked, by source', async function () {
-    needs(this, isRoot, 'needs root to mount');
+    needsMounts(this);
     const point = scratch.path('a mount point');
     await mkdir(point);
     assert.equal((await call('IsMounted', { mount_path: point }))['mounted'], undefined);

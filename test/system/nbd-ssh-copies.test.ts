@@ -5,7 +5,7 @@ import { begun } from '../support/begun.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../support/disks.js';
-import { installed, isRoot, needs } from '../support/needs.js';
+import { installed, needs, needsNetworks } from '../support/needs.js';
 import { BARE_PORT, SSH_PORT, STRICT_PORT, THERE, TwoHosts, startSshd } from '../support/network.js';
 import { whileHeld } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -53,8 +53,8 @@ describe('copies by a far qemu-nbd through ssh', function () {
     begun(daemon.stranger, 'ImageService/CopyImage', { ...request, bandwidth_bytes_per_second: String(2 * MIB) });
 
   before(async function () {
-    needs(this, isRoot, 'network namespaces need root');
-    needs(this, installed('ip') && installed('/usr/sbin/sshd'), 'iproute2 and openssh-server are not installed');
+    needsNetworks(this);
+    needs(this, installed('/usr/sbin/sshd'), 'openssh-server is not installed');
     await mkdir(scratch.path('far'));
     hosts = await TwoHosts.connect();
     scratch.onEnd(() => hosts.remove());

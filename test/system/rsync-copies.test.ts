@@ -7,7 +7,7 @@ import { begun } from '../support/begun.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon, HOSTLER } from '../support/daemon.js';
 import { allocatedBytes, noise, sameBytes, sparseFile } from '../support/disks.js';
-import { installed, isRoot, needs } from '../support/needs.js';
+import { installed, needs, needsNetworks } from '../support/needs.js';
 import { SSH_PORT, THERE, TwoHosts, startSshd } from '../support/network.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
@@ -43,8 +43,8 @@ describe('copies by rsync over ssh', () => {
   const leftThere = async () => (await readdir(scratch.path('far'))).filter((name) => name.startsWith('.hostler-'));
 
   before(async function () {
-    needs(this, isRoot, 'network namespaces need root');
-    needs(this, installed('ip') && installed('/usr/sbin/sshd'), 'iproute2 and openssh-server are not installed');
+    needsNetworks(this);
+    needs(this, installed('/usr/sbin/sshd'), 'openssh-server is not installed');
     await mkdir(scratch.path('far'));
     hosts = await TwoHosts.connect();
     scratch.onEnd(() => hosts.remove());
