@@ -1,7 +1,7 @@
 /** UploadImage and DownloadImage, over the wire and with the command. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { access, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { Daemon, HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, blockDigest, noise, sameBytes, sparseFile } from '../support/disks.js';
 import { needsSandbox } from '../support/sandbox.js';
@@ -146,6 +146,68 @@ describe('uploads and downloads', () => {
       assert.equal(error.reason, 'CHECKSUM_MISMATCH');
       await missing('wrong');
       assert.equal((await failure(send(id, 0))).reason, 'UPLOAD_NOT_FOUND');
+    });
+
+    describe('that has just succeeded is found again', () => {
+      const data = noise(PIECE + 7);
+      const other = noise(PIECE + 7, 3);
+      const done = async (target: string, more: Message = {}) => {
+        const { upload_id: id } = await start(target, data.length, more);
+        await send(id, 0, { data }, { checksum: sha256(data) });
+        return id;
+      };
+      const length = String(data.length);
+
+      it('by its request id, also when its target has gone', async () => {
+        const id = await done('again-1', { request_id: 'again' });
+        await rm(image('again-1'));
+        const again = await start('again-1', data.length, { request_id: 'again' });
+        assert.deepEqual([again['upload_id'], again['committed_bytes']], [id, length]);
+        assert.equal((again['info'] as Message)['path'], image('again-1'));
+        const reused = await failure(start('again-1', data.length + 1, { request_id: 'again' }));
+        assert.equal(reused.reason, 'REQUEST_ID_REUSED');
+        await missing('again-1');
+      });
+
+      it('by its checksum', async () => {
+        const id = await done('again-2', { checksum: sha256(data) });
+        const again = await start('again-2', data.length, { checksum: sha256(data) });
+        assert.deepEqual([again['upload_id'], again['committed_bytes']], [id, length]);
+        assert.equal((again['info'] as Message)['path'], image('again-2'));
+        assert.equal(
+          (await failure(start('again-2', data.length, { checksum: sha256(other) }))).reason,
+          'TARGET_EXISTS',
+        );
+      });
+
+      it('without either: the checksum at the end tells whether it is the same', async () => {
+        const id = await done('again-3');
+        const again = await start('again-3', data.length);
+        assert.deepEqual([again['upload_id'], again['committed_bytes']], [id, length]);
+        assert.equal(again['info'] ?? undefined, undefined);
+        const answer = await send(id, data.length, { checksum: sha256(data) });
+        assert.equal((answer['info'] as Message)['path'], image('again-3'));
+        const wrong = await failure(send(id, data.length, { checksum: sha256(other) }));
+        assert.equal(wrong.reason, 'CHECKSUM_MISMATCH');
+        const unknown = { algorithm: 'sha512', digest: '00'.repeat(64) };
+        assert.equal((await failure(send(id, data.length, { checksum: unknown }))).reason, 'TARGET_EXISTS');
+        assert.deepEqual((await failure(send(id, 0, { data }))).fields, ['header.offset']);
+        assert.deepEqual((await failure(send(id, data.length, { data: other }))).fields, ['content']);
+        assert.ok((await readFile(image('again-3'))).equals(data));
+      });
+
+      it('not where the target is another file by now, or is to be replaced', async () => {
+        await done('again-4');
+        await writeFile(image('again-4'), other);
+        assert.equal((await failure(start('again-4', data.length))).reason, 'TARGET_EXISTS');
+        await rm(image('again-4'));
+        const { upload_id: id, committed_bytes: none = '0' } = await start('again-4', data.length);
+        assert.equal(none, '0');
+        await send(id, 0, { data }, { checksum: sha256(data) });
+        const over = await start('again-4', data.length, { overwrite: true });
+        assert.notEqual(over['upload_id'], id);
+        await cancel(over['upload_id']);
+      });
     });
 
     it('that is no image that a stranger may bring is refused', async () => {
