@@ -10,7 +10,7 @@ SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph test-disks test-faults test-far test-campaign test-power parity check lint format coverage soak bench bench-far clean
+.PHONY: help setup build gen run demo test test-glance test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ test-faults: setup build ## have the n-th call of a disk fail under every verb, 
 test-far: setup build ## run the tests with images of 20 GiB between hosts; as root
 	@scripts/test-packages.sh
 	@$(TEST) --suite far
+
+test-bare: ## run the README's two commands in the root of a bare Debian, which is made for it; as root
+	@scripts/bare-machine.sh
 
 test-campaign: setup build ## three minutes of kills, cancels and a failing state disk (CAMPAIGN_SECONDS=n, SEED=n); as root
 	@$(TEST) --suite campaign
