@@ -27,7 +27,6 @@ import { LeftoverError, listFolders, removeFoldersOf } from './leftover-folders.
 import { problemsOf } from './check-config.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
-import type { Operations } from './domain/operations/engine.js';
 import { recover } from './domain/operations/recovery.js';
 import { ResumeEntries } from './domain/operations/resume-entries.js';
 import { TouchedImages } from './domain/operations/touched.js';
@@ -35,7 +34,7 @@ import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
-import { Stopping } from './stopping.js';
+import { Stopping, type Serving } from './stopping.js';
 import { TlsFilesBroken } from './tls/files.js';
 
 /** For what is left of the log at the end. */
@@ -164,11 +163,7 @@ async function start(foundations: Foundations, file: string, stopping: Stopping)
       () => Promise.resolve(certificates?.close()),
       () => server.close(),
       () => http.close(),
-      () => foundations.audit.close(),
-      () => foundations.journal.close(),
-      () => foundations.cacheFolder.release(),
-      () => Promise.resolve(foundations.agentLocks.release()),
-      () => foundations.state.release(),
+      ...closing(foundations),
     ],
   });
   log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
@@ -193,6 +188,20 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
       metrics.refused(why);
     },
   };
+}
+
+/** In this order: each is written to by what is closed before it. */
+function closing({ audit, journal, cacheFolder, agentLocks, state }: Foundations): Serving['close'] {
+  return [
+    () => audit.close(),
+    () => journal.close(),
+    () => cacheFolder.release(),
+    () => {
+      agentLocks.release();
+      return undefined;
+    },
+    () => state.release(),
+  ];
 }
 
 function drainTimes({ server }: Config) {

@@ -1,6 +1,26 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { OperationRecord } from '../domain/operations/record.js';
 
+/** What is so when somebody asks. */
+interface Now {
+  readonly running: number;
+  readonly waiting: number;
+  readonly locks: number;
+  readonly reservations: number;
+  readonly resumeEntries: number;
+  readonly resumeBytes: number;
+  readonly cacheEntries: number;
+  readonly cacheBytes: number;
+  readonly setAside: number;
+  readonly setAsideBytes: number;
+  readonly journal: { readonly writable: boolean; readonly asideCount: number };
+  readonly foreignFolders: number;
+  readonly foreignBytes: number;
+  readonly uncaughtExceptions: number;
+  readonly forgottenFailures: number;
+  readonly logLinesLost: number;
+}
+
 /** What the daemon counts. */
 export class Metrics {
   readonly registry = new Registry();
@@ -42,26 +62,7 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(
-    now: () => {
-      readonly running: number;
-      readonly waiting: number;
-      readonly locks: number;
-      readonly reservations: number;
-      readonly resumeEntries: number;
-      readonly resumeBytes: number;
-      readonly cacheEntries: number;
-      readonly cacheBytes: number;
-      readonly setAside: number;
-      readonly setAsideBytes: number;
-      readonly journal: { readonly writable: boolean; readonly asideCount: number };
-      readonly foreignFolders: number;
-      readonly foreignBytes: number;
-      readonly uncaughtExceptions: number;
-      readonly forgottenFailures: number;
-      readonly logLinesLost: number;
-    },
-  ) {
+  constructor(now: () => Now) {
     collectDefaultMetrics({ register: this.registry });
     const gauge = (name: string, help: string, value: () => number) =>
       new Gauge({
