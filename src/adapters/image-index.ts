@@ -64,11 +64,15 @@ class IndexedRoot {
   #heardAt = Date.now();
   #stalled = false;
   #told: ReadonlySet<string> = new Set();
+  readonly #first: FileIdentity;
 
   constructor(
     private readonly root: RootToIndex,
     private readonly options: ImageIndexOptions,
-  ) {}
+  ) {
+    const { device, inode } = root.identity;
+    this.#first = { device, inode };
+  }
 
   /** The whole of it could not be looked at. */
   #nothing(why: string): Found {
@@ -111,11 +115,19 @@ class IndexedRoot {
       answer.resolve(this.#nothing(STALLED));
     }, patienceMs / 4);
     try {
-      return await answer.promise;
+      return this.#withCovered(await answer.promise);
     } finally {
       clearInterval(watch);
       this.#asked.delete(question.id);
     }
+  }
+
+  /** What lay in the root at the start cannot be seen under another filesystem: nobody may take it for gone. */
+  #withCovered({ found, unseen }: Found): Found {
+    const { device, inode } = this.root.identity;
+    if (device === this.#first.device && inode === this.#first.inode) return { found, unseen };
+    const why = 'another filesystem is mounted there than at the start';
+    return { found, unseen: [...unseen, { place: this.root.path, why, whole: true }] };
   }
 
   #notFollowed(error: unknown): void {
