@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { JournalStore } from '../src/adapters/journal/store.js';
+import type { JournalStore } from '../src/adapters/journal/store.js';
 import { asAddress } from '../src/domain/address.js';
 import type { OperationRecord } from '../src/domain/operations/record.js';
 import { Daemon } from '../test/support/daemon.js';
 import { noise } from '../test/support/disks.js';
 import { done, record } from '../test/support/records.js';
+import { openBenchJournal } from './journal-cases.js';
 
 export interface DurabilityFigure {
   readonly name: string;
@@ -143,16 +144,7 @@ async function fill(folder: string, count: number): Promise<void> {
 
 async function withJournal(folder: string, use: (journal: JournalStore) => Promise<unknown>): Promise<void> {
   const state = join(folder, 'state');
-  await mkdir(state, { recursive: true, mode: 0o700 });
-  const fail = (...what: readonly unknown[]) => {
-    throw new Error(what.map(String).join(': '));
-  };
-  const journal = await JournalStore.open({
-    folder: state,
-    limits: { operations: 1_000_000, ms: 1e15 },
-    clock: Date.now,
-    log: { moved: fail, setAside: fail, imported: fail, state: fail, tidyFailed: fail },
-  });
+  const journal = await openBenchJournal(state);
   await use(journal);
   await journal.close();
 }

@@ -9,6 +9,7 @@ import { copyCases } from './copy-cases.js';
 import { digestCases } from './digest-cases.js';
 import { openFetchBench } from './fetch-cases.js';
 import { infoCases } from './info-cases.js';
+import { journalFigures } from './journal-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
 import { ownerCases } from './owner-cases.js';
@@ -30,6 +31,7 @@ try {
   mounted = await mountXfs();
   if (!mounted) process.stdout.write('skipped: reflink (XFS cannot be mounted on a loop device here)\n');
   const durabilityFigures = 'durability'.includes(only) ? await durability(join(folder, 'durability')) : [];
+  if ('journal'.includes(only)) durabilityFigures.push(...(await journalFigures(join(folder, 'journal'))));
   durabilityFigures.forEach(printFigure);
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);

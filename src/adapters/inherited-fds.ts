@@ -17,7 +17,7 @@ export function closeInherited(): readonly number[] {
   return found;
 }
 
-/** The highest descriptor of ours that a child would inherit unasked: LevelDB opens the journal so, which no tool may see. */
+/** The highest descriptor of ours that a child would inherit unasked: libraries may open files so, which no tool may see. */
 export function highestInheritable(): number {
   const fds = readdirSync('/proc/self/fd').map(Number);
   return Math.max(2, ...fds.filter(isInheritable));

@@ -250,9 +250,12 @@ export function parsePin(request: unknown): { readonly spec: PinSpec; readonly r
   return { spec: { id, pinned }, requestId: key };
 }
 
+/** `domain/cache/cache-page.ts` writes them. */
+const place = z.string().regex(/^\d{15}\.[0-9a-f]{24}-[0-9a-z]{26}$/);
+
 const list = z.object({
   pageSize: z.number().min(1).optional(),
-  pageToken: z.union([z.literal(''), anyId]),
+  pageToken: z.union([z.literal(''), place, anyId], 'must be a next_page_token'),
   pool: z.string(),
 });
 export const parseList = (request: unknown) => parseRequest(list, request);

@@ -1,4 +1,5 @@
 /** RPCs of ImageService that fetch images from elsewhere, and its cache. */
+import { byId, byUse, pageAfter } from '../domain/cache/cache-page.js';
 import { evictCachedImages, pinCachedImage, prefetchImage } from '../domain/cache/cache-verbs.js';
 import type { CacheEntry } from '../domain/cache/cache-entry.js';
 import type { ImageCache, CachePorts } from '../domain/cache/image-cache.js';
@@ -59,16 +60,17 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
     evictCachedImages: events(parseEvict, evictCachedImages(cache, bases)),
     async listCachedImages(request) {
       const { pageSize = DEFAULT_PAGE, pageToken, pool } = parseList(request);
-      const all = pool === '' ? cache.index.all.map(({ id }) => id) : await bases.list(pool);
-      const from = pageToken === '' ? 0 : all.indexOf(pageToken) + 1;
-      const page = all.slice(from, from + Math.min(pageSize, MAX_PAGE));
+      const all = pool === '' ? byUse(cache.index.all) : byId(await bases.list(pool));
+      const { page: places, more } = pageAfter(all, pageToken, Math.min(pageSize, MAX_PAGE));
+      const page = places.map(({ id }) => id);
       const found = await (pool === '' ? Promise.all(page.map((id) => shown(cache.index.get(id)))) : basesOf(page));
       const images = fitting(found, (each) => CachedImage.encode(each));
       const last = images.length < found.length ? images.at(-1)?.cacheId : page.at(-1);
-      const ended = images.length === found.length && from + page.length >= all.length;
+      const ended = images.length === found.length && !more;
+      const next = places.find(({ id }) => id === last)?.at ?? '';
       const withAside = pool === '' && pageToken === '';
       const setAside = withAside ? (await cache.eviction.setAside()).map(setAsideFile) : [];
-      return { images, nextPageToken: ended ? '' : (last ?? ''), setAside };
+      return { images, nextPageToken: ended ? '' : next, setAside };
     },
     async pinCachedImage(request, caller) {
       const { spec, requestId } = parsePin(request);

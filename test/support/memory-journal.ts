@@ -36,8 +36,8 @@ export class MemoryJournal implements Journal, MarkStore, ResumeStore {
     return Promise.resolve([...this.#records.values()].filter(({ state }) => !isFinal(state)));
   }
 
-  assertWritable(): void {
-    // It always is.
+  assertWritable(): Promise<void> {
+    return Promise.resolve();
   }
 
   forget(id: string): void {

@@ -67,6 +67,20 @@ describe('the image cache', () => {
     assert.equal(result['network_bytes'] ?? '0', '0');
     assert.equal(server.file('asked-once').requests, 1);
   });
+  it('a page goes on where the one before ended, also when that entry was evicted', async () => {
+    for (const n of [1, 2, 3]) {
+      const content = noise(4096, 300 + n);
+      const source = http(server.add(`page-${String(n)}`, content));
+      await fetch({ source, target: image(`page-${String(n)}.raw`), checksum: sha256(content) });
+    }
+    const page = (request: Message) => daemon.get().stranger.unary('ImageService/ListCachedImages', request);
+    const idsOf = ({ images = [] }: Message) => (images as Message[]).map(({ cache_id: id }) => String(id));
+    const all = idsOf(await page({}));
+    const first = await page({ page_size: all.length - 2 });
+    const [last = ''] = idsOf(first).slice(-1);
+    await evict({ cache_ids: [last] });
+    assert.deepEqual(idsOf(await page({ page_token: first['next_page_token'] })), all.slice(-2));
+  });
   it('without a checksum the source is asked whether it is still the same', async () => {
     const url = server.add('tagged', qcow2);
     await fetch({ source: http(url), target: image('tagged-1') });

@@ -2,7 +2,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { sumOf, type Row, type SetAside, type Write } from './rows.js';
 import { Search, type Found, type Look } from './search.js';
-import { columnsOf } from './traits.js';
+import { columnsOf, mayBeFinal } from './traits.js';
 import { troubleOf } from './trouble.js';
 
 type Fields = Record<string, SQLOutputValue>;
@@ -64,6 +64,16 @@ export class JournalFile {
     this.sql('INSERT INTO aside VALUES (?, ?, NULL, ?, ?)').run(kind, key, why, this.clock());
   }
 
+  /** A transaction that the next synced one makes durable. */
+  unsynced(act: () => void): void {
+    this.database.exec('PRAGMA synchronous = NORMAL');
+    try {
+      this.transaction(act);
+    } finally {
+      this.database.exec('PRAGMA synchronous = FULL');
+    }
+  }
+
   operation(id: string): Row | undefined {
     return this.#row('operation', this.sql('SELECT rowid, id AS key, body, sum FROM operations WHERE id = ?').get(id));
   }
@@ -122,8 +132,11 @@ export class JournalFile {
       this.removeOperation(key);
       return;
     }
-    const { ended, request, traits } = columnsOf(body);
     const sum = sumOf('operation', { key, body });
+    // Most writes are of an operation that goes on: nothing changes of what it is looked for by.
+    const again = 'UPDATE operations SET body = ?, sum = ? WHERE id = ? AND ended IS NULL';
+    if (!mayBeFinal(body) && this.sql(again).run(body, sum, key).changes === 1) return;
+    const { ended, request, traits } = columnsOf(body);
     const update = this.sql('UPDATE operations SET ended = ?, request = ?, body = ?, sum = ? WHERE id = ?');
     const known = update.run(ended, request, body, sum, key).changes === 1;
     if (!known) {

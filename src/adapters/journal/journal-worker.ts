@@ -10,13 +10,14 @@ import { troubleOf, withErrno } from './trouble.js';
 import { Witness } from './witness.js';
 
 /** Forgotten, or looked at, in one go; between two, what others ask for is answered. */
-const SLICE = 32;
+const SLICE = 16;
 const VERIFIED = 100;
 /** The log goes into the file when it is so long, or when nothing was written for so long. */
 const LOG_BYTES = 4 << 20;
-const QUIET_MS = 200;
+const QUIET_MS = 2000;
 /** Between two slices, so that they take a small part of the time. */
 const PAUSE_MS = 10;
+const SLICE_PAUSE_MS = 25;
 
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what JournalThread gave
 const { path, witness: witnessPath, limits } = workerData as ThreadJob;
@@ -156,7 +157,7 @@ class Journal {
     try {
       const more = [this.#forget(), this.#verify()].includes(true);
       this.#log();
-      if (more) this.#later(PAUSE_MS);
+      if (more) this.#later(SLICE_PAUSE_MS);
       else if (!this.#logged) this.#later(QUIET_MS);
       this.#tell(this.#news());
     } catch (error) {
@@ -178,7 +179,8 @@ class Journal {
     if (now === 0) return false;
     const file = this.#open;
     const gone = prune(file, limits, now, SLICE);
-    if (gone > 0) this.#wrote(file);
+    // No word to the witness, which must not be ahead of the disk.
+    if (gone > 0) this.#logged = false;
     return gone === SLICE;
   }
 

@@ -5,7 +5,7 @@ import type { JournalLog } from './store.js';
 export function journalLog(log: Log): JournalLog {
   return {
     moved({ movedTo, why, salvaged: { kept, aside, unreadable } }) {
-      log.error('the journal was damaged and has been moved aside; what could be read of it goes on', {
+      log.error('the journal was broken and has been moved aside; what could be read of it goes on', {
         movedTo,
         why,
         kept,

@@ -24,7 +24,8 @@ export function prune(file: JournalFile, limits: HistoryLimits, now: number, lim
           .slice(0, excess);
   const ids = [...new Set([...old, ...many].map(({ id }) => id))].slice(0, limit);
   if (ids.length === 0) return 0;
-  file.transaction(() => {
+  // Nobody waits for it to be durable: what a power cut brings back is forgotten again.
+  file.unsynced(() => {
     for (const id of ids) file.removeOperation(id);
   });
   return ids.length;

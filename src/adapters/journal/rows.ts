@@ -41,6 +41,11 @@ export function encode(value: object): string {
   });
 }
 
+/** A string as `encode` was given it, where the text is parsed without `decode`, which takes three times as long. */
+export function unescaped(text: string): string {
+  return text.startsWith(ESCAPED) ? text.slice(ESCAPED.length) : text;
+}
+
 /** Fails when the text is no JSON. */
 export function decode(text: string): unknown {
   return JSON.parse(text, (_, field: unknown) => {

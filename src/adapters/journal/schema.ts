@@ -35,7 +35,7 @@ const SETTINGS = `
   PRAGMA wal_autocheckpoint = 0;
   PRAGMA temp_store = MEMORY;
   PRAGMA cell_size_check = ON;
-  PRAGMA cache_size = -8000;
+  PRAGMA cache_size = -4000;
 `;
 
 /** It is no journal that this version can work with; it is left as it is. */

@@ -3,8 +3,8 @@ import type { JournalFile } from './journal-file.js';
 import type { Row } from './rows.js';
 import { UNFINISHED } from './traits.js';
 
-/** An answer ends after so many steps through indexes, about 10 ms; the next page goes on there. */
-const MAX_STEPS = 4000;
+/** An answer ends after so many steps through indexes, about 5 ms; the next page goes on there. */
+const MAX_STEPS = 1500;
 
 export interface Look {
   /** An operation must have one trait of each group. */

@@ -116,8 +116,8 @@ export class JournalStore implements Journal, MarkStore, ResumeStore, CacheStore
     return this.#writer.state.writable;
   }
 
-  assertWritable(): void {
-    this.#writer.assertWritable();
+  assertWritable(): Promise<void> {
+    return this.#writer.assertWritable();
   }
 
   put(record: OperationRecord): Promise<void> {

@@ -4,6 +4,9 @@ import type { Trouble } from './trouble.js';
 
 const WORKER = new URL('./journal-worker.js', import.meta.url);
 
+/** Of the thread's heap: with more it lets garbage lie. */
+const YOUNG_MIB = 4;
+
 /** A question was not answered: by the disk, or by the thread. */
 export class JournalTrouble extends Error {
   override readonly name = 'JournalTrouble';
@@ -66,7 +69,10 @@ export class JournalThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(WORKER, { workerData: this.job });
+    const worker = new Worker(WORKER, {
+      workerData: this.job,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+    });
     worker.on('message', (answer: Answer) => {
       this.onNews(answer);
       if (answer.number === undefined) return;

@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto';
 import type { Trait } from '../../domain/operations/journal.js';
 import type { RequestKey } from '../../domain/operations/journal.js';
-import { decode } from './rows.js';
+import { unescaped } from './rows.js';
 
 /** Not kept as rows: there is an index for it. Begins as no other trait does. */
 export const UNFINISHED = '?';
@@ -39,21 +39,29 @@ export interface Columns {
 }
 
 export function columnsOf(body: string): Columns {
-  const record = fieldsOf(decode(body));
-  const [state, method, caller, requestId] = ['state', 'method', 'caller', 'requestId'].map((name) => record[name]);
+  const record = fieldsOf(JSON.parse(body));
+  const [state, method, caller, requestId] = ['state', 'method', 'caller', 'requestId'].map((name) => {
+    const value = record[name];
+    return typeof value === 'string' ? unescaped(value) : undefined;
+  });
   const traits: string[] = [];
-  if (typeof method === 'string') traits.push(traitText({ kind: 'method', value: method }));
-  if (typeof caller === 'string') traits.push(traitText({ kind: 'caller', value: caller }));
+  if (method !== undefined) traits.push(traitText({ kind: 'method', value: method }));
+  if (caller !== undefined) traits.push(traitText({ kind: 'caller', value: caller }));
   for (const [key, value] of Object.entries(fieldsOf(record['labels'])))
-    if (typeof value === 'string') traits.push(traitText({ kind: 'label', key, value }));
-  const final = typeof state === 'string' && FINAL.includes(state);
+    if (typeof value === 'string') traits.push(traitText({ kind: 'label', key, value: unescaped(value) }));
+  const final = state !== undefined && FINAL.includes(state);
   if (final) traits.push(traitText({ kind: 'state', value: state }));
-  const asked = typeof caller === 'string' && typeof method === 'string' && typeof requestId === 'string';
+  const asked = caller !== undefined && method !== undefined && requestId !== undefined;
   return {
     ended: final ? timeOf(record) : null,
     request: asked ? requestText({ caller, method, requestId }) : null,
     traits: [...new Set(traits)],
   };
+}
+
+/** Whether it may be final; false is certain. Cheaper than to parse it. */
+export function mayBeFinal(body: string): boolean {
+  return FINAL.some((state) => body.includes(`"state":"${state}"`));
 }
 
 function timeOf(record: Readonly<Record<string, unknown>>): number {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../../domain/errors.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { Write } from './rows.js';
@@ -7,6 +8,8 @@ import type { Unwritten } from './unwritten.js';
 /** A failed store is tried again after so long, then after twice as long, and so on. */
 const RETRY_MS = 250;
 export const RETRY_MAX_MS = 5000;
+/** Whoever wants to change something waits so long for the answer whether that works again. */
+const ASK_MS = 1000;
 
 export type WriterState =
   | { readonly writable: true; readonly failedMs: number; readonly caughtUp: number }
@@ -41,6 +44,8 @@ export class Writer {
   #retryMs: number;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** Whether the disk takes everything again, being found out. */
+  #trying: Promise<void> | undefined;
 
   constructor(private readonly options: WriterOptions) {
     this.#retryMs = options.retryMs ?? RETRY_MS;
@@ -50,8 +55,17 @@ export class Writer {
     return this.#state;
   }
 
-  /** Fails with STATE_UNAVAILABLE. */
-  assertWritable(): void {
+  /** A failed store is tried again at once, so that nobody is refused for longer than it fails. Fails with STATE_UNAVAILABLE. */
+  async assertWritable(): Promise<void> {
+    if (this.#state.writable) return;
+    if (this.options.thread.idle || this.#trying !== undefined) {
+      this.#trying ??= this.#try();
+      await Promise.race([this.#trying, sleep(ASK_MS, undefined, { ref: false })]);
+    }
+    this.#assertNow();
+  }
+
+  #assertNow(): void {
     if (!this.#state.writable) throw unavailable(this.#state.why);
   }
 
@@ -76,6 +90,8 @@ export class Writer {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#writing;
+    // Once more, for what is in memory only.
+    if (this.options.unwritten.size > 0 && this.options.thread.idle) await (this.#trying ??= this.#try());
   }
 
   async #drain(): Promise<void> {
@@ -119,16 +135,17 @@ export class Writer {
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
   }
 
-  /** Never rejects. */
   async #retry(): Promise<void> {
+    // A question behind one that hangs would only wait with it.
+    if (this.options.thread.idle || this.#trying !== undefined) await (this.#trying ??= this.#try());
+    if (!this.#state.writable) this.#retryLater();
+  }
+
+  /** Never rejects. */
+  async #try(): Promise<void> {
     const { thread, unwritten, clock, patienceMs } = this.options;
     let caughtUp = 0;
     try {
-      // A question behind one that hangs would only wait with it.
-      if (!thread.idle) {
-        this.#retryLater();
-        return;
-      }
       await thread.ask({ ask: 'mend' }, patienceMs);
       // What ends meanwhile comes on top.
       while (unwritten.size > 0) {
@@ -138,11 +155,12 @@ export class Writer {
         caughtUp += writes.length;
       }
       this.#state = { writable: true, failedMs: clock() - this.#failedAt, caughtUp };
+      clearTimeout(this.#timer);
       this.options.onState(this.#state);
     } catch (error) {
-      const why = error instanceof JournalTrouble ? error.trouble.why : String(error);
-      this.#state = { writable: false, why };
-      this.#retryLater();
+      this.#state = { writable: false, why: error instanceof JournalTrouble ? error.trouble.why : String(error) };
+    } finally {
+      this.#trying = undefined;
     }
   }
 }

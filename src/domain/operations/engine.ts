@@ -241,7 +241,7 @@ export class Operations {
     earlier?: OperationRecord,
   ): Promise<LiveOperation> {
     const { admission, journal, locks, slots } = this.ports;
-    journal.assertWritable();
+    await journal.assertWritable();
     const uses = verb.uses(spec);
     const admitted = await admission.resolve(uses);
     const undo: (() => void)[] = [];

@@ -38,7 +38,7 @@ export interface RecordPage {
 /** Where operations are kept. Ids are ULIDs, so their order is the order of time. */
 export interface Journal {
   /** Fails with STATE_UNAVAILABLE while nothing can be written: nothing new may begin. */
-  assertWritable(): void;
+  assertWritable(): Promise<void>;
   /**
    * Adds or replaces; durable, as far as this journal is durable at all, when resolved. Fails with STATE_UNAVAILABLE: then this
    * journal answers as if it were written, and it is written as soon as that is possible.

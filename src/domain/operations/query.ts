@@ -13,7 +13,7 @@ import type { KeptEntry } from './resume-entries.js';
 const MAX_PAGE_CHARACTERS = 1024 * 1024;
 
 /** Asked for of the journal at once. */
-const PIECE = 100;
+const PIECE = 50;
 
 /** Operations that a page may pass over; the next one goes on after them. */
 const MAX_PASSED_OVER = 2000;
@@ -69,20 +69,29 @@ export class OperationQueries {
           return { records, next: records.at(-1)?.id ?? '' };
         records.push(record);
       }
-      looked += page.records.length - records.length;
-      if (page.reached !== undefined && looked > MAX_PASSED_OVER) return { records, next: page.reached };
+      looked += page.records.length;
+      const enough = page.spent || looked > MAX_PASSED_OVER;
+      if (page.reached !== undefined && enough) return { records, next: page.reached };
     }
     return { records, next: '' };
   }
 
   /** What may match, in the order of ids, with unfinished ones as they are now. */
-  async *#pages(filter: OperationFilter, after: string, caller: Caller): AsyncGenerator<RecordPage, void> {
+  async *#pages(
+    filter: OperationFilter,
+    after: string,
+    caller: Caller,
+  ): AsyncGenerator<RecordPage & { readonly spent: boolean }, void> {
     const { live, ports } = this.operations;
     const now = (record: OperationRecord) => live.get(record.id)?.record ?? record;
     if (filter.keptOnly) {
       const ids = this.keptWork.entries.map(({ operationId }) => operationId).filter((id) => id > after);
       const records = await Promise.all([...new Set(ids)].sort().map((id) => ports.journal.get(id)));
-      yield { records: records.flatMap((record) => (record === undefined ? [] : now(record))), reached: undefined };
+      yield {
+        records: records.flatMap((record) => (record === undefined ? [] : now(record))),
+        reached: undefined,
+        spent: false,
+      };
       return;
     }
     const wanted = wantedBy(filter, caller);
@@ -95,7 +104,8 @@ export class OperationQueries {
         ({ record: { id } }) => id > from && (reached === undefined || id <= reached),
       );
       const all = new Map([...records, ...here.map(({ record }) => record)].map((record) => [record.id, now(record)]));
-      yield { records: [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1)), reached };
+      const spent = reached !== undefined && records.length < PIECE;
+      yield { records: [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1)), reached, spent };
       at = reached;
     }
   }

@@ -1,0 +1,27 @@
+/** Pages of a list that changes between them: a token names a place in the order, not an entry, which may be gone by then. */
+import type { CacheEntry } from './cache-entry.js';
+
+export interface Place {
+  readonly id: string;
+  /** Its place: places are ordered as texts are. */
+  readonly at: string;
+}
+
+/** Digits of milliseconds up to the year 33,000. */
+const DIGITS = 15;
+
+/** Least recently used first. */
+export function byUse(entries: readonly CacheEntry[]): readonly Place[] {
+  const places = entries.map(({ id, useTimeMs }) => ({ id, at: `${String(useTimeMs).padStart(DIGITS, '0')}.${id}` }));
+  return places.sort((a, b) => (a.at < b.at ? -1 : 1));
+}
+
+export function byId(ids: readonly string[]): readonly Place[] {
+  return ids.map((id) => ({ id, at: id })).sort((a, b) => (a.at < b.at ? -1 : 1));
+}
+
+/** What comes after the place of a token; empty: from the beginning. */
+export function pageAfter(places: readonly Place[], token: string, size: number) {
+  const rest = places.filter(({ at }) => at > token);
+  return { page: rest.slice(0, size), more: rest.length > size };
+}
