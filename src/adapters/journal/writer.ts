@@ -8,7 +8,7 @@ import type { Unwritten } from './unwritten.js';
 /** A failed store is tried again after so long, then after twice as long, and so on. */
 const RETRY_MS = 250;
 export const RETRY_MAX_MS = 5000;
-/** Whoever wants to change something waits so long for the answer whether that works again. */
+/** A caller who wants to change something waits so long for the answer whether that works again. */
 const ASK_MS = 1000;
 
 export type WriterState =
