@@ -33,6 +33,9 @@ export const WORK: Readonly<Record<string, Work>> = {
     rest: { source_format: 'qcow2', target_format: 'raw', ...limit },
   },
   FetchRawImage: { reads: 'source.file.path', makes: 'target', rest: limit },
+  /** What it fetches is given where a server is. */
+  PrefetchImage: { rest: { source_format: 'qcow2', target_format: 'qcow2', ...limit } },
+  EvictCachedImages: { rest: { target_bytes: '0' } },
   StartUpload: { makes: 'target', rest: { ...qcow2, length_bytes: '65536' } },
   ResizeImage: { changes: 'path', rest: { ...qcow2, size: '16M' } },
   RebaseImage: { changes: 'path', rest: qcow2 },

@@ -3,8 +3,9 @@
  * it. An RPC that is new, or promises more, is here by itself.
  */
 import assert from 'node:assert/strict';
-import { chmod, chown, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
+import { FaultServer } from '../../support/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
 import { WORK, callByName, requestFor, type Addresses } from '../../support/reasons/work.js';
@@ -20,7 +21,7 @@ const BAD_CLUSTER_BITS = 63;
 /** They look, and are no operations: none of their steps can be made to fail, and they wait in no queue. */
 const LOOKERS = ['ReadFile', 'DownloadImage', 'MapImage', 'MeasureImage'];
 /** Of these, more are open at once than a test begins. */
-const LONG_OPEN = ['StartUpload', 'OpenExport'];
+const LONG_OPEN = ['StartUpload', 'OpenExport', 'EvictCachedImages'];
 /** What they need is the right to write to the folder. */
 const REMOVERS = ['DeleteFile', 'DeleteImage'];
 /** It looks only at what comes from an untrusted root. */
@@ -29,12 +30,22 @@ const COPY = ['CopyImage'];
 /** The first two work on strangers' files in a sandbox, which comes before the tool; others use tools for pools and agents. */
 const OTHER_TOOLS = ['FetchImage', 'FetchRawImage', 'DeleteImage', 'OpenExport'];
 
+/** The image that was there is lost, or a part of it. */
+const LOSING = { overwrite: true, size: '1M', allow_shrink: true };
+
+/** They name no path: only what all operations have alike is asked of them. */
+const PATHLESS = ['PrefetchImage', 'EvictCachedImages'];
+const OF_OPERATIONS = [
+  ...['REQUEST_ID_REUSED', 'TOO_MANY_OPERATIONS', 'NO_SPACE', 'IO_ERROR'],
+  ...['CANCELLED', 'SHUTTING_DOWN', 'AGENT_RESTARTED'],
+];
+
 /** RPCs that promise a reason, of those whose requests are known. */
 function promising(reason: string, except: readonly string[] = []): string[] {
   return promises()
     .filter(({ rpc, reasons }) => Object.hasOwn(WORK, rpc) && reasons?.includes(reason))
     .map(({ rpc }) => rpc)
-    .filter((rpc) => !except.includes(rpc));
+    .filter((rpc) => !except.includes(rpc) && (OF_OPERATIONS.includes(reason) || !PATHLESS.includes(rpc)));
 }
 
 describe('what RPCs promise alike', () => {
@@ -42,15 +53,19 @@ describe('what RPCs promise alike', () => {
   const image = (name: string) => scratch.path('daemon/images', name);
   const fixed = (name: string) => scratch.path('fixed', name);
   let daemon: Daemon;
+  let web: FaultServer;
+  let content: Buffer;
   let copies = 0;
+  const url = (name: string) => web.add(name, content);
 
   const roots = (folder: string, access = 'read-write') =>
     [
       `[[roots]]\npath = "${scratch.path(folder, 'images')}"`,
       `[[roots]]\npath = "${scratch.path('fixed')}"\naccess = "${access}"\n`,
     ].join('\n');
-  const start = async (options: DaemonOptions = {}, folder = 'daemon') => {
-    daemon = await Daemon.start(scratch.path(folder), { roots: roots(folder), ...options });
+  const start = async ({ toml = '', ...options }: DaemonOptions = {}, folder = 'daemon') => {
+    const cache = `[cache]\npath = "${scratch.path(folder, 'images/cache')}"\n`;
+    daemon = await Daemon.start(scratch.path(folder), { roots: roots(folder), toml: toml + cache, ...options });
   };
 
   /** A daemon for a part of the suite. */
@@ -62,6 +77,8 @@ describe('what RPCs promise alike', () => {
   before(async () => {
     const create = (name: string, ...words: readonly string[]) =>
       sh('qemu-img', 'create', '-q', ...words, fixed(name), '8M');
+    web = await FaultServer.start();
+    scratch.onEnd(() => web.close());
     await mkdir(fixed('folder'), { recursive: true });
     await mkdir(image(''), { recursive: true });
     await create('plain.qcow2', '-f', 'qcow2');
@@ -74,7 +91,10 @@ describe('what RPCs promise alike', () => {
     await create('unsafe.qcow2', '-f', 'qcow2', ...onPlain, '-o', `data_file=${fixed('data')}`);
     await create('looped.qcow2', '-f', 'qcow2');
     await sh('qemu-img', 'rebase', '-u', '-b', fixed('looped.qcow2'), '-F', 'qcow2', fixed('looped.qcow2'));
-    const header = await readFile(fixed('plain.qcow2'));
+    await copyFile(fixed('good.qcow2'), fixed('based.qcow2'));
+    await create('on-it.qcow2', '-f', 'qcow2', '-b', fixed('based.qcow2'), '-F', 'qcow2');
+    content = await readFile(fixed('plain.qcow2'));
+    const header = Buffer.from(content);
     header.writeUInt32BE(BAD_CLUSTER_BITS, CLUSTER_BITS);
     await writeFile(fixed('broken.qcow2'), header);
   });
@@ -89,8 +109,11 @@ describe('what RPCs promise alike', () => {
     } else await copyFile(fixed('good.qcow2'), mine);
     return { reads: mine, changes: mine, makes: image(`made-${number}`), other: fixed('other.raw') };
   }
-  const call = async (rpc: string, spoilt: Partial<Addresses> = {}, more: Message = {}) =>
-    callByName(daemon.stranger, rpc, requestFor(rpc, { ...(await addresses(rpc)), ...spoilt }, more));
+  const call = async (rpc: string, spoilt: Partial<Addresses> = {}, more: Message = {}) => {
+    const source = rpc === 'PrefetchImage' ? { source: { http: { url: url(String(copies)) } } } : {};
+    const request = requestFor(rpc, { ...(await addresses(rpc)), ...spoilt }, { ...source, ...more });
+    return callByName(daemon.stranger, rpc, request);
+  };
   const on = (address: string) => ({ reads: address, changes: address });
 
   /** For every RPC that promises the reason, a call that fails with it. */
@@ -125,11 +148,29 @@ describe('what RPCs promise alike', () => {
       return call(rpc, { reads, makes: reads }, { overwrite: true });
     });
     each('INVALID_FIELD', (rpc) => call(rpc, { ...on('relative'), makes: 'relative' }));
+    each('IMAGE_HAS_DEPENDANTS', (rpc) =>
+      call(
+        rpc,
+        { changes: fixed(rpc === 'CommitImage' ? 'overlay.qcow2' : 'based.qcow2'), makes: fixed('based.qcow2') },
+        LOSING,
+      ),
+    );
     each('REQUEST_ID_REUSED', async (rpc) => {
       const id = { request_id: `reused by ${rpc}` };
       await call(rpc, {}, id);
-      return call(rpc, {}, id);
+      return call(rpc, {}, { ...id, ...(rpc === 'EvictCachedImages' ? { target_bytes: '1' } : {}) });
     });
+  });
+
+  describe('of a root that cannot be looked at', () => {
+    before(() => mkdir(scratch.path('second')));
+    daemonOf(() => ({ roots: `${roots('daemon')}[[roots]]\npath = "${scratch.path('second')}"\n` }));
+    before(async () => {
+      // As if its filesystem was unmounted: an empty folder is left.
+      await rename(scratch.path('second'), scratch.path('away'));
+      await mkdir(scratch.path('second'));
+    });
+    each('DEPENDANTS_UNKNOWN', async (rpc) => call(rpc, { makes: (await addresses(rpc)).reads }, LOSING));
   });
 
   describe('of a root that is read-only', () => {
@@ -263,7 +304,7 @@ describe('what RPCs promise alike', () => {
         () => 'succeeded',
         (error: unknown) => (error instanceof CallError ? error.reason : String(error)),
       );
-    const work = (reason: string) => promising(reason, [...LONG_OPEN, 'WatchFilesystem']);
+    const work = (reason: string) => promising(reason, ['StartUpload', 'OpenExport', 'WatchFilesystem']);
     const all = (reason: string) => work(reason).map((rpc) => `${rpc}: ${reason}`);
 
     it('by a cancel', async () => {
