@@ -6,7 +6,7 @@ import { ConfigError, type Config } from './adapters/config.js';
 import { ToolExpander } from './adapters/expander.js';
 import { HttpClient } from './adapters/http-client.js';
 import { LocalTransfers } from './adapters/local-transfers.js';
-import { NetworkSources } from './adapters/network-sources.js';
+import { NetworkSources, type ConfiguredToken } from './adapters/network-sources.js';
 import type { ProcessRunner } from './adapters/process.js';
 import type { Metrics } from './adapters/metrics.js';
 import type { ToolLimits } from './adapters/tool-call.js';
@@ -62,9 +62,9 @@ function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: T
     ...(fetch.proxy === undefined ? {} : { proxy: fetch.proxy }),
     ...(fetch.ca_file === undefined ? {} : { ca: [...rootCertificates, certificates(fetch.ca_file)] }),
   });
-  const { endpoint, token_file: tokenFile } = fetch.glance;
+  const { endpoint } = fetch.glance;
   return {
-    sources: new NetworkSources(client, tokenFile),
+    sources: new NetworkSources(client, tokenOf(fetch.glance)),
     expander: new ToolExpander(runner, foreignLimits),
     rules: {
       attempts: fetch.attempts,
@@ -79,6 +79,10 @@ function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: T
       ...(endpoint === undefined ? {} : { glanceEndpoint: endpoint }),
     },
   };
+}
+
+function tokenOf({ endpoint, token_file: file }: Config['fetch']['glance']): ConfiguredToken | undefined {
+  return endpoint === undefined || file === undefined ? undefined : { file, origin: new URL(endpoint).origin };
 }
 
 function certificates(path: string): string {

@@ -40,6 +40,7 @@ export function pathsOf({ files, devices, volumes }: Kinds<Paths> & { readonly d
     },
     entry: (address, need) => of(address).entry(address, need),
     target: (address) => of(address).target(address),
+    assertNameable: (address) => of(address).assertNameable(address),
   };
 }
 

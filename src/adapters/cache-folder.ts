@@ -120,5 +120,6 @@ export function withCache(paths: Paths, cache: CacheFolder): Paths {
     target: (address) => (isCached(address) ? cache.target(address) : paths.target(address)),
     named: (name, from) => paths.named(name, from),
     entry: (address, need) => paths.entry(address, need),
+    assertNameable: (address) => paths.assertNameable(address),
   };
 }

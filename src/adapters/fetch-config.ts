@@ -31,7 +31,13 @@ export const fetching = z
       .int()
       .min(1)
       .default(1024 ** 4),
-    glance: z.strictObject({ endpoint: webUrl.optional(), token_file: absolutePath.optional() }).prefault({}),
+    glance: z
+      .strictObject({ endpoint: webUrl.optional(), token_file: absolutePath.optional() })
+      .refine(({ endpoint, token_file: file }) => file === undefined || endpoint !== undefined, {
+        path: ['token_file'],
+        message: 'needs an endpoint: the token is sent to that server and to no other',
+      })
+      .prefault({}),
   })
   .prefault({});
 

@@ -24,6 +24,7 @@ import { countIn, walkPrivateFolders, type Leftovers } from './owned/private-wal
 import { PRIVATE_PREFIX, privateFolderBytes, removeByNames, removePrivateFolder } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
+import { modeOfNewContent } from './set-id.js';
 import { sizesOf } from './system-sizes.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
@@ -37,7 +38,6 @@ const NO_DIRECT = ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'];
 const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
-const PERMISSION_BITS = 0o7777n;
 
 export interface TargetPorts {
   readonly agentId: string;
@@ -316,7 +316,7 @@ class FilePart implements Part {
       throw error;
     });
     if (stat?.isFile() !== true) return undefined;
-    return { uid: Number(stat.uid), gid: Number(stat.gid), mode: Number(stat.mode & PERMISSION_BITS) };
+    return { uid: Number(stat.uid), gid: Number(stat.gid), mode: modeOfNewContent(Number(stat.mode)) };
   }
 
   async #withFile<T>(use: (file: FileHandle) => Promise<T>, ref: FileRef = this): Promise<T> {

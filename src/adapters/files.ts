@@ -17,6 +17,7 @@ import { errnoOf, systemError } from './errno.js';
 import { callsOf, inTime, procPath } from './handles.js';
 import { lengthOf } from './lengths.js';
 import { FolderSync } from './names/folder-sync.js';
+import { clearSetId } from './set-id.js';
 import { countsOf, sizesOf } from './system-sizes.js';
 
 /** Reading and removing files through handles. */
@@ -78,10 +79,16 @@ export class LocalFiles implements Files {
   }
 
   async openForChange(resolved: Resolved): Promise<OpenFile> {
-    const told = (error: unknown) => {
+    const told = (error: unknown): never => {
       throw systemError(error, resolved.address);
     };
     const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK).catch(told);
+    try {
+      await clearSetId(file, (await file.stat()).mode);
+    } catch (error) {
+      await file.close();
+      return told(error);
+    }
     return { sync: () => file.sync().catch(told), close: () => file.close() };
   }
 

@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import type { Entry } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { procPath } from './handles.js';
+import { clearSetId } from './set-id.js';
 import { sizesOf } from './system-sizes.js';
 
 /** An open file on a filesystem that may stop answering: every call is waited for only so long. */
@@ -45,6 +46,11 @@ export class GuardedFile {
       const at = Number(position) + done;
       done += (await this.#call((file) => file.write(data, done, data.length - done, at))).bytesWritten;
     }
+  }
+
+  /** As the kernel does when somebody else than root writes. */
+  async clearSetId(mode: number): Promise<void> {
+    await this.#call((file) => clearSetId(file, mode));
   }
 
   async sync(): Promise<void> {

@@ -58,6 +58,7 @@ export class LocalContents implements Contents {
   async writeInto(entry: Entry, at: bigint | 'end', input: AsyncIterable<Uint8Array>): Promise<void> {
     const file = await GuardedFile.open(entry, O_WRONLY | O_NONBLOCK);
     try {
+      await file.clearSetId(entry.mode);
       let position = at === 'end' ? await file.size() : at;
       for await (const piece of input) {
         await file.write(piece, position);

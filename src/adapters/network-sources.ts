@@ -8,11 +8,17 @@ import { HttpFile } from './http-source.js';
 
 const headersSchema = z.record(z.string(), z.string());
 
+/** The token of the configuration, and the only server that may see it. */
+export interface ConfiguredToken {
+  readonly file: string;
+  readonly origin: string;
+}
+
 /** Opens sources with what their callers, or the configuration, keep secret. */
 export class NetworkSources implements Sources {
   constructor(
     private readonly client: HttpClient,
-    private readonly glanceTokenFile: string | undefined,
+    private readonly token: ConfiguredToken | undefined,
   ) {}
 
   open(source: NetworkSource, secrets: Secrets): RemoteFile {
@@ -25,6 +31,7 @@ export class NetworkSources implements Sources {
     const token = secretText(secrets, TOKEN);
     const image = new URL(`${source.endpoint.replace(/\/$/, '')}/v2/images/${source.imageId}`);
     const headers = token === undefined ? {} : { 'x-auth-token': token };
-    return new GlanceFile(this.client, image, headers, token === undefined ? this.glanceTokenFile : undefined);
+    const configured = token === undefined && image.origin === this.token?.origin ? this.token.file : undefined;
+    return new GlanceFile(this.client, image, headers, configured);
   }
 }

@@ -6,6 +6,7 @@ import type { Entry, EntryNeed, ExistingTarget, FileKind, Paths, Resolved, Resol
 import { errnoOf, systemError } from './errno.js';
 import { RootedHandle, statOrClose } from './handles.js';
 import { PathWalk, type Leaf } from './path-walk.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
 import { findRoot, type Root } from './roots.js';
 import { sizesOf } from './system-sizes.js';
 
@@ -81,6 +82,34 @@ export class RootedPaths implements Paths {
       () => this.#openTarget(address),
       ({ directory }) => directory.close(),
     );
+  }
+
+  async assertNameable(address: ImageAddress): Promise<void> {
+    const { root, components } = this.#find(address);
+    // Of what is not there, the folders that are there are walked; the rest is judged by its name.
+    if (root.kept === true || components.some((name) => name.startsWith(PRIVATE_PREFIX)))
+      throw new HostlerError('PATH_OUTSIDE_ROOTS', `${address} lies in a folder that the daemon keeps for itself`, {
+        facts: { path: address },
+      });
+    const realPath = await root.gate.enter(
+      () => this.#realPath(address, root, components),
+      () => Promise.resolve(),
+    );
+    if (realPath !== undefined) this.reach.assert({ address: realPath, need: 'read' });
+  }
+
+  /** Where an address leads, past no folder of the daemon's own; undefined: nothing is there. */
+  async #realPath(address: ImageAddress, root: Root, components: readonly string[]): Promise<string | undefined> {
+    const kept = this.roots.flatMap((each) => (each.kept === true ? [each.realPath] : []));
+    try {
+      const walk = new PathWalk(root, components, [...this.closedFolders, ...kept], address);
+      const { handle, realPath } = await walk.leaf(true);
+      await handle.close();
+      return realPath;
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
+      throw systemError(error, address);
+    }
   }
 
   async #openTarget(address: ImageAddress): Promise<ResolvedTarget> {

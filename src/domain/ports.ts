@@ -135,6 +135,11 @@ export interface Paths {
   entry(address: ImageAddress, need: EntryNeed): Promise<Entry>;
   /** Fails with PATH_OUTSIDE_ROOTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED. */
   target(address: ImageAddress): Promise<ResolvedTarget>;
+  /**
+   * Refuses an address that a header may not name: one that leads out of the roots, out of the caller's places, or into a folder that
+   * the daemon keeps for itself. It need not be there. Fails with PATH_OUTSIDE_ROOTS.
+   */
+  assertNameable(address: ImageAddress): Promise<void>;
 }
 
 /** Reads ranges of a file. */

@@ -1,4 +1,4 @@
-import type { ImageAddress } from './address.js';
+import { isRbd, type ImageAddress } from './address.js';
 import type { Written } from './change-ports.js';
 import { scale } from './numbers.js';
 import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
@@ -16,16 +16,21 @@ import {
   type ChangePorts,
 } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
-import type { Resolution, Run, Verb } from './operations/verb.js';
+import type { Resolution, Run, Use, Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';
 import { sameFile } from './read-image.js';
+
+interface Layered {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+}
 
 export interface RebaseSpec {
   readonly address: ImageAddress;
   readonly format: ImageFormat;
   /** Unset: none, the image is flattened. */
-  readonly backing?: { readonly address: ImageAddress; readonly format: ImageFormat };
-  /** Only the name changes; neither the old nor the new base is opened. */
+  readonly backing?: Layered;
+  /** Only the name changes; neither the old nor the new base is opened. The name stays in the roots all the same. */
   readonly unsafe: boolean;
   readonly safeCopy: boolean;
 }
@@ -44,7 +49,7 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
         safeCopy,
         refuseDependants: () => false,
       },
-      ...(backing === undefined || unsafe ? [] : [{ role: 'source' as const, ...backing, allowInUse: false }]),
+      ...(backing === undefined ? [] : [baseUse(backing, unsafe)]),
     ],
 
     async plan(spec, resolution, run) {
@@ -74,6 +79,10 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       return changeInPlace(change, run, ports, (image, sync) => rebase(spec, image, base, moved, run, ports, sync));
     },
   };
+}
+
+function baseUse(backing: Layered, unsafe: boolean): Use {
+  return unsafe ? { role: 'named', address: backing.address } : { role: 'source', ...backing, allowInUse: false };
 }
 
 /** The header changes last, when all that the guest will see without the old base is durable, and was read again. */
@@ -114,7 +123,17 @@ function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: R
   if (backing.address === address) throw wrong('an image cannot be its own base');
   if (Buffer.byteLength(backing.address) > MAX_BACKING_NAME_BYTES)
     throw wrong(`longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`);
-  if (unsafe) return [];
+  if (unsafe) {
+    if (isRbd(backing.address) !== (volume !== undefined))
+      throw new HostlerError(
+        'UNSUPPORTED_BY_BACKEND',
+        `an overlay lies where its base lies, in files or in a cluster`,
+        {
+          facts: { path: address, backing_file: backing.address },
+        },
+      );
+    return [];
+  }
   const [top]: Chain = resolution.chain(address);
   const base = resolution.chain(backing.address);
   if (base.some(({ file }) => sameFile(file, top.file)))

@@ -14,7 +14,8 @@ const MAX_REQUEST_ID = 128;
 const MAX_LABELS = 64;
 const MAX_LABEL = 256;
 const MAX_LABELS_BYTES = 8192;
-const MAX_MODE = 0o7777;
+/** No set-id bits: who may make files is not who may make programs that run as somebody else. */
+const MAX_MODE = 0o777;
 
 /** A schema from a parser of ours. */
 export function checked<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
@@ -97,7 +98,7 @@ export const attributes = z
   .object({
     owner: attributeName,
     group: attributeName,
-    mode: z.int().max(MAX_MODE, 'must be permission bits').optional(),
+    mode: z.int().max(MAX_MODE, 'must be permission bits, at most 0777').optional(),
   })
   .optional()
   .transform((given) => defined(given ?? {}));

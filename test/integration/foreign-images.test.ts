@@ -16,7 +16,7 @@ import { sh, tryRun } from '../support/shell.js';
 describe('images of strangers', () => {
   const scratch = scratchFolder();
   const never = () => assert.fail('nothing that a header names is looked for');
-  const paths: Paths = { source: never, named: never, entry: never, target: never };
+  const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
   const reader = new ImageReader({ paths, files: new LocalFiles(), foreign: { allowed: true, maxBytes: 1n << 40n } });
   const judge = async (path: string, declared: ImageFormat): Promise<ImageFacts> => {
     const file = await open(path);

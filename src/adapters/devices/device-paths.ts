@@ -57,6 +57,11 @@ export class DevicePaths implements Paths {
     return this.elsewhere.entry(address, need);
   }
 
+  /** A device is there already. */
+  async assertNameable(address: ImageAddress): Promise<void> {
+    await (await this.source(address)).handle.close();
+  }
+
   /** A device is there already, and is written where it is. */
   async target(address: ImageAddress): Promise<ResolvedTarget> {
     this.reach.assert({ address, need: 'write' });

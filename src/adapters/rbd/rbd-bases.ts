@@ -216,5 +216,6 @@ export function withBases(paths: Paths, bases: RbdBases): Paths {
     target: (address) => (isBase(address) ? bases.target(address) : paths.target(address)),
     named: (name, from) => paths.named(name, from),
     entry: (address, need) => paths.entry(address, need),
+    assertNameable: (address) => paths.assertNameable(address),
   };
 }

@@ -98,6 +98,13 @@ export class RbdPaths implements Paths {
     };
   }
 
+  async assertNameable(address: ImageAddress): Promise<void> {
+    const name = parts(address);
+    this.open(name.pool, address);
+    assertPublic(name, address);
+    return Promise.resolve();
+  }
+
   async #existing(image: RbdImage): Promise<ResolvedTarget['existing']> {
     // Mostly there is none.
     const info = await this.images.info(image);

@@ -49,7 +49,7 @@ export class Admission {
     for (const use of uses) {
       if (use.role === 'change') await this.#checkChange(use, admitted);
       else if (use.role === 'inplace') await this.#checkInPlace(use, admitted);
-      else if (use.role !== 'source') await this.#check(use, admitted);
+      else if (use.role === 'target' || use.role === 'removal') await this.#check(use, admitted);
     }
   }
 
@@ -58,7 +58,7 @@ export class Admission {
     for (const use of uses) {
       if (use.role === 'change') await this.#assertEntryUnheld(use, admitted);
       else if (use.role === 'inplace') await this.#assertChainUnheld(use, admitted);
-      else if (use.role !== 'source') await this.#assertTargetUnheld(use, admitted);
+      else if (use.role === 'target' || use.role === 'removal') await this.#assertTargetUnheld(use, admitted);
     }
   }
 
@@ -69,6 +69,8 @@ export class Admission {
       if (entry !== undefined) admitted.addEntry(entry);
     } else if (use.role === 'inplace') {
       await this.#resolveInPlace(use, admitted);
+    } else if (use.role === 'named') {
+      await this.ports.paths.assertNameable(address);
     } else if (use.role === 'removal') {
       const target = await this.ports.paths.target(address).catch(missingIsFine(use, 'PARENT_NOT_FOUND'));
       if (target !== undefined) admitted.addTarget(target);
@@ -228,7 +230,7 @@ const DEPENDANTS_NAMED = 10;
 
 const REPLACEABLE: readonly ImageKind[] = ['file', 'link', 'volume', 'device'];
 
-function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' }>, kind: ImageKind): void {
+function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' | 'named' }>, kind: ImageKind): void {
   const kinds: readonly ImageKind[] = use.role === 'target' ? REPLACEABLE : use.kinds;
   if (!kinds.includes(kind))
     throw new HostlerError('NOT_A_FILE', `${use.address} is a ${KIND_WORDS[kind]}`, { facts: { path: use.address } });

@@ -35,6 +35,8 @@ export type Use =
       /** It is only named by what is made. */
       readonly reading?: 'unread';
     }
+  /** Named in a header; it need not be there. */
+  | { readonly role: 'named'; readonly address: ImageAddress }
   /** Made, under a name that must be free unless overwrite. */
   | {
       readonly role: 'target';

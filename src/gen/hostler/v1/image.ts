@@ -124,7 +124,7 @@ export interface FileAttributes {
   group?:
     | string
     | undefined;
-  /** Permission bits (0600 is 384); unset: the root's default, else 0600. An overwritten file keeps its own. */
+  /** Permission bits (0600 is 384), at most 0777; unset: the root's default, else 0600. An overwritten file keeps its own, without set-id bits. */
   mode?: number | undefined;
 }
 

@@ -13103,7 +13103,8 @@ export const ImageServiceService = {
   /**
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
    * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
-   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
+   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
+   * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
    * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
    * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
@@ -13526,7 +13527,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
    * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
-   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
+   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
+   * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
    * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
    * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
@@ -13883,7 +13885,8 @@ export interface ImageServiceClient extends Client {
   /**
    * Gives an overlay another base, or none (flatten), in place. After a crash the guest's content is unchanged.
    * The base must not be larger than the image (INVALID_FIELD) nor be backed by it (IMAGE_UNSAFE). Data is copied up first, then the header
-   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else.
+   * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
+   * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
    * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
    * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
