@@ -33,10 +33,11 @@ $(BUILD_STAMP): $(NPM_STAMP) $(SOURCES) $(PROTOS)
 	npx buf build --as-file-descriptor-set -o dist/hostler.binpb
 	@touch $@
 
-gen: $(NPM_STAMP) ## generate src/gen and docs/errors.md from their sources
+gen: $(NPM_STAMP) ## generate src/gen, docs/errors.md and docs/limits.md from their sources
 	npx buf generate
 	$(MAKE) --no-print-directory build
 	node dist/src/tools/error-docs.js > docs/errors.md
+	node dist/src/tools/limit-docs.js > docs/limits.md
 
 run: setup build ## start a daemon in a scratch folder and leave it running, for grpcurl
 	@scripts/run.sh

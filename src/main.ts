@@ -212,6 +212,7 @@ function wireLimits({ limits }: Config) {
   return {
     streamsPerConnection: limits.streams_per_connection,
     callsPerCaller: limits.calls_per_caller,
+    partBytesPerCaller: limits.part_bytes_per_caller,
     firstMessageMs: limits.first_message_seconds * 1000,
     unreadMs: limits.unread_seconds * 1000,
     connections: limits.connections,

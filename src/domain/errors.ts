@@ -215,6 +215,12 @@ export const REASONS = {
     'The host, or the limits of the daemon, allow no more memory, processes, threads, file descriptors or locks.',
     'Wait, then try again; if it goes on, raise the limits of the service.',
   ),
+  CALLER_AT_LIMIT: row(
+    'RESOURCE_EXHAUSTED',
+    'later',
+    'The caller holds as much of something as one caller may; the metadata says of what, and how much that is.',
+    'End some of it, or wait.',
+  ),
   TOO_MANY_CALLS: row('RESOURCE_EXHAUSTED', 'later', 'The caller has too many calls open.', 'End some, or wait.'),
   CHECKSUM_MISMATCH: row(
     'DATA_LOSS',

@@ -1,4 +1,4 @@
-/** Calls that a caller has open, counted from their headers on: before a message is read, and before any handler knows of them. */
+/** What a caller has open, counted from the headers of its calls on: before a message is read, and before any handler knows of them. */
 import {
   ResponderBuilder,
   ServerInterceptingCall,
@@ -7,47 +7,62 @@ import {
   type ServerInterceptor,
 } from '@grpc/grpc-js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
+import { OutOfBoundsRequest, refusedMessage } from './bounds/bounded-server.js';
+import { watchFrames } from './bounds/frames.js';
+import { Shares } from './bounds/shares.js';
 import { wireError } from './service-call.js';
 
 export interface CallLimits {
   /** Open at once, of one caller, over all of its connections. */
   readonly callsPerCaller: number;
+  /** Of messages that have not come in whole, of one caller, over all of its connections. */
+  readonly partBytesPerCaller: number;
   /** For the first message of a call. */
   readonly firstMessageMs: number;
 }
 
 const RETRY_MS = 1000;
 
-/** @param whoIs the caller's name by a connection's far end; fails with NOT_AUTHENTICATED */
-export function limitCalls(
-  { callsPerCaller, firstMessageMs }: CallLimits,
-  open: Map<string, number>,
-  whoIs: (peer: string) => string,
-): ServerInterceptor {
-  const enter = (caller: string): (() => void) => {
-    const before = open.get(caller) ?? 0;
-    if (before >= callsPerCaller)
-      throw new HostlerError('TOO_MANY_CALLS', `${caller} has ${String(callsPerCaller)} calls open already`, {
-        facts: { caller, calls: String(callsPerCaller) },
-        retryAfterMs: RETRY_MS,
-      });
-    open.set(caller, before + 1);
-    let left = false;
-    return () => {
-      if (left) return;
-      left = true;
-      const rest = (open.get(caller) ?? 1) - 1;
-      if (rest === 0) open.delete(caller);
-      else open.set(caller, rest);
-    };
-  };
-  return (_, call) => {
+/** What all callers together have open, over all addresses. */
+export class OpenCalls {
+  readonly calls: Shares;
+  readonly partBytes: Shares;
+
+  constructor(readonly limits: CallLimits) {
+    this.calls = new Shares(limits.callsPerCaller);
+    this.partBytes = new Shares(limits.partBytesPerCaller);
+  }
+}
+
+/** What a call is counted by. */
+export interface DoorPolicy {
+  /** The caller's name by a connection's far end; fails with NOT_AUTHENTICATED. */
+  readonly whoIs: (peer: string) => string;
+  /** How long a message to an RPC may be, by its path. */
+  readonly messageBytes: (path: string) => number;
+  /** Whether the RPC's own handler takes what was not decoded, so that it is logged as the call's. */
+  readonly takesOutOfBounds: (path: string) => boolean;
+}
+
+export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerInterceptor {
+  return ({ path }, call) => {
     try {
-      return counted(call, enter(whoIs(call.getPeer())), firstMessageMs);
+      const caller = policy.whoIs(call.getPeer());
+      enter(open, caller);
+      return new CountedCall(open, caller, call).limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
     } catch (error) {
       return refused(call, asHostlerError(error));
     }
   };
+}
+
+function enter({ calls, limits }: OpenCalls, caller: string): void {
+  if (calls.take(caller, 1)) return;
+  const most = String(limits.callsPerCaller);
+  throw new HostlerError('TOO_MANY_CALLS', `${caller} has ${most} calls open already`, {
+    facts: { caller, calls: most },
+    retryAfterMs: RETRY_MS,
+  });
 }
 
 /** A call that nobody starts: its status is all there is. */
@@ -56,38 +71,80 @@ function refused(call: ServerInterceptingCallInterface, error: HostlerError): Se
     call,
     new ResponderBuilder()
       .withStart(() => {
-        const { code, details, metadata } = wireError(error);
-        call.sendStatus({ code, details, metadata });
+        end(call, error);
       })
       .build(),
   );
 }
 
-function counted(call: ServerInterceptingCallInterface, leave: () => void, firstMessageMs: number) {
-  const timer = setTimeout(() => {
-    const seconds = String(firstMessageMs / 1000);
-    const { code, details, metadata } = wireError(
-      new HostlerError('CALLER_DEADLINE', `no message came within ${seconds} s`),
-    );
-    call.sendStatus({ code, details, metadata });
-  }, firstMessageMs);
-  const listener = new ServerListenerBuilder()
-    .withOnReceiveMessage((message, next) => {
-      clearTimeout(timer);
-      next(message);
-    })
-    // Comes at every end, once the status is out or the stream is gone: what the caller does not read counts until then.
-    .withOnCancel(() => {
-      clearTimeout(timer);
-      leave();
-    })
-    .build();
-  return new ServerInterceptingCall(
-    call,
-    new ResponderBuilder()
-      .withStart((next) => {
-        next(listener);
+function end(call: ServerInterceptingCallInterface, error: HostlerError): void {
+  const { code, details, metadata } = wireError(error);
+  call.sendStatus({ code, details, metadata });
+}
+
+class CountedCall {
+  readonly #timer: NodeJS.Timeout;
+  /** Bytes of a message that is not whole. */
+  #part = 0;
+
+  constructor(
+    private readonly open: OpenCalls,
+    private readonly caller: string,
+    private readonly call: ServerInterceptingCallInterface,
+  ) {
+    const { firstMessageMs } = open.limits;
+    this.#timer = setTimeout(() => {
+      const seconds = String(firstMessageMs / 1000);
+      end(call, new HostlerError('CALLER_DEADLINE', `no message came within ${seconds} s`));
+    }, firstMessageMs);
+  }
+
+  limited(messageBytes: number, takesOutOfBounds: boolean): ServerInterceptingCall {
+    watchFrames(this.call, {
+      begins: (bytes) => {
+        if (bytes <= messageBytes) return true;
+        end(this.call, refusedMessage(messageBytes));
+        return false;
+      },
+      holds: (bytes) => this.#hold(bytes),
+    });
+    const listener = new ServerListenerBuilder()
+      .withOnReceiveMessage((message, next) => {
+        clearTimeout(this.#timer);
+        if (message instanceof OutOfBoundsRequest && !takesOutOfBounds) end(this.call, message.error);
+        else next(message);
       })
-      .build(),
-  );
+      // Comes at every end, once the status is out or the stream is gone: what the caller does not read counts until then.
+      .withOnCancel(() => {
+        this.#leave();
+      })
+      .build();
+    return new ServerInterceptingCall(
+      this.call,
+      new ResponderBuilder()
+        .withStart((next) => {
+          next(listener);
+        })
+        .build(),
+    );
+  }
+
+  #hold(bytes: number): boolean {
+    const { partBytes, limits } = this.open;
+    const fits = partBytes.take(this.caller, bytes - this.#part);
+    if (fits) this.#part = bytes;
+    else {
+      const text = `${this.caller} has sent ${String(limits.partBytesPerCaller)} bytes of messages that are not whole`;
+      const facts = { caller: this.caller, part_bytes: String(limits.partBytesPerCaller) };
+      end(this.call, new HostlerError('CALLER_AT_LIMIT', text, { facts, retryAfterMs: RETRY_MS }));
+    }
+    return fits;
+  }
+
+  #leave(): void {
+    clearTimeout(this.#timer);
+    this.open.calls.give(this.caller, 1);
+    this.open.partBytes.give(this.caller, this.#part);
+    this.#part = 0;
+  }
 }

@@ -14,14 +14,30 @@ import { asHostlerError } from '../domain/errors.js';
 import { DescriptorIndex } from './descriptor-index.js';
 import { wireError } from './service-call.js';
 
-/** Registers reflection for the services given by their full names. */
-export function addReflection(server: Server, descriptorFile: string, services: readonly string[]): void {
+/**
+ * Registers reflection for the services given by their full names.
+ * @param assertRole fails where whoever is at a far end may ask for nothing
+ */
+export function addReflection(
+  server: Server,
+  descriptorFile: string,
+  services: readonly string[],
+  assertRole: (peer: string) => void,
+): void {
   const names = [...services, 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'].sort();
   // Most daemons are never asked: the descriptors are read when somebody does.
   let index: Promise<DescriptorIndex> | undefined;
   const loaded = () => (index ??= readFile(descriptorFile).then((bytes) => new DescriptorIndex(bytes)));
   // The two versions have the same messages on the wire.
   const serverReflectionInfo = (call: ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>) => {
+    // The client may have gone; there is nobody to tell then.
+    call.on('error', () => undefined);
+    try {
+      assertRole(call.getPeer());
+    } catch (error) {
+      call.emit('error', wireError(asHostlerError(error)));
+      return;
+    }
     call.on('data', (request: ServerReflectionRequest) => {
       loaded().then(
         (found) => call.write(answer(request, found, names)),
@@ -36,8 +52,6 @@ export function addReflection(server: Server, descriptorFile: string, services: 
           call.end();
         }),
     );
-    // The client has gone; there is nobody to tell.
-    call.on('error', () => undefined);
   };
   server.addService(V1, { serverReflectionInfo });
   server.addService(V1Alpha, { serverReflectionInfo });

@@ -4,6 +4,7 @@ import type { Role } from '../domain/access/role.js';
 import type { AuditEntry } from '../domain/audit.js';
 import { attemptOf, requestIdOf, type Rpc } from '../handlers/attempt.js';
 import { readOnBehalfOf } from '../tls/on-behalf-of.js';
+import { OutOfBoundsRequest } from './bounds/bounded-server.js';
 import type { Admitted, Call, CallContext } from './service-call.js';
 
 /** What there is to know of a call, as it becomes known. */
@@ -57,11 +58,13 @@ export class SeenCall {
   }
 
   #check(identity: Identity, request: unknown): Role {
-    const attempt = attemptOf(this.rpc, request);
+    const whole = request instanceof OutOfBoundsRequest ? undefined : request;
+    const attempt = attemptOf(this.rpc, whole);
     this.#paths.push(...attempt.places.map(({ address }) => address));
-    this.#requestId ??= requestIdOf(request);
+    this.#requestId ??= requestIdOf(whole);
     const decision = decide(identity, attempt);
     if ('refused' in decision) throw decision.refused;
+    if (request instanceof OutOfBoundsRequest) throw request.error;
     return decision.role;
   }
 }

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { readFile } from 'node:fs/promises';
+import { ServerCredentials, type Server, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
@@ -15,7 +16,9 @@ import { WIRE_IMAGE_SERVICE } from '../wire/bulk-messages.js';
 import { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import type { Handlers } from '../handlers/handler.js';
 import type { ServiceName } from '../handlers/rpc-table.js';
-import { limitCalls, type CallLimits } from './call-limits.js';
+import { BoundedServer, messageBound } from './bounds/bounded-server.js';
+import { messageBytes, requestShapes, type Shape } from './bounds/shapes.js';
+import { OpenCalls, limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
 import { Door } from './door.js';
@@ -29,7 +32,6 @@ import { ListenError, type SocketOwner } from './unix-socket.js';
 const HEALTH_SERVICE = 'grpc.health.v1.Health';
 /** MiB that one connection may hold in unread messages. */
 const MAX_SESSION_MEMORY_MIB = 64;
-const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** Whoever does not answer a ping has gone, or reads nothing at all. */
 const [KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS] = [60_000, 20_000];
 /** Without a call. Clients connect again by themselves. */
@@ -83,8 +85,8 @@ export class HostlerServer {
   readonly #servers: Server[] = [];
   readonly #doors: Door[] = [];
   readonly #connections: Connections;
-  /** Open calls by caller, over all addresses. */
-  readonly #calls = new Map<string, number>();
+  readonly #calls: OpenCalls;
+  #shapes: ReadonlyMap<string, Shape> = new Map();
   readonly #health = new HealthImplementation();
   readonly #denials = new Throttle(Date.now, DENIALS_A_SECOND);
   readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
@@ -94,6 +96,7 @@ export class HostlerServer {
 
   constructor(private readonly options: ServerOptions) {
     this.#connections = new Connections(options.limits, options.log.dropped);
+    this.#calls = new OpenCalls(options.limits);
     // Every call that is open listens: Node takes more than ten for a leak, and says so in the log.
     setMaxListeners(0, this.#closing.signal);
   }
@@ -104,6 +107,7 @@ export class HostlerServer {
 
   /** Fails with ListenError. */
   async listen(): Promise<void> {
+    this.#shapes = requestShapes(await readFile(this.options.descriptorFile));
     for (const listener of this.options.listeners) this.addresses.push(await this.#open(listener));
     this.#setHealth('SERVING');
   }
@@ -117,7 +121,7 @@ export class HostlerServer {
   async close(): Promise<void> {
     for (const door of this.#doors) door.close();
     // Operations that have just ended still tell their callers so.
-    for (let waited = 0; this.#calls.size > 0 && waited < LAST_ANSWERS_MS; waited += LOOK_EVERY_MS)
+    for (let waited = 0; !this.#calls.calls.empty && waited < LAST_ANSWERS_MS; waited += LOOK_EVERY_MS)
       await sleep(LOOK_EVERY_MS);
     this.#closing.abort(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
     await Promise.all(
@@ -195,14 +199,22 @@ export class HostlerServer {
 
   #create(address: string, whoIs: CallContext['whoIs']): Server {
     const { handlers, log, descriptorFile, reach, audit, limits } = this.options;
-    const server = new Server({
+    const shapes = this.#shapes;
+    const server = new BoundedServer(shapes, {
       'grpc.max_concurrent_streams': limits.streamsPerConnection,
-      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      // Of any RPC; each has its own, which is asked first.
+      'grpc.max_receive_message_length': Math.max(...[...shapes.values()].map(messageBytes)),
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MIB,
       'grpc.keepalive_time_ms': KEEPALIVE_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_connection_idle_ms': IDLE_MS,
-      interceptors: [limitCalls(limits, this.#calls, (peer) => whoIs(peer).name)],
+      interceptors: [
+        limitCalls(this.#calls, {
+          whoIs: (peer) => whoIs(peer).name,
+          messageBytes: (path) => messageBound(shapes, path),
+          takesOutOfBounds: (path) => path.startsWith('/hostler.'),
+        }),
+      ],
     });
     const context = {
       address,
@@ -223,13 +235,23 @@ export class HostlerServer {
     add('FileService', FileServiceService, handlers.file);
     add('CommandService', CommandServiceService, handlers.command);
     this.#health.addToServer(server);
-    addReflection(server, descriptorFile, [...SERVICES, HEALTH_SERVICE]);
+    addReflection(server, descriptorFile, [...SERVICES, HEALTH_SERVICE], (peer) => {
+      assertSomeRole(whoIs(peer));
+    });
     return server;
   }
 
   #setHealth(status: 'SERVING' | 'NOT_SERVING'): void {
     for (const service of ['', ...SERVICES]) this.#health.setStatus(service, status);
   }
+}
+
+/** What is served is told to those only who may ask for something. Fails with METHOD_NOT_ALLOWED. */
+function assertSomeRole({ name, roles }: Identity): void {
+  if (roles.length > 0) return;
+  throw new HostlerError('METHOD_NOT_ALLOWED', `${name} may not list services: the caller has no role`, {
+    facts: { caller: name },
+  });
 }
 
 const SERVICES = ['ImageService', 'HostInfoService', 'FileService', 'OperationService', 'CommandService'].map(

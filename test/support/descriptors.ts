@@ -33,6 +33,26 @@ export function answerOf(rpc: string): DescMessage {
   return method.output;
 }
 
+/** Every RPC that the daemon serves, health and reflection too, as `package.Service/Method`, and its request. */
+export function requests(): Map<string, DescMessage> {
+  const all = [...registry].filter((each) => each.kind === 'service');
+  return new Map(
+    all.flatMap(({ typeName, methods }) => methods.map((each) => [`${typeName}/${each.name}`, each.input] as const)),
+  );
+}
+
+/** Fields of a message, and of those in it, that may be long: strings, bytes, lists and maps, by their full names. */
+export function longFields(message: DescMessage): { readonly name: string; readonly kind: 'text' | 'list' | 'map' }[] {
+  return message.fields.flatMap((field) => {
+    const name = `${message.typeName}.${field.name}`;
+    const isText = ['9', '12'].includes(String(field.proto.type));
+    if (field.fieldKind === 'map') return [{ name, kind: 'map' as const }];
+    const inner = field.message === undefined ? [] : longFields(field.message);
+    if (field.fieldKind === 'list') return [{ name, kind: 'list' as const }, ...inner];
+    return [...(isText ? [{ name, kind: 'text' as const }] : []), ...inner];
+  });
+}
+
 /** Every string field of a message and of those in it, as the names that lead to it; keys and values of maps are none. */
 export function stringFields(message: DescMessage, above: readonly string[] = []): string[][] {
   return message.fields.flatMap((field) => {

@@ -42,6 +42,7 @@ export async function plantedServer(socket: string, handlers: object, unreadMs =
     limits: {
       streamsPerConnection: limit,
       callsPerCaller: limit,
+      partBytesPerCaller: 1 << 25,
       firstMessageMs: 60_000,
       unreadMs,
       connections: limit,

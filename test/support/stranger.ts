@@ -43,7 +43,7 @@ export class CallError extends Error {
   readonly fields: readonly string[];
   readonly retryDelay: unknown;
 
-  constructor(error: ServiceError) {
+  constructor(error: { readonly code: number; readonly details: string; readonly metadata: Metadata }) {
     super(error.details);
     this.code = error.code;
     const details = decodeDetails(error.metadata);

@@ -4,13 +4,15 @@ import { chmod, copyFile, mkdir, readFile, rename, stat, utimes, writeFile } fro
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
+import { once } from 'node:events';
+import { Client, type ServiceError } from '@grpc/grpc-js';
 import { readFileSync } from 'node:fs';
 import { Daemon, HOSTLER, suiteDaemon } from '../support/daemon.js';
 import { isRoot, needs } from '../support/needs.js';
 import { ExtendedKeyUsage, Pki } from '../support/pki.js';
 import { scratchFolder } from '../support/scratch.js';
 import { tryRun } from '../support/shell.js';
-import { Stranger, failure, type Message } from '../support/stranger.js';
+import { CallError, Stranger, failure, type Message } from '../support/stranger.js';
 
 const UNAUTHENTICATED = 16;
 const PERMISSION_DENIED = 7;
@@ -78,6 +80,29 @@ describe('mutual TLS', () => {
     const error = await failure(info(client('nobody')));
     assert.deepEqual([error.code, error.reason], [PERMISSION_DENIED, 'METHOD_NOT_ALLOWED']);
   });
+
+  for (const version of ['v1', 'v1alpha'])
+    it(`what is served is listed for callers with a role only (reflection ${version})`, async () => {
+      const listed = async (name: string): Promise<boolean> => {
+        const bare = new Client(daemon.get().tcp, pki.proof(name, { ca: pki.folder }));
+        const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+        const plain = (bytes: Buffer) => bytes;
+        const stream = bare.makeBidiStreamRequest<Buffer, Buffer>(path, plain, plain);
+        stream.write(Buffer.from([(7 << 3) | 2, 0])); // list_services
+        try {
+          const [answer] = (await once(stream, 'data')) as [Buffer];
+          return answer.includes('hostler.v1.ImageService');
+        } catch (error) {
+          assert.equal(new CallError(error as ServiceError).reason, 'METHOD_NOT_ALLOWED');
+          return false;
+        } finally {
+          stream.cancel();
+          stream.on('error', () => undefined);
+          bare.close();
+        }
+      };
+      assert.deepEqual(await Promise.all(['host-b', 'carol', 'nobody'].map(listed)), [true, true, false]);
+    });
 
   const odd: [string, Parameters<Pki['oddity']>[1], RegExp][] = [
     ['has expired', { to: -0.5 }, /CERT_HAS_EXPIRED/],

@@ -31,7 +31,7 @@ export interface ExecuteRequest {
   name: string;
   /** Arguments, at most 256 of 4096 characters; each must match, as a whole, one of the command's patterns. */
   args: string[];
-  /** Written to the command's standard input, which is then closed. */
+  /** Written to the command's standard input, which is then closed; at most 3 MiB. */
   stdin: Buffer;
   /** Shorter than the configured timeout; unset: the configured one. */
   timeout:
@@ -372,7 +372,8 @@ export const ExecuteResponse: MessageFns<ExecuteResponse> = {
 
 /**
  * Off unless configured.
- * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
+ * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
  * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
  */
 export type CommandServiceService = typeof CommandServiceService;

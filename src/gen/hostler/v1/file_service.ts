@@ -246,7 +246,7 @@ export interface WriteFileRequest {
     /** The first message. */
     { $case: "header"; value: WriteFileHeader }
     | //
-    /** All others. */
+    /** All others; at most 1 MiB each, 256 KiB are best. */
     { $case: "data"; value: Buffer }
     | undefined;
 }
@@ -2043,7 +2043,8 @@ export const WriteFileResponse: MessageFns<WriteFileResponse> = {
 
 /**
  * Works inside the configured roots only; the last component of a path is never followed by Chown and DeleteFile.
- * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
+ * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
  * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
  */
 export type FileServiceService = typeof FileServiceService;

@@ -3214,7 +3214,8 @@ export const GetInstancePathAtDestinationResponse: MessageFns<GetInstancePathAtD
 
 /**
  * Reads only; nothing here changes the host.
- * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
+ * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
  * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
  */
 export type HostInfoServiceService = typeof HostInfoServiceService;

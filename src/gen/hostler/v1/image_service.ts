@@ -1204,7 +1204,7 @@ export interface UploadImageRequest {
     /** The first message. */
     { $case: "header"; value: UploadHeader }
     | //
-    /** The next bytes. */
+    /** The next bytes; at most 1 MiB a message, 256 KiB are best. */
     { $case: "data"; value: Buffer }
     | //
     /** So many zero bytes come next. */
@@ -12883,7 +12883,8 @@ export const CloseExportResponse: MessageFns<CloseExportResponse> = {
 /**
  * Every RPC that hands an image to a tool requires its format. RPCs that answer OperationEvent are operations: see operation.proto.
  * No message is longer than 4 MiB, which clients take by default: pages end early, and what has no pages is ANSWER_TOO_LARGE.
- * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
+ * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
  * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
  */
 export type ImageServiceService = typeof ImageServiceService;

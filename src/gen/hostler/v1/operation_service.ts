@@ -1549,7 +1549,8 @@ export const CancelOperationResponse: MessageFns<CancelOperationResponse> = {
 /**
  * Every mutating RPC of the other services is an operation that can be seen here: by its caller, and by whose role lets them see those of others.
  * What is not for a caller to see is OPERATION_NOT_FOUND, and in no list.
- * Every RPC can fail with: NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, AUDIT_FAILED (where the call is written down),
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
+ * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
  * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
  */
 export type OperationServiceService = typeof OperationServiceService;

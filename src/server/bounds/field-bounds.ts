@@ -1,0 +1,120 @@
+/**
+ * The one table of how long fields of requests may be. A field is found by its full name, then by its own name; one that is in neither
+ * list keeps the daemon from starting. docs/limits.md is made from it.
+ */
+
+/** Of a string or bytes field. */
+export interface TextBound {
+  readonly bytes: number;
+}
+/** Of a repeated field. */
+export interface ListBound {
+  readonly items: number;
+  /** Of all items together, as they are on the wire. */
+  readonly totalBytes: number;
+  /** Of one item that is a string or bytes. */
+  readonly bytes?: number;
+}
+/** Of a map. */
+export interface MapBound {
+  readonly entries: number;
+  /** Of all entries together, as they are on the wire. */
+  readonly totalBytes: number;
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+}
+export type Bound = TextBound | ListBound | MapBound;
+
+const text = (bytes: number): TextBound => ({ bytes });
+
+/** Linux's PATH_MAX. */
+const PATH = text(4096);
+/** A word of ours: a format, an algorithm, a size with its unit. */
+const WORD = text(64);
+/** A name of somebody or something on this host. */
+const NAME = text(1024);
+/** An id that we gave, or that a caller chose: room for a UUID with a prefix. */
+const ID = text(128);
+/** An id that can hold the name of a pool or of a file. */
+const LONG_ID = text(512);
+/** A URL or a token: presigned URLs and Keystone's tokens have some thousand. */
+const LONG = text(16_384);
+const PASSPHRASE = text(8192);
+/** Bytes of an image or file in one message. */
+const DATA = text(1024 * 1024);
+const LABELS: MapBound = { entries: 64, totalBytes: 16_384, keyBytes: 1024, valueBytes: 1024 };
+
+/** By their own name, wherever they stand. */
+const BY_NAME: Readonly<Record<string, Bound>> = {
+  algorithm: WORD,
+  backing_file: PATH,
+  backing_format: WORD,
+  base: PATH,
+  cache_id: LONG_ID,
+  caller: NAME,
+  data: DATA,
+  digest: text(256),
+  domain_name: NAME,
+  endpoint: LONG,
+  export_id: ID,
+  first: PATH,
+  first_format: WORD,
+  format: WORD,
+  group: NAME,
+  host: NAME,
+  hostname: PATH,
+  image_architecture: NAME,
+  image_id: ID,
+  instance_relative_path: PATH,
+  labels: LABELS,
+  mount_path: PATH,
+  name: NAME,
+  operation_id: ID,
+  owner: NAME,
+  page_token: LONG_ID,
+  passphrase: PASSPHRASE,
+  path: PATH,
+  peer: NAME,
+  pool: NAME,
+  request_id: text(512),
+  second: PATH,
+  second_format: WORD,
+  size: WORD,
+  snapshot: NAME,
+  source: PATH,
+  source_format: WORD,
+  target: PATH,
+  target_format: WORD,
+  token: LONG,
+  upload_id: ID,
+  url: LONG,
+  user: NAME,
+  uuid: NAME,
+  virt_type: WORD,
+};
+
+/** By their full name: what differs, and what is a list. */
+const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
+  'grpc.health.v1.HealthCheckRequest.service': NAME,
+  'hostler.v1.ChownForIdMapsRequest.gid_maps': { items: 1000, totalBytes: 32_768 },
+  'hostler.v1.ChownForIdMapsRequest.uid_maps': { items: 1000, totalBytes: 32_768 },
+  'hostler.v1.EvictCachedImagesRequest.cache_ids': { items: 1000, totalBytes: 262_144, bytes: 512 },
+  'hostler.v1.ExecuteRequest.args': { items: 256, totalBytes: 1024 * 1024, bytes: 16_384 },
+  'hostler.v1.ExecuteRequest.stdin': text(3 * 1024 * 1024),
+  // An instance's definition; libvirt's own limit of a string is 16 MiB, real ones have some 10 KiB.
+  'hostler.v1.FindRootDiskRequest.domain_xml': DATA,
+  'hostler.v1.HttpSource.headers': { entries: 64, totalBytes: 65_536, keyBytes: 256, valueBytes: 16_384 },
+  'hostler.v1.OperationFilter.methods': { items: 100, totalBytes: 8192, bytes: 128 },
+  'hostler.v1.OperationFilter.states': { items: 100, totalBytes: 1024 },
+};
+
+/** Reflection's requests, in both versions, hold names of files and symbols only. */
+const REFLECTION = /^grpc\.reflection\.v1(?:alpha)?\.[A-Za-z]+\.[a-z_]+$/;
+
+/** How long a field may be, by its full name such as `hostler.v1.ChownRequest.path`; undefined when nobody has said so. */
+export function boundOf(fullName: string): Bound | undefined {
+  if (Object.hasOwn(BY_FULL_NAME, fullName)) return BY_FULL_NAME[fullName];
+  if (REFLECTION.test(fullName)) return NAME;
+  const name = fullName.slice(fullName.lastIndexOf('.') + 1);
+  return Object.hasOwn(BY_NAME, name) ? BY_NAME[name] : undefined;
+}

@@ -1,0 +1,64 @@
+/** Messages of a call as they come in, before grpc-js has put them together: what is too long ends here, at its first bytes. */
+import { Duplex } from 'node:stream';
+import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
+
+/** A flag, and the length of what follows. */
+const HEAD_BYTES = 5;
+
+export interface FrameListener {
+  /** A message that is announced to have so many bytes begins. False: nothing more is looked at. */
+  begins(bytes: number): boolean;
+  /** So many bytes of a message that is not whole yet are held now; 0: none. */
+  holds(bytes: number): boolean;
+}
+
+/**
+ * Hears of a call's messages before grpc-js does. The stream is hidden inside of grpc-js' call (1.14: `stream`); where a later version
+ * hides it elsewhere, what remains is grpc-js' own limit, which is the same for all RPCs.
+ */
+export function watchFrames(call: ServerInterceptingCallInterface, listener: FrameListener): void {
+  const stream: unknown = Reflect.get(call, 'stream');
+  if (!(stream instanceof Duplex)) return;
+  const frames = new Frames(listener);
+  const onData = (chunk: Buffer) => {
+    if (!frames.take(chunk)) stream.off('data', onData);
+  };
+  stream.prependListener('data', onData);
+}
+
+export class Frames {
+  readonly #head = Buffer.alloc(HEAD_BYTES);
+  #headBytes = 0;
+  #left = 0;
+  #held = 0;
+
+  constructor(private readonly listener: FrameListener) {}
+
+  /** The next bytes of the stream, in pieces of any length. False when the listener has had enough. */
+  take(chunk: Buffer): boolean {
+    for (let at = 0; at < chunk.length;) {
+      const taken = this.#left > 0 ? this.#body(chunk.length - at) : this.#begin(chunk, at);
+      if (taken === undefined) return false;
+      at += taken;
+    }
+    return this.listener.holds(this.#held);
+  }
+
+  #begin(chunk: Buffer, at: number): number | undefined {
+    const taken = chunk.copy(this.#head, this.#headBytes, at, at + HEAD_BYTES - this.#headBytes);
+    this.#headBytes += taken;
+    this.#held = this.#headBytes;
+    if (this.#headBytes < HEAD_BYTES) return taken;
+    this.#headBytes = 0;
+    this.#left = this.#head.readUInt32BE(1);
+    if (this.#left === 0) this.#held = 0;
+    return this.listener.begins(this.#left) ? taken : undefined;
+  }
+
+  #body(available: number): number {
+    const taken = Math.min(available, this.#left);
+    this.#left -= taken;
+    this.#held = this.#left === 0 ? 0 : this.#held + taken;
+    return taken;
+  }
+}

@@ -1,0 +1,51 @@
+/** Prints docs/limits.md: how long each field of each request may be, from the descriptors and the one table of bounds. */
+import { readFileSync } from 'node:fs';
+import { messageBytes, requestShapes, type FieldShape, type Shape } from '../server/bounds/shapes.js';
+
+const DESCRIPTORS = new URL('../../hostler.binpb', import.meta.url);
+const number = (value: number) => value.toLocaleString('en-US');
+
+function bound(field: FieldShape): string {
+  switch (field.kind) {
+    case 'text':
+      return `${number(field.bound.bytes)} bytes`;
+    case 'map': {
+      const { entries, totalBytes, keyBytes, valueBytes } = field.bound;
+      const parts = `keys of ${number(keyBytes)}, values of ${number(valueBytes)}`;
+      return `${number(entries)} entries, ${number(totalBytes)} bytes in all; ${parts}`;
+    }
+    case 'list': {
+      const { items, totalBytes, bytes } = field.bound;
+      const each = bytes === undefined ? '' : `; each ${number(bytes)}`;
+      return `${number(items)} items, ${number(totalBytes)} bytes in all${each}`;
+    }
+    case 'message':
+      return '';
+  }
+}
+
+/** Every field with a bound, by the names that lead to it. */
+function rows({ fields }: Shape, above: string): string[] {
+  return [...fields.values()].flatMap((field) => {
+    const inner = field.kind === 'message' || field.kind === 'list' ? field.message : undefined;
+    const own = field.kind === 'message' ? [] : [`| | \`${above}${field.name}\` | ${bound(field)} |`];
+    return [...own, ...(inner === undefined ? [] : rows(inner, `${above}${field.name}.`))];
+  });
+}
+
+const shapes = [...requestShapes(readFileSync(DESCRIPTORS))].sort(([a], [b]) => (a < b ? -1 : 1));
+const table = shapes.flatMap(([rpc, shape]) => [
+  `| \`${rpc}\` | (the message) | ${number(messageBytes(shape))} bytes |`,
+  ...rows(shape, ''),
+]);
+
+process.stdout.write(`# Limits of requests
+
+How long each field of each request may be, in bytes of UTF-8 where it is text. The bytes of a request are looked at before anything of it is decoded. A request that keeps
+one of these bounds not is refused with \`INVALID_FIELD\`, which names the field and its bound; only the first such field is named. What a field means can bound it further:
+see the comments in \`proto/\`. Where requests stream in, each message is one row's. This file is generated from \`src/server/bounds/field-bounds.ts\`.
+
+| RPC | field | at most |
+| --- | --- | --- |
+${table.join('\n')}
+`);
