@@ -12,6 +12,7 @@ const RANGE_WRONG = 416;
 const NOT_MODIFIED = 304;
 const SECOND_MS = 1000;
 const MAX_RETRY_AFTER_MS = 60_000;
+const FIRST_BYTE = { 'accept-encoding': 'identity', range: 'bytes=0-0' };
 
 /** A file at a web server. */
 export class HttpFile implements RemoteFile {
@@ -41,13 +42,25 @@ export class HttpFile implements RemoteFile {
   }
 
   async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
-    const condition = validator.startsWith('"') ? { 'if-none-match': validator } : { 'if-modified-since': validator };
-    const answer = await this.client.get(this.url, this.headers, condition, signal);
+    const answer = await this.client.get(this.url, this.headers, unless(validator), signal);
     answer.discard();
     if (answer.status === NOT_MODIFIED) return true;
     assertGood(answer, this.url);
     return validatorOf(answer) === validator;
   }
+
+  async assertGiven(validator: string | undefined, signal: AbortSignal): Promise<void> {
+    const asked = validator === undefined ? FIRST_BYTE : unless(validator);
+    const answer = await this.client.get(this.url, this.headers, asked, signal);
+    answer.discard();
+    // Of an empty file there is no first byte.
+    if (answer.status !== NOT_MODIFIED && answer.status !== RANGE_WRONG) assertGood(answer, this.url);
+  }
+}
+
+/** Asks for it only if it is another content by now. */
+function unless(validator: string): Record<string, string> {
+  return validator.startsWith('"') ? { 'if-none-match': validator } : { 'if-modified-since': validator };
 }
 
 function rangeOf(offset: bigint, validator: string | undefined): Record<string, string> {

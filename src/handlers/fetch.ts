@@ -1,5 +1,7 @@
 /** RPCs of ImageService that fetch images from elsewhere, and its cache. */
 import { byId, byUse, pageAfter } from '../domain/cache/cache-page.js';
+import { BUILT_IN } from '../domain/access/role.js';
+import type { Caller } from '../domain/caller.js';
 import { evictCachedImages, pinCachedImage, prefetchImage } from '../domain/cache/cache-verbs.js';
 import type { CacheEntry } from '../domain/cache/cache-entry.js';
 import type { ImageCache, CachePorts } from '../domain/cache/image-cache.js';
@@ -41,15 +43,19 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   const parse = fetchParsers(ports.sourceDefaults);
   const cache = ports.imageCache;
   const { bases } = ports;
-  const shown = async (entry: CacheEntry) => cachedImage(entry, await cache.eviction.inUse(entry), ports.clock());
-  const shownBase = async (id: string) => {
-    const entry = await bases.entry(id);
-    return entry === undefined ? [] : [cachedImage(entry, entry.inUse, ports.clock())];
+  const shown = async (entry: CacheEntry, caller: Caller) => {
+    const known = mayKnow(entry, caller) ? entry : anonymous(entry);
+    return cachedImage(known, await cache.eviction.inUse(entry), ports.clock());
   };
-  const basesOf = async (ids: readonly string[]) => {
+  const shownBase = async (id: string, caller: Caller) => {
+    const entry = await bases.entry(id);
+    if (entry === undefined) return [];
+    return [cachedImage(mayKnow({}, caller) ? entry : anonymous(entry), entry.inUse, ports.clock())];
+  };
+  const basesOf = async (ids: readonly string[], caller: Caller) => {
     const images: CachedImage[] = [];
     // One after the other: each asks the cluster several questions at once.
-    for (const id of ids) images.push(...(await shownBase(id)));
+    for (const id of ids) images.push(...(await shownBase(id, caller)));
     return images;
   };
   const pin = pinCachedImage(cache, bases);
@@ -58,12 +64,14 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
     fetchRawImage: events(parse.fetchRaw, fetchRawImage(ports)),
     prefetchImage: events(parse.prefetch, prefetchImage(cache)),
     evictCachedImages: events(parseEvict, evictCachedImages(cache, bases)),
-    async listCachedImages(request) {
+    async listCachedImages(request, caller) {
       const { pageSize = DEFAULT_PAGE, pageToken, pool } = parseList(request);
       const all = pool === '' ? byUse(cache.index.all) : byId(await bases.list(pool));
       const { page: places, more } = pageAfter(all, pageToken, Math.min(pageSize, MAX_PAGE));
       const page = places.map(({ id }) => id);
-      const found = await (pool === '' ? Promise.all(page.map((id) => shown(cache.index.get(id)))) : basesOf(page));
+      const found = await (pool === ''
+        ? Promise.all(page.map((id) => shown(cache.index.get(id), caller)))
+        : basesOf(page, caller));
       const images = fitting(found, (each) => CachedImage.encode(each));
       const last = images.length < found.length ? images.at(-1)?.cacheId : page.at(-1);
       const ended = images.length === found.length && !more;
@@ -75,10 +83,19 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
     async pinCachedImage(request, caller) {
       const { spec, requestId } = parsePin(request);
       const { cacheId } = await resultOf('cached', operations.start(pin, spec, quietly(requestId), caller));
-      if (isBaseEntryId(cacheId)) return { image: (await shownBase(cacheId))[0] };
-      return { image: await shown(cache.index.get(cacheId)) };
+      if (isBaseEntryId(cacheId)) return { image: (await shownBase(cacheId, caller))[0] };
+      return { image: await shown(cache.index.get(cacheId), caller) };
     },
   };
+}
+
+/** What an image was fetched from, and its checksum, are for those who were given it, and for admins. */
+function mayKnow({ knownTo = [] }: Pick<CacheEntry, 'knownTo'>, { identity, grant }: Caller): boolean {
+  return grant.name === BUILT_IN.admin.name || knownTo.includes(identity);
+}
+
+function anonymous<E extends Pick<CacheEntry, 'source' | 'checksum'>>(entry: E): E {
+  return { ...entry, source: '', checksum: '' };
 }
 
 function setAsideFile({ id, why, allocatedBytes, modifyTimeMs }: SetAsideFile): SetAsideMessage {
@@ -90,7 +107,7 @@ function cachedImage(entry: Omit<BaseEntry, 'inUse'>, inUse: boolean, now: numbe
   return {
     cacheId: entry.id,
     source: entry.source,
-    checksum: { algorithm, digest },
+    checksum: entry.checksum === '' ? undefined : { algorithm, digest },
     info: imageInfo(entry.info),
     pinned: entry.pinned,
     useTime: timeOfMs(entry.useTimeMs),

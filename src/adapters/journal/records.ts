@@ -178,6 +178,8 @@ const cacheEntry = z.looseObject({
   checksum: z.string(),
   validator: z.exactOptional(z.string()),
   verified: z.boolean(),
+  guarded: z.exactOptional(z.boolean()),
+  knownTo: z.exactOptional(z.array(z.string())),
   info: imageInfo,
   inode: z.bigint(),
   modifyTimeNs: z.bigint(),

@@ -1,5 +1,11 @@
 import { asAddress, parseRbdName, rbdAddress, type ImageAddress } from '../../domain/address.js';
-import { BASE_SCHEME, type Base, type BaseEntry, type PoolBases } from '../../domain/cache/pool-bases.js';
+import {
+  BASE_SCHEME,
+  type Base,
+  type BaseEntry,
+  type BaseFacts,
+  type PoolBases,
+} from '../../domain/cache/pool-bases.js';
 import { describeFile } from '../../domain/describe-image.js';
 import { HostlerError, asHostlerError } from '../../domain/errors.js';
 import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
@@ -16,6 +22,7 @@ import { clusterAccess } from './rbd.js';
 export const BASE_PREFIX = `${PRIVATE_PREFIX}base-`;
 const SNAPSHOT = 'base';
 const [SOURCE_KEY, CHECKSUM_KEY, USED_KEY] = ['hostler.source', 'hostler.checksum', 'hostler.used'];
+const GUARDED_KEY = 'hostler.guarded';
 const [PINNED_KEY, PINNED] = ['hostler.pinned', 'yes'];
 
 /** Bases in pools, each with one snapshot, of which disks are clones. */
@@ -44,11 +51,12 @@ export class RbdBases implements PoolBases {
 
   async find(address: ImageAddress): Promise<Base | undefined> {
     const image = this.#imageAt(address);
-    const [file, checksum] = await Promise.all([
+    const [file, notes] = await Promise.all([
       this.source(address).catch(without('IMAGE_NOT_FOUND')),
-      this.#note(image, CHECKSUM_KEY),
+      this.#notes(image).catch(without('IMAGE_NOT_FOUND')),
     ]);
-    return file === undefined ? undefined : { file, checksum: checksum ?? '' };
+    if (file === undefined) return undefined;
+    return { file, checksum: notes?.[CHECKSUM_KEY] ?? '', guarded: notes?.[GUARDED_KEY] !== 'no' };
   }
 
   /** As a clone sees it: its snapshot. */
@@ -81,15 +89,16 @@ export class RbdBases implements PoolBases {
     };
   }
 
-  async freeze(part: FileRef, { source, checksum }: { readonly source: string; readonly checksum: string }) {
+  async freeze(part: FileRef, { source, checksum, guarded }: BaseFacts) {
     const image = rbdImage(part);
     await this.#write(image, SOURCE_KEY, source);
     await this.#write(image, CHECKSUM_KEY, checksum);
+    await this.#write(image, GUARDED_KEY, guarded ? 'yes' : 'no');
     await this.#write(image, USED_KEY, String(this.options.clock()));
     await this.images.createSnapshot({ ...image, snapshot: SNAPSHOT });
   }
 
-  async used({ file }: Base): Promise<void> {
+  async used({ file }: Pick<Base, 'file'>): Promise<void> {
     const { pool, namespace, image } = rbdImage(file);
     await this.#write({ pool, namespace, image }, USED_KEY, String(this.options.clock()));
   }

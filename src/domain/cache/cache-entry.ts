@@ -19,8 +19,12 @@ export interface CacheEntry {
   readonly checksum: string;
   /** Asked for whether it still is when no checksum says so. */
   readonly validator?: string;
-  /** Nobody has to ask: a checksum was demanded. */
+  /** Nobody has to ask whether it still is: a checksum was demanded. */
   readonly verified: boolean;
+  /** It came for a caller's secrets: each caller has to be let in by the source. Unset, as of earlier versions: so it may be. */
+  readonly guarded?: boolean;
+  /** Callers who were given it, the latest last. They know what it is. */
+  readonly knownTo?: readonly string[];
   readonly info: ImageInfo;
   readonly inode: bigint;
   readonly modifyTimeNs: bigint;
@@ -68,7 +72,7 @@ export interface CacheWish {
   readonly checksum?: ExpectedChecksum;
 }
 
-/** Whether only the source can tell who may have it: whoever knows the checksum of a content has seen it. */
+/** Whether callers with and without secrets may be given different contents. */
 export function mustBeAsked({ source, checksum }: CacheWish): boolean {
   return source.kind === 'http' && source.headers && checksum === undefined;
 }

@@ -2,6 +2,9 @@ import { HostlerError } from '../errors.js';
 import type { Clock } from '../ports.js';
 import type { CacheEntry, CacheStore, WhySetAside } from './cache-entry.js';
 
+/** So many callers of an entry are remembered. */
+const KNOWN_TO = 64;
+
 export interface CacheLimits {
   readonly maxBytes: bigint;
   readonly maxAgeMs: number;
@@ -87,8 +90,12 @@ export class CacheIndex {
     into.set(entry.id, entry);
   }
 
-  async used(entry: CacheEntry): Promise<void> {
-    if (this.#entries.has(entry.id)) await this.put({ ...this.get(entry.id), useTimeMs: this.clock() });
+  /** A caller was given it. */
+  async used({ id }: CacheEntry, caller: string): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const knownTo = [...(entry.knownTo ?? []).filter((known) => known !== caller), caller].slice(-KNOWN_TO);
+    await this.put({ ...entry, useTimeMs: this.clock(), knownTo });
   }
 
   /** Somebody works with it: it is not evicted until the return value is called. */

@@ -3,7 +3,7 @@ import { HostlerError, asHostlerError } from '../errors.js';
 import { wishOf } from '../fetch/fetch-from-cache.js';
 import type { FetchSpec } from '../fetch/fetch-image.js';
 import { assertSaid, assertSize } from '../fetch/judge.js';
-import { sourceText } from '../fetch/source.js';
+import { forAllCallers, sourceText } from '../fetch/source.js';
 import type { Operations } from '../operations/engine.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
@@ -21,6 +21,8 @@ export type CloneBasePorts = FillBasePorts & {
 interface Found extends Base {
   readonly fromCache: boolean;
   readonly networkBytes: bigint;
+  /** Another caller brought it. */
+  readonly joined: boolean;
 }
 
 /** Disks of a pool as clones of what was fetched into it once. */
@@ -38,21 +40,26 @@ export class BaseClones {
   async fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> {
     const wish: CacheWish = { ...wishOf(spec), format: 'raw' };
     if (this.ports.bases.addressOf(spec.target, '') === undefined) return undefined;
-    const facts = await this.ports.sources.open(wish.source, run.secrets).describe(run.signal);
+    const remote = this.ports.sources.open(wish.source, run.secrets);
+    const facts = await remote.describe(run.signal);
     assertSaid(spec.maxSizeBytes, sourceText(spec.source))(facts);
     const id = baseIdOf(wish, facts);
     const address = id === undefined ? undefined : this.ports.bases.addressOf(spec.target, id);
     if (address === undefined) return undefined;
     const found = await this.#obtain(address, wish, run);
+    // What never changes has just been described to this caller; another host, or caller, may have brought the rest.
+    if (facts.immutable !== true && found.guarded && (found.fromCache || found.joined))
+      await remote.assertGiven(undefined, run.signal);
     this.ports.onCache(found.fromCache ? 'hit' : 'miss', found.fromCache ? found.file.lengthBytes : found.networkBytes);
     return this.#clone(spec, found, baseEntryId(address), run);
   }
 
   async #obtain(address: ImageAddress, wish: CacheWish, run: Run): Promise<Found> {
     const there = await this.ports.bases.find(address);
-    if (there !== undefined) return { ...there, fromCache: true, networkBytes: 0n };
+    if (there !== undefined) return { ...there, fromCache: true, networkBytes: 0n, joined: false };
+    const joined = this.#filling.isUnderWay(address);
     const networkBytes = await this.#filling
-      .bring(address, () => ({ ...wish, address }), run)
+      .bring(address, () => ({ ...wish, source: forAllCallers(wish.source), address }), run)
       .catch((error: unknown) => {
         // Another host was faster.
         if (asHostlerError(error).reason !== 'TARGET_EXISTS') throw error;
@@ -60,7 +67,7 @@ export class BaseClones {
       });
     const made = await this.ports.bases.find(address);
     if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the base was removed before it could be used');
-    return { ...made, fromCache: networkBytes === undefined, networkBytes: networkBytes ?? 0n };
+    return { ...made, fromCache: networkBytes === undefined, networkBytes: networkBytes ?? 0n, joined };
   }
 
   async #clone(
@@ -77,7 +84,7 @@ export class BaseClones {
     const { storedName, lengthBytes } = file;
     const backing = { storedName, format: 'raw' as const, lengthBytes };
     const request = { format: 'raw' as const, sizeBytes: lengthBytes, preallocation: 'off' as const, backing };
-    await Promise.all([tool.create(part, request, run.tool()), bases.used({ file, checksum })]);
+    await Promise.all([tool.create(part, request, run.tool()), bases.used({ file })]);
     await run.step('seal');
     const made = await part.seal('empty');
     const info = describeFile(made, await reader.facts(made, 'raw'), false);

@@ -3,7 +3,7 @@ import { describeFile } from '../describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
-import { sourceText } from '../fetch/source.js';
+import { isGuarded, sourceText } from '../fetch/source.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import type { CacheWish } from './cache-entry.js';
@@ -35,7 +35,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
       await makeImage(part, run.target(address), { ...withFormat(spec, brought), format: 'raw' }, run, ports);
       await run.step('freeze');
       const checksum = brought.checksum === undefined ? '' : checksumText(brought.checksum);
-      await ports.bases.freeze(part, { source: sourceText(spec.source), checksum });
+      await ports.bases.freeze(part, { source: sourceText(spec.source), checksum, guarded: isGuarded(run.secrets) });
       await run.step('seal');
       const made = await part.seal();
       const result: FetchResult = {

@@ -3,7 +3,7 @@ import { describeFile } from '../describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
-import { sourceText } from '../fetch/source.js';
+import { isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
@@ -58,6 +58,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         source: sourceText(spec.source),
         checksum: brought.checksum === undefined ? '' : checksumText(brought.checksum),
         verified: spec.checksum !== undefined,
+        guarded: isGuarded(run.secrets),
         ...(brought.validator === undefined ? {} : { validator: brought.validator }),
         info,
         inode: made.inode,

@@ -22,9 +22,12 @@ export class Filling<S extends object> {
     return this.#filling.has(key);
   }
 
-  /** Starts the one operation that brings it, or waits for the one that does; what came over the network for it. Fails as that does. */
-  async bring(key: string, specOf: (id: string) => S, run: Run): Promise<bigint> {
-    const filling = this.#filling.get(key) ?? { id: this.nextId(key), waiting: 0 };
+  /**
+   * Starts the one operation that brings it, or waits for the one that does; what came over the network for it. Fails as that does.
+   * One that this caller alone waits for needs what this caller alone knows.
+   */
+  async bring(key: string, specOf: (id: string) => S, run: Run, alone = false): Promise<bigint> {
+    const filling = (alone ? undefined : this.#filling.get(key)) ?? { id: this.nextId(key), waiting: 0 };
     this.#filling.set(key, filling);
     filling.waiting += 1;
     const { id } = filling;
@@ -47,7 +50,7 @@ export class Filling<S extends object> {
       }
     } finally {
       filling.waiting -= 1;
-      if (filling.waiting === 0) this.#filling.delete(key);
+      if (filling.waiting === 0 && this.#filling.get(key) === filling) this.#filling.delete(key);
     }
     return networkBytes;
   }

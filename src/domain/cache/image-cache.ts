@@ -1,10 +1,11 @@
-import { HostlerError, asHostlerError } from '../errors.js';
+import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { SourceFacts } from '../fetch/ports.js';
+import { forAllCallers } from '../fetch/source.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
 import type { Resolved } from '../ports.js';
-import { cacheAddress, cacheIdOf, keyOf, mustBeAsked, type CacheEntry, type CacheWish } from './cache-entry.js';
+import { cacheAddress, cacheIdOf, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
@@ -15,6 +16,9 @@ export type CachePorts = FillPorts &
     readonly newId: () => string;
     readonly onCache: (event: 'hit' | 'miss', bytes: bigint) => void;
   };
+
+/** How a source tells that it does not let somebody in. */
+const REFUSALS: readonly Reason[] = ['SOURCE_REFUSED', 'SOURCE_NOT_FOUND'];
 
 /** An entry that stays until it is given back. */
 export interface Lease {
@@ -53,7 +57,7 @@ export class ImageCache {
       this.ports.onCache('hit', found.file.lengthBytes);
       return { ...found, fromCache: true, networkBytes: 0n };
     }
-    const made = await this.#brought(key, wish, run);
+    const made = await this.#brought(key, wish, facts, run);
     this.ports.onCache('miss', made.networkBytes);
     // It may be one too many.
     await this.eviction.evictOverdue().catch((error: unknown) => {
@@ -62,20 +66,29 @@ export class ImageCache {
     return { ...made, fromCache: false };
   }
 
-  async #brought(key: string, wish: CacheWish, run: Run): Promise<Omit<Lease, 'fromCache'>> {
+  async #brought(key: string, wish: CacheWish, facts: SourceFacts, run: Run): Promise<Omit<Lease, 'fromCache'>> {
+    let alone = false;
     for (;;) {
-      const joined = this.#filling.isUnderWay(key);
-      const networkBytes = await this.#bring(key, wish, run);
+      const joined = !alone && this.#filling.isUnderWay(key);
+      let networkBytes: bigint;
+      try {
+        networkBytes = await this.#bring(key, wish, run, alone);
+      } catch (error) {
+        // The source did not let in whoever came first: that says nothing of this caller.
+        if (!joined || !REFUSALS.includes(asHostlerError(error).reason)) throw error;
+        alone = true;
+        continue;
+      }
       const entry = this.index.find(key);
-      // Whoever brought it may have had what this caller has not.
-      if (entry !== undefined && joined && mustBeAsked(wish) && !(await this.#isStill(entry, wish, run))) continue;
+      const mustAsk = entry !== undefined && joined && facts.immutable !== true && entry.guarded !== false;
+      if (mustAsk && !(await this.#isGiven(entry, wish, run))) continue;
       const made = entry === undefined ? undefined : await this.#open(entry, run);
       if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
       return { ...made, networkBytes };
     }
   }
 
-  /** An entry of this content that is what it was, leased. What is not is forgotten. */
+  /** An entry of this content that is what it was, and that this caller may have, leased. What is not is forgotten. */
   async #usable(
     key: string,
     wish: CacheWish,
@@ -84,16 +97,20 @@ export class ImageCache {
   ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
     const entry = this.index.find(key);
     if (entry === undefined) return undefined;
-    if (facts.immutable !== true && !(await this.#isStill(entry, wish, run))) return undefined;
+    // What never changes has just been described to this caller.
+    const mustAsk = facts.immutable !== true && !(entry.verified && entry.guarded === false);
+    if (mustAsk && !(await this.#isGiven(entry, wish, run))) return undefined;
     return this.#open(entry, run);
   }
 
-  /** The source is asked where no checksum says that it is this content. */
-  async #isStill({ verified, validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
-    if (verified) return true;
-    if (validator === undefined) return false;
+  /** Asks the source, as this caller, for what is its to tell: who may have it, and whether it is still this content. */
+  async #isGiven({ verified, validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
+    if (!verified && validator === undefined) return false;
     await run.step('revalidate');
-    return this.ports.sources.open(source, run.secrets).isStill(validator, run.signal);
+    const remote = this.ports.sources.open(source, run.secrets);
+    if (!verified) return validator !== undefined && (await remote.isStill(validator, run.signal));
+    await remote.assertGiven(validator, run.signal);
+    return true;
   }
 
   async #open(entry: CacheEntry, run: Run): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
@@ -107,7 +124,7 @@ export class ImageCache {
     };
     try {
       if (file !== undefined && (await this.#isWhole(entry, file, run))) {
-        await this.index.used(entry);
+        await this.index.used(entry, run.caller.identity);
         return { entry, file, release };
       }
     } catch (error) {
@@ -134,16 +151,16 @@ export class ImageCache {
     }
   }
 
-  #bring(key: string, wish: CacheWish, run: Run): Promise<bigint> {
+  #bring(key: string, wish: CacheWish, run: Run, alone: boolean): Promise<bigint> {
     const { source, sourceFormat, format, checksum } = wish;
     const spec = {
       key,
-      source,
+      source: forAllCallers(source),
       ...(sourceFormat === undefined ? {} : { sourceFormat }),
       ...(format === undefined ? {} : { format }),
       ...(checksum === undefined ? {} : { checksum }),
     };
-    return this.#filling.bring(key, (id) => ({ ...spec, id }), run);
+    return this.#filling.bring(key, (id) => ({ ...spec, id }), run, alone);
   }
 
   /** That of an attempt before which left what had come, or a new one. */

@@ -13,6 +13,15 @@ export interface Base {
   /** Frozen: a snapshot, which nobody can write. */
   readonly file: Resolved;
   readonly checksum: string;
+  /** It came for a caller's secrets, or so it may be: each caller has to be let in by the source. */
+  readonly guarded: boolean;
+}
+
+/** What is noted of a base, for all hosts. */
+export interface BaseFacts {
+  readonly source: string;
+  readonly checksum: string;
+  readonly guarded: boolean;
 }
 
 /** A base as callers see it; its id is `rbd:POOL/ID`. */
@@ -31,9 +40,9 @@ export interface PoolBases {
   /** Undefined when it is not there. */
   find(address: ImageAddress): Promise<Base | undefined>;
   /** Before it gets its name: from now on its clones do not depend on what becomes of it. */
-  freeze(part: FileRef, facts: { readonly source: string; readonly checksum: string }): Promise<void>;
+  freeze(part: FileRef, facts: BaseFacts): Promise<void>;
   /** Somebody was served by it. */
-  used(base: Base): Promise<void>;
+  used(base: Pick<Base, 'file'>): Promise<void>;
   /** Ids of the bases in a pool, in their order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_STALLED, as all that follow. */
   list(pool: string): Promise<readonly string[]>;
   /** Undefined when it is not there. */

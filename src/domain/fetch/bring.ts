@@ -3,7 +3,7 @@ import type { Checkpoint } from '../operations/resume-entries.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside } from '../ports.js';
 import type { ExpectedChecksum, SourceFacts, Sources } from './ports.js';
-import { sourceText, type SourceSpec } from './source.js';
+import { isGuarded, sourceText, type SourceSpec } from './source.js';
 import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
 import { Transfer, type TransferPorts } from './transfer.js';
 
@@ -45,7 +45,8 @@ export async function bring(
   const facts = await remote.describe(run.signal);
   limits.assertFacts(facts);
   const checksum = asked ?? facts.checksum;
-  const transfer = new Transfer(remote, file, { target, what, checksum, maxBytes }, run, ports);
+  const spec = { target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) };
+  const transfer = new Transfer(remote, file, spec, run, ports);
   const { networkBytes, checksum: computed, validator } = await transfer.from(checkpoint);
   return { facts, networkBytes, checksum: computed, ...(validator === undefined ? {} : { validator }) };
 }

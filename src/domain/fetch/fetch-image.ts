@@ -87,7 +87,8 @@ export function fetchResume<
 >(): Resume<S> {
   return {
     key: ({ source, checksum }) => `${sourceIdentity(source)} ${checksum === undefined ? '' : checksumText(checksum)}`,
-    after: TRANSPORT,
+    // Who is not let in may have taken up what another caller can go on with.
+    after: [...TRANSPORT, 'SOURCE_REFUSED'],
     alone: ({ source }) => needsNoSecrets(source),
   };
 }

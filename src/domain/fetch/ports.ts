@@ -47,6 +47,8 @@ export interface RemoteFile {
   read(from: { readonly offset: bigint; readonly validator?: string }, signal: AbortSignal): Promise<Answer>;
   /** Whether the content is still the one of this validator. */
   isStill(validator: string, signal: AbortSignal): Promise<boolean>;
+  /** Asks whether this caller may have it, whatever it is now. With a validator nothing is sent if it is still that content. */
+  assertGiven(validator: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
 export interface Sources {

@@ -52,6 +52,19 @@ export function sourceIdentity(source: SourceSpec): string {
   return `${source.kind}:${sourceText(source)}${query}`;
 }
 
+/** The same source without what tells callers apart: what is fetched for all who ask for it. */
+export function forAllCallers(source: NetworkSource): NetworkSource {
+  return source.kind === 'http' ? { ...source, headers: false } : { ...source, token: false };
+}
+
+/**
+ * Whether a source may have let its caller in by what that caller alone knows. What came so is given to others only when the
+ * source, asked with what they know, lets them in too.
+ */
+export function isGuarded(secrets: Secrets): boolean {
+  return Object.keys(secrets).length > 0;
+}
+
 /** Whether it can be fetched without its caller: with what the journal and the configuration hold. */
 export function needsNoSecrets(source: SourceSpec): boolean {
   if (source.kind === 'http') return !source.headers && source.querySha256 === undefined;

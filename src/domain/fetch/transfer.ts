@@ -24,6 +24,8 @@ export interface TransferSpec {
   readonly checksum: ExpectedChecksum | undefined;
   /** The file may not be longer. */
   readonly maxBytes: bigint;
+  /** The source is asked with a caller's secrets. */
+  readonly guarded: boolean;
 }
 
 export interface TransferPorts {
@@ -54,6 +56,8 @@ export class Transfer {
   #zeroBytes = 0n;
   /** In parts, of which only the checksum tells whether they are of the same content. */
   #resumed = false;
+  /** What an earlier attempt brought came for secrets that this caller need not have. */
+  #unproved = false;
   #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
 
@@ -99,6 +103,7 @@ export class Transfer {
     const { offset } = this.#position;
     if (offset > 0n && (await writer.read(offset - 1n, 1)).length === 0) this.#position = { offset: 0n };
     this.#resumed = this.#position.offset > 0n;
+    this.#unproved = this.#resumed && this.#position.guarded !== false;
     digest.reach(this.#position.offset);
     await this.file.truncate(this.#position.offset);
     this.run.phase('DOWNLOADING');
@@ -111,6 +116,7 @@ export class Transfer {
     for (;;) {
       try {
         if (this.#position.totalBytes !== this.#position.offset) await this.#receive(part, checkpoints);
+        else if (this.#unproved) await this.#prove();
         if (await this.#agrees(part.digest)) return;
         await this.#startOver(part, checkpoints, 'what came in several parts does not have the checksum');
       } catch (error) {
@@ -125,6 +131,14 @@ export class Transfer {
         await sleepOrAborted(this.#backoffMs(failures, retryAfterMs), this.run.signal);
       }
     }
+  }
+
+  /** All that there is has come, for another caller perhaps. Fails with SOURCE_REFUSED. */
+  async #prove(): Promise<void> {
+    await this.run.step('request');
+    await this.remote.assertGiven(this.#position.validator, this.run.signal);
+    this.#unproved = false;
+    this.#position = { ...this.#position, guarded: this.spec.guarded };
   }
 
   async #receive(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
@@ -204,8 +218,10 @@ export class Transfer {
 
   async #accept({ validator, totalBytes }: Answer): Promise<void> {
     const { offset } = this.#position;
+    this.#unproved = false;
     this.#position = {
       offset,
+      guarded: this.spec.guarded,
       ...(validator === undefined ? {} : { validator }),
       ...(totalBytes === undefined ? {} : { totalBytes }),
     };

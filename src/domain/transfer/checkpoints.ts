@@ -15,14 +15,17 @@ export interface Position {
   readonly totalBytes?: bigint;
   /** Of it so many were zeros. */
   readonly zeroBytes?: bigint;
+  /** It came for a caller's secrets. Unset: so it may be. */
+  readonly guarded?: boolean;
 }
 
-export function positionOf({ offset, validator, total, zeros }: Checkpoint): Position {
+export function positionOf({ offset, validator, total, zeros, guarded }: Checkpoint): Position {
   return {
     offset: BigInt(offset ?? 0),
     ...(validator === undefined ? {} : { validator }),
     ...(total === undefined ? {} : { totalBytes: BigInt(total) }),
     ...(zeros === undefined ? {} : { zeroBytes: BigInt(zeros) }),
+    ...(guarded === undefined ? {} : { guarded: guarded === 'yes' }),
   };
 }
 
@@ -71,7 +74,7 @@ export class Checkpoints {
     await this.#working;
   }
 
-  async #save({ offset, validator, totalBytes, zeroBytes }: Position): Promise<void> {
+  async #save({ offset, validator, totalBytes, zeroBytes, guarded }: Position): Promise<void> {
     this.#last = offset;
     await this.file.sync();
     await this.run.checkpoint({
@@ -79,6 +82,7 @@ export class Checkpoints {
       ...(validator === undefined ? {} : { validator }),
       ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),
       ...(zeroBytes === undefined ? {} : { zeros: String(zeroBytes) }),
+      ...(guarded === undefined ? {} : { guarded: guarded ? 'yes' : 'no' }),
     });
   }
 }

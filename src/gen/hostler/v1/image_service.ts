@@ -377,9 +377,9 @@ export interface UploadHeader {
 export interface CachedImage {
   /** Names the entry; `rbd:POOL/ID` a base in a pool, of which disks of every host may be clones. */
   cacheId: string;
-  /** What it was fetched from, without secrets. */
+  /** What it was fetched from, without secrets. For callers who were given the image and for admins; others see "". Of a base: for admins. */
   source: string;
-  /** Verified checksum. */
+  /** Verified checksum, for the same callers; unset for others. */
   checksum:
     | Checksum
     | undefined;
