@@ -234,6 +234,7 @@ export class ProcessRunner {
         return Promise.all([
           child.stdout && consume(tap(child.stdout, watchdog), ender.signal),
           child.stderr && consumeErrors?.(tap(child.stderr, watchdog), ender.signal),
+          child.errorsRead,
         ]);
       });
       const { exitCode: code, signal } = launch.sandboxed ? signalled(ended) : ended;

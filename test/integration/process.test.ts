@@ -33,6 +33,11 @@ describe('ProcessRunner', () => {
       complains: 'i=0; while [ $i -lt 20000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1',
       'says-ok': 'echo "says-ok: the disk failed" >&2; exit 0',
       burner: 'while :; do :; done',
+      // What it says is in the pipe when it has ended, and nobody has read it yet.
+      'late-words': [
+        'setsid sh -c "exec >&-; touch $0.alone; sleep 0.3; echo the disk failed >&2" &',
+        'while [ ! -e "$0.alone" ]; do sleep 0.02; done; rm "$0.alone"; exit "$1"',
+      ].join('\n'),
     };
     for (const [name, body] of Object.entries(programs)) {
       await writeFile(scratch.path(name), `#!/bin/sh\n${body}\n`);
@@ -125,6 +130,19 @@ describe('ProcessRunner', () => {
     const { stderr } = await runner.run(call('complains'), run());
     assert.ok(stderr.endsWith('line 19999'));
     assert.ok(stderr.length <= 4096);
+  });
+  it('reads what a tool complains to its end, also when its exit is heard of first', async () => {
+    const failed = await runner.run(call('late-words', ['1']), run());
+    assert.deepEqual([failed.code, failed.stderr], [1, 'the disk failed']);
+    // A tool that writes: the words speak against its exit code.
+    const saysOk = await runner.lines({ ...call('late-words', ['0']), silent: true }, run(), () => undefined);
+    assert.deepEqual([saysOk.succeeded, saysOk.stderr], [false, 'the disk failed']);
+    const pieces: string[] = [];
+    await runner.pieces(call('late-words', ['0']), run(), (stream, piece) => {
+      pieces.push(`${stream}: ${piece.toString()}`);
+      return Promise.resolve();
+    });
+    assert.deepEqual(pieces, ['stderr: the disk failed\n']);
   });
   it('a slow reader slows the tool, and loses nothing', async () => {
     const seen: string[] = [];

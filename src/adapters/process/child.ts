@@ -30,6 +30,8 @@ export class Child {
   readonly #ended = deferred<Ended>();
   /** Fails when it could not be started. */
   readonly ended: Promise<Ended>;
+  /** All that came on its standard error was handed to who listens, or nobody waits for it any more. An exit comes before that. */
+  readonly errorsRead: Promise<void>;
 
   /** Fails with the system's error when it cannot be started; some such errors come by `ended`. */
   constructor(
@@ -51,6 +53,9 @@ export class Child {
     });
     // Whoever reads them hears of it; nobody may have begun to, or have stopped.
     for (const stream of [this.#child.stdin, this.stdout, this.stderr]) stream?.on('error', () => undefined);
+    const { stderr } = this;
+    this.errorsRead =
+      stderr === undefined ? Promise.resolve() : new Promise((resolve) => stderr.once('close', resolve));
     if (stdin !== undefined) this.#feed(stdin, onInputFailed);
   }
 
