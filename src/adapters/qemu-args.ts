@@ -1,16 +1,15 @@
 import { traits } from '../domain/image-format.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef } from '../domain/ports.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer } from '../domain/ports.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
 import { isDeviceHandle } from './devices/device-handle.js';
-import { rbdNode, clusterKeys } from './rbd/qemu-node.js';
-import type { Arg, Reference } from './tool-call.js';
+import { chainOf, object, pathTo, text, type Member, type Pieces } from './qemu-json.js';
+import { rbdMembers, clusterKeys } from './rbd/qemu-node.js';
+import { fileOf, type Arg } from './tool-call.js';
 
 /** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
 const COROUTINES = '16';
 const SOURCE_SECRET = 'source-secret';
 const TARGET_SECRET = 'target-secret';
-
-type Pieces = readonly (string | Reference)[];
 
 /** A comma ends an option's value unless doubled. */
 export function escapeOption(value: string): string {
@@ -18,29 +17,56 @@ export function escapeOption(value: string): string {
 }
 
 /** The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header. */
-export function chainOptions(chain: Chain, encrypted: boolean): Pieces {
-  return chain.flatMap(({ file, format, facts }, depth): Pieces => {
-    const prefix = 'backing.'.repeat(depth);
-    const secret =
-      !encrypted || !facts.encrypted
-        ? ''
-        : format === 'luks'
-          ? `,${prefix}key-secret=${SOURCE_SECRET}`
-          : `,${prefix}encrypt.format=luks,${prefix}encrypt.key-secret=${SOURCE_SECRET}`;
-    return [`${depth === 0 ? '' : ','}${prefix}driver=${format}${secret},`, ...node(`${prefix}file.`, file, 'read')];
-  });
+export function chainName(chain: Chain, encrypted: boolean): Pieces {
+  return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file }, { encrypted })))];
 }
 
-/** What holds an image's bytes: a file, or an image of a cluster. */
+/** How a file is opened. */
+export type Opened = Parameters<typeof fileOf>[0];
+
+/** A layer of a chain, opened as the reference says; `more` options of its file. */
+export function layerMembers(
+  { format, facts }: Pick<Layer, 'format' | 'facts'>,
+  as: Opened,
+  { encrypted = false, file: more = [] }: { readonly encrypted?: boolean; readonly file?: readonly Member[] } = {},
+): Member[] {
+  const secrets: readonly Member[] =
+    !encrypted || !facts.encrypted
+      ? []
+      : format === 'luks'
+        ? [['key-secret', text(SOURCE_SECRET)]]
+        : [
+            ['encrypt.format', text('luks')],
+            ['encrypt.key-secret', text(SOURCE_SECRET)],
+          ];
+  return [['driver', text(format)], ...secrets, ['file', object([...nodeMembers(as), ...more])]];
+}
+
+function nodeMembers(as: Opened): readonly Member[] {
+  const file = fileOf(as);
+  const cluster = rbdMembers(file);
+  if (cluster !== undefined)
+    return cluster.map(([name, value]) => [name, typeof value === 'string' ? text(value) : pathTo(value)]);
+  const { handle } = file;
+  const device = isDeviceHandle(handle);
+  const path = device && file.name !== undefined ? { read: handle.ref } : as;
+  return [
+    ['driver', text(device ? 'host_device' : 'file')],
+    ['filename', pathTo(path)],
+  ];
+}
+
+/** What holds an image's bytes, as options: a file, or an image of a cluster. */
 export function node(prefix: string, file: FileRef, use: 'read' | 'write'): Pieces {
+  const cluster = rbdMembers(file);
+  if (cluster !== undefined)
+    return cluster.flatMap(([name, value], index) => [
+      `${index === 0 ? '' : ','}${prefix}${name}=`,
+      typeof value === 'string' ? escapeOption(value) : value,
+    ]);
   const { handle } = file;
   const [driver, ref] = isDeviceHandle(handle) ? ['host_device', handle.ref] : ['file', file];
-  return (
-    rbdNode(prefix, file) ?? [
-      `${prefix}driver=${driver},${prefix}filename=`,
-      use === 'read' ? { read: ref } : { write: ref },
-    ]
-  );
+  return [`${prefix}driver=${driver},${prefix}filename=`, use === 'read' ? { read: ref } : { write: ref }];
 }
 
 /** A lone file in a format. */
@@ -80,8 +106,7 @@ export function convertArgs(source: Chain, target: FileRef, request: ConvertRequ
     '-O',
     format,
     ...formatOptions(request),
-    '--image-opts',
-    chainOptions(source, sourcePassphrase !== undefined),
+    chainName(source, sourcePassphrase !== undefined),
     [{ write: target }],
   ];
 }
@@ -93,9 +118,8 @@ export function convertOntoArgs(source: Chain, target: FileRef, request: OntoReq
     ...clusterKeys([...source.map(({ file }) => file), target]),
     '-n',
     ...(request.targetIsZero ? ['--target-is-zero'] : []),
-    '--image-opts',
     '--target-image-opts',
-    chainOptions(source, request.sourcePassphrase !== undefined),
+    chainName(source, request.sourcePassphrase !== undefined),
     ['driver=raw,', ...node('file.', target, 'write')],
   ];
 }
@@ -144,20 +168,11 @@ function convertWords([top]: Chain, request: ConvertRequest): Arg[] {
 }
 
 export function mapArgs(source: Chain): Arg[] {
-  return ['map', '-U', '--output=json', ...keysOf(source), '--image-opts', chainOptions(source, false)];
+  return ['map', '-U', '--output=json', ...keysOf(source), chainName(source, false)];
 }
 
 export function measureArgs(source: Chain, format: string): Arg[] {
-  return [
-    'measure',
-    '-U',
-    '--output=json',
-    '-O',
-    format,
-    ...keysOf(source),
-    '--image-opts',
-    chainOptions(source, false),
-  ];
+  return ['measure', '-U', '--output=json', '-O', format, ...keysOf(source), chainName(source, false)];
 }
 
 /** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */

@@ -1,17 +1,15 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../domain/change-ports.js';
-import type { Chain, FileRef, Layer } from '../domain/ports.js';
-import { isDeviceHandle } from './devices/device-handle.js';
-import { chainOptions, keysOf } from './qemu-args.js';
-import type { Arg, Reference } from './tool-call.js';
-
-type Pieces = readonly (string | Reference)[];
+import type { Chain, Layer } from '../domain/ports.js';
+import { chainName, keysOf, layerMembers, type Opened } from './qemu-args.js';
+import { chainOf, text, type Member, type Pieces } from './qemu-json.js';
+import type { Arg } from './tool-call.js';
 
 /** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
 const TOO_LONG_FOR_A_HEADER = 1100;
 
 /** What each layer is opened as: the image and the layer that is written for writing, a copy in the place of the latter. */
-function referencesOf({ chain, copy }: Written, depth: number): Reference[] {
+function referencesOf({ chain, copy }: Written, depth: number): Opened[] {
   return chain.map(({ file }, at) => {
     if (at === depth) return { write: copy ?? file };
     return at === 0 ? { write: file } : { read: file };
@@ -19,17 +17,16 @@ function referencesOf({ chain, copy }: Written, depth: number): Reference[] {
 }
 
 /** The chain spelt out. */
-function spell(chain: Chain, references: readonly Reference[]): Pieces {
-  return references.flatMap((reference, at): Pieces => {
-    const prefix = 'backing.'.repeat(at);
-    const start = `${at === 0 ? '' : ','}${prefix}driver=${chain[at]?.format ?? ''}`;
-    const device = chain[at]?.file.storage === 'device';
-    return [`${start},${prefix}file.driver=${device ? 'host_device' : 'file'},${prefix}file.filename=`, reference];
-  });
+function spell(chain: Chain, references: readonly Opened[], more: readonly Member[] = []): Pieces {
+  const layers = chain.map((layer, at) =>
+    layerMembers(layer, references[at] ?? { read: layer.file }, { file: at === 0 ? more : [] }),
+  );
+  return ['json:', ...chainOf(layers)];
 }
 
-function options(image: Written): Pieces {
-  return spell(image.chain, referencesOf(image, 0));
+/** @param more options of the file that holds the image */
+function opened(image: Written, more: readonly Member[] = []): Pieces {
+  return spell(image.chain, referencesOf(image, 0), more);
 }
 
 /** The image without what it is backed by. */
@@ -47,8 +44,7 @@ export function resizeArgs(
     '-q',
     ...(shrink ? ['--shrink'] : []),
     ...(preallocation === 'off' ? [] : [`--preallocation=${preallocation}`]),
-    '--image-opts',
-    options(image),
+    opened(image),
     String(sizeBytes),
   ];
 }
@@ -59,41 +55,27 @@ export function resizeArgs(
  * a header: that stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
  */
 export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
-  return [
-    'rebase',
-    '-p',
-    '-b',
-    describeBase(base, image.chain[0].facts.virtualSizeBytes),
-    '--image-opts',
-    options(image),
-  ];
+  return ['rebase', '-p', '-b', describeBase(base, image.chain[0].facts.virtualSizeBytes), opened(image)];
 }
 
-/** `json:{…}`, without a comma or quote that came from outside: paths are the runner's. No base is one of zeros. */
+/** No base is one of zeros. */
 function describeBase(base: readonly Layer[], sizeBytes: bigint): Pieces {
-  const zeros = `"driver":"null-co","size":${String(sizeBytes)},"read-zeroes":true`;
-  return ['json:{', ...(base.length === 0 ? [zeros] : describeLayers(base)), ' '.repeat(TOO_LONG_FOR_A_HEADER), '}'];
+  const zeros = `{"driver":"null-co","size":${String(sizeBytes)},"read-zeroes":true}`;
+  return ['json:', ' '.repeat(TOO_LONG_FOR_A_HEADER), ...(base.length === 0 ? [zeros] : layersOf(base))];
 }
 
-/** Members of a JSON object: the first layer with all those below it. */
-function describeLayers([current, ...below]: readonly { file: FileRef; format: string }[]): Pieces {
-  if (current === undefined) return [];
-  const driver = isDeviceHandle(current.file.handle) ? 'host_device' : 'file';
-  return [
-    `"driver":"${current.format}","file":{"driver":"${driver}","filename":"`,
-    { read: current.file },
-    '"}',
-    ...(below.length === 0 ? [] : [',"backing":{', ...describeLayers(below), '}']),
-  ];
+function layersOf(layers: readonly Layer[]): Pieces {
+  return chainOf(layers.map((layer) => layerMembers(layer, { read: layer.file })));
 }
 
 /** The image on the layers that its header names, and the same image on others, or on none. */
 export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base: readonly Layer[]): Arg[] {
   const on = (below: readonly Layer[]): Pieces => [
-    'json:{',
-    ...describeLayers([{ ...top, file: copy ?? top.file }, ...below]),
-    ...(below.length === 0 ? [',"backing":null'] : []),
-    '}',
+    'json:',
+    ...chainOf([
+      layerMembers(top, { read: copy ?? top.file }),
+      ...below.map((layer) => layerMembers(layer, { read: layer.file })),
+    ]),
   ];
   return ['compare', on(old), on(base)];
 }
@@ -108,12 +90,12 @@ export function commitArgs(image: Written, depth: number): Arg[] {
   const base = references[depth];
   // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the base yet.
   const into = depth === 1 || base === undefined ? [] : ['-b', [base]];
-  return ['commit', '-p', '-d', ...into, '--image-opts', spell(image.chain, references)];
+  return ['commit', '-p', '-d', ...into, spell(image.chain, references)];
 }
 
 export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {
-  const [flags, opened] = repair === 'none' ? [[], chainOptions(image.chain, false)] : [['-r', repair], options(image)];
-  return ['check', '--output=json', ...flags, '--image-opts', opened];
+  const [flags, name] = repair === 'none' ? [[], chainName(image.chain, false)] : [['-r', repair], opened(image)];
+  return ['check', '--output=json', ...flags, name];
 }
 
 export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
@@ -121,9 +103,8 @@ export function compareImagesArgs(first: Chain, second: Chain, strict: boolean):
     'compare',
     ...(strict ? ['-s'] : []),
     ...keysOf(first, second),
-    '--image-opts',
-    chainOptions(first, false),
-    chainOptions(second, false),
+    chainName(first, false),
+    chainName(second, false),
   ];
 }
 
@@ -134,6 +115,5 @@ export function compareImagesArgs(first: Chain, second: Chain, strict: boolean):
  */
 export function snapshotArgs(image: Written, option: '-c' | '-d' | '-a', name: string): Arg[] {
   const isLast = option === '-d' && image.chain[0].facts.snapshots.length === 1;
-  const opened = [...options(image), ...(isLast ? [] : [',file.discard=ignore'])];
-  return ['snapshot', '-q', option, name, '--image-opts', opened];
+  return ['snapshot', '-q', option, name, opened(image, isLast ? [] : [['discard', text('ignore')]])];
 }

@@ -84,6 +84,31 @@ describe('hostile images', () => {
     assert.deepEqual(await findings(image('text.vmdk')), ['NAMES_OTHER_FILES']);
     await refusedEverywhere(image('text.vmdk'), 'vmdk', 'IMAGE_UNSAFE');
   });
+  it('a VMDK with a parent that only qemu would find, and one that begins in another way', async () => {
+    const secret = scratch.path('secret.vmdk');
+    await sh('qemu-img', 'create', '-q', '-f', 'vmdk', secret, '1M');
+    const hints = [
+      `\nparentFileNameHint="${secret}"`,
+      ` parentFileNameHint="${secret}"`,
+      `x parentFileNameHint:"${secret}"`,
+    ];
+    for (const [n, hint] of hints.entries()) {
+      const path = image(`hint-${String(n)}.vmdk`);
+      await sh('qemu-img', 'create', '-q', '-f', 'vmdk', path, '1M');
+      const end = (await readFile(path)).indexOf(0, 512);
+      await patch(path, end, Buffer.from(`${hint}\n`));
+      await refusedEverywhere(path, 'vmdk', 'PATH_OUTSIDE_ROOTS');
+    }
+    const text = `version=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 2 FLAT "${scratch.path('secret')}" 0\n`;
+    await writeFile(image('version.vmdk'), text.padEnd(1024, '\n'));
+    assert.deepEqual(await findings(image('version.vmdk')), ['NAMES_OTHER_FILES']);
+    await refusedEverywhere(image('version.vmdk'), 'vmdk', 'IMAGE_UNSAFE');
+    await refusedFromStrangers(image('version.vmdk'), 'raw');
+    const copy = { source: scratch.path('drop/version.vmdk'), target: image('leak') };
+    assert.equal((await failure(daemon.get().stranger.all('ImageService/CopyImage', copy))).reason, 'IMAGE_UNSAFE');
+    // It is copied as raw bytes to where nobody can change it, and then looked at.
+    await sh('rm', '-f', ran());
+  });
   it('CVE-2024-32498: a qcow2 whose data lies in another file', async () => {
     await writeFile(image('data'), '');
     const path = await qcow2('external.qcow2', '-o', `data_file=${image('data')},data_file_raw=on`);

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { asAddress } from '../../src/domain/address.js';
 import type { Chain, Resolved } from '../../src/domain/ports.js';
-import { convertArgs, createArgs } from '../../src/adapters/qemu-args.js';
+import { convertArgs, convertOntoArgs, createArgs, mapArgs, measureArgs } from '../../src/adapters/qemu-args.js';
+import {
+  checkArgs,
+  commitArgs,
+  compareChainsArgs,
+  compareImagesArgs,
+  copyUpArgs,
+  resizeArgs,
+  snapshotArgs,
+} from '../../src/adapters/qemu-change-args.js';
 import { pathOutside, plainCall, type Arg } from '../../src/adapters/tool-call.js';
 
 const handle = (fd: number) => ({ fd, close: () => Promise.resolve() });
@@ -36,12 +45,35 @@ const words = (args: Arg[]) => plainCall({ tool: 'qemu-img', args, limits: {} },
 const convert = { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false } as const;
 
 describe('qemu-img arguments', () => {
-  it('a chain is spelt out, each layer by its descriptor', () => {
-    assert.deepEqual(words(convertArgs(chain, target, convert)).slice(-3), [
-      '--image-opts',
-      'driver=qcow2,file.driver=file,file.filename=/proc/self/fd/3,backing.driver=raw,backing.file.driver=file,backing.file.filename=/proc/self/fd/4',
-      '/proc/self/fd/5/part',
-    ]);
+  it('a chain is spelt out to its end, each layer by its descriptor', () => {
+    const [name, part] = words(convertArgs(chain, target, convert)).slice(-2);
+    assert.deepEqual(JSON.parse(name?.replace('json:', '') ?? ''), {
+      driver: 'qcow2',
+      file: { driver: 'file', filename: '/proc/self/fd/3' },
+      backing: { driver: 'raw', file: { driver: 'file', filename: '/proc/self/fd/4' }, backing: null },
+    });
+    assert.equal(part, '/proc/self/fd/5/part');
+  });
+  it('every command line that opens a chain says where it ends', () => {
+    const image = { chain };
+    for (const args of [
+      convertArgs(chain, target, convert),
+      convertOntoArgs(chain, target, { ...convert, targetIsZero: true }),
+      mapArgs(chain),
+      measureArgs(chain, 'qcow2'),
+      resizeArgs(image, { sizeBytes: 1n, shrink: false, preallocation: 'off' }),
+      copyUpArgs(image, [chain[0]]),
+      compareChainsArgs(image, []),
+      commitArgs(image, 1),
+      checkArgs(image, 'none'),
+      checkArgs(image, 'all'),
+      compareImagesArgs(chain, chain, false),
+      snapshotArgs(image, '-d', 'x'),
+    ]) {
+      const names = words(args).filter((word) => word.startsWith('json:'));
+      assert.ok(names.length > 0, words(args).join(' '));
+      for (const name of names) assert.match(name, /"backing":null\}+$/);
+    }
   });
   it('writes out of order only to raw', () => {
     assert.ok(words(convertArgs(chain, target, convert)).includes('-W'));

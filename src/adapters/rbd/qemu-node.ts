@@ -3,24 +3,23 @@ import type { FileRef } from '../../domain/ports.js';
 import type { Arg, Reference } from '../tool-call.js';
 import { imageOf, isRbdHandle } from './pool.js';
 
-/** Undefined when it is a file. */
-export function rbdNode(prefix: string, file: FileRef): readonly (string | Reference)[] | undefined {
+/** What names an image of a cluster, with the cluster's configuration; undefined when it is a file. */
+export function rbdMembers(file: FileRef): readonly (readonly [name: string, value: string | Reference])[] | undefined {
   const { handle } = file;
   const image = imageOf(file);
   if (image === undefined || !isRbdHandle(handle)) return undefined;
   const { pool, namespace, snapshot } = image;
-  const option = (name: string, value: string | undefined) =>
-    value === undefined || value === '' ? '' : `${prefix}${name}=${value.replaceAll(',', ',,')},`;
+  const option = (name: string, value: string | undefined): (readonly [string, string])[] =>
+    value === undefined || value === '' ? [] : [[name, value]];
   return [
-    `${prefix}driver=rbd,`,
-    option('pool', pool.name),
-    option('namespace', namespace),
-    option('image', image.image),
-    option('snapshot', snapshot),
-    option('user', pool.cluster.user),
-    handle.access.key === undefined ? '' : option('key-secret', secretId(pool.cluster.name)),
-    `${prefix}conf=`,
-    handle.access.config,
+    ['driver', 'rbd'],
+    ...option('pool', pool.name),
+    ...option('namespace', namespace),
+    ...option('image', image.image),
+    ...option('snapshot', snapshot),
+    ...option('user', pool.cluster.user),
+    ...(handle.access.key === undefined ? [] : option('key-secret', secretId(pool.cluster.name))),
+    ['conf', handle.access.config],
   ];
 }
 

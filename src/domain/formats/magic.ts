@@ -3,6 +3,7 @@ import type { Finding } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { FOOTER_BYTES } from './head.js';
 import { findGpt, readMbr } from './partitions.js';
+import { isDescriptor } from './vmdk-descriptor.js';
 
 const HEAD_BYTES = 512;
 
@@ -76,6 +77,7 @@ async function marks(bytes: ByteSource): Promise<{ first: ImageFormat[]; last: I
   const first = MARKS.filter(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic)).map(
     ([format]) => format,
   );
+  if (!first.includes('vmdk') && isDescriptor(head)) first.push('vmdk');
   if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return { first, last: [] };
   const tail = await bytes.read(bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES);
   const last = FOOTERS.filter(([, magic]) => tail.subarray(0, magic.length).equals(magic)).map(([format]) => format);

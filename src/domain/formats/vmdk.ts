@@ -2,6 +2,7 @@
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { imageFacts, malformed, readExactly, sectors, tableFindings, units } from './facts.js';
+import { parentName } from './vmdk-descriptor.js';
 
 const HEADER_BYTES = 512;
 const SPARSE_MAGIC = 'KDMV';
@@ -16,11 +17,9 @@ const DIRECTORY_ENTRY_BYTES = 4n;
 const MAX_ENTRIES = 512;
 /** qemu reads no more of a descriptor. */
 const MAX_DESCRIPTOR_BYTES = 1 << 20;
-/** Where qemu looks for the parent in a sparse extent, whatever its header says. */
-const [EMBEDDED_OFFSET, EMBEDDED_BYTES] = [512n, 20 * 512];
+/** Where qemu looks for the parent in a file with a header, whatever that says. */
+const EMBEDDED_OFFSET = 512n;
 const EXTENT = /^(?:RW|RDONLY|NOACCESS) (\d{1,16}) (?:FLAT|SPARSE|ZERO|VMFS|VMFSSPARSE|SESPARSE)(?: |$)/gm;
-const PARENT = /^parentFileNameHint="([^"\n]*)"/m;
-const NO_PARENT = /^parentCID=ffffffff$/im;
 
 const NAMES_FILES: Finding = {
   reason: 'NAMES_OTHER_FILES',
@@ -30,9 +29,17 @@ const NAMES_FILES: Finding = {
 export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const head = await bytes.read(0n, HEADER_BYTES);
   const magic = head.toString('latin1', 0, 4);
-  if (magic === ESX_MAGIC) return readEsx(await readExactly(bytes, 0n, HEADER_BYTES, 'vmdk'));
-  if (magic !== SPARSE_MAGIC) return readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes));
+  const isText = magic !== SPARSE_MAGIC && magic !== ESX_MAGIC;
+  const backingFile = await parentName(bytes, isText ? 0n : EMBEDDED_OFFSET);
+  const facts = isText
+    ? readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes))
+    : await readBinary(bytes, head);
+  return { ...facts, ...(backingFile === undefined ? {} : { backingFile, backingFormat: 'vmdk' }) };
+}
+
+async function readBinary(bytes: ByteSource, head: Buffer): Promise<ImageFacts> {
   if (head.length < HEADER_BYTES) throw malformed('vmdk', 'the file is shorter than the header');
+  if (head.toString('latin1', 0, 4) === ESX_MAGIC) return readEsx(head);
   if (head.readBigUInt64LE(12) === 0n)
     return readDescriptor(
       await descriptorText(bytes, sectors(head.readBigUInt64LE(28)), sectors(head.readBigUInt64LE(36))),
@@ -40,18 +47,16 @@ export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   return readSparse(bytes, head.readBigUInt64LE(56) === AT_END ? await footer(bytes) : head);
 }
 
-async function readSparse(bytes: ByteSource, head: Buffer): Promise<ImageFacts> {
+function readSparse(bytes: ByteSource, head: Buffer): ImageFacts {
   const [version, grain, perTable] = [head.readUInt32LE(4), head.readBigUInt64LE(20), head.readUInt32LE(44)];
   if (version > MAX_VERSION) throw malformed('vmdk', `the version is ${String(version)}`);
   if (grain === 0n || grain > MAX_GRAIN_SECTORS) throw malformed('vmdk', `a grain has ${String(grain)} sectors`);
   if (perTable === 0 || perTable > MAX_ENTRIES)
     throw malformed('vmdk', `a grain table has ${String(perTable)} entries`);
-  const text = (await bytes.read(EMBEDDED_OFFSET, EMBEDDED_BYTES)).toString('utf8');
   const size = sectors(head.readBigUInt64LE(12));
   const directoryBytes = units(size, sectors(grain) * BigInt(perTable)) * DIRECTORY_ENTRY_BYTES;
   return imageFacts('vmdk', size, {
     clusterSizeBytes: sectors(grain),
-    ...backing(text.slice(0, text.includes('\0') ? text.indexOf('\0') : text.length)),
     findings: tableFindings(bytes, {
       what: 'grain directory',
       offset: sectors(head.readBigUInt64LE(56)),
@@ -81,12 +86,7 @@ function readDescriptor(text: string): ImageFacts {
   // One at a time: a descriptor can name a hundred thousand.
   for (const [, length = ''] of text.matchAll(EXTENT)) total = (total ?? 0n) + BigInt(length);
   if (total === undefined) throw malformed('vmdk', 'the descriptor names no extent');
-  return imageFacts('vmdk', sectors(total), { ...backing(text), findings: [NAMES_FILES] });
-}
-
-function backing(text: string): Pick<ImageFacts, 'backingFile' | 'backingFormat'> {
-  const [, name = ''] = NO_PARENT.test(text) ? [] : (PARENT.exec(text) ?? []);
-  return name === '' ? {} : { backingFile: name, backingFormat: 'vmdk' };
+  return imageFacts('vmdk', sectors(total), { findings: [NAMES_FILES] });
 }
 
 function readEsx(head: Buffer): ImageFacts {
