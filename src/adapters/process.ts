@@ -11,6 +11,7 @@ import type { ToolRun } from '../domain/ports.js';
 import { Complaints, isJudged } from './process/complaints.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { Child, type Ended } from './process/child.js';
+import { Turns } from './process/turns.js';
 import { assertResources, startFailure } from './process/resources.js';
 import { hideInFolder, hideSecret, type HiddenSecret } from './hidden-secret.js';
 import type { MemoryFolders } from './memory-folders.js';
@@ -74,6 +75,8 @@ type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal)
 export class ProcessRunner {
   /** Where each tool is; looked up once. */
   readonly #paths = new Map<string, string>();
+  /** A fork holds the thread for milliseconds, the more the more memory the daemon has. */
+  readonly #turns = new Turns();
 
   constructor(
     private readonly options: {
@@ -211,6 +214,7 @@ export class ProcessRunner {
     consume: Consumer,
     consumeErrors?: Consumer,
   ): Promise<Exit> {
+    await this.#turns.next();
     // In the same moment as the listener below: a cancel that came while the command was put together counts too.
     run.signal.throwIfAborted();
     const started = performance.now();

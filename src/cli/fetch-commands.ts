@@ -200,9 +200,9 @@ function checksum(text: string): { algorithm: string; digest: string } {
 }
 
 function header(text: string, headers: Record<string, string>): Record<string, string> {
-  const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(text) ?? [];
+  const [, name, value] = /^([^:\s]+):(.*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('must be NAME: VALUE');
-  return { ...headers, [name]: value };
+  return { ...headers, [name]: value.trimStart() };
 }
 
 function headerFile(path: string): Record<string, string> {

@@ -91,5 +91,5 @@ function cut(text: string, bytes: number): string {
   return `${Buffer.from(whole)
     .subarray(0, bytes - 3)
     .toString('utf8')
-    .replace(/\uFFFD+$/, '')}…`;
+    .replace(/\uFFFD{1,3}$/, '')}…`;
 }

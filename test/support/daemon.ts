@@ -7,6 +7,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scratch } from './scratch.js';
 import { searchLog } from './secrets.js';
+import { watchServing, watchdogEnvironment } from './watchdog/held.js';
 import { Stranger, type Message } from './stranger.js';
 
 export const ROOT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
@@ -45,6 +46,8 @@ export interface DaemonOptions {
   readonly uid?: number;
   /** Instead of the checkout's. */
   readonly program?: string;
+  /** So long one turn of its main thread may take, in ms of that thread's processor time; unset: 50. */
+  readonly heldMs?: number;
 }
 
 /** Daemons whose output has not ended. */
@@ -115,7 +118,12 @@ export class Daemon {
     );
     const [command, ...words] = [...(options.within ?? []), options.program ?? HOSTLERD, '--config', config];
     const child = spawn(command, words, {
-      env: { ...process.env, ...options.env },
+      // Another user's may reach nothing of the checkout.
+      env: {
+        ...process.env,
+        ...(options.uid === undefined ? watchdogEnvironment(options.heldMs) : {}),
+        ...options.env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
     });
@@ -128,7 +136,10 @@ export class Daemon {
       // Fails whichever test runs now: a daemon goes on after this, with a promise that it has forgotten.
       if (options.faulty !== true && FORGOTTEN.test(daemon.log)) throw new Error(daemon.log);
     });
-    child.stdout.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
+    child.stdout.on('data', (chunk: Buffer) => {
+      daemon.log += chunk.toString();
+      if (daemon.log.includes('"SERVING"')) watchServing(child.pid);
+    });
     child.stderr.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
     return daemon;
   }

@@ -2,8 +2,20 @@
 import assert from 'node:assert/strict';
 import { allEnded, settle } from './daemon.js';
 import { foundLeaks } from './secrets.js';
+import { assertNeverHeld } from './watchdog/held.js';
 
 export const mochaHooks = {
+  /** A hook that fails would take the other tests of its suite along: the look is a part of the test. */
+  beforeEach(this: Mocha.Context) {
+    const test = this.currentTest;
+    const body = test?.fn as Mocha.AsyncFunc | undefined;
+    if (test === undefined || body === undefined) return;
+    test.fn = async function (this: Mocha.Context) {
+      await body.call(this);
+      assertNeverHeld();
+    };
+  },
+
   async afterEach(this: Mocha.Context) {
     if (this.currentTest?.state !== 'failed') return;
     // A daemon that does not answer is what the test has failed with, or what the next one fails with.
@@ -12,6 +24,7 @@ export const mochaHooks = {
 
   async afterAll() {
     assert.deepEqual(await allEnded(), [], 'daemons that a test has left running');
+    assertNeverHeld();
     assert.deepEqual(foundLeaks(), [], 'logs that hold a secret which a test gave to a daemon');
   },
 };

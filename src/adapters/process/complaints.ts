@@ -35,7 +35,7 @@ export const HARMLESS: readonly Harmless[] = [
   },
   {
     tools: ['qemu-img', 'rbd'],
-    line: /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+\S* [0-9a-f]+ +-?\d+ /,
+    line: /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+(?:[^\s\d]\S*)? [0-9a-f]+ +-?\d+ /,
     source: 'Ceph 16.2, src/log/Log.cc: the log of its libraries; what concerns the call is in its exit code',
   },
   {

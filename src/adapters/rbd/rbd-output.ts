@@ -118,7 +118,7 @@ export function parseTimeMs(text: string): number {
 
 /** `Image flatten: 10% complete...` as a fraction, when the text has one; the last one counts. */
 export function parsePercent(text: string): number | undefined {
-  const last = [...text.matchAll(/(\d+)% complete/g)].at(-1)?.[1];
+  const last = [...text.matchAll(/(\d{1,3})% complete/g)].at(-1)?.[1];
   return last === undefined ? undefined : Number(last) / 100;
 }
 

@@ -82,7 +82,10 @@ export function rangesText(ranges: readonly Range[]): string {
 }
 
 export function parseRanges(text: string): Range[] {
-  return [...text.matchAll(/(\d+)-(\d+)/g)].map(([, from = '0', to = '0']) => ({ from: BigInt(from), to: BigInt(to) }));
+  return [...text.matchAll(/(\d{1,20})-(\d{1,20})/g)].map(([, from = '0', to = '0']) => ({
+    from: BigInt(from),
+    to: BigInt(to),
+  }));
 }
 
 /** A multiple of the sector, so that every boundary is one. */

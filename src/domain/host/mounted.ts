@@ -7,6 +7,8 @@ export interface MountEntry {
 
 /** The topmost mount of exactly this path; a trailing slash is ignored. */
 export function mountAt<M extends MountEntry>(path: string, mounts: readonly M[]): M | undefined {
-  const point = path.length > 1 ? path.replace(/\/+$/, '') : path;
-  return mounts.findLast(({ mountPoint }) => mountPoint === (point === '' ? '/' : point));
+  let end = path.length;
+  while (end > 1 && path[end - 1] === '/') end -= 1;
+  const point = path.slice(0, end);
+  return mounts.findLast(({ mountPoint }) => mountPoint === point);
 }
