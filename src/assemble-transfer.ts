@@ -1,7 +1,7 @@
 /** Part of the composition root: what moves images between this host and others. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from './adapters/config.js';
-import { SshFarShell } from './adapters/far-shell.js';
+import { SshFarShell, type FarReach } from './adapters/far-shell.js';
 import { LocalTransfers } from './adapters/local-transfers.js';
 import type { MemoryFolders } from './adapters/memory-folders.js';
 import { NbdClient } from './adapters/nbd-client.js';
@@ -25,6 +25,7 @@ export function transferPorts(
   { runner, folders }: { readonly runner: ProcessRunner; readonly folders: MemoryFolders },
   agentId: string,
   limits: ToolLimits,
+  reach: FarReach,
 ) {
   const { exports, pulls, uploads, tls } = config;
   const ssh = sshConfig(config.ssh);
@@ -32,7 +33,7 @@ export function transferPorts(
   const patience = { answerMs: pulls.answer_seconds * 1000, silenceMs: pulls.silence_seconds * 1000 };
   const address = exports === undefined || ANY_ADDRESS.includes(exports.address) ? '' : exports.address;
   return {
-    farShell: new SshFarShell(runner, ssh, agentId, Math.ceil(config.limits.resume_hours * MINUTES_PER_HOUR)),
+    farShell: new SshFarShell(runner, ssh, agentId, Math.ceil(config.limits.resume_hours * MINUTES_PER_HOUR), reach),
     rsync: new Rsync(runner, ssh, limits),
     agents: new PeerAgents({ ...peersConfig(config), tls: tlsPaths(tls), patience }),
     nbd,
@@ -44,6 +45,7 @@ export function transferPorts(
       agentId,
       randomBytes,
       silenceMs: patience.silenceMs,
+      reach,
     }),
     pulls: pullConfig(pulls),
     transfers: new LocalTransfers(),

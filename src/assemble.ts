@@ -246,7 +246,7 @@ function assembleHandlers(
     image: imageHandlers(operations, {
       ...engine,
       digests,
-      ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools)),
+      ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.reach),
       ...engine.fetching,
       touched,
       readers: new Readers(READING_CALLS),

@@ -16,6 +16,8 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
   const { service, method, row } = found;
   const away = row.far !== undefined && question.farEnd !== undefined ? question.farSide : undefined;
   const places = placesFor(row, question.paths).filter(({ field }) => field !== away);
+  const { farEnd, farUser: user } = question;
+  const farPlace = placesFor(row, question.paths).find(({ field }) => field === away);
   const attempt: Attempt = {
     service,
     method,
@@ -23,7 +25,10 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
     places: places.map(({ address, need }) => ({ address, need })),
     labels: question.labels,
     ...(row.command === undefined || question.command === undefined ? {} : { command: question.command }),
-    ...farEndOf(row, question.farEnd),
+    ...(farPlace === undefined || farEnd === undefined
+      ? {}
+      : { far: { ...farPlace, host: farEnd, agent: question.farAgent, ...(user === undefined ? {} : { user }) } }),
+    ...farEndOf(row, farEnd),
   };
   const decision = decide(identity, attempt);
   const refusal = 'refused' in decision ? decision.refused.message : undefined;

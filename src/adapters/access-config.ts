@@ -35,6 +35,17 @@ export const tls = z.strictObject({
   crl: absolutePath.optional(),
 });
 
+/** As useradd takes them; a leading dash would be an option. */
+const login = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/, 'must be the name of a user');
+const farPlaces = z.strictObject({
+  host: z
+    .string()
+    .regex(/^(?:\*|(?:\*\.)?[A-Za-z0-9_][\w.:-]{0,252})$/, 'must be a host name or an address, *.DOMAIN or *'),
+  users: z.array(login).default([]),
+  read: z.array(absolutePath).default([]),
+  write: z.array(absolutePath).default([]),
+});
+
 const role = z.strictObject({
   services: z.array(z.string()).default([]),
   methods: z.array(z.string()).default([]),
@@ -44,6 +55,7 @@ const role = z.strictObject({
   commands: z.array(z.string()).default([]),
   labels: z.record(z.string(), z.string()).default({}),
   operations: z.enum(['own', 'see', 'all']).default('own'),
+  remote: z.array(farPlaces).default([]),
 });
 export const roles = z
   .record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'must be lower case letters, digits and dashes'), role)

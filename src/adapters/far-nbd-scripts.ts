@@ -1,8 +1,10 @@
 /** What runs on a far host while a file of it is served over NBD. POSIX shell and coreutils; every word of a caller's is quoted. */
+import type { Places } from '../domain/access/role.js';
+import { dirname } from '../domain/address.js';
 import { BLOCK_BYTES } from '../domain/block-digest.js';
 import type { FarAttributes, FarPart } from '../domain/copy/remote.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
-import { assertFile, lookLine, prepareLines, publishLines } from './far-shell.js';
+import { assertFile, lookLine, prepareLines, publishLines, withinLines } from './far-shell.js';
 import { NBD_ENV } from './nbd-args.js';
 import { escapeOption } from './qemu-args.js';
 import { shellWord } from './ssh.js';
@@ -25,9 +27,10 @@ export interface Serving {
 }
 
 /** Serves a file to be read; says what the file is before and after. */
-export function serveScript(source: string, shared: boolean, serving: Serving): string {
+export function serveScript(source: string, shared: boolean, serving: Serving, places: Places): string {
   const look = lookLine(source);
   return [
+    ...withinLines(source, places),
     ...assertFile(source),
     ...begin(serving, []),
     look,
@@ -43,9 +46,11 @@ export function draftScript(
   { lengthBytes, overwrite }: { readonly lengthBytes: bigint; readonly overwrite: boolean },
   attributes: FarAttributes,
   serving: Serving,
+  places: Places,
 ): string {
   const path = `${part.folder}/part`;
   return [
+    ...withinLines(dirname(part.target), places),
     ...begin(serving, [part.folder]),
     ...prepareLines(part, overwrite),
     `truncate -s ${String(roundUp(lengthBytes, SECTOR_BYTES))} -- ${shellWord(path)} || exit 1`,

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { Reach } from '../domain/access/reach.js';
+import type { Places } from '../domain/access/role.js';
 import { dirname, type ImageAddress } from '../domain/address.js';
 import type { FarAttributes, FarFile, FarPart, FarShell, FarTools, SshHost } from '../domain/copy/remote.js';
 import { HostlerError, type Reason } from '../domain/errors.js';
@@ -7,6 +9,9 @@ import type { ProcessRunner } from './process.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { farCommand, farError, shellWord, sshWords, type SshConfig } from './ssh.js';
 
+/** Where the caller's role may reach on a far host. */
+export type FarReach = Pick<Reach, 'farPlaces'>;
+
 /** Scripts end with these when they know what is wrong; ssh's own failures end with 255, a shell's with 126 and 127. */
 const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
   41: ['IMAGE_NOT_FOUND', 'does not exist'],
@@ -14,6 +19,7 @@ const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
   43: ['PARENT_NOT_FOUND', 'lies in a folder that does not exist'],
   44: ['TARGET_EXISTS', 'exists'],
   45: ['NOT_A_FILE', 'is a folder or something else that cannot be replaced'],
+  48: ['PATH_OUTSIDE_ROOTS', "lies outside of the places of the caller's role"],
 };
 /** There is no qemu-nbd; it did not start. */
 const [NO_QEMU_NBD, QEMU_NBD_FAILED] = [46, 47];
@@ -27,17 +33,18 @@ export class SshFarShell implements FarShell {
     private readonly agentId: string,
     /** So long what was sent before a line broke is of use. */
     private readonly keptMinutes: number,
+    private readonly reach: FarReach,
   ) {}
 
   async look(host: SshHost, path: ImageAddress, run: ToolRun): Promise<FarFile> {
-    const said = await this.#say(host, path, lookScript(path), run);
+    const said = await this.#say(host, path, lookScript(path, this.reach.farPlaces(host, 'read')), run);
     const [file] = looks(said);
     if (file === undefined) throw farError('ssh', host, said, undefined);
     return { ...file, tools: toolsOf(said) };
   }
 
   async plan(host: SshHost, target: ImageAddress, run: ToolRun) {
-    const said = await this.#say(host, target, planScript(target), run);
+    const said = await this.#say(host, target, planScript(target, this.reach.farPlaces(host, 'write')), run);
     return { tools: toolsOf(said), freeBytes: freeOf(said) };
   }
 
@@ -52,7 +59,8 @@ export class SshFarShell implements FarShell {
     const folder = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-${name}`;
     const part = { host, target, folder };
     const ours = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-`;
-    const script = `${sweepLine(ours, this.keptMinutes)}; ${prepareScript(part, overwrite)}`;
+    const within = withinLines(parent, this.reach.farPlaces(host, 'write'));
+    const script = [...within, sweepLine(ours, this.keptMinutes), prepareScript(part, overwrite)].join('; ');
     const said = await this.#say(host, target, script, run);
     const freeBytes = freeOf(said);
     if (freeBytes < needBytes) {
@@ -119,8 +127,18 @@ export function freeOf(said: string): bigint {
 }
 
 /** Length, blocks, and what changes when the file does: device, inode, times. */
-export function lookScript(path: string): string {
-  return [...assertFile(path), lookLine(path), TOOLS].join('; ');
+export function lookScript(path: string, places: Places): string {
+  return [...withinLines(path, places), ...assertFile(path), lookLine(path), TOOLS].join('; ');
+}
+
+/** Ends the script when a path, behind all links of the far host, lies in none of the places. */
+export function withinLines(path: string, places: Places): string[] {
+  if (places === 'all') return [];
+  return [
+    `r=$(readlink -f -- ${shellWord(path)}) || exit 41`,
+    `o=; for w in ${places.map(shellWord).join(' ')}; do w=$(readlink -f -- "$w") || continue; case "\${r%/}/" in "\${w%/}"/*) o=1;; esac; done`,
+    '[ -n "$o" ] || exit 48',
+  ];
 }
 
 export function assertFile(path: string): string[] {
@@ -143,9 +161,10 @@ export function looks(said: string): Omit<FarFile, 'tools'>[] {
   );
 }
 
-export function planScript(target: string): string {
+export function planScript(target: string, places: Places): string {
   const parent = shellWord(dirname(target));
-  return `[ -d ${parent} ] || exit 43; stat -f -c 'free %a %S' -- ${parent} || exit 1; ${TOOLS}`;
+  const within = withinLines(dirname(target), places).map((line) => `${line}; `);
+  return `${within.join('')}[ -d ${parent} ] || exit 43; stat -f -c 'free %a %S' -- ${parent} || exit 1; ${TOOLS}`;
 }
 
 /** Removes folders of ours in which nothing was touched for so long: sends that broke and were never repeated. */

@@ -8,7 +8,7 @@ import type { Resolved, ToolRun } from '../domain/ports.js';
 import { farDigest } from './far-digest.js';
 import { EXPORT_NAME, PUBLISH, draftScript, serveScript, type Serving } from './far-nbd-scripts.js';
 import { FarSession } from './far-session.js';
-import { freeOf, looks, madeOf, noSpaceThere, scriptError } from './far-shell.js';
+import { freeOf, looks, madeOf, noSpaceThere, scriptError, type FarReach } from './far-shell.js';
 import type { MemoryFolder, MemoryFolders } from './memory-folders.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
@@ -29,6 +29,7 @@ export interface SshNbdPorts {
   readonly randomBytes: (count: number) => Uint8Array;
   /** So long a far script is waited for that says nothing. */
   readonly silenceMs: number;
+  readonly reach: FarReach;
 }
 
 /** The qemu-nbd of hosts that are reached by ssh, on a socket that ssh forwards. */
@@ -43,7 +44,8 @@ export class SshNbd implements FarNbd {
     const parent = dirname(target);
     const name = `${PRIVATE_PREFIX}far-${this.ports.agentId}-${randomName(this.ports)}`;
     const part = { host, target, folder: `${parent === '/' ? '' : parent}/${name}` };
-    const script = (serving: Serving) => draftScript(part, need, need.attributes, serving);
+    const places = this.ports.reach.farPlaces(host, 'write');
+    const script = (serving: Serving) => draftScript(part, need, need.attributes, serving, places);
     const line = await Line.open(this.ports, host, target, script);
     try {
       const said = await line.ready(signal);
@@ -135,7 +137,8 @@ class SshSource implements FarSource {
 
   async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
     await this.close();
-    const script = (serving: Serving) => serveScript(source, allowInUse, serving);
+    const places = this.ports.reach.farPlaces(this.host, 'read');
+    const script = (serving: Serving) => serveScript(source, allowInUse, serving, places);
     this.#line = await Line.open(this.ports, this.host, source, script);
     const { place } = this.#line;
     const said = await this.#line.ready(signal);

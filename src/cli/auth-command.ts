@@ -13,6 +13,8 @@ export interface AuthQuestion {
   readonly command?: string;
   readonly farEnd?: string;
   readonly farSide: string;
+  readonly farAgent: boolean;
+  readonly farUser?: string;
 }
 
 export interface AuthVerdict {
@@ -34,6 +36,8 @@ interface Flags {
   readonly command?: string;
   readonly farEnd?: string;
   readonly farSide: string;
+  readonly farAgent?: true;
+  readonly farUser?: string;
 }
 
 /** `hostler auth …`: read from the configuration; nothing is asked of a daemon. */
@@ -51,13 +55,15 @@ export function authCommands(
       .option('--label <key=value>', 'of the operation; may be repeated', collectLabel, {})
       .option('--command <name>', 'for Execute')
       .option('--far-end <host>', 'for CopyImage and OpenExport')
+      .option('--far-user <user>', 'the login that the request names')
+      .option('--far-agent', 'the far end is asked by its agent, not by ssh')
       .addOption(
         new Option('--far-side <side>', 'which address of CopyImage is at the far end')
           .choices(['source', 'target'])
           .default('target'),
       )
       .action(async (method: string, paths: string[], { label: labels, ...flags }: Flags) => {
-        const verdict = await check({ method, paths, labels, ...flags });
+        const verdict = await check({ method, paths, labels, ...flags, farAgent: flags.farAgent === true });
         if (verdict === undefined) throw new UsageError(`there is no RPC ${method}`);
         context.print(verdict, show(verdict));
         if (!verdict.allowed) process.exitCode = EXIT.refused;

@@ -21,6 +21,7 @@ export function attemptOf({ name, row }: Rpc, request: unknown): Attempt {
     places: placesOf(row, request),
     ...(command === undefined ? {} : { command }),
     ...(labels === undefined ? {} : { labels }),
+    ...farPlaceOf(row, request),
     ...farEndOf(row, row.farEnd === undefined ? undefined : textAt(request, row.farEnd)),
   };
 }
@@ -30,10 +31,31 @@ export function farEndOf({ farEnd, farEndOptional }: RpcRow, host = ''): Pick<At
   return farEnd === undefined || (farEndOptional === true && host === '') ? {} : { farEnd: host };
 }
 
-/** The addresses that a request names on this host. */
-export function placesOf({ addresses, far }: RpcRow, request: unknown): Place[] {
+/** The field whose address lies on a far host, if one does. */
+function awayOf({ far }: RpcRow, request: unknown): string | undefined {
   const side = far === undefined ? undefined : fieldOf(request, far.sideField);
-  const away = typeof side === 'number' && fieldOf(request, 'remote') !== undefined ? far?.fields[side] : undefined;
+  return typeof side === 'number' && fieldOf(request, 'remote') !== undefined ? far?.fields[side] : undefined;
+}
+
+/** What a request asks of a far host. */
+function farPlaceOf(row: RpcRow, request: unknown): Pick<Attempt, 'far'> {
+  const away = awayOf(row, request);
+  const need = away === undefined ? undefined : row.addresses[away];
+  if (away === undefined || need === undefined) return {};
+  const user = textAt(request, 'remote.user');
+  const far = {
+    address: textAt(request, away) ?? '',
+    need,
+    host: textAt(request, 'remote.host') ?? '',
+    agent: fieldOf(fieldOf(request, 'remote'), 'agent') === true,
+  };
+  return { far: user === undefined ? far : { ...far, user } };
+}
+
+/** The addresses that a request names on this host. */
+export function placesOf(row: RpcRow, request: unknown): Place[] {
+  const away = awayOf(row, request);
+  const { addresses } = row;
   return Object.entries(addresses).flatMap(([field, need]) => {
     const address = field === away ? undefined : textAt(request, field);
     return address === undefined || address === '' ? [] : [{ address, need }];

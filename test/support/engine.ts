@@ -48,7 +48,8 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     new QemuLocks(),
     new LockTable(),
   ];
-  const paths = new RootedPaths(roots, [], new Reach());
+  const reach = new Reach();
+  const paths = new RootedPaths(roots, [], reach);
   const reader = new ImageReader({ paths, files, foreign: { allowed: true, maxBytes: 1n << 40n } });
   const slots = new Slots({
     running: { io: 4, none: 4, export: 4, open: 1 },
@@ -98,7 +99,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     imageLocks,
     reflink: new CpReflink(runner),
     digests: new Digests({ tool, files, hasher: new ThreadedHasher(), clock: Date.now }),
-    ...transferPorts(parseConfig(`[[roots]]\npath = "${root}"`, 'test'), { runner, folders }, 'test', {}),
+    ...transferPorts(parseConfig(`[[roots]]\npath = "${root}"`, 'test'), { runner, folders }, 'test', {}, reach),
   };
   return {
     operations,

@@ -16,6 +16,7 @@ const backup = roleOf('backup', {
   commands: ['lvs'],
   labels: { team: 'x' },
 });
+const there = { address: '/far/a/x', need: 'read', host: 'images.example', agent: false } as const;
 const reasonOf = (...[identity, wanted]: Parameters<typeof decide>) => {
   const decision = decide(identity, wanted);
   return 'role' in decision ? decision.role.name : decision.refused.reason;
@@ -60,12 +61,46 @@ describe('who may do what', () => {
     );
     const run = (command: string) => reasonOf(as(backup), { ...attempt, method: 'Execute', command });
     assert.deepEqual([run('lvs'), run('rm')], ['backup', 'METHOD_NOT_ALLOWED']);
+    const bySsh = { ...attempt, farEnd: 'host-b', far: { ...there, host: 'host-b' } };
+    assert.equal(reasonOf(as(BUILT_IN.agent), bySsh), 'METHOD_NOT_ALLOWED');
     const far = (farEnd: string) => reasonOf(as(BUILT_IN.agent), { ...attempt, farEnd });
     assert.deepEqual(['host-b', 'dns:host-b', '', 'host-c', 'cn:host-b'].map(far), [
       'agent',
       'agent',
       ...Array.from({ length: 3 }, () => 'METHOD_NOT_ALLOWED'),
     ]);
+  });
+
+  describe('on other hosts', () => {
+    const remote = [
+      { host: 'images.example', users: ['images'], read: ['/far/a'], write: ['/far/b'] },
+      { host: '*.below.example', users: [], read: ['/'], write: [] },
+    ];
+    const role = roleOf('far', { methods: ['CopyImage'], remote });
+    for (const [wanted, outcome] of [
+      [there, 'far'],
+      [{ ...there, host: 'IMAGES.example.' }, 'far'],
+      [{ ...there, agent: true }, 'far'],
+      [{ ...there, user: 'images' }, 'far'],
+      [{ ...there, address: '/far/b/x', need: 'write' }, 'far'],
+      [{ ...there, host: 'one.below.example', address: '/etc/x' }, 'far'],
+      [{ ...there, user: 'root' }, 'METHOD_NOT_ALLOWED'],
+      [{ ...there, host: 'one.below.example', user: 'images' }, 'METHOD_NOT_ALLOWED'],
+      [{ ...there, host: 'below.example' }, 'METHOD_NOT_ALLOWED'],
+      [{ ...there, host: 'other.example' }, 'METHOD_NOT_ALLOWED'],
+      [{ ...there, host: '' }, 'METHOD_NOT_ALLOWED'],
+      [{ ...there, address: '/far/ab' }, 'PATH_OUTSIDE_ROOTS'],
+      [{ ...there, address: '' }, 'PATH_OUTSIDE_ROOTS'],
+      [{ ...there, need: 'write' }, 'ROOT_READ_ONLY'],
+    ] as const)
+      it(`${JSON.stringify(wanted)}: ${outcome}`, () => {
+        assert.equal(reasonOf(as(role), { ...attempt, far: wanted }), outcome);
+      });
+    it('nothing, unless a role names it; everything for a scheduler', () => {
+      assert.equal(reasonOf(as(backup), { ...attempt, far: there }), 'METHOD_NOT_ALLOWED');
+      for (const each of [BUILT_IN.admin, BUILT_IN.operator])
+        assert.equal(reasonOf(as(each), { ...attempt, far: { ...there, user: 'root' } }), each.name);
+    });
   });
 
   it('rights of several roles are not mixed', () => {
@@ -108,6 +143,7 @@ describe('what a request attempts', () => {
       ...attempt,
       places: [{ address: '/b', need: 'write' }],
       farEnd: 'h',
+      far: { address: '/a', need: 'read', host: 'h', agent: false },
       labels: { k: 'v' },
     });
     assert.equal(attemptOf(copy, { ...request, remote: undefined }).places.length, 2);

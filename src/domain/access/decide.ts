@@ -1,6 +1,6 @@
 import { HostlerError, type Reason } from '../errors.js';
 import type { Identity } from './authority.js';
-import { liesIn, type Role } from './role.js';
+import { isHost, liesIn, type Role } from './role.js';
 
 /** What somebody wants to do, as far as roles care. */
 export interface Attempt {
@@ -16,6 +16,17 @@ export interface Attempt {
   readonly labels?: Readonly<Record<string, string>>;
   /** The host that takes part; empty: none does, though one could. */
   readonly farEnd?: string;
+  /** What is asked of a far host. */
+  readonly far?: FarPlace;
+}
+
+/** An address of another host, and how that host is reached. */
+export interface FarPlace extends Place {
+  readonly host: string;
+  /** Unset: that of the configuration. */
+  readonly user?: string;
+  /** By its agent, which asks whether this daemon may; otherwise by ssh. */
+  readonly agent: boolean;
 }
 
 /** An address of this host, and what for. */
@@ -58,7 +69,7 @@ export function decide(identity: Identity, attempt: Attempt): Decision {
 }
 
 function objectionOf(role: Role, identity: Identity, attempt: Attempt): Objection | undefined {
-  const { method, service, access, command, labels = {}, farEnd } = attempt;
+  const { method, service, access, command, labels = {}, farEnd, far } = attempt;
   const named =
     role.services.includes(service) || role.methods.includes(method) || (role.readOnly && access === 'read');
   if (!named) return notAllowed(`role ${role.name} does not name it`);
@@ -68,11 +79,30 @@ function objectionOf(role: Role, identity: Identity, attempt: Attempt): Objectio
   if (wrong !== undefined) return notAllowed(`role ${role.name} is for the label ${wrong.join('=')} only`);
   if (role.farEndIsCaller && farEnd !== undefined && !isSelf(farEnd, identity))
     return notAllowed(`the far end is ${farEnd === '' ? 'nobody' : farEnd}, not the caller`);
+  const farther = far === undefined ? undefined : objectionToFar(far, role);
+  if (farther !== undefined) return farther;
   return attempt.places.flatMap((place) => objectionTo(place, role) ?? [])[0];
 }
 
+/** Deny by default: the daemon's key opens far hosts, and whoever may copy does not. One entry must allow all of it. */
+function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Role): Objection | undefined {
+  if (role.farEndIsCaller && !agent) return notAllowed(`role ${role.name} is for agents, not for ssh`);
+  if (role.remote === 'all') return undefined;
+  const hosts = role.remote.filter((place) => isHost(host, place));
+  if (hosts.length === 0) return notAllowed(`role ${role.name} does not name the host ${host}`);
+  const logins = hosts.filter(({ users }) => user === undefined || users.includes(user));
+  if (logins.length === 0) return notAllowed(`role ${role.name} does not name the login ${user ?? ''} of ${host}`);
+  const objections = logins.map((places) => objectionTo({ address, need }, { ...places, name: role.name }));
+  if (objections.includes(undefined)) return undefined;
+  const [first] = objections;
+  return first === undefined ? undefined : { ...first, why: `${first.why} on ${host}`, path: `${host}:${address}` };
+}
+
 /** Why a role may not touch an address, textual or real. */
-export function objectionTo({ address, need }: Place, role: Role): Objection | undefined {
+export function objectionTo(
+  { address, need }: Place,
+  role: Pick<Role, 'name' | 'read' | 'write'>,
+): Objection | undefined {
   if (liesIn(address, role.write)) return undefined;
   if (!liesIn(address, role.read))
     return {

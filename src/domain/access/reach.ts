@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { isBelow } from '../address.js';
 import { HostlerError } from '../errors.js';
 import { objectionTo, type Place } from './decide.js';
-import { liesIn, type Role } from './role.js';
+import { isHost, liesIn, type Places, type Role } from './role.js';
 
 /**
  * What the call at work may touch, asked where a path has been resolved to a real one: behind links, and for every layer that a
@@ -16,7 +16,7 @@ export class Reach {
   constructor(private readonly byName = false) {}
 
   within<T>(role: Role, work: () => T): T {
-    const everywhere = role.read === 'all' && role.write === 'all' && !this.byName;
+    const everywhere = role.read === 'all' && role.write === 'all' && role.remote === 'all' && !this.byName;
     return everywhere ? work() : this.#roles.run(role, work);
   }
 
@@ -38,6 +38,15 @@ export class Reach {
     return [role.read, role.write].some(
       (places) => liesIn(place, places) || (places !== 'all' && places.some((each) => isBelow(each, place))),
     );
+  }
+
+  /** Folders of a far host below which its files must really lie; `all`: anywhere. */
+  farPlaces({ host, user }: { readonly host: string; readonly user?: string }, need: Place['need']): Places {
+    const remote = this.#roles.getStore()?.remote ?? 'all';
+    if (remote === 'all') return 'all';
+    return remote
+      .filter((places) => isHost(host, places) && (user === undefined || places.users.includes(user)))
+      .flatMap(({ read, write }) => (need === 'read' ? [...read, ...write] : write));
   }
 
   /** Fails with PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */

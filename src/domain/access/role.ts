@@ -19,8 +19,22 @@ export interface Role {
   readonly labels: Readonly<Record<string, string>>;
   /** Of other callers: `own` sees none, `see` sees all, `all` cancels them too. */
   readonly operations: 'own' | 'see' | 'all';
-  /** The far end of a copy must be the caller itself. */
+  /** What copies may reach on other hosts. */
+  readonly remote: readonly FarPlaces[] | 'all';
+  /** The far end of a copy must be the caller itself, and its agent. */
   readonly farEndIsCaller: boolean;
+}
+
+/** A far host, or several, and what of it copies may reach. */
+export interface FarPlaces {
+  /** As requests name it; `*.example.org` is all below, `*` every host. */
+  readonly host: string;
+  /** Logins that a request may name; without any it gets that of the configuration. */
+  readonly users: readonly string[];
+  /** Folders there below which a source may lie. */
+  readonly read: readonly string[];
+  /** The same for a target; may be a source too. */
+  readonly write: readonly string[];
 }
 
 /** `all`: everywhere in the daemon's roots. */
@@ -35,6 +49,7 @@ const nothing: Omit<Role, 'name'> = {
   commands: [],
   labels: {},
   operations: 'own',
+  remote: [],
   farEndIsCaller: false,
 };
 
@@ -50,9 +65,18 @@ export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent'
     write: 'all',
     commands: 'all',
     operations: 'all',
+    remote: 'all',
   },
   /** A scheduler: everything but commands. */
-  operator: { ...nothing, name: 'operator', services: EVERY_SERVICE, read: 'all', write: 'all', operations: 'all' },
+  operator: {
+    ...nothing,
+    name: 'operator',
+    services: EVERY_SERVICE,
+    read: 'all',
+    write: 'all',
+    operations: 'all',
+    remote: 'all',
+  },
   viewer: { ...nothing, name: 'viewer', readOnly: true, read: 'all', operations: 'see' },
   /** Another host's daemon; where it may read and write is configured for each. */
   agent: {
@@ -68,6 +92,7 @@ export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent'
       'WatchOperation',
       'CancelOperation',
     ],
+    remote: 'all',
     farEndIsCaller: true,
   },
 };
@@ -80,6 +105,13 @@ export function roleOf(name: string, given: Partial<Omit<Role, 'name' | 'farEndI
 /** Whether an address lies in one of the places. The address has no `.`, `..` or `//`, or is a real path. */
 export function liesIn(address: string, places: Places): boolean {
   return places === 'all' || places.some((place) => isBelow(address, place) || isSnapshot(address, place));
+}
+
+/** Whether a host, by the name that a request gives it, is one of these. */
+export function isHost(host: string, { host: pattern }: FarPlaces): boolean {
+  const [name, wanted] = [host, pattern].map((text) => text.toLowerCase().replace(/\.$/, ''));
+  if (name === undefined || wanted === undefined) return false;
+  return wanted === '*' || (wanted.startsWith('*.') ? name.endsWith(wanted.slice(1)) : name === wanted);
 }
 
 function isSnapshot(address: string, place: string): boolean {
