@@ -55,7 +55,7 @@ export class CacheFolder implements CacheFiles {
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {
     const name = cacheIdOf(address);
-    const { dev, ino } = await this.folder.stat({ bigint: true });
+    const { dev, ino } = await this.folder.stat({ bigint: true }).catch(this.#failed);
     const existing = await this.source(address).catch((error: unknown) => {
       if (error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND') return undefined;
       throw error;
@@ -75,6 +75,10 @@ export class CacheFolder implements CacheFiles {
     };
   }
 
+  readonly #failed = (error: unknown): never => {
+    throw systemError(error, this.realPath);
+  };
+
   /** Makes the folder this daemon's for as long as it lives. Fails with ConfigError. */
   async claim(claimant: Claimant): Promise<void> {
     this.#lock = await claimCache(this.realPath, claimant);
@@ -82,6 +86,7 @@ export class CacheFolder implements CacheFiles {
 
   async release(): Promise<void> {
     await this.#lock?.close();
+    await this.folder.close();
   }
 
   /** Removes private folders that begin with this agent's prefix and whose operation is not at work. */
@@ -95,11 +100,12 @@ export class CacheFolder implements CacheFiles {
 
   async unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
     const found: UnknownFile[] = [];
-    for (const entry of await readdir(procPath({ handle: this.folder }), { withFileTypes: true })) {
+    const entries = await readdir(procPath({ handle: this.folder }), { withFileTypes: true }).catch(this.#failed);
+    for (const entry of entries) {
       const { name } = entry;
       if (isKnown(name) || isPartOfCache(entry)) continue;
       const stat = await lstat(procPath({ handle: this.folder, name }), { bigint: true }).catch((error: unknown) => {
-        if (errnoOf(error) !== 'ENOENT') throw error;
+        if (errnoOf(error) !== 'ENOENT') this.#failed(error);
       });
       if (stat === undefined) continue;
       const kind = stat.isFile() ? 'file' : 'other';

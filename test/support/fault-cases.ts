@@ -15,6 +15,7 @@ import type { Message } from './stranger.js';
 const SIZE = 1 << 20;
 const CONTENT = noise(300_000);
 const OTHER_OWNER = '1';
+const SHIFT = 100_000;
 
 /** What cases are made of; the files beside the disk are made once. */
 export interface Bench {
@@ -304,6 +305,17 @@ export function faultCases({ daemon, disk, stock, url }: Bench): FaultCase[] {
       call: () =>
         daemon().stranger.all('FileService/Chown', { path: disk().path, owner: OTHER_OWNER, recursive: true }),
       done: async () => assert.equal(String((await stat(behind('file'))).uid), OTHER_OWNER),
+    },
+    {
+      name: 'ChownForIdMaps',
+      prepare: () => old('file'),
+      call: () =>
+        daemon().stranger.all('FileService/ChownForIdMaps', {
+          path: at('file'),
+          uid_maps: [{ start: 0, target: SHIFT, count: 1 }],
+          gid_maps: [{ start: 0, target: SHIFT, count: 1 }],
+        }),
+      done: async () => assert.equal((await stat(behind('file'))).uid, SHIFT),
     },
   ];
 }

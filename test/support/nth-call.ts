@@ -16,8 +16,12 @@ export const LOOKING: readonly CallKind[] = ['open', 'read', 'readdir', 'readlin
 
 export interface FaultCase {
   readonly name: string;
-  /** Makes what the call needs, without faults, in an empty folder. */
+  /** Makes what the call needs, without faults. */
   readonly prepare: () => Promise<unknown>;
+  /** Runs before that; unset: the disk is emptied. */
+  readonly reset?: () => Promise<unknown>;
+  /** What is there that no success and no failure may leave; unset: private folders anywhere on the disk. */
+  readonly leftovers?: () => Promise<readonly string[]>;
   readonly call: () => Promise<unknown>;
   /** Fails unless what a success promises is so. */
   readonly done: (answer: unknown) => Promise<unknown>;
@@ -34,6 +38,8 @@ export interface Weather {
   readonly reasons: readonly string[];
   /** Each so many-th call fails; 1: each. */
   readonly stride: number;
+  /** Only calls on paths that contain this. */
+  readonly match?: string;
 }
 
 /** What may fail without an effect on the answer: the private folder is removed after the end, and a warning says so. */
@@ -41,11 +47,11 @@ const CLEANING = /^(?:unlink|rmdir|readdir|open) .*\/\.hostler-/;
 
 /** Fails the n-th call, the next, and so on, until the verb passes; how many failed. */
 export async function failEachCall(disk: FaultFilesystem, each: FaultCase, weather: Weather): Promise<number> {
-  const { kinds, errno, stride } = weather;
+  const { kinds, errno, stride, match = '' } = weather;
   for (let [nth, count] = [1, 0]; ; nth += stride, count++) {
-    await empty(disk.behind);
+    await (each.reset ?? (() => empty(disk.behind)))();
     await each.prepare();
-    await disk.fail({ kinds, errno, nth });
+    await disk.fail({ kinds, errno, nth, match });
     const [answer, error] = await each.call().then(
       (given) => [given, undefined] as const,
       (thrown: unknown) => [undefined, thrown] as const,
@@ -74,7 +80,8 @@ async function judge(
   { answer, error, failed }: Outcome,
   { reasons }: Weather,
 ): Promise<void> {
-  if (!failed.some((call) => CLEANING.test(call))) assert.deepEqual(await leftovers(disk.behind), [], 'left over');
+  const left = each.leftovers ?? (() => leftovers(disk.behind));
+  if (!failed.some((call) => CLEANING.test(call))) assert.deepEqual(await left(), [], 'left over');
   if (error === undefined) {
     await each.done(answer);
     return;
@@ -91,10 +98,10 @@ async function judge(
   }
 }
 
-async function leftovers(folder: string): Promise<string[]> {
+export async function leftovers(folder: string): Promise<string[]> {
   return (await readdir(folder, { recursive: true })).filter((name) => name.includes('.hostler-'));
 }
 
-async function empty(folder: string): Promise<void> {
+export async function empty(folder: string): Promise<void> {
   for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
 }
