@@ -16,7 +16,7 @@ import type {
   Targets,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { inTime, openFolder, procPath } from './handles.js';
+import { atLast, openFolder, procPath } from './handles.js';
 import type { FolderSync } from './names/folder-sync.js';
 import { movePart, publishPart, type Publication } from './names/publication.js';
 import type { Owners } from './owners.js';
@@ -280,8 +280,7 @@ class FilePart implements Part {
     if (this.#discarded) return [];
     this.#discarded = true;
     const { directory } = this.target;
-    // On a filesystem that does not answer it happens when that does.
-    const removed = await inTime(directory, () => this.#remove());
+    const removed = await atLast(directory, () => this.#remove());
     return this.#published ? [] : removed;
   }
 

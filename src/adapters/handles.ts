@@ -59,6 +59,11 @@ export function inTime<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.enter(work, () => Promise.resolve()) : work();
 }
 
+/** The same for what must happen at last: waits until the filesystem answers, for as long as that takes. */
+export function atLast<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
+  return handle instanceof RootedHandle ? handle.gate.enterAtLast(work) : work();
+}
+
 /** Opens a folder below a folder, never through a link. */
 export function openFolder(parent: Handle, name: string): Promise<FileHandle> {
   return open(procPath({ handle: parent, name }), FOLDER);

@@ -15,6 +15,7 @@ export class RootGate {
   #inside = 0;
   #overdue = 0;
   readonly #waiting: (() => void)[] = [];
+  readonly #answered: (() => void)[] = [];
 
   constructor(
     private readonly path: string,
@@ -41,7 +42,7 @@ export class RootGate {
       if (first !== 'late') return first.value;
       this.#overdue += 1;
       // Whoever asked has had an answer; a late failure is of no use to anybody.
-      void done.then(dispose, () => undefined).finally(() => (this.#overdue -= 1));
+      void done.then(dispose, () => undefined).finally(() => this.#cameBack());
       throw this.#stalled();
     } finally {
       timer.abort();
@@ -54,6 +55,27 @@ export class RootGate {
       () => Promise.resolve(),
       () => Promise.resolve(),
     );
+  }
+
+  /** Waits until nothing is overdue, and then for as long as the work takes. Fails with ROOT_UNAVAILABLE. */
+  async enterAtLast<T>(work: () => Promise<T>): Promise<T> {
+    if (this.place.isLocal()) return this.#walk(work);
+    while (this.#overdue > 0) {
+      const { promise, resolve } = deferred();
+      this.#answered.push(resolve);
+      await promise;
+    }
+    if (this.#inside >= MOST_INSIDE) {
+      const { promise, resolve } = deferred();
+      this.#waiting.push(resolve);
+      await promise;
+    }
+    return this.#work(work);
+  }
+
+  #cameBack(): void {
+    this.#overdue -= 1;
+    if (this.#overdue === 0) for (const wake of this.#answered.splice(0)) wake();
   }
 
   async #turn(late: Promise<'late'>): Promise<'late' | undefined> {

@@ -1,4 +1,4 @@
-import type { Role } from './access/role.js';
+import { roleOf, type Role } from './access/role.js';
 
 /** Who calls, and how long they wait. Goes into every domain call. */
 export interface Caller {
@@ -16,3 +16,12 @@ export interface Caller {
   /** Told of each operation that the call starts, or attaches to. */
   readonly onOperation?: (id: string) => void;
 }
+
+/** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */
+export const NOBODY = {
+  roles: [],
+  grant: roleOf('nobody', {}),
+  peer: '',
+  signal: new AbortController().signal,
+  deadline: undefined,
+};

@@ -85,6 +85,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     targets,
     files,
     space,
+    letGoMs: 5000,
     watchIntervalMs: 200,
     clock: Date.now,
     newId: monotonicFactory(),

@@ -6,7 +6,7 @@ import { FaultFilesystem } from './fault-filesystem.js';
 import { scratchFolder } from './scratch.js';
 
 /** Call inside describe(). */
-export function faultBench(): Bench {
+export function faultBench({ rootPatienceMs = 5000 } = {}): Bench {
   const scratch = scratchFolder();
   let made: { daemon: Daemon; disk: FaultFilesystem; url: string } | undefined;
   const get = () => {
@@ -20,8 +20,8 @@ export function faultBench(): Bench {
     const { url, server } = await serveStock(scratch.path('stock'));
     scratch.onEnd(() => Promise.resolve(server.close()));
     const daemon = await Daemon.start(scratch.path('daemon'), {
-      toml: '[fetch]\nallowed_networks = ["127.0.0.0/8"]\nattempts = 1\n',
-      roots: `[[roots]]\npath = "${disk.path}"\n`,
+      toml: `[limits]\nroot_patience_ms = ${String(rootPatienceMs)}\n[fetch]\nallowed_networks = ["127.0.0.0/8"]\nattempts = 1\n`,
+      roots: [disk.path, scratch.path('daemon/images')].map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
     });
     scratch.onEnd(() => daemon.stop());
     made = { daemon, disk, url };

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../address.js';
-import { roleOf } from '../access/role.js';
-import type { Caller } from '../caller.js';
+import { NOBODY, type Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
 import type { Clock, Files, Targets } from '../ports.js';
@@ -11,7 +10,8 @@ import type { Admitted } from './admitted.js';
 import { execute, type Outcome, type Step } from './execute.js';
 import { OperationHub } from './hub.js';
 import { nowOrLater, type Journal } from './journal.js';
-import { LiveOperation, type Leaving } from './live-operation.js';
+import { orLetGo } from './letting-go.js';
+import { LiveOperation, leavingBy } from './live-operation.js';
 import type { LockTable } from './locks.js';
 import { atRest, isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
 import { RequestIds } from './request-ids.js';
@@ -36,15 +36,6 @@ export interface Ask {
   readonly output?: (piece: OutputPiece, signal: AbortSignal) => Promise<void>;
 }
 
-/** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */
-const NOBODY = {
-  roles: [],
-  grant: roleOf('nobody', {}),
-  peer: '',
-  signal: new AbortController().signal,
-  deadline: undefined,
-};
-
 /** What happened, for the log. */
 export interface OperationLog {
   finished(record: OperationRecord, cause: unknown): void;
@@ -65,8 +56,16 @@ export interface EnginePorts {
   readonly newId: () => string;
   readonly step: Step;
   readonly log: OperationLog;
+  /** An operation that is cancelled is waited for so long; a disk that does not answer holds nobody. */
+  readonly letGoMs: number;
   /** A watcher gets at most one event in so long. */
   readonly watchIntervalMs: number;
+}
+
+/** What is given back when an operation ends; its locks apart. */
+interface Held {
+  readonly unlock: () => void;
+  readonly undo: readonly (() => void)[];
 }
 
 /** How a verb's operations of an earlier life of the daemon go on. */
@@ -245,6 +244,7 @@ export class Operations {
     const uses = verb.uses(spec);
     const admitted = await admission.resolve(uses);
     const undo: (() => void)[] = [];
+    let unlock: () => void = () => undefined;
     try {
       const record = {
         ...this.#newRecord(verb, spec, ask, caller, attempt),
@@ -252,9 +252,8 @@ export class Operations {
         // A layer below the one that was named may be written too: recovery looks there as well.
         addresses: [...new Set([...uses.map(({ address }) => address), ...admitted.targets.keys()])],
       };
-      undo.push(
-        locks.acquire({ operationId: record.id, method: verb.name, sinceMs: record.createTime }, admitted.keys),
-      );
+      const holder = { operationId: record.id, method: verb.name, sinceMs: record.createTime };
+      unlock = locks.acquire(holder, admitted.keys);
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
       const ticket = slots.enter(
@@ -283,29 +282,32 @@ export class Operations {
       operation.announce();
       const { secrets = {}, input, output } = ask;
       const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, output, caller }, this.ports);
-      void this.#finish(operation, admitted, undo, work);
+      void this.#finish(operation, admitted, { unlock, undo }, orLetGo(work, operation, this.ports.letGoMs));
       return operation;
     } catch (error) {
-      for (const step of undo.reverse()) step();
+      for (const step of [unlock, ...undo].reverse()) step();
       await admitted.close();
       throw error;
     }
   }
 
-  /** Locks and slot are free, and the end is in the journal, before anybody hears of it. Never rejects. */
+  /**
+   * Locks and slot are free, and the end is in the journal, before anybody hears of it; the locks of what was let go are free when it has
+   * come back. Never rejects.
+   */
   async #finish(
     operation: LiveOperation,
     admitted: Admitted,
-    undo: readonly (() => void)[],
+    { unlock, undo }: Held,
     work: Promise<Outcome>,
   ): Promise<void> {
     const { log } = this.ports;
-    const { cause, suspended, ...outcome } = await work;
-    if (suspended === true) {
-      await this.#suspend(operation, admitted, undo);
-      return;
-    }
-    const [closed, recorded] = await Promise.allSettled([admitted.close(), this.#record(operation, outcome)]);
+    const { cause, suspended, rest, ...outcome } = await work;
+    if (suspended === true) return this.#suspend(operation, admitted, [unlock, ...undo]);
+    const closing = Promise.resolve(rest).then(() => admitted.close().finally(unlock));
+    if (rest !== undefined) closing.catch((error: unknown) => log.cleanupFailed(operation.record, error));
+    const nowOrNever = rest === undefined ? closing : undefined;
+    const [closed, recorded] = await Promise.allSettled([nowOrNever, this.#record(operation, outcome)]);
     const final = recorded.status === 'fulfilled' ? recorded.value : operation.ended(outcome);
     for (const step of undo) step();
     operation.settle(final);
@@ -314,7 +316,10 @@ export class Operations {
   }
 
   /** The end as it may be told. What nothing on disk would prove after a crash is no success. */
-  async #record(operation: LiveOperation, outcome: Omit<Outcome, 'cause' | 'suspended'>): Promise<OperationRecord> {
+  async #record(
+    operation: LiveOperation,
+    outcome: Omit<Outcome, 'cause' | 'suspended' | 'rest'>,
+  ): Promise<OperationRecord> {
     const { journal } = this.ports;
     const end = operation.ended(outcome);
     try {
@@ -374,17 +379,11 @@ export class Operations {
     try {
       for await (const record of operation.watch(caller.signal, this.ports.watchIntervalMs)) yield record;
     } finally {
-      leave(howItEnds(caller.signal));
+      leave(leavingBy(caller.signal));
     }
     const { state, error } = operation.record;
     if (isFinal(state) && error !== undefined) throw restoreError(error);
   }
-}
-
-/** Who leaves says so by the signal; a call that ends otherwise could not be answered. */
-function howItEnds(signal: AbortSignal): Leaving {
-  if (!signal.aborted) return 'unanswered';
-  return asHostlerError(signal.reason).reason === 'CALLER_DEADLINE' ? 'CALLER_DEADLINE' : 'CANCELLED';
 }
 
 /** The work was done, and nobody could say so after a crash. */

@@ -7,6 +7,7 @@ import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import { evidenceOf, mayHaveActed, tookEffect } from './evidence.js';
 import { nowOrLater } from './journal.js';
+import { tidied } from './letting-go.js';
 import type { LiveOperation } from './live-operation.js';
 import { OwnMarks } from './own-marks.js';
 import { ProgressMeter } from './progress.js';
@@ -47,6 +48,8 @@ export interface Outcome {
   readonly result?: OperationResult;
   readonly error?: StoredError;
   readonly cause?: unknown;
+  /** A filesystem does not answer: until this settles, what the operation holds is not free. Never rejects. */
+  readonly rest?: Promise<unknown>;
 }
 
 /** Waits for the slot, runs the verb, cleans up. Never rejects. */
@@ -59,14 +62,14 @@ export async function execute<S extends object, R extends OperationResult>(
   const work = new ResumableWork(verb.resume, spec, () => assignment.operation.record, ports.resumes);
   const run = new OperationRun(verb.name, assignment, ports, work);
   const outcome = await attempt(verb, spec, run, assignment, ports);
-  if (outcome.state === 'SUCCEEDED') await run.clearMarks();
-  else
-    await run.marks
-      .clearUnwritten(outcome.error?.reason)
-      .catch((error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error));
-  await run.cleanUp(outcome.suspended === true || isWorthKeeping(outcome, verb.resume?.after));
-  await run.mark('cleaned');
-  return outcome;
+  const failed = (error: unknown) => ports.log.cleanupFailed(assignment.operation.record, error);
+  const tidy = async () => {
+    if (outcome.state === 'SUCCEEDED') await run.clearMarks();
+    else await run.marks.clearUnwritten(outcome.error?.reason).catch(failed);
+    await run.cleanUp(outcome.suspended === true || isWorthKeeping(outcome, verb.resume?.after));
+    await run.mark('cleaned');
+  };
+  return tidied(outcome, tidy(), assignment.operation, ports.letGoMs);
 }
 
 /** What the daemon's end does to work that could go on, and its state folder. */

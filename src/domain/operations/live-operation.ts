@@ -1,4 +1,4 @@
-import { HostlerError } from '../errors.js';
+import { HostlerError, asHostlerError } from '../errors.js';
 import type { Clock } from '../ports.js';
 import { deferred, orAborted, pause } from '../waiting.js';
 import {
@@ -13,6 +13,13 @@ import {
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 /** How a call ends that waits for an operation: its caller goes, or the daemon cannot send the answer. */
 export type Leaving = 'CANCELLED' | 'CALLER_DEADLINE' | 'unanswered';
+
+/** Who leaves says so by the signal; a call that ends otherwise could not be answered. */
+export function leavingBy(signal: AbortSignal): Leaving {
+  if (!signal.aborted) return 'unanswered';
+  return asHostlerError(signal.reason).reason === 'CALLER_DEADLINE' ? 'CALLER_DEADLINE' : 'CANCELLED';
+}
+
 export type Listener = (record: OperationRecord, stateChanged: boolean) => void;
 
 /** An unfinished operation: its latest record as a slot that watchers read, its callers, and its cancel switch. */
@@ -73,7 +80,9 @@ export class LiveOperation {
     return record;
   }
 
+  /** Nothing changes what has its end: it may have been let go, and its work goes on. */
   update(change: Change): void {
+    if (isFinal(this.#record.state)) return;
     this.#set({ ...this.#record, ...change, eventTime: this.clock() }, false);
   }
 

@@ -1618,7 +1618,9 @@ export const OperationServiceService = {
     responseDeserialize: (value: Buffer): WatchOperationsResponse => WatchOperationsResponse.decode(value),
   },
   /**
-   * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
+   * Ends operations. Answers only when their children are gone and their files removed, and says what was removed. Where a
+   * filesystem does not answer it is not waited for: the operation ends with the warning CLEANUP_FAILED, and what it left is
+   * removed when the filesystem answers.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * By labels, those that the caller may not cancel are passed over.
    * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
@@ -1662,7 +1664,9 @@ export interface OperationServiceServer extends UntypedServiceImplementation {
    */
   watchOperations: handleServerStreamingCall<WatchOperationsRequest, WatchOperationsResponse>;
   /**
-   * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
+   * Ends operations. Answers only when their children are gone and their files removed, and says what was removed. Where a
+   * filesystem does not answer it is not waited for: the operation ends with the warning CLEANUP_FAILED, and what it left is
+   * removed when the filesystem answers.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * By labels, those that the caller may not cancel are passed over.
    * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
@@ -1737,7 +1741,9 @@ export interface OperationServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchOperationsResponse>;
   /**
-   * Ends operations. Answers only when their children are gone and their files removed, and says what was removed.
+   * Ends operations. Answers only when their children are gone and their files removed, and says what was removed. Where a
+   * filesystem does not answer it is not waited for: the operation ends with the warning CLEANUP_FAILED, and what it left is
+   * removed when the filesystem answers.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * By labels, those that the caller may not cancel are passed over.
    * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.

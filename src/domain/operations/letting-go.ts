@@ -1,0 +1,48 @@
+/** An operation ends in bounded time after its cancel and after its work, whatever filesystem does not answer. */
+import { orAborted, pause } from '../waiting.js';
+import type { Outcome } from './execute.js';
+import type { LiveOperation } from './live-operation.js';
+import { storeError } from './record.js';
+
+/**
+ * How an operation ended. One that was cancelled and whose work has not come back after so long has ended all the same: its work is
+ * the outcome's `rest`, which removes what it has made as soon as it can. One that the daemon suspends is waited for: its drain has
+ * a limit of its own.
+ * @param whole never rejects
+ */
+export async function orLetGo(whole: Promise<Outcome>, operation: LiveOperation, letGoMs: number): Promise<Outcome> {
+  const ended: { outcome?: Outcome } = {};
+  const done = whole.then((outcome) => {
+    ended.outcome = outcome;
+    return outcome.rest;
+  });
+  await orAborted(whole, operation.signal).catch(() => undefined); // what it was cancelled for stands in its outcome
+  if (ended.outcome === undefined) await pause(letGoMs, whole);
+  const why = operation.cancelledFor;
+  if (ended.outcome !== undefined || why === undefined || why.reason === 'SHUTTING_DOWN') return whole;
+  warnOfRest(operation);
+  return { state: 'CANCELLED', error: storeError(why), cause: why, rest: done };
+}
+
+/** The same for what follows the end of the work. @param tidy never rejects */
+export async function tidied(
+  outcome: Outcome,
+  tidy: Promise<void>,
+  operation: LiveOperation,
+  letGoMs: number,
+): Promise<Outcome> {
+  const ended = { tidy: false };
+  const done = tidy.then(() => {
+    ended.tidy = true;
+  });
+  await pause(letGoMs, done);
+  if (ended.tidy) return outcome;
+  warnOfRest(operation);
+  return { ...outcome, rest: done };
+}
+
+function warnOfRest(operation: LiveOperation): void {
+  const { id, warnings } = operation.record;
+  const message = `a filesystem did not answer at the end of ${id}: what is left there is removed when it does`;
+  operation.update({ warnings: [...warnings, { reason: 'CLEANUP_FAILED', message }] });
+}
