@@ -1,25 +1,28 @@
 /** The part of the composition root that opens the folders in which the daemon works, its own and its roots. */
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CacheFolder } from './adapters/cache-folder.js';
-import { ConfigError, type Config } from './adapters/config.js';
+import type { Config } from './adapters/config.js';
 import { errnoOf } from './adapters/errno.js';
 import { LockQuery } from './adapters/lock-query.js';
-import type { Log } from './adapters/log.js';
+import { errorText, type Log } from './adapters/log.js';
 import { AgentLocks } from './adapters/owned/agent-locks.js';
 import { assertOwnPlace } from './adapters/owned/cache-claim.js';
 import { hostIdentity } from './adapters/owned/host-identity.js';
 import { PRIVATE_PREFIX } from './adapters/private-folders.js';
 import type { ProcessRunner } from './adapters/process.js';
+import { RememberedMounts } from './adapters/root-mounts/remembered.js';
 import { openRoots, type OnFollowed, type Root, type RootConfig } from './adapters/roots.js';
 import { openStateFolder, renewed, type StateFolder } from './adapters/state-folder.js';
 import type { Foundations } from './assemble.js';
 import { isBelow } from './domain/address.js';
+import { ownFile } from './domain/own-files.js';
+import { makeFolder } from './file-io/make-folder.js';
 import type { CacheIndex } from './domain/cache/cache-index.js';
 
 /**
  * The state folder, the roots, and the lock that says that this agent lives. An id that another daemon has too, because the state folder is a
- * copy of its, is given up for a new one. Fails with ConfigError, StateFolderBusy, StateFolderBroken.
+ * copy of its, is given up for a new one. Fails with ConfigError, OwnFileError, StateFolderBusy, StateFolderBroken.
  */
 export async function openFolders(config: Config, runner: ProcessRunner, log: Log) {
   const identity = await hostIdentity();
@@ -36,7 +39,13 @@ export async function openFolders(config: Config, runner: ProcessRunner, log: Lo
       former: state.former.agentId,
       why: state.former.why,
     });
-  return { state, folderSet, agentLocks, lockQuery };
+  const rootMounts = await RememberedMounts.load(state.realPath);
+  for (const root of folderSet.roots) {
+    const why = rootMounts.absent(root);
+    if (why !== undefined) log.warn('the filesystem of a root is not mounted', { root: root.path, why });
+  }
+  await rootMounts.save(folderSet.roots);
+  return { state, folderSet, agentLocks, lockQuery, rootMounts };
 }
 
 /** Roots of files, as they are configured. Fails with ConfigError. */
@@ -83,11 +92,10 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
 /** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */
 async function openCache({ cache, instances_path: instances }: Config, roots: readonly Root[], stateFolder: string) {
   const path = cache.path ?? join(stateFolder, 'cache');
-  const real = await mkdir(path, { recursive: true, mode: 0o711 })
-    .then(() => realpath(path))
-    .catch((error: unknown) => {
-      throw new ConfigError(`cache.path: the folder ${path} cannot be opened: ${errnoOf(error) ?? String(error)}`);
-    });
+  const real = await ownFile('the cache folder (cache.path)', path, async () => {
+    await makeFolder(path, 0o711);
+    return realpath(path);
+  });
   assertOwnPlace(real, {
     roots: roots.map(({ realPath }) => realPath),
     stateFolder,
@@ -97,7 +105,8 @@ async function openCache({ cache, instances_path: instances }: Config, roots: re
     .filter(({ realPath }) => isBelow(real, realPath))
     .sort((a, b) => b.realPath.length - a.realPath.length);
   const attributes = around?.trusted === true ? around.attributes : {};
-  return { cacheFolder: await CacheFolder.open(real, attributes), around };
+  const cacheFolder = await ownFile('the cache folder (cache.path)', real, () => CacheFolder.open(real, attributes));
+  return { cacheFolder, around };
 }
 
 /** What a path is when it is there; itself where it is not. */
@@ -121,8 +130,21 @@ export async function claimCacheFolder(folder: CacheFolder, { cache, state, runn
   await folder.claim({ owner, formerAgents: state.formerIds, runner, isEntry: (id) => cache.knows(id) });
 }
 
-/** Before anybody works in the cache: folders of operations that ended with an earlier life go, what nobody knows is told of. */
+/**
+ * Before anybody works in the cache: folders of operations that ended with an earlier life go, what nobody knows is told of. A folder that cannot
+ * be looked at keeps nobody from starting: nothing is removed.
+ */
 export async function sweepCache(foundations: Foundations): Promise<void> {
+  const { cacheFolder, log } = foundations;
+  try {
+    await sweepCacheNow(foundations);
+  } catch (error) {
+    const cause = errorText(error);
+    log.error('the cache folder cannot be swept now: what is there stays', { folder: cacheFolder.realPath, cause });
+  }
+}
+
+async function sweepCacheNow(foundations: Foundations): Promise<void> {
   const { cache, cacheFolder, resumes, log, state } = foundations;
   if (!foundations.journalMovedAside && !state.isNew) {
     const prefix = `${PRIVATE_PREFIX}${state.agentId}-`;

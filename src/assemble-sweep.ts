@@ -7,6 +7,7 @@ import type { SweepLog } from './adapters/file-targets.js';
 import { errorText, type Log } from './adapters/log.js';
 import type { Leftovers } from './adapters/owned/private-walk.js';
 import type { Foundations } from './assemble.js';
+import { ownFile } from './domain/own-files.js';
 import type { Operations } from './domain/operations/engine.js';
 import type { Targets } from './domain/ports.js';
 
@@ -40,12 +41,15 @@ async function sweepNow({ state, log, journalMovedAside }: Foundations, targets:
   await writeLeft(state.realPath, left);
 }
 
-/** Ids of operations whose folders no sweep removes. */
+/** Ids of operations whose folders no sweep removes. Fails with OwnFileError. */
 export async function readLeft(stateFolder: string): Promise<ReadonlySet<string>> {
-  const text = await readFile(join(stateFolder, LEFT_FILE), 'utf8').catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-    return '[]';
-  });
+  const path = join(stateFolder, LEFT_FILE);
+  const text = await ownFile('the folders that are left alone (in state_dir)', path, () =>
+    readFile(path, 'utf8').catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return '[]';
+    }),
+  );
   return new Set(z.array(z.string()).parse(JSON.parse(text)));
 }
 

@@ -20,6 +20,7 @@ import { Metrics } from './adapters/metrics.js';
 import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
+import type { RememberedMounts } from './adapters/root-mounts/remembered.js';
 import type { Root } from './adapters/roots.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { NO_STRAYS, ProcessStrays } from './adapters/strays.js';
@@ -82,6 +83,7 @@ export interface Foundations {
   readonly state: StateFolder;
   /** Of files. */
   readonly roots: readonly Root[];
+  readonly rootMounts: RememberedMounts;
   readonly agentLocks: AgentLocks;
   /** Real paths of folders that no address reaches; a root in one of them is reached. */
   readonly closedFolders: readonly string[];
@@ -182,10 +184,10 @@ function assembleEngine(foundations: Foundations) {
     resumes,
     targets,
     files,
-    clock: Date.now,
-    newId: monotonicFactory(),
+    ...{ clock: Date.now, newId: monotonicFactory() },
     step: new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step })).step,
     log: operationLog(log, metrics, foundations.audit),
+    letGoMs: letGoMs(limits),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
   const keptWork = new KeptWork({ resumes, paths, targets, locks });
@@ -197,6 +199,11 @@ function assembleEngine(foundations: Foundations) {
     foreignLimits: foreignLimits(limits),
   });
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
+}
+
+/** A tool that is ended, and a filesystem that answers at all, are back within it. */
+function letGoMs({ root_patience_ms: patienceMs, tool_kill_grace_ms: graceMs }: Config['limits']): number {
+  return patienceMs + 2 * graceMs;
 }
 
 /** What takes space in the cache, and in private folders of others. */
@@ -276,13 +283,14 @@ function assembleHandlers(
   };
 }
 
-function imageIndex({ config, state, roots, log }: Foundations): ImageIndex {
+function imageIndex({ config, state, roots, rootMounts, log }: Foundations): ImageIndex {
   return new ImageIndex({
     roots: roots.map((root) => ({
       path: root.realPath,
       get identity() {
         return root.identity;
       },
+      absent: () => rootMounts.absent(root),
       follow: () => root.gate.follow(),
     })),
     closed: [state.realPath],

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { ConfigError, type Config } from './adapters/config.js';
 import { certificatesOf } from './callers.js';
 import { createLog } from './adapters/log.js';
+import { whyRefused } from './domain/own-files.js';
 import { TlsFilesBroken } from './tls/files.js';
 
 /** Every problem in a line of its own; none: the daemon would start. */
@@ -62,5 +63,5 @@ async function certificates(config: Config): Promise<string | undefined> {
 }
 
 function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return whyRefused(error) ?? String(error);
 }

@@ -10,6 +10,7 @@ import { removePrivateFolder } from './adapters/private-folders.js';
 import type { Root } from './adapters/roots.js';
 import { openFileRoots } from './assemble-folders.js';
 import { readLeft } from './assemble-sweep.js';
+import { ownFile } from './domain/own-files.js';
 
 /** Nothing was removed, or not all of it. */
 export class LeftoverError extends Error {
@@ -91,9 +92,11 @@ function worse(one: Life, other: Life): Life {
 }
 
 async function ownAgentId(stateFolder: string): Promise<string | undefined> {
-  const text = await readFile(join(stateFolder, 'agent-id'), 'utf8').catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-    return undefined;
-  });
+  const text = await ownFile('the state folder (state_dir)', stateFolder, () =>
+    readFile(join(stateFolder, 'agent-id'), 'utf8').catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return undefined;
+    }),
+  );
   return text?.trim();
 }

@@ -27,6 +27,7 @@ import { LeftoverError, listFolders, removeFoldersOf } from './leftover-folders.
 import { problemsOf } from './check-config.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
+import { OwnFileError, ownFile } from './domain/own-files.js';
 import { recover } from './domain/operations/recovery.js';
 import { ResumeEntries } from './domain/operations/resume-entries.js';
 import { TouchedImages } from './domain/operations/touched.js';
@@ -50,6 +51,7 @@ const EXPECTED = [
   StateFolderBusy,
   StateFolderBroken,
   JournalUnavailable,
+  OwnFileError,
 ];
 
 async function main(): Promise<void> {
@@ -236,7 +238,7 @@ async function layFoundations(config: Config, log: Log): Promise<Omit<Foundation
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const runner = await openRunner(config, folders, log);
-  const { state, folderSet, agentLocks, lockQuery } = await openFolders(config, runner, log);
+  const { state, folderSet, agentLocks, lockQuery, rootMounts } = await openFolders(config, runner, log);
   const journal = await JournalStore.open({
     folder: state.realPath,
     limits: { operations: config.limits.history_operations, ms: config.limits.history_hours * 3600 * 1000 },
@@ -264,21 +266,20 @@ async function layFoundations(config: Config, log: Log): Promise<Omit<Foundation
     resumes,
     lockQuery,
     agentLocks,
+    rootMounts,
     audit,
     cache,
     version: readVersion(),
   };
 }
 
-/** Fails with ConfigError. */
+/** Fails with OwnFileError. */
 async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): Promise<Foundations['audit']> {
   if (file === undefined) return NO_AUDIT;
   const required = mode === 'require';
   const onFailed = (cause: unknown) => log.error('the audit log cannot be written', { file, cause: errorText(cause) });
   const audit = new AuditLog({ file, required, onFailed, patienceMs: limits.root_patience_ms });
-  await audit.open().catch((error: unknown) => {
-    throw new ConfigError(`the audit log cannot be opened: ${String(error)}`);
-  });
+  await ownFile('the audit log (audit.file)', file, () => audit.open());
   return audit;
 }
 

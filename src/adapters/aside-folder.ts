@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
+import { open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Aside } from '../domain/ports.js';
-import { errnoOf } from './errno.js';
+import { makeFolder } from '../file-io/make-folder.js';
+import { errnoOf, systemError } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
 
 /** Ends the name of a second file of an operation. */
@@ -22,14 +23,17 @@ export class AsideFolder {
     const ref = { handle: await this.#open(), name: operationId };
     return {
       ...ref,
-      truncate: (lengthBytes) => truncate(procPath(ref), Number(lengthBytes)),
+      truncate: (lengthBytes) =>
+        truncate(procPath(ref), Number(lengthBytes)).catch((error: unknown) => {
+          throw systemError(error, this.#path);
+        }),
       remove: () => this.remove(operationId),
     };
   }
 
   async remove(operationId: string): Promise<void> {
     await unlink(procPath({ handle: await this.#open(), name: operationId })).catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw error;
+      if (errnoOf(error) !== 'ENOENT') throw systemError(error, this.#path);
     });
   }
 
@@ -43,9 +47,13 @@ export class AsideFolder {
   }
 
   #open(): Promise<FileHandle> {
-    this.#folder ??= mkdir(this.#path, { recursive: true, mode: 0o700 }).then(() =>
-      open(this.#path, O_PATH | constants.O_DIRECTORY),
-    );
+    this.#folder ??= makeFolder(this.#path, 0o700)
+      .then(() => open(this.#path, O_PATH | constants.O_DIRECTORY))
+      .catch((error: unknown) => {
+        // The next one tries again: a disk that is full now has room later.
+        this.#folder = undefined;
+        throw systemError(error, this.#path);
+      });
     return this.#folder;
   }
 }

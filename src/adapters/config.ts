@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
 import { z } from 'zod';
+import { ownFile } from '../domain/own-files.js';
 import { schemaWords } from '../domain/model/schema-words.js';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
 import { caching, fetching } from './fetch-config.js';
@@ -173,11 +174,9 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** Reads and checks a TOML file; unknown keys are errors. */
+/** Reads and checks a TOML file; unknown keys are errors. Fails with ConfigError, OwnFileError. */
 export async function loadConfig(path: string): Promise<Config> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new ConfigError(`${path} cannot be read: ${String(error)}; name another with --config FILE`);
-  });
+  const text = await ownFile('the configuration (--config)', path, () => readFile(path, 'utf8'));
   return parseConfig(text, path);
 }
 

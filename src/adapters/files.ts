@@ -17,6 +17,7 @@ import { errnoOf, systemError } from './errno.js';
 import { callsOf, inTime, procPath } from './handles.js';
 import { lengthOf } from './lengths.js';
 import { FolderSync } from './names/folder-sync.js';
+import { assertNotCovered } from './root-mounts/covered.js';
 import { clearSetId } from './set-id.js';
 import { countsOf, sizesOf } from './system-sizes.js';
 
@@ -82,6 +83,8 @@ export class LocalFiles implements Files {
     const told = (error: unknown): never => {
       throw systemError(error, resolved.address);
     };
+    // What is written beneath a mount nobody would find.
+    await assertNotCovered(resolved.handle).catch(told);
     const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK).catch(told);
     try {
       await clearSetId(file, (await file.stat()).mode);

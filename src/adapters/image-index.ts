@@ -30,6 +30,8 @@ export interface ImageIndexOptions {
 export interface RootToIndex {
   readonly path: string;
   readonly identity: FileIdentity;
+  /** Why what lay in it in the daemon's life before cannot be seen now; undefined: it can. */
+  absent(): string | undefined;
   /** Onto what is mounted there now: `identity` may be another one then. Fails where nobody can look. */
   follow(): Promise<void>;
 }
@@ -64,14 +66,14 @@ class IndexedRoot {
   #heardAt = Date.now();
   #stalled = false;
   #told: ReadonlySet<string> = new Set();
-  readonly #first: FileIdentity;
+  /** What it is when all that belongs there is there. */
+  #first: FileIdentity | undefined;
 
   constructor(
     private readonly root: RootToIndex,
     private readonly options: ImageIndexOptions,
   ) {
-    const { device, inode } = root.identity;
-    this.#first = { device, inode };
+    if (root.absent() === undefined) this.#first = root.identity;
   }
 
   /** The whole of it could not be looked at. */
@@ -125,8 +127,10 @@ class IndexedRoot {
   /** What lay in the root at the start cannot be seen under another filesystem: nobody may take it for gone. */
   #withCovered({ found, unseen }: Found): Found {
     const { device, inode } = this.root.identity;
-    if (device === this.#first.device && inode === this.#first.inode) return { found, unseen };
-    const why = 'another filesystem is mounted there than at the start';
+    const absent = this.root.absent();
+    if (absent === undefined) this.#first ??= { device, inode };
+    if (device === this.#first?.device && inode === this.#first.inode) return { found, unseen };
+    const why = absent ?? 'another filesystem is mounted there than at the start';
     return { found, unseen: [...unseen, { place: this.root.path, why, whole: true }] };
   }
 

@@ -7,6 +7,7 @@ import type { Entry, FileRef } from '../domain/ports.js';
 import { systemError } from './errno.js';
 import { GuardedFile } from './guarded-file.js';
 import { procPath } from './handles.js';
+import { assertNotCovered } from './root-mounts/covered.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;
@@ -56,6 +57,12 @@ export class LocalContents implements Contents {
   }
 
   async writeInto(entry: Entry, at: bigint | 'end', input: AsyncIterable<Uint8Array>): Promise<void> {
+    // What is written beneath a mount nobody would find.
+    await entry
+      .inTime(() => assertNotCovered(entry.handle))
+      .catch((error: unknown) => {
+        throw systemError(error, entry.address);
+      });
     const file = await GuardedFile.open(entry, O_WRONLY | O_NONBLOCK);
     try {
       await file.clearSetId(entry.mode);

@@ -1,8 +1,7 @@
 import { realpath, type FileHandle } from 'node:fs/promises';
 import { isBelow } from '../domain/address.js';
 import type { FileAttributes, FileIdentity } from '../domain/ports.js';
-import { ConfigError } from './config.js';
-import { errnoOf } from './errno.js';
+import { ownFileError } from '../domain/own-files.js';
 import { LocalMounts } from './local-mounts.js';
 import { RootGate } from './root-gate.js';
 import { RootPlace } from './root-mounts/root-place.js';
@@ -24,6 +23,8 @@ export interface Root extends RootConfig {
   readonly handle: FileHandle;
   /** Of that folder. */
   readonly identity: FileIdentity;
+  /** Where the filesystem is mounted that it lies on. */
+  readonly mountPoint: string;
   readonly gate: RootGate;
 }
 
@@ -31,8 +32,8 @@ export interface Root extends RootConfig {
 export type OnFollowed = (path: string, mountPoint: string) => void;
 
 /**
- * Opens the roots where they really are; `onFollowed` hears of those that are followed onto another mount. Fails when one is not a
- * folder.
+ * Opens the roots where they really are; `onFollowed` hears of those that are followed onto another mount. Fails with OwnFileError
+ * when one is not a folder.
  */
 export async function openRoots(
   configs: readonly RootConfig[],
@@ -54,10 +55,13 @@ export async function openRoots(
         get identity() {
           return place.identity;
         },
+        get mountPoint() {
+          return place.mountPoint;
+        },
         gate: new RootGate(config.path, patienceMs, place),
       });
     } catch (error) {
-      throw new ConfigError(`the root ${config.path} cannot be opened as a folder: ${errnoOf(error) ?? String(error)}`);
+      throw ownFileError(`the root ${config.path}`, config.path, error);
     }
   }
   return roots;

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, realpath, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { ownFile } from '../domain/own-files.js';
+import { makeFolder } from '../file-io/make-folder.js';
 import { errnoOf } from './errno.js';
 import { tryLock } from './owned/flock.js';
 import type { HostIdentity } from './owned/host-identity.js';
@@ -50,17 +52,43 @@ const place = z.object({
   formerIds: z.array(z.string()).default([]),
 });
 
-/** Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this process however that ends. */
-export async function openStateFolder(
+const WHAT = 'the state folder (state_dir)';
+
+/**
+ * Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this process however that ends. Fails with
+ * StateFolderBusy, StateFolderBroken, OwnFileError.
+ */
+export function openStateFolder(
   path: string,
   runner: ProcessRunner,
   identity: Pick<HostIdentity, 'machine'>,
 ): Promise<StateFolder> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  return ownFile(WHAT, path, () => openFolder(path, runner, identity));
+}
+
+async function openFolder(
+  path: string,
+  runner: ProcessRunner,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  await makeFolder(path, 0o700);
   const realPath = await realpath(path);
   const lock = await open(join(realPath, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
-  if (!(await tryLock(lock, runner)))
-    throw new StateFolderBusy(`another daemon works with the state folder ${realPath}`);
+  try {
+    if (!(await tryLock(lock, runner)))
+      throw new StateFolderBusy(`another daemon works with the state folder ${realPath}`);
+    return await lockedFolder(realPath, lock, identity);
+  } catch (error) {
+    await lock.close();
+    throw error;
+  }
+}
+
+async function lockedFolder(
+  realPath: string,
+  lock: FileHandle,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
   const known = await readAgentId(realPath);
   const before = known === undefined ? undefined : await readPlace(realPath);
   const here = { machine: identity.machine, folder: realPath, formerIds: before?.formerIds ?? [] };
@@ -75,14 +103,22 @@ export async function openStateFolder(
     settled: () => (before?.former === undefined ? Promise.resolve() : writePlace(here)),
     release: () => lock.close(),
   };
-  if (why !== undefined) return renewed(state, why, identity);
+  if (why !== undefined) return renew(state, why, identity);
   const now = { ...here, ...(before?.former === undefined ? {} : { former: before.former }) };
   if (!isDeepStrictEqual(now, before)) await writePlace(now);
   return state;
 }
 
-/** The same folder with a new agent id: the daemon whose the old one is may live. Durable when resolved. */
-export async function renewed(
+/** The same folder with a new agent id: the daemon whose the old one is may live. Durable when resolved. Fails with OwnFileError. */
+export function renewed(
+  state: StateFolder,
+  why: string,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  return ownFile(WHAT, state.realPath, () => renew(state, why, identity));
+}
+
+async function renew(
   state: StateFolder,
   why: string,
   { machine }: Pick<HostIdentity, 'machine'>,
@@ -118,7 +154,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
 }
 
 async function readPlace(folder: string): Promise<Place | undefined> {
-  const text = await readFile(join(folder, 'place'), 'utf8').catch(notThere);
+  const text = await readFile(join(folder, 'place'), 'utf8').catch(notMade);
   try {
     return text === undefined ? undefined : place.safeParse(JSON.parse(text)).data;
   } catch {
@@ -129,7 +165,7 @@ async function readPlace(folder: string): Promise<Place | undefined> {
 
 async function readAgentId(folder: string): Promise<string | undefined> {
   const path = join(folder, 'agent-id');
-  const id = (await readFile(path, 'utf8').catch(notThere))?.trim();
+  const id = (await readFile(path, 'utf8').catch(notMade))?.trim();
   if (id !== undefined && !AGENT_ID.test(id))
     throw new StateFolderBroken(`${path} holds no agent id; remove it to get a new one`);
   return id;
@@ -145,9 +181,15 @@ async function newAgentId(folder: string): Promise<string> {
   return id;
 }
 
-async function writeAtomically(path: string, text: string): Promise<void> {
+/** Durable when resolved. */
+export async function writeAtomically(path: string, text: string): Promise<void> {
   await writeFile(`${path}.new`, `${text}\n`, { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
+}
+
+/** Of a file in the folder: any other answer is no sign that there is none. */
+function notMade(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
 function notThere(error: unknown): undefined {

@@ -19,7 +19,7 @@ import { readingCommands } from './reading-commands.js';
 import { readVersion } from '../version.js';
 
 /** Errors that need no stack: what is wrong lies in files that the caller named. */
-const ABOUT_FILES = ['ConfigError', 'TlsFilesBroken', 'CertificateProblem', 'JournalToolError'];
+const ABOUT_FILES = ['ConfigError', 'OwnFileError', 'TlsFilesBroken', 'CertificateProblem', 'JournalToolError'];
 
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')

@@ -3,6 +3,7 @@ import { constants } from 'node:crypto';
 import { Server as PlainServer, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
+import { whyRefused } from '../domain/own-files.js';
 import type { TlsFiles } from '../tls/files.js';
 import { certificateNames } from '../tls/names.js';
 import type { Certificates } from './certificates.js';
@@ -62,7 +63,7 @@ export class Door {
     return this.#names.get(peer);
   }
 
-  /** Returns the bound address, with the real port where 0 was asked for. Fails with ListenError. */
+  /** Returns the bound address, with the real port where 0 was asked for. Fails with ListenError, OwnFileError. */
   async listen(): Promise<string> {
     const { address, socketOwner } = this.options;
     const path = address.startsWith('unix://') ? address.slice('unix://'.length) : undefined;
@@ -72,7 +73,7 @@ export class Door {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#server.once('error', (error: Error) => {
-          reject(new ListenError(`cannot listen on ${address}: ${error.message}`));
+          reject(new ListenError(`cannot listen on ${address} (server.listen): ${whyRefused(error) ?? error.message}`));
         });
         this.#server.listen(path === undefined ? hostAndPort(address) : { path }, resolve);
       });

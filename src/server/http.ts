@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
+import { whyRefused } from '../domain/own-files.js';
 import { ListenError } from './unix-socket.js';
 
 /** Metrics for Prometheus and health for load balancers, on the loopback. */
@@ -43,7 +44,11 @@ export class HttpServer {
     const host = address.slice(0, colon).replaceAll(/[[\]]/g, '');
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error) => {
-        reject(new ListenError(`cannot listen on ${address} for metrics and health: ${error.message}`));
+        reject(
+          new ListenError(
+            `cannot listen on ${address} for metrics and health (server.http): ${whyRefused(error) ?? error.message}`,
+          ),
+        );
       });
       this.#server.listen(Number(address.slice(colon + 1)), host, resolve);
     });

@@ -1,6 +1,8 @@
 import { createConnection } from 'node:net';
-import { chmod, chown, lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { ownFile } from '../domain/own-files.js';
+import { makeFolder } from '../file-io/make-folder.js';
 
 /** sun_path holds 108 bytes with its NUL; bindAsync reports success for more. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -18,32 +20,38 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** Makes room for a socket: creates its folder, removes what a dead daemon left, refuses what somebody answers on. */
+const WHAT = 'the socket (server.listen)';
+
+/**
+ * Makes room for a socket: creates its folder, removes what a dead daemon left, refuses what somebody answers on. Fails with ListenError,
+ * OwnFileError.
+ */
 export async function prepareSocket(path: string): Promise<void> {
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_SOCKET_PATH_BYTES)
     throw new ListenError(
       `the socket path ${path} has ${String(bytes)} bytes; the system allows ${String(MAX_SOCKET_PATH_BYTES)}: choose a shorter one`,
     );
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  const existing = await lstat(path).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw new ListenError(`${path} cannot be looked at: ${String(error)}`);
+  await ownFile(WHAT, path, async () => {
+    await makeFolder(dirname(path), 0o755);
+    const existing = await lstat(path).catch((error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (existing === undefined) return;
+    if (!existing.isSocket())
+      throw new ListenError(`${path} exists and is no socket: remove it, or choose another path`);
+    if (await answers(path)) throw new ListenError(`somebody listens on ${path} already`);
+    await unlink(path);
   });
-  if (existing === undefined) return;
-  if (!existing.isSocket()) throw new ListenError(`${path} exists and is no socket`);
-  if (await answers(path)) throw new ListenError(`somebody listens on ${path} already`);
-  await unlink(path);
 }
 
-/** Gives the socket its owner, then opens it to whom its mode lets in. Fails with ListenError. */
+/** Gives the socket its owner, then opens it to whom its mode lets in. Fails with OwnFileError. */
 export async function protectSocket(path: string, { uid = -1, gid = -1, mode }: SocketOwner): Promise<void> {
-  try {
+  await ownFile('the owner and mode of the socket (listeners)', path, async () => {
     if (uid !== -1 || gid !== -1) await chown(path, uid, gid);
     await chmod(path, mode);
-  } catch (error) {
-    throw new ListenError(`${path} cannot get its owner and mode: ${String(error)}`);
-  }
+  });
 }
 
 function answers(path: string): Promise<boolean> {

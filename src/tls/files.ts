@@ -2,6 +2,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { whyRefused } from '../domain/own-files.js';
 
 /** Others than owner and group may not read the key; the group may not change it. */
 const TOO_OPEN = 0o027;
@@ -55,12 +56,13 @@ export async function readTlsFiles({ ca, cert, key, crl }: TlsPaths): Promise<Tl
 async function readKey(path: string): Promise<Buffer> {
   const file = await open(path).catch((error: unknown) => cannotRead(path, error));
   try {
-    const mode = (await file.stat()).mode & 0o777;
+    const stat = await file.stat().catch((error: unknown) => cannotRead(path, error));
+    const mode = stat.mode & 0o777;
     if ((mode & TOO_OPEN) !== 0)
       throw new TlsFilesBroken(
         `the key ${path} has mode 0${mode.toString(8)}: others can read or change it; chmod 0600 ${path}`,
       );
-    return await file.readFile();
+    return await file.readFile().catch((error: unknown) => cannotRead(path, error));
   } finally {
     await file.close();
   }
@@ -69,14 +71,14 @@ async function readKey(path: string): Promise<Buffer> {
 async function read(path: string): Promise<Buffer> {
   const file = await open(path).catch((error: unknown) => cannotRead(path, error));
   try {
-    return await file.readFile();
+    return await file.readFile().catch((error: unknown) => cannotRead(path, error));
   } finally {
     await file.close();
   }
 }
 
 function cannotRead(path: string, error: unknown): never {
-  throw new TlsFilesBroken(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  throw new TlsFilesBroken(`${path} cannot be read: ${whyRefused(error) ?? String(error)}`, { cause: error });
 }
 
 /** The first certificate of a PEM file. */

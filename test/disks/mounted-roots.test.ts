@@ -1,13 +1,13 @@
 /** Filesystems come and go under roots: what is written lies where its path leads, or is not written. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { FaultFilesystem } from '../support/fault-filesystem.js';
 import { installed, isRoot, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
-import { failure } from '../support/stranger.js';
+import { failure, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
 
 describe('a root under which filesystems come and go', () => {
@@ -48,7 +48,9 @@ describe('a root under which filesystems come and go', () => {
       await create('made');
       assert.deepEqual([await exists('seen'), await exists('there')], [true, false]);
       assert.deepEqual((await readdir(at(''))).sort(), ['made', 'seen', 'written']);
-      await daemon.stranger.operation('ImageService/DeleteImage', { path: at('made') });
+      // What lies beneath cannot be asked whether it is backed by it.
+      const removal = { path: at('made'), allow_dependants: true };
+      await daemon.stranger.operation('ImageService/DeleteImage', removal);
       assert.match(daemon.log, /another filesystem is mounted at a root/);
     } finally {
       await sh('umount', '-l', scratch.path('disk/root'));
@@ -92,6 +94,103 @@ describe('a root under which filesystems come and go', () => {
     }
     assert.deepEqual(await readdir(at('folder')), []);
     await write('folder/hidden');
+  });
+});
+
+describe('a folder over which something is mounted before an image in it is changed', () => {
+  const scratch = scratchFolder();
+  let daemon: Daemon;
+  const at = (name: string) => scratch.path('daemon/images/folder', name);
+  const VERBS = ['ResizeImage', 'CommitImage', 'CreateSnapshot', 'WipeImage', 'WriteFile'];
+
+  before(async function () {
+    needs(this, isRoot, 'mounts a filesystem');
+    await mkdir(at('.'), { recursive: true });
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('image'), '1M');
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', at('image'), '-F', 'qcow2', at('overlay'));
+    const points = VERBS.map((rpc) => `"${rpc}:started:pause"`).join(', ');
+    daemon = await Daemon.start(scratch.path('daemon'), { toml: `[debug]\nfailpoints = [${points}]\n` });
+    scratch.onEnd(() => daemon.stop());
+  });
+
+  const image = (rpc: string, name: string, request: Message = {}) =>
+    daemon.stranger.operation(`ImageService/${rpc}`, { path: at(name), format: 'qcow2', ...request });
+  const calls: Readonly<Record<string, () => Promise<unknown>>> = {
+    ResizeImage: () => image('ResizeImage', 'overlay', { size: '2M' }),
+    CommitImage: () => image('CommitImage', 'overlay'),
+    CreateSnapshot: () => image('CreateSnapshot', 'overlay', { snapshot: 'one' }),
+    WipeImage: () => image('WipeImage', 'overlay', { mode: 'WIPE_MODE_ZERO' }),
+    WriteFile: () =>
+      daemon.stranger.send('FileService/WriteFile', [
+        { header: { path: at('overlay'), offset: '0' } },
+        { data: Buffer.from('x') },
+      ]),
+  };
+  for (const rpc of VERBS)
+    it(`${rpc} writes nothing beneath it`, async () => {
+      const before = await Promise.all(['image', 'overlay'].map((name) => readFile(at(name))));
+      const from = daemon.log.length;
+      const call = failure(calls[rpc]?.() ?? Promise.resolve());
+      await daemon.logged(/"paused"/, from);
+      await sh('mount', '-t', 'tmpfs', 'none', at('.'));
+      try {
+        daemon.process.kill('SIGUSR2');
+        const { reason } = await call;
+        // A tool that looks at it first, in its sandbox, finds something else there.
+        assert.ok(['ROOT_UNAVAILABLE', 'SOURCE_CHANGED'].includes(reason), reason);
+      } finally {
+        await sh('umount', '-l', at('.'));
+      }
+      const after = await Promise.all(['image', 'overlay'].map((name) => readFile(at(name))));
+      assert.ok(before.every((bytes, index) => bytes.equals(after[index] ?? Buffer.alloc(0))));
+    });
+});
+
+describe('a root whose filesystem is not mounted when the daemon starts', () => {
+  const scratch = scratchFolder();
+  const disk = (name = '.') => scratch.path('disk', name);
+  const base = () => scratch.path('daemon/images/base');
+  const start = () => {
+    const roots = [scratch.path('daemon/images'), disk()].map((path) => `[[roots]]\npath = "${path}"\n`).join('');
+    return Daemon.start(scratch.path('daemon'), { roots });
+  };
+  const remove = (daemon: Daemon) => daemon.stranger.operation('ImageService/DeleteImage', { path: base() });
+  const mountDisk = () => sh('mount', '--bind', scratch.path('kept'), disk());
+
+  before(async function () {
+    needs(this, isRoot, 'mounts a folder');
+    for (const name of ['kept', 'disk', 'daemon/images']) await mkdir(scratch.path(name), { recursive: true });
+    scratch.onEnd(() => tryRun('umount', ['-l', disk()]));
+    await mountDisk();
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', base(), '1M');
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base(), '-F', 'qcow2', disk('overlay'));
+    const daemon = await start();
+    assert.equal((await failure(remove(daemon))).reason, 'IMAGE_HAS_DEPENDANTS');
+    await daemon.stop();
+    await sh('umount', disk());
+  });
+
+  it('is not taken for empty, start after start, until it is mounted', async () => {
+    for (const round of [1, 2]) {
+      const daemon = await start();
+      const error = await failure(remove(daemon));
+      assert.deepEqual([error.reason, existsSync(base())], ['DEPENDANTS_UNKNOWN', true], String(round));
+      assert.match(error.message, /nothing is mounted at .*\/disk/);
+      assert.match(daemon.log, /the filesystem of a root is not mounted/);
+      if (round === 2) {
+        await mountDisk();
+        await until(async () => (await failure(remove(daemon))).reason === 'IMAGE_HAS_DEPENDANTS');
+        await sh('umount', '-l', disk());
+      }
+      await daemon.stop();
+    }
+  });
+
+  it('is what it is now when whoever runs the daemon says so', async () => {
+    await rm(scratch.path('daemon/state/root-mounts'));
+    const daemon = await start();
+    await remove(daemon);
+    await daemon.stop();
   });
 });
 

@@ -109,7 +109,7 @@ describe('the daemon', () => {
   it('refuses a configuration in words: unknown key, missing root', async () => {
     const cases: [string, string, RegExp][] = [
       ['bad-key', 'surprise = 1', /surprise/],
-      ['bad-root', '[[roots]]\npath = "/does/not/exist"', /the root \/does\/not\/exist cannot be opened/],
+      ['bad-root', '[[roots]]\npath = "/does/not/exist"', /the root \/does\/not\/exist cannot be used: .*no such file/],
     ];
     for (const [name, toml, message] of cases) {
       const daemon = await Daemon.spawn(scratch.path(name), { toml });

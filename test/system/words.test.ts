@@ -101,7 +101,7 @@ describe('words', () => {
         'a configuration that is missing',
         () => ['auth', 'check', '--as', 'local', 'CopyImage', '--config', '/none'],
         1,
-        /cannot be read/,
+        /cannot be used: \/none: no such file/,
       ],
       [
         'a certificate that is missing',

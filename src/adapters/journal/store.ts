@@ -14,7 +14,7 @@ import { encode, type EntryKind, type SetAside } from './rows.js';
 import { JOURNAL_FILE } from './schema.js';
 import { JournalThread, JournalTrouble } from './thread.js';
 import { requestText, traitText } from './traits.js';
-import { troubleOf } from './trouble.js';
+import { adviceOn, troubleOf } from './trouble.js';
 import { Unwritten } from './unwritten.js';
 import { Writer, type WriterState } from './writer.js';
 
@@ -89,10 +89,13 @@ export class JournalStore implements Journal, MarkStore, ResumeStore, CacheStore
       return store;
     } catch (error) {
       await store.#thread.end();
-      const { kind, why } = error instanceof JournalTrouble ? error.trouble : troubleOf(error);
+      const trouble = error instanceof JournalTrouble ? error.trouble : troubleOf(error);
+      const { kind, why } = trouble;
       if (kind === 'bug') throw error;
       throw new JournalUnavailable(
-        kind === 'foreign' ? why : `the journal ${join(options.folder, JOURNAL_FILE)} cannot be opened: ${why}`,
+        kind === 'foreign'
+          ? why
+          : `the journal ${join(options.folder, JOURNAL_FILE)} cannot be opened: ${why}${adviceOn(trouble)}`,
       );
     }
   }

@@ -1,5 +1,6 @@
 /** What can go wrong with the disk below the journal. */
 import { closeSync, openSync } from 'node:fs';
+import { whyRefused } from '../../domain/own-files.js';
 import { errnoOf } from '../errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
@@ -28,7 +29,7 @@ const CODES: Readonly<Record<number, TroubleKind>> = {
 };
 
 export function troubleOf(error: unknown): Trouble {
-  const why = error instanceof Error ? error.message : String(error);
+  const why = whyOf(error);
   if (error instanceof JournalDamaged) return { kind: 'damaged', why };
   if (error instanceof JournalForeign) return { kind: 'foreign', why };
   const errno = errnoOf(error);
@@ -41,6 +42,21 @@ export function troubleOf(error: unknown): Trouble {
   return { kind: errno === undefined || errno.startsWith('ERR_') ? 'bug' : 'failing', why };
 }
 
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const refused = whyRefused(error);
+  const file = 'path' in error && typeof error.path === 'string' ? `${error.path}: ` : '';
+  return refused === undefined ? error.message : `${file}${refused}`;
+}
+
+/** What whoever runs the daemon can do where no error of the system says it. */
+export function adviceOn({ kind, why }: Trouble): string {
+  if (why.includes('; ') || (kind !== 'full' && kind !== 'failing')) return '';
+  return kind === 'full'
+    ? '; make room on its filesystem'
+    : '; its disk or filesystem fails: see the log of the kernel';
+}
+
 /** The system's own word for why the file cannot be opened, where SQLite says only that it cannot. */
 export function withErrno(trouble: Trouble, path: string): Trouble {
   if (trouble.kind !== 'failing') return trouble;
@@ -48,6 +64,6 @@ export function withErrno(trouble: Trouble, path: string): Trouble {
     closeSync(openSync(path, 'r+'));
     return trouble;
   } catch (error) {
-    return { ...trouble, why: `${trouble.why}: ${errnoOf(error) ?? String(error)}` };
+    return { ...trouble, why: `${trouble.why}: ${whyRefused(error) ?? String(error)}` };
   }
 }

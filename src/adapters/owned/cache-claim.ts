@@ -2,8 +2,8 @@ import type { Dirent } from 'node:fs';
 import { readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isBelow } from '../../domain/address.js';
+import { ownFileError } from '../../domain/own-files.js';
 import { ConfigError } from '../config.js';
-import { errnoOf } from '../errno.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
 import type { ProcessRunner } from '../process.js';
 import { OWNER_FILE, describeOwner, lockOwnerFile, writeOwner, type Owner } from './owner-file.js';
@@ -31,14 +31,13 @@ export function isPartOfCache(entry: Dirent): boolean {
 /**
  * The lock on a cache folder that is ours from now on. Nobody's folder becomes ours when it is empty, or when everything in it
  * is what a cache without an owner file has, as versions before this one left it. Nothing in it is changed. Fails with
- * ConfigError, which says whose it is.
+ * ConfigError, which says whose it is, or OwnFileError.
  */
 export async function claimCache(path: string, claimant: Claimant): Promise<FileHandle> {
   try {
     return await claim(path, claimant);
   } catch (error) {
-    if (error instanceof ConfigError || errnoOf(error) === undefined) throw error;
-    throw refused(path, `cannot be used: ${errnoOf(error) ?? ''}`);
+    throw ownFileError('the cache folder (cache.path)', path, error);
   }
 }
 
@@ -54,9 +53,14 @@ async function claim(path: string, { owner, formerAgents, runner, isEntry }: Cla
     );
   const lock = await lockOwnerFile(join(path, OWNER_FILE), runner);
   const { file, held, owner: found } = lock;
-  if (held && (found === undefined || mayTakeOver(path, found, owner, formerAgents))) {
-    if (JSON.stringify(found) !== JSON.stringify(owner)) await writeOwner(file, owner);
-    return file;
+  try {
+    if (held && (found === undefined || mayTakeOver(path, found, owner, formerAgents))) {
+      if (JSON.stringify(found) !== JSON.stringify(owner)) await writeOwner(file, owner);
+      return file;
+    }
+  } catch (error) {
+    await file.close();
+    throw error;
   }
   await file.close();
   const whose = found === undefined ? 'another daemon' : describeOwner(found);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { ownFileError } from '../../domain/own-files.js';
 import { errnoOf } from '../errno.js';
 
 /** Of this machine: the installation's own id, else the board's. The second is root's to read. */
@@ -18,7 +19,7 @@ export async function hostIdentity(sources: readonly string[] = SOURCES): Promis
   for (const source of sources) {
     const id = await readFile(source, 'utf8').catch((error: unknown) => {
       if (['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return '';
-      throw error;
+      throw ownFileError('the id of this machine', source, error);
     });
     if (id.trim() === '' || id.trim() === 'uninitialized') continue;
     const machine = createHash('sha256').update(`hostler ${id.trim()}`).digest('hex').slice(0, DIGITS);

@@ -8,11 +8,11 @@ import { procPath } from '../handles.js';
 const TRIES = 5;
 
 /**
- * Fails with ROOT_UNAVAILABLE when a folder's own path leads to another one: a filesystem was mounted over it, or taken from under
- * it, since it was opened. What is given a name there nobody would find.
+ * Fails with ROOT_UNAVAILABLE when the own path of a folder or file leads to another one: a filesystem was mounted over it, or taken
+ * from under it, since it was opened. What is given a name there, or written there, nobody would find.
  */
-export async function assertNotCovered(folder: Handle): Promise<void> {
-  const own = procPath({ handle: folder });
+export async function assertNotCovered(opened: Handle): Promise<void> {
+  const own = procPath({ handle: opened });
   const { dev, ino } = await stat(own, { bigint: true });
   let path = '';
   for (let tries = 0; tries < TRIES; tries++) {

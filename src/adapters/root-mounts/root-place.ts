@@ -51,6 +51,11 @@ export class RootPlace {
     return this.#held.handle;
   }
 
+  /** Of the filesystem that it lies on. */
+  get mountPoint(): string {
+    return this.#held.mountPoint;
+  }
+
   get identity(): FileIdentity {
     const { device, inode } = this.#held;
     return { device, inode };

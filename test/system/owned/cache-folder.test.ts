@@ -37,7 +37,7 @@ describe("the cache's folder", () => {
     ['one of the folders that the daemon keeps', (place) => made(`${place}/state/aside`, 'x'), /such as x/],
     ['a folder with images of others', (place) => made(`${place}/images/_base`, 'disk.qcow2'), /such as disk\.qcow2/],
     ['a folder with a folder in it', (place) => made(`${place}/images/c/sub`).replace(/\/sub$/, ''), /such as sub/],
-    ['a file', (place) => made(`${place}/images/x`, 'file').concat('/file'), /cannot be opened: (EEXIST|ENOTDIR)/],
+    ['a file', (place) => made(`${place}/images/x`, 'file').concat('/file'), /cannot be used: .*\((EEXIST|ENOTDIR)\)/],
   ];
   for (const [what, cache, why] of refused)
     it(`is not ${what}, and nothing there is changed`, async () => {
