@@ -47,7 +47,7 @@ describe("the cache's folder", () => {
       const look = async () => (await readdir(place, { recursive: true })).filter((name) => !/^state|toml$/.test(name));
       const before = await look();
       const line = await refusal(place, withCache(path, { top: `instances_path = "${place}/images/vms"\n` }));
-      assert.match(line, /^hostlerd: cache\.path: /);
+      assert.match(line, /^hostlerd: (?:cache\.path: |the cache folder \(cache\.path\) )/);
       assert.match(line, why);
       assert.deepEqual(await look(), before);
     });
