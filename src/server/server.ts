@@ -24,6 +24,7 @@ import { Connections, type ConnectionLimits, type WhyDropped } from './connectio
 import { Door } from './door.js';
 import { watchSessions } from './flow-control.js';
 import { addReflection } from './reflection.js';
+import { nothingAfterDeadline } from './after-deadline.js';
 import { answeredInBytes } from './encode.js';
 import { implement } from './service.js';
 import type { CallContext, CallLog, StreamLimits } from './service-call.js';
@@ -209,6 +210,7 @@ export class HostlerServer {
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_connection_idle_ms': IDLE_MS,
       interceptors: [
+        nothingAfterDeadline,
         limitCalls(this.#calls, {
           whoIs: (peer) => whoIs(peer).name,
           messageBytes: (path) => messageBound(shapes, path),
