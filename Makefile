@@ -10,7 +10,7 @@ SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak bench bench-far clean
+.PHONY: help setup build gen run demo test test-glance test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ soak: setup build ## 2,000 mixed operations with cancels and disconnects (SOAK=n
 
 fuzz: setup build ## hostile image headers, a million (FUZZ=n, SEED=n, FUZZ_SECONDS=n)
 	FUZZ=$${FUZZ:-1000000} $(TEST) --only '^hostile headers'
+
+fuzz-rpc: setup build ## hostile requests for every RPC, a million (FUZZ=n, SEED=n, REPLAY='a line that it printed'); as root
+	@scripts/test-packages.sh
+	@FUZZ=$${FUZZ:-1000000} $(TEST) --suite fuzz-rpc
 
 bench: setup build ## measure side by side with the bare tools; writes bench/results.json
 	@scripts/bench-packages.sh
