@@ -6,6 +6,7 @@ import { BLOCK_BYTES, BlockDigests, blockRuns, type BlockRun, type Stretch } fro
 import type { BlockHasher } from '../domain/digest-image.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Resolved } from '../domain/ports.js';
+import { inTurns } from '../domain/waiting.js';
 import type { HashAnswer, HashJob } from './block-hasher-worker.js';
 import { systemError } from './errno.js';
 import { procPath } from './handles.js';
@@ -39,7 +40,7 @@ export class ThreadedHasher implements BlockHasher {
         let hashed = 0n;
         const take = async ({ run, digests }: Piece) => {
           if (digests === undefined) {
-            all.appendZeros(run.count);
+            await inTurns(all.appendZeros(run.count), signal);
             return;
           }
           all.append(await digests);

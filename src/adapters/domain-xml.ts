@@ -1,71 +1,52 @@
-import { DOMParser, type Element } from '@xmldom/xmldom';
-import { invalidFields } from '../domain/errors.js';
-import type { DomainDevice, DomainDisks, DomainReader } from '../domain/find-root-disk.js';
+import { Worker } from 'node:worker_threads';
+import type { DomainDisks, DomainReader } from '../domain/find-root-disk.js';
+import { deferred, orAborted } from '../domain/waiting.js';
+import type { DomainAnswer } from './domain-xml-worker.js';
+import { readDomain, refused } from './domain-xml/read-domain.js';
 
-/** Longer than any domain that a host could run, and read in a moment. */
+/** Longer than any domain that a host could run. */
 const MAX_CHARS = 512 * 1024;
+/** What the parser makes objects of; so many are read in some milliseconds. A domain with a few disks has two hundred. */
+const [FEW_MARKS, FEW_CHARS] = [500, 32 * 1024];
+/** The largest domain takes a tenth of it. */
+const PATIENCE_MS = 3000;
+const MOST_MIB = 256;
+const WORKER = new URL('./domain-xml-worker.js', import.meta.url);
 
-/** Reads what libvirt says of a domain. */
+/** Reads what libvirt says of a domain. A large document is read in a thread, one at a time, that gets so much time and memory and no more. */
 export class DomainXml implements DomainReader {
-  read(xml: string): DomainDisks {
-    const domain = parse(xml);
-    if (domain?.tagName !== 'domain') throw refused('must be a libvirt domain');
-    const devices = child(domain, 'devices');
-    const os = child(domain, 'os');
-    const osType = os && child(os, 'type')?.textContent?.trim();
-    const [filesystem, disk] = ['filesystem', 'disk'].map((kind) => devices && deviceOf(child(devices, kind)));
-    return {
-      virtType: domain.getAttribute('type') ?? '',
-      ...(osType === undefined ? {} : { osType }),
-      ...(filesystem === undefined ? {} : { filesystem }),
-      ...(disk === undefined ? {} : { disk }),
-    };
+  #last: Promise<unknown> = Promise.resolve();
+
+  async read(xml: string, signal: AbortSignal): Promise<DomainDisks> {
+    if (xml.length > MAX_CHARS) throw refused(`longer than ${String(MAX_CHARS)} characters`);
+    if (isSmall(xml)) return readDomain(xml);
+    const reading = this.#last.then(() => {
+      signal.throwIfAborted();
+      return readInThread(xml, signal);
+    });
+    this.#last = reading.catch(() => undefined);
+    return orAborted(reading, signal);
   }
 }
 
-function parse(xml: string): Element | null {
-  if (xml.length > MAX_CHARS) throw refused(`longer than ${String(MAX_CHARS)} characters`);
-  // Before the parser sees it: entities are what makes XML dangerous, and libvirt writes none.
-  if (/<!(?:DOCTYPE|ENTITY)/i.test(xml)) throw refused('must not have a document type or entities');
+function isSmall(xml: string): boolean {
+  if (xml.length > FEW_CHARS) return false;
+  return (xml.match(/[<=&]/g) ?? []).length <= FEW_MARKS;
+}
+
+async function readInThread(xml: string, signal: AbortSignal): Promise<DomainDisks> {
+  const worker = new Worker(WORKER, { workerData: xml, resourceLimits: { maxOldGenerationSizeMb: MOST_MIB } });
+  const answer = deferred<DomainAnswer>();
+  worker.once('message', (message: DomainAnswer) => answer.resolve(message));
+  // Out of memory, which is the document's doing.
+  worker.once('error', (error: unknown) => answer.resolve({ refusal: `cannot be read: ${String(error)}` }));
+  const timer = setTimeout(() => answer.resolve({ refusal: 'takes too long to read' }), PATIENCE_MS);
   try {
-    const onError = (_level: string, message: string) => {
-      throw new Error(message);
-    };
-    return new DOMParser({ onError, locator: false }).parseFromString(xml, 'text/xml').documentElement;
-  } catch (error) {
-    const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-    throw refused(`is no well-formed XML: ${line.slice(0, 200)}`);
+    const found = await orAborted(answer.promise, signal);
+    if ('refusal' in found) throw refused(found.refusal);
+    return found.disks;
+  } finally {
+    clearTimeout(timer);
+    await worker.terminate();
   }
-}
-
-/** The first child element of that name. */
-function child(parent: Element, name: string): Element | undefined {
-  for (let node = parent.firstChild; node !== null; node = node.nextSibling)
-    if (isElement(node) && node.tagName === name) return node;
-  return undefined;
-}
-
-function isElement(node: { readonly nodeType: number }): node is Element {
-  return node.nodeType === 1;
-}
-
-function deviceOf(device: Element | undefined): DomainDevice | undefined {
-  if (device === undefined) return undefined;
-  const [source, driver] = [child(device, 'source'), child(device, 'driver')];
-  const attribute = (name: string) => source?.getAttribute(name) ?? undefined;
-  const driverType = driver?.getAttribute('type') ?? undefined;
-  return {
-    source: {
-      file: attribute('file'),
-      dev: attribute('dev'),
-      dir: attribute('dir'),
-      name: attribute('name'),
-      protocol: attribute('protocol'),
-    },
-    ...(driverType === undefined ? {} : { driverType }),
-  };
-}
-
-function refused(description: string) {
-  return invalidFields([{ field: 'domain_xml', description }]);
 }

@@ -7,7 +7,9 @@ import { CHECKSUM_ALGORITHMS } from '../domain/transfer/running-digest.js';
 import { unavailable, type HttpAnswer, type HttpClient } from './http-client.js';
 import { HttpFile, assertGood } from './http-source.js';
 
-const MAX_METADATA_BYTES = 1024 * 1024;
+const MAX_METADATA_BYTES = 256 * 1024;
+/** Longer than any that Glance has; these are shown. */
+const MAX_WORD = 256;
 const GIB = 1024n ** 3n;
 /** Glance's names for what qemu calls otherwise. */
 const FORMATS: ReadonlyMap<string, ImageFormat> = new Map([
@@ -20,15 +22,20 @@ const FORMATS: ReadonlyMap<string, ImageFormat> = new Map([
 ]);
 
 const size = z.number().int().nonnegative().nullish();
+/** JSON can write half a character, which no answer of ours can hold. */
+const word = z
+  .string()
+  .max(MAX_WORD)
+  .transform((text) => text.toWellFormed());
 const metadata = z.object({
-  status: z.string(),
+  status: word,
   size,
   virtual_size: size,
   min_disk: size,
-  disk_format: z.string().nullish(),
-  checksum: z.string().nullish(),
-  os_hash_algo: z.string().nullish(),
-  os_hash_value: z.string().nullish(),
+  disk_format: word.nullish(),
+  checksum: word.nullish(),
+  os_hash_algo: word.nullish(),
+  os_hash_value: word.nullish(),
 });
 type Metadata = z.infer<typeof metadata>;
 

@@ -83,11 +83,11 @@ export class HttpClient {
 
   async #once(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
     try {
-      const answer = await this.#ask(url, headers, signal);
+      const { answer, broken } = await this.#ask(url, headers, signal);
       return {
         status: answer.statusCode ?? 0,
         header: (name) => answer.headersDistinct[name]?.[0],
-        body: told(answer, url, this.#patienceMs, signal),
+        body: told(answer, url, this.#patienceMs, signal, broken),
         discard: () => {
           answer.destroy();
         },
@@ -97,8 +97,8 @@ export class HttpClient {
     }
   }
 
-  /** The answer's head. */
-  #ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage> {
+  /** The answer's head; `broken` says how the line ended, if not as it should. */
+  #ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Asked> {
     const { connectMs } = this.rules;
     const { http, https } = this.#agentsFor(url);
     return new Promise((resolve, reject) => {
@@ -115,8 +115,14 @@ export class HttpClient {
         if (socket.connecting) socket.once('connect', onConnected);
         else onConnected();
       });
-      request.once('response', resolve);
-      request.once('error', reject);
+      let failure: Error | undefined;
+      request.once('response', (answer: IncomingMessage) => {
+        resolve({ answer, broken: () => failure });
+      });
+      request.on('error', (error) => {
+        failure ??= error;
+        reject(error);
+      });
       request.once('response', () => {
         clearTimeout(timer);
       });
@@ -133,12 +139,21 @@ export class HttpClient {
   }
 }
 
-/** The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is not. */
+interface Asked {
+  readonly answer: IncomingMessage;
+  readonly broken: () => Error | undefined;
+}
+
+/**
+ * The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is not. One that ends with its line
+ * is whole only if the line was closed: Node takes a reset for such an end.
+ */
 async function* told(
   body: IncomingMessage,
   url: URL,
   patienceMs: number,
   signal: AbortSignal,
+  broken: Asked['broken'],
 ): AsyncGenerator<Uint8Array, void> {
   const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
   try {
@@ -147,7 +162,11 @@ async function* told(
       const next = await pieces.next().finally(() => {
         clearTimeout(timer);
       });
-      if (next.done === true) return;
+      if (next.done === true) {
+        const failure = endsWithLine(body) ? broken() : undefined;
+        if (failure !== undefined) throw failure;
+        return;
+      }
       yield next.value;
     }
   } catch (error) {
@@ -155,6 +174,10 @@ async function* told(
   } finally {
     body.destroy();
   }
+}
+
+function endsWithLine({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
 }
 
 function timedOut(doing: string): Error {

@@ -4,7 +4,11 @@ import { createHash, type Hash } from 'node:crypto';
 export const BLOCK_ALGORITHM = 'sha256-4m-blocks';
 export const BLOCK_BYTES = 4 * 1024 * 1024;
 const DIGEST_BYTES = 32;
-/** Digests of zero blocks are taken in so many at a time: 512 KiB of them stand for 64 GiB of hole. */
+/**
+ * Longer files have no digest: the holes of this one take a minute. Larger than what any filesystem but XFS, btrfs and tmpfs lets a file be.
+ */
+export const MAX_DIGEST_BYTES = 1n << 53n;
+/** Digests of zero blocks are taken in so many at a time, in less than a millisecond: 512 KiB of them stand for 64 GiB of hole. */
 const ZERO_DIGESTS = 16_384;
 
 export function sha256(bytes: Uint8Array): Buffer {
@@ -27,11 +31,13 @@ export class BlockDigests {
     this.#hash.update(digests);
   }
 
-  /** So many whole blocks of zeros. */
-  appendZeros(blocks: number): void {
+  /** So many whole blocks of zeros, in steps of a millisecond at most: between two of them others can have their turn. */
+  *appendZeros(blocks: number): Generator<void, void> {
     const many = manyZeroDigests();
-    for (let left = blocks; left > 0; left -= ZERO_DIGESTS)
+    for (let left = blocks; left > 0; left -= ZERO_DIGESTS) {
       this.#hash.update(many.subarray(0, Math.min(left, ZERO_DIGESTS) * DIGEST_BYTES));
+      yield;
+    }
   }
 
   digest(): string {
@@ -55,15 +61,23 @@ export class StreamedBlocks {
     }
   }
 
+  /** In a thread of its own, where it holds up nobody. */
   zeros(count: bigint): void {
+    const steps = this.zerosInSteps(count);
+    while (steps.next().done !== true);
+  }
+
+  /** The same in steps, as `BlockDigests.appendZeros`. */
+  *zerosInSteps(count: bigint): Generator<void, void> {
     const missing = BigInt(BLOCK_BYTES - (this.#open?.filled ?? 0));
     if (this.#open !== undefined && count >= missing) {
       this.update(Buffer.alloc(Number(missing)));
-      this.zeros(count - missing);
+      yield;
+      yield* this.zerosInSteps(count - missing);
       return;
     }
     const whole = this.#open === undefined ? count / BigInt(BLOCK_BYTES) : 0n;
-    this.#blocks.appendZeros(Number(whole));
+    yield* this.#blocks.appendZeros(Number(whole));
     this.update(Buffer.alloc(Number(count - whole * BigInt(BLOCK_BYTES))));
   }
 

@@ -1,5 +1,5 @@
 import type { ImageAddress } from './address.js';
-import { BLOCK_ALGORITHM, type Stretch } from './block-digest.js';
+import { BLOCK_ALGORITHM, MAX_DIGEST_BYTES, type Stretch } from './block-digest.js';
 import { HostlerError } from './errors.js';
 import { rest } from './numbers.js';
 import type { DigestResult } from './operations/record.js';
@@ -51,11 +51,12 @@ export class Digests {
     },
   ) {}
 
-  /** Fails with SOURCE_CHANGED when the file was changed meanwhile, and as `BlockHasher`. */
+  /** Fails with SOURCE_CHANGED when the file was changed meanwhile, with IMAGE_TOO_LARGE, and as `BlockHasher`. */
   async of(file: Resolved, run: ToolRun, onBytes?: (bytes: bigint) => void): Promise<string> {
     const { tool, files, hasher, clock } = this.ports;
     const startNs = BigInt(clock()) * NS_PER_MS;
     const before = await files.fingerprint(file);
+    assertDigestible({ address: file.address, lengthBytes: before.lengthBytes });
     const key = fingerprintText(before);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -75,6 +76,19 @@ export class Digests {
     if (oldest !== undefined && this.#known.size >= REMEMBERED) this.#known.delete(oldest);
     this.#known.set(key, digest);
   }
+}
+
+/** Fails with IMAGE_TOO_LARGE: nobody waits for the digest of so many zeros. */
+export function assertDigestible({ address, lengthBytes }: Pick<Resolved, 'address' | 'lengthBytes'>): void {
+  if (lengthBytes <= MAX_DIGEST_BYTES) return;
+  const most = String(MAX_DIGEST_BYTES);
+  throw new HostlerError(
+    'IMAGE_TOO_LARGE',
+    `${address} has ${String(lengthBytes)} bytes; at most ${most} are digested`,
+    {
+      facts: { path: address, value: String(lengthBytes), limit: most },
+    },
+  );
 }
 
 /** Which parts of a file's bytes are data, whatever the bytes mean. */

@@ -16,9 +16,9 @@ export interface DomainDevice {
   readonly driverType?: string;
 }
 
-/** Reads a domain's XML. Fails with INVALID_FIELD. */
+/** Reads a domain's XML. Fails with INVALID_FIELD, also when that takes too long, and with the signal's reason. */
 export interface DomainReader {
-  read(xml: string): DomainDisks;
+  read(xml: string, signal: AbortSignal): Promise<DomainDisks>;
 }
 
 /** Asks libvirt. Fails with DOMAIN_NOT_FOUND, TOOL_MISSING, TOOL_FAILED, TOOL_LIMIT_EXCEEDED. */

@@ -1,3 +1,4 @@
+import { setImmediate as breathe } from 'node:timers/promises';
 import type { ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
 import { claims, detectFormat, otherMarks } from './formats/magic.js';
@@ -20,6 +21,8 @@ import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
 export const MAX_CHAIN_LAYERS = 64;
+/** Of all layers together: the chain is held in memory as a whole. */
+export const MAX_CHAIN_SNAPSHOTS = 8192;
 
 export interface ReaderPorts {
   readonly paths: Paths;
@@ -101,6 +104,7 @@ export class ImageReader {
       const top: Layer = { file, format, facts: await this.facts(file, format) };
       const below: Layer[] = [];
       let last = top;
+      let snapshots = top.facts.snapshots.length;
       // A volume's parent is the cluster's affair: whoever opens the volume sees both.
       while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
         if (opened.length >= MAX_CHAIN_LAYERS)
@@ -112,6 +116,11 @@ export class ImageReader {
           throw unsafe(address, `its chain comes back to ${backing.storedName}`);
         last = await this.layer(backing, last);
         below.push(last);
+        snapshots += last.facts.snapshots.length;
+        if (snapshots > MAX_CHAIN_SNAPSHOTS)
+          throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_SNAPSHOTS)} snapshots`);
+        // Headers of local files are read at once: others have their turn between two layers.
+        await breathe();
       }
       return [top, ...below];
     } catch (error) {

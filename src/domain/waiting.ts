@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as breathe, setTimeout as sleep } from 'node:timers/promises';
 import { asHostlerError } from './errors.js';
 
 export interface Deferred<T> {
@@ -69,5 +69,13 @@ export async function pause(ms: number, until: Promise<unknown>): Promise<void> 
     await Promise.race([timeUp, until]);
   } finally {
     timer.abort();
+  }
+}
+
+/** Does the steps one after the other; between two of them others have their turn. Fails with the signal's reason. */
+export async function inTurns(steps: Iterator<void, void>, signal?: AbortSignal): Promise<void> {
+  while (steps.next().done !== true) {
+    await breathe();
+    signal?.throwIfAborted();
   }
 }

@@ -35,6 +35,8 @@ export class ThreadedDigest implements FileDigest {
   #orders: DigestOrder[] = [];
   #dataBytes = 0n;
   #broken: Error | undefined;
+  /** Who has gone wants no digest any more. */
+  readonly #closed = new AbortController();
 
   /** @param file to read from; closed with this */
   constructor(
@@ -79,6 +81,7 @@ export class ThreadedDigest implements FileDigest {
   }
 
   async #end(): Promise<void> {
+    this.#closed.abort();
     await this.#worker?.terminate();
     await this.file.close();
   }
@@ -128,7 +131,7 @@ export class ThreadedDigest implements FileDigest {
       if (order === 'restart') {
         [digest, at] = [new RunningDigest(this.algorithm), this.#start];
       } else if (typeof order === 'object' && 'skip' in order) {
-        await digest.take({ zeros: order.skip - at });
+        await digest.take({ zeros: order.skip - at }, this.#closed.signal);
         at = order.skip;
       } else if (typeof order === 'object') {
         await this.#read(digest, at, order.reach);
@@ -143,7 +146,7 @@ export class ThreadedDigest implements FileDigest {
       const wanted = to - at < BigInt(PIECE_BYTES) ? Number(to - at) : PIECE_BYTES;
       const { buffer, bytesRead } = await this.file.read(Buffer.allocUnsafe(wanted), 0, wanted, Number(at));
       // Zeros at the end are not written.
-      if (bytesRead === 0) return digest.take({ zeros: to - at });
+      if (bytesRead === 0) return digest.take({ zeros: to - at }, this.#closed.signal);
       digest.update(buffer.subarray(0, bytesRead));
       at += BigInt(bytesRead);
     }

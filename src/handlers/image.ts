@@ -76,7 +76,8 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     },
     async findRootDisk(request, caller) {
       const { xml, name } = parseDomain(request);
-      const disk = findRootDisk(ports.domainXml.read(xml ?? (await ports.domains.xmlOf(name, caller.signal))));
+      const text = xml ?? (await ports.domains.xmlOf(name, caller.signal));
+      const disk = findRootDisk(await ports.domainXml.read(text, caller.signal));
       return { path: disk.path, format: disk.format };
     },
     async *mapImage(request, caller) {

@@ -25,6 +25,7 @@ import { onBehalfOf } from '../tls/on-behalf-of.js';
 import { channelCredentials } from '../tls/channel.js';
 import { TlsFilesBroken, type TlsPaths } from '../tls/files.js';
 import { farFailure } from './far-status.js';
+import { exportOf, nonsense } from './far-export.js';
 import { messagesOf } from './patient-stream.js';
 
 export interface Peer {
@@ -51,6 +52,8 @@ export interface Patience {
   readonly silenceMs: number;
 }
 
+/** sha256 in hex. */
+const DIGEST = /^[0-9a-f]{64}$/;
 const NOBODY_CANCELS = new AbortController().signal;
 /** Digests of large images, and copies, are as long as they are. */
 const KEEPALIVE = {
@@ -136,21 +139,16 @@ class PeerAgent implements FarAgent {
       (done) => this.images.openExport(request, new Metadata(), this.#deadline(), done),
       signal,
     );
-    const cut = answer.address.lastIndexOf(':');
-    const given = answer.address.slice(0, cut);
-    const host = given === '' ? this.peer.address.slice(0, this.peer.address.lastIndexOf(':')) : given;
-    return {
-      place: { host: host.replaceAll(/[[\]]/g, ''), port: Number(answer.address.slice(cut + 1)), key: answer.key },
-      name: answer.exportId,
-      lengthBytes: answer.lengthBytes,
-      fingerprint: answer.fingerprint,
-    };
+    return exportOf(answer, this.peer);
   }
 
   async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
     const pages = this.#messages(this.images.mapImage({ path: source, format: 'raw' }), signal);
     try {
-      for await (const { extents } of pages) yield* extents;
+      for await (const { extents } of pages) {
+        if (extents.length === 0) throw nonsense(this.peer.host, 'a page of extents without any');
+        yield* extents;
+      }
     } catch (error) {
       signal.throwIfAborted();
       throw farFailure(this.peer.host, error);
@@ -169,14 +167,15 @@ class PeerAgent implements FarAgent {
     const request = { path: source, peer, detach: false, labels: {}, planOnly: false, requestId: '' };
     const last = await this.#follow(this.images.digestImage(request), signal, () => undefined);
     const result = last.result?.result;
-    if (result?.$case !== 'digest') throw new HostlerError('BUG', `${this.peer.host} gave no digest`);
+    if (result?.$case !== 'digest' || !DIGEST.test(result.value.digest))
+      throw nonsense(this.peer.host, 'no digest at the end of DigestImage');
     return result.value.digest;
   }
 
   async pull(request: PullRequest, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<FarCopy> {
     const last = await this.#follow(this.images.copyImage(wireRequest(request, this.ownHost)), signal, onProgress);
     const result = last.result?.result;
-    if (result?.$case !== 'copy') throw new HostlerError('BUG', `${this.peer.host} gave no result`);
+    if (result?.$case !== 'copy') throw nonsense(this.peer.host, 'no result at the end of CopyImage');
     return { ...result.value, replayed: last.result?.replayed === true };
   }
 
@@ -184,7 +183,7 @@ class PeerAgent implements FarAgent {
     const wire = { ...wireRequest(request, this.ownHost), planOnly: true, detach: false };
     const last = await this.#follow(this.images.copyImage(wire), signal, () => undefined);
     const result = last.result?.result;
-    if (result?.$case !== 'plan') throw new HostlerError('BUG', `${this.peer.host} gave no plan`);
+    if (result?.$case !== 'plan') throw nonsense(this.peer.host, 'no plan at the end of CopyImage');
     const { method, why, moveBytes, needBytes, freeBytes } = result.value;
     const free = freeBytes === undefined ? {} : { freeBytes };
     return { method, why, needBytes, ...free, ...(moveBytes === undefined ? {} : { moveBytes }) };

@@ -44,17 +44,21 @@ describe('the worst headers', () => {
     return bytes;
   };
 
-  it('qcow2 with as many snapshots as fit into the table that is read', async () => {
-    const path = scratch.path('snapshots.qcow2');
-    const count = 26_000;
-    const table = Buffer.alloc(count * 40);
-    const file = await open(path, 'w');
-    await file.write(await readFile(harmless()));
-    await file.write(Buffer.concat([u32(count), u32(0), u32(1 << 20)]), 0, 12, 60);
-    await file.write(table, 0, table.length, 1 << 20);
-    await file.close();
-    await cheap(path, 'qcow2');
-  });
+  for (const [count, expected] of [
+    [4096, 'qcow2'],
+    [4097, 'IMAGE_MALFORMED'],
+    [26_000, 'IMAGE_MALFORMED'],
+  ] as const)
+    it(`qcow2 with ${String(count)} snapshots`, async () => {
+      const path = scratch.path('snapshots.qcow2');
+      const table = Buffer.alloc(count * 40);
+      const file = await open(path, 'w');
+      await file.write(await readFile(harmless()));
+      await file.write(Buffer.concat([u32(count), u32(0), u32(1 << 20)]), 0, 12, 60);
+      await file.write(table, 0, table.length, 1 << 20);
+      await file.close();
+      await cheap(path, expected);
+    });
 
   it('qcow2 that promises a million snapshots', async () => {
     const path = scratch.path('million.qcow2');
@@ -69,18 +73,21 @@ describe('the worst headers', () => {
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2M', path, '1M');
     const content = await readFile(path);
     content.writeBigUInt64BE(1n << 40n, 72);
-    for (let at = 104; at + 8 < 2 << 20; at += 8 + 4800) {
+    for (let at = 112; at + 8 < 2 << 20; at += 8 + 4800) {
       content.writeUInt32BE(0x6803f857, at);
       content.writeUInt32BE(4800, at + 4);
       for (let name = at + 8; name < at + 8 + 4800; name += 48) content.writeUInt8(40, name + 1);
     }
     await writeFile(path, content);
+    await cheap(path, 'IMAGE_MALFORMED');
+    content.writeUInt32BE(0, 112 + (8 + 4800) * 13);
+    await writeFile(path, content);
     await cheap(path, 'qcow2');
   });
 
-  it('a VMDK descriptor of a megabyte of extents, and one of 100 MiB', async () => {
+  it('a VMDK descriptor of as many extents as are read, and one of 100 MiB', async () => {
     const head = '# Disk DescriptorFile\nversion=1\n';
-    await writeFile(scratch.path('extents.vmdk'), head + 'RW 1 ZERO\n'.repeat(100_000));
+    await writeFile(scratch.path('extents.vmdk'), head + 'RW 1 ZERO\n'.repeat(26_000));
     await cheap(scratch.path('extents.vmdk'), 'vmdk');
     await writeFile(scratch.path('huge.vmdk'), head + 'RW 1 ZERO\n'.repeat(10 << 20));
     await cheap(scratch.path('huge.vmdk'), 'IMAGE_MALFORMED');

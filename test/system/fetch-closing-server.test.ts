@@ -20,10 +20,13 @@ describe('fetching from a server that closes the connection', () => {
   const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close';
   const sized = (bytes: number) => `HTTP/1.1 200 OK\r\nContent-Length: ${String(bytes)}\r\nConnection: close`;
 
-  async function serving(bytes: Buffer, use: (url: string) => Promise<void>): Promise<void> {
+  async function serving(bytes: Buffer, use: (url: string) => Promise<void>, end = 'close'): Promise<void> {
     const server = createServer((socket) => {
       socket.on('error', () => undefined); // the daemon may leave first
-      socket.once('data', () => socket.end(bytes));
+      socket.once('data', () => {
+        if (end === 'close') socket.end(bytes);
+        else socket.write(bytes, () => socket.resetAndDestroy());
+      });
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -49,6 +52,19 @@ describe('fetching from a server that closes the connection', () => {
       });
       assert.ok((await readFile(target)).equals(content));
     });
+
+  for (const [title, head] of [
+    ['no length', 'HTTP/1.0 200 OK'],
+    ['no length, of version 1.1', 'HTTP/1.1 200 OK\r\nConnection: close'],
+    ['no length and a tag', 'HTTP/1.1 200 OK\r\nETag: "x"'],
+  ] as const)
+    for (const length of [1000, MIB, content.length])
+      it(`refuses ${String(length)} bytes of ${title} when the line is reset`, async () => {
+        const use = async (url: string) => {
+          assert.equal((await failure(fetch(url, daemon.get().image('cut')))).reason, 'SOURCE_UNAVAILABLE');
+        };
+        await serving(answer(head, content.subarray(0, length)), use, 'reset');
+      });
 
   for (const [title, bytes] of [
     ['a length that is not reached', answer(sized(content.length + 1), content)],

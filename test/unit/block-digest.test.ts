@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { BLOCK_BYTES, StreamedBlocks, blockRuns, type BlockRun, type Stretch } from '../../src/domain/block-digest.js';
+import { CHECKSUM_ALGORITHMS, RunningDigest } from '../../src/domain/transfer/running-digest.js';
 import { blockDigest, noise } from '../support/disks.js';
+import { turnsDuring } from '../support/turns.js';
 
 async function runsOf(stretches: readonly Stretch[], length: bigint): Promise<BlockRun[]> {
   const runs: BlockRun[] = [];
@@ -45,6 +47,23 @@ describe('block digest', () => {
     const blocks = new StreamedBlocks();
     blocks.zeros(8n << 40n);
     assert.match(blocks.digest(), /^[0-9a-f]{64}$/);
+  });
+
+  it('of petabytes of zeros lets others have their turn, and hears a cancel', async () => {
+    const { result, turns } = await turnsDuring(async () => {
+      const digest = new RunningDigest('sha256-4m-blocks');
+      await digest.take({ zeros: 1n << 45n });
+      return digest.digest();
+    });
+    const atOnce = new StreamedBlocks();
+    atOnce.zeros(1n << 45n);
+    assert.equal(result, atOnce.digest());
+    assert.ok(turns >= 100, `${String(turns)} turns`);
+    for (const algorithm of CHECKSUM_ALGORITHMS) {
+      const stop = new AbortController();
+      setImmediate(() => stop.abort(new Error('stop')));
+      await assert.rejects(new RunningDigest(algorithm).take({ zeros: 1n << 60n }, stop.signal), /stop/, algorithm);
+    }
   });
 
   it('hashes what data touches, once, and the last block that is not whole', async () => {

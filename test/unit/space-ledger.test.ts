@@ -85,9 +85,21 @@ describe('SpaceLedger', () => {
     await ledger.reserve(request('b', 1n), never);
   });
 
+  it('what one has taken already it does not need any more', async () => {
+    const ledger = new SpaceLedger(10n, 1000);
+    const taken = (bytes: bigint) => ({ takenBytes: () => Promise.resolve(bytes) });
+    await assert.rejects(ledger.reserve(request('a', 150n, taken(59n)), never), { reason: 'NO_SPACE' });
+    await ledger.reserve(request('a', 150n, taken(60n)), never);
+    assert.equal(await ledger.reservedBytes({ filesystem: 'a', path: '/a' }, never), 90n);
+    await assert.rejects(ledger.reserve(request('a', 1n), never), { reason: 'NO_SPACE' });
+  });
+
   it('one that hangs while it measures what another took', async () => {
     const ledger = new SpaceLedger(0n, 50);
-    await ledger.reserve(request('a', 10n, { takenBytes: hangs }), never);
+    let hung = false;
+    const takenBytes = () => (hung ? hangs() : Promise.resolve(0n));
+    await ledger.reserve(request('a', 10n, { takenBytes }), never);
+    hung = true;
     await assert.rejects(ledger.reserve(request('a', 10n), never), { reason: 'ROOT_STALLED' });
     await ledger.reserve(request('b', 10n), never);
   });

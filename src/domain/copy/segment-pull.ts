@@ -10,6 +10,7 @@ import type { FileWriter, Transfers } from '../transfer/ports.js';
 import { sleepOrAborted } from '../waiting.js';
 import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
 import type { FarSpec } from './copy-image.js';
+import { dataStretches } from './far-stretches.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
 
 export interface NbdPullPorts {
@@ -133,9 +134,8 @@ export class Pull {
     const fullBytes = roundUp(lengthBytes, SECTOR_BYTES);
     const writer = await ports.transfers.writer(this.part, spec.target);
     try {
-      const stretches: Stretch[] = [];
-      if (lengthBytes > 0n)
-        for await (const stretch of this.agent.map(spec.source, run.signal)) stretches.push(stretch);
+      const told = this.agent.map(spec.source, run.signal);
+      const stretches = lengthBytes === 0n ? [] : await dataStretches(told, { lengthBytes, host: spec.remote.host });
       const dataBytes = dataOf(stretches);
       const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
       const segments = cutSegments(stretches, this.#done, fullBytes, size);
@@ -220,7 +220,7 @@ class PullProgress {
 }
 
 function dataOf(stretches: readonly Stretch[]): bigint {
-  return stretches.reduce((sum, { data, lengthBytes }) => (data ? sum + lengthBytes : sum), 0n);
+  return stretches.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n);
 }
 
 function covered(ranges: readonly Range[]): bigint {

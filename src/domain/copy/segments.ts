@@ -23,7 +23,20 @@ export function cutSegments(
   segmentBytes: bigint,
 ): Segment[] {
   const data = stretches.filter((stretch) => stretch.data);
-  return gaps(done, lengthBytes).flatMap((gap) => cutGap(gap, data, segmentBytes));
+  let next = 0;
+  return gaps(done, lengthBytes).flatMap((gap) => {
+    while (endOf(data[next]) <= gap.from && next < data.length) next += 1;
+    const first = next;
+    while (next < data.length && (data[next]?.offsetBytes ?? gap.to) < gap.to) next += 1;
+    const segments = cutGap(gap, data.slice(first, next), segmentBytes);
+    // The last one may reach into the next gap.
+    next = Math.max(first, next - 1);
+    return segments;
+  });
+}
+
+function endOf(stretch: Stretch | undefined): bigint {
+  return stretch === undefined ? 0n : stretch.offsetBytes + stretch.lengthBytes;
 }
 
 function cutGap(gap: Range, data: readonly Stretch[], segmentBytes: bigint): Segment[] {

@@ -1,4 +1,5 @@
 import type { ImageAddress } from '../address.js';
+import { GrowingSpace } from '../operations/growing-space.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside, Files, Part } from '../ports.js';
 import type { Transfers } from '../transfer/ports.js';
@@ -30,7 +31,7 @@ export function compressionOf(head: Buffer): Compression | undefined {
   return begins(MARKS.bzip2) && begins(BZIP2_BLOCK, 4) ? 'bzip2' : undefined;
 }
 
-/** The file that holds the image: what came, or what that expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED. */
+/** The file that holds the image: what came, or what that expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE. */
 export async function expand(
   part: Part,
   target: ImageAddress,
@@ -48,14 +49,18 @@ export async function expand(
   const writer = await transfers.writer(expanded, target);
   try {
     const sink = new SparseSink(writer, 0n);
+    const space = new GrowingSpace(run, target, expanded);
     const take = async (piece: Uint8Array) => {
-      assertWithin(sink.takenBytes + BigInt(piece.length), maxBytes, `what ${compression} holds in ${target}`);
+      const bytes = sink.takenBytes + BigInt(piece.length);
+      assertWithin(bytes, maxBytes, `what ${compression} holds in ${target}`);
+      await space.upTo(bytes - sink.zeroBytes);
       await sink.take(piece);
       run.progress({ doneBytes: sink.takenBytes, skippedBytes: sink.zeroBytes });
     };
     await expander.expand(compression, came, take, run.tool());
     await sink.flush();
     await expanded.truncate(sink.takenBytes);
+    space.release();
   } finally {
     await writer.close();
   }

@@ -1,6 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { Checkpoint } from '../operations/resume-entries.js';
+import { GrowingSpace } from '../operations/growing-space.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside } from '../ports.js';
 import type { FileDigest, FileWriter, Transfers } from '../transfer/ports.js';
@@ -60,6 +61,7 @@ export class Transfer {
   #unproved = false;
   #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
+  readonly #growing: GrowingSpace;
 
   constructor(
     private readonly remote: RemoteFile,
@@ -67,7 +69,9 @@ export class Transfer {
     private readonly spec: TransferSpec,
     private readonly run: Run,
     private readonly ports: TransferPorts,
-  ) {}
+  ) {
+    this.#growing = new GrowingSpace(run, spec.target, file);
+  }
 
   /** Fails with SOURCE_UNAVAILABLE and STALLED when patience ends, with CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, and as `RemoteFile`. */
   async from(checkpoint: Checkpoint | undefined): Promise<Transferred> {
@@ -166,6 +170,7 @@ export class Transfer {
       let shownAt = 0;
       for await (const piece of waitedFor(answer.body, watch)) {
         watch.came(piece.length);
+        if (this.#position.totalBytes === undefined) await this.#makeRoom(sink.current, piece.length);
         const full = sink.current.add(piece);
         if (!full && performance.now() - shownAt < SHOW_MS) continue;
         if (full) await sink.current.pass();
@@ -198,6 +203,11 @@ export class Transfer {
       );
   }
 
+  /** For a body that does not say how long it is. */
+  async #makeRoom({ takenBytes, zeroBytes }: SparseSink, more: number): Promise<void> {
+    await this.#growing.upTo(takenBytes - zeroBytes - this.#zeroBytes + BigInt(more));
+  }
+
   /** What was taken since it was counted last. */
   #count({ takenBytes }: SparseSink): void {
     const came = takenBytes - this.#position.offset;
@@ -227,6 +237,7 @@ export class Transfer {
     };
     if (totalBytes === undefined) return;
     assertWithin(totalBytes, this.spec.maxBytes, this.spec.what);
+    this.#growing.release();
     if (this.#reserved?.bytes === totalBytes) return;
     this.#reserved?.release();
     this.#reserved = {
@@ -273,6 +284,7 @@ export class Transfer {
     await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
     // What it takes it has taken; where it has holes it takes no more.
     this.#reserved?.release();
+    this.#growing.release();
     if (this.#computed === undefined) throw new HostlerError('BUG', 'a transfer without a digest');
     return {
       lengthBytes: offset,

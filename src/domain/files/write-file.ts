@@ -2,6 +2,8 @@ import type { ImageAddress } from '../address.js';
 import type { WriteResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { HostlerError } from '../errors.js';
+import { rest } from '../numbers.js';
+import { GrowingSpace, STEP_BYTES } from '../operations/growing-space.js';
 import type { Files } from '../ports.js';
 import { sha256Of } from './digested-input.js';
 import type { Contents } from './ports.js';
@@ -56,7 +58,8 @@ async function replace({ address, umask, digest }: WriteFileSpec, run: Run, { co
   const mode = umask === undefined && defaults.mode !== undefined ? defaults.mode : ALL_MAY & ~(umask ?? DEFAULT_UMASK);
   const part = await run.part(address, { overwrite: true, attributes: existing?.type === 'file' ? {} : { mode } });
   run.phase('COPYING');
-  const taken = new Taken(run, digest);
+  const space = new GrowingSpace(run, address, part);
+  const taken = new Taken(run, digest, (bytes) => space.upTo(bytes));
   await run.step('fill');
   await contents.fill(part, taken.pieces(), address);
   await run.step('seal');
@@ -73,7 +76,15 @@ async function writeInto(
   const entry = run.entry(address);
   if (entry === undefined) throw new HostlerError('BUG', `${address} was admitted without being there`);
   run.phase('MODIFYING');
-  const taken = new Taken(run, digest);
+  // What is there already takes no more room when it is written over.
+  const there = at === 'end' ? 0n : rest(entry.lengthBytes, at);
+  let reserved = 0n;
+  const taken = new Taken(run, digest, async (bytes) => {
+    const grown = rest(bytes, there);
+    if (grown <= reserved) return;
+    await run.reserveFor(entry, grown + STEP_BYTES - reserved);
+    reserved = grown + STEP_BYTES;
+  });
   await run.step('write');
   await contents.writeInto(entry, at, taken.pieces());
   return taken.result();
@@ -87,6 +98,8 @@ class Taken {
   constructor(
     private readonly run: Run,
     digest: boolean,
+    /** Before so many bytes in all are written. */
+    private readonly makeRoom: (bytes: bigint) => Promise<void>,
   ) {
     this.#hash = digest ? sha256Of() : undefined;
   }
@@ -94,6 +107,7 @@ class Taken {
   async *pieces(): AsyncGenerator<Uint8Array, void> {
     for await (const piece of this.run.input) {
       this.run.signal.throwIfAborted();
+      await this.makeRoom(this.#bytes + BigInt(piece.length));
       yield piece;
       this.#hash?.update(piece);
       this.#bytes += BigInt(piece.length);

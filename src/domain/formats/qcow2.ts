@@ -23,6 +23,8 @@ const EXTENSION_DATA_FILE = 0x44415441;
 const EXTENSION_FEATURE_NAMES = 0x6803f857;
 /** Enough for the extensions that qemu writes. */
 const EXTENSIONS_BYTES = 4096;
+/** Programs write some hundred bytes of them; a cluster could hold two megabytes. */
+const MAX_EXTENSIONS_BYTES = 64 << 10;
 /** Type, bit and name. */
 const FEATURE_NAME_BYTES = 48;
 
@@ -191,9 +193,12 @@ async function readExtensions(bytes: ByteSource, start: number, clusterBytes: nu
 }
 
 async function readAllExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
-  const area = await bytes.read(0n, clusterBytes);
-  const found = parseExtensions(area, start, area.length);
-  if (found === undefined) throw malformed('a header extension reaches beyond the first cluster');
+  const area = await bytes.read(0n, Math.min(clusterBytes, MAX_EXTENSIONS_BYTES));
+  const found = parseExtensions(area, start, clusterBytes);
+  if (found === undefined)
+    throw malformed(
+      `the header extensions reach beyond the first cluster, or beyond ${String(MAX_EXTENSIONS_BYTES)} bytes`,
+    );
   return found;
 }
 

@@ -15,8 +15,8 @@ const [FOOTER_MARKER, FOOTER_FROM_END] = [3, 1536n];
 const MAX_GRAIN_SECTORS = 0x200000n;
 const DIRECTORY_ENTRY_BYTES = 4n;
 const MAX_ENTRIES = 512;
-/** qemu reads no more of a descriptor. */
-const MAX_DESCRIPTOR_BYTES = 1 << 20;
+/** Names three thousand files; qemu reads 1 MiB of a descriptor. */
+const MAX_DESCRIPTOR_BYTES = 256 << 10;
 /** Where qemu looks for the parent in a file with a header, whatever that says. */
 const EMBEDDED_OFFSET = 512n;
 const EXTENT = /^(?:RW|RDONLY|NOACCESS) (\d{1,16}) (?:FLAT|SPARSE|ZERO|VMFS|VMFSSPARSE|SESPARSE)(?: |$)/gm;

@@ -25,7 +25,7 @@ import { requestKeyOf } from './request-ids.js';
 import { ResumableWork, goesOn } from './resumable-work.js';
 import type { Ticket } from './slots.js';
 import { untilAborted } from '../waiting.js';
-import type { PartOptions, Run, Secrets, Verb } from './verb.js';
+import type { Growing, PartOptions, Run, Secrets, Verb } from './verb.js';
 
 /** Called before each action that changes something; an error thrown here fails the operation at that step. */
 export type Step = (operationId: string, method: string, name: string) => Promise<void>;
@@ -300,7 +300,7 @@ class OperationRun implements Run {
     return release;
   }
 
-  async reserveFor(file: Resolved, needBytes: bigint): Promise<void> {
+  async reserveFor(file: Growing, needBytes: bigint): Promise<void> {
     await this.step('reserve');
     if (needBytes === 0n) return;
     const { files, space } = this.ports;

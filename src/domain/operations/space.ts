@@ -94,9 +94,9 @@ export class SpaceLedger {
 
   async #decide(request: SpaceRequest, isAwaited: () => boolean): Promise<() => void> {
     const { filesystem, needBytes, freeBytes, path, takenBytes } = request;
-    const [reserved, free] = [await this.#reserved(filesystem), await freeBytes()];
+    const [reserved, missing, free] = [await this.#reserved(filesystem), await outstanding(request), await freeBytes()];
     if (!isAwaited()) throw this.#stalled(path);
-    if (needBytes + reserved + this.overheadBytes > free) {
+    if (missing + reserved + this.overheadBytes > free) {
       throw new HostlerError(
         'NO_SPACE',
         `${path} needs ${String(needBytes)} bytes; ${String(free)} are free, ${String(reserved)} of them reserved`,

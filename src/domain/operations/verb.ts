@@ -135,7 +135,7 @@ export interface Run extends Resolution {
    */
   reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void>;
   /** The same for a file that grows where it is. */
-  reserveFor(file: Resolved, needBytes: bigint): Promise<void>;
+  reserveFor(file: Growing, needBytes: bigint): Promise<void>;
   /**
    * Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. True
    * when it was marked already: an operation before this one began to change it and did not succeed.
@@ -154,6 +154,9 @@ export interface Run extends Resolution {
   /** How far the work has come. What it speaks of must be durable already: whoever goes on relies on it. */
   checkpoint(state: Checkpoint): Promise<void>;
 }
+
+/** A file that grows where it is. */
+export type Growing = FileRef & Pick<Resolved, 'address' | 'device'>;
 
 export interface PartOptions {
   readonly overwrite: boolean;

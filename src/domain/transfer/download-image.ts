@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../address.js';
 import { BLOCK_ALGORITHM } from '../block-digest.js';
 import type { Caller } from '../caller.js';
-import { stretchesOf } from '../digest-image.js';
+import { assertDigestible, stretchesOf } from '../digest-image.js';
 import { HostlerError } from '../errors.js';
 import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports.js';
 import type { Readers } from '../readers.js';
@@ -32,7 +32,7 @@ const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /**
  * A file's bytes, in order, runs of zeros as runs; at last the digest of all that was sent. Fails with IMAGE_NOT_FOUND, NOT_A_FILE,
- * IMAGE_IN_USE, and with SOURCE_CHANGED when it was changed meanwhile.
+ * IMAGE_IN_USE, IMAGE_TOO_LARGE, and with SOURCE_CHANGED when it was changed meanwhile.
  */
 export async function* downloadImage(
   spec: DownloadSpec,
@@ -56,6 +56,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
   const { address } = entry;
   if (entry.kind !== 'file')
     throw new HostlerError('NOT_A_FILE', `${address} is not a regular file`, { facts: { path: address } });
+  assertDigestible(entry);
   await assertFree(entry, spec, ports);
   const file = { ...entry, storage: 'file' as const, storedName: address, writable: false, trusted: false };
   const reader = await ports.transfers.reader(entry);
@@ -65,7 +66,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
     const run = { signal: caller.signal, onChild: () => undefined };
     for await (const piece of merged(piecesOf(stretchesOf(file, ports.tool, run), entry, spec, reader))) {
       caller.signal.throwIfAborted();
-      await digest.take(piece);
+      await digest.take(piece, caller.signal);
       yield piece;
     }
     const checksum = { algorithm: BLOCK_ALGORITHM, digest: await digest.digest(caller.signal) };
@@ -98,9 +99,9 @@ class SentDigest {
     return new SentDigest(allowInUse ? undefined : await transfers.follow(entry, BLOCK_ALGORITHM, offset), offset);
   }
 
-  async take(piece: Piece): Promise<void> {
+  async take(piece: Piece, signal: AbortSignal): Promise<void> {
     this.#at += 'data' in piece ? BigInt(piece.data.length) : piece.zeros;
-    if (this.file === undefined) await this.#sent.take(piece);
+    if (this.file === undefined) await this.#sent.take(piece, signal);
     else if ('data' in piece) this.file.reach(this.#at);
     else this.file.skip(this.#at);
   }

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
-import { setImmediate as breathe } from 'node:timers/promises';
 import { BLOCK_ALGORITHM, StreamedBlocks } from '../block-digest.js';
+import { inTurns } from '../waiting.js';
 import type { Piece } from './ports.js';
 
 /** What a checksum may be named. Only the block digest takes long runs of zeros for nothing. */
@@ -30,17 +30,23 @@ export class RunningDigest {
         this.#hash.update(left < ZEROS_BYTES ? ZEROS.subarray(0, Number(left)) : ZEROS);
   }
 
-  /** Others want to work too: a terabyte of zeros takes ten minutes. */
-  async take(piece: Piece): Promise<void> {
+  /** Others want to work too: a terabyte of zeros takes ten minutes. Fails with the signal's reason. */
+  async take(piece: Piece, signal?: AbortSignal): Promise<void> {
     if ('data' in piece) {
       this.update(piece.data);
-    } else if (this.#hash instanceof StreamedBlocks) {
-      this.zeros(piece.zeros);
-    } else {
-      for (let left = piece.zeros; left > 0n; left -= ZEROS_BYTES) {
-        this.zeros(left < ZEROS_BYTES ? left : ZEROS_BYTES);
-        await breathe();
-      }
+      return;
+    }
+    await inTurns(this.#steps(piece.zeros), signal);
+  }
+
+  *#steps(zeros: bigint): Generator<void, void> {
+    if (this.#hash instanceof StreamedBlocks) {
+      yield* this.#hash.zerosInSteps(zeros);
+      return;
+    }
+    for (let left = zeros; left > 0n; left -= ZEROS_BYTES) {
+      this.zeros(left < ZEROS_BYTES ? left : ZEROS_BYTES);
+      yield;
     }
   }
 

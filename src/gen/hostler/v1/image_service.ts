@@ -12924,7 +12924,7 @@ export const ImageServiceService = {
   /**
    * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
    * component `rootfs` has none (the old module cut the folder's last letter).
-   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters), ROOT_DISK_NOT_FOUND,
+   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters, or one that takes too long to read), ROOT_DISK_NOT_FOUND,
    * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   findRootDisk: {
@@ -13159,7 +13159,7 @@ export const ImageServiceService = {
    * The digest of a file's bytes, equal whatever the sparseness: `sha256-4m-blocks` is the sha256 over the sha256 of each block of
    * 4194304 bytes, in order, the last block as long as it is. Holes are not read; a file that has not changed (inode, size, mtime, ctime) is
    * not read again.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, SOURCE_CHANGED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: digest.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_TOO_LARGE (2^53 bytes), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, SOURCE_CHANGED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: digest.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13317,7 +13317,7 @@ export const ImageServiceService = {
   /**
    * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
    * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_TOO_LARGE (2^53 bytes), IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
    */
   downloadImage: {
     path: "/hostler.v1.ImageService/DownloadImage" as const,
@@ -13439,7 +13439,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
    * component `rootfs` has none (the old module cut the folder's last letter).
-   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters), ROOT_DISK_NOT_FOUND,
+   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters, or one that takes too long to read), ROOT_DISK_NOT_FOUND,
    * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   findRootDisk: handleUnaryCall<FindRootDiskRequest, FindRootDiskResponse>;
@@ -13559,7 +13559,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * The digest of a file's bytes, equal whatever the sparseness: `sha256-4m-blocks` is the sha256 over the sha256 of each block of
    * 4194304 bytes, in order, the last block as long as it is. Holes are not read; a file that has not changed (inode, size, mtime, ctime) is
    * not read again.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, SOURCE_CHANGED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: digest.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_TOO_LARGE (2^53 bytes), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, SOURCE_CHANGED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: digest.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13633,7 +13633,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
    * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_TOO_LARGE (2^53 bytes), IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
    */
   downloadImage: handleServerStreamingCall<DownloadImageRequest, DownloadImageResponse>;
   /**
@@ -13721,7 +13721,7 @@ export interface ImageServiceClient extends Client {
   /**
    * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
    * component `rootfs` has none (the old module cut the folder's last letter).
-   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters), ROOT_DISK_NOT_FOUND,
+   * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters, or one that takes too long to read), ROOT_DISK_NOT_FOUND,
    * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED, TOOL_LIMIT_EXCEEDED.
    */
   findRootDisk(
@@ -13932,7 +13932,7 @@ export interface ImageServiceClient extends Client {
    * The digest of a file's bytes, equal whatever the sparseness: `sha256-4m-blocks` is the sha256 over the sha256 of each block of
    * 4194304 bytes, in order, the last block as long as it is. Holes are not read; a file that has not changed (inode, size, mtime, ctime) is
    * not read again.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, SOURCE_CHANGED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: digest.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_TOO_LARGE (2^53 bytes), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, SOURCE_CHANGED, TOOL_FAILED, TOOL_MISSING, IO_ERROR, AGENT_RESTARTED. Result: digest.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14084,7 +14084,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Streams an image file's bytes in messages of up to 262144 bytes; holes and zeros are sent as runs. The last message is the digest
    * (`sha256-4m-blocks`, see DigestImage) of all that was sent: of the whole file it is DigestImage's.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IMAGE_TOO_LARGE (2^53 bytes), IMAGE_IN_USE, SOURCE_CHANGED, TOO_MANY_OPERATIONS, TOOL_FAILED, TOOL_MISSING, IO_ERROR.
    */
   downloadImage(
     request: DownloadImageRequest,

@@ -1,0 +1,68 @@
+/** What a libvirt domain's XML says: from a thread of its own where the document is large. */
+import { DOMParser, type Element } from '@xmldom/xmldom';
+import { invalidFields } from '../../domain/errors.js';
+import type { DomainDevice, DomainDisks } from '../../domain/find-root-disk.js';
+
+export const FIELD = 'domain_xml';
+
+/** Fails with INVALID_FIELD. */
+export function readDomain(xml: string): DomainDisks {
+  const domain = parse(xml);
+  if (domain?.tagName !== 'domain') throw refused('must be a libvirt domain');
+  const devices = child(domain, 'devices');
+  const os = child(domain, 'os');
+  const osType = os && child(os, 'type')?.textContent?.trim();
+  const [filesystem, disk] = ['filesystem', 'disk'].map((kind) => devices && deviceOf(child(devices, kind)));
+  return {
+    virtType: domain.getAttribute('type') ?? '',
+    ...(osType === undefined ? {} : { osType }),
+    ...(filesystem === undefined ? {} : { filesystem }),
+    ...(disk === undefined ? {} : { disk }),
+  };
+}
+
+function parse(xml: string): Element | null {
+  // Before the parser sees it: entities are what makes XML dangerous, and libvirt writes none.
+  if (/<!(?:DOCTYPE|ENTITY)/i.test(xml)) throw refused('must not have a document type or entities');
+  try {
+    const onError = (_level: string, message: string) => {
+      throw new Error(message);
+    };
+    return new DOMParser({ onError, locator: false }).parseFromString(xml, 'text/xml').documentElement;
+  } catch (error) {
+    const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+    throw refused(`is no well-formed XML: ${line.slice(0, 200)}`);
+  }
+}
+
+/** The first child element of that name. */
+function child(parent: Element, name: string): Element | undefined {
+  for (let node = parent.firstChild; node !== null; node = node.nextSibling)
+    if (isElement(node) && node.tagName === name) return node;
+  return undefined;
+}
+
+function isElement(node: { readonly nodeType: number }): node is Element {
+  return node.nodeType === 1;
+}
+
+function deviceOf(device: Element | undefined): DomainDevice | undefined {
+  if (device === undefined) return undefined;
+  const [source, driver] = [child(device, 'source'), child(device, 'driver')];
+  const attribute = (name: string) => source?.getAttribute(name) ?? undefined;
+  const driverType = driver?.getAttribute('type') ?? undefined;
+  return {
+    source: {
+      file: attribute('file'),
+      dev: attribute('dev'),
+      dir: attribute('dir'),
+      name: attribute('name'),
+      protocol: attribute('protocol'),
+    },
+    ...(driverType === undefined ? {} : { driverType }),
+  };
+}
+
+export function refused(description: string) {
+  return invalidFields([{ field: FIELD, description }]);
+}

@@ -1,0 +1,64 @@
+/** What a peer sends of extents, honest and not. */
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import type { Stretch } from '../../src/domain/block-digest.js';
+import { MAX_STRETCHES, dataStretches } from '../../src/domain/copy/far-stretches.js';
+
+const stretch = (offset: number, length: number, data = true): Stretch => ({
+  offsetBytes: BigInt(offset),
+  lengthBytes: BigInt(length),
+  data,
+});
+const read = (told: Iterable<Stretch>, lengthBytes = 1n << 40n) =>
+  dataStretches(Readable.from(told), { lengthBytes, host: 'far' });
+
+describe('extents of a far file', () => {
+  it('data in order; neighbours are one, holes are left out', async () => {
+    const told = [stretch(0, 512), stretch(512, 512), stretch(1024, 4096, false), stretch(8192, 512)];
+    assert.deepEqual(await read(told), [stretch(0, 1024), stretch(8192, 512)]);
+    assert.deepEqual(await read([]), []);
+    // qemu rounds the last one up.
+    assert.deepEqual(await read([stretch(0, 1024)], 1000n), [stretch(0, 1024)]);
+  });
+
+  it('what cannot be is refused', async () => {
+    const wrong: [string, Stretch[]][] = [
+      ['twice the same', [stretch(0, 512), stretch(0, 512)]],
+      ['backwards', [stretch(1024, 512), stretch(0, 512)]],
+      ['one over the other', [stretch(0, 1024), stretch(512, 1024)]],
+      ['a hole over data', [stretch(0, 1024), stretch(512, 1024, false)]],
+      ['empty', [stretch(0, 0)]],
+      ['beyond the end', [stretch(4096, 512)]],
+      ['over the end', [stretch(0, 4608)]],
+    ];
+    for (const [title, told] of wrong) await assert.rejects(read(told, 4096n), { reason: 'REMOTE_UNREACHABLE' }, title);
+  });
+
+  it('without end: it stops at the end of the file', async () => {
+    let sent = 0;
+    const told = (function* () {
+      for (;;) yield stretch(sent++ * 1024, 512);
+    })();
+    await assert.rejects(read(told, 1n << 30n), { reason: 'REMOTE_UNREACHABLE' });
+    // Streams read some ahead.
+    assert.ok(sent <= (1 << 20) + 32, String(sent));
+  });
+
+  it('of more than are held, those that lie close together are one; no data is left out', async () => {
+    for (const [gap, count] of [
+      [4096, MAX_STRETCHES + 1],
+      [200_000, 3 * MAX_STRETCHES],
+      [4096, 200_000],
+    ] as const) {
+      const told = Array.from({ length: count }, (_, n) => stretch(n * (gap + 512), 512));
+      const found = await read(told);
+      assert.ok(found.length <= MAX_STRETCHES, String(found.length));
+      let at = 0;
+      for (const { offsetBytes } of told) {
+        while ((found[at]?.offsetBytes ?? 0n) + (found[at]?.lengthBytes ?? 0n) <= offsetBytes) at += 1;
+        const within = found[at];
+        assert.ok(within !== undefined && within.offsetBytes <= offsetBytes, String(offsetBytes));
+      }
+    }
+  });
+});
