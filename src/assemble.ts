@@ -176,7 +176,7 @@ function assembleEngine(foundations: Foundations) {
   }));
   const operations = new Operations({
     journal,
-    admission: new Admission({ paths, reader, imageLocks, dependants }),
+    admission: new Admission({ paths, reader, imageLocks, dependants, reach }),
     locks,
     slots,
     space,

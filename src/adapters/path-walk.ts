@@ -41,6 +41,7 @@ export class PathWalk {
   /** The folders on the way; the first is the root itself. */
   readonly #stack: Level[];
   #links = 0;
+  #at: string;
 
   constructor(
     private readonly root: Root,
@@ -50,6 +51,12 @@ export class PathWalk {
   ) {
     this.#todo = [...components];
     this.#stack = [{ handle: root.handle, name: '' }];
+    this.#at = root.realPath;
+  }
+
+  /** The real path of what it looked at last: what an error speaks of. */
+  get at(): string {
+    return this.#at;
   }
 
   /** The folder and name of the last component, which is not looked at. The folder's handle is the caller's. */
@@ -167,6 +174,7 @@ export class PathWalk {
 
   #assertAllowed(name: string): void {
     const realPath = this.#realPath(name);
+    this.#at = realPath;
     if (name.startsWith(PRIVATE_PREFIX) || this.closedFolders.some((folder) => isBelow(realPath, folder))) {
       throw new HostlerError('PATH_OUTSIDE_ROOTS', `${this.path} lies in a folder that the daemon keeps for itself`, {
         facts: { path: this.path },

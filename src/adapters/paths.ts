@@ -41,7 +41,7 @@ export class RootedPaths implements Paths {
     try {
       const { handle, stat, realPath } = await this.#openAnything(address, root, follow);
       try {
-        this.reach.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' });
+        this.reach.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' }, address);
         if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
         return entryOf(handle, stat, address);
       } catch (error) {
@@ -61,7 +61,7 @@ export class RootedPaths implements Paths {
   }
 
   async #openAnything(address: ImageAddress, root: Root, follow: boolean): Promise<Omit<Leaf, 'root'>> {
-    if (this.#find(address).components.length > 0) return this.#walk(address).leaf(follow);
+    if (this.#find(address).components.length > 0) return this.#walked(address, (walk) => walk.leaf(follow));
     const handle = await RootedHandle.folder(root.handle, '.', root.gate);
     return { handle, stat: await statOrClose(handle), realPath: root.realPath };
   }
@@ -95,7 +95,7 @@ export class RootedPaths implements Paths {
       () => this.#realPath(address, root, components),
       () => Promise.resolve(),
     );
-    if (realPath !== undefined) this.reach.assert({ address: realPath, need: 'read' });
+    if (realPath !== undefined) this.reach.assert({ address: realPath, need: 'read' }, address);
   }
 
   /** Where an address leads, past no folder of the daemon's own; undefined: nothing is there. */
@@ -113,14 +113,12 @@ export class RootedPaths implements Paths {
   }
 
   async #openTarget(address: ImageAddress): Promise<ResolvedTarget> {
-    const place = await this.#walk(address)
-      .place()
-      .catch((error: unknown) => {
-        throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
-      });
+    const place = await this.#walked(address, (walk) => walk.place()).catch((error: unknown) => {
+      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
+    });
     try {
       const { folder, name, root } = place;
-      this.reach.assert({ address: place.realPath, need: 'write' });
+      this.reach.assert({ address: place.realPath, need: 'write' }, address);
       this.#assertWritable(place.realPath, root, address, false);
       const policy = findRoot(this.roots, place.realPath)?.root ?? root;
       const { dev, ino } = await root.gate.calls.stat(folder.fd);
@@ -151,9 +149,9 @@ export class RootedPaths implements Paths {
 
   async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
     try {
-      const { handle, stat, root, realPath } = await this.#walk(path).leaf(true);
+      const { handle, stat, root, realPath } = await this.#walked(path, (walk) => walk.leaf(true));
       try {
-        this.reach.assert({ address: realPath, need: 'read' });
+        this.reach.assert({ address: realPath, need: 'read' }, path);
         if (!stat.isFile()) throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
         const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
         const writable = access === 'read-write' && this.reach.allows({ address: realPath, need: 'write' });
@@ -167,9 +165,16 @@ export class RootedPaths implements Paths {
     }
   }
 
-  #walk(path: string): PathWalk {
+  /** What goes wrong outside of the caller's places is not told: it would say what is there. */
+  async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>): Promise<T> {
     const { root, components } = this.#find(path);
-    return new PathWalk(root, components, root.kept === true ? [] : this.closedFolders, path);
+    const walk = new PathWalk(root, components, root.kept === true ? [] : this.closedFolders, path);
+    try {
+      return await walked(walk);
+    } catch (error) {
+      if (!this.reach.touches(walk.at)) this.reach.assert({ address: walk.at, need: 'read' }, path);
+      throw error;
+    }
   }
 
   #find(path: string): { readonly root: Root; readonly components: readonly string[] } {

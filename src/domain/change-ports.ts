@@ -96,12 +96,16 @@ export function mayHaveDependants(answer: DependantsFound): boolean {
 }
 
 /** For a caller who has to know: fails with DEPENDANTS_UNKNOWN when a whole root could not be looked at. */
-export function assertLookedAt(answer: DependantsFound, path: string): void {
+export function assertLookedAt(
+  answer: DependantsFound,
+  path: string,
+  mayName: (place: string) => boolean = () => true,
+): void {
   const root = answer.known ? undefined : answer.unseen.find(({ whole }) => whole);
   if (root === undefined) return;
-  throw new HostlerError(
-    'DEPENDANTS_UNKNOWN',
-    `nobody can tell whether images are backed by ${path}: the root ${root.place} cannot be looked at: ${root.why}`,
-    { facts: { path, root: root.place, why: root.why } },
-  );
+  const named = mayName(root.place);
+  const which = named ? `the root ${root.place} cannot be looked at: ${root.why}` : 'a root cannot be looked at';
+  throw new HostlerError('DEPENDANTS_UNKNOWN', `nobody can tell whether images are backed by ${path}: ${which}`, {
+    facts: { path, ...(named ? { root: root.place, why: root.why } : {}) },
+  });
 }

@@ -75,6 +75,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     touched: await TouchedImages.load(journal),
     resumes,
     admission: new Admission({
+      reach,
       paths,
       reader,
       imageLocks,

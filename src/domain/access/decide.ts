@@ -98,20 +98,17 @@ function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Ro
   return first === undefined ? undefined : { ...first, why: `${first.why} on ${host}`, path: `${host}:${address}` };
 }
 
-/** Why a role may not touch an address, textual or real. */
+/** Why a role may not touch an address, textual or real. @param path the address as the role's callers know it */
 export function objectionTo(
   { address, need }: Place,
   role: Pick<Role, 'name' | 'read' | 'write'>,
+  path: string = address,
 ): Objection | undefined {
   if (liesIn(address, role.write)) return undefined;
   if (!liesIn(address, role.read))
-    return {
-      reason: 'PATH_OUTSIDE_ROOTS',
-      why: `${address} lies outside the places of role ${role.name}`,
-      path: address,
-    };
+    return { reason: 'PATH_OUTSIDE_ROOTS', why: `${path} lies outside the places of role ${role.name}`, path };
   if (need === 'read') return undefined;
-  return { reason: 'ROOT_READ_ONLY', why: `${address} may only be read by role ${role.name}`, path: address };
+  return { reason: 'ROOT_READ_ONLY', why: `${path} may only be read by role ${role.name}`, path };
 }
 
 function notAllowed(why: string): Objection {

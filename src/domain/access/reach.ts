@@ -49,20 +49,22 @@ export class Reach {
       .flatMap(({ read, write }) => (need === 'read' ? [...read, ...write] : write));
   }
 
-  /** Fails with PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */
-  assert(place: Place): void {
-    const objection = this.#objectionTo(place);
+  /**
+   * Speaks of the address as it was written: where it really leads is not for who may not go there. Fails with PATH_OUTSIDE_ROOTS,
+   * ROOT_READ_ONLY.
+   */
+  assert(place: Place, written: string = place.address): void {
+    const objection = this.#objectionTo(place, written);
     if (objection === undefined) return;
-    const { reason, why, path } = objection;
-    throw new HostlerError(reason, why, { facts: path === undefined ? {} : { path } });
+    throw new HostlerError(objection.reason, objection.why, { facts: { path: written } });
   }
 
   allows(place: Place): boolean {
     return this.#objectionTo(place) === undefined;
   }
 
-  #objectionTo(place: Place) {
+  #objectionTo(place: Place, written?: string) {
     const role = this.#roles.getStore();
-    return role === undefined ? undefined : objectionTo(place, role);
+    return role === undefined ? undefined : objectionTo(place, role, written);
   }
 }

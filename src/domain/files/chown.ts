@@ -72,7 +72,7 @@ export function shiftOwners({ ownership }: Ports): Verb<ShiftSpec, ChownResult> 
 function changes(address: ImageAddress, tree: boolean): Use {
   const access = tree ? 'change tree' : 'change';
   const need = { follow: false, access } as const;
-  return { role: 'change', address, need, kinds: ALL_KINDS, missingOk: false, allowInUse: true };
+  return { role: 'change', address, need, kinds: ALL_KINDS, missingOk: false, allowInUse: true, changesContent: false };
 }
 
 async function walked(entry: Entry, change: OwnerChange, run: Run, ownership: Ownership): Promise<ChownResult> {

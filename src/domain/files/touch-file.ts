@@ -20,6 +20,7 @@ export function touchFile({ contents }: { readonly contents: Contents }): Verb<T
         kinds: ['file', 'folder', 'block', 'other'],
         missingOk: true,
         allowInUse: true,
+        changesContent: false,
       },
     ],
 

@@ -45,6 +45,7 @@ export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResul
               kinds: ['file'],
               missingOk: false,
               allowInUse: false,
+              changesContent: true,
             },
           ],
 

@@ -1,3 +1,4 @@
+import type { Reach } from '../access/reach.js';
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import { assertLookedAt, type Dependants } from '../change-ports.js';
@@ -12,6 +13,8 @@ export interface AdmissionPorts {
   readonly reader: ImageReader;
   readonly imageLocks: ImageLocks;
   readonly dependants: Dependants;
+  /** What the call at work may hear of. */
+  readonly reach: Pick<Reach, 'allows' | 'touches'>;
 }
 
 /** Resolves what a verb uses and refuses what cannot work, before anything is written or queued. */
@@ -148,14 +151,17 @@ export class Admission {
     const answer = await this.ports.dependants.of(file);
     const found = answer.found.filter(({ identity }) => except === undefined || !sameFile(identity, except));
     if (found.length === 0) {
-      assertLookedAt(answer, path);
+      assertLookedAt(answer, path, (place) => this.ports.reach.touches(place));
       return;
     }
-    const some = found.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
+    // Others count, and have no names for this caller.
+    const seen = found.filter(({ path: address }) => this.ports.reach.allows({ address, need: 'read' }));
+    const some = seen.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
+    const such = some[0] === undefined ? "outside of the places of the caller's role" : `such as ${some[0]}`;
     throw new HostlerError(
       'IMAGE_HAS_DEPENDANTS',
-      `${path} is the backing file of ${String(found.length)} images, such as ${some[0] ?? ''}`,
-      { facts: { path, count: String(found.length), dependants: some.join('\n') } },
+      `${path} is the backing file of ${String(found.length)} images, ${such}`,
+      { facts: { path, count: String(found.length), ...(some.length === 0 ? {} : { dependants: some.join('\n') }) } },
     );
   }
 
@@ -164,6 +170,7 @@ export class Admission {
     if (entry === undefined) return;
     assertKind(use, entry.kind);
     await this.#assertEntryUnheld(use, admitted);
+    if (use.changesContent && entry.kind === 'file') await this.#assertNoDependants(entry, use.address);
   }
 
   async #assertEntryUnheld(use: Use & { role: 'change' }, admitted: Admitted): Promise<void> {

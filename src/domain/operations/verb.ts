@@ -76,6 +76,8 @@ export type Use =
       readonly kinds: readonly FileKind[];
       readonly missingOk: boolean;
       readonly allowInUse: boolean;
+      /** Refused where images are backed by it. */
+      readonly changesContent: boolean;
     };
 
 /** Addresses as they were resolved at admission. */
