@@ -176,8 +176,9 @@ async function start(foundations: Foundations, file: string, stopping: Stopping)
 
 function serverLog(log: Log, metrics: Metrics): ServerLog {
   return {
-    call({ cause, ...facts }) {
+    call({ cause, tooMany, ...facts }) {
       metrics.call(facts.rpc, facts.code, facts.ms);
+      if (tooMany) return;
       // What the caller can put right is no error of ours.
       if (facts.reason !== undefined && isInternal(facts.reason))
         log.error('call', { ...facts, cause: errorText(cause) });

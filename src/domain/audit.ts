@@ -28,8 +28,46 @@ export interface AuditTrail {
   close(): Promise<void>;
 }
 
-/** So many denials of one caller are written down in a second; a flood of them must not fill the disk. */
-export const DENIALS_A_SECOND = 1000;
+/** So many addresses, and ids, of one call are written down. */
+const MOST_WORDS = 32;
+/** As it stands in the line, where a control character takes six; no path that a filesystem takes is longer. */
+const MOST_TEXT = 4096;
+/** Room for the addresses of any request. */
+const MOST_TEXTS = 3 * MOST_TEXT;
+/** How much is shown of what is longer. */
+const SHORTENED = 128;
+
+/** A caller's text as it is written down: no request makes a line longer than the log can bear. */
+export function auditText(text: string): string {
+  const start = text.slice(0, MOST_TEXT + 1).toWellFormed();
+  if (JSON.stringify(start).length - 2 <= MOST_TEXT) return start;
+  return `${text.slice(0, SHORTENED).toWellFormed()}… (${String(text.length)} characters)`;
+}
+
+/** Texts of one call, in bounds however many it sends; those for which there is no room are counted. */
+export class AuditTexts {
+  readonly #shown: string[] = [];
+  #room = MOST_TEXTS;
+  #left = 0;
+
+  add(text: string): void {
+    const word = auditText(text);
+    const taken = JSON.stringify(word).length;
+    if (this.#left > 0 || this.#shown.length >= MOST_WORDS || taken > this.#room) {
+      this.#left += 1;
+      return;
+    }
+    this.#room -= taken;
+    this.#shown.push(word);
+  }
+
+  get all(): readonly string[] {
+    return this.#left === 0 ? [...this.#shown] : [...this.#shown, `… (${String(this.#left)} more)`];
+  }
+}
+
+/** So many denials of one caller are written down in a second, here and in the log; a flood of them must not fill the disk. */
+export const DENIALS_A_SECOND = 100;
 /** The same of connections that are refused, of all strangers together. */
 export const REFUSALS_A_SECOND = 20;
 const SECOND_MS = 1000;

@@ -1,7 +1,7 @@
 import type { Identity } from '../domain/access/authority.js';
 import { decide } from '../domain/access/decide.js';
 import type { Role } from '../domain/access/role.js';
-import type { AuditEntry } from '../domain/audit.js';
+import { AuditTexts, auditText, type AuditEntry } from '../domain/audit.js';
 import { attemptOf, requestIdOf, type Rpc } from '../handlers/attempt.js';
 import { readOnBehalfOf } from '../tls/on-behalf-of.js';
 import { OutOfBoundsRequest } from './bounds/bounded-server.js';
@@ -13,8 +13,8 @@ export class SeenCall {
   #identity: Identity | undefined;
   #onBehalfOf: string | undefined;
   #requestId: string | undefined;
-  readonly #paths: string[] = [];
-  readonly #operations: string[] = [];
+  readonly #paths = new AuditTexts();
+  readonly #operations = new AuditTexts();
 
   constructor(
     private readonly rpc: Rpc,
@@ -31,9 +31,9 @@ export class SeenCall {
       ...(this.#onBehalfOf === undefined ? {} : { onBehalfOf: this.#onBehalfOf }),
       peer: this.#peer,
       rpc: this.rpc.name,
-      paths: this.#paths,
-      ...(this.#requestId === undefined ? {} : { requestId: this.#requestId }),
-      ...(this.#operations.length === 0 ? {} : { operationIds: this.#operations }),
+      paths: this.#paths.all,
+      ...(this.#requestId === undefined ? {} : { requestId: auditText(this.#requestId) }),
+      ...(this.#operations.all.length === 0 ? {} : { operationIds: this.#operations.all }),
     } satisfies Omit<AuditEntry, 'event'>;
   }
 
@@ -50,7 +50,9 @@ export class SeenCall {
       peer: this.#peer,
       signal,
       deadline: deadline instanceof Date ? deadline : undefined,
-      onOperation: (id: string) => void this.#operations.push(id),
+      onOperation: (id: string) => {
+        this.#operations.add(id);
+      },
     };
     // Only another agent calls for somebody else.
     if (caller.grant.farEndIsCaller) this.#onBehalfOf = readOnBehalfOf(this.call.metadata);
@@ -60,7 +62,7 @@ export class SeenCall {
   #check(identity: Identity, request: unknown): Role {
     const whole = request instanceof OutOfBoundsRequest ? undefined : request;
     const attempt = attemptOf(this.rpc, whole);
-    this.#paths.push(...attempt.places.map(({ address }) => address));
+    for (const { address } of attempt.places) this.#paths.add(address);
     this.#requestId ??= requestIdOf(whole);
     const decision = decide(identity, attempt);
     if ('refused' in decision) throw decision.refused;

@@ -35,6 +35,8 @@ export interface CallLog {
     readonly reason?: string;
     readonly ms: number;
     readonly paths: readonly string[];
+    /** One denial more than are written down. */
+    readonly tooMany: boolean;
     readonly cause?: unknown;
   }): void;
 }
@@ -104,7 +106,7 @@ export async function serveCall(
     stopListening();
   }
   const ms = Math.round((performance.now() - started) * 10) / 10;
-  await auditEnd(seen, rpc, context, failure, ms);
+  const tooMany = await auditEnd(seen, rpc, context, failure, ms);
   const { caller, peer, paths } = seen.entry;
   context.log({
     rpc: rpc.name,
@@ -114,24 +116,26 @@ export async function serveCall(
     ...(failure === undefined ? {} : { reason: failure.shown.reason, cause: failure.cause }),
     ms,
     paths,
+    tooMany,
   });
   return failure;
 }
 
-/** Every call that changes something, and every denial. */
+/** Every call that changes something, and every denial, unless those of its caller are too many: then it answers so. */
 async function auditEnd(
   seen: SeenCall,
   rpc: Rpc,
   { audit, throttle }: CallContext,
   failure: HostlerError | undefined,
   ms: number,
-) {
+): Promise<boolean> {
   const { reason: result, code } = failure?.shown ?? { reason: 'OK', code: undefined };
   const denied = code !== undefined && DENIALS.includes(code);
-  if (rpc.row.access === 'read' && !denied) return;
+  if (rpc.row.access === 'read' && !denied) return false;
   const leftOut = denied ? throttle.pass(seen.entry.caller) : 0;
-  if (leftOut === undefined) return;
+  if (leftOut === undefined) return true;
   await audit.end({ event: 'call', ...seen.entry, result, ms, ...(leftOut === 0 ? {} : { leftOut }) });
+  return false;
 }
 
 /** Tells when the caller goes, its deadline passes or the server ends. Returns what to call when the call is over. */
