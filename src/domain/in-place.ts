@@ -86,6 +86,21 @@ export async function changeMarked<T>(
   });
 }
 
+/**
+ * Before a call is refused for what the image holds already: the attempt that made it so may have been interrupted, and nothing else
+ * repairs what that left. What fails here is a warning.
+ */
+export async function mendInterrupted(chain: Chain, written: Layer, run: Run, ports: ChangePorts): Promise<void> {
+  await whileOpen(written.file, ports, async (sync) => {
+    if (!(await run.touch(written.file))) return;
+    run.phase('MODIFYING', false);
+    await warned(written, run, async () => {
+      await mend(chain, written, run, ports);
+      await sync();
+    });
+  });
+}
+
 /** After a failure, which stays what it is: what fails here is a warning. */
 async function mendAndLook<T>(
   chain: Chain,

@@ -3,9 +3,9 @@ import type { Written } from './change-ports.js';
 import { HostlerError } from './errors.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageInfo, SnapshotFacts } from './image-info.js';
-import { changeMarked, headerError, infoNow, planned, type ChangePorts } from './in-place.js';
+import { changeMarked, headerError, infoNow, mendInterrupted, planned, type ChangePorts } from './in-place.js';
 import type { SnapshotResult } from './operations/record.js';
-import type { Verb } from './operations/verb.js';
+import type { Run, Verb } from './operations/verb.js';
 import type { Chain, ToolRun } from './ports.js';
 
 export interface SnapshotSpec {
@@ -90,8 +90,8 @@ function snapshotVerb(
     async run(spec, run) {
       const chain = run.chain(spec.address);
       assertSnapshots(chain);
-      const change = changeOf(spec, { chain });
       const [written] = chain;
+      const change = await changeOrMend(() => changeOf(spec, { chain }), chain, run, ports);
       const seen = async (asked: 'after success' | 'after failure') => {
         if ('unseen' in change) return asked === 'after success' ? change.unseen : undefined;
         return change.result(await infoNow(written, ports));
@@ -109,6 +109,21 @@ function snapshotVerb(
       return { kind: 'snapshot', snapshot };
     },
   };
+}
+
+/** A snapshot that an interrupted attempt has made, or removed, refuses the call that repeats it: its image is repaired all the same. */
+async function changeOrMend(
+  change: () => SnapshotChange,
+  chain: Chain,
+  run: Run,
+  ports: ChangePorts,
+): Promise<SnapshotChange> {
+  try {
+    return change();
+  } catch (error) {
+    await mendInterrupted(chain, chain[0], run, ports);
+    throw error;
+  }
 }
 
 function assertSnapshots([{ format, file }]: Chain): void {

@@ -74,6 +74,7 @@ describe('errors of the system', () => {
       ],
       ['qemu-img: error while reading from old backing file', 'IO_ERROR'],
       ['qemu-img: error while reading from new backing file\n', 'IO_ERROR'],
+      ['qemu-img: Sector allocation test failed for json:{"driver":"qcow2"}', 'IO_ERROR'],
       ["qemu-img: Could not open 'error while reading from old backing file': no such format", undefined],
       ["qemu-img: Could not open '/r/a: No space left on device.raw': no such format", undefined],
       ['qemu-img: Invalid argument', undefined],

@@ -21,8 +21,8 @@ const REASONS = new Map(
 /** As tools end their lines: `tool: what it did: SENTENCE`, `… (SENTENCE)`, or `… (28)` after it. A path may hold anything. */
 const SENTENCE = new RegExp(`(?:^|: |\\()(${[...REASONS.keys()].join('|')})(?:\\)|\\.)?(?: \\(\\d+\\))?$`, 'gm');
 
-/** What qemu-img 7.2 (qemu-img.c, img_rebase) says of a read that failed: it leaves the system's sentence out. */
-const UNNAMED = /^qemu-img: error while reading from (?:old|new) backing file$/m;
+/** What qemu-img 7.2 (qemu-img.c: img_rebase, img_compare) says of a read that failed: it leaves the system's sentence out. */
+const UNNAMED = /^qemu-img: (?:error while reading from (?:old|new) backing file$|Sector allocation test failed for )/m;
 
 /** What a tool's words say of the disk, by the last sentence of the system (LC_ALL=C) that ends a line; unset: nothing. */
 export function toolReason(stderr: string): Reason | undefined {
