@@ -48,6 +48,7 @@ import { KeptWork } from './domain/operations/kept-work.js';
 import type { ResumeEntries } from './domain/operations/resume-entries.js';
 import { Slots } from './domain/operations/slots.js';
 import { SpaceLedger } from './domain/operations/space.js';
+import type { RawDisks } from './domain/operations/raw-disks.js';
 import type { TouchedImages } from './domain/operations/touched.js';
 import { Readers } from './domain/readers.js';
 import { ImageReader } from './domain/read-image.js';
@@ -97,6 +98,7 @@ export interface Foundations {
   readonly journalMovedAside: boolean;
   readonly version: string;
   readonly touched: TouchedImages;
+  readonly rawDisks: RawDisks;
   readonly resumes: ResumeEntries;
   readonly cache: CacheIndex;
   readonly cacheFolder: CacheFolder;
@@ -141,7 +143,7 @@ export function assemble(foundations: Foundations) {
 
 /** The operations engine and what it works with. */
 function assembleEngine(foundations: Foundations) {
-  const { config, log, runner, journal, touched, resumes } = foundations;
+  const { config, log, runner, journal, touched, rawDisks, resumes } = foundations;
   const { limits, debug } = config;
   const owners = new Owners(runner);
   const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
@@ -180,7 +182,7 @@ function assembleEngine(foundations: Foundations) {
     locks,
     slots,
     space,
-    touched,
+    ...{ touched, rawDisks },
     resumes,
     targets,
     files,
@@ -283,16 +285,20 @@ function assembleHandlers(
   };
 }
 
-function imageIndex({ config, state, roots, rootMounts, log }: Foundations): ImageIndex {
+function imageIndex({ config, state, roots, rootMounts, rawDisks, log }: Foundations): ImageIndex {
   return new ImageIndex({
-    roots: roots.map((root) => ({
-      path: root.realPath,
-      get identity() {
-        return root.identity;
-      },
-      absent: () => rootMounts.absent(root),
-      follow: () => root.gate.follow(),
-    })),
+    isRaw: (file) => rawDisks.knows(file),
+    // What lies in others is opened with nothing that it names.
+    roots: roots
+      .filter(({ trusted }) => trusted)
+      .map((root) => ({
+        path: root.realPath,
+        get identity() {
+          return root.identity;
+        },
+        absent: () => rootMounts.absent(root),
+        follow: () => root.gate.follow(),
+      })),
     closed: [state.realPath],
     patienceMs: config.limits.root_patience_ms,
     log: {

@@ -30,6 +30,7 @@ import { isInternal } from './domain/errors.js';
 import { OwnFileError, ownFile } from './domain/own-files.js';
 import { recover } from './domain/operations/recovery.js';
 import { ResumeEntries } from './domain/operations/resume-entries.js';
+import { RawDisks } from './domain/operations/raw-disks.js';
 import { TouchedImages } from './domain/operations/touched.js';
 import type { Paths } from './domain/ports.js';
 import { HttpServer } from './server/http.js';
@@ -247,6 +248,9 @@ async function layFoundations(config: Config, log: Log): Promise<Omit<Foundation
     log: journalLog(log),
   });
   const touched = await TouchedImages.load(journal);
+  const rawDisks = await RawDisks.load(journal, (error) =>
+    log.warn('that a disk is raw could not be written down', { cause: errorText(error) }),
+  );
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
   const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);
   const audit = await openAudit(config, log);
@@ -264,6 +268,7 @@ async function layFoundations(config: Config, log: Log): Promise<Omit<Foundation
     journal,
     journalMovedAside: journal.incomplete,
     touched,
+    rawDisks,
     resumes,
     lockQuery,
     agentLocks,

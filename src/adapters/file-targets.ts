@@ -25,7 +25,7 @@ import { PRIVATE_PREFIX, privateFolderBytes, removeByNames, removePrivateFolder 
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
 import { modeOfNewContent } from './set-id.js';
-import { sizesOf } from './system-sizes.js';
+import { birthOf, sizesOf } from './system-sizes.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 const EXPANDED_NAME = 'expanded';
@@ -242,6 +242,7 @@ class FilePart implements Part {
         device: dev,
         inode: ino,
         ...sizesOf(stat),
+        ...birthOf(stat),
         modifyTimeNs: mtimeNs,
         writable: true,
         trusted: this.target.trusted,

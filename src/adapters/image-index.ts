@@ -4,7 +4,7 @@ import { asHostlerError } from '../domain/errors.js';
 import type { FileIdentity } from '../domain/ports.js';
 import { deferred, type Deferred } from '../domain/waiting.js';
 import { errorText } from './log.js';
-import type { Found } from './root-index.js';
+import type { Claimant, Found } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
@@ -16,6 +16,8 @@ export interface ImageIndexOptions {
   readonly roots: readonly RootToIndex[];
   /** Folders that are left out, such as the daemon's own state. */
   readonly closed: readonly string[];
+  /** Whether a file is a disk whose bytes are a guest's: what it claims to be backed by counts for nothing. */
+  isRaw(file: Claimant): boolean;
   /** A root that has said nothing for so long does not answer. */
   readonly patienceMs: number;
   readonly log: {
@@ -40,7 +42,7 @@ export interface RootToIndex {
 export class ImageIndex implements Dependants {
   readonly #roots: readonly IndexedRoot[];
 
-  constructor(options: ImageIndexOptions) {
+  constructor(private readonly options: ImageIndexOptions) {
     this.#roots = options.roots.map((root) => new IndexedRoot(root, options));
   }
 
@@ -53,7 +55,8 @@ export class ImageIndex implements Dependants {
   async of(file: FileIdentity): Promise<DependantsFound> {
     const answers = await Promise.all(this.#roots.map((root) => root.ask(file)));
     // A root may lie in another.
-    const found = [...new Map(answers.flatMap((each) => each.found).map((each) => [each.path, each])).values()];
+    const claimants = answers.flatMap((each) => each.found).filter((each) => !this.options.isRaw(each.file));
+    const found = [...new Map(claimants.map((each) => [each.path, each])).values()];
     const unseen = answers.flatMap((each) => each.unseen);
     return unseen.length === 0 ? { known: true, found } : { known: false, found, unseen };
   }

@@ -1,7 +1,6 @@
 /** What images may still grow by. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
 import { closeSync, fstatSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
@@ -40,7 +39,7 @@ export async function overcommitted(
   return sums;
 }
 
-/** A broken header promises nothing. */
+/** A broken header promises nothing, and a file that cannot be read fails nothing but itself: a guest may have written it. */
 async function virtualSize(path: string, length: bigint): Promise<bigint> {
   const fd = openToLook(path);
   if (fd === undefined) return length;
@@ -48,9 +47,8 @@ async function virtualSize(path: string, length: bigint): Promise<bigint> {
     const bytes = cached(sourceOf(fd, fstatSync(fd).size));
     const format = await detectFormat(bytes);
     return format === 'raw' ? length : (await READERS[format](bytes)).virtualSizeBytes;
-  } catch (error) {
-    if (error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED') return length;
-    throw new Error(`${path} cannot be read`, { cause: error });
+  } catch {
+    return length;
   } finally {
     closeSync(fd);
   }

@@ -8,7 +8,7 @@ import { RootedHandle, statOrClose } from './handles.js';
 import { PathWalk, type Leaf } from './path-walk.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { findRoot, type Root } from './roots.js';
-import { sizesOf } from './system-sizes.js';
+import { birthOf, sizesOf } from './system-sizes.js';
 
 const PERMISSION_BITS = 0o7777n;
 
@@ -201,11 +201,6 @@ function resolved(
     modifyTimeNs: stat.mtimeNs,
     ...birthOf(stat),
   };
-}
-
-/** Filesystems that keep no time of birth say 0. */
-function birthOf({ birthtimeNs }: BigIntStats): { readonly birthTimeNs?: bigint } {
-  return birthtimeNs === 0n ? {} : { birthTimeNs: birthtimeNs };
 }
 
 function entryOf(handle: RootedHandle, stat: BigIntStats, address: ImageAddress): Entry {

@@ -16,17 +16,20 @@ import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
-import type { FileIdentity } from '../domain/ports.js';
+import { isDescriptor } from '../domain/formats/vmdk-descriptor.js';
+import type { ByteSource, FileIdentity } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { sourceOf } from './sync-look.js';
+import { birthOf } from './system-sizes.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;
 const BEAT_EVERY = 200;
-/** How images begin whose backing file our readers find: qcow, qed, vmdk (three ways). */
+/** How images begin whose backing file our readers find: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
-const LONGEST_MARK = Math.max(...MARKS.map(({ length }) => length));
+const HEAD_BYTES = 512;
+const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
 
 interface Folder {
   readonly mtimeNs: bigint;
@@ -42,9 +45,15 @@ interface Image {
   readonly backing?: string;
 }
 
+/** The file of an image that names a base, as `RawDisks` know files. */
+export interface Claimant extends FileIdentity {
+  readonly birthTimeNs?: bigint;
+  readonly lengthBytes: bigint;
+}
+
 /** What was found, and the places at which nobody could look. */
 export interface Found {
-  readonly found: readonly Dependant[];
+  readonly found: readonly (Dependant & { readonly file: Claimant })[];
   readonly unseen: readonly Unseen[];
 }
 
@@ -74,7 +83,7 @@ export class RootIndex {
     this.identity = root;
     await this.refresh();
     const unseen = [...this.#unseen];
-    const found: Dependant[] = [];
+    const found: Found['found'][number][] = [];
     for (const [folder, { images }] of this.#folders)
       for (const [name, { backing }] of images) {
         const path = join(folder, name);
@@ -82,7 +91,9 @@ export class RootIndex {
           backing === undefined ? undefined : this.#ask(path, unseen, () => statSync(backing, { bigint: true }));
         if (base === 'unseen' || base?.dev !== device || base.ino !== inode) continue;
         const own = this.#ask(path, unseen, () => lstatSync(path, { bigint: true }));
-        if (own !== undefined && own !== 'unseen') found.push({ path, identity: { device: own.dev, inode: own.ino } });
+        if (own === undefined || own === 'unseen') continue;
+        const identity = { device: own.dev, inode: own.ino };
+        found.push({ path, identity, file: { ...identity, ...birthOf(own), lengthBytes: own.size } });
       }
     return { found, unseen };
   }
@@ -217,32 +228,51 @@ function isLookedInto(name: string): boolean {
   return !name.startsWith(PRIVATE_PREFIX) && !NOT_LOOKED_INTO.includes(name);
 }
 
-interface Head {
+/** Of an image: the base that it names, if any. */
+export interface Head {
   readonly backing?: string;
 }
 
-/** Undefined when it is no container format, or a broken one. Fails with system errors. */
+/** Undefined when it is no container format, or a broken one that names no base. Fails with system errors, and with nothing that the bytes could cause. */
 async function readBacking(path: string): Promise<Head | undefined> {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     if (!couldNameAnother(fd)) return undefined;
-    const bytes = cached(sourceOf(fd, fstatSync(fd).size));
-    const format = await detectFormat(bytes);
-    if (format === 'raw') return undefined;
-    const { backingFile } = await READERS[format](bytes);
-    return backingFile === undefined ? {} : { backing: backingFile };
-  } catch (error) {
-    // A broken header names nothing that could be relied on.
-    if (error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED') return undefined;
-    throw error;
+    return await baseOf(cached(sourceOf(fd, fstatSync(fd).size)));
   } finally {
     closeSync(fd);
   }
 }
 
+/** What the bytes of a file say of a base; unset: they name none. Undefined: they are no image that could name one. */
+export async function baseOf(bytes: ByteSource): Promise<Head | undefined> {
+  const format = await detectFormat(bytes);
+  if (format === 'raw') return undefined;
+  try {
+    const { backingFile } = await READERS[format](bytes);
+    return backingFile === undefined ? {} : { backing: backingFile };
+  } catch (error) {
+    if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
+    // Its tables are more than we read, or broken: it may need its base all the same.
+    const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
+    return backing === undefined ? undefined : { backing };
+  }
+}
+
+/** Of one whose tables cannot be read. */
+async function nameInQcow2(bytes: ByteSource): Promise<string | undefined> {
+  const head = await bytes.read(0n, QCOW2_NAME_END);
+  if (head.length < QCOW2_NAME_END) return undefined;
+  const length = head.readUInt32BE(16);
+  if (length === 0 || length > MAX_NAME_BYTES) return undefined;
+  const name = await bytes.read(head.readBigUInt64BE(8), length);
+  return name.length < length || name.includes(0) ? undefined : name.toString('utf8');
+}
+
 /** By its first bytes; in a tree of a million files few are images. */
 function couldNameAnother(fd: number): boolean {
-  const first = Buffer.alloc(LONGEST_MARK);
-  const length = readSync(fd, first, 0, LONGEST_MARK, 0);
-  return MARKS.some((mark) => length >= mark.length && first.toString('latin1', 0, mark.length) === mark);
+  const first = Buffer.alloc(HEAD_BYTES);
+  const length = readSync(fd, first, 0, HEAD_BYTES, 0);
+  const head = first.subarray(0, length);
+  return MARKS.some((mark) => head.toString('latin1', 0, mark.length) === mark) || isDescriptor(head);
 }

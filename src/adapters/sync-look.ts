@@ -3,8 +3,8 @@ import { constants, openSync, readSync } from 'node:fs';
 import type { ByteSource } from '../domain/ports.js';
 import { errnoOf } from './errno.js';
 
-/** Gone meanwhile, or not ours to look at: what the daemon cannot read it cannot use as an image either. */
-const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO'];
+/** Gone meanwhile, not ours to look at, or broken: what the daemon cannot read it cannot use as an image either. */
+const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO', 'ENAMETOOLONG', 'EIO', 'ESTALE', 'ENOTCONN'];
 
 /** Undefined for what has gone meanwhile, or may not be looked at. */
 export function look<T>(work: () => T): T | undefined {
@@ -25,8 +25,11 @@ export function sourceOf(fd: number, length: number): ByteSource {
   return {
     lengthBytes: BigInt(length),
     read(offset, wanted) {
-      const buffer = Buffer.alloc(wanted);
-      return Promise.resolve(buffer.subarray(0, readSync(fd, buffer, 0, wanted, Number(offset))));
+      // Headers name any offset and any length.
+      const left = length - Number(offset);
+      if (left <= 0) return Promise.resolve(Buffer.alloc(0));
+      const buffer = Buffer.alloc(Math.min(wanted, left));
+      return Promise.resolve(buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, Number(offset))));
     },
   };
 }

@@ -26,3 +26,8 @@ export function countsOf(stats: BigIntStatsFs): FilesystemCounts {
     freeInodes: uint64(ffree),
   };
 }
+
+/** Filesystems that keep no time of birth say 0. */
+export function birthOf({ birthtimeNs }: BigIntStats): { readonly birthTimeNs?: bigint } {
+  return birthtimeNs === 0n ? {} : { birthTimeNs: birthtimeNs };
+}

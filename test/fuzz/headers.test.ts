@@ -1,5 +1,9 @@
 /** Hostile headers. `make fuzz` runs more of it (FUZZ=executions, SEED=n, FUZZ_SECONDS for the lengths). */
 import assert from 'node:assert/strict';
+import { lstat, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { overcommitted } from '../../src/adapters/overcommit.js';
+import { RootIndex } from '../../src/adapters/root-index.js';
 import { readContent } from '../../src/domain/formats/content.js';
 import { judge, mutate } from '../support/fuzz.js';
 import { inMemory, readEverything, readHeader } from '../support/header.js';
@@ -17,6 +21,15 @@ const STRIDE = 64;
 const LENGTHS_MS = Number(process.env['FUZZ_SECONDS'] ?? '1500') * 1000;
 /** For one header. */
 const SLOW_MS = 100;
+
+/** What a question of the index and of the figure of overcommitted bytes read of a file, wherever it begins. */
+async function assertLooked(folder: string, contents: readonly Buffer[]): Promise<void> {
+  await Promise.all(contents.map((content, n) => writeFile(join(folder, `${String(n)}.raw`), content)));
+  const { dev: device, ino: inode } = await lstat(folder, { bigint: true });
+  const index = new RootIndex(folder, { device, inode }, [], () => undefined);
+  assert.deepEqual((await index.dependantsOf({ device, inode }, { device, inode })).unseen, []);
+  for (const sum of (await overcommitted([folder], [])).values()) assert.ok(sum >= 0n && sum < 2n ** 64n);
+}
 
 describe('hostile headers', function () {
   this.timeout(60 * 60_000);
@@ -59,6 +72,21 @@ describe('hostile headers', function () {
           );
     const all = seeds.reduce((sum, { content }) => sum + most(content), 0);
     process.stdout.write(`      ${String(done)} of ${String(all)} lengths\n`);
+  });
+
+  it('the index of dependants and the figure of what disks may grow by survive them all', async () => {
+    const random = randomNumbers(SEED);
+    const folder = scratch.path('looked');
+    await mkdir(folder);
+    for (let round = 0; round < Math.ceil(EXECUTIONS / 5000); round++) {
+      const contents = Array.from({ length: 200 }, () => {
+        const seed = seeds[Math.floor(random() * seeds.length)];
+        if (seed === undefined) throw new Error('no seeds');
+        const content = seed.content.subarray(0, 1 << 17);
+        return random() < 0.5 ? distort(seed.name, content, random) : mutate(content, random);
+      });
+      await assertLooked(folder, contents);
+    }
   });
 
   it(`${String(EXECUTIONS)} mutations, seed ${String(SEED)}`, async () => {

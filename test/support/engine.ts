@@ -1,4 +1,5 @@
 /** The engine with real adapters and a step hook of the test's own, without the wire. */
+import { fail } from 'node:assert/strict';
 import { Reach } from '../../src/domain/access/reach.js';
 import { BUILT_IN } from '../../src/domain/access/role.js';
 import { monotonicFactory } from 'ulid';
@@ -27,6 +28,7 @@ import { LockTable } from '../../src/domain/operations/locks.js';
 import { ResumeEntries } from '../../src/domain/operations/resume-entries.js';
 import { Slots } from '../../src/domain/operations/slots.js';
 import { SpaceLedger } from '../../src/domain/operations/space.js';
+import { RawDisks } from '../../src/domain/operations/raw-disks.js';
 import { TouchedImages } from '../../src/domain/operations/touched.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
@@ -73,6 +75,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   const operations = new Operations({
     journal,
     touched: await TouchedImages.load(journal),
+    rawDisks: await RawDisks.load(journal, (error) => fail(String(error))),
     resumes,
     admission: new Admission({
       reach,

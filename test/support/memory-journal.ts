@@ -1,10 +1,11 @@
 import type { Journal, RecordPage, RequestKey, Trait, Wanted } from '../../src/domain/operations/journal.js';
 import type { ResumeEntry, ResumeStore } from '../../src/domain/operations/resume-entries.js';
+import type { RawDiskStore } from '../../src/domain/operations/raw-disks.js';
 import type { MarkStore } from '../../src/domain/operations/touched.js';
 import { isFinal, type OperationRecord } from '../../src/domain/operations/record.js';
 
 /** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
-export class MemoryJournal implements Journal, MarkStore, ResumeStore {
+export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeStore {
   /** In the order of ids: a map keeps insertion order, and ids are given in order. */
   readonly #records = new Map<string, OperationRecord>();
   readonly #resumes = new Map<string, ResumeEntry>();
@@ -51,6 +52,18 @@ export class MemoryJournal implements Journal, MarkStore, ResumeStore {
     );
     const records = found.slice(0, limit);
     return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.id : undefined });
+  }
+
+  rawDisks(): Promise<readonly never[]> {
+    return Promise.resolve([]);
+  }
+
+  putRawDisk(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  removeRawDisk(): Promise<void> {
+    return Promise.resolve();
   }
 
   marks(): Promise<readonly never[]> {

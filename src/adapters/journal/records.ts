@@ -9,6 +9,7 @@ import {
   type OperationState,
   type Warning,
 } from '../../domain/operations/record.js';
+import type { RawDisk } from '../../domain/operations/raw-disks.js';
 import type { ResumeEntry } from '../../domain/operations/resume-entries.js';
 import type { TouchMark } from '../../domain/operations/touched.js';
 import { imageInfo, operationResult } from './results.js';
@@ -153,6 +154,13 @@ const mark = identity.extend({
 /** Fails when it is no mark. */
 export function readMark(value: unknown): TouchMark {
   return mark.parse(value);
+}
+
+const rawDisk = identity.extend({ birthTimeNs: z.bigint(), lengthBytes: z.bigint() });
+
+/** Fails when it is none. */
+export function readRawDisk(value: unknown): RawDisk {
+  return rawDisk.parse(value);
 }
 
 const resumeEntry = z.looseObject({

@@ -1,8 +1,8 @@
 /** What is kept of a record, as text. Shared by the thread that writes and those who read. */
 import { crc32 } from 'node:zlib';
 
-/** Beside operations: images that were being changed, resume entries, and images of the cache. */
-export type EntryKind = 'mark' | 'resume' | 'cached';
+/** Beside operations: images that were being changed, disks that were made as raw, resume entries, and images of the cache. */
+export type EntryKind = 'mark' | 'raw' | 'resume' | 'cached';
 
 /** One record; the body is JSON. */
 export interface Row {

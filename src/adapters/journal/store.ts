@@ -4,12 +4,13 @@ import { HostlerError } from '../../domain/errors.js';
 import type { Journal, RecordPage, RequestKey, Wanted } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../../domain/operations/resume-entries.js';
+import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
 import type { MarkStore, TouchMark } from '../../domain/operations/touched.js';
 import type { FileIdentity } from '../../domain/ports.js';
 import { importLevel, type Imported } from './level-import.js';
 import type { Answer, News, Question } from './messages.js';
 import type { HistoryLimits } from './pruning.js';
-import { parseRow, readCacheEntry, readMark, readOperation, readResumeEntry } from './records.js';
+import { parseRow, readCacheEntry, readMark, readRawDisk, readOperation, readResumeEntry } from './records.js';
 import { encode, type EntryKind, type SetAside } from './rows.js';
 import { JOURNAL_FILE } from './schema.js';
 import { JournalThread, JournalTrouble } from './thread.js';
@@ -52,7 +53,7 @@ export class JournalUnavailable extends Error {
 }
 
 /** The journal on disk: operations, marks, resume entries and the index of the cache, in one file that one thread has open. */
-export class JournalStore implements Journal, MarkStore, ResumeStore, CacheStore {
+export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeStore, CacheStore {
   readonly #thread: JournalThread;
   readonly #writer: Writer;
   readonly #unwritten = new Unwritten();
@@ -169,6 +170,18 @@ export class JournalStore implements Journal, MarkStore, ResumeStore, CacheStore
 
   removeMark(mark: TouchMark): Promise<void> {
     return this.#put('mark', markKey(mark), undefined);
+  }
+
+  rawDisks(): Promise<readonly RawDisk[]> {
+    return this.#entries('raw', readRawDisk);
+  }
+
+  putRawDisk(disk: RawDisk): Promise<void> {
+    return this.#put('raw', markKey(disk), disk);
+  }
+
+  removeRawDisk(disk: RawDisk): Promise<void> {
+    return this.#put('raw', markKey(disk), undefined);
   }
 
   resumeEntries(): Promise<readonly ResumeEntry[]> {

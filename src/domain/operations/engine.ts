@@ -19,6 +19,7 @@ import { goesOn } from './resumable-work.js';
 import type { ResumeEntries } from './resume-entries.js';
 import type { Slots } from './slots.js';
 import type { SpaceLedger } from './space.js';
+import type { RawDisks } from './raw-disks.js';
 import type { TouchedImages } from './touched.js';
 import type { Secrets, Verb } from './verb.js';
 
@@ -51,6 +52,7 @@ export interface EnginePorts {
   readonly files: Files;
   readonly space: SpaceLedger;
   readonly touched: TouchedImages;
+  readonly rawDisks: RawDisks;
   readonly resumes: ResumeEntries;
   readonly clock: Clock;
   readonly newId: () => string;

@@ -231,8 +231,7 @@ class OperationRun implements Run {
     this.phase(phase, false);
     const { address, made, result } = commit;
     this.#made = made;
-    const evidence = evidenceOf(made, this.assignment.admitted.removal(address));
-    operation.update({ commit: { address, result, ...evidence } });
+    operation.update({ commit: { address, result, ...evidenceOf(made, this.assignment.admitted.removal(address)) } });
     await this.ports.journal.put(operation.record);
     await this.step('publish');
     try {
@@ -242,6 +241,7 @@ class OperationRun implements Run {
       if (!(await this.#tookEffect(commit, error))) throw error;
       this.warnAfterwards(error);
     }
+    this.ports.rawDisks.note(made, result);
     return this.took(result);
   }
 

@@ -1,0 +1,116 @@
+/** What a guest writes into its own disk says nothing of others' disks; what an image says does. */
+import assert from 'node:assert/strict';
+import { mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
+import { Daemon } from '../support/daemon.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+import { failure } from '../support/stranger.js';
+
+describe('a base that a guest claims', () => {
+  const scratch = scratchFolder();
+  let daemon: Daemon;
+  const options = () => ({
+    roots:
+      `[[roots]]\npath = "${scratch.path('daemon', 'images')}"\n` +
+      `[[roots]]\npath = "${scratch.path('daemon', 'drop')}"\ntrusted = false\n`,
+  });
+  before(async () => {
+    for (const name of ['images', 'drop']) await mkdir(scratch.path('daemon', name), { recursive: true });
+    daemon = await Daemon.start(scratch.path('daemon'), options());
+    scratch.onEnd(() => daemon.stop());
+  });
+  const at = (name: string) => daemon.image(name);
+  const create = (name: string, more = {}) =>
+    daemon.stranger.operation('ImageService/CreateImage', { path: at(name), format: 'raw', size: '1M', ...more });
+  const remove = (name: string) => daemon.stranger.operation('ImageService/DeleteImage', { path: at(name) });
+  const overlay = (path: string, base: string) =>
+    sh('qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-F', 'raw', '-b', base, path, '1M');
+  /** As the guest does: the file stays what it is, its bytes change. */
+  const writeHeader = async (disk: string, base: string) => {
+    const made = scratch.path('header');
+    await overlay(made, base);
+    await sh('dd', `if=${made}`, `of=${disk}`, 'conv=notrunc', 'status=none');
+  };
+
+  it('does not keep the base: the disk was made raw, by every verb that makes one', async () => {
+    const source = scratch.path('daemon/images/source.raw');
+    await writeFile(source, Buffer.alloc(1 << 20));
+    const makers: [string, (path: string) => Promise<unknown>][] = [
+      ['created', (path) => daemon.stranger.operation('ImageService/CreateImage', { path, format: 'raw', size: '1M' })],
+      [
+        'converted',
+        (target) =>
+          daemon.stranger.operation('ImageService/ConvertImage', {
+            source,
+            source_format: 'raw',
+            target,
+            target_format: 'raw',
+          }),
+      ],
+      [
+        'fetched',
+        (target) =>
+          daemon.stranger.operation('ImageService/FetchImage', {
+            source: { file: { path: source } },
+            target,
+            target_format: 'raw',
+          }),
+      ],
+    ];
+    for (const [name, make] of makers) {
+      await make(at(`guest-${name}`));
+      await create(`victim-${name}`);
+      await writeHeader(at(`guest-${name}`), at(`victim-${name}`));
+      await remove(`victim-${name}`);
+    }
+  });
+
+  it('does not keep the base after a restart either', async () => {
+    await create('guest.raw');
+    for (const name of ['first.raw', 'second.raw']) await create(name);
+    await writeHeader(at('guest.raw'), at('first.raw'));
+    await remove('first.raw');
+    await daemon.stop();
+    daemon = await Daemon.start(scratch.path('daemon'), options());
+    await writeHeader(at('guest.raw'), at('second.raw'));
+    await remove('second.raw');
+  });
+
+  it('is one where the file is no longer what the daemon made', async () => {
+    const changes: [string, (path: string, base: string) => Promise<unknown>][] = [
+      ['an image is made in its place', overlay],
+      ['it was removed, and its name is an image', async (path, base) => (await rm(path), overlay(path, base))],
+      ['it has another length', async (path, base) => (await writeHeader(path, base), truncate(path, 3 << 20))],
+    ];
+    for (const [n, [title, change]] of changes.entries()) {
+      const [guest, base] = [`changed-${String(n)}`, `base-${String(n)}`];
+      await create(guest);
+      await create(base);
+      await change(at(guest), at(base));
+      assert.equal((await failure(remove(base))).reason, 'IMAGE_HAS_DEPENDANTS', title);
+    }
+  });
+
+  it('in a root whose images are foreign keeps nothing', async () => {
+    await create('wanted.raw');
+    await overlay(scratch.path('daemon/drop/claims'), at('wanted.raw'));
+    await remove('wanted.raw');
+  });
+
+  it('keeps its base although its other tables cannot be read', async () => {
+    const spoil: [string, number, Buffer][] = [
+      ['more snapshots than are read', 60, Buffer.from('0000ffff', 'hex')],
+      ['a snapshot table beyond everything', 60, Buffer.from('000000017fffffffffffffff', 'hex')],
+      ['a header of no length', 100, Buffer.from('ffffffff', 'hex')],
+    ];
+    for (const [n, [title, offset, bytes]] of spoil.entries()) {
+      const base = `kept-${String(n)}`;
+      await create(base);
+      await overlay(at(`over-${String(n)}`), at(base));
+      const file = await open(at(`over-${String(n)}`), 'r+');
+      await file.write(bytes, 0, bytes.length, offset);
+      await file.close();
+      assert.equal((await failure(remove(base))).reason, 'IMAGE_HAS_DEPENDANTS', title);
+    }
+  });
+});
