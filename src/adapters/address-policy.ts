@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { HostlerError } from '../domain/errors.js';
+import { embeddedAddresses } from './embedded-addresses.js';
 
 /** Where images may be fetched from. */
 export interface AddressRules {
@@ -21,9 +22,6 @@ const NEVER_UNASKED = [
   '100.100.100.200/32',
   '192.0.0.192/32',
 ];
-/** IPv4 addresses in IPv6 clothes: mapped, and by NAT64. */
-const CLOTHED = /^(?:::ffff:|64:ff9b::)(\d+\.\d+\.\d+\.\d+|[0-9a-f]{1,4}:[0-9a-f]{1,4})$/i;
-
 /** Judges URLs, and the addresses that are really connected to. */
 export class AddressPolicy {
   readonly #listed = new BlockList();
@@ -67,22 +65,15 @@ export class AddressPolicy {
   };
 
   assertAddress(address: string, host: string): void {
-    const plain = undressed(address);
-    const listed = this.#listed.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
-    if (listed === (this.rules.networks !== undefined)) return;
+    const inner = embeddedAddresses(address);
+    const isListed = (each: string) => this.#listed.check(each, isIP(each) === 6 ? 'ipv6' : 'ipv4');
+    // Where a translator, or the kernel, may lead on to another address, that one counts; of what is forbidden, both.
+    const [few = address, ...more] = inner;
+    const allowed =
+      this.rules.networks === undefined ? ![address, ...inner].some(isListed) : [few, ...more].every(isListed);
+    if (allowed) return;
     throw forbidden(host, `the address ${address} is not allowed`);
   }
-}
-
-/** An IPv4 address that came as IPv6, as what it is. */
-function undressed(address: string): string {
-  const [, inner] =
-    CLOTHED.exec(
-      new URL(`http://${isIP(address) === 6 ? `[${address}]` : address}`).hostname.replace(/^\[|\]$/g, ''),
-    ) ?? [];
-  if (inner === undefined || inner.includes('.')) return inner ?? address;
-  const [high = 0, low = 0] = inner.split(':').map((part) => Number.parseInt(part, 16));
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
 
 function fits(host: string, pattern: string): boolean {

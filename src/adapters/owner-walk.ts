@@ -13,7 +13,7 @@ import {
 import { changedOwner, isSettled, type OwnerChange } from '../domain/files/owner-change.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
-import { PRIVATE_PREFIX } from './private-folders.js';
+import { PRIVATE_NAME } from './owned/private-walk.js';
 
 export interface WalkJob {
   /** Descriptor of the entry on top. */
@@ -52,6 +52,7 @@ const ENTRY = O_PATH | constants.O_NOFOLLOW;
 const FOLDER = ENTRY | constants.O_DIRECTORY;
 const SET_ID_BITS = 0o6000;
 const PERMISSION_BITS = 0o7777;
+const PRIVATE_FOLDER_MODE = 0o700;
 /** Gone, or replaced, since its folder was read: whoever did that has another entry now. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
 
@@ -127,19 +128,28 @@ function eachName(
   for (const entry of readFolder(path)) {
     if (Atomics.load(stop, 0) !== 0) return;
     const { name } = entry;
-    if (name.toString().startsWith(PRIVATE_PREFIX)) continue;
+    const place = typeof name === 'string' ? `${path}/${name}` : Buffer.concat([Buffer.from(`${path}/`), name]);
     try {
-      use(
-        typeof name === 'string' ? `${path}/${name}` : Buffer.concat([Buffer.from(`${path}/`), name]),
-        name,
-        entry.isDirectory(),
-      );
+      if (entry.isDirectory() && isPrivate(name, lstatSync(place))) continue;
+      use(place, name, entry.isDirectory());
     } catch (error) {
       const code = errnoOf(error);
       if (error instanceof WalkError || code === undefined) throw error;
       if (!GONE.includes(code)) throw new WalkError(code, textOf([...below, name]), error);
     }
   }
+}
+
+/**
+ * What an operation works in: a folder that nobody but the daemon can enter, so that nothing in it serves anybody else. Others may have
+ * names like it.
+ */
+function isPrivate(name: Name, { uid, mode }: Stats): boolean {
+  return (
+    PRIVATE_NAME.test(name.toString()) &&
+    uid === process.geteuid?.() &&
+    (mode & PERMISSION_BITS) === PRIVATE_FOLDER_MODE
+  );
 }
 
 /** Names as text, which is faster, unless one of them is none. */

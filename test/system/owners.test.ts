@@ -101,14 +101,15 @@ describe('owners', () => {
         roots: `[[roots]]\npath = "${folder}/images"\n`,
       });
       try {
-        await mkdir(nested.image('sub/.hostler-other-01'), { recursive: true });
+        await mkdir(nested.image('sub'));
+        await mkdir(nested.image('sub/.hostler-0123456789ab-01'), { mode: 0o700 });
         await nested.stranger.operation('FileService/Chown', {
           path: nested.image('sub'),
           owner: '5',
           recursive: true,
         });
         assert.equal((await stat(nested.image('sub'))).uid, 5);
-        assert.equal((await stat(nested.image('sub/.hostler-other-01'))).uid, 0);
+        assert.equal((await stat(nested.image('sub/.hostler-0123456789ab-01'))).uid, 0);
         await nested.stranger.operation('FileService/Chown', {
           path: `${folder}/images`,
           owner: '6',

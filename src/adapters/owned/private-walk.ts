@@ -6,7 +6,8 @@ import { openFolder, procPath } from '../handles.js';
 import { PRIVATE_PREFIX, privateFolderBytes } from '../private-folders.js';
 import type { Root } from '../roots.js';
 
-const PRIVATE_NAME = /^\.hostler-([0-9a-f]{12})-(.+)$/;
+/** The name of a folder in which an operation works: the agent, and the operation. */
+export const PRIVATE_NAME = /^\.hostler-([0-9a-f]{12})-(.+)$/;
 
 export interface PrivateFolder {
   /** Open until the visit of this folder has ended. */
