@@ -36,7 +36,9 @@ try {
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
   const cache = mounted ? `[cache]\npath = "${xfs}/cache"\n` : '';
-  daemon = await Daemon.start(folder, { toml: `[limits]\nrunning_operations_per_filesystem = 8\n${cache}` });
+  daemon = await Daemon.start(folder, {
+    toml: `[limits]\nrunning_operations_per_filesystem = 8\ncallers_part = 1\n${cache}`,
+  });
   if ('rbd: '.includes(only) || only.includes('rbd')) rbd = await openRbdBench(join(folder, 'rbd'));
   if ('fetch: '.includes(only) || only.includes('fetch'))
     fetching = await openFetchBench(join(folder, 'fetch'), daemon, mounted ? xfs : undefined);

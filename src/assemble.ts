@@ -51,6 +51,7 @@ import { SpaceLedger } from './domain/operations/space.js';
 import type { RawDisks } from './domain/operations/raw-disks.js';
 import type { TouchedImages } from './domain/operations/touched.js';
 import { Readers } from './domain/readers.js';
+import { shareOf } from './domain/share.js';
 import { ImageReader } from './domain/read-image.js';
 import { commandHandlers } from './handlers/command.js';
 import { fileHandlers } from './handlers/file.js';
@@ -64,10 +65,7 @@ const RUNNING_EXPORTS = 64;
 /** Uploads and copies that others carry out: they take memory and a lock, and hardly anything else. */
 const OPEN_OPERATIONS = 64;
 
-/** Of the queue, that one caller may fill. */
-const CALLERS_SHARE = 0.75;
-
-/** Tools of calls that only look, at work at once. */
+/** Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is half of what it is elsewhere. */
 const READING_CALLS = 32;
 
 export interface Mishaps {
@@ -230,8 +228,9 @@ function slotsOf(limits: Config['limits']): Slots {
       open: OPEN_OPERATIONS,
     },
     perFilesystem: limits.running_operations_per_filesystem,
+    callersPart: limits.callers_part,
     queued: limits.queued_operations,
-    queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * CALLERS_SHARE),
+    queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * limits.callers_part),
   });
 }
 
@@ -258,7 +257,7 @@ function assembleHandlers(
       ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.reach),
       ...engine.fetching,
       touched,
-      readers: new Readers(READING_CALLS),
+      readers: new Readers(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),
     }),

@@ -217,6 +217,8 @@ function wireLimits({ limits }: Config) {
     streamsPerConnection: limits.streams_per_connection,
     callsPerCaller: limits.calls_per_caller,
     partBytesPerCaller: limits.part_bytes_per_caller,
+    watchesPerCaller: limits.watches_per_caller,
+    incomingStreamsPerCaller: limits.incoming_streams_per_caller,
     firstMessageMs: limits.first_message_seconds * 1000,
     unreadMs: limits.unread_seconds * 1000,
     connections: limits.connections,

@@ -23,7 +23,7 @@ export async function* mapImage(
   { reader, tool, readers }: ExaminePorts,
 ): AsyncGenerator<Extent[], void> {
   const run = { signal: caller.signal, onChild: () => undefined };
-  const leave = readers.enter();
+  const leave = readers.enter(caller.identity);
   let chain: Chain | undefined;
   try {
     chain = await reader.chain(spec.address, spec.format);
@@ -55,7 +55,7 @@ export async function measureImage(
   { reader, tool, readers }: ExaminePorts,
 ): Promise<Measure> {
   const run = { signal: caller.signal, onChild: () => undefined };
-  const leave = readers.enter();
+  const leave = readers.enter(caller.identity);
   let chain: Chain | undefined;
   try {
     chain = await reader.chain(spec.address, spec.format);

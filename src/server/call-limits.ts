@@ -17,6 +17,10 @@ export interface CallLimits {
   readonly callsPerCaller: number;
   /** Of messages that have not come in whole, of one caller, over all of its connections. */
   readonly partBytesPerCaller: number;
+  /** Streams that watch, open at once, of one caller. */
+  readonly watchesPerCaller: number;
+  /** Streams in which one caller sends, open at once. */
+  readonly incomingStreamsPerCaller: number;
   /** For the first message of a call. */
   readonly firstMessageMs: number;
 }
@@ -27,10 +31,14 @@ const RETRY_MS = 1000;
 export class OpenCalls {
   readonly calls: Shares;
   readonly partBytes: Shares;
+  readonly watches: Shares;
+  readonly incoming: Shares;
 
   constructor(readonly limits: CallLimits) {
     this.calls = new Shares(limits.callsPerCaller);
     this.partBytes = new Shares(limits.partBytesPerCaller);
+    this.watches = new Shares(limits.watchesPerCaller);
+    this.incoming = new Shares(limits.incomingStreamsPerCaller);
   }
 }
 
@@ -45,24 +53,44 @@ export interface DoorPolicy {
 }
 
 export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerInterceptor {
-  return ({ path }, call) => {
+  return ({ path, requestStream, responseStream }, call) => {
     try {
       const caller = policy.whoIs(call.getPeer());
-      enter(open, caller);
-      return new CountedCall(open, caller, call).limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
+      const watches = responseStream && WATCH.test(path);
+      const leave = enter(open, caller, requestStream ? 'incoming' : watches ? 'watches' : undefined);
+      const counted = new CountedCall(open, caller, call, leave);
+      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
     } catch (error) {
       return refused(call, asHostlerError(error));
     }
   };
 }
 
-function enter({ calls, limits }: OpenCalls, caller: string): void {
-  if (calls.take(caller, 1)) return;
-  const most = String(limits.callsPerCaller);
-  throw new HostlerError('TOO_MANY_CALLS', `${caller} has ${most} calls open already`, {
-    facts: { caller, calls: most },
-    retryAfterMs: RETRY_MS,
-  });
+/** RPCs whose streams last as long as their callers want. */
+const WATCH = /\/Watch[A-Za-z]*$/;
+
+/** Returns the leave. Fails with TOO_MANY_CALLS, CALLER_AT_LIMIT. */
+function enter({ calls, limits, ...streams }: OpenCalls, caller: string, kind?: 'watches' | 'incoming'): () => void {
+  if (!calls.take(caller, 1)) {
+    const most = String(limits.callsPerCaller);
+    throw new HostlerError('TOO_MANY_CALLS', `${caller} has ${most} calls open already`, {
+      facts: { caller, calls: most },
+      retryAfterMs: RETRY_MS,
+    });
+  }
+  if (kind !== undefined && !streams[kind].take(caller, 1)) {
+    calls.give(caller, 1);
+    const most = String(kind === 'watches' ? limits.watchesPerCaller : limits.incomingStreamsPerCaller);
+    const what = kind === 'watches' ? 'streams that watch' : 'streams in which it sends';
+    throw new HostlerError('CALLER_AT_LIMIT', `${caller} has ${most} ${what} open already`, {
+      facts: { caller, streams: most },
+      retryAfterMs: RETRY_MS,
+    });
+  }
+  return () => {
+    calls.give(caller, 1);
+    if (kind !== undefined) streams[kind].give(caller, 1);
+  };
 }
 
 /** A call that nobody starts: its status is all there is. */
@@ -91,6 +119,7 @@ class CountedCall {
     private readonly open: OpenCalls,
     private readonly caller: string,
     private readonly call: ServerInterceptingCallInterface,
+    private readonly leave: () => void,
   ) {
     const { firstMessageMs } = open.limits;
     this.#timer = setTimeout(() => {
@@ -143,7 +172,7 @@ class CountedCall {
 
   #leave(): void {
     clearTimeout(this.#timer);
-    this.open.calls.give(this.caller, 1);
+    this.leave();
     this.open.partBytes.give(this.caller, this.#part);
     this.#part = 0;
   }

@@ -94,7 +94,7 @@ function serveClientStream(rpc: Served, handler: ClientStream<unknown, unknown>,
   return (call: ServerReadableStream<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
     let answer: Buffer | undefined;
     const served = serveCall(rpc, call, context, async ({ caller, check }) => {
-      answer = rpc.encode(await handler(readRequests(call, caller, check), caller));
+      answer = rpc.encode(await handler(readRequests(call, caller, check, context.unreadMs), caller));
     });
     ended(served, (failure) => {
       if (failure === undefined) callback(null, answer);
@@ -108,21 +108,37 @@ function ended(served: Promise<HostlerError | undefined>, send: (failure: Hostle
   void served.catch(asHostlerError).then(send);
 }
 
-/** The requests up to the caller's own end; a stream that breaks off before that is an error, never an end. */
+/**
+ * The requests up to the caller's own end; a stream that breaks off before that is an error, never an end, and so is one in which nothing
+ * comes for too long while somebody waits for it (CALLER_DEADLINE).
+ */
 async function* readRequests(
   call: ServerReadableStream<unknown, unknown>,
   caller: Caller,
   check: (request: unknown) => void,
+  silenceMs: number,
 ): AsyncGenerator {
+  let silent: HostlerError | undefined;
+  const wait = () =>
+    setTimeout(() => {
+      silent = new HostlerError('CALLER_DEADLINE', `nothing was sent for ${String(silenceMs / 1000)} s`);
+      call.destroy(silent);
+    }, silenceMs);
+  let timer = wait();
   try {
     for await (const message of call) {
+      clearTimeout(timer);
       check(message);
       yield message;
+      timer = wait();
     }
   } catch (error) {
+    if (silent !== undefined) throw silent;
     caller.signal.throwIfAborted();
     if (error instanceof HostlerError) throw error;
     throw new HostlerError('CANCELLED', 'the request stream broke off', { cause: error });
+  } finally {
+    clearTimeout(timer);
   }
   caller.signal.throwIfAborted();
 }

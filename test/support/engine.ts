@@ -56,6 +56,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   const slots = new Slots({
     running: { io: 4, none: 4, export: 4, open: 1 },
     perFilesystem: 4,
+    callersPart: 1,
     queued: 16,
     queuedPerCaller: 16,
   });

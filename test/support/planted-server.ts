@@ -43,6 +43,8 @@ export async function plantedServer(socket: string, handlers: object, unreadMs =
       streamsPerConnection: limit,
       callsPerCaller: limit,
       partBytesPerCaller: 1 << 25,
+      watchesPerCaller: limit,
+      incomingStreamsPerCaller: limit,
       firstMessageMs: 60_000,
       unreadMs,
       connections: limit,

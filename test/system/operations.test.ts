@@ -15,7 +15,7 @@ const MIB = 1024 * 1024;
 describe('operations', () => {
   const scratch = scratchFolder();
   const daemon = suiteDaemon(scratch, {
-    toml: '[limits]\nrunning_operations = 2\nrunning_operations_per_filesystem = 2\nqueued_operations = 3\n',
+    toml: '[limits]\nrunning_operations = 2\nrunning_operations_per_filesystem = 2\nqueued_operations = 3\ncallers_part = 1\n',
   });
   const image = (name: string) => daemon.get().image(name);
 

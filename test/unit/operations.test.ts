@@ -8,6 +8,7 @@ import { ProgressMeter } from '../../src/domain/operations/progress.js';
 import { assertTransition, type OperationRecord, type OperationState } from '../../src/domain/operations/record.js';
 import { fingerprint } from '../../src/domain/operations/request-ids.js';
 import { Slots } from '../../src/domain/operations/slots.js';
+import { Readers } from '../../src/domain/readers.js';
 
 const record = (id = 'A'): OperationRecord => ({
   id,
@@ -68,8 +69,25 @@ describe('LockTable', () => {
   });
 });
 
+describe('Readers', () => {
+  it('one caller leaves places to others, and gets them back', () => {
+    const readers = new Readers(4, 3);
+    const leaves = [1, 2, 3].map(() => readers.enter('greedy'));
+    const enter = (caller: string) => reasonOf(() => readers.enter(caller));
+    assert.deepEqual(['greedy', 'modest', 'modest'].map(enter), ['CALLER_AT_LIMIT', 'none', 'TOO_MANY_OPERATIONS']);
+    leaves[0]?.();
+    assert.deepEqual(['greedy', 'greedy'].map(enter), ['none', 'CALLER_AT_LIMIT']);
+  });
+});
+
 describe('Slots', () => {
-  const limits = { running: { io: 2, none: 1, export: 1, open: 1 }, perFilesystem: 1, queued: 2, queuedPerCaller: 2 };
+  const limits = {
+    running: { io: 2, none: 1, export: 1, open: 1 },
+    perFilesystem: 1,
+    callersPart: 1,
+    queued: 2,
+    queuedPerCaller: 2,
+  };
 
   it('a busy filesystem does not hold up the others', async () => {
     const slots = new Slots(limits);
@@ -121,6 +139,53 @@ describe('Slots', () => {
     first?.release();
     await second?.granted(never);
     slots.enter({ slot: 'none', filesystems: [], caller: 'a' }, () => undefined);
+  });
+  it('one caller leaves some of each to others, in a slot and on a filesystem', async () => {
+    const slots = new Slots({
+      running: { io: 4, none: 8, export: 1, open: 4 },
+      perFilesystem: 2,
+      callersPart: 0.75,
+      queued: 20,
+      queuedPerCaller: 20,
+    });
+    const running = new Map<string, number>();
+    const enter = (slot: 'io' | 'none' | 'export' | 'open', caller: string, filesystems: string[] = []) => {
+      const key = `${caller} ${slot} ${filesystems.join()}`;
+      void slots
+        .enter({ slot, filesystems, caller }, () => undefined)
+        .granted(never)
+        .then(() => running.set(key, (running.get(key) ?? 0) + 1));
+    };
+    for (let n = 0; n < 9; n++) enter('none', 'greedy');
+    for (let n = 0; n < 2; n++) enter('io', 'greedy', ['a']);
+    for (let n = 0; n < 3; n++) enter('io', 'greedy', [`b${String(n)}`]);
+    for (let n = 0; n < 2; n++) enter('none', 'modest');
+    enter('io', 'modest', ['a']);
+    enter('export', 'greedy');
+    await new Promise(setImmediate);
+    assert.deepEqual(Object.fromEntries(running), {
+      'greedy none ': 6,
+      'greedy io a': 1,
+      'greedy io b0': 1,
+      'greedy io b1': 1,
+      'modest none ': 2,
+      'modest io a': 1,
+      // Of one there is nothing to leave.
+      'greedy export ': 1,
+    });
+  });
+  it('what stands does not wait behind what its own caller keeps open', () => {
+    const slots = new Slots({ ...limits, running: { ...limits.running, open: 4 }, callersPart: 0.75 });
+    const enter = (caller: string) =>
+      reasonOf(() => slots.enter({ slot: 'open', filesystems: [], caller, standing: true }, () => undefined));
+    assert.deepEqual(['greedy', 'greedy', 'greedy', 'greedy', 'modest', 'modest'].map(enter), [
+      'none',
+      'none',
+      'none',
+      'CALLER_AT_LIMIT',
+      'none',
+      'none',
+    ]);
   });
   it('a cancelled wait throws the reason of the cancel', async () => {
     const slots = new Slots(limits);

@@ -258,12 +258,10 @@ export class Operations {
       unlock = locks.acquire(holder, admitted.keys);
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
-      const ticket = slots.enter(
-        { slot: verb.slot(spec), filesystems: admitted.filesystems, caller: caller.identity },
-        (queuePosition) => {
-          operation.update({ queuePosition });
-        },
-      );
+      const wish = { slot: verb.slot(spec), caller: caller.identity, standing: verb.standing === true };
+      const ticket = slots.enter({ ...wish, filesystems: admitted.filesystems }, (queuePosition) => {
+        operation.update({ queuePosition });
+      });
       undo.push(ticket.release);
       // From here to `live` without a pause: a drain sees it there, or it sees the drain.
       this.#assertServing();

@@ -1,4 +1,5 @@
 import { HostlerError } from '../errors.js';
+import { shareOf } from '../share.js';
 import { deferred, orAborted } from '../waiting.js';
 import { QueuePlaces, type Waiting } from './queue-places.js';
 
@@ -13,6 +14,8 @@ export interface SlotLimits {
   readonly running: Readonly<Record<Slot, number>>;
   /** At work at once on one filesystem, of those in `io`. */
   readonly perFilesystem: number;
+  /** Of the running ones, in each slot and on each filesystem, that one caller may have: a part, up to 1. */
+  readonly callersPart: number;
   readonly queued: number;
   /** Of one caller, of those. */
   readonly queuedPerCaller: number;
@@ -32,6 +35,8 @@ export interface Wish {
   readonly filesystems: readonly string[];
   /** Callers take turns. */
   readonly caller: string;
+  /** It lasts until its caller ends it: it does not wait behind the caller's own. */
+  readonly standing?: boolean;
 }
 
 interface Entry extends Wish, Waiting {
@@ -57,7 +62,8 @@ export class Slots {
   constructor(private readonly limits: SlotLimits) {}
 
   /**
-   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full.
+   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, and with CALLER_AT_LIMIT when what stands would wait for what
+   * its own caller keeps open.
    * @param onPosition is told the place in the queue, 1 for the next, soon after it changed
    */
   enter(wish: Wish, onPosition: (position: number) => void): Ticket {
@@ -87,6 +93,14 @@ export class Slots {
   }
 
   #assertRoom(entry: Entry): void {
+    if (entry.standing === true && !this.#hasShare(entry)) {
+      this.#leave(entry);
+      const most = String(this.#share(entry.slot));
+      throw new HostlerError('CALLER_AT_LIMIT', `${entry.caller} keeps ${most} open already`, {
+        facts: { caller: entry.caller, open: most },
+        retryAfterMs: FULL_RETRY_MS,
+      });
+    }
     const { queued, queuedPerCaller } = this.limits;
     const own = this.#count.waiting.get(callerKey(entry.caller)) ?? 0;
     if (this.#waiting.size <= queued && own <= queuedPerCaller) return;
@@ -148,20 +162,38 @@ export class Slots {
     return (this.#count.running.get(slotKey(slot)) ?? 0) < this.limits.running[slot];
   }
 
-  #fits({ slot, filesystems }: Entry): boolean {
+  #share(slot: Slot): number {
+    return shareOf(this.limits.running[slot], this.limits.callersPart);
+  }
+
+  #hasShare({ slot, caller }: Entry): boolean {
+    return (this.#count.running.get(callersKey(slotKey(slot), caller)) ?? 0) < this.#share(slot);
+  }
+
+  #fits(entry: Entry): boolean {
+    const { slot, filesystems, caller } = entry;
+    if (!this.#hasShare(entry)) return false;
     if (slot !== 'io') return true;
-    return filesystems.every((id) => (this.#count.running.get(filesystemKey(id)) ?? 0) < this.limits.perFilesystem);
+    const { perFilesystem, callersPart } = this.limits;
+    const running = (key: string) => this.#count.running.get(key) ?? 0;
+    return filesystems
+      .map(filesystemKey)
+      .every(
+        (key) => running(key) < perFilesystem && running(callersKey(key, caller)) < shareOf(perFilesystem, callersPart),
+      );
   }
 }
 
 const slotKey = (slot: Slot) => `slot ${slot}`;
 const callerKey = (caller: string) => `caller ${caller}`;
 const filesystemKey = (id: string) => `filesystem ${id}`;
+const callersKey = (key: string, caller: string) => `${key} of ${caller}`;
 
 /** What an operation is counted under; filesystems only where their number at work is limited. */
 function keysOf({ slot, caller, filesystems }: Wish): string[] {
   const limited = slot === 'io' ? [...new Set(filesystems)].map(filesystemKey) : [];
-  return [slotKey(slot), callerKey(caller), ...limited];
+  const shared = [slotKey(slot), ...limited];
+  return [...shared, ...shared.map((key) => callersKey(key, caller)), callerKey(caller)];
 }
 
 /** Keeps no key at 0, so that callers that came once are forgotten. */

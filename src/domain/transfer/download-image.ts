@@ -39,7 +39,7 @@ export async function* downloadImage(
   caller: Caller,
   ports: DownloadPorts,
 ): AsyncGenerator<Piece | { readonly checksum: Checksum }, void> {
-  const leave = ports.readers.enter();
+  const leave = ports.readers.enter(caller.identity);
   try {
     const entry = await ports.paths.entry(spec.address, { follow: true, access: 'look' });
     try {
