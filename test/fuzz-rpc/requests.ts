@@ -3,7 +3,7 @@ import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf
 import { WORK } from '../support/reasons/work.js';
 import type { Dice } from './dice.js';
 import { number, text } from './hostile.js';
-import type { Wire } from './wire.js';
+import { encode, type Wire } from './wire.js';
 
 /** An image that is there. */
 export interface Fixture {
@@ -26,6 +26,7 @@ export const SECRET = 'hush-what-the-fuzzer-hides';
 /** How hostile a request is: the part of its fields that are. */
 const TEMPERS = [0, 0.05, 0.05, 0.1, 0.2, 0.5, 1];
 const DEEPEST = 6;
+const MOST_LIST_BYTES = 4 << 20;
 const COUNTS = [0, 1, 2, 3, 63, 64, 65, 128, 129, 256, 257, 1000, 1001, 4096, 10_000];
 
 export class RequestMaker {
@@ -62,9 +63,11 @@ export class RequestMaker {
       const times = hostile && dice.chance(0.05) ? 2 : 1;
       return Array.from({ length: times }, () => this.#value(field, no, depth, hostile));
     }
-    const count = hostile ? dice.pick(COUNTS) : dice.below(3);
+    const wanted = hostile ? dice.pick(COUNTS) : dice.below(3);
     // What many elements are alike is enough: making them takes longer than refusing them.
-    const some = Array.from({ length: Math.min(count, 3) }, () => this.#element(field, no, depth, hostile));
+    const some = Array.from({ length: Math.min(wanted, 3) }, () => this.#element(field, no, depth, hostile));
+    // And no more of them than any message holds.
+    const count = Math.min(wanted, Math.ceil((MOST_LIST_BYTES * some.length) / (encode(some).length + 1)));
     return Array.from({ length: count }, (_, n) => some[n % some.length]).filter((each) => each !== undefined);
   }
 
