@@ -7,7 +7,7 @@ import { hangUnder } from '../support/hanging-call.js';
 const PARTS = [0.5, 0.9, 0.7];
 
 describe('a disk that stops answering', () => {
-  const bench = faultBench({ rootPatienceMs: 500 });
+  const bench = faultBench({ rootPatienceMs: 300 });
   for (const [index, each] of faultCases(bench).entries())
     it(`${each.name}: it ends, others go on, and nothing is left once the disk is back`, async () => {
       const part = PARTS[index % PARTS.length] ?? 0;

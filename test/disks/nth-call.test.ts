@@ -10,8 +10,8 @@ const LOOKED = ['IO_ERROR', 'DEPENDANTS_UNKNOWN'];
 describe('the n-th call of a disk fails', () => {
   const bench = faultBench();
   for (const each of faultCases(bench)) {
-    it(`${each.name}: each call that changes something, EIO`, () =>
-      failEachCall(bench.disk(), each, { kinds: CHANGING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 1 }));
+    it(`${each.name}: each second call that changes something, EIO`, () =>
+      failEachCall(bench.disk(), each, { kinds: CHANGING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 2 }));
     it(`${each.name}: each fifth call that looks, EIO`, () =>
       failEachCall(bench.disk(), each, { kinds: LOOKING, errno: 'EIO', reasons: LOOKED, stride: 5 }));
     it(`${each.name}: each eighth call that changes something, EDQUOT`, () =>

@@ -36,14 +36,14 @@ describe('the n-th call of a disk fails under a pull', () => {
     done: () => sh('cmp', target(), scratch.path('stock/disk.raw')),
     failed: () => assert.rejects(stat(target()), /ENOENT/),
   };
-  it('where it reads: each seventh call that looks, EIO', () =>
-    failEachCall(disk(0), pull, { kinds: LOOKING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 7 }));
-  it('where it reads: each 11th call that looks, ESTALE', () =>
-    failEachCall(disk(0), pull, { kinds: LOOKING, errno: 'ESTALE', reasons: ['ROOT_UNAVAILABLE'], stride: 11 }));
-  it('where it writes: each fifth call that changes something, EIO', () =>
-    failEachCall(disk(1), pull, { kinds: CHANGING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 5 }));
-  it('where it writes: each 13th call that changes something, ENOSPC', () =>
-    failEachCall(disk(1), pull, { kinds: CHANGING, errno: 'ENOSPC', reasons: ['NO_SPACE'], stride: 13 }));
-  it('where it writes: each 11th call that looks, EIO', () =>
-    failEachCall(disk(1), pull, { kinds: LOOKING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 11 }));
+  it('where it reads: each 13th call that looks, EIO', () =>
+    failEachCall(disk(0), pull, { kinds: LOOKING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 13 }));
+  it('where it reads: each 19th call that looks, ESTALE', () =>
+    failEachCall(disk(0), pull, { kinds: LOOKING, errno: 'ESTALE', reasons: ['ROOT_UNAVAILABLE'], stride: 19 }));
+  it('where it writes: each seventh call that changes something, EIO', () =>
+    failEachCall(disk(1), pull, { kinds: CHANGING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 7 }));
+  it('where it writes: each 19th call that changes something, ENOSPC', () =>
+    failEachCall(disk(1), pull, { kinds: CHANGING, errno: 'ENOSPC', reasons: ['NO_SPACE'], stride: 19 }));
+  it('where it writes: each 17th call that looks, EIO', () =>
+    failEachCall(disk(1), pull, { kinds: LOOKING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 17 }));
 });

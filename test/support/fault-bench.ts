@@ -20,7 +20,7 @@ export function faultBench({ rootPatienceMs = 5000 } = {}): Bench {
     const { url, server } = await serveStock(scratch.path('stock'));
     scratch.onEnd(() => Promise.resolve(server.close()));
     const daemon = await Daemon.start(scratch.path('daemon'), {
-      toml: `[limits]\nroot_patience_ms = ${String(rootPatienceMs)}\n[fetch]\nallowed_networks = ["127.0.0.0/8"]\nattempts = 1\n`,
+      toml: `[limits]\nroot_patience_ms = ${String(rootPatienceMs)}\ntool_kill_grace_ms = 100\n[fetch]\nallowed_networks = ["127.0.0.0/8"]\nattempts = 1\n`,
       roots: [disk.path, scratch.path('daemon/images')].map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
     });
     scratch.onEnd(() => daemon.stop());
