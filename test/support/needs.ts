@@ -1,13 +1,36 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+/** A test, or a hook and all tests behind it, that was skipped. */
+export interface Skip {
+  readonly title: string;
+  /** The compiled file in which it stands. */
+  readonly file: string;
+  readonly reason: string;
+}
+
+/** For people, and for the tests at the end of the run. */
+const [SKIPS, SKIPS_DATA] = ['skips', 'skips.jsonl'];
 
 /** Skips the test, with the reason printed at the end of the run, unless the condition holds. */
 export function needs(context: Mocha.Context, condition: boolean, reason: string): void {
   if (condition) return;
   const folder = process.env['HOSTLER_RUN'];
-  const title = context.test?.fullTitle() ?? 'a test';
-  if (folder !== undefined) appendFileSync(`${folder}/skips`, `  ${title}: ${reason}\n`);
+  const skip: Skip = { title: context.test?.fullTitle() ?? 'a test', file: context.test?.file ?? '', reason };
+  if (folder !== undefined) {
+    appendFileSync(join(folder, SKIPS), `  ${skip.title}: ${reason}\n`);
+    appendFileSync(join(folder, SKIPS_DATA), `${JSON.stringify(skip)}\n`);
+  }
   context.skip();
+}
+
+/** All that was skipped in this run until now. */
+export function skips(): Skip[] {
+  const file = join(process.env['HOSTLER_RUN'] ?? '', SKIPS_DATA);
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as Skip);
 }
 
 /** Whether a program is on the PATH. */

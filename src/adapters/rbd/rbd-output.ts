@@ -136,6 +136,7 @@ function json(text: string): unknown {
   }
 }
 
+const NO_ENTRY = 2;
 /** Exit codes are errnos. */
 const REASONS: Readonly<Record<number, Reason>> = {
   1: 'ACCESS_DENIED',
@@ -170,7 +171,9 @@ export function rbdError(
 ): HostlerError {
   const last = lastLine(stderr);
   const end = code === undefined ? `signal ${signal ?? 'unknown'}` : `exit code ${String(code)}`;
-  const reason = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1] ?? REASONS[code ?? 0] ?? 'TOOL_FAILED';
+  // `ceph` asks for no image: then 2 is a configuration or keyring that is not there.
+  const byCode = tool === 'ceph' && code === NO_ENTRY ? undefined : REASONS[code ?? 0];
+  const reason = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1] ?? byCode ?? 'TOOL_FAILED';
   return new HostlerError(reason, `${what}: ${last === '' ? end : last}`, {
     facts: { path: what, tool, end, stderr: last },
     cause: stderr,

@@ -1,10 +1,10 @@
 /** Which RPC failed for which reason: a note of every failure that a test's client gets, kept for the end of the run. */
 import { InterceptingCall, type Interceptor, type Metadata } from '@grpc/grpc-js';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** An RPC's short name and a reason: `CopyImage SAME_FILE`. */
-type Pair = `${string} ${string}`;
+export type Pair = `${string} ${string}`;
 
 /** Nothing is kept of a run without a folder: of a single file, run by hand. */
 const folder = process.env['HOSTLER_RUN'];
@@ -17,6 +17,14 @@ function note(rpc: string, reason: string): void {
   if (folder === undefined || reason === '' || noted.has(pair)) return;
   noted.add(pair);
   appendFileSync(join(folder, `${PREFIX}${String(process.pid)}`), `${pair}\n`);
+}
+
+/** All that clients of this run have got until now. */
+export function seenPairs(): Set<Pair> {
+  if (folder === undefined) return new Set();
+  const files = readdirSync(folder).filter((name) => name.startsWith(PREFIX));
+  const lines = files.flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'));
+  return new Set(lines.filter(Boolean) as Pair[]);
 }
 
 /** How a client reads what came: the reason of a failed call, and those of operations in an answer. */

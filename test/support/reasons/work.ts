@@ -36,6 +36,9 @@ export const WORK: Readonly<Record<string, Work>> = {
   /** What it fetches is given where a server is. */
   PrefetchImage: { rest: { source_format: 'qcow2', target_format: 'qcow2', ...limit } },
   EvictCachedImages: { rest: { target_bytes: '0' } },
+  PinCachedImage: { rest: { cache_id: `${'0'.repeat(24)}-${'0'.repeat(26)}`, pinned: true } },
+  Execute: { rest: { name: 'true' } },
+  FindRootDisk: { rest: { domain_name: 'none' } },
   StartUpload: { makes: 'target', rest: { ...qcow2, length_bytes: '65536' } },
   ResizeImage: { changes: 'path', rest: { ...qcow2, size: '16M' } },
   RebaseImage: { changes: 'path', rest: qcow2 },

@@ -3,11 +3,12 @@
  * it. An RPC that is new, or promises more, is here by itself.
  */
 import assert from 'node:assert/strict';
-import { chmod, chown, copyFile, mkdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
 import { FaultServer } from '../../support/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
+import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
 import { WORK, callByName, requestFor, type Addresses } from '../../support/reasons/work.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
@@ -20,23 +21,36 @@ const CLUSTER_BITS = 20;
 const BAD_CLUSTER_BITS = 63;
 /** They look, and are no operations: none of their steps can be made to fail, and they wait in no queue. */
 const LOOKERS = ['ReadFile', 'DownloadImage', 'MapImage', 'MeasureImage'];
-/** Of these, more are open at once than a test begins. */
-const LONG_OPEN = ['StartUpload', 'OpenExport', 'EvictCachedImages'];
+/** Of these, more are open at once than these tests begin. */
+const LONG_OPEN = ['StartUpload', 'OpenExport'];
 /** What they need is the right to write to the folder. */
 const REMOVERS = ['DeleteFile', 'DeleteImage'];
 /** It looks only at what comes from an untrusted root. */
 const COPY = ['CopyImage'];
 
-/** The first two work on strangers' files in a sandbox, which comes before the tool; others use tools for pools and agents. */
-const OTHER_TOOLS = ['FetchImage', 'FetchRawImage', 'DeleteImage', 'OpenExport'];
+/** They use other tools: for pools, and those of the configuration. */
+const OTHER_TOOLS = ['DeleteImage', 'PinCachedImage', 'EvictCachedImages', 'Execute'];
 
+/** Strangers' images are worked on all the same. */
+const NO_SANDBOX = '[sandbox]\nmode = "off"\n';
+const COMMAND = '[[commands]]\nname = "true"\nexecutable = "/bin/true"\narguments = ["x"]\n';
 /** The image that was there is lost, or a part of it. */
 const LOSING = { overwrite: true, size: '1M', allow_shrink: true };
 
-/** They name no path: only what all operations have alike is asked of them. */
-const PATHLESS = ['PrefetchImage', 'EvictCachedImages'];
-const OF_OPERATIONS = [
-  ...['REQUEST_ID_REUSED', 'TOO_MANY_OPERATIONS', 'NO_SPACE', 'IO_ERROR'],
+/** What they cannot do is another matter than the format of one image. */
+const RAW_TOO = [
+  ...['Chown', 'ChownForIdMaps', 'MeasureImage', 'CreateImage', 'ConvertImage', 'CopyImage', 'FetchImage'],
+  ...['ResizeImage', 'WipeImage', 'OpenExport', 'CommitImage'],
+];
+/** In these requests no path differs from call to call. */
+const OTHERWISE: Readonly<Record<string, Message>> = {
+  EvictCachedImages: { target_bytes: '1' },
+  Execute: { args: ['x'] },
+};
+/** They name no path: only what is about no path is asked of them. */
+const PATHLESS = ['Execute', 'PrefetchImage', 'EvictCachedImages', 'PinCachedImage', 'FindRootDisk'];
+const OF_NO_PATH = [
+  ...['REQUEST_ID_REUSED', 'TOO_MANY_OPERATIONS', 'NO_SPACE', 'TOOL_MISSING', 'TOOL_FAILED', 'DEPENDANTS_UNKNOWN'],
   ...['CANCELLED', 'SHUTTING_DOWN', 'AGENT_RESTARTED'],
 ];
 
@@ -45,7 +59,7 @@ function promising(reason: string, except: readonly string[] = []): string[] {
   return promises()
     .filter(({ rpc, reasons }) => Object.hasOwn(WORK, rpc) && reasons?.includes(reason))
     .map(({ rpc }) => rpc)
-    .filter((rpc) => !except.includes(rpc) && (OF_OPERATIONS.includes(reason) || !PATHLESS.includes(rpc)));
+    .filter((rpc) => !except.includes(rpc) && (OF_NO_PATH.includes(reason) || !PATHLESS.includes(rpc)));
 }
 
 describe('what RPCs promise alike', () => {
@@ -65,7 +79,12 @@ describe('what RPCs promise alike', () => {
     ].join('\n');
   const start = async ({ toml = '', ...options }: DaemonOptions = {}, folder = 'daemon') => {
     const cache = `[cache]\npath = "${scratch.path(folder, 'images/cache')}"\n`;
-    daemon = await Daemon.start(scratch.path(folder), { roots: roots(folder), toml: toml + cache, ...options });
+    const exports = '[exports]\nhost = "agent.example"\naddress = "127.0.0.1"\n';
+    daemon = await Daemon.start(scratch.path(folder), {
+      roots: roots(folder),
+      toml: toml + cache + exports + COMMAND,
+      ...options,
+    });
   };
 
   /** A daemon for a part of the suite. */
@@ -118,7 +137,8 @@ describe('what RPCs promise alike', () => {
 
   /** For every RPC that promises the reason, a call that fails with it. */
   function each(reason: string, spoilt: (rpc: string) => Promise<unknown>, except: readonly string[] = []): void {
-    for (const rpc of promising(reason, except))
+    // Every RPC promises this one; each operation has a step that can fail so.
+    for (const rpc of promising(reason === 'IO_ERROR' ? 'REQUEST_ID_REUSED' : reason, except))
       it(`${rpc}: ${reason}`, async () => {
         const error = await failure(spoilt(rpc));
         assert.equal(error.reason, reason, error.message);
@@ -141,6 +161,7 @@ describe('what RPCs promise alike', () => {
           : call(rpc, on(fixed('unsafe.qcow2'))),
       COPY,
     );
+    each('UNSUPPORTED_BY_BACKEND', (rpc) => call(rpc, on(fixed('other.raw')), { format: 'raw' }), RAW_TOO);
     each('TARGET_EXISTS', (rpc) => call(rpc, { makes: fixed('other.raw') }));
     each('PARENT_NOT_FOUND', (rpc) => call(rpc, { makes: image('absent/new') }));
     each('SAME_FILE', async (rpc) => {
@@ -155,22 +176,33 @@ describe('what RPCs promise alike', () => {
         LOSING,
       ),
     );
-    each('REQUEST_ID_REUSED', async (rpc) => {
-      const id = { request_id: `reused by ${rpc}` };
-      await call(rpc, {}, id);
-      return call(rpc, {}, { ...id, ...(rpc === 'EvictCachedImages' ? { target_bytes: '1' } : {}) });
-    });
+    each(
+      'REQUEST_ID_REUSED',
+      async (rpc) => {
+        const id = { request_id: `reused by ${rpc}` };
+        await call(rpc, {}, id);
+        return call(rpc, {}, { ...id, ...OTHERWISE[rpc] });
+      },
+      ['PinCachedImage'],
+    );
   });
 
   describe('of a root that cannot be looked at', () => {
     before(() => mkdir(scratch.path('second')));
     daemonOf(() => ({ roots: `${roots('daemon')}[[roots]]\npath = "${scratch.path('second')}"\n` }));
+    let cached = '';
     before(async () => {
+      const fetched = JSON.stringify(await call('PrefetchImage'));
+      cached = /"cache_id":"([^"]+)"/.exec(fetched)?.[1] ?? fetched;
       // As if its filesystem was unmounted: an empty folder is left.
       await rename(scratch.path('second'), scratch.path('away'));
       await mkdir(scratch.path('second'));
     });
-    each('DEPENDANTS_UNKNOWN', async (rpc) => call(rpc, { makes: (await addresses(rpc)).reads }, LOSING));
+    each('DEPENDANTS_UNKNOWN', async (rpc) =>
+      rpc === 'EvictCachedImages'
+        ? call(rpc, {}, { cache_ids: [cached] })
+        : call(rpc, { makes: (await addresses(rpc)).reads }, LOSING),
+    );
   });
 
   describe('of a root that is read-only', () => {
@@ -198,47 +230,48 @@ describe('what RPCs promise alike', () => {
       for (const folder of [scratch.path('other'), mine(''), mine('closed')]) await chown(folder, NOBODY, NOBODY);
       await chmod(scratch.path(), 0o755);
     });
-    daemonOf(() => (isRoot ? { uid: NOBODY } : {}), 'other');
+    const initiator = () => scratch.path('initiatorname.iscsi');
+    before(() => writeFile(initiator(), 'InitiatorName=iqn.2016-04.com.example:host\n', { mode: 0 }));
+    daemonOf(() => ({ ...(isRoot ? { uid: NOBODY } : {}), top: `iscsi_initiator_file = "${initiator()}"\n` }), 'other');
+    it('GetIscsiInitiator: ACCESS_DENIED', async () => {
+      const error = await failure(callByName(daemon.stranger, 'GetIscsiInitiator', {}));
+      assert.equal(error.reason, 'ACCESS_DENIED', error.message);
+    });
     after(() => chmod(mine('closed'), 0o755));
-    each(
-      'ACCESS_DENIED',
-      async (rpc) => {
-        const [file, below] = [mine(`closed-${rpc}`), mine(`closed/file-${rpc}`)];
-        await chmod(mine('closed'), 0o755);
-        await copyFile(fixed('good.qcow2'), file);
-        await copyFile(fixed('good.qcow2'), below);
-        await chmod(file, 0);
-        // A file can be looked at unless its folder cannot be entered.
-        const looks = rpc === 'StatFile' || rpc.endsWith('Filesystem');
-        await chmod(mine('closed'), looks ? 0 : 0o555);
-        return call(rpc, {
-          reads: looks ? below : file,
-          changes: REMOVERS.includes(rpc) ? below : file,
-          makes: mine('closed/new'),
-        });
-      },
-      ['OpenExport'],
-    );
+    each('ACCESS_DENIED', async (rpc) => {
+      const [file, below] = [mine(`closed-${rpc}`), mine(`closed/file-${rpc}`)];
+      await chmod(mine('closed'), 0o755);
+      await copyFile(fixed('good.qcow2'), file);
+      await copyFile(fixed('good.qcow2'), below);
+      await chmod(file, 0);
+      // A file can be looked at unless its folder cannot be entered.
+      const looks = rpc === 'StatFile' || rpc.endsWith('Filesystem');
+      await chmod(mine('closed'), looks ? 0 : 0o555);
+      return call(rpc, {
+        reads: looks ? below : file,
+        changes: REMOVERS.includes(rpc) ? below : file,
+        makes: mine('closed/new'),
+      });
+    });
   });
 
   describe('of tools that are not there', () => {
+    let PATH = '';
     before(async () => {
-      await mkdir(scratch.path('bare'));
-      // What the daemon starts with.
-      for (const tool of ['readlink', 'dirname', 'flock', 'setpriv', 'prlimit'])
-        await symlink((await sh('sh', '-c', `command -v ${tool}`)).trim(), scratch.path('bare', tool));
+      PATH = await onlyTools(scratch.path('bare'));
     });
-    daemonOf(() => ({ env: { PATH: scratch.path('bare') } }));
+    daemonOf(() => ({ env: { PATH }, toml: NO_SANDBOX }));
     each('TOOL_MISSING', (rpc) => call(rpc), OTHER_TOOLS);
   });
 
   describe('of tools that fail', () => {
+    let PATH = '';
     before(async () => {
-      await mkdir(scratch.path('tools'));
-      for (const tool of ['qemu-img', 'qemu-io', 'qemu-nbd', 'fallocate', 'shred', 'blkdiscard'])
-        await writeFile(scratch.path('tools', tool), '#!/bin/sh\necho "it failed" >&2\nexit 1\n', { mode: 0o755 });
+      const names = ['qemu-img', 'qemu-io', 'qemu-nbd', 'fallocate', 'shred', 'blkdiscard', 'virsh'];
+      const bodies = Object.fromEntries(names.map((name) => [name, 'echo "it failed" >&2\nexit 1']));
+      PATH = await fakeTools(scratch.path('tools'), bodies);
     });
-    daemonOf(() => ({ env: { PATH: `${scratch.path('tools')}:${process.env['PATH'] ?? ''}` } }));
+    daemonOf(() => ({ env: { PATH }, toml: NO_SANDBOX }));
     each('TOOL_FAILED', (rpc) => call(rpc), OTHER_TOOLS);
   });
 
@@ -275,9 +308,7 @@ describe('what RPCs promise alike', () => {
       changed = (await begin('RebaseImage')).changes;
       made = (await begin('CreateImage')).makes;
     });
-    each('PATH_BUSY', (rpc) => call(rpc, WORK[rpc]?.makes === undefined ? on(changed) : { makes: made }), [
-      'OpenExport',
-    ]);
+    each('PATH_BUSY', (rpc) => call(rpc, WORK[rpc]?.makes === undefined ? on(changed) : { makes: made }));
   });
 
   describe('of operations that are given up', () => {
@@ -293,6 +324,8 @@ describe('what RPCs promise alike', () => {
       await start({
         toml: `${limits}[debug]\nfailpoints = ["*:started:pause"]\n`,
         server: 'drain_seconds = 0',
+        // Some thirty operations begin in one turn.
+        heldMs: 500,
       });
       const calls = names.map(async (rpc) => `${rpc}: ${await outcome(call(rpc))}`);
       const count = () => daemon.records().filter(({ message }) => message === 'paused').length;
@@ -304,7 +337,9 @@ describe('what RPCs promise alike', () => {
         () => 'succeeded',
         (error: unknown) => (error instanceof CallError ? error.reason : String(error)),
       );
-    const work = (reason: string) => promising(reason, ['StartUpload', 'OpenExport', 'WatchFilesystem']);
+    // An upload that is stopped goes on in the tests that follow: transfers.test.ts has one.
+    const work = (reason: string) =>
+      promising(reason, reason === 'SHUTTING_DOWN' ? ['WatchFilesystem', 'StartUpload'] : []);
     const all = (reason: string) => work(reason).map((rpc) => `${rpc}: ${reason}`);
 
     it('by a cancel', async () => {

@@ -372,9 +372,13 @@ export const ExecuteResponse: MessageFns<ExecuteResponse> = {
 
 /**
  * Off unless configured.
- * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
- * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
- * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md),
+ * NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, CALLER_AT_LIMIT, HOST_EXHAUSTED,
+ * AUDIT_FAILED (where the call is written down), STATE_UNAVAILABLE (where it changes something),
+ * ROOT_STALLED, ROOT_UNAVAILABLE and POOL_NOT_FOUND (where it looks at a root or pool), IO_ERROR (where
+ * it reads or writes), TOOL_LIMIT_EXCEEDED and STALLED (where a tool works: `limits.tools`),
+ * ANSWER_TOO_LARGE, WATCHER_TOO_SLOW (a stream of which nothing is read), CALLER_DEADLINE,
+ * SHUTTING_DOWN, BUG.
  */
 export type CommandServiceService = typeof CommandServiceService;
 export const CommandServiceService = {
@@ -384,7 +388,8 @@ export const CommandServiceService = {
    * 128 and the signal's number. It ends with its caller, its timeout and the daemon; whoever reads its output slowly slows it. The output
    * of all attempts comes one after the other. A repeated request_id answers with the exit code and without the output.
    * Fails with: INVALID_FIELD, COMMAND_NOT_FOUND (not configured), ARGUMENT_NOT_ALLOWED (matches no pattern), TOOL_MISSING,
-   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN,
+   * TOO_MANY_OPERATIONS, AGENT_RESTARTED.
    */
   execute: {
     path: "/hostler.v1.CommandService/Execute" as const,
@@ -404,7 +409,8 @@ export interface CommandServiceServer extends UntypedServiceImplementation {
    * 128 and the signal's number. It ends with its caller, its timeout and the daemon; whoever reads its output slowly slows it. The output
    * of all attempts comes one after the other. A repeated request_id answers with the exit code and without the output.
    * Fails with: INVALID_FIELD, COMMAND_NOT_FOUND (not configured), ARGUMENT_NOT_ALLOWED (matches no pattern), TOOL_MISSING,
-   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN,
+   * TOO_MANY_OPERATIONS, AGENT_RESTARTED.
    */
   execute: handleServerStreamingCall<ExecuteRequest, ExecuteResponse>;
 }
@@ -416,7 +422,8 @@ export interface CommandServiceClient extends Client {
    * 128 and the signal's number. It ends with its caller, its timeout and the daemon; whoever reads its output slowly slows it. The output
    * of all attempts comes one after the other. A repeated request_id answers with the exit code and without the output.
    * Fails with: INVALID_FIELD, COMMAND_NOT_FOUND (not configured), ARGUMENT_NOT_ALLOWED (matches no pattern), TOOL_MISSING,
-   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * TOOL_FAILED (exit code not accepted), TOOL_LIMIT_EXCEEDED, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN,
+   * TOO_MANY_OPERATIONS, AGENT_RESTARTED.
    */
   execute(request: ExecuteRequest, options?: Partial<CallOptions>): ClientReadableStream<ExecuteResponse>;
   execute(

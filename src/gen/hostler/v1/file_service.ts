@@ -2043,9 +2043,13 @@ export const WriteFileResponse: MessageFns<WriteFileResponse> = {
 
 /**
  * Works inside the configured roots only; the last component of a path is never followed by Chown and DeleteFile.
- * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
- * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
- * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md),
+ * NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, CALLER_AT_LIMIT, HOST_EXHAUSTED,
+ * AUDIT_FAILED (where the call is written down), STATE_UNAVAILABLE (where it changes something),
+ * ROOT_STALLED, ROOT_UNAVAILABLE and POOL_NOT_FOUND (where it looks at a root or pool), IO_ERROR (where
+ * it reads or writes), TOOL_LIMIT_EXCEEDED and STALLED (where a tool works: `limits.tools`),
+ * ANSWER_TOO_LARGE, WATCHER_TOO_SLOW (a stream of which nothing is read), CALLER_DEADLINE,
+ * SHUTTING_DOWN, BUG.
  */
 export type FileServiceService = typeof FileServiceService;
 export const FileServiceService = {
@@ -2054,7 +2058,8 @@ export const FileServiceService = {
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
    * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
-   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2075,7 +2080,8 @@ export const FileServiceService = {
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
-   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2093,7 +2099,8 @@ export const FileServiceService = {
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED,
+   * SHUTTING_DOWN, TOO_MANY_OPERATIONS, CANCELLED, AGENT_RESTARTED.
    */
   deleteFile: {
     path: "/hostler.v1.FileService/DeleteFile" as const,
@@ -2121,7 +2128,8 @@ export const FileServiceService = {
   /**
    * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
-   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN,
+   * TOO_MANY_OPERATIONS, CANCELLED, AGENT_RESTARTED.
    */
   touchFile: {
     path: "/hostler.v1.FileService/TouchFile" as const,
@@ -2135,8 +2143,8 @@ export const FileServiceService = {
   /**
    * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
    * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
-   * became shorter meanwhile).
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED,
+   * SOURCE_CHANGED (it became shorter meanwhile).
    */
   readFile: {
     path: "/hostler.v1.FileService/ReadFile" as const,
@@ -2153,7 +2161,8 @@ export const FileServiceService = {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED,
+   * REQUEST_ID_REUSED, SHUTTING_DOWN, TOO_MANY_OPERATIONS, AGENT_RESTARTED.
    */
   writeFile: {
     path: "/hostler.v1.FileService/WriteFile" as const,
@@ -2172,7 +2181,8 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
    * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
-   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2185,7 +2195,8 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
-   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2194,7 +2205,8 @@ export interface FileServiceServer extends UntypedServiceImplementation {
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED,
+   * SHUTTING_DOWN, TOO_MANY_OPERATIONS, CANCELLED, AGENT_RESTARTED.
    */
   deleteFile: handleUnaryCall<DeleteFileRequest, DeleteFileResponse>;
   /**
@@ -2206,14 +2218,15 @@ export interface FileServiceServer extends UntypedServiceImplementation {
   /**
    * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
-   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN,
+   * TOO_MANY_OPERATIONS, CANCELLED, AGENT_RESTARTED.
    */
   touchFile: handleUnaryCall<TouchFileRequest, TouchFileResponse>;
   /**
    * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
    * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
-   * became shorter meanwhile).
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED,
+   * SOURCE_CHANGED (it became shorter meanwhile).
    */
   readFile: handleServerStreamingCall<ReadFileRequest, ReadFileResponse>;
   /**
@@ -2222,7 +2235,8 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED,
+   * REQUEST_ID_REUSED, SHUTTING_DOWN, TOO_MANY_OPERATIONS, AGENT_RESTARTED.
    */
   writeFile: handleClientStreamingCall<WriteFileRequest, WriteFileResponse>;
 }
@@ -2233,7 +2247,8 @@ export interface FileServiceClient extends Client {
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
    * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
-   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2251,7 +2266,8 @@ export interface FileServiceClient extends Client {
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
-   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED.
+   * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -2265,7 +2281,8 @@ export interface FileServiceClient extends Client {
   /**
    * Removes one file of any kind (parity row 10); a directory is refused, a link is removed itself. A file that qemu holds is refused too.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND (unless missing_ok), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, REQUEST_ID_REUSED,
+   * SHUTTING_DOWN, TOO_MANY_OPERATIONS, CANCELLED, AGENT_RESTARTED.
    */
   deleteFile(
     request: DeleteFileRequest,
@@ -2305,7 +2322,8 @@ export interface FileServiceClient extends Client {
   /**
    * Sets access and modification time to now; never creates (parity row 26). Follows links inside the roots.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, PATH_BUSY (an operation reads or writes
-   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * it, and would take it for changed), REQUEST_ID_REUSED, SHUTTING_DOWN,
+   * TOO_MANY_OPERATIONS, CANCELLED, AGENT_RESTARTED.
    */
   touchFile(
     request: TouchFileRequest,
@@ -2325,8 +2343,8 @@ export interface FileServiceClient extends Client {
   /**
    * Streams a file's bytes (parity rows 11 and 23), 256 KiB a message; whoever reads slowly slows it. A file that has no length of its own
    * (/proc, /sys) is read to its end. An offset beyond the end gives no data. Follows links inside the roots.
-   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, IO_ERROR, SOURCE_CHANGED (it
-   * became shorter meanwhile).
+   * Fails with: INVALID_FIELD, FILE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED,
+   * SOURCE_CHANGED (it became shorter meanwhile).
    */
   readFile(request: ReadFileRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadFileResponse>;
   readFile(
@@ -2340,7 +2358,8 @@ export interface FileServiceClient extends Client {
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
-   * ACCESS_DENIED, NO_SPACE, IO_ERROR, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED, REQUEST_ID_REUSED, SHUTTING_DOWN.
+   * ACCESS_DENIED, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, CANCELLED,
+   * REQUEST_ID_REUSED, SHUTTING_DOWN, TOO_MANY_OPERATIONS, AGENT_RESTARTED.
    */
   writeFile(
     callback: (error: ServiceError | null, response: WriteFileResponse) => void,

@@ -3214,9 +3214,13 @@ export const GetInstancePathAtDestinationResponse: MessageFns<GetInstancePathAtD
 
 /**
  * Reads only; nothing here changes the host.
- * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
- * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
- * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md),
+ * NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, CALLER_AT_LIMIT, HOST_EXHAUSTED,
+ * AUDIT_FAILED (where the call is written down), STATE_UNAVAILABLE (where it changes something),
+ * ROOT_STALLED, ROOT_UNAVAILABLE and POOL_NOT_FOUND (where it looks at a root or pool), IO_ERROR (where
+ * it reads or writes), TOOL_LIMIT_EXCEEDED and STALLED (where a tool works: `limits.tools`),
+ * ANSWER_TOO_LARGE, WATCHER_TOO_SLOW (a stream of which nothing is read), CALLER_DEADLINE,
+ * SHUTTING_DOWN, BUG.
  */
 export type HostInfoServiceService = typeof HostInfoServiceService;
 export const HostInfoServiceService = {
@@ -3252,7 +3256,7 @@ export const HostInfoServiceService = {
   /**
    * Space of a configured Ceph pool.
    * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS (not for the caller's role), ROOT_STALLED (cluster does not answer),
-   * ACCESS_DENIED (cluster refuses the key).
+   * ACCESS_DENIED (cluster refuses the key), TOOL_MISSING, TOOL_FAILED.
    */
   getPoolInfo: {
     path: "/hostler.v1.HostInfoService/GetPoolInfo" as const,
@@ -3310,7 +3314,7 @@ export const HostInfoServiceService = {
   },
   /**
    * Whether a path is itself a mount point (parity row 21).
-   * Fails with: INVALID_FIELD.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role).
    */
   isMounted: {
     path: "/hostler.v1.HostInfoService/IsMounted" as const,
@@ -3400,7 +3404,7 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
   /**
    * Space of a configured Ceph pool.
    * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS (not for the caller's role), ROOT_STALLED (cluster does not answer),
-   * ACCESS_DENIED (cluster refuses the key).
+   * ACCESS_DENIED (cluster refuses the key), TOOL_MISSING, TOOL_FAILED.
    */
   getPoolInfo: handleUnaryCall<GetPoolInfoRequest, GetPoolInfoResponse>;
   /**
@@ -3420,7 +3424,7 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
   getIscsiInitiator: handleUnaryCall<GetIscsiInitiatorRequest, GetIscsiInitiatorResponse>;
   /**
    * Whether a path is itself a mount point (parity row 21).
-   * Fails with: INVALID_FIELD.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role).
    */
   isMounted: handleUnaryCall<IsMountedRequest, IsMountedResponse>;
   /**
@@ -3491,7 +3495,7 @@ export interface HostInfoServiceClient extends Client {
   /**
    * Space of a configured Ceph pool.
    * Fails with: INVALID_FIELD, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS (not for the caller's role), ROOT_STALLED (cluster does not answer),
-   * ACCESS_DENIED (cluster refuses the key).
+   * ACCESS_DENIED (cluster refuses the key), TOOL_MISSING, TOOL_FAILED.
    */
   getPoolInfo(
     request: GetPoolInfoRequest,
@@ -3561,7 +3565,7 @@ export interface HostInfoServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Whether a path is itself a mount point (parity row 21).
-   * Fails with: INVALID_FIELD.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role).
    */
   isMounted(
     request: IsMountedRequest,

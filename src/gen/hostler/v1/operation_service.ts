@@ -1549,9 +1549,13 @@ export const CancelOperationResponse: MessageFns<CancelOperationResponse> = {
 /**
  * Every mutating RPC of the other services is an operation that can be seen here: by its caller, and by whose role lets them see those of others.
  * What is not for a caller to see is OPERATION_NOT_FOUND, and in no list.
- * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md), NOT_AUTHENTICATED, METHOD_NOT_ALLOWED,
- * TOO_MANY_CALLS, CALLER_AT_LIMIT, AUDIT_FAILED (where the call is written down),
- * STATE_UNAVAILABLE (where it changes something), CALLER_DEADLINE, HOST_EXHAUSTED, ROOT_STALLED and ROOT_UNAVAILABLE (where it looks at a root or pool), BUG.
+ * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md),
+ * NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, CALLER_AT_LIMIT, HOST_EXHAUSTED,
+ * AUDIT_FAILED (where the call is written down), STATE_UNAVAILABLE (where it changes something),
+ * ROOT_STALLED, ROOT_UNAVAILABLE and POOL_NOT_FOUND (where it looks at a root or pool), IO_ERROR (where
+ * it reads or writes), TOOL_LIMIT_EXCEEDED and STALLED (where a tool works: `limits.tools`),
+ * ANSWER_TOO_LARGE, WATCHER_TOO_SLOW (a stream of which nothing is read), CALLER_DEADLINE,
+ * SHUTTING_DOWN, BUG.
  */
 export type OperationServiceService = typeof OperationServiceService;
 export const OperationServiceService = {
@@ -1604,7 +1608,7 @@ export const OperationServiceService = {
   /**
    * Events of all operations that match, from now on: every change of state, and sampled progress. First comes the state of
    * those at work now. Never ends by itself.
-   * Fails with: INVALID_FIELD, SHUTTING_DOWN, WATCHER_TOO_SLOW.
+   * Fails with: INVALID_FIELD, SHUTTING_DOWN.
    */
   watchOperations: {
     path: "/hostler.v1.OperationService/WatchOperations" as const,
@@ -1623,7 +1627,8 @@ export const OperationServiceService = {
    * removed when the filesystem answers.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * By labels, those that the caller may not cancel are passed over.
-   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
+   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE,
+   * SHUTTING_DOWN (it goes on after the restart).
    */
   cancelOperation: {
     path: "/hostler.v1.OperationService/CancelOperation" as const,
@@ -1660,7 +1665,7 @@ export interface OperationServiceServer extends UntypedServiceImplementation {
   /**
    * Events of all operations that match, from now on: every change of state, and sampled progress. First comes the state of
    * those at work now. Never ends by itself.
-   * Fails with: INVALID_FIELD, SHUTTING_DOWN, WATCHER_TOO_SLOW.
+   * Fails with: INVALID_FIELD, SHUTTING_DOWN.
    */
   watchOperations: handleServerStreamingCall<WatchOperationsRequest, WatchOperationsResponse>;
   /**
@@ -1669,7 +1674,8 @@ export interface OperationServiceServer extends UntypedServiceImplementation {
    * removed when the filesystem answers.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * By labels, those that the caller may not cancel are passed over.
-   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
+   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE,
+   * SHUTTING_DOWN (it goes on after the restart).
    */
   cancelOperation: handleUnaryCall<CancelOperationRequest, CancelOperationResponse>;
 }
@@ -1729,7 +1735,7 @@ export interface OperationServiceClient extends Client {
   /**
    * Events of all operations that match, from now on: every change of state, and sampled progress. First comes the state of
    * those at work now. Never ends by itself.
-   * Fails with: INVALID_FIELD, SHUTTING_DOWN, WATCHER_TOO_SLOW.
+   * Fails with: INVALID_FIELD, SHUTTING_DOWN.
    */
   watchOperations(
     request: WatchOperationsRequest,
@@ -1746,7 +1752,8 @@ export interface OperationServiceClient extends Client {
    * removed when the filesystem answers.
    * An operation that was final already is answered as it is; what it had kept for later is removed, of operations with these labels too.
    * By labels, those that the caller may not cancel are passed over.
-   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE.
+   * Fails with: INVALID_FIELD (neither id nor labels), OPERATION_NOT_FOUND (by id only), METHOD_NOT_ALLOWED (by id: it is another caller's), NOT_CANCELLABLE,
+   * SHUTTING_DOWN (it goes on after the restart).
    */
   cancelOperation(
     request: CancelOperationRequest,
