@@ -159,7 +159,15 @@ class PeerAgent implements FarAgent {
     await this.#ask<CloseExportResponse>(
       (done) => this.images.closeExport({ exportId: name, requestId: '' }, new Metadata(), this.#deadline(), done),
       signal,
-    );
+    ).catch((error: unknown) => {
+      const { host } = this.peer;
+      if (asHostlerError(error).reason !== 'EXPORT_NOT_FOUND') throw error;
+      // Nobody read for too long, or it restarted. It can be opened again.
+      throw new HostlerError('REMOTE_UNREACHABLE', `${host} has ended the export meanwhile`, {
+        facts: { host },
+        cause: error,
+      });
+    });
   }
 
   async digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
