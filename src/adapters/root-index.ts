@@ -63,6 +63,8 @@ const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'];
 const NOT_LOOKED_INTO = ['lost+found'];
 
 export class RootIndex {
+  private readonly root: string;
+  private readonly closed: readonly string[];
   #folders = new Map<string, Folder>();
   #unseen: Unseen[] = [];
   #looks = 0;
@@ -72,11 +74,14 @@ export class RootIndex {
    * @param beat called now and then while it works
    */
   constructor(
-    private readonly root: string,
+    root: string,
     private identity: FileIdentity,
-    private readonly closed: readonly string[],
+    closed: readonly string[],
     private readonly beat: () => void,
-  ) {}
+  ) {
+    this.root = bytesOf(root);
+    this.closed = closed.map(bytesOf);
+  }
 
   /** Images whose backing file is this one, as it is now; `root` is what the root has become. */
   async dependantsOf({ device, inode }: FileIdentity, root: FileIdentity): Promise<Found> {
@@ -88,12 +93,12 @@ export class RootIndex {
       for (const [name, { backing }] of images) {
         const path = join(folder, name);
         const base =
-          backing === undefined ? undefined : this.#ask(path, unseen, () => statSync(backing, { bigint: true }));
+          backing === undefined ? undefined : this.#ask(path, unseen, () => statSync(at(backing), { bigint: true }));
         if (base === 'unseen' || base?.dev !== device || base.ino !== inode) continue;
-        const own = this.#ask(path, unseen, () => lstatSync(path, { bigint: true }));
+        const own = this.#ask(path, unseen, () => lstatSync(at(path), { bigint: true }));
         if (own === undefined || own === 'unseen') continue;
         const identity = { device: own.dev, inode: own.ino };
-        found.push({ path, identity, file: { ...identity, ...birthOf(own), lengthBytes: own.size } });
+        found.push({ path: shown(path), identity, file: { ...identity, ...birthOf(own), lengthBytes: own.size } });
       }
     return { found, unseen };
   }
@@ -104,7 +109,7 @@ export class RootIndex {
     this.#unseen = [];
     const why = this.#absent();
     if (why !== undefined) {
-      this.#unseen.push({ place: this.root, why, whole: true });
+      this.#unseen.push({ place: shown(this.root), why, whole: true });
       return;
     }
     this.#folders = new Map();
@@ -114,7 +119,7 @@ export class RootIndex {
   /** Why the root itself cannot be looked at; undefined: it can. */
   #absent(): string | undefined {
     try {
-      const { dev, ino } = lstatSync(this.root, { bigint: true });
+      const { dev, ino } = lstatSync(at(this.root), { bigint: true });
       const same = dev === this.identity.device && ino === this.identity.inode;
       return same ? undefined : 'something else is there: its filesystem is not mounted, or another one is';
     } catch (error) {
@@ -125,7 +130,7 @@ export class RootIndex {
   async #visit(path: string, before: ReadonlyMap<string, Folder>): Promise<void> {
     this.#pulse();
     if (this.closed.includes(path)) return;
-    const stat = this.#ask(path, this.#unseen, () => lstatSync(path, { bigint: true }));
+    const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
     const known = before.get(path);
     // What was known of a folder that cannot be looked at now is still the best that is known.
     if (stat === 'unseen') {
@@ -153,15 +158,22 @@ export class RootIndex {
 
   async #list(path: string, stat: BigIntStats, known: Folder | undefined): Promise<Folder | 'unseen' | undefined> {
     const lookedAtNs = BigInt(Date.now()) * 1_000_000n;
-    const entries = this.#ask(path, this.#unseen, () => readdirSync(path, { withFileTypes: true }));
-    if (entries === undefined || entries === 'unseen') return entries;
+    const listed = this.#ask(path, this.#unseen, () =>
+      readdirSync(at(path), { withFileTypes: true, encoding: 'buffer' }),
+    );
+    if (listed === undefined || listed === 'unseen') return listed;
+    const entries = listed.map((entry) => ({
+      name: entry.name.toString('latin1'),
+      isFile: entry.isFile(),
+      isDirectory: entry.isDirectory(),
+    }));
     const images = new Map<string, Image>();
     for (const entry of entries) {
-      if (!entry.isFile()) continue;
+      if (!entry.isFile) continue;
       const image = await this.#look(join(path, entry.name), known?.images.get(entry.name));
       if (image !== undefined) images.set(entry.name, image);
     }
-    const folders = entries.filter((entry) => entry.isDirectory() && isLookedInto(entry.name));
+    const folders = entries.filter((entry) => entry.isDirectory && isLookedInto(entry.name));
     return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images };
   }
 
@@ -177,7 +189,7 @@ export class RootIndex {
   /** Undefined for what is no image that could have a backing file, and will not soon be one. */
   async #look(path: string, known: Image | undefined): Promise<Image | undefined> {
     this.#pulse();
-    const stat = this.#ask(path, this.#unseen, () => lstatSync(path, { bigint: true }));
+    const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
     if (stat === 'unseen') return known;
     if (stat?.isFile() !== true) return undefined;
     const stamp = `${String(stat.ino)} ${String(stat.mtimeNs)} ${String(stat.ctimeNs)} ${String(stat.size)}`;
@@ -189,7 +201,7 @@ export class RootIndex {
     return {
       stamp,
       settled,
-      ...(head?.backing === undefined ? {} : { backing: resolve(dirname(path), head.backing) }),
+      ...(head?.backing === undefined ? {} : { backing: resolve(dirname(path), bytesOf(head.backing)) }),
     };
   }
 
@@ -214,7 +226,7 @@ export class RootIndex {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
     if (GONE.includes(errno)) return undefined;
-    unseen.push({ place: path, why: errno, whole: path === this.root });
+    unseen.push({ place: shown(path), why: errno, whole: path === this.root });
     return 'unseen';
   }
 
@@ -222,6 +234,19 @@ export class RootIndex {
     this.#looks += 1;
     if (this.#looks % BEAT_EVERY === 0) this.beat();
   }
+}
+
+/** Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has such a name may need its base all the same. */
+function bytesOf(path: string): string {
+  return Buffer.from(path).toString('latin1');
+}
+
+function at(path: string): Buffer {
+  return Buffer.from(path, 'latin1');
+}
+
+function shown(path: string): string {
+  return at(path).toString('utf8');
 }
 
 function isLookedInto(name: string): boolean {
@@ -235,7 +260,7 @@ export interface Head {
 
 /** Undefined when it is no container format, or a broken one that names no base. Fails with system errors, and with nothing that the bytes could cause. */
 async function readBacking(path: string): Promise<Head | undefined> {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const fd = openSync(at(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     if (!couldNameAnother(fd)) return undefined;
     return await baseOf(cached(sourceOf(fd, fstatSync(fd).size)));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { link, mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { overcommitted } from '../../src/adapters/overcommit.js';
+import { RootIndex } from '../../src/adapters/root-index.js';
 import { noise } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -59,6 +60,54 @@ describe('what images may still grow by', () => {
       const most = 2n ** 64n - 1n;
       assert.equal(sum, claimed > most ? most : claimed, String(guests));
     }
+  });
+
+  it('no file and no tree fails the sum of the others', async () => {
+    const folder = scratch.path('strange');
+    await mkdir(folder);
+    await writeFile(`${folder}/grows.raw`, '');
+    await truncate(`${folder}/grows.raw`, 64 * MIB);
+    // A snapshot table, a descriptor and a name where no file has anything.
+    const far = Buffer.alloc(MIB);
+    far.write('QFI\xfb\0\0\0\x03', 'latin1');
+    for (const [offset, value] of [
+      [8, 2n ** 63n],
+      [24, 1n << 20n],
+      [40, 3n << 16n],
+      [48, 1n << 16n],
+      [64, 2n ** 60n],
+    ] as const)
+      far.writeBigUInt64BE(value, offset);
+    for (const [offset, value] of [
+      [16, 9],
+      [20, 16],
+      [36, 1],
+      [56, 1],
+      [60, 1],
+      [96, 4],
+      [100, 112],
+    ] as const)
+      far.writeUInt32BE(value, offset);
+    await writeFile(`${folder}/far.qcow2`, far);
+    const text = Buffer.alloc(MIB);
+    text.write('KDMV', 'latin1');
+    text.writeBigUInt64LE(2n ** 60n, 28);
+    text.writeBigUInt64LE(1n, 36);
+    await writeFile(`${folder}/far.vmdk`, text);
+    await sh(
+      'bash',
+      '-c',
+      'cd "$1" && printf x > "$(printf "\\377\\376.raw")" && for n in $(seq 40); do mkdir "$2" && cd "$2" || exit; done; mkfifo fifo',
+      'x',
+      folder,
+      'd'.repeat(200),
+    );
+    const [sum = 0n] = (await overcommitted([folder], [])).values();
+    assert.equal(sum, 64n * BigInt(MIB));
+    const { dev: device, ino: inode } = await stat(folder, { bigint: true });
+    const index = new RootIndex(folder, { device, inode }, [], () => undefined);
+    assert.deepEqual(await index.dependantsOf({ device, inode }, { device, inode }), { found: [], unseen: [] });
+    await sh('rm', '-rf', folder);
   });
 
   it('nothing to grow is no device', async () => {

@@ -26,10 +26,11 @@ export async function readQed(bytes: ByteSource): Promise<ImageFacts> {
   const entries = BigInt((tableClusters * clusterBytes) / 8);
   if (size > entries * entries * BigInt(clusterBytes)) throw malformed('qed', 'the virtual size is beyond the tables');
   const limit = BigInt(headerClusters) * BigInt(clusterBytes);
-  const backingFile =
-    (features & BACKING_FILE) === 0n
-      ? undefined
-      : await readName(bytes, { offset: BigInt(head.readUInt32LE(56)), length: head.readUInt32LE(60), limit }, 'qed');
+  const name = { offset: BigInt(head.readUInt32LE(56)), length: head.readUInt32LE(60), limit };
+  const isNamed = (features & BACKING_FILE) !== 0n && name.length > 0;
+  // qemu takes any: at 0 the name is `QED`.
+  if (isNamed && name.offset < BigInt(HEADER_BYTES)) throw malformed('qed', 'the name of its base lies in the header');
+  const backingFile = isNamed ? await readName(bytes, name, 'qed') : undefined;
   const isRaw = (features & NO_PROBE) !== 0n;
   return imageFacts('qed', size, {
     clusterSizeBytes: BigInt(clusterBytes),
