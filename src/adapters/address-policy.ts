@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { HostlerError } from '../domain/errors.js';
-import { embeddedAddresses } from './embedded-addresses.js';
+import { embeddedAddresses } from '../wire/embedded-addresses.js';
 
 /** Where images may be fetched from. */
 export interface AddressRules {

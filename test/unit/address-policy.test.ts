@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { AddressPolicy } from '../../src/adapters/address-policy.js';
-import { embeddedAddresses } from '../../src/adapters/embedded-addresses.js';
+import { embeddedAddresses } from '../../src/wire/embedded-addresses.js';
 
 const METADATA = 'a9fe:a9fe';
 const schemes = ['http'];
