@@ -11,6 +11,8 @@ import { assertNotCovered } from './root-mounts/covered.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;
+/** No file has a byte beyond, and no system call takes it. */
+const MAX_POSITION = 2n ** 63n - 1n - BigInt(PIECE_BYTES);
 const NEW_FILE_MODE = 0o600;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
@@ -20,6 +22,7 @@ export class LocalContents implements Contents {
     entry: Entry,
     { offset, length }: { readonly offset: bigint; readonly length?: bigint },
   ): AsyncGenerator<Uint8Array, void> {
+    if (offset > MAX_POSITION) return;
     const file = await GuardedFile.open(entry, O_RDONLY | O_NONBLOCK);
     try {
       const size = await file.size();

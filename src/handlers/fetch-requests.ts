@@ -177,7 +177,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       overlay: z.boolean(),
     })
     .superRefine(({ source, useCache, overlay, targetFormat: wanted }, context) => {
-      if (useCache && source.source.kind === 'file') refuseFile(context, ['useCache']);
+      if (useCache && isFile(source)) refuseFile(context, ['useCache']);
       if (overlay && !useCache) context.addIssue({ code: 'custom', path: ['overlay'], message: 'only with use_cache' });
       if (overlay && wanted !== undefined && wanted !== 'qcow2')
         context.addIssue({ code: 'custom', path: ['targetFormat'], message: 'an overlay is qcow2' });
@@ -198,7 +198,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       targetFormat: orUnset(targetFormat),
     })
     .superRefine(({ source }, context) => {
-      if (source.source.kind === 'file') refuseFile(context, ['source']);
+      if (isFile(source)) refuseFile(context, ['source']);
     });
   return {
     fetch: (request: unknown): Parsed<FetchSpec> => {
@@ -218,6 +218,11 @@ export function fetchParsers(defaults: SourceDefaults) {
 
 function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
   return { spec: defined(spec), ask: { ...parseRequest(ask, request), secrets } };
+}
+
+/** Also asked of a source in which something is wrong: then there is none. */
+function isFile(told: Partial<Told> | undefined): boolean {
+  return told?.source?.kind === 'file';
 }
 
 function refuseFile(context: z.RefinementCtx, path: string[]): void {
