@@ -11,6 +11,8 @@ export interface FrontJob {
   /** The tool's socket. */
   readonly socket: string;
   readonly maxConnections: number;
+  /** A connection on which TLS has not begun is ended after so long, and before that where others need its place. */
+  readonly silenceMs: number;
 }
 
 /** What the thread says: once the port that it has, then how many are connected. */
@@ -51,21 +53,62 @@ function join(one: Socket, other: Socket): void {
   }
 }
 
+/** The flags and the option that begin TLS have 20 bytes (NBD, STARTTLS); more than these is a hello. */
+const BEGUN_BYTES = 64;
+
+/** Those who are connected. Who is silent does not count as one who uses the export. */
+class Guests {
+  /** In the order of their arrival. */
+  readonly #silent = new Map<Socket, NodeJS.Timeout>();
+  readonly #heard = new Set<Socket>();
+  #open = 0;
+
+  constructor(
+    private readonly job: FrontJob,
+    private readonly say: (news: FrontNews) => void,
+  ) {}
+
+  /** False: there is no room, and nobody who could make it. */
+  arrive(client: Socket): boolean {
+    if (this.#open >= this.job.maxConnections) {
+      const [oldest] = this.#silent.keys();
+      if (oldest === undefined) return false;
+      this.#forget(oldest);
+      oldest.destroy();
+    }
+    this.#open += 1;
+    this.#silent.set(
+      client,
+      setTimeout(() => client.destroy(), this.job.silenceMs),
+    );
+    client.on('data', () => {
+      if (client.bytesRead <= BEGUN_BYTES || !this.#forget(client)) return;
+      this.#heard.add(client);
+      this.say({ connections: this.#heard.size });
+    });
+    client.once('close', () => {
+      this.#open -= 1;
+      this.#forget(client);
+      if (this.#heard.delete(client)) this.say({ connections: this.#heard.size });
+    });
+    return true;
+  }
+
+  /** It is silent no more; whether it was. */
+  #forget(client: Socket): boolean {
+    clearTimeout(this.#silent.get(client));
+    return this.#silent.delete(client);
+  }
+}
+
 function serve(job: FrontJob, say: (news: FrontNews) => void): void {
-  let connections = 0;
-  const count = (change: 1 | -1) => {
-    connections += change;
-    say({ connections });
-  };
+  const guests = new Guests(job, say);
   const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
   const server = createServer(options, (client) => {
-    count(1);
-    client.on('close', () => {
-      count(-1);
-    });
-    join(client, connect({ path: job.socket, allowHalfOpen: true }));
+    client.on('error', () => client.destroy());
+    if (guests.arrive(client)) join(client, connect({ path: job.socket, allowHalfOpen: true }));
+    else client.destroy();
   });
-  server.maxConnections = job.maxConnections;
   void listen(server, job).then((port) => {
     say({ port });
   });

@@ -21,6 +21,8 @@ export interface ExportConfig {
 
 /** More than any agent opens. */
 const MAX_CONNECTIONS = 64;
+/** For a connection to begin TLS. */
+const SILENCE_MS = 10_000;
 const LOOK_EVERY_MS = 5;
 /** Names in its folder; the second is written when the first listens. */
 const [SOCKET, PID_FILE] = ['s', 'pid'];
@@ -46,7 +48,12 @@ export class QemuNbdServer implements ExportServer {
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'this agent serves no exports: [exports] is not configured');
     const folder = await this.folders.make();
     const stop = new AbortController();
-    const job = { ...this.config, socket: join(folder.path, SOCKET), maxConnections: MAX_CONNECTIONS };
+    const job = {
+      ...this.config,
+      socket: join(folder.path, SOCKET),
+      maxConnections: MAX_CONNECTIONS,
+      silenceMs: SILENCE_MS,
+    };
     const front = new NbdFront(job, (error) => stop.abort(error));
     let port: number | undefined;
     try {
