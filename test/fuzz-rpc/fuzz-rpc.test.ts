@@ -24,8 +24,11 @@ const MEMORY_MIB = 500;
 const BASELINE_MS = 3000;
 /** Findings that are made smaller and printed. */
 const MOST_SHRUNK = 12;
-/** What another caller waits for at the most, on a machine that has nothing else to do; on any, so many times what it waits alone. */
-const [P99_MS, P99_TIMES] = [100, 50];
+/**
+ * What another caller waits for at the most on a machine that has nothing else to do; on any, so many times what it waits alone. Coarse, as
+ * all share two processors: that no request holds the daemon's main thread is what the watchdog of all tests looks at.
+ */
+const [P99_MS, P99_TIMES] = [100, 300];
 
 describe('hostile requests', function () {
   this.timeout(12 * 60 * 60_000);

@@ -188,4 +188,29 @@ describe('bounds of requests', () => {
     });
     assert.equal(printed, readFileSync(join(ROOT_FOLDER, 'docs/limits.md'), 'utf8'), 'make gen');
   });
+
+  it('fields in all have a bound: unknown ones, one given again and again, those in messages', () => {
+    const few = 16_384;
+    const numbers = (number: number, count: number) => {
+      const writer = new BinaryWriter();
+      for (let n = 0; n < count; n++) writer.tag(number, WireType.Varint).uint32(1);
+      return writer.finish();
+    };
+    const upload = 'hostler.v1.ImageService/UploadImage';
+    const stat = 'hostler.v1.FileService/StatFile';
+    const cases: [string, (count: number) => Uint8Array][] = [
+      [stat, (count) => numbers(99, count)],
+      [stat, (count) => repeated(1, many(count))],
+      [upload, (count) => numbers(3, count)],
+      [upload, (count) => repeated(1, [numbers(2, count - 1)])],
+    ];
+    for (const [rpc, bytes] of cases) {
+      assert.match(
+        firstViolation(shapeOf(rpc), bytes(few + 1))?.description ?? '',
+        /more than 16384 fields in all/,
+        rpc,
+      );
+      assert.doesNotMatch(firstViolation(shapeOf(rpc), bytes(few))?.description ?? '', /fields in all/, rpc);
+    }
+  });
 });
