@@ -28,7 +28,7 @@ const owner = checked<z.ZodString, OwnerNames>(z.string(), (text) => {
   if (more.length > 0 || group === '' || (user === '' && group === undefined)) return problem;
   const names = [user, group].filter((name) => name !== undefined && name !== '');
   for (const name of names) {
-    if (name === undefined || !/^[^\s,-][^\s,]{0,255}$/.test(name)) return problem;
+    if (name === undefined || !/^[^\s,\0-][^\s,\0]{0,255}$/.test(name)) return problem;
     if (/^\d+$/.test(name) && Number(name) > MAX_ID) return { problem: `must be at most ${String(MAX_ID)}` };
   }
   return { ...(user === '' ? {} : { user }), ...(group === undefined ? {} : { group }) };

@@ -160,12 +160,14 @@ export class World {
 
   /** Ends all work, and waits until nothing is left of it. What does not go is said. */
   async settle(): Promise<string[]> {
-    const left = () => this.leftovers();
+    // The other caller works on, and its tools come and go: nothing left once is enough.
+    let left: string[] = [];
     await until(async () => {
       await this.#cancelAll();
-      return (await left()).length === 0;
-    }, 60_000).catch(() => undefined);
-    const found = [...(await left()), ...this.complaints()];
+      left = await this.leftovers();
+      return left.length === 0;
+    }).catch(() => undefined);
+    const found = [...left, ...this.complaints()];
     if ((await this.canaries()) !== this.#canaries) found.push('files outside were changed');
     await this.restore(true);
     return found;
