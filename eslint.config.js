@@ -1,4 +1,5 @@
 import eslint from '@eslint/js';
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
 /** Imports go one way: server -> handlers -> domain <- adapters; main.ts alone knows everything. */
@@ -35,6 +36,15 @@ export default tseslint.config(
     },
   },
   { files: ['src/**'], rules: forbid(...PROCESSES) },
+  // What callers, guests and peers send is matched: a pattern that goes back and forth over it would hold the main thread.
+  {
+    files: ['src/**'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': ['error', { report: 'potential', ignorePartial: true }],
+    },
+  },
   {
     files: ['src/domain/**'],
     rules: forbid(...PROCESSES, ...DISK, ...WIRE, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
