@@ -1,6 +1,7 @@
 import { BLOCK_BYTES, BlockDigests, blockRuns, type BlockRun, type Stretch } from '../domain/block-digest.js';
 import type { SshHost } from '../domain/copy/remote.js';
 import type { ToolRun } from '../domain/ports.js';
+import { inTurns } from '../domain/waiting.js';
 import { digestScript } from './far-nbd-scripts.js';
 import { scriptError } from './far-shell.js';
 import type { ProcessRunner } from './process.js';
@@ -36,7 +37,7 @@ export async function farDigest(
   const all = new BlockDigests();
   let next = 0;
   for (const { zero, count } of runs) {
-    if (zero) all.appendZeros(count);
+    if (zero) await inTurns(all.appendZeros(count), run.signal);
     else all.append(Buffer.from(digests.slice(next, (next += count)).join(''), 'hex'));
   }
   return all.digest();

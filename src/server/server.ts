@@ -210,12 +210,13 @@ export class HostlerServer {
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_connection_idle_ms': IDLE_MS,
       interceptors: [
-        nothingAfterDeadline,
+        // First: it looks at the bytes of grpc-js' own call, which the others are wrapped around.
         limitCalls(this.#calls, {
           whoIs: (peer) => whoIs(peer).name,
           messageBytes: (path) => messageBound(shapes, path),
           takesOutOfBounds: (path) => path.startsWith('/hostler.'),
         }),
+        nothingAfterDeadline,
       ],
     });
     const context = {
