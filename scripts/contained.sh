@@ -34,7 +34,14 @@ mkdir -m 1777 "$TMPDIR/tmp"
 for each in "$TMPDIR" "$PWD"; do
   case $each in /tmp/*) mkdir -p "$TMPDIR$each"; mount --bind "$each" "$TMPDIR$each" ;; esac
 done
+# Daemons of other users work in the checkout too, wherever it lies.
+if ! setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$PWD"; then
+  mkdir "$TMPDIR/tmp/checkout"
+  mount --bind "$PWD" "$TMPDIR/tmp/checkout"
+  cd "$TMPDIR/tmp/checkout"
+fi
 mount --rbind "$TMPDIR/tmp" /tmp
+[ "$PWD" != "$TMPDIR/tmp/checkout" ] || cd /tmp/checkout
 mount -t tmpfs tmpfs /dev/shm
 case " $SPACES " in *" --net "*) mount -t tmpfs tmpfs /run; ip link set lo up ;; esac
 unset SPACES

@@ -23,6 +23,9 @@ case ${1:-} in
     runner=(bash -c '"$@"; code=$?; scripts/bundle.sh; exit $code' bash "${c8[@]}" "${runner[@]}")
     ;;
   # At the end what came in it is held against what proto/ promises. The last line counts both.
-  *) runner=(scripts/every-test.sh "${runner[@]}" "${side_by_side[@]}") ;;
+  *)
+    export HOSTLER_TEST_HELD_MS=100
+    runner=(scripts/every-test.sh "${runner[@]}" "${side_by_side[@]}")
+    ;;
 esac
 exec scripts/contained.sh "${runner[@]}"

@@ -140,15 +140,17 @@ async function ofLevel(path: string, take: (write: Write) => void): Promise<Read
   return { kind: 'journal of an earlier version', readable: taken, setAside: aside, unreadable: 0, ...facts };
 }
 
-/** Fails while a daemon works with it: a copy that is made meanwhile may be torn. */
+/**
+ * Fails while a daemon works with it: a copy that is made meanwhile may be torn. The daemon's own lock is that of a process which
+ * has ended, so it does not show in a container; SQLite's is that of the daemon.
+ */
 function assertFree(path: string): void {
   const folder = dirname(path);
-  const lock = join(folder, 'lock');
-  if (basename(path) !== JOURNAL_FILE || !existsSync(lock)) return;
-  const { ino } = statSync(lock);
+  if (basename(path) !== JOURNAL_FILE) return;
+  const inodes = [join(folder, 'lock'), path].filter(existsSync).map((file) => String(statSync(file).ino));
   // `3: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`
   const held = readFileSync('/proc/locks', 'utf8')
     .split('\n')
-    .some((line) => line.includes(' FLOCK ') && line.split(/\s+/)[5]?.endsWith(`:${String(ino)}`) === true);
+    .some((line) => inodes.includes(/^\d+: (?:FLOCK|POSIX) .* [0-9a-f]+:[0-9a-f]+:(\d+) /.exec(line)?.[1] ?? ''));
   if (held) throw new JournalToolError(`a daemon works with ${folder}: stop it first`);
 }

@@ -221,6 +221,7 @@ function wireLimits({ limits }: Config) {
     incomingStreamsPerCaller: limits.incoming_streams_per_caller,
     firstMessageMs: limits.first_message_seconds * 1000,
     unreadMs: limits.unread_seconds * 1000,
+    denialsPerSecond: limits.denials_per_second,
     connections: limits.connections,
     connectionsPerCaller: limits.connections_per_caller,
     halfOpen: limits.half_open_connections,

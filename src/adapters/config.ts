@@ -103,6 +103,7 @@ const keys = z.strictObject({
       callers_part: z.number().positive().max(1).default(0.75),
       watches_per_caller: count.default(256),
       incoming_streams_per_caller: count.default(64),
+      denials_per_second: z.int().min(1).default(100),
       streams_per_connection: count.default(1000),
       calls_per_caller: count.default(2000),
       part_bytes_per_caller: count.default(32 * 1024 * 1024),

@@ -37,7 +37,7 @@ export class RootGate {
     const late = sleep(this.patienceMs, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
     try {
       if (this.#inside >= MOST_INSIDE && (await this.#turn(late)) === 'late') throw this.#stalled();
-      const done = this.#work(work);
+      const done = this.#work(() => this.#walk(work));
       const first = await Promise.race([done.then((value) => ({ value })), late]);
       if (first !== 'late') return first.value;
       this.#overdue += 1;
@@ -57,9 +57,12 @@ export class RootGate {
     );
   }
 
-  /** Waits until nothing is overdue, and then for as long as the work takes. Fails with ROOT_UNAVAILABLE. */
+  /**
+   * For work with handles that are open: waits until nothing is overdue, and then for as long as the work takes. Where the root's
+   * path leads now is not asked: that takes a descriptor, and a removal must not need one.
+   */
   async enterAtLast<T>(work: () => Promise<T>): Promise<T> {
-    if (this.place.isLocal()) return this.#walk(work);
+    if (this.place.isLocal()) return work();
     while (this.#overdue > 0) {
       const { promise, resolve } = deferred();
       this.#answered.push(resolve);
@@ -94,7 +97,7 @@ export class RootGate {
   async #work<T>(work: () => Promise<T>): Promise<T> {
     this.#inside += 1;
     try {
-      return await this.#walk(work);
+      return await work();
     } finally {
       this.#inside -= 1;
       this.#waiting.shift()?.();

@@ -66,9 +66,7 @@ export class AuditTexts {
   }
 }
 
-/** So many denials of one caller are written down in a second, here and in the log; a flood of them must not fill the disk. */
-export const DENIALS_A_SECOND = 100;
-/** The same of connections that are refused, of all strangers together. */
+/** So many connections that are refused are written down in a second, of all strangers together: a flood must not fill the disk. */
 export const REFUSALS_A_SECOND = 20;
 const SECOND_MS = 1000;
 

@@ -6,7 +6,7 @@ import { ServerCredentials, type Server, type ServiceDefinition } from '@grpc/gr
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
-import { DENIALS_A_SECOND, REFUSALS_A_SECOND, Throttle, type AuditTrail } from '../domain/audit.js';
+import { REFUSALS_A_SECOND, Throttle, type AuditTrail } from '../domain/audit.js';
 import { HostlerError } from '../domain/errors.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
@@ -60,6 +60,12 @@ export interface ListenerOptions {
   readonly socketOwner: SocketOwner;
 }
 
+/** What is written down of calls that were denied, in the audit log and in the log. */
+export interface DenialLimits {
+  /** Of one caller; the others are counted in the next line. */
+  readonly denialsPerSecond: number;
+}
+
 export interface ServerOptions {
   readonly listeners: readonly ListenerOptions[];
   /** Needed by listeners with TLS. */
@@ -68,7 +74,7 @@ export interface ServerOptions {
   readonly authority: () => Authority;
   readonly reach: Reach;
   readonly audit: AuditTrail;
-  readonly limits: ConnectionLimits & CallLimits & StreamLimits;
+  readonly limits: ConnectionLimits & CallLimits & StreamLimits & DenialLimits;
   readonly descriptorFile: string;
   readonly handlers: ServiceHandlers;
   readonly log: ServerLog;
@@ -89,7 +95,7 @@ export class HostlerServer {
   readonly #calls: OpenCalls;
   #shapes: ReadonlyMap<string, Shape> = new Map();
   readonly #health = new HealthImplementation();
-  readonly #denials = new Throttle(Date.now, DENIALS_A_SECOND);
+  readonly #denials: Throttle;
   readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
   readonly #closing = new AbortController();
   /** Bound addresses, with the real port where 0 was asked for. */
@@ -98,6 +104,7 @@ export class HostlerServer {
   constructor(private readonly options: ServerOptions) {
     this.#connections = new Connections(options.limits, options.log.dropped);
     this.#calls = new OpenCalls(options.limits);
+    this.#denials = new Throttle(Date.now, options.limits.denialsPerSecond);
     // Every call that is open listens: Node takes more than ten for a leak, and says so in the log.
     setMaxListeners(0, this.#closing.signal);
   }

@@ -182,11 +182,11 @@ describe('answers that cannot be sent', () => {
       it(`with ${title} is sent`, async () => {
         const facts = { path: text, [text]: text };
         const violations = [{ field: text, description: text }];
-        const fails = () => raise(new HostlerError('IMAGE_NOT_FOUND', text, { facts, violations, retryAfterMs: 1 }));
+        const fails = () => raise(new HostlerError('POOL_NOT_FOUND', text, { facts, violations, retryAfterMs: 1 }));
         const server = await plantedServer(scratch.path('text.sock'), { host: { getPoolInfo: fails } });
         try {
           const error = await failure(server.stranger.unary('HostInfoService/GetPoolInfo'));
-          assert.deepEqual([error.code, error.reason], [5, 'IMAGE_NOT_FOUND']);
+          assert.deepEqual([error.code, error.reason], [5, 'POOL_NOT_FOUND']);
           assert.equal(error.message.replace(/^5 NOT_FOUND: /, ''), shown);
           assert.deepEqual([error.metadata['path'], error.fields], [shown, [shown]]);
         } finally {

@@ -127,6 +127,7 @@ export class Daemon {
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
     });
+    await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
     const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
     const daemon = new Daemon(folder, child, exited);
     open.set(daemon, new Promise((resolve) => child.once('close', resolve)));

@@ -51,6 +51,7 @@ export async function plantedServer(socket: string, handlers: object, unreadMs =
       connectionsPerCaller: limit,
       halfOpen: limit,
       handshakeMs: 60_000,
+      denialsPerSecond: limit,
     },
     descriptorFile: join(ROOT_FOLDER, 'dist/hostler.binpb'),
     handlers: { image: {}, operation: {}, host: {}, file: {}, command: {}, ...handlers },

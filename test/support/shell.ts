@@ -4,10 +4,18 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
+/** qemu-img measures how fast it hashes for LUKS, and gives up where the kernel has counted no time. */
+const AGAIN = /Unable to get accurate CPU usage/;
+
 /** Runs a program to its end; its standard output. Throws when it fails. */
 export async function sh(program: string, ...args: readonly string[]): Promise<string> {
-  const { stdout } = await run(program, [...args], { maxBuffer: 64 * 1024 * 1024 });
-  return stdout;
+  for (let tries = 1; ; tries++)
+    try {
+      const { stdout } = await run(program, [...args], { maxBuffer: 64 * 1024 * 1024 });
+      return stdout;
+    } catch (error) {
+      if (tries === 5 || !AGAIN.test(String(error))) throw error;
+    }
 }
 
 export interface Ended {

@@ -72,6 +72,8 @@ describe('every RPC', () => {
       `[[callers]]\nname = "dns:agent-b"\nrole = "agent"\nread = ["${scratch.path('daemon/images/in')}"]`,
       `write = ["${scratch.path('daemon/images/in')}"]`,
       pki.toml(),
+      // Each is looked for.
+      '[limits]\ndenials_per_second = 100000',
       `[audit]\nfile = "${scratch.path('audit.log')}"\nmode = "require"\n`,
     ].join('\n'),
   }));

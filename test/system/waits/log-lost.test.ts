@@ -25,7 +25,12 @@ describe('a log that', () => {
   const start = async (redirect: string, options: DaemonOptions = {}) => {
     const folder = scratch.path(`d${String(++count)}`);
     const within = ['sh', '-c', `exec "$@" ${redirect}`, 'sh'];
-    const daemon = await Daemon.spawn(folder, { within, http: '127.0.0.1:0', ...options });
+    const daemon = await Daemon.spawn(folder, {
+      within,
+      http: '127.0.0.1:0',
+      toml: '[limits]\ndenials_per_second = 100000\n',
+      ...options,
+    });
     await until(() => serves(daemon));
     return daemon;
   };
