@@ -165,6 +165,26 @@ describe('journals', () => {
       await journal.close();
     });
 
+    it('forgets young request ids of a caller who has too many, the oldest first, and nobody else’s', async () => {
+      const { journal } = await openJournal(await fresh(), { limits: { operations: 5, ms: 1e15 } });
+      const now = Date.now();
+      for (const [n, name] of ['b"usy', 'b', 'b"', 'c'].entries())
+        for (let of = 0; of < 4; of++) {
+          const requestId = `r${String(of)}`;
+          await journal.put(done(n * 4 + of, { caller: name, requestId, endTime: now }));
+        }
+      await journal.put(record(20, { caller: 'b"', requestId: 'unfinished' }));
+      for (let of = 4; of < 30; of++)
+        await journal.put(done(30 + of, { caller: 'b"', requestId: `r${String(of)}`, endTime: now }));
+      await until(async () => (await idsOf(journal, [[caller('b"')]])).length === 6);
+      assert.deepEqual(
+        await idsOf(journal, [[caller('b"')]]),
+        [20, 55, 56, 57, 58, 59].map((n) => id(n)),
+      );
+      for (const name of ['b"usy', 'b', 'c']) assert.equal((await idsOf(journal, [[caller(name)]])).length, 4, name);
+      await journal.close();
+    });
+
     it('a page goes on behind the one it ended with, also when that was forgotten', async () => {
       const { journal } = await openJournal(await fresh(), { limits: { operations: 5, ms: 1e15 } });
       for (let n = 0; n < 5; n++) await journal.put(done(n));

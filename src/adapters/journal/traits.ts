@@ -3,6 +3,7 @@
  * shortest of their lists. A trait finds all operations that have it; it may find others too, which whoever asks passes over.
  */
 import { hash } from 'node:crypto';
+import { z } from 'zod';
 import type { Trait } from '../../domain/operations/journal.js';
 import type { RequestKey } from '../../domain/operations/journal.js';
 import { unescaped } from './rows.js';
@@ -29,6 +30,14 @@ export function traitText(trait: Trait): string {
 
 export function requestText({ caller, method, requestId }: RequestKey): string {
   return JSON.stringify([caller, method, requestId]);
+}
+
+/** The range that holds what `requestText` made for the caller of one of them: from the first up to the second. */
+export function callersRequests(request: string): readonly [string, string] {
+  const [caller]: unknown[] = z.tuple([z.string()], z.unknown()).parse(JSON.parse(request));
+  const begin = JSON.stringify([caller]).slice(0, -1);
+  // What comes next is a comma, and nothing else.
+  return [`${begin},`, `${begin}-`];
 }
 
 /** What of an operation's record the file is asked for. Takes a record of any version. */

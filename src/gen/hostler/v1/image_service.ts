@@ -539,7 +539,7 @@ export interface CreateImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -595,7 +595,7 @@ export interface CreateOverlayRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -652,7 +652,7 @@ export interface ConvertImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -699,7 +699,7 @@ export interface ExtractSnapshotRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -753,7 +753,7 @@ export interface CopyImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -801,7 +801,7 @@ export interface FetchImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -838,7 +838,7 @@ export interface FetchRawImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -876,7 +876,7 @@ export interface ResizeImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -905,7 +905,7 @@ export interface RebaseImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -934,7 +934,7 @@ export interface CommitImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -957,7 +957,7 @@ export interface CheckImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -981,7 +981,7 @@ export interface DigestImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1008,7 +1008,7 @@ export interface CompareImagesRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1031,7 +1031,7 @@ export interface WipeImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1056,7 +1056,7 @@ export interface DeleteImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1079,7 +1079,7 @@ export interface CreateSnapshotRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1102,7 +1102,7 @@ export interface DeleteSnapshotRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1127,7 +1127,7 @@ export interface RevertSnapshotRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1176,7 +1176,7 @@ export interface StartUploadRequest {
     | FileAttributes
     | undefined;
   /**
-   * Idempotency key, kept at least 24 h per caller and method; empty: none. With it an upload that has succeeded is found again as long as
+   * Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. With it an upload that has succeeded is found again as long as
    * that; without it for as long as an idle upload, until the daemon stops, and while the target is the file that it made.
    */
   requestId: string;
@@ -1296,7 +1296,7 @@ export interface PinCachedImageRequest {
   cacheId: string;
   /** True: keep it. */
   pinned: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1330,7 +1330,7 @@ export interface PrefetchImageRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1353,7 +1353,7 @@ export interface EvictCachedImagesRequest {
   labels: { [key: string]: string };
   /** Change nothing; the result is a plan. */
   planOnly: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1370,7 +1370,7 @@ export interface OpenExportRequest {
   peer: string;
   /** Work although a process holds the image: the caller says that its content does not change meanwhile. Logged. */
   allowInUse: boolean;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
@@ -1398,7 +1398,7 @@ export interface OpenExportResponse {
 export interface CloseExportRequest {
   /** Which, required. */
   exportId: string;
-  /** Idempotency key, kept at least 24 h per caller and method; empty: none. */
+  /** Idempotency key per caller and method, kept 24 h, or for a caller's last 100,000; empty: none. */
   requestId: string;
 }
 
