@@ -13,8 +13,11 @@ side_by_side=(--parallel --jobs $(($(nproc) + 1)))
 runner=(node_modules/.bin/mocha --config .mocharc.json)
 case ${1:-} in
   --only) runner+=(--grep "$2") ;;
-  # They need a service of their own.
-  --suite) runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js") ;;
+  # They need a service of their own, which works on the same cores.
+  --suite)
+    export HOSTLER_TEST_HELD_MS=200
+    runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js")
+    ;;
   --parity) runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs) ;;
   --coverage)
     scripts/bundle.sh --thin

@@ -250,7 +250,9 @@ describe('fetches that are killed', () => {
     assert.equal(events.at(-1)?.['state'], 'OPERATION_STATE_SUCCEEDED', name);
     assert.equal(operation?.['attempt'], 2, name);
     assert.ok((await readFile(request.target)).equals(content), name);
-    assert.ok(server.file(name).sentBytes <= content.length * 1.05, name);
+    // What was on its way when it was ended comes again too: with three beside each other that may be more than 5 %.
+    const sent = server.file(name).sentBytes;
+    assert.ok(sent <= content.length * 1.2, `${name}: ${String(sent)} bytes were sent`);
     assert.deepEqual(await daemon.leftovers(), []);
   }
   it('a detached one goes on by itself after a kill or SIGTERM, under its id, with the cache too', async () => {
