@@ -2,6 +2,7 @@
 # Shows that the README's two commands work on a bare machine: makes the root of a Debian 12 that has git and make alone,
 # clones this repository into it and runs `make demo` and `make test` there. As root.
 #   scripts/bare-machine.sh [COMMAND]    COMMAND: instead of the two
+# Ends with 69 when such a root cannot be made here.
 # Where packages come from is what this machine knows: apt's sources, the configuration of npm, pip and Go, proxies and
 # certificates of the environment. Nothing of it is kept for the next run.
 set -eu -o pipefail
@@ -9,14 +10,14 @@ cd "$(dirname "$0")/.."
 here=$PWD
 SUITE=bookworm
 [ -n "${HOSTLER_RUN:-}" ] || exec "$here/scripts/contained.sh" --online "$0" "$@"
-"$here/scripts/system-packages.sh" debootstrap:debootstrap
+"$here/scripts/system-packages.sh" debootstrap:debootstrap || exit 69
 root=$TMPDIR/root
 
 sources() { apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | grep -E " $SUITE(-updates|-security)? "; }
 sources | sed 's/^/deb /' >"$TMPDIR/sources.list"
 read -r mirror < <(sources | sed -n "s/ $SUITE main\$//p")
 debootstrap --variant=minbase --include=git,make,ca-certificates "$SUITE" "$root" "$mirror" >"$TMPDIR/debootstrap.log" 2>&1 ||
-  { tail -n 20 "$TMPDIR/debootstrap.log" >&2; exit 1; }
+  { tail -n 20 "$TMPDIR/debootstrap.log" >&2; exit 69; }
 
 # Into the root at the same place; nothing where there is none.
 hand_in() { for each in "$@"; do if [ -f "$each" ]; then mkdir -p "$root$(dirname "$each")" && cp -L "$each" "$root$each"; fi; done; }
@@ -32,11 +33,10 @@ if command -v go >/dev/null; then words+=("GOPROXY=$(go env GOPROXY)" "GOSUMDB=$
 git clone -q "$here" "$root/root/hostler"
 if [ -n "${HOSTLER_TEST_COUNTS:-}" ]; then words+=(HOSTLER_TEST_COUNTS=/root/counts); fi
 
-mount --bind "$root" "$root"
-mount -t proc proc "$root/proc"
-mount --rbind /sys "$root/sys"
-mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/run"
+{
+  mount --bind "$root" "$root" && mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" &&
+    mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/run"
+} || exit 69
 counts=${HOSTLER_TEST_COUNTS:-}
 code=0
 # Another mount namespace: this one still has to read what came of it.
