@@ -30,7 +30,7 @@ export interface Serving {
 export function serveScript(source: string, shared: boolean, serving: Serving, places: Places): string {
   const look = lookLine(source);
   return [
-    ...withinLines(source, places),
+    ...withinLines(source, places, 41),
     ...assertFile(source),
     ...begin(serving, []),
     look,
@@ -50,7 +50,7 @@ export function draftScript(
 ): string {
   const path = `${part.folder}/part`;
   return [
-    ...withinLines(dirname(part.target), places),
+    ...withinLines(dirname(part.target), places, 43),
     ...begin(serving, [part.folder]),
     ...prepareLines(part, overwrite),
     `truncate -s ${String(roundUp(lengthBytes, SECTOR_BYTES))} -- ${shellWord(path)} || exit 1`,

@@ -59,7 +59,7 @@ export class SshFarShell implements FarShell {
     const folder = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-${name}`;
     const part = { host, target, folder };
     const ours = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-`;
-    const within = withinLines(parent, this.reach.farPlaces(host, 'write'));
+    const within = withinLines(parent, this.reach.farPlaces(host, 'write'), 43);
     const script = [...within, sweepLine(ours, this.keptMinutes), prepareScript(part, overwrite)].join('; ');
     const said = await this.#say(host, target, script, run);
     const freeBytes = freeOf(said);
@@ -128,14 +128,17 @@ export function freeOf(said: string): bigint {
 
 /** Length, blocks, and what changes when the file does: device, inode, times. */
 export function lookScript(path: string, places: Places): string {
-  return [...withinLines(path, places), ...assertFile(path), lookLine(path), TOOLS].join('; ');
+  return [...withinLines(path, places, 41), ...assertFile(path), lookLine(path), TOOLS].join('; ');
 }
 
-/** Ends the script when a path, behind all links of the far host, lies in none of the places. */
-export function withinLines(path: string, places: Places): string[] {
+/**
+ * Ends the script when a path, behind all links of the far host, lies in none of the places; `missing` is how it ends when there is no
+ * such path: a file that is read (41), or the folder of a target (43).
+ */
+export function withinLines(path: string, places: Places, missing: 41 | 43): string[] {
   if (places === 'all') return [];
   return [
-    `r=$(readlink -f -- ${shellWord(path)}) || exit 41`,
+    `r=$(readlink -f -- ${shellWord(path)}) || exit ${String(missing)}`,
     `o=; for w in ${places.map(shellWord).join(' ')}; do w=$(readlink -f -- "$w") || continue; case "\${r%/}/" in "\${w%/}"/*) o=1;; esac; done`,
     '[ -n "$o" ] || exit 48',
   ];
@@ -163,7 +166,7 @@ export function looks(said: string): Omit<FarFile, 'tools'>[] {
 
 export function planScript(target: string, places: Places): string {
   const parent = shellWord(dirname(target));
-  const within = withinLines(dirname(target), places).map((line) => `${line}; `);
+  const within = withinLines(dirname(target), places, 43).map((line) => `${line}; `);
   return `${within.join('')}[ -d ${parent} ] || exit 43; stat -f -c 'free %a %S' -- ${parent} || exit 1; ${TOOLS}`;
 }
 

@@ -13,7 +13,6 @@ import {
 import { changedOwner, isSettled, type OwnerChange } from '../domain/files/owner-change.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
-import { PRIVATE_NAME } from './owned/private-walk.js';
 
 export interface WalkJob {
   /** Descriptor of the entry on top. */
@@ -140,15 +139,16 @@ function eachName(
   }
 }
 
+/** Of an operation of this host, or of one elsewhere that copies to here through ssh. */
+const WORK_NAME = /^\.hostler-(?:far-)?[0-9a-f]{12}-.+$/;
+
 /**
  * What an operation works in: a folder that nobody but the daemon can enter, so that nothing in it serves anybody else. Others may have
  * names like it.
  */
 function isPrivate(name: Name, { uid, mode }: Stats): boolean {
   return (
-    PRIVATE_NAME.test(name.toString()) &&
-    uid === process.geteuid?.() &&
-    (mode & PERMISSION_BITS) === PRIVATE_FOLDER_MODE
+    WORK_NAME.test(name.toString()) && uid === process.geteuid?.() && (mode & PERMISSION_BITS) === PRIVATE_FOLDER_MODE
   );
 }
 

@@ -71,7 +71,10 @@ const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
     'IMAGE_MALFORMED',
   ],
   [/size is too (?:large|big)|too large for|Image size|exceeds? .*maximum/i, 'UNSUPPORTED_BY_BACKEND'],
-  [/Unknown (?:driver|file format)|does not support|not supported/i, 'UNSUPPORTED_BY_BACKEND'],
+  [
+    /Unknown (?:driver|file format)|does not support|not supported|only supported with|Unsupported preallocation/i,
+    'UNSUPPORTED_BY_BACKEND',
+  ],
 ];
 
 export function qemuError(

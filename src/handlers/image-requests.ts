@@ -155,18 +155,20 @@ export function parseCreate(request: unknown): Parsed<CreateSpec> {
   };
 }
 
-const overlay = z.object({
-  path: address,
-  backingFile: address,
-  backingFormat: format,
-  virtualSize: optionalSize,
-  clusterSizeBytes: clusterSize,
-  lazyRefcounts: z.boolean().optional(),
-  extendedL2: z.boolean().optional(),
-  allowChain: z.boolean(),
-  allowInUse: z.boolean(),
-  ...writable,
-});
+const overlay = z
+  .object({
+    path: address,
+    backingFile: address,
+    backingFormat: format,
+    virtualSize: optionalSize,
+    clusterSizeBytes: clusterSize,
+    lazyRefcounts: z.boolean().optional(),
+    extendedL2: z.boolean().optional(),
+    allowChain: z.boolean(),
+    allowInUse: z.boolean(),
+    ...writable,
+  })
+  .superRefine((request, context) => checkClusters('qcow2', request, context));
 export function parseOverlay(request: unknown): Parsed<OverlaySpec> {
   const { path, backingFile, virtualSize, ...rest } = parseVerb(overlay, request);
   return {
@@ -193,6 +195,7 @@ const convert = z
   .superRefine((request, context) => {
     checkCompression(request.targetFormat, request, context);
     checkOptions(request.targetFormat, request, context);
+    checkClusters(request.targetFormat, request, context);
     checkEncryption(request.targetFormat, request, context);
   });
 export function parseConvert(request: unknown): Parsed<ConvertSpec> {

@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { OutOfBoundsRequest, refusedMessage } from './bounds/bounded-server.js';
-import { watchFrames } from './bounds/frames.js';
+import { isReset, watchFrames } from './bounds/frames.js';
 import { Shares } from './bounds/shares.js';
 import { wireError } from './service-call.js';
 
@@ -57,7 +57,9 @@ export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerIntercept
     try {
       const caller = policy.whoIs(call.getPeer());
       const watches = responseStream && WATCH.test(path);
-      const leave = enter(open, caller, requestStream ? 'incoming' : watches ? 'watches' : undefined);
+      // Reflection's streams carry questions, and are bounded as calls.
+      const sends = requestStream && policy.takesOutOfBounds(path);
+      const leave = enter(open, caller, sends ? 'incoming' : watches ? 'watches' : undefined);
       const counted = new CountedCall(open, caller, call, leave);
       return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
     } catch (error) {
@@ -136,12 +138,17 @@ class CountedCall {
         return false;
       },
       holds: (bytes) => this.#hold(bytes),
+      gone: () => this.#give(),
     });
     const listener = new ServerListenerBuilder()
       .withOnReceiveMessage((message, next) => {
         clearTimeout(this.#timer);
         if (message instanceof OutOfBoundsRequest && !takesOutOfBounds) end(this.call, message.error);
         else next(message);
+      })
+      // A stream that was reset has no end of its own: the cancel follows.
+      .withOnReceiveHalfClose((next) => {
+        if (!isReset(this.call)) next();
       })
       // Comes at every end, once the status is out or the stream is gone: what the caller does not read counts until then.
       .withOnCancel(() => {
@@ -173,6 +180,10 @@ class CountedCall {
   #leave(): void {
     clearTimeout(this.#timer);
     this.leave();
+  }
+
+  /** grpc-js holds them until the stream is gone, also of a call that has ended. */
+  #give(): void {
     this.open.partBytes.give(this.caller, this.#part);
     this.#part = 0;
   }

@@ -57,7 +57,7 @@ describe('connections to an export', () => {
   });
 
   it('that are silent end by themselves, those that speak do not', async () => {
-    const made = await front('time', 300);
+    const made = await front('time', 3000);
     const port = await made.port;
     const speaking = await guest(port);
     speaking.write(HELLO);

@@ -11,11 +11,11 @@ export class Filling<S extends object> {
   /** What is being filled for a key, and how many wait for it. */
   readonly #filling = new Map<string, { readonly id: string; waiting: number }>();
 
-  /** @param nextId of the operation that brings what a key stands for */
+  /** @param nextId of the operation that brings what a key stands for; `fresh`: no other has it, whatever an attempt before has left */
   constructor(
     private readonly operations: Operations,
     private readonly verb: Verb<S, FetchResult>,
-    private readonly nextId: (key: string) => string,
+    private readonly nextId: (key: string, fresh: boolean) => string,
   ) {}
 
   isUnderWay(key: string): boolean {
@@ -27,7 +27,7 @@ export class Filling<S extends object> {
    * One that this caller alone waits for needs what this caller alone knows.
    */
   async bring(key: string, specOf: (id: string) => S, run: Run, alone = false): Promise<bigint> {
-    const filling = (alone ? undefined : this.#filling.get(key)) ?? { id: this.nextId(key), waiting: 0 };
+    const filling = (alone ? undefined : this.#filling.get(key)) ?? { id: this.nextId(key, alone), waiting: 0 };
     this.#filling.set(key, filling);
     filling.waiting += 1;
     const { id } = filling;

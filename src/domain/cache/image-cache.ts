@@ -39,7 +39,7 @@ export class ImageCache {
     private readonly ports: CachePorts,
   ) {
     this.eviction = new Eviction(ports);
-    this.#filling = new Filling(operations, fillCache(ports), (key) => this.#nextId(key));
+    this.#filling = new Filling(operations, fillCache(ports), (key, fresh) => this.#nextId(key, fresh));
   }
 
   get index(): CacheIndex {
@@ -163,9 +163,9 @@ export class ImageCache {
     return this.#filling.bring(key, (id) => ({ ...spec, id }), run, alone);
   }
 
-  /** That of an attempt before which left what had come, or a new one. */
-  #nextId(key: string): string {
-    const { kept } = this.operations.ports.resumes;
+  /** That of an attempt before which left what had come, unless it is to be fresh, or a new one. */
+  #nextId(key: string, fresh: boolean): string {
+    const kept = fresh ? [] : this.operations.ports.resumes.kept;
     const found = kept.find(({ method, address }) => method === FILL_CACHE && cacheIdOf(address).startsWith(`${key}-`));
     return found === undefined ? `${key}-${this.ports.newId().toLowerCase()}` : cacheIdOf(found.address);
   }

@@ -133,6 +133,7 @@ export class Pull {
     const { lengthBytes, fingerprint } = source;
     const fullBytes = roundUp(lengthBytes, SECTOR_BYTES);
     const writer = await ports.transfers.writer(this.part, spec.target);
+    let release: () => void = () => undefined;
     try {
       const told = this.agent.map(spec.source, run.signal);
       const stretches = lengthBytes === 0n ? [] : await dataStretches(told, { lengthBytes, host: spec.remote.host });
@@ -140,7 +141,8 @@ export class Pull {
       const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
       const segments = cutSegments(stretches, this.#done, fullBytes, size);
       const left = segments.reduce((sum, segment) => sum + segment.dataBytes, 0n);
-      await run.reserve(spec.target, left);
+      // All of it: what the part has already is known to be taken.
+      release = await run.reserve(spec.target, dataBytes, this.part);
       // What another engine left under this name is no zeros where the source has holes.
       if (this.#done.length === 0) await this.part.truncate(0n);
       await this.part.truncate(fullBytes);
@@ -150,6 +152,7 @@ export class Pull {
       await this.agent.closeExport(source.name, run.signal).catch((error: unknown) => this.#changed(source, error));
       return { lengthBytes, dataBytes, movedBytes: this.#moved };
     } finally {
+      release();
       await writer.close();
     }
   }

@@ -80,10 +80,13 @@ async function writeInto(
   // What is there already takes no more room when it is written over.
   const there = at === 'end' ? 0n : rest(entry.lengthBytes, at);
   let reserved = 0n;
+  let release: () => void = () => undefined;
   const taken = new Taken(run, digest, async (bytes) => {
     const grown = rest(bytes, there);
     if (grown <= reserved) return;
-    await run.reserveFor(entry, grown + STEP_BYTES - reserved);
+    // What was reserved before has been taken.
+    release();
+    release = await run.reserveFor(entry, grown + STEP_BYTES - reserved);
     reserved = grown + STEP_BYTES;
   });
   await run.step('write');

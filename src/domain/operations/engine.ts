@@ -303,12 +303,18 @@ export class Operations {
   ): Promise<void> {
     const { log } = this.ports;
     const { cause, suspended, rest, ...outcome } = await work;
-    if (suspended === true) return this.#suspend(operation, admitted, [unlock, ...undo]);
-    const closing = Promise.resolve(rest).then(() => admitted.close().finally(unlock));
-    if (rest !== undefined) closing.catch((error: unknown) => log.cleanupFailed(operation.record, error));
+    if (suspended === true) {
+      await rest;
+      return this.#suspend(operation, admitted, [unlock, ...undo]);
+    }
+    const closing = Promise.resolve(rest).then(() => admitted.close());
+    if (rest !== undefined)
+      closing.finally(unlock).catch((error: unknown) => log.cleanupFailed(operation.record, error));
     const nowOrNever = rest === undefined ? closing : undefined;
     const [closed, recorded] = await Promise.allSettled([nowOrNever, this.#record(operation, outcome)]);
     const final = recorded.status === 'fulfilled' ? recorded.value : operation.ended(outcome);
+    // Not before: who takes the name next must not be taken for what this one made, after a crash.
+    if (rest === undefined) unlock();
     for (const step of undo) step();
     operation.settle(final);
     log.finished(final, cause);

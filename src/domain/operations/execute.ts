@@ -21,6 +21,7 @@ import {
   type StoredError,
   type Warning,
 } from './record.js';
+import { Releases } from './releases.js';
 import { requestKeyOf } from './request-ids.js';
 import { ResumableWork, goesOn } from './resumable-work.js';
 import type { Ticket } from './slots.js';
@@ -122,7 +123,7 @@ async function attempt<S extends object, R extends OperationResult>(
 class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: Part[] = [];
-  readonly #releases: (() => void)[] = [];
+  readonly #releases = new Releases();
   readonly marks: OwnMarks;
   #made: FileIdentity | undefined;
   readonly operationId: string;
@@ -283,9 +284,8 @@ class OperationRun implements Run {
     // A device has its space, and whoever writes onto it looks whether that is enough.
     if (needBytes === 0n || storage === 'device') return () => undefined;
     const takenBytes = async () => {
-      const taken = await Promise.all(
-        (taker === undefined ? this.#parts : [taker]).map((file) => this.ports.files.allocatedBytes(file)),
-      );
+      const takers = taker === undefined ? this.#parts : [taker];
+      const taken = await Promise.all(takers.map((file) => this.ports.files.allocatedBytes(file)));
       return taken.reduce((sum, bytes) => sum + bytes, 0n);
     };
     const request = {
@@ -295,14 +295,12 @@ class OperationRun implements Run {
       takenBytes,
       freeBytes: () => this.ports.files.freeBytes(directory),
     };
-    const release = await this.ports.space.reserve(request, this.signal);
-    this.#releases.push(release);
-    return release;
+    return this.#releases.add(await this.ports.space.reserve(request, this.signal));
   }
 
-  async reserveFor(file: Growing, needBytes: bigint): Promise<void> {
+  async reserveFor(file: Growing, needBytes: bigint): Promise<() => void> {
     await this.step('reserve');
-    if (needBytes === 0n) return;
+    if (needBytes === 0n) return () => undefined;
     const { files, space } = this.ports;
     const before = await files.allocatedBytes(file);
     const request = {
@@ -312,7 +310,7 @@ class OperationRun implements Run {
       takenBytes: async () => (await files.allocatedBytes(file)) - before,
       freeBytes: () => files.freeBytes(file.handle),
     };
-    this.#releases.push(await space.reserve(request, this.signal));
+    return this.#releases.add(await space.reserve(request, this.signal));
   }
 
   async touch(file: Resolved): Promise<boolean> {
@@ -376,7 +374,7 @@ class OperationRun implements Run {
   /** Removes what was not published. A failure here is logged and warned of: it must not hide how the verb ended. */
   async cleanUp(keep: boolean): Promise<void> {
     const { operation } = this.assignment;
-    for (const release of this.#releases) release();
+    this.#releases.end();
     const kept = await this.#cleaning(() => (keep ? this.work.keep() : Promise.resolve(false)));
     for (const part of this.#parts)
       await this.#cleaning(async () => {

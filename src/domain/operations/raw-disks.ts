@@ -44,6 +44,8 @@ export class RawDisks {
     const { device, inode, birthTimeNs } = made;
     const { fileLengthBytes: lengthBytes } = result.info;
     const disk = { device, inode, birthTimeNs, lengthBytes };
+    // At the end, also where another disk had this inode: the first is the oldest.
+    this.#disks.delete(keyOf(disk));
     this.#disks.set(keyOf(disk), disk);
     this.#later(this.store.putRawDisk(disk));
     const [oldest] = this.#disks.values();

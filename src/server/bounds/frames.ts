@@ -10,6 +10,8 @@ export interface FrameListener {
   begins(bytes: number): boolean;
   /** So many bytes of a message that is not whole yet are held now; 0: none. */
   holds(bytes: number): boolean;
+  /** The stream is closed: nothing of it is held any more. Comes last, once. */
+  gone(): void;
 }
 
 /**
@@ -17,13 +19,28 @@ export interface FrameListener {
  * hides it elsewhere, what remains is grpc-js' own limit, which is the same for all RPCs.
  */
 export function watchFrames(call: ServerInterceptingCallInterface, listener: FrameListener): void {
-  const stream: unknown = Reflect.get(call, 'stream');
-  if (!(stream instanceof Duplex)) return;
+  const stream = streamOf(call);
+  if (stream === undefined) return;
   const frames = new Frames(listener);
   const onData = (chunk: Buffer) => {
     if (!frames.take(chunk)) stream.off('data', onData);
   };
   stream.prependListener('data', onData);
+  stream.once('close', () => {
+    stream.off('data', onData);
+    listener.gone();
+  });
+}
+
+/** Whether the caller has reset the stream. Node ends its readable side then, as if the caller had sent all that it wanted. */
+export function isReset(call: ServerInterceptingCallInterface): boolean {
+  const stream = streamOf(call);
+  return stream !== undefined && Reflect.get(stream, 'aborted') === true;
+}
+
+function streamOf(call: ServerInterceptingCallInterface): Duplex | undefined {
+  const stream: unknown = Reflect.get(call, 'stream');
+  return stream instanceof Duplex ? stream : undefined;
 }
 
 export class Frames {
@@ -32,7 +49,7 @@ export class Frames {
   #left = 0;
   #held = 0;
 
-  constructor(private readonly listener: FrameListener) {}
+  constructor(private readonly listener: Pick<FrameListener, 'begins' | 'holds'>) {}
 
   /** The next bytes of the stream, in pieces of any length. False when the listener has had enough. */
   take(chunk: Buffer): boolean {

@@ -19,7 +19,7 @@ describe('what one caller may hold', () => {
       `incoming_streams_per_caller = ${String(INCOMING)}`,
       'running_short_operations = 4',
       'running_operations = 4',
-      'unread_seconds = 1',
+      'unread_seconds = 4',
       '[[commands]]\nname = "sleep"\nexecutable = "/bin/sleep"\narguments = ["\\\\d+"]\ntimeout_seconds = 100',
     ].join('\n'),
   }));

@@ -1,13 +1,13 @@
 /** What is too long is refused by its first bytes, of every RPC, and costs nobody anything. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { ClientHttp2Session } from 'node:http2';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { suiteDaemon } from '../../support/daemon.js';
 import { requests } from '../../support/descriptors.js';
 import { bareSession, endOf, framed, openCall } from '../../support/raw-calls.js';
 import { scratchFolder } from '../../support/scratch.js';
-import { Stranger } from '../../support/stranger.js';
+import { Stranger, failure } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 
 const MIB = 1024 * 1024;
@@ -134,6 +134,38 @@ describe('requests without measure', () => {
     const own = new Stranger(`unix://${scratch.path('daemon')}/greedy.sock`);
     await own.send('FileService/WriteFile', [{ header: { path } }, { data: Buffer.alloc(MIB) }]);
     own.close();
+  });
+
+  it('what comes of a call that has ended is given back when the stream is gone', async () => {
+    const header = new BinaryWriter().tag(1, WireType.LengthDelimited).string('/in/no/root').finish();
+    const denied = framed(new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(header).finish());
+    const half = framed(Buffer.alloc(MIB)).subarray(0, MIB - 1000);
+    const other = await bareSession(`${scratch.path('daemon')}/greedy.sock`);
+    for (let n = 0; n < 12; n++) {
+      const stream = openCall(other, '/hostler.v1.FileService/WriteFile');
+      stream.write(denied);
+      stream.write(half);
+      assert.equal((await endOf(stream))?.reason, 'PATH_OUTSIDE_ROOTS');
+    }
+    other.close();
+    const own = new Stranger(`unix://${scratch.path('daemon')}/greedy.sock`);
+    const path = daemon.get().image('after');
+    await own.send('FileService/WriteFile', [{ header: { path } }, { data: Buffer.alloc(MIB, 1) }]);
+    own.close();
+  });
+
+  it('a stream that is reset behind its last message has not ended well', async () => {
+    const paths = Array.from({ length: 50 }, (_, n) => daemon.get().image(`reset-${String(n)}`));
+    for (const [n, path] of paths.entries()) {
+      await writeFile(path, 'old');
+      const { stream, answer } = daemon.get().stranger.upload('FileService/WriteFile');
+      stream.write({ header: { path } });
+      stream.write({ data: Buffer.alloc(100_000, 1) });
+      setTimeout(() => stream.cancel(), n % 10);
+      assert.equal((await failure(answer)).code, 1);
+    }
+    await until(async () => (await daemon.get().leftovers()).length === 0);
+    for (const path of paths) assert.equal(await readFile(path, 'utf8'), 'old', path);
   });
 
   it('is served as before', async () => {

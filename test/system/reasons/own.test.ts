@@ -73,6 +73,31 @@ describe('what an RPC promises of its own', () => {
       assert.equal(error.reason, reason, error.message);
     });
 
+  it('CreateOverlay, ResizeImage: UNSUPPORTED_BY_BACKEND, by the words of qemu-img', async () => {
+    const path = (name: string) => daemon.get().image(name);
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', path('base'), '1M');
+    await sh('qemu-img', 'create', '-q', '-f', 'raw', path('disk'), '1M');
+    const base = { backing_file: path('base'), backing_format: 'qcow2' };
+    const calls: readonly (readonly [string, Message])[] = [
+      ['CreateOverlay', { path: path('huge'), ...base, cluster_size_bytes: '512', size: '32T' }],
+      ['ResizeImage', { path: path('disk'), format: 'raw', size: '2M', preallocation: 'PREALLOCATION_METADATA' }],
+    ];
+    for (const [rpc, request] of calls) {
+      const { reason, message } = await failure(call(rpc, request));
+      assert.equal(reason, 'UNSUPPORTED_BY_BACKEND', `${rpc}: ${message}`);
+    }
+    assert.deepEqual(await daemon.get().leftovers(), []);
+    // What the request says by itself is no matter of the tool.
+    const small = { path: path('small'), cluster_size_bytes: '4096', extended_l2: true };
+    const converted = { source: path('disk'), source_format: 'raw', target: path('qed'), target_format: 'qed' };
+    for (const [rpc, request] of [
+      ['CreateOverlay', { ...small, ...base }],
+      ['CreateImage', { ...small, format: 'qcow2', size: '1M' }],
+      ['ConvertImage', { ...converted, cluster_size_bytes: '2048' }],
+    ] as const)
+      assert.equal((await failure(call(rpc, request))).reason, 'INVALID_FIELD', rpc);
+  });
+
   describe('of sources', () => {
     let web: FaultServer;
     const contents = new Map<string, Buffer>();
