@@ -1,5 +1,6 @@
 /** Generated services and our handlers as what grpc-js serves. */
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   ServerReadableStream,
   ServerUnaryCall,
@@ -53,6 +54,9 @@ export function implement<S extends ServiceDefinition>(
     }),
   );
 }
+
+/** For a reset that comes behind the end of a stream: both come in one piece, or in two that follow each other. */
+const AFTER_END_MS = 5;
 
 /** An RPC, and how its answers become bytes. */
 interface Served extends Rpc {
@@ -140,6 +144,8 @@ async function* readRequests(
   } finally {
     clearTimeout(timer);
   }
+  // Node's clients end a stream that they reset, and the reset comes right behind.
+  await sleep(AFTER_END_MS);
   caller.signal.throwIfAborted();
 }
 
