@@ -151,7 +151,7 @@ describe('uploads while the daemon starts again', () => {
     assert.equal((await daemon.leftovers()).length > 0, true);
     await daemon.stranger.unary('OperationService/CancelOperation', { operation_id: id });
     assert.deepEqual(await daemon.leftovers(), []);
-    assert.equal((await failure(send(id, PIECE, { data: TAIL }))).reason, 'UPLOAD_NOT_FOUND');
+    assert.equal((await failure(send(id, PIECE, ...pieces(TAIL)))).reason, 'UPLOAD_NOT_FOUND');
   });
 
   it('where the folder is gone it begins again', async () => {
