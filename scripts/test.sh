@@ -9,7 +9,7 @@ scripts/test-clients.sh
 # Daemons are started from what is bundled; whoever compiled by hand means what is compiled.
 if [ -n "$(find dist/src -name '*.js' -newer dist/bundle/hostlerd.js -print -quit)" ]; then scripts/bundle.sh; fi
 # Tests wait more than they work: one process more than there are processors.
-side_by_side=(--parallel --jobs $(($(nproc) + 1)))
+side_by_side=(--parallel --jobs $(($(nproc) + 1)) --retries 1)
 runner=(node_modules/.bin/mocha --config .mocharc.json)
 case ${1:-} in
   --only) runner+=(--grep "$2") ;;

@@ -2,18 +2,24 @@
 import Mocha = require('mocha');
 import fs = require('node:fs');
 
-const { EVENT_RUN_END } = Mocha.Runner.constants;
+const { EVENT_RUN_END, EVENT_TEST_RETRY } = Mocha.Runner.constants;
 /** What tests leave open may hold the process for ever; it gets this long. */
 const PATIENCE_MS = 30_000;
 
 class Reporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
     super(runner, options);
+    const again: string[] = [];
+    // Beside others a test may fail that passes when it runs again; it is named, so that nobody takes it for sound.
+    runner.on(EVENT_TEST_RETRY, (test: Mocha.Test, error: Error) => {
+      again.push(`  ${test.fullTitle()}: ${error.message.slice(0, 300).replaceAll('\n', ' ')}\n`);
+    });
     runner.once(EVENT_RUN_END, () => {
       const { passes = 0, failures = 0, pending = 0 } = runner.stats ?? {};
       const reasons = `${process.env['HOSTLER_RUN'] ?? ''}/skips`;
       const text = fs.existsSync(reasons) ? fs.readFileSync(reasons, 'utf8') : '';
       if (pending > 0) process.stdout.write(`Skipped:\n${text === '' ? '  (no reason recorded)\n' : text}`);
+      if (again.length > 0) process.stdout.write(`Failed at first, and ran again:\n${again.join('')}`);
       const [passed, failed, left] = sums([passes, failures, pending]);
       const skipped = left > 0 ? `, ${String(left)} skipped` : '';
       process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed${skipped}\n`);
