@@ -4,6 +4,9 @@ import { allEnded, settle } from './daemon.js';
 import { foundLeaks } from './secrets.js';
 import { assertNeverHeld } from './watchdog/held.js';
 
+/** A test of this process has failed, though it may pass when it runs again: what it has left says nothing more. */
+let failed = false;
+
 export const mochaHooks = {
   /** A hook that fails would take the other tests of its suite along: the look is a part of the test. */
   beforeEach(this: Mocha.Context) {
@@ -11,8 +14,13 @@ export const mochaHooks = {
     const body = test?.fn as Mocha.AsyncFunc | undefined;
     if (test === undefined || body === undefined) return;
     test.fn = async function (this: Mocha.Context) {
-      await body.call(this);
-      assertNeverHeld();
+      try {
+        await body.call(this);
+        assertNeverHeld();
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
     };
   },
 
@@ -23,7 +31,8 @@ export const mochaHooks = {
   },
 
   async afterAll() {
-    assert.deepEqual(await allEnded(), [], 'daemons that a test has left running');
+    const left = await allEnded();
+    if (!failed) assert.deepEqual(left, [], 'daemons that a test has left running');
     assertNeverHeld();
     assert.deepEqual(foundLeaks(), [], 'logs that hold a secret which a test gave to a daemon');
   },
