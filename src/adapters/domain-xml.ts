@@ -24,7 +24,7 @@ export class DomainXml implements DomainReader {
       signal.throwIfAborted();
       return readInThread(xml, signal);
     });
-    this.#last = reading.catch(() => undefined);
+    this.#last = reading.catch(() => undefined); // its caller hears of it; the next only waits for its end
     return orAborted(reading, signal);
   }
 }

@@ -3,7 +3,7 @@
 const ELSEWHERE = 'or name another place';
 const DISK_FAILS = 'its disk or filesystem fails: see the log of the kernel';
 
-/** Errnos of Linux by number: libuv has no name for some, such as EDQUOT. What whoever runs the daemon can do about each. */
+/** Errnos of Linux by number: libuv has no name for some, such as EDQUOT. What the operator can do about each. */
 const ADVICE: Readonly<Record<number, readonly [name: string, what: string, advice: string]>> = {
   1: ['EPERM', 'operation not permitted', `let the daemon's user change it, ${ELSEWHERE}`],
   2: ['ENOENT', 'no such file or folder', `make it, ${ELSEWHERE}`],
@@ -28,7 +28,7 @@ const ADVICE: Readonly<Record<number, readonly [name: string, what: string, advi
   122: ['EDQUOT', 'quota used up', 'make room, or raise the quota'],
 };
 
-/** One sentence for whoever runs the daemon: what cannot be used, where it is, why, and what to do. */
+/** One sentence for the operator: what cannot be used, where it is, why, and what to do. */
 export class OwnFileError extends Error {
   override readonly name = 'OwnFileError';
 }

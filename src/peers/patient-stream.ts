@@ -12,7 +12,7 @@ export async function* messagesOf<T>(
   limitMs: number,
   onSilence: () => HostlerError,
 ): AsyncGenerator<T, void> {
-  stream.on('error', () => undefined); // heard by whoever waits for the next message, if anybody does
+  stream.on('error', () => undefined); // heard where the next message is waited for
   const silence = new AbortController();
   const stop = AbortSignal.any([signal, silence.signal]);
   const messages: AsyncIterator<T, void> = stream[Symbol.asyncIterator]();

@@ -5,10 +5,22 @@ import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promi
 import { Daemon } from '../support/daemon.js';
 import { FaultFilesystem } from '../support/fault-filesystem.js';
 import { installed, isRoot, needs } from '../support/needs.js';
-import { scratchFolder } from '../support/scratch.js';
+import { scratchFolder, type Scratch } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
+
+/** An empty filesystem in `disk.img`, mounted at `disk`. */
+async function mountNewDisk(context: Mocha.Context, scratch: Scratch): Promise<void> {
+  needs(context, isRoot && installed('mkfs.ext4'), 'needs root and mkfs.ext4');
+  await writeFile(scratch.path('disk.img'), '');
+  await truncate(scratch.path('disk.img'), 32 << 20);
+  await sh('mkfs.ext4', '-q', '-F', scratch.path('disk.img'));
+  await mkdir(scratch.path('disk'));
+  const mounted = await tryRun('mount', ['-o', 'loop', scratch.path('disk.img'), scratch.path('disk')]);
+  needs(context, mounted.code === 0, `no loop device can be mounted: ${mounted.stderr.trim()}`);
+  scratch.onEnd(() => tryRun('umount', ['-l', scratch.path('disk')]));
+}
 
 describe('a root under which filesystems come and go', () => {
   const scratch = scratchFolder();
@@ -23,14 +35,7 @@ describe('a root under which filesystems come and go', () => {
   const mountDisk = () => sh('mount', '-o', 'loop', scratch.path('disk.img'), scratch.path('disk'));
 
   before(async function () {
-    needs(this, isRoot && installed('mkfs.ext4'), 'needs root and mkfs.ext4');
-    await writeFile(scratch.path('disk.img'), '');
-    await truncate(scratch.path('disk.img'), 32 << 20);
-    await sh('mkfs.ext4', '-q', '-F', scratch.path('disk.img'));
-    await mkdir(scratch.path('disk'));
-    const mounted = await tryRun('mount', ['-o', 'loop', scratch.path('disk.img'), scratch.path('disk')]);
-    needs(this, mounted.code === 0, `no loop device can be mounted: ${mounted.stderr.trim()}`);
-    scratch.onEnd(() => tryRun('umount', ['-l', scratch.path('disk')]));
+    await mountNewDisk(this, scratch);
     await mkdir(at('folder'), { recursive: true });
     await writeFile(at('there'), 'x');
     daemon = await Daemon.start(scratch.path('daemon'), {
@@ -236,14 +241,7 @@ describe('an operation whose disk is away when the daemon starts again', () => {
   const mountDisk = () => sh('mount', '-o', 'loop', scratch.path('disk.img'), scratch.path('disk'));
 
   before(async function () {
-    needs(this, isRoot && installed('mkfs.ext4'), 'needs root and mkfs.ext4');
-    await writeFile(scratch.path('disk.img'), '');
-    await truncate(scratch.path('disk.img'), 32 << 20);
-    await sh('mkfs.ext4', '-q', '-F', scratch.path('disk.img'));
-    await mkdir(scratch.path('disk'));
-    const mounted = await tryRun('mount', ['-o', 'loop', scratch.path('disk.img'), scratch.path('disk')]);
-    needs(this, mounted.code === 0, `no loop device can be mounted: ${mounted.stderr.trim()}`);
-    scratch.onEnd(() => tryRun('umount', ['-l', scratch.path('disk')]));
+    await mountNewDisk(this, scratch);
   });
 
   const cases = [

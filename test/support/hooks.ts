@@ -4,7 +4,7 @@ import { allEnded, settle } from './daemon.js';
 import { foundLeaks } from './secrets.js';
 import { assertNeverHeld } from './watchdog/held.js';
 
-/** A test of this process has failed, though it may pass when it runs again: what it has left says nothing more. */
+/** A test of this file has failed, though it may pass when it runs again: what it has left says nothing more. */
 let failed = false;
 
 export const mochaHooks = {
@@ -33,6 +33,7 @@ export const mochaHooks = {
   async afterAll() {
     const left = await allEnded();
     if (!failed) assert.deepEqual(left, [], 'daemons that a test has left running');
+    failed = false;
     assertNeverHeld();
     assert.deepEqual(foundLeaks(), [], 'logs that hold a secret which a test gave to a daemon');
   },

@@ -49,7 +49,7 @@ function whyOf(error: unknown): string {
   return refused === undefined ? error.message : `${file}${refused}`;
 }
 
-/** What whoever runs the daemon can do where no error of the system says it. */
+/** What the operator can do where no error of the system says it. */
 export function adviceOn({ kind, why }: Trouble): string {
   if (why.includes('; ') || (kind !== 'full' && kind !== 'failing')) return '';
   return kind === 'full'

@@ -84,7 +84,7 @@ function objectionOf(role: Role, identity: Identity, attempt: Attempt): Objectio
   return attempt.places.flatMap((place) => objectionTo(place, role) ?? [])[0];
 }
 
-/** Deny by default: the daemon's key opens far hosts, and whoever may copy does not. One entry must allow all of it. */
+/** Deny by default: the daemon's key opens far hosts, and a caller who may copy does not. One entry must allow all of it. */
 function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Role): Objection | undefined {
   if (role.farEndIsCaller && !agent) return notAllowed(`role ${role.name} is for agents, not for ssh`);
   if (role.remote === 'all') return undefined;

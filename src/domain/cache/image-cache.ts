@@ -74,7 +74,7 @@ export class ImageCache {
       try {
         networkBytes = await this.#bring(key, wish, run, alone);
       } catch (error) {
-        // The source did not let in whoever came first: that says nothing of this caller.
+        // The source did not let in the caller who came first: that says nothing of this one.
         if (!joined || !REFUSALS.includes(asHostlerError(error).reason)) throw error;
         alone = true;
         continue;

@@ -8,7 +8,7 @@ const V1_HEADER_BYTES = 112;
 const BINARY_HEADER_BYTES = 4096;
 /** The largest that the specification allows. */
 const MAX_HEADER_BYTES = 4n << 20n;
-/** 32 key slots and as many tokens fit into it; parsed, JSON of a stranger's can be thirty times its length. */
+/** 32 key slots and as many tokens fit into it; parsed, JSON of a foreign image can be thirty times its length. */
 const MAX_JSON_BYTES = 64 << 10;
 
 const segments = z.object({
