@@ -36,6 +36,16 @@ export default tseslint.config(
     },
   },
   { files: ['src/**'], rules: forbid(...PROCESSES) },
+  // A start reads and compiles the bundle: of a library, what is used comes into it, and not its 50 languages.
+  {
+    files: ['src/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        { selector: "ImportDeclaration[source.value='zod'] > ImportSpecifier", message: "import * as z from 'zod'" },
+      ],
+    },
+  },
   // What callers, guests and peers send is matched: a pattern that goes back and forth over it would hold the main thread.
   {
     files: ['src/**'],

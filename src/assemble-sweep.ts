@@ -1,7 +1,7 @@
 /** The part of the composition root that looks, after a start, for private folders that no journal knows. */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { errnoOf } from './adapters/errno.js';
 import type { SweepLog } from './adapters/file-targets.js';
 import { errorText, type Log } from './adapters/log.js';

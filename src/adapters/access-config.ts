@@ -1,5 +1,5 @@
 /** Who may call and what they may do, as the configuration says it. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const absolutePath = z
   .string()

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ownFile } from '../domain/own-files.js';
 import { schemaWords } from '../domain/model/schema-words.js';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';

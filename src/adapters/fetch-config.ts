@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { absolutePath } from './access-config.js';
 
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { HostlerError } from '../domain/errors.js';
 import type { RemoteFile, SourceFacts } from '../domain/fetch/ports.js';
 import { parseFormat, type ImageFormat } from '../domain/image-format.js';

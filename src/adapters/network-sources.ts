@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { RemoteFile, Sources } from '../domain/fetch/ports.js';
 import { HEADERS, QUERY, TOKEN, secretText, type NetworkSource } from '../domain/fetch/source.js';
 import type { Secrets } from '../domain/operations/verb.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CheckCounts, Comparison } from '../domain/change-ports.js';
 import { HostlerError, type Reason } from '../domain/errors.js';
 import type { Extent } from '../domain/image-info.js';

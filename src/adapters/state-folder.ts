@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { open, readFile, realpath, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ownFile } from '../domain/own-files.js';
 import { makeFolder } from '../file-io/make-folder.js';
 import { errnoOf } from './errno.js';

@@ -1,5 +1,5 @@
 /** Keys of the configuration for what moves images between here and elsewhere. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { absolutePath } from './access-config.js';
 import type { PullConfig } from '../domain/copy/segment-pull.js';
 import type { ExportConfig } from './qemu-nbd.js';

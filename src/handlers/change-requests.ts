@@ -1,5 +1,5 @@
 /** Requests that change images where they are, or look at whole images, as specs of the domain. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CheckSpec } from '../domain/check-image.js';
 import type { CompareSpec } from '../domain/compare-images.js';
 import type { CommitSpec } from '../domain/commit-image.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { executeCommand, type ExecutePorts, type ExecuteSpec, type OutputPiece } from '../domain/execute-command.js';
 import { HandOver } from '../domain/hand-over.js';

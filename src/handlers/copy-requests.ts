@@ -1,5 +1,5 @@
 /** Requests of CopyImage as specs of the domain. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CopyEngine, CopySpec } from '../domain/copy/copy-image.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { CopyEngine as WireEngine, RemoteSide } from '../gen/hostler/v1/image_service.js';

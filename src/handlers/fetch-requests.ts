@@ -1,6 +1,6 @@
 /** Requests that fetch, as specs of the domain, with what may be a secret set apart. */
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EvictSpec, PinSpec, PrefetchSpec } from '../domain/cache/cache-verbs.js';
 import type { FetchSpec } from '../domain/fetch/fetch-image.js';
 import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';

@@ -1,5 +1,5 @@
 /** What fields of requests may be, as zod schemas: parsing a request is the proof that it was checked. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseAddress } from '../domain/address.js';
 import { invalidFields, type FieldViolation } from '../domain/errors.js';
 import { parseFormat, parseTargetFormat } from '../domain/image-format.js';

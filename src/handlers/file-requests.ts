@@ -1,5 +1,5 @@
 /** Requests of FileService as specs of the domain. Syntax only; paths are resolved by the domain. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { DeleteSpec } from '../domain/delete-image.js';
 import { HostlerError, invalidFields } from '../domain/errors.js';
 import type { ChownSpec, ShiftSpec } from '../domain/files/chown.js';

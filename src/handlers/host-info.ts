@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { canonicalArchitecture } from '../domain/host/architecture.js';
 import { pickDiskDriver, type Try } from '../domain/host/disk-driver.js';
 import {

@@ -1,5 +1,5 @@
 /** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { traits, type ImageFormat } from '../domain/image-format.js';
 import type { ConvertSpec } from '../domain/convert-image.js';
 import type { CreateSpec } from '../domain/create-image.js';

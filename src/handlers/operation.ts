@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { OperationQueries } from '../domain/operations/query.js';
 import type { OperationRecord } from '../domain/operations/record.js';
 import { Operation } from '../gen/hostler/v1/operation.js';

@@ -1,5 +1,5 @@
 /** Requests that move an image's bytes through this connection, as specs of the domain. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { invalidFields } from '../domain/errors.js';
 import type { DownloadSpec } from '../domain/transfer/download-image.js';
 import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload.js';

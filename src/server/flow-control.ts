@@ -1,5 +1,5 @@
 import type { Server } from '@grpc/grpc-js';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What may be under way to us, of one stream and of one connection: 64 KiB, the default, halves the rate of uploads (measured). */
 const WINDOW_BYTES = 1024 * 1024;

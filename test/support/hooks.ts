@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { allEnded, settle } from './daemon.js';
 import { foundLeaks } from './secrets.js';
-import { assertNeverHeld } from './watchdog/held.js';
+import { assertNeverHeld, watchDaemons } from './watchdog/held.js';
+
+watchDaemons();
 
 /** A test of this file has failed, though it may pass when it runs again: what it has left says nothing more. */
 let failed = false;

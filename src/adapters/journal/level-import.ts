@@ -3,7 +3,7 @@ import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClassicLevel } from 'classic-level';
-import { z } from 'zod';
+import * as z from 'zod';
 import { decode, encode, type SetAside, type Write } from './rows.js';
 import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
 import type { JournalThread } from './thread.js';

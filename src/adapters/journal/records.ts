@@ -1,5 +1,5 @@
 /** What may stand in the journal, checked: the parsers of every kind of record. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { asAddress } from '../../domain/address.js';
 import type { CacheEntry } from '../../domain/cache/cache-entry.js';
 import {

@@ -1,5 +1,5 @@
 /** Results of operations, checked as they come from the journal. Fields that are not named here pass as they are. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { asAddress } from '../../domain/address.js';
 import { READABLE_FORMATS } from '../../domain/image-format.js';
 import { FINDINGS } from '../../domain/image-info.js';

@@ -3,7 +3,6 @@
  * shortest of their lists. A trait finds all operations that have it; it may find others too, which whoever asks passes over.
  */
 import { hash } from 'node:crypto';
-import { z } from 'zod';
 import type { Trait } from '../../domain/operations/journal.js';
 import type { RequestKey } from '../../domain/operations/journal.js';
 import { unescaped } from './rows.js';
@@ -34,7 +33,9 @@ export function requestText({ caller, method, requestId }: RequestKey): string {
 
 /** The range that holds what `requestText` made for the caller of one of them: from the first up to the second. */
 export function callersRequests(request: string): readonly [string, string] {
-  const [caller]: unknown[] = z.tuple([z.string()], z.unknown()).parse(JSON.parse(request));
+  const fields: unknown = JSON.parse(request);
+  const caller: unknown = Array.isArray(fields) ? fields[0] : undefined;
+  if (typeof caller !== 'string') throw new TypeError('a request id without a caller');
   const begin = JSON.stringify([caller]).slice(0, -1);
   // What comes next is a comma, and nothing else.
   return [`${begin},`, `${begin}-`];

@@ -1,5 +1,5 @@
 /** What `rbd` and `ceph` say. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { rbdAddress, type ImageAddress } from '../../domain/address.js';
 import { HostlerError, type Reason } from '../../domain/errors.js';
 import type { SnapshotFacts } from '../../domain/image-info.js';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ownFile } from '../../domain/own-files.js';
 import { errnoOf } from '../errno.js';
 import type { Root } from '../roots.js';

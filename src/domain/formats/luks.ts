@@ -1,5 +1,5 @@
 /** Reads LUKS headers, versions 1 and 2. The source of every rule is the LUKS on-disk format specification of cryptsetup. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { imageFacts, malformed, readExactly, sectors } from './facts.js';

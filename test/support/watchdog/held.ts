@@ -12,13 +12,20 @@ import { fileURLToPath } from 'node:url';
 const HELD_MS = Number(process.env['HOSTLER_TEST_HELD_MS'] ?? 50);
 const WATCHDOG = fileURLToPath(new URL('in-daemon.js', import.meta.url));
 
+let watching = false;
 let file: string | undefined;
 let read = 0;
 /** When daemons began to serve, by their processes: before that nobody waits for them. */
 const serving = new Map<number, number>();
 
+/** From now on. Without it, as in a bench, daemons run as they do elsewhere. */
+export function watchDaemons(): void {
+  watching = true;
+}
+
 /** For the daemon's environment. */
 export function watchdogEnvironment(heldMs = HELD_MS): Record<string, string> {
+  if (!watching) return {};
   if (file === undefined) {
     const folder = mkdtempSync(join(tmpdir(), 'held-'));
     file = join(folder, 'turns');
