@@ -104,7 +104,7 @@ export function toolOf(kinds: Kinds<ImageMaker> & { readonly files: ImageTool })
       of(target.handle).convert(atSnapshot(source, request.snapshot), target, request, run),
     map: (source, run) => kinds.files.map(source, run),
     measure: (source, format, run) => kinds.files.measure(source, format, run),
-    identify: (file, run) => kinds.files.identify(file, run),
+    identify: (image, run) => kinds.files.identify(image, run),
     equal: (first, second, run) => kinds.files.equal(first, second, run),
   };
 }

@@ -39,7 +39,10 @@ export function layerMembers(
             ['encrypt.format', text('luks')],
             ['encrypt.key-secret', text(SOURCE_SECRET)],
           ];
-  return [['driver', text(format)], ...secrets, ['file', object([...nodeMembers(as), ...more])]];
+  const { vhdSizeFrom } = facts;
+  const size: readonly Member[] =
+    format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
+  return [['driver', text(format)], ...size, ...secrets, ['file', object([...nodeMembers(as), ...more])]];
 }
 
 function nodeMembers(as: Opened): readonly Member[] {
@@ -178,6 +181,11 @@ export function measureArgs(source: Chain, format: string): Arg[] {
 /** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */
 export function identifyArgs(file: FileRef): Arg[] {
   return ['info', '-U', '--output=json', [{ read: file }]];
+}
+
+/** The same of an image that it is told how to open. */
+export function informArgs(image: Layer): Arg[] {
+  return ['info', '-U', '--output=json', chainName([image], false)];
 }
 
 export function compareArgs(first: FileRef, second: FileRef): Arg[] {

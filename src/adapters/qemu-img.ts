@@ -1,7 +1,7 @@
 import { HostlerError } from '../domain/errors.js';
 import type { ImageFormat } from '../domain/image-format.js';
 import type { Extent } from '../domain/image-info.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, ToolRun } from '../domain/ports.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, Layer, ToolRun } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
 import {
   compareArgs,
@@ -9,6 +9,7 @@ import {
   convertOntoArgs,
   createArgs,
   identifyArgs,
+  informArgs,
   mapArgs,
   measureArgs,
   wipeArgs,
@@ -107,9 +108,13 @@ export class QemuImg implements ImageTool {
     return parseMeasure(await this.#print(measureArgs(source, format), quietly(this.#heldFor(source)), run));
   }
 
-  async identify(file: FileRef, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
+  async identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
     const held = quietly({ limits: this.foreignLimits, foreign: true });
-    return parseIdentity(await this.#print(identifyArgs(file), held, run));
+    const untold = parseIdentity(await this.#print(identifyArgs(image.file), held, run));
+    if (image.format !== 'vpc') return untold;
+    // Untold, it looks for the mark at the start only, and goes by its own list of creators for the size.
+    const told = parseIdentity(await this.#print(informArgs(image), held, run));
+    return untold.format === 'raw' ? told : { ...told, format: untold.format };
   }
 
   async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {

@@ -51,6 +51,8 @@ export interface ImageFacts {
   readonly compressionType?: string;
   readonly lazyRefcounts?: boolean;
   readonly extendedL2?: boolean;
+  /** What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by another list of creators. */
+  readonly vhdSizeFrom?: 'chs' | 'current_size';
   readonly findings: readonly Finding[];
 }
 

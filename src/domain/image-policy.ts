@@ -100,8 +100,8 @@ export function assertToolAgrees(
   { format, virtualSizeBytes }: ImageFacts,
   told: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
-  // qemu-img looks for a VHD's mark at the start only, and for LUKS where we were told to see bytes.
-  const others: readonly string[] = format === 'vpc' ? ['raw'] : format === 'raw' ? ['luks'] : [];
+  // qemu-img looks for LUKS where we were told to see bytes.
+  const others: readonly string[] = format === 'raw' ? ['luks'] : [];
   if (others.includes(told.format)) return;
   if (told.format !== format) throw formatMismatch(path, format, told.format);
   if (told.virtualSizeBytes === virtualSizeBytes) return;

@@ -330,8 +330,11 @@ export interface ImageTool {
     format: ImageFormat,
     run: ToolRun,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
-  /** What the tool takes a stranger's image for that has been taken in, without being told. */
-  identify(file: FileRef, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
+  /**
+   * What the tool takes a stranger's image for that has been taken in, without being told; of a VHD the size is the one that it has when told
+   * how to open it.
+   */
+  identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
   /** Whether two files hold the same bytes, holes being zeros. */
   equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean>;
 }

@@ -47,6 +47,6 @@ async function factsOfStranger(
 ): Promise<ImageFacts> {
   const facts = await reader.foreign(made, format);
   await run.step('identify');
-  assertToolAgrees(made.address, facts, await tool.identify(made, run.tool()));
+  assertToolAgrees(made.address, facts, await tool.identify({ file: made, format, facts }, run.tool()));
   return facts;
 }

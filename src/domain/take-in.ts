@@ -1,6 +1,6 @@
 import { assertTakeable, assertToolAgrees } from './image-policy.js';
 import type { Run } from './operations/verb.js';
-import type { Chain, Files, ImageTool, Part, Reflink, Resolved } from './ports.js';
+import type { Chain, Files, ImageTool, Layer, Part, Reflink, Resolved } from './ports.js';
 import { rawFacts, type ImageReader } from './read-image.js';
 import { assertUnchanged } from './unchanged.js';
 import type { ImageAddress } from './address.js';
@@ -39,9 +39,10 @@ export async function takeIn(
   const taken = await files.refresh({ ...source, ...part.aside, device, inode });
   const facts = await reader.foreign(taken, format);
   await run.step('identify');
-  assertToolAgrees(taken.address, facts, await tool.identify(taken, run.tool()));
+  const layer: Layer = { file: taken, format, facts, foreign: 'taken' };
+  assertToolAgrees(taken.address, facts, await tool.identify(layer, run.tool()));
   run.phase('INSPECTING');
-  return [{ file: taken, format, facts, foreign: 'taken' }];
+  return [layer];
 }
 
 /** The bytes as they are, holes left out. */

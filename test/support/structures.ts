@@ -56,6 +56,11 @@ export function distort(name: string, content: Buffer, random: () => number): Bu
   return changed;
 }
 
+/** Puts the checksums of a header right that was changed. */
+export function mendHeader(format: string, content: Buffer): void {
+  STRUCTURES[format]?.mend?.(content);
+}
+
 /** Powers of two and their neighbours, small numbers, and those around the file's length. */
 function breaking(random: () => number, length: number): bigint {
   const kind = Math.floor(random() * 4);

@@ -35,8 +35,9 @@ export async function judge(
   if (facts.format === 'raw' && said.format === undefined) await assertNoWebPage(taken, files);
   assertSize(facts, said.maxSizeBytes, target.address);
   await run.step('identify');
-  assertToolAgrees(taken.address, facts, await tool.identify(taken, run.tool()));
-  return { file: taken, format: facts.format, facts, foreign: 'taken' };
+  const layer: Layer = { file: taken, format: facts.format, facts, foreign: 'taken' };
+  assertToolAgrees(taken.address, facts, await tool.identify(layer, run.tool()));
+  return layer;
 }
 
 /** Refuses by what a source says, before any byte comes. */

@@ -21,8 +21,13 @@ const ENTRY_BYTES = 4n;
 const CHECKSUM_OFFSET = 64;
 /** Cylinders, heads and sectors at their most: the disk is larger than its geometry can say. */
 const MAX_GEOMETRY = 65535n * 16n * 255n;
-/** Creators whose geometry is not the disk's size. */
-const BY_SIZE = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
+/** qemu and Microsoft open no larger disk: 2040 GiB. */
+const MAX_SECTORS = 0xff000000n;
+/**
+ * Creators whose disk has the size of its geometry: Virtual PC, and qemu without `force_size`. All others mean the size field, such as
+ * Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of them by name, and must be told of the rest.
+ */
+const BY_GEOMETRY = ['vpc ', 'qemu'];
 
 export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   const first = await bytes.read(0n, FOOTER_BYTES);
@@ -30,16 +35,23 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   const footer = atStart ? first : await lastFooter(bytes);
   const type = footer.readUInt32BE(60);
   if (!atStart && type !== FIXED) throw malformed('vpc', 'only a fixed disk has its footer at the end alone');
+  // qemu does not look at the type of a footer that stands at the start.
+  if (atStart && type === FIXED) throw malformed('vpc', 'a fixed disk has no footer at its start');
+  if (!atStart && bytes.lengthBytes % 512n !== 0n) throw malformed('vpc', 'the footer does not begin at a sector');
   if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
-  const size = virtualSize(footer);
+  const { size, vhdSizeFrom } = virtualSize(footer);
   if (type === FIXED)
-    return imageFacts('vpc', size, { findings: sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES)) });
+    return imageFacts('vpc', size, {
+      vhdSizeFrom,
+      findings: sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES)),
+    });
   const header = await readExactly(bytes, footer.readBigUInt64BE(16), FOOTER_BYTES, 'vpc');
   if (header.toString('latin1', 0, 8) !== DYNAMIC_COOKIE) throw malformed('vpc', 'the dynamic header is missing');
   const [entries, blockBytes] = [header.readUInt32BE(28), header.readUInt32BE(32)];
   if (!isPowerOfTwo(blockBytes) || blockBytes < 512) throw malformed('vpc', `the block size is ${String(blockBytes)}`);
   if (BigInt(entries) * BigInt(blockBytes) < size) throw malformed('vpc', 'the block table is too small for the disk');
   return imageFacts('vpc', size, {
+    vhdSizeFrom,
     clusterSizeBytes: BigInt(blockBytes),
     findings: [
       ...(type === DIFFERENCING
@@ -62,10 +74,13 @@ async function lastFooter(bytes: ByteSource): Promise<Buffer> {
   return footer;
 }
 
-function virtualSize(footer: Buffer): bigint {
+/** A geometry that says nothing, or that it is at its most, is nobody's size. */
+function virtualSize(footer: Buffer): { readonly size: bigint; readonly vhdSizeFrom: 'chs' | 'current_size' } {
   const geometry = BigInt(footer.readUInt16BE(56)) * BigInt(footer.readUInt8(58)) * BigInt(footer.readUInt8(59));
-  const bySize = BY_SIZE.includes(footer.toString('latin1', 28, 32)) || geometry === MAX_GEOMETRY;
-  return bySize ? sectors(footer.readBigUInt64BE(48) / 512n) : sectors(geometry);
+  const byGeometry = BY_GEOMETRY.includes(footer.toString('latin1', 28, 32)) && ![0n, MAX_GEOMETRY].includes(geometry);
+  const count = byGeometry ? geometry : footer.readBigUInt64BE(48) / 512n;
+  if (count > MAX_SECTORS) throw malformed('vpc', 'the virtual size is beyond 2040 GiB');
+  return { size: sectors(count), vhdSizeFrom: byGeometry ? 'chs' : 'current_size' };
 }
 
 /** The one's complement of the sum of all bytes, its own left out. */
