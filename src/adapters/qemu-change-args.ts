@@ -2,7 +2,7 @@
 import type { Written } from '../domain/change-ports.js';
 import type { Chain, Layer } from '../domain/ports.js';
 import { chainName, keysOf, layerMembers, type Opened } from './qemu-args.js';
-import { chainOf, text, type Member, type Pieces } from './qemu-json.js';
+import { chainOf, object, text, type Member, type Pieces } from './qemu-json.js';
 import type { Arg } from './tool-call.js';
 
 /** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
@@ -85,12 +85,34 @@ export function setBaseArgs(image: Written, base: { storedName: string; format: 
   return ['rebase', '-q', '-u', ...name, '--image-opts', alone(image)];
 }
 
-export function commitArgs(image: Written, depth: number): Arg[] {
-  const references = referencesOf(image, depth);
-  const base = references[depth];
+/** @param base what qemu calls the layer that is written, unless that is the nearest one below */
+export function commitArgs(image: Written, depth: number, base: string | undefined): Arg[] {
   // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the base yet.
-  const into = depth === 1 || base === undefined ? [] : ['-b', [base]];
-  return ['commit', '-p', '-d', ...into, spell(image.chain, references)];
+  const into = base === undefined ? [] : ['-b', base];
+  return ['commit', '-p', '-d', ...into, spell(image.chain, referencesOf(image, depth))];
+}
+
+/**
+ * Makes qemu show what it calls a layer of the chain, which `commit` has to be told to the letter. `info` leaves out what its image is
+ * backed by, but not what the image lies in: here that is the layer. Each file is at the same path as in `commitArgs`.
+ */
+export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
+  const references = referencesOf(image, depth);
+  const layers = image.chain
+    .map((layer, at) => layerMembers(layer, references[at] ?? { read: layer.file }))
+    .slice(depth);
+  return [
+    'info',
+    '-U',
+    '--output=json',
+    [
+      'json:',
+      ...object([
+        ['driver', text('raw')],
+        ['file', chainOf(layers)],
+      ]),
+    ],
+  ];
 }
 
 export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {

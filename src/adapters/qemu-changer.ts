@@ -9,11 +9,12 @@ import {
   compareChainsArgs,
   compareImagesArgs,
   copyUpArgs,
+  nameOfLayerArgs,
   resizeArgs,
   setBaseArgs,
   snapshotArgs,
 } from './qemu-change-args.js';
-import { parseCheck, parseComparison, parseProgress, qemuError } from './qemu-output.js';
+import { parseCheck, parseComparison, parseNameOfLayer, parseProgress, qemuError } from './qemu-output.js';
 import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
 
 /**
@@ -67,7 +68,8 @@ export class QemuChanger implements ImageChanger {
   }
 
   async commit(image: Written, depth: number, run: ToolRun): Promise<void> {
-    this.#succeeded(await this.#progressing(commitArgs(image, depth), run));
+    const base = depth > 1 ? await this.#nameOfLayer(image, depth, run) : undefined;
+    this.#succeeded(await this.#progressing(commitArgs(image, depth, base), run));
   }
 
   async check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts> {
@@ -96,6 +98,19 @@ export class QemuChanger implements ImageChanger {
 
   async revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void> {
     this.#succeeded(await this.#quiet(snapshotArgs(image, '-a', id), run));
+  }
+
+  async #nameOfLayer(image: Written, depth: number, run: ToolRun): Promise<string> {
+    const exit = await this.#quiet(nameOfLayerArgs(image, depth), run);
+    this.#succeeded(exit);
+    const name = parseNameOfLayer(exit.stdout);
+    if (name !== undefined) return name;
+    const { address } = image.chain[depth]?.file ?? image.chain[0].file;
+    throw new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      `qemu-img cannot commit into ${address}: too many layers lie below it; flatten one of them first`,
+      { facts: { path: address } },
+    );
   }
 
   #succeeded(exit: Exit): void {

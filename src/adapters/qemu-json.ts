@@ -22,7 +22,10 @@ export function object(members: readonly Member[]): Pieces {
   ];
 }
 
-/** The layers below each other, each spelt out by its members, and an end: qemu follows no name from a header. */
+/**
+ * The layers below each other, each spelt out by its members, and an end: qemu follows no name from a header. The lowest stands first, so that
+ * a layer has the same path for a tool whatever lies above it.
+ */
 export function chainOf([top, ...below]: readonly (readonly Member[])[]): Pieces {
-  return top === undefined ? ['null'] : object([...top, ['backing', chainOf(below)]]);
+  return top === undefined ? ['null'] : object([['backing', chainOf(below)], ...top]);
 }

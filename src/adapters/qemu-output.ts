@@ -43,6 +43,28 @@ export function parseIdentity(text: string): { format: string; virtualSizeBytes:
   return { format: data.format, virtualSizeBytes: BigInt(size) };
 }
 
+/** What `info` calls an image in which there is nothing but a layer. */
+const AROUND_A_LAYER = ['json:{"driver": "raw", "file": ', '}'] as const;
+const alone = z.strictObject({
+  driver: z.string(),
+  file: z.strictObject({ driver: z.string(), filename: z.string() }),
+});
+
+/**
+ * What qemu calls a layer that `info --output=json` shows as all that is in an image: the name of its file, or, where that does not say all of
+ * it, its description to the letter. Undefined where that is longer than qemu's own limit of a name.
+ */
+export function parseNameOfLayer(text: string): string | undefined {
+  const { data } = z.object({ filename: z.string() }).safeParse(parseJson(text));
+  const [before, after] = AROUND_A_LAYER;
+  if (data?.filename.startsWith(before) !== true)
+    throw new HostlerError('TOOL_FAILED', 'qemu-img info said nothing that we know');
+  const name = data.filename.slice(before.length, -after.length);
+  const described = parseJson(name);
+  if (described === undefined) return undefined;
+  return alone.safeParse(described).data?.file.filename ?? `json:${name}`;
+}
+
 /** `check --output=json`; what is not said is 0. */
 export function parseCheck(text: string): CheckCounts {
   const count = (key: string) => number(text, key) ?? 0n;

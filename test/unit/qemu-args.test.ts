@@ -5,6 +5,7 @@ import { convertArgs, convertOntoArgs, createArgs, mapArgs, measureArgs } from '
 import {
   checkArgs,
   commitArgs,
+  nameOfLayerArgs,
   compareChainsArgs,
   compareImagesArgs,
   copyUpArgs,
@@ -49,8 +50,8 @@ describe('qemu-img arguments', () => {
     const [name, part] = words(convertArgs(chain, target, convert)).slice(-2);
     assert.deepEqual(JSON.parse(name?.replace('json:', '') ?? ''), {
       driver: 'qcow2',
-      file: { driver: 'file', filename: '/proc/self/fd/3' },
-      backing: { driver: 'raw', file: { driver: 'file', filename: '/proc/self/fd/4' }, backing: null },
+      file: { driver: 'file', filename: '/proc/self/fd/4' },
+      backing: { driver: 'raw', file: { driver: 'file', filename: '/proc/self/fd/3' }, backing: null },
     });
     assert.equal(part, '/proc/self/fd/5/part');
   });
@@ -64,7 +65,8 @@ describe('qemu-img arguments', () => {
       resizeArgs(image, { sizeBytes: 1n, shrink: false, preallocation: 'off' }),
       copyUpArgs(image, [chain[0]]),
       compareChainsArgs(image, []),
-      commitArgs(image, 1),
+      commitArgs(image, 1, undefined),
+      nameOfLayerArgs(image, 0),
       checkArgs(image, 'none'),
       checkArgs(image, 'all'),
       compareImagesArgs(chain, chain, false),
@@ -72,8 +74,15 @@ describe('qemu-img arguments', () => {
     ]) {
       const names = words(args).filter((word) => word.startsWith('json:'));
       assert.ok(names.length > 0, words(args).join(' '));
-      for (const name of names) assert.match(name, /"backing":null\}+$/);
+      for (const name of names) assert.match(name, /"backing":null,/);
     }
+  });
+  it('a layer has the same path whatever lies above it', () => {
+    const image = { chain: [{ file: file(20), format: 'qcow2', facts }, ...chain] } as const;
+    const [name = ''] = words(nameOfLayerArgs(image, 1)).slice(-1);
+    const [whole = ''] = words(commitArgs(image, 1, 'x')).slice(-1);
+    const layer = /"file":(.*)\}$/.exec(name)?.[1] ?? assert.fail(name);
+    assert.ok(whole.includes(layer), `${layer} is not in ${whole}`);
   });
   it('writes out of order only to raw', () => {
     assert.ok(words(convertArgs(chain, target, convert)).includes('-W'));
