@@ -51,18 +51,20 @@ export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Fou
 
 function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: ToolLimits) {
   const stallMs = fetch.stall_seconds * 1000;
+  const { endpoint } = fetch.glance;
   const client = new HttpClient({
     schemes: fetch.allowed_schemes,
     maxRedirects: fetch.max_redirects,
     connectMs: fetch.connect_seconds * 1000,
     stallMs,
     noProxy: fetch.no_proxy,
+    loopback: fetch.loopback,
     ...(fetch.allowed_hosts === undefined ? {} : { hosts: fetch.allowed_hosts }),
     ...(fetch.allowed_networks === undefined ? {} : { networks: fetch.allowed_networks }),
     ...(fetch.proxy === undefined ? {} : { proxy: fetch.proxy }),
     ...(fetch.ca_file === undefined ? {} : { ca: [...rootCertificates, certificates(fetch.ca_file)] }),
+    ...(endpoint === undefined ? {} : { named: new URL(endpoint).origin }),
   });
-  const { endpoint } = fetch.glance;
   return {
     sources: new NetworkSources(client, tokenOf(fetch.glance)),
     expander: new ToolExpander(runner, foreignLimits),

@@ -10,6 +10,8 @@ export interface AddressRules {
   readonly hosts?: readonly string[];
   /** CIDR ranges; unset: all but link-local addresses and those at which clouds tell secrets. */
   readonly networks?: readonly string[];
+  /** What listens on this host's loopback may be connected to; if not, `networks` does not allow it either. */
+  readonly loopback: boolean;
 }
 
 /** Link-local, and the metadata services of clouds that are elsewhere (AWS, Azure, GCP, Alibaba, Oracle). */
@@ -22,15 +24,18 @@ const NEVER_UNASKED = [
   '100.100.100.200/32',
   '192.0.0.192/32',
 ];
+/** This host alone; the kernel takes a connection to the address of nobody for one to itself. */
+const LOOPBACK = ['127.0.0.0/8', '0.0.0.0/8', '::/127'];
+
+const NOT_HERE = 'it is the loopback of this host, and fetch.loopback is false';
+
 /** Judges URLs, and the addresses that are really connected to. */
 export class AddressPolicy {
-  readonly #listed = new BlockList();
+  readonly #listed: BlockList;
+  readonly #loopback = listOf(LOOPBACK);
 
   constructor(private readonly rules: AddressRules) {
-    for (const range of rules.networks ?? NEVER_UNASKED) {
-      const [address = '', bits] = range.split('/');
-      this.#listed.addSubnet(address, Number(bits), isIP(address) === 6 ? 'ipv6' : 'ipv4');
-    }
+    this.#listed = listOf(rules.networks ?? NEVER_UNASKED);
   }
 
   /** By its scheme, host and, where the host is one, address. Fails with SOURCE_FORBIDDEN. */
@@ -42,6 +47,8 @@ export class AddressPolicy {
     if (hosts !== undefined && !hosts.some((pattern) => fits(host, pattern)))
       throw forbidden(url.host, 'the host is not among fetch.allowed_hosts');
     if (isIP(host) !== 0) this.assertAddress(host, host);
+    // A proxy may be on this host, and asks nobody what these mean (RFC 6761, 6.3).
+    if (!this.rules.loopback && /(?:^|\.)localhost\.?$/.test(host)) throw forbidden(url.host, NOT_HERE);
   }
 
   /** Resolves a name to the addresses that may be connected to, and to no other. */
@@ -64,9 +71,12 @@ export class AddressPolicy {
     });
   };
 
+  /** Fails with SOURCE_FORBIDDEN. */
   assertAddress(address: string, host: string): void {
     const inner = embeddedAddresses(address);
-    const isListed = (each: string) => this.#listed.check(each, isIP(each) === 6 ? 'ipv6' : 'ipv4');
+    if (!this.rules.loopback && [address, ...inner].some((each) => holds(this.#loopback, each)))
+      throw forbidden(host, NOT_HERE);
+    const isListed = (each: string) => holds(this.#listed, each);
     // Where a translator, or the kernel, may lead on to another address, that one counts; of what is forbidden, both.
     const [few = address, ...more] = inner;
     const allowed =
@@ -74,6 +84,23 @@ export class AddressPolicy {
     if (allowed) return;
     throw forbidden(host, `the address ${address} is not allowed`);
   }
+}
+
+function listOf(ranges: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = '', bits] = range.split('/');
+    list.addSubnet(address, Number(bits), family(address));
+  }
+  return list;
+}
+
+function holds(list: BlockList, address: string): boolean {
+  return list.check(address, family(address));
+}
+
+function family(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
 }
 
 function fits(host: string, pattern: string): boolean {

@@ -17,6 +17,7 @@ export const fetching = z
     allowed_schemes: z.array(z.enum(['http', 'https', 'file', 'glance'])).default(['http', 'https', 'file', 'glance']),
     allowed_hosts: z.array(z.string().min(1)).optional(),
     allowed_networks: z.array(network).optional(),
+    loopback: z.boolean().default(true),
     max_redirects: z.int().min(0).max(20).default(5),
     ca_file: absolutePath.optional(),
     proxy: webUrl.optional(),

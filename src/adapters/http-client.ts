@@ -14,6 +14,8 @@ export interface HttpRules extends AddressRules {
   /** Through which everything goes that `noProxy` does not name; unset: none. */
   readonly proxy?: string;
   readonly noProxy: readonly string[];
+  /** The origin of a server that the operator has named: it may be on the loopback, whatever `loopback` says. */
+  readonly named?: string;
   /** Certificates that are trusted beside those of the system. */
   readonly ca?: readonly string[];
 }
@@ -37,19 +39,22 @@ interface Agents {
 /** GET requests by the rules: where to, which redirects, through which proxy. Never follows anything by itself. */
 export class HttpClient {
   readonly #policy: AddressPolicy;
+  readonly #namedPolicy: AddressPolicy;
   /** It is for whoever reads to watch the rate; this ends what nobody watches. */
   readonly #patienceMs: number;
   readonly #tls: { readonly ca?: string[] };
   readonly #direct: Agents;
+  readonly #named: Agents;
   readonly #proxied: Agents | undefined;
 
   constructor(private readonly rules: HttpRules) {
     this.#policy = new AddressPolicy(rules);
+    this.#namedPolicy = new AddressPolicy({ ...rules, loopback: true });
     const { ca, proxy } = rules;
     this.#patienceMs = 2 * rules.stallMs;
     this.#tls = ca === undefined ? {} : { ca: [...ca] };
-    const { lookup } = this.#policy;
-    this.#direct = { http: new HttpAgent({ lookup }), https: new HttpsAgent({ lookup }) };
+    this.#direct = agentsOf(this.#policy);
+    this.#named = agentsOf(this.#namedPolicy);
     this.#proxied =
       proxy === undefined
         ? undefined
@@ -69,7 +74,7 @@ export class HttpClient {
   ): Promise<HttpAnswer> {
     let url = start;
     for (let redirects = 0; ; redirects++) {
-      this.#policy.assertUrl(url);
+      (this.#isNamed(url) ? this.#namedPolicy : this.#policy).assertUrl(url);
       const sent = { 'user-agent': USER_AGENT, ...(url.origin === start.origin ? headers : {}), ...own };
       const answer = await this.#once(url, sent, signal);
       const location = answer.header('location');
@@ -132,11 +137,21 @@ export class HttpClient {
     });
   }
 
-  #agentsFor({ hostname }: URL): Agents {
-    const { noProxy } = this.rules;
-    const spared = noProxy.some((name) => hostname === name || hostname.endsWith(`.${name}`));
-    return spared ? this.#direct : (this.#proxied ?? this.#direct);
+  #isNamed({ origin }: URL): boolean {
+    return origin === this.rules.named;
   }
+
+  #agentsFor(url: URL): Agents {
+    const { hostname } = url;
+    const { noProxy } = this.rules;
+    const direct = this.#isNamed(url) ? this.#named : this.#direct;
+    const spared = noProxy.some((name) => hostname === name || hostname.endsWith(`.${name}`));
+    return spared ? direct : (this.#proxied ?? direct);
+  }
+}
+
+function agentsOf({ lookup }: AddressPolicy): Agents {
+  return { http: new HttpAgent({ lookup }), https: new HttpsAgent({ lookup }) };
 }
 
 interface Asked {

@@ -89,6 +89,49 @@ describe('what [fetch] allows', () => {
     });
   });
 
+  describe('the loopback', () => {
+    const scratch = scratchFolder();
+    const [server, named] = [faultServer(scratch), faultServer(scratch)];
+    const id = '11111111-2222-4333-8444-555555555555';
+    const daemon = suiteDaemon(scratch, () => ({
+      toml: `${QUICK}loopback = false\nallowed_networks = ["127.0.0.0/8", "::/0"]\n[fetch.glance]\nendpoint = "${named().origin}"\n`,
+    }));
+    const fetch = fetcher(daemon.get);
+
+    it('is out of reach without fetch.loopback, by number, name and redirect', async () => {
+      const url = server().add('image', content);
+      const hop = named().add('hop', content, { redirect: url });
+      const others = [
+        '[::ffff:127.0.0.1]',
+        '127.9.9.9',
+        '0.0.0.0',
+        '[::1]',
+        'localhost',
+        'LOCALHOST.',
+        '0x7f000001',
+        '2130706433',
+      ];
+      for (const place of [url, hop, ...others.map((host) => url.replace('127.0.0.1', host))])
+        assert.equal((await failure(fetch(place))).reason, 'SOURCE_FORBIDDEN', place);
+      assert.equal(server().file('image').requests, 0);
+    });
+    it('has the Glance server of the configuration all the same', async () => {
+      const metadata = { status: 'active', disk_format: 'raw', size: content.length };
+      named().add(`v2/images/${id}`, Buffer.from(JSON.stringify(metadata)));
+      named().add(`v2/images/${id}/file`, content);
+      const target = daemon.get().image('from-glance');
+      const source = { glance: { image_id: id } };
+      await daemon.get().stranger.operation('ImageService/FetchRawImage', { source, target });
+      assert.ok((await readFile(target)).equals(content));
+    });
+    it('has no other Glance server', async () => {
+      const source = { glance: { image_id: id, endpoint: server().origin } };
+      const request = { source, target: daemon.get().image('no') };
+      const error = await failure(daemon.get().stranger.operation('ImageService/FetchRawImage', request));
+      assert.equal(error.reason, 'SOURCE_FORBIDDEN');
+    });
+  });
+
   describe('names', () => {
     const scratch = scratchFolder();
     const server = faultServer(scratch);

@@ -3,7 +3,7 @@ import { AddressPolicy } from '../../src/adapters/address-policy.js';
 import { embeddedAddresses } from '../../src/wire/embedded-addresses.js';
 
 const METADATA = 'a9fe:a9fe';
-const schemes = ['http'];
+const [schemes, loopback] = [['http'], true];
 const allows = (policy: AddressPolicy, address: string) => {
   try {
     policy.assertAddress(address, 'host');
@@ -37,7 +37,7 @@ describe('addresses that may be fetched from', () => {
       assert.ok(embeddedAddresses(`64:ff9b:1:${address}`.replace(/:::$/, '::')).includes('192.0.2.33'), address);
   });
 
-  const usual = new AddressPolicy({ schemes });
+  const usual = new AddressPolicy({ schemes, loopback });
   for (const address of [
     '169.254.169.254',
     `::ffff:${METADATA}`,
@@ -52,12 +52,44 @@ describe('addresses that may be fetched from', () => {
   ])
     it(`${address} is forbidden unless it is allowed`, () => {
       assert.equal(allows(usual, address), false);
-      assert.equal(allows(new AddressPolicy({ schemes, networks: ['2001:db8::/32'] }), address), false);
+      assert.equal(allows(new AddressPolicy({ schemes, loopback, networks: ['2001:db8::/32'] }), address), false);
     });
   for (const address of ['192.0.2.1', '2001:db8::1', '64:ff9b::192.0.2.1', '2002:c000:201::1'])
     it(`${address} is allowed, and by 192.0.2.0/24 where it leads there`, () => {
       assert.equal(allows(usual, address), true);
-      const some = new AddressPolicy({ schemes, networks: ['192.0.2.0/24'] });
+      const some = new AddressPolicy({ schemes, loopback, networks: ['192.0.2.0/24'] });
       assert.equal(allows(some, address), address !== '2001:db8::1');
+    });
+
+  const networks = ['0.0.0.0/0', '::/0'];
+  const without = new AddressPolicy({ schemes, loopback: false });
+  const listed = new AddressPolicy({ schemes, loopback: false, networks });
+  for (const address of [
+    '127.0.0.1',
+    '127.255.255.254',
+    '0.0.0.0',
+    '::1',
+    '0:0:0:0:0:0:0:1',
+    '::',
+    '::ffff:127.0.0.1',
+    '::ffff:7f00:2',
+    '::127.0.0.1',
+    '::ffff:0:127.0.0.1',
+    '64:ff9b::127.0.0.1',
+    '64:ff9b:1::7f00:1',
+    '2002:7f00:1::1',
+  ])
+    it(`${address} is allowed by fetch.loopback alone`, () => {
+      assert.deepEqual(
+        [usual, without, listed].map((policy) => allows(policy, address)),
+        [true, false, false],
+      );
+    });
+  for (const address of ['126.255.255.255', '128.0.0.1', '1.0.0.0', '::2', '64:ff9b::128.0.0.1'])
+    it(`${address} is none of the loopback`, () => {
+      assert.deepEqual(
+        [usual, without, listed].map((policy) => allows(policy, address)),
+        [true, true, true],
+      );
     });
 });
