@@ -5,7 +5,8 @@ import { absolutePath } from './access-config.js';
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 const bytes = z.int().min(0);
 
-const network = z.string().refine((text) => {
+/** A range of addresses. */
+export const network = z.string().refine((text) => {
   const [, address = '', bits = ''] = /^([0-9a-fA-F:.]+)\/(\d{1,3})$/.exec(text) ?? [];
   const family = isIP(address);
   return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);

@@ -1,6 +1,7 @@
 /** Keys of the configuration for what moves images between here and elsewhere. */
 import * as z from 'zod';
 import { absolutePath } from './access-config.js';
+import { network } from './fetch-config.js';
 import type { PullConfig } from '../domain/copy/segment-pull.js';
 import type { ExportConfig } from './qemu-nbd.js';
 import type { SshConfig } from './ssh.js';
@@ -37,6 +38,7 @@ export const peers = z
         .regex(/^(?:[^:[\]/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$/, 'must be HOST:PORT')
         .optional(),
       trusted: z.boolean().default(false),
+      export_networks: z.array(network).default([]),
     }),
   )
   .default([])
@@ -112,14 +114,15 @@ export function peersConfig(config: {
   readonly peers: z.infer<typeof peers>;
   readonly exports?: z.infer<typeof exports>;
 }): {
-  readonly peers: readonly { host: string; address: string; trusted: boolean }[];
+  readonly peers: readonly { host: string; address: string; trusted: boolean; exportNetworks: string[] }[];
   readonly ownHost: string | undefined;
 } {
   return {
-    peers: config.peers.map(({ host, trusted, address = `${bracketed(host)}:${String(AGENT_PORT)}` }) => ({
+    peers: config.peers.map(({ host, trusted, address, export_networks: exportNetworks }) => ({
       host,
       trusted,
-      address,
+      address: address ?? `${bracketed(host)}:${String(AGENT_PORT)}`,
+      exportNetworks,
     })),
     ownHost: config.exports?.host,
   };

@@ -34,6 +34,8 @@ export interface Peer {
   /** HOST:PORT */
   readonly address: string;
   readonly trusted: boolean;
+  /** CIDR ranges in which it serves exports beside its own address. */
+  readonly exportNetworks: readonly string[];
 }
 
 export interface PeersConfig {
@@ -135,11 +137,15 @@ class PeerAgent implements FarAgent {
 
   async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
     const request = { path: source, peer: this.ownHost, allowInUse, requestId: '' };
-    const answer = await this.#ask<OpenExportResponse>(
-      (done) => this.images.openExport(request, new Metadata(), this.#deadline(), done),
-      signal,
-    );
-    return exportOf(answer, this.peer);
+    let connected = '';
+    const answer = await this.#ask<OpenExportResponse>((done) => {
+      const call = this.images.openExport(request, new Metadata(), this.#deadline(), (error, got) => {
+        connected = call.getPeer();
+        done(error, got);
+      });
+      return call;
+    }, signal);
+    return exportOf(answer, { ...this.peer, connected });
   }
 
   async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {

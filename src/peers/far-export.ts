@@ -1,6 +1,5 @@
 /** What another agent answers about an export, checked before anything relies on it: parts of it become options of a tool. */
 import { BlockList, isIP } from 'node:net';
-import { embeddedAddresses } from '../wire/embedded-addresses.js';
 import type { FarExport } from '../domain/copy/agents.js';
 import { HostlerError } from '../domain/errors.js';
 import { MAX_SIZE_BYTES } from '../domain/size.js';
@@ -11,40 +10,50 @@ const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 const PLACE = /^(.*):([0-9]{1,5})$/;
 const [MAX_PORT, MAX_KEY_BYTES, MAX_FINGERPRINT] = [65_535, 256, 256];
 
-/** The host itself, nobody, links without a router: no far agent serves anything there for us. */
-const NOT_ELSEWHERE = new BlockList();
-for (const [network, prefix, family] of [
-  ['0.0.0.0', 8, 'ipv4'],
-  ['127.0.0.0', 8, 'ipv4'],
-  ['169.254.0.0', 16, 'ipv4'],
-  ['::', 127, 'ipv6'],
-  ['fe80::', 10, 'ipv6'],
-] as const)
-  NOT_ELSEWHERE.addSubnet(network, prefix, family);
+/** An agent, and where exports of it may lie. */
+export interface ExportingPeer {
+  readonly host: string;
+  /** HOST:PORT */
+  readonly address: string;
+  /** The address and port that the call went to. */
+  readonly connected: string;
+  /** CIDR ranges in which it serves exports beside its own address. */
+  readonly exportNetworks: readonly string[];
+}
 
-/**
- * Whether we may connect there because a peer says so: to where it is asked itself, or to another address of the network, by number,
- * so that no name leads elsewhere.
- */
-function isForeign(host: string, peer: string): boolean {
-  if (host === peer) return false;
-  if (isIP(host) === 0) return true;
-  return [host, ...embeddedAddresses(host)].some((each) =>
-    NOT_ELSEWHERE.check(each, isIP(each) === 6 ? 'ipv6' : 'ipv4'),
-  );
+/** Whether we may connect there because the peer says so: to where it was asked itself, or to where the configuration says. */
+function isPlaceOf(host: string, { address, connected, exportNetworks }: ExportingPeer): boolean {
+  if (host === hostOf(address)) return true;
+  if (isIP(host) === 0) return false;
+  const places = new BlockList();
+  const asked = hostOf(connected);
+  if (isIP(asked) !== 0) places.addAddress(asked, family(asked));
+  for (const range of exportNetworks) {
+    const [network = '', bits] = range.split('/');
+    places.addSubnet(network, Number(bits), family(network));
+  }
+  return places.check(host, family(host));
+}
+
+function family(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
+}
+
+/** The host of HOST:PORT, without the brackets of IPv6. */
+function hostOf(place: string): string {
+  return plain(place.slice(0, place.lastIndexOf(':')));
 }
 
 /** Fails with REMOTE_UNREACHABLE when it is not what an agent answers. */
 export function exportOf(
   { address, exportId, key, lengthBytes, fingerprint }: OpenExportResponse,
-  peer: { readonly host: string; readonly address: string },
+  peer: ExportingPeer,
 ): FarExport {
   const [, given = '', digits = ''] = PLACE.exec(address) ?? [];
-  const own = plain(peer.address.slice(0, peer.address.lastIndexOf(':')));
-  const host = given === '' ? own : plain(given);
+  const host = given === '' ? hostOf(peer.address) : plain(given);
   const port = Number(digits);
   const wrong = Object.entries({
-    address: port < 1 || port > MAX_PORT || (isIP(host) === 0 && !HOST_NAME.test(host)) || isForeign(host, own),
+    address: port < 1 || port > MAX_PORT || (isIP(host) === 0 && !HOST_NAME.test(host)) || !isPlaceOf(host, peer),
     export_id: !NAME.test(exportId),
     key: key.length === 0 || key.length > MAX_KEY_BYTES,
     length_bytes: lengthBytes > MAX_SIZE_BYTES,

@@ -258,6 +258,40 @@ describe('copies between agents', function () {
     }
   });
 
+  it('an export at another address is connected to only where the configuration of the peer says so', async () => {
+    const source = scratch.path('exporting/images/elsewhere');
+    const names = ['hv4.example', 'hv5.example'] as const;
+    await agents.pki.issue('agent', 'exporting', { dns: [...names] });
+    const exporting = agentToml(agents.pki, { ...A, host: 'exporting' }, B);
+    const pulling = agentToml(agents.pki, B, { ...A, host: names[0] });
+    const moved = (toml: string, port: number) => toml.replace(/(tcp:\/\/[0-9.]+):16520/, `$1:${String(port)}`);
+    const peer = `[[peers]]\nhost = "${names[1]}"\naddress = "${A.address}:16523"\nexport_networks = ["fd99::/64"]\n`;
+    const [served, pulls] = [
+      await Daemon.start(scratch.path('exporting'), {
+        toml: `${exporting.top}${moved(exporting.toml, 16523).replace(`address = "${A.address}"\n`, `address = "${HERE.v6}"\n`)}`,
+        within: agents.hosts.on(agents.hosts.here),
+      }),
+      await Daemon.start(scratch.path('pulling'), {
+        toml: `${pulling.top}${moved(pulling.toml, 16524).replace(`"${A.address}:16520"`, `"${A.address}:16523"`)}${PULLS.replace('= 40', '= 0')}${peer}`,
+        within: agents.hosts.on(agents.hosts.there),
+      }),
+    ];
+    try {
+      await writeFile(served.image('elsewhere'), noise(MIB));
+      const pullFrom = (host: string) =>
+        pulls.stranger.operation('ImageService/CopyImage', {
+          ...{ source, target: pulls.image(host), remote: { host, agent: true }, remote_side: 'REMOTE_SIDE_SOURCE' },
+        });
+      const { reason, message } = await failure(pullFrom(names[0]));
+      assert.equal(reason, 'REMOTE_UNREACHABLE');
+      assert.match(message, /an export without a usable address/);
+      await pullFrom(names[1]);
+      assert.ok(await sameBytes(served.image('elsewhere'), pulls.image(names[1])));
+    } finally {
+      await Promise.all([served.stop(), pulls.stop()]);
+    }
+  });
+
   it('a certificate that has expired meanwhile is no proof', async () => {
     await writeFile(a().image('proof'), 'x');
     const seconds = 10;
