@@ -9,7 +9,6 @@ import { anchored, type Config } from './adapters/config.js';
 import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
-import { ImageIndex } from './adapters/image-index.js';
 import type { JournalStore } from './adapters/journal/store.js';
 import type { LockQuery } from './adapters/lock-query.js';
 import { LinuxHost } from './adapters/linux-host.js';
@@ -17,7 +16,6 @@ import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
 import type { MemoryFolders } from './adapters/memory-folders.js';
 import { Metrics } from './adapters/metrics.js';
-import { OvercommitWatch } from './adapters/overcommit-watch.js';
 import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
 import type { RememberedMounts } from './adapters/root-mounts/remembered.js';
@@ -32,6 +30,7 @@ import type { CacheIndex } from './domain/cache/cache-index.js';
 import { Digests } from './domain/digest-image.js';
 import { backgroundWork } from './assemble-background.js';
 import { LeftoverLog } from './assemble-sweep.js';
+import { assembleLooks } from './assemble-looks.js';
 import { assembleStorage } from './assemble-storage.js';
 import { Reach } from './domain/access/reach.js';
 import type { AuditEntry, AuditTrail } from './domain/audit.js';
@@ -144,7 +143,7 @@ function assembleEngine(foundations: Foundations) {
   const { config, log, runner, journal, touched, rawDisks, resumes } = foundations;
   const { limits, debug } = config;
   const owners = new Owners(runner);
-  const [index, overcommit] = [imageIndex(foundations), overcommitWatch(foundations)];
+  const { index, overcommit } = assembleLooks(foundations);
   const leftovers = new LeftoverLog(log);
   const reach = new Reach(config.pools.some(({ roles }) => roles !== undefined));
   const storage = assembleStorage(foundations, {
@@ -282,39 +281,6 @@ function assembleHandlers(
       commands: new ConfiguredCommands(runner),
     }),
   };
-}
-
-function imageIndex({ config, state, roots, rootMounts, rawDisks, log }: Foundations): ImageIndex {
-  return new ImageIndex({
-    isRaw: (file) => rawDisks.knows(file),
-    // What lies in others is opened with nothing that it names.
-    roots: roots
-      .filter(({ trusted }) => trusted)
-      .map((root) => ({
-        path: root.realPath,
-        get identity() {
-          return root.identity;
-        },
-        absent: () => rootMounts.absent(root),
-        follow: () => root.gate.follow(),
-      })),
-    closed: [state.realPath],
-    patienceMs: config.limits.root_patience_ms,
-    log: {
-      stalled: (root) =>
-        log.warn('the images of a root cannot be looked at for dependants: it does not answer', { root }),
-      failed: (root, cause) => log.error('the images of a root cannot be looked at', { root, cause }),
-      unseen: (root, { place, why }) =>
-        log.warn('a place cannot be looked at for dependants: nothing is evicted meanwhile', { root, place, why }),
-    },
-  });
-}
-
-function overcommitWatch({ state, roots, log }: Foundations): OvercommitWatch {
-  const job = { roots: roots.map(({ realPath }) => realPath), closed: [state.realPath] };
-  return new OvercommitWatch(job, (error) =>
-    log.error('what images may grow by cannot be looked up', { cause: errorText(error) }),
-  );
 }
 
 function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {

@@ -4,7 +4,8 @@ import { asHostlerError } from '../domain/errors.js';
 import type { FileIdentity } from '../domain/ports.js';
 import { deferred, type Deferred } from '../domain/waiting.js';
 import { errorText } from './log.js';
-import type { Claimant, Found } from './root-index.js';
+import type { BadFile, Claimant } from './bad-files.js';
+import type { Found } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
@@ -20,6 +21,8 @@ export interface ImageIndexOptions {
   isRaw(file: Claimant): boolean;
   /** A root that has said nothing for so long does not answer. */
   readonly patienceMs: number;
+  /** Told of each bad file whenever it is looked at. */
+  onBad(bad: BadFile): void;
   readonly log: {
     stalled(root: string): void;
     failed(root: string, text: string): void;
@@ -146,12 +149,17 @@ class IndexedRoot {
     this.#heardAt = Date.now();
     this.#stalled = false;
     if (message.kind === 'beat') return;
+    if (message.kind === 'bad') {
+      this.options.onBad(message.bad);
+      return;
+    }
     if (message.kind === 'failed') {
       this.options.log.failed(this.root.path, message.text);
       this.#asked.get(message.id)?.resolve(this.#nothing('the look at it failed'));
       return;
     }
     this.#tell(message.unseen);
+    if (message.kind === 'looked') return;
     this.#asked.get(message.id)?.resolve(message);
   }
 

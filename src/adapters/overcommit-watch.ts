@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Overcommit } from '../domain/host/filesystem-info.js';
-import type { OvercommitJob } from './overcommit-worker.js';
+import type { BadFile } from './bad-files.js';
+import type { OvercommitJob, OvercommitMessage } from './overcommit-worker.js';
 
 const WORKER = new URL('./overcommit-worker.js', import.meta.url);
 /** A figure to plan by may be so old. */
@@ -21,6 +22,8 @@ export class OvercommitWatch implements Overcommit {
   constructor(
     private readonly job: OvercommitJob,
     private readonly onFailed: (error: unknown) => void,
+    /** Told of each bad file at each look. */
+    private readonly onBad: (bad: BadFile) => void,
   ) {}
 
   /** The first figure is there some time after this. */
@@ -40,8 +43,9 @@ export class OvercommitWatch implements Overcommit {
     this.#busy = true;
     this.#begunAt = now;
     worker.unref();
-    worker.once('message', (sums: ReadonlyMap<bigint, bigint>) => {
-      this.#known = sums;
+    worker.on('message', (message: OvercommitMessage) => {
+      if (message.kind === 'sums') this.#known = message.sums;
+      else this.onBad(message.bad);
     });
     worker.once('error', this.onFailed);
     worker.once('exit', () => {

@@ -5,9 +5,10 @@ import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
 import { rest, uint64 } from '../domain/numbers.js';
+import type { BadFile } from './bad-files.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { look, openToLook, sourceOf } from './sync-look.js';
-import { sizesOf } from './system-sizes.js';
+import { birthOf, sizesOf } from './system-sizes.js';
 
 /**
  * For each device (as stat numbers it) below the folders, the virtual sizes of images beyond what they take. The format is what the content
@@ -16,6 +17,8 @@ import { sizesOf } from './system-sizes.js';
 export async function overcommitted(
   folders: readonly string[],
   closed: readonly string[],
+  /** Called for each file that begins as an image and cannot be read as one. */
+  onBad: (bad: BadFile) => void,
 ): Promise<ReadonlyMap<bigint, bigint>> {
   const sums = new Map<bigint, bigint>();
   // One file may have several names, and lie in several roots.
@@ -28,7 +31,11 @@ export async function overcommitted(
       const stat = entry.isFile() ? look(() => lstatSync(path, { bigint: true })) : undefined;
       if (stat?.isFile() !== true) continue;
       const { lengthBytes, allocatedBytes } = sizesOf(stat);
-      const growth = rest(await virtualSize(path, lengthBytes), allocatedBytes);
+      const file = { device: stat.dev, inode: stat.ino, ...birthOf(stat), lengthBytes: stat.size };
+      const size = await virtualSize(path, lengthBytes, (why) => {
+        onBad({ path, why, file });
+      });
+      const growth = rest(size, allocatedBytes);
       const identity = `${String(stat.dev)} ${String(stat.ino)}`;
       if (growth === 0n || seen.has(identity)) continue;
       seen.add(identity);
@@ -40,14 +47,15 @@ export async function overcommitted(
 }
 
 /** A broken header promises nothing, and a file that cannot be read fails nothing but itself: a guest may have written it. */
-async function virtualSize(path: string, length: bigint): Promise<bigint> {
+async function virtualSize(path: string, length: bigint, onBad: (why: string) => void): Promise<bigint> {
   const fd = openToLook(path);
   if (fd === undefined) return length;
   try {
     const bytes = cached(sourceOf(fd, fstatSync(fd).size));
     const format = await detectFormat(bytes);
     return format === 'raw' ? length : (await READERS[format](bytes)).virtualSizeBytes;
-  } catch {
+  } catch (error) {
+    onBad(error instanceof Error ? error.message : String(error));
     return length;
   } finally {
     closeSync(fd);

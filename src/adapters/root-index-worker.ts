@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import type { FileIdentity } from '../domain/ports.js';
+import { firstOf, type BadFile } from './bad-files.js';
 import { RootIndex, type Found } from './root-index.js';
 
 export interface IndexJob {
@@ -19,6 +20,9 @@ export interface IndexQuestion {
 
 export type IndexMessage =
   | { readonly kind: 'beat' }
+  | { readonly kind: 'bad'; readonly bad: BadFile }
+  /** The first look is over. */
+  | { readonly kind: 'looked'; readonly unseen: Found['unseen'] }
   | ({ readonly kind: 'found'; readonly id: number } & Found)
   | { readonly kind: 'failed'; readonly id: number; readonly text: string };
 
@@ -26,11 +30,18 @@ const port = parentPort;
 const say = (message: IndexMessage) => port?.postMessage(message);
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what ImageIndex gave
 const { root, identity, closed } = workerData as IndexJob;
-const index = new RootIndex(root, identity, closed, () => say({ kind: 'beat' }));
+const index = new RootIndex(
+  root,
+  identity,
+  closed,
+  () => say({ kind: 'beat' }),
+  firstOf((bad) => say({ kind: 'bad', bad })),
+);
 
 /** One after the other; the first look at everything comes before all questions. */
 let work: Promise<unknown> = index
   .refresh()
+  .then(() => say({ kind: 'looked', unseen: index.unseen }))
   .catch((error: unknown) => say({ kind: 'failed', id: -1, text: inspect(error) }));
 port?.on('message', ({ id, file, root: now }: IndexQuestion) => {
   work = work

@@ -18,6 +18,7 @@ import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
 import { isDescriptor } from '../domain/formats/vmdk-descriptor.js';
 import type { ByteSource, FileIdentity } from '../domain/ports.js';
+import type { BadFile, Claimant } from './bad-files.js';
 import { errnoOf } from './errno.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { sourceOf } from './sync-look.js';
@@ -45,12 +46,6 @@ interface Image {
   readonly backing?: string;
 }
 
-/** The file of an image that names a base, as `RawDisks` know files. */
-export interface Claimant extends FileIdentity {
-  readonly birthTimeNs?: bigint;
-  readonly lengthBytes: bigint;
-}
-
 /** What was found, and the places at which nobody could look. */
 export interface Found {
   readonly found: readonly (Dependant & { readonly file: Claimant })[];
@@ -72,15 +67,22 @@ export class RootIndex {
   /**
    * @param identity what the root is: something else at its path is not the root
    * @param beat called now and then while it works
+   * @param onBad called for each file that begins as an image and cannot be read as one, when it is looked at
    */
   constructor(
     root: string,
     private identity: FileIdentity,
     closed: readonly string[],
     private readonly beat: () => void,
+    private readonly onBad: (bad: BadFile) => void,
   ) {
     this.root = bytesOf(root);
     this.closed = closed.map(bytesOf);
+  }
+
+  /** The places at which the last look could not look. */
+  get unseen(): readonly Unseen[] {
+    return this.#unseen;
   }
 
   /** Images whose backing file is this one, as it is now; `root` is what the root has become. */
@@ -98,7 +100,7 @@ export class RootIndex {
         const own = this.#ask(path, unseen, () => lstatSync(at(path), { bigint: true }));
         if (own === undefined || own === 'unseen') continue;
         const identity = { device: own.dev, inode: own.ino };
-        found.push({ path: shown(path), identity, file: { ...identity, ...birthOf(own), lengthBytes: own.size } });
+        found.push({ path: shown(path), identity, file: claimantOf(own) });
       }
     return { found, unseen };
   }
@@ -197,6 +199,7 @@ export class RootIndex {
     const settled = BigInt(Date.now()) * 1_000_000n - stat.mtimeNs > SETTLED_NS;
     const head = await this.#head(path);
     if (head === 'unseen') return known;
+    if (head?.bad !== undefined) this.onBad({ path: shown(path), why: head.bad, file: claimantOf(stat) });
     if (head === undefined && settled) return undefined;
     return {
       stamp,
@@ -253,12 +256,17 @@ function isLookedInto(name: string): boolean {
   return !name.startsWith(PRIVATE_PREFIX) && !NOT_LOOKED_INTO.includes(name);
 }
 
-/** Of an image: the base that it names, if any. */
-export interface Head {
-  readonly backing?: string;
+function claimantOf(stat: BigIntStats): Claimant {
+  return { device: stat.dev, inode: stat.ino, ...birthOf(stat), lengthBytes: stat.size };
 }
 
-/** Undefined when it is no container format, or a broken one that names no base. Fails with system errors, and with nothing that the bytes could cause. */
+/** Of an image: the base that it names, if any, and why it cannot be read otherwise. */
+interface Head {
+  readonly backing?: string;
+  readonly bad?: string;
+}
+
+/** Undefined when it is no container format. Fails with system errors, and with nothing that the bytes could cause. */
 async function readBacking(path: string): Promise<Head | undefined> {
   const fd = openSync(at(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
@@ -269,8 +277,7 @@ async function readBacking(path: string): Promise<Head | undefined> {
   }
 }
 
-/** What the bytes of a file say of a base; unset: they name none. Undefined: they are no image that could name one. */
-export async function baseOf(bytes: ByteSource): Promise<Head | undefined> {
+async function baseOf(bytes: ByteSource): Promise<Head | undefined> {
   const format = await detectFormat(bytes);
   if (format === 'raw') return undefined;
   try {
@@ -280,7 +287,7 @@ export async function baseOf(bytes: ByteSource): Promise<Head | undefined> {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
     // Its tables are more than we read, or broken: it may need its base all the same.
     const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
-    return backing === undefined ? undefined : { backing };
+    return { bad: error.message, ...(backing === undefined ? {} : { backing }) };
   }
 }
 

@@ -26,9 +26,16 @@ const SLOW_MS = 100;
 async function assertLooked(folder: string, contents: readonly Buffer[]): Promise<void> {
   await Promise.all(contents.map((content, n) => writeFile(join(folder, `${String(n)}.raw`), content)));
   const { dev: device, ino: inode } = await lstat(folder, { bigint: true });
-  const index = new RootIndex(folder, { device, inode }, [], () => undefined);
+  const index = new RootIndex(
+    folder,
+    { device, inode },
+    [],
+    () => undefined,
+    () => undefined,
+  );
   assert.deepEqual((await index.dependantsOf({ device, inode }, { device, inode })).unseen, []);
-  for (const sum of (await overcommitted([folder], [])).values()) assert.ok(sum >= 0n && sum < 2n ** 64n);
+  for (const sum of (await overcommitted([folder], [], () => undefined)).values())
+    assert.ok(sum >= 0n && sum < 2n ** 64n);
 }
 
 describe('hostile headers', function () {

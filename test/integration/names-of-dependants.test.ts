@@ -28,7 +28,13 @@ describe('dependants with any name', () => {
         const { dev: device, ino: inode } = await lstat(path, { bigint: true });
         return { device, inode };
       };
-      const index = new RootIndex(root, await identity(root), [], () => undefined);
+      const index = new RootIndex(
+        root,
+        await identity(root),
+        [],
+        () => undefined,
+        () => undefined,
+      );
       for (let looks = 0; looks < 2; looks++) {
         const { found, unseen } = await index.dependantsOf(await identity(base), await identity(root));
         assert.deepEqual(unseen, []);

@@ -30,7 +30,7 @@ describe('what images may still grow by', () => {
     await sh('qemu-img', 'create', '-q', '-f', 'raw', '-o', 'preallocation=falloc', at('full.raw'), '2M');
     const taken = async (name: string) => (await stat(at(name))).blocks * 512;
     const expected = 64 * MIB - (await taken('sparse.raw')) + 10 * 1024 * MIB - (await taken('below/thin.qcow2'));
-    const sums = await overcommitted([at(''), at('below')], [at('below/state')]);
+    const sums = await overcommitted([at(''), at('below')], [at('below/state')], () => undefined);
     const { dev } = await stat(at(''), { bigint: true });
     assert.deepEqual([...sums], [[dev, BigInt(expected)]]);
   });
@@ -55,7 +55,7 @@ describe('what images may still grow by', () => {
       const folder = scratch.path(`guests-${String(guests)}`);
       await mkdir(folder);
       for (let n = 0; n < guests; n++) await writeFile(`${folder}/${String(n)}.raw`, header);
-      const [sum = 0n] = (await overcommitted([folder], [])).values();
+      const [sum = 0n] = (await overcommitted([folder], [], () => undefined)).values();
       const claimed = BigInt(guests) * (2n ** 63n - 512n - BigInt(MIB));
       const most = 2n ** 64n - 1n;
       assert.equal(sum, claimed > most ? most : claimed, String(guests));
@@ -102,16 +102,22 @@ describe('what images may still grow by', () => {
       folder,
       'd'.repeat(200),
     );
-    const [sum = 0n] = (await overcommitted([folder], [])).values();
+    const [sum = 0n] = (await overcommitted([folder], [], () => undefined)).values();
     assert.equal(sum, 64n * BigInt(MIB));
     const { dev: device, ino: inode } = await stat(folder, { bigint: true });
-    const index = new RootIndex(folder, { device, inode }, [], () => undefined);
+    const index = new RootIndex(
+      folder,
+      { device, inode },
+      [],
+      () => undefined,
+      () => undefined,
+    );
     assert.deepEqual(await index.dependantsOf({ device, inode }, { device, inode }), { found: [], unseen: [] });
     await sh('rm', '-rf', folder);
   });
 
   it('nothing to grow is no device', async () => {
     await mkdir(scratch.path('empty'));
-    assert.equal((await overcommitted([scratch.path('empty'), scratch.path('missing')], [])).size, 0);
+    assert.equal((await overcommitted([scratch.path('empty'), scratch.path('missing')], [], () => undefined)).size, 0);
   });
 });
