@@ -24,12 +24,20 @@ export interface HttpAnswer {
   readonly status: number;
   readonly header: (name: string) => string | undefined;
   readonly body: AsyncIterable<Uint8Array>;
+  /** The end of the body is the end that the server meant: by a length, or by a last chunk. Else it is that of the line. */
+  readonly hasEnd: boolean;
+  /** Of the body so far. */
+  readonly receivedBytes: () => number;
   /** Frees the connection when the body is of no use. */
   readonly discard: () => void;
 }
 
 const REDIRECTS = [301, 302, 303, 307, 308];
 const USER_AGENT = 'hostler';
+/** Of the head of an answer. Some send policies and cookies of more than Node's 16 KiB. */
+const MAX_HEAD_BYTES = 256 * 1024;
+/** Takes heads whose lines end with LF alone, as RFC 9112, 2.2 allows. What it is lax in besides decides on the next request of a connection, and ours have one. */
+const LAX = { insecureHTTPParser: true, maxHeaderSize: MAX_HEAD_BYTES };
 
 interface Agents {
   readonly http: HttpAgent;
@@ -89,10 +97,16 @@ export class HttpClient {
   async #once(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
     try {
       const { answer, broken } = await this.#ask(url, headers, signal);
+      let received = 0;
+      const onBytes = (bytes: number) => {
+        received += bytes;
+      };
       return {
         status: answer.statusCode ?? 0,
         header: (name) => answer.headersDistinct[name]?.[0],
-        body: told(answer, url, this.#patienceMs, signal, broken),
+        body: told(answer, url, { patienceMs: this.#patienceMs, signal, broken, onBytes }),
+        hasEnd: !endsWithLine(answer),
+        receivedBytes: () => received,
         discard: () => {
           answer.destroy();
         },
@@ -109,8 +123,8 @@ export class HttpClient {
     return new Promise((resolve, reject) => {
       const request =
         url.protocol === 'https:'
-          ? httpsGet(url, { headers, signal, agent: https, ...this.#tls })
-          : httpGet(url, { headers, signal, agent: http });
+          ? httpsGet(url, { headers, signal, agent: https, ...LAX, ...this.#tls })
+          : httpGet(url, { headers, signal, agent: http, ...LAX });
       let timer = setTimeout(() => request.destroy(timedOut('connecting')), connectMs);
       const onConnected = () => {
         clearTimeout(timer);
@@ -159,6 +173,13 @@ interface Asked {
   readonly broken: () => Error | undefined;
 }
 
+interface Listening {
+  readonly patienceMs: number;
+  readonly signal: AbortSignal;
+  readonly broken: Asked['broken'];
+  readonly onBytes: (bytes: number) => void;
+}
+
 /**
  * The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is not. One that ends with its line
  * is whole only if the line was closed: Node takes a reset for such an end.
@@ -166,9 +187,7 @@ interface Asked {
 async function* told(
   body: IncomingMessage,
   url: URL,
-  patienceMs: number,
-  signal: AbortSignal,
-  broken: Asked['broken'],
+  { patienceMs, signal, broken, onBytes }: Listening,
 ): AsyncGenerator<Uint8Array, void> {
   const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
   try {
@@ -182,6 +201,7 @@ async function* told(
         if (failure !== undefined) throw failure;
         return;
       }
+      onBytes(next.value.length);
       yield next.value;
     }
   } catch (error) {
@@ -200,7 +220,9 @@ function timedOut(doing: string): Error {
 }
 
 function redirected(from: URL, location: string): URL {
-  const to = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  // Node reads headers as Latin-1; what servers send is mostly UTF-8, of which a URL has each byte.
+  const bytes = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+  const to = URL.canParse(bytes, from.href) ? new URL(bytes, from) : undefined;
   if (to === undefined) throw unavailable(from, 'a redirect to what is no URL');
   if (from.protocol === 'https:' && to.protocol !== 'https:')
     throw new HostlerError('SOURCE_FORBIDDEN', `${from.host} redirects from https to ${to.protocol.slice(0, -1)}`, {

@@ -1,7 +1,12 @@
 import { HostlerError } from '../domain/errors.js';
-import type { Answer, RemoteFile, SourceFacts } from '../domain/fetch/ports.js';
+import type { Answer, RemoteFile, SourceFacts, Wanted } from '../domain/fetch/ports.js';
+import { behind, exactly, nothing } from './http/bodies.js';
+import { codingsOf, decoded } from './http/content-coding.js';
+import { lengthOf416, stretchOf, type Stretch } from './http/content-range.js';
+import { freshness, isAsFresh, isSameContent, isTag, rangeValidator } from './http/validators.js';
 import { shown, unavailable, type HttpAnswer, type HttpClient } from './http-client.js';
 
+const WITH_CONTENT = [200, 203, 206];
 const NOT_FOUND = [404, 410];
 const REFUSED = [401, 403, 407, 451];
 /** Whoever says so may say something else in a while. */
@@ -10,9 +15,9 @@ const SERVER_ERRORS = 500;
 const PARTIAL = 206;
 const RANGE_WRONG = 416;
 const NOT_MODIFIED = 304;
-const SECOND_MS = 1000;
 const MAX_RETRY_AFTER_MS = 60_000;
-const FIRST_BYTE = { 'accept-encoding': 'identity', range: 'bytes=0-0' };
+const PLAIN = { 'accept-encoding': 'identity' };
+const FIRST_BYTE = { ...PLAIN, range: 'bytes=0-0' };
 
 /** A file at a web server. */
 export class HttpFile implements RemoteFile {
@@ -26,31 +31,35 @@ export class HttpFile implements RemoteFile {
     return Promise.resolve({});
   }
 
-  async read(
-    { offset, validator }: { readonly offset: bigint; readonly validator?: string },
-    signal: AbortSignal,
-  ): Promise<Answer> {
-    const wanted = { 'accept-encoding': 'identity', ...rangeOf(offset, validator) };
-    const answer = await this.client.get(this.url, this.headers, wanted, signal);
+  async read(from: Wanted, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.client.get(this.url, this.headers, { ...PLAIN, ...rangeOf(from) }, signal);
+    const { offset } = from;
     if (answer.status === RANGE_WRONG && offset > 0n) {
-      // It has no such offset any more: from the beginning.
       answer.discard();
+      // Nothing is missing; or it has no such offset any more.
+      if (isTheEnd(answer, from)) return theEnd(from);
       return this.read({ offset: 0n }, signal);
     }
     assertGood(answer, this.url);
-    return answerOf(answer, this.url);
+    assertPlain(answer, this.url);
+    const found = answer.status === PARTIAL ? partOf(answer, from, this.url) : wholeOf(answer, this.url);
+    if (found !== undefined) return found;
+    // A part of which nothing can be made.
+    answer.discard();
+    if (offset > 0n) return this.read({ offset: 0n }, signal);
+    throw unavailable(this.url, 'a part of the content was sent, and the whole was asked for');
   }
 
   async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
-    const answer = await this.client.get(this.url, this.headers, unless(validator), signal);
+    const answer = await this.client.get(this.url, this.headers, { ...PLAIN, ...unless(validator) }, signal);
     answer.discard();
     if (answer.status === NOT_MODIFIED) return true;
     assertGood(answer, this.url);
-    return validatorOf(answer) === validator;
+    return isAsFresh(validator, freshness(answer));
   }
 
   async assertGiven(validator: string | undefined, signal: AbortSignal): Promise<void> {
-    const asked = validator === undefined ? FIRST_BYTE : unless(validator);
+    const asked = validator === undefined ? FIRST_BYTE : { ...PLAIN, ...unless(validator) };
     const answer = await this.client.get(this.url, this.headers, asked, signal);
     answer.discard();
     // Of an empty file there is no first byte.
@@ -60,47 +69,124 @@ export class HttpFile implements RemoteFile {
 
 /** Asks for it only if it is another content by now. */
 function unless(validator: string): Record<string, string> {
-  return validator.startsWith('"') ? { 'if-none-match': validator } : { 'if-modified-since': validator };
+  return isTag(validator) ? { 'if-none-match': validator } : { 'if-modified-since': validator };
 }
 
-function rangeOf(offset: bigint, validator: string | undefined): Record<string, string> {
+function rangeOf({ offset, validator }: Wanted): Record<string, string> {
   if (offset === 0n) return {};
   return { range: `bytes=${String(offset)}-`, ...(validator === undefined ? {} : { 'if-range': validator }) };
 }
 
-function answerOf(answer: HttpAnswer, url: URL): Answer {
-  const { header, status, body, discard } = answer;
-  const validator = validatorOf(answer);
-  const webPage = /^text\/html\b/i.test(header('content-type') ?? '');
-  const common = { webPage, body, discard, ...(validator === undefined ? {} : { validator }) };
-  if (status !== PARTIAL) {
-    const length = header('content-length');
-    return { ...common, offset: 0n, ...(length === undefined ? {} : { totalBytes: BigInt(length) }) };
+/** A transfer coding beside `chunked` is not undone by Node, and nobody asked for one. */
+function assertPlain(answer: HttpAnswer, url: URL): void {
+  const coding = answer.header('transfer-encoding') ?? 'chunked';
+  if (coding.trim().toLowerCase() === 'chunked') return;
+  answer.discard();
+  throw refused(url, `the answer comes in the transfer coding ${coding}, which nobody asked for`);
+}
+
+function wholeOf(answer: HttpAnswer, url: URL): Answer {
+  const { header, hasEnd, discard, receivedBytes } = answer;
+  const codings = codingsOf(answer, url);
+  if (codings === undefined) {
+    discard();
+    throw refused(url, `the answer has the content coding ${header('content-encoding') ?? ''}, which nobody asked for`);
   }
-  const [, from, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(header('content-range') ?? '') ?? [];
-  if (from === undefined) throw unavailable(url, 'a part without a Content-Range that can be read');
+  const webPage = /^text\/html\b/i.test(header('content-type') ?? '');
+  const common = { offset: 0n, ends: hasEnd ? 'whole' : 'line', webPage, discard, receivedBytes } as const;
+  const fresh = optional('freshness', freshness(answer));
+  // Of a content that is encoded, offsets are those of its encoded bytes.
+  if (codings.length > 0)
+    return { ...common, ...fresh, body: told(decoded(answer.body, codings), url), resumable: false };
+  // Chunks go before a length (RFC 9112, 6.3).
+  const length = header('transfer-encoding') === undefined ? header('content-length') : undefined;
   return {
     ...common,
-    offset: BigInt(from),
-    ...(total === undefined || total === '*' ? {} : { totalBytes: BigInt(total) }),
+    ...fresh,
+    ...optional('validator', rangeValidator(answer)),
+    ...(length === undefined ? {} : { totalBytes: BigInt(length) }),
+    body: answer.body,
+    resumable: true,
   };
 }
 
-/**
- * What If-Range takes: a strong ETag, or the time of the last change. Neither of a file that changed in the second of the answer: that time, of
- * which nginx makes its tags too, would not tell a second change from the first (RFC 9110, 8.8.2.2).
- */
-function validatorOf({ header }: HttpAnswer): string | undefined {
-  const [changed, answered] = [header('last-modified'), header('date')].map((text) => Date.parse(text ?? ''));
-  if (changed !== undefined && answered !== undefined && answered - changed < SECOND_MS) return undefined;
-  const tag = header('etag');
-  return tag?.startsWith('"') === true ? tag : header('last-modified');
+/** A part from the offset on that was asked for; undefined: none that can be used. */
+function partOf(answer: HttpAnswer, wanted: Wanted, url: URL): Answer | undefined {
+  const { body, discard, receivedBytes, header } = answer;
+  const stretch = stretchOf(answer) ?? restOf(answer, wanted);
+  const encoded = codingsOf(answer, url)?.length !== 0;
+  if (stretch === undefined || stretch.offset > wanted.offset || stretch.end <= wanted.offset || encoded)
+    return undefined;
+  const { offset, end, totalBytes } = stretch;
+  const { validator } = wanted;
+  const same = validator !== undefined && isSameContent(validator, answer);
+  const whole = exactly(body, end - offset, (came) =>
+    unavailable(url, `a part of ${String(end - offset)} bytes was said to come, and ${String(came)} came`),
+  );
+  return {
+    offset: wanted.offset,
+    ends: 'part',
+    webPage: /^text\/html\b/i.test(header('content-type') ?? ''),
+    ...optional('totalBytes', totalBytes),
+    ...optional('validator', same ? validator : rangeValidator(answer)),
+    ...optional('freshness', freshness(answer)),
+    body: behind(whole, wanted.offset - offset),
+    resumable: true,
+    discard,
+    receivedBytes,
+  };
+}
+
+/** A part that does not say where it begins, of the same content, and just as long as the rest. */
+function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: Wanted): Stretch | undefined {
+  const length = answer.header('content-length');
+  if (length === undefined || totalBytes === undefined || validator === undefined) return undefined;
+  if (answer.header('etag') !== validator || answer.header('content-range') !== undefined) return undefined;
+  return offset + BigInt(length) === totalBytes ? { offset, end: totalBytes, totalBytes } : undefined;
+}
+
+/** Whether nothing is missing: the content is as long as what has come, and nothing says that it is another one. */
+function isTheEnd(answer: HttpAnswer, { offset, validator, totalBytes }: Wanted): boolean {
+  const same = validator === undefined || isSameContent(validator, answer);
+  return same && lengthOf416(answer) === offset && (totalBytes ?? offset) === offset;
+}
+
+/** All has come already. */
+function theEnd({ offset, validator }: Wanted): Answer {
+  const common = { offset, totalBytes: offset, ends: 'whole', webPage: false, resumable: true } as const;
+  return {
+    ...common,
+    ...optional('validator', validator),
+    body: nothing(),
+    discard: () => undefined,
+    receivedBytes: () => 0,
+  };
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  const found: Partial<Record<K, V>> = {};
+  if (value !== undefined) found[key] = value;
+  return found;
+}
+
+/** Whatever a decoder finds wrong is the source's. */
+async function* told(body: AsyncIterable<Uint8Array>, url: URL): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* body;
+  } catch (error) {
+    if (error instanceof HostlerError) throw error;
+    throw unavailable(url, 'what was sent is not encoded as the answer says', error);
+  }
+}
+
+function refused(url: URL, why: string): HostlerError {
+  return new HostlerError('SOURCE_REFUSED', `${shown(url)}: ${why}`, { facts: { source: shown(url) } });
 }
 
 /** Fails with SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_UNAVAILABLE. */
 export function assertGood(answer: HttpAnswer, url: URL): void {
   const { status, header } = answer;
-  if (status >= 200 && status < 300) return;
+  if (WITH_CONTENT.includes(status)) return;
   answer.discard();
   const facts = { source: shown(url), status: String(status) };
   const message = `${shown(url)} answers ${String(status)}`;

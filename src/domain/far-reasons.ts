@@ -33,6 +33,12 @@ export const SOURCE_REASONS = {
   ),
   SOURCE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The source has no such image.', 'Check the URL or image id.'),
   SOURCE_REFUSED: row('PERMISSION_DENIED', 'after a change', 'The source refuses access.', 'Give it what it wants.'),
+  SOURCE_WITHOUT_LENGTH: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The source does not say how long its answer is, or where it ends: a part of it could not be told from the whole.',
+    'Give the checksum of the image, or have the server send a Content-Length.',
+  ),
   SOURCE_FORBIDDEN: row(
     'PERMISSION_DENIED',
     'no',

@@ -24,6 +24,8 @@ export interface Faults {
   readonly lengthError?: number;
   /** It comes in chunks. */
   readonly noLength?: boolean;
+  /** The end of the connection is the only end that it has. */
+  readonly noEnd?: boolean;
   readonly contentType?: string;
   readonly redirect?: string;
   readonly noValidator?: boolean;
@@ -121,9 +123,10 @@ export class FaultServer {
     }
     const partial = range !== undefined && holds && faults.noRanges !== true && faults.wholeForRange !== true;
     const from = partial ? wanted : 0;
+    if (faults.noEnd === true) response.removeHeader('transfer-encoding');
     response.writeHead(partial ? 206 : 200, {
       'content-type': faults.contentType ?? 'application/octet-stream',
-      ...(faults.noLength === true
+      ...(faults.noLength === true || faults.noEnd === true
         ? {}
         : { 'content-length': String(content.length - from + (faults.lengthError ?? 0)) }),
       ...(faults.noValidator === true ? {} : { etag: tag }),

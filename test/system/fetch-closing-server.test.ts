@@ -1,5 +1,6 @@
 /** Servers that close the connection behind the body: what has come counts when it is whole, and only then. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -37,8 +38,10 @@ describe('fetching from a server that closes the connection', () => {
     }
   }
 
-  const fetch = (url: string, target: string) =>
-    daemon.get().stranger.operation('ImageService/FetchRawImage', { source: { http: { url } }, target });
+  const checksum = { algorithm: 'sha256', digest: createHash('sha256').update(content).digest('hex') };
+  // Without a length only the checksum tells that all has come.
+  const fetch = (url: string, target: string, given: object = { checksum }) =>
+    daemon.get().stranger.operation('ImageService/FetchRawImage', { source: { http: { url } }, target, ...given });
 
   for (const [title, bytes] of [
     ['with a length', answer(sized(content.length), content)],
@@ -62,6 +65,8 @@ describe('fetching from a server that closes the connection', () => {
       it(`refuses ${String(length)} bytes of ${title} when the line is reset`, async () => {
         const use = async (url: string) => {
           assert.equal((await failure(fetch(url, daemon.get().image('cut')))).reason, 'SOURCE_UNAVAILABLE');
+          const bare = await failure(fetch(url, daemon.get().image('cut'), {}));
+          assert.equal(bare.reason, 'SOURCE_WITHOUT_LENGTH');
         };
         await serving(answer(head, content.subarray(0, length)), use, 'reset');
       });

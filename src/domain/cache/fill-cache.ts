@@ -59,7 +59,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         checksum: brought.checksum === undefined ? '' : checksumText(brought.checksum),
         verified: spec.checksum !== undefined,
         guarded: isGuarded(run.secrets),
-        ...(brought.validator === undefined ? {} : { validator: brought.validator }),
+        ...(brought.freshness === undefined ? {} : { validator: brought.freshness }),
         info,
         inode: made.inode,
         modifyTimeNs: made.modifyTimeNs,

@@ -20,7 +20,8 @@ export interface Brought {
   readonly facts: SourceFacts;
   readonly networkBytes: bigint;
   readonly checksum?: ExpectedChecksum;
-  readonly validator?: string;
+  /** For a later question whether the source still has this content. */
+  readonly freshness?: string;
 }
 
 /** The bytes of a source as they are, in a private file. `assertFacts` may refuse them before any comes. */
@@ -45,8 +46,11 @@ export async function bring(
   const facts = await remote.describe(run.signal);
   limits.assertFacts(facts);
   const checksum = asked ?? facts.checksum;
-  const spec = { target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) };
+  const spec = {
+    ...{ target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) },
+    ...(facts.lengthBytes === undefined ? {} : { lengthBytes: facts.lengthBytes }),
+  };
   const transfer = new Transfer(remote, file, spec, run, ports);
-  const { networkBytes, checksum: computed, validator } = await transfer.from(checkpoint);
-  return { facts, networkBytes, checksum: computed, ...(validator === undefined ? {} : { validator }) };
+  const { networkBytes, checksum: computed, freshness } = await transfer.from(checkpoint);
+  return { facts, networkBytes, checksum: computed, ...(freshness === undefined ? {} : { freshness }) };
 }

@@ -22,17 +22,36 @@ export interface SourceFacts {
   readonly immutable?: boolean;
 }
 
+/** The bytes from an offset on, of the content of a validator where there is one. */
+export interface Wanted {
+  readonly offset: bigint;
+  readonly validator?: string;
+  /** How long that content is. */
+  readonly totalBytes?: bigint;
+}
+
 /** The answer to a request for the bytes from an offset on. */
 export interface Answer {
   /** Where the body begins: the offset that was asked for, or 0 when the whole file comes. */
   readonly offset: bigint;
   readonly totalBytes?: bigint;
-  /** Tells this content from an earlier or later one under the same name. */
+  /** Tells this content, byte by byte, from an earlier or later one under the same name. */
   readonly validator?: string;
+  /** Tells it well enough to ask later whether it is still the same. */
+  readonly freshness?: string;
+  /** A later request can go on where this body stops. */
+  readonly resumable: boolean;
+  /**
+   * What it means that the body ends without a failure: that is the end of the file, or of a part behind which there may be more;
+   * or the line was closed, at the end or before it.
+   */
+  readonly ends: 'whole' | 'part' | 'line';
   /** It says that it is a web page. */
   readonly webPage: boolean;
   /** To be read to its end or left; both free the connection. Fails with SOURCE_UNAVAILABLE. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** So many bytes came over the network for what was read of the body. */
+  readonly receivedBytes: () => number;
   /** Frees the connection when the body is of no use. */
   readonly discard: () => void;
 }
@@ -44,11 +63,11 @@ export interface Answer {
 export interface RemoteFile {
   describe(signal: AbortSignal): Promise<SourceFacts>;
   /** With a validator the server is asked for the rest only if the content is still that one. */
-  read(from: { readonly offset: bigint; readonly validator?: string }, signal: AbortSignal): Promise<Answer>;
-  /** Whether the content is still the one of this validator. */
-  isStill(validator: string, signal: AbortSignal): Promise<boolean>;
-  /** Asks whether this caller may have it, whatever it is now. With a validator nothing is sent if it is still that content. */
-  assertGiven(validator: string | undefined, signal: AbortSignal): Promise<void>;
+  read(from: Wanted, signal: AbortSignal): Promise<Answer>;
+  /** Whether the content is still the one of this freshness. */
+  isStill(freshness: string, signal: AbortSignal): Promise<boolean>;
+  /** Asks whether this caller may have it, whatever it is now. With a freshness nothing is sent if it is still that content. */
+  assertGiven(freshness: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
 export interface Sources {

@@ -10,6 +10,7 @@ import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.
 import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from './ports.js';
 import { RateWatch } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
+import { withoutWebPage } from './web-page.js';
 
 /** What trying again may help with. */
 export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
@@ -23,6 +24,8 @@ export interface TransferSpec {
   /** For people. */
   readonly what: string;
   readonly checksum: ExpectedChecksum | undefined;
+  /** How long the source says that it is; unset: it says so with the content, or not at all. */
+  readonly lengthBytes?: bigint;
   /** The file may not be longer. */
   readonly maxBytes: bigint;
   /** The source is asked with a caller's secrets. */
@@ -41,8 +44,8 @@ export interface Transferred {
   readonly zeroBytes: bigint;
   /** Of all bytes as they came. */
   readonly checksum: ExpectedChecksum;
-  /** What the content was of, for a later question whether it still is. */
-  readonly validator?: string;
+  /** For a later question whether it still is this content. */
+  readonly freshness?: string;
 }
 
 interface OpenPart {
@@ -57,6 +60,10 @@ export class Transfer {
   #zeroBytes = 0n;
   /** In parts, of which only the checksum tells whether they are of the same content. */
   #resumed = false;
+  /** A later request can go on where the body stopped. */
+  #resumable = true;
+  /** So often parts did not have the checksum together. */
+  #mixed = 0;
   /** What an earlier attempt brought came for secrets that this caller need not have. */
   #unproved = false;
   #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
@@ -122,6 +129,7 @@ export class Transfer {
         if (this.#position.totalBytes !== this.#position.offset) await this.#receive(part, checkpoints);
         else if (this.#unproved) await this.#prove();
         if (await this.#agrees(part.digest)) return;
+        this.#mixed++;
         await this.#startOver(part, checkpoints, 'what came in several parts does not have the checksum');
       } catch (error) {
         const { reason, retryAfterMs } = asHostlerError(error);
@@ -140,67 +148,90 @@ export class Transfer {
   /** All that there is has come, for another caller perhaps. Fails with SOURCE_REFUSED. */
   async #prove(): Promise<void> {
     await this.run.step('request');
-    await this.remote.assertGiven(this.#position.validator, this.run.signal);
+    const { freshness, validator } = this.#position;
+    await this.remote.assertGiven(freshness ?? validator, this.run.signal);
     this.#unproved = false;
     this.#position = { ...this.#position, guarded: this.spec.guarded };
   }
 
+  /** Until the end is there. Parts that end where they should are asked for one behind the other, as long as enough comes. */
   async #receive(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
-    await this.run.step('request');
-    const { writer, digest } = part;
-    const { what, maxBytes, checksum } = this.spec;
-    const watch = new RateWatch(what, this.ports.rules);
-    const signal = AbortSignal.any([this.run.signal, watch.signal]);
-    const sink = { current: new SparseSink(writer, this.#position.offset) };
+    const watch = new RateWatch(this.spec.what, this.ports.rules);
     try {
-      const answer = await watch.waitFor(this.remote.read(this.#position, signal));
-      if (answer.webPage && checksum === undefined)
-        throw new HostlerError('SOURCE_UNAVAILABLE', `${what} answered with a web page`, { facts: { source: what } });
-      if (!this.#continues(answer)) {
-        await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
-        sink.current = new SparseSink(writer, 0n);
-        if (answer.offset > 0n) {
-          answer.discard();
-          throw new HostlerError('SOURCE_UNAVAILABLE', `${what} sent a part of other content`, {
-            facts: { source: what, offset: String(answer.offset) },
-          });
-        }
-      }
-      await this.#accept(answer);
-      let shownAt = 0;
-      for await (const piece of waitedFor(answer.body, watch)) {
-        watch.came(piece.length);
-        if (this.#position.totalBytes === undefined) await this.#makeRoom(sink.current, piece.length);
-        const full = sink.current.add(piece);
-        if (!full && performance.now() - shownAt < SHOW_MS) continue;
-        if (full) await sink.current.pass();
-        shownAt = performance.now();
-        this.#count(sink.current);
-        assertWithin(this.#position.offset, maxBytes, what);
-        digest.reach(sink.current.writtenBytes);
-        if (this.#canGoOn()) checkpoints.reached({ ...this.#position, offset: sink.current.writtenBytes });
-        this.#show(sink.current.zeroBytes);
-      }
+      while ((await this.#take(part, checkpoints, watch)) === 'more') continue;
     } catch (error) {
       // The watch's reason says more than that the line was cut.
       throw watch.signal.aborted && !this.run.signal.aborted ? asHostlerError(watch.signal.reason) : error;
     } finally {
       watch.stop();
-      this.#count(sink.current);
-      await sink.current.flush();
-      digest.reach(sink.current.writtenBytes);
-      this.#zeroBytes += sink.current.zeroBytes;
     }
+  }
+
+  /** One answer: whether it was the last one. */
+  async #take(part: OpenPart, checkpoints: Checkpoints, watch: RateWatch): Promise<'end' | 'more'> {
+    await this.run.step('request');
+    const { writer, digest } = part;
+    const { what, maxBytes, checksum } = this.spec;
+    const signal = AbortSignal.any([this.run.signal, watch.signal]);
+    const answer = await watch.waitFor(this.remote.read(this.#position, signal));
+    if (!this.#continues(answer)) {
+      await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
+      if (answer.offset > 0n) {
+        answer.discard();
+        throw new HostlerError('SOURCE_UNAVAILABLE', `${what} sent a part of other content`, {
+          facts: { source: what, offset: String(answer.offset) },
+        });
+      }
+    }
+    const from = this.#position.offset;
+    const sink = new SparseSink(writer, from);
+    const count = this.#counter(sink, answer);
+    try {
+      await this.#accept(answer);
+      const page = answer.webPage && checksum === undefined && from === 0n;
+      let shownAt = 0;
+      for await (const piece of waitedFor(page ? withoutWebPage(answer.body, what) : answer.body, watch)) {
+        watch.came(piece.length);
+        if (this.#position.totalBytes === undefined) await this.#makeRoom(sink, piece.length);
+        const full = sink.add(piece);
+        if (!full && performance.now() - shownAt < SHOW_MS) continue;
+        if (full) await sink.pass();
+        shownAt = performance.now();
+        count();
+        assertWithin(this.#position.offset, maxBytes, what);
+        digest.reach(sink.writtenBytes);
+        if (this.#canGoOn()) checkpoints.reached({ ...this.#position, offset: sink.writtenBytes });
+        this.#show(sink.zeroBytes);
+      }
+    } finally {
+      count();
+      await sink.flush();
+      digest.reach(sink.writtenBytes);
+      this.#zeroBytes += sink.zeroBytes;
+    }
+    assertWithin(this.#position.offset, maxBytes, what);
+    return this.#endOf(answer, from);
+  }
+
+  /** What the end of a body means. */
+  #endOf({ ends }: Answer, from: bigint): 'end' | 'more' {
     const { offset, totalBytes } = this.#position;
-    assertWithin(offset, maxBytes, what);
-    if (totalBytes !== undefined && offset < totalBytes)
-      throw new HostlerError(
-        'SOURCE_UNAVAILABLE',
-        `${what} ended after ${String(offset)} of ${String(totalBytes)} bytes`,
-        {
-          facts: { source: what, offset: String(offset), total: String(totalBytes) },
-        },
-      );
+    if (offset === totalBytes) return 'end';
+    if (ends === 'part' && offset > from && offset < (totalBytes ?? offset + 1n)) return 'more';
+    if (totalBytes === undefined && ends !== 'part') {
+      this.#position = { ...this.#position, totalBytes: offset };
+      return 'end';
+    }
+    // Nothing tells which of the bytes are too many.
+    if (totalBytes !== undefined && offset > totalBytes) this.#resumable = false;
+    const { what } = this.spec;
+    const facts = {
+      source: what,
+      offset: String(offset),
+      ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),
+    };
+    const text = `${what} ended after ${String(offset)} of ${String(totalBytes ?? 'an unknown number of')} bytes`;
+    throw new HostlerError('SOURCE_UNAVAILABLE', text, { facts });
   }
 
   /** For a body that does not say how long it is. */
@@ -208,12 +239,16 @@ export class Transfer {
     await this.#growing.upTo(takenBytes - zeroBytes - this.#zeroBytes + BigInt(more));
   }
 
-  /** What was taken since it was counted last. */
-  #count({ takenBytes }: SparseSink): void {
-    const came = takenBytes - this.#position.offset;
-    this.ports.onNetworkBytes(Number(came));
-    this.#networkBytes += came;
-    this.#position = { ...this.#position, offset: takenBytes };
+  /** Counts what was taken, and what came for it, since it was counted last. */
+  #counter(sink: SparseSink, { receivedBytes }: Answer): () => void {
+    let counted = 0;
+    return () => {
+      const received = receivedBytes();
+      this.ports.onNetworkBytes(received - counted);
+      this.#networkBytes += BigInt(received - counted);
+      counted = received;
+      this.#position = { ...this.#position, offset: sink.takenBytes };
+    };
   }
 
   #continues({ offset, validator, totalBytes }: Answer): boolean {
@@ -226,17 +261,26 @@ export class Transfer {
     return validator === ours || ours === undefined;
   }
 
-  async #accept({ validator, totalBytes }: Answer): Promise<void> {
-    const { offset } = this.#position;
+  async #accept({ validator, freshness, resumable, ends, totalBytes: said }: Answer): Promise<void> {
+    const { offset, totalBytes: before } = this.#position;
+    const { lengthBytes, checksum, what } = this.spec;
     this.#unproved = false;
+    this.#resumable = resumable;
+    // A length that was said holds until another content begins.
+    const totalBytes = said ?? before ?? lengthBytes;
     this.#position = {
       offset,
       guarded: this.spec.guarded,
       ...(validator === undefined ? {} : { validator }),
+      ...(freshness === undefined ? {} : { freshness }),
       ...(totalBytes === undefined ? {} : { totalBytes }),
     };
-    if (totalBytes === undefined) return;
-    assertWithin(totalBytes, this.spec.maxBytes, this.spec.what);
+    if (lengthBytes !== undefined && totalBytes !== lengthBytes) throw otherLength(what, lengthBytes, totalBytes);
+    if (totalBytes === undefined) {
+      if (ends === 'line' && checksum === undefined) throw noEnd(what);
+      return;
+    }
+    assertWithin(totalBytes, this.spec.maxBytes, what);
     this.#growing.release();
     if (this.#reserved?.bytes === totalBytes) return;
     this.#reserved?.release();
@@ -248,7 +292,7 @@ export class Transfer {
 
   /** Whether a later request can go on here: it is the same content, or the checksum will tell. */
   #canGoOn(): boolean {
-    return this.#position.validator !== undefined || this.spec.checksum !== undefined;
+    return this.#resumable && (this.#position.validator !== undefined || this.spec.checksum !== undefined);
   }
 
   async #agrees(file: FileDigest): Promise<boolean> {
@@ -256,7 +300,8 @@ export class Transfer {
     const digest = await orAborted(file.digest(), this.run.signal);
     this.#computed = { algorithm: file.algorithm, digest };
     if (checksum === undefined || checksum.digest === digest) return true;
-    if (this.#resumed) return false;
+    // Once may be a source that changed; every time is a checksum of something else.
+    if (this.#resumed && this.#mixed === 0) return false;
     throw new HostlerError(
       'CHECKSUM_MISMATCH',
       `${what} has the ${checksum.algorithm} ${digest}, not ${checksum.digest}`,
@@ -278,7 +323,7 @@ export class Transfer {
   }
 
   async #end(writer: FileWriter): Promise<Transferred> {
-    const { offset, validator } = this.#position;
+    const { offset, freshness } = this.#position;
     await this.file.truncate(offset);
     // So that a crash in what follows costs no transfer.
     await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
@@ -291,7 +336,7 @@ export class Transfer {
       networkBytes: this.#networkBytes,
       zeroBytes: this.#zeroBytes,
       checksum: this.#computed,
-      ...(validator === undefined ? {} : { validator }),
+      ...(freshness === undefined ? {} : { freshness }),
     };
   }
 
@@ -316,6 +361,16 @@ export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): voi
       facts: { source: what, bytes: String(bytes), allowed: String(maxBytes) },
     },
   );
+}
+
+function otherLength(what: string, expected: bigint, sent = 0n): HostlerError {
+  const text = `${what} has ${String(expected)} bytes, and an answer of ${String(sent)} came`;
+  return new HostlerError('SOURCE_UNAVAILABLE', text, { facts: { source: what, total: String(expected) } });
+}
+
+function noEnd(what: string): HostlerError {
+  const why = 'does not say where its answer ends, so that nothing would tell a part from the whole: give a checksum';
+  return new HostlerError('SOURCE_WITHOUT_LENGTH', `${what} ${why}`, { facts: { source: what } });
 }
 
 /** The pieces as they come; only while the next one is waited for does the watch count. */

@@ -12,6 +12,8 @@ const UNKNOWN_BYTES = 16n << 20n;
 export interface Position {
   readonly offset: bigint;
   readonly validator?: string;
+  /** Tells whether the content is still the same, where not every byte has to be. */
+  readonly freshness?: string;
   readonly totalBytes?: bigint;
   /** Of it so many were zeros. */
   readonly zeroBytes?: bigint;
@@ -19,10 +21,11 @@ export interface Position {
   readonly guarded?: boolean;
 }
 
-export function positionOf({ offset, validator, total, zeros, guarded }: Checkpoint): Position {
+export function positionOf({ offset, validator, freshness, total, zeros, guarded }: Checkpoint): Position {
   return {
     offset: BigInt(offset ?? 0),
     ...(validator === undefined ? {} : { validator }),
+    ...(freshness === undefined ? {} : { freshness }),
     ...(total === undefined ? {} : { totalBytes: BigInt(total) }),
     ...(zeros === undefined ? {} : { zeroBytes: BigInt(zeros) }),
     ...(guarded === undefined ? {} : { guarded: guarded === 'yes' }),
@@ -74,12 +77,13 @@ export class Checkpoints {
     await this.#working;
   }
 
-  async #save({ offset, validator, totalBytes, zeroBytes, guarded }: Position): Promise<void> {
+  async #save({ offset, validator, freshness, totalBytes, zeroBytes, guarded }: Position): Promise<void> {
     this.#last = offset;
     await this.file.sync();
     await this.run.checkpoint({
       offset: String(offset),
       ...(validator === undefined ? {} : { validator }),
+      ...(freshness === undefined ? {} : { freshness }),
       ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),
       ...(zeroBytes === undefined ? {} : { zeros: String(zeroBytes) }),
       ...(guarded === undefined ? {} : { guarded: guarded ? 'yes' : 'no' }),

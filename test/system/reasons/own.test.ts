@@ -134,6 +134,7 @@ describe('what an RPC promises of its own', () => {
       SOURCE_UNAVAILABLE: { faults: { status: { code: 503, times: 99 } } },
       SOURCE_NOT_FOUND: { faults: { status: { code: 404, times: 99 } } },
       SOURCE_REFUSED: { faults: { authorization: 'Bearer other' } },
+      SOURCE_WITHOUT_LENGTH: { faults: { noEnd: true } },
       STALLED: { faults: { stopAfter: { bytes: 512, times: 99 } } },
       SOURCE_FORBIDDEN: { url: 'http://denied.example/x' },
       CHECKSUM_MISMATCH: { more: { checksum: { algorithm: 'sha256', digest: '0'.repeat(64) } } },
