@@ -5,7 +5,8 @@ import { assembleFetch } from './assemble-fetch.js';
 import type { AgentLocks } from './adapters/owned/agent-locks.js';
 import type { CacheFolder } from './adapters/cache-folder.js';
 import { ConfiguredCommands } from './adapters/commands.js';
-import { anchored, type Config } from './adapters/config.js';
+import { ArgumentPatterns } from './adapters/argument-patterns.js';
+import type { Config } from './adapters/config.js';
 import { DomainXml } from './adapters/domain-xml.js';
 import { Failpoints } from './adapters/failpoints.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
@@ -284,9 +285,13 @@ function assembleHandlers(
 }
 
 function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {
-  const patterns = rest.arguments.map(anchored);
-  const timeoutMs = timeout_seconds * 1000;
-  return { ...rest, patterns, timeoutMs, exitCodes: exit_codes, ...(user === undefined ? {} : { user }) };
+  return {
+    ...rest,
+    arguments: new ArgumentPatterns(rest.arguments),
+    timeoutMs: timeout_seconds * 1000,
+    exitCodes: exit_codes,
+    ...(user === undefined ? {} : { user }),
+  };
 }
 
 function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {

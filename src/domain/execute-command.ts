@@ -4,13 +4,18 @@ import type { Run, Verb } from './operations/verb.js';
 import type { ToolRun } from './ports.js';
 import { sleepOrAborted } from './waiting.js';
 
+/** Which arguments a command may be given. */
+export interface ArgumentRule {
+  /** The place of the first argument that it may not be given; undefined: there is none. Fails with the signal's reason. */
+  misfit(args: readonly string[], signal: AbortSignal): Promise<number | undefined>;
+}
+
 /** A command that the operator has named. */
 export interface CommandRule {
   readonly name: string;
   /** Absolute path. */
   readonly executable: string;
-  /** Anchored; each argument must match one. */
-  readonly patterns: readonly RegExp[];
+  readonly arguments: ArgumentRule;
   /** Unset: as the daemon. */
   readonly user?: string;
   readonly timeoutMs: number;
@@ -56,18 +61,32 @@ export interface ExecutePorts {
   readonly commands: CommandRunner;
 }
 
-/** Runs a configured command, again while its exit code is not accepted and attempts are left. After a crash it is gone. */
+/** Before anything is begun: whether the caller may have this run. Fails with COMMAND_NOT_FOUND, ARGUMENT_NOT_ALLOWED. */
+export async function assertAllowed(
+  { name, args }: ExecuteSpec,
+  rules: readonly CommandRule[],
+  signal: AbortSignal,
+): Promise<void> {
+  const place = await findRule(name, rules).arguments.misfit(args, signal);
+  if (place === undefined) return;
+  const facts = { name, argument: String(place + 1) };
+  throw new HostlerError('ARGUMENT_NOT_ALLOWED', `argument ${facts.argument} of ${name} matches none of its patterns`, {
+    facts,
+  });
+}
+
+/**
+ * Runs a configured command whose arguments are allowed, again while its exit code is not accepted and attempts are left. After a crash it
+ * is gone.
+ */
 export function executeCommand({ rules, commands }: ExecutePorts): Verb<ExecuteSpec, ExecuteResult> {
   return {
     name: 'Execute',
     slot: () => 'none',
-    uses(spec) {
-      findRule(spec, rules);
-      return [];
-    },
+    uses: () => [],
 
     async run(spec, run) {
-      const rule = findRule(spec, rules);
+      const rule = findRule(spec.name, rules);
       const timeoutMs = Math.min(rule.timeoutMs, spec.timeoutMs ?? rule.timeoutMs);
       const call = { rule, args: spec.args, timeoutMs, stdin: run.secrets['stdin'] ?? new Uint8Array() };
       for (let attempt = 1; ; attempt++) {
@@ -85,18 +104,11 @@ async function once(call: CommandCall, run: Run, commands: CommandRunner) {
   return commands.run(call, run.tool(), (piece, signal) => run.output(piece, signal));
 }
 
-/** Fails with COMMAND_NOT_FOUND, ARGUMENT_NOT_ALLOWED. */
-function findRule({ name, args }: ExecuteSpec, rules: readonly CommandRule[]): CommandRule {
+/** Fails with COMMAND_NOT_FOUND. */
+function findRule(name: string, rules: readonly CommandRule[]): CommandRule {
   const rule = rules.find((candidate) => candidate.name === name);
   if (rule === undefined)
     throw new HostlerError('COMMAND_NOT_FOUND', `no command ${name} is configured`, { facts: { name } });
-  const place = args.findIndex((arg) => !rule.patterns.some((pattern) => pattern.test(arg)));
-  if (place !== -1)
-    throw new HostlerError(
-      'ARGUMENT_NOT_ALLOWED',
-      `argument ${String(place + 1)} of ${name} matches none of its patterns`,
-      { facts: { name, argument: String(place + 1) } },
-    );
   return rule;
 }
 

@@ -1,6 +1,12 @@
 import * as z from 'zod';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import { executeCommand, type ExecutePorts, type ExecuteSpec, type OutputPiece } from '../domain/execute-command.js';
+import {
+  assertAllowed,
+  executeCommand,
+  type ExecutePorts,
+  type ExecuteSpec,
+  type OutputPiece,
+} from '../domain/execute-command.js';
 import { HandOver } from '../domain/hand-over.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { type CommandServiceService, ExecuteResponse } from '../gen/hostler/v1/command_service.js';
@@ -49,6 +55,7 @@ export function commandHandlers(operations: Operations, ports: ExecutePorts): Ha
   return {
     async *execute(request, caller) {
       const { spec, ask } = parseExecute(request);
+      await assertAllowed(spec, ports.rules, caller.signal);
       const output = new HandOver<OutputPiece>(PIECES_WAITING);
       const started = operations.start(
         verb,

@@ -42,6 +42,10 @@ executable = "/bin/cat"
 [[commands]]
 name = "gone"
 executable = "/no/such/tool"
+[[commands]]
+name = "patterns"
+executable = "/bin/true"
+arguments = ["([a-z]+)+!", "(0|0)*1", "(.*.*.*)*=", "(x?){30}x{30}"]
 `,
   }));
   const execute = async (request: Message): Promise<Outcome> => {
@@ -111,6 +115,17 @@ executable = "/no/such/tool"
       [{ name: 'shell', delay: { seconds: '99999999' } }, 'INVALID_FIELD'],
     ] as const)
       assert.equal((await execute(request)).error?.reason, reason, JSON.stringify(request));
+  });
+
+  it('patterns that could be tried in many ways are matched in the time that the argument is long', async () => {
+    // Each of these would keep a matcher that goes back and forth for longer than anybody lives, or is many of them.
+    for (const args of [['a'.repeat(4096)], ['0'.repeat(4096)], ['\n'.repeat(4096)], Array<string>(256).fill('aaa!')]) {
+      const fits = args.length > 1;
+      const { error } = await execute({ name: 'patterns', args });
+      assert.equal(error?.reason, fits ? undefined : 'ARGUMENT_NOT_ALLOWED', args[0]?.slice(0, 3));
+    }
+    const fitting = [`${'a'.repeat(4095)}!`, `${'0'.repeat(4095)}1`, `${'.'.repeat(4095)}=`, 'x'.repeat(30)];
+    for (const arg of fitting) assert.equal((await execute({ name: 'patterns', args: [arg] })).error, undefined);
   });
 
   it('a timeout ends the command and all that it started', async () => {
