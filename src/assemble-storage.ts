@@ -13,6 +13,7 @@ import {
 } from './adapters/backends.js';
 import { withCache } from './adapters/cache-folder.js';
 import { ThreadedHasher } from './adapters/block-hasher.js';
+import { TableWalk } from './adapters/whole/table-walk.js';
 import { ConfigError, type Config } from './adapters/config.js';
 import { CpReflink } from './adapters/cp-reflink.js';
 import { DeviceFiles, DeviceLocks } from './adapters/devices/device-files.js';
@@ -107,6 +108,7 @@ export function assembleStorage(
     tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
     changer: changerOf({ files: changer, devices: deviceChanger(changer), volumes: new RbdChanger(images) }),
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
+    wholeness: new TableWalk(foreignLimits.wallMs),
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: hostPools(config, pools, { volumes, remote, reach }),

@@ -155,13 +155,10 @@ function assembleEngine(foundations: Foundations) {
     reach,
     sweepLog: leftovers,
   });
-  const { paths, files, imageLocks, dependants, targets } = storage;
+  const { paths, files, imageLocks, dependants, targets, wholeness } = storage;
   const locks = new LockTable();
-  const reader = new ImageReader({
-    paths,
-    files,
-    foreign: { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) },
-  });
+  const foreign = { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) };
+  const reader = new ImageReader({ paths, files, wholeness, foreign });
   const slots = slotsOf(limits);
   const space = new SpaceLedger(BigInt(limits.space_overhead_bytes), limits.root_patience_ms);
   const metrics = new Metrics(() => ({

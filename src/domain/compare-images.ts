@@ -28,6 +28,8 @@ export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResu
     },
 
     async run({ first, second, strict }, run) {
+      run.phase('INSPECTING');
+      await ports.reader.assertChainWhole([...run.chain(first), ...run.chain(second)], run.signal);
       run.phase('VERIFYING');
       await run.step('compare');
       return {

@@ -57,6 +57,7 @@ export function convertImage(
     async run(spec, run) {
       run.phase('INSPECTING');
       assertSnapshot(spec, run.chain(spec.source));
+      await ports.reader.assertChainWhole(run.chain(spec.source), run.signal);
       const part = await run.part(spec.target, spec);
       const chain = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
       assertSnapshot(spec, chain);

@@ -1,4 +1,5 @@
 import type { ImageAddress } from './address.js';
+import type { Missing } from './formats/whole/reach.js';
 import type { Extent, ImageFacts, SnapshotFacts } from './image-info.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 
@@ -170,6 +171,15 @@ export interface Files {
   allocatedBytes(file: FileRef): Promise<bigint>;
   /** Space on the filesystem of an open folder, for this daemon. */
   freeBytes(directory: Handle): Promise<bigint>;
+}
+
+/** Whether a file has all that its image names. */
+export interface Wholeness {
+  /**
+   * What lies beyond the end of the file; undefined: nothing, or the format has no tables that say it. Its header has been read. Fails with
+   * ACCESS_DENIED, IO_ERROR, TOOL_LIMIT_EXCEEDED.
+   */
+  missing(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined>;
 }
 
 /** Close it when the change is over. */

@@ -46,6 +46,7 @@ async function factsOfStranger(
   { reader, tool }: PublishPorts,
 ): Promise<ImageFacts> {
   const facts = await reader.foreign(made, format);
+  await reader.assertWhole(made, format, run.signal);
   await run.step('identify');
   assertToolAgrees(made.address, facts, await tool.identify({ file: made, format, facts }, run.tool()));
   return facts;

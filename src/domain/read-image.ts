@@ -6,6 +6,7 @@ import { cached } from './formats/head.js';
 import { readContent } from './formats/content.js';
 import { READERS } from './formats/readers.js';
 import { imageFacts } from './formats/facts.js';
+import type { Missing } from './formats/whole/reach.js';
 import { parseFormat, type ImageFormat } from './image-format.js';
 import type { ImageFacts } from './image-info.js';
 import {
@@ -16,7 +17,7 @@ import {
   unsafe,
   type ForeignRules,
 } from './image-policy.js';
-import type { AddressedFile, Chain, Files, Layer, Paths, Resolved, VolumeFacts } from './ports.js';
+import type { AddressedFile, Chain, Files, Layer, Paths, Resolved, VolumeFacts, Wholeness } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
@@ -27,6 +28,7 @@ export const MAX_CHAIN_SNAPSHOTS = 8192;
 export interface ReaderPorts {
   readonly paths: Paths;
   readonly files: Files;
+  readonly wholeness: Wholeness;
   readonly foreign: ForeignRules;
 }
 
@@ -78,6 +80,21 @@ export class ImageReader {
       assertForeign(file.address, all);
       return all;
     });
+  }
+
+  /**
+   * Every cluster and table that the image names lies in its file: what was cut off would be read as zeros. It reads every table, which for a
+   * large disk takes seconds, so it belongs into operations. Fails with IMAGE_MALFORMED, which says where and how much.
+   */
+  async assertWhole(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<void> {
+    const missing = await this.ports.wholeness.missing(file, format, signal);
+    if (missing !== undefined) throw cutOff(file.address, format, missing);
+  }
+
+  /** The same of each layer of a chain; what a stranger has brought is looked at where it is taken in. */
+  async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
+    for (const { file, format, foreign } of chain)
+      if (file.storage !== 'volume' && foreign === undefined) await this.assertWhole(file, format, signal);
   }
 
   /**
@@ -177,6 +194,21 @@ export class ImageReader {
       throw unsafe(above.file.address, `it says its backing file has the unknown format ${stored}`);
     return format;
   }
+}
+
+function cutOff(
+  path: string,
+  format: ImageFormat,
+  { what, atBytes, places, lengthBytes, endBytes }: Missing,
+): HostlerError {
+  const [length, end, at] = [String(lengthBytes), String(endBytes), String(atBytes)];
+  const bytes = String(endBytes - lengthBytes);
+  const more = places === 1 ? '' : `, and ${String(places - 1)} more`;
+  return new HostlerError(
+    'IMAGE_MALFORMED',
+    `${path}: ${format}: the file ends at byte ${length}, but ${what} at ${at}${more} reach up to ${end}: ${bytes} bytes are missing`,
+    { facts: { path, file_bytes: length, missing_at: at, missing_bytes: bytes } },
+  );
 }
 
 /** Whether two handles name one inode. */

@@ -67,7 +67,10 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       const base = newBase(spec, run);
       const why = whyOf(spec, base);
       if (isThere(spec, written)) return unchanged(written, 'it has this base already', run, ports);
-      if (!spec.unsafe) assertNoSnapshots([written]);
+      if (!spec.unsafe) {
+        assertNoSnapshots([written]);
+        await ports.reader.assertChainWhole([...chain, ...base], run.signal);
+      }
       const moved = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
       await run.reserveFor(written.file, moved);
       const work = { method: methodOf(spec), why, movedBytes: moved, skippedBytes: 0n };

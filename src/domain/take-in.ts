@@ -38,6 +38,7 @@ export async function takeIn(
   const { device, inode } = await files.fingerprint(part.aside);
   const taken = await files.refresh({ ...source, ...part.aside, device, inode });
   const facts = await reader.foreign(taken, format);
+  await reader.assertWhole(taken, format, run.signal);
   await run.step('identify');
   const layer: Layer = { file: taken, format, facts, foreign: 'taken' };
   assertToolAgrees(taken.address, facts, await tool.identify(layer, run.tool()));

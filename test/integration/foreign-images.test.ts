@@ -7,6 +7,7 @@ import { assertToolAgrees } from '../../src/domain/image-policy.js';
 import type { ImageFormat } from '../../src/domain/image-format.js';
 import type { ImageFacts } from '../../src/domain/image-info.js';
 import type { Paths } from '../../src/domain/ports.js';
+import { TableWalk } from '../../src/adapters/whole/table-walk.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 import { noise } from '../support/disks.js';
 import { needs } from '../support/needs.js';
@@ -17,7 +18,12 @@ describe('images of strangers', () => {
   const scratch = scratchFolder();
   const never = () => assert.fail('nothing that a header names is looked for');
   const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
-  const reader = new ImageReader({ paths, files: new LocalFiles(), foreign: { allowed: true, maxBytes: 1n << 40n } });
+  const reader = new ImageReader({
+    paths,
+    files: new LocalFiles(),
+    wholeness: new TableWalk(),
+    foreign: { allowed: true, maxBytes: 1n << 40n },
+  });
   const judge = async (path: string, declared: ImageFormat): Promise<ImageFacts> => {
     const file = await open(path);
     try {

@@ -30,6 +30,7 @@ import { Slots } from '../../src/domain/operations/slots.js';
 import { SpaceLedger } from '../../src/domain/operations/space.js';
 import { RawDisks } from '../../src/domain/operations/raw-disks.js';
 import { TouchedImages } from '../../src/domain/operations/touched.js';
+import { TableWalk } from '../../src/adapters/whole/table-walk.js';
 import { ImageReader } from '../../src/domain/read-image.js';
 
 /** For tests in which nothing is swept. */
@@ -52,7 +53,12 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   ];
   const reach = new Reach();
   const paths = new RootedPaths(roots, [], reach);
-  const reader = new ImageReader({ paths, files, foreign: { allowed: true, maxBytes: 1n << 40n } });
+  const reader = new ImageReader({
+    paths,
+    files,
+    wholeness: new TableWalk(),
+    foreign: { allowed: true, maxBytes: 1n << 40n },
+  });
   const slots = new Slots({
     running: { io: 4, none: 4, export: 4, open: 1 },
     perFilesystem: 4,

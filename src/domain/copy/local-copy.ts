@@ -44,7 +44,7 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
   const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
   if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
   if (spec.verify) await verify(source, part, run, ports.tool);
-  await assertWelcome(source, part, run.target(spec.target), ports.reader);
+  await assertWelcome(source, part, run.target(spec.target), ports.reader, run.signal);
   if (!spec.allowInUse) await assertUnchanged([source], ports.files);
   await run.step('seal');
   const made = await part.seal();
@@ -156,8 +156,12 @@ async function assertWelcome(
   { handle, name }: Part,
   target: ResolvedTarget,
   reader: ImageReader,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (!trusted && target.trusted) await reader.foreign({ address, handle, name }, undefined);
+  if (trusted || !target.trusted) return;
+  const file = { address, handle, name };
+  const { format } = await reader.foreign(file, undefined);
+  await reader.assertWhole(file, format, signal);
 }
 
 /** As bytes a stranger's file may be read where it lies; the tool that does it is held as for any of those. */

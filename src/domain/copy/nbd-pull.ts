@@ -82,8 +82,11 @@ async function seal(
   // qemu's raw driver rounds up to 512.
   await part.truncate(lengthBytes);
   const target = run.target(spec.target);
-  if (!agent.trusted && target.trusted)
-    await reader.foreign({ address: spec.target, handle: part.handle, name: part.name }, undefined);
+  if (!agent.trusted && target.trusted) {
+    const file = { address: spec.target, handle: part.handle, name: part.name };
+    const { format } = await reader.foreign(file, undefined);
+    await reader.assertWhole(file, format, run.signal);
+  }
   await run.step('seal');
   return part.seal();
 }

@@ -34,6 +34,7 @@ export async function judge(
   const facts = await reader.foreign(taken, said.format);
   if (facts.format === 'raw' && said.format === undefined) await assertNoWebPage(taken, files);
   assertSize(facts, said.maxSizeBytes, target.address);
+  await reader.assertWhole(taken, facts.format, run.signal);
   await run.step('identify');
   const layer: Layer = { file: taken, format: facts.format, facts, foreign: 'taken' };
   assertToolAgrees(taken.address, facts, await tool.identify(layer, run.tool()));

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { imageFacts, malformed, readExactly, sectors } from './facts.js';
+import { imageFacts, malformed, readExactly, sectors, sizeFindings } from './facts.js';
 
 const V1_HEADER_BYTES = 112;
 const BINARY_HEADER_BYTES = 4096;
@@ -12,22 +12,38 @@ const MAX_HEADER_BYTES = 4n << 20n;
 const MAX_JSON_BYTES = 64 << 10;
 
 const segments = z.object({
-  segments: z.record(z.string(), z.object({ offset: z.string().regex(/^\d{1,19}$/), size: z.string() })),
+  segments: z.record(
+    z.string(),
+    z.object({ offset: z.string().regex(/^\d{1,19}$/), size: z.string().regex(/^(?:dynamic|\d{1,19})$/) }),
+  ),
 });
 
 /** The virtual size is what follows the header: the payload. */
 export async function readLuks(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, V1_HEADER_BYTES, 'luks');
   const version = head.readUInt16BE(6);
-  const payload =
-    version === 1 ? sectors(head.readUInt32BE(104)) : version === 2 ? await segmentOffset(bytes, head) : -1n;
+  const { payload, fixed }: Segment =
+    version === 1
+      ? { payload: sectors(head.readUInt32BE(104)) }
+      : version === 2
+        ? await firstSegment(bytes, head)
+        : { payload: -1n };
   if (payload < 0n) throw malformed('luks', `the version is ${String(version)}`);
   if (payload > bytes.lengthBytes) throw malformed('luks', 'the payload begins beyond the end of the file');
   const size = bytes.lengthBytes - payload;
-  return imageFacts('luks', size - (size % 512n), { encrypted: true });
+  return imageFacts('luks', size - (size % 512n), {
+    encrypted: true,
+    findings: fixed === undefined ? [] : sizeFindings(payload + fixed, bytes.lengthBytes),
+  });
 }
 
-async function segmentOffset(bytes: ByteSource, head: Buffer): Promise<bigint> {
+interface Segment {
+  readonly payload: bigint;
+  /** Unset: it goes up to the end of the file. */
+  readonly fixed?: bigint;
+}
+
+async function firstSegment(bytes: ByteSource, head: Buffer): Promise<Segment> {
   const length = head.readBigUInt64BE(8);
   if (length <= BigInt(BINARY_HEADER_BYTES) || length > MAX_HEADER_BYTES)
     throw malformed('luks', `the header is ${String(length)} bytes long`);
@@ -37,7 +53,8 @@ async function segmentOffset(bytes: ByteSource, head: Buffer): Promise<bigint> {
   if (end === -1) throw malformed('luks', `the JSON of the header is longer than ${String(MAX_JSON_BYTES)} bytes`);
   const first = parseSegments(area.toString('utf8', 0, end))['0'];
   if (first === undefined) throw malformed('luks', 'the header names no segment');
-  return BigInt(first.offset);
+  const payload = BigInt(first.offset);
+  return first.size === 'dynamic' ? { payload } : { payload, fixed: BigInt(first.size) };
 }
 
 function parseSegments(text: string): z.infer<typeof segments>['segments'] {

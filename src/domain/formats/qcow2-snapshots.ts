@@ -19,11 +19,30 @@ const ENTRIES_AT_ONCE = 256;
 
 const malformed = (what: string) => malformedImage('qcow2', what);
 
+/** Where the header says the table is. */
+interface SnapshotTable {
+  readonly count: number;
+  readonly offset: bigint;
+}
+
+/** A snapshot with its L1 table. */
+export interface SnapshotEntry {
+  readonly facts: SnapshotFacts;
+  readonly tableOffset: bigint;
+  readonly tableEntries: number;
+}
+
 /** Fails with IMAGE_MALFORMED. */
-export async function readSnapshots(
+export async function readSnapshots(bytes: ByteSource, table: SnapshotTable): Promise<SnapshotFacts[]> {
+  const found = await readSnapshotTables(bytes, table);
+  return found.map(({ facts }) => facts);
+}
+
+/** Fails with IMAGE_MALFORMED. */
+export async function readSnapshotTables(
   bytes: ByteSource,
-  { count, offset }: { readonly count: number; readonly offset: bigint },
-): Promise<SnapshotFacts[]> {
+  { count, offset }: SnapshotTable,
+): Promise<SnapshotEntry[]> {
   if (count === 0) return [];
   if (count > MAX_SNAPSHOTS) throw malformed(`${String(count)} snapshots; at most ${String(MAX_SNAPSHOTS)} are read`);
   for (const length of [FIRST_BYTES, MAX_TABLE_BYTES]) {
@@ -36,8 +55,8 @@ export async function readSnapshots(
 }
 
 /** Undefined when the table goes on beyond these bytes. */
-async function parse(table: Buffer, count: number): Promise<SnapshotFacts[] | undefined> {
-  const snapshots: SnapshotFacts[] = [];
+async function parse(table: Buffer, count: number): Promise<SnapshotEntry[] | undefined> {
+  const snapshots: SnapshotEntry[] = [];
   let at = 0;
   for (let index = 0; index < count; index++) {
     if (index > 0 && index % ENTRIES_AT_ONCE === 0) await breathe();
@@ -49,13 +68,14 @@ async function parse(table: Buffer, count: number): Promise<SnapshotFacts[] | un
     const id = extra + extraBytes;
     const end = id + idBytes + nameBytes;
     if (end > table.length) return undefined;
-    snapshots.push({
+    const facts = {
       id: table.toString('utf8', id, id + idBytes),
       name: table.toString('utf8', id + idBytes, end),
       createTimeMs: table.readUInt32BE(at + 16) * 1000 + Math.floor(table.readUInt32BE(at + 20) / 1e6),
       vmStateBytes: extraBytes >= 8 ? table.readBigUInt64BE(extra) : BigInt(table.readUInt32BE(at + 32)),
       ...(extraBytes >= 16 ? { virtualSizeBytes: table.readBigUInt64BE(extra + 8) } : {}),
-    });
+    };
+    snapshots.push({ facts, tableOffset: table.readBigUInt64BE(at), tableEntries: table.readUInt32BE(at + 8) });
     at = Math.ceil(end / 8) * 8;
   }
   return snapshots;

@@ -23,30 +23,49 @@ const MAX_BLOCK_BYTES = 256 * MIB;
 const MAX_VIRTUAL_BYTES = 64n << 40n;
 
 export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
-  const dirty = await logPending(bytes);
-  const { metadata, blockTable } = await regionsOf(bytes);
-  const table = await readExactly(bytes, metadata, TABLE_BYTES, 'vhdx');
+  const dirty = logPending(await currentHeader(bytes));
+  const { blockTable, blockBytes, sizeBytes: size, hasParent } = await blocksOf(bytes, await regionsOf(bytes));
+  return imageFacts('vhdx', size, {
+    clusterSizeBytes: BigInt(blockBytes),
+    dirty,
+    findings: [...findings(dirty, hasParent), ...blockTableFindings(bytes, blockTable, size, BigInt(blockBytes))],
+  });
+}
+
+/** Where everything is. Fails as `readVhdx`. */
+export async function vhdxLayout(bytes: ByteSource): Promise<{
+  readonly blockTable: Region;
+  readonly blockBytes: number;
+  readonly sizeBytes: bigint;
+  /** So many blocks are followed by one entry for a map of sectors. */
+  readonly blocksPerChunk: number;
+  readonly regions: readonly Region[];
+}> {
+  const regions = await regionsOf(bytes);
+  const { blockTable, blockBytes, sizeBytes } = await blocksOf(bytes, regions);
+  const header = await currentHeader(bytes);
+  const log = { offset: header.readBigUInt64LE(72), lengthBytes: BigInt(header.readUInt32LE(68)) };
+  const blocksPerChunk = Number((CHUNK_SECTORS * 512n) / BigInt(blockBytes));
+  return { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions: [regions.metadata, log] };
+}
+
+async function blocksOf(bytes: ByteSource, { metadata: { offset }, blockTable }: Regions) {
+  const table = await readExactly(bytes, offset, TABLE_BYTES, 'vhdx');
   if (table.toString('latin1', 0, 8) !== 'metadata') throw malformed('vhdx', 'the metadata table is missing');
   const items = entries(table, table.readUInt16LE(10), MAX_ITEMS, 32);
   const item = async (id: string, length: number) => {
     const entry = items.find((candidate) => id === candidate.toString('hex', 0, 16));
     if (entry === undefined) throw malformed('vhdx', 'a metadata item is missing');
-    return readExactly(bytes, metadata + BigInt(entry.readUInt32LE(16)), length, 'vhdx');
+    return readExactly(bytes, offset + BigInt(entry.readUInt32LE(16)), length, 'vhdx');
   };
   const parameters = await item(FILE_PARAMETERS, 8);
-  const size = (await item(VIRTUAL_SIZE, 8)).readBigUInt64LE(0);
+  const sizeBytes = (await item(VIRTUAL_SIZE, 8)).readBigUInt64LE(0);
   const blockBytes = parameters.readUInt32LE(0);
   if (!isPowerOfTwo(blockBytes) || blockBytes < MIB || blockBytes > MAX_BLOCK_BYTES)
     throw malformed('vhdx', `the block size is ${String(blockBytes)}`);
-  if (size > MAX_VIRTUAL_BYTES || size % 512n !== 0n) throw malformed('vhdx', `the virtual size is ${String(size)}`);
-  return imageFacts('vhdx', size, {
-    clusterSizeBytes: BigInt(blockBytes),
-    dirty,
-    findings: [
-      ...findings(dirty, (parameters.readUInt32LE(4) & HAS_PARENT) !== 0),
-      ...blockTableFindings(bytes, blockTable, size, BigInt(blockBytes)),
-    ],
-  });
+  if (sizeBytes > MAX_VIRTUAL_BYTES || sizeBytes % 512n !== 0n)
+    throw malformed('vhdx', `the virtual size is ${String(sizeBytes)}`);
+  return { blockTable, blockBytes, sizeBytes, hasParent: (parameters.readUInt32LE(4) & HAS_PARENT) !== 0 };
 }
 
 function findings(dirty: boolean, hasParent: boolean): Finding[] {
@@ -57,7 +76,7 @@ function findings(dirty: boolean, hasParent: boolean): Finding[] {
 }
 
 /** Of the two headers, the valid one with the higher sequence number counts. */
-async function logPending(bytes: ByteSource): Promise<boolean> {
+async function currentHeader(bytes: ByteSource): Promise<Buffer> {
   const headers: Buffer[] = [];
   for (const offset of HEADERS) {
     const header = await readExactly(bytes, offset, HEADER_BYTES, 'vhdx');
@@ -68,12 +87,21 @@ async function logPending(bytes: ByteSource): Promise<boolean> {
     undefined,
   );
   if (current === undefined) throw malformed('vhdx', 'neither header is valid');
-  return current.subarray(48, 64).some((byte) => byte !== 0);
+  return current;
+}
+
+function logPending(header: Buffer): boolean {
+  return header.subarray(48, 64).some((byte) => byte !== 0);
 }
 
 interface Region {
   readonly offset: bigint;
   readonly lengthBytes: bigint;
+}
+
+interface Regions {
+  readonly metadata: Region;
+  readonly blockTable: Region;
 }
 
 /** A bitmap's entry follows the entries of as many blocks as it describes. */
@@ -89,7 +117,7 @@ function blockTableFindings(bytes: ByteSource, table: Region, sizeBytes: bigint,
   ];
 }
 
-async function regionsOf(bytes: ByteSource): Promise<{ readonly metadata: bigint; readonly blockTable: Region }> {
+async function regionsOf(bytes: ByteSource): Promise<Regions> {
   for (const offset of REGION_TABLES) {
     const table = await readExactly(bytes, offset, TABLE_BYTES, 'vhdx');
     if (!isValid(table, 'regi')) continue;
@@ -102,10 +130,11 @@ async function regionsOf(bytes: ByteSource): Promise<{ readonly metadata: bigint
     const find = (id: string) => regions.find((region) => region.toString('hex', 0, 16) === id);
     const [metadata, blocks] = [find(METADATA_REGION), find(BAT_REGION)];
     if (metadata === undefined || blocks === undefined) throw malformed('vhdx', 'a region is missing');
-    return {
-      metadata: metadata.readBigUInt64LE(16),
-      blockTable: { offset: blocks.readBigUInt64LE(16), lengthBytes: BigInt(blocks.readUInt32LE(24)) },
-    };
+    const place = (entry: Buffer) => ({
+      offset: entry.readBigUInt64LE(16),
+      lengthBytes: BigInt(entry.readUInt32LE(24)),
+    });
+    return { metadata: place(metadata), blockTable: place(blocks) };
   }
   throw malformed('vhdx', 'neither region table is valid');
 }

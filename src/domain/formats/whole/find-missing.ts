@@ -1,0 +1,32 @@
+import type { ImageFormat } from '../../image-format.js';
+import type { ByteSource } from '../../ports.js';
+import { parallelsReach, vdiReach, vhdxReach, vpcReach } from './block-tables.js';
+import { qcow2Reach } from './qcow2.js';
+import { Reach, type Missing } from './reach.js';
+import { qcowReach, qedReach, vmdkReach } from './two-levels.js';
+
+/** Formats whose tables say where in the file the data is. Of others only the file itself knows how long it was. */
+const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: Reach) => Promise<void>>>> = {
+  qcow2: qcow2Reach,
+  qcow: qcowReach,
+  qed: qedReach,
+  vdi: vdiReach,
+  vmdk: vmdkReach,
+  vpc: vpcReach,
+  vhdx: vhdxReach,
+  parallels: parallelsReach,
+};
+
+export function hasTables(format: ImageFormat): boolean {
+  return FORMATS[format] !== undefined;
+}
+
+/**
+ * What the tables of an image name and its file does not have: what was cut off. Undefined: nothing. Its header has been read by
+ * the reader of its format. It reads every table, so it belongs into a thread of its own.
+ */
+export async function findMissing(bytes: ByteSource, format: ImageFormat): Promise<Missing | undefined> {
+  const reach = new Reach(bytes);
+  await FORMATS[format]?.(reach);
+  return reach.missing;
+}

@@ -1,0 +1,134 @@
+/** Where a qcow2 has its tables and its data. The source of every rule is docs/interop/qcow2.txt of qemu. */
+import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
+import type { ByteSource } from '../../ports.js';
+import { readSnapshotTables } from '../qcow2-snapshots.js';
+import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
+
+const HEADER_BYTES = 112;
+const SECTOR = 512;
+/** Of the upper halves of entries. */
+const [OFFSET_HIGH, COMPRESSED] = [0x00ffffff, 0x40000000];
+const ZERO = 1;
+const [COMPRESSION_TYPE, EXTENDED_L2] = [8, 16];
+const ZSTD = 1;
+const SUBCLUSTERS = 32;
+
+interface Layout {
+  readonly clusterBits: number;
+  readonly clusterBytes: number;
+  /** An entry has a second half that says which parts of its cluster are there. */
+  readonly extended: boolean;
+  readonly zstd: boolean;
+}
+
+/** A table of tables, and the disk that it describes. */
+interface Disk {
+  readonly table: Place;
+  readonly diskBytes: number;
+}
+
+export async function qcow2Reach(reach: Reach): Promise<void> {
+  const head = await reach.bytes.read(0n, HEADER_BYTES);
+  const version = head.readUInt32BE(4);
+  const features = version === 3 ? head.readUInt32BE(76) : 0;
+  const clusterBits = head.readUInt32BE(20);
+  const layout: Layout = {
+    clusterBits,
+    clusterBytes: 2 ** clusterBits,
+    extended: (features & EXTENDED_L2) !== 0,
+    zstd: (features & COMPRESSION_TYPE) !== 0 && head[104] === ZSTD,
+  };
+  await refcounts(reach, { offset: number(head, 48), bytes: head.readUInt32BE(56) * layout.clusterBytes }, layout);
+  const diskBytes = number(head, 24);
+  await guestDisk(reach, { table: { offset: number(head, 40), bytes: head.readUInt32BE(36) * 8 }, diskBytes }, layout);
+  const snapshots = { count: head.readUInt32BE(60), offset: head.readBigUInt64BE(64) };
+  for (const { facts, tableOffset, tableEntries } of await readSnapshotTables(reach.bytes, snapshots)) {
+    const table = { offset: Number(tableOffset), bytes: tableEntries * 8 };
+    const size = facts.virtualSizeBytes === undefined ? diskBytes : Number(facts.virtualSizeBytes);
+    await guestDisk(reach, { table, diskBytes: size }, layout);
+  }
+}
+
+async function refcounts(reach: Reach, table: Place, { clusterBytes }: Layout): Promise<void> {
+  for await (const { data, count } of reach.table('the refcount table', table, 8))
+    for (let n = 0; n < count; n++) {
+      const offset = number(data, n * 8) - (data.readUInt32BE(n * 8 + 4) % SECTOR);
+      if (offset !== 0) reach.has('a block of refcounts', offset, clusterBytes);
+    }
+}
+
+async function guestDisk(reach: Reach, { table, diskBytes }: Disk, layout: Layout): Promise<void> {
+  const { clusterBytes, extended } = layout;
+  const tableSpan = (clusterBytes / (extended ? 16 : 8)) * clusterBytes;
+  for await (const { data, first, count } of reach.table('an L1 table', table, 8))
+    for (let n = 0; n < count; n++) {
+      const offset = hostOffset(data, n * 8);
+      if (offset !== 0) await clusters(reach, offset, { diskBytes, start: (first + n) * tableSpan }, layout);
+    }
+}
+
+/** What one L2 table names; the table's part of the disk begins at `start`. */
+async function clusters(
+  reach: Reach,
+  offset: number,
+  { diskBytes, start }: { readonly diskBytes: number; readonly start: number },
+  layout: Layout,
+): Promise<void> {
+  const { clusterBytes, extended } = layout;
+  const entryBytes = extended ? 16 : 8;
+  const table = { offset, bytes: clusterBytes };
+  for await (const { data, first, count } of reach.table('an L2 table', table, entryBytes))
+    for (let n = 0; n < count; n++) {
+      const at = n * entryBytes;
+      if ((data.readUInt32BE(at) & COMPRESSED) !== 0) await compressed(reach, data, at, layout);
+      else {
+        const host = hostOffset(data, at);
+        if (host === 0) continue;
+        const needed = extended
+          ? subclusters(data.readUInt32BE(at + 12), clusterBytes)
+          : (data.readUInt32BE(at + 4) & ZERO) === ZERO
+            ? 0
+            : clusterBytes;
+        const there = Math.min(needed, onDisk(diskBytes, start + (first + n) * clusterBytes, clusterBytes));
+        if (there > 0) reach.has('a cluster of data', host, there);
+      }
+    }
+}
+
+/** Up to the last part that is allocated. */
+function subclusters(allocated: number, clusterBytes: number): number {
+  return ((SUBCLUSTERS - Math.clz32(allocated)) * clusterBytes) / SUBCLUSTERS;
+}
+
+/** Its length is known in sectors only. A program need not fill up the last one: then what is there must be all of it. */
+async function compressed(reach: Reach, data: Buffer, at: number, layout: Layout): Promise<void> {
+  const { clusterBits } = layout;
+  const high = data.readUInt32BE(at);
+  const shift = 62 - (clusterBits - 8) - 32;
+  const offset = (high & (2 ** shift - 1)) * TWO_32 + data.readUInt32BE(at + 4);
+  const sectors = ((high >>> shift) & (2 ** (clusterBits - 8) - 1)) + 1;
+  const end = offset - (offset % SECTOR) + sectors * SECTOR;
+  const isCut = end > reach.lengthBytes;
+  if (isCut && end - reach.lengthBytes < SECTOR && (await expands(reach.bytes, offset, layout))) return;
+  reach.has('a compressed cluster', offset, end - offset);
+}
+
+async function expands(bytes: ByteSource, offset: number, { clusterBytes, zstd }: Layout): Promise<boolean> {
+  const packed = await bytes.read(BigInt(offset), 2 * clusterBytes);
+  try {
+    const expand = zstd ? zstdDecompressSync : inflateRawSync;
+    return expand(packed, { maxOutputLength: clusterBytes }).length === clusterBytes;
+  } catch (error) {
+    // More follows in the same sector.
+    return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
+  }
+}
+
+function hostOffset(data: Buffer, at: number): number {
+  const low = data.readUInt32BE(at + 4);
+  return (data.readUInt32BE(at) & OFFSET_HIGH) * TWO_32 + low - (low % SECTOR);
+}
+
+function number(data: Buffer, at: number): number {
+  return data.readUInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4);
+}

@@ -1,0 +1,243 @@
+/** Images whose file was cut short, and honest ones that only look like it; all made by qemu-img. */
+import assert from 'node:assert/strict';
+import { appendFile, copyFile, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { LocalFiles } from '../../src/adapters/files.js';
+import { TableWalk } from '../../src/adapters/whole/table-walk.js';
+import { asAddress } from '../../src/domain/address.js';
+import { HostlerError } from '../../src/domain/errors.js';
+import { findMissing } from '../../src/domain/formats/whole/find-missing.js';
+import type { ImageFormat } from '../../src/domain/image-format.js';
+import type { Paths, Wholeness } from '../../src/domain/ports.js';
+import { ImageReader } from '../../src/domain/read-image.js';
+import { noise } from '../support/disks.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh, tryRun } from '../support/shell.js';
+
+const MIB = 1 << 20;
+/** No multiple of any cluster. */
+const DISK_BYTES = 3 * MIB + 7 * 512;
+/** Of each image: at the borders of its clusters, and between them. */
+const CUTS = 40;
+
+/** Format, options of qemu-img convert, and the unit that its file is cut by. */
+const KINDS: readonly (readonly [ImageFormat, readonly string[], number])[] = [
+  ['qcow2', [], 64 << 10],
+  ['qcow2', ['-o', 'compat=0.10'], 64 << 10],
+  ['qcow2', ['-o', 'cluster_size=512'], 512],
+  ['qcow2', ['-o', 'cluster_size=2M'], 2 * MIB],
+  ['qcow2', ['-o', 'extended_l2=on,cluster_size=16k'], 16 << 10],
+  ['qcow2', ['-o', 'refcount_bits=1'], 64 << 10],
+  ['qcow2', ['-o', 'preallocation=metadata'], 64 << 10],
+  ['qcow2', ['-c'], 64 << 10],
+  ['qcow2', ['-c', '-o', 'compression_type=zstd,cluster_size=4k'], 4 << 10],
+  ['qcow', [], 4 << 10],
+  ['qcow', ['-c'], 64 << 10],
+  ['qed', [], 64 << 10],
+  ['qed', ['-o', 'cluster_size=4k'], 4 << 10],
+  ['vdi', [], MIB],
+  ['vdi', ['-o', 'static=on'], MIB],
+  ['vmdk', [], 64 << 10],
+  ['vmdk', ['-o', 'zeroed_grain=on'], 64 << 10],
+  ['vmdk', ['-o', 'subformat=streamOptimized'], 64 << 10],
+  ['vpc', [], MIB],
+  ['vpc', ['-o', 'force_size=on'], MIB],
+  ['vhdx', [], MIB],
+  ['vhdx', ['-o', 'block_size=1M'], MIB],
+  ['vhdx', ['-o', 'subformat=fixed'], MIB],
+  ['parallels', [], MIB],
+];
+
+describe('images that were cut', () => {
+  const scratch = scratchFolder();
+  const never = () => assert.fail('nothing that a header names is looked for');
+  const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
+  const foreign = { allowed: true, maxBytes: 1n << 40n };
+  const readerWith = (wholeness: Wholeness) => new ImageReader({ paths, files: new LocalFiles(), wholeness, foreign });
+  const reader = readerWith(new TableWalk());
+  const files = new LocalFiles();
+  /** Without a thread, for many looks at small images. */
+  const atOnce = readerWith({
+    missing: (file, format) => files.withBytes(file, (bytes) => findMissing(bytes, format)),
+  });
+  const judge = async (path: string, format: ImageFormat, by = reader, signal = new AbortController().signal) => {
+    const file = await open(path);
+    try {
+      const addressed = { address: asAddress(path), handle: { fd: file.fd, close: () => file.close() } };
+      await by.foreign(addressed, format);
+      await by.assertWhole(addressed, format, signal);
+    } finally {
+      await file.close();
+    }
+  };
+  const refusal = async (path: string, format: ImageFormat, by = reader): Promise<HostlerError | undefined> => {
+    try {
+      await judge(path, format, by);
+      return undefined;
+    } catch (error) {
+      assert.ok(error instanceof HostlerError);
+      assert.ok(['IMAGE_MALFORMED', 'IMAGE_UNSAFE', 'FORMAT_MISMATCH'].includes(error.reason), error.message);
+      return error;
+    }
+  };
+  const content = async (path: string, format: ImageFormat) => {
+    await sh('qemu-img', 'convert', '-f', format, '-O', 'raw', path, scratch.path('content'));
+    return readFile(scratch.path('content'));
+  };
+  const made = async (name: string, format: ImageFormat, size: string, ...options: string[]) => {
+    await sh('qemu-img', 'create', '-q', '-f', format, ...options, scratch.path(name), size);
+    return scratch.path(name);
+  };
+  const change = (path: string, format: string, ...commands: string[]) =>
+    sh('qemu-io', '-f', format, ...commands.flatMap((command) => ['-c', command]), path);
+
+  before(async () => {
+    await writeFile(scratch.path('disk'), noise(DISK_BYTES));
+    await writeFile(scratch.path('whole-disk'), Buffer.concat([noise(MIB), Buffer.alloc(MIB, 'a text ')]));
+  });
+
+  for (const [format, options, unit] of KINDS)
+    it(`${[format, ...options].join(' ')}: whole it passes, cut it does not`, async () => {
+      const [whole, cut] = [scratch.path('whole'), scratch.path('cut')];
+      // qemu-img 7.2 takes no compressed qcow of another size, and says then that it failed, although it did not.
+      const isOld = format === 'qcow' && options.includes('-c');
+      const words = ['-f', 'raw', '-O', format, ...options, scratch.path(isOld ? 'whole-disk' : 'disk'), whole];
+      const { code, stderr } = await tryRun('qemu-img', ['convert', ...words]);
+      assert.ok(stderr === '' && (code === 0 || isOld), stderr);
+      assert.equal(await refusal(whole, format), undefined);
+      const { size } = await stat(whole);
+      await copyFile(whole, cut);
+      const truth = await content(whole, format);
+      const step = Math.max(unit, Math.ceil(size / (CUTS / 2) / unit) * unit);
+      const lengths = [size - 1, size - 511, size - 512];
+      for (let at = Math.floor((size - 1) / step) * step; at > 0; at -= step) lengths.push(at + unit / 2, at);
+      for (const length of lengths.filter((each) => each > 0 && each < size).sort((a, b) => b - a)) {
+        await truncate(cut, length);
+        const passes = (await refusal(cut, format, atOnce)) === undefined;
+        // What lies behind the end of the guest's disk may be missing: nobody reads it.
+        if (passes) assert.ok((await content(cut, format)).equals(truth), `${String(length)} of ${String(size)} bytes`);
+      }
+    });
+
+  it('says where the file ends, what is missing, and how much of it', async () => {
+    const path = scratch.path('said');
+    await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', scratch.path('disk'), path);
+    const { size } = await stat(path);
+    await truncate(path, size - 200_000);
+    const error = await refusal(path, 'qcow2');
+    assert.equal(error?.reason, 'IMAGE_MALFORMED');
+    assert.match(error.message, /the file ends at byte \d+, but a cluster of data at \d+, and \d+ more/);
+    const { file_bytes, missing_at } = error.facts;
+    assert.equal(file_bytes, String(size - 200_000));
+    assert.ok(Number(missing_at) % 65_536 === 0 && Number(missing_at) < size);
+  });
+
+  it('what snapshots hold counts too', async () => {
+    const path = await made('snapshot', 'qcow2', '1M', '-o', 'cluster_size=4k');
+    await change(path, 'qcow2', 'write -P 7 0 512k');
+    await sh('qemu-img', 'snapshot', '-c', 'one', path);
+    await change(path, 'qcow2', 'write -P 8 0 4k');
+    assert.equal(await refusal(path, 'qcow2'), undefined);
+    const { size } = await stat(path);
+    // The current state has its tables and its data behind; put back, only the snapshot's are gone.
+    await sh('qemu-img', 'snapshot', '-a', 'one', path);
+    await change(path, 'qcow2', 'discard 0 1M');
+    await truncate(path, size / 2);
+    assert.equal((await refusal(path, 'qcow2'))?.reason, 'IMAGE_MALFORMED');
+  });
+
+  describe('is honest', () => {
+    for (const [name, format, work] of [
+      ['empty', 'qcow2', []],
+      ['zeros with clusters', 'qcow2', ['write -P 1 0 1M', 'write -z 0 1M']],
+      ['discarded at the end', 'qcow2', ['write -P 1 0 2M', 'discard 1M 1M']],
+      ['written at its very end', 'qcow2', [`write -P 1 ${String(DISK_BYTES - 512)} 512`]],
+      ['written at its very end', 'vmdk', [`write -P 1 ${String(DISK_BYTES - 512)} 512`]],
+      ['written at its very end', 'vdi', [`write -P 1 ${String(DISK_BYTES - 512)} 512`]],
+      ['written at its very end', 'qed', [`write -P 1 ${String(DISK_BYTES - 512)} 512`]],
+      ['written at its very end', 'parallels', [`write -P 1 ${String(DISK_BYTES - 512)} 512`]],
+      ['written at its very end', 'vhdx', [`write -P 1 ${String(DISK_BYTES - 512)} 512`]],
+      ['empty', 'vpc', []],
+    ] as const)
+      it(`${format} ${name}`, async () => {
+        const path = await made('honest', format, String(DISK_BYTES));
+        if (work.length > 0) await change(path, format, ...work);
+        assert.equal((await refusal(path, format))?.message, undefined);
+      });
+
+    for (const preallocation of ['metadata', 'falloc', 'full'])
+      it(`qcow2 with preallocation=${preallocation}, then shrunk and grown`, async () => {
+        const options = ['-o', `preallocation=${preallocation},cluster_size=4k`];
+        const path = await made('allocated', 'qcow2', '3M', ...options);
+        assert.equal(await refusal(path, 'qcow2'), undefined);
+        await sh('qemu-img', 'resize', '-q', '--shrink', '-f', 'qcow2', path, '1M');
+        assert.equal(await refusal(path, 'qcow2'), undefined);
+        await sh('qemu-img', 'resize', '-q', '-f', 'qcow2', path, '5M');
+        assert.equal(await refusal(path, 'qcow2'), undefined);
+      });
+
+    for (const type of ['zlib', 'zstd'])
+      it(`qcow2 whose last ${type} cluster is not filled up to a sector`, async () => {
+        const path = scratch.path('short');
+        await writeFile(scratch.path('text'), Buffer.alloc(MIB, 'all work and no play '));
+        const options = ['-c', '-o', `compression_type=${type}`];
+        await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', ...options, scratch.path('text'), path);
+        const bytes = await readFile(path);
+        const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+        assert.ok(end % 512 !== 0);
+        await truncate(path, end);
+        assert.equal(await refusal(path, 'qcow2'), undefined);
+        await truncate(path, end - 1);
+        assert.equal((await refusal(path, 'qcow2'))?.reason, 'IMAGE_MALFORMED');
+      });
+
+    it('a file that grows while its tables are read', async () => {
+      const path = scratch.path('growing');
+      await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', scratch.path('disk'), path);
+      const bytes = await readFile(path);
+      await truncate(path, bytes.length - 1000);
+      const looking = judge(path, 'qcow2');
+      // Before its tables have been read, since that takes the start of a thread.
+      await appendFile(path, bytes.subarray(-1000));
+      await looking;
+    });
+  });
+
+  describe('with tables that never end', () => {
+    let large: string;
+    before(async () => {
+      large = await made('large', 'qcow2', '16G', '-o', 'preallocation=metadata,cluster_size=4k');
+    });
+
+    it('are given up when somebody cancels', async () => {
+      const stop = new AbortController();
+      const reason = new HostlerError('CANCELLED', 'enough');
+      const looking = judge(large, 'qcow2', reader, stop.signal);
+      setImmediate(() => stop.abort(reason));
+      await assert.rejects(looking, reason);
+    });
+
+    it('are given up when the time for such images is over', async () => {
+      await assert.rejects(judge(large, 'qcow2', readerWith(new TableWalk(1))), (error: HostlerError) => {
+        assert.equal(error.reason, 'TOOL_LIMIT_EXCEEDED');
+        assert.equal(error.facts['limit'], 'limits.foreign.wall_seconds');
+        return true;
+      });
+    });
+
+    it('are read once, however often they are named', async () => {
+      const path = await made('again', 'qcow2', '8P', '-o', 'cluster_size=2M');
+      const l1Bytes = 8 * 16_384;
+      const table = Buffer.alloc(l1Bytes);
+      const { size } = await stat(path);
+      for (let n = 0; n < l1Bytes; n += 8) table.writeBigUInt64BE(BigInt(Math.ceil(size / (2 * MIB)) * 2 * MIB), n);
+      const file = await open(path, 'r+');
+      const head = Buffer.alloc(48);
+      await file.read(head, 0, 48, 0);
+      await file.write(table, 0, table.length, Number(head.readBigUInt64BE(40)));
+      await file.truncate(Math.ceil(size / (2 * MIB)) * 2 * MIB + 2 * MIB);
+      await file.close();
+      // 32 GiB, were each of them read.
+      await judge(path, 'qcow2');
+    });
+  });
+});
