@@ -1,9 +1,12 @@
 /** The part of the composition root that fetching images stands on. */
 import { readFileSync } from 'node:fs';
-import { rootCertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import { monotonicFactory } from 'ulid';
 import { ConfigError, type Config } from './adapters/config.js';
 import { ToolExpander } from './adapters/expander.js';
+import { parseHostPattern, type HostPattern } from './adapters/http/host-list.js';
+import { proxiesOf } from './adapters/http/proxy-variables.js';
+import type { ProxyRules } from './adapters/http/routes.js';
 import { HttpClient } from './adapters/http-client.js';
 import { LocalTransfers } from './adapters/local-transfers.js';
 import { NetworkSources, type ConfiguredToken } from './adapters/network-sources.js';
@@ -57,12 +60,11 @@ function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: T
     maxRedirects: fetch.max_redirects,
     connectMs: fetch.connect_seconds * 1000,
     stallMs,
-    noProxy: fetch.no_proxy,
+    proxy: proxyOf(fetch),
     loopback: fetch.loopback,
-    ...(fetch.allowed_hosts === undefined ? {} : { hosts: fetch.allowed_hosts }),
+    ...(fetch.allowed_hosts === undefined ? {} : { hosts: hostsOf(fetch.allowed_hosts) }),
     ...(fetch.allowed_networks === undefined ? {} : { networks: fetch.allowed_networks }),
-    ...(fetch.proxy === undefined ? {} : { proxy: fetch.proxy }),
-    ...(fetch.ca_file === undefined ? {} : { ca: [...rootCertificates, certificates(fetch.ca_file)] }),
+    ...trusted(fetch),
     ...(endpoint === undefined ? {} : { named: new URL(endpoint).origin }),
   });
   return {
@@ -85,6 +87,27 @@ function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: T
 
 function tokenOf({ endpoint, token_file: file }: Config['fetch']['glance']): ConfiguredToken | undefined {
   return endpoint === undefined || file === undefined ? undefined : { file, origin: new URL(endpoint).origin };
+}
+
+/** Whom servers may be certified by: Node's list, or the system's, and who is in the file. */
+function trusted({ ca_file: file, system_ca: system }: Config['fetch']): { readonly ca?: readonly string[] } {
+  if (file === undefined && !system) return {};
+  const common = getCACertificates(system ? 'system' : 'bundled');
+  if (system && common.length === 0) throw new ConfigError('fetch.system_ca: the system has no certificates');
+  return { ca: [...common, ...(file === undefined ? [] : [certificates(file)])] };
+}
+
+function proxyOf({ proxy, no_proxy: spared, ...fetch }: Config['fetch']): ProxyRules {
+  const seesSecrets = fetch.proxy_sees_secrets;
+  if (!fetch.proxy_from_environment)
+    return { ...(proxy === undefined ? {} : { http: proxy, https: proxy }), spared: hostsOf(spared), seesSecrets };
+  const { direct, ...proxies } = proxiesOf(process.env);
+  return { ...proxies, spared: hostsOf([...spared, ...direct]), seesSecrets };
+}
+
+/** What is no entry of such a list is none in the variables either, as others read them; the configuration refuses it. */
+function hostsOf(texts: readonly string[]): readonly HostPattern[] {
+  return texts.map(parseHostPattern).filter((pattern) => pattern !== undefined);
 }
 
 function certificates(path: string): string {

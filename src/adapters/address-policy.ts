@@ -1,13 +1,14 @@
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { HostlerError } from '../domain/errors.js';
+import { isMeant, type HostPattern } from './http/host-list.js';
 import { embeddedAddresses } from '../wire/embedded-addresses.js';
 
 /** Where images may be fetched from. */
 export interface AddressRules {
   readonly schemes: readonly string[];
-  /** Host names, `*.example.org` for all below; unset: every host. */
-  readonly hosts?: readonly string[];
+  /** Unset: every host. */
+  readonly hosts?: readonly HostPattern[];
   /** CIDR ranges; unset: all but link-local addresses and those at which clouds tell secrets. */
   readonly networks?: readonly string[];
   /** What listens on this host's loopback may be connected to; if not, `networks` does not allow it either. */
@@ -44,7 +45,7 @@ export class AddressPolicy {
     if (!this.rules.schemes.includes(scheme)) throw forbidden(url.host, `the scheme ${scheme} is not allowed`);
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const { hosts } = this.rules;
-    if (hosts !== undefined && !hosts.some((pattern) => fits(host, pattern)))
+    if (hosts !== undefined && !isMeant(url, hosts, 'alone'))
       throw forbidden(url.host, 'the host is not among fetch.allowed_hosts');
     if (isIP(host) !== 0) this.assertAddress(host, host);
     // A proxy may be on this host, and asks nobody what these mean (RFC 6761, 6.3).
@@ -101,10 +102,6 @@ function holds(list: BlockList, address: string): boolean {
 
 function family(address: string): 'ipv4' | 'ipv6' {
   return isIP(address) === 6 ? 'ipv6' : 'ipv4';
-}
-
-function fits(host: string, pattern: string): boolean {
-  return pattern.startsWith('*.') ? host.endsWith(pattern.slice(1)) : host === pattern;
 }
 
 function forbidden(host: string, why: string): HostlerError {

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import * as z from 'zod';
 import { absolutePath } from './access-config.js';
+import { parseHostPattern } from './http/host-list.js';
 
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 const bytes = z.int().min(0);
@@ -12,17 +13,27 @@ export const network = z.string().refine((text) => {
   return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
 }, 'must be a range of addresses such as 10.0.0.0/8');
 
+const host = z
+  .string()
+  .refine(
+    (text) => parseHostPattern(text) !== undefined,
+    'must be a host name, .example.org, *.example.org, an address, a range of addresses, or *',
+  );
+
 /** `[fetch]`. */
 export const fetching = z
   .strictObject({
     allowed_schemes: z.array(z.enum(['http', 'https', 'file', 'glance'])).default(['http', 'https', 'file', 'glance']),
-    allowed_hosts: z.array(z.string().min(1)).optional(),
+    allowed_hosts: z.array(host).optional(),
     allowed_networks: z.array(network).optional(),
     loopback: z.boolean().default(true),
     max_redirects: z.int().min(0).max(20).default(5),
     ca_file: absolutePath.optional(),
+    system_ca: z.boolean().default(false),
     proxy: webUrl.optional(),
-    no_proxy: z.array(z.string().min(1)).default([]),
+    no_proxy: z.array(host).default([]),
+    proxy_from_environment: z.boolean().default(false),
+    proxy_sees_secrets: z.boolean().default(false),
     attempts: z.int().min(1).default(8),
     backoff_ms: z.int().min(0).default(500),
     max_backoff_ms: z.int().min(0).default(30_000),
@@ -40,6 +51,10 @@ export const fetching = z
         message: 'needs an endpoint: the token is sent to that server and to no other',
       })
       .prefault({}),
+  })
+  .refine(({ proxy, proxy_from_environment: variables }) => proxy === undefined || !variables, {
+    path: ['proxy_from_environment'],
+    message: 'not beside proxy: which of them counts?',
   })
   .prefault({});
 

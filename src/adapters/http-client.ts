@@ -1,22 +1,22 @@
-import { Agent as HttpAgent, get as httpGet, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, get as httpsGet } from 'node:https';
-import { HttpProxyAgent } from 'http-proxy-agent';
-import { HttpsProxyAgent } from 'https-proxy-agent';
+import { get as httpGet, type Agent, type IncomingMessage, type RequestOptions } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { AddressPolicy, type AddressRules } from './address-policy.js';
 import { errnoOf } from './errno.js';
+import { connectAny } from './http/connect-any.js';
+import { Routes, type ProxyRules } from './http/routes.js';
 
 export interface HttpRules extends AddressRules {
   readonly maxRedirects: number;
   readonly connectMs: number;
   /** Between two signs of life. */
   readonly stallMs: number;
-  /** Through which everything goes that `noProxy` does not name; unset: none. */
-  readonly proxy?: string;
-  readonly noProxy: readonly string[];
+  readonly proxy: ProxyRules;
   /** The origin of a server that the operator has named: it may be on the loopback, whatever `loopback` says. */
   readonly named?: string;
-  /** Certificates that are trusted beside those of the system. */
+  /** Certificates that are trusted; unset: those that Node brings along. */
   readonly ca?: readonly string[];
 }
 
@@ -34,15 +34,12 @@ export interface HttpAnswer {
 
 const REDIRECTS = [301, 302, 303, 307, 308];
 const USER_AGENT = 'hostler';
+const HTTP_PORT = 80;
+const HTTPS_PORT = 443;
 /** Of the head of an answer. Some send policies and cookies of more than Node's 16 KiB. */
 const MAX_HEAD_BYTES = 256 * 1024;
 /** Takes heads whose lines end with LF alone, as RFC 9112, 2.2 allows. What it is lax in besides decides on the next request of a connection, and ours have one. */
 const LAX = { insecureHTTPParser: true, maxHeaderSize: MAX_HEAD_BYTES };
-
-interface Agents {
-  readonly http: HttpAgent;
-  readonly https: HttpAgent;
-}
 
 /** GET requests by the rules: where to, which redirects, through which proxy. Never follows anything by itself. */
 export class HttpClient {
@@ -51,23 +48,15 @@ export class HttpClient {
   /** It is for whoever reads to watch the rate; this ends what nobody watches. */
   readonly #patienceMs: number;
   readonly #tls: { readonly ca?: string[] };
-  readonly #direct: Agents;
-  readonly #named: Agents;
-  readonly #proxied: Agents | undefined;
+  readonly #routes: Routes;
 
   constructor(private readonly rules: HttpRules) {
     this.#policy = new AddressPolicy(rules);
     this.#namedPolicy = new AddressPolicy({ ...rules, loopback: true });
-    const { ca, proxy } = rules;
+    const { ca, proxy, connectMs } = rules;
+    this.#routes = new Routes(proxy, connectMs);
     this.#patienceMs = 2 * rules.stallMs;
     this.#tls = ca === undefined ? {} : { ca: [...ca] };
-    this.#direct = agentsOf(this.#policy);
-    this.#named = agentsOf(this.#namedPolicy);
-    this.#proxied =
-      proxy === undefined
-        ? undefined
-        : // Plain requests go to the proxy as they are, so that a distributor can answer them itself.
-          { http: new HttpProxyAgent(proxy), https: new HttpsProxyAgent(proxy) };
   }
 
   /**
@@ -83,8 +72,10 @@ export class HttpClient {
     let url = start;
     for (let redirects = 0; ; redirects++) {
       (this.#isNamed(url) ? this.#namedPolicy : this.#policy).assertUrl(url);
-      const sent = { 'user-agent': USER_AGENT, ...(url.origin === start.origin ? headers : {}), ...own };
-      const answer = await this.#once(url, sent, signal);
+      const secret = url.origin === start.origin ? headers : {};
+      const detour = this.#routes.detourTo(url);
+      if (detour?.reads === true && Object.keys(secret).length > 0) throw wouldShow(url);
+      const answer = await this.#once(url, { 'user-agent': USER_AGENT, ...secret, ...own }, detour?.agent, signal);
       const location = answer.header('location');
       if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
       answer.discard();
@@ -94,9 +85,10 @@ export class HttpClient {
     }
   }
 
-  async #once(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
+  async #once(url: URL, headers: Headers, proxy: Agent | undefined, signal: AbortSignal): Promise<HttpAnswer> {
     try {
-      const { answer, broken } = await this.#ask(url, headers, signal);
+      const way = proxy === undefined ? await this.#straight(url, signal) : { agent: proxy, ...this.#tls };
+      const { answer, broken } = await this.#ask(url, { headers, signal, ...LAX, ...way });
       let received = 0;
       const onBytes = (bytes: number) => {
         received += bytes;
@@ -116,15 +108,26 @@ export class HttpClient {
     }
   }
 
+  /** A connection of its own, to an address that may be connected to. */
+  async #straight(url: URL, signal: AbortSignal): Promise<RequestOptions> {
+    const { lookup } = this.#isNamed(url) ? this.#namedPolicy : this.#policy;
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const secure = url.protocol === 'https:';
+    const port = Number(url.port === '' ? (secure ? HTTPS_PORT : HTTP_PORT) : url.port);
+    const socket = await connectAny({ host, port, lookup, timeoutMs: this.rules.connectMs, signal });
+    return { createConnection: () => (secure ? this.#secured(socket, host) : socket) };
+  }
+
+  #secured(socket: Socket, host: string): Socket {
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    return connectTls({ socket, host, ...name, ALPNProtocols: ['http/1.1'], ...this.#tls });
+  }
+
   /** The answer's head; `broken` says how the line ended, if not as it should. */
-  #ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Asked> {
+  #ask(url: URL, options: RequestOptions): Promise<Asked> {
     const { connectMs } = this.rules;
-    const { http, https } = this.#agentsFor(url);
     return new Promise((resolve, reject) => {
-      const request =
-        url.protocol === 'https:'
-          ? httpsGet(url, { headers, signal, agent: https, ...LAX, ...this.#tls })
-          : httpGet(url, { headers, signal, agent: http, ...LAX });
+      const request = url.protocol === 'https:' ? httpsGet(url, options) : httpGet(url, options);
       let timer = setTimeout(() => request.destroy(timedOut('connecting')), connectMs);
       const onConnected = () => {
         clearTimeout(timer);
@@ -154,19 +157,9 @@ export class HttpClient {
   #isNamed({ origin }: URL): boolean {
     return origin === this.rules.named;
   }
-
-  #agentsFor(url: URL): Agents {
-    const { hostname } = url;
-    const { noProxy } = this.rules;
-    const direct = this.#isNamed(url) ? this.#named : this.#direct;
-    const spared = noProxy.some((name) => hostname === name || hostname.endsWith(`.${name}`));
-    return spared ? direct : (this.#proxied ?? direct);
-  }
 }
 
-function agentsOf({ lookup }: AddressPolicy): Agents {
-  return { http: new HttpAgent({ lookup }), https: new HttpsAgent({ lookup }) };
-}
+type Headers = Readonly<Record<string, string>>;
 
 interface Asked {
   readonly answer: IncomingMessage;
@@ -229,6 +222,11 @@ function redirected(from: URL, location: string): URL {
       facts: { host: from.host },
     });
   return to;
+}
+
+function wouldShow(url: URL): HostlerError {
+  const why = 'headers of the caller would pass through the proxy in the clear (fetch.proxy_sees_secrets)';
+  return new HostlerError('SOURCE_FORBIDDEN', `${shown(url)}: ${why}`, { facts: { host: url.host } });
 }
 
 /** What a URL may be called in an error: its query may hold a secret. */

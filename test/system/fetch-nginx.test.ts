@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { checkEach } from '../support/check-each.js';
-import { suiteDaemon } from '../support/daemon.js';
+import { Daemon, suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { Line } from '../support/line.js';
 import { installed, needs } from '../support/needs.js';
@@ -122,6 +122,25 @@ describe('fetching from nginx', () => {
       assert.deepEqual([error.reason, error.metadata['code']], ['SOURCE_REFUSED', code]);
       assert.ok(!existsSync(image('no')));
     });
+  it('with a certificate that the system trusts, where the configuration says so, and not else', async () => {
+    for (const [name, system] of [
+      ['system', true],
+      ['bundled', false],
+    ] as const) {
+      const other = await Daemon.start(scratch.path(name), {
+        toml: `${QUICK}system_ca = ${String(system)}\n`,
+        env: { SSL_CERT_FILE: scratch.path('pki/ca.pem') },
+      });
+      scratch.onEnd(() => other.stop());
+      const request = { source: { http: { url: nginx.url('image', good()) } }, target: other.image('tls') };
+      const fetching = other.stranger.operation('ImageService/FetchRawImage', request);
+      if (!system) assert.equal((await failure(fetching)).reason, 'SOURCE_REFUSED');
+      else {
+        await fetching;
+        assert.ok((await readFile(other.image('tls'))).equals(content));
+      }
+    }
+  });
   it('no redirect leads from https to http', async () => {
     assert.equal((await failure(fetch(nginx.url('down', good()), 'no'))).reason, 'SOURCE_FORBIDDEN');
   });

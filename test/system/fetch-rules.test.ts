@@ -16,9 +16,9 @@ const content = noise(100_000);
 
 function fetcher(daemon: () => Daemon) {
   let count = 0;
-  return async (url: string) => {
+  return async (url: string, headers = {}) => {
     const target = daemon().image(`fetched-${String(count++)}`);
-    await daemon().stranger.operation('ImageService/FetchRawImage', { source: { http: { url } }, target });
+    await daemon().stranger.operation('ImageService/FetchRawImage', { source: { http: { url, headers } }, target });
     assert.ok((await readFile(target)).equals(content), url);
   };
 }
@@ -223,5 +223,48 @@ describe('fetching through a proxy', () => {
     const before = proxy.asked.length;
     assert.equal((await failure(fetch('http://169.254.169.254/latest'))).reason, 'SOURCE_FORBIDDEN');
     assert.equal(proxy.asked.length, before);
+  });
+
+  it('headers of a caller do not go through it in the clear', async () => {
+    const { stranger, image } = { stranger: daemon.get().stranger, image: (name: string) => daemon.get().image(name) };
+    const send = (url: string) =>
+      failure(
+        stranger.operation('ImageService/FetchRawImage', {
+          source: { http: { url, headers: { 'x-auth-token': 'secret' } } },
+          target: image('no'),
+        }),
+      );
+    const before = proxy.asked.length;
+    assert.equal((await send('http://images.example/image')).reason, 'SOURCE_FORBIDDEN');
+    assert.equal(proxy.asked.length, before);
+    // A tunnel shows nothing.
+    const { port } = new URL(server().origin);
+    assert.equal((await send(`https://images.example:${port}/image`)).reason, 'SOURCE_UNAVAILABLE');
+  });
+});
+
+describe('fetching through the proxy of the environment', () => {
+  const scratch = scratchFolder();
+  const server = faultServer(scratch);
+  let proxy: Proxy;
+  before(async () => {
+    proxy = await Proxy.start(Number(new URL(server().origin).port));
+    scratch.onEnd(() => proxy.close());
+  });
+  const daemon = suiteDaemon(scratch, () => ({
+    toml: `${QUICK}proxy_from_environment = true\nproxy_sees_secrets = true\nno_proxy = ["*.here"]\n`,
+    env: { http_proxy: proxy.origin, no_proxy: '127.0.0.0/8,.near.example' },
+  }));
+  const fetch = fetcher(daemon.get);
+
+  it('asks it, with headers where it may see them, and spares what both lists name', async () => {
+    server().add('image', content);
+    await fetch('http://images.example/image', { authorization: 'Bearer 1' });
+    assert.deepEqual(proxy.asked, ['http://images.example/image']);
+    assert.equal(server().file('image').seen[0]?.authorization, 'Bearer 1');
+    await fetch(server().add('image', content));
+    for (const host of ['a.near.example', 'a.here'])
+      assert.equal((await failure(fetch(`http://${host}/image`))).reason, 'SOURCE_UNAVAILABLE');
+    assert.equal(proxy.asked.length, 1);
   });
 });

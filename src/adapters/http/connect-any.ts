@@ -1,0 +1,106 @@
+/** Connections to names with several addresses, as RFC 8305 has them. */
+import { connect, type LookupFunction, type Socket } from 'node:net';
+
+/** So long an address is waited for before the next one is tried beside it; the first goes on (RFC 8305, 5). */
+const HEAD_START_MS = 250;
+
+interface Address {
+  readonly address: string;
+  readonly family: number;
+}
+
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly lookup: LookupFunction;
+  /** For all addresses together. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+type Done = (error: Error | null, socket?: Socket) => void;
+
+/** A connection to the first address that answers; others are tried beside it, and each has all of the time. */
+export function connectAny(place: Place): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    connectTo(place, (error, socket) => {
+      if (socket === undefined) reject(error ?? noAddress(place.host));
+      else resolve(socket);
+    });
+  });
+}
+
+function connectTo(place: Place, done: Done): void {
+  const { host, port, lookup, timeoutMs, signal } = place;
+  const attempts = new Set<Socket>();
+  const failures: Error[] = [];
+  let waiting: Address[] | undefined;
+  let next: NodeJS.Timeout | undefined;
+  let ended = false;
+
+  const end = (error: Error | null, socket?: Socket) => {
+    if (ended) {
+      socket?.destroy();
+      return;
+    }
+    ended = true;
+    clearTimeout(next);
+    clearTimeout(patience);
+    signal.removeEventListener('abort', abandon);
+    for (const attempt of attempts) if (attempt !== socket) attempt.destroy();
+    done(error, socket);
+  };
+  const abandon = () => {
+    end(Object.assign(new Error(`connecting to ${host} timed out`), { code: 'ETIMEDOUT' }));
+  };
+  const patience = setTimeout(abandon, timeoutMs);
+  const tryNext = () => {
+    clearTimeout(next);
+    const address = waiting?.shift();
+    if (address === undefined) {
+      if (attempts.size === 0) end(worst(failures, host));
+      return;
+    }
+    const socket = connect({ host: address.address, port, family: address.family });
+    attempts.add(socket);
+    next = setTimeout(tryNext, HEAD_START_MS);
+    const failed = (error: Error) => {
+      attempts.delete(socket);
+      failures.push(error);
+      if (!ended) tryNext();
+    };
+    socket.once('error', failed);
+    socket.once('connect', () => {
+      socket.off('error', failed);
+      end(null, socket);
+    });
+    // Of those that lose nobody hears any more.
+    socket.on('error', () => undefined);
+  };
+  signal.addEventListener('abort', abandon, { once: true });
+  lookup(host, { all: true }, (error, found) => {
+    if (ended) return;
+    if (error !== null) end(error);
+    else {
+      waiting = inTurns(Array.isArray(found) ? found : []);
+      tryNext();
+    }
+  });
+}
+
+/** One family after the other, in the order of the system's resolver. */
+function inTurns(addresses: readonly Address[]): Address[] {
+  const first = addresses[0]?.family;
+  const one = addresses.filter(({ family }) => family === first);
+  const other = addresses.filter(({ family }) => family !== first);
+  return one.flatMap((address, n) => [address, ...other.slice(n, n + 1)]).concat(other.slice(one.length));
+}
+
+function worst(failures: readonly Error[], host: string): Error {
+  if (failures.length === 1 && failures[0] !== undefined) return failures[0];
+  return failures.length === 0 ? noAddress(host) : new AggregateError(failures, `no address of ${host} answers`);
+}
+
+function noAddress(host: string): Error {
+  return Object.assign(new Error(`${host} has no address`), { code: 'ENOTFOUND' });
+}
