@@ -3,7 +3,7 @@ import { describeFile } from '../describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
-import { isGuarded, sourceText } from '../fetch/source.js';
+import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import type { CacheWish } from './cache-entry.js';
@@ -23,6 +23,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
   return {
     name: 'FillBase',
     slot: () => 'io',
+    far: isFarSource,
     uses: ({ address }) => [{ role: 'target', address, overwrite: false, allowDependants: false }],
     // Whoever waits for it goes on by itself, and asks for it again.
     resume: { ...fetchResume<FillBaseSpec>(), alone: () => false },

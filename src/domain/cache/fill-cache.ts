@@ -3,7 +3,7 @@ import { describeFile } from '../describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
-import { isGuarded, sourceText } from '../fetch/source.js';
+import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
@@ -31,6 +31,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
   return {
     name: FILL_CACHE,
     slot: () => 'io',
+    far: isFarSource,
     uses: ({ id }) => [{ role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false }],
     // Whoever waits for it goes on by itself, and asks for it again.
     resume: { ...fetchResume<FillSpec>(), alone: () => false },

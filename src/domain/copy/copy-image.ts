@@ -47,6 +47,7 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
     name: 'CopyImage',
     // A push moves nothing by itself: it waits for the far agent, whose pull has a slot there.
     slot: (spec) => (isFar(spec) && spec.remote.side === 'target' && byAgent(spec) ? 'open' : 'io'),
+    far: isFar,
     uses: ({ source, target, remote, overwrite, allowDependants, allowInUse }) => {
       const ends: Record<'source' | 'target', Use> = {
         source: { role: 'source', address: source, allowInUse },

@@ -9,7 +9,7 @@ import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
 import { makeImage } from './make-image.js';
 import { assertSaid } from './judge.js';
 import type { ExpectedChecksum } from './ports.js';
-import { needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
+import { isFarSource, needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
 import { TRANSPORT } from './transfer.js';
 
 export interface FetchSpec {
@@ -34,6 +34,7 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
     name: 'FetchImage',
     // Who uses the cache mostly waits for the one that fills it.
     slot: ({ useCache }) => (useCache ? 'open' : 'io'),
+    far: isFarSource,
     uses: usesOf,
     resume: fetchResume(),
     plan: async (spec, { target }) => ({

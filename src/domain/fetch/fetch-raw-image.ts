@@ -2,7 +2,7 @@ import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import { bring, type BringPorts } from './bring.js';
 import { broughtFacts, fetchResume, usesOf, type FetchSpec } from './fetch-image.js';
-import { sourceText } from './source.js';
+import { isFarSource, sourceText } from './source.js';
 import { assertWithin } from './transfer.js';
 
 export type FetchRawSpec = Pick<
@@ -17,6 +17,7 @@ export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult
   return {
     name: 'FetchRawImage',
     slot: () => 'io',
+    far: isFarSource,
     uses: usesOf,
     resume: fetchResume(),
     plan: async ({ source, target: address }, { target }) => ({

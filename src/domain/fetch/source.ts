@@ -23,6 +23,11 @@ export type SourceSpec =
 
 export type NetworkSource = Exclude<SourceSpec, { readonly kind: 'file' }>;
 
+/** Whether another host sends it. */
+export function isFarSource({ source }: { readonly source: SourceSpec }): boolean {
+  return source.kind !== 'file';
+}
+
 /** What the secrets of a source are called. */
 export const QUERY = 'query';
 export const HEADERS = 'headers';

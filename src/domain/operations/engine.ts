@@ -258,9 +258,9 @@ export class Operations {
       unlock = locks.acquire(holder, admitted.keys);
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
-      const wish = { slot: verb.slot(spec), caller: caller.identity, standing: verb.standing === true };
-      const ticket = slots.enter({ ...wish, filesystems: admitted.filesystems }, (queuePosition) => {
-        operation.update({ queuePosition });
+      const wish = { slot: verb.slot(spec), far: verb.far?.(spec) === true, standing: verb.standing === true };
+      const ticket = slots.enter({ ...wish, caller: caller.identity, filesystems: admitted.filesystems }, (place) => {
+        operation.update({ queuePosition: place });
       });
       undo.push(ticket.release);
       // From here to `live` without a pause: a drain sees it there, or it sees the drain.

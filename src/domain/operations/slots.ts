@@ -14,7 +14,10 @@ export interface SlotLimits {
   readonly running: Readonly<Record<Slot, number>>;
   /** At work at once on one filesystem, of those in `io`. */
   readonly perFilesystem: number;
-  /** Of the running ones, in each slot and on each filesystem, that one caller may have: a part, up to 1. */
+  /**
+   * Of the running ones, in each slot and on each filesystem, that one caller may have, and of those in `io` that all that wait for other hosts
+   * may have: a part, up to 1.
+   */
   readonly callersPart: number;
   readonly queued: number;
   /** Of one caller, of those. */
@@ -35,6 +38,8 @@ export interface Wish {
   readonly filesystems: readonly string[];
   /** Callers take turns. */
   readonly caller: string;
+  /** It waits for another host as long as that likes: those leave places to what needs nobody. */
+  readonly far?: boolean;
   /** It lasts until its caller ends it: it does not wait behind the caller's own. */
   readonly standing?: boolean;
 }
@@ -171,15 +176,20 @@ export class Slots {
   }
 
   #fits(entry: Entry): boolean {
-    const { slot, filesystems, caller } = entry;
+    const { slot, filesystems, caller, far } = entry;
     if (!this.#hasShare(entry)) return false;
     if (slot !== 'io') return true;
     const { perFilesystem, callersPart } = this.limits;
     const running = (key: string) => this.#count.running.get(key) ?? 0;
+    if (far === true && running(farKey(slotKey(slot))) >= this.#share(slot)) return false;
+    const share = shareOf(perFilesystem, callersPart);
     return filesystems
       .map(filesystemKey)
       .every(
-        (key) => running(key) < perFilesystem && running(callersKey(key, caller)) < shareOf(perFilesystem, callersPart),
+        (key) =>
+          running(key) < perFilesystem &&
+          running(callersKey(key, caller)) < share &&
+          (far !== true || running(farKey(key)) < share),
       );
   }
 }
@@ -187,13 +197,19 @@ export class Slots {
 const slotKey = (slot: Slot) => `slot ${slot}`;
 const callerKey = (caller: string) => `caller ${caller}`;
 const filesystemKey = (id: string) => `filesystem ${id}`;
+const farKey = (key: string) => `${key} for other hosts`;
 const callersKey = (key: string, caller: string) => `${key} of ${caller}`;
 
 /** What an operation is counted under; filesystems only where their number at work is limited. */
-function keysOf({ slot, caller, filesystems }: Wish): string[] {
+function keysOf({ slot, caller, filesystems, far }: Wish): string[] {
   const limited = slot === 'io' ? [...new Set(filesystems)].map(filesystemKey) : [];
   const shared = [slotKey(slot), ...limited];
-  return [...shared, ...shared.map((key) => callersKey(key, caller)), callerKey(caller)];
+  return [
+    ...shared,
+    ...shared.map((key) => callersKey(key, caller)),
+    ...(far === true ? shared.map(farKey) : []),
+    callerKey(caller),
+  ];
 }
 
 /** Keeps no key at 0, so that callers that came once are forgotten. */

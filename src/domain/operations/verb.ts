@@ -187,6 +187,8 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   /** The RPC's name. */
   readonly name: string;
   slot(spec: Spec): Slot;
+  /** Whether it waits for another host, as long as that likes. Absent: never. */
+  far?(spec: Spec): boolean;
   /** It stays open until its callers are done, or for hours: when the daemon stops, nobody waits for that. */
   readonly standing?: boolean;
   uses(spec: Spec): readonly Use[];
