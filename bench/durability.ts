@@ -35,7 +35,7 @@ export async function durability(folder: string): Promise<DurabilityFigure[]> {
 export function printFigure({ name, bar, ms }: DurabilityFigure): void {
   const sorted = [...ms].sort((a, b) => a - b);
   const at = (part: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0).toFixed(1);
-  process.stdout.write(`${name}: median ${at(0.5)} ms, p90 ${at(0.9)} ms (bar ${bar})\n`);
+  process.stdout.write(`${name}: median ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms (bar ${bar})\n`);
 }
 
 async function readyAfterCrash(folder: string): Promise<number> {

@@ -99,3 +99,10 @@ function ms(value: number): string {
 function round2(value: number): number {
   return Math.round(value * 100) / 100;
 }
+
+/** A message as gRPC sends it, for a client that knows HTTP/2 alone. */
+export function grpcFrame(message: Uint8Array): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}

@@ -1,23 +1,14 @@
 /** How fast an image is looked at, by one caller and by many. */
 import { writeFile } from 'node:fs/promises';
+import { GetImageInfoRequest } from '../src/gen/hostler/v1/image_service.js';
 import type { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
-import type { Case } from './harness.js';
+import { grpcFrame, type Case } from './harness.js';
 
 const LAYERS = 16;
 const CALLS = 20;
 const IN_FLIGHT = 64;
 const MANY = 3000;
-
-/** A request as h2load sends it: the length of the message, then the message, which is a path and a format. */
-async function writeFrame(file: string, path: string): Promise<void> {
-  const field = (number: number, text: string) =>
-    Buffer.concat([Buffer.from([(number << 3) | 2, Buffer.byteLength(text)]), Buffer.from(text)]);
-  const message = Buffer.concat([field(1, path), field(2, 'qcow2')]);
-  const length = Buffer.alloc(5);
-  length.writeUInt32BE(message.length, 1);
-  await writeFile(file, Buffer.concat([length, message]));
-}
 
 /** Each contender looks so often in a round: one call alone is too short to be timed beside a process. */
 export function infoCases(daemon: Daemon): Case[] {
@@ -96,7 +87,8 @@ export function infoCases(daemon: Daemon): Case[] {
           name: 'GetImageInfo',
           prepare: async () => {
             await prepare();
-            await writeFrame(frame, image(0));
+            const request = GetImageInfoRequest.create({ path: image(0), format: 'qcow2' });
+            await writeFile(frame, grpcFrame(GetImageInfoRequest.encode(request).finish()));
           },
           run: async () => {
             const out = await sh('h2load', ...h2load);

@@ -6,6 +6,7 @@ import { Daemon } from '../test/support/daemon.js';
 import { sh, tryRun } from '../test/support/shell.js';
 import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
+import { crowdFigures } from './crowd.js';
 import { digestCases } from './digest-cases.js';
 import { openFetchBench } from './fetch-cases.js';
 import { infoCases } from './info-cases.js';
@@ -32,6 +33,7 @@ try {
   if (!mounted) process.stdout.write('skipped: reflink (XFS cannot be mounted on a loop device here)\n');
   const durabilityFigures = 'durability'.includes(only) ? await durability(join(folder, 'durability')) : [];
   if ('journal'.includes(only)) durabilityFigures.push(...(await journalFigures(join(folder, 'journal'))));
+  if ('crowd'.includes(only)) durabilityFigures.push(...(await crowdFigures(join(folder, 'crowd'))));
   durabilityFigures.forEach(printFigure);
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);

@@ -18,6 +18,7 @@ import type { Handlers } from '../handlers/handler.js';
 import type { ServiceName } from '../handlers/rpc-table.js';
 import { BoundedServer, messageBound } from './bounds/bounded-server.js';
 import { messageBytes, requestShapes, type Shape } from './bounds/shapes.js';
+import { FairStart } from './bounds/fair-start.js';
 import { OpenCalls, limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
@@ -94,6 +95,7 @@ export class HostlerServer {
   readonly #connections: Connections;
   readonly #calls: OpenCalls;
   #shapes: ReadonlyMap<string, Shape> = new Map();
+  readonly #fairStart = new FairStart();
   readonly #health = new HealthImplementation();
   readonly #denials: Throttle;
   readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
@@ -230,6 +232,7 @@ export class HostlerServer {
       address,
       whoIs,
       reach,
+      fairStart: this.#fairStart,
       audit,
       throttle: this.#denials,
       unreadMs: limits.unreadMs,

@@ -9,6 +9,7 @@ import type { Code } from '../domain/reason-row.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { Rpc } from '../handlers/attempt.js';
 import { toStatus } from '../handlers/status.js';
+import type { FairStart } from './bounds/fair-start.js';
 import { SeenCall } from './seen-call.js';
 
 const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
@@ -54,6 +55,7 @@ export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   /** Who is on the other end of a connection. Fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => Identity;
   readonly reach: Reach;
+  readonly fairStart: FairStart;
   readonly audit: AuditTrail;
   /** Of denials in the audit log. */
   readonly throttle: Throttle;
@@ -96,13 +98,17 @@ export async function serveCall(
   });
   const seen = new SeenCall(rpc, call, context);
   let failure: HostlerError | undefined;
+  let endTurn: () => void = () => undefined;
   try {
     const admitted = { ...seen.admit(leave.signal), leave: (reason: HostlerError) => leave.abort(reason) };
+    endTurn = await context.fairStart.take(admitted.caller.identity);
+    leave.signal.throwIfAborted();
     if (rpc.row.access === 'change') await context.audit.begin(seen.entry);
     await context.reach.within(admitted.caller.grant, () => work(admitted));
   } catch (error) {
     failure = asHostlerError(error);
   } finally {
+    endTurn();
     stopListening();
   }
   const ms = Math.round((performance.now() - started) * 10) / 10;

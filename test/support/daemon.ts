@@ -137,9 +137,13 @@ export class Daemon {
       // Fails whichever test runs now: a daemon goes on after this, with a promise that it has forgotten.
       if (options.faulty !== true && FORGOTTEN.test(daemon.log)) throw new Error(daemon.log);
     });
+    let serves = false;
     child.stdout.on('data', (chunk: Buffer) => {
       daemon.log += chunk.toString();
-      if (daemon.log.includes('"SERVING"')) watchServing(child.pid);
+      // The whole log at each of its lines would slow down every other measure of a test.
+      if (serves || !daemon.log.includes('"SERVING"')) return;
+      serves = true;
+      watchServing(child.pid);
     });
     child.stderr.on('data', (chunk: Buffer) => (daemon.log += chunk.toString()));
     return daemon;

@@ -1,0 +1,83 @@
+/** What is left for one modest caller while hundreds of clients of others read without a pause. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GetFilesystemInfoRequest, GetHostInfoRequest } from '../src/gen/hostler/v1/host_info_service.js';
+import { GetImageInfoRequest, MapImageRequest } from '../src/gen/hostler/v1/image_service.js';
+import { ListOperationsRequest } from '../src/gen/hostler/v1/operation_service.js';
+import { Daemon } from '../test/support/daemon.js';
+import { sh } from '../test/support/shell.js';
+import { Stranger } from '../test/support/stranger.js';
+import type { DurabilityFigure } from './durability.js';
+import { grpcFrame } from './harness.js';
+
+/** Of each of five callers. */
+const CLIENTS = 100;
+const SECONDS = 10;
+
+export async function crowdFigures(folder: string): Promise<DurabilityFigure[]> {
+  await mkdir(folder, { recursive: true });
+  const socket = (name: string) => join(folder, `${name}.sock`);
+  const image = join(folder, 'images', 'disk.qcow2');
+  const reads: [string, Uint8Array][] = [
+    ['ImageService/GetImageInfo', GetImageInfoRequest.encode(GetImageInfoRequest.create({ path: image })).finish()],
+    [
+      'ImageService/MapImage',
+      MapImageRequest.encode(MapImageRequest.create({ path: image, format: 'qcow2' })).finish(),
+    ],
+    ['HostInfoService/GetHostInfo', GetHostInfoRequest.encode(GetHostInfoRequest.create()).finish()],
+    [
+      'HostInfoService/GetFilesystemInfo',
+      GetFilesystemInfoRequest.encode(GetFilesystemInfoRequest.create({ path: image })).finish(),
+    ],
+    ['OperationService/ListOperations', ListOperationsRequest.encode(ListOperationsRequest.create()).finish()],
+  ];
+  const callers = ['modest', ...reads.keys()].map(String);
+  const daemon = await Daemon.start(folder, {
+    toml: callers.map((name) => `[[listeners]]\naddress = "unix://${socket(name)}"\nrole = "operator"\n`).join(''),
+  });
+  const modest = new Stranger(`unix://${socket('modest')}`);
+  try {
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', image, '1G');
+    const alone = await times(modest, image, sleep(3000));
+    let answers = 0;
+    const crowd = reads.map(async ([rpc, message], n) => {
+      const frame = join(folder, `frame-${String(n)}`);
+      await writeFile(frame, grpcFrame(message));
+      const out = await sh('h2load', ...load(rpc, frame, socket(String(n))));
+      answers += Number(/(\d+) succeeded/.exec(out)?.[1]);
+    });
+    const beside = await times(modest, image, Promise.all(crowd));
+    const clients = `${String(CLIENTS * reads.length)} clients, ${String(Math.round(answers / SECONDS))} answers a second`;
+    return [
+      { name: 'GetImageInfo of one caller, alone', bar: '-', ms: alone },
+      { name: `GetImageInfo of one caller beside ${clients}`, bar: 'p99 200 ms', ms: beside },
+    ];
+  } finally {
+    modest.close();
+    await daemon.stop();
+  }
+}
+
+function load(rpc: string, frame: string, socket: string): string[] {
+  return [
+    ...['-c', String(CLIENTS), '-m', '1', '-D', String(SECONDS), '-d', frame, '-B', `unix:${socket}`],
+    ...['-H', 'content-type: application/grpc', '-H', 'te: trailers', `http://localhost/hostler.v1.${rpc}`],
+  ];
+}
+
+async function times(modest: Stranger, path: string, end: Promise<unknown>): Promise<number[]> {
+  const ms: number[] = [];
+  const over = new AbortController();
+  const ended = end.finally(() => {
+    over.abort();
+  });
+  while (!over.signal.aborted) {
+    const started = performance.now();
+    await modest.unary('ImageService/GetImageInfo', { path });
+    ms.push(performance.now() - started);
+    await sleep(5);
+  }
+  await ended;
+  return ms;
+}
