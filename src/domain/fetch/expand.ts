@@ -3,7 +3,8 @@ import { GrowingSpace } from '../operations/growing-space.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside, Files, Part } from '../ports.js';
 import type { Transfers } from '../transfer/ports.js';
-import type { Compression, Expander } from './ports.js';
+import { compressionOf } from './compression.js';
+import type { Expander } from './ports.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin } from './transfer.js';
 
@@ -11,24 +12,6 @@ export interface ExpandPorts {
   readonly files: Files;
   readonly transfers: Transfers;
   readonly expander: Expander;
-}
-
-const MARKS: Readonly<Record<Compression, readonly number[]>> = {
-  gzip: [0x1f, 0x8b, 0x08],
-  xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
-  zstd: [0x28, 0xb5, 0x2f, 0xfd],
-  // `BZh`, a digit, and the mark of the first block.
-  bzip2: [0x42, 0x5a, 0x68],
-};
-const BZIP2_BLOCK = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
-const HEAD_BYTES = 10;
-
-export function compressionOf(head: Buffer): Compression | undefined {
-  const begins = (mark: readonly number[], at = 0) => head.subarray(at, at + mark.length).equals(Buffer.from(mark));
-  if (begins(MARKS.gzip)) return 'gzip';
-  if (begins(MARKS.xz)) return 'xz';
-  if (begins(MARKS.zstd)) return 'zstd';
-  return begins(MARKS.bzip2) && begins(BZIP2_BLOCK, 4) ? 'bzip2' : undefined;
 }
 
 /** The file that holds the image: what came, or what that expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE. */
@@ -40,7 +23,7 @@ export async function expand(
   { files, transfers, expander }: ExpandPorts,
 ): Promise<Aside> {
   const came = { ...part.aside, address: target };
-  const compression = compressionOf(await files.withBytes(came, (bytes) => bytes.read(0n, HEAD_BYTES)));
+  const compression = await files.withBytes(came, compressionOf);
   if (compression === undefined) return part.aside;
   run.phase('CONVERTING');
   await run.step('expand');

@@ -5,6 +5,7 @@ import { assertTakeable, assertToolAgrees } from '../image-policy.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports.js';
 import type { ImageReader } from '../read-image.js';
+import { assertDisk } from './assert-disk.js';
 import type { SourceFacts } from './ports.js';
 
 export interface JudgePorts {
@@ -12,10 +13,6 @@ export interface JudgePorts {
   readonly reader: ImageReader;
   readonly tool: ImageTool;
 }
-
-/** How an error page begins that a server sends in the place of an image. */
-const WEB_PAGE = /^\s*<(?:!doctype\s+html|html[\s>])/i;
-const HEAD_BYTES = 256;
 
 /**
  * What an image is that came from outside, when it may go on: our reader and the tool agree on what it is, nothing in it reaches beyond it,
@@ -32,7 +29,7 @@ export async function judge(
   const taken = await privateFile(file, target, files);
   assertTakeable(taken, reader.foreignRules);
   const facts = await reader.foreign(taken, said.format);
-  if (facts.format === 'raw' && said.format === undefined) await assertNoWebPage(taken, files);
+  if (facts.format === 'raw') await assertDisk(taken, said.format !== undefined, files);
   assertSize(facts, said.maxSizeBytes, target.address);
   await reader.assertWhole(taken, facts.format, run.signal);
   await run.step('identify');
@@ -62,14 +59,6 @@ export function assertSize(
   const [size, allowed] = [String(virtualSizeBytes), String(maxSizeBytes)];
   throw new HostlerError('IMAGE_TOO_LARGE', `${what} is a disk of ${size} bytes; max_size_bytes allows ${allowed}`, {
     facts: { path: what, virtual_size_bytes: size, allowed },
-  });
-}
-
-async function assertNoWebPage(file: Resolved, files: Files): Promise<void> {
-  const head = await files.withBytes(file, (bytes) => bytes.read(0n, HEAD_BYTES));
-  if (!WEB_PAGE.test(head.toString('latin1'))) return;
-  throw new HostlerError('IMAGE_MALFORMED', `${file.address}: what came is a web page`, {
-    facts: { path: file.address },
   });
 }
 

@@ -772,7 +772,10 @@ export interface FetchImageRequest {
   target: string;
   /** Format of the target; unset: as the source. */
   targetFormat: string;
-  /** Declared format of the source; unset: as a glance source says, else it is detected and must be safe. */
+  /**
+   * Declared format of the source; unset: as a glance source says, else it is detected and must be safe, and what is certainly no disk (an archive,
+   * a text, what was compressed twice …) is refused.
+   */
   sourceFormat: string;
   /** Limit of the virtual size, and of what a glance source says that a disk must have (`min_disk`); unset: none. */
   maxSizeBytes?:

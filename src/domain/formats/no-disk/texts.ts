@@ -1,0 +1,47 @@
+/** How texts begin that are taken for images now and then. */
+const KINDS: readonly (readonly [string, RegExp])[] = [
+  ['a web page', /^<(?:!doctype\s+html|html[\s>])/i],
+  ['an XML or HTML document', /^<[?!a-z_]/i],
+  ['a JSON document', /^(?:\{\s*["}]|\[\s*[\]"{[\d-])/],
+  ['a Git LFS pointer', /^version https:\/\/git-lfs/],
+  ['a PEM file', /^-----BEGIN /],
+  ['a script', /^#!/],
+  ['an answer of a web server', /^HTTP\/\d/],
+  ['a cloud-init file', /^#cloud-config/],
+];
+/** No disk begins with so much text. */
+const TEXT_BYTES = 512;
+/** Tab, line feed, form feed, carriage return, and escape, which begins colours. */
+const CONTROLS_OF_TEXTS = [0x09, 0x0a, 0x0c, 0x0d, 0x1b];
+const DELETE = 0x7f;
+
+/** What a text is, in words with an article; undefined: no text, or of no kind that is known. */
+export function textName(head: Buffer): string | undefined {
+  const first = head.subarray(0, TEXT_BYTES);
+  const text = ofTwoBytes(first) ?? (isText(first) ? first.toString('utf8') : undefined);
+  const begins = text?.replace(/^\ufeff/, '').trimStart();
+  return begins === undefined ? undefined : KINDS.find(([, pattern]) => pattern.test(begins))?.[0];
+}
+
+/** Nothing but text: no control characters, and UTF-8. The last character may be cut. */
+export function isText(bytes: Buffer): boolean {
+  if (bytes.length === 0 || bytes.some(isControl)) return false;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isControl(byte: number): boolean {
+  return byte === DELETE || (byte < 0x20 && !CONTROLS_OF_TEXTS.includes(byte));
+}
+
+/** UTF-16 says so by its first two bytes. */
+function ofTwoBytes(head: Buffer): string | undefined {
+  const mark = head.toString('hex', 0, 2);
+  if (mark !== 'fffe' && mark !== 'feff') return undefined;
+  const text = new TextDecoder(mark === 'fffe' ? 'utf-16le' : 'utf-16be').decode(head);
+  return isText(Buffer.from(text)) ? text : undefined;
+}
