@@ -1,5 +1,5 @@
 /** The part of the composition root that opens the folders in which the daemon works, its own and its roots. */
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CacheFolder } from './adapters/cache-folder.js';
 import type { Config } from './adapters/config.js';
@@ -64,7 +64,7 @@ function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConf
     }));
 }
 
-type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders'>;
+type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders' | 'ownFolders'>;
 
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
 async function openAllRoots(config: Config, stateFolder: string, log: Log): Promise<OpenFolders> {
@@ -76,7 +76,9 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
   const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
   const files = await openFileRoots(config, onFollowed);
   const { cacheFolder, around } = await openCache(config, [...files, ...devices], stateFolder);
-  const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder };
+  const { dev: device, ino: inode } = await stat(stateFolder, { bigint: true });
+  const ownFolders = [{ realPath: stateFolder, identity: { device, inode } }, cacheFolder];
+  const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder, ownFolders };
   if (around === undefined) return { ...own, closedFolders: [stateFolder] };
   // Whatever is brought there could be replaced by whoever brings things there.
   if (!around.trusted) return { ...own, closedFolders: [stateFolder, cacheFolder.realPath] };

@@ -58,12 +58,15 @@ interface StorageNeeds {
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
-  { config, log, runner, state, roots, closedFolders, devices, cacheFolder, lockQuery }: Foundations,
+  { config, log, runner, state, roots, closedFolders, ownFolders, devices, cacheFolder, lockQuery }: Foundations,
   { limits, foreignLimits, owners, index, reach, sweepLog }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
-  const [local, locks] = [new RootedPaths(roots, closedFolders, reach), new QemuLocks(lockQuery)];
+  const [local, locks] = [
+    new RootedPaths(roots, { closed: closedFolders, own: ownFolders }, reach),
+    new QemuLocks(lockQuery),
+  ];
   const folderSync = new FolderSync((why) => log.warn('a filesystem does not sync folders', { why }));
   const [localFiles, aside] = [new LocalFiles(folderSync), new AsideFolder(state.realPath)];
   const deviceFiles = new DeviceFiles(localFiles);

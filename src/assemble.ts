@@ -20,6 +20,7 @@ import { Metrics } from './adapters/metrics.js';
 import { Owners } from './adapters/owners.js';
 import type { ProcessRunner } from './adapters/process.js';
 import type { RememberedMounts } from './adapters/root-mounts/remembered.js';
+import type { OwnFolder } from './adapters/path-walk.js';
 import type { Root } from './adapters/roots.js';
 import type { StateFolder } from './adapters/state-folder.js';
 import { NO_STRAYS, ProcessStrays } from './adapters/strays.js';
@@ -86,6 +87,8 @@ export interface Foundations {
   readonly agentLocks: AgentLocks;
   /** Real paths of folders that no address reaches; a root in one of them is reached. */
   readonly closedFolders: readonly string[];
+  /** The state folder and the cache's. */
+  readonly ownFolders: readonly OwnFolder[];
   /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
   readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
   readonly journal: JournalStore;
@@ -235,7 +238,7 @@ type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
 function assembleHandlers(
-  { config, runner, folders, state, roots, closedFolders, devices, version, touched }: Foundations,
+  { config, runner, folders, state, roots, ownFolders, devices, version, touched }: Foundations,
   engine: Engine,
 ) {
   const { operations, space, overcommit, owners } = engine;
@@ -272,7 +275,7 @@ function assembleHandlers(
     file: fileHandlers(operations, {
       ...engine,
       contents: new LocalContents(),
-      ownership: new TreeOwners(owners, closedFolders),
+      ownership: new TreeOwners(owners, ownFolders),
     }),
     command: commandHandlers(operations, {
       rules: config.commands.map(commandRule),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CACHE_SCHEME, cacheIdOf, type CacheFiles, type UnknownFile } from '../domain/cache/cache-entry.js';
 import type { ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
-import type { FileAttributes, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
+import type { FileAttributes, FileIdentity, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { systemError, errnoOf } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
 import { claimCache, isPartOfCache, type Claimant } from './owned/cache-claim.js';
@@ -19,13 +19,16 @@ export class CacheFolder implements CacheFiles {
 
   private constructor(
     readonly realPath: string,
+    readonly identity: FileIdentity,
     private readonly folder: FileHandle,
     private readonly attributes: FileAttributes,
   ) {}
 
   /** @param realPath of a folder that is there */
   static async open(realPath: string, attributes: FileAttributes): Promise<CacheFolder> {
-    return new CacheFolder(realPath, await open(realPath, O_PATH | constants.O_DIRECTORY), attributes);
+    const folder = await open(realPath, O_PATH | constants.O_DIRECTORY);
+    const { dev: device, ino: inode } = await folder.stat({ bigint: true });
+    return new CacheFolder(realPath, { device, inode }, folder, attributes);
   }
 
   async source(address: ImageAddress): Promise<Resolved> {

@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { isBelow } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
-import type { Handle } from '../domain/ports.js';
+import type { FileIdentity, Handle } from '../domain/ports.js';
 import { closeAll } from './close-all.js';
 import { errnoOf } from './errno.js';
 import { RootedHandle, procPath, statOrClose } from './handles.js';
@@ -27,6 +27,23 @@ export interface Leaf {
   readonly realPath: string;
 }
 
+/** A folder of the daemon's own, by its real path and by what it is now: a mount may give it another name inside a root. */
+export interface OwnFolder {
+  readonly realPath: string;
+  readonly identity: FileIdentity;
+}
+
+/** What no walk comes to. */
+export interface Kept {
+  /** By these real paths. */
+  readonly closed: readonly string[];
+  /** By any other path than its own. */
+  readonly own: readonly OwnFolder[];
+}
+
+/** For roots in which the daemon has nothing. */
+export const NOTHING_KEPT: Kept = { closed: [], own: [] };
+
 interface Level {
   readonly handle: Handle;
   readonly name: string;
@@ -46,7 +63,7 @@ export class PathWalk {
   constructor(
     private readonly root: Root,
     components: readonly string[],
-    private readonly closedFolders: readonly string[],
+    private readonly kept: Kept,
     private readonly path: string,
   ) {
     this.#todo = [...components];
@@ -89,6 +106,7 @@ export class PathWalk {
   /** Walks to the last component and on, until `end` has an answer. */
   async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
     try {
+      this.#assertOwnName(this.root.realPath, this.root.identity);
       for (;;) {
         const name = this.#todo.shift();
         if (name === undefined)
@@ -110,7 +128,10 @@ export class PathWalk {
   async #down(name: string): Promise<void> {
     this.#assertAllowed(name);
     try {
-      this.#stack.push({ handle: await RootedHandle.folder(this.#current(), name, this.root.gate), name });
+      const handle = await RootedHandle.folder(this.#current(), name, this.root.gate);
+      this.#stack.push({ handle, name });
+      const { dev: device, ino: inode } = await this.root.gate.calls.stat(handle.fd);
+      this.#assertOwnName(this.#at, { device, inode });
     } catch (error) {
       if (errnoOf(error) !== 'ENOTDIR' && errnoOf(error) !== 'ELOOP') throw error;
       if (!(await this.#followLink(name))) throw error;
@@ -175,11 +196,20 @@ export class PathWalk {
   #assertAllowed(name: string): void {
     const realPath = this.#realPath(name);
     this.#at = realPath;
-    if (name.startsWith(PRIVATE_PREFIX) || this.closedFolders.some((folder) => isBelow(realPath, folder))) {
-      throw new HostlerError('PATH_OUTSIDE_ROOTS', `${this.path} lies in a folder that the daemon keeps for itself`, {
-        facts: { path: this.path },
-      });
-    }
+    if (name.startsWith(PRIVATE_PREFIX) || this.kept.closed.some((folder) => isBelow(realPath, folder)))
+      throw this.#isKept();
+  }
+
+  /** Who comes to a folder of the daemon's own by another name than its own is stopped by nothing that goes by names. */
+  #assertOwnName(realPath: string, { device, inode }: FileIdentity): void {
+    const own = this.kept.own.find(({ identity }) => identity.device === device && identity.inode === inode);
+    if (own !== undefined && own.realPath !== realPath) throw this.#isKept();
+  }
+
+  #isKept(): HostlerError {
+    return new HostlerError('PATH_OUTSIDE_ROOTS', `${this.path} lies in a folder that the daemon keeps for itself`, {
+      facts: { path: this.path },
+    });
   }
 
   #outside(): HostlerError {

@@ -5,7 +5,7 @@ import { HostlerError } from '../domain/errors.js';
 import type { Entry, EntryNeed, ExistingTarget, FileKind, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
 import { RootedHandle, statOrClose } from './handles.js';
-import { PathWalk, type Leaf } from './path-walk.js';
+import { PathWalk, type Kept, type Leaf } from './path-walk.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { findRoot, type Root } from './roots.js';
 import { birthOf, sizesOf } from './system-sizes.js';
@@ -13,10 +13,10 @@ import { birthOf, sizesOf } from './system-sizes.js';
 const PERMISSION_BITS = 0o7777n;
 
 export class RootedPaths implements Paths {
-  /** @param closedFolders real paths of folders that no address may reach, such as the daemon's own state */
+  /** @param kept folders that no address may reach, such as the daemon's own state */
   constructor(
     private readonly roots: readonly Root[],
-    private readonly closedFolders: readonly string[],
+    private readonly kept: Kept,
     private readonly reach: Reach,
   ) {}
 
@@ -69,7 +69,7 @@ export class RootedPaths implements Paths {
   /** A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave closed folders out. */
   #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
     const policy = findRoot(this.roots, realPath)?.root ?? root;
-    const isClosed = (path: string) => this.closedFolders.some((closed) => isBelow(path, closed));
+    const isClosed = (path: string) => this.kept.closed.some((closed) => isBelow(path, closed));
     const below = tree
       ? this.roots.filter((other) => isBelow(other.realPath, realPath) && !isClosed(other.realPath))
       : [];
@@ -102,7 +102,7 @@ export class RootedPaths implements Paths {
   async #realPath(address: ImageAddress, root: Root, components: readonly string[]): Promise<string | undefined> {
     const kept = this.roots.flatMap((each) => (each.kept === true ? [each.realPath] : []));
     try {
-      const walk = new PathWalk(root, components, [...this.closedFolders, ...kept], address);
+      const walk = new PathWalk(root, components, { ...this.kept, closed: [...this.kept.closed, ...kept] }, address);
       const { handle, realPath } = await walk.leaf(true);
       await handle.close();
       return realPath;
@@ -168,7 +168,7 @@ export class RootedPaths implements Paths {
   /** What goes wrong outside of the caller's places is not told: it would say what is there. */
   async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>): Promise<T> {
     const { root, components } = this.#find(path);
-    const walk = new PathWalk(root, components, root.kept === true ? [] : this.closedFolders, path);
+    const walk = new PathWalk(root, components, root.kept === true ? { ...this.kept, closed: [] } : this.kept, path);
     try {
       return await walked(walk);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { chown, stat } from 'node:fs/promises';
+import { chown } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { HostlerError } from '../domain/errors.js';
 import { changedOwner, type OwnerChange, type OwnerIds } from '../domain/files/owner-change.js';
@@ -9,15 +9,16 @@ import { procPath } from './handles.js';
 import type { WalkJob } from './owner-walk.js';
 import type { WorkerMessage } from './owner-walk-worker.js';
 import type { Owners } from './owners.js';
+import type { OwnFolder } from './path-walk.js';
 
 const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
 
 /** Owners of files and trees. A tree is walked by a thread of its own: one that hangs holds up no call of anybody else. */
 export class TreeOwners implements Ownership {
-  /** @param closedFolders what no walk enters, such as the daemon's own state */
+  /** @param ownFolders what no walk enters, whatever its name: the daemon's own state and cache */
   constructor(
     private readonly owners: Owners,
-    private readonly closedFolders: readonly string[],
+    private readonly ownFolders: readonly OwnFolder[],
   ) {}
 
   async ids({ user, group }: OwnerNames, run: ToolRun): Promise<OwnerIds> {
@@ -42,7 +43,7 @@ export class TreeOwners implements Ownership {
     const { signal, dryRun } = walk;
     signal.throwIfAborted();
     const stop = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-    const job: WalkJob = { fd: entry.handle.fd, change, dryRun, closed: await this.#closed(), stop };
+    const job: WalkJob = { fd: entry.handle.fd, change, dryRun, closed: this.#closed(), stop };
     const onAbort = () => {
       Atomics.store(stop, 0, 1);
     };
@@ -59,9 +60,8 @@ export class TreeOwners implements Ownership {
     }
   }
 
-  async #closed(): Promise<string[]> {
-    const stats = await Promise.all(this.closedFolders.map((folder) => stat(folder)));
-    return stats.map(({ dev, ino }) => `${String(dev)}:${String(ino)}`);
+  #closed(): string[] {
+    return this.ownFolders.map(({ identity: { device, inode } }) => `${String(device)}:${String(inode)}`);
   }
 }
 

@@ -34,7 +34,7 @@ describe('RootedPaths and FileTargets', () => {
       { path: scratch.path('root/inner'), access: 'read-only', trusted: true, attributes: {} },
     ] as const;
     roots = await openRoots(configs, 5000);
-    paths = new RootedPaths(roots, [scratch.path('root/state')], new Reach());
+    paths = new RootedPaths(roots, { closed: [scratch.path('root/state')], own: [] }, new Reach());
     const runner = new ProcessRunner({
       killGraceMs: 200,
       searchPath: '/usr/bin:/bin',

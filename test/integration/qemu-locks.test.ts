@@ -26,7 +26,7 @@ describe('locks of qemu', () => {
     const config = { path: scratch.path('.'), access: 'read-write', trusted: true, attributes: {} } as const;
     const roots = await openRoots([config], 5000);
     root = roots[0] ?? assert.fail();
-    paths = new RootedPaths(roots, [], new Reach());
+    paths = new RootedPaths(roots, { closed: [], own: [] }, new Reach());
     scratch.onEnd(() => root.handle.close());
     await writeFile(scratch.path('image'), Buffer.alloc(1024 * 1024));
   });

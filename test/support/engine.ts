@@ -52,7 +52,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     new LockTable(),
   ];
   const reach = new Reach();
-  const paths = new RootedPaths(roots, [], reach);
+  const paths = new RootedPaths(roots, { closed: [], own: [] }, reach);
   const reader = new ImageReader({
     paths,
     files,

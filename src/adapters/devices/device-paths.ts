@@ -6,7 +6,7 @@ import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../do
 import { errnoOf, systemError } from '../errno.js';
 import { RootedHandle, procPath, statOrClose } from '../handles.js';
 import { lengthOf } from '../lengths.js';
-import { PathWalk } from '../path-walk.js';
+import { NOTHING_KEPT, PathWalk } from '../path-walk.js';
 import { findRoot, type Root } from '../roots.js';
 import { DeviceHandle } from './device-handle.js';
 
@@ -108,7 +108,7 @@ export class DevicePaths implements Paths {
   }
 
   async #node(root: Root, components: readonly string[], address: ImageAddress) {
-    const { folder, name, realPath } = await new PathWalk(root, components, [], address).place();
+    const { folder, name, realPath } = await new PathWalk(root, components, NOTHING_KEPT, address).place();
     try {
       const target = await linkTarget(folder, name);
       if (target === undefined) {
@@ -126,7 +126,7 @@ export class DevicePaths implements Paths {
     const { nodes } = this;
     if (nodes === undefined || !isBelow(path, nodes.realPath)) throw outside(address);
     const components = path.slice(nodes.realPath.length + 1).split('/');
-    const { handle, stat, realPath } = await new PathWalk(nodes, components, [], address).leaf(true);
+    const { handle, stat, realPath } = await new PathWalk(nodes, components, NOTHING_KEPT, address).leaf(true);
     return { handle, stat, path: realPath };
   }
 }
