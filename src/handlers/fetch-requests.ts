@@ -21,6 +21,7 @@ import {
   targetFormat,
 } from './fields.js';
 import type { Parsed } from './running.js';
+import { contentQuery } from './signed-query.js';
 
 /** What the configuration says of sources. */
 export interface SourceDefaults {
@@ -71,11 +72,13 @@ const webAddress = z.string().transform((text, context): URL => {
 });
 
 const bytesOf = (text: string) => Buffer.from(text, 'utf8');
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const plain = (url: URL) => `${url.origin}${url.pathname}`;
 
 function httpSource({ url, headers: given }: { url: URL; headers: Record<string, string> }): Told {
   const named = Object.keys(given).length > 0;
-  const query = url.search === '' ? {} : { querySha256: createHash('sha256').update(url.search).digest('hex') };
+  const query =
+    url.search === '' ? {} : { querySha256: sha256(url.search), contentQuerySha256: sha256(contentQuery(url.search)) };
   return {
     source: { kind: 'http', url: plain(url), headers: named, ...query },
     secrets: {

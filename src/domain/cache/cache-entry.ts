@@ -87,6 +87,11 @@ export function keyOf(wish: CacheWish): string {
     .slice(0, KEY_DIGITS);
 }
 
+/** Whether it can be given again: something tells that it still is what the wish is for. */
+export function isLasting({ verified, validator }: CacheEntry, { source }: CacheWish): boolean {
+  return verified || validator !== undefined || source.kind === 'glance';
+}
+
 export function cacheAddress(id: string): ImageAddress {
   return asAddress(`${CACHE_SCHEME}${id}`);
 }

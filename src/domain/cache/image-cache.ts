@@ -5,7 +5,7 @@ import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
 import type { Resolved } from '../ports.js';
-import { cacheAddress, cacheIdOf, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
+import { cacheAddress, cacheIdOf, isLasting, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
@@ -59,11 +59,34 @@ export class ImageCache {
     }
     const made = await this.#brought(key, wish, facts, run);
     this.ports.onCache('miss', made.networkBytes);
+    await this.#dropOlder(made.entry, run);
     // It may be one too many.
     await this.eviction.evictOverdue().catch((error: unknown) => {
       run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
     });
     return { ...made, fromCache: false };
+  }
+
+  /** What nobody can be given again, as nothing tells whether it still is the same, goes with the last who works with it. */
+  async dropUseless({ entry }: Lease, wish: CacheWish, run: Run): Promise<void> {
+    if (!isLasting(entry, wish) && this.index.has(entry.id)) await this.#drop(entry, run);
+  }
+
+  /** Of one content the latest entry is given. */
+  async #dropOlder(latest: CacheEntry, run: Run): Promise<void> {
+    for (const entry of this.index.all)
+      if (entry.key === latest.key && entry.createTimeMs < latest.createTimeMs) await this.#drop(entry, run);
+  }
+
+  async #drop(entry: CacheEntry, run: Run): Promise<void> {
+    try {
+      if (!entry.pinned && !(await this.eviction.inUse(entry))) await this.eviction.evict(entry);
+    } catch (error) {
+      const { reason, message } = asHostlerError(error);
+      // Somebody works with it, or may be backed by it: it goes by age and size.
+      if (['IMAGE_IN_USE', 'DEPENDANTS_UNKNOWN'].includes(reason)) return;
+      run.warn({ reason: 'CLEANUP_FAILED', message: `${entry.id} stays in the cache: ${message}` });
+    }
   }
 
   async #brought(key: string, wish: CacheWish, facts: SourceFacts, run: Run): Promise<Omit<Lease, 'fromCache'>> {
@@ -83,6 +106,8 @@ export class ImageCache {
       const mustAsk = entry !== undefined && joined && facts.immutable !== true && entry.guarded !== false;
       if (mustAsk && !(await this.#isGiven(entry, wish, run))) continue;
       const made = entry === undefined ? undefined : await this.#open(entry, run);
+      // Another who waited for it was done with it before, and nobody is given it again.
+      if (made === undefined && joined) continue;
       if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
       return { ...made, networkBytes };
     }

@@ -1,5 +1,5 @@
 import type { Lease } from '../cache/image-cache.js';
-import type { CacheWish } from '../cache/cache-entry.js';
+import { isLasting, type CacheWish } from '../cache/cache-entry.js';
 import { copySparse } from '../copy/local-copy.js';
 import { describeFile } from '../describe-image.js';
 import { HostlerError, invalidFields } from '../errors.js';
@@ -15,7 +15,11 @@ import { sourceText } from './source.js';
 
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
-  readonly cache: { obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> };
+  readonly cache: {
+    obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease>;
+    /** Removes the entry if nobody can be given it again; when it has been given back. */
+    dropUseless(lease: Lease, wish: CacheWish, run: Run): Promise<void>;
+  };
   readonly baseClones: { fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> };
   /** Images of the roots may be backed by what is in the cache. */
   readonly cacheInRoots: boolean;
@@ -25,7 +29,8 @@ export type FromCachePorts = MakePorts & {
 export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCachePorts): Promise<FetchResult> {
   const cloned = await ports.baseClones.fetch(spec, run);
   if (cloned !== undefined) return cloned;
-  const lease = await ports.cache.obtain(wishOf(spec), assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
+  const wish = wishOf(spec);
+  const lease = await ports.cache.obtain(wish, assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
   try {
     const { entry, fromCache, networkBytes } = lease;
     assertSize(entry.info, spec.maxSizeBytes, spec.target);
@@ -43,11 +48,12 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
       networkBytes,
       checksum: entry.checksum,
       lengthBytes: made.lengthBytes,
-      cacheId: entry.id,
+      ...(spec.overlay || isLasting(entry, wish) ? { cacheId: entry.id } : {}),
     };
     return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
   } finally {
     await lease.release();
+    await ports.cache.dropUseless(lease, wish, run);
   }
 }
 

@@ -9,6 +9,8 @@ export type SourceSpec =
       readonly url: string;
       /** Digest of the query, which may hold a signature: the query itself comes apart. Unset: there is none. */
       readonly querySha256?: string;
+      /** The same of what is left of it without its signature, which names the content. Unset, as of earlier versions: all of it. */
+      readonly contentQuerySha256?: string;
       /** With headers that come apart. */
       readonly headers: boolean;
     }
@@ -51,10 +53,10 @@ export function sourceText(source: SourceSpec): string {
   }
 }
 
-/** What makes two sources one. */
+/** What makes two sources one: a signature says who may have it, and is asked for besides. */
 export function sourceIdentity(source: SourceSpec): string {
-  const query = source.kind === 'http' && source.querySha256 !== undefined ? `?${source.querySha256}` : '';
-  return `${source.kind}:${sourceText(source)}${query}`;
+  const query = source.kind === 'http' ? (source.contentQuerySha256 ?? source.querySha256) : undefined;
+  return `${source.kind}:${sourceText(source)}${query === undefined ? '' : `?${query}`}`;
 }
 
 /** The same source without what tells callers apart: what is fetched for all who ask for it. */

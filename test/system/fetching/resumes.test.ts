@@ -144,4 +144,47 @@ describe('a line that breaks, and a server that', () => {
     assert.ok((await fetch(reply(way, 1), { checksum: sha256 })).bytes.equals(content));
     assert.equal((await failure(fetch(reply(way, Infinity), { checksum: other }))).reason, 'CHECKSUM_MISMATCH');
   });
+
+  describe('lets nobody in any more', () => {
+    const gone: Reply = { bytes: answer(['HTTP/1.1 403 Expired', 'Content-Length: 0']) };
+    const way = { first: [TAG], then: (from: number) => [range(from)] };
+    const signed = (path: string, more: Message = {}) => {
+      server.asked.length = 0;
+      const source = { http: { url: `${server.origin}${path}` } };
+      const request = { source, target: daemon.get().image('signed'), overwrite: true, ...more };
+      return daemon.get().stranger.operation('ImageService/FetchRawImage', request);
+    };
+    for (const [title, first, second] of [
+      ['S3', 'X-Amz-Date=1&X-Amz-Signature=a', 'X-Amz-Date=2&X-Amz-Signature=b&X-Amz-Security-Token=c'],
+      ['an older S3, or CloudFront', 'Expires=1&Signature=a&Key-Pair-Id=k', 'Signature=b&Expires=2&Key-Pair-Id=l'],
+      ['Azure', 'sv=1&sig=a%2B&se=x', 'sv=1&sig=b&se=y&sp=r'],
+      ['Swift', 'temp_url_sig=a&temp_url_expires=1', 'temp_url_sig=b&temp_url_expires=2'],
+      ['Google, of one version', 'v=7&X-Goog-Signature=a', 'v=7&X-Goog-Signature=b'],
+    ] as const)
+      it(`goes on with a new signature of ${title}`, async () => {
+        served = (asked) => (asked.from === undefined ? reply(way, 1)(asked) : gone);
+        assert.equal((await failure(signed(`/s?${first}`))).reason, 'SOURCE_REFUSED');
+        served = reply(way, 0);
+        const { fetch: result } = await signed(`/s?${second}`);
+        assert.ok((await readFile(daemon.get().image('signed'))).equals(content));
+        const { network_bytes: moved } = result as Message;
+        assert.ok(Number(moved) <= content.length - CUT, String(moved));
+      });
+    for (const [title, first, second] of [
+      ['of another version', 'v=7&X-Amz-Signature=a', 'v=8&X-Amz-Signature=a'],
+      ['that is no signature', 'Expires=1', 'Expires=2'],
+      ['of another file', 'sp=1&st=a', 'sp=2&st=a'],
+    ] as const)
+      it(`begins again with a query ${title}`, async () => {
+        served = (asked) => (asked.from === undefined ? reply(way, 1)(asked) : gone);
+        assert.equal((await failure(signed(`/o?${first}`))).reason, 'SOURCE_REFUSED');
+        served = reply(way, 0);
+        await signed(`/o?${second}`);
+        assert.deepEqual(
+          server.asked.map(({ from }) => from),
+          [undefined],
+        );
+        assert.ok((await readFile(daemon.get().image('signed'))).equals(content));
+      });
+  });
 });
