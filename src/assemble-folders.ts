@@ -92,7 +92,11 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
 }
 
 /** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */
-async function openCache({ cache, instances_path: instances }: Config, roots: readonly Root[], stateFolder: string) {
+async function openCache(
+  { cache, instances_path: instances, limits }: Config,
+  roots: readonly Root[],
+  stateFolder: string,
+) {
   const path = cache.path ?? join(stateFolder, 'cache');
   const real = await ownFile('the cache folder (cache.path)', path, async () => {
     await makeFolder(path, 0o711);
@@ -107,7 +111,9 @@ async function openCache({ cache, instances_path: instances }: Config, roots: re
     .filter(({ realPath }) => isBelow(real, realPath))
     .sort((a, b) => b.realPath.length - a.realPath.length);
   const attributes = around?.trusted === true ? around.attributes : {};
-  const cacheFolder = await ownFile('the cache folder (cache.path)', real, () => CacheFolder.open(real, attributes));
+  const cacheFolder = await ownFile('the cache folder (cache.path)', real, () =>
+    CacheFolder.open(real, attributes, limits.root_patience_ms),
+  );
   return { cacheFolder, around };
 }
 

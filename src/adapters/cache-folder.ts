@@ -9,7 +9,12 @@ import { systemError, errnoOf } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
 import { claimCache, isPartOfCache, type Claimant } from './owned/cache-claim.js';
 import { removePrivateFolder } from './private-folders.js';
+import { RootGate } from './root-gate.js';
 import { sizesOf } from './system-sizes.js';
+
+/** Held open as long as the daemon lives. */
+const FIXED_PLACE = { isLocal: () => false, follow: () => undefined, hold: () => () => undefined };
+const NOTHING_TO_CLOSE = () => Promise.resolve();
 
 /** Where cached images are: a folder that only the daemon writes to. Its files have addresses that no caller can name. */
 export class CacheFolder implements CacheFiles {
@@ -17,21 +22,44 @@ export class CacheFolder implements CacheFiles {
   /** What the latest look at unknown files found. */
   latest = { count: 0, bytes: 0n };
 
+  readonly #gate: RootGate;
+
   private constructor(
     readonly realPath: string,
     readonly identity: FileIdentity,
     private readonly folder: FileHandle,
     private readonly attributes: FileAttributes,
-  ) {}
-
-  /** @param realPath of a folder that is there */
-  static async open(realPath: string, attributes: FileAttributes): Promise<CacheFolder> {
-    const folder = await open(realPath, O_PATH | constants.O_DIRECTORY);
-    const { dev: device, ino: inode } = await folder.stat({ bigint: true });
-    return new CacheFolder(realPath, { device, inode }, folder, attributes);
+    patienceMs: number,
+  ) {
+    this.#gate = new RootGate(realPath, patienceMs, FIXED_PLACE);
   }
 
-  async source(address: ImageAddress): Promise<Resolved> {
+  /**
+   * @param realPath of a folder that is there
+   * @param patienceMs its disk may take for an answer; after that what asks it fails with ROOT_STALLED
+   */
+  static async open(realPath: string, attributes: FileAttributes, patienceMs: number): Promise<CacheFolder> {
+    const folder = await open(realPath, O_PATH | constants.O_DIRECTORY);
+    const { dev: device, ino: inode } = await folder.stat({ bigint: true });
+    return new CacheFolder(realPath, { device, inode }, folder, attributes, patienceMs);
+  }
+
+  source(address: ImageAddress): Promise<Resolved> {
+    return this.#gate.enter(
+      () => this.#source(address),
+      ({ handle }) => handle.close(),
+    );
+  }
+
+  target(address: ImageAddress): Promise<ResolvedTarget> {
+    return this.#gate.enter(() => this.#target(address), NOTHING_TO_CLOSE);
+  }
+
+  unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
+    return this.#gate.enter(() => this.#unknown(isKnown), NOTHING_TO_CLOSE);
+  }
+
+  async #source(address: ImageAddress): Promise<Resolved> {
     const name = cacheIdOf(address);
     const handle = await open(procPath({ handle: this.folder, name }), O_PATH | constants.O_NOFOLLOW).catch(
       (error: unknown) => {
@@ -56,10 +84,10 @@ export class CacheFolder implements CacheFiles {
     };
   }
 
-  async target(address: ImageAddress): Promise<ResolvedTarget> {
+  async #target(address: ImageAddress): Promise<ResolvedTarget> {
     const name = cacheIdOf(address);
     const { dev, ino } = await this.folder.stat({ bigint: true }).catch(this.#failed);
-    const existing = await this.source(address).catch((error: unknown) => {
+    const existing = await this.#source(address).catch((error: unknown) => {
       if (error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND') return undefined;
       throw error;
     });
@@ -101,7 +129,7 @@ export class CacheFolder implements CacheFiles {
     return removed;
   }
 
-  async unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
+  async #unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
     const found: UnknownFile[] = [];
     const entries = await readdir(procPath({ handle: this.folder }), { withFileTypes: true }).catch(this.#failed);
     for (const entry of entries) {

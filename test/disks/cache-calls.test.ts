@@ -1,9 +1,10 @@
-/** Each system call below the cache's folder fails once. */
+/** Each system call below the cache's folder fails once, or does not come back. */
 import { mkdir } from 'node:fs/promises';
 import { cacheCases } from '../support/cache-fault-cases.js';
 import { Daemon } from '../support/daemon.js';
 import { fillStock, serveStock } from '../support/fault-cases.js';
 import { FaultFilesystem } from '../support/fault-filesystem.js';
+import { hangUnder } from '../support/hanging-call.js';
 import { CHANGING, LOOKING, failEachCall } from '../support/nth-call.js';
 import { scratchFolder } from '../support/scratch.js';
 
@@ -24,7 +25,7 @@ describe("the n-th call of the cache's disk fails", () => {
     // The cache lies in a root, so that images can be backed by what is in it.
     const roots = ['daemon/images', 'daemon'].map((path) => `[[roots]]\npath = "${scratch.path(path)}"\n`).join('');
     const daemon = await Daemon.start(scratch.path('daemon'), {
-      toml: `[fetch]\nallowed_networks = ["127.0.0.0/8"]\nattempts = 1\n[cache]\npath = "${disk.path}"\n`,
+      toml: `[limits]\nroot_patience_ms = 300\n[fetch]\nallowed_networks = ["127.0.0.0/8"]\nattempts = 1\n[cache]\npath = "${disk.path}"\n`,
       stateFolder: scratch.path('state'),
       roots,
     });
@@ -49,5 +50,8 @@ describe("the n-th call of the cache's disk fails", () => {
       }));
     it(`${each.name}: each 13th call that changes something, ENOSPC`, () =>
       failEachCall(bench.disk(), each, { kinds: CHANGING, errno: 'ENOSPC', reasons: ['NO_SPACE'], stride: 13 }));
+    for (const part of [0.3, 0.8])
+      it(`${each.name}: it stops answering after ${String(part)} of the calls`, () =>
+        hangUnder(each, { daemon: bench.daemon(), disk: bench.disk(), part }));
   }
 });

@@ -1,9 +1,10 @@
-/** Each system call of a pull from another agent fails once: below the root that it reads, and below the one that it writes. */
+/** Each system call of a pull from another agent fails once, or does not come back: below the root that it reads, and below the one that it writes. */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FaultFilesystem } from '../support/fault-filesystem.js';
 import { fillStock } from '../support/fault-cases.js';
+import { hangUnder } from '../support/hanging-call.js';
 import { LoopbackAgents } from '../support/loopback-agents.js';
 import { CHANGING, LOOKING, empty, failEachCall, leftovers, type FaultCase } from '../support/nth-call.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -23,7 +24,11 @@ describe('the n-th call of a disk fails under a pull', () => {
       disks.push(await FaultFilesystem.mount(this, scratch, scratch.path(`agent-${String(index)}`, 'images')));
     await mkdir(scratch.path('stock'));
     await fillStock(scratch.path('stock'));
-    agents = await LoopbackAgents.start(scratch, 2, { pulls: 'patience_seconds = 0\n' });
+    await mkdir(scratch.path('near'));
+    agents = await LoopbackAgents.start(scratch, 2, {
+      pulls: 'patience_seconds = 0\n',
+      more: `[limits]\nroot_patience_ms = 300\n[[roots]]\npath = "${scratch.path('near')}"\n`,
+    });
   });
   const target = () => join(disk(1).behind, 'source-at-1');
   const pull: FaultCase = {
@@ -46,4 +51,8 @@ describe('the n-th call of a disk fails under a pull', () => {
     failEachCall(disk(1), pull, { kinds: CHANGING, errno: 'ENOSPC', reasons: ['NO_SPACE'], stride: 19 }));
   it('where it writes: each 17th call that looks, EIO', () =>
     failEachCall(disk(1), pull, { kinds: LOOKING, errno: 'EIO', reasons: ['IO_ERROR'], stride: 17 }));
+  for (const [index, where] of ['reads', 'writes'].entries())
+    for (const part of [0.2, 0.6, 0.9])
+      it(`where it ${where}: it stops answering after ${String(part)} of the calls`, () =>
+        hangUnder(pull, { daemon: agents.at(1), disk: disk(index), part, near: scratch.path('near/image') }));
 });

@@ -135,7 +135,7 @@ describe("the daemon's own files and folders", () => {
     'the cache folder': {
       ...{ file: 'cache', kinds: ['readdir', 'create', 'write', 'fsync'], errors: CHANGES, prepare: folder },
       open: async (path) => {
-        const cache = await CacheFolder.open(path, {});
+        const cache = await CacheFolder.open(path, {}, 5000);
         try {
           await cache.claim({ owner, formerAgents: [], runner, isEntry: () => false });
         } finally {

@@ -16,12 +16,17 @@ interface Hang {
   readonly disk: FaultFilesystem;
   /** Where in the calls of the verb the disk stops; 0: at the first, 1: at the last. */
   readonly part: number;
+  /** An image on another disk, which others make meanwhile. */
+  readonly near?: string;
 }
 
 type Ended = { readonly error?: unknown };
 
 /** From some call on the disk hangs, until the verb has ended or cannot be ended. */
-export async function hangUnder(each: FaultCase, { daemon, disk, part }: Hang): Promise<string> {
+export async function hangUnder(
+  each: FaultCase,
+  { daemon, disk, part, near = daemon.image('near') }: Hang,
+): Promise<string> {
   const reset = each.reset ?? (() => empty(disk.behind));
   await reset();
   await each.prepare();
@@ -38,7 +43,7 @@ export async function hangUnder(each: FaultCase, { daemon, disk, part }: Hang): 
   );
   try {
     await until(async () => ended !== undefined || (await disk.seen()).failed.length > 0);
-    await othersGoOn(daemon);
+    await othersGoOn(daemon, near);
     const cancelled = await cancelAll(daemon);
     // In a phase that must not be torn it waits for its disk.
     if (cancelled) await until(() => Promise.resolve(ended !== undefined), 20_000);
@@ -68,10 +73,10 @@ async function again(each: FaultCase): Promise<'done' | 'later'> {
   }
 }
 
-async function othersGoOn(daemon: Daemon): Promise<void> {
-  const near = { path: daemon.image('near'), format: 'raw', size: '1M', overwrite: true, allow_dependants: true };
+async function othersGoOn(daemon: Daemon, path: string): Promise<void> {
+  const near = { path, format: 'raw', size: '1M', overwrite: true, allow_dependants: true };
   await daemon.stranger.operation('ImageService/CreateImage', near);
-  await daemon.stranger.unary('FileService/StatFile', { path: daemon.image('near') });
+  await daemon.stranger.unary('FileService/StatFile', { path });
 }
 
 /** Whether whatever is at work could be cancelled, or nothing is. */
