@@ -1,3 +1,4 @@
+import { HostlerError } from '../domain/errors.js';
 import { traits } from '../domain/image-format.js';
 import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer } from '../domain/ports.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
@@ -24,7 +25,7 @@ export function chainName(chain: Chain, encrypted: boolean): Pieces {
 /** How a file is opened. */
 export type Opened = Parameters<typeof fileOf>[0];
 
-/** A layer of a chain, opened as the reference says; `more` options of its file. */
+/** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
 export function layerMembers(
   { format, facts }: Pick<Layer, 'format' | 'facts'>,
   as: Opened,
@@ -39,7 +40,12 @@ export function layerMembers(
             ['encrypt.format', text('luks')],
             ['encrypt.key-secret', text(SOURCE_SECRET)],
           ];
-  const { vhdSizeFrom } = facts;
+  const { vhdSizeFrom, luksVersion = 1 } = facts;
+  // qemu would ask for a passphrase first.
+  if (luksVersion > 1)
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the tools here open LUKS 1 only; LUKS 2 can be kept as it is', {
+      facts: { format },
+    });
   const size: readonly Member[] =
     format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
   return [['driver', text(format)], ...size, ...secrets, ['file', object([...nodeMembers(as), ...more])]];

@@ -11,6 +11,7 @@ import {
   type BigIntStats,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { namedBase } from '../domain/backing-name.js';
 import type { Dependant, Unseen } from '../domain/change-ports.js';
 import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
@@ -204,7 +205,7 @@ export class RootIndex {
     return {
       stamp,
       settled,
-      ...(head?.backing === undefined ? {} : { backing: resolve(dirname(path), bytesOf(head.backing)) }),
+      ...(head?.backing === undefined ? {} : { backing: resolve(dirname(path), bytesOf(pathOf(head.backing))) }),
     };
   }
 
@@ -242,6 +243,11 @@ export class RootIndex {
 /** Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has such a name may need its base all the same. */
 function bytesOf(path: string): string {
   return Buffer.from(path).toString('latin1');
+}
+
+/** Of a base by its name in a header. */
+function pathOf(name: string): string {
+  return namedBase(name)?.path ?? name;
 }
 
 function at(path: string): Buffer {

@@ -1,5 +1,4 @@
-import { posix } from 'node:path';
-import { dirname } from './address.js';
+import { basePath } from './backing-name.js';
 import type { ImageFacts, ImageInfo } from './image-info.js';
 import type { ImageLocks, Resolved } from './ports.js';
 
@@ -22,9 +21,8 @@ export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean):
   };
 }
 
-/** A name in a header is relative to where its image lies. */
-export function fullBackingFile({ storedName, storage }: Resolved, backingFile: string): string {
+/** A path in a header is relative to where its image lies; what is no path stays as it is. */
+export function fullBackingFile(file: Resolved, backingFile: string): string {
   // A volume's parent is an address already.
-  if (storage === 'volume') return backingFile;
-  return posix.resolve(dirname(storedName), backingFile);
+  return file.storage === 'volume' ? backingFile : basePath(backingFile, file);
 }

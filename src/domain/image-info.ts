@@ -53,6 +53,8 @@ export interface ImageFacts {
   readonly extendedL2?: boolean;
   /** What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by another list of creators. */
   readonly vhdSizeFrom?: 'chs' | 'current_size';
+  /** qemu knows version 1 only. */
+  readonly luksVersion?: number;
   readonly findings: readonly Finding[];
 }
 

@@ -97,11 +97,11 @@ export function assertForeignFormat(path: string, declared: ImageFormat, claims:
 /** What a tool says of a stranger's image must be what we say. */
 export function assertToolAgrees(
   path: string,
-  { format, virtualSizeBytes }: ImageFacts,
+  { format, virtualSizeBytes, luksVersion = 1 }: ImageFacts,
   told: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
-  // qemu-img looks for LUKS where we were told to see bytes.
-  const others: readonly string[] = format === 'raw' ? ['luks'] : [];
+  // qemu-img looks for LUKS where we were told to see bytes, and does not know its version 2.
+  const others: readonly string[] = format === 'raw' ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
   if (others.includes(told.format)) return;
   if (told.format !== format) throw formatMismatch(path, format, told.format);
   if (told.virtualSizeBytes === virtualSizeBytes) return;

@@ -1,5 +1,6 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { ImageAddress } from './address.js';
+import { namedBase } from './backing-name.js';
 import { HostlerError } from './errors.js';
 import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
@@ -126,7 +127,8 @@ export class ImageReader {
       while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
         if (opened.length >= MAX_CHAIN_LAYERS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
-        const backing = await this.ports.paths.named(last.facts.backingFile, last.file);
+        const base = baseOf(address, last.facts.backingFile, last.facts.backingFormat);
+        const backing = await this.ports.paths.named(base, last.file);
         opened.push(backing);
         if (!backing.trusted) throw unsafe(address, `it is backed by ${backing.storedName}, in an untrusted root`);
         if ([top, ...below].some(({ file: seen }) => sameFile(seen, backing)))
@@ -194,6 +196,16 @@ export class ImageReader {
       throw unsafe(above.file.address, `it says its backing file has the unknown format ${stored}`);
     return format;
   }
+}
+
+/** The path of a base. Fails with IMAGE_UNSAFE for a name that is no path, and one that says another format than the header. */
+function baseOf(address: ImageAddress, name: string, format: string | undefined): string {
+  const base = namedBase(name);
+  if (base === undefined)
+    throw unsafe(address, `its backing file is named ${name}, which is no path: only names of files are followed`);
+  if (base.driver !== undefined && base.driver !== format)
+    throw unsafe(address, `its backing file is named ${name}, but its format is said to be ${format ?? 'nothing'}`);
+  return base.path;
 }
 
 function cutOff(

@@ -33,6 +33,7 @@ export async function readLuks(bytes: ByteSource): Promise<ImageFacts> {
   const size = bytes.lengthBytes - payload;
   return imageFacts('luks', size - (size % 512n), {
     encrypted: true,
+    luksVersion: version,
     findings: fixed === undefined ? [] : sizeFindings(payload + fixed, bytes.lengthBytes),
   });
 }

@@ -2,7 +2,8 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { SnapshotFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { malformed as malformedImage } from './facts.js';
+import { SECTOR_BYTES } from '../size.js';
+import { malformed as malformedImage, sectors } from './facts.js';
 
 /** qemu takes 65,536; so many that a list of them is still an answer. */
 export const MAX_SNAPSHOTS = 4096;
@@ -73,7 +74,7 @@ async function parse(table: Buffer, count: number): Promise<SnapshotEntry[] | un
       name: table.toString('utf8', id + idBytes, end),
       createTimeMs: table.readUInt32BE(at + 16) * 1000 + Math.floor(table.readUInt32BE(at + 20) / 1e6),
       vmStateBytes: extraBytes >= 8 ? table.readBigUInt64BE(extra) : BigInt(table.readUInt32BE(at + 32)),
-      ...(extraBytes >= 16 ? { virtualSizeBytes: table.readBigUInt64BE(extra + 8) } : {}),
+      ...(extraBytes >= 16 ? { virtualSizeBytes: sectors(table.readBigUInt64BE(extra + 8) / SECTOR_BYTES) } : {}),
     };
     snapshots.push({ facts, tableOffset: table.readBigUInt64BE(at), tableEntries: table.readUInt32BE(at + 8) });
     at = Math.ceil(end / 8) * 8;

@@ -3,8 +3,8 @@
  */
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
-import { MAX_SIZE_BYTES } from '../size.js';
-import { malformed as malformedImage, readName, tableFindings, units } from './facts.js';
+import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../size.js';
+import { malformed as malformedImage, readName, sectors, tableFindings, units } from './facts.js';
 import { readSnapshots } from './qcow2-snapshots.js';
 
 const V2_HEADER_BYTES = 72;
@@ -66,7 +66,8 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
   const dataFile = (incompatible & DATA_FILE) === 0n ? undefined : (extensions.dataFile ?? '');
   return {
     format: 'qcow2',
-    virtualSizeBytes: head.readBigUInt64BE(24),
+    // qemu counts whole sectors.
+    virtualSizeBytes: sectors(head.readBigUInt64BE(24) / SECTOR_BYTES),
     clusterSizeBytes: BigInt(clusterBytes),
     ...(backingFile === undefined ? {} : { backingFile }),
     ...(backingFile === undefined || extensions.backingFormat === undefined

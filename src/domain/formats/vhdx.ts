@@ -2,6 +2,7 @@
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { crc32c } from './crc32c.js';
+import { isLogPending } from './vhdx-log.js';
 import { imageFacts, isPowerOfTwo, malformed, readExactly, sizeFindings, tableFindings, units } from './facts.js';
 
 const KIB = 1024;
@@ -23,7 +24,7 @@ const MAX_BLOCK_BYTES = 256 * MIB;
 const MAX_VIRTUAL_BYTES = 64n << 40n;
 
 export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
-  const dirty = logPending(await currentHeader(bytes));
+  const dirty = await isLogPending(bytes, await currentHeader(bytes));
   const { blockTable, blockBytes, sizeBytes: size, hasParent } = await blocksOf(bytes, await regionsOf(bytes));
   return imageFacts('vhdx', size, {
     clusterSizeBytes: BigInt(blockBytes),
@@ -88,10 +89,6 @@ async function currentHeader(bytes: ByteSource): Promise<Buffer> {
   );
   if (current === undefined) throw malformed('vhdx', 'neither header is valid');
   return current;
-}
-
-function logPending(header: Buffer): boolean {
-  return header.subarray(48, 64).some((byte) => byte !== 0);
 }
 
 interface Region {

@@ -1,0 +1,61 @@
+/** Whether the log of a VHDX has to be applied. The source of every rule is section 2.3 of Microsoft's specification and block/vhdx-log.c of qemu. */
+import { setImmediate as breathe } from 'node:timers/promises';
+import type { ByteSource } from '../ports.js';
+import { crc32c } from './crc32c.js';
+
+const SECTOR_BYTES = 4096;
+const GUID_BYTES = 16;
+/** Of a header. */
+const [LOG_GUID, LOG_LENGTH, LOG_OFFSET] = [48, 68, 72];
+/** Of an entry: its own guid is the log's while the log is in use. */
+const ENTRY = { signature: 'loge', checksum: 4, length: 8, sequence: 16, guid: 32 } as const;
+/** Hyper-V and qemu make logs of 1 MiB; what is longer is not looked at, and counts as pending. */
+const MAX_LOG_BYTES = 4 << 20;
+/** Entries of a hostile log can overlap: so much is summed up at most, and more counts as pending. */
+const MAX_SUMMED_BYTES = 1 << 20;
+/** Summed up at once, in some milliseconds; then others have their turn. */
+const PIECE_BYTES = 128 << 10;
+
+/** The header names a log, and the log has an entry that is whole. One that a host left empty, or whose entries were applied, is not pending. */
+export async function isLogPending(bytes: ByteSource, header: Buffer): Promise<boolean> {
+  const guid = header.subarray(LOG_GUID, LOG_GUID + GUID_BYTES);
+  const length = header.readUInt32LE(LOG_LENGTH);
+  if (length === 0 || !guid.some((byte) => byte !== 0)) return false;
+  if (length > MAX_LOG_BYTES) return true;
+  const log = await bytes.read(header.readBigUInt64LE(LOG_OFFSET), length);
+  // Beyond the end of the file there is nothing to apply, and what is cut is found by those who look at the tables.
+  let summed = 0;
+  for (let at = 0; at + SECTOR_BYTES <= log.length; at += SECTOR_BYTES) {
+    const entryBytes = lengthOfEntry(log, at, guid);
+    if (entryBytes === undefined) continue;
+    summed += entryBytes;
+    if (summed > MAX_SUMMED_BYTES || (await isWhole(log, at, entryBytes))) return true;
+  }
+  return false;
+}
+
+/** Undefined where no entry of this log begins. */
+function lengthOfEntry(log: Buffer, at: number, guid: Buffer): number | undefined {
+  const length = log.readUInt32LE(at + ENTRY.length);
+  const isEntry =
+    log.toString('latin1', at, at + ENTRY.signature.length) === ENTRY.signature &&
+    log.subarray(at + ENTRY.guid, at + ENTRY.guid + GUID_BYTES).equals(guid) &&
+    log.readBigUInt64LE(at + ENTRY.sequence) > 0n &&
+    length >= SECTOR_BYTES &&
+    length % SECTOR_BYTES === 0 &&
+    length <= log.length;
+  return isEntry ? length : undefined;
+}
+
+/** Its checksum, itself counted as zeros, is right; the log is a ring. */
+async function isWhole(log: Buffer, at: number, length: number): Promise<boolean> {
+  const entry = Buffer.concat([log.subarray(at, at + length), log.subarray(0, Math.max(0, at + length - log.length))]);
+  const checksum = entry.readUInt32LE(ENTRY.checksum);
+  entry.writeUInt32LE(0, ENTRY.checksum);
+  let sum = 0;
+  for (let from = 0; from < length; from += PIECE_BYTES) {
+    sum = crc32c(entry.subarray(from, from + PIECE_BYTES), sum);
+    await breathe();
+  }
+  return sum === checksum;
+}
