@@ -20,7 +20,6 @@ const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
   'TABLE_OUTSIDE_FILE',
   'TABLE_TOO_LARGE',
   'SIZE_BEYOND_FILE',
-  'PARTITIONS_BROKEN',
   'OBSOLETE_FORMAT',
 ];
 

@@ -49,7 +49,7 @@ export class ImageReader {
 
   /**
    * What the header says. A declared container format must be the one found; declared `raw` never mismatches, because its
-   * bytes are the guest's. Undeclared, the format is detected. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
+   * bytes are the guest's. Undeclared, the format is detected, and of raw the partitions are looked at. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   async facts(file: Resolved, declared: ImageFormat | undefined): Promise<ImageFacts> {
     if (file.volume !== undefined) return volumeFacts(file, file.volume, declared);
@@ -58,7 +58,7 @@ export class ImageReader {
       const bytes = cached(source);
       const format = await detectFormat(bytes);
       if (declared !== undefined && declared !== format) throw formatMismatch(file.address, declared, format);
-      if (format === 'raw') return rawFacts(file);
+      if (format === 'raw') return readContent(bytes);
       const facts = await READERS[format](bytes);
       return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
     });

@@ -183,14 +183,18 @@ describe('images of strangers', () => {
       'label: dos\nstart=2048, size=8192, type=83\nstart=16384, size=65536, type=5\nstart=18432, size=8192, type=83\n',
     );
     for (const path of [mbr, gpt, logical]) assert.deepEqual((await judge(path, 'raw')).findings, []);
+    // Torn ones are told of and let in, as they are inside of a qcow2: no tool of ours reads partitions.
+    const told = async (path: string) => (await judge(path, 'raw')).findings.map(({ message }) => message);
     const overlapping = await patched(mbr, 'overlap', 446 + 16 + 8, u32le(4096));
-    assert.equal(await refused(overlapping, 'raw'), 'PARTITIONS_BROKEN');
+    assert.deepEqual(await told(overlapping), ['partitions of the MBR overlap']);
     await writeFile(scratch.path('cut'), (await readFile(gpt)).subarray(0, 32 << 20));
-    assert.equal(await refused(scratch.path('cut'), 'raw'), 'PARTITIONS_BROKEN');
+    assert.deepEqual(await told(scratch.path('cut')), ['the GPT ends beyond the end of the disk']);
     const renamed = await patched(gpt, 'renamed', 1024 + 56, 'x');
-    assert.equal(await refused(renamed, 'raw'), 'PARTITIONS_BROKEN');
+    assert.deepEqual(await told(renamed), ['the checksum of the partitions of the GPT is wrong']);
     const unannounced = await patched(gpt, 'unannounced', 446 + 4, Buffer.from([0x83]));
-    assert.equal(await refused(unannounced, 'raw'), 'PARTITIONS_BROKEN');
+    assert.equal((await told(unannounced)).length, 1);
+    const dedicated = await patched(mbr, 'dedicated', 446 + 8, u32le(0));
+    assert.deepEqual(await told(dedicated), []);
     // The boot sector of a filesystem has the same last two bytes and no table.
     const sector = Buffer.alloc(1 << 20, 'no table here ');
     sector.writeUInt16LE(0xaa55, 510);

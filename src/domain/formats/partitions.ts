@@ -35,7 +35,10 @@ export async function findGpt(bytes: ByteSource): Promise<{ readonly sectorBytes
   return undefined;
 }
 
-/** What two readers of the same disk could take differently. */
+/**
+ * What two kernels could take differently, or a tool for partitions would complain of. Nothing of ours reads partitions, and honest disks have all of
+ * it: a disk that grew or was cut behind its last partition, an older table that was left.
+ */
 export async function partitionFindings(bytes: ByteSource): Promise<Finding[]> {
   const [mbr, gpt] = [await readMbr(bytes), await findGpt(bytes)];
   const sectors = bytes.lengthBytes / BigInt(gpt?.sectorBytes ?? SECTOR);
@@ -48,9 +51,10 @@ export async function partitionFindings(bytes: ByteSource): Promise<Finding[]> {
 function mbrProblem(mbr: readonly Partition[], sectors: bigint, hasGpt: boolean): string | undefined {
   const protective = mbr.some(({ type }) => type === PROTECTIVE);
   if (protective && !hasGpt) return 'the MBR announces a GPT, and there is none';
-  if (protective) return mbr.some(({ first }) => first === 0) ? 'a partition of the MBR begins in the MBR' : undefined;
+  if (protective) return undefined;
   for (const { type, first, sectors: length } of mbr) {
-    if (first === 0 || length === 0) return `a partition of type ${String(type)} has no place`;
+    // One from the very beginning is the whole disk: FreeBSD's dedicated disks, floppies.
+    if (length === 0) return `a partition of type ${String(type)} has no place`;
     const isExtended = [EXTENDED, EXTENDED_LBA, EXTENDED_LINUX].includes(type);
     if (BigInt(first) + (isExtended ? 0n : BigInt(length)) > sectors)
       return 'a partition of the MBR ends beyond the end of the disk';
