@@ -7,7 +7,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 optional=
 if [ "${1:-}" = --optional ]; then optional=yes; shift; fi
 wanted=(qemu-img:qemu-utils qemu-nbd:qemu-utils bwrap:bubblewrap setpriv:util-linux prlimit:util-linux flock:util-linux
-  rsync:rsync ssh:openssh-client xz:xz-utils zstd:zstd mke2fs:e2fsprogs debugfs:e2fsprogs)
+  rsync:rsync ssh:openssh-client gzip:gzip xz:xz-utils zstd:zstd mke2fs:e2fsprogs debugfs:e2fsprogs)
 [ -n "$optional" ] && wanted=()
 missing=()
 for pair in "${wanted[@]}" "$@"; do

@@ -21,6 +21,7 @@ const TOOLS: readonly (readonly [string, string])[] = [
   ['getent', '--version'],
   ['rsync', '--version'],
   ['ssh', '-V'],
+  ['gzip', '--version'],
   ['xz', '--version'],
   ['zstd', '--version'],
   ['virsh', '--version'],

@@ -40,7 +40,8 @@ export async function expand(
       await sink.take(piece);
       run.progress({ doneBytes: sink.takenBytes, skippedBytes: sink.zeroBytes });
     };
-    await expander.expand(compression, came, take, run.tool());
+    if ((await expander.expand(compression, came, take, run.tool())) === 'followed')
+      run.warn({ reason: 'TRAILING_DATA', message: `what follows the end of the ${compression} data was left out` });
     await sink.flush();
     await expanded.truncate(sink.takenBytes);
     space.release();

@@ -92,11 +92,14 @@ export type Compression = (typeof COMPRESSIONS)[number];
 
 /** Takes what was compressed apart, in order. */
 export interface Expander {
-  /** Fails with IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR; and with whatever `take` throws. */
+  /**
+   * `followed`: something else comes after the end of what was compressed, such as a signature, and was left out. Fails with IMAGE_MALFORMED,
+   * TOOL_MISSING, IO_ERROR; and with whatever `take` throws.
+   */
   expand(
     compression: Compression,
     file: AddressedFile,
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
-  ): Promise<void>;
+  ): Promise<'all' | 'followed'>;
 }

@@ -13061,7 +13061,7 @@ export const ImageServiceService = {
   },
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13509,7 +13509,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   copyImage: handleServerStreamingCall<CopyImageRequest, OperationEvent>;
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13852,7 +13852,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warning: TRANSFER_RESTARTED.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME

@@ -1,0 +1,113 @@
+/** Compressed images as the tools of each compression read them: members, frames, padding, what follows, and what was cut. */
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { checkEach } from '../../support/check-each.js';
+import { suiteDaemon } from '../../support/daemon.js';
+import { noise } from '../../support/disks.js';
+import { FaultServer } from '../../support/fault-server.js';
+import { installed, needs } from '../../support/needs.js';
+import { needsSandbox } from '../../support/sandbox.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
+import { CallError, type Message } from '../../support/stranger.js';
+
+const TOOLS = ['gzip', 'xz', 'zstd', 'bzip2'] as const;
+type Tool = (typeof TOOLS)[number];
+
+describe('compressed images', () => {
+  const scratch = scratchFolder();
+  before(needsSandbox);
+  const daemon = suiteDaemon(scratch);
+  let server: FaultServer;
+  const disk = noise(300_000);
+  const packed = new Map<Tool, Buffer>();
+  before(async () => {
+    server = await FaultServer.start();
+    scratch.onEnd(() => server.close());
+    await writeFile(scratch.path('disk'), disk);
+    for (const tool of TOOLS.filter(installed)) {
+      await sh('sh', '-c', '"$0" -c "$1" >"$2"', tool, scratch.path('disk'), scratch.path('packed'));
+      packed.set(tool, await readFile(scratch.path('packed')));
+    }
+  });
+  checkEach(async () => {
+    assert.deepEqual(await daemon.get().leftovers(), []);
+  });
+  const of = (context: Mocha.Context, tool: Tool): Buffer => {
+    needs(context, packed.has(tool), `${tool} is not installed`);
+    return packed.get(tool) ?? Buffer.alloc(0);
+  };
+  /** What was published and the reasons of the warnings, or the reason of the failure. */
+  const fetched = async (content: Buffer) => {
+    const target = daemon.get().image('out');
+    const source = { http: { url: server.add('packed', content) } };
+    try {
+      const events = await daemon.get().stranger.all('ImageService/FetchImage', { source, target, overwrite: true });
+      const { operation } = (await daemon.get().stranger.unary('OperationService/GetOperation', {
+        operation_id: events[0]?.['operation_id'],
+      })) as { operation: { warnings?: Message[] } };
+      return { bytes: await readFile(target), warnings: (operation.warnings ?? []).map(({ reason }) => reason) };
+    } catch (error) {
+      assert.ok(error instanceof CallError, String(error));
+      return { reason: error.reason };
+    }
+  };
+
+  const SIGNATURE = Buffer.from('# fake certificateFWx0\x76\x5a\xee\xb8\0\0\0\0\0\0\0\0\x22', 'latin1');
+  const ZEROS = Buffer.alloc(512);
+  const SKIPPED = Buffer.from('5e2a4d180400000074657874', 'hex');
+  const both = Buffer.concat([disk, disk]);
+  const read: readonly (readonly [Tool, string, (one: Buffer) => Buffer[], Buffer, string[]])[] = [
+    ['gzip', 'a signature behind it', (one) => [one, SIGNATURE], disk, ['TRAILING_DATA']],
+    ['gzip', 'a text behind it', (one) => [one, Buffer.from('hello\n')], disk, ['TRAILING_DATA']],
+    ['gzip', 'zeros behind it', (one) => [one, ZEROS], disk, []],
+    ['gzip', 'two members', (one) => [one, one], both, []],
+    ['gzip', 'two members and a signature', (one) => [one, one, SIGNATURE], both, ['TRAILING_DATA']],
+    ['gzip', 'zeros and then a text', (one) => [one, ZEROS, Buffer.from('x')], disk, ['TRAILING_DATA']],
+    ['bzip2', 'a signature behind it', (one) => [one, SIGNATURE], disk, ['TRAILING_DATA']],
+    ['bzip2', 'zeros behind it', (one) => [one, ZEROS], disk, ['TRAILING_DATA']],
+    ['bzip2', 'two streams', (one) => [one, one], both, []],
+    ['xz', 'two streams', (one) => [one, one], both, []],
+    ['xz', 'padding between and behind', (one) => [one, ZEROS, one, ZEROS], both, []],
+    ['zstd', 'two frames', (one) => [one, one], both, []],
+    ['zstd', 'frames to be skipped all around', (one) => [SKIPPED, one, SKIPPED, one, SKIPPED], both, []],
+  ];
+  for (const [tool, what, make, expected, warnings] of read)
+    it(`${tool}: ${what}`, async function () {
+      const found = await fetched(Buffer.concat(make(of(this, tool))));
+      assert.equal(found.reason, undefined);
+      assert.ok(found.bytes.equals(expected));
+      assert.deepEqual(found.warnings, warnings);
+    });
+
+  const refused: readonly (readonly [Tool, string, (one: Buffer) => Buffer[]])[] = [
+    ['gzip', 'a second member that is cut', (one) => [one, one.subarray(0, 1000)]],
+    ['gzip', 'a second member that is broken', (one) => [one, Buffer.from('1f8b08000000000000030101', 'hex')]],
+    ['bzip2', 'a second stream that is cut', (one) => [one, one.subarray(0, 1000)]],
+    ['xz', 'something else behind it, of which xz says that it is an error', (one) => [one, SIGNATURE]],
+    ['xz', 'a second stream that is cut', (one) => [one, one.subarray(0, 1000)]],
+    ['zstd', 'something else behind it, of which zstd says that it is an error', (one) => [one, SIGNATURE]],
+    ['zstd', 'a second frame that is cut', (one) => [one, one.subarray(0, 1000)]],
+    ['zstd', 'a frame to be skipped that is cut', (one) => [one, SKIPPED.subarray(0, 9)]],
+  ];
+  for (const [tool, what, make] of refused)
+    it(`${tool}: ${what} is IMAGE_MALFORMED`, async function () {
+      assert.deepEqual(await fetched(Buffer.concat(make(of(this, tool)))), { reason: 'IMAGE_MALFORMED' });
+    });
+
+  for (const tool of TOOLS)
+    it(`${tool}: wherever it is cut, or a bit is changed, nothing is published`, async function () {
+      const one = of(this, tool);
+      for (const length of [1, 3, 8, 100, 999].map((less) => one.length - less).concat(one.length >> 1, 600))
+        assert.deepEqual(await fetched(one.subarray(0, length)), { reason: 'IMAGE_MALFORMED' }, String(length));
+      const changed = Buffer.from(one);
+      changed.writeUInt8(changed.readUInt8(one.length >> 1) ^ 1, one.length >> 1);
+      assert.deepEqual(await fetched(changed), { reason: 'IMAGE_MALFORMED' });
+    });
+
+  it('zstd with a window of 1 GiB', async function () {
+    of(this, 'zstd');
+    await sh('sh', '-c', 'cat "$0" | zstd -q -c --long=30 >"$1"', scratch.path('disk'), scratch.path('long'));
+    assert.ok((await fetched(await readFile(scratch.path('long')))).bytes?.equals(disk));
+  });
+});
