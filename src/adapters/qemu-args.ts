@@ -156,11 +156,9 @@ export interface OntoRequest extends ConvertRequest {
   readonly targetIsZero: boolean;
 }
 
-function convertWords([top]: Chain, request: ConvertRequest): Arg[] {
+function convertWords(source: Chain, request: ConvertRequest): Arg[] {
   const { format, compress, direct, snapshot, bytesPerSecond, shared, sourcePassphrase } = request;
   const outOfOrder = format === 'raw' && !compress; // elsewhere it scatters the target's clusters
-  // A volume's own snapshots are volumes.
-  const inside = snapshot !== undefined && top.file.storage === 'file';
   return [
     'convert',
     '-p',
@@ -171,7 +169,7 @@ function convertWords([top]: Chain, request: ConvertRequest): Arg[] {
     ...(shared ? ['-U'] : []),
     ...(compress ? ['-c'] : []),
     ...(bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]),
-    ...(inside ? ['-l', `snapshot.name=${escapeOption(snapshot)}`] : []),
+    ...ofSnapshot(source, snapshot),
     ...secretObject(SOURCE_SECRET, sourcePassphrase),
   ];
 }
@@ -180,8 +178,15 @@ export function mapArgs(source: Chain): Arg[] {
   return ['map', '-U', '--output=json', ...keysOf(source), chainName(source, false)];
 }
 
-export function measureArgs(source: Chain, format: string): Arg[] {
-  return ['measure', '-U', '--output=json', '-O', format, ...keysOf(source), chainName(source, false)];
+export function measureArgs(source: Chain, format: string, snapshot?: string): Arg[] {
+  const words = ['measure', '-U', '--output=json', '-O', format, ...ofSnapshot(source, snapshot)];
+  return [...words, ...keysOf(source), chainName(source, false)];
+}
+
+/** A volume's own snapshots are volumes. */
+function ofSnapshot([top]: Chain, snapshot: string | undefined): string[] {
+  if (snapshot === undefined || top.file.storage === 'volume') return [];
+  return ['-l', `snapshot.name=${escapeOption(snapshot)}`];
 }
 
 /** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */

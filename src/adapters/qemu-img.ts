@@ -99,13 +99,14 @@ export class QemuImg implements ImageTool {
     source: Chain,
     format: ImageFormat,
     run: ToolRun,
+    snapshot?: string,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }> {
     if (!MEASURABLE.includes(format)) {
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', `qemu-img can measure for ${MEASURABLE.join(', ')} only`, {
         facts: { format },
       });
     }
-    return parseMeasure(await this.#print(measureArgs(source, format), quietly(this.#heldFor(source)), run));
+    return parseMeasure(await this.#print(measureArgs(source, format, snapshot), quietly(this.#heldFor(source)), run));
   }
 
   async identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {

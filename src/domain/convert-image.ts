@@ -1,4 +1,4 @@
-import type { ImageAddress } from './address.js';
+import { isRbd, type ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
 import { rest, scale } from './numbers.js';
 import { dataBytes } from './examine-image.js';
@@ -62,7 +62,7 @@ export function convertImage(
       const chain = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
       assertSnapshot(spec, chain);
       const sources = await Promise.all(chain.map(({ file }) => ports.files.refresh(file)));
-      const { virtualSizeBytes } = chain[0].facts;
+      const virtualSizeBytes = sizeOf(spec, chain);
       const totalBytes = await moveEstimate(spec, chain, ports, run.tool());
       const skippedBytes = rest(virtualSizeBytes, totalBytes);
       await run.reserve(spec.target, await needOf(spec, chain, totalBytes, ports, run.tool()));
@@ -80,6 +80,8 @@ export function convertImage(
           run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
         }),
       );
+      // qemu-img gives the snapshot the size that the image has now.
+      if (virtualSizeBytes < chain[0].facts.virtualSizeBytes) await part.truncate(virtualSizeBytes);
       if (!spec.allowInUse) await assertUnchanged(sources, ports.files);
       run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
       const work = { method: 'convert', why: why(spec), movedBytes: totalBytes, skippedBytes };
@@ -88,46 +90,75 @@ export function convertImage(
   };
 }
 
-function assertSnapshot({ source, snapshot }: ConvertSpec, [{ facts }]: Chain): void {
-  if (snapshot === undefined || facts.snapshots.some(({ name }) => name === snapshot)) return;
-  throw new HostlerError('SNAPSHOT_NOT_FOUND', `${source} has no snapshot ${snapshot}`, {
-    facts: { path: source, snapshot },
-  });
+/** Fails with SNAPSHOT_NOT_FOUND, and with SNAPSHOT_SIZE_DIFFERS where qemu-img would lose some of its content, or give it another size. */
+function assertSnapshot(spec: ConvertSpec, chain: Chain): void {
+  const { source, snapshot, target, format } = spec;
+  if (snapshot === undefined) return;
+  const [{ facts }] = chain;
+  if (!facts.snapshots.some(({ name }) => name === snapshot))
+    throw new HostlerError('SNAPSHOT_NOT_FOUND', `${source} has no snapshot ${snapshot}`, {
+      facts: { path: source, snapshot },
+    });
+  const [size, now] = [sizeOf(spec, chain), facts.virtualSizeBytes];
+  const canBeCut = format === 'raw' && !isRbd(target);
+  if (size === now || (size < now && canBeCut)) return;
+  const advice = size < now ? 'extract it as raw into a file, then convert that' : 'resize the image to as much first';
+  throw new HostlerError(
+    'SNAPSHOT_SIZE_DIFFERS',
+    `the snapshot ${snapshot} of ${source} has ${String(size)} bytes, the image has ${String(now)}: ${advice}`,
+    { facts: { path: source, snapshot, virtual_size_bytes: String(size), image_size_bytes: String(now) } },
+  );
 }
 
-/** Data of the current state; of a snapshot only the virtual size is known. */
-async function moveEstimate(
-  { snapshot }: ConvertSpec,
-  chain: Chain,
-  { tool }: CreatePorts,
-  run: ToolRun,
-): Promise<bigint> {
-  return snapshot === undefined ? dataBytes(chain, tool, run) : chain[0].facts.virtualSizeBytes;
+/** Of what is read: a snapshot has the size that the image had then. */
+function sizeOf({ snapshot }: ConvertSpec, [{ facts }]: Chain): bigint {
+  const found = facts.snapshots.find(({ name }) => name === snapshot);
+  return (snapshot === undefined ? undefined : found?.virtualSizeBytes) ?? facts.virtualSizeBytes;
+}
+
+/** Data of what is read; a map knows the current state only. */
+async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePorts, run: ToolRun): Promise<bigint> {
+  const { snapshot } = spec;
+  if (snapshot === undefined) return dataBytes(chain, tool, run);
+  const [{ file, facts, foreign }] = chain;
+  const size = sizeOf(spec, chain);
+  if (foreign === 'there' || isClosed(chain)) return file.allocatedBytes < size ? file.allocatedBytes : size;
+  const { requiredBytes, fullyAllocatedBytes } = await tool.measure(chain, 'qcow2', run, snapshot);
+  // Tables are in both; what is measured has the size of the image.
+  const data = requiredBytes - fullyAllocatedBytes + facts.virtualSizeBytes;
+  return data < 0n ? 0n : data < size ? data : size;
+}
+
+/** Its tables are encrypted, and a tool without the passphrase cannot read them. */
+function isClosed(chain: Chain): boolean {
+  return chain.some(({ facts }) => facts.encrypted);
 }
 
 /** Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like raw with some tables. */
 async function needOf(
-  { format, preallocation }: ConvertSpec,
+  spec: ConvertSpec,
   chain: Chain,
   moveBytes: bigint,
   { tool }: CreatePorts,
   run: ToolRun,
 ): Promise<bigint> {
-  if (preallocation === 'falloc' || preallocation === 'full') return chain[0].facts.virtualSizeBytes;
-  return imageNeed(chain, format, moveBytes, tool, run);
+  const { format, preallocation, snapshot } = spec;
+  if (preallocation === 'falloc' || preallocation === 'full') return sizeOf(spec, chain);
+  return imageNeed(chain, format, moveBytes, tool, run, snapshot);
 }
 
-/** Space for so much data of a chain in a format, nothing preallocated. */
+/** Space for so much data of a chain, or of a snapshot in it, in a format, nothing preallocated. */
 export async function imageNeed(
   chain: Chain,
   format: ImageFormat,
   moveBytes: bigint,
   tool: ImageTool,
   run: ToolRun,
+  snapshot?: string,
 ): Promise<bigint> {
-  const closed = chain.some(({ facts, foreign }) => facts.encrypted || foreign === 'there');
   if (format === 'raw') return moveBytes;
-  if (format === 'qcow2' && !closed) return (await tool.measure(chain, format, run)).requiredBytes;
+  const canMeasure = format === 'qcow2' && chain[0].foreign !== 'there' && !isClosed(chain);
+  if (canMeasure) return (await tool.measure(chain, format, run, snapshot)).requiredBytes;
   return moveBytes + moveBytes / 64n;
 }
 

@@ -165,6 +165,12 @@ export const REASONS = {
     'The image has snapshots inside, which read from the layer that would change: they would lose their content.',
     'Delete the snapshots first, or extract them into images of their own.',
   ),
+  SNAPSHOT_SIZE_DIFFERS: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The image was resized after the snapshot was made, and the snapshot cannot be extracted so with the size that it had.',
+    'Do what the message says: resize the image to the size of the snapshot, or extract as raw into a file.',
+  ),
   SNAPSHOT_EXISTS: row(
     'ALREADY_EXISTS',
     'after a change',

@@ -335,10 +335,12 @@ export interface ImageTool {
   convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void>;
   /** Extents in order, without gaps. */
   map(source: Chain, run: ToolRun): AsyncIterable<Extent>;
+  /** Space in another format, of the current state or of a snapshot. */
   measure(
     source: Chain,
     format: ImageFormat,
     run: ToolRun,
+    snapshot?: string,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
   /**
    * What the tool takes a stranger's image for that has been taken in, without being told; of a VHD the size is the one that it has when told

@@ -67,7 +67,8 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       const base = newBase(spec, run);
       const why = whyOf(spec, base);
       if (isThere(spec, written)) return unchanged(written, 'it has this base already', run, ports);
-      if (!spec.unsafe) {
+      if (spec.unsafe) warnOfSnapshots(written, run);
+      else {
         assertNoSnapshots([written]);
         await ports.reader.assertChainWhole([...chain, ...base], run.signal);
       }
@@ -82,6 +83,13 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       return changeInPlace(change, run, ports, (image, sync) => rebase(spec, image, base, moved, run, ports, sync));
     },
   };
+}
+
+/** Nobody opens the new base: whether it holds what the snapshots need is the caller's to know. */
+function warnOfSnapshots({ file, facts: { snapshots } }: Layer, run: Run): void {
+  if (snapshots.length === 0) return;
+  const message = `${file.address} has ${String(snapshots.length)} snapshots inside, which read from its base: their content is as the new base has it`;
+  run.warn({ reason: 'SNAPSHOTS_ON_NEW_BASE', message });
 }
 
 function baseUse(backing: Layered, unsafe: boolean): Use {

@@ -153,6 +153,10 @@ describe('changes in place', () => {
       await sh('qemu-img', 'snapshot', '-d', 'one', path);
       await run('CommitImage', { path, format: 'qcow2' });
       await run('RebaseImage', { ...onto, unsafe: true });
+      const { operations } = await daemon.get().stranger.unary('OperationService/ListOperations', {
+        methods: ['RebaseImage'],
+      });
+      assert.match(JSON.stringify(operations), /SNAPSHOTS_ON_NEW_BASE.*has 1 snapshots inside/);
     });
 
     it('unsafe: only the name, also when both bases are missing', async () => {

@@ -64,6 +64,7 @@ export const WARNINGS = [
   'AFTERWARDS_FAILED',
   'TOOL_COMPLAINED',
   'NOT_REPAIRED',
+  'SNAPSHOTS_ON_NEW_BASE',
   'NEWER_RECORD',
 ] as const;
 
