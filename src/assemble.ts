@@ -242,7 +242,7 @@ function assembleHandlers(
   engine: Engine,
 ) {
   const { operations, space, overcommit, owners } = engine;
-  const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner));
+  const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner), engine.reach);
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
   const digests = new Digests({
     tool: engine.tool,

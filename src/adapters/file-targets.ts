@@ -24,6 +24,7 @@ import { countIn, walkPrivateFolders, type Leftovers } from './owned/private-wal
 import { PRIVATE_PREFIX, privateFolderBytes, removeByNames, removePrivateFolder } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
 import type { Root } from './roots.js';
+import { carriedTo } from './rights/replaced-file.js';
 import { modeOfNewContent } from './set-id.js';
 import { birthOf, sizesOf } from './system-sizes.js';
 
@@ -38,6 +39,8 @@ const NO_DIRECT = ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'];
 const PRIVATE_MODE = 0o700;
 /** qemu-img's own 0644 would show tenants' disks to every local user. */
 const DEFAULT_MODE = 0o600;
+const GROUP_BITS = 0o070;
+const GROUP_SHIFT = 3;
 
 export interface TargetPorts {
   readonly agentId: string;
@@ -224,7 +227,8 @@ class FilePart implements Part {
     return this.#withFile(async (file) => {
       const now = await file.stat();
       const old = this.request.overwrite ? await this.#existing() : undefined;
-      const { uid = old?.uid ?? now.uid, gid = old?.gid ?? now.gid, mode = old?.mode ?? DEFAULT_MODE } = this.ownership;
+      const kept = old === undefined ? undefined : await this.#carried(old.mode);
+      const { uid = old?.uid ?? now.uid, gid = old?.gid ?? now.gid, mode = kept ?? DEFAULT_MODE } = this.ownership;
       if (uid !== now.uid || gid !== now.gid) await file.chown(uid, gid);
       await file.chmod(mode);
       await file.sync();
@@ -307,6 +311,17 @@ class FilePart implements Part {
   /** As where hard links are missing. */
   move(): Promise<void> {
     return movePart(this.#publication, this.ports);
+  }
+
+  /** Takes over what the file that is to be replaced has beside owner and mode; the mode that the new one gets then. */
+  async #carried(mode: number): Promise<number> {
+    const { lost, groupRights } = await carriedTo(this, this.#target);
+    const { address } = this.target;
+    if (lost.length > 0)
+      this.request.onLost?.(`the file that was ${address} had what the new one has not: ${lost.join(', ')}`);
+    return groupRights === undefined
+      ? mode
+      : (mode & ~GROUP_BITS) | (((mode >> GROUP_SHIFT) & groupRights) << GROUP_SHIFT);
   }
 
   /** Owner and mode of the regular file that is to be replaced. */

@@ -48,6 +48,12 @@ export class GuardedFile {
     }
   }
 
+  /** At the end of a file that was opened with O_APPEND, wherever that is by then. */
+  async append(data: Uint8Array): Promise<void> {
+    for (let done = 0; done < data.length;)
+      done += (await this.#call((file) => file.write(data, done, data.length - done, null))).bytesWritten;
+  }
+
   /** As the kernel does when somebody else than root writes. */
   async clearSetId(mode: number): Promise<void> {
     await this.#call((file) => clearSetId(file, mode));

@@ -1,5 +1,7 @@
-import { access, readFile, stat, statfs } from 'node:fs/promises';
+import { access, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { machine } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Reach } from '../domain/access/reach.js';
 import type { ImageAddress } from '../domain/address.js';
 import type { Filesystem, Filesystems } from '../domain/host/filesystem-info.js';
 import type { Try } from '../domain/host/disk-driver.js';
@@ -11,12 +13,16 @@ import { mountOf, readMounts } from './mounts.js';
 import type { RootedPaths } from './paths.js';
 import { countsOf } from './system-sizes.js';
 
+/** So long a path is waited for that may lead to a server. */
+const PATIENCE_MS = 2000;
+
 /** What /proc, statfs and files of the system say of this host. */
 export class LinuxHost implements Filesystems {
   constructor(
     private readonly paths: RootedPaths,
     private readonly initiatorFile: string,
     readonly tried: Try,
+    private readonly reach: Reach,
   ) {}
 
   get architecture(): string {
@@ -25,6 +31,17 @@ export class LinuxHost implements Filesystems {
 
   mounts(): Promise<readonly MountEntry[]> {
     return readMounts();
+  }
+
+  /** What leads out of the places of the caller's role means nothing to it. */
+  async realPath(path: string): Promise<string | undefined> {
+    const real = await inPatience(realpath(path));
+    return real !== undefined && this.reach.touches(real) ? real : undefined;
+  }
+
+  async deviceOf(path: string): Promise<string | undefined> {
+    const found = await inPatience(stat(path));
+    return found?.isBlockDevice() === true ? String(found.rdev) : undefined;
   }
 
   /** Undefined when there is no such file. Fails with ACCESS_DENIED, IO_ERROR. */
@@ -68,5 +85,19 @@ export class LinuxHost implements Filesystems {
       mountPoint: mount?.mountPoint ?? '',
       device: mount?.source ?? '',
     };
+  }
+}
+
+/** What the system says of a path; undefined where that is an error, or does not come. */
+async function inPatience<T>(asked: Promise<T>): Promise<T | undefined> {
+  const cancel = new AbortController();
+  const late = sleep(PATIENCE_MS, undefined, { signal: cancel.signal }).catch(() => undefined);
+  try {
+    return await Promise.race([asked, late]);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  } finally {
+    cancel.abort();
   }
 }

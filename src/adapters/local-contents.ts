@@ -14,7 +14,7 @@ const PIECE_BYTES = 256 * 1024;
 /** No file has a byte beyond, and no system call takes it. */
 const MAX_POSITION = 2n ** 63n - 1n - BigInt(PIECE_BYTES);
 const NEW_FILE_MODE = 0o600;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /** What is in files, through handles. */
 export class LocalContents implements Contents {
@@ -66,13 +66,16 @@ export class LocalContents implements Contents {
       .catch((error: unknown) => {
         throw systemError(error, entry.address);
       });
-    const file = await GuardedFile.open(entry, O_WRONLY | O_NONBLOCK);
+    const file = await GuardedFile.open(entry, O_WRONLY | O_NONBLOCK | (at === 'end' ? O_APPEND : 0));
     try {
       await file.clearSetId(entry.mode);
-      let position = at === 'end' ? await file.size() : at;
+      let position = at;
       for await (const piece of input) {
-        await file.write(piece, position);
-        position += BigInt(piece.length);
+        if (position === 'end') await file.append(piece);
+        else {
+          await file.write(piece, position);
+          position += BigInt(piece.length);
+        }
       }
       await file.sync();
     } finally {

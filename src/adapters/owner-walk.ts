@@ -13,6 +13,7 @@ import {
 import { changedOwner, isSettled, type OwnerChange } from '../domain/files/owner-change.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
+import { shiftedRights } from './rights/shifted.js';
 
 export interface WalkJob {
   /** Descriptor of the entry on top. */
@@ -163,10 +164,12 @@ function changeOne(fd: number, stat: Stats, change: OwnerChange): boolean {
   if (!differs(stat, change)) return false;
   const { uid, gid } = changedOwner(stat, change);
   const path = `/proc/self/fd/${String(fd)}`;
+  const rights = change.kind === 'shift' ? shiftedRights(path, stat, change) : [];
   chownSync(path, uid, gid);
   // The kernel takes the set-id bits away; in a shifted tree they mean the same as before.
   if (change.kind === 'shift' && stat.isFile() && (stat.mode & SET_ID_BITS) !== 0)
     chmodSync(path, stat.mode & PERMISSION_BITS);
+  for (const set of rights) set();
   return true;
 }
 

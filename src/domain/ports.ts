@@ -226,7 +226,7 @@ export interface Part extends FileRef {
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   /**
-   * Sets owner and mode, then makes the content durable. What the target will be; its handle is the part's. Of an `empty` one it is known that
+   * Sets owner and mode, and what a file that is replaced has beside these (access list, label, attributes), then makes the content durable. What the target will be; its handle is the part's. Of an `empty` one it is known that
    * nothing has been written into it.
    */
   seal(content?: 'empty'): Promise<Resolved>;
@@ -249,6 +249,8 @@ export interface PartRequest {
   readonly attributes: FileAttributes;
   /** Operations whose private folder is taken over, the first that there is; a new one is made where none is. */
   readonly takeOver?: readonly string[];
+  /** Hears, in a sentence, what a file that is replaced had beside owner and mode, and the new one has not. */
+  readonly onLost?: (message: string) => void;
 }
 
 /** A name was changed, and may not survive a power cut. */

@@ -13,7 +13,7 @@ import type { HostPool, HostProbe, HostRoot, HostTool } from '../domain/host/hos
 import { hostnameKind } from '../domain/host/hostname.js';
 import { initiatorName } from '../domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../domain/host/instance-path.js';
-import { mountAt, type MountEntry } from '../domain/host/mounted.js';
+import { isOfSource, mountedAt, type Mounts } from '../domain/host/mounted.js';
 import { asHostlerError } from '../domain/errors.js';
 import { uint64 } from '../domain/numbers.js';
 import { CREATABLE_FORMATS, READABLE_FORMATS } from '../domain/image-format.js';
@@ -37,9 +37,8 @@ export interface HostPorts extends FilesystemPorts {
   readonly instancesPath: string;
   readonly probe: HostProbe;
   readonly agent: { readonly id: string; readonly version: string; readonly kernel: string; readonly sandbox: string };
-  readonly host: {
+  readonly host: Mounts & {
     readonly architecture: string;
-    mounts(): Promise<readonly MountEntry[]>;
     initiatorText(): Promise<string | undefined>;
     readonly exists: (path: string) => Promise<boolean>;
     readonly tried: Try;
@@ -121,8 +120,8 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
     },
     async isMounted(request) {
       const { mountPath, source } = parseRequest(mounted, request);
-      const mount = mountAt(mountPath, await host.mounts());
-      const isIt = mount !== undefined && (source === undefined || mount.source === source);
+      const mount = await mountedAt(mountPath, host);
+      const isIt = mount !== undefined && (source === undefined || (await isOfSource(mount, source, host)));
       return { mounted: isIt, source: mount?.source ?? '', filesystemType: mount?.type ?? '' };
     },
     validateHostname({ hostname }) {

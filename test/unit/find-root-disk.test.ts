@@ -71,6 +71,33 @@ describe('the root disk of a domain', () => {
       ),
       { path: '/a&bA"' },
     ],
+    ...(
+      [
+        [
+          'an ISO before it',
+          `<disk device='cdrom'><source file='/iso'/></disk><disk device='disk'><source file='/r'/></disk>`,
+        ],
+        ['an empty drive before it', `<disk device='cdrom'/><disk><source file='/r'/></disk>`],
+        [
+          'a floppy before it',
+          `<disk device='floppy'><source file='/f'/></disk><disk device='lun'><source dev='/r'/></disk>`,
+        ],
+        ['the order of booting', `<disk><source file='/d'/></disk><disk><source file='/r'/><boot order='1'/></disk>`],
+        [
+          'an order that begins with a drive',
+          `<disk device='cdrom'><source file='/iso'/><boot order='1'/></disk><disk><source file='/d'/><boot order='10'/></disk><disk><source file='/r'/><boot order='2'/></disk>`,
+        ],
+        ['an order that is none', `<disk><source file='/r'/></disk><disk><source file='/d'/><boot order='x'/></disk>`],
+      ] as const
+    ).map(([title, devices]): [string, string, { path: string }] => [title, domain('kvm', devices), { path: '/r' }]),
+    [
+      'lxc, the filesystem of /',
+      domain(
+        'lxc',
+        `<filesystem><source dir='/data/rootfs'/><target dir='/data'/></filesystem><filesystem><source dir='/c/rootfs'/><target dir='/'/></filesystem>`,
+      ),
+      { path: '/c/disk' },
+    ],
   ];
   for (const [title, xml, expected] of found)
     it(`parity row 12: ${title}`, async () => {
@@ -82,6 +109,7 @@ describe('the root disk of a domain', () => {
     ['an empty source', domain('kvm', '<disk><source file=""/></disk>')],
     ['a network that is no rbd', domain('kvm', '<disk><source protocol="nbd" name="x"/></disk>')],
     ['no disk', domain('kvm', '')],
+    ['a drive only', domain('kvm', `<disk device='cdrom'><source file='/iso'/></disk>`)],
     ['no devices', `<domain type='kvm'/>`],
     ['lxc without a rootfs', domain('lxc', `<filesystem><source dir='/myhome/root'/></filesystem>`)],
     ['lxc with a folder that ends so', domain('lxc', `<filesystem><source dir='/x/myrootfs'/></filesystem>`)],
@@ -138,6 +166,6 @@ describe('the root disk of a domain', () => {
     gone.abort(new HostlerError('CANCELLED', 'gone'));
     await assert.rejects(first, { reason: 'CANCELLED' });
     await assert.rejects(second, { reason: 'CANCELLED' });
-    assert.deepEqual(await third, { virtType: '' });
+    assert.deepEqual(await third, { virtType: '', filesystems: [], disks: [] });
   });
 });

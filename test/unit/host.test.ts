@@ -7,7 +7,7 @@ import { spaceOf } from '../../src/domain/host/filesystem-info.js';
 import { hostnameKind } from '../../src/domain/host/hostname.js';
 import { initiatorName } from '../../src/domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../../src/domain/host/instance-path.js';
-import { mountAt } from '../../src/domain/host/mounted.js';
+import { isOfSource, mountedAt } from '../../src/domain/host/mounted.js';
 
 const UUID = 'c39ceb94-27df-4d3c-8e5a-b5ee4a0a9f3b';
 
@@ -101,17 +101,42 @@ describe('the host, by rule', () => {
     assert.equal(initiatorName(''), undefined);
   });
 
-  it('parity row 21: exactly this path, the topmost of stacked mounts, spaces and slashes', () => {
+  it('parity row 21: exactly this place, the topmost of stacked mounts, whatever the path is that names it', async () => {
     const mounts = [
       { mountPoint: '/', source: '/dev/root', type: 'ext4' },
       { mountPoint: '/mnt/a b', source: 'first', type: 'tmpfs' },
-      { mountPoint: '/mnt/a b', source: 'second', type: 'xfs' },
+      { mountPoint: '/mnt/a b', source: '/dev/loop1', type: 'xfs' },
     ];
-    assert.equal(mountAt('/mnt/a b', mounts)?.source, 'second');
-    assert.equal(mountAt('/mnt/a b/', mounts)?.source, 'second');
-    assert.equal(mountAt('/', mounts)?.source, '/dev/root');
-    assert.equal(mountAt('/mnt', mounts), undefined);
-    assert.equal(mountAt('/mnt/a b/c', mounts), undefined);
+    const places = new Map([
+      ['/link', '/mnt/a b'],
+      ['/mnt/link/../a b', '/mnt/a b'],
+      ['/mnt/a b/c', '/mnt/a b/c'],
+    ]);
+    const devices = new Map([
+      ['/dev/loop1', '1'],
+      ['/dev/disk/by-uuid/x', '1'],
+      ['/dev/mapper/x', '1'],
+      ['/dev/loop2', '2'],
+    ]);
+    const asked: string[] = [];
+    const host = {
+      mounts: () => Promise.resolve(mounts),
+      realPath: (path: string) => Promise.resolve((asked.push(path), places.get(path))),
+      deviceOf: (path: string) => Promise.resolve(devices.get(path)),
+    };
+    for (const path of ['/mnt/a b', '/mnt/a b/', '//mnt/a b', '/mnt/./a b/.', '/mnt//a b//'])
+      assert.equal((await mountedAt(path, host))?.type, 'xfs', path);
+    // What is a mount point by its name is not asked for what it is.
+    assert.deepEqual(asked, []);
+    for (const path of ['/link', '/mnt/link/../a b']) assert.equal((await mountedAt(path, host))?.type, 'xfs', path);
+    assert.equal((await mountedAt('/', host))?.source, '/dev/root');
+    for (const path of ['/mnt', '/mnt/a b/c', '/no']) assert.equal(await mountedAt(path, host), undefined, path);
+    const [, , top] = mounts;
+    assert.ok(top !== undefined);
+    for (const source of ['/dev/loop1', '/dev/disk/by-uuid/x', '/dev/mapper/x', 'UUID=x', 'UUID="x"'])
+      assert.ok(await isOfSource(top, source, host), source);
+    for (const source of ['/dev/loop2', 'UUID=y', 'LABEL=x', '/dev/no', 'loop1'])
+      assert.ok(!(await isOfSource(top, source, host)), source);
   });
 
   it('parity row 25: disk drivers by hypervisor, version and what its tools say', async () => {

@@ -12,12 +12,12 @@ export function readDomain(xml: string): DomainDisks {
   const devices = child(domain, 'devices');
   const os = child(domain, 'os');
   const osType = os && child(os, 'type')?.textContent?.trim();
-  const [filesystem, disk] = ['filesystem', 'disk'].map((kind) => devices && deviceOf(child(devices, kind)));
+  const devicesOf = (kind: string) => (devices === undefined ? [] : children(devices, kind).map(deviceOf));
   return {
     virtType: domain.getAttribute('type') ?? '',
     ...(osType === undefined ? {} : { osType }),
-    ...(filesystem === undefined ? {} : { filesystem }),
-    ...(disk === undefined ? {} : { disk }),
+    filesystems: devicesOf('filesystem'),
+    disks: devicesOf('disk'),
   };
 }
 
@@ -35,19 +35,24 @@ function parse(xml: string): Element | null {
   }
 }
 
-/** The first child element of that name. */
-function child(parent: Element, name: string): Element | undefined {
+/** The child elements of that name. */
+function children(parent: Element, name: string): Element[] {
+  const found: Element[] = [];
   for (let node = parent.firstChild; node !== null; node = node.nextSibling)
-    if (isElement(node) && node.tagName === name) return node;
-  return undefined;
+    if (isElement(node) && node.tagName === name) found.push(node);
+  return found;
+}
+
+/** The first of them. */
+function child(parent: Element, name: string): Element | undefined {
+  return children(parent, name)[0];
 }
 
 function isElement(node: { readonly nodeType: number }): node is Element {
   return node.nodeType === 1;
 }
 
-function deviceOf(device: Element | undefined): DomainDevice | undefined {
-  if (device === undefined) return undefined;
+function deviceOf(device: Element): DomainDevice {
   const [source, driver] = [child(device, 'source'), child(device, 'driver')];
   const attribute = (name: string) => source?.getAttribute(name) ?? undefined;
   const driverType = driver?.getAttribute('type') ?? undefined;
@@ -60,7 +65,21 @@ function deviceOf(device: Element | undefined): DomainDevice | undefined {
       protocol: attribute('protocol'),
     },
     ...(driverType === undefined ? {} : { driverType }),
+    ...attributeOf(device, 'device', 'kind'),
+    ...attributeOf(child(device, 'target'), 'dir', 'target'),
+    ...bootOrderOf(child(device, 'boot')?.getAttribute('order') ?? ''),
   };
+}
+
+function attributeOf<K extends string>(element: Element | undefined, name: string, key: K): Partial<Record<K, string>> {
+  const found: Partial<Record<K, string>> = {};
+  const value = element?.getAttribute(name) ?? '';
+  if (value !== '') found[key] = value;
+  return found;
+}
+
+function bootOrderOf(text: string): { readonly bootOrder?: number } {
+  return /^[1-9]\d{0,8}$/.test(text) ? { bootOrder: Number(text) } : {};
 }
 
 export function refused(description: string) {

@@ -63,7 +63,7 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
     },
 
     plan: (spec, resolution, run) => {
-      if (!isFar(spec)) return planOnHost(spec, resolution, ports);
+      if (!isFar(spec)) return planOnHost(spec, resolution, run, ports);
       assertSendable(spec, resolution);
       return (byAgent(spec) ? planByAgent : planBySsh)(spec, resolution, run, ports);
     },

@@ -2,7 +2,7 @@ import { HostlerError } from '../errors.js';
 import { rest, scale } from '../numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ResolvedTarget } from '../ports.js';
+import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ResolvedTarget, ToolRun } from '../ports.js';
 import { assertTakeable } from '../image-policy.js';
 import { rawFacts, type ImageReader } from '../read-image.js';
 import { assertUnchanged } from '../unchanged.js';
@@ -24,11 +24,16 @@ interface Way {
 }
 
 /** What `copyOnHost` would do. */
-export async function planOnHost(spec: CopySpec, { file, target }: Resolution, ports: LocalCopyPorts): Promise<Plan> {
+export async function planOnHost(
+  spec: CopySpec,
+  { file, target }: Resolution,
+  run: ToolRun,
+  ports: LocalCopyPorts,
+): Promise<Plan> {
   const source = file(spec.source);
   const { directory } = target(spec.target);
   const { engine, shown, why } = await choose(spec, source, directory, ports.reflink);
-  const moveBytes = engine === 'REFLINK' ? 0n : dataOf(source);
+  const moveBytes = engine === 'REFLINK' ? 0n : await dataOf(source, ports.tool, run);
   const freeBytes = await ports.files.freeBytes(directory);
   return { kind: 'plan', method: shown ?? engine, why, moveBytes, needBytes: moveBytes, freeBytes };
 }
@@ -42,13 +47,12 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
   const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
   const part = await run.part(spec.target, spec);
   const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
-  if (way.engine === 'LOCAL_SPARSE') await copySparse(spec, source, part, run, ports.tool);
+  const movedBytes = way.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
   if (spec.verify) await verify(source, part, run, ports.tool);
   await assertWelcome(source, part, run.target(spec.target), ports.reader, run.signal);
   if (!spec.allowInUse) await assertUnchanged([source], ports.files);
   await run.step('seal');
   const made = await part.seal();
-  const movedBytes = way.engine === 'REFLINK' ? 0n : dataOf(source);
   const result: CopyResult = {
     kind: 'copy',
     target: spec.target,
@@ -105,15 +109,15 @@ async function clone(
   return sparseWay(done.refused, spec.bytesPerSecond);
 }
 
-/** Reads and writes extents. */
+/** Reads and writes extents; so many bytes of them. */
 export async function copySparse(
   spec: Pick<CopySpec, 'target' | 'preserveAllocation' | 'allowInUse' | 'bytesPerSecond'>,
   source: Resolved,
   part: Part,
   run: Run,
   tool: ImageTool,
-): Promise<void> {
-  const totalBytes = dataOf(source);
+): Promise<bigint> {
+  const totalBytes = await dataOf(source, tool, run.tool());
   const skippedBytes = rest(source.lengthBytes, totalBytes);
   await run.reserve(spec.target, spec.preserveAllocation ? source.lengthBytes : totalBytes);
   run.phase('COPYING');
@@ -139,6 +143,7 @@ export async function copySparse(
   run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
   // qemu's raw driver rounds up to 512.
   await part.truncate(source.lengthBytes);
+  return totalBytes;
 }
 
 async function verify(source: Resolved, part: Part, run: Run, tool: ImageTool): Promise<void> {
@@ -169,7 +174,14 @@ function asBytes(file: Resolved): Layer {
   return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { foreign: 'taken' }) };
 }
 
-/** What has to be read of a file: holes are free. */
-function dataOf({ allocatedBytes, lengthBytes }: Resolved): bigint {
-  return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
+/**
+ * What has to be read of a file: holes are free. Some filesystems in user space or in the network count no blocks; there its extents
+ * are asked for.
+ */
+async function dataOf(file: Resolved, tool: ImageTool, run: ToolRun): Promise<bigint> {
+  const { allocatedBytes, lengthBytes } = file;
+  if (allocatedBytes > 0n || lengthBytes === 0n) return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
+  let sum = 0n;
+  for await (const { data, lengthBytes: bytes } of tool.map([asBytes(file)], run)) if (data) sum += bytes;
+  return sum < lengthBytes ? sum : lengthBytes;
 }

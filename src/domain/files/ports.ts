@@ -11,7 +11,7 @@ export interface Contents {
   read(file: Entry, range: { readonly offset: bigint; readonly length?: bigint }): AsyncIterable<Uint8Array>;
   /** Makes the file and fills it. Fails with NO_SPACE, IO_ERROR. */
   fill(file: FileRef, input: AsyncIterable<Uint8Array>, address: ImageAddress): Promise<void>;
-  /** Writes from an offset on, or at the end, durably. Fails with NO_SPACE, IO_ERROR, ACCESS_DENIED. */
+  /** Writes from an offset on, or at the end, wherever others have moved that by then, durably. Fails with NO_SPACE, IO_ERROR, ACCESS_DENIED. */
   writeInto(file: Entry, at: bigint | 'end', input: AsyncIterable<Uint8Array>): Promise<void>;
   /** Sets the modification time to now. Fails with ACCESS_DENIED. */
   touch(entry: Entry): Promise<void>;

@@ -365,7 +365,8 @@ class OperationRun implements Run {
     takeOver: readonly string[],
   ): Promise<Part> {
     const { operationId } = this;
-    const request = { operationId, overwrite, attributes, takeOver };
+    const onLost = (message: string) => this.warn({ reason: 'RIGHTS_NOT_KEPT', message });
+    const request = { operationId, overwrite, attributes, takeOver, onLost };
     const part = await this.ports.targets.prepare(this.target(target), request);
     this.#parts.push(part);
     return part;

@@ -2057,7 +2057,7 @@ export const FileServiceService = {
    * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD (unknown name), TOOL_FAILED (the name service), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
    * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
@@ -2079,6 +2079,7 @@ export const FileServiceService = {
    * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
+   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
    * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
@@ -2157,7 +2158,8 @@ export const FileServiceService = {
   },
   /**
    * Replaces a file's content atomically and durably, or writes at an offset or the end of an existing file (parity rows 11 and 27). The
-   * first message is the header, all others are data. A file that is replaced keeps its mode and owner; a link is replaced, not followed.
+   * first message is the header, all others are data. A file that is replaced keeps its mode, owner,
+   * access list and attributes; a link is replaced, not followed. What is appended is behind what others have appended by then.
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
@@ -2180,7 +2182,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD (unknown name), TOOL_FAILED (the name service), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
    * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
@@ -2194,6 +2196,7 @@ export interface FileServiceServer extends UntypedServiceImplementation {
    * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
+   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
    * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
@@ -2231,7 +2234,8 @@ export interface FileServiceServer extends UntypedServiceImplementation {
   readFile: handleServerStreamingCall<ReadFileRequest, ReadFileResponse>;
   /**
    * Replaces a file's content atomically and durably, or writes at an offset or the end of an existing file (parity rows 11 and 27). The
-   * first message is the header, all others are data. A file that is replaced keeps its mode and owner; a link is replaced, not followed.
+   * first message is the header, all others are data. A file that is replaced keeps its mode, owner,
+   * access list and attributes; a link is replaced, not followed. What is appended is behind what others have appended by then.
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,
@@ -2246,7 +2250,7 @@ export interface FileServiceClient extends Client {
    * Changes owner and group (parity row 1). Links are changed themselves, never followed (the old module followed them). With
    * `recursive` folders that the daemon keeps for itself are left out. Progress counts entries. After a cancel or crash some entries are
    * changed; the same call finishes it.
-   * Fails with: INVALID_FIELD (unknown name), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
+   * Fails with: INVALID_FIELD (unknown name), TOOL_FAILED (the name service), FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
    * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
    * Result: chown.
@@ -2265,6 +2269,7 @@ export interface FileServiceClient extends Client {
    * shifted once; set-id bits stay. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
+   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
    * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, AGENT_RESTARTED.
@@ -2354,7 +2359,8 @@ export interface FileServiceClient extends Client {
   ): ClientReadableStream<ReadFileResponse>;
   /**
    * Replaces a file's content atomically and durably, or writes at an offset or the end of an existing file (parity rows 11 and 27). The
-   * first message is the header, all others are data. A file that is replaced keeps its mode and owner; a link is replaced, not followed.
+   * first message is the header, all others are data. A file that is replaced keeps its mode, owner,
+   * access list and attributes; a link is replaced, not followed. What is appended is behind what others have appended by then.
    * When the caller leaves or fails before it has ended its stream, a replaced file is unchanged; of data written in place a part may be there.
    * A repeated request_id answers with the first result if the data is the same.
    * Fails with: INVALID_FIELD, PARENT_NOT_FOUND, FILE_NOT_FOUND (writing in place), NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY,

@@ -3313,7 +3313,8 @@ export const HostInfoServiceService = {
     responseDeserialize: (value: Buffer): GetIscsiInitiatorResponse => GetIscsiInitiatorResponse.decode(value),
   },
   /**
-   * Whether a path is itself a mount point (parity row 21).
+   * Whether a path is itself a mount point (parity row 21), by whatever name; the source may have another name of the same device, or be `UUID=…`
+   * or `LABEL=…`.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role).
    */
   isMounted: {
@@ -3423,7 +3424,8 @@ export interface HostInfoServiceServer extends UntypedServiceImplementation {
    */
   getIscsiInitiator: handleUnaryCall<GetIscsiInitiatorRequest, GetIscsiInitiatorResponse>;
   /**
-   * Whether a path is itself a mount point (parity row 21).
+   * Whether a path is itself a mount point (parity row 21), by whatever name; the source may have another name of the same device, or be `UUID=…`
+   * or `LABEL=…`.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role).
    */
   isMounted: handleUnaryCall<IsMountedRequest, IsMountedResponse>;
@@ -3564,7 +3566,8 @@ export interface HostInfoServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetIscsiInitiatorResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Whether a path is itself a mount point (parity row 21).
+   * Whether a path is itself a mount point (parity row 21), by whatever name; the source may have another name of the same device, or be `UUID=…`
+   * or `LABEL=…`.
    * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role).
    */
   isMounted(

@@ -12929,7 +12929,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): DetectDiskTypeResponse => DetectDiskTypeResponse.decode(value),
   },
   /**
-   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
+   * The root disk named by a libvirt domain (parity row 12): the first disk or LUN, in the order of booting where the domain has one; of a container
+   * the filesystem of `/`, or else the first. The answer is not checked against the roots. An lxc domain whose folder has no
    * component `rootfs` has none (the old module cut the folder's last letter).
    * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters, or one that takes too long to read), ROOT_DISK_NOT_FOUND,
    * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED.
@@ -13446,7 +13447,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   detectDiskType: handleUnaryCall<DetectDiskTypeRequest, DetectDiskTypeResponse>;
   /**
-   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
+   * The root disk named by a libvirt domain (parity row 12): the first disk or LUN, in the order of booting where the domain has one; of a container
+   * the filesystem of `/`, or else the first. The answer is not checked against the roots. An lxc domain whose folder has no
    * component `rootfs` has none (the old module cut the folder's last letter).
    * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters, or one that takes too long to read), ROOT_DISK_NOT_FOUND,
    * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED.
@@ -13730,7 +13732,8 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: DetectDiskTypeResponse) => void,
   ): ClientUnaryCall;
   /**
-   * The root disk named by a libvirt domain (parity row 12). The answer is not checked against the roots. An lxc domain whose folder has no
+   * The root disk named by a libvirt domain (parity row 12): the first disk or LUN, in the order of booting where the domain has one; of a container
+   * the filesystem of `/`, or else the first. The answer is not checked against the roots. An lxc domain whose folder has no
    * component `rootfs` has none (the old module cut the folder's last letter).
    * Fails with: INVALID_FIELD (also XML with a document type or entities, or of more than 524288 characters, or one that takes too long to read), ROOT_DISK_NOT_FOUND,
    * DOMAIN_NOT_FOUND, TOOL_MISSING (virsh), TOOL_FAILED.

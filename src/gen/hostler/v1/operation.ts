@@ -233,7 +233,8 @@ export interface Progress {
 /** Something the caller should know about although the operation succeeded. */
 export interface Warning {
   /**
-   * Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE, TRANSFER_RESTARTED, TRAILING_DATA (something other than
+   * Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE, RIGHTS_NOT_KEPT (a file that was replaced had an access
+   * list, label, attributes or capabilities that the new one has not), TRANSFER_RESTARTED, TRAILING_DATA (something other than
    * the compressed image follows it, as a signature does, and was left out), ANSWER_LOST (the answer to a caller could not
    * be sent as it was; the operation goes on without that caller), TOOL_COMPLAINED (a tool failed, but what it was to do is done, sound
    * and durable), NOT_REPAIRED (of a failure: the tables of the image may need CheckImage with a repair),

@@ -1,0 +1,24 @@
+import { Worker } from 'node:worker_threads';
+import type { FileRef } from '../../domain/ports.js';
+import { DIRECT } from '../file-calls.js';
+import { callsOf, inTime, procPath } from '../handles.js';
+import { carryRights, type Carried } from './carry.js';
+
+const WORKER = new URL('./carry-worker.js', import.meta.url);
+
+/** As `carryRights`, at once where the filesystem is of this host, else in a thread. Fails with ROOT_STALLED. */
+export function carriedTo(made: FileRef, replaced: FileRef): Promise<Carried> | Carried {
+  const [from, to] = [procPath(replaced), procPath(made)];
+  const { handle } = replaced;
+  return callsOf(handle) === DIRECT ? carryRights(from, to) : inTime(handle, () => inThread({ from, to }));
+}
+
+function inThread(paths: { readonly from: string; readonly to: string }): Promise<Carried> {
+  const worker = new Worker(WORKER, { workerData: paths });
+  return new Promise((resolve, reject) => {
+    worker.once('message', (carried: Carried) => {
+      resolve(carried);
+    });
+    worker.once('error', reject);
+  });
+}

@@ -1,0 +1,81 @@
+/** Extended attributes, for which Node has no calls; an optional dependency makes them (koffi). */
+import { createRequire as requireFor } from 'node:module';
+import type Koffi from 'koffi';
+import { errnoOf } from '../errno.js';
+
+/** What the kernel allows of names, and of one value (xattr(7)). */
+const MOST_BYTES = 64 * 1024;
+
+type Call = (...words: unknown[]) => bigint | number;
+
+interface Calls {
+  readonly list: Call;
+  readonly get: Call;
+  readonly set: Call;
+  readonly remove: Call;
+  readonly errno: () => number;
+}
+
+const ERRNOS = { ENODATA: 61, EOPNOTSUPP: 95 } as const;
+
+/** Attributes of files and folders, by synchronous calls. */
+export class Xattrs {
+  private constructor(private readonly calls: Calls) {}
+
+  /**
+   * Of what a path names `itself`, be it a link; or of what it leads to, as paths of descriptors do. Undefined on a host for which
+   * koffi has no build.
+   */
+  static load(of: 'itself' | 'target'): Xattrs | undefined {
+    try {
+      // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- `require` knows no types
+      const koffi = requireFor(import.meta.url)('koffi') as typeof Koffi;
+      const library = koffi.load(null);
+      const l = of === 'itself' ? 'l' : '';
+      return new Xattrs({
+        list: library.func(`${l}listxattr`, 'int64', ['str', 'void *', 'size_t']),
+        get: library.func(`${l}getxattr`, 'int64', ['str', 'str', 'void *', 'size_t']),
+        set: library.func(`${l}setxattr`, 'int', ['str', 'str', 'void *', 'size_t', 'int']),
+        remove: library.func(`${l}removexattr`, 'int', ['str', 'str']),
+        errno: () => koffi.errno(),
+      });
+    } catch (error) {
+      if (errnoOf(error) === 'MODULE_NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
+  /** Fails with a system error; a filesystem that keeps none has none. */
+  names(path: string): readonly string[] {
+    const found = Buffer.alloc(MOST_BYTES);
+    const length = Number(this.calls.list(path, found, found.length));
+    if (length >= 0) return found.subarray(0, length).toString('utf8').split('\0').slice(0, -1);
+    if (this.calls.errno() === ERRNOS.EOPNOTSUPP) return [];
+    throw this.#failure('listxattr');
+  }
+
+  /** Undefined: there is none of that name. Fails with a system error. */
+  get(path: string, name: string): Buffer | undefined {
+    const found = Buffer.alloc(MOST_BYTES);
+    const length = Number(this.calls.get(path, name, found, found.length));
+    if (length >= 0) return found.subarray(0, length);
+    const errno = this.calls.errno();
+    if (errno === ERRNOS.ENODATA || errno === ERRNOS.EOPNOTSUPP) return undefined;
+    throw this.#failure('getxattr');
+  }
+
+  /** Fails with a system error. */
+  set(path: string, name: string, value: Buffer): void {
+    if (Number(this.calls.set(path, name, value, value.length, 0)) !== 0) throw this.#failure('setxattr');
+  }
+
+  /** Fails with a system error. */
+  remove(path: string, name: string): void {
+    if (Number(this.calls.remove(path, name)) !== 0) throw this.#failure('removexattr');
+  }
+
+  #failure(syscall: string): Error {
+    const errno = this.calls.errno();
+    return Object.assign(new Error(`${syscall}: errno ${String(errno)}`), { errno: -errno, syscall });
+  }
+}
