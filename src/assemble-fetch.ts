@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
 import { monotonicFactory } from 'ulid';
 import { ConfigError, type Config } from './adapters/config.js';
+import { LocalArchives } from './adapters/archives/archives.js';
+import { TarArchive } from './adapters/archives/tar-archive.js';
+import { ZipArchive } from './adapters/archives/zip-archive.js';
 import { ToolExpander } from './adapters/expander.js';
 import { parseHostPattern, type HostPattern } from './adapters/http/host-list.js';
 import { proxiesOf } from './adapters/http/proxy-variables.js';
@@ -70,6 +73,7 @@ function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: T
   return {
     sources: new NetworkSources(client, tokenOf(fetch.glance)),
     expander: new ToolExpander(runner, foreignLimits),
+    archives: new LocalArchives({ tar: new TarArchive(runner, foreignLimits), zip: new ZipArchive() }),
     rules: {
       attempts: fetch.attempts,
       backoffMs: fetch.backoff_ms,

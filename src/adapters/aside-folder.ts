@@ -6,8 +6,15 @@ import { makeFolder } from '../file-io/make-folder.js';
 import { errnoOf, systemError } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
 
-/** Ends the name of a second file of an operation. */
-export const EXPANDED = '-expanded';
+/** The files of an operation: what came, what that expands to, what is taken out of that. */
+export interface AsideFiles {
+  readonly aside: Aside;
+  readonly expanded: Aside;
+  readonly member: Aside;
+}
+
+/** End the names of the second and third. */
+const [EXPANDED, MEMBER] = ['-expanded', '-member'];
 
 /** Where a stranger's file is looked at that goes to a cluster or a device: those have no folder for it. */
 export class AsideFolder {
@@ -19,20 +26,25 @@ export class AsideFolder {
     this.#path = join(stateFolder, 'aside');
   }
 
-  async file(operationId: string): Promise<Aside> {
-    const ref = { handle: await this.#open(), name: operationId };
+  async files(operationId: string): Promise<AsideFiles> {
+    const [aside, expanded, member] = [operationId, `${operationId}${EXPANDED}`, `${operationId}${MEMBER}`];
+    return { aside: await this.#file(aside), expanded: await this.#file(expanded), member: await this.#file(member) };
+  }
+
+  async #file(name: string): Promise<Aside> {
+    const ref = { handle: await this.#open(), name };
     return {
       ...ref,
       truncate: (lengthBytes) =>
         truncate(procPath(ref), Number(lengthBytes)).catch((error: unknown) => {
           throw systemError(error, this.#path);
         }),
-      remove: () => this.remove(operationId),
+      remove: () => this.remove(name),
     };
   }
 
-  async remove(operationId: string): Promise<void> {
-    await unlink(procPath({ handle: await this.#open(), name: operationId })).catch((error: unknown) => {
+  async remove(name: string): Promise<void> {
+    await unlink(procPath({ handle: await this.#open(), name })).catch((error: unknown) => {
       if (errnoOf(error) !== 'ENOENT') throw systemError(error, this.#path);
     });
   }
@@ -43,7 +55,7 @@ export class AsideFolder {
       if (errnoOf(error) === 'ENOENT') return [];
       throw error;
     });
-    for (const name of names) if (!isAtWork(name.replace(EXPANDED, ''))) await this.remove(name);
+    for (const name of names) if (!isAtWork(name.replace(EXPANDED, '').replace(MEMBER, ''))) await this.remove(name);
   }
 
   #open(): Promise<FileHandle> {

@@ -30,6 +30,7 @@ import { birthOf, sizesOf } from './system-sizes.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 const EXPANDED_NAME = 'expanded';
+const MEMBER_NAME = 'member';
 /** Tried out, and removed at once unless the daemon ends in between. */
 const PROBE_NAME = 'probe';
 /** All that a private folder holds, but for what a tool may have left there. */
@@ -208,6 +209,10 @@ class FilePart implements Part {
 
   get expanded(): Aside {
     return this.#beside(EXPANDED_NAME);
+  }
+
+  get member(): Aside {
+    return this.#beside(MEMBER_NAME);
   }
 
   #beside(name: string): Aside {

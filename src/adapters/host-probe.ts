@@ -22,6 +22,7 @@ const TOOLS: readonly (readonly [string, string])[] = [
   ['rsync', '--version'],
   ['ssh', '-V'],
   ['gzip', '--version'],
+  ['tar', '--version'],
   ['xz', '--version'],
   ['zstd', '--version'],
   ['virsh', '--version'],

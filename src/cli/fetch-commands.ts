@@ -24,6 +24,7 @@ interface SourceFlags {
   readonly headerFile?: Record<string, string>;
   readonly maxSize?: bigint;
   readonly sourceFormat?: string;
+  readonly member?: string;
   readonly format?: string;
 }
 type FetchFlags = OperationFlags & TargetFlags & SourceFlags & { readonly cache?: true; readonly overlay?: true };
@@ -36,6 +37,7 @@ export function fetchCommands(context: Context): Command[] {
     .argument('<target>')
     .option('--format <format>', 'format of the target; unset: as the source')
     .option('--source-format <format>', 'declared format of the source')
+    .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
     .option('--cache', "use and fill the host's cache")
     .option('--overlay', 'make an overlay on the cached image')
     .action((url: string, target: string, flags: FetchFlags) =>
@@ -46,6 +48,7 @@ export function fetchCommands(context: Context): Command[] {
             target: address(target),
             targetFormat: flags.format ?? '',
             sourceFormat: flags.sourceFormat ?? '',
+            archiveMember: flags.member ?? '',
             useCache: (flags.cache ?? false) || (flags.overlay ?? false),
             overlay: flags.overlay ?? false,
             overwrite: flags.overwrite ?? false,
@@ -82,6 +85,7 @@ export function cacheCommands(context: Context): Command[] {
     .argument('<url>')
     .option('--format <format>', 'format to keep it in; unset: as the source')
     .option('--source-format <format>', 'declared format of the source')
+    .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
     .action((url: string, flags: OperationFlags & SourceFlags) =>
       context.follow(flags, ({ images }) =>
         images.prefetchImage(
@@ -89,6 +93,7 @@ export function cacheCommands(context: Context): Command[] {
             ...sourceOf(url, flags),
             targetFormat: flags.format ?? '',
             sourceFormat: flags.sourceFormat ?? '',
+            archiveMember: flags.member ?? '',
             ...askOf(flags),
           }),
         ),

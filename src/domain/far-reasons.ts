@@ -39,6 +39,12 @@ export const SOURCE_REASONS = {
     'The source does not say how long its answer is, or where it ends: a part of it could not be told from the whole.',
     'Give the checksum of the image, or have the server send a Content-Length.',
   ),
+  MEMBER_NOT_FOUND: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The archive that came has no such file, or several.',
+    'Look at its names, of which the message has some, and set `archive_member` to one.',
+  ),
   SOURCE_FORBIDDEN: row(
     'PERMISSION_DENIED',
     'no',

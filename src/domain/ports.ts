@@ -219,6 +219,8 @@ export interface Part extends FileRef {
   readonly aside: Aside;
   /** Another one, for what the first one turns into. */
   readonly expanded: Aside;
+  /** And one for what is taken out of that. */
+  readonly member: Aside;
   /** Whether this filesystem lets files be written past the page cache; found by trying. */
   canWriteDirectly(): Promise<boolean>;
   /** A tool that names its files itself has made it in the private folder under this name. */

@@ -162,6 +162,9 @@ function orUnset<T extends z.ZodType>(schema: T) {
   return z.union([z.literal('').transform(() => undefined), schema]);
 }
 
+/** A name as an archive has it. */
+const archiveMember = orUnset(z.string().refine((name) => !name.includes('\0'), 'must not contain NUL'));
+
 export function fetchParsers(defaults: SourceDefaults) {
   const common = {
     source: sourceSchema(defaults),
@@ -176,6 +179,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       ...common,
       targetFormat: orUnset(targetFormat),
       sourceFormat: orUnset(format),
+      archiveMember,
       useCache: z.boolean(),
       overlay: z.boolean(),
     })
@@ -198,6 +202,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       maxSizeBytes: common.maxSizeBytes,
       checksum,
       sourceFormat: orUnset(format),
+      archiveMember,
       targetFormat: orUnset(targetFormat),
     })
     .superRefine(({ source }, context) => {

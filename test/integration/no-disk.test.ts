@@ -99,13 +99,15 @@ const DISKS: readonly string[] = [
 describe('what is no disk', () => {
   const scratch = scratchFolder();
   const files = new LocalFiles();
+  const archives = { list: () => Promise.resolve([]), read: () => assert.fail('nothing is taken out') };
+  const run = { signal: new AbortController().signal, onChild: () => undefined };
   let folder: string;
   let count = 0;
   const judge = async (path: string, declared = false) => {
     const file = await open(path);
     try {
       const handle = { fd: file.fd, close: () => file.close() };
-      await assertDisk({ address: asAddress(path), handle } as unknown as Resolved, declared, files);
+      await assertDisk({ address: asAddress(path), handle } as unknown as Resolved, declared, run, { files, archives });
       return undefined;
     } catch (error) {
       assert.ok(error instanceof HostlerError && error.reason === 'IMAGE_MALFORMED', String(error));

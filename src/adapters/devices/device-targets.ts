@@ -1,6 +1,6 @@
 import { HostlerError } from '../../domain/errors.js';
 import type { Aside, Files, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
-import { EXPANDED, type AsideFolder } from '../aside-folder.js';
+import type { AsideFiles, AsideFolder } from '../aside-folder.js';
 import { DeviceHandle } from './device-handle.js';
 import { deviceOf } from './device-files.js';
 
@@ -18,9 +18,7 @@ export class DeviceTargets implements Targets {
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'a device keeps its owner and mode', {
         facts: { path: target.address },
       });
-    const aside = await this.ports.aside.file(operationId);
-    const expanded = await this.ports.aside.file(`${operationId}${EXPANDED}`);
-    return new DevicePart(target, aside, expanded, this.ports.files);
+    return new DevicePart(target, await this.ports.aside.files(operationId), this.ports.files);
   }
 
   clean(): Promise<readonly string[]> {
@@ -44,8 +42,7 @@ class DevicePart implements Part {
 
   constructor(
     private readonly target: ResolvedTarget,
-    readonly aside: Aside,
-    readonly expanded: Aside,
+    private readonly beside: AsideFiles,
     private readonly files: Files,
   ) {
     this.name = target.name;
@@ -54,6 +51,18 @@ class DevicePart implements Part {
 
   get handle(): DeviceHandle {
     return this.#handle;
+  }
+
+  get aside(): Aside {
+    return this.beside.aside;
+  }
+
+  get expanded(): Aside {
+    return this.beside.expanded;
+  }
+
+  get member(): Aside {
+    return this.beside.member;
   }
 
   canWriteDirectly(): Promise<boolean> {
@@ -100,6 +109,7 @@ class DevicePart implements Part {
   async discard(): Promise<readonly string[]> {
     await this.aside.remove();
     await this.expanded.remove();
+    await this.member.remove();
     return [];
   }
 

@@ -4,7 +4,7 @@ import { HostlerError, asHostlerError } from '../../domain/errors.js';
 import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
 import { SECTOR_BYTES } from '../../domain/size.js';
 import { PRIVATE_PREFIX } from '../private-folders.js';
-import { EXPANDED, type AsideFolder } from '../aside-folder.js';
+import type { AsideFiles, AsideFolder } from '../aside-folder.js';
 import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, resizeWords } from './rbd-args.js';
 import { BASE_PREFIX } from './rbd-bases.js';
@@ -44,10 +44,9 @@ export class RbdTargets implements Targets {
         facts: { path: target.address },
       });
     const { operationId, overwrite } = request;
-    const aside = await this.options.aside.file(operationId);
-    const expanded = await this.options.aside.file(`${operationId}${EXPANDED}`);
+    const beside = await this.options.aside.files(operationId);
     const options = { ...this.options, operationId, owe: (image: RbdImage) => this.#owe(image) };
-    return new RbdPart(target, this.#partName(operationId), { aside, expanded }, overwrite, options);
+    return new RbdPart(target, this.#partName(operationId), beside, overwrite, options);
   }
 
   /** The target itself may be the base of an overlay: its snapshot goes too. */
@@ -178,7 +177,7 @@ class RbdPart implements Part {
   constructor(
     private readonly target: ResolvedTarget,
     readonly name: string,
-    private readonly beside: { readonly aside: Aside; readonly expanded: Aside },
+    private readonly beside: AsideFiles,
     private readonly overwrite: boolean,
     private readonly options: RbdTargetOptions & {
       readonly operationId: string;
@@ -195,6 +194,10 @@ class RbdPart implements Part {
 
   get expanded(): Aside {
     return this.beside.expanded;
+  }
+
+  get member(): Aside {
+    return this.beside.member;
   }
 
   canWriteDirectly(): Promise<boolean> {
@@ -259,6 +262,7 @@ class RbdPart implements Part {
     this.#discarded = true;
     await this.aside.remove();
     await this.expanded.remove();
+    await this.member.remove();
     if (this.#published) return [];
     try {
       await this.options.images.fence(this.#image);

@@ -67,6 +67,7 @@ export interface CacheStore {
 export interface CacheWish {
   readonly source: NetworkSource;
   readonly sourceFormat?: ImageFormat;
+  readonly archiveMember?: string;
   /** Unset: as the source. */
   readonly format?: ImageFormat;
   readonly checksum?: ExpectedChecksum;
@@ -79,10 +80,11 @@ export function mustBeAsked({ source, checksum }: CacheWish): boolean {
 
 /** The same for wishes that one file fulfils. */
 export function keyOf(wish: CacheWish): string {
-  const { source, sourceFormat, format, checksum } = wish;
+  const { source, sourceFormat, archiveMember, format, checksum } = wish;
   const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
+  const parts = [sourceIdentity(source), sourceFormat ?? null, format ?? null, sum, mustBeAsked(wish)];
   return createHash('sha256')
-    .update(JSON.stringify([sourceIdentity(source), sourceFormat ?? null, format ?? null, sum, mustBeAsked(wish)]))
+    .update(JSON.stringify([...parts, ...(archiveMember === undefined ? [] : [archiveMember])]))
     .digest('hex')
     .slice(0, KEY_DIGITS);
 }

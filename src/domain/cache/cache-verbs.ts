@@ -7,7 +7,10 @@ import type { Verb } from '../operations/verb.js';
 import type { ImageCache } from './image-cache.js';
 import { isBaseEntryId, type PoolBases } from './pool-bases.js';
 
-export type PrefetchSpec = Pick<FetchSpec, 'source' | 'sourceFormat' | 'format' | 'maxSizeBytes' | 'checksum'>;
+export type PrefetchSpec = Pick<
+  FetchSpec,
+  'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum'
+>;
 
 /** Brings an image into the cache. Detached, it goes on after a restart. */
 export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult> {

@@ -177,11 +177,12 @@ export class ImageCache {
   }
 
   #bring(key: string, wish: CacheWish, run: Run, alone: boolean): Promise<bigint> {
-    const { source, sourceFormat, format, checksum } = wish;
+    const { source, sourceFormat, archiveMember, format, checksum } = wish;
     const spec = {
       key,
       source: forAllCallers(source),
       ...(sourceFormat === undefined ? {} : { sourceFormat }),
+      ...(archiveMember === undefined ? {} : { archiveMember }),
       ...(format === undefined ? {} : { format }),
       ...(checksum === undefined ? {} : { checksum }),
     };

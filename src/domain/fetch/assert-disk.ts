@@ -1,22 +1,32 @@
 import { HostlerError } from '../errors.js';
 import { contentMarks } from '../formats/magic.js';
 import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
+import type { Files, Resolved, ToolRun } from '../ports.js';
 import { SECTOR_BYTES } from '../size.js';
-import type { Files, Resolved } from '../ports.js';
+import { onlyDisk } from './archive-member.js';
+import type { Archives } from './ports.js';
 
 /**
  * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is none; what nobody has declared to be raw, and
  * begins as something else, is none unless it has partitions, or the mark of an optical medium. Fails with IMAGE_MALFORMED.
  */
-export async function assertDisk(file: Resolved, declared: boolean, files: Files): Promise<void> {
-  const what = await files.withBytes(file, async (bytes) => {
-    const head = await bytes.read(0n, HEAD_BYTES);
-    const name = declared || (await contentMarks(bytes)).length > 0 ? undefined : noDisk(head, bytes.lengthBytes);
-    return name ?? (bytes.lengthBytes < SECTOR_BYTES ? tooShort(bytes.lengthBytes) : undefined);
+export async function assertDisk(
+  file: Resolved,
+  declared: boolean,
+  run: ToolRun,
+  { files, archives }: { readonly files: Files; readonly archives: Archives },
+): Promise<void> {
+  const path = file.address;
+  const { head, what } = await files.withBytes(file, async (bytes) => {
+    const begin = await bytes.read(0n, HEAD_BYTES);
+    const name = declared || (await contentMarks(bytes)).length > 0 ? undefined : noDisk(begin, bytes.lengthBytes);
+    return { head: begin, what: name ?? (bytes.lengthBytes < SECTOR_BYTES ? tooShort(bytes.lengthBytes) : undefined) };
   });
   if (what === undefined) return;
-  throw new HostlerError('IMAGE_MALFORMED', `${file.address}: what came is ${what}, and no disk image`, {
-    facts: { path: file.address, content: what },
+  const member = await onlyDisk(head, file, run, archives);
+  const hint = member === undefined ? '' : `; it has one disk, ${member}: set archive_member to have it`;
+  throw new HostlerError('IMAGE_MALFORMED', `${path}: what came is ${what}, and no disk image${hint}`, {
+    facts: { path, content: what, ...(member === undefined ? {} : { archive_member: member }) },
   });
 }
 

@@ -14,40 +14,56 @@ export interface ExpandPorts {
   readonly expander: Expander;
 }
 
-/** The file that holds the image: what came, or what that expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE. */
+/** The file that holds the image: this one, or what it expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE. */
 export async function expand(
+  file: Aside,
   part: Part,
   target: ImageAddress,
   maxBytes: bigint,
   run: Run,
   { files, transfers, expander }: ExpandPorts,
 ): Promise<Aside> {
-  const came = { ...part.aside, address: target };
+  const came = { ...file, address: target };
   const compression = await files.withBytes(came, compressionOf);
-  if (compression === undefined) return part.aside;
+  if (compression === undefined) return file;
   run.phase('CONVERTING');
   await run.step('expand');
-  const { expanded } = part;
-  await expanded.remove();
-  const writer = await transfers.writer(expanded, target);
+  const end = await fill(part.expanded, target, compression, maxBytes, run, transfers, (take) =>
+    expander.expand(compression, came, take, run.tool()),
+  );
+  if (end === 'followed')
+    run.warn({ reason: 'TRAILING_DATA', message: `what follows the end of the ${compression} data was left out` });
+  // What came stays until the end: after a crash it is expanded again, and does not come again.
+  return part.expanded;
+}
+
+/** Makes a file of what `produce` gives, with holes for zeros; of what was there before nothing stays. Fails with IMAGE_TOO_LARGE, NO_SPACE. */
+export async function fill<T>(
+  into: Aside,
+  target: ImageAddress,
+  what: string,
+  maxBytes: bigint,
+  run: Run,
+  transfers: Transfers,
+  produce: (take: (piece: Uint8Array) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  await into.remove();
+  const writer = await transfers.writer(into, target);
   try {
     const sink = new SparseSink(writer, 0n);
-    const space = new GrowingSpace(run, target, expanded);
-    const take = async (piece: Uint8Array) => {
+    const space = new GrowingSpace(run, target, into);
+    const made = await produce(async (piece) => {
       const bytes = sink.takenBytes + BigInt(piece.length);
-      assertWithin(bytes, maxBytes, `what ${compression} holds in ${target}`);
+      assertWithin(bytes, maxBytes, `what ${what} holds in ${target}`);
       await space.upTo(bytes - sink.zeroBytes);
       await sink.take(piece);
       run.progress({ doneBytes: sink.takenBytes, skippedBytes: sink.zeroBytes });
-    };
-    if ((await expander.expand(compression, came, take, run.tool())) === 'followed')
-      run.warn({ reason: 'TRAILING_DATA', message: `what follows the end of the ${compression} data was left out` });
+    });
     await sink.flush();
-    await expanded.truncate(sink.takenBytes);
+    await into.truncate(sink.takenBytes);
     space.release();
+    return made;
   } finally {
     await writer.close();
   }
-  // What came stays until the end: after a crash it is expanded again, and does not come again.
-  return expanded;
 }

@@ -68,13 +68,17 @@ export function wishOf({
   source,
   sourceFormat,
   format,
+  archiveMember,
   checksum,
   overlay = false,
-}: Pick<FetchSpec, 'source' | 'sourceFormat' | 'format' | 'checksum'> & { readonly overlay?: boolean }): CacheWish {
+}: Pick<FetchSpec, 'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'checksum'> & {
+  readonly overlay?: boolean;
+}): CacheWish {
   if (source.kind === 'file') throw invalidFields([{ field: 'use_cache', description: 'not for files of this host' }]);
   return {
     source,
     ...(sourceFormat === undefined ? {} : { sourceFormat }),
+    ...(archiveMember === undefined ? {} : { archiveMember }),
     // An overlay is qcow2 whatever lies under it.
     ...(format === undefined || overlay ? {} : { format }),
     ...(checksum === undefined ? {} : { checksum }),

@@ -19,6 +19,8 @@ export interface FetchSpec {
   readonly format?: ImageFormat;
   /** Unset: as the source says, else it is detected. */
   readonly sourceFormat?: ImageFormat;
+  /** Which file of the archive that comes; unset: what comes is the image. */
+  readonly archiveMember?: string;
   readonly maxSizeBytes?: bigint;
   readonly checksum?: ExpectedChecksum;
   readonly useCache: boolean;

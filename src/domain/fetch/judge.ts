@@ -6,12 +6,13 @@ import type { Run } from '../operations/verb.js';
 import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports.js';
 import type { ImageReader } from '../read-image.js';
 import { assertDisk } from './assert-disk.js';
-import type { SourceFacts } from './ports.js';
+import type { Archives, SourceFacts } from './ports.js';
 
 export interface JudgePorts {
   readonly files: Files;
   readonly reader: ImageReader;
   readonly tool: ImageTool;
+  readonly archives: Archives;
 }
 
 /**
@@ -23,13 +24,13 @@ export async function judge(
   target: ResolvedTarget,
   said: { readonly format?: ImageFormat; readonly maxSizeBytes?: bigint },
   run: Run,
-  { files, reader, tool }: JudgePorts,
+  { files, reader, tool, archives }: JudgePorts,
 ): Promise<Layer> {
   run.phase('INSPECTING');
   const taken = await privateFile(file, target, files);
   assertTakeable(taken, reader.foreignRules);
   const facts = await reader.foreign(taken, said.format);
-  if (facts.format === 'raw') await assertDisk(taken, said.format !== undefined, files);
+  if (facts.format === 'raw') await assertDisk(taken, said.format !== undefined, run.tool(), { files, archives });
   assertSize(facts, said.maxSizeBytes, target.address);
   await reader.assertWhole(taken, facts.format, run.signal);
   await run.step('identify');

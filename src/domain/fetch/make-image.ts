@@ -5,28 +5,44 @@ import type { ImageFacts } from '../image-info.js';
 import type { Run } from '../operations/verb.js';
 import type { Layer, Part, ResolvedTarget } from '../ports.js';
 import type { BringPorts } from './bring.js';
+import { takeMember, type ArchivePorts } from './archive-member.js';
 import { expand, type ExpandPorts } from './expand.js';
 import { judge, type JudgePorts } from './judge.js';
 import { rest, scale } from '../numbers.js';
 
-export type MakePorts = BringPorts & ExpandPorts & JudgePorts;
+export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
 
 interface MakeSpec {
   /** Unset: as it is. */
   readonly format?: ImageFormat;
   readonly sourceFormat?: ImageFormat;
   readonly maxSizeBytes?: bigint;
+  /** Which file of the archive that came; unset: what came is the image. */
+  readonly archiveMember?: string;
 }
 
 /** What came into the part's private folder, taken apart, judged, and made the part in the format that is wanted. */
 export async function makeImage(
   part: Part,
   target: ResolvedTarget,
-  { format, sourceFormat, maxSizeBytes }: MakeSpec,
+  { format, sourceFormat, maxSizeBytes, archiveMember }: MakeSpec,
   run: Run,
   ports: MakePorts,
 ): Promise<{ readonly format: ImageFormat; readonly kept?: ImageFacts }> {
-  const file = await expand(part, target.address, ports.rules.maxBytes, run, ports);
+  const { maxBytes } = ports.rules;
+  const came = await expand(part.aside, part, target.address, maxBytes, run, ports);
+  const file =
+    archiveMember === undefined
+      ? came
+      : // What is in an archive may be compressed once more; the archive is not needed any more then.
+        await expand(
+          await takeMember(came, part, target.address, archiveMember, maxBytes, run, ports),
+          part,
+          target.address,
+          maxBytes,
+          run,
+          ports,
+        );
   const said = {
     ...(sourceFormat === undefined ? {} : { format: sourceFormat }),
     ...(maxSizeBytes === undefined ? {} : { maxSizeBytes }),

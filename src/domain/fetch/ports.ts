@@ -103,3 +103,25 @@ export interface Expander {
     run: ToolRun,
   ): Promise<'all' | 'followed'>;
 }
+
+export type ArchiveKind = 'tar' | 'zip';
+
+/** A regular file in an archive. */
+export interface Member {
+  readonly name: string;
+  readonly sizeBytes: bigint;
+}
+
+/** Takes single files out of archives. Failures: IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR. */
+export interface Archives {
+  /** Its regular files, in order; of more than 10,000 members none. */
+  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly Member[]>;
+  /** The bytes of one, in order, zeros for its holes; fails also with whatever `take` throws. */
+  read(
+    kind: ArchiveKind,
+    file: AddressedFile,
+    member: Member,
+    take: (piece: Uint8Array) => Promise<void>,
+    run: ToolRun,
+  ): Promise<void>;
+}

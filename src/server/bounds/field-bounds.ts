@@ -47,6 +47,8 @@ const LABELS: MapBound = { entries: 64, totalBytes: 16_384, keyBytes: 1024, valu
 /** By their own name, wherever they stand. */
 const BY_NAME: Readonly<Record<string, Bound>> = {
   algorithm: WORD,
+  // A path in an archive.
+  archive_member: PATH,
   backing_file: PATH,
   backing_format: WORD,
   base: PATH,

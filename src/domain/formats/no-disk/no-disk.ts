@@ -19,8 +19,14 @@ export function noDisk(head: Buffer, lengthBytes: bigint): string | undefined {
   return textName(head) ?? (BigInt(head.length) === lengthBytes && isText(head) ? 'a text' : undefined);
 }
 
+/** The kind of an archive that single files can be taken out of. */
+export function archiveKind(head: Buffer): 'tar' | 'zip' | undefined {
+  if (head.toString('latin1', 0, 4) === 'PK\x03\x04') return 'zip';
+  return isTar(head) ? 'tar' : undefined;
+}
+
 /** Every tar has the sum of its header's bytes in it, the sum itself counted as blanks. */
-export function isTar(head: Buffer): boolean {
+function isTar(head: Buffer): boolean {
   if (head.length < TAR_HEADER_BYTES || head[0] === 0) return false;
   const sum = Number.parseInt(head.toString('latin1', TAR_SUM_OFFSET, TAR_SUM_OFFSET + TAR_SUM_BYTES).trim(), 8);
   const header = Buffer.from(head.subarray(0, TAR_HEADER_BYTES)).fill(

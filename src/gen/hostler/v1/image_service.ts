@@ -798,6 +798,12 @@ export interface FetchImageRequest {
   attributes:
     | FileAttributes
     | undefined;
+  /**
+   * What comes is a tar (also compressed; an OVA is one) or zip archive, and the image is the file in it with this name, which may not be there
+   * twice. `*` is its only disk by name (.raw, .img, .vmdk …), or its only file. Its bytes alone are taken, with holes for zeros, and judged as
+   * every image; nothing else is unpacked. Unset: what comes is the image, and an archive is refused.
+   */
+  archiveMember: string;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -1327,6 +1333,8 @@ export interface PrefetchImageRequest {
     | undefined;
   /** Format to keep it in, so that targets of that format need no conversion; unset: as the source. */
   targetFormat: string;
+  /** As FetchImage. */
+  archiveMember: string;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -5893,6 +5901,7 @@ function createBaseFetchImageRequest(): FetchImageRequest {
     overlay: false,
     overwrite: false,
     attributes: undefined,
+    archiveMember: "",
     detach: false,
     labels: {},
     planOnly: false,
@@ -5934,6 +5943,9 @@ export const FetchImageRequest: MessageFns<FetchImageRequest> = {
     }
     if (message.attributes !== undefined) {
       FileAttributes.encode(message.attributes, writer.uint32(82).fork()).join();
+    }
+    if (message.archiveMember !== "") {
+      writer.uint32(90).string(message.archiveMember);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -6043,6 +6055,14 @@ export const FetchImageRequest: MessageFns<FetchImageRequest> = {
             message.attributes = FileAttributes.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.archiveMember = reader.string();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -6118,6 +6138,11 @@ export const FetchImageRequest: MessageFns<FetchImageRequest> = {
       overlay: isSet(object.overlay) ? globalThis.Boolean(object.overlay) : false,
       overwrite: isSet(object.overwrite) ? globalThis.Boolean(object.overwrite) : false,
       attributes: isSet(object.attributes) ? FileAttributes.fromJSON(object.attributes) : undefined,
+      archiveMember: isSet(object.archiveMember)
+        ? globalThis.String(object.archiveMember)
+        : isSet(object.archive_member)
+        ? globalThis.String(object.archive_member)
+        : "",
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -6178,6 +6203,9 @@ export const FetchImageRequest: MessageFns<FetchImageRequest> = {
     if (message.attributes !== undefined) {
       obj.attributes = FileAttributes.toJSON(message.attributes);
     }
+    if (message.archiveMember !== "") {
+      obj.archiveMember = message.archiveMember;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -6222,6 +6250,7 @@ export const FetchImageRequest: MessageFns<FetchImageRequest> = {
     message.attributes = (object.attributes !== undefined && object.attributes !== null)
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
+    message.archiveMember = object.archiveMember ?? "";
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -11780,6 +11809,7 @@ function createBasePrefetchImageRequest(): PrefetchImageRequest {
     maxSizeBytes: undefined,
     checksum: undefined,
     targetFormat: "",
+    archiveMember: "",
     detach: false,
     labels: {},
     planOnly: false,
@@ -11806,6 +11836,9 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
     }
     if (message.targetFormat !== "") {
       writer.uint32(42).string(message.targetFormat);
+    }
+    if (message.archiveMember !== "") {
+      writer.uint32(50).string(message.archiveMember);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -11875,6 +11908,14 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
             message.targetFormat = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.archiveMember = reader.string();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -11941,6 +11982,11 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
         : isSet(object.target_format)
         ? globalThis.String(object.target_format)
         : "",
+      archiveMember: isSet(object.archiveMember)
+        ? globalThis.String(object.archiveMember)
+        : isSet(object.archive_member)
+        ? globalThis.String(object.archive_member)
+        : "",
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -11986,6 +12032,9 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
     if (message.targetFormat !== "") {
       obj.targetFormat = message.targetFormat;
     }
+    if (message.archiveMember !== "") {
+      obj.archiveMember = message.archiveMember;
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -12023,6 +12072,7 @@ export const PrefetchImageRequest: MessageFns<PrefetchImageRequest> = {
       ? Checksum.fromPartial(object.checksum)
       : undefined;
     message.targetFormat = object.targetFormat ?? "";
+    message.archiveMember = object.archiveMember ?? "";
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -13065,7 +13115,7 @@ export const ImageServiceService = {
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
    * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13371,7 +13421,7 @@ export const ImageServiceService = {
   },
   /**
    * Brings an image into the cache, unless it is there. Entries that are then too old or too many go.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role), SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_WITHOUT_LENGTH, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role), SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_WITHOUT_LENGTH, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13516,7 +13566,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
    * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13661,7 +13711,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   pinCachedImage: handleUnaryCall<PinCachedImageRequest, PinCachedImageResponse>;
   /**
    * Brings an image into the cache, unless it is there. Entries that are then too old or too many go.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role), SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_WITHOUT_LENGTH, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role), SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_WITHOUT_LENGTH, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13862,7 +13912,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
    * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
-   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14151,7 +14201,7 @@ export interface ImageServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Brings an image into the cache, unless it is there. Entries that are then too old or too many go.
-   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role), SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_WITHOUT_LENGTH, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
+   * Fails with: INVALID_FIELD, PATH_OUTSIDE_ROOTS (not for the caller's role), SOURCE_UNAVAILABLE, STALLED, SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_WITHOUT_LENGTH, SOURCE_FORBIDDEN, SOURCE_CHANGED, CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, NO_SPACE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */

@@ -1,0 +1,23 @@
+import type { ArchiveKind, Archives, Member } from '../../domain/fetch/ports.js';
+import type { AddressedFile, ToolRun } from '../../domain/ports.js';
+import type { TarArchive } from './tar-archive.js';
+import type { ZipArchive } from './zip-archive.js';
+
+/** Each kind by what reads it. */
+export class LocalArchives implements Archives {
+  constructor(private readonly kinds: { readonly tar: TarArchive; readonly zip: ZipArchive }) {}
+
+  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
+    return this.kinds[kind].list(file, run);
+  }
+
+  read(
+    kind: ArchiveKind,
+    file: AddressedFile,
+    member: Member,
+    take: (piece: Uint8Array) => Promise<void>,
+    run: ToolRun,
+  ): Promise<void> {
+    return this.kinds[kind].read(file, member, take, run);
+  }
+}

@@ -1,0 +1,97 @@
+import type { ImageAddress } from '../address.js';
+import { HostlerError } from '../errors.js';
+import { archiveKind, HEAD_BYTES } from '../formats/no-disk/no-disk.js';
+import type { Run } from '../operations/verb.js';
+import type { Aside, Files, Part, ToolRun } from '../ports.js';
+import type { Transfers } from '../transfer/ports.js';
+import { fill } from './expand.js';
+import type { Archives, Member } from './ports.js';
+
+export interface ArchivePorts {
+  readonly files: Files;
+  readonly transfers: Transfers;
+  readonly archives: Archives;
+}
+
+/** Stands for the one disk of an archive, whatever its name is. */
+export const ONLY_DISK = '*';
+/** How names of disks end. */
+const DISK_NAME = /\.(?:raw|img|ima|iso|dsk|hdd|qcow2?|vmdk|vdi|vhdx?|vpc|qed)(?:\.(?:gz|xz|zst|bz2))?$/i;
+/** What macOS and others put beside each file. */
+const HIDDEN = /(?:^|\/)(?:\._[^/]*|\.DS_Store)$|^__MACOSX\//;
+/** So many names are in an error. */
+const NAMES_SHOWN = 10;
+
+/** The bytes of one member, alone, with holes for zeros. Fails with IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_TOO_LARGE, NO_SPACE. */
+export async function takeMember(
+  file: Aside,
+  part: Part,
+  target: ImageAddress,
+  wanted: string,
+  maxBytes: bigint,
+  run: Run,
+  { files, transfers, archives }: ArchivePorts,
+): Promise<Aside> {
+  const archive = { ...file, address: target };
+  const kind = archiveKind(await files.withBytes(archive, (bytes) => bytes.read(0n, HEAD_BYTES)));
+  if (kind === undefined)
+    throw new HostlerError('IMAGE_MALFORMED', `${target}: what came is no tar or zip archive`, {
+      facts: { path: target },
+    });
+  run.phase('CONVERTING');
+  await run.step('unpack');
+  const member = choose(await archives.list(kind, archive, run.tool()), wanted, target);
+  const what = `${member.name} of the ${kind} archive`;
+  await fill(part.member, target, what, maxBytes, run, transfers, (take) =>
+    archives.read(kind, archive, member, take, run.tool()),
+  );
+  return part.member;
+}
+
+/** The name of the one disk in an archive; undefined: it has none, or several, or it is no archive that can be read. */
+export async function onlyDisk(
+  head: Buffer,
+  archive: Parameters<Archives['list']>[1],
+  run: ToolRun,
+  archives: Archives,
+): Promise<string | undefined> {
+  const kind = archiveKind(head);
+  if (kind === undefined) return undefined;
+  try {
+    return disksOf(await archives.list(kind, archive, run)).map(({ name }) => name)[0];
+  } catch (error) {
+    run.signal.throwIfAborted();
+    // The hint is for people; that it is an archive is the error.
+    if (error instanceof HostlerError) return undefined;
+    throw error;
+  }
+}
+
+function choose(members: readonly Member[], wanted: string, path: string): Member {
+  const found = wanted === ONLY_DISK ? disksOf(members) : members.filter(({ name }) => plain(name) === plain(wanted));
+  const [first] = found;
+  if (first !== undefined && found.length === 1) return first;
+  const which = wanted === ONLY_DISK ? 'the only disk' : wanted;
+  const shown = members.slice(0, NAMES_SHOWN).map(({ name }) => name);
+  const names = [...shown, ...(members.length > shown.length ? ['…'] : [])].join(', ');
+  const why = found.length === 0 ? 'has no such file' : 'has several of them';
+  throw new HostlerError(
+    'MEMBER_NOT_FOUND',
+    `${path}: ${which} is not to be had: the archive ${why}; it has ${names}`,
+    {
+      facts: { path, member: wanted },
+    },
+  );
+}
+
+/** By their names; a file that is alone may have any. */
+function disksOf(members: readonly Member[]): readonly Member[] {
+  const seen = members.filter(({ name }) => !HIDDEN.test(name));
+  const disks = seen.filter(({ name }) => DISK_NAME.test(name));
+  const found = disks.length === 0 ? seen : disks;
+  return found.length === 1 ? found : disks;
+}
+
+function plain(name: string): string {
+  return name.replace(/^(?:\.\/)+/, '');
+}
