@@ -20,7 +20,7 @@ import { durationOf, timeOfMs } from '../wire/times.js';
 import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } from './fetch-requests.js';
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
-import { fitting } from './pages.js';
+import { pageOf } from './pages.js';
 import { longRunning, quietly, resultOf } from './running.js';
 
 export type FetchPorts = Omit<FromCachePorts, 'cache'> &
@@ -72,7 +72,8 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
       const found = await (pool === ''
         ? Promise.all(page.map((id) => shown(cache.index.get(id), caller)))
         : basesOf(page, caller));
-      const images = fitting(found, (each) => CachedImage.encode(each));
+      const asIs = (each: CachedImage) => each;
+      const images = await pageOf(found, asIs, (each) => CachedImage.encode(each), caller.signal);
       const last = images.length < found.length ? images.at(-1)?.cacheId : page.at(-1);
       const ended = images.length === found.length && !more;
       const next = places.find(({ id }) => id === last)?.at ?? '';

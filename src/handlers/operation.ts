@@ -5,7 +5,7 @@ import { Operation } from '../gen/hostler/v1/operation.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import { parseRequest } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
-import { fitting } from './pages.js';
+import { pageOf } from './pages.js';
 import { operation, shownEvent, stateOffWire, stateOnWire } from './operation-answers.js';
 
 const DEFAULT_PAGE = 50;
@@ -52,9 +52,8 @@ export function operationHandlers(queries: OperationQueries): Handlers<typeof Op
     async listOperations(request, caller) {
       const { filter: wanted, pageSize = DEFAULT_PAGE, pageToken } = parseRequest(page, request);
       const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), pageToken, caller);
-      const all = records.map(shown);
-      const operations = fitting(all, (each) => Operation.encode(each));
-      const cut = operations.length < all.length;
+      const operations = await pageOf(records, shown, (each) => Operation.encode(each), caller.signal);
+      const cut = operations.length < records.length;
       return { operations, nextPageToken: cut ? (operations.at(-1)?.operationId ?? '') : next };
     },
     async *watchOperation(request, caller) {

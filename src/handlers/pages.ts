@@ -1,15 +1,36 @@
-/** Pages of lists, bounded in bytes as well as in items. */
+/** Pages of lists, bounded in bytes as well as in items, and made in slices: others have their turn meanwhile. */
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { inTurns } from '../domain/waiting.js';
 
-/** Half of what clients take in one message, so that a page has room for one large item. */
-const MAX_PAGE_BYTES = 2 * 1024 * 1024;
+/** Much less than clients take: the whole page is put into bytes at once, which holds everybody for 5 ms. One item may be larger. */
+const MAX_PAGE_BYTES = 256 * 1024;
+/** Of one slice; an item takes up to 0.1 ms. */
+const ITEMS_AT_ONCE = 20;
 
-/** The first of the items, as many as fit into one page; at least one. */
-export function fitting<T>(items: readonly T[], encode: (item: T) => BinaryWriter): T[] {
+/** The first of the items as they are shown, as many as fit into one page; at least one. Fails with the signal's reason. */
+export async function pageOf<T, M>(
+  items: readonly T[],
+  show: (item: T) => M,
+  encode: (message: M) => BinaryWriter,
+  signal: AbortSignal,
+): Promise<M[]> {
+  const page: M[] = [];
+  await inTurns(slices(items, show, encode, page), signal);
+  return page;
+}
+
+function* slices<T, M>(
+  items: readonly T[],
+  show: (item: T) => M,
+  encode: (message: M) => BinaryWriter,
+  page: M[],
+): Generator<void, void> {
   let bytes = 0;
-  const end = items.findIndex((item, index) => {
-    bytes += encode(item).finish().length;
-    return bytes > MAX_PAGE_BYTES && index > 0;
-  });
-  return items.slice(0, end === -1 ? items.length : end);
+  for (const [index, item] of items.entries()) {
+    const message = show(item);
+    bytes += encode(message).finish().length;
+    if (bytes > MAX_PAGE_BYTES && index > 0) return;
+    page.push(message);
+    if (index % ITEMS_AT_ONCE === ITEMS_AT_ONCE - 1) yield;
+  }
 }

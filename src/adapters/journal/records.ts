@@ -60,10 +60,14 @@ const commit = z.looseObject({
   folder: z.exactOptional(identity),
   result: operationResult,
 });
-const warning = z.looseObject({
-  reason: z.enum(WARNINGS),
-  message: z.string(),
-});
+// A schema costs more to make than a record to read: all are made once.
+const allWarnings = z.array(
+  z.looseObject({
+    reason: z.enum(WARNINGS),
+    message: z.string(),
+  }),
+);
+const anyFields = z.looseObject({});
 const storedError = z.looseObject({
   reason: z.string(),
   code: z.exactOptional(z.string()),
@@ -100,7 +104,7 @@ const VERSIONED: readonly string[] = ['state', 'phase', 'progress', 'commit', 'r
 
 /** Fails when it is no operation at all. What only a newer version knows of it is left out, and a warning says so. */
 export function readOperation(value: unknown): OperationRecord {
-  const fields = z.looseObject({}).parse(value);
+  const fields = anyFields.parse(value);
   const known = new Known(fields);
   const checked = Object.entries(fields).filter(([name]) => !VERSIONED.includes(name));
   const parsed = {
@@ -132,7 +136,7 @@ class Known {
 
   /** Call it last. */
   warnings(): readonly Warning[] {
-    const { warnings = [] } = this.field('warnings', z.array(warning));
+    const { warnings = [] } = this.field('warnings', allWarnings);
     if (this.unknown.length === 0) return warnings;
     const message = `another version of the daemon wrote it; this one does not know its ${this.unknown.join(', ')}`;
     return [...warnings, { reason: 'NEWER_RECORD', message }];

@@ -12,22 +12,23 @@ export class DiffStream {
   #left = 0;
   #at = 0n;
 
-  /** @param sink takes data and runs of zeros in order, without gaps */
-  constructor(private readonly sink: { update(data: Buffer): void; zeros(bytes: bigint): void }) {}
+  /** @param sink takes data and runs of zeros in order, without gaps; zeros in steps */
+  constructor(private readonly sink: { update(data: Buffer): void; zerosInSteps(bytes: bigint): Iterable<void> }) {}
 
-  push(chunk: Buffer): void {
+  /** In steps: however long a hole is, others can have their turn. */
+  *push(chunk: Buffer): Generator<void, void> {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    while (this.#step());
+    while (yield* this.#step());
   }
 
-  /** What is left of the image are zeros. Fails when the stream broke off. */
-  end(lengthBytes: bigint): void {
+  /** What is left of the image are zeros, in steps as `push`. Fails when the stream broke off. */
+  *end(lengthBytes: bigint): Generator<void, void> {
     if (this.#left > 0 || this.#rest.length > 0) throw broken();
-    this.#skipTo(lengthBytes);
+    yield* this.#skipTo(lengthBytes);
   }
 
   /** False when more bytes are needed. */
-  #step(): boolean {
+  *#step(): Generator<void, boolean> {
     if (!this.#begun) return this.#header();
     if (this.#left > 0) return this.#data();
     const tag = this.#rest.subarray(0, 1).toString('latin1');
@@ -38,9 +39,9 @@ export class DiffStream {
     if (tag !== DATA && tag !== ZEROS) throw broken();
     if (this.#rest.length < 1 + 2 * NUMBER_BYTES) return false;
     const [offset, length] = [this.#rest.readBigUInt64LE(1), this.#rest.readBigUInt64LE(1 + NUMBER_BYTES)];
-    this.#skipTo(offset);
+    yield* this.#skipTo(offset);
     if (tag === DATA) this.#left = Number(length);
-    else this.#skipTo(offset + length);
+    else yield* this.#skipTo(offset + length);
     return this.#drop(1 + 2 * NUMBER_BYTES);
   }
 
@@ -60,9 +61,9 @@ export class DiffStream {
     return this.#drop(piece.length);
   }
 
-  #skipTo(offset: bigint): void {
+  *#skipTo(offset: bigint): Generator<void, void> {
     if (offset < this.#at) throw broken();
-    if (offset > this.#at) this.sink.zeros(offset - this.#at);
+    if (offset > this.#at) yield* this.sink.zerosInSteps(offset - this.#at);
     this.#at = offset;
   }
 

@@ -1,6 +1,7 @@
 import { StreamedBlocks } from '../../domain/block-digest.js';
 import type { BlockHasher } from '../../domain/digest-image.js';
 import type { Resolved } from '../../domain/ports.js';
+import { inTurns } from '../../domain/waiting.js';
 import { DiffStream } from './diff-stream.js';
 import { rbdImage } from './pool.js';
 import { imageWords } from './rbd-args.js';
@@ -21,12 +22,13 @@ export class RbdHasher implements BlockHasher {
     const stream = new DiffStream(blocks);
     let read = 0n;
     const words = ['export-diff', '--no-progress', ...imageWords(image), '--path=-'];
-    await this.rbd.read(image.pool.cluster, addressOf(image), words, { signal, onChild: () => undefined }, (piece) => {
-      stream.push(piece);
+    const run = { signal, onChild: () => undefined };
+    await this.rbd.read(image.pool.cluster, addressOf(image), words, run, async (piece) => {
+      await inTurns(stream.push(piece), signal);
       read += BigInt(piece.length);
       onBytes?.(read);
     });
-    stream.end(file.lengthBytes);
+    await inTurns(stream.end(file.lengthBytes), signal);
     return blocks.digest();
   }
 }

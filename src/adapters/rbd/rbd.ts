@@ -58,7 +58,7 @@ export class Rbd {
     what: string,
     words: readonly string[],
     run: ToolRun,
-    onPiece: (piece: Buffer) => void,
+    onPiece: (piece: Buffer) => Promise<void>,
   ): Promise<void> {
     const call = {
       tool: 'rbd',
@@ -67,10 +67,9 @@ export class Rbd {
       limits: this.limits,
       env: ENV,
     };
-    const exit = await this.runner.pieces(call, run, (stream, piece) => {
-      if (stream === 'stdout') onPiece(piece);
-      return Promise.resolve();
-    });
+    const exit = await this.runner.pieces(call, run, (stream, piece) =>
+      stream === 'stdout' ? onPiece(piece) : Promise.resolve(),
+    );
     if (!exit.succeeded) throw rbdError('rbd', what, exit);
   }
 

@@ -5,15 +5,14 @@ import type { Operations } from './engine.js';
 import type { KeptWork } from './kept-work.js';
 import type { RecordPage, Wanted } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
-import { fingerprint } from './request-ids.js';
 import type { OperationRecord, OperationState } from './record.js';
 import type { KeptEntry } from './resume-entries.js';
 
-/** Clients take messages of 4 MiB unless told otherwise; a character may become 3 bytes. */
-const MAX_PAGE_CHARACTERS = 1024 * 1024;
+/** As the journal has them: some 230 operations, which are put into bytes in 5 ms. */
+const MAX_PAGE_CHARACTERS = 512 * 1024;
 
-/** Asked for of the journal at once. */
-const PIECE = 50;
+/** Asked for of the journal at once: each is read from JSON, in 0.1 ms. */
+const PIECE = 20;
 
 /** Operations that a page may pass over; the next one goes on after them. */
 const MAX_PASSED_OVER = 2000;
@@ -64,7 +63,7 @@ export class OperationQueries {
     for await (const page of this.#pages(filter, after, caller)) {
       for (const record of page.records) {
         if (!matches(filter, record) || !maySee(record, caller)) continue;
-        bytes += fingerprint(record).length;
+        bytes += charactersOf(record);
         if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
           return { records, next: records.at(-1)?.id ?? '' };
         records.push(record);
@@ -186,6 +185,11 @@ export class OperationQueries {
     for (const entry of this.keptWork.entries.filter(meant)) removed.push(...(await this.keptWork.drop(entry)));
     return removed;
   }
+}
+
+/** About as long as it is in the journal. */
+function charactersOf(record: OperationRecord): number {
+  return JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)).length;
 }
 
 function notYours({ id, caller: owner }: OperationRecord, { identity }: Caller): HostlerError {
