@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rename, rm, rmdir, type FileHandle } from 'node:fs/promises';
-import { dirname } from '../domain/address.js';
+import { dirname, type ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type {
   Aside,
@@ -165,6 +165,10 @@ class FilePart implements Part {
     return this.folder.handle;
   }
 
+  get address(): ImageAddress {
+    return this.target.address;
+  }
+
   get inherited(): boolean {
     return this.folder.inherited;
   }
@@ -216,7 +220,7 @@ class FilePart implements Part {
   }
 
   #beside(name: string): Aside {
-    const ref = { handle: this.handle, name };
+    const ref = { handle: this.handle, name, address: this.target.address };
     const path = procPath(ref);
     const told = (error: unknown) => {
       throw systemError(error, this.target.address);

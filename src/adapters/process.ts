@@ -8,6 +8,7 @@ import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
+import { inCallersWords } from './process/callers-words.js';
 import { Complaints, isJudged } from './process/complaints.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { Child, type Ended } from './process/child.js';
@@ -39,6 +40,8 @@ export interface Exit {
   readonly signal: string | undefined;
   /** The last few KiB of standard error; where its exit code says otherwise, what speaks against that code. */
   readonly stderr: string;
+  /** The same with the names that callers know. */
+  readonly shown: string;
   /** Its exit code is an answer, and no text on standard error speaks against it. */
   readonly succeeded: boolean;
 }
@@ -159,7 +162,8 @@ export class ProcessRunner {
       throw new HostlerError('SANDBOX_UNAVAILABLE', `${call.tool} opens no stranger's image without a sandbox`, {
         facts: { tool: call.tool },
       });
-    const plain = plainCall(call, sandbox === undefined ? pathOutside : pathInside);
+    const pathOf = sandbox === undefined ? pathOutside : pathInside;
+    const plain = plainCall(call, pathOf);
     const { references } = plain;
     const tool = await this.find(call.tool);
     const command = [
@@ -181,7 +185,8 @@ export class ProcessRunner {
         isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
       const launch = { command, fds, sandboxed: sandbox !== undefined };
-      return await this.#supervise(call, launch, run, consume, consumeErrors);
+      const exit = await this.#supervise(call, launch, run, consume, consumeErrors);
+      return { ...exit, shown: inCallersWords(exit.stderr, plain, pathOf) };
     } finally {
       await closeAll([...secrets.values()]);
     }
@@ -213,7 +218,7 @@ export class ProcessRunner {
     run: ToolRun,
     consume: Consumer,
     consumeErrors?: Consumer,
-  ): Promise<Exit> {
+  ): Promise<Omit<Exit, 'shown'>> {
     await this.#turns.next();
     // In the same moment as the listener below: a cancel that came while the command was put together counts too.
     run.signal.throwIfAborted();
@@ -300,7 +305,11 @@ export class ProcessRunner {
 }
 
 /** Whether it has succeeded; a failure that its exit code hides speaks by its complaints alone. */
-function judged({ answers = [0] }: ToolCall, exit: Omit<Exit, 'succeeded'>, complaints: string): Exit {
+function judged(
+  { answers = [0] }: ToolCall,
+  exit: Omit<Exit, 'succeeded' | 'shown'>,
+  complaints: string,
+): Omit<Exit, 'shown'> {
   const answered = exit.code !== undefined && answers.includes(exit.code);
   if (answered && complaints !== '') return { ...exit, stderr: complaints, succeeded: false };
   return { ...exit, succeeded: answered };
@@ -310,7 +319,11 @@ function judged({ answers = [0] }: ToolCall, exit: Omit<Exit, 'succeeded'>, comp
 type Consumer = (output: AsyncIterable<Buffer>, signal: AbortSignal) => Promise<void>;
 
 /** Fails when it was a limit that ended the tool, or something around it. */
-function assertEnded(call: ToolCall, exit: Omit<Exit, 'succeeded'>, { sandboxed }: Pick<Launch, 'sandboxed'>): void {
+function assertEnded(
+  call: ToolCall,
+  exit: Omit<Exit, 'succeeded' | 'shown'>,
+  { sandboxed }: Pick<Launch, 'sandboxed'>,
+): void {
   if (exit.signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
   assertResources(call, exit);
   if (sandboxed) assertSandboxed(call.tool, exit.stderr);

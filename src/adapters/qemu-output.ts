@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import type { CheckCounts, Comparison } from '../domain/change-ports.js';
-import { HostlerError, type Reason } from '../domain/errors.js';
+import { HostlerError } from '../domain/errors.js';
 import type { Extent } from '../domain/image-info.js';
+import { limitOfFormat, stateOfImage } from './qemu-words.js';
 import { toolReason } from './system-errors/tool-words.js';
 
 /** `    (12.34/100%)` as a fraction, when the line is one. */
@@ -85,38 +86,28 @@ export function parseComparison(text: string): Pick<Comparison, 'firstDifference
   return { message, ...(offset === undefined ? {} : { firstDifferenceBytes: BigInt(offset) }) };
 }
 
-/** What qemu-img's words say of an image, first match first (qemu 7.2 to 9). What they say of the disk comes before. */
-const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
-  [/key-secret' is required|Invalid password|cannot unlock any keyslot/i, 'SECRET_REQUIRED'],
-  [
-    /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|Invalid (?:magic|footer|header)/i,
-    'IMAGE_MALFORMED',
-  ],
-  [/size is too (?:large|big)|too large for|Image size|exceeds? .*maximum/i, 'UNSUPPORTED_BY_BACKEND'],
-  [
-    /Unknown (?:driver|file format)|does not support|not supported|only supported with|Unsupported preallocation/i,
-    'UNSUPPORTED_BY_BACKEND',
-  ],
-];
+/** Of what a tool says in a message. */
+const MAX_WORDS = 1500;
 
+/** What qemu-img's words, all of them, mean to a caller. `shown`: the same with the names that callers know. */
 export function qemuError(
   stderr: string,
-  exit: { readonly code: number | undefined; readonly signal: string | undefined },
+  exit: { readonly code: number | undefined; readonly signal: string | undefined; readonly shown?: string },
 ): HostlerError {
-  const last =
-    stderr
-      .split('\n')
-      .at(-1)
-      ?.replace(/^qemu-img: /, '')
-      .slice(0, 500) ?? '';
   const ofLock = /Failed to get .*lock/.test(stderr) ? 'IMAGE_IN_USE' : undefined;
-  const ofImage = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1];
-  const reason = ofLock ?? toolReason(stderr) ?? ofImage ?? 'TOOL_FAILED';
+  const reason = ofLock ?? stateOfImage(stderr) ?? toolReason(stderr) ?? limitOfFormat(stderr) ?? 'TOOL_FAILED';
   const end = exit.code === undefined ? `signal ${exit.signal ?? 'unknown'}` : `exit code ${String(exit.code)}`;
-  return new HostlerError(reason, `qemu-img: ${last === '' ? end : last}`, {
-    facts: { tool: 'qemu-img', end, stderr: last },
+  const words = wordsOf(exit.shown ?? stderr);
+  return new HostlerError(reason, `qemu-img: ${words === '' ? end : words}`, {
+    facts: { tool: 'qemu-img', end, stderr: words },
     cause: stderr,
   });
+}
+
+/** Each sentence once, without the tool's name before it. */
+function wordsOf(stderr: string): string {
+  const lines = stderr.split('\n').map((line) => line.trim().replace(/^(?:qemu-img: )+/, ''));
+  return [...new Set(lines.filter((line) => line !== ''))].join('; ').slice(0, MAX_WORDS);
 }
 
 function parseJson(text: string): unknown {

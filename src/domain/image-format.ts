@@ -67,9 +67,22 @@ export function parseTargetFormat(name: string): ImageFormat | { readonly proble
   return choose(name, CREATABLE_FORMATS);
 }
 
+/** What people and other programs call formats that qemu calls otherwise. */
+const OTHER_NAMES: Readonly<Record<string, ImageFormat>> = {
+  vhd: 'vpc',
+  iso: 'raw',
+  img: 'raw',
+  qcow3: 'qcow2',
+  ploop: 'parallels',
+  hdd: 'parallels',
+};
+
 function choose(name: string, choices: readonly ImageFormat[]): ImageFormat | { readonly problem: string } {
   const found = choices.find((choice) => choice === name);
   if (found !== undefined) return found;
   const list = choices.join(', ');
-  return { problem: name === '' ? `required; one of ${list}` : `unknown format; one of ${list}` };
+  if (name === '') return { problem: `required; one of ${list}` };
+  const here = Object.entries(OTHER_NAMES).find(([other]) => other === name.toLowerCase())?.[1];
+  const hint = here === undefined || !choices.includes(here) ? '' : `; what you mean may be ${here}`;
+  return { problem: `unknown format${hint}; one of ${list}` };
 }

@@ -16,6 +16,8 @@ export interface Handle {
 export interface FileRef {
   readonly handle: Handle;
   readonly name?: string;
+  /** How messages name it. */
+  readonly address?: ImageAddress;
 }
 
 export interface FileIdentity {

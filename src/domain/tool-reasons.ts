@@ -20,6 +20,12 @@ export const TOOL_REASONS = {
     'A tool failed; its last words are in the metadata.',
     "Look at the daemon's log.",
   ),
+  IMAGE_NEEDS_REPAIR: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The image was not closed, or its tables were found to contradict each other: tools do not open it so.',
+    'Repair it with CheckImage, as far as its format can be repaired; the message has all words of the tool.',
+  ),
   TOOL_MISSING: row(
     'FAILED_PRECONDITION',
     'after a change',

@@ -9,7 +9,18 @@ import type { ResizeSpec } from '../domain/resize-image.js';
 import type { SnapshotSpec } from '../domain/snapshots.js';
 import type { WipeSpec } from '../domain/wipe-image.js';
 import { RepairMode, WipeMode } from '../gen/hostler/v1/image_service.js';
-import { address, ask, defined, enumeration, format, parseRequest, parseVerb, preallocation, size } from './fields.js';
+import {
+  address,
+  ask,
+  defined,
+  enumeration,
+  format,
+  orUnset,
+  parseRequest,
+  parseVerb,
+  preallocation,
+  size,
+} from './fields.js';
 import type { Parsed } from './running.js';
 
 /** qemu keeps names in 256 bytes with a NUL. */
@@ -41,19 +52,21 @@ export const parseResize = (request: unknown): Parsed<ResizeSpec> => parsed(resi
 const rebase = z
   .object({
     ...image,
-    backingFile: z.union([z.literal(''), address]),
-    backingFormat: z.union([z.literal(''), format]),
+    backingFile: orUnset(address),
+    backingFormat: orUnset(format),
     unsafe: z.boolean(),
     safeCopy: z.boolean(),
   })
   .superRefine(({ backingFile, backingFormat }, context) => {
-    if ((backingFile === '') === (backingFormat === '')) return;
-    const message = backingFile === '' ? 'goes with backing_file only' : 'required with backing_file';
+    if ((backingFile === undefined) === (backingFormat === undefined)) return;
+    const message = backingFile === undefined ? 'goes with backing_file only' : 'required with backing_file';
     context.addIssue({ code: 'custom', path: ['backingFormat'], message });
   })
   .transform(({ backingFile, backingFormat, ...rest }) => ({
     ...rest,
-    ...(backingFile === '' || backingFormat === '' ? {} : { backing: { address: backingFile, format: backingFormat } }),
+    ...(backingFile === undefined || backingFormat === undefined
+      ? {}
+      : { backing: { address: backingFile, format: backingFormat } }),
   }));
 export const parseRebase = (request: unknown): Parsed<RebaseSpec> => parsed(rebase, request);
 

@@ -14,6 +14,7 @@ import {
   attributes,
   defined,
   format,
+  orUnset,
   parseRequest,
   parseVerb,
   positive,
@@ -156,11 +157,6 @@ const checksum = z
   })
   .transform((given): ExpectedChecksum => given)
   .optional();
-
-/** "" is unset in this message. */
-function orUnset<T extends z.ZodType>(schema: T) {
-  return z.union([z.literal('').transform(() => undefined), schema]);
-}
 
 /** A name as an archive has it. */
 const archiveMember = orUnset(z.string().refine((name) => !name.includes('\0'), 'must not contain NUL'));

@@ -31,6 +31,11 @@ export const address = checked(z.string(), parseAddress);
 export const format = checked(z.string(), parseFormat);
 export const optionalFormat = format.optional();
 export const targetFormat = checked(z.string(), parseTargetFormat);
+
+/** "" is unset in this message; of anything else is said what the schema says. */
+export function orUnset<T extends z.ZodType>(schema: T) {
+  return z.preprocess((given) => (given === '' ? undefined : given), schema.optional());
+}
 export const positive = z.bigint().refine((value) => value > 0n, 'must be more than 0');
 export const text = z
   .string()

@@ -152,6 +152,7 @@ describe('changes in place', () => {
       // What an image has inside of the base of a commit is kept by the base itself.
       await sh('qemu-img', 'snapshot', '-d', 'one', path);
       await run('CommitImage', { path, format: 'qcow2' });
+      await sh('qemu-img', 'snapshot', '-c', 'one', path);
       await run('RebaseImage', { ...onto, unsafe: true });
       const { operations } = await daemon.get().stranger.unary('OperationService/ListOperations', {
         methods: ['RebaseImage'],

@@ -181,10 +181,52 @@ describe('qemu-img output', () => {
     ['qemu-img: Could not open: Permission denied', 'ACCESS_DENIED'],
     ['qemu-img: error while reading: Input/output error', 'IO_ERROR'],
     ['qemu-img: Image is not in qcow2 format', 'IMAGE_MALFORMED'],
+    ["qemu-img: Could not open '/corrupt invalid header': Permission denied", 'ACCESS_DENIED'],
+    [
+      'qemu-img: Could not open \'json:{"file":{"filename":"/l/3"}}\': Could not open \'/l/3\': Invalid argument',
+      'IMAGE_MALFORMED',
+    ],
+    ['qemu-img: error while reading at byte 6225920: Invalid argument', 'IMAGE_MALFORMED'],
+    [
+      'qemu-img: block-vpc: free_data_block_offset points after the end of file. The image has been truncated.',
+      'IMAGE_MALFORMED',
+    ],
+    [
+      'qemu-img: VHDX BAT entry 3 start offset 9 points after end of file (8). Image has probably been truncated.',
+      'IMAGE_MALFORMED',
+    ],
+    [
+      'qcow2: Marking image as corrupt: Zero cluster entry found\nqemu-img: Could not read file metadata: Input/output error',
+      'IMAGE_MALFORMED',
+    ],
+    ['qemu-img: L1 table is too small', 'IMAGE_MALFORMED'],
+    ['qemu-img: Catalog size is too small for this disk size', 'IMAGE_MALFORMED'],
+    ['qemu-img: QED table offset is invalid', 'IMAGE_MALFORMED'],
+    ['qemu-img: Image does not contain a reference count table', 'IMAGE_MALFORMED'],
+    ['qemu-img: qcow2: Image is corrupt; cannot be opened read/write', 'IMAGE_NEEDS_REPAIR'],
+    [
+      "VHDX image file '/l/3' opened read-only, but contains a log that needs to be replayed\nqemu-img check -r all '/l/3'",
+      'IMAGE_NEEDS_REPAIR',
+    ],
+    ['qemu-img: parallels: Image was not closed correctly; cannot be opened read/write', 'IMAGE_NEEDS_REPAIR'],
+    ['You can force-remove all 3 overhanging snapshots with qemu-img check -r all', 'IMAGE_NEEDS_REPAIR'],
+    ["qemu-img: Can't resize a v2 image which has snapshots", 'UNSUPPORTED_BY_BACKEND'],
+    ["qemu-img: Could not apply snapshot '1': Device has active dirty bitmaps", 'UNSUPPORTED_BY_BACKEND'],
+    ["qemu-img: Could not apply snapshot 'Image is corrupt': No space left on device", 'NO_SPACE'],
+    ['qemu-img: Failed to grow the L1 table: File too large', 'UNSUPPORTED_BY_BACKEND'],
+    ['qemu-img: error while converting raw: Could not resize file: File too large', 'UNSUPPORTED_BY_BACKEND'],
+    ['qemu-img: Unsupported qcow2 version 9', 'UNSUPPORTED_BY_BACKEND'],
+    ["qemu-img: Parameter 'key-secret' is required for cipher", 'SECRET_REQUIRED'],
+    ['qemu-img: Failed to flush the L2 table cache: Input/output error', 'IO_ERROR'],
     ['something else', 'TOOL_FAILED'],
     ['', 'TOOL_FAILED'],
   ];
   for (const [stderr, reason] of meanings)
     it(`"${stderr}" is ${reason}`, () =>
       assert.equal(qemuError(stderr, { code: 1, signal: undefined }).reason, reason));
+  it('a message has all sentences, each once', () => {
+    const stderr = 'qemu-img: one\nqemu-img: qemu-img: two\n\none\nthree';
+    assert.equal(qemuError(stderr, { code: 1, signal: undefined }).message, 'qemu-img: one; two; three');
+    assert.equal(qemuError('', { code: undefined, signal: 'SIGKILL' }).message, 'qemu-img: signal SIGKILL');
+  });
 });

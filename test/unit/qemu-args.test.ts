@@ -12,12 +12,14 @@ import {
   resizeArgs,
   snapshotArgs,
 } from '../../src/adapters/qemu-change-args.js';
+import { inCallersWords } from '../../src/adapters/process/callers-words.js';
+import { pathInside } from '../../src/adapters/sandbox.js';
 import { pathOutside, plainCall, type Arg } from '../../src/adapters/tool-call.js';
 
 const handle = (fd: number) => ({ fd, close: () => Promise.resolve() });
 const file = (fd: number): Resolved => ({
   storage: 'file' as const,
-  address: asAddress('/x'),
+  address: asAddress(`/${String(fd)}`),
   storedName: '/x',
   handle: handle(fd),
   device: 1n,
@@ -135,5 +137,19 @@ describe('qemu-img arguments', () => {
       '/proc/self/fd/3/part',
       '5',
     ]);
+  });
+  it('what a tool says is shown with the names that callers know', () => {
+    const call = { tool: 'qemu-img', args: convertArgs(chain, target, convert), limits: {} };
+    for (const pathOf of [pathOutside, pathInside]) {
+      const plain = plainCall(call, pathOf);
+      const [whole = '', part = ''] = plain.args.slice(-2);
+      const base = pathOf(plain.references[0] ?? assert.fail('no reference'), 3);
+      const shown = inCallersWords(
+        `Could not open '${whole}': Could not open '${base}': x\n${part}: error\njson:{"file": "${base}"}`,
+        plain,
+        pathOf,
+      );
+      assert.equal(shown, `Could not open '/10': Could not open '/11': x\n${part}: error\nan image`);
+    }
   });
 });

@@ -67,7 +67,7 @@ describe('errors of the system', () => {
       ['qemu-img: error while writing at byte 9: Disk quota exceeded\nqemu-img: bailing out', 'NO_SPACE'],
       ['qemu-img: x: Stale file handle', 'ROOT_UNAVAILABLE'],
       ["cp: cannot create regular file '/t': Transport endpoint is not connected", 'ROOT_UNAVAILABLE'],
-      ['rsync: write failed on "/x": File too large (27)', 'NO_SPACE'],
+      ['rsync: write failed on "/x": File too large (27)', 'UNSUPPORTED_BY_BACKEND'],
       [
         'bzip2: I/O or other error, bailing out.\n\tInput/output error (5)\nbzip2: Structure needs cleaning',
         'IO_ERROR',

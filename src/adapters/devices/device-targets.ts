@@ -1,3 +1,4 @@
+import type { ImageAddress } from '../../domain/address.js';
 import { HostlerError } from '../../domain/errors.js';
 import type { Aside, Files, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
 import type { AsideFiles, AsideFolder } from '../aside-folder.js';
@@ -63,6 +64,10 @@ class DevicePart implements Part {
 
   get member(): Aside {
     return this.beside.member;
+  }
+
+  get address(): ImageAddress {
+    return this.target.address;
   }
 
   canWriteDirectly(): Promise<boolean> {

@@ -32,7 +32,7 @@ export const ERRNOS: readonly (readonly [number: number, name: string, sentence:
   [24, 'EMFILE', 'Too many open files', 'HOST_EXHAUSTED'],
   [25, 'ENOTTY', 'Inappropriate ioctl for device', 'UNSUPPORTED_BY_BACKEND'],
   [26, 'ETXTBSY', 'Text file busy', 'IMAGE_IN_USE'],
-  [27, 'EFBIG', 'File too large', 'NO_SPACE'],
+  [27, 'EFBIG', 'File too large', 'UNSUPPORTED_BY_BACKEND'],
   [28, 'ENOSPC', 'No space left on device', 'NO_SPACE'],
   [29, 'ESPIPE', 'Illegal seek', 'NOT_A_FILE'],
   [30, 'EROFS', 'Read-only file system', 'ROOT_READ_ONLY'],

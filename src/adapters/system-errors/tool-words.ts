@@ -9,7 +9,7 @@ const OF_DISKS: readonly Reason[] = ['NO_SPACE', 'ROOT_READ_ONLY', 'ACCESS_DENIE
 const OF_DISKS_TOO = [
   ...['EIO', 'EREMOTEIO', 'EUCLEAN', 'EBADMSG', 'ENODATA', 'EHWPOISON'],
   ...['ESTALE', 'ENOTCONN', 'EHOSTDOWN', 'ENODEV', 'ENOMEDIUM'],
-  ...['ETXTBSY', 'EBUSY', 'EMFILE', 'ENFILE', 'ENOMEM'],
+  ...['ETXTBSY', 'EBUSY', 'EMFILE', 'ENFILE', 'ENOMEM', 'EFBIG'],
 ];
 
 const REASONS = new Map(

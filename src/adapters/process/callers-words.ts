@@ -1,0 +1,30 @@
+/** What a tool prints, with the names that callers know in the place of the paths at which the tool found its files. */
+import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from '../tool-call.js';
+
+/** qemu repeats how it was told to open an image; whatever it made of that itself. */
+const DESCRIPTION = /json:\{[^\n]*\}/g;
+
+export function inCallersWords(
+  text: string,
+  { args, references }: PlainCall,
+  pathOf: (reference: Reference, fd: number) => string,
+): string {
+  const names = references.flatMap((reference, at) => {
+    const name = nameOf(reference);
+    return name === undefined ? [] : [{ path: pathOf(reference, FIRST_FD + at), name }];
+  });
+  let shown = text;
+  // The last file of a description is the image itself; it stands above what it is backed by.
+  for (const arg of args.filter((each) => each.startsWith('json:')))
+    shown = shown.replaceAll(arg, names.findLast(({ path }) => arg.includes(`"${path}"`))?.name ?? 'the image');
+  shown = shown.replaceAll(DESCRIPTION, 'an image');
+  // Longer ones first: a path can begin like another one.
+  for (const { path, name } of names.toSorted((a, b) => b.path.length - a.path.length))
+    shown = shown.replaceAll(path, name);
+  return shown;
+}
+
+function nameOf(reference: Reference): string | undefined {
+  if (isContent(reference) || 'descriptor' in reference) return undefined;
+  return fileOf(reference).address;
+}
