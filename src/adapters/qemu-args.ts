@@ -1,5 +1,6 @@
 import { HostlerError } from '../domain/errors.js';
 import { traits } from '../domain/image-format.js';
+import type { Layout } from '../domain/image-layout.js';
 import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer } from '../domain/ports.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
 import { isDeviceHandle } from './devices/device-handle.js';
@@ -222,7 +223,7 @@ function secretObject(id: string, secret: Uint8Array | undefined): Arg[] {
 
 type FormatRequest = Pick<
   CreateRequest,
-  'format' | 'preallocation' | 'clusterSizeBytes' | 'lazyRefcounts' | 'extendedL2' | 'passphrase'
+  'format' | 'preallocation' | 'clusterSizeBytes' | 'lazyRefcounts' | 'extendedL2' | 'passphrase' | keyof Layout
 > &
   Partial<Pick<ConvertRequest, 'compress' | 'compressionType'>>;
 
@@ -236,7 +237,11 @@ function formatOptions(request: FormatRequest): Arg[] {
   if (lazyRefcounts !== undefined) options.push(`lazy_refcounts=${onOff(lazyRefcounts)}`);
   if (extendedL2 !== undefined) options.push(`extended_l2=${onOff(extendedL2)}`);
   if (compressionType !== undefined) options.push(`compression_type=${compressionType}`);
-  if (compress === true && format === 'vmdk') options.push('subformat=streamOptimized');
+  const stream = compress === true && format === 'vmdk' ? 'streamOptimized' : undefined;
+  const { subformat = stream, compat, refcountBits } = request;
+  if (subformat !== undefined) options.push(`subformat=${subformat}`);
+  if (compat !== undefined) options.push(`compat=${compat}`);
+  if (refcountBits !== undefined) options.push(`refcount_bits=${String(refcountBits)}`);
   // Otherwise the size follows a disk geometry of cylinders and heads, and grows.
   if (format === 'vpc') options.push('force_size=on');
   if (passphrase !== undefined)

@@ -44,6 +44,24 @@ const allowInUse = () => new Option('--allow-in-use', 'work although a process h
 const compressionType = () =>
   new Option('--compression-type <type>', 'how to compress').choices(Object.keys(COMPRESSIONS));
 
+/** How an image is laid out, beside its format. */
+function layoutOptions(command: Command): Command {
+  return command
+    .option('--subformat <name>', 'vpc, vhdx: dynamic or fixed; vmdk: monolithicSparse or streamOptimized')
+    .addOption(new Option('--compat <version>', 'of qcow2').choices(['0.10', '1.1']))
+    .option('--refcount-bits <bits>', 'of qcow2: width of a reference count', Number);
+}
+
+interface LayoutFlags {
+  readonly subformat?: string;
+  readonly compat?: string;
+  readonly refcountBits?: number;
+}
+
+function layoutOf({ subformat, compat, refcountBits }: LayoutFlags) {
+  return { subformat, compat, refcountBits };
+}
+
 /** `hostler image …`: the verbs that make and remove images. */
 export function makingCommands(context: Context): Command[] {
   return [
@@ -61,7 +79,7 @@ function make(name: string): Command {
 }
 
 function createCommand(context: Context): Command {
-  return make('create')
+  return layoutOptions(make('create'))
     .description('make an empty image')
     .argument('<path>')
     .argument('<size>', 'such as 10G')
@@ -72,7 +90,8 @@ function createCommand(context: Context): Command {
       (
         path: string,
         size: string,
-        flags: MakeFlags & { format: string; preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
+        flags: MakeFlags &
+          LayoutFlags & { format: string; preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
       ) =>
         context.follow(flags, (client) =>
           client.images.createImage(
@@ -82,6 +101,7 @@ function createCommand(context: Context): Command {
               virtualSize: { $case: 'size', value: size },
               preallocation: PREALLOCATIONS[flags.preallocation],
               clusterSizeBytes: flags.clusterSize,
+              ...layoutOf(flags),
               ...writableOf(flags),
               ...askOf(flags),
             }),
@@ -131,7 +151,7 @@ function overlayCommand(context: Context): Command {
 }
 
 function convertCommand(context: Context): Command {
-  return make('convert')
+  return layoutOptions(make('convert'))
     .description('rewrite an image in another format')
     .argument('<source>')
     .argument('<target>')
@@ -147,7 +167,9 @@ function convertCommand(context: Context): Command {
       (
         source: string,
         target: string,
-        flags: MakeFlags & ConvertFlags & { preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
+        flags: MakeFlags &
+          ConvertFlags &
+          LayoutFlags & { preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
       ) =>
         context.follow(flags, (client) =>
           client.images.convertImage(
@@ -156,6 +178,7 @@ function convertCommand(context: Context): Command {
               target: address(target),
               preallocation: PREALLOCATIONS[flags.preallocation],
               clusterSizeBytes: flags.clusterSize,
+              ...layoutOf(flags),
               ...conversionOf(flags),
             }),
           ),

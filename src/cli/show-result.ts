@@ -85,7 +85,7 @@ function showFetch({ info, networkBytes, fromCache, lengthBytes, checksum }: Fet
 export function showInfo(info: ImageInfo): string {
   return listing([
     ['path', info.path],
-    ['format', [info.format, info.compat].filter((part) => part !== undefined).join(' ')],
+    ['format', [info.format, info.compat, info.subformat].filter((part) => part !== undefined).join(' ')],
     ['virtual size', exactBytes(info.virtualSizeBytes)],
     ['file length', exactBytes(info.fileLengthBytes)],
     ['on disk', exactBytes(info.allocatedBytes)],

@@ -3,6 +3,7 @@ import { HostlerError } from './errors.js';
 import { rest, scale } from './numbers.js';
 import { dataBytes } from './examine-image.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
+import type { Layout } from './image-layout.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
@@ -11,7 +12,7 @@ import { publishImage } from './publish-image.js';
 import { takeIn, type TakePorts } from './take-in.js';
 import { assertUnchanged } from './unchanged.js';
 
-export interface ConvertSpec {
+export interface ConvertSpec extends Layout {
   readonly source: ImageAddress;
   readonly sourceFormat: ImageFormat;
   readonly target: ImageAddress;

@@ -1,12 +1,13 @@
 import type { ImageAddress } from './address.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
+import type { Layout } from './image-layout.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { FileAttributes, Files, ImageTool, ResolvedTarget } from './ports.js';
 import { publishImage, type PublishPorts } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
-export interface CreateSpec {
+export interface CreateSpec extends Layout {
   readonly address: ImageAddress;
   readonly format: ImageFormat;
   readonly sizeBytes: bigint;

@@ -51,6 +51,9 @@ export interface ImageFacts {
   readonly compressionType?: string;
   readonly lazyRefcounts?: boolean;
   readonly extendedL2?: boolean;
+  readonly refcountBits?: number;
+  /** By qemu's name. */
+  readonly subformat?: string;
   /** What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by another list of creators. */
   readonly vhdSizeFrom?: 'chs' | 'current_size';
   /** qemu knows version 1 only. */

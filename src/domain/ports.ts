@@ -2,6 +2,7 @@ import type { ImageAddress } from './address.js';
 import type { Missing } from './formats/whole/reach.js';
 import type { Extent, ImageFacts, SnapshotFacts } from './image-info.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
+import type { Layout } from './image-layout.js';
 
 /**
  * What names an inode whatever happens to its path: an open O_PATH descriptor. An image in a cluster has a handle too, of a class that
@@ -307,7 +308,7 @@ export interface Layer {
 }
 export type Chain = readonly [Layer, ...Layer[]];
 
-export interface CreateRequest {
+export interface CreateRequest extends Layout {
   readonly format: ImageFormat;
   readonly sizeBytes: bigint;
   readonly preallocation: Preallocation;
@@ -319,7 +320,7 @@ export interface CreateRequest {
   readonly passphrase?: Uint8Array;
 }
 
-export interface ConvertRequest {
+export interface ConvertRequest extends Layout {
   readonly format: ImageFormat;
   readonly compress: boolean;
   readonly compressionType?: 'zlib' | 'zstd';

@@ -27,6 +27,8 @@ export function imageInfo(info: ImageInfo): wire.ImageInfo {
     findings: [...info.findings],
     lazyRefcounts: info.lazyRefcounts,
     extendedL2: info.extendedL2,
+    subformat: info.subformat,
+    refcountBits: info.refcountBits,
   };
 }
 

@@ -1,6 +1,7 @@
 /** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
 import * as z from 'zod';
 import { traits, type ImageFormat } from '../domain/image-format.js';
+import { layoutProblems } from '../domain/image-layout.js';
 import type { ConvertSpec } from '../domain/convert-image.js';
 import type { CreateSpec } from '../domain/create-image.js';
 import type { OverlaySpec } from '../domain/create-overlay.js';
@@ -89,6 +90,19 @@ function checkCompression(
   else if (target !== 'qcow2') issue(context, 'compressionType', `${target} has no choice of compression`);
 }
 
+const layout = {
+  subformat: z.string().optional(),
+  compat: z.enum(['0.10', '1.1'], 'must be 0.10 or 1.1').optional(),
+  refcountBits: z
+    .number()
+    .refine((bits) => [1, 2, 4, 8, 16, 32, 64].includes(bits), 'must be a power of two from 1 to 64')
+    .optional(),
+};
+
+function checkLayout(target: ImageFormat, request: Parameters<typeof layoutProblems>[1], context: Context): void {
+  for (const [field, message] of layoutProblems(target, request)) issue(context, field, message);
+}
+
 const info = z
   .object({ path: address, format: optionalFormat, backingChain: z.boolean() })
   .superRefine((request, context) => {
@@ -137,9 +151,11 @@ const create = z
     encryption,
     lazyRefcounts: z.boolean().optional(),
     extendedL2: z.boolean().optional(),
+    ...layout,
     ...writable,
   })
   .superRefine((request, context) => {
+    checkLayout(request.format, defined(request), context);
     checkEncryption(request.format, request, context);
     checkOptions(request.format, request, context);
     checkClusters(request.format, request, context);
@@ -190,9 +206,11 @@ const convert = z
     sourceSecret: passphrase,
     encryption,
     allowInUse: z.boolean(),
+    ...layout,
     ...writable,
   })
   .superRefine((request, context) => {
+    checkLayout(request.targetFormat, defined(request), context);
     checkCompression(request.targetFormat, request, context);
     checkOptions(request.targetFormat, request, context);
     checkClusters(request.targetFormat, request, context);

@@ -109,8 +109,10 @@ describe('format readers beside qemu-img', () => {
               lazy: ours.lazyRefcounts,
               l2: ours.extendedL2,
               corrupt: ours.corrupt,
+              refcountBits: ours.refcountBits,
             }
           : {}),
+        ...(format === 'vmdk' ? { subformat: ours.subformat } : {}),
       },
       {
         format: qemu.format,
@@ -128,8 +130,10 @@ describe('format readers beside qemu-img', () => {
               lazy: specific['lazy-refcounts'],
               l2: specific['extended-l2'],
               corrupt: specific['corrupt'] ?? false,
+              refcountBits: specific['refcount-bits'],
             }
           : {}),
+        ...(format === 'vmdk' ? { subformat: specific['create-type'] } : {}),
       },
     );
     return ours;

@@ -31,6 +31,8 @@ export const imageInfo = z.looseObject({
   compressionType: optionalText,
   lazyRefcounts: z.exactOptional(z.boolean()),
   extendedL2: z.exactOptional(z.boolean()),
+  subformat: optionalText,
+  refcountBits: z.exactOptional(z.number()),
   findings: z.array(z.looseObject({ reason: z.enum(FINDINGS), message: z.string() })),
   address,
   fileLengthBytes: z.bigint(),

@@ -79,6 +79,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     ...(dataFile === undefined ? {} : { dataFile }),
     snapshots: await readSnapshots(bytes, { count: head.readUInt32BE(60), offset: head.readBigUInt64BE(64) }),
     compat: version === 3 ? '1.1' : '0.10',
+    refcountBits: 1 << (version === 3 ? head.readUInt32BE(96) : 4),
     compressionType: COMPRESSION_NAMES[compression] ?? `unknown (${String(compression)})`,
     ...(version === 3
       ? {

@@ -19,15 +19,16 @@ const FILE_PARAMETERS = guid('caa16737-fa36-4d43-b3b6-33f0aa44e76b');
 const VIRTUAL_SIZE = guid('2fa54224-cd1b-4876-b211-5dbed83bf4b8');
 /** That one sector bitmap describes. */
 const CHUNK_SECTORS = 1n << 23n;
-const HAS_PARENT = 2;
+const [IS_FIXED, HAS_PARENT] = [1, 2];
 const MAX_BLOCK_BYTES = 256 * MIB;
 const MAX_VIRTUAL_BYTES = 64n << 40n;
 
 export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
   const dirty = await isLogPending(bytes, await currentHeader(bytes));
-  const { blockTable, blockBytes, sizeBytes: size, hasParent } = await blocksOf(bytes, await regionsOf(bytes));
+  const { blockTable, blockBytes, sizeBytes: size, hasParent, isFixed } = await blocksOf(bytes, await regionsOf(bytes));
   return imageFacts('vhdx', size, {
     clusterSizeBytes: BigInt(blockBytes),
+    subformat: isFixed ? 'fixed' : 'dynamic',
     dirty,
     findings: [...findings(dirty, hasParent), ...blockTableFindings(bytes, blockTable, size, BigInt(blockBytes))],
   });
@@ -66,7 +67,9 @@ async function blocksOf(bytes: ByteSource, { metadata: { offset }, blockTable }:
     throw malformed('vhdx', `the block size is ${String(blockBytes)}`);
   if (sizeBytes > MAX_VIRTUAL_BYTES || sizeBytes % 512n !== 0n)
     throw malformed('vhdx', `the virtual size is ${String(sizeBytes)}`);
-  return { blockTable, blockBytes, sizeBytes, hasParent: (parameters.readUInt32LE(4) & HAS_PARENT) !== 0 };
+  const flags = parameters.readUInt32LE(4);
+  const [hasParent, isFixed] = [(flags & HAS_PARENT) !== 0, (flags & IS_FIXED) !== 0];
+  return { blockTable, blockBytes, sizeBytes, hasParent, isFixed };
 }
 
 function findings(dirty: boolean, hasParent: boolean): Finding[] {

@@ -41,6 +41,12 @@ export async function parentName(bytes: ByteSource, areaOffset: bigint): Promise
   return length === 0 ? undefined : rest.toString('utf8', 0, length);
 }
 
+/** What the text says of how the image is laid out, such as `streamOptimized`; undefined: nothing that is a word. */
+export async function subformatOf(bytes: ByteSource, areaOffset: bigint): Promise<string | undefined> {
+  const text = upToNul(await bytes.read(areaOffset, PARENT_AREA_BYTES)).toString('latin1');
+  return /^createType="(\w{1,40})"/m.exec(text)?.[1];
+}
+
 function upToNul(bytes: Buffer): Buffer {
   const end = bytes.indexOf(0);
   return end === -1 ? bytes : bytes.subarray(0, end);

@@ -2,7 +2,7 @@
 import type { Finding, ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { imageFacts, malformed, readExactly, sectors, tableFindings, units } from './facts.js';
-import { parentName } from './vmdk-descriptor.js';
+import { parentName, subformatOf } from './vmdk-descriptor.js';
 
 const HEADER_BYTES = 512;
 const SPARSE_MAGIC = 'KDMV';
@@ -30,11 +30,16 @@ export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const head = await bytes.read(0n, HEADER_BYTES);
   const magic = head.toString('latin1', 0, 4);
   const isText = magic !== SPARSE_MAGIC && magic !== ESX_MAGIC;
-  const backingFile = await parentName(bytes, isText ? 0n : EMBEDDED_OFFSET);
+  const textOffset = isText ? 0n : EMBEDDED_OFFSET;
+  const [backingFile, subformat] = [await parentName(bytes, textOffset), await subformatOf(bytes, textOffset)];
   const facts = isText
     ? readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes))
     : await readBinary(bytes, head);
-  return { ...facts, ...(backingFile === undefined ? {} : { backingFile, backingFormat: 'vmdk' }) };
+  return {
+    ...facts,
+    ...(subformat === undefined ? {} : { subformat }),
+    ...(backingFile === undefined ? {} : { backingFile, backingFormat: 'vmdk' }),
+  };
 }
 
 async function readBinary(bytes: ByteSource, head: Buffer): Promise<ImageFacts> {

@@ -43,6 +43,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (type === FIXED)
     return imageFacts('vpc', size, {
       vhdSizeFrom,
+      subformat: 'fixed',
       findings: sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES)),
     });
   const header = await readExactly(bytes, footer.readBigUInt64BE(16), FOOTER_BYTES, 'vpc');
@@ -52,6 +53,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (BigInt(entries) * BigInt(blockBytes) < size) throw malformed('vpc', 'the block table is too small for the disk');
   return imageFacts('vpc', size, {
     vhdSizeFrom,
+    subformat: 'dynamic',
     clusterSizeBytes: BigInt(blockBytes),
     findings: [
       ...(type === DIFFERENCING

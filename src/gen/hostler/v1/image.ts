@@ -229,7 +229,15 @@ export interface ImageInfo {
     | boolean
     | undefined;
   /** The header says that clusters have subclusters; unset where the format has no such flag. */
-  extendedL2?: boolean | undefined;
+  extendedL2?:
+    | boolean
+    | undefined;
+  /** How it is laid out, by qemu's name (vpc and vhdx: `dynamic`, `fixed`; vmdk: as its descriptor says); unset where the format has no choice. */
+  subformat?:
+    | string
+    | undefined;
+  /** Bits of a reference count; unset where the format has none. */
+  refcountBits?: number | undefined;
 }
 
 /** A run of bytes of the guest's disk. */
@@ -892,6 +900,8 @@ function createBaseImageInfo(): ImageInfo {
     findings: [],
     lazyRefcounts: undefined,
     extendedL2: undefined,
+    subformat: undefined,
+    refcountBits: undefined,
   };
 }
 
@@ -971,6 +981,12 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     }
     if (message.extendedL2 !== undefined) {
       writer.uint32(168).bool(message.extendedL2);
+    }
+    if (message.subformat !== undefined) {
+      writer.uint32(178).string(message.subformat);
+    }
+    if (message.refcountBits !== undefined) {
+      writer.uint32(184).uint32(message.refcountBits);
     }
     return writer;
   },
@@ -1156,6 +1172,22 @@ export const ImageInfo: MessageFns<ImageInfo> = {
             message.extendedL2 = reader.bool();
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.subformat = reader.string();
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.refcountBits = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1247,6 +1279,12 @@ export const ImageInfo: MessageFns<ImageInfo> = {
         : isSet(object.extended_l2)
         ? globalThis.Boolean(object.extended_l2)
         : undefined,
+      subformat: isSet(object.subformat) ? globalThis.String(object.subformat) : undefined,
+      refcountBits: isSet(object.refcountBits)
+        ? globalThis.Number(object.refcountBits)
+        : isSet(object.refcount_bits)
+        ? globalThis.Number(object.refcount_bits)
+        : undefined,
     };
   },
 
@@ -1315,6 +1353,12 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     if (message.extendedL2 !== undefined) {
       obj.extendedL2 = message.extendedL2;
     }
+    if (message.subformat !== undefined) {
+      obj.subformat = message.subformat;
+    }
+    if (message.refcountBits !== undefined) {
+      obj.refcountBits = Math.round(message.refcountBits);
+    }
     return obj;
   },
 
@@ -1352,6 +1396,8 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     message.findings = object.findings?.map((e) => Finding.fromPartial(e)) || [];
     message.lazyRefcounts = object.lazyRefcounts ?? undefined;
     message.extendedL2 = object.extendedL2 ?? undefined;
+    message.subformat = object.subformat ?? undefined;
+    message.refcountBits = object.refcountBits ?? undefined;
     return message;
   },
 };

@@ -533,6 +533,21 @@ export interface CreateImageRequest {
     | undefined;
   /** With overwrite: go on although other images are backed by the target. */
   allowDependants: boolean;
+  /**
+   * How it is laid out, by qemu's name. vpc and vhdx: `dynamic` or `fixed`; vmdk: `monolithicSparse` or `streamOptimized`. Those of
+   * several files are INVALID_FIELD. Unset: the format's default. Azure takes a fixed vpc whose size is a multiple of 1 MiB.
+   */
+  subformat?:
+    | string
+    | undefined;
+  /** Of qcow2: `1.1`, or `0.10` for programs that know version 2 only; unset: 1.1. */
+  compat?:
+    | string
+    | undefined;
+  /** Of qcow2: bits of a reference count, a power of two from 1 to 64; unset: 16, which is all that compat 0.10 has. */
+  refcountBits?:
+    | number
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -646,6 +661,21 @@ export interface ConvertImageRequest {
   allowInUse: boolean;
   /** With overwrite: go on although other images are backed by the target. */
   allowDependants: boolean;
+  /**
+   * How the target is laid out, by qemu's name. vpc and vhdx: `dynamic` or `fixed`; vmdk: `monolithicSparse` or `streamOptimized`. Those of
+   * several files are INVALID_FIELD. Unset: the format's default. Azure takes a fixed vpc whose size is a multiple of 1 MiB.
+   */
+  subformat?:
+    | string
+    | undefined;
+  /** Of qcow2: `1.1`, or `0.10` for programs that know version 2 only; unset: 1.1. */
+  compat?:
+    | string
+    | undefined;
+  /** Of qcow2: bits of a reference count, a power of two from 1 to 64; unset: 16, which is all that compat 0.10 has. */
+  refcountBits?:
+    | number
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -3345,6 +3375,9 @@ function createBaseCreateImageRequest(): CreateImageRequest {
     overwrite: false,
     attributes: undefined,
     allowDependants: false,
+    subformat: undefined,
+    compat: undefined,
+    refcountBits: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -3397,6 +3430,15 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
     }
     if (message.allowDependants !== false) {
       writer.uint32(96).bool(message.allowDependants);
+    }
+    if (message.subformat !== undefined) {
+      writer.uint32(106).string(message.subformat);
+    }
+    if (message.compat !== undefined) {
+      writer.uint32(114).string(message.compat);
+    }
+    if (message.refcountBits !== undefined) {
+      writer.uint32(120).uint32(message.refcountBits);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -3522,6 +3564,30 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
             message.allowDependants = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.subformat = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.compat = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.refcountBits = reader.uint32();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -3604,6 +3670,13 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
         : isSet(object.allow_dependants)
         ? globalThis.Boolean(object.allow_dependants)
         : false,
+      subformat: isSet(object.subformat) ? globalThis.String(object.subformat) : undefined,
+      compat: isSet(object.compat) ? globalThis.String(object.compat) : undefined,
+      refcountBits: isSet(object.refcountBits)
+        ? globalThis.Number(object.refcountBits)
+        : isSet(object.refcount_bits)
+        ? globalThis.Number(object.refcount_bits)
+        : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -3669,6 +3742,15 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
     if (message.allowDependants !== false) {
       obj.allowDependants = message.allowDependants;
     }
+    if (message.subformat !== undefined) {
+      obj.subformat = message.subformat;
+    }
+    if (message.compat !== undefined) {
+      obj.compat = message.compat;
+    }
+    if (message.refcountBits !== undefined) {
+      obj.refcountBits = Math.round(message.refcountBits);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -3725,6 +3807,9 @@ export const CreateImageRequest: MessageFns<CreateImageRequest> = {
       ? FileAttributes.fromPartial(object.attributes)
       : undefined;
     message.allowDependants = object.allowDependants ?? false;
+    message.subformat = object.subformat ?? undefined;
+    message.compat = object.compat ?? undefined;
+    message.refcountBits = object.refcountBits ?? undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -4374,6 +4459,9 @@ function createBaseConvertImageRequest(): ConvertImageRequest {
     encryption: undefined,
     allowInUse: false,
     allowDependants: false,
+    subformat: undefined,
+    compat: undefined,
+    refcountBits: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -4433,6 +4521,15 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
     }
     if (message.allowDependants !== false) {
       writer.uint32(120).bool(message.allowDependants);
+    }
+    if (message.subformat !== undefined) {
+      writer.uint32(130).string(message.subformat);
+    }
+    if (message.compat !== undefined) {
+      writer.uint32(138).string(message.compat);
+    }
+    if (message.refcountBits !== undefined) {
+      writer.uint32(144).uint32(message.refcountBits);
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -4582,6 +4679,30 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
             message.allowDependants = reader.bool();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.subformat = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.compat = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.refcountBits = reader.uint32();
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -4678,6 +4799,13 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
         : isSet(object.allow_dependants)
         ? globalThis.Boolean(object.allow_dependants)
         : false,
+      subformat: isSet(object.subformat) ? globalThis.String(object.subformat) : undefined,
+      compat: isSet(object.compat) ? globalThis.String(object.compat) : undefined,
+      refcountBits: isSet(object.refcountBits)
+        ? globalThis.Number(object.refcountBits)
+        : isSet(object.refcount_bits)
+        ? globalThis.Number(object.refcount_bits)
+        : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -4753,6 +4881,15 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
     if (message.allowDependants !== false) {
       obj.allowDependants = message.allowDependants;
     }
+    if (message.subformat !== undefined) {
+      obj.subformat = message.subformat;
+    }
+    if (message.compat !== undefined) {
+      obj.compat = message.compat;
+    }
+    if (message.refcountBits !== undefined) {
+      obj.refcountBits = Math.round(message.refcountBits);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -4805,6 +4942,9 @@ export const ConvertImageRequest: MessageFns<ConvertImageRequest> = {
       : undefined;
     message.allowInUse = object.allowInUse ?? false;
     message.allowDependants = object.allowDependants ?? false;
+    message.subformat = object.subformat ?? undefined;
+    message.compat = object.compat ?? undefined;
+    message.refcountBits = object.refcountBits ?? undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {

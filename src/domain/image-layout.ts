@@ -1,0 +1,65 @@
+/** How an image of a format is laid out, by qemu's names: what a caller can choose beside the format. */
+import type { ImageFormat } from './image-format.js';
+
+export interface Layout {
+  /** Of vpc, vhdx and vmdk. */
+  readonly subformat?: string;
+  /** Of qcow2: its version. */
+  readonly compat?: '0.10' | '1.1';
+  /** Of qcow2: the width of a reference count. */
+  readonly refcountBits?: number;
+}
+
+/** Those of one file, which is what gets a name here. */
+const SUBFORMATS: Partial<Record<ImageFormat, readonly string[]>> = {
+  vpc: ['dynamic', 'fixed'],
+  vhdx: ['dynamic', 'fixed'],
+  vmdk: ['monolithicSparse', 'streamOptimized'],
+};
+const OF_SEVERAL_FILES = ['monolithicFlat', 'twoGbMaxExtentSparse', 'twoGbMaxExtentFlat'];
+/** What version 0.10 of qcow2 has, and nothing else. */
+const OLD_REFCOUNT_BITS = 16;
+
+/** Names of what is chosen, as messages have them. */
+export type LayoutField = 'subformat' | 'compat' | 'refcountBits' | 'lazyRefcounts' | 'extendedL2' | 'compressionType';
+
+interface Wanted extends Layout {
+  readonly compress?: boolean;
+  readonly compressionType?: string;
+  readonly lazyRefcounts?: boolean;
+  readonly extendedL2?: boolean;
+}
+
+/** What a format cannot be or have, or what contradicts each other: each with its field. */
+export function layoutProblems(format: ImageFormat, wanted: Wanted): (readonly [LayoutField, string])[] {
+  return [...subformatProblems(format, wanted), ...versionProblems(format, wanted)];
+}
+
+function subformatProblems(format: ImageFormat, { subformat, compress }: Wanted): (readonly [LayoutField, string])[] {
+  if (subformat === undefined) return [];
+  const choices = SUBFORMATS[format];
+  if (choices === undefined) return [['subformat', `${format} has none`]];
+  const list = `one of ${choices.join(', ')}`;
+  if (format === 'vmdk' && OF_SEVERAL_FILES.includes(subformat))
+    return [['subformat', `${subformat} is made of several files, and an image here is one; ${list}`]];
+  if (!choices.includes(subformat)) return [['subformat', list]];
+  const stream = subformat === 'streamOptimized';
+  return compress === true && !stream ? [['subformat', 'a compressed vmdk is streamOptimized']] : [];
+}
+
+function versionProblems(format: ImageFormat, wanted: Wanted): (readonly [LayoutField, string])[] {
+  const { compat, refcountBits, lazyRefcounts, extendedL2, compressionType } = wanted;
+  if (format !== 'qcow2')
+    return [
+      ...(compat === undefined ? [] : [['compat', 'only for qcow2'] as const]),
+      ...(refcountBits === undefined ? [] : [['refcountBits', 'only for qcow2'] as const]),
+    ];
+  if (compat !== '0.10') return [];
+  const newer: readonly (readonly [LayoutField, boolean])[] = [
+    ['refcountBits', refcountBits !== undefined && refcountBits !== OLD_REFCOUNT_BITS],
+    ['lazyRefcounts', lazyRefcounts === true],
+    ['extendedL2', extendedL2 === true],
+    ['compressionType', compressionType === 'zstd'],
+  ];
+  return newer.filter(([, asked]) => asked).map(([field]) => [field, 'needs compat 1.1']);
+}
