@@ -2,8 +2,8 @@
  * Patterns of `[[commands]]`, matched against what callers send: by RE2, whose time grows with the length of the text only. The library is
  * loaded where there are patterns.
  */
-import { setImmediate as breathe } from 'node:timers/promises';
 import type { ArgumentRule } from '../domain/execute-command.js';
+import { breathe } from '../domain/waiting.js';
 
 type Pattern = (text: string) => boolean;
 

@@ -1,4 +1,3 @@
-import { setImmediate as breathe } from 'node:timers/promises';
 import type { ImageAddress } from './address.js';
 import { namedBase } from './backing-name.js';
 import { HostlerError } from './errors.js';
@@ -20,6 +19,7 @@ import {
 } from './image-policy.js';
 import type { AddressedFile, Chain, Files, Layer, Paths, Resolved, VolumeFacts, Wholeness } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
+import { breathe } from './waiting.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
 export const MAX_CHAIN_LAYERS = 64;

@@ -1,4 +1,4 @@
-import { setImmediate as breathe, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asHostlerError } from './errors.js';
 
 export interface Deferred<T> {
@@ -70,6 +70,25 @@ export async function pause(ms: number, until: Promise<unknown>): Promise<void> 
   } finally {
     timer.abort();
   }
+}
+
+/** Those who wait for a turn of the event loop; the first is next. */
+const turns: (() => void)[] = [];
+
+/**
+ * Resolved in a turn of the event loop of its own. Of all who wait each has another one, so that what comes in is heard between two of them,
+ * however many there are: Node itself calls all that wait for an immediate, or whose time is up, in one turn.
+ */
+export function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    turns.push(resolve);
+    if (turns.length === 1) setImmediate(nextTurn);
+  });
+}
+
+function nextTurn(): void {
+  turns.shift()?.();
+  if (turns.length > 0) setImmediate(nextTurn);
 }
 
 /** Does the steps one after the other; between two of them others have their turn. Fails with the signal's reason. */

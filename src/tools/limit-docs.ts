@@ -1,5 +1,6 @@
 /** Prints docs/limits.md: how long each field of each request may be, from the descriptors and the one table of bounds. */
 import { readFileSync } from 'node:fs';
+import { MAX_DEPTH, MAX_FIELDS } from '../server/bounds/walk.js';
 import { messageBytes, requestShapes, type FieldShape, type Shape } from '../server/bounds/shapes.js';
 
 const DESCRIPTORS = new URL('../../hostler.binpb', import.meta.url);
@@ -41,9 +42,13 @@ const table = shapes.flatMap(([rpc, shape]) => [
 
 process.stdout.write(`# Limits of requests
 
-How long each field of each request may be, in bytes of UTF-8 where it is text. The bytes of a request are looked at before anything of it is decoded. A request that keeps
-one of these bounds not is refused with \`INVALID_FIELD\`, which names the field and its bound; only the first such field is named. What a field means can bound it further:
-see the comments in \`proto/\`. Where requests stream in, each message is one row's. This file is generated from \`src/server/bounds/field-bounds.ts\`.
+How long each field of each request may be, in bytes of UTF-8 where it is text. The bytes of a
+request are looked at before anything of it is decoded. A request that breaks one of these bounds is
+refused with \`INVALID_FIELD\`, which names the field and its bound; only the first such field is named.
+What a field means can bound it further: see the comments in \`proto/\`. Where requests stream in, each
+message is one row's. A message has at most ${number(MAX_FIELDS)} fields, those of the messages in it counted, and
+messages lie in each other at most ${String(MAX_DEPTH)} deep. This file is generated from
+\`src/server/bounds/field-bounds.ts\`.
 
 | RPC | field | at most |
 | --- | --- | --- |

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { setImmediate as breathe } from 'node:timers/promises';
+import { breathe } from '../../domain/waiting.js';
 import { crc32 } from 'node:zlib';
 import { fromFdPromise, type Entry, type ZipFile } from 'yauzl';
 import { asHostlerError, HostlerError } from '../../domain/errors.js';

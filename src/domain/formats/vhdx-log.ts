@@ -1,5 +1,5 @@
 /** Whether the log of a VHDX has to be applied. The source of every rule is section 2.3 of Microsoft's specification and block/vhdx-log.c of qemu. */
-import { setImmediate as breathe } from 'node:timers/promises';
+import { breathe } from '../waiting.js';
 import type { ByteSource } from '../ports.js';
 import { crc32c } from './crc32c.js';
 

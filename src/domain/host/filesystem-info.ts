@@ -3,7 +3,7 @@ import type { Caller } from '../caller.js';
 import { rest, uint64 } from '../numbers.js';
 import type { SpaceLedger } from '../operations/space.js';
 import type { Handle } from '../ports.js';
-import { sleepOrAborted } from '../waiting.js';
+import { breathe, sleepOrAborted } from '../waiting.js';
 
 /** What statvfs says, in its units. */
 export interface FilesystemCounts {
@@ -107,5 +107,7 @@ export async function* watchFilesystem(
       reported = info.freeBytes;
     }
     await sleepOrAborted(intervalMs, signal);
+    // Many whose time is up at once would be looked for in one turn.
+    await breathe();
   }
 }

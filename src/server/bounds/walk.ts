@@ -7,12 +7,12 @@ import type { FieldViolation } from '../../domain/errors.js';
 import type { FieldShape, Shape } from './shapes.js';
 
 /** No request of ours has more messages in each other. */
-const MAX_DEPTH = 8;
+export const MAX_DEPTH = 8;
 /**
  * No request of ours has half as many fields, those of the messages in it counted. Fields that nobody knows, and one
  * that is given again and again, have no bound of their own: half a million of them in 1 MiB held the main thread for 0.3 s.
  */
-const MAX_FIELDS = 16_384;
+export const MAX_FIELDS = 16_384;
 const KEY = 1;
 const VALUE = 2;
 

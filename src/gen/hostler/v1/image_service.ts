@@ -1294,7 +1294,7 @@ export interface DownloadImageResponse {
 
 /** Request of ListCachedImages. */
 export interface ListCachedImagesRequest {
-  /** At most so many; unset: 50; more than 1000 is 1000. A page ends early rather than grow beyond 2 MiB. */
+  /** At most so many; unset: 50; more than 1000 is 1000. A page ends early rather than grow beyond 256 KiB. */
   pageSize?:
     | number
     | undefined;

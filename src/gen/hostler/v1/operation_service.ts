@@ -72,7 +72,7 @@ export interface ListOperationsRequest {
     | OperationFilter
     | undefined;
   /**
-   * At most so many; unset: 50; more than 1000 is 1000. A page ends early rather than grow beyond 2 MiB, or rather than look
+   * At most so many; unset: 50; more than 1000 is 1000. A page ends early rather than grow beyond 256 KiB, or rather than look
    * for long for what the filter wants: it may be empty although there are more.
    */
   pageSize?:
