@@ -10,7 +10,6 @@ import { fileOf, type Arg } from './tool-call.js';
 
 /** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
 const COROUTINES = '16';
-const SOURCE_SECRET = 'source-secret';
 const TARGET_SECRET = 'target-secret';
 
 /** A comma ends an option's value unless doubled. */
@@ -19,8 +18,8 @@ export function escapeOption(value: string): string {
 }
 
 /** The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header. */
-export function chainName(chain: Chain, encrypted: boolean): Pieces {
-  return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file }, { encrypted })))];
+export function chainName(chain: Chain): Pieces {
+  return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file })))];
 }
 
 /** How a file is opened. */
@@ -28,19 +27,11 @@ export type Opened = Parameters<typeof fileOf>[0];
 
 /** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
 export function layerMembers(
-  { format, facts }: Pick<Layer, 'format' | 'facts'>,
+  { format, facts, opens }: Pick<Layer, 'format' | 'facts' | 'opens'>,
   as: Opened,
-  { encrypted = false, file: more = [] }: { readonly encrypted?: boolean; readonly file?: readonly Member[] } = {},
+  { file: more = [] }: { readonly file?: readonly Member[] } = {},
 ): Member[] {
-  const secrets: readonly Member[] =
-    !encrypted || !facts.encrypted
-      ? []
-      : format === 'luks'
-        ? [['key-secret', text(SOURCE_SECRET)]]
-        : [
-            ['encrypt.format', text('luks')],
-            ['encrypt.key-secret', text(SOURCE_SECRET)],
-          ];
+  const secrets: readonly Member[] = secretMembers(format, opens?.id).map(([name, value]) => [name, text(value)]);
   const { vhdSizeFrom, luksVersion = 1 } = facts;
   // qemu would ask for a passphrase first.
   if (luksVersion > 1)
@@ -50,6 +41,16 @@ export function layerMembers(
   const size: readonly Member[] =
     format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
   return [['driver', text(format)], ...size, ...secrets, ['file', object([...nodeMembers(as), ...more])]];
+}
+
+/** Options that name the secret which opens an image. */
+export function secretMembers(format: string, id: string | undefined): readonly (readonly [string, string])[] {
+  if (id === undefined) return [];
+  if (format === 'luks') return [['key-secret', id]];
+  return [
+    ['encrypt.format', 'luks'],
+    ['encrypt.key-secret', id],
+  ];
 }
 
 function nodeMembers(as: Opened): readonly Member[] {
@@ -108,15 +109,15 @@ export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
 }
 
 export function convertArgs(source: Chain, target: FileRef, request: ConvertRequest): Arg[] {
-  const { format, sourcePassphrase, passphrase } = request;
+  const { format, passphrase } = request;
   return [
     ...convertWords(source, request),
     ...secretObject(TARGET_SECRET, passphrase),
-    ...clusterKeys(source.map(({ file }) => file)),
+    ...keysOf(source),
     '-O',
     format,
     ...formatOptions(request),
-    chainName(source, sourcePassphrase !== undefined),
+    chainName(source),
     [{ write: target }],
   ];
 }
@@ -125,11 +126,12 @@ export function convertArgs(source: Chain, target: FileRef, request: ConvertRequ
 export function convertOntoArgs(source: Chain, target: FileRef, request: OntoRequest): Arg[] {
   return [
     ...convertWords(source, request),
+    ...secretsOf(source),
     ...clusterKeys([...source.map(({ file }) => file), target]),
     '-n',
     ...(request.targetIsZero ? ['--target-is-zero'] : []),
     '--target-image-opts',
-    chainName(source, request.sourcePassphrase !== undefined),
+    chainName(source),
     ['driver=raw,', ...node('file.', target, 'write')],
   ];
 }
@@ -158,7 +160,7 @@ export interface OntoRequest extends ConvertRequest {
 }
 
 function convertWords(source: Chain, request: ConvertRequest): Arg[] {
-  const { format, compress, direct, snapshot, bytesPerSecond, shared, sourcePassphrase } = request;
+  const { format, compress, direct, snapshot, bytesPerSecond, shared } = request;
   const outOfOrder = format === 'raw' && !compress; // elsewhere it scatters the target's clusters
   return [
     'convert',
@@ -171,17 +173,16 @@ function convertWords(source: Chain, request: ConvertRequest): Arg[] {
     ...(compress ? ['-c'] : []),
     ...(bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]),
     ...ofSnapshot(source, snapshot),
-    ...secretObject(SOURCE_SECRET, sourcePassphrase),
   ];
 }
 
 export function mapArgs(source: Chain): Arg[] {
-  return ['map', '-U', '--output=json', ...keysOf(source), chainName(source, false)];
+  return ['map', '-U', '--output=json', ...keysOf(source), chainName(source)];
 }
 
 export function measureArgs(source: Chain, format: string, snapshot?: string): Arg[] {
   const words = ['measure', '-U', '--output=json', '-O', format, ...ofSnapshot(source, snapshot)];
-  return [...words, ...keysOf(source), chainName(source, false)];
+  return [...words, ...keysOf(source), chainName(source)];
 }
 
 /** A volume's own snapshots are volumes. */
@@ -197,7 +198,7 @@ export function identifyArgs(file: FileRef): Arg[] {
 
 /** The same of an image that it is told how to open. */
 export function informArgs(image: Layer): Arg[] {
-  return ['info', '-U', '--output=json', chainName([image], false)];
+  return ['info', '-U', '--output=json', chainName([image])];
 }
 
 export function compareArgs(first: FileRef, second: FileRef): Arg[] {
@@ -212,9 +213,17 @@ export function compareArgs(first: FileRef, second: FileRef): Arg[] {
   ];
 }
 
-/** The keys of the clusters that images are in. */
+/** The keys of the clusters that images are in, and what opens those that are encrypted. */
 export function keysOf(...chains: readonly Chain[]): Arg[] {
-  return clusterKeys(chains.flatMap((chain) => chain.map(({ file }) => file)));
+  return [...secretsOf(...chains), ...clusterKeys(chains.flatMap((chain) => chain.map(({ file }) => file)))];
+}
+
+/** Each secret once. */
+export function secretsOf(...chains: readonly (readonly Layer[])[]): Arg[] {
+  const secrets = new Map(
+    chains.flat().flatMap(({ opens }) => (opens === undefined ? [] : [[opens.id, opens.passphrase]])),
+  );
+  return [...secrets].flatMap(([id, passphrase]) => secretObject(id, passphrase));
 }
 
 function secretObject(id: string, secret: Uint8Array | undefined): Arg[] {

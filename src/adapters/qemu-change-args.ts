@@ -1,7 +1,7 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../domain/change-ports.js';
 import type { Chain, Layer } from '../domain/ports.js';
-import { chainName, keysOf, layerMembers, type Opened } from './qemu-args.js';
+import { chainName, keysOf, layerMembers, secretMembers, secretsOf, type Opened } from './qemu-args.js';
 import { chainOf, object, text, type Member, type Pieces } from './qemu-json.js';
 import type { Arg } from './tool-call.js';
 
@@ -31,7 +31,8 @@ function opened(image: Written, more: readonly Member[] = []): Pieces {
 
 /** The image without what it is backed by. */
 function alone({ chain: [top], copy }: Written): Pieces {
-  return [`driver=${top.format},file.driver=file,file.filename=`, { write: copy ?? top.file }];
+  const secrets = secretMembers(top.format, top.opens?.id).map(([name, value]) => `${name}=${value},`);
+  return [`driver=${top.format},${secrets.join('')}file.driver=file,file.filename=`, { write: copy ?? top.file }];
 }
 
 export function resizeArgs(
@@ -42,6 +43,7 @@ export function resizeArgs(
   return [
     'resize',
     '-q',
+    ...secretsOf(image.chain),
     ...(shrink ? ['--shrink'] : []),
     ...(preallocation === 'off' ? [] : [`--preallocation=${preallocation}`]),
     opened(image),
@@ -55,7 +57,14 @@ export function resizeArgs(
  * a header: that stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
  */
 export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
-  return ['rebase', '-p', '-b', describeBase(base, image.chain[0].facts.virtualSizeBytes), opened(image)];
+  return [
+    'rebase',
+    '-p',
+    ...secretsOf(image.chain, base),
+    '-b',
+    describeBase(base, image.chain[0].facts.virtualSizeBytes),
+    opened(image),
+  ];
 }
 
 /** No base is one of zeros. */
@@ -77,19 +86,19 @@ export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base:
       ...below.map((layer) => layerMembers(layer, { read: layer.file })),
     ]),
   ];
-  return ['compare', on(old), on(base)];
+  return ['compare', ...secretsOf([top, ...old], base), on(old), on(base)];
 }
 
 export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {
   const name = base === undefined ? ['-b', ''] : ['-F', base.format, '-b', base.storedName];
-  return ['rebase', '-q', '-u', ...name, '--image-opts', alone(image)];
+  return ['rebase', '-q', '-u', ...secretsOf(image.chain), ...name, '--image-opts', alone(image)];
 }
 
 /** @param base what qemu calls the layer that is written, unless that is the nearest one below */
 export function commitArgs(image: Written, depth: number, base: string | undefined): Arg[] {
   // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the base yet.
   const into = base === undefined ? [] : ['-b', base];
-  return ['commit', '-p', '-d', ...into, spell(image.chain, referencesOf(image, depth))];
+  return ['commit', '-p', '-d', ...secretsOf(image.chain), ...into, spell(image.chain, referencesOf(image, depth))];
 }
 
 /**
@@ -116,18 +125,12 @@ export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
 }
 
 export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {
-  const [flags, name] = repair === 'none' ? [[], chainName(image.chain, false)] : [['-r', repair], opened(image)];
-  return ['check', '--output=json', ...flags, name];
+  const [flags, name] = repair === 'none' ? [[], chainName(image.chain)] : [['-r', repair], opened(image)];
+  return ['check', '--output=json', ...secretsOf(image.chain), ...flags, name];
 }
 
 export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
-  return [
-    'compare',
-    ...(strict ? ['-s'] : []),
-    ...keysOf(first, second),
-    chainName(first, false),
-    chainName(second, false),
-  ];
+  return ['compare', ...(strict ? ['-s'] : []), ...keysOf(first, second), chainName(first), chainName(second)];
 }
 
 /**
@@ -137,5 +140,12 @@ export function compareImagesArgs(first: Chain, second: Chain, strict: boolean):
  */
 export function snapshotArgs(image: Written, option: '-c' | '-d' | '-a', name: string): Arg[] {
   const isLast = option === '-d' && image.chain[0].facts.snapshots.length === 1;
-  return ['snapshot', '-q', option, name, opened(image, isLast ? [] : [['discard', text('ignore')]])];
+  return [
+    'snapshot',
+    '-q',
+    ...secretsOf(image.chain),
+    option,
+    name,
+    opened(image, isLast ? [] : [['discard', text('ignore')]]),
+  ];
 }

@@ -89,7 +89,7 @@ function mapCommand(context: Context): Command {
     .action((path: string, { format }: { format: string }) =>
       context.use(async ({ images }) => {
         const drawing = new ExtentDrawing();
-        for await (const { extents } of events(images.mapImage({ path: address(path), format }))) {
+        for await (const { extents } of events(images.mapImage({ path: address(path), format, secret: undefined }))) {
           for (const extent of extents) {
             context.print(Extent.toJSON(extent), showExtent(extent));
             drawing.add(extent);
@@ -109,7 +109,7 @@ function measureCommand(context: Context): Command {
     .action((path: string, flags: { format: string; targetFormat: string }) =>
       context.use(async ({ images }) => {
         const answer = await ask<MeasureImageResponse>((done) =>
-          images.measureImage({ path: address(path), ...flags }, done),
+          images.measureImage({ path: address(path), ...flags, secret: undefined }, done),
         );
         const text = listing([
           ['required', exactBytes(answer.requiredBytes)],

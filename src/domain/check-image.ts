@@ -5,6 +5,7 @@ import { planned, whileOpen, type ChangePorts } from './in-place.js';
 import type { CheckResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Chain } from './ports.js';
+import { OPENS, unlocked } from './unlocked.js';
 
 export interface CheckSpec {
   readonly address: ImageAddress;
@@ -28,7 +29,7 @@ export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
     },
 
     async run({ address, repair }, run) {
-      const chain = run.chain(address);
+      const chain = unlocked(run.chain(address), run.secrets[OPENS]);
       if (repair === 'none') run.phase('VERIFYING');
       const counts = repair === 'none' ? await checked(chain, run, ports) : await repaired(chain, repair, run, ports);
       const clean = counts.corruptions + counts.checkErrors === 0n;

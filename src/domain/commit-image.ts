@@ -7,6 +7,7 @@ import { assertNoSnapshots, changeInPlace, dataFrom, planned, type ChangePorts }
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';
+import { OPENS, unlocked } from './unlocked.js';
 
 export interface CommitSpec {
   readonly address: ImageAddress;
@@ -46,7 +47,7 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
 
     async run(spec, run) {
       run.phase('INSPECTING');
-      const chain = run.chain(spec.address);
+      const chain = unlocked(run.chain(spec.address), run.secrets[OPENS]);
       const written = baseOf(spec, chain);
       assertNoSnapshots(above(chain, written));
       await ports.reader.assertChainWhole(above(chain, written), run.signal);

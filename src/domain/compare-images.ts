@@ -3,6 +3,7 @@ import type { ImageFormat } from './image-format.js';
 import { planned, type ChangePorts } from './in-place.js';
 import type { CompareResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
+import { OPENS, OPENS_SECOND, unlocked } from './unlocked.js';
 
 export interface CompareSpec {
   readonly first: ImageAddress;
@@ -34,7 +35,12 @@ export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResu
       await run.step('compare');
       return {
         kind: 'compare',
-        ...(await ports.changer.compare(run.chain(first), run.chain(second), strict, run.tool())),
+        ...(await ports.changer.compare(
+          unlocked(run.chain(first), run.secrets[OPENS]),
+          unlocked(run.chain(second), run.secrets[OPENS_SECOND], OPENS_SECOND),
+          strict,
+          run.tool(),
+        )),
       };
     },
   };

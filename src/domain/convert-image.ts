@@ -11,6 +11,7 @@ import type { Chain, ConvertRequest, FileAttributes, ImageTool, ToolRun } from '
 import { publishImage } from './publish-image.js';
 import { takeIn, type TakePorts } from './take-in.js';
 import { assertUnchanged } from './unchanged.js';
+import { OPENS, unlocked } from './unlocked.js';
 
 export interface ConvertSpec extends Layout {
   readonly source: ImageAddress;
@@ -60,7 +61,8 @@ export function convertImage(
       assertSnapshot(spec, run.chain(spec.source));
       await ports.reader.assertChainWhole(run.chain(spec.source), run.signal);
       const part = await run.part(spec.target, spec);
-      const chain = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
+      const taken = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
+      const chain = unlocked(taken, run.secrets[OPENS]);
       assertSnapshot(spec, chain);
       const sources = await Promise.all(chain.map(({ file }) => ports.files.refresh(file)));
       const virtualSizeBytes = sizeOf(spec, chain);
@@ -132,7 +134,7 @@ async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePor
 
 /** Its tables are encrypted, and a tool without the passphrase cannot read them. */
 function isClosed(chain: Chain): boolean {
-  return chain.some(({ facts }) => facts.encrypted);
+  return chain.some(({ facts, opens }) => facts.encrypted && opens === undefined);
 }
 
 /** Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like raw with some tables. */

@@ -6,6 +6,7 @@ import type { Chain, ImageTool, ToolRun } from './ports.js';
 import { assertSafe } from './image-policy.js';
 import type { ImageReader } from './read-image.js';
 import type { Readers } from './readers.js';
+import { unlocked } from './unlocked.js';
 
 export interface ExaminePorts {
   readonly reader: ImageReader;
@@ -18,7 +19,7 @@ const EXTENTS_PER_PAGE = 2000;
 
 /** Which parts of the guest's disk are data, zeros or holes, in order, a page at a time. */
 export async function* mapImage(
-  spec: { address: ImageAddress; format: ImageFormat },
+  spec: { address: ImageAddress; format: ImageFormat; passphrase?: Uint8Array },
   caller: Caller,
   { reader, tool, readers }: ExaminePorts,
 ): AsyncGenerator<Extent[], void> {
@@ -28,8 +29,9 @@ export async function* mapImage(
   try {
     chain = await reader.chain(spec.address, spec.format);
     assertSafe(chain);
+    const opened = unlocked(chain, spec.passphrase);
     let page: Extent[] = [];
-    for await (const extent of tool.map(chain, run)) {
+    for await (const extent of tool.map(opened, run)) {
       page.push(extent);
       if (page.length < EXTENTS_PER_PAGE) continue;
       yield page;
@@ -50,7 +52,7 @@ export interface Measure {
 
 /** How much space an image takes in another format. */
 export async function measureImage(
-  spec: { address: ImageAddress; format: ImageFormat; targetFormat: ImageFormat },
+  spec: { address: ImageAddress; format: ImageFormat; targetFormat: ImageFormat; passphrase?: Uint8Array },
   caller: Caller,
   { reader, tool, readers }: ExaminePorts,
 ): Promise<Measure> {
@@ -60,9 +62,10 @@ export async function measureImage(
   try {
     chain = await reader.chain(spec.address, spec.format);
     assertSafe(chain);
+    const opened = unlocked(chain, spec.passphrase);
     const [measured, bytes] = await Promise.all([
-      tool.measure(chain, spec.targetFormat, run),
-      dataBytes(chain, tool, run),
+      tool.measure(opened, spec.targetFormat, run),
+      dataBytes(opened, tool, run),
     ]);
     return { ...measured, dataBytes: bytes };
   } finally {
@@ -81,7 +84,7 @@ export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Pr
   if (chain[0].foreign === 'there') return file.allocatedBytes;
   // A clone's data is partly its parent's.
   const alone = format === 'raw' && file.volume?.parent === undefined && facts.snapshots.length === 0;
-  if (alone || chain.some(({ facts: { encrypted } }) => encrypted))
+  if (alone || chain.some(({ facts: { encrypted }, opens }) => encrypted && opens === undefined))
     return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
   let sum = 0n;
   for await (const { data, zero, lengthBytes } of tool.map(chain, run)) if (data && !zero) sum += lengthBytes;

@@ -305,6 +305,8 @@ export interface Layer {
    * opened in the sandbox, under the limits for such images (`taken`).
    */
   readonly foreign?: 'there' | 'taken';
+  /** Opens an encrypted one. Never written anywhere; tools know it by the id. */
+  readonly opens?: { readonly id: string; readonly passphrase: Uint8Array };
 }
 export type Chain = readonly [Layer, ...Layer[]];
 
@@ -332,7 +334,6 @@ export interface ConvertRequest extends Layout {
   readonly direct: boolean;
   /** Read although a process writes: the caller vouches for the content. */
   readonly shared: boolean;
-  readonly sourcePassphrase?: Uint8Array;
   readonly passphrase?: Uint8Array;
 }
 

@@ -19,6 +19,7 @@ import type { ImageResult } from './operations/record.js';
 import type { Resolution, Run, Use, Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';
 import { sameFile } from './read-image.js';
+import { OPENS, unlocked } from './unlocked.js';
 
 interface Layered {
   readonly address: ImageAddress;
@@ -62,7 +63,7 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
 
     async run(spec, run) {
       run.phase('INSPECTING');
-      const chain = run.chain(spec.address);
+      const chain = unlocked(run.chain(spec.address), run.secrets[OPENS]);
       const [written] = chain;
       const base = newBase(spec, run);
       const why = whyOf(spec, base);

@@ -7,6 +7,7 @@ import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { Chain } from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
+import { OPENS, unlocked } from './unlocked.js';
 
 export interface ResizeSpec {
   readonly address: ImageAddress;
@@ -40,7 +41,7 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
     },
 
     async run(spec, run) {
-      const chain = run.chain(spec.address);
+      const chain = unlocked(run.chain(spec.address), run.secrets[OPENS]);
       const [written] = chain;
       const { grownBytes, sizeBytes, why } = judge(spec, chain);
       if (sizeBytes !== spec.sizeBytes)

@@ -7,6 +7,7 @@ import { changeMarked, headerError, infoNow, mendInterrupted, planned, type Chan
 import type { SnapshotResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Chain, ToolRun } from './ports.js';
+import { OPENS, unlocked } from './unlocked.js';
 
 export interface SnapshotSpec {
   readonly address: ImageAddress;
@@ -88,7 +89,7 @@ function snapshotVerb(
     },
 
     async run(spec, run) {
-      const chain = run.chain(spec.address);
+      const chain = unlocked(run.chain(spec.address), run.secrets[OPENS]);
       assertSnapshots(chain);
       const [written] = chain;
       const change = await changeOrMend(() => changeOf(spec, { chain }), chain, run, ports);

@@ -7,34 +7,36 @@ import type { DigestSpec } from '../domain/digest-image.js';
 import type { RebaseSpec } from '../domain/rebase-image.js';
 import type { ResizeSpec } from '../domain/resize-image.js';
 import type { SnapshotSpec } from '../domain/snapshots.js';
+import { OPENS, OPENS_SECOND } from '../domain/unlocked.js';
 import type { WipeSpec } from '../domain/wipe-image.js';
 import { RepairMode, WipeMode } from '../gen/hostler/v1/image_service.js';
 import {
   address,
-  ask,
   defined,
   enumeration,
   format,
   orUnset,
   parseRequest,
   parseVerb,
+  passphrase,
   preallocation,
   size,
 } from './fields.js';
+import { parseAsk } from './image-requests.js';
 import type { Parsed } from './running.js';
 
 /** qemu keeps names in 256 bytes with a NUL. */
 const MAX_SNAPSHOT_BYTES = 255;
 
-const image = { path: address, format };
+const image = { path: address, format, secret: passphrase };
 
-/** A spec, with the address under its name in the domain. */
-function parsed<S extends { path: unknown }>(
+/** A spec, with the address under its name in the domain; what opens the image goes apart. */
+function parsed<S extends { path: unknown; secret?: Uint8Array | undefined }>(
   schema: z.ZodType<S>,
   request: unknown,
-): Parsed<Omit<S, 'path'> & { address: S['path'] }> {
-  const { path, ...rest } = parseVerb(schema, request);
-  return { spec: { ...rest, address: path }, ask: parseRequest(ask, request) };
+): Parsed<Omit<S, 'path' | 'secret'> & { address: S['path'] }> {
+  const { path, secret, ...rest } = parseVerb(schema, request);
+  return { spec: { ...rest, address: path }, ask: parseAsk(request, { [OPENS]: secret }) };
 }
 
 const resize = z
@@ -95,9 +97,12 @@ const compare = z.object({
   second: address,
   secondFormat: format,
   strict: z.boolean(),
+  firstSecret: passphrase,
+  secondSecret: passphrase,
 });
 export function parseCompare(request: unknown): Parsed<CompareSpec> {
-  return { spec: parseVerb(compare, request), ask: parseRequest(ask, request) };
+  const { firstSecret, secondSecret, ...spec } = parseVerb(compare, request);
+  return { spec, ask: parseAsk(request, { [OPENS]: firstSecret, [OPENS_SECOND]: secondSecret }) };
 }
 
 const modes = { [WipeMode.WIPE_MODE_ZERO]: 'zero', [WipeMode.WIPE_MODE_DISCARD]: 'discard' } as const;
@@ -115,7 +120,7 @@ const snapshotName = z
 const snapshot = z.object({ ...image, snapshot: snapshotName, allowDependants: z.boolean().default(false) });
 export const parseSnapshot = (request: unknown): Parsed<SnapshotSpec> => parsed(snapshot, request);
 
-const snapshots = z.object(image);
+const snapshots = z.object({ path: address, format });
 export function parseSnapshots(request: unknown): Pick<SnapshotSpec, 'address' | 'format'> {
   const { path, ...rest } = parseRequest(snapshots, request);
   return { address: path, ...rest };

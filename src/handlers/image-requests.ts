@@ -133,12 +133,14 @@ export function parseDomain(
   return $case === 'domainXml' ? { xml: value } : { name: value };
 }
 
-const map = z.object({ path: address, format }).transform(({ path, ...rest }) => ({ address: path, ...rest }));
+const map = z
+  .object({ path: address, format, secret: passphrase })
+  .transform(({ path, secret, ...rest }) => ({ address: path, ...rest, ...defined({ passphrase: secret }) }));
 export const parseMap = (request: unknown) => parseRequest(map, request);
 
 const measure = z
-  .object({ path: address, format, targetFormat })
-  .transform(({ path, ...rest }) => ({ address: path, ...rest }));
+  .object({ path: address, format, targetFormat, secret: passphrase })
+  .transform(({ path, secret, ...rest }) => ({ address: path, ...rest, ...defined({ passphrase: secret }) }));
 export const parseMeasure = (request: unknown) => parseRequest(measure, request);
 
 const create = z

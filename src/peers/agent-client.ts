@@ -149,7 +149,7 @@ class PeerAgent implements FarAgent {
   }
 
   async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
-    const pages = this.#messages(this.images.mapImage({ path: source, format: 'raw' }), signal);
+    const pages = this.#messages(this.images.mapImage({ path: source, format: 'raw', secret: undefined }), signal);
     try {
       for await (const { extents } of pages) {
         if (extents.length === 0) throw nonsense(this.peer.host, 'a page of extents without any');

@@ -464,6 +464,8 @@ export interface MapImageRequest {
   path: string;
   /** qemu's name of the format (raw, qcow2, vmdk, vdi, vpc, vhdx, qed, parallels, luks …); required. */
   format: string;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret: ImageSecret | undefined;
 }
 
 /** Answer of MapImage. */
@@ -480,6 +482,8 @@ export interface MeasureImageRequest {
   format: string;
   /** qemu's name of the format (raw, qcow2, vmdk, vdi, vpc, vhdx, qed, parallels, luks …); required. */
   targetFormat: string;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret: ImageSecret | undefined;
 }
 
 /** Answer of MeasureImage. */
@@ -909,6 +913,10 @@ export interface ResizeImageRequest {
   safeCopy: boolean;
   /** Go on although other images are backed by this one. */
   allowDependants: boolean;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -938,6 +946,10 @@ export interface RebaseImageRequest {
   unsafe: boolean;
   /** Work on a reflink and publish it by rename. */
   safeCopy: boolean;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -967,6 +979,10 @@ export interface CommitImageRequest {
   safeCopy: boolean;
   /** Go on although other images are backed by the base. */
   allowDependants: boolean;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -990,6 +1006,10 @@ export interface CheckImageRequest {
   format: string;
   /** Unset: only look. */
   repair: RepairMode;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -1041,6 +1061,14 @@ export interface CompareImagesRequest {
   secondFormat: string;
   /** Sizes and allocation must be equal too. */
   strict: boolean;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  firstSecret:
+    | ImageSecret
+    | undefined;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secondSecret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -1112,6 +1140,10 @@ export interface CreateSnapshotRequest {
   format: string;
   /** Name, required. */
   snapshot: string;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -1135,6 +1167,10 @@ export interface DeleteSnapshotRequest {
   format: string;
   /** Name, required. */
   snapshot: string;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -1160,6 +1196,10 @@ export interface RevertSnapshotRequest {
   snapshot: string;
   /** Go on although other images are backed by this one. */
   allowDependants: boolean;
+  /** Opens an encrypted image, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -2978,7 +3018,7 @@ export const FindRootDiskResponse: MessageFns<FindRootDiskResponse> = {
 };
 
 function createBaseMapImageRequest(): MapImageRequest {
-  return { path: "", format: "" };
+  return { path: "", format: "", secret: undefined };
 }
 
 export const MapImageRequest: MessageFns<MapImageRequest> = {
@@ -2988,6 +3028,9 @@ export const MapImageRequest: MessageFns<MapImageRequest> = {
     }
     if (message.format !== "") {
       writer.uint32(18).string(message.format);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3021,6 +3064,14 @@ export const MapImageRequest: MessageFns<MapImageRequest> = {
             message.format = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3037,6 +3088,7 @@ export const MapImageRequest: MessageFns<MapImageRequest> = {
     return {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       format: isSet(object.format) ? globalThis.String(object.format) : "",
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
     };
   },
 
@@ -3048,6 +3100,9 @@ export const MapImageRequest: MessageFns<MapImageRequest> = {
     if (message.format !== "") {
       obj.format = message.format;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     return obj;
   },
 
@@ -3058,6 +3113,9 @@ export const MapImageRequest: MessageFns<MapImageRequest> = {
     const message = createBaseMapImageRequest();
     message.path = object.path ?? "";
     message.format = object.format ?? "";
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     return message;
   },
 };
@@ -3132,7 +3190,7 @@ export const MapImageResponse: MessageFns<MapImageResponse> = {
 };
 
 function createBaseMeasureImageRequest(): MeasureImageRequest {
-  return { path: "", format: "", targetFormat: "" };
+  return { path: "", format: "", targetFormat: "", secret: undefined };
 }
 
 export const MeasureImageRequest: MessageFns<MeasureImageRequest> = {
@@ -3145,6 +3203,9 @@ export const MeasureImageRequest: MessageFns<MeasureImageRequest> = {
     }
     if (message.targetFormat !== "") {
       writer.uint32(26).string(message.targetFormat);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3186,6 +3247,14 @@ export const MeasureImageRequest: MessageFns<MeasureImageRequest> = {
             message.targetFormat = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3207,6 +3276,7 @@ export const MeasureImageRequest: MessageFns<MeasureImageRequest> = {
         : isSet(object.target_format)
         ? globalThis.String(object.target_format)
         : "",
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
     };
   },
 
@@ -3221,6 +3291,9 @@ export const MeasureImageRequest: MessageFns<MeasureImageRequest> = {
     if (message.targetFormat !== "") {
       obj.targetFormat = message.targetFormat;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     return obj;
   },
 
@@ -3232,6 +3305,9 @@ export const MeasureImageRequest: MessageFns<MeasureImageRequest> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.targetFormat = object.targetFormat ?? "";
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     return message;
   },
 };
@@ -6869,6 +6945,7 @@ function createBaseResizeImageRequest(): ResizeImageRequest {
     preallocation: 0,
     safeCopy: false,
     allowDependants: false,
+    secret: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -6906,6 +6983,9 @@ export const ResizeImageRequest: MessageFns<ResizeImageRequest> = {
     }
     if (message.allowDependants !== false) {
       writer.uint32(64).bool(message.allowDependants);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(74).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -6999,6 +7079,14 @@ export const ResizeImageRequest: MessageFns<ResizeImageRequest> = {
             message.allowDependants = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -7073,6 +7161,7 @@ export const ResizeImageRequest: MessageFns<ResizeImageRequest> = {
         : isSet(object.allow_dependants)
         ? globalThis.Boolean(object.allow_dependants)
         : false,
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -7126,6 +7215,9 @@ export const ResizeImageRequest: MessageFns<ResizeImageRequest> = {
     if (message.allowDependants !== false) {
       obj.allowDependants = message.allowDependants;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -7172,6 +7264,9 @@ export const ResizeImageRequest: MessageFns<ResizeImageRequest> = {
     message.preallocation = object.preallocation ?? 0;
     message.safeCopy = object.safeCopy ?? false;
     message.allowDependants = object.allowDependants ?? false;
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -7283,6 +7378,7 @@ function createBaseRebaseImageRequest(): RebaseImageRequest {
     backingFormat: "",
     unsafe: false,
     safeCopy: false,
+    secret: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -7309,6 +7405,9 @@ export const RebaseImageRequest: MessageFns<RebaseImageRequest> = {
     }
     if (message.safeCopy !== false) {
       writer.uint32(48).bool(message.safeCopy);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(58).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -7386,6 +7485,14 @@ export const RebaseImageRequest: MessageFns<RebaseImageRequest> = {
             message.safeCopy = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -7453,6 +7560,7 @@ export const RebaseImageRequest: MessageFns<RebaseImageRequest> = {
         : isSet(object.safe_copy)
         ? globalThis.Boolean(object.safe_copy)
         : false,
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -7501,6 +7609,9 @@ export const RebaseImageRequest: MessageFns<RebaseImageRequest> = {
     if (message.safeCopy !== false) {
       obj.safeCopy = message.safeCopy;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -7533,6 +7644,9 @@ export const RebaseImageRequest: MessageFns<RebaseImageRequest> = {
     message.backingFormat = object.backingFormat ?? "";
     message.unsafe = object.unsafe ?? false;
     message.safeCopy = object.safeCopy ?? false;
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -7643,6 +7757,7 @@ function createBaseCommitImageRequest(): CommitImageRequest {
     base: undefined,
     safeCopy: false,
     allowDependants: false,
+    secret: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -7666,6 +7781,9 @@ export const CommitImageRequest: MessageFns<CommitImageRequest> = {
     }
     if (message.allowDependants !== false) {
       writer.uint32(40).bool(message.allowDependants);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(50).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -7735,6 +7853,14 @@ export const CommitImageRequest: MessageFns<CommitImageRequest> = {
             message.allowDependants = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -7797,6 +7923,7 @@ export const CommitImageRequest: MessageFns<CommitImageRequest> = {
         : isSet(object.allow_dependants)
         ? globalThis.Boolean(object.allow_dependants)
         : false,
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -7842,6 +7969,9 @@ export const CommitImageRequest: MessageFns<CommitImageRequest> = {
     if (message.allowDependants !== false) {
       obj.allowDependants = message.allowDependants;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -7873,6 +8003,9 @@ export const CommitImageRequest: MessageFns<CommitImageRequest> = {
     message.base = object.base ?? undefined;
     message.safeCopy = object.safeCopy ?? false;
     message.allowDependants = object.allowDependants ?? false;
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -7977,7 +8110,16 @@ export const CommitImageRequest_LabelsEntry: MessageFns<CommitImageRequest_Label
 };
 
 function createBaseCheckImageRequest(): CheckImageRequest {
-  return { path: "", format: "", repair: 0, detach: false, labels: {}, planOnly: false, requestId: "" };
+  return {
+    path: "",
+    format: "",
+    repair: 0,
+    secret: undefined,
+    detach: false,
+    labels: {},
+    planOnly: false,
+    requestId: "",
+  };
 }
 
 export const CheckImageRequest: MessageFns<CheckImageRequest> = {
@@ -7990,6 +8132,9 @@ export const CheckImageRequest: MessageFns<CheckImageRequest> = {
     }
     if (message.repair !== 0) {
       writer.uint32(24).int32(message.repair);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(34).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -8041,6 +8186,14 @@ export const CheckImageRequest: MessageFns<CheckImageRequest> = {
             }
 
             message.repair = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
             continue;
           }
           case 100: {
@@ -8095,6 +8248,7 @@ export const CheckImageRequest: MessageFns<CheckImageRequest> = {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       format: isSet(object.format) ? globalThis.String(object.format) : "",
       repair: isSet(object.repair) ? repairModeFromJSON(object.repair) : 0,
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -8134,6 +8288,9 @@ export const CheckImageRequest: MessageFns<CheckImageRequest> = {
     if (message.repair !== 0) {
       obj.repair = repairModeToJSON(message.repair);
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -8163,6 +8320,9 @@ export const CheckImageRequest: MessageFns<CheckImageRequest> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.repair = object.repair ?? 0;
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -8547,6 +8707,8 @@ function createBaseCompareImagesRequest(): CompareImagesRequest {
     second: "",
     secondFormat: "",
     strict: false,
+    firstSecret: undefined,
+    secondSecret: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -8570,6 +8732,12 @@ export const CompareImagesRequest: MessageFns<CompareImagesRequest> = {
     }
     if (message.strict !== false) {
       writer.uint32(40).bool(message.strict);
+    }
+    if (message.firstSecret !== undefined) {
+      ImageSecret.encode(message.firstSecret, writer.uint32(50).fork()).join();
+    }
+    if (message.secondSecret !== undefined) {
+      ImageSecret.encode(message.secondSecret, writer.uint32(58).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -8639,6 +8807,22 @@ export const CompareImagesRequest: MessageFns<CompareImagesRequest> = {
             message.strict = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.firstSecret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.secondSecret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -8701,6 +8885,16 @@ export const CompareImagesRequest: MessageFns<CompareImagesRequest> = {
         ? globalThis.String(object.second_format)
         : "",
       strict: isSet(object.strict) ? globalThis.Boolean(object.strict) : false,
+      firstSecret: isSet(object.firstSecret)
+        ? ImageSecret.fromJSON(object.firstSecret)
+        : isSet(object.first_secret)
+        ? ImageSecret.fromJSON(object.first_secret)
+        : undefined,
+      secondSecret: isSet(object.secondSecret)
+        ? ImageSecret.fromJSON(object.secondSecret)
+        : isSet(object.second_secret)
+        ? ImageSecret.fromJSON(object.second_secret)
+        : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -8746,6 +8940,12 @@ export const CompareImagesRequest: MessageFns<CompareImagesRequest> = {
     if (message.strict !== false) {
       obj.strict = message.strict;
     }
+    if (message.firstSecret !== undefined) {
+      obj.firstSecret = ImageSecret.toJSON(message.firstSecret);
+    }
+    if (message.secondSecret !== undefined) {
+      obj.secondSecret = ImageSecret.toJSON(message.secondSecret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -8777,6 +8977,12 @@ export const CompareImagesRequest: MessageFns<CompareImagesRequest> = {
     message.second = object.second ?? "";
     message.secondFormat = object.secondFormat ?? "";
     message.strict = object.strict ?? false;
+    message.firstSecret = (object.firstSecret !== undefined && object.firstSecret !== null)
+      ? ImageSecret.fromPartial(object.firstSecret)
+      : undefined;
+    message.secondSecret = (object.secondSecret !== undefined && object.secondSecret !== null)
+      ? ImageSecret.fromPartial(object.secondSecret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -9502,7 +9708,16 @@ export const DeleteImageRequest_LabelsEntry: MessageFns<DeleteImageRequest_Label
 };
 
 function createBaseCreateSnapshotRequest(): CreateSnapshotRequest {
-  return { path: "", format: "", snapshot: "", detach: false, labels: {}, planOnly: false, requestId: "" };
+  return {
+    path: "",
+    format: "",
+    snapshot: "",
+    secret: undefined,
+    detach: false,
+    labels: {},
+    planOnly: false,
+    requestId: "",
+  };
 }
 
 export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
@@ -9515,6 +9730,9 @@ export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
     }
     if (message.snapshot !== "") {
       writer.uint32(26).string(message.snapshot);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(34).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -9566,6 +9784,14 @@ export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
             }
 
             message.snapshot = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
             continue;
           }
           case 100: {
@@ -9620,6 +9846,7 @@ export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       format: isSet(object.format) ? globalThis.String(object.format) : "",
       snapshot: isSet(object.snapshot) ? globalThis.String(object.snapshot) : "",
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -9659,6 +9886,9 @@ export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
     if (message.snapshot !== "") {
       obj.snapshot = message.snapshot;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -9688,6 +9918,9 @@ export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.snapshot = object.snapshot ?? "";
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -9794,7 +10027,16 @@ export const CreateSnapshotRequest_LabelsEntry: MessageFns<CreateSnapshotRequest
 };
 
 function createBaseDeleteSnapshotRequest(): DeleteSnapshotRequest {
-  return { path: "", format: "", snapshot: "", detach: false, labels: {}, planOnly: false, requestId: "" };
+  return {
+    path: "",
+    format: "",
+    snapshot: "",
+    secret: undefined,
+    detach: false,
+    labels: {},
+    planOnly: false,
+    requestId: "",
+  };
 }
 
 export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
@@ -9807,6 +10049,9 @@ export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
     }
     if (message.snapshot !== "") {
       writer.uint32(26).string(message.snapshot);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(34).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -9858,6 +10103,14 @@ export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
             }
 
             message.snapshot = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
             continue;
           }
           case 100: {
@@ -9912,6 +10165,7 @@ export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       format: isSet(object.format) ? globalThis.String(object.format) : "",
       snapshot: isSet(object.snapshot) ? globalThis.String(object.snapshot) : "",
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -9951,6 +10205,9 @@ export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
     if (message.snapshot !== "") {
       obj.snapshot = message.snapshot;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -9980,6 +10237,9 @@ export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.snapshot = object.snapshot ?? "";
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -10091,6 +10351,7 @@ function createBaseRevertSnapshotRequest(): RevertSnapshotRequest {
     format: "",
     snapshot: "",
     allowDependants: false,
+    secret: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -10111,6 +10372,9 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
     }
     if (message.allowDependants !== false) {
       writer.uint32(32).bool(message.allowDependants);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(42).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -10172,6 +10436,14 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
             message.allowDependants = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -10229,6 +10501,7 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
         : isSet(object.allow_dependants)
         ? globalThis.Boolean(object.allow_dependants)
         : false,
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -10271,6 +10544,9 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
     if (message.allowDependants !== false) {
       obj.allowDependants = message.allowDependants;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -10301,6 +10577,9 @@ export const RevertSnapshotRequest: MessageFns<RevertSnapshotRequest> = {
     message.format = object.format ?? "";
     message.snapshot = object.snapshot ?? "";
     message.allowDependants = object.allowDependants ?? false;
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -13288,7 +13567,7 @@ export const ImageServiceService = {
    * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
    * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
    * where none can be had) that takes the name. Not cancellable while it writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, WOULD_SHRINK, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, WOULD_SHRINK, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13308,7 +13587,7 @@ export const ImageServiceService = {
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
    * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13326,7 +13605,7 @@ export const ImageServiceService = {
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
    * content: IMAGE_HAS_DEPENDANTS. So would snapshots inside of the image or of those layers: IMAGE_HAS_SNAPSHOTS. Not cancellable while
    * it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13342,7 +13621,7 @@ export const ImageServiceService = {
   /**
    * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
    * A repair is not cancellable.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13374,7 +13653,7 @@ export const ImageServiceService = {
   },
   /**
    * Whether two images have the same guest content. A difference is a result, not an error.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED. Result: compare.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED. Result: compare.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13421,7 +13700,7 @@ export const ImageServiceService = {
   /**
    * Makes a snapshot inside an image, in place.
    * qcow2 only (UNSUPPORTED_BY_BACKEND). Names have 1 to 255 bytes.
-   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13437,7 +13716,7 @@ export const ImageServiceService = {
   },
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13453,7 +13732,7 @@ export const ImageServiceService = {
   },
   /**
    * Makes an image's content what it was at a snapshot, in place; what came after is lost.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13723,7 +14002,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
    * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
    * where none can be had) that takes the name. Not cancellable while it writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, WOULD_SHRINK, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, WOULD_SHRINK, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13735,7 +14014,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
    * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13745,7 +14024,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
    * content: IMAGE_HAS_DEPENDANTS. So would snapshots inside of the image or of those layers: IMAGE_HAS_SNAPSHOTS. Not cancellable while
    * it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13753,7 +14032,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
    * A repair is not cancellable.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13769,7 +14048,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   digestImage: handleServerStreamingCall<DigestImageRequest, OperationEvent>;
   /**
    * Whether two images have the same guest content. A difference is a result, not an error.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED. Result: compare.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED. Result: compare.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13792,21 +14071,21 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Makes a snapshot inside an image, in place.
    * qcow2 only (UNSUPPORTED_BY_BACKEND). Names have 1 to 255 bytes.
-   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   createSnapshot: handleServerStreamingCall<CreateSnapshotRequest, OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
   deleteSnapshot: handleServerStreamingCall<DeleteSnapshotRequest, OperationEvent>;
   /**
    * Makes an image's content what it was at a snapshot, in place; what came after is lost.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14079,7 +14358,7 @@ export interface ImageServiceClient extends Client {
    * The same size is a success with changed = false. Raw sizes are rounded up to 512 with a warning SIZE_ROUNDED_UP. Until it has succeeded
    * GetImageInfo shows the finding INTERRUPTED, as for all verbs that work in place. With `safe_copy` it works on a reflink (UNSUPPORTED_BY_BACKEND
    * where none can be had) that takes the name. Not cancellable while it writes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, WOULD_SHRINK, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, WOULD_SHRINK, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14096,7 +14375,7 @@ export interface ImageServiceClient extends Client {
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
    * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14111,7 +14390,7 @@ export interface ImageServiceClient extends Client {
    * The result describes the base. The image keeps its data. Layers between the image and `base`, and other images on the base, lose their
    * content: IMAGE_HAS_DEPENDANTS. So would snapshots inside of the image or of those layers: IMAGE_HAS_SNAPSHOTS. Not cancellable while
    * it writes, unless `safe_copy`.
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14124,7 +14403,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
    * A repair is not cancellable.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14150,7 +14429,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Whether two images have the same guest content. A difference is a result, not an error.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED. Result: compare.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED. Result: compare.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14188,7 +14467,7 @@ export interface ImageServiceClient extends Client {
   /**
    * Makes a snapshot inside an image, in place.
    * qcow2 only (UNSUPPORTED_BY_BACKEND). Names have 1 to 255 bytes.
-   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_EXISTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14200,7 +14479,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Removes a snapshot inside an image, in place.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14212,7 +14491,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Makes an image's content what it was at a snapshot, in place; what came after is lost.
-   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
+   * Fails with: INVALID_FIELD, SNAPSHOT_NOT_FOUND, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: snapshot.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */

@@ -1,0 +1,13 @@
+import type { Chain } from './ports.js';
+
+/** How a passphrase is named among the secrets of an operation, and to a tool. */
+export const [OPENS, OPENS_SECOND] = ['sourcePassphrase', 'secondPassphrase'];
+
+/** A chain with what opens those of its layers that are encrypted; without a passphrase as it is. */
+export function unlocked(chain: Chain, passphrase: Uint8Array | undefined, id = OPENS): Chain {
+  if (passphrase === undefined) return chain;
+  const [top, ...below] = chain.map((layer) =>
+    layer.facts.encrypted ? { ...layer, opens: { id, passphrase } } : layer,
+  );
+  return top === undefined ? chain : [top, ...below];
+}
