@@ -5,6 +5,8 @@ import { BLOCK_BYTES } from '../domain/block-digest.js';
 import type { FarAttributes, FarPart } from '../domain/copy/remote.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
 import { assertFile, lookLine, prepareLines, publishLines, withinLines } from './far-shell.js';
+import { beginLine } from './far/answers.js';
+import { assertNoWriter } from './far/held.js';
 import { NBD_ENV } from './nbd-args.js';
 import { escapeOption } from './qemu-args.js';
 import { shellWord } from './ssh.js';
@@ -24,18 +26,28 @@ export interface Serving {
   readonly folder: string;
   /** After so long without a heartbeat it is over. */
   readonly silenceSeconds: number;
+  /** Begins what the script answers, and says that it serves. */
+  readonly mark: string;
+}
+
+/** The line with which a script says that it serves. */
+export function readyLine(mark: string): string {
+  return `${mark}-ready`;
 }
 
 /** Serves a file to be read; says what the file is before and after. */
 export function serveScript(source: string, shared: boolean, serving: Serving, places: Places): string {
   const look = lookLine(source);
   return [
+    beginLine(serving.mark),
     ...withinLines(source, places, 41),
     ...assertFile(source),
+    ...(shared ? [] : assertNoWriter(source)),
     ...begin(serving, []),
     look,
     ...serve(source, '--read-only ', shared, serving),
     `while ${hears(serving)}; do :; done`,
+    ...(shared ? [] : assertNoWriter(source)),
     look,
   ].join('; ');
 }
@@ -50,6 +62,7 @@ export function draftScript(
 ): string {
   const path = `${part.folder}/part`;
   return [
+    beginLine(serving.mark),
     ...withinLines(dirname(part.target), places, 43),
     ...begin(serving, [part.folder]),
     ...prepareLines(part, overwrite),
@@ -83,7 +96,7 @@ function begin({ folder }: Serving, also: readonly string[]): string[] {
   ];
 }
 
-function serve(path: string, options: string, shared: boolean, { folder }: Serving): string[] {
+function serve(path: string, options: string, shared: boolean, { folder, mark }: Serving): string[] {
   const locking = shared ? ',file.locking=off' : '';
   const image = `driver=raw,file.driver=file${locking},file.filename=${escapeOption(path)}`;
   const within = (name: string) => shellWord(`${folder}/${name}`);
@@ -95,7 +108,7 @@ function serve(path: string, options: string, shared: boolean, { folder }: Servi
     `${ENV} qemu-nbd ${words} --image-opts ${shellWord(image)} </dev/null >/dev/null 2>${log} & p=$!`,
     // The socket is there before the image is opened; the number is written when all is well.
     `n=0; until [ -s ${pid} ]; do n=$((n+1)); kill -0 "$p" 2>/dev/null && [ $n -lt ${String(START_STEPS)} ] || { cat ${log} >&2; exit 47; }; sleep 0.05; done`,
-    'echo ready',
+    `echo ${readyLine(mark)}`,
   ];
 }
 

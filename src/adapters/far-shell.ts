@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { Reach } from '../domain/access/reach.js';
 import type { Places } from '../domain/access/role.js';
 import { dirname, type ImageAddress } from '../domain/address.js';
@@ -6,6 +6,8 @@ import type { FarAttributes, FarFile, FarPart, FarShell, FarTools, SshHost } fro
 import { HostlerError, type Reason } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
+import { answerBehind, beginLine, bytesOf, unreadable } from './far/answers.js';
+import { HELD, assertNoHolder, assertNoWriter } from './far/held.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { farCommand, farError, shellWord, sshWords, type SshConfig } from './ssh.js';
 
@@ -19,10 +21,13 @@ const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
   43: ['PARENT_NOT_FOUND', 'lies in a folder that does not exist'],
   44: ['TARGET_EXISTS', 'exists'],
   45: ['NOT_A_FILE', 'is a folder or something else that cannot be replaced'],
+  [HELD]: ['IMAGE_IN_USE', 'is held by a running guest'],
   48: ['PATH_OUTSIDE_ROOTS', "lies outside of the places of the caller's role"],
 };
 /** There is no qemu-nbd; it did not start. */
 const [NO_QEMU_NBD, QEMU_NBD_FAILED] = [46, 47];
+/** Of a file that is new there. */
+const NEW_MODE = 0o600;
 const TOOLS = 'printf "tools"; for t in rsync qemu-nbd; do command -v $t >/dev/null && printf " %s" $t; done; echo';
 
 /** Files on far hosts, by ssh and the tools that every system has. */
@@ -36,16 +41,17 @@ export class SshFarShell implements FarShell {
     private readonly reach: FarReach,
   ) {}
 
-  async look(host: SshHost, path: ImageAddress, run: ToolRun): Promise<FarFile> {
-    const said = await this.#say(host, path, lookScript(path, this.reach.farPlaces(host, 'read')), run);
+  async look(host: SshHost, path: ImageAddress, allowInUse: boolean, run: ToolRun): Promise<FarFile> {
+    const places = this.reach.farPlaces(host, 'read');
+    const said = await this.#say(host, path, lookScript(path, allowInUse, places), run);
     const [file] = looks(said);
-    if (file === undefined) throw farError('ssh', host, said, undefined);
+    if (file === undefined) throw unreadable(host, said);
     return { ...file, tools: toolsOf(said) };
   }
 
   async plan(host: SshHost, target: ImageAddress, run: ToolRun) {
     const said = await this.#say(host, target, planScript(target, this.reach.farPlaces(host, 'write')), run);
-    return { tools: toolsOf(said), freeBytes: freeOf(said) };
+    return { tools: toolsOf(said), freeBytes: bytesOf('free', said, host) };
   }
 
   async prepare(
@@ -62,7 +68,7 @@ export class SshFarShell implements FarShell {
     const within = withinLines(parent, this.reach.farPlaces(host, 'write'), 43);
     const script = [...within, sweepLine(ours, this.keptMinutes), prepareScript(part, overwrite)].join('; ');
     const said = await this.#say(host, target, script, run);
-    const freeBytes = freeOf(said);
+    const freeBytes = bytesOf('free', said, host);
     if (freeBytes < needBytes) {
       await this.discard(part, run);
       throw noSpaceThere(part, needBytes, freeBytes);
@@ -72,7 +78,7 @@ export class SshFarShell implements FarShell {
 
   async publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint> {
     const said = await this.#say(part.host, part.target, publishScript(part, attributes, overwrite), run);
-    return madeOf(said);
+    return bytesOf('made', said, part.host);
   }
 
   async discard(part: FarPart, run: ToolRun): Promise<void> {
@@ -81,9 +87,10 @@ export class SshFarShell implements FarShell {
 
   async #say(host: SshHost, path: ImageAddress, script: string, run: ToolRun): Promise<string> {
     const [tool = 'ssh', ...words] = sshWords(this.config, host);
-    const args = [...words, '--', host.host, farCommand(`export LC_ALL=C; ${script}`)];
+    const mark = `hostler-${randomUUID()}`;
+    const args = [...words, '--', host.host, farCommand(`export LC_ALL=C; ${beginLine(mark)}; ${script}`)];
     const { code, stdout, stderr } = await this.runner.run({ tool, args, trusted: true, limits: {} }, run);
-    if (code === 0) return stdout;
+    if (code === 0) return answerBehind(stdout, mark, host);
     throw scriptError(host, path, { code, stderr });
   }
 }
@@ -115,20 +122,10 @@ function toolsOf(said: string): FarTools {
   return { rsync: names.includes('rsync'), qemuNbd: names.includes('qemu-nbd') };
 }
 
-/** What space a published file takes. */
-export function madeOf(said: string): bigint {
-  const [, blocks = '0', unit = '0'] = /^made (\d+) (\d+)$/m.exec(said) ?? [];
-  return BigInt(blocks) * BigInt(unit);
-}
-
-export function freeOf(said: string): bigint {
-  const [, blocks = '0', unit = '0'] = /^free (\d+) (\d+)$/m.exec(said) ?? [];
-  return BigInt(blocks) * BigInt(unit);
-}
-
 /** Length, blocks, and what changes when the file does: device, inode, times. */
-export function lookScript(path: string, places: Places): string {
-  return [...withinLines(path, places, 41), ...assertFile(path), lookLine(path), TOOLS].join('; ');
+export function lookScript(path: string, allowInUse: boolean, places: Places): string {
+  const unheld = allowInUse ? [] : assertNoWriter(path);
+  return [...withinLines(path, places, 41), ...assertFile(path), ...unheld, lookLine(path), TOOLS].join('; ');
 }
 
 /**
@@ -184,7 +181,9 @@ export function prepareLines({ target, folder }: FarPart, overwrite: boolean): s
   const [name, private_] = [shellWord(target), shellWord(folder)];
   return [
     `[ -d ${shellWord(dirname(target))} ] || exit 43`,
-    ...(overwrite ? [`[ -d ${name} ] && exit 45`] : [`if [ -e ${name} ] || [ -h ${name} ]; then exit 44; fi`]),
+    ...(overwrite
+      ? [`[ -d ${name} ] && exit 45`, ...assertNoHolder(target)]
+      : [`if [ -e ${name} ] || [ -h ${name} ]; then exit 44; fi`]),
     `mkdir -p -m 0700 -- ${private_} || exit 1`,
     `stat -f -c 'free %a %S' -- ${private_} || exit 1`,
   ];
@@ -194,17 +193,30 @@ export function publishScript(part: FarPart, attributes: FarAttributes, overwrit
   return publishLines(part, attributes, overwrite).join('; ');
 }
 
+/** A file that is replaced keeps owner, mode and access list unless others are given, as on this host; its set-id bits were given to another content. */
 export function publishLines(
   { target, folder }: FarPart,
-  { owner = '', group = '', mode = 0o600 }: FarAttributes,
+  { owner = '', group = '', mode }: FarAttributes,
   overwrite: boolean,
 ): string[] {
   const [name, part] = [shellWord(target), shellWord(`${folder}/part`)];
   const owners = owner === '' && group === '' ? '' : group === '' ? owner : `${owner}:${group}`;
+  const octal = (mode ?? NEW_MODE).toString(8).padStart(4, '0');
+  const old = `[ -f ${name} ] && [ ! -h ${name} ]`;
+  // cp of busybox keeps no lists; what it cannot do is no failure.
+  const keep = `cp --attributes-only --preserve=mode,xattr -- ${name} ${part} 2>/dev/null || :`;
+  const keptMode = mode === undefined ? 'm=${1#"${1%???}"}' : ':';
   return [
     'set -e',
+    ...(overwrite ? assertNoHolder(target) : []),
+    `m=${octal}`,
+    ...(overwrite
+      ? [
+          `if ${old}; then ${keep}; set -- $(stat -c '000%a %u:%g' -- ${name}); ${keptMode}; [ "$2" = "$(stat -c %u:%g -- ${part})" ] || chown -- "$2" ${part}; fi`,
+        ]
+      : []),
     ...(owners === '' ? [] : [`chown -- ${shellWord(owners)} ${part}`]),
-    `chmod -- 0${mode.toString(8)} ${part}`,
+    `chmod -- "$m" ${part}`,
     `stat -c 'made %b %B' -- ${part}`,
     `sync -- ${part}`,
     // A link never replaces; a rename does.

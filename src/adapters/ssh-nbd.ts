@@ -6,9 +6,10 @@ import type { DraftNeed, FarDraft, FarNbd, FarPart, SshHost } from '../domain/co
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { Resolved, ToolRun } from '../domain/ports.js';
 import { farDigest } from './far-digest.js';
-import { EXPORT_NAME, PUBLISH, draftScript, serveScript, type Serving } from './far-nbd-scripts.js';
+import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type Serving } from './far-nbd-scripts.js';
+import { answerBehind, bytesOf } from './far/answers.js';
 import { FarSession } from './far-session.js';
-import { freeOf, looks, madeOf, noSpaceThere, scriptError, type FarReach } from './far-shell.js';
+import { looks, noSpaceThere, scriptError, type FarReach } from './far-shell.js';
 import type { MemoryFolder, MemoryFolders } from './memory-folders.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
@@ -18,7 +19,6 @@ const SOCKET = 's';
 const NAME_BYTES = 10;
 /** Longer than we need to notice that a line is dead. */
 const SILENCES = 2;
-const READY = /^ready$/m;
 
 export interface SshNbdPorts {
   readonly runner: ProcessRunner;
@@ -49,7 +49,7 @@ export class SshNbd implements FarNbd {
     const line = await Line.open(this.ports, host, target, script);
     try {
       const said = await line.ready(signal);
-      const freeBytes = freeOf(said.input);
+      const freeBytes = bytesOf('free', said, host);
       if (freeBytes < need.needBytes) throw noSpaceThere(part, need.needBytes, freeBytes);
       return new SshDraft(this.ports, line, part, need.lengthBytes);
     } catch (error) {
@@ -70,6 +70,7 @@ class Line {
     private readonly here: MemoryFolder,
     private readonly host: SshHost,
     private readonly silenceMs: number,
+    private readonly mark: string,
   ) {}
 
   static async open(
@@ -82,15 +83,16 @@ class Line {
     const here = await folders.make();
     const there = `/tmp/hostler-${randomName(ports)}`;
     const forward = { from: join(here.path, SOCKET), to: `${there}/${SOCKET}` };
-    const serving = { folder: there, silenceSeconds: config.deadLineSeconds * SILENCES };
+    const mark = `hostler-${randomName(ports)}`;
+    const serving = { folder: there, silenceSeconds: config.deadLineSeconds * SILENCES, mark };
     const session = new FarSession(runner, config, host, { script: script(serving), forward }, (exit) =>
       scriptError(host, path, exit),
     );
-    return new Line(session, here, host, ports.silenceMs);
+    return new Line(session, here, host, ports.silenceMs, mark);
   }
 
-  /** What the far script says when it serves. Fails with STALLED. */
-  async ready(signal: AbortSignal): Promise<RegExpExecArray> {
+  /** What the far script has said when it serves. Fails with STALLED. */
+  async ready(signal: AbortSignal): Promise<string> {
     const silence = new AbortController();
     const { host } = this.host;
     const timer = setTimeout(() => {
@@ -98,10 +100,17 @@ class Line {
       silence.abort(new HostlerError('STALLED', text, { facts: { host, silence_ms: String(this.silenceMs) } }));
     }, this.silenceMs);
     try {
-      return await this.session.line(READY, AbortSignal.any([signal, silence.signal]));
+      const ready = new RegExp(`^${readyLine(this.mark)}$`, 'm');
+      const { input } = await this.session.line(ready, AbortSignal.any([signal, silence.signal]));
+      return this.answer(input);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** The script's own words, without what its login shell said before. */
+  answer(said: string): string {
+    return answerBehind(said, this.mark, this.host);
   }
 
   get place() {
@@ -142,7 +151,7 @@ class SshSource implements FarSource {
     this.#line = await Line.open(this.ports, this.host, source, script);
     const { place } = this.#line;
     const said = await this.#line.ready(signal);
-    const [file] = looks(said.input);
+    const [file] = looks(said);
     if (file === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} says nothing of ${source}`);
     const { lengthBytes, fingerprint } = file;
     return (this.#export = { place, name: EXPORT_NAME, lengthBytes, fingerprint });
@@ -159,7 +168,7 @@ class SshSource implements FarSource {
   async closeExport(_name: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const said = await this.#line?.session.end();
-    const [before, after] = looks(said ?? '');
+    const [before, after] = looks(this.#line?.answer(said ?? '') ?? '');
     if (before?.fingerprint === after?.fingerprint) return;
     throw new HostlerError('SOURCE_CHANGED', `the source on ${this.host.host} changed while it was read`, {
       facts: { host: this.host.host },
@@ -210,7 +219,8 @@ class SshDraft implements FarDraft {
 
   async publish(): Promise<bigint> {
     this.line.session.say(PUBLISH);
-    return madeOf(await this.line.session.ended());
+    const said = await this.line.session.ended();
+    return bytesOf('made', this.line.answer(said), this.part.host);
   }
 
   close(): Promise<void> {

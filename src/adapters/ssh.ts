@@ -58,6 +58,7 @@ export function farCommand(script: string): string {
   return `exec /bin/sh -c ${shellWord(script)}`;
 }
 
+/** The first that fits counts: what says more comes before what follows from it. */
 const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
   [
     /Host key verification failed|REMOTE HOST IDENTIFICATION|host key is known/,
@@ -65,18 +66,19 @@ const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
     'its host key is not the one that is known',
   ],
   [/Permission denied \(|Too many authentication failures/, 'REMOTE_REFUSED', 'it does not let us in'],
+  // A far end that its disk has ended closes the connection, too.
+  [/No space left on device|Disk quota exceeded/, 'NO_SPACE', 'there is no space left'],
+  [/File too large/, 'UNSUPPORTED_BY_BACKEND', 'its filesystem has no files of that length'],
+  [/Read-only file system/, 'ROOT_READ_ONLY', 'the filesystem is read-only'],
+  [/Input\/output error/, 'IO_ERROR', 'a disk failed'],
   [
     /Could not resolve|Connection refused|timed out|Timeout|No route to host|unreachable|[Cc]onnection (?:unexpectedly )?closed|Connection reset|Broken pipe|send disconnect|lost connection/,
     'REMOTE_UNREACHABLE',
     'it cannot be reached, or the line broke',
   ],
   [/rsync: (?:command )?not found|rsync: No such file|not found.*rsync|exec: rsync/, 'TOOL_MISSING', 'it has no rsync'],
-  [/No space left on device|Disk quota exceeded/, 'NO_SPACE', 'there is no space left'],
-  [/File too large/, 'UNSUPPORTED_BY_BACKEND', 'its filesystem has no files of that length'],
   [/Permission denied|Operation not permitted/, 'ACCESS_DENIED', 'the system refuses access'],
-  [/Read-only file system/, 'ROOT_READ_ONLY', 'the filesystem is read-only'],
   [/No such file or directory/, 'IMAGE_NOT_FOUND', 'there is no such file'],
-  [/Input\/output error/, 'IO_ERROR', 'a disk failed'],
 ];
 
 /** What went wrong between here and a far host, by what ssh and what runs over it say. */

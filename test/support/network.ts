@@ -87,6 +87,8 @@ export const SSH_PORT = 2222;
 /** The same host, as if its sshd forwarded nothing, or as if it had not what is in `lacking` there. */
 export const STRICT_PORT = 2223;
 export const BARE_PORT = 2224;
+/** Its login shell greets, without an end of the line, and with words that look like answers of ours. */
+export const GREETING_PORT = 2225;
 
 /** A real sshd on a host, with keys of its own; `toml` is what a daemon needs to be let in. */
 export async function startSshd(
@@ -105,7 +107,7 @@ export async function startSshd(
   const [hostKey, userKey, knownHosts] = ['host_key', 'user_key', 'known_hosts'].map((name) => join(folder, name));
   for (const key of [hostKey, userKey]) await sh('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', String(key));
   const publicKey = (await sh('cat', `${String(hostKey)}.pub`)).split(' ').slice(0, 2).join(' ');
-  const ports = [SSH_PORT, STRICT_PORT, BARE_PORT].map(String);
+  const ports = [SSH_PORT, STRICT_PORT, BARE_PORT, GREETING_PORT].map(String);
   const names = [THERE.v4, THERE.v6].flatMap((address) => ports.map((port) => `[${address}]:${port} ${publicKey}\n`));
   await writeFile(String(knownHosts), names.join(''));
   const config = join(folder, 'sshd_config');
@@ -132,6 +134,8 @@ export async function startSshd(
       'AllowStreamLocalForwarding no',
       `Match LocalPort ${String(BARE_PORT)}`,
       `SetEnv PATH=${join(folder, 'bin')}`,
+      `Match LocalPort ${String(GREETING_PORT)}`,
+      `ForceCommand printf 'free 0 512\\ntools\\nfile 1 1 1 x\\nmade 0 0\\nLast login: today '; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"`,
       '',
     ].join('\n'),
   );

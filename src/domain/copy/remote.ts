@@ -49,11 +49,11 @@ export interface FarAttributes {
  * What is done on far hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, TOOL_MISSING, and as named.
  */
 export interface FarShell {
-  /** Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED. */
-  look(host: SshHost, path: ImageAddress, run: ToolRun): Promise<FarFile>;
+  /** Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE while a guest there writes it, unless that is allowed. */
+  look(host: SshHost, path: ImageAddress, allowInUse: boolean, run: ToolRun): Promise<FarFile>;
   /**
    * Makes, or finds again, the private folder for a target. `key` is the same for the same copy. Fails with TARGET_EXISTS,
-   * PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED.
+   * PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE where a guest there has what is to be replaced.
    */
   prepare(
     host: SshHost,
@@ -67,7 +67,10 @@ export interface FarShell {
     target: ImageAddress,
     run: ToolRun,
   ): Promise<{ readonly tools: FarTools; readonly freeBytes: bigint }>;
-  /** Makes the part durable, gives it the target's name and removes the folder; what space it takes. Fails with TARGET_EXISTS. */
+  /**
+   * Makes the part durable, gives it the target's name and removes the folder; what space it takes. A file that is
+   * replaced keeps owner, mode and access list. Fails with TARGET_EXISTS, IMAGE_IN_USE.
+   */
   publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint>;
   /** Removes the folder. */
   discard(part: FarPart, run: ToolRun): Promise<void>;
@@ -89,7 +92,7 @@ export interface FarDraft {
 export interface FarNbd {
   /** Whence a file of it is pulled. */
   source(host: SshHost, run: ToolRun): FarSource;
-  /** Fails with TARGET_EXISTS, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED. */
+  /** Fails with TARGET_EXISTS, IMAGE_IN_USE, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED. */
   draft(host: SshHost, target: ImageAddress, need: DraftNeed, run: ToolRun): Promise<FarDraft>;
 }
 

@@ -41,7 +41,8 @@ export async function receiveByRsync(
     await run.step('verify');
     if (!(await rsync.sameReceived(remote, spec.source, folder, run.tool()))) throw differs(spec);
   }
-  if ((await farShell.look(remote, spec.source, run.tool())).fingerprint !== source.fingerprint && !spec.allowInUse)
+  const after = await farShell.look(remote, spec.source, spec.allowInUse, run.tool());
+  if (after.fingerprint !== source.fingerprint && !spec.allowInUse)
     throw new HostlerError('SOURCE_CHANGED', `${spec.source} on ${remote.host} changed while it was read`, {
       facts: { host: remote.host, path: spec.source },
     });

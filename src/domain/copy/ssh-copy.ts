@@ -34,7 +34,7 @@ export async function planBySsh(
     const { tools, freeBytes } = await farShell.plan(remote, spec.target, run);
     return planned(chooseBySsh(spec, file(spec.source), tools), file(spec.source), freeBytes);
   }
-  const source = await farShell.look(remote, spec.source, run);
+  const source = await farShell.look(remote, spec.source, spec.allowInUse, run);
   const freeBytes = await files.freeBytes(target(spec.target).directory);
   return planned(chooseBySsh(spec, source, source.tools), source, freeBytes);
 }
@@ -45,7 +45,7 @@ export async function copyBySsh(spec: FarSpec, run: Run, ports: SshCopyPorts): P
   run.phase('INSPECTING');
   await run.step('look');
   if (remote.side === 'source') {
-    const source = await ports.farShell.look(remote, spec.source, run.tool());
+    const source = await ports.farShell.look(remote, spec.source, spec.allowInUse, run.tool());
     const { engine, why } = chooseBySsh(spec, source, source.tools);
     if (engine === 'RSYNC_SSH') return receiveByRsync(spec, run, ports, source, why);
     return pullByNbd(spec, run, ports, ports.farNbd.source(remote, run.tool()), engine, () => why);
