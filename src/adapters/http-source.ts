@@ -1,5 +1,6 @@
 import { HostlerError } from '../domain/errors.js';
-import type { Answer, RemoteFile, SourceFacts, Wanted } from '../domain/fetch/ports.js';
+import { checksumIn } from '../domain/fetch/checksum-list.js';
+import type { Answer, ExpectedChecksum, RemoteFile, SourceFacts, Wanted } from '../domain/fetch/ports.js';
 import { behind, exactly, nothing } from './http/bodies.js';
 import { codingsOf, decoded } from './http/content-coding.js';
 import { lengthOf416, stretchOf, type Stretch } from './http/content-range.js';
@@ -15,6 +16,7 @@ const SERVER_ERRORS = 500;
 const PARTIAL = 206;
 const RANGE_WRONG = 416;
 const NOT_MODIFIED = 304;
+const MAX_LIST_BYTES = 1024 * 1024;
 const MAX_RETRY_AFTER_MS = 60_000;
 const PLAIN = { 'accept-encoding': 'identity' };
 const FIRST_BYTE = { ...PLAIN, range: 'bytes=0-0' };
@@ -25,10 +27,27 @@ export class HttpFile implements RemoteFile {
     private readonly client: HttpClient,
     private readonly url: URL,
     private readonly headers: Readonly<Record<string, string>>,
+    /** Of a list of checksums. */
+    private readonly checksumUrl?: string,
   ) {}
 
-  describe(): Promise<SourceFacts> {
-    return Promise.resolve({});
+  async describe(signal: AbortSignal): Promise<SourceFacts> {
+    if (this.checksumUrl === undefined) return {};
+    return { checksum: await this.#listed(new URL(this.checksumUrl), signal) };
+  }
+
+  /** What the caller keeps secret goes to the origin of the file, and to no other. */
+  async #listed(list: URL, signal: AbortSignal): Promise<ExpectedChecksum> {
+    const headers = list.origin === this.url.origin ? this.headers : {};
+    const answer = await this.client.get(list, headers, PLAIN, signal);
+    assertGood(answer, list);
+    const text = await textOf(answer, list);
+    const name = nameIn(this.url);
+    const found = checksumIn(text, name, list.pathname);
+    if (found !== undefined) return found;
+    throw new HostlerError('SOURCE_NOT_FOUND', `${shown(list)} has no checksum of ${name}`, {
+      facts: { source: shown(list), name },
+    });
   }
 
   async read(from: Wanted, signal: AbortSignal): Promise<Answer> {
@@ -64,6 +83,29 @@ export class HttpFile implements RemoteFile {
     answer.discard();
     // Of an empty file there is no first byte.
     if (answer.status !== NOT_MODIFIED && answer.status !== RANGE_WRONG) assertGood(answer, this.url);
+  }
+}
+
+/** Of a list; it may be encoded, and longer than any that is meant. */
+async function textOf(answer: HttpAnswer, url: URL): Promise<string> {
+  const { body } = wholeOf(answer, url);
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of body) {
+    bytes += piece.length;
+    if (bytes > MAX_LIST_BYTES) throw unavailable(url, 'it is longer than any list of checksums');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+/** The last component of a path, as a list writes it. */
+function nameIn({ pathname }: URL): string {
+  const name = pathname.slice(pathname.lastIndexOf('/') + 1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // it is no UTF-8, so no list has it otherwise
   }
 }
 

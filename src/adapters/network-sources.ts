@@ -26,7 +26,7 @@ export class NetworkSources implements Sources {
       const url = new URL(source.url);
       url.search = secretText(secrets, QUERY) ?? '';
       const headers = headersSchema.parse(JSON.parse(secretText(secrets, HEADERS) ?? '{}'));
-      return new HttpFile(this.client, url, headers);
+      return new HttpFile(this.client, url, headers, source.checksumUrl);
     }
     const token = secretText(secrets, TOKEN);
     const image = new URL(`${source.endpoint.replace(/\/$/, '')}/v2/images/${source.imageId}`);

@@ -20,6 +20,7 @@ import { bytes, table } from './text.js';
 
 interface SourceFlags {
   readonly checksum?: { readonly algorithm: string; readonly digest: string };
+  readonly checksumUrl?: string;
   readonly header: Record<string, string>;
   readonly headerFile?: Record<string, string>;
   readonly maxSize?: bigint;
@@ -181,19 +182,23 @@ function pinCommand(context: Context): Command {
 function sourceOptions(command: Command): Command {
   return command
     .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksum)
+    .option('--checksum-url <url>', 'a list such as SHA256SUMS that says it')
     .option('--header <name: value>', 'sent to the server; may be given more than once', header, {})
     .option('--header-file <file>', 'with such lines, for what others must not see in the process list', headerFile)
     .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
 }
 
-function sourceOf(url: string, { checksum: sum, header: given, headerFile: read, maxSize }: SourceFlags) {
+function sourceOf(
+  url: string,
+  { checksum: sum, checksumUrl = '', header: given, headerFile: read, maxSize }: SourceFlags,
+) {
   const headers = { ...given, ...read };
   const [, imageId] = /^glance:(.+)$/.exec(url) ?? [];
   const source: ImageSource['source'] =
     imageId !== undefined
       ? { $case: 'glance', value: { endpoint: '', imageId, token: process.env['OS_TOKEN'] ?? '' } }
       : /^[a-z]+:\/\//.test(url)
-        ? { $case: 'http', value: { url, headers } }
+        ? { $case: 'http', value: { url, headers, checksumUrl } }
         : { $case: 'file', value: { path: address(url) } };
   return { source: { source }, checksum: sum, maxSizeBytes: maxSize };
 }

@@ -76,12 +76,26 @@ const bytesOf = (text: string) => Buffer.from(text, 'utf8');
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const plain = (url: URL) => `${url.origin}${url.pathname}`;
 
-function httpSource({ url, headers: given }: { url: URL; headers: Record<string, string> }): Told {
+/** A list is at an address that may be shown: what is in a query may be a secret. */
+const listAddress = webAddress.superRefine((url, context) => {
+  if (url.search !== '') context.addIssue({ code: 'custom', message: 'must not hold a query' });
+});
+
+interface HttpFields {
+  readonly url: URL;
+  readonly headers: Record<string, string>;
+  readonly checksumUrl?: URL | undefined;
+}
+
+function httpSource({ url, headers: given, checksumUrl }: HttpFields): Told {
   const named = Object.keys(given).length > 0;
   const query =
     url.search === '' ? {} : { querySha256: sha256(url.search), contentQuerySha256: sha256(contentQuery(url.search)) };
   return {
-    source: { kind: 'http', url: plain(url), headers: named, ...query },
+    source: {
+      ...{ kind: 'http', url: plain(url), headers: named, ...query },
+      ...(checksumUrl === undefined ? {} : { checksumUrl: plain(checksumUrl) }),
+    },
     secrets: {
       ...(named ? { [HEADERS]: bytesOf(JSON.stringify(given)) } : {}),
       ...(url.search === '' ? {} : { [QUERY]: bytesOf(url.search) }),
@@ -109,7 +123,7 @@ function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
   const file = z
     .object({ path: address })
     .transform(({ path }): Told => ({ source: { kind: 'file', path }, secrets: {} }));
-  const http = z.object({ url: webAddress, headers }).transform(httpSource);
+  const http = z.object({ url: webAddress, headers, checksumUrl: orUnset(listAddress) }).transform(httpSource);
   // By the names that the message has.
   const byName = z.preprocess(
     (given) => {
@@ -137,6 +151,7 @@ const DIGEST_LENGTHS: Readonly<Record<ChecksumAlgorithm, number>> = {
   'sha256-4m-blocks': 64,
   sha256: 64,
   sha512: 128,
+  sha1: 40,
   md5: 32,
   blake2b512: 128,
 };
@@ -179,6 +194,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       useCache: z.boolean(),
       overlay: z.boolean(),
     })
+    .superRefine(refuseTwo)
     .superRefine(({ source, useCache, overlay, targetFormat: wanted }, context) => {
       if (useCache && isFile(source)) refuseFile(context, ['useCache']);
       if (overlay && !useCache) context.addIssue({ code: 'custom', path: ['overlay'], message: 'only with use_cache' });
@@ -191,7 +207,7 @@ export function fetchParsers(defaults: SourceDefaults) {
           message: 'luks needs a passphrase: use ConvertImage',
         });
     });
-  const raw = z.object(common);
+  const raw = z.object(common).superRefine(refuseTwo);
   const prefetch = z
     .object({
       source: common.source,
@@ -201,6 +217,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       archiveMember,
       targetFormat: orUnset(targetFormat),
     })
+    .superRefine(refuseTwo)
     .superRefine(({ source }, context) => {
       if (isFile(source)) refuseFile(context, ['source']);
     });
@@ -222,6 +239,14 @@ export function fetchParsers(defaults: SourceDefaults) {
 
 function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
   return { spec: defined(spec), ask: { ...parseRequest(ask, request), secrets } };
+}
+
+/** Which of them counts? */
+function refuseTwo(given: { source?: Partial<Told>; checksum?: unknown }, context: z.RefinementCtx): void {
+  // There is none where something is wrong in it.
+  const source = given.source?.source;
+  if (given.checksum !== undefined && source?.kind === 'http' && source.checksumUrl !== undefined)
+    context.addIssue({ code: 'custom', path: ['checksum'], message: 'not beside source.http.checksum_url' });
 }
 
 /** Also asked of a source in which something is wrong: then there is none. */

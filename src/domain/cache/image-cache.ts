@@ -1,5 +1,6 @@
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import type { SourceFacts } from '../fetch/ports.js';
+import { checksumText } from '../fetch/fetch-image.js';
 import { forAllCallers } from '../fetch/source.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
@@ -122,6 +123,10 @@ export class ImageCache {
   ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
     const entry = this.index.find(key);
     if (entry === undefined) return undefined;
+    // A list of checksums has another one for it by now.
+    const { checksum: listed } = facts;
+    if (wish.checksum === undefined && listed !== undefined && entry.checksum !== checksumText(listed))
+      return undefined;
     // What never changes has just been described to this caller.
     const mustAsk = facts.immutable !== true && !(entry.verified && entry.guarded === false);
     if (mustAsk && !(await this.#isGiven(entry, wish, run))) return undefined;

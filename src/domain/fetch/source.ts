@@ -13,6 +13,8 @@ export type SourceSpec =
       readonly contentQuerySha256?: string;
       /** With headers that come apart. */
       readonly headers: boolean;
+      /** Of a list of checksums, without user, query and fragment. */
+      readonly checksumUrl?: string;
     }
   | { readonly kind: 'file'; readonly path: ImageAddress }
   | {

@@ -4,7 +4,7 @@ import { inTurns } from '../waiting.js';
 import type { Piece } from './ports.js';
 
 /** What a checksum may be named. Only the block digest takes long runs of zeros for nothing. */
-export const CHECKSUM_ALGORITHMS = [BLOCK_ALGORITHM, 'sha256', 'sha512', 'md5', 'blake2b512'] as const;
+export const CHECKSUM_ALGORITHMS = [BLOCK_ALGORITHM, 'sha256', 'sha512', 'sha1', 'md5', 'blake2b512'] as const;
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
 
 const ZEROS = Buffer.alloc(1024 * 1024);

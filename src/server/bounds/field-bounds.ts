@@ -57,6 +57,7 @@ const BY_NAME: Readonly<Record<string, Bound>> = {
   compat: WORD,
   data: DATA,
   digest: text(256),
+  checksum_url: LONG,
   domain_name: NAME,
   endpoint: LONG,
   export_id: ID,

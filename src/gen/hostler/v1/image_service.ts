@@ -298,7 +298,7 @@ export function wipeModeToJSON(object: WipeMode): string {
 
 /** A digest that is expected or was computed. */
 export interface Checksum {
-  /** sha256, sha512, md5 or blake2b512; for uploads and downloads also sha256-4m-blocks. */
+  /** sha256, sha512, blake2b512, sha1 or md5; for uploads and downloads also sha256-4m-blocks. */
   algorithm: string;
   /** Hexadecimal. */
   digest: string;
@@ -326,6 +326,12 @@ export interface HttpSource {
   url: string;
   /** Sent with every request; may hold secrets. */
   headers: { [key: string]: string };
+  /**
+   * http or https URL, without a query, of a list such as SHA256SUMS, in the format of coreutils or of BSD, or of a file with the digest alone. The
+   * image must digest to what stands there beside the last component of its URL; of several digests the best counts. Headers go to it where it is at
+   * the same origin. Empty: none. Not beside a checksum of the request.
+   */
+  checksumUrl: string;
 }
 
 export interface HttpSource_HeadersEntry {
@@ -1690,7 +1696,7 @@ export const RemoteHost: MessageFns<RemoteHost> = {
 };
 
 function createBaseHttpSource(): HttpSource {
-  return { url: "", headers: {} };
+  return { url: "", headers: {}, checksumUrl: "" };
 }
 
 export const HttpSource: MessageFns<HttpSource> = {
@@ -1701,6 +1707,9 @@ export const HttpSource: MessageFns<HttpSource> = {
     globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
       HttpSource_HeadersEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
+    if (message.checksumUrl !== "") {
+      writer.uint32(26).string(message.checksumUrl);
+    }
     return writer;
   },
 
@@ -1736,6 +1745,14 @@ export const HttpSource: MessageFns<HttpSource> = {
             }
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checksumUrl = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1765,6 +1782,11 @@ export const HttpSource: MessageFns<HttpSource> = {
           {},
         )
         : {},
+      checksumUrl: isSet(object.checksumUrl)
+        ? globalThis.String(object.checksumUrl)
+        : isSet(object.checksum_url)
+        ? globalThis.String(object.checksum_url)
+        : "",
     };
   },
 
@@ -1781,6 +1803,9 @@ export const HttpSource: MessageFns<HttpSource> = {
           obj.headers[k] = v;
         });
       }
+    }
+    if (message.checksumUrl !== "") {
+      obj.checksumUrl = message.checksumUrl;
     }
     return obj;
   },
@@ -1800,6 +1825,7 @@ export const HttpSource: MessageFns<HttpSource> = {
       },
       {},
     );
+    message.checksumUrl = object.checksumUrl ?? "";
     return message;
   },
 };
