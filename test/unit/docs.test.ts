@@ -45,6 +45,14 @@ describe('the docs', () => {
     });
   }
 
+  it('security.md names a test for each promise', () => {
+    const [, part = ''] = /\n## Each promise[^\n]*\n(.*?)\n## /s.exec(read('docs/security.md')) ?? [];
+    const rows = part.split('\n').filter((line) => line.startsWith('| ') && !/^\| (?:---|promise )/.test(line));
+    assert.ok(rows.length > 20, String(rows.length));
+    // That the files are there is looked at above, as for every path.
+    for (const row of rows) assert.match(row, /\| .*`test\/[\w./-]+\.ts`.* \|$/, row);
+  });
+
   it('the README lists what is served, no more and no less', () => {
     const rows = [...read('README.md').matchAll(/^\| `hostler\.v1\.(\w+)` \| (.*) \|$/gm)].map(
       ([, name = '', list = '']) => [name, [...list.matchAll(/`(\w+)`/g)].map(([, rpc = '']) => rpc).sort()] as const,

@@ -1,0 +1,93 @@
+/** A peer sends what it likes: a message that no agent sends is refused by its length, before it is decoded. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
+import { asAddress } from '../../src/domain/address.js';
+import { MapImageResponse } from '../../src/gen/hostler/v1/image_service.js';
+import { PeerAgents } from '../../src/peers/agent-client.js';
+import { Pki } from '../support/pki.js';
+import { scratchFolder } from '../support/scratch.js';
+
+const HOST = 'hv2.example';
+/** As long as an extent can be. */
+const extent = (index: number) => ({
+  offsetBytes: 2n ** 63n - 10_000n + 2n * BigInt(index),
+  lengthBytes: 1n,
+  data: true,
+  zero: true,
+  depth: 63,
+  fileOffsetBytes: 2n ** 63n,
+});
+const pageOf = (extents: number) =>
+  Buffer.from(MapImageResponse.encode({ extents: Array.from({ length: extents }, (_, n) => extent(n)) }).finish());
+
+describe('what a peer sends', () => {
+  const scratch = scratchFolder();
+  let peers: PeerAgents;
+  let pages: readonly Buffer[] = [];
+
+  before(async () => {
+    const pki = await Pki.init(scratch.path('pki'));
+    for (const host of [HOST, 'hv1.example']) await pki.issue('agent', host, { dns: [host] });
+    const path = (name: string) => scratch.path('pki', name);
+    const [key, cert] = [readFileSync(path(`${HOST}.key`)), readFileSync(path(`${HOST}.pem`))];
+    const server = new Server();
+    const asIs = (bytes: Buffer) => bytes;
+    const mapImage = {
+      ...{ path: '/hostler.v1.ImageService/MapImage', requestStream: false, responseStream: true },
+      ...{ requestSerialize: asIs, requestDeserialize: asIs, responseSerialize: asIs, responseDeserialize: asIs },
+    };
+    server.addService(
+      { mapImage },
+      {
+        mapImage(call: ServerWritableStream<Buffer, Buffer>) {
+          for (const page of pages) call.write(page);
+          call.end();
+        },
+      },
+    );
+    const proof = ServerCredentials.createSsl(
+      readFileSync(path('ca.pem')),
+      [{ private_key: key, cert_chain: cert }],
+      true,
+    );
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', proof, (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    });
+    scratch.onEnd(() => {
+      server.forceShutdown();
+      return Promise.resolve();
+    });
+    peers = new PeerAgents({
+      peers: [{ host: HOST, address: `127.0.0.1:${String(port)}`, trusted: false, exportNetworks: [] }],
+      ownHost: 'hv1.example',
+      tls: { ca: path('ca.pem'), cert: path('hv1.example.pem'), key: path('hv1.example.key') },
+      patience: { answerMs: 10_000, silenceMs: 10_000 },
+    });
+  });
+  const mapped = async () => {
+    const agent = await peers.connect(HOST);
+    try {
+      let count = 0;
+      for await (const stretch of agent.map(asAddress('/x'), new AbortController().signal))
+        count += Number(stretch.lengthBytes > 0n);
+      return count;
+    } finally {
+      await agent.close();
+    }
+  };
+
+  it('is taken when it is what an agent sends, at its longest', async () => {
+    pages = [pageOf(2000), pageOf(2000), pageOf(1)];
+    assert.equal(await mapped(), 4001);
+  });
+  for (const [title, page] of [
+    ['a page of 100,000 extents', pageOf(100_000)],
+    ['a little more than an agent sends', pageOf(4000)],
+    ['two million extents of nothing', Buffer.alloc(2 << 20, Buffer.from([0x0a, 0x00]))],
+  ] as const)
+    it(`is refused when it is ${title}`, async () => {
+      pages = [pageOf(1), page];
+      await assert.rejects(mapped(), { reason: 'REMOTE_UNREACHABLE' });
+    });
+});
