@@ -103,8 +103,7 @@ export function toolOf(kinds: Kinds<ImageMaker> & { readonly files: ImageTool })
     convert: (source, target, request, run) =>
       of(target.handle).convert(atSnapshot(source, request.snapshot), target, request, run),
     map: (source, run) => kinds.files.map(source, run),
-    measure: (source, format, run, snapshot) =>
-      kinds.files.measure(atSnapshot(source, snapshot), format, run, snapshot),
+    measure: (source, format, run, what) => kinds.files.measure(atSnapshot(source, what?.snapshot), format, run, what),
     identify: (image, run) => kinds.files.identify(image, run),
     equal: (first, second, run) => kinds.files.equal(first, second, run),
   };

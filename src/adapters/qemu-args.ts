@@ -1,7 +1,7 @@
 import { HostlerError } from '../domain/errors.js';
 import { traits } from '../domain/image-format.js';
 import type { Layout } from '../domain/image-layout.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer } from '../domain/ports.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer, MeasureOf } from '../domain/ports.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
 import { isDeviceHandle } from './devices/device-handle.js';
 import { chainOf, object, pathTo, text, type Member, type Pieces } from './qemu-json.js';
@@ -180,8 +180,9 @@ export function mapArgs(source: Chain): Arg[] {
   return ['map', '-U', '--output=json', ...keysOf(source), chainName(source)];
 }
 
-export function measureArgs(source: Chain, format: string, snapshot?: string): Arg[] {
-  const words = ['measure', '-U', '--output=json', '-O', format, ...ofSnapshot(source, snapshot)];
+export function measureArgs(source: Chain, format: string, { snapshot, clusterSizeBytes }: MeasureOf = {}): Arg[] {
+  const options = clusterSizeBytes === undefined ? [] : ['-o', `cluster_size=${String(clusterSizeBytes)}`];
+  const words = ['measure', '-U', '--output=json', '-O', format, ...options, ...ofSnapshot(source, snapshot)];
   return [...words, ...keysOf(source), chainName(source)];
 }
 

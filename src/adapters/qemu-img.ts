@@ -1,7 +1,16 @@
 import { HostlerError } from '../domain/errors.js';
 import type { ImageFormat } from '../domain/image-format.js';
 import type { Extent } from '../domain/image-info.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef, ImageTool, Layer, ToolRun } from '../domain/ports.js';
+import type {
+  Chain,
+  ConvertRequest,
+  CreateRequest,
+  FileRef,
+  ImageTool,
+  Layer,
+  MeasureOf,
+  ToolRun,
+} from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
 import {
   compareArgs,
@@ -99,14 +108,14 @@ export class QemuImg implements ImageTool {
     source: Chain,
     format: ImageFormat,
     run: ToolRun,
-    snapshot?: string,
+    what: MeasureOf = {},
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }> {
     if (!MEASURABLE.includes(format)) {
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', `qemu-img can measure for ${MEASURABLE.join(', ')} only`, {
         facts: { format },
       });
     }
-    return parseMeasure(await this.#print(measureArgs(source, format, snapshot), quietly(this.#heldFor(source)), run));
+    return parseMeasure(await this.#print(measureArgs(source, format, what), quietly(this.#heldFor(source)), run));
   }
 
   async identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {

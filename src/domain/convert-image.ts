@@ -7,7 +7,9 @@ import type { Layout } from './image-layout.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
-import type { Chain, ConvertRequest, FileAttributes, ImageTool, ToolRun } from './ports.js';
+import type { Chain, ConvertRequest, FileAttributes, ImageTool, MeasureOf, ToolRun } from './ports.js';
+import { DEFAULT_CLUSTER_BYTES, qcow2Tables } from './qcow2-space.js';
+import { roundUp } from './size.js';
 import { publishImage } from './publish-image.js';
 import { takeIn, type TakePorts } from './take-in.js';
 import { assertUnchanged } from './unchanged.js';
@@ -126,7 +128,7 @@ async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePor
   const [{ file, facts, foreign }] = chain;
   const size = sizeOf(spec, chain);
   if (foreign === 'there' || isClosed(chain)) return file.allocatedBytes < size ? file.allocatedBytes : size;
-  const { requiredBytes, fullyAllocatedBytes } = await tool.measure(chain, 'qcow2', run, snapshot);
+  const { requiredBytes, fullyAllocatedBytes } = await tool.measure(chain, 'qcow2', run, { snapshot });
   // Tables are in both; what is measured has the size of the image.
   const data = requiredBytes - fullyAllocatedBytes + facts.virtualSizeBytes;
   return data < 0n ? 0n : data < size ? data : size;
@@ -145,9 +147,9 @@ async function needOf(
   { tool }: CreatePorts,
   run: ToolRun,
 ): Promise<bigint> {
-  const { format, preallocation, snapshot } = spec;
+  const { format, preallocation } = spec;
   if (preallocation === 'falloc' || preallocation === 'full') return sizeOf(spec, chain);
-  return imageNeed(chain, format, moveBytes, tool, run, snapshot);
+  return imageNeed(chain, format, moveBytes, tool, run, spec);
 }
 
 /** Space for so much data of a chain, or of a snapshot in it, in a format, nothing preallocated. */
@@ -157,12 +159,24 @@ export async function imageNeed(
   moveBytes: bigint,
   tool: ImageTool,
   run: ToolRun,
-  snapshot?: string,
+  what: MeasureOf = {},
 ): Promise<bigint> {
   if (format === 'raw') return moveBytes;
   const canMeasure = format === 'qcow2' && chain[0].foreign !== 'there' && !isClosed(chain);
-  if (canMeasure) return (await tool.measure(chain, format, run, snapshot)).requiredBytes;
-  return moveBytes + moveBytes / 64n;
+  if (!canMeasure) return moveBytes + moveBytes / 64n;
+  const { snapshot, clusterSizeBytes = DEFAULT_CLUSTER_BYTES } = what;
+  const measured = await tool.measure(
+    chain,
+    format,
+    run,
+    snapshot === undefined ? { clusterSizeBytes } : { clusterSizeBytes, snapshot },
+  );
+  const { virtualSizeBytes } = chain[0].facts;
+  // qemu-img counts the tables of a disk that is full: of an empty one of 100 TiB that would be 16 GB.
+  const allTables = measured.fullyAllocatedBytes - roundUp(virtualSizeBytes, clusterSizeBytes);
+  const data = measured.requiredBytes - allTables;
+  const tables = qcow2Tables(virtualSizeBytes, data, clusterSizeBytes);
+  return data + (tables < allTables ? tables : allTables);
 }
 
 function why({ sourceFormat, format, compress }: ConvertSpec): string {

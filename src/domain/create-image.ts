@@ -4,6 +4,7 @@ import type { Layout } from './image-layout.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { FileAttributes, Files, ImageTool, ResolvedTarget } from './ports.js';
+import { qcow2Tables } from './qcow2-space.js';
 import { publishImage, type PublishPorts } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 
@@ -26,16 +27,21 @@ export type CreatePorts = PublishPorts & { readonly tool: ImageTool; readonly fi
 
 const writesData = ({ preallocation }: CreateSpec) => preallocation === 'full' || preallocation === 'falloc';
 
-/** Tables of an empty image of any format; qcow2's for preallocated metadata take less than 1/4096 of its size. */
+/** Tables of an empty image of any format, but those of a qcow2, which grow with its size. */
 const TABLES_BYTES = 1n << 20n;
 
 /** What an image takes that holds nothing. A cluster keeps such things beside its pools. */
 export function tablesBytes({ storage }: ResolvedTarget): bigint {
   return storage === 'volume' ? 0n : TABLES_BYTES;
 }
-const needOf = (spec: CreateSpec, target: ResolvedTarget) =>
-  tablesBytes(target) +
-  (writesData(spec) ? spec.sizeBytes : spec.preallocation === 'metadata' ? spec.sizeBytes / 4096n : 0n);
+
+function needOf(spec: CreateSpec, target: ResolvedTarget): bigint {
+  const { format, sizeBytes, preallocation, clusterSizeBytes, extendedL2 } = spec;
+  const data = writesData(spec) ? sizeBytes : 0n;
+  if (format !== 'qcow2' || target.storage === 'volume') return tablesBytes(target) + data;
+  const mapped = preallocation === 'off' ? 0n : sizeBytes;
+  return tablesBytes(target) + data + qcow2Tables(sizeBytes, mapped, clusterSizeBytes, extendedL2);
+}
 
 /** Makes an empty image. A crash leaves nothing under the final name. */
 export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {

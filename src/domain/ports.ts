@@ -337,18 +337,24 @@ export interface ConvertRequest extends Layout {
   readonly passphrase?: Uint8Array;
 }
 
+/** What is measured, and how the other format would be. */
+export interface MeasureOf {
+  readonly snapshot?: string;
+  readonly clusterSizeBytes?: bigint;
+}
+
 /** What qemu-img does for us. Failures: TOOL_FAILED, TOOL_MISSING, NO_SPACE, IMAGE_IN_USE, IO_ERROR, UNSUPPORTED_BY_BACKEND … */
 export interface ImageTool {
   create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void>;
   convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void>;
   /** Extents in order, without gaps. */
   map(source: Chain, run: ToolRun): AsyncIterable<Extent>;
-  /** Space in another format, of the current state or of a snapshot. */
+  /** Space in another format, of the current state or of a snapshot; unset clusters are the format's own. */
   measure(
     source: Chain,
     format: ImageFormat,
     run: ToolRun,
-    snapshot?: string,
+    of?: MeasureOf,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
   /**
    * What the tool takes a stranger's image for that has been taken in, without being told; of a VHD the size is the one that it has when told
