@@ -3,6 +3,10 @@ import type { AddressedFile } from '../../domain/ports.js';
 
 /** So many members are looked at: an archive with a disk in it has a few. */
 export const MAX_MEMBERS = 10_000;
+/** What is read of all members together, beside their content: ten thousand names of 100 bytes, twice. */
+export const MAX_LISTING_BYTES = 2 << 20;
+/** The longest path that Linux takes. */
+const MAX_NAME_BYTES = 4096;
 
 export function brokenArchive({ address }: AddressedFile, why: string): HostlerError {
   return new HostlerError('IMAGE_MALFORMED', `${address}: the archive cannot be read: ${why}`, {
@@ -12,4 +16,13 @@ export function brokenArchive({ address }: AddressedFile, why: string): HostlerE
 
 export function tooMany(file: AddressedFile): HostlerError {
   return brokenArchive(file, `it has more than ${String(MAX_MEMBERS)} members`);
+}
+
+export function listingTooLong(file: AddressedFile): HostlerError {
+  return brokenArchive(file, `what it says of its members is longer than ${String(MAX_LISTING_BYTES)} bytes`);
+}
+
+/** A longer name is that of no file. Fails with IMAGE_MALFORMED. */
+export function assertName(file: AddressedFile, bytes: number): void {
+  if (bytes > MAX_NAME_BYTES) throw brokenArchive(file, `it has a name of more than ${String(MAX_NAME_BYTES)} bytes`);
 }

@@ -1,19 +1,27 @@
 import { HostlerError } from '../../domain/errors.js';
 import type { Member } from '../../domain/fetch/ports.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports.js';
-import type { ProcessRunner } from '../process.js';
+import type { Exit, ProcessRunner } from '../process.js';
 import { toolReason } from '../system-errors/tool-words.js';
-import { withoutStall, type Arg, type ToolLimits } from '../tool-call.js';
-import { brokenArchive, MAX_MEMBERS, tooMany } from './broken-archive.js';
+import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../tool-call.js';
+import {
+  assertName,
+  brokenArchive,
+  listingTooLong,
+  MAX_LISTING_BYTES,
+  MAX_MEMBERS,
+  tooMany,
+} from './broken-archive.js';
 
-/** Ten thousand names of 100 bytes. */
-const MAX_LISTING_BYTES = 2 << 20;
 /** Names are what they are: no host before a colon, nothing left out, no patterns. */
 const PLAINLY = ['--force-local', '--absolute-names'];
 const LISTING = ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=escape', ...PLAINLY];
 const READING = ['--extract', '--to-stdout', '--no-recursion', '--no-wildcards', '--occurrence=1', ...PLAINLY];
-/** Type and mode, owner, size, date, time, name. */
+/** Type and mode, owner, size, date, time, name; what comes before the name is shorter than this. */
+const BEFORE_NAME = 200;
 const LINE = /^-\S* \d+\/\d+ +(\d{1,19}) \S+ \S+ (.*)$/;
+/** An octal number is the longest. */
+const ESCAPE_BYTES = 4;
 const ESCAPE = /\\(?:([0-7]{3})|(.))/g;
 const ESCAPED: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
 
@@ -25,16 +33,18 @@ export class TarArchive {
   ) {}
 
   async list(file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
-    const pieces: Uint8Array[] = [];
-    let bytes = 0;
-    await this.#run(file, [...LISTING, ['--file=', { read: file }]], run, (piece) => {
-      bytes += piece.length;
-      if (bytes > MAX_LISTING_BYTES) throw tooMany(file);
-      pieces.push(piece);
-      return Promise.resolve();
+    const members: Member[] = [];
+    let [lines, bytes] = [0, 0];
+    const call = this.#call([...LISTING, ['--file=', { read: file }]]);
+    const exit = await this.runner.lines(call, run, (line) => {
+      bytes += line.length;
+      if (++lines > MAX_MEMBERS) throw tooMany(file);
+      if (bytes > MAX_LISTING_BYTES) throw listingTooLong(file);
+      assertName(file, (line.length - BEFORE_NAME) / ESCAPE_BYTES);
+      const member = memberOf(line, file);
+      if (member !== undefined) members.push(member);
     });
-    const members = parseListing(Buffer.concat(pieces).toString('latin1'));
-    if (members.length > MAX_MEMBERS) throw tooMany(file);
+    assertRead(file, exit);
     return members;
   }
 
@@ -45,41 +55,37 @@ export class TarArchive {
     run: ToolRun,
   ): Promise<void> {
     let taken = 0n;
-    await this.#run(file, [...READING, ['--file=', { read: file }], '--', name], run, async (piece) => {
+    const call = this.#call([...READING, ['--file=', { read: file }], '--', name]);
+    const exit = await this.runner.pieces(call, run, async (stream, piece) => {
+      if (stream !== 'stdout') return;
       taken += BigInt(piece.length);
       await take(piece);
     });
+    assertRead(file, exit);
     if (taken !== sizeBytes) throw brokenArchive(file, `${name} has ${String(taken)} bytes, not ${String(sizeBytes)}`);
   }
 
-  async #run(
-    file: AddressedFile,
-    args: readonly Arg[],
-    run: ToolRun,
-    take: (piece: Uint8Array) => Promise<void>,
-  ): Promise<void> {
-    const { code, stderr } = await this.runner.pieces(
-      { tool: 'tar', args, limits: withoutStall(this.limits), foreign: true },
-      run,
-      (stream, piece) => (stream === 'stdout' ? take(piece) : Promise.resolve()),
-    );
-    if (code === 0) return;
-    const reason = toolReason(stderr);
-    if (reason === undefined) throw brokenArchive(file, stderr.trim());
-    throw new HostlerError(reason, `${file.address}: ${stderr.trim()}`, { facts: { path: file.address, stderr } });
+  #call(args: readonly Arg[]): ToolCall {
+    return { tool: 'tar', args, limits: withoutStall(this.limits), foreign: true };
   }
 }
 
-/** The regular files of a listing. A name that is no UTF-8 cannot be asked for, and is not there. */
-export function parseListing(text: string): Member[] {
-  return text.split('\n').flatMap((line) => {
-    const match = LINE.exec(line);
-    if (match === null) return [];
-    const [, size = '', escaped = ''] = match;
-    const bytes = Buffer.from(unescape(escaped), 'latin1');
-    const name = bytes.toString('utf8');
-    return Buffer.from(name).equals(bytes) ? [{ name, sizeBytes: BigInt(size) }] : [];
-  });
+function assertRead(file: AddressedFile, { code, stderr }: Exit): void {
+  if (code === 0) return;
+  const reason = toolReason(stderr);
+  if (reason === undefined) throw brokenArchive(file, stderr.trim());
+  throw new HostlerError(reason, `${file.address}: ${stderr.trim()}`, { facts: { path: file.address, stderr } });
+}
+
+/** Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. */
+function memberOf(line: string, file: AddressedFile): Member | undefined {
+  const match = LINE.exec(line);
+  if (match === null) return undefined;
+  const [, size = '', escaped = ''] = match;
+  const bytes = Buffer.from(unescape(escaped), 'latin1');
+  assertName(file, bytes.length);
+  const name = bytes.toString('utf8');
+  return Buffer.from(name).equals(bytes) ? { name, sizeBytes: BigInt(size) } : undefined;
 }
 
 function unescape(text: string): string {

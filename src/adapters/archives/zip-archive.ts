@@ -2,47 +2,62 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { breathe } from '../../domain/waiting.js';
 import { crc32 } from 'node:zlib';
-import { fromFdPromise, type Entry, type ZipFile } from 'yauzl';
+import { fromFdPromise, getFileNameLowLevel, type Entry, type ZipFile } from 'yauzl';
 import { asHostlerError, HostlerError } from '../../domain/errors.js';
 import type { Member } from '../../domain/fetch/ports.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports.js';
 import { errnoOf, systemError } from '../errno.js';
 import { procPath } from '../handles.js';
-import { brokenArchive, MAX_MEMBERS, tooMany } from './broken-archive.js';
+import {
+  assertName,
+  brokenArchive,
+  listingTooLong,
+  MAX_LISTING_BYTES,
+  MAX_MEMBERS,
+  tooMany,
+} from './broken-archive.js';
 
 /** Members that are looked at in one turn. */
 const AT_ONCE = 100;
 /** The upper half of a member's attributes is the mode, where Unix made it. */
 const [UNIX, TYPE_MASK, REGULAR] = [3, 0o170000, 0o100000];
 
+/** Has the name in UTF-8, behind a version and a checksum. */
+const [UNICODE_NAME, BEFORE_NAME] = [0x7075, 5];
+
+interface Named {
+  readonly entry: Entry;
+  readonly name: string;
+}
+
 /** By yauzl, which takes the directory at the end for true, as everybody does. */
 export class ZipArchive {
   list(file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
     return withZip(file, run, async (zip) => {
       const members: Member[] = [];
-      for await (const entry of entriesOf(zip, file, run))
-        if (isFile(entry)) members.push({ name: entry.fileName, sizeBytes: BigInt(entry.uncompressedSize) });
+      for await (const { entry, name } of filesOf(zip, file, run))
+        members.push({ name, sizeBytes: BigInt(entry.uncompressedSize) });
       return members;
     });
   }
 
-  read(file: AddressedFile, { name }: Member, take: (piece: Uint8Array) => Promise<void>, run: ToolRun): Promise<void> {
+  read(file: AddressedFile, member: Member, take: (piece: Uint8Array) => Promise<void>, run: ToolRun): Promise<void> {
     return withZip(file, run, async (zip) => {
-      for await (const entry of entriesOf(zip, file, run)) {
-        if (entry.fileName !== name || !isFile(entry)) continue;
+      for await (const { entry, name } of filesOf(zip, file, run)) {
+        if (name !== member.name) continue;
         if (!entry.canDecodeFileData())
           throw brokenArchive(file, `${name} is encrypted, or compressed by another method`);
-        await readEntry(zip, entry, take, run);
+        await readEntry(zip, { entry, name }, take, run);
         return;
       }
-      throw brokenArchive(file, `${name} is no longer there`);
+      throw brokenArchive(file, `${member.name} is no longer there`);
     });
   }
 }
 
 async function readEntry(
   zip: ZipFile,
-  entry: Entry,
+  { entry, name }: Named,
   take: (piece: Uint8Array) => Promise<void>,
   run: ToolRun,
 ): Promise<void> {
@@ -55,30 +70,44 @@ async function readEntry(
     sum = crc32(piece, sum);
     await take(piece);
   }
-  if (sum !== entry.crc32) throw new Error(`the checksum of ${entry.fileName} is wrong`);
+  if (sum !== entry.crc32) throw new Error(`the checksum of ${name} is wrong`);
 }
 
-async function* entriesOf(zip: ZipFile, file: AddressedFile, run: ToolRun): AsyncGenerator<Entry> {
-  let count = 0;
+/** The regular files. What a directory says is bounded before it is looked at. */
+async function* filesOf(zip: ZipFile, file: AddressedFile, run: ToolRun): AsyncGenerator<Named> {
+  let [count, bytes] = [0, 0];
   for await (const entry of zip.eachEntry()) {
     if (++count > MAX_MEMBERS) throw tooMany(file);
+    bytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
+    if (bytes > MAX_LISTING_BYTES) throw listingTooLong(file);
     if (count % AT_ONCE === 0) await breathe();
     run.signal.throwIfAborted();
-    yield entry;
+    const name = nameOf(entry, file);
+    if (isFile(entry, name)) yield { entry, name };
   }
 }
 
-function isFile({ fileName, versionMadeBy, externalFileAttributes }: Entry): boolean {
-  const type = (externalFileAttributes >>> 16) & TYPE_MASK;
-  return !fileName.endsWith('/') && (versionMadeBy >> 8 !== UNIX || type === 0 || type === REGULAR);
+/** Of several names in UTF-8 the first counts: each costs a checksum of the other name. */
+function nameOf({ fileNameRaw, extraFields, generalPurposeBitFlag }: Entry, file: AddressedFile): string {
+  const unicode = extraFields.find(({ id }) => id === UNICODE_NAME);
+  assertName(file, Math.max(fileNameRaw.length, (unicode?.data.length ?? 0) - BEFORE_NAME));
+  return getFileNameLowLevel(generalPurposeBitFlag, fileNameRaw, unicode === undefined ? [] : [unicode], false);
 }
 
+function isFile({ versionMadeBy, externalFileAttributes }: Entry, name: string): boolean {
+  const type = (externalFileAttributes >>> 16) & TYPE_MASK;
+  return !name.endsWith('/') && (versionMadeBy >> 8 !== UNIX || type === 0 || type === REGULAR);
+}
+
+/** Of names and comments only what is asked for is decoded: yauzl takes milliseconds for a long one. */
+const PLAINLY = { lazyEntries: true, autoClose: false, decodeStrings: false };
+
 async function withZip<T>(file: AddressedFile, run: ToolRun, use: (zip: ZipFile) => Promise<T>): Promise<T> {
-  const bytes = await open(procPath(file), constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+  const bytes = await open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
     throw systemError(error, file.address);
   });
   try {
-    return await use(await fromFdPromise(bytes.fd, { lazyEntries: true, autoClose: false, strictFileNames: false }));
+    return await use(await fromFdPromise(bytes.fd, PLAINLY));
   } catch (error) {
     if (run.signal.aborted) throw asHostlerError(run.signal.reason);
     if (error instanceof HostlerError) throw error;
