@@ -10,7 +10,7 @@ SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: help setup build gen run demo test test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ test: setup build ## run every test (ONLY='words of titles': those); ends with `
 test-glance: setup build ## run the tests against a real Glance API server, which is installed for them
 	@scripts/glance-packages.sh
 	@$(TEST) --suite glance
+
+test-corpus: setup build ## send images of every kind through every call that takes one in; five minutes
+	@scripts/corpus-packages.sh
+	@$(TEST) --suite corpus
 
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
 	@scripts/ceph-packages.sh

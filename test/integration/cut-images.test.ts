@@ -53,11 +53,11 @@ describe('images that were cut', () => {
   const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
   const foreign = { allowed: true, maxBytes: 1n << 40n };
   const readerWith = (wholeness: Wholeness) => new ImageReader({ paths, files: new LocalFiles(), wholeness, foreign });
-  const reader = readerWith(new TableWalk());
+  const reader = readerWith(new TableWalk(new LocalFiles()));
   const files = new LocalFiles();
   /** Without a thread, for many looks at small images. */
   const atOnce = readerWith({
-    missing: (file, format) => files.withBytes(file, (bytes) => findMissing(bytes, format)),
+    missing: (file, format) => files.withBytes(file, (bytes) => findMissing(bytes, format, false)),
   });
   const judge = async (path: string, format: ImageFormat, by = reader, signal = new AbortController().signal) => {
     const file = await open(path);
@@ -217,7 +217,7 @@ describe('images that were cut', () => {
     });
 
     it('are given up when the time for such images is over', async () => {
-      await assert.rejects(judge(large, 'qcow2', readerWith(new TableWalk(1))), (error: HostlerError) => {
+      await assert.rejects(judge(large, 'qcow2', readerWith(new TableWalk(files, 1))), (error: HostlerError) => {
         assert.equal(error.reason, 'TOOL_LIMIT_EXCEEDED');
         assert.equal(error.facts['limit'], 'limits.foreign.wall_seconds');
         return true;

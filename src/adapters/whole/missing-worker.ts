@@ -19,7 +19,7 @@ const say = (answer: MissingAnswer) => parentPort?.postMessage(answer);
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what TableWalk gave
 const { fd, lengthBytes, format } = workerData as MissingJob;
 try {
-  say({ missing: await findMissing(sourceOf(fd, lengthBytes), format) });
+  say({ missing: await findMissing(sourceOf(fd, lengthBytes), format, false) });
 } catch (error) {
   say({ code: errnoOf(error), text: String(error) });
 }

@@ -2,10 +2,10 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { asHostlerError, HostlerError } from '../../domain/errors.js';
-import { hasTables } from '../../domain/formats/whole/find-missing.js';
-import type { Missing } from '../../domain/formats/whole/reach.js';
+import { findMissing, hasTables } from '../../domain/formats/whole/find-missing.js';
+import { TooLong, type Missing } from '../../domain/formats/whole/reach.js';
 import type { ImageFormat } from '../../domain/image-format.js';
-import type { AddressedFile, Wholeness } from '../../domain/ports.js';
+import type { AddressedFile, Files, Wholeness } from '../../domain/ports.js';
 import { systemError } from '../errno.js';
 import { inTime, procPath } from '../handles.js';
 import { lengthOf } from '../lengths.js';
@@ -19,13 +19,18 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Of a file that grows while it is read. */
 const MAX_LOOKS = 10;
 
-/** Walks through the tables of images, each in a thread of its own: those of a large disk are gigabytes. */
+/** Walks through the tables of images: small ones at once, others in a thread of their own, since those of a large disk are gigabytes. */
 export class TableWalk implements Wholeness {
   /** @param wallMs so long one walk may take; unset: as long as it takes */
-  constructor(private readonly wallMs?: number) {}
+  constructor(
+    private readonly files: Pick<Files, 'withBytes'>,
+    private readonly wallMs?: number,
+  ) {}
 
   async missing(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined> {
     if (!hasTables(format)) return undefined;
+    const quick = await this.#quick(file, format);
+    if (quick !== 'ask again') return quick;
     try {
       const bytes = await inTime(file.handle, () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK));
       try {
@@ -36,6 +41,18 @@ export class TableWalk implements Wholeness {
     } catch (error) {
       throw systemError(error, file.address);
     }
+  }
+
+  /** What is missing, if that is soon known. What seems to be missing may have been added meanwhile. */
+  #quick(file: AddressedFile, format: ImageFormat): Promise<undefined | 'ask again'> {
+    return this.files.withBytes(file, async (bytes) => {
+      try {
+        return (await findMissing(bytes, format, true)) === undefined ? undefined : 'ask again';
+      } catch (error) {
+        if (error instanceof TooLong) return 'ask again';
+        throw error;
+      }
+    });
   }
 
   /** What a writer has added meanwhile is there: only a file that no longer grows has an end. */

@@ -23,10 +23,14 @@ export function hasTables(format: ImageFormat): boolean {
 
 /**
  * What the tables of an image name and its file does not have: what was cut off. Undefined: nothing. Its header has been read by
- * the reader of its format. It reads every table, so it belongs into a thread of its own.
+ * the reader of its format. It reads every table, so it belongs into a thread of its own; `quick`: it fails with `TooLong` where that is so.
  */
-export async function findMissing(bytes: ByteSource, format: ImageFormat): Promise<Missing | undefined> {
-  const reach = new Reach(bytes);
+export async function findMissing(
+  bytes: ByteSource,
+  format: ImageFormat,
+  quick: boolean,
+): Promise<Missing | undefined> {
+  const reach = new Reach(bytes, quick);
   await FORMATS[format]?.(reach);
   return reach.missing;
 }

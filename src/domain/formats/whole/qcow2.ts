@@ -109,7 +109,8 @@ async function compressed(reach: Reach, data: Buffer, at: number, layout: Layout
   const sectors = ((high >>> shift) & (2 ** (clusterBits - 8) - 1)) + 1;
   const end = offset - (offset % SECTOR) + sectors * SECTOR;
   const isCut = end > reach.lengthBytes;
-  if (isCut && end - reach.lengthBytes < SECTOR && (await expands(reach.bytes, offset, layout))) return;
+  if (isCut && end - reach.lengthBytes < SECTOR && reach.mayExpand() && (await expands(reach.bytes, offset, layout)))
+    return;
   reach.has('a compressed cluster', offset, end - offset);
 }
 

@@ -24,15 +24,29 @@ const SLICE_BYTES = 1 << 20;
 /** So many tables are remembered, 40 MiB of them: whoever names one twice has it read once. */
 const MAX_REMEMBERED = 1 << 20;
 
+/** So much of tables is read within three milliseconds. */
+const QUICK_BYTES = 512 << 10;
+/** So many last clusters are expanded; they share a sector. */
+const MAX_EXPANDED = 64;
+
+/** It would take longer than the thread may be held. */
+export class TooLong extends Error {}
+
 /** Notes which of the places that an image names lie beyond the end of its file. */
 export class Reach {
   readonly lengthBytes: number;
+  #readBytes = 0;
+  #expanded = 0;
   readonly #read = new Set<number>();
   #first: { readonly what: string; readonly at: number } | undefined;
   #places = 0;
   #end = 0;
 
-  constructor(readonly bytes: ByteSource) {
+  /** @param quick in a thread that others need: fails with `TooLong` for what takes longer than a moment */
+  constructor(
+    readonly bytes: ByteSource,
+    private readonly quick: boolean,
+  ) {
     this.lengthBytes = Number(bytes.lengthBytes);
   }
 
@@ -41,6 +55,13 @@ export class Reach {
     if (this.#first === undefined) return undefined;
     const { what, at } = this.#first;
     return { what, atBytes: at, places: this.#places, lengthBytes, endBytes: this.#end };
+  }
+
+  /** Whether one more cluster may be expanded. */
+  mayExpand(): boolean {
+    if (this.quick) throw new TooLong();
+    this.#expanded += 1;
+    return this.#expanded <= MAX_EXPANDED;
   }
 
   /** Whether the place lies in the file; one that does not is noted. */
@@ -57,6 +78,8 @@ export class Reach {
   async *table(what: string, { offset, bytes }: Place, entryBytes: number): AsyncGenerator<Slice> {
     if (bytes === 0 || !this.has(what, offset, bytes) || this.#read.has(offset)) return;
     if (this.#read.size < MAX_REMEMBERED) this.#read.add(offset);
+    this.#readBytes += bytes;
+    if (this.quick && this.#readBytes > QUICK_BYTES) throw new TooLong();
     for (let done = 0; done < bytes; done += SLICE_BYTES) {
       const data = await this.bytes.read(BigInt(offset + done), Math.min(SLICE_BYTES, bytes - done));
       yield { data, first: done / entryBytes, count: Math.floor(data.length / entryBytes) };
