@@ -99,6 +99,8 @@ describe('the host, by rule', () => {
     );
     assert.equal(initiatorName(' InitiatorName=x\ninitiatorname=y\n#InitiatorName=z'), undefined);
     assert.equal(initiatorName(''), undefined);
+    for (const empty of ['InitiatorName=', 'InitiatorName= \r\n', 'InitiatorName=\nInitiatorName=second\n'])
+      assert.equal(initiatorName(empty), undefined, 'nothing is configured');
   });
 
   it('parity row 21: exactly this place, the topmost of stacked mounts, whatever the path is that names it', async () => {

@@ -1,7 +1,8 @@
 const KEY = 'InitiatorName=';
 
-/** The name in the text of initiatorname.iscsi: what follows the first line that begins exactly so. */
+/** The name in the text of initiatorname.iscsi: what follows the first line that begins exactly so. Undefined where nothing follows. */
 export function initiatorName(text: string): string | undefined {
   const line = text.split('\n').find((candidate) => candidate.startsWith(KEY));
-  return line?.slice(KEY.length).trim();
+  const name = line?.slice(KEY.length).trim();
+  return name === '' ? undefined : name;
 }
