@@ -1,5 +1,6 @@
 import { isRbd, type ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
+import { movedOf } from './moved.js';
 import { rest, scale } from './numbers.js';
 import { dataBytes } from './examine-image.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
@@ -7,7 +8,7 @@ import type { Layout } from './image-layout.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
-import type { Chain, ConvertRequest, FileAttributes, ImageTool, MeasureOf, ToolRun } from './ports.js';
+import type { Chain, ConvertRequest, FileAttributes, ImageTool, MeasureOf, Resolved, ToolRun } from './ports.js';
 import { DEFAULT_CLUSTER_BYTES, qcow2Tables } from './qcow2-space.js';
 import { roundUp } from './size.js';
 import { publishImage } from './publish-image.js';
@@ -89,10 +90,18 @@ export function convertImage(
       if (virtualSizeBytes < chain[0].facts.virtualSizeBytes) await part.truncate(virtualSizeBytes);
       if (!spec.allowInUse) await assertUnchanged(sources, ports.files);
       run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
-      const work = { method: 'convert', why: why(spec), movedBytes: totalBytes, skippedBytes };
+      const work = (made: Resolved) => workOf(spec, made, totalBytes, virtualSizeBytes);
       return publishImage(part, { address: spec.target, format: spec.format }, work, run, ports);
     },
   };
+}
+
+/** What is compressed takes less than was moved. */
+function workOf(spec: ConvertSpec, made: Resolved, readBytes: bigint, wholeBytes: bigint) {
+  const moved = spec.compress
+    ? { movedBytes: readBytes, skippedBytes: rest(wholeBytes, readBytes) }
+    : movedOf(made, readBytes, wholeBytes);
+  return { method: 'convert', why: why(spec), ...moved };
 }
 
 /** Fails with SNAPSHOT_NOT_FOUND, and with SNAPSHOT_SIZE_DIFFERS where qemu-img would lose some of its content, or give it another size. */

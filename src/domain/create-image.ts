@@ -1,6 +1,7 @@
 import type { ImageAddress } from './address.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { Layout } from './image-layout.js';
+import { rest } from './numbers.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { FileAttributes, Files, ImageTool, ResolvedTarget } from './ports.js';
@@ -76,7 +77,10 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
       run.phase('CREATING');
       await run.step('create');
       await ports.tool.create(part, { ...spec, sizeBytes, ...run.secrets }, run.tool());
-      const work = { method: 'create', why: 'an empty image was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
+      // In full means that zeros are written everywhere.
+      const movedBytes = spec.preallocation === 'full' ? sizeBytes : 0n;
+      const moved = { movedBytes, skippedBytes: rest(sizeBytes, movedBytes) };
+      const work = { method: 'create', why: 'an empty image was asked for', ...moved };
       const target = { ...spec, ...(writesData(spec) ? {} : { content: 'empty' as const }) };
       return publishImage(part, target, work, run, ports);
     },

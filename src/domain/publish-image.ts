@@ -13,6 +13,8 @@ export interface PublishPorts {
   readonly tool: Pick<ImageTool, 'identify'>;
 }
 
+type Work = Omit<ImageResult, 'kind' | 'info'>;
+
 /** Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be one: see `ImageReader.foreign`. */
 export async function publishImage(
   part: Part,
@@ -23,7 +25,8 @@ export async function publishImage(
     /** Nothing has been written into it. */
     readonly content?: 'empty';
   },
-  work: Omit<ImageResult, 'kind' | 'info'>,
+  /** What was done; where only what has been made tells how much was moved, by that. */
+  done: Work | ((made: Resolved) => Work),
   run: Run,
   ports: PublishPorts,
 ): Promise<ImageResult> {
@@ -34,6 +37,9 @@ export async function publishImage(
     ? factsOfStranger(made, target.format, run, ports)
     : ports.reader.facts(made, target.format));
   const info = describeFile(made, facts, false);
+  const work = typeof done === 'function' ? done(made) : done;
+  const { movedBytes, skippedBytes } = work;
+  if (typeof done === 'function') run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
   const result: ImageResult = { kind: 'image', info, ...work };
   return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
 }

@@ -48,7 +48,10 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
         run.warn({ reason: 'SIZE_ROUNDED_UP', message: `sizes are multiples of ${String(SECTOR_BYTES)} bytes` });
       if (grownBytes === 0n) return unchanged(written, why, run, ports);
       await run.reserveFor(written.file, needOf(spec, grownBytes));
-      const work = { method: 'resize', why, movedBytes: 0n, skippedBytes: 0n };
+      const added = grownBytes > 0n ? grownBytes : 0n;
+      // In full means that zeros are written everywhere.
+      const movedBytes = spec.preallocation === 'full' ? added : 0n;
+      const work = { method: 'resize', why, movedBytes, skippedBytes: added - movedBytes };
       const request = { sizeBytes, shrink: grownBytes < 0n, preallocation: spec.preallocation };
       const assertDone = (now: ImageInfo) => {
         const { virtualSizeBytes: size } = now;

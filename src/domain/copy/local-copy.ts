@@ -1,4 +1,5 @@
 import { HostlerError } from '../errors.js';
+import { movedOf } from '../moved.js';
 import { rest, scale } from '../numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
@@ -47,12 +48,14 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
   const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
   const part = await run.part(spec.target, spec);
   const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
-  const movedBytes = way.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
+  const readBytes = way.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
   if (spec.verify) await verify(source, part, run, ports.tool);
   await assertWelcome(source, part, run.target(spec.target), ports.reader, run.signal);
   if (!spec.allowInUse) await assertUnchanged([source], ports.files);
   await run.step('seal');
   const made = await part.seal();
+  const moved = movedOf(made, readBytes, source.lengthBytes);
+  run.progress({ doneBytes: moved.movedBytes, totalBytes: moved.movedBytes, skippedBytes: moved.skippedBytes });
   const result: CopyResult = {
     kind: 'copy',
     target: spec.target,
@@ -60,8 +63,7 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
     allocatedBytes: made.allocatedBytes,
     engine: way.shown ?? way.engine,
     why: way.why,
-    movedBytes,
-    skippedBytes: rest(source.lengthBytes, movedBytes),
+    ...moved,
     verified: spec.verify,
   };
   return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());

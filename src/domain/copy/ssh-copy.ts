@@ -1,5 +1,6 @@
 import { digestShown, stretchesOf, type Digests } from '../digest-image.js';
 import { HostlerError } from '../errors.js';
+import { movedOf } from '../moved.js';
 import { rest, scale } from '../numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
@@ -119,9 +120,8 @@ async function sendByNbd(
     if (!shared) await assertUnchanged([source], ports.files);
     return await run.commitFar(async (): Promise<CopyResult> => {
       const allocatedBytes = await far.publish();
-      const [movedBytes, verified] = [totalBytes, spec.verify];
-      const sizes = { lengthBytes, allocatedBytes, movedBytes, skippedBytes };
-      return { kind: 'copy', target: spec.target, ...sizes, engine: 'NBD_SSH', why, verified };
+      const sizes = { lengthBytes, allocatedBytes, ...movedOf({ allocatedBytes }, totalBytes, lengthBytes) };
+      return { kind: 'copy', target: spec.target, ...sizes, engine: 'NBD_SSH', why, verified: spec.verify };
     });
   } finally {
     await far.close();

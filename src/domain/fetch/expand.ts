@@ -51,15 +51,17 @@ export async function fill<T>(
   const writer = await transfers.writer(into, target);
   try {
     const sink = new SparseSink(writer, 0n);
+    const show = () => run.progress({ doneBytes: sink.takenBytes - sink.zeroBytes, skippedBytes: sink.zeroBytes });
     const space = new GrowingSpace(run, target, into);
     const made = await produce(async (piece) => {
       const bytes = sink.takenBytes + BigInt(piece.length);
       assertWithin(bytes, maxBytes, `what ${what} holds in ${target}`);
       await space.upTo(bytes - sink.zeroBytes);
       await sink.take(piece);
-      run.progress({ doneBytes: sink.takenBytes, skippedBytes: sink.zeroBytes });
+      show();
     });
     await sink.flush();
+    show();
     await into.truncate(sink.takenBytes);
     space.release();
     return made;

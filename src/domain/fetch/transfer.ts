@@ -201,7 +201,7 @@ export class Transfer {
         assertWithin(this.#position.offset, maxBytes, what);
         digest.reach(sink.writtenBytes);
         if (this.#canGoOn()) checkpoints.reached({ ...this.#position, offset: sink.writtenBytes });
-        this.#show(sink.zeroBytes);
+        this.#show();
       }
     } finally {
       count();
@@ -324,6 +324,7 @@ export class Transfer {
 
   async #end(writer: FileWriter): Promise<Transferred> {
     const { offset, freshness } = this.#position;
+    this.#show();
     await this.file.truncate(offset);
     // So that a crash in what follows costs no transfer.
     await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
@@ -340,10 +341,10 @@ export class Transfer {
     };
   }
 
-  #show(zeroBytes: bigint): void {
+  /** Zeros come over the network too: they are moved, and only take no space. */
+  #show(): void {
     const { offset: doneBytes, totalBytes } = this.#position;
-    const skippedBytes = this.#zeroBytes + zeroBytes;
-    this.run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
+    this.run.progress({ doneBytes, skippedBytes: 0n, ...(totalBytes === undefined ? {} : { totalBytes }) });
   }
 
   #backoffMs(failures: number, retryAfterMs = 0): number {

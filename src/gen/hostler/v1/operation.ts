@@ -206,7 +206,7 @@ export function operationPhaseToJSON(object: OperationPhase): string {
 
 /** Absolute counters: a later event replaces an earlier one. */
 export interface Progress {
-  /** Bytes of data moved so far. Less than before when a transfer had to begin again. */
+  /** Bytes of data moved so far. Less than before when a transfer had to begin again, and in the end when zeros were read that became holes. */
   doneBytes: bigint;
   /** Bytes of data to move in all, never less than done_bytes; unset while unknown. */
   totalBytes?:
