@@ -42,13 +42,22 @@ export class ToolExpander implements Expander {
     const followed = IGNORED.test(exit.stderr);
     if (exit.code === DONE || (exit.code === WARNED && compression === 'gzip' && followed))
       return followed ? 'followed' : 'all';
-    throw failed(file, compression, exit.stderr.trim());
+    throw failed(file, compression, exit.shown.trim());
   }
 }
+
+/** zstd 1.5 of more than 128 MiB (`--long=28` and above), xz 5.4 under a limit. The image is whole. */
+const TOO_LARGE_A_WINDOW = /requires too much memory for decoding|Memory usage limit reached/;
 
 /** A disk that cannot be read says nothing of what is on it. */
 function failed(file: AddressedFile, compression: Compression, why: string): HostlerError {
   const reason = toolReason(why);
+  if (TOO_LARGE_A_WINDOW.test(why))
+    return new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      `${file.address}: ${compression} needs more memory to expand it than it takes by itself: compress it without a long window`,
+      { facts: { path: file.address, compression, stderr: why } },
+    );
   if (reason === undefined) return malformed(file, compression, why);
   return new HostlerError(reason, `${file.address}: ${why}`, {
     facts: { path: file.address, compression, stderr: why },
