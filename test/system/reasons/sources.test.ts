@@ -153,7 +153,14 @@ describe('what an RPC promises of sources', () => {
 
   describe('that are encrypted', () => {
     daemonOf(() => Promise.resolve({}));
-    before(() => sh('qemu-img', 'create', '-q', '-f', 'qcow2', ...LUKS, good('secret'), '1M'));
-    each('SECRET_REQUIRED', promising('SECRET_REQUIRED'), (rpc) => call(rpc, good('secret')));
+    before(async () => {
+      const create = ['create', '-q', '-f', 'qcow2', ...LUKS];
+      await sh('qemu-img', ...create, good('secret'), '1M');
+      const opened = `driver=qcow2,encrypt.key-secret=s,file.filename=${good('secret')}`;
+      await sh('qemu-img', 'snapshot', ...LUKS.slice(0, 2), '-c', 'one', '--image-opts', opened);
+      await sh('qemu-img', ...create, '-b', good('plain'), '-F', 'qcow2', good('secret-overlay'), '1M');
+    });
+    const named = (rpc: string) => (/^(?:Rebase|Commit)/.test(rpc) ? 'secret-overlay' : 'secret');
+    each('SECRET_REQUIRED', promising('SECRET_REQUIRED'), (rpc) => call(rpc, good(named(rpc))));
   });
 });
