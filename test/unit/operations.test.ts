@@ -256,6 +256,14 @@ describe('LiveOperation', () => {
     leave('CANCELLED');
     assert.equal(kept.record.state, 'QUEUED');
   });
+  it('has each warning once, and the 64 latest at most', () => {
+    const operation = live();
+    for (const message of ['a', 'b', 'a']) operation.warn({ reason: 'TRANSFER_RESTARTED', message });
+    assert.equal(operation.record.warnings.length, 2);
+    for (let n = 0; n < 1000; n++) operation.warn({ reason: 'TRANSFER_RESTARTED', message: String(n) });
+    const messages = operation.record.warnings.map(({ message }) => message);
+    assert.deepEqual([messages.length, messages.at(0), messages.at(-1)], [64, '936', '999']);
+  });
   it('a cancel waits for a phase that may be torn; a request for one is refused meanwhile', () => {
     const operation = live();
     const leave = operation.join(false);

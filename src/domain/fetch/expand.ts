@@ -6,7 +6,7 @@ import type { Transfers } from '../transfer/ports.js';
 import { compressionOf } from './compression.js';
 import type { Expander } from './ports.js';
 import { SparseSink } from './sparse-sink.js';
-import { assertWithin } from './transfer.js';
+import { assertWithin } from './wrong-bodies.js';
 
 export interface ExpandPorts {
   readonly files: Files;

@@ -3,7 +3,7 @@ import type { Verb } from '../operations/verb.js';
 import { bring, type BringPorts } from './bring.js';
 import { broughtFacts, fetchResume, usesOf, type FetchSpec } from './fetch-image.js';
 import { isFarSource, sourceText } from './source.js';
-import { assertWithin } from './transfer.js';
+import { assertWithin } from './wrong-bodies.js';
 
 export type FetchRawSpec = Pick<
   FetchSpec,

@@ -75,3 +75,17 @@ export class RateWatch {
     this.#abort.abort(new HostlerError('STALLED', text, { facts }));
   }
 }
+
+/** The pieces as they come; only while the next one is waited for does the watch count. */
+export async function* waitedFor<T>(pieces: AsyncIterable<T>, watch: RateWatch): AsyncGenerator<T, void> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await watch.waitFor(iterator.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}

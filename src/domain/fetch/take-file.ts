@@ -7,7 +7,7 @@ import { rawFacts } from '../read-image.js';
 import { RunningDigest } from '../transfer/running-digest.js';
 import { assertUnchanged } from '../unchanged.js';
 import type { ExpectedChecksum } from './ports.js';
-import { assertWithin } from './transfer.js';
+import { assertWithin } from './wrong-bodies.js';
 
 export interface TakeFilePorts {
   readonly files: Files;

@@ -10,6 +10,7 @@ import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.
 import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from './ports.js';
 import { RateWatch } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
+import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
 import { withoutWebPage } from './web-page.js';
 
 /** What trying again may help with. */
@@ -158,7 +159,8 @@ export class Transfer {
   async #receive(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
     const watch = new RateWatch(this.spec.what, this.ports.rules);
     try {
-      while ((await this.#take(part, checkpoints, watch)) === 'more') continue;
+      let left = await this.#take(part, checkpoints, watch, 'first');
+      while (left === 'more') left = await this.#take(part, checkpoints, watch, 'next');
     } catch (error) {
       // The watch's reason says more than that the line was cut.
       throw watch.signal.aborted && !this.run.signal.aborted ? asHostlerError(watch.signal.reason) : error;
@@ -168,7 +170,12 @@ export class Transfer {
   }
 
   /** One answer: whether it was the last one. */
-  async #take(part: OpenPart, checkpoints: Checkpoints, watch: RateWatch): Promise<'end' | 'more'> {
+  async #take(
+    part: OpenPart,
+    checkpoints: Checkpoints,
+    watch: RateWatch,
+    turn: 'first' | 'next',
+  ): Promise<'end' | 'more'> {
     await this.run.step('request');
     const { writer, digest } = part;
     const { what, maxBytes, checksum } = this.spec;
@@ -176,11 +183,10 @@ export class Transfer {
     const answer = await watch.waitFor(this.remote.read(this.#position, signal));
     if (!this.#continues(answer)) {
       await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
-      if (answer.offset > 0n) {
+      // A new beginning behind a part is an attempt that failed: else there may be one for each part, for ever.
+      if (answer.offset > 0n || turn === 'next') {
         answer.discard();
-        throw new HostlerError('SOURCE_UNAVAILABLE', `${what} sent a part of other content`, {
-          facts: { source: what, offset: String(answer.offset) },
-        });
+        throw otherContent(what, answer.offset);
       }
     }
     const from = this.#position.offset;
@@ -193,6 +199,7 @@ export class Transfer {
       for await (const piece of waitedFor(page ? withoutWebPage(answer.body, what) : answer.body, watch)) {
         watch.came(piece.length);
         if (this.#position.totalBytes === undefined) await this.#makeRoom(sink, piece.length);
+        else this.#assertFits(sink, piece.length);
         const full = sink.add(piece);
         if (!full && performance.now() - shownAt < SHOW_MS) continue;
         if (full) await sink.pass();
@@ -217,21 +224,25 @@ export class Transfer {
   #endOf({ ends }: Answer, from: bigint): 'end' | 'more' {
     const { offset, totalBytes } = this.#position;
     if (offset === totalBytes) return 'end';
-    if (ends === 'part' && offset > from && offset < (totalBytes ?? offset + 1n)) return 'more';
+    const { what } = this.spec;
+    if (ends === 'part' && offset > from && offset < (totalBytes ?? offset + 1n)) {
+      if (this.#canGoOn()) return 'more';
+      throw unprovedParts(what);
+    }
     if (totalBytes === undefined && ends !== 'part') {
       this.#position = { ...this.#position, totalBytes: offset };
       return 'end';
     }
+    throw endedEarly(what, offset, totalBytes);
+  }
+
+  /** Space was reserved for what the content was to have, and for no more. */
+  #assertFits({ takenBytes }: SparseSink, more: number): void {
+    const { totalBytes } = this.#position;
+    if (totalBytes === undefined || takenBytes + BigInt(more) <= totalBytes) return;
     // Nothing tells which of the bytes are too many.
-    if (totalBytes !== undefined && offset > totalBytes) this.#resumable = false;
-    const { what } = this.spec;
-    const facts = {
-      source: what,
-      offset: String(offset),
-      ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),
-    };
-    const text = `${what} ended after ${String(offset)} of ${String(totalBytes ?? 'an unknown number of')} bytes`;
-    throw new HostlerError('SOURCE_UNAVAILABLE', text, { facts });
+    this.#resumable = false;
+    throw tooMuch(this.spec.what, totalBytes);
   }
 
   /** For a body that does not say how long it is. */
@@ -256,9 +267,10 @@ export class Transfer {
     if (offset !== here) return false;
     if (here === 0n) return true;
     if (totalBytes !== undefined && total !== undefined && totalBytes !== total) return false;
+    if (ours !== undefined) return validator === ours;
     // Nothing told the content when it began, so the checksum has to.
-    if (ours === undefined) this.#resumed = true;
-    return validator === ours || ours === undefined;
+    this.#resumed = true;
+    return this.spec.checksum !== undefined;
   }
 
   async #accept({ validator, freshness, resumable, ends, totalBytes: said }: Answer): Promise<void> {
@@ -351,27 +363,6 @@ export class Transfer {
     const { backoffMs, maxBackoffMs } = this.ports.rules;
     return Math.min(maxBackoffMs, Math.max(retryAfterMs, backoffMs * 2 ** (failures - 1)));
   }
-}
-
-export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): void {
-  if (bytes <= maxBytes) return;
-  throw new HostlerError(
-    'IMAGE_TOO_LARGE',
-    `${what} has ${String(bytes)} bytes or more; ${String(maxBytes)} are allowed`,
-    {
-      facts: { source: what, bytes: String(bytes), allowed: String(maxBytes) },
-    },
-  );
-}
-
-function otherLength(what: string, expected: bigint, sent = 0n): HostlerError {
-  const text = `${what} has ${String(expected)} bytes, and an answer of ${String(sent)} came`;
-  return new HostlerError('SOURCE_UNAVAILABLE', text, { facts: { source: what, total: String(expected) } });
-}
-
-function noEnd(what: string): HostlerError {
-  const why = 'does not say where its answer ends, so that nothing would tell a part from the whole: give a checksum';
-  return new HostlerError('SOURCE_WITHOUT_LENGTH', `${what} ${why}`, { facts: { source: what } });
 }
 
 /** The pieces as they come; only while the next one is waited for does the watch count. */

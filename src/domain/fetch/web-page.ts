@@ -25,7 +25,8 @@ export async function* withoutWebPage(body: AsyncIterable<Uint8Array>, what: str
   yield head;
 }
 
+/** A page without a byte is a page too. */
 function assertNoText(head: Buffer, what: string): void {
-  if (!isText(head.subarray(0, HEAD_BYTES))) return;
+  if (head.length > 0 && !isText(head.subarray(0, HEAD_BYTES))) return;
   throw new HostlerError('SOURCE_UNAVAILABLE', `${what} answered with a web page`, { facts: { source: what } });
 }

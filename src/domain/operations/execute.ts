@@ -200,8 +200,7 @@ class OperationRun implements Run {
   }
 
   warn(warning: Warning): void {
-    const { operation } = this.assignment;
-    operation.update({ warnings: [...operation.record.warnings, warning] });
+    this.assignment.operation.warn(warning);
   }
 
   async assertSourcesFree(): Promise<void> {

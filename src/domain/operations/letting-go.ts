@@ -42,7 +42,7 @@ export async function tidied(
 }
 
 function warnOfRest(operation: LiveOperation): void {
-  const { id, warnings } = operation.record;
+  const { id } = operation.record;
   const message = `a filesystem did not answer at the end of ${id}: what is left there is removed when it does`;
-  operation.update({ warnings: [...warnings, { reason: 'CLEANUP_FAILED', message }] });
+  operation.warn({ reason: 'CLEANUP_FAILED', message });
 }

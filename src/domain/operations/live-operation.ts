@@ -8,7 +8,11 @@ import {
   type OperationPhase,
   type OperationRecord,
   type OperationState,
+  type Warning,
 } from './record.js';
+
+/** An operation has a handful; whatever a source or a disk does over and over is told with these. */
+const MOST_WARNINGS = 64;
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 /** How a call ends that waits for an operation: its caller goes, or the daemon cannot send the answer. */
@@ -86,6 +90,13 @@ export class LiveOperation {
     this.#set({ ...this.#record, ...change, eventTime: this.clock() }, false);
   }
 
+  /** One that it has already is not added; of too many the oldest go. */
+  warn({ reason, message }: Warning): void {
+    const { warnings } = this.#record;
+    if (warnings.some((earlier) => earlier.reason === reason && earlier.message === message)) return;
+    this.update({ warnings: [...warnings, { reason, message }].slice(-MOST_WARNINGS) });
+  }
+
   become(state: OperationState, change: Change = {}): void {
     assertTransition(this.#record.state, state);
     this.#set({ ...this.#record, ...change, state, eventTime: this.clock() }, true);
@@ -156,8 +167,8 @@ export class LiveOperation {
   #goOnUnanswered(): void {
     if (isFinal(this.#record.state) || this.#suspended !== undefined) return;
     const message = 'an answer to its caller could not be sent; see the log of the daemon';
-    const warnings = [...this.#record.warnings, { reason: 'ANSWER_LOST' as const, message }];
-    this.update({ detached: true, warnings });
+    this.update({ detached: true });
+    this.warn({ reason: 'ANSWER_LOST', message });
   }
 
   /**

@@ -421,7 +421,7 @@ export interface Operation {
   last:
     | OperationEvent
     | undefined;
-  /** What the caller should know although it may have succeeded. */
+  /** What the caller should know although it may have succeeded: each once, the 64 latest at most. */
   warnings: Warning[];
   /** Set while something of it is kept; CancelOperation removes it. */
   kept:

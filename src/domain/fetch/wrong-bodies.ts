@@ -1,0 +1,46 @@
+/** What is wrong with the bytes that a source sends. */
+import { HostlerError } from '../errors.js';
+
+/** Fails with IMAGE_TOO_LARGE. */
+export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): void {
+  if (bytes <= maxBytes) return;
+  throw new HostlerError(
+    'IMAGE_TOO_LARGE',
+    `${what} has ${String(bytes)} bytes or more; ${String(maxBytes)} are allowed`,
+    {
+      facts: { source: what, bytes: String(bytes), allowed: String(maxBytes) },
+    },
+  );
+}
+
+export function otherLength(what: string, expected: bigint, sent = 0n): HostlerError {
+  const text = `${what} has ${String(expected)} bytes, and an answer of ${String(sent)} came`;
+  return new HostlerError('SOURCE_UNAVAILABLE', text, { facts: { source: what, total: String(expected) } });
+}
+
+export function tooMuch(what: string, totalBytes: bigint): HostlerError {
+  const text = `${what} has ${String(totalBytes)} bytes, and more came`;
+  return new HostlerError('SOURCE_UNAVAILABLE', text, { facts: { source: what, total: String(totalBytes) } });
+}
+
+export function endedEarly(what: string, offset: bigint, totalBytes: bigint | undefined): HostlerError {
+  const text = `${what} ended after ${String(offset)} of ${String(totalBytes ?? 'an unknown number of')} bytes`;
+  const total = totalBytes === undefined ? {} : { total: String(totalBytes) };
+  return new HostlerError('SOURCE_UNAVAILABLE', text, { facts: { source: what, offset: String(offset), ...total } });
+}
+
+export function otherContent(what: string, offset: bigint): HostlerError {
+  return new HostlerError('SOURCE_UNAVAILABLE', `${what} sent a part of other content`, {
+    facts: { source: what, offset: String(offset) },
+  });
+}
+
+export function noEnd(what: string): HostlerError {
+  const why = 'does not say where its answer ends, so that nothing would tell a part from the whole: give a checksum';
+  return new HostlerError('SOURCE_WITHOUT_LENGTH', `${what} ${why}`, { facts: { source: what } });
+}
+
+export function unprovedParts(what: string): HostlerError {
+  const why = 'sends parts, and nothing tells whether the next one is of the same content: give a checksum';
+  return new HostlerError('SOURCE_REFUSED', `${what} ${why}`, { facts: { source: what } });
+}
