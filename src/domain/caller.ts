@@ -13,8 +13,15 @@ export interface Caller {
   /** Aborted when the caller has gone or its deadline has passed; the reason is a HostlerError. */
   readonly signal: AbortSignal;
   readonly deadline: Date | undefined;
+  /** Identity of the caller in whose places its operations are at work; unset: its own. */
+  readonly worksFor?: string;
   /** Told of each operation that the call starts, or attaches to. */
   readonly onOperation?: (id: string) => void;
+}
+
+/** In whose places its operations wait and are at work. */
+export function placesOf({ identity, worksFor = identity }: Caller): string {
+  return worksFor;
 }
 
 /** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */

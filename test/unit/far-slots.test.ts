@@ -34,4 +34,27 @@ describe('places of what waits for other hosts', () => {
     await new Promise(setImmediate);
     assert.deepEqual(at, ['b x']);
   });
+
+  for (const [io, perFilesystem, callersPart, most] of [
+    [8, 4, 0.75, 2],
+    [8, 8, 0.75, 5],
+    [4, 4, 0.5, 1],
+    [8, 4, 1, 4],
+    [2, 2, 0.75, 1],
+  ] as const)
+    it(`of ${String(perFilesystem)} on one filesystem and ${String(io)} in all one caller's slow servers leave some`, async () => {
+      const running = { io, none: 1, export: 1, open: 1 };
+      const slots = new Slots({ running, perFilesystem, callersPart, queued: 50, queuedPerCaller: 50 });
+      const at: string[] = [];
+      const enter = (caller: string, filesystem: string) => {
+        const ticket = slots.enter({ slot: 'io', filesystems: [filesystem], caller, far: true }, () => undefined);
+        void ticket.granted(never).then(() => at.push(caller));
+      };
+      for (let n = 0; n < 10; n++) enter('a', 'x');
+      enter('b', 'x');
+      await new Promise(setImmediate);
+      assert.equal(at.filter((caller) => caller === 'a').length, most);
+      // Of one place for all nobody can have a part, nor of all that one caller may have.
+      assert.equal(at.includes('b'), callersPart < 1 && perFilesystem > 2);
+    });
 });

@@ -34,6 +34,8 @@ export class Filling<S extends object> {
     const ask = { detach: false, labels: {}, planOnly: false, requestId: id, secrets: run.secrets };
     const caller = {
       identity: OWN_IDENTITY,
+      // Else one who asks for what comes slowly would take the places of all fills.
+      worksFor: run.caller.identity,
       roles: [],
       grant: BUILT_IN.operator,
       peer: '',

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../address.js';
-import { NOBODY, type Caller } from '../caller.js';
+import { NOBODY, placesOf, type Caller } from '../caller.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import type { OutputPiece } from '../execute-command.js';
 import type { Clock, Files, Targets } from '../ports.js';
@@ -259,7 +259,7 @@ export class Operations {
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
       const wish = { slot: verb.slot(spec), far: verb.far?.(spec) === true, standing: verb.standing === true };
-      const ticket = slots.enter({ ...wish, caller: caller.identity, filesystems: admitted.filesystems }, (place) => {
+      const ticket = slots.enter({ ...wish, caller: placesOf(caller), filesystems: admitted.filesystems }, (place) => {
         operation.update({ queuePosition: place });
       });
       undo.push(ticket.release);

@@ -16,7 +16,7 @@ export interface SlotLimits {
   readonly perFilesystem: number;
   /**
    * Of the running ones, in each slot and on each filesystem, that one caller may have, and of those in `io` that all that wait for other hosts
-   * may have: a part, up to 1.
+   * may have: a part, up to 1. Of the places for those one caller may have this part again.
    */
   readonly callersPart: number;
   readonly queued: number;
@@ -180,17 +180,26 @@ export class Slots {
     if (!this.#hasShare(entry)) return false;
     if (slot !== 'io') return true;
     const { perFilesystem, callersPart } = this.limits;
-    const running = (key: string) => this.#count.running.get(key) ?? 0;
-    if (far === true && running(farKey(slotKey(slot))) >= this.#share(slot)) return false;
+    if (far === true && !this.#hasFarShare(slotKey(slot), this.#share(slot), caller)) return false;
     const share = shareOf(perFilesystem, callersPart);
     return filesystems
       .map(filesystemKey)
       .every(
         (key) =>
-          running(key) < perFilesystem &&
-          running(callersKey(key, caller)) < share &&
-          (far !== true || running(farKey(key)) < share),
+          this.#at(key) < perFilesystem &&
+          this.#at(callersKey(key, caller)) < share &&
+          (far !== true || this.#hasFarShare(key, share, caller)),
       );
+  }
+
+  /** One caller has a part of what there is for other hosts too: else its slow servers would keep everybody from theirs. */
+  #hasFarShare(key: string, limit: number, caller: string): boolean {
+    const far = farKey(key);
+    return this.#at(far) < limit && this.#at(callersKey(far, caller)) < shareOf(limit, this.limits.callersPart);
+  }
+
+  #at(key: string): number {
+    return this.#count.running.get(key) ?? 0;
   }
 }
 
@@ -203,13 +212,9 @@ const callersKey = (key: string, caller: string) => `${key} of ${caller}`;
 /** What an operation is counted under; filesystems only where their number at work is limited. */
 function keysOf({ slot, caller, filesystems, far }: Wish): string[] {
   const limited = slot === 'io' ? [...new Set(filesystems)].map(filesystemKey) : [];
-  const shared = [slotKey(slot), ...limited];
-  return [
-    ...shared,
-    ...shared.map((key) => callersKey(key, caller)),
-    ...(far === true ? shared.map(farKey) : []),
-    callerKey(caller),
-  ];
+  const kinds = [slotKey(slot), ...limited];
+  const shared = far === true ? [...kinds, ...kinds.map(farKey)] : kinds;
+  return [...shared, ...shared.map((key) => callersKey(key, caller)), callerKey(caller)];
 }
 
 /** Keeps no key at 0, so that callers that came once are forgotten. */
