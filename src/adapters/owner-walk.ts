@@ -13,7 +13,7 @@ import {
 import { changedOwner, isSettled, type OwnerChange } from '../domain/files/owner-change.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
-import { shiftedRights } from './rights/shifted.js';
+import { areShifted, shiftedRights } from './rights/shifted.js';
 
 export interface WalkJob {
   /** Descriptor of the entry on top. */
@@ -80,20 +80,21 @@ export function walkOwners(job: WalkJob, report: (state: WalkState) => void): Wa
 
 /** How much there is, and how much of it is not as it should be; unless that is asked for, one is enough to know. */
 function lookAtAll(job: WalkJob): { seen: number; wrong: number } {
-  let [seen, wrong] = [1, isSettled(fstatSync(job.fd), job.change) ? 0 : 1];
+  const top = fstatSync(job.fd);
+  let [seen, wrong] = [1, isRight(top, job.change, (use) => use(job.fd)) ? 0 : 1];
   const look = (folder: number, below: readonly Name[]) => {
     eachName(folder, job, below, (path, name, isFolder) => {
       const stat = isFolder || wrong === 0 || job.dryRun ? lstatSync(path) : undefined;
       if (stat?.isDirectory() === true && job.closed.includes(identity(stat))) return;
       seen += 1;
-      if (stat !== undefined && !isSettled(stat, job.change)) wrong += 1;
+      if (stat !== undefined && !isRight(stat, job.change, (use) => withOpen(path, ENTRY, use))) wrong += 1;
       if (stat?.isDirectory() === true)
         withOpen(path, FOLDER, (fd) => {
           look(fd, [...below, name]);
         });
     });
   };
-  if (fstatSync(job.fd).isDirectory()) look(job.fd, []);
+  if (top.isDirectory()) look(job.fd, []);
   return { seen, wrong };
 }
 
@@ -160,17 +161,28 @@ function readFolder(path: string): readonly { readonly name: Name; isDirectory()
   return readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
 }
 
+/** Whether an entry may stay as it is if that holds for the whole tree. */
+function isRight(stat: Stats, change: OwnerChange, opened: (use: (fd: number) => boolean) => boolean): boolean {
+  if (!isSettled(stat, change)) return false;
+  return change.kind !== 'shift' || opened((fd) => areShifted(`/proc/self/fd/${String(fd)}`, stat, change));
+}
+
 function changeOne(fd: number, stat: Stats, change: OwnerChange): boolean {
-  if (!differs(stat, change)) return false;
-  const { uid, gid } = changedOwner(stat, change);
+  const moves = differs(stat, change);
   const path = `/proc/self/fd/${String(fd)}`;
-  const rights = change.kind === 'shift' ? shiftedRights(path, stat, change) : [];
+  // An access list may name ids that are shifted, whoever owns the entry.
+  const rights = change.kind === 'shift' ? shiftedRights(path, stat, change, moves ? 'changes' : 'stays') : [];
+  if (moves) changeOwner(path, stat, change);
+  for (const set of rights) set();
+  return moves || rights.length > 0;
+}
+
+function changeOwner(path: string, stat: Stats, change: OwnerChange): void {
+  const { uid, gid } = changedOwner(stat, change);
   chownSync(path, uid, gid);
   // The kernel takes the set-id bits away; in a shifted tree they mean the same as before.
   if (change.kind === 'shift' && stat.isFile() && (stat.mode & SET_ID_BITS) !== 0)
     chmodSync(path, stat.mode & PERMISSION_BITS);
-  for (const set of rights) set();
-  return true;
 }
 
 function differs(stat: Stats, change: OwnerChange): boolean {
@@ -178,10 +190,10 @@ function differs(stat: Stats, change: OwnerChange): boolean {
   return uid !== stat.uid || gid !== stat.gid;
 }
 
-function withOpen(path: Name, flags: number, use: (fd: number) => void): void {
+function withOpen<T>(path: Name, flags: number, use: (fd: number) => T): T {
   const fd = openSync(path, flags);
   try {
-    use(fd);
+    return use(fd);
   } finally {
     closeSync(fd);
   }

@@ -13,32 +13,50 @@ export interface Carried {
 /** They speak of the content that was there, or of where it lay. */
 const OF_CONTENT = /^(?:security\.(?:ima|evm)|trusted\.overlay\..*)$/;
 
+/** More than these are not carried: each costs two calls. */
+const MOST = 1000;
+
+/** Few enough for the main thread, as far as can be seen. */
+export function hasFew(path: string, few: number): boolean {
+  const xattrs = Xattrs.load('itself');
+  return xattrs === undefined || (attempt(() => xattrs.names(path), [], 'attributes') ?? []).length <= few;
+}
+
 /**
  * Gives one file the access list, the label and the other attributes of another. Capabilities are not carried: like set-id bits they were
- * given to what was in the file.
+ * given to what was in the file. Where the access list cannot be read, the file's group gets nothing: the mode may show its mask.
  */
 export function carryRights(from: string, to: string): Carried {
   const xattrs = Xattrs.load('itself');
-  if (xattrs === undefined) return { lost: [] };
+  if (xattrs === undefined)
+    return { lost: ['its access list and attributes, which cannot be read on this host'], groupRights: 0 };
   const lost: string[] = [];
-  const names = attempt(() => xattrs.names(from), lost, 'attributes') ?? [];
-  let rights: number | undefined;
-  for (const name of names) {
+  const found = attempt(() => xattrs.names(from), lost, 'attributes');
+  const names = found ?? [];
+  let rights = found === undefined ? 0 : undefined;
+  // What the host gives a meaning goes first.
+  const ordered = [...names.filter((name) => !isUsers(name)), ...names.filter(isUsers)];
+  if (names.length > MOST) lost.push(`${String(names.length - MOST)} more attributes`);
+  for (const name of ordered.slice(0, MOST)) {
     if (OF_CONTENT.test(name)) continue;
     if (name === CAPABILITY) {
       lost.push('its capabilities, which were given to another content');
       continue;
     }
-    const value = attempt(() => xattrs.get(from, name), lost, name);
-    if (value === undefined) continue;
-    const kept = attempt(() => (xattrs.set(to, name, value), true), lost, name);
-    if (kept !== true && name === ACCESS_ACL) rights = groupRights(value);
+    const value = attempt(() => xattrs.get(from, name) ?? 'gone', lost, name);
+    if (value === 'gone') continue;
+    const kept = value !== undefined && attempt(() => (xattrs.set(to, name, value), true), lost, name) === true;
+    if (!kept && name === ACCESS_ACL) rights = value === undefined ? 0 : groupRights(value);
   }
   // The folder's default list is for new files.
   const inherited =
     !names.includes(ACCESS_ACL) && (attempt(() => xattrs.names(to), lost, 'attributes') ?? []).includes(ACCESS_ACL);
   if (inherited) attempt(() => xattrs.remove(to, ACCESS_ACL), lost, ACCESS_ACL);
   return { lost, ...(rights === undefined ? {} : { groupRights: rights }) };
+}
+
+function isUsers(name: string): boolean {
+  return name.startsWith('user.');
 }
 
 function attempt<T>(work: () => T, lost: string[], what: string): T | undefined {

@@ -2,15 +2,19 @@ import { Worker } from 'node:worker_threads';
 import type { FileRef } from '../../domain/ports.js';
 import { DIRECT } from '../file-calls.js';
 import { callsOf, inTime, procPath } from '../handles.js';
-import { carryRights, type Carried } from './carry.js';
+import { carryRights, hasFew, type Carried } from './carry.js';
 
 const WORKER = new URL('./carry-worker.js', import.meta.url);
 
-/** As `carryRights`, at once where the filesystem is of this host, else in a thread. Fails with ROOT_STALLED. */
+/** An access list, a label, and some of a tool; a thread takes longer to start. */
+const FEW = 16;
+
+/** As `carryRights`, at once where the filesystem is of this host and there is little to do, else in a thread. Fails with ROOT_STALLED. */
 export function carriedTo(made: FileRef, replaced: FileRef): Promise<Carried> | Carried {
   const [from, to] = [procPath(replaced), procPath(made)];
   const { handle } = replaced;
-  return callsOf(handle) === DIRECT ? carryRights(from, to) : inTime(handle, () => inThread({ from, to }));
+  const atOnce = callsOf(handle) === DIRECT && hasFew(from, FEW);
+  return atOnce ? carryRights(from, to) : inTime(handle, () => inThread({ from, to }));
 }
 
 function inThread(paths: { readonly from: string; readonly to: string }): Promise<Carried> {

@@ -1,6 +1,6 @@
 /** What an entry of a shifted tree has beside owner and mode: it means the same there as before. */
 import type { Stats } from 'node:fs';
-import { shiftId, type OwnerChange } from '../../domain/files/owner-change.js';
+import { isShifted, shiftId, type IdMap, type OwnerChange } from '../../domain/files/owner-change.js';
 import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL, shiftedAcl, shiftedCapability } from './acl.js';
 import { Xattrs } from './xattrs.js';
 
@@ -9,19 +9,52 @@ type Shift = Extract<OwnerChange, { readonly kind: 'shift' }>;
 let loaded: Xattrs | 'none' | undefined;
 
 /**
- * What sets them once the entry has its new owner: the kernel takes capabilities away then. `path` leads to the entry's descriptor.
- * Fails with a system error.
+ * What sets them once the entry has its new owner: the kernel takes capabilities away then. Of an entry that keeps its owner only what
+ * changes. `path` leads to the entry's descriptor. Fails with a system error.
  */
-export function shiftedRights(path: string, stat: Stats, { uidMaps, gidMaps }: Shift): readonly (() => void)[] {
-  loaded ??= Xattrs.load('target') ?? 'none';
-  if (loaded === 'none' || !(stat.isFile() || stat.isDirectory())) return [];
-  const xattrs = loaded;
+export function shiftedRights(
+  path: string,
+  stat: Stats,
+  { uidMaps, gidMaps }: Shift,
+  owner: 'changes' | 'stays',
+): readonly (() => void)[] {
+  const xattrs = xattrsOf(stat);
+  if (xattrs === undefined) return [];
   const [uid, gid] = [(id: number) => shiftId(id, uidMaps), (id: number) => shiftId(id, gidMaps)];
-  return xattrs.names(path).flatMap((name) => {
-    const isAcl = name === ACCESS_ACL || name === DEFAULT_ACL;
-    const value = isAcl || name === CAPABILITY ? xattrs.get(path, name) : undefined;
+  return namesOf(xattrs, path).flatMap((name) => {
+    const value = xattrs.get(path, name);
     if (value === undefined) return [];
-    const shifted = isAcl ? shiftedAcl(value, uid, gid) : shiftedCapability(value, uid);
-    return [() => xattrs.set(path, name, shifted)];
+    const shifted = shiftedValue(name, value, uid, gid);
+    return owner === 'stays' && shifted.equals(value) ? [] : [() => xattrs.set(path, name, shifted)];
   });
+}
+
+/** Whether they may stay if that holds for the whole tree: all ids in them are those of a shifted one. Fails as `shiftedRights`. */
+export function areShifted(path: string, stat: Stats, { uidMaps, gidMaps }: Shift): boolean {
+  const xattrs = xattrsOf(stat);
+  if (xattrs === undefined) return true;
+  let all = true;
+  const look = (maps: readonly IdMap[]) => (id: number) => {
+    all &&= isShifted(id, maps);
+    return id;
+  };
+  for (const name of namesOf(xattrs, path)) {
+    const value = xattrs.get(path, name);
+    if (value !== undefined) shiftedValue(name, value, look(uidMaps), look(gidMaps));
+  }
+  return all;
+}
+
+/** Undefined where an entry of this kind has none of them, or the host has no way to read them. */
+function xattrsOf(stat: Stats): Xattrs | undefined {
+  loaded ??= Xattrs.load('target') ?? 'none';
+  return loaded === 'none' || !(stat.isFile() || stat.isDirectory()) ? undefined : loaded;
+}
+
+function namesOf(xattrs: Xattrs, path: string): readonly string[] {
+  return xattrs.names(path).filter((name) => [ACCESS_ACL, DEFAULT_ACL, CAPABILITY].includes(name));
+}
+
+function shiftedValue(name: string, value: Buffer, uid: (id: number) => number, gid: (id: number) => number): Buffer {
+  return name === CAPABILITY ? shiftedCapability(value, uid) : shiftedAcl(value, uid, gid);
 }

@@ -5,6 +5,8 @@ import { errnoOf } from '../errno.js';
 
 /** What the kernel allows of names, and of one value (xattr(7)). */
 const MOST_BYTES = 64 * 1024;
+/** What a call found, until the next one. */
+const found = Buffer.alloc(MOST_BYTES);
 
 type Call = (...words: unknown[]) => bigint | number;
 
@@ -47,7 +49,6 @@ export class Xattrs {
 
   /** Fails with a system error; a filesystem that keeps none has none. */
   names(path: string): readonly string[] {
-    const found = Buffer.alloc(MOST_BYTES);
     const length = Number(this.calls.list(path, found, found.length));
     if (length >= 0) return found.subarray(0, length).toString('utf8').split('\0').slice(0, -1);
     if (this.calls.errno() === ERRNOS.EOPNOTSUPP) return [];
@@ -56,9 +57,8 @@ export class Xattrs {
 
   /** Undefined: there is none of that name. Fails with a system error. */
   get(path: string, name: string): Buffer | undefined {
-    const found = Buffer.alloc(MOST_BYTES);
     const length = Number(this.calls.get(path, name, found, found.length));
-    if (length >= 0) return found.subarray(0, length);
+    if (length >= 0) return Buffer.from(found.subarray(0, length));
     const errno = this.calls.errno();
     if (errno === ERRNOS.ENODATA || errno === ERRNOS.EOPNOTSUPP) return undefined;
     throw this.#failure('getxattr');

@@ -48,6 +48,7 @@ export function shiftId(id: number, maps: readonly IdMap[]): number {
   return isShifted(id, maps) ? id : NOBODY;
 }
 
-function isShifted(id: number, maps: readonly IdMap[]): boolean {
+/** Whether an id is one that a shifted tree has. */
+export function isShifted(id: number, maps: readonly IdMap[]): boolean {
   return maps.length === 0 || id === NOBODY || maps.some(({ target, count }) => target <= id && id < target + count);
 }

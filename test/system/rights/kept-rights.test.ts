@@ -1,8 +1,9 @@
 /** What a file has beside owner and mode: access lists, labels, attributes, capabilities, the end of a log that others write too. */
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync } from 'node:fs';
-import { chmod, chown, copyFile, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { CAPABILITY, groupRights, shiftedCapability } from '../../../src/adapters/rights/acl.js';
+import { carryRights, hasFew } from '../../../src/adapters/rights/carry.js';
 import { Xattrs } from '../../../src/adapters/rights/xattrs.js';
 import { fakeTools } from '../../support/reasons/tools.js';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
@@ -18,6 +19,8 @@ const NOBODY_NAMED = 2 ** 32 - 1;
 /** Whom the list names; nobody of this host. */
 const GUEST = 64_055;
 const GROUP_OF_FILE = 4100;
+/** It has been shifted before. */
+const STAYS = 150_000;
 
 type Entry = readonly [tag: number, rights: number, id?: number];
 function acl(...entries: readonly Entry[]): Buffer {
@@ -32,6 +35,15 @@ function acl(...entries: readonly Entry[]): Buffer {
 }
 const list = (id = GUEST, group = 50) =>
   acl([USER_OBJ, 6], [USER, 6, id], [GROUP_OBJ, 0], [GROUP, 4, group], [MASK, 6], [OTHER, 0]);
+
+function attempted(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe('the rights of files', () => {
   const scratch = scratchFolder();
@@ -103,6 +115,32 @@ describe('the rights of files', () => {
       await write({ path: at('link') });
       assert.equal(xattrs.get(at('link'), ACCESS), undefined);
     });
+    it('with a list that cannot be read its group gets nothing, for the mode may show the mask', () => {
+      const { lost, groupRights: given } = carryRights(at('there is none'), at('probe'));
+      assert.equal(given, 0);
+      assert.match(lost.join(), /ENOENT/);
+    });
+    it('with more attributes than anybody needs it keeps what the host gives a meaning, and the first of the others', async function () {
+      const [from, to] = ['/dev/shm', '/dev/shm'].map(
+        (folder, n) => `${folder}/hostler-${String(process.pid)}-${String(n)}`,
+      );
+      assert.ok(from !== undefined && to !== undefined);
+      await Promise.all([writeFile(from, ''), writeFile(to, '')]);
+      try {
+        const set = () => {
+          for (let n = 0; n < 1200; n++) xattrs.set(from, `user.${String(n)}`, Buffer.from('x'));
+          xattrs.set(from, ACCESS, list());
+        };
+        needs(this, attempted(set), 'a tmpfs without attributes of users');
+        assert.equal(hasFew(from, 16), false);
+        const { lost, groupRights: given } = carryRights(from, to);
+        assert.deepEqual([lost, given], [['201 more attributes'], undefined]);
+        assert.deepEqual(xattrs.get(to, ACCESS), list());
+        assert.equal(xattrs.names(to).length, 1000);
+      } finally {
+        await Promise.all([rm(from), rm(to)]);
+      }
+    });
     it('with capabilities the new one has none, and the answer says so', async () => {
       await copyFile('/bin/true', at('tool'));
       await sh('setcap', 'cap_net_raw+ep', at('tool'));
@@ -125,6 +163,25 @@ describe('the rights of files', () => {
     const shift = (path: string, more: Message = {}) =>
       operation('FileService/ChownForIdMaps', { path, uid_maps: maps, gid_maps: maps, ...more });
 
+    it('also where the owner stays: lists, those for new files, and capabilities', async () => {
+      await mkdir(at('staying/folder'), { recursive: true });
+      await writeFile(at('staying/listed'), 'x');
+      await copyFile('/bin/true', at('staying/ping'));
+      for (const name of ['listed', 'folder', 'ping', '.']) await chown(at(`staying/${name}`), STAYS, STAYS);
+      await sh('setcap', 'cap_net_raw+ep', at('staying/ping'));
+      xattrs.set(at('staying/listed'), ACCESS, list(1000, 50));
+      xattrs.set(at('staying/folder'), DEFAULT, list(1000, 50));
+      const all = () => [
+        xattrs.get(at('staying/listed'), ACCESS),
+        xattrs.get(at('staying/folder'), DEFAULT),
+        xattrs.get(at('staying/ping'), CAPABILITY)?.readUInt32LE(20),
+      ];
+      for (const time of ['once', 'again']) {
+        await shift(at('staying'));
+        assert.deepEqual(all(), [list(101_000, 100_050), list(101_000, 100_050), 100_000], time);
+      }
+      assert.equal((await stat(at('staying/listed'))).uid, STAYS);
+    });
     it('capabilities, of the shifted root; access lists and those for new files; set-id bits', async () => {
       await mkdir(at('tree/deep'), { recursive: true });
       await copyFile('/bin/true', at('tree/deep/ping'));
