@@ -1,11 +1,11 @@
-/**
- * Patterns of `[[commands]]`, matched against what callers send: by RE2, whose time grows with the length of the text only. The library is
- * loaded where there are patterns.
- */
+/** Patterns of `[[commands]]`, matched against what callers send. */
 import type { ArgumentRule } from '../domain/execute-command.js';
-import { breathe } from '../domain/waiting.js';
+import { breathe, orAborted } from '../domain/waiting.js';
+import { matchInThread } from './patterns/match-in-thread.js';
+import { compile, firstMisfit, type Pattern } from './patterns/pattern.js';
 
-type Pattern = (text: string) => boolean;
+/** Of the main thread, for one argument: a step took a microsecond at the most (4096 characters by 84 steps: 317 ms). */
+const FEW_STEPS = 8000;
 
 /** Why it is no pattern; undefined: it is one. */
 export async function whyNoPattern(text: string): Promise<string | undefined> {
@@ -17,27 +17,35 @@ export async function whyNoPattern(text: string): Promise<string | undefined> {
   }
 }
 
-/** An argument fits when one of the patterns matches all of it; a dot is any character. */
+/**
+ * An argument fits when one of the patterns matches all of it. What may take long is matched in a thread, one call at a time. Fails with
+ * TOOL_LIMIT_EXCEEDED when that takes too long.
+ */
 export class ArgumentPatterns implements ArgumentRule {
   #compiled: Promise<readonly Pattern[]> | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly texts: readonly string[]) {}
 
   async misfit(args: readonly string[], signal: AbortSignal): Promise<number | undefined> {
     this.#compiled ??= Promise.all(this.texts.map(compile));
     const patterns = await this.#compiled;
+    const steps = patterns.reduce((sum, pattern) => sum + pattern.steps, 0);
+    if (args.some(({ length }) => length * steps > FEW_STEPS)) return this.#inTurn(args, signal);
     for (const [place, arg] of args.entries()) {
-      if (!patterns.some((matches) => matches(arg))) return place;
+      if (firstMisfit(patterns, [arg]) !== undefined) return place;
       await breathe();
       signal.throwIfAborted();
     }
     return undefined;
   }
-}
 
-/** Fails with what is wrong in it. */
-async function compile(text: string): Promise<Pattern> {
-  const { RE2JS } = await import('re2js');
-  const pattern = RE2JS.compile(RE2JS.translateRegExp(text), RE2JS.DOTALL);
-  return (argument) => pattern.matches(argument);
+  #inTurn(args: readonly string[], signal: AbortSignal): Promise<number | undefined> {
+    const matching = this.#last.then(() => {
+      signal.throwIfAborted();
+      return matchInThread({ patterns: this.texts, args }, signal);
+    });
+    this.#last = matching.catch(() => undefined); // its caller hears of it; the next only waits for its end
+    return orAborted(matching, signal);
+  }
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { HostlerError } from '../domain/errors.js';
 import type { Compression, Expander } from '../domain/fetch/ports.js';
 import type { AddressedFile, ToolRun } from '../domain/ports.js';
@@ -29,21 +30,32 @@ export class ToolExpander implements Expander {
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<'all' | 'followed'> {
-    const exit = await this.runner.pieces(
-      {
-        tool: compression,
-        args: ['-d', '-c', ...OPTIONS[compression], [{ read: file }]],
-        limits: withoutStall(this.limits),
-        foreign: true,
-      },
-      run,
-      (stream, piece) => (stream === 'stdout' ? take(piece) : Promise.resolve()),
+    const args = ['-d', '-c', ...OPTIONS[compression], [{ read: file }]];
+    const call = { tool: compression, args, limits: withoutStall(this.limits), foreign: true } as const;
+    const exit = await this.runner.pieces(call, run, (stream, piece) =>
+      stream === 'stdout' ? take(piece) : Promise.resolve(),
     );
-    const followed = IGNORED.test(exit.stderr);
-    if (exit.code === DONE || (exit.code === WARNED && compression === 'gzip' && followed))
-      return followed ? 'followed' : 'all';
-    throw failed(file, compression, exit.shown.trim());
+    const end = endOf(compression, exit);
+    if (end === undefined) throw failed(file, compression, exit.shown.trim());
+    return end;
   }
+
+  async endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, run: ToolRun): Promise<boolean> {
+    const args = ['-t', ...OPTIONS[compression]];
+    const limits = withoutStall(this.limits);
+    const call = { tool: compression, args, limits, foreign: true, stdin: Readable.from(bytes) } as const;
+    return endOf(compression, await this.runner.pieces(call, run, () => Promise.resolve())) !== undefined;
+  }
+}
+
+/** Undefined: it is broken, or cut. */
+function endOf(
+  compression: Compression,
+  { code, stderr }: { readonly code: number | undefined; readonly stderr: string },
+): 'all' | 'followed' | undefined {
+  const followed = IGNORED.test(stderr);
+  if (code !== DONE && !(code === WARNED && compression === 'gzip' && followed)) return undefined;
+  return followed ? 'followed' : 'all';
 }
 
 /** zstd 1.5 of more than 128 MiB (`--long=28` and above), xz 5.4 under a limit. The image is whole. */

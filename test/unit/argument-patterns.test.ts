@@ -29,6 +29,26 @@ describe('patterns of arguments', () => {
     assert.equal(await new ArgumentPatterns([]).misfit([''], signal), 0);
     assert.equal(await new ArgumentPatterns([]).misfit([], signal), undefined);
   });
+  for (const [pattern, text, fits] of [
+    ['[a-z0-9-]+-[a-z0-9-]{1,40}', 'a-'.repeat(2048), true],
+    ['[a-z0-9-]+-[a-z0-9-]{1,40}', `${'a-'.repeat(2047)}!!`, false],
+    ['(?:[a-z]{1,30}-){1,30}x', `${'aa-'.repeat(1365)}y`, false],
+    ['(?:[a-]?){100}(?:[a-]*)*', 'a'.repeat(4096), true],
+  ] as const)
+    it(`${pattern} holds nobody while it is matched with ${text.slice(0, 9)}… of 4096`, async () => {
+      const rule = new ArgumentPatterns([pattern]);
+      let threads = 0;
+      const onWorker = () => threads++;
+      process.on('worker', onWorker);
+      try {
+        assert.equal(await rule.misfit(['a-a'], signal), pattern.endsWith('x') ? 0 : undefined);
+        assert.equal(threads, 0);
+        assert.equal(await rule.misfit([text], signal), fits ? undefined : 0);
+        assert.equal(threads, 1);
+      } finally {
+        process.off('worker', onWorker);
+      }
+    });
   it('end with their caller', async () => {
     const gone = AbortSignal.abort(new Error('gone'));
     await assert.rejects(new ArgumentPatterns(['.*']).misfit(['a', 'b'], gone), /gone/);

@@ -1,12 +1,17 @@
 import type { ImageAddress } from '../address.js';
 import { GrowingSpace } from '../operations/growing-space.js';
+import { HostlerError } from '../errors.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, Files, Part } from '../ports.js';
+import type { Aside, ByteSource, Files, Part } from '../ports.js';
 import type { Transfers } from '../transfer/ports.js';
 import { compressionOf } from './compression.js';
 import type { Expander } from './ports.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin } from './wrong-bodies.js';
+
+/** What follows the end of an image, such as a signature, takes some KiB; more, or half of what came, may be the rest of it, damaged. */
+const MOST_FOLLOWING = 64n * 1024n;
+const READ_BYTES = 1024 * 1024;
 
 export interface ExpandPorts {
   readonly files: Files;
@@ -31,10 +36,31 @@ export async function expand(
   const end = await fill(part.expanded, target, compression, maxBytes, run, transfers, (take) =>
     expander.expand(compression, came, take, run.tool()),
   );
-  if (end === 'followed')
+  if (end === 'followed') {
+    const early = await files.withBytes(came, (bytes) =>
+      expander.endsWithin(compression, withoutTail(bytes), run.tool()),
+    );
+    if (early) throw muchFollows(target, compression);
     run.warn({ reason: 'TRAILING_DATA', message: `what follows the end of the ${compression} data was left out` });
+  }
   // What came stays until the end: after a crash it is expanded again, and does not come again.
   return part.expanded;
+}
+
+/** All but what may follow the end. */
+async function* withoutTail(bytes: ByteSource): AsyncGenerator<Uint8Array, void> {
+  const half = bytes.lengthBytes / 2n;
+  for (let at = 0n, end = bytes.lengthBytes - (half < MOST_FOLLOWING ? half : MOST_FOLLOWING); at < end;) {
+    const piece = await bytes.read(at, end - at < BigInt(READ_BYTES) ? Number(end - at) : READ_BYTES);
+    if (piece.length === 0) return;
+    yield piece;
+    at += BigInt(piece.length);
+  }
+}
+
+function muchFollows(target: ImageAddress, compression: string): HostlerError {
+  const text = `${target}: much follows the end of the ${compression} data, as where the rest of it is damaged`;
+  return new HostlerError('IMAGE_MALFORMED', text, { facts: { path: target, compression } });
 }
 
 /** Makes a file of what `produce` gives, with holes for zeros; of what was there before nothing stays. Fails with IMAGE_TOO_LARGE, NO_SPACE. */

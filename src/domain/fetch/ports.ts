@@ -102,6 +102,8 @@ export interface Expander {
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<'all' | 'followed'>;
+  /** Whether what was compressed has its end in these bytes, whatever follows it there. Fails with TOOL_MISSING, and as `bytes`. */
+  endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, run: ToolRun): Promise<boolean>;
 }
 
 export type ArchiveKind = 'tar' | 'zip';

@@ -56,6 +56,7 @@ describe('compressed images', () => {
   const SIGNATURE = Buffer.from('# fake certificateFWx0\x76\x5a\xee\xb8\0\0\0\0\0\0\0\0\x22', 'latin1');
   const ZEROS = Buffer.alloc(512);
   const SKIPPED = Buffer.from('5e2a4d180400000074657874', 'hex');
+  const damaged = (one: Buffer) => Buffer.concat([Buffer.from([one.readUInt8(0) ^ 1]), one.subarray(1)]);
   const both = Buffer.concat([disk, disk]);
   const read: readonly (readonly [Tool, string, (one: Buffer) => Buffer[], Buffer, string[]])[] = [
     ['gzip', 'a signature behind it', (one) => [one, SIGNATURE], disk, ['TRAILING_DATA']],
@@ -65,6 +66,8 @@ describe('compressed images', () => {
     ['gzip', 'two members and a signature', (one) => [one, one, SIGNATURE], both, ['TRAILING_DATA']],
     ['gzip', 'zeros and then a text', (one) => [one, ZEROS, Buffer.from('x')], disk, ['TRAILING_DATA']],
     ['bzip2', 'a signature behind it', (one) => [one, SIGNATURE], disk, ['TRAILING_DATA']],
+    ['gzip', 'a long signature behind it', (one) => [one, noise(60_000, 9)], disk, ['TRAILING_DATA']],
+    ['bzip2', 'a long signature behind it', (one) => [one, noise(60_000, 9)], disk, ['TRAILING_DATA']],
     ['bzip2', 'zeros behind it', (one) => [one, ZEROS], disk, ['TRAILING_DATA']],
     ['bzip2', 'two streams', (one) => [one, one], both, []],
     ['xz', 'two streams', (one) => [one, one], both, []],
@@ -81,6 +84,11 @@ describe('compressed images', () => {
     });
 
   const refused: readonly (readonly [Tool, string, (one: Buffer) => Buffer[]])[] = [
+    ['gzip', 'a second member of which a bit is wrong', (one) => [one, damaged(one)]],
+    ['gzip', 'a third member of which a bit is wrong', (one) => [one, one, damaged(one)]],
+    ['gzip', 'much that is something else behind it', (one) => [one, noise(70_000, 9)]],
+    ['bzip2', 'a second stream of which a bit is wrong', (one) => [one, damaged(one)]],
+    ['bzip2', 'much that is something else behind it', (one) => [one, noise(70_000, 9)]],
     ['gzip', 'a second member that is cut', (one) => [one, one.subarray(0, 1000)]],
     ['gzip', 'a second member that is broken', (one) => [one, Buffer.from('1f8b08000000000000030101', 'hex')]],
     ['bzip2', 'a second stream that is cut', (one) => [one, one.subarray(0, 1000)]],

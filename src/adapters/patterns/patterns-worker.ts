@@ -1,0 +1,12 @@
+/** A thread that matches arguments whose patterns may take long; `argument-patterns.ts` starts it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import * as z from 'zod';
+import { compile, firstMisfit } from './pattern.js';
+
+export interface PatternsAnswer {
+  readonly misfit: number | undefined;
+}
+
+const { patterns, args } = z.object({ patterns: z.array(z.string()), args: z.array(z.string()) }).parse(workerData);
+const answer: PatternsAnswer = { misfit: firstMisfit(await Promise.all(patterns.map(compile)), args) };
+parentPort?.postMessage(answer);
