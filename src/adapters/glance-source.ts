@@ -71,10 +71,6 @@ export class GlanceFile implements RemoteFile {
     return true;
   }
 
-  async assertGiven(_: string | undefined, signal: AbortSignal): Promise<void> {
-    await this.describe(signal);
-  }
-
   async #data(): Promise<HttpFile> {
     const file = new URL(this.image);
     file.pathname += '/file';

@@ -21,7 +21,10 @@ export interface HttpRules extends AddressRules {
 }
 
 export interface HttpAnswer {
+  /** Where it comes from, after redirects. */
+  readonly url: URL;
   readonly status: number;
+  /** Of several lines of this name all values. */
   readonly header: (name: string) => string | undefined;
   readonly body: AsyncIterable<Uint8Array>;
   /** The end of the body is the end that the server meant: by a length, or by a last chunk. Else it is that of the line. */
@@ -36,6 +39,8 @@ const REDIRECTS = [301, 302, 303, 307, 308];
 const USER_AGENT = 'hostler';
 const HTTP_PORT = 80;
 const HTTPS_PORT = 443;
+/** Headers of which each value is one more thing that was done to the content, in that order. */
+const LISTS = ['transfer-encoding', 'content-encoding'];
 /** Of the head of an answer. Some send policies and cookies of more than Node's 16 KiB. */
 const MAX_HEAD_BYTES = 256 * 1024;
 /** Takes heads whose lines end with LF alone, as RFC 9112, 2.2 allows. What it is lax in besides decides on the next request of a connection, and ours have one. */
@@ -74,7 +79,9 @@ export class HttpClient {
       (this.#isNamed(url) ? this.#namedPolicy : this.#policy).assertUrl(url);
       const secret = url.origin === start.origin ? headers : {};
       const detour = this.#routes.detourTo(url);
-      if (detour?.reads === true && Object.keys(secret).length > 0) throw wouldShow(url);
+      // What a signature is, or a password, a query does not say.
+      const asked = url.search === start.search ? url.search : '';
+      if (detour?.reads === true && (Object.keys(secret).length > 0 || asked !== '')) throw wouldShow(url);
       const answer = await this.#once(url, { 'user-agent': USER_AGENT, ...secret, ...own }, detour?.agent, signal);
       const location = answer.header('location');
       if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
@@ -95,7 +102,8 @@ export class HttpClient {
       };
       return {
         status: answer.statusCode ?? 0,
-        header: (name) => answer.headersDistinct[name]?.[0],
+        url,
+        header: (name) => joined(name, answer.headersDistinct[name]),
         body: told(answer, url, { patienceMs: this.#patienceMs, signal, broken, onBytes }),
         hasEnd: !endsWithLine(answer),
         receivedBytes: () => received,
@@ -204,6 +212,11 @@ async function* told(
   }
 }
 
+/** Values that are to be one are one where all lines have the same; of a list each counts. */
+function joined(name: string, values: readonly string[] | undefined): string | undefined {
+  return (LISTS.includes(name) ? values : values && [...new Set(values)])?.join(', ');
+}
+
 function endsWithLine({ headers }: IncomingMessage): boolean {
   return headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
 }
@@ -225,7 +238,7 @@ function redirected(from: URL, location: string): URL {
 }
 
 function wouldShow(url: URL): HostlerError {
-  const why = 'headers of the caller would pass through the proxy in the clear (fetch.proxy_sees_secrets)';
+  const why = 'headers, or a query, of the caller would pass through the proxy in the clear (fetch.proxy_sees_secrets)';
   return new HostlerError('SOURCE_FORBIDDEN', `${shown(url)}: ${why}`, { facts: { host: url.host } });
 }
 

@@ -70,19 +70,15 @@ export class HttpFile implements RemoteFile {
   }
 
   async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
-    const answer = await this.client.get(this.url, this.headers, { ...PLAIN, ...unless(validator) }, signal);
-    answer.discard();
-    if (answer.status === NOT_MODIFIED) return true;
-    assertGood(answer, this.url);
-    return isAsFresh(validator, freshness(answer));
-  }
-
-  async assertGiven(validator: string | undefined, signal: AbortSignal): Promise<void> {
-    const asked = validator === undefined ? FIRST_BYTE : { ...PLAIN, ...unless(validator) };
+    const tagged = isTag(validator);
+    // If-Modified-Since would be answered the same for every older file, and a query may name another caller's.
+    const asked = tagged ? { ...PLAIN, 'if-none-match': validator } : FIRST_BYTE;
     const answer = await this.client.get(this.url, this.headers, asked, signal);
     answer.discard();
-    // Of an empty file there is no first byte.
-    if (answer.status !== NOT_MODIFIED && answer.status !== RANGE_WRONG) assertGood(answer, this.url);
+    if (tagged && answer.status === NOT_MODIFIED) return true;
+    // An empty file has no first byte.
+    if (answer.status !== RANGE_WRONG) assertGood(answer, this.url);
+    return isAsFresh(validator, freshness(answer));
   }
 }
 
@@ -109,11 +105,6 @@ function nameIn({ pathname }: URL): string {
   }
 }
 
-/** Asks for it only if it is another content by now. */
-function unless(validator: string): Record<string, string> {
-  return isTag(validator) ? { 'if-none-match': validator } : { 'if-modified-since': validator };
-}
-
 function rangeOf({ offset, validator }: Wanted): Record<string, string> {
   if (offset === 0n) return {};
   return { range: `bytes=${String(offset)}-`, ...(validator === undefined ? {} : { 'if-range': validator }) };
@@ -129,7 +120,7 @@ function assertPlain(answer: HttpAnswer, url: URL): void {
 
 function wholeOf(answer: HttpAnswer, url: URL): Answer {
   const { header, hasEnd, discard, receivedBytes } = answer;
-  const codings = codingsOf(answer, url);
+  const codings = codingsOf(answer, answer.url);
   if (codings === undefined) {
     discard();
     throw refused(url, `the answer has the content coding ${header('content-encoding') ?? ''}, which nobody asked for`);
@@ -142,6 +133,10 @@ function wholeOf(answer: HttpAnswer, url: URL): Answer {
     return { ...common, ...fresh, body: told(decoded(answer.body, codings), url), resumable: false };
   // Chunks go before a length (RFC 9112, 6.3).
   const length = header('transfer-encoding') === undefined ? header('content-length') : undefined;
+  if (length !== undefined && !/^\d{1,19}$/.test(length)) {
+    discard();
+    throw unavailable(url, `the answer has the length ${length}`);
+  }
   return {
     ...common,
     ...fresh,
@@ -156,7 +151,7 @@ function wholeOf(answer: HttpAnswer, url: URL): Answer {
 function partOf(answer: HttpAnswer, wanted: Wanted, url: URL): Answer | undefined {
   const { body, discard, receivedBytes, header } = answer;
   const stretch = stretchOf(answer) ?? restOf(answer, wanted);
-  const encoded = codingsOf(answer, url)?.length !== 0;
+  const encoded = codingsOf(answer, answer.url)?.length !== 0;
   if (stretch === undefined || stretch.offset > wanted.offset || stretch.end <= wanted.offset || encoded)
     return undefined;
   const { offset, end, totalBytes } = stretch;

@@ -1,34 +1,55 @@
 /** Parts of a query that say who may ask, and until when; they change with each signature, the content does not. */
 
 interface Scheme {
-  /** With it the query is signed; the parts mean something else without it. */
-  readonly signature: string;
-  readonly parts: RegExp;
+  /** A query that lacks one of these is signed in another way, or not at all: the parts may name the content then. */
+  readonly all: readonly string[];
+  /** What else belongs to the signature. */
+  readonly more?: readonly string[];
 }
 
-/** In small letters. */
+const v4 = (prefix: string) =>
+  ['algorithm', 'credential', 'date', 'expires', 'signedheaders', 'signature'].map((name) => `${prefix}${name}`);
+
+const AZURE = ['se', 'sp', 'st', 'spr', 'sip', 'skoid', 'sktid', 'skt', 'ske', 'sks', 'skv'];
+
+/** In small letters. What a store makes of the content (`x-oss-process`, `response-content-type`) is in none of them. */
 const SCHEMES: readonly Scheme[] = [
   // S3 and what speaks its language; Google; Alibaba.
-  { signature: 'x-amz-signature', parts: /^x-amz-/ },
-  { signature: 'x-goog-signature', parts: /^x-goog-/ },
-  { signature: 'x-oss-signature', parts: /^x-oss-/ },
-  // Their older ones, and CloudFront.
+  { all: v4('x-amz-'), more: ['x-amz-security-token'] },
+  { all: v4('x-goog-') },
   {
-    signature: 'signature',
-    parts: /^(?:signature|expires|awsaccesskeyid|googleaccessid|ossaccesskeyid|policy|key-pair-id)$/,
+    all: ['x-oss-signature-version', 'x-oss-credential', 'x-oss-date', 'x-oss-expires', 'x-oss-signature'],
+    more: ['x-oss-security-token', 'x-oss-additional-headers'],
   },
-  // Shared access signatures of Azure.
-  { signature: 'sig', parts: /^(?:sig|se|sp|sv|sr|st|spr|sip|skoid|sktid|skt|ske|sks|skv|ss|srt)$/ },
+  // Their older ones.
+  { all: ['awsaccesskeyid', 'expires', 'signature'], more: ['x-amz-security-token'] },
+  { all: ['googleaccessid', 'expires', 'signature'] },
+  { all: ['ossaccesskeyid', 'expires', 'signature'], more: ['security-token'] },
+  // CloudFront.
+  { all: ['key-pair-id', 'signature', 'expires'] },
+  { all: ['key-pair-id', 'signature', 'policy'] },
+  // Shared access signatures of Azure, for a resource and for an account.
+  { all: ['sv', 'sr', 'sig'], more: AZURE },
+  { all: ['sv', 'ss', 'srt', 'sig'], more: AZURE },
   // Temporary URLs of Swift.
-  { signature: 'temp_url_sig', parts: /^temp_url_(?:sig|expires)$/ },
+  { all: ['temp_url_sig', 'temp_url_expires'] },
   // Tencent.
-  { signature: 'q-signature', parts: /^q-/ },
+  {
+    all: ['q-sign-algorithm', 'q-ak', 'q-sign-time', 'q-key-time', 'q-header-list', 'q-url-param-list', 'q-signature'],
+    more: ['x-cos-security-token'],
+  },
 ];
 
-/** The query without its signature; a query that is not signed is all content. */
+/**
+ * The query without its signature. One that is not signed in a way that is known, with all that belongs to it and each part once, is all
+ * content: another image is worse than one that is fetched twice.
+ */
 export function contentQuery(search: string): string {
   const parts = search.replace(/^\?/, '').split('&');
   const names = parts.map((part) => (part.split('=')[0] ?? '').toLowerCase());
-  const signed = SCHEMES.filter(({ signature }) => names.includes(signature));
-  return parts.filter((_, n) => !signed.some((scheme) => scheme.parts.test(names[n] ?? ''))).join('&');
+  const once = (name: string) => names.indexOf(name) >= 0 && names.indexOf(name) === names.lastIndexOf(name);
+  const [scheme, second] = SCHEMES.filter(({ all }) => all.every(once));
+  if (scheme === undefined || second !== undefined) return parts.join('&');
+  const own = [...scheme.all, ...(scheme.more ?? []).filter(once)];
+  return parts.filter((_, n) => !own.includes(names[n] ?? '')).join('&');
 }

@@ -225,6 +225,20 @@ describe('fetching through a proxy', () => {
     assert.equal(proxy.asked.length, before);
   });
 
+  it('queries of a caller do not go through it in the clear, those of a redirect do', async () => {
+    const before = proxy.asked.length;
+    for (const query of ['X-Amz-Signature=a', 'sig=b', 'token=c', 'v=7'])
+      assert.equal((await failure(fetch(`http://images.example/image?${query}`))).reason, 'SOURCE_FORBIDDEN');
+    // From one that is asked directly to one that is not.
+    const hop = server().add('hop-query', content, { redirect: 'http://images.example/image?sig=a' });
+    assert.equal((await failure(fetch(`${hop}?sig=a`))).reason, 'SOURCE_FORBIDDEN');
+    assert.equal(proxy.asked.length, before);
+    server().add('image', content);
+    await fetch(hop);
+    assert.deepEqual(proxy.asked.slice(before), ['http://images.example/image?sig=a']);
+    const { port } = new URL(server().origin);
+    assert.equal((await failure(fetch(`https://images.example:${port}/image?sig=a`))).reason, 'SOURCE_UNAVAILABLE');
+  });
   it('headers of a caller do not go through it in the clear', async () => {
     const { stranger, image } = { stranger: daemon.get().stranger, image: (name: string) => daemon.get().image(name) };
     const send = (url: string) =>

@@ -27,7 +27,7 @@ const OWN: Readonly<Record<Coding, RegExp>> = {
 /** The low half of zlib's first byte (RFC 1950); without it the coding is deflate alone, as some servers have it. */
 const ZLIB_METHOD = 8;
 
-/** How the content was encoded, in that order; undefined where that cannot be undone. None where the encoding is the file's own. */
+/** How the content from this address was encoded, in that order; undefined where that cannot be undone. None where the encoding is the file's own. */
 export function codingsOf({ header }: Pick<HttpAnswer, 'header'>, { pathname }: URL): readonly Coding[] | undefined {
   const words = (header('content-encoding') ?? '').split(',').map((word) => word.trim().toLowerCase());
   const codings = words.filter((word) => !AS_IT_IS.includes(word)).map((word) => NAMES.get(word));

@@ -38,7 +38,7 @@ export function isAsFresh(one: string, other: string | undefined): boolean {
 }
 
 function isStrongTag(tag: string | undefined): tag is string {
-  return tag?.startsWith('"') === true;
+  return tag !== undefined && /^"[^"]*"$/.test(tag);
 }
 
 function withoutWeakness(tag: string): string {

@@ -23,6 +23,7 @@ export const BASE_PREFIX = `${PRIVATE_PREFIX}base-`;
 const SNAPSHOT = 'base';
 const [SOURCE_KEY, CHECKSUM_KEY, USED_KEY] = ['hostler.source', 'hostler.checksum', 'hostler.used'];
 const GUARDED_KEY = 'hostler.guarded';
+const VALIDATOR_KEY = 'hostler.validator';
 const [PINNED_KEY, PINNED] = ['hostler.pinned', 'yes'];
 
 /** Bases in pools, each with one snapshot, of which disks are clones. */
@@ -56,7 +57,13 @@ export class RbdBases implements PoolBases {
       this.#notes(image).catch(without('IMAGE_NOT_FOUND')),
     ]);
     if (file === undefined) return undefined;
-    return { file, checksum: notes?.[CHECKSUM_KEY] ?? '', guarded: notes?.[GUARDED_KEY] !== 'no' };
+    const validator = notes?.[VALIDATOR_KEY];
+    return {
+      file,
+      checksum: notes?.[CHECKSUM_KEY] ?? '',
+      guarded: notes?.[GUARDED_KEY] !== 'no',
+      ...(validator === undefined ? {} : { validator }),
+    };
   }
 
   /** As a clone sees it: its snapshot. */
@@ -89,11 +96,12 @@ export class RbdBases implements PoolBases {
     };
   }
 
-  async freeze(part: FileRef, { source, checksum, guarded }: BaseFacts) {
+  async freeze(part: FileRef, { source, checksum, guarded, validator }: BaseFacts) {
     const image = rbdImage(part);
     await this.#write(image, SOURCE_KEY, source);
     await this.#write(image, CHECKSUM_KEY, checksum);
     await this.#write(image, GUARDED_KEY, guarded ? 'yes' : 'no');
+    if (validator !== undefined) await this.#write(image, VALIDATOR_KEY, validator);
     await this.#write(image, USED_KEY, String(this.options.clock()));
     await this.images.createSnapshot({ ...image, snapshot: SNAPSHOT });
   }

@@ -2,6 +2,7 @@ import { describeFile } from '../describe-image.js';
 import { HostlerError, asHostlerError } from '../errors.js';
 import { wishOf } from '../fetch/fetch-from-cache.js';
 import type { FetchSpec } from '../fetch/fetch-image.js';
+import type { RemoteFile } from '../fetch/ports.js';
 import { assertSaid, assertSize } from '../fetch/judge.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';
 import type { Operations } from '../operations/engine.js';
@@ -36,7 +37,10 @@ export class BaseClones {
     this.#filling = new Filling(operations, fillBase(ports), (key) => `${key} ${ports.newId()}`);
   }
 
-  /** Undefined when this target has no bases beside it, or nothing tells which content it will be. Fails as FetchImage does. */
+  /**
+   * Undefined when this target has no bases beside it, or nothing tells which content it will be, or that the source gives this caller
+   * that content. Fails as FetchImage does.
+   */
   async fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> {
     const wish: CacheWish = { ...wishOf(spec), format: 'raw' };
     if (this.ports.bases.addressOf(spec.target, '') === undefined) return undefined;
@@ -48,8 +52,8 @@ export class BaseClones {
     if (address === undefined) return undefined;
     const found = await this.#obtain(address, wish, run);
     // What never changes has just been described to this caller; another host, or caller, may have brought the rest.
-    if (facts.immutable !== true && found.guarded && (found.fromCache || found.joined))
-      await remote.assertGiven(undefined, run.signal);
+    const mustAsk = facts.immutable !== true && found.guarded && (found.fromCache || found.joined);
+    if (mustAsk && !(await isGiven(found, remote, run))) return undefined;
     this.ports.onCache(found.fromCache ? 'hit' : 'miss', found.fromCache ? found.file.lengthBytes : found.networkBytes);
     return this.#clone(spec, found, baseEntryId(address), run);
   }
@@ -99,4 +103,8 @@ export class BaseClones {
     };
     return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
   }
+}
+
+async function isGiven({ validator }: Base, remote: RemoteFile, { signal }: Run): Promise<boolean> {
+  return validator !== undefined && (await remote.isStill(validator, signal));
 }

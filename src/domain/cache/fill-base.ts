@@ -36,7 +36,12 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
       await makeImage(part, run.target(address), { ...withFormat(spec, brought), format: 'raw' }, run, ports);
       await run.step('freeze');
       const checksum = brought.checksum === undefined ? '' : checksumText(brought.checksum);
-      await ports.bases.freeze(part, { source: sourceText(spec.source), checksum, guarded: isGuarded(run.secrets) });
+      await ports.bases.freeze(part, {
+        source: sourceText(spec.source),
+        checksum,
+        guarded: isGuarded(run.secrets),
+        ...(brought.freshness === undefined ? {} : { validator: brought.freshness }),
+      });
       await run.step('seal');
       const made = await part.seal();
       const result: FetchResult = {

@@ -134,13 +134,11 @@ export class ImageCache {
   }
 
   /** Asks the source, as this caller, for what is its to tell: who may have it, and whether it is still this content. */
-  async #isGiven({ verified, validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
-    if (!verified && validator === undefined) return false;
+  async #isGiven({ validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
+    // That the source lets somebody in does not prove of what: a signature, or a header, may name the content too.
+    if (validator === undefined) return false;
     await run.step('revalidate');
-    const remote = this.ports.sources.open(source, run.secrets);
-    if (!verified) return validator !== undefined && (await remote.isStill(validator, run.signal));
-    await remote.assertGiven(validator, run.signal);
-    return true;
+    return this.ports.sources.open(source, run.secrets).isStill(validator, run.signal);
   }
 
   async #open(entry: CacheEntry, run: Run): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {

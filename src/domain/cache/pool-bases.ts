@@ -15,6 +15,8 @@ export interface Base {
   readonly checksum: string;
   /** It came for a caller's secrets, or so it may be: each caller has to be let in by the source. */
   readonly guarded: boolean;
+  /** Tells whether what a source gives is this content; unset: nothing does. */
+  readonly validator?: string;
 }
 
 /** What is noted of a base, for all hosts. */
@@ -22,6 +24,7 @@ export interface BaseFacts {
   readonly source: string;
   readonly checksum: string;
   readonly guarded: boolean;
+  readonly validator?: string;
 }
 
 /** A base as callers see it; its id is `rbd:POOL/ID`. */

@@ -64,10 +64,8 @@ export interface RemoteFile {
   describe(signal: AbortSignal): Promise<SourceFacts>;
   /** With a validator the server is asked for the rest only if the content is still that one. */
   read(from: Wanted, signal: AbortSignal): Promise<Answer>;
-  /** Whether the content is still the one of this freshness. */
+  /** Whether it gives this caller, and still has, the content of this freshness; where a server leaves that open, it does not. */
   isStill(freshness: string, signal: AbortSignal): Promise<boolean>;
-  /** Asks whether this caller may have it, whatever it is now. With a freshness nothing is sent if it is still that content. */
-  assertGiven(freshness: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
 export interface Sources {

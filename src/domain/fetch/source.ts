@@ -61,9 +61,11 @@ export function sourceIdentity(source: SourceSpec): string {
   return `${source.kind}:${sourceText(source)}${query === undefined ? '' : `?${query}`}`;
 }
 
-/** The same source without what tells callers apart: what is fetched for all who ask for it. */
+/** The same source without what tells callers apart, such as a signature: what is fetched for all who ask for it. */
 export function forAllCallers(source: NetworkSource): NetworkSource {
-  return source.kind === 'http' ? { ...source, headers: false } : { ...source, token: false };
+  if (source.kind === 'glance') return { ...source, token: false };
+  const { kind, url, querySha256, contentQuerySha256 = querySha256 } = source;
+  return { kind, url, headers: false, ...(contentQuerySha256 === undefined ? {} : { contentQuerySha256 }) };
 }
 
 /**

@@ -8,7 +8,7 @@ import type { FileDigest, FileWriter, Transfers } from '../transfer/ports.js';
 import { orAborted, sleepOrAborted } from '../waiting.js';
 import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
 import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from './ports.js';
-import { RateWatch } from './rate-watch.js';
+import { RateWatch, waitedFor } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
 import { withoutWebPage } from './web-page.js';
@@ -67,6 +67,8 @@ export class Transfer {
   #mixed = 0;
   /** What an earlier attempt brought came for secrets that this caller need not have. */
   #unproved = false;
+  /** The same, and nothing but the source tells whether it is what it has now. */
+  #outdated = false;
   #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
   readonly #growing: GrowingSpace;
@@ -116,6 +118,10 @@ export class Transfer {
     if (offset > 0n && (await writer.read(offset - 1n, 1)).length === 0) this.#position = { offset: 0n };
     this.#resumed = this.#position.offset > 0n;
     this.#unproved = this.#resumed && this.#position.guarded !== false;
+    // An operation that goes on by itself after a restart still is the request that it was.
+    const { operationId } = this.#position;
+    this.#outdated =
+      checkpoint !== undefined && operationId !== this.run.operationId && this.spec.checksum === undefined;
     digest.reach(this.#position.offset);
     await this.file.truncate(this.#position.offset);
     this.run.phase('DOWNLOADING');
@@ -127,8 +133,9 @@ export class Transfer {
     let best = this.#position.offset;
     for (;;) {
       try {
-        if (this.#position.totalBytes !== this.#position.offset) await this.#receive(part, checkpoints);
-        else if (this.#unproved) await this.#prove();
+        if (this.#isComplete() && !(await this.#isStill()))
+          await this.#startOver(part, checkpoints, 'the source does not say that it still has this content');
+        if (!this.#isComplete()) await this.#receive(part, checkpoints);
         if (await this.#agrees(part.digest)) return;
         this.#mixed++;
         await this.#startOver(part, checkpoints, 'what came in several parts does not have the checksum');
@@ -138,7 +145,8 @@ export class Transfer {
         // Further than ever is progress; a server that always begins again makes none.
         failures = this.#position.offset > best + PROGRESS_BYTES ? 1 : failures + 1;
         best = larger(best, this.#position.offset);
-        if (!this.#canGoOn()) await this.#startOver(part, checkpoints, 'the source cannot go on in the middle');
+        if (!this.#canGoOn() && !this.#mustAsk())
+          await this.#startOver(part, checkpoints, 'the source cannot go on in the middle');
         else if (this.#position.offset > 0n) await checkpoints.now(this.#position);
         if (failures >= this.ports.rules.attempts) throw error;
         await sleepOrAborted(this.#backoffMs(failures, retryAfterMs), this.run.signal);
@@ -146,13 +154,24 @@ export class Transfer {
     }
   }
 
-  /** All that there is has come, for another caller perhaps. Fails with SOURCE_REFUSED. */
-  async #prove(): Promise<void> {
+  #isComplete(): boolean {
+    return this.#position.totalBytes === this.#position.offset;
+  }
+
+  /** All has come, for another caller or long ago perhaps. */
+  #mustAsk(): boolean {
+    return this.#isComplete() && (this.#unproved || this.#outdated);
+  }
+
+  /** The source still has it, and gives it to this caller. Fails with SOURCE_REFUSED. */
+  async #isStill(): Promise<boolean> {
+    if (!this.#mustAsk()) return true;
     await this.run.step('request');
-    const { freshness, validator } = this.#position;
-    await this.remote.assertGiven(freshness ?? validator, this.run.signal);
-    this.#unproved = false;
+    const { validator, freshness = validator } = this.#position;
+    if (freshness === undefined || !(await this.remote.isStill(freshness, this.run.signal))) return false;
+    [this.#unproved, this.#outdated] = [false, false];
     this.#position = { ...this.#position, guarded: this.spec.guarded };
+    return true;
   }
 
   /** Until the end is there. Parts that end where they should are asked for one behind the other, as long as enough comes. */
@@ -276,7 +295,7 @@ export class Transfer {
   async #accept({ validator, freshness, resumable, ends, totalBytes: said }: Answer): Promise<void> {
     const { offset, totalBytes: before } = this.#position;
     const { lengthBytes, checksum, what } = this.spec;
-    this.#unproved = false;
+    [this.#unproved, this.#outdated] = [false, false];
     this.#resumable = resumable;
     // A length that was said holds until another content begins.
     const totalBytes = said ?? before ?? lengthBytes;
@@ -328,7 +347,7 @@ export class Transfer {
     if (this.#position.offset > 0n)
       this.run.warn({ reason: 'TRANSFER_RESTARTED', message: `${this.spec.what}: ${why}; it begins again` });
     this.#position = { offset: 0n };
-    this.#resumed = false;
+    [this.#resumed, this.#unproved, this.#outdated] = [false, false, false];
     this.#zeroBytes = 0n;
     digest.restart();
     await this.file.truncate(0n);
@@ -362,20 +381,6 @@ export class Transfer {
   #backoffMs(failures: number, retryAfterMs = 0): number {
     const { backoffMs, maxBackoffMs } = this.ports.rules;
     return Math.min(maxBackoffMs, Math.max(retryAfterMs, backoffMs * 2 ** (failures - 1)));
-  }
-}
-
-/** The pieces as they come; only while the next one is waited for does the watch count. */
-async function* waitedFor<T>(pieces: AsyncIterable<T>, watch: RateWatch): AsyncGenerator<T, void> {
-  const iterator = pieces[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await watch.waitFor(iterator.next());
-      if (next.done === true) return;
-      yield next.value;
-    }
-  } finally {
-    await iterator.return?.();
   }
 }
 

@@ -19,9 +19,11 @@ export interface Position {
   readonly zeroBytes?: bigint;
   /** It came for a caller's secrets. Unset: so it may be. */
   readonly guarded?: boolean;
+  /** The operation that brought it there. */
+  readonly operationId?: string;
 }
 
-export function positionOf({ offset, validator, freshness, total, zeros, guarded }: Checkpoint): Position {
+export function positionOf({ offset, validator, freshness, total, zeros, guarded, operation }: Checkpoint): Position {
   return {
     offset: BigInt(offset ?? 0),
     ...(validator === undefined ? {} : { validator }),
@@ -29,6 +31,7 @@ export function positionOf({ offset, validator, freshness, total, zeros, guarded
     ...(total === undefined ? {} : { totalBytes: BigInt(total) }),
     ...(zeros === undefined ? {} : { zeroBytes: BigInt(zeros) }),
     ...(guarded === undefined ? {} : { guarded: guarded === 'yes' }),
+    ...(operation === undefined ? {} : { operationId: operation }),
   };
 }
 
@@ -82,6 +85,7 @@ export class Checkpoints {
     await this.file.sync();
     await this.run.checkpoint({
       offset: String(offset),
+      operation: this.run.operationId,
       ...(validator === undefined ? {} : { validator }),
       ...(freshness === undefined ? {} : { freshness }),
       ...(totalBytes === undefined ? {} : { total: String(totalBytes) }),

@@ -218,6 +218,51 @@ describe('what a web server sends', () => {
     });
   });
 
+  describe('with a header on several lines', () => {
+    const chunks = chunked(content);
+    const te = (...codings: string[]) => [
+      'HTTP/1.1 200 OK',
+      ...codings.map((coding) => `Transfer-Encoding: ${coding}`),
+    ];
+    for (const codings of [
+      ['chunked', 'identity'],
+      ['identity', 'chunked'],
+      ['chunked', 'chunked'],
+      ['chunked', 'gzip'],
+      ['chunked, identity'],
+    ])
+      it(`is refused in the transfer codings ${codings.join(' and ')}, whole or not`, async () => {
+        for (const body of [chunks, chunks.subarray(0, -half), content.subarray(0, half)]) {
+          const error = await failure(fetch(() => ({ bytes: answer(te(...codings), body) })));
+          assert.ok(['SOURCE_REFUSED', 'SOURCE_UNAVAILABLE'].includes(error.reason), error.message);
+        }
+      });
+    it('is undone in the order of its content codings', async () => {
+      const body = gzipSync(brotliCompressSync(content));
+      const lines = ['Content-Encoding: br', 'Content-Encoding: gzip'];
+      assert.ok((await fetch(() => ({ bytes: sized(body, ...lines) }))).bytes.equals(content));
+      await refuses('SOURCE_UNAVAILABLE', () => ({ bytes: sized(body, ...lines.toReversed()) }));
+      const twice = ['Content-Encoding: gzip', 'Content-Encoding: gzip'];
+      await refuses('SOURCE_UNAVAILABLE', () => ({ bytes: sized(gzipSync(content), ...twice) }));
+    });
+    it('is taken where all lines say the same length', async () => {
+      assert.ok((await fetch(() => ({ bytes: sized(content, 'ETag: "a"', 'ETag: "a"') }))).bytes.equals(content));
+      const error = await failure(fetch(() => ({ bytes: sized(content, 'Content-Length: 5') })));
+      assert.ok(['SOURCE_REFUSED', 'SOURCE_UNAVAILABLE'].includes(error.reason), error.message);
+    });
+  });
+
+  it('is the file of a coding where the address that answers names it so', async () => {
+    const reply =
+      (last: string) =>
+      ({ path }: Asked): Reply =>
+        path === last
+          ? { bytes: sized(gzipSync(content), 'Content-Encoding: gzip') }
+          : { bytes: answer(['HTTP/1.1 302 Found', `Location: ${last}`, 'Content-Length: 0']) };
+    assert.ok((await fetch(reply('/blob/1'), 'disk.img.gz')).bytes.equals(content));
+    assert.ok((await fetch(reply('/disk.gz'), 'latest')).bytes.equals(gzipSync(content)));
+  });
+
   it('is found behind a redirect whose address has bytes beyond ASCII', async () => {
     for (const [place, path] of [
       ['/größe.img', '/gr%C3%B6%C3%9Fe.img'],

@@ -20,6 +20,9 @@ const DATE = 'Date: Wed, 21 Oct 2020 07:28:00 GMT';
 const range = (from: number, unit = 'bytes ') =>
   `Content-Range: ${unit}${String(from)}-${String(content.length - 1)}/${size}`;
 
+const V4 = 'X-Amz-Algorithm=x&X-Amz-Credential=x&X-Amz-Expires=9&X-Amz-SignedHeaders=host';
+const GOOGLE = `${V4}&X-Amz-Date=1`.replaceAll('Amz', 'Goog');
+
 interface Way {
   readonly first: readonly string[];
   /** Lines of a part that begins there. */
@@ -155,11 +158,11 @@ describe('a line that breaks, and a server that', () => {
       return daemon.get().stranger.operation('ImageService/FetchRawImage', request);
     };
     for (const [title, first, second] of [
-      ['S3', 'X-Amz-Date=1&X-Amz-Signature=a', 'X-Amz-Date=2&X-Amz-Signature=b&X-Amz-Security-Token=c'],
+      ['S3', `${V4}&X-Amz-Date=1&X-Amz-Signature=a`, `X-Amz-Date=2&X-Amz-Signature=b&X-Amz-Security-Token=c&${V4}`],
       ['an older S3, or CloudFront', 'Expires=1&Signature=a&Key-Pair-Id=k', 'Signature=b&Expires=2&Key-Pair-Id=l'],
-      ['Azure', 'sv=1&sig=a%2B&se=x', 'sv=1&sig=b&se=y&sp=r'],
+      ['Azure', 'sv=1&sr=b&sig=a%2B&se=x', 'sv=1&sr=b&sig=b&se=y&sp=r'],
       ['Swift', 'temp_url_sig=a&temp_url_expires=1', 'temp_url_sig=b&temp_url_expires=2'],
-      ['Google, of one version', 'v=7&X-Goog-Signature=a', 'v=7&X-Goog-Signature=b'],
+      ['Google, of one version', `v=7&X-Goog-Signature=a&${GOOGLE}`, `v=7&X-Goog-Signature=b&${GOOGLE}`],
     ] as const)
       it(`goes on with a new signature of ${title}`, async () => {
         served = (asked) => (asked.from === undefined ? reply(way, 1)(asked) : gone);
@@ -171,7 +174,7 @@ describe('a line that breaks, and a server that', () => {
         assert.ok(Number(moved) <= content.length - CUT, String(moved));
       });
     for (const [title, first, second] of [
-      ['of another version', 'v=7&X-Amz-Signature=a', 'v=8&X-Amz-Signature=a'],
+      ['of another version', `v=7&X-Amz-Date=1&X-Amz-Signature=a&${V4}`, `v=8&X-Amz-Date=1&X-Amz-Signature=a&${V4}`],
       ['that is no signature', 'Expires=1', 'Expires=2'],
       ['of another file', 'sp=1&st=a', 'sp=2&st=a'],
     ] as const)
