@@ -1,4 +1,5 @@
 /** The part of the composition root that fetching images stands on. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
 import { monotonicFactory } from 'ulid';
@@ -67,7 +68,7 @@ function networkPorts({ fetch }: Config, runner: ProcessRunner, foreignLimits: T
     loopback: fetch.loopback,
     ...(fetch.allowed_hosts === undefined ? {} : { hosts: hostsOf(fetch.allowed_hosts) }),
     ...(fetch.allowed_networks === undefined ? {} : { networks: fetch.allowed_networks }),
-    ...trusted(fetch),
+    ...authoritiesOf(fetch),
     ...(endpoint === undefined ? {} : { named: new URL(endpoint).origin }),
   });
   return {
@@ -93,8 +94,12 @@ function tokenOf({ endpoint, token_file: file }: Config['fetch']['glance']): Con
   return endpoint === undefined || file === undefined ? undefined : { file, origin: new URL(endpoint).origin };
 }
 
-/** Whom servers may be certified by: Node's list, or the system's, and who is in the file. */
-function trusted({ ca_file: file, system_ca: system }: Config['fetch']): { readonly ca?: readonly string[] } {
+const END_OF_CERTIFICATE = '-----END CERTIFICATE-----';
+
+/** Whom servers may be certified by: Node's list, or the system's, and who is in the file. Fails with ConfigError. */
+export function authoritiesOf({ ca_file: file, system_ca: system }: Config['fetch']): {
+  readonly ca?: readonly string[];
+} {
   if (file === undefined && !system) return {};
   const common = getCACertificates(system ? 'system' : 'bundled');
   if (system && common.length === 0) throw new ConfigError('fetch.system_ca: the system has no certificates');
@@ -115,9 +120,18 @@ function hostsOf(texts: readonly string[]): readonly HostPattern[] {
 }
 
 function certificates(path: string): string {
+  let text: string;
   try {
-    return readFileSync(path, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     throw new ConfigError(`fetch.ca_file: ${path} cannot be read: ${String(error)}`);
+  }
+  try {
+    const blocks = text.split(END_OF_CERTIFICATE).slice(0, -1);
+    if (blocks.length === 0) throw new Error('no certificate in PEM form');
+    for (const block of blocks) new X509Certificate(block + END_OF_CERTIFICATE);
+    return text;
+  } catch (error) {
+    throw new ConfigError(`fetch.ca_file: ${path} holds something else than certificates: ${String(error)}`);
   }
 }

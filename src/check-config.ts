@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError, type Config } from './adapters/config.js';
+import { authoritiesOf } from './assemble-fetch.js';
 import { certificatesOf } from './callers.js';
 import { createLog } from './adapters/log.js';
 import { whyRefused } from './domain/own-files.js';
@@ -18,6 +19,7 @@ export async function problemsOf(config: Config): Promise<readonly string[]> {
     ...(audit.file === undefined ? [] : [folder('the folder of the audit log', dirname(audit.file))]),
     ...commands.map(({ name, executable }) => program(`the executable of command ${name}`, executable)),
     ...(tls === undefined ? [] : [certificates(config)]),
+    fetchAuthorities(config),
   ];
   return (await Promise.all(looks)).filter((problem) => problem !== undefined);
 }
@@ -58,6 +60,16 @@ async function certificates(config: Config): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     if (error instanceof TlsFilesBroken || error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+function fetchAuthorities({ fetch }: Config): Promise<string | undefined> {
+  try {
+    authoritiesOf(fetch);
+    return Promise.resolve(undefined);
+  } catch (error) {
+    if (error instanceof ConfigError) return Promise.resolve(error.message);
     throw error;
   }
 }

@@ -247,6 +247,8 @@ export function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
+/** What a server says of the certificate of who calls it. */
+const OF_THE_CALLER = /ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/;
 /** Codes of OpenSSL and of Node that speak of a certificate. */
 const CERTIFICATE = /CERT|ERR_TLS|SELF_SIGNED|ISSUER|CRL|UNABLE_TO_|INVALID_(PURPOSE|CA)|PATH_LENGTH|HOSTNAME/;
 
@@ -258,8 +260,12 @@ function asFailure(error: unknown, url: URL, signal: AbortSignal): HostlerError 
     chainOf(error)
       .map(errnoOf)
       .find((each) => each !== undefined) ?? 'unknown';
-  if (!CERTIFICATE.test(code)) return unavailable(url, code, error);
-  return new HostlerError('SOURCE_REFUSED', `${shown(url)}: its certificate is not accepted: ${code}`, {
+  const wantsOurs = OF_THE_CALLER.test(code);
+  if (!wantsOurs && !CERTIFICATE.test(code)) return unavailable(url, code, error);
+  const why = wantsOurs
+    ? 'it wants a certificate of who fetches, and there is none'
+    : 'its certificate is not accepted';
+  return new HostlerError('SOURCE_REFUSED', `${shown(url)}: ${why}: ${code}`, {
     facts: { source: shown(url), code },
     cause: error,
   });

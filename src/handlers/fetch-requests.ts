@@ -105,6 +105,11 @@ function httpSource({ url, headers: given, checksumUrl }: HttpFields): Told {
 
 const uuid = z.uuid('must be a UUID').transform((id) => id.toLowerCase());
 
+/** Service catalogues name the endpoint with the version of its API, or without. */
+function glanceServer(endpoint: URL): string {
+  return plain(endpoint).replace(/(?:\/v2(?:\.\d{1,3})?)?\/?$/, '');
+}
+
 /** `oneof source`. */
 function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
   const glance = z
@@ -117,7 +122,7 @@ function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
       token: z.string().regex(HEADER_VALUE, 'must be the value of a header'),
     })
     .transform(({ endpoint, imageId, token }): Told => ({
-      source: { kind: 'glance', endpoint: plain(endpoint).replace(/\/$/, ''), imageId, token: token !== '' },
+      source: { kind: 'glance', endpoint: glanceServer(endpoint), imageId, token: token !== '' },
       secrets: token === '' ? {} : { [TOKEN]: bytesOf(token) },
     }));
   const file = z

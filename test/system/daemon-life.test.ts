@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -151,6 +151,24 @@ describe('the daemon', () => {
     assert.equal(bad.code, 1);
     assert.match(bad.stderr, /x/);
     assert.equal((await tryRun(HOSTLERD, ['--config', '/nowhere.toml'])).code, 1);
+  });
+
+  it('--check-config and the start refuse a fetch.ca_file that holds no certificates', async () => {
+    const [ca, config] = [scratch.path('ca.pem'), scratch.path('ca.toml')];
+    const roots = `[[roots]]\npath = "${scratch.path()}"\n`;
+    await writeFile(config, `state_dir = "${scratch.path('ca-state')}"\n[fetch]\nca_file = "${ca}"\n${roots}`);
+    const begin = '-----BEGIN CERTIFICATE-----\n';
+    const texts = ['', 'hello\n', `${begin}aGVsbG8=\n`, `${begin}aGVsbG8=\n-----END CERTIFICATE-----\n`];
+    for (const text of texts) {
+      await writeFile(ca, text);
+      for (const more of [['--check-config'], []]) {
+        const tried = await tryRun(HOSTLERD, ['--config', config, ...more]);
+        assert.deepEqual([tried.code, /fetch\.ca_file/.test(tried.stderr)], [1, true], tried.stderr);
+      }
+    }
+    await rm(ca);
+    const missing = await tryRun(HOSTLERD, ['--config', config, '--check-config']);
+    assert.match(missing.stderr, /fetch\.ca_file/);
   });
 
   it('drains: health says NOT_SERVING, new work is refused, running work gets its time, then is cancelled', async () => {

@@ -1,5 +1,8 @@
 /** Fetching from a real nginx: ranges after a broken line, certificates that hold and that do not. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
@@ -122,6 +125,19 @@ describe('fetching from nginx', () => {
       assert.deepEqual([error.reason, error.metadata['code']], ['SOURCE_REFUSED', code]);
       assert.ok(!existsSync(image('no')));
     });
+  it('a server that wants a certificate of who fetches says so', async () => {
+    const [key, cert, ca] = await Promise.all(
+      [`${good()}.key`, `${good()}.pem`, scratch.path('pki/ca.pem')].map((file) => readFile(file)),
+    );
+    const server = createTlsServer({ key, cert, ca, requestCert: true, rejectUnauthorized: true });
+    server.on('tlsClientError', () => undefined);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const error = await failure(fetch(`https://localhost:${String(port)}/image`, 'no'));
+    server.close();
+    assert.equal(error.reason, 'SOURCE_REFUSED', error.message);
+    assert.match(error.message, /wants a certificate/);
+  });
   it('with a certificate that the system trusts, where the configuration says so, and not else', async () => {
     for (const [name, system] of [
       ['system', true],

@@ -155,7 +155,7 @@ describe('hostile images', () => {
     const linked = await qcow2('linked.qcow2', '-u', '-F', 'raw', '-b', 'link.raw');
     await refusedEverywhere(linked, 'qcow2', 'PATH_OUTSIDE_ROOTS');
     const server = await qcow2('server.qcow2', '-u', '-F', 'raw', '-b', 'nbd://127.0.0.1:1/x');
-    await refusedEverywhere(server, 'qcow2', 'IMAGE_NOT_FOUND');
+    await refusedEverywhere(server, 'qcow2', 'IMAGE_UNSAFE');
     const json = await qcow2('json.qcow2', '-u', '-F', 'raw', '-b', 'json:{"driver":"file","filename":"/etc/passwd"}');
     assert.notEqual((await failure(info({ path: json, format: 'qcow2', backing_chain: true }))).reason, '');
     assert.ok(!existsSync(ran()));

@@ -129,15 +129,29 @@ describe('what a web server sends', () => {
     const ID = '11111111-2222-4333-8444-555555555555';
     const chunks = (body: Buffer) => answer(['HTTP/1.1 200 OK', 'Transfer-Encoding: chunked'], chunked(body));
     const line = (body: Buffer) => answer(['HTTP/1.0 200 OK'], body);
-    const glance = async (size: number, data: (asked: Asked) => Buffer) => {
+    const glance = async (size: number, data: (asked: Asked) => Buffer, suffix = '') => {
       const metadata = Buffer.from(JSON.stringify({ status: 'active', disk_format: 'raw', size }));
       served = (asked) => ({ bytes: asked.path.endsWith('/file') ? data(asked) : sized(metadata) });
       const target = daemon.get().image(`f${String(count++)}`);
-      const source = { glance: { endpoint: server.origin, image_id: ID } };
+      const source = { glance: { endpoint: `${server.origin}${suffix}`, image_id: ID } };
       await daemon.get().stranger.operation('ImageService/FetchRawImage', { source, target });
       return readFile(target);
     };
     const size = content.length;
+    it('an endpoint may end with the version of the API', async () => {
+      for (const [suffix, path] of [
+        ['/v2', ''],
+        ['/v2/', ''],
+        ['/v2.9', ''],
+        ['/image/v2', '/image'],
+        ['/v2/image/', '/v2/image'],
+      ] as const) {
+        server.asked.length = 0;
+        await glance(size, () => sized(content), suffix);
+        const paths = server.asked.map((asked) => asked.path);
+        assert.deepEqual(new Set(paths), new Set([`${path}/v2/images/${ID}`, `${path}/v2/images/${ID}/file`]));
+      }
+    });
     for (const [title, data] of [
       ['in chunks', () => chunks(content)],
       ['up to the end of the line', () => line(content)],
