@@ -111,7 +111,7 @@ export function assembleStorage(
     tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
     changer: changerOf({ files: changer, devices: deviceChanger(changer), volumes: new RbdChanger(images) }),
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
-    wholeness: new TableWalk(localFiles, foreignLimits.wallMs),
+    wholeness: new TableWalk(foreignLimits),
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: hostPools(config, pools, { volumes, remote, reach }),

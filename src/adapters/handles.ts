@@ -54,9 +54,16 @@ export function callsOf(handle: Handle): FileCalls {
   return handle instanceof RootedHandle ? handle.gate.calls : POOLED;
 }
 
-/** A call into the filesystem of a handle. Fails with ROOT_STALLED when that does not answer, where a root says how long that may take. */
-export function inTime<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
-  return handle instanceof RootedHandle ? handle.gate.enter(work, () => Promise.resolve()) : work();
+/**
+ * A call into the filesystem of a handle. Fails with ROOT_STALLED when that does not answer, where a root says how long that may take;
+ * what comes after that is given to `dispose`.
+ */
+export function inTime<T>(
+  handle: Handle,
+  work: () => Promise<T>,
+  dispose: (late: T) => Promise<void> = () => Promise.resolve(),
+): Promise<T> {
+  return handle instanceof RootedHandle ? handle.gate.enter(work, dispose) : work();
 }
 
 /** The same for what must happen at last: waits until the filesystem answers, for as long as that takes. */

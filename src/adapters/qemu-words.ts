@@ -16,7 +16,10 @@ const OF_THE_STATE: readonly Meaning[] = [
   [/force-remove|Snapshot table is corrupt|Journal.* not supported|is dirty, Replaying/i, 'IMAGE_NEEDS_REPAIR'],
   [/Marking image as corrupt|Image is corrupt|Image corrupted/i, 'IMAGE_MALFORMED'],
   [/after (?:the )?end of (?:the )?file|(?:has|have|been|is|image) (?:probably been )?truncated/i, 'IMAGE_MALFORMED'],
-  [/File truncated, expecting|too small for a VHD|File is too small, not a valid/i, 'IMAGE_MALFORMED'],
+  [
+    /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid/i,
+    'IMAGE_MALFORMED',
+  ],
 ];
 
 /** What is left when the system's own errors have been looked for. */

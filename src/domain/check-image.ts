@@ -1,7 +1,7 @@
 import type { ImageAddress } from './address.js';
 import type { CheckCounts } from './change-ports.js';
 import type { ImageFormat } from './image-format.js';
-import { planned, whileOpen, type ChangePorts } from './in-place.js';
+import { assertUncut, planned, whileOpen, type ChangePorts } from './in-place.js';
 import type { CheckResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
 import type { Chain } from './ports.js';
@@ -45,6 +45,7 @@ async function checked(chain: Chain, run: Run, { changer }: ChangePorts): Promis
 
 async function repaired(chain: Chain, repair: 'leaks' | 'all', run: Run, ports: ChangePorts): Promise<CheckCounts> {
   const { file } = chain[0];
+  await assertUncut(chain, chain[0], run, ports);
   return whileOpen(file, ports, async (sync) => {
     await run.touch(file);
     run.phase('MODIFYING', false);

@@ -62,6 +62,7 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
     async run(spec, run) {
       const request = overlayRequest(spec, run);
       await run.reserve(spec.address, tablesBytes(run.target(spec.address)));
+      await ports.reader.assertChainWhole(run.chain(spec.backing), run.signal);
       const part = await run.part(spec.address, spec);
       run.phase('CREATING');
       await run.step('create');

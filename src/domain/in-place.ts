@@ -57,7 +57,7 @@ export async function changeInPlace(
 /**
  * Marks an image as touched and has it changed; `change` makes that durable. Where a tool fails, or has failed or been ended before, and has left
  * tables that contradict each other, they are repaired. `reached`: the result if the change is complete all the same, asked
- * when the tables are sound and durable after a failure.
+ * when the tables are sound and durable after a failure. Fails with IMAGE_MALFORMED where a file of the chain was cut.
  */
 export async function changeMarked<T>(
   { chain, written, cancellable }: Pick<Change, 'chain' | 'written' | 'cancellable'>,
@@ -67,6 +67,7 @@ export async function changeMarked<T>(
   reached: () => Promise<T | undefined> = () => Promise.resolve(undefined),
 ): Promise<T> {
   const { file } = written;
+  await assertUncut(chain, written, run, ports);
   return whileOpen(file, ports, async (sync) => {
     const interrupted = await run.touch(file);
     run.phase('MODIFYING', cancellable);
@@ -84,6 +85,21 @@ export async function changeMarked<T>(
       return result;
     }
   });
+}
+
+/**
+ * Before a tool opens an image for writing: what was cut off would be read as zeros, and what the tool adds in its place would hide that for
+ * ever. An image that an attempt before has left half changed may name what was never written: the change that is repeated completes it.
+ * Fails with IMAGE_MALFORMED.
+ */
+export async function assertUncut(
+  chain: Chain,
+  written: Layer,
+  run: Run,
+  { reader }: Pick<ChangePorts, 'reader'>,
+): Promise<void> {
+  const layers = run.isTouched(written.file) ? chain.filter((layer) => layer !== written) : chain;
+  await reader.assertChainWhole(layers, run.signal);
 }
 
 /**
@@ -153,11 +169,13 @@ async function mend(chain: Chain, written: Layer, run: Run, { changer }: ChangeP
 }
 
 async function changeCopy(
-  { chain, written: { file, format }, assertDone, work }: Change,
+  { chain, written, assertDone, work }: Change,
   run: Run,
   ports: ChangePorts,
   apply: (image: Written, sync: () => Promise<void>) => Promise<void>,
 ): Promise<ImageResult> {
+  const { file, format } = written;
+  await assertUncut(chain, written, run, ports);
   run.phase('CLONING');
   const objection = await ports.reflink.objection(file, run.target(file.address).directory);
   if (objection !== undefined) throw cannotCopy(file.address, objection);

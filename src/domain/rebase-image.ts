@@ -71,7 +71,7 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       if (spec.unsafe) warnOfSnapshots(written, run);
       else {
         assertNoSnapshots([written]);
-        await ports.reader.assertChainWhole([...chain, ...base], run.signal);
+        await ports.reader.assertChainWhole(base, run.signal);
       }
       const moved = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
       await run.reserveFor(written.file, moved);

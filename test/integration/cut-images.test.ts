@@ -1,5 +1,6 @@
 /** Images whose file was cut short, and honest ones that only look like it; all made by qemu-img. */
 import assert from 'node:assert/strict';
+import { deflateRawSync } from 'node:zlib';
 import { appendFile, copyFile, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { LocalFiles } from '../../src/adapters/files.js';
 import { TableWalk } from '../../src/adapters/whole/table-walk.js';
@@ -53,11 +54,11 @@ describe('images that were cut', () => {
   const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
   const foreign = { allowed: true, maxBytes: 1n << 40n };
   const readerWith = (wholeness: Wholeness) => new ImageReader({ paths, files: new LocalFiles(), wholeness, foreign });
-  const reader = readerWith(new TableWalk(new LocalFiles()));
+  const reader = readerWith(new TableWalk());
   const files = new LocalFiles();
   /** Without a thread, for many looks at small images. */
   const atOnce = readerWith({
-    missing: (file, format) => files.withBytes(file, (bytes) => findMissing(bytes, format, false)),
+    missing: (file, format) => files.withBytes(file, (bytes) => findMissing(bytes, format)),
   });
   const judge = async (path: string, format: ImageFormat, by = reader, signal = new AbortController().signal) => {
     const file = await open(path);
@@ -145,6 +146,39 @@ describe('images that were cut', () => {
     assert.equal((await refusal(path, 'qcow2'))?.reason, 'IMAGE_MALFORMED');
   });
 
+  for (const [what, commands] of [
+    ['with data', ['write -P 3 0 2M']],
+    ['that is empty', []],
+  ] as const)
+    it(`a bitmap ${what} counts too`, async () => {
+      const path = await made('bitmap', 'qcow2', '8M', '-o', 'cluster_size=4k');
+      await change(path, 'qcow2', 'write -P 7 0 1M');
+      const { size: before } = await stat(path);
+      await sh('qemu-img', 'bitmap', '--add', '-g', '512', '-f', 'qcow2', path, 'one');
+      if (commands.length > 0) await change(path, 'qcow2', ...commands);
+      assert.equal(await refusal(path, 'qcow2'), undefined);
+      const bytes = await readFile(path);
+      assert.ok(bytes.length > before);
+      // The guest's data is all there; qemu opens the image without its bitmap, if at all.
+      let refused = 0;
+      for (let length = bytes.length - 4096; length >= before; length -= 4096) {
+        await truncate(path, length);
+        if ((await refusal(path, 'qcow2', atOnce)) !== undefined) refused += 1;
+        else assert.equal((await tryRun('qemu-img', ['info', '-f', 'qcow2', path])).stderr, '');
+      }
+      assert.ok(refused > 0);
+    });
+
+  it('a bitmap that nobody vouches for counts for nothing', async () => {
+    const path = await made('bitmap', 'qcow2', '8M', '-o', 'cluster_size=4k');
+    await sh('qemu-img', 'bitmap', '--add', '-f', 'qcow2', path, 'one');
+    const bytes = await readFile(path);
+    bytes.writeUInt32BE(0, 92);
+    await writeFile(path, bytes);
+    await truncate(path, bytes.length - 4096);
+    assert.equal(await refusal(path, 'qcow2'), undefined);
+  });
+
   describe('is honest', () => {
     for (const [name, format, work] of [
       ['empty', 'qcow2', []],
@@ -217,12 +251,51 @@ describe('images that were cut', () => {
     });
 
     it('are given up when the time for such images is over', async () => {
-      await assert.rejects(judge(large, 'qcow2', readerWith(new TableWalk(files, 1))), (error: HostlerError) => {
+      await assert.rejects(judge(large, 'qcow2', readerWith(new TableWalk({ wallMs: 1 }))), (error: HostlerError) => {
         assert.equal(error.reason, 'TOOL_LIMIT_EXCEEDED');
         assert.equal(error.facts['limit'], 'limits.foreign.wall_seconds');
         return true;
       });
     });
+
+    it('are given up when the time of a core for such images is over', async () => {
+      await assert.rejects(
+        judge(large, 'qcow2', readerWith(new TableWalk({ cpuSeconds: 0 }))),
+        (error: HostlerError) => {
+          assert.equal(error.reason, 'TOOL_LIMIT_EXCEEDED');
+          assert.equal(error.facts['limit'], 'limits.foreign.cpu_seconds');
+          return true;
+        },
+      );
+    });
+
+    // A quarter of a million entries: each time it is expanded a cluster takes 4 ms.
+    for (const [what, offsetOf, cut] of [
+      ['one', () => 0, false],
+      ['one that is cut', () => 0, true],
+      ['another one each', (n: number) => (n % 1000) + 1, true],
+    ] as const)
+      it(`expand few compressed clusters, when all entries name ${what}`, async () => {
+        const path = await made('bomb', 'qcow2', '512G', '-o', 'cluster_size=2M');
+        const packed = deflateRawSync(Buffer.alloc(2 * MIB, 'x'));
+        const [table, data] = [4 * MIB * 4, 4 * MIB * 4 + 2 * MIB];
+        const end = data + 2049;
+        const entries = Buffer.alloc(2 * MIB);
+        // So many sectors that the last one is the last of the file, which is not full.
+        for (let n = 0; n < entries.length / 8; n++)
+          entries.writeBigUInt64BE((1n << 62n) | (4n << 49n) | BigInt(data + offsetOf(n)), n * 8);
+        const file = await open(path, 'r+');
+        const head = Buffer.alloc(48);
+        await file.read(head, 0, 48, 0);
+        const l1 = Buffer.alloc(8);
+        l1.writeBigUInt64BE(BigInt(table));
+        await file.write(l1, 0, 8, Number(head.readBigUInt64BE(40)));
+        await file.write(entries, 0, entries.length, table);
+        await file.truncate(end);
+        await file.write(cut ? packed.subarray(1) : packed, 0, undefined, data);
+        await file.close();
+        assert.equal((await refusal(path, 'qcow2'))?.reason, cut ? 'IMAGE_MALFORMED' : undefined);
+      });
 
     it('are read once, however often they are named', async () => {
       const path = await made('again', 'qcow2', '8P', '-o', 'cluster_size=2M');

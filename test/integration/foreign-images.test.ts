@@ -21,7 +21,7 @@ describe('images of strangers', () => {
   const reader = new ImageReader({
     paths,
     files: new LocalFiles(),
-    wholeness: new TableWalk(new LocalFiles()),
+    wholeness: new TableWalk(),
     foreign: { allowed: true, maxBytes: 1n << 40n },
   });
   const judge = async (path: string, declared: ImageFormat): Promise<ImageFacts> => {

@@ -56,7 +56,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
   const reader = new ImageReader({
     paths,
     files,
-    wholeness: new TableWalk(new LocalFiles()),
+    wholeness: new TableWalk(),
     foreign: { allowed: true, maxBytes: 1n << 40n },
   });
   const slots = new Slots({

@@ -10,16 +10,33 @@ export interface MissingJob {
   readonly fd: number;
   readonly lengthBytes: number;
   readonly format: ImageFormat;
+  /** So much of a core's time it may take; unset: as much as it takes. */
+  readonly cpuSeconds?: number;
 }
 
 export type MissingAnswer =
-  { readonly missing: Missing | undefined } | { readonly code: string | undefined; readonly text: string };
+  | { readonly missing: Missing | undefined }
+  | { readonly tooLong: true }
+  | { readonly code: string | undefined; readonly text: string };
+
+/** Read between two looks at the clock. */
+const LOOK_BYTES = 1 << 20;
+
+class TooLong extends Error {}
 
 const say = (answer: MissingAnswer) => parentPort?.postMessage(answer);
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what TableWalk gave
-const { fd, lengthBytes, format } = workerData as MissingJob;
+const { fd, lengthBytes, format, cpuSeconds } = workerData as MissingJob;
+let unseen = 0;
+const spend = (bytes: number) => {
+  unseen += bytes;
+  if (cpuSeconds === undefined || unseen < LOOK_BYTES) return;
+  unseen = 0;
+  const { user, system } = process.threadCpuUsage();
+  if ((user + system) / 1e6 > cpuSeconds) throw new TooLong();
+};
 try {
-  say({ missing: await findMissing(sourceOf(fd, lengthBytes), format, false) });
+  say({ missing: await findMissing(sourceOf(fd, lengthBytes), format, spend) });
 } catch (error) {
-  say({ code: errnoOf(error), text: String(error) });
+  say(error instanceof TooLong ? { tooLong: true } : { code: errnoOf(error), text: String(error) });
 }

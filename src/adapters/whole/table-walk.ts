@@ -3,12 +3,14 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { asHostlerError, HostlerError } from '../../domain/errors.js';
 import { findMissing, hasTables } from '../../domain/formats/whole/find-missing.js';
-import { TooLong, type Missing } from '../../domain/formats/whole/reach.js';
+import type { Missing } from '../../domain/formats/whole/reach.js';
 import type { ImageFormat } from '../../domain/image-format.js';
-import type { AddressedFile, Files, Wholeness } from '../../domain/ports.js';
+import type { AddressedFile, ByteSource, Wholeness } from '../../domain/ports.js';
+import { orAborted } from '../../domain/waiting.js';
 import { systemError } from '../errno.js';
-import { inTime, procPath } from '../handles.js';
+import { callsOf, inTime, procPath } from '../handles.js';
 import { lengthOf } from '../lengths.js';
+import type { ToolLimits } from '../tool-call.js';
 import type { MissingAnswer, MissingJob } from './missing-worker.js';
 
 const WORKER = new URL('./missing-worker.js', import.meta.url);
@@ -19,66 +21,118 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Of a file that grows while it is read. */
 const MAX_LOOKS = 10;
 
-/** Walks through the tables of images: small ones at once, others in a thread of their own, since those of a large disk are gigabytes. */
+/** So much of tables is looked at without a thread of its own, which takes longer to start: 3 ms of work. */
+const AT_ONCE_BYTES = 512 << 10;
+
+class TooMuch extends Error {}
+
+/** A file whose tables are read, and what makes that end. */
+interface Look extends MissingJob {
+  readonly file: AddressedFile;
+  readonly signal: AbortSignal;
+  /** Settled when nothing reads the file any more. */
+  readonly readers: Promise<unknown>[];
+}
+
+/**
+ * Walks through the tables of images: those of a large disk are gigabytes, and a filesystem may stop answering, so each walk has a thread of
+ * its own unless it is short. Nobody waits for a thread that a filesystem holds.
+ */
 export class TableWalk implements Wholeness {
-  /** @param wallMs so long one walk may take; unset: as long as it takes */
-  constructor(
-    private readonly files: Pick<Files, 'withBytes'>,
-    private readonly wallMs?: number,
-  ) {}
+  /** @param limits of one walk; unset: as long as it takes */
+  constructor(private readonly limits: Pick<ToolLimits, 'wallMs' | 'cpuSeconds'> = {}) {}
 
   async missing(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined> {
     if (!hasTables(format)) return undefined;
-    const quick = await this.#quick(file, format);
-    if (quick !== 'ask again') return quick;
+    const { wallMs = MAX_TIMER_MS } = this.limits;
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(tooLong('wall_seconds', wallMs / 1000)), Math.min(wallMs, MAX_TIMER_MS));
     try {
-      const bytes = await inTime(file.handle, () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK));
-      try {
-        return await this.#look(bytes, format, signal);
-      } finally {
-        await bytes.close();
-      }
+      return await this.#open(file, format, AbortSignal.any([signal, stop.signal]));
     } catch (error) {
       throw systemError(error, file.address);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** What is missing, if that is soon known. What seems to be missing may have been added meanwhile. */
-  #quick(file: AddressedFile, format: ImageFormat): Promise<undefined | 'ask again'> {
-    return this.files.withBytes(file, async (bytes) => {
-      try {
-        return (await findMissing(bytes, format, true)) === undefined ? undefined : 'ask again';
-      } catch (error) {
-        if (error instanceof TooLong) return 'ask again';
-        throw error;
-      }
-    });
+  async #open(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined> {
+    const { handle } = file;
+    const bytes = await inTime(
+      handle,
+      () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK),
+      (late) => late.close(),
+    );
+    const readers: Promise<unknown>[] = [];
+    try {
+      return await this.#look(bytes, { ...this.limits, fd: bytes.fd, lengthBytes: 0, format, file, signal, readers });
+    } finally {
+      const closed = Promise.all(readers).then(() => bytes.close());
+      // Its root stays shut while that is overdue; the tables have been read, or who asked hears of something else.
+      await orAborted(
+        inTime(handle, () => closed),
+        signal,
+      ).catch(() => undefined);
+    }
   }
 
   /** What a writer has added meanwhile is there: only a file that no longer grows has an end. */
-  async #look(bytes: FileHandle, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined> {
-    let length = await lengthOf(await bytes.stat({ bigint: true }));
+  async #look(bytes: FileHandle, look: Look): Promise<Missing | undefined> {
+    const lengthNow = async () => lengthOf(await inTime(look.file.handle, () => bytes.stat({ bigint: true })));
+    let length = await lengthNow();
     for (let looks = 1; ; looks++) {
-      const missing = await this.#walk({ fd: bytes.fd, lengthBytes: Number(length), format }, signal);
-      const now = await lengthOf(await bytes.stat({ bigint: true }));
+      const missing = await walk({ ...look, lengthBytes: Number(length) });
+      const now = await lengthNow();
       if (missing === undefined || now <= length || looks === MAX_LOOKS) return missing;
       length = now;
     }
   }
+}
 
-  async #walk(job: MissingJob, signal: AbortSignal): Promise<Missing | undefined> {
-    signal.throwIfAborted();
-    const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
-    const stop = new AbortController();
-    const { wallMs = MAX_TIMER_MS } = this;
-    const timer = setTimeout(() => stop.abort(tooLong(wallMs)), Math.min(wallMs, MAX_TIMER_MS));
-    try {
-      return missingOf(await answerOf(worker, AbortSignal.any([signal, stop.signal])));
-    } finally {
-      clearTimeout(timer);
-      await worker.terminate();
-    }
+async function walk(look: Look): Promise<Missing | undefined> {
+  const { fd, lengthBytes, format, signal, cpuSeconds, readers } = look;
+  signal.throwIfAborted();
+  const short = walkAtOnce(look);
+  readers.push(short.catch(() => undefined));
+  const found = await orAborted(short, signal);
+  if (found !== undefined) return found.missing;
+  const workerData: MissingJob = { fd, lengthBytes, format, ...(cpuSeconds === undefined ? {} : { cpuSeconds }) };
+  const worker = new Worker(WORKER, { workerData, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
+  try {
+    return missingOf(await answerOf(worker, signal), cpuSeconds);
+  } finally {
+    readers.push(worker.terminate());
   }
+}
+
+/** Undefined when there is too much to read. */
+async function walkAtOnce(look: Look): Promise<{ readonly missing: Missing | undefined } | undefined> {
+  let left = AT_ONCE_BYTES;
+  const spend = (bytes: number) => {
+    left -= bytes;
+    if (left < 0) throw new TooMuch();
+  };
+  try {
+    return { missing: await findMissing(inTurnOf(look), look.format, spend) };
+  } catch (error) {
+    if (error instanceof TooMuch) return undefined;
+    throw error;
+  }
+}
+
+/** Each read is waited for as long as the root's patience says. */
+function inTurnOf({ fd, lengthBytes, file: { handle } }: Look): ByteSource {
+  const calls = callsOf(handle);
+  return {
+    lengthBytes: BigInt(lengthBytes),
+    async read(offset, wanted) {
+      const left = lengthBytes - Number(offset);
+      if (left <= 0) return Buffer.alloc(0);
+      const buffer = Buffer.alloc(Math.min(wanted, left));
+      const read = async () => calls.read(fd, buffer, Number(offset));
+      return buffer.subarray(0, await inTime(handle, read));
+    },
+  };
 }
 
 function answerOf(worker: Worker, signal: AbortSignal): Promise<MissingAnswer> {
@@ -92,14 +146,17 @@ function answerOf(worker: Worker, signal: AbortSignal): Promise<MissingAnswer> {
   });
 }
 
-function missingOf(answer: MissingAnswer): Missing | undefined {
+function missingOf(answer: MissingAnswer, cpuSeconds = 0): Missing | undefined {
   if ('missing' in answer) return answer.missing;
+  if ('tooLong' in answer) throw tooLong('cpu_seconds', cpuSeconds);
   throw Object.assign(new Error(answer.text), { code: answer.code });
 }
 
-function tooLong(wallMs: number): HostlerError {
-  const limit = 'limits.foreign.wall_seconds';
-  return new HostlerError('TOOL_LIMIT_EXCEEDED', `the tables of the image are not read after ${String(wallMs)} ms`, {
-    facts: { limit },
-  });
+function tooLong(limit: 'wall_seconds' | 'cpu_seconds', seconds: number): HostlerError {
+  const name = `limits.foreign.${limit}`;
+  return new HostlerError(
+    'TOOL_LIMIT_EXCEEDED',
+    `the tables of the image are not read after ${String(seconds)} s: ${name}`,
+    { facts: { limit: name } },
+  );
 }

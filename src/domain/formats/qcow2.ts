@@ -21,6 +21,7 @@ const EXTENSION_END = 0;
 const EXTENSION_BACKING_FORMAT = 0xe2792aca;
 const EXTENSION_DATA_FILE = 0x44415441;
 const EXTENSION_FEATURE_NAMES = 0x6803f857;
+const EXTENSION_BITMAPS = 0x23852875;
 /** Enough for the extensions that qemu writes. */
 const EXTENSIONS_BYTES = 4096;
 /** Programs write some hundred bytes of them; a cluster could hold two megabytes. */
@@ -186,10 +187,12 @@ interface Extensions {
   readonly featureNames: Buffer[];
   backingFormat?: string;
   dataFile?: string;
+  /** How many bitmaps there are, and where their directory is. */
+  bitmaps?: Buffer;
 }
 
 /** Reads on when the extensions, which few images fill, go beyond the head of the first cluster. */
-async function readExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
+export async function readExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
   const head = await bytes.read(0n, Math.min(clusterBytes, EXTENSIONS_BYTES));
   return parseExtensions(head, start, clusterBytes) ?? readAllExtensions(bytes, start, clusterBytes);
 }
@@ -216,6 +219,7 @@ function parseExtensions(area: Buffer, start: number, limit: number): Extensions
     const text = () => area.toString('utf8', offset + 8, end);
     if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
     if (type === EXTENSION_DATA_FILE) found.dataFile = text();
+    if (type === EXTENSION_BITMAPS) found.bitmaps = area.subarray(offset + 8, end);
     if (type === EXTENSION_FEATURE_NAMES) found.featureNames.push(area.subarray(offset + 8, end));
     offset = offset + 8 + Math.ceil(length / 8) * 8;
   }

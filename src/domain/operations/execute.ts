@@ -125,6 +125,7 @@ class OperationRun implements Run {
   readonly #parts: Part[] = [];
   readonly #releases = new Releases();
   readonly marks: OwnMarks;
+  readonly isTouched = (file: Resolved) => this.marks.isMarked(file);
   #made: FileIdentity | undefined;
   readonly operationId: string;
   readonly requestKey: string;

@@ -12,6 +12,11 @@ export class OwnMarks {
     private readonly ports: { readonly touched: TouchedImages; readonly files: Files },
   ) {}
 
+  /** An operation before this one began to change it and did not succeed. */
+  isMarked(file: Resolved): boolean {
+    return this.ports.touched.find(file, file.address) !== undefined;
+  }
+
   /** True when it was marked already, by an operation that did not succeed. */
   async touch(file: Resolved): Promise<boolean> {
     const { device, inode, address, birthTimeNs } = file;

@@ -138,6 +138,8 @@ export interface Run extends Resolution {
   reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void>;
   /** The same for a file that grows where it is. */
   reserveFor(file: Growing, needBytes: bigint): Promise<() => void>;
+  /** An operation before this one began to change the file and did not succeed. */
+  isTouched(file: Resolved): boolean;
   /**
    * Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. True
    * when it was marked already: an operation before this one began to change it and did not succeed.

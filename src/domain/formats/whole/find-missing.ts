@@ -23,14 +23,15 @@ export function hasTables(format: ImageFormat): boolean {
 
 /**
  * What the tables of an image name and its file does not have: what was cut off. Undefined: nothing. Its header has been read by
- * the reader of its format. It reads every table, so it belongs into a thread of its own; `quick`: it fails with `TooLong` where that is so.
+ * the reader of its format. It reads every table, so it belongs into a thread of its own, unless `spend` ends it: that hears of so many
+ * bytes of tables and of compressed data before they are looked at.
  */
 export async function findMissing(
   bytes: ByteSource,
   format: ImageFormat,
-  quick: boolean,
+  spend?: (bytes: number) => void,
 ): Promise<Missing | undefined> {
-  const reach = new Reach(bytes, quick);
+  const reach = new Reach(bytes, spend);
   await FORMATS[format]?.(reach);
   return reach.missing;
 }

@@ -1,7 +1,8 @@
 /** Where a qcow2 has its tables and its data. The source of every rule is docs/interop/qcow2.txt of qemu. */
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
-import type { ByteSource } from '../../ports.js';
+import { readExtensions } from '../qcow2.js';
 import { readSnapshotTables } from '../qcow2-snapshots.js';
+import { bitmapsReach } from './qcow2-bitmaps.js';
 import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
 
 const HEADER_BYTES = 112;
@@ -12,6 +13,8 @@ const ZERO = 1;
 const [COMPRESSION_TYPE, EXTENDED_L2] = [8, 16];
 const ZSTD = 1;
 const SUBCLUSTERS = 32;
+/** Clusters that are expanded: each ends in the last sector of the file, and takes a byte of it. */
+const MAX_EXPANDED = SECTOR;
 
 interface Layout {
   readonly clusterBits: number;
@@ -19,6 +22,8 @@ interface Layout {
   /** An entry has a second half that says which parts of its cluster are there. */
   readonly extended: boolean;
   readonly zstd: boolean;
+  /** By their offsets, whether what is there of compressed clusters is all of them. */
+  readonly expanded: Map<number, boolean>;
 }
 
 /** A table of tables, and the disk that it describes. */
@@ -37,6 +42,7 @@ export async function qcow2Reach(reach: Reach): Promise<void> {
     clusterBytes: 2 ** clusterBits,
     extended: (features & EXTENDED_L2) !== 0,
     zstd: (features & COMPRESSION_TYPE) !== 0 && head[104] === ZSTD,
+    expanded: new Map(),
   };
   await refcounts(reach, { offset: number(head, 48), bytes: head.readUInt32BE(56) * layout.clusterBytes }, layout);
   const diskBytes = number(head, 24);
@@ -47,6 +53,9 @@ export async function qcow2Reach(reach: Reach): Promise<void> {
     const size = facts.virtualSizeBytes === undefined ? diskBytes : Number(facts.virtualSizeBytes);
     await guestDisk(reach, { table, diskBytes: size }, layout);
   }
+  if (version !== 3) return;
+  const { bitmaps } = await readExtensions(reach.bytes, head.readUInt32BE(100), layout.clusterBytes);
+  await bitmapsReach(reach, head, bitmaps, layout.clusterBytes);
 }
 
 async function refcounts(reach: Reach, table: Place, { clusterBytes }: Layout): Promise<void> {
@@ -109,12 +118,22 @@ async function compressed(reach: Reach, data: Buffer, at: number, layout: Layout
   const sectors = ((high >>> shift) & (2 ** (clusterBits - 8) - 1)) + 1;
   const end = offset - (offset % SECTOR) + sectors * SECTOR;
   const isCut = end > reach.lengthBytes;
-  if (isCut && end - reach.lengthBytes < SECTOR && reach.mayExpand() && (await expands(reach.bytes, offset, layout)))
-    return;
+  if (isCut && end - reach.lengthBytes < SECTOR && (await isAllThere(reach, offset, layout))) return;
   reach.has('a compressed cluster', offset, end - offset);
 }
 
-async function expands(bytes: ByteSource, offset: number, { clusterBytes, zstd }: Layout): Promise<boolean> {
+/** However many entries name a cluster it is expanded once: that takes milliseconds. */
+async function isAllThere(reach: Reach, offset: number, layout: Layout): Promise<boolean> {
+  const { expanded } = layout;
+  const known = expanded.get(offset);
+  if (known !== undefined || expanded.size >= MAX_EXPANDED) return known ?? false;
+  const found = await expands(reach, offset, layout);
+  expanded.set(offset, found);
+  return found;
+}
+
+async function expands({ bytes, spend }: Reach, offset: number, { clusterBytes, zstd }: Layout): Promise<boolean> {
+  spend(2 * clusterBytes);
   const packed = await bytes.read(BigInt(offset), 2 * clusterBytes);
   try {
     const expand = zstd ? zstdDecompressSync : inflateRawSync;

@@ -23,29 +23,21 @@ export interface Place {
 const SLICE_BYTES = 1 << 20;
 /** So many tables are remembered, 40 MiB of them: whoever names one twice has it read once. */
 const MAX_REMEMBERED = 1 << 20;
-
-/** So much of tables is read within three milliseconds. */
-const QUICK_BYTES = 512 << 10;
-/** So many last clusters are expanded; they share a sector. */
-const MAX_EXPANDED = 64;
-
-/** It would take longer than the thread may be held. */
-export class TooLong extends Error {}
+/** What it takes to come to a table, in bytes of tables that are read meanwhile. */
+const TABLE_COST_BYTES = 512;
 
 /** Notes which of the places that an image names lie beyond the end of its file. */
 export class Reach {
   readonly lengthBytes: number;
-  #readBytes = 0;
-  #expanded = 0;
   readonly #read = new Set<number>();
   #first: { readonly what: string; readonly at: number } | undefined;
   #places = 0;
   #end = 0;
 
-  /** @param quick in a thread that others need: fails with `TooLong` for what takes longer than a moment */
+  /** @param spend hears of so many bytes before they are looked at; what it throws ends the walk */
   constructor(
     readonly bytes: ByteSource,
-    private readonly quick: boolean,
+    readonly spend: (bytes: number) => void = () => undefined,
   ) {
     this.lengthBytes = Number(bytes.lengthBytes);
   }
@@ -55,13 +47,6 @@ export class Reach {
     if (this.#first === undefined) return undefined;
     const { what, at } = this.#first;
     return { what, atBytes: at, places: this.#places, lengthBytes, endBytes: this.#end };
-  }
-
-  /** Whether one more cluster may be expanded. */
-  mayExpand(): boolean {
-    if (this.quick) throw new TooLong();
-    this.#expanded += 1;
-    return this.#expanded <= MAX_EXPANDED;
   }
 
   /** Whether the place lies in the file; one that does not is noted. */
@@ -76,12 +61,14 @@ export class Reach {
 
   /** The table in slices, with the index of the first entry of each; nothing of one that is not all there, or was read before. */
   async *table(what: string, { offset, bytes }: Place, entryBytes: number): AsyncGenerator<Slice> {
-    if (bytes === 0 || !this.has(what, offset, bytes) || this.#read.has(offset)) return;
+    if (bytes === 0) return;
+    this.spend(TABLE_COST_BYTES);
+    if (!this.has(what, offset, bytes) || this.#read.has(offset)) return;
     if (this.#read.size < MAX_REMEMBERED) this.#read.add(offset);
-    this.#readBytes += bytes;
-    if (this.quick && this.#readBytes > QUICK_BYTES) throw new TooLong();
     for (let done = 0; done < bytes; done += SLICE_BYTES) {
-      const data = await this.bytes.read(BigInt(offset + done), Math.min(SLICE_BYTES, bytes - done));
+      const length = Math.min(SLICE_BYTES, bytes - done);
+      this.spend(length);
+      const data = await this.bytes.read(BigInt(offset + done), length);
       yield { data, first: done / entryBytes, count: Math.floor(data.length / entryBytes) };
     }
   }

@@ -76,6 +76,7 @@ export async function vmdkReach(reach: Reach): Promise<void> {
 async function packedGrain(reach: Reach, offset: number, grainBytes: number): Promise<void> {
   if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= reach.lengthBytes) return;
   if (!reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES)) return;
+  reach.spend(SECTOR);
   const marker = await reach.bytes.read(BigInt(offset), GRAIN_MARKER_BYTES);
   reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES + marker.readUInt32LE(8));
 }

@@ -1,0 +1,51 @@
+/** Where a qcow2 has its bitmaps of what a guest has written. The source of every rule is docs/interop/qcow2.txt of qemu. */
+import { TWO_32, type Place, type Reach } from './reach.js';
+
+const SECTOR = 512;
+const AUTOCLEAR_OFFSET = 88;
+/** Without this bit whoever wrote last knew nothing of bitmaps, and they count for nothing. */
+const BITMAPS_ARE_TRUE = 1;
+const ENTRY_BYTES = 24;
+/** qemu takes no larger ones. */
+const [MAX_DIRECTORY_BYTES, MAX_TABLE_ENTRIES] = [64 << 20, 0x8000000];
+/** Of the upper half of a table's entry. */
+const OFFSET_HIGH = 0x00ffffff;
+
+/** @param extension what the header says of bitmaps, if it does */
+export async function bitmapsReach(
+  reach: Reach,
+  head: Buffer,
+  extension: Buffer | undefined,
+  clusterBytes: number,
+): Promise<void> {
+  if (extension === undefined || extension.length < ENTRY_BYTES) return;
+  if ((head.readUInt32BE(AUTOCLEAR_OFFSET + 4) & BITMAPS_ARE_TRUE) === 0) return;
+  const directory = { offset: number(extension, 16), bytes: number(extension, 8) };
+  if (directory.bytes > MAX_DIRECTORY_BYTES) return;
+  if (!reach.has('the directory of bitmaps', directory.offset, directory.bytes)) return;
+  for (const table of await tablesIn(reach, directory))
+    for await (const { data, count } of reach.table('the table of a bitmap', table, 8))
+      for (let n = 0; n < count; n++) {
+        const offset = (data.readUInt32BE(n * 8) & OFFSET_HIGH) * TWO_32 + data.readUInt32BE(n * 8 + 4);
+        const cluster = offset - (offset % SECTOR);
+        if (cluster !== 0) reach.has('a cluster of a bitmap', cluster, clusterBytes);
+      }
+}
+
+/** Each entry has the place of a table, and names of any length. */
+async function tablesIn({ bytes, spend }: Reach, { offset, bytes: length }: Place): Promise<readonly Place[]> {
+  spend(length);
+  const directory = await bytes.read(BigInt(offset), length);
+  const tables: Place[] = [];
+  for (let at = 0; at + ENTRY_BYTES <= directory.length;) {
+    const entries = directory.readUInt32BE(at + 8);
+    if (entries <= MAX_TABLE_ENTRIES) tables.push({ offset: number(directory, at), bytes: entries * 8 });
+    const names = directory.readUInt16BE(at + 18) + directory.readUInt32BE(at + 20);
+    at += Math.ceil((ENTRY_BYTES + names) / 8) * 8;
+  }
+  return tables;
+}
+
+function number(data: Buffer, at: number): number {
+  return data.readUInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4);
+}

@@ -1,0 +1,81 @@
+/** The disk below a root stops answering while the tables of a large image are read: a cancel ends that, and a stop of the daemon too. */
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { Daemon } from '../support/daemon.js';
+import { FaultFilesystem } from '../support/fault-filesystem.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+import { failure } from '../support/stranger.js';
+import { until } from '../support/until.js';
+
+/** Of the walk's reads: at once in the first, in a thread of its own in the others. */
+const READS = [1, 8, 20];
+
+describe('a disk that stops answering while tables are read', () => {
+  const scratch = scratchFolder();
+  let disk: FaultFilesystem;
+  let daemon: Daemon;
+  let folder: string;
+
+  before(async function () {
+    disk = await FaultFilesystem.mount(this, scratch, scratch.path('disk'));
+    // Eight megabytes of tables.
+    const options = 'preallocation=metadata,cluster_size=4k';
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', options, `${disk.behind}/large`, '4G');
+  });
+  beforeEach(async () => {
+    folder = scratch.path(`daemon${String(Date.now())}`);
+    await mkdir(folder);
+    daemon = await Daemon.start(folder, {
+      toml: '[limits]\nroot_patience_ms = 300\n',
+      roots: [disk.path, `${folder}/images`].map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
+    });
+  });
+  afterEach(async () => {
+    await disk.heal();
+    await daemon.stop();
+  });
+
+  const large = () => ({ path: `${disk.path}/large`, format: 'qcow2' });
+  const begin = async (nth: number) => {
+    await disk.fail({ kinds: ['read'], hang: true, nth: nth + 4, times: 0, match: 'large' });
+    const change = failure(daemon.stranger.operation('ImageService/ResizeImage', { ...large(), size: '5G' }));
+    await until(async () => (await disk.seen()).failed.length > 0);
+    return change;
+  };
+  const cancel = async () => {
+    const { operations = [] } = (await daemon.stranger.unary('OperationService/ListOperations', {})) as {
+      operations?: { operation_id: string }[];
+    };
+    for (const { operation_id } of operations)
+      await daemon.stranger.unary('OperationService/CancelOperation', { operation_id });
+  };
+
+  for (const nth of READS)
+    it(`at read ${String(nth)}: it is cancelled, others go on, and the image is free when the disk is back`, async () => {
+      const change = begin(nth);
+      await until(async () => (await disk.seen()).failed.length > 0);
+      await cancel();
+      assert.ok(['CANCELLED', 'ROOT_STALLED'].includes((await change).reason));
+      await daemon.stranger.operation('ImageService/CreateImage', {
+        path: daemon.image('near'),
+        format: 'qcow2',
+        size: '1M',
+      });
+      await disk.heal();
+      await until(async () => {
+        const events = await daemon.stranger
+          .operation('ImageService/ResizeImage', { ...large(), size: '4G' })
+          .catch(() => undefined);
+        return events !== undefined;
+      });
+    });
+
+  it('the daemon stops all the same', async () => {
+    const change = begin(20);
+    await until(async () => (await disk.seen()).failed.length > 0);
+    daemon.process.kill('SIGTERM');
+    await daemon.exited;
+    await change;
+  });
+});
