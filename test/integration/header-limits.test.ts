@@ -104,6 +104,17 @@ describe('the worst headers', () => {
     await cheap(scratch.path('luks'), 'IMAGE_MALFORMED');
   });
 
+  it('LUKS 2 with thousands of segments', async () => {
+    const others = Array.from({ length: 6000 }, (_, n) => `"${String(n + 1)}":""`).join();
+    const luks = Buffer.alloc(5 << 20);
+    luks.write('LUKS\xba\xbe', 0, 'latin1');
+    luks.writeUInt16BE(2, 6);
+    luks.writeBigUInt64BE(4n << 20n, 8);
+    luks.write(`{"segments":{"0":{"offset":"4194304","size":"dynamic"},${others}}}`, 4096);
+    await writeFile(scratch.path('luks'), luks);
+    await cheap(scratch.path('luks'), 'luks');
+  });
+
   it('VHDX with as many regions and items as it may have', async () => {
     const path = scratch.path('regions.vhdx');
     await sh('qemu-img', 'create', '-q', '-f', 'vhdx', path, '1M');

@@ -57,6 +57,23 @@ describe('sizes of VHDs', () => {
     assert.ok(typeof size === 'string');
     return `json:{"driver":"vpc","force_size_calc":${size},"file":{"driver":"file","filename":"${path}"}}`;
   };
+  /** With a block table of so many entries, as programs make it that leave room for a larger disk. */
+  const withTable = async (path: string, entries: number) => {
+    const content = await readFile(path);
+    const [footer, header] = [content.subarray(0, 512), content.subarray(512, 1536)];
+    const [tableOffset, grown] = [Number(header.readBigUInt64BE(16)), Math.ceil((entries * 4) / 512) * 512];
+    const oldBytes = Math.ceil((header.readUInt32BE(28) * 4) / 512) * 512;
+    const table = Buffer.alloc(grown, 0xff);
+    for (let at = 0; at < oldBytes; at += 4) {
+      const sector = content.readUInt32BE(tableOffset + at);
+      if (sector !== 0xffffffff) table.writeUInt32BE(sector + (grown - oldBytes) / 512, at);
+    }
+    header.writeUInt32BE(entries, 28);
+    header.writeUInt32BE(0, 36);
+    header.writeUInt32BE(~header.reduce((sum, byte) => sum + byte, 0) >>> 0, 36);
+    await writeFile(path, Buffer.concat([footer, header, table, content.subarray(tableOffset + oldBytes)]));
+    return path;
+  };
   const agree = async (path: string, sizeBytes: bigint) => {
     const facts = (await readHeaderOf(path)) ?? assert.fail('no format was found');
     assert.equal(facts.virtualSizeBytes, sizeBytes);
@@ -90,6 +107,25 @@ describe('sizes of VHDs', () => {
       await agree(await vhd(subformat, { creator: 'wa', sizeBytes: BY_FIELD - 100n }), BY_FIELD - 512n);
     });
   }
+
+  for (const [what, entries] of [
+    ['2 TiB, as vhd-util -S makes it', 1 << 20],
+    ['2040 GiB, the largest disk', 1_044_480],
+    ['500 GiB', 256_000],
+    ['as much as it has', 10],
+  ] as const)
+    it(`room in the block table for ${what}`, async () => {
+      const path = await withTable(await vhd('dynamic', { creator: 'tap' }), entries);
+      await agree(path, BY_FIELD);
+      assert.deepEqual((await readHeaderOf(path))?.findings, []);
+    });
+  it('room for far more than the largest disk is none', async () => {
+    const path = await withTable(await vhd('dynamic', { creator: 'tap' }), 8 << 20);
+    assert.deepEqual(
+      (await readHeaderOf(path))?.findings.map(({ reason }) => reason),
+      ['TABLE_TOO_LARGE'],
+    );
+  });
 
   const refused = async (path: string) =>
     assert.rejects(readHeaderOf(path), { reason: 'IMAGE_MALFORMED' }, 'it is not read');

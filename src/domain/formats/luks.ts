@@ -11,11 +11,13 @@ const MAX_HEADER_BYTES = 4n << 20n;
 /** 32 key slots and as many tokens fit into it; parsed, JSON of a foreign image can be thirty times its length. */
 const MAX_JSON_BYTES = 64 << 10;
 
-const segments = z.object({
-  segments: z.record(
-    z.string(),
-    z.object({ offset: z.string().regex(/^\d{1,19}$/), size: z.string().regex(/^(?:dynamic|\d{1,19})$/) }),
-  ),
+/** Of the others, of which there may be thousands, nothing is needed. */
+const firstOfSegments = z.object({
+  segments: z.object({
+    '0': z
+      .object({ offset: z.string().regex(/^\d{1,19}$/), size: z.string().regex(/^(?:dynamic|\d{1,19})$/) })
+      .optional(),
+  }),
 });
 
 /** The virtual size is what follows the header: the payload. */
@@ -52,15 +54,15 @@ async function firstSegment(bytes: ByteSource, head: Buffer): Promise<Segment> {
   const area = await readExactly(bytes, BigInt(BINARY_HEADER_BYTES), areaBytes, 'luks');
   const end = area.indexOf(0);
   if (end === -1) throw malformed('luks', `the JSON of the header is longer than ${String(MAX_JSON_BYTES)} bytes`);
-  const first = parseSegments(area.toString('utf8', 0, end))['0'];
+  const first = parseSegments(area.toString('utf8', 0, end));
   if (first === undefined) throw malformed('luks', 'the header names no segment');
   const payload = BigInt(first.offset);
   return first.size === 'dynamic' ? { payload } : { payload, fixed: BigInt(first.size) };
 }
 
-function parseSegments(text: string): z.infer<typeof segments>['segments'] {
+function parseSegments(text: string): z.infer<typeof firstOfSegments>['segments']['0'] {
   try {
-    return segments.parse(JSON.parse(text)).segments;
+    return firstOfSegments.parse(JSON.parse(text)).segments['0'];
   } catch {
     throw malformed('luks', 'the JSON of the header cannot be read');
   }

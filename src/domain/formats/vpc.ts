@@ -23,6 +23,8 @@ const CHECKSUM_OFFSET = 64;
 const MAX_GEOMETRY = 65535n * 16n * 255n;
 /** qemu and Microsoft open no larger disk: 2040 GiB. */
 const MAX_SECTORS = 0xff000000n;
+/** Some programs make the block table for the largest disk at once, such as XenServer's `vhd-util create -S`. */
+const LARGEST_DISK = sectors(MAX_SECTORS);
 /**
  * Creators whose disk has the size of its geometry: Virtual PC, and qemu without `force_size`. All others mean the size field, such as
  * Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of them by name, and must be told of the rest.
@@ -63,7 +65,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
         what: 'block table',
         offset: header.readBigUInt64BE(16),
         lengthBytes: BigInt(entries) * ENTRY_BYTES,
-        neededBytes: units(size, BigInt(blockBytes)) * ENTRY_BYTES,
+        neededBytes: units(LARGEST_DISK, BigInt(blockBytes)) * ENTRY_BYTES,
       }),
     ],
   });
