@@ -1,6 +1,7 @@
 /** Compressed images as the tools of each compression read them: members, frames, padding, what follows, and what was cut. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import { checkEach } from '../../support/check-each.js';
 import { suiteDaemon } from '../../support/daemon.js';
 import { noise } from '../../support/disks.js';
@@ -75,6 +76,34 @@ describe('compressed images', () => {
     ['zstd', 'two frames', (one) => [one, one], both, []],
     ['zstd', 'frames to be skipped all around', (one) => [SKIPPED, one, SKIPPED, one, SKIPPED], both, []],
   ];
+  const packing = async (command: string) => {
+    await sh('sh', '-c', `cd "$0" && ${command} >packed`, scratch.path());
+    return readFile(scratch.path('packed'));
+  };
+  /** With the largest dictionary that the format can name. No xz makes that. */
+  const largest = (xz: Buffer) => {
+    const header = xz.subarray(12, 12 + ((xz[12] ?? 0) + 1) * 4);
+    header.writeUInt8(40, 4);
+    header.writeUInt32LE(crc32(header.subarray(0, -4)), header.length - 4);
+    return xz;
+  };
+  /** And whether it comes in. */
+  const windows: readonly (readonly [Tool, string, (() => Promise<Buffer>) | string, boolean])[] = [
+    ['zstd', '128 MiB', 'zstd -q -c --ultra --long=27 <disk', true],
+    ['zstd', '2 GiB', 'zstd -q -c --ultra --long=31 <disk', true],
+    ['zstd', '4 GiB', () => Promise.resolve(Buffer.from('28b52ffd00b0010000', 'hex')), false],
+    ['xz', '1200 MiB', 'xz -c --lzma2=preset=0,dict=1200MiB disk', true],
+    ['xz', '1536 MiB', 'xz -c --lzma2=preset=0,dict=1536MiB disk', true],
+    ['xz', '4 GiB', async () => largest(await packing('xz -c disk')), false],
+  ];
+  for (const [tool, what, make, comes] of windows)
+    it(`${tool}: a window of ${what}`, async function () {
+      of(this, tool);
+      const found = await fetched(await (typeof make === 'string' ? packing(make) : make()));
+      assert.equal(found.reason, comes ? undefined : 'TOOL_LIMIT_EXCEEDED');
+      if (comes) assert.ok(found.bytes?.equals(disk));
+    });
+
   for (const [tool, what, make, expected, warnings] of read)
     it(`${tool}: ${what}`, async function () {
       const found = await fetched(Buffer.concat(make(of(this, tool))));
