@@ -9,6 +9,7 @@ import { procPath } from './handles.js';
 import type { WalkJob } from './owner-walk.js';
 import type { WorkerMessage } from './owner-walk-worker.js';
 import type { Owners } from './owners.js';
+import { hasXattrs } from './rights/shifted.js';
 import type { OwnFolder } from './path-walk.js';
 
 const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
@@ -54,7 +55,8 @@ export class TreeOwners implements Ownership {
         walk.onProgress?.(BigInt(done), total === undefined ? undefined : BigInt(total));
       });
       signal.throwIfAborted();
-      return { seenItems: BigInt(seen), changedItems: BigInt(changed) };
+      const rights = change.kind === 'shift' && !hasXattrs() ? { rights: 'unread' as const } : {};
+      return { seenItems: BigInt(seen), changedItems: BigInt(changed), ...rights };
     } finally {
       signal.removeEventListener('abort', onAbort);
     }

@@ -47,8 +47,18 @@ export function areShifted(path: string, stat: Stats, { uidMaps, gidMaps }: Shif
 
 /** Undefined where an entry of this kind has none of them, or the host has no way to read them. */
 function xattrsOf(stat: Stats): Xattrs | undefined {
+  const xattrs = load();
+  return xattrs === 'none' || !(stat.isFile() || stat.isDirectory()) ? undefined : xattrs;
+}
+
+/** Whether this host has a way to read them. */
+export function hasXattrs(): boolean {
+  return load() !== 'none';
+}
+
+function load(): Xattrs | 'none' {
   loaded ??= Xattrs.load('target') ?? 'none';
-  return loaded === 'none' || !(stat.isFile() || stat.isDirectory()) ? undefined : loaded;
+  return loaded;
 }
 
 function namesOf(xattrs: Xattrs, path: string): readonly string[] {

@@ -22,6 +22,8 @@ interface Ports {
   readonly ownership: Ownership;
 }
 
+const UNREAD =
+  'access lists and capabilities cannot be read on this host: the lists name the ids that they named, and files that changed owner lost their capabilities';
 const ALL_KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
 
 /** Gives a file, or a whole tree, to an owner. After a crash or cancel some entries are changed; the same call finishes it. */
@@ -78,7 +80,7 @@ function changes(address: ImageAddress, tree: boolean): Use {
 async function walked(entry: Entry, change: OwnerChange, run: Run, ownership: Ownership): Promise<ChownResult> {
   run.phase('WALKING');
   await run.step('walk');
-  const counts = await ownership.walk(entry, change, {
+  const { rights, ...counts } = await ownership.walk(entry, change, {
     signal: run.signal,
     dryRun: false,
     onProgress(doneItems, totalItems) {
@@ -86,6 +88,7 @@ async function walked(entry: Entry, change: OwnerChange, run: Run, ownership: Ow
       run.progress({ doneBytes: 0n, skippedBytes: 0n, doneItems, ...total });
     },
   });
+  if (rights === 'unread') run.warn({ reason: 'RIGHTS_NOT_KEPT', message: UNREAD });
   return { kind: 'chown', ...counts };
 }
 

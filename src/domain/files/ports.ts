@@ -26,6 +26,8 @@ export interface OwnerNames {
 export interface WalkCounts {
   readonly seenItems: bigint;
   readonly changedItems: bigint;
+  /** Access lists and capabilities could not be looked at: they name the ids that they named. */
+  readonly rights?: 'unread';
 }
 
 /** A walk through a tree. */
