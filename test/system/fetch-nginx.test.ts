@@ -133,7 +133,7 @@ describe('fetching from nginx', () => {
     server.on('tlsClientError', () => undefined);
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const { port } = server.address() as AddressInfo;
-    const error = await failure(fetch(`https://localhost:${String(port)}/image`, 'no'));
+    const error = await failure(fetch(`https://127.0.0.1:${String(port)}/image`, 'no'));
     server.close();
     assert.equal(error.reason, 'SOURCE_REFUSED', error.message);
     assert.match(error.message, /wants a certificate/);
