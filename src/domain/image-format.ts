@@ -53,6 +53,13 @@ export function traits(format: ImageFormat): FormatTraits {
   return FORMATS[format];
 }
 
+/** Whether a header of the format can say that its base is of the other: what it does not say would be guessed from the base's bytes. */
+export function canSayOfBase(format: ImageFormat, base: ImageFormat): boolean {
+  if (format === 'qed') return base === 'raw';
+  if (format === 'vmdk') return base === 'vmdk';
+  return format === 'qcow2';
+}
+
 export const CREATABLE_FORMATS: readonly ImageFormat[] = names.filter((name) => traits(name).creatable);
 
 export const READABLE_FORMATS: readonly ImageFormat[] = names;

@@ -4,7 +4,7 @@ import { scale } from './numbers.js';
 import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
 import { fullBackingFile } from './describe-image.js';
 import { HostlerError, invalidFields } from './errors.js';
-import { traits, type ImageFormat } from './image-format.js';
+import { canSayOfBase, traits, type ImageFormat } from './image-format.js';
 import type { ImageInfo } from './image-info.js';
 import {
   assertHeader,
@@ -132,6 +132,14 @@ function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: R
     throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${format} images have no backing files`, { facts: { format } });
   const wrong = (description: string) => invalidFields([{ field: 'backing_file', description }]);
   if (backing === undefined) return [];
+  if (volume === undefined && !canSayOfBase(format, backing.format))
+    throw new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      `a ${format} header cannot say that its base is ${backing.format}`,
+      {
+        facts: { format, backing_format: backing.format },
+      },
+    );
   if (backing.address === address) throw wrong('an image cannot be its own base');
   if (Buffer.byteLength(backing.address) > MAX_BACKING_NAME_BYTES)
     throw wrong(`longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`);

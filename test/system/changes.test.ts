@@ -160,6 +160,23 @@ describe('changes in place', () => {
       assert.match(JSON.stringify(operations), /SNAPSHOTS_ON_NEW_BASE.*has 1 snapshots inside/);
     });
 
+    it('only onto a base of a format that the header can name', async () => {
+      for (const format of ['raw', 'qcow2', 'vmdk', 'qed'])
+        await sh('qemu-img', 'create', '-q', '-f', format, at(`of-base.${format}`), '1M');
+      for (const format of ['qed', 'vmdk'])
+        for (const backing_format of ['raw', 'qcow2', 'vmdk', 'qed'])
+          for (const unsafe of [false, true]) {
+            const path = at(`of.${format}`);
+            await sh('qemu-img', 'create', '-q', '-f', format, path, '1M');
+            const backing_file = at(`of-base.${backing_format}`);
+            const rebased = run('RebaseImage', { path, format, backing_file, backing_format, unsafe });
+            if (format === 'qed' && backing_format === 'raw') {
+              await rebased;
+              assert.equal((await info(path, format))['backing_file'], backing_file);
+            } else
+              assert.equal((await failure(rebased)).reason, 'UNSUPPORTED_BY_BACKEND', `${format} ${backing_format}`);
+          }
+    });
     it('unsafe: only the name, also when both bases are missing', async () => {
       const [base = '', path = ''] = await chain('unsafe', 2);
       await rm(base);
