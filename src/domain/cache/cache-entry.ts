@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { asAddress, type ImageAddress } from '../address.js';
 import type { ExpectedChecksum } from '../fetch/ports.js';
-import { sourceIdentity, type NetworkSource } from '../fetch/source.js';
+import { forAllCallers, sourceIdentity, type NetworkSource } from '../fetch/source.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageInfo } from '../image-info.js';
 
@@ -82,7 +82,8 @@ export function mustBeAsked({ source, checksum }: CacheWish): boolean {
 export function keyOf(wish: CacheWish): string {
   const { source, sourceFormat, archiveMember, format, checksum } = wish;
   const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
-  const parts = [sourceIdentity(source), sourceFormat ?? null, format ?? null, sum, mustBeAsked(wish)];
+  const named = sourceIdentity(forAllCallers(source, checksum !== undefined));
+  const parts = [named, sourceFormat ?? null, format ?? null, sum, mustBeAsked(wish)];
   return createHash('sha256')
     .update(JSON.stringify([...parts, ...(archiveMember === undefined ? [] : [archiveMember])]))
     .digest('hex')

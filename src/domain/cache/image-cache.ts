@@ -183,7 +183,7 @@ export class ImageCache {
     const { source, sourceFormat, archiveMember, format, checksum } = wish;
     const spec = {
       key,
-      source: forAllCallers(source),
+      source: forAllCallers(source, checksum !== undefined),
       ...(sourceFormat === undefined ? {} : { sourceFormat }),
       ...(archiveMember === undefined ? {} : { archiveMember }),
       ...(format === undefined ? {} : { format }),

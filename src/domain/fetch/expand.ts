@@ -37,9 +37,15 @@ export async function expand(
     expander.expand(compression, came, take, run.tool()),
   );
   if (end === 'followed') {
-    const early = await files.withBytes(came, (bytes) =>
-      expander.endsWithin(compression, withoutTail(bytes), run.tool()),
-    );
+    const early = await files.withBytes(came, async (bytes) => {
+      const pieces = withoutTail(bytes);
+      try {
+        return await expander.endsWithin(compression, pieces, run.tool());
+      } finally {
+        // A tool that ends early leaves a piece that is being read, from a file that is closed next.
+        await pieces.return();
+      }
+    });
     if (early) throw muchFollows(target, compression);
     run.warn({ reason: 'TRAILING_DATA', message: `what follows the end of the ${compression} data was left out` });
   }

@@ -61,11 +61,18 @@ export function sourceIdentity(source: SourceSpec): string {
   return `${source.kind}:${sourceText(source)}${query === undefined ? '' : `?${query}`}`;
 }
 
-/** The same source without what tells callers apart, such as a signature: what is fetched for all who ask for it. */
-export function forAllCallers(source: NetworkSource): NetworkSource {
+/**
+ * The same source without what tells callers apart, such as a signature: what is fetched for all who ask for it. Where a checksum says
+ * what the content is, no part of a query does.
+ */
+export function forAllCallers(source: NetworkSource, hasChecksum: boolean): NetworkSource {
   if (source.kind === 'glance') return { ...source, token: false };
-  const { kind, url, querySha256, contentQuerySha256 = querySha256 } = source;
-  return { kind, url, headers: false, ...(contentQuerySha256 === undefined ? {} : { contentQuerySha256 }) };
+  const { querySha256, contentQuerySha256 = querySha256, ...same } = source;
+  return {
+    ...same,
+    headers: false,
+    ...(hasChecksum || contentQuerySha256 === undefined ? {} : { contentQuerySha256 }),
+  };
 }
 
 /**
