@@ -18,7 +18,7 @@ export interface ChildOptions {
 }
 
 /** What a child answers to input that it does not read, or no longer reads: its own affair. */
-const UNREAD = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'];
+const UNREAD = ['EPIPE', 'ECONNRESET', 'ECANCELED', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'];
 
 /**
  * A child in a process group of its own. Whatever it and its pipes report is heard here, so that none of it can be an event that nobody

@@ -63,7 +63,11 @@ export class BaseClones {
     if (there !== undefined) return { ...there, fromCache: true, networkBytes: 0n, joined: false };
     const joined = this.#filling.isUnderWay(address);
     const networkBytes = await this.#filling
-      .bring(address, () => ({ ...wish, source: forAllCallers(wish.source, wish.checksum !== undefined), address }), run)
+      .bring(
+        address,
+        () => ({ ...wish, source: forAllCallers(wish.source, wish.checksum !== undefined), address }),
+        run,
+      )
       .catch((error: unknown) => {
         // Another host was faster.
         if (asHostlerError(error).reason !== 'TARGET_EXISTS') throw error;

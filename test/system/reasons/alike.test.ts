@@ -47,6 +47,8 @@ const OTHERWISE: Readonly<Record<string, Message>> = {
   EvictCachedImages: { target_bytes: '1' },
   Execute: { args: ['x'] },
 };
+/** A name is looked up with a tool. */
+const NAMED: Readonly<Record<string, Message>> = { Chown: { owner: 'somebody' } };
 /** They name no path: only what is about no path is asked of them. */
 const PATHLESS = ['Execute', 'PrefetchImage', 'EvictCachedImages', 'PinCachedImage', 'FindRootDisk'];
 const OF_NO_PATH = [
@@ -264,18 +266,18 @@ describe('what RPCs promise alike', () => {
       PATH = await onlyTools(scratch.path('bare'));
     });
     daemonOf(() => ({ env: { PATH }, toml: NO_SANDBOX }));
-    each('TOOL_MISSING', (rpc) => call(rpc), OTHER_TOOLS);
+    each('TOOL_MISSING', (rpc) => call(rpc, {}, NAMED[rpc]), OTHER_TOOLS);
   });
 
   describe('of tools that fail', () => {
     let PATH = '';
     before(async () => {
-      const names = ['qemu-img', 'qemu-io', 'qemu-nbd', 'fallocate', 'shred', 'blkdiscard', 'virsh'];
+      const names = ['qemu-img', 'qemu-io', 'qemu-nbd', 'fallocate', 'shred', 'blkdiscard', 'virsh', 'getent'];
       const bodies = Object.fromEntries(names.map((name) => [name, 'echo "it failed" >&2\nexit 1']));
       PATH = await fakeTools(scratch.path('tools'), bodies);
     });
     daemonOf(() => ({ env: { PATH }, toml: NO_SANDBOX }));
-    each('TOOL_FAILED', (rpc) => call(rpc), OTHER_TOOLS);
+    each('TOOL_FAILED', (rpc) => call(rpc, {}, NAMED[rpc]), OTHER_TOOLS);
   });
 
   /** Begins these and waits until they pause; what they work on. */
