@@ -158,8 +158,8 @@ describe('FileService', () => {
       const stream = daemon.get().stranger.stream('FileService/ReadFile', { path: at('shrinks') });
       await new Promise((resolve) => stream.once('data', resolve));
       stream.pause();
-      await truncate(at('shrinks'), MIB);
       const error = new Promise<Error>((resolve) => stream.once('error', resolve));
+      await truncate(at('shrinks'), MIB);
       stream.resume();
       assert.match((await error).message, /became shorter/);
     });
