@@ -30,8 +30,10 @@ export interface Bench {
 export async function serveStock(stock: string): Promise<{ readonly url: string; readonly server: Server }> {
   const server = createServer((request, response) => {
     void readFile(join(stock, request.url ?? '')).then((body) => {
-      response.setHeader('content-length', body.length);
-      response.end(body);
+      const tag = `"${createHash('sha256').update(body).digest('hex')}"`;
+      response.setHeader('etag', tag);
+      if (request.headers['if-none-match'] === tag) response.writeHead(304).end();
+      else response.writeHead(200, { 'content-length': body.length }).end(body);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
