@@ -91,7 +91,7 @@ export class LinuxHost implements Filesystems {
 /** What the system says of a path; undefined where that is an error, or does not come. */
 async function inPatience<T>(asked: Promise<T>): Promise<T | undefined> {
   const cancel = new AbortController();
-  const late = sleep(PATIENCE_MS, undefined, { signal: cancel.signal }).catch(() => undefined);
+  const late = sleep(PATIENCE_MS, undefined, { signal: cancel.signal }).catch(() => undefined); // the answer came first
   try {
     return await Promise.race([asked, late]);
   } catch (error) {
