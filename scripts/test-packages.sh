@@ -9,4 +9,6 @@ packages=(ps:procps bzip2:bzip2 python3:python3 ip:iproute2 nginx:nginx-light
   script:bsdutils virsh:libvirt-clients systemd-notify:systemd)
 # A module of Python's, no command.
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv:python3-venv)
+# Makers of images and archives.
+./corpus-packages.sh
 exec ./system-packages.sh --optional "${packages[@]}"

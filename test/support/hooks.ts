@@ -1,7 +1,7 @@
 /** What holds for every file of tests, checked when its last test has ended. */
 import assert from 'node:assert/strict';
 import { allEnded, settle } from './daemon.js';
-import { foundLeaks } from './secrets.js';
+import { takeLeaks } from './secrets.js';
 import { assertNeverHeld, watchDaemons } from './watchdog/held.js';
 
 watchDaemons();
@@ -37,6 +37,6 @@ export const mochaHooks = {
     if (!failed) assert.deepEqual(left, [], 'daemons that a test has left running');
     failed = false;
     assertNeverHeld();
-    assert.deepEqual(foundLeaks(), [], 'logs that hold a secret which a test gave to a daemon');
+    assert.deepEqual(takeLeaks(), [], 'logs that hold a secret which a test gave to a daemon');
   },
 };

@@ -45,7 +45,11 @@ export function leaksIn(name: string, text: string): string[] {
     .map((secret) => `${name}: ${secret.slice(0, 2)}…`);
 }
 
-/** What `searchLog` has found, to be asked when every daemon has ended. */
-export function foundLeaks(): readonly string[] {
-  return leaks;
+/**
+ * What `searchLog` has found, to be asked when every daemon of a file of tests has ended. Forgets it and all secrets: in the
+ * next file, which may run in the same process, they would be words like others.
+ */
+export function takeLeaks(): readonly string[] {
+  secrets.clear();
+  return leaks.splice(0);
 }

@@ -50,11 +50,14 @@ describe('floods', () => {
     const [ca, cert, key] = await Promise.all(
       ['ca.pem', 'greedy.pem', 'greedy.key'].map((name) => readFile(pki.path(name))),
     );
-    const session = connectHttp2(`https://localhost:${String(port())}`, { ca, cert, key, ...options });
-    sessions.push(session);
-    session.on('error', () => undefined);
-    await once(session, 'connect');
-    return session;
+    for (;;) {
+      const session = connectHttp2(`https://localhost:${String(port())}`, { ca, cert, key, ...options });
+      sessions.push(session);
+      session.on('error', () => undefined);
+      // The daemon may close it before it is one.
+      await Promise.race([once(session, 'connect'), once(session, 'close')]);
+      if (!session.destroyed) return session;
+    }
   };
   const request = (session: ClientHttp2Session, path: string, headers: object = {}): ClientHttp2Stream => {
     const stream = session.request(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
@@ -65,8 +65,10 @@ describe('races', function () {
   };
 
   it(`${String(OPERATIONS)} chowns, writes, deletes and converts through it change nothing outside`, async () => {
-    await mkdir(outside());
-    await mkdir(daemon.get().image('swapped'));
+    for (const folder of [outside(), swapped('')]) {
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder);
+    }
     await writeFile(daemon.get().image('base.raw'), noise(1 << 16));
     for (let n = 0; n < NAMES; n++) {
       await writeFile(outside(image(n)), `precious ${String(n)}`);

@@ -1,4 +1,4 @@
-import { readlink, stat } from 'node:fs/promises';
+import { readlink, realpath, stat } from 'node:fs/promises';
 import { HostlerError } from '../../domain/errors.js';
 import type { Handle } from '../../domain/ports.js';
 import { errnoOf } from '../errno.js';
@@ -6,6 +6,8 @@ import { procPath } from '../handles.js';
 
 /** A folder that is renamed between the two questions is asked for again; one under a mount answers the same each time. */
 const TRIES = 5;
+/** So often a link stands, or nothing, where the folder was: no mount does that, and nobody renames for ever. */
+const RENAMES = 200;
 
 /**
  * Fails with ROOT_UNAVAILABLE when the own path of a folder or file leads to another one: a filesystem was mounted over it, or taken
@@ -15,18 +17,24 @@ export async function assertNotCovered(opened: Handle): Promise<void> {
   const own = procPath({ handle: opened });
   const { dev, ino } = await stat(own, { bigint: true });
   let path = '';
-  for (let tries = 0; tries < TRIES; tries++) {
+  for (let [tries, renames] = [0, 0]; tries < TRIES && renames < RENAMES;) {
     path = await readlink(own);
     const there = await stat(path, { bigint: true }).catch((error: unknown) => {
       // Who may not look at its parents works through its handle all the same.
       if (errnoOf(error) === 'EACCES') return { dev, ino };
-      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
-      throw error;
+      return ifGone(error);
     });
     // Removed altogether: then giving a name in it fails by itself.
     if ((there?.dev === dev && there.ino === ino) || path.endsWith(' (deleted)')) return;
+    if ((await realpath(path).catch(ifGone)) === path) tries += 1;
+    else renames += 1;
   }
   throw new HostlerError('ROOT_UNAVAILABLE', `another filesystem lies over ${path} now, or it was unmounted`, {
     facts: { path },
   });
+}
+
+function ifGone(error: unknown): undefined {
+  if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
+  throw error;
 }

@@ -49,6 +49,7 @@ interface Turn {
   readonly pid: number;
   readonly beganMs: number;
   readonly heldMs: number;
+  readonly times: number;
   readonly wallMs: number;
 }
 

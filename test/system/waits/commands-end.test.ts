@@ -44,9 +44,23 @@ describe('the end of a command', () => {
     const args = ['-c', `echo $$; ${script}`];
     const stream = where.stranger.stream('CommandService/Execute', { name: 'shell', args, request_id, ...more });
     const error = new Promise<CallError>((resolve) => stream.once('error', (e) => resolve(new CallError(e as never))));
-    const first = await new Promise<Message>((resolve) => stream.once('data', resolve));
-    stream.pause();
-    return { stream, error, pid: Number.parseInt((first['stdout'] as Buffer).toString(), 10), request_id };
+    // Either stream may be read first, and more than the first line in one piece.
+    const got = { stdout: 0, stderr: 0 };
+    let line = '';
+    while (line === '') {
+      const message = await new Promise<Message>((resolve) => {
+        stream.once('data', (piece: Message) => {
+          // At once: whatever came with it would be lost.
+          stream.pause();
+          resolve(piece);
+        });
+        stream.resume();
+      });
+      for (const name of ['stdout', 'stderr'] as const) got[name] += (message[name] as Buffer | undefined)?.length ?? 0;
+      line = (message['stdout'] as Buffer | undefined)?.toString().split('\n')[0] ?? '';
+    }
+    got.stdout -= line.length + 1;
+    return { stream, error, pid: Number(line), got, request_id };
   };
   const operation = async (request_id: string): Promise<Message> => {
     const { operations } = await daemon.stranger.unary('OperationService/ListOperations', {});
@@ -79,8 +93,9 @@ describe('the end of a command', () => {
     });
 
   it('by itself, with all that it printed, when what it left behind would go on printing', async () => {
-    const { stream, request_id } = await begin(daemon, 'head -c 8M /dev/zero; (yes & yes >&2 &); exit 0');
-    let bytes = 0;
+    const begun = await begin(daemon, 'head -c 8M /dev/zero; (yes & yes >&2 &); exit 0');
+    const { stream, request_id } = begun;
+    let bytes = begun.got.stdout;
     const end = new Promise((resolve, reject) => stream.once('end', resolve).once('error', reject));
     stream.on('data', ({ stdout }: Message) => (bytes += stdout === undefined ? 0 : (stdout as Buffer).length));
     stream.resume();
@@ -92,8 +107,8 @@ describe('the end of a command', () => {
   it('a slow reader gets all of both streams, and the exit code', async () => {
     const lines = 40_000;
     const half = `seq 1 ${String(lines)}`;
-    const { stream } = await begin(daemon, `${half} & ${half} >&2; wait; exit 0`, { timeout: { seconds: '60' } });
-    const sums = { stdout: 0, stderr: 0 };
+    const { stream, got } = await begin(daemon, `${half} & ${half} >&2; wait; exit 0`, { timeout: { seconds: '60' } });
+    const sums = { ...got };
     let exitCode: unknown;
     const end = new Promise((resolve, reject) => stream.once('end', resolve).once('error', reject));
     stream.on('data', (message: Message) => {
