@@ -27,7 +27,6 @@ case ${1:-} in
     ;;
   # At the end what came in it is held against what proto/ promises. The last line counts both.
   *)
-    export HOSTLER_TEST_HELD_MS=100
     runner=(scripts/every-test.sh "${runner[@]}" "${side_by_side[@]}")
     ;;
 esac

@@ -5,10 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/**
- * Of processor time. Beside other files, on the same cores and caches, the same turn takes up to twice as long: scripts/test.sh says
- * so then.
- */
+/** Of processor time, in that of the known machine. */
 const HELD_MS = Number(process.env['HOSTLER_TEST_HELD_MS'] ?? 50);
 const WATCHDOG = fileURLToPath(new URL('in-daemon.js', import.meta.url));
 
