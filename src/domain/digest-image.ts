@@ -136,6 +136,12 @@ export function digestImage({ files, digests }: DigestPorts): Verb<DigestSpec, D
   };
 }
 
+/** Before `digestShown` behind other work, whose progress is that of another phase. */
+export function beginDigest(run: Run): void {
+  run.phase('VERIFYING');
+  run.progress({ doneBytes: 0n, skippedBytes: 0n });
+}
+
 /** Digests a file and shows how far it has come. */
 export async function digestShown(file: Resolved, run: Run, digests: Digests): Promise<string> {
   const { lengthBytes, allocatedBytes } = file;

@@ -1,4 +1,5 @@
 import { rest } from './numbers.js';
+import type { Counters } from './operations/record.js';
 import type { Resolved } from './ports.js';
 
 export interface Moved {
@@ -17,4 +18,16 @@ export function movedOf(
 ): Moved {
   const movedBytes = allocatedBytes > 0n && allocatedBytes < readBytes ? allocatedBytes : readBytes;
   return { movedBytes, skippedBytes: rest(wholeBytes, movedBytes) };
+}
+
+/**
+ * The progress of a copy that is whole: all bytes but its holes are there. Fewer were moved where an earlier attempt had
+ * brought some, more where some came twice.
+ */
+export function wholeOf({
+  lengthBytes,
+  skippedBytes,
+}: { readonly lengthBytes: bigint } & Pick<Moved, 'skippedBytes'>): Counters {
+  const doneBytes = rest(lengthBytes, skippedBytes);
+  return { doneBytes, totalBytes: doneBytes, skippedBytes };
 }

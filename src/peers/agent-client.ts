@@ -8,9 +8,9 @@ import {
 } from '@grpc/grpc-js';
 import type { ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
-import type { FarAgent, FarAgents, FarCopy, FarExport, PullRequest } from '../domain/copy/agents.js';
+import type { FarAgent, FarAgents, FarCopy, FarExport, FarProgress, PullRequest } from '../domain/copy/agents.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import type { Plan, Progress } from '../domain/operations/record.js';
+import type { OperationPhase as Phase, Plan, Progress } from '../domain/operations/record.js';
 import {
   CopyEngine,
   CopyImageRequest,
@@ -19,7 +19,7 @@ import {
   type CloseExportResponse,
   type OpenExportResponse,
 } from '../gen/hostler/v1/image_service.js';
-import { OperationState, type OperationEvent } from '../gen/hostler/v1/operation.js';
+import { OperationPhase, OperationState, type OperationEvent } from '../gen/hostler/v1/operation.js';
 import { OperationServiceClient, type CancelOperationResponse } from '../gen/hostler/v1/operation_service.js';
 import { onBehalfOf } from '../tls/on-behalf-of.js';
 import { channelCredentials } from '../tls/channel.js';
@@ -61,6 +61,11 @@ export interface Patience {
 const MAX_MESSAGE_BYTES = 96 * 1024;
 /** sha256 in hex. */
 const DIGEST = /^[0-9a-f]{64}$/;
+/** Those of a copy in which progress is shown. */
+const PHASES = new Map<OperationPhase, Phase>([
+  [OperationPhase.OPERATION_PHASE_COPYING, 'COPYING'],
+  [OperationPhase.OPERATION_PHASE_VERIFYING, 'VERIFYING'],
+]);
 const NOBODY_CANCELS = new AbortController().signal;
 /** Digests of large images, and copies, are as long as they are. */
 const KEEPALIVE = {
@@ -192,7 +197,7 @@ class PeerAgent implements FarAgent {
     return result.value.digest;
   }
 
-  async pull(request: PullRequest, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<FarCopy> {
+  async pull(request: PullRequest, signal: AbortSignal, onProgress: FarProgress): Promise<FarCopy> {
     const last = await this.#follow(this.images.copyImage(wireRequest(request, this.ownHost)), signal, onProgress);
     const result = last.result?.result;
     if (result?.$case !== 'copy') throw nonsense(this.peer.host, 'no result at the end of CopyImage');
@@ -228,13 +233,13 @@ class PeerAgent implements FarAgent {
   async #follow(
     stream: ClientReadableStream<OperationEvent>,
     signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
+    onProgress: FarProgress,
   ): Promise<OperationEvent> {
     let last: OperationEvent | undefined;
     try {
       for await (const event of this.#messages(stream, signal)) {
         last = event;
-        if (event.progress !== undefined) onProgress(progressOf(event.progress));
+        if (event.progress !== undefined) onProgress(progressOf(event.progress), PHASES.get(event.phase));
       }
     } catch (error) {
       // What the call itself ends with is the operation's end, or the line's.

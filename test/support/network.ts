@@ -59,6 +59,13 @@ export class TwoHosts {
       if (tries > 200) throw new Error('the cable was mended, and nobody is there');
   }
 
+  /** What the cable has carried so far, in bytes, with the headers of all frames. */
+  async crossed(): Promise<{ readonly fromHere: number; readonly toHere: number }> {
+    const count = async (which: string) =>
+      Number(await this.run(this.here, 'cat', `/sys/class/net/cable/statistics/${which}_bytes`));
+    return { fromHere: await count('tx'), toHere: await count('rx') };
+  }
+
   async remove(): Promise<void> {
     for (const name of [this.here, this.there]) await tryRun('ip', ['netns', 'delete', name]);
   }

@@ -1,6 +1,6 @@
 /** Two real agents that know each other, each in a network namespace of its own. */
 import { Daemon } from './daemon.js';
-import { HERE, THERE, TwoHosts, agentToml } from './network.js';
+import { HERE, THERE, TwoHosts, agentToml, startSshd } from './network.js';
 import { Pki } from './pki.js';
 import type { Scratch } from './scratch.js';
 import type { Message } from './stranger.js';
@@ -14,6 +14,8 @@ const EXPORTS = 'idle_seconds = 3';
 export class TwoAgents {
   #a: Daemon | undefined;
   #b: Daemon | undefined;
+  /** The table of a, where it has one. */
+  #ssh = '';
 
   private constructor(
     private readonly scratch: Scratch,
@@ -48,13 +50,25 @@ export class TwoAgents {
   async startA(more = ''): Promise<void> {
     const { top, toml } = agentToml(this.pki, A, B, { exports: EXPORTS });
     const within = this.hosts.on(this.hosts.here);
-    this.#a = await Daemon.start(this.scratch.path('a'), { toml: `${top}${toml}${this.pulls}${more}`, within });
+    this.#a = await Daemon.start(this.scratch.path('a'), {
+      toml: `${top}${toml}${this.pulls}${this.#ssh}${more}`,
+      within,
+    });
   }
 
   async startB(more = '', pulls = this.pulls): Promise<void> {
     const { top, toml } = agentToml(this.pki, B, A, { exports: EXPORTS });
     const within = this.hosts.on(this.hosts.there);
     this.#b = await Daemon.start(this.scratch.path('b'), { toml: `${top}${toml}${pulls}${more}`, within });
+  }
+
+  /** Lets a reach b's host by ssh too; at `BARE_PORT` it has none of the programs that are `lacking`. Starts a anew. */
+  async addSsh(lacking: readonly string[] = []): Promise<void> {
+    const sshd = await startSshd(this.scratch.path('sshd'), this.hosts, this.hosts.there, lacking);
+    this.scratch.onEnd(() => sshd.stop());
+    this.#ssh = sshd.toml;
+    await this.a.stop();
+    await this.startA();
   }
 
   /** Asks b to copy from a. */

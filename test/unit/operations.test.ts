@@ -4,7 +4,6 @@ import { HostlerError } from '../../src/domain/errors.js';
 import { OperationHub } from '../../src/domain/operations/hub.js';
 import { LiveOperation } from '../../src/domain/operations/live-operation.js';
 import { LockTable } from '../../src/domain/operations/locks.js';
-import { ProgressMeter } from '../../src/domain/operations/progress.js';
 import { assertTransition, type OperationRecord, type OperationState } from '../../src/domain/operations/record.js';
 import { fingerprint } from '../../src/domain/operations/request-ids.js';
 import { Slots } from '../../src/domain/operations/slots.js';
@@ -215,23 +214,6 @@ it('states follow the one table', () => {
     'CANCELLING FAILED',
     'CANCELLING CANCELLED',
   ]);
-});
-
-describe('ProgressMeter', () => {
-  it('gives rate and time left of the last seconds', () => {
-    let now = 0;
-    const meter = new ProgressMeter(() => now);
-    const at = (time: number, doneBytes: bigint) => {
-      now = time;
-      return meter.measure({ doneBytes, totalBytes: 100_000n, skippedBytes: 0n });
-    };
-    assert.equal(at(0, 0n).bytesPerSecond, undefined);
-    assert.equal(at(1000, 1000n).bytesPerSecond, 1000n);
-    for (let time = 2000; time <= 20_000; time += 1000) at(time, BigInt(time * 4));
-    const last = at(21_000, 84_000n);
-    assert.equal(last.bytesPerSecond, 4000n);
-    assert.equal(last.etaMs, 4000);
-  });
 });
 
 describe('LiveOperation', () => {

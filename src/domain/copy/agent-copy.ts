@@ -1,12 +1,13 @@
-import type { CopyResult, Plan } from '../operations/record.js';
+import type { CopyResult, OperationPhase, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import type { ToolRun } from '../ports.js';
 import type { FarSpec } from './copy-image.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
-import type { FarAgent, FarCopy, PullRequest } from './agents.js';
+import type { FarAgent, FarCopy, FarProgress, PullRequest } from './agents.js';
 import { patiently } from './patience.js';
-import { digestShown } from '../digest-image.js';
+import { beginDigest, digestShown } from '../digest-image.js';
 import { asHostlerError, type Reason } from '../errors.js';
+import { wholeOf } from '../moved.js';
 import { rest, uint64 } from '../numbers.js';
 
 /** What a copy with the help of another agent would do. */
@@ -64,6 +65,7 @@ export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
     const { replayed, ...done } = await pulledThere(spec, run, agent, ports);
     const why = whyNbd(spec, done.lengthBytes, rest(done.lengthBytes, done.skippedBytes));
     const verified = done.verified || replayed;
+    run.progress(wholeOf(done));
     return await run.took<CopyResult>({ ...done, verified, kind: 'copy', target: spec.target, why });
   } finally {
     await agent.close();
@@ -73,10 +75,7 @@ export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
 /** What an earlier attempt at the same request came to counts as far as it is there still, and is what our file is now. */
 async function pulledThere(spec: FarSpec, run: Run, agent: FarAgent, ports: NbdCopyPorts): Promise<FarCopy> {
   const { clock, pulls } = ports;
-  const ask = (requestId: string) => () =>
-    agent.pull(pullRequest(spec, requestId), run.signal, ({ doneBytes, totalBytes, skippedBytes }) => {
-      run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
-    });
+  const ask = (requestId: string) => () => agent.pull(pullRequest(spec, requestId), run.signal, shownAs(run));
   const patience = { clock, patienceMs: pulls.patienceMs };
   const { answer, tries } = await patiently(ask(run.requestKey), MAY_PASS, run.signal, patience);
   // What is answered again for our own earlier question is the answer to it.
@@ -86,13 +85,22 @@ async function pulledThere(spec: FarSpec, run: Run, agent: FarAgent, ports: NbdC
   return { ...anew.answer, replayed: false };
 }
 
+/** What is moved and what is verified there are so here: each counts from its own beginning. */
+function shownAs(run: Run): FarProgress {
+  let shown: OperationPhase | undefined;
+  return ({ doneBytes, totalBytes, skippedBytes }, phase) => {
+    if (phase !== shown && (phase === 'COPYING' || phase === 'VERIFYING')) run.phase((shown = phase));
+    run.progress({ doneBytes, skippedBytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
+  };
+}
+
 async function isSameThere(
   { source, target }: FarSpec,
   run: Run,
   agent: FarAgent,
   { files, digests }: NbdCopyPorts,
 ): Promise<boolean> {
-  run.phase('VERIFYING');
+  beginDigest(run);
   try {
     return (
       (await agent.digest(target, run.signal)) ===

@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../address.js';
-import type { CopyResult, Plan, Progress } from '../operations/record.js';
+import type { CopyResult, OperationPhase, Plan, Progress } from '../operations/record.js';
 import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports.js';
 import type { Stretch } from '../block-digest.js';
 
@@ -37,6 +37,8 @@ export type FarCopy = Omit<CopyResult, 'kind' | 'target'> & {
   readonly replayed: boolean;
 };
 
+export type FarProgress = (progress: Progress, phase: OperationPhase | undefined) => void;
+
 /** Where files are pulled from. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, and as named. */
 export interface FarSource {
   /** What is pulled from it is as good as our own. */
@@ -56,8 +58,8 @@ export interface FarSource {
  * asked for extents itself: over NBD 8 TiB of hole are 4,000 round trips.
  */
 export interface FarAgent extends FarSource {
-  /** Has it pull from us; cancelled there when the signal says so. */
-  pull(request: PullRequest, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<FarCopy>;
+  /** Has it pull from us; cancelled there when the signal says so. `onProgress` hears in which phase it is there, where that is known. */
+  pull(request: PullRequest, signal: AbortSignal, onProgress: FarProgress): Promise<FarCopy>;
   /** What `pull` would do. */
   planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>>;
 }

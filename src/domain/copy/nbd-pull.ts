@@ -1,5 +1,6 @@
-import { digestShown } from '../digest-image.js';
+import { beginDigest, digestShown } from '../digest-image.js';
 import { HostlerError, asHostlerError } from '../errors.js';
+import { wholeOf } from '../moved.js';
 import { rest } from '../numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
@@ -53,6 +54,8 @@ export async function pullByNbd(
       skippedBytes: rest(counts.lengthBytes, counts.dataBytes),
       verified,
     };
+    // A verification has shown how far it was.
+    run.progress(wholeOf(result));
     return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
   } finally {
     await agent.close();
@@ -100,7 +103,7 @@ async function isSame(
   ports: NbdPullPorts,
 ): Promise<boolean> {
   const { files, digests } = ports;
-  run.phase('VERIFYING');
+  beginDigest(run);
   await run.step('verify');
   const now = await files.refresh(made);
   const stop = new AbortController();

@@ -1,6 +1,5 @@
 import { basename } from '../address.js';
 import { HostlerError, asHostlerError } from '../errors.js';
-import { rest } from '../numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
@@ -130,7 +129,8 @@ function copied(
     engine: 'RSYNC_SSH',
     why,
     movedBytes: literalBytes,
-    skippedBytes: rest(lengthBytes, literalBytes),
+    // Holes cross as zeros, and what does not cross had come before.
+    skippedBytes: 0n,
     verified: spec.verify,
   };
 }

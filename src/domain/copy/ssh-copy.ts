@@ -1,6 +1,6 @@
-import { digestShown, stretchesOf, type Digests } from '../digest-image.js';
+import { beginDigest, digestShown, stretchesOf, type Digests } from '../digest-image.js';
 import { HostlerError } from '../errors.js';
-import { movedOf } from '../moved.js';
+import { movedOf, wholeOf } from '../moved.js';
 import { rest, scale } from '../numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
@@ -121,6 +121,7 @@ async function sendByNbd(
     return await run.commitFar(async (): Promise<CopyResult> => {
       const allocatedBytes = await far.publish();
       const sizes = { lengthBytes, allocatedBytes, ...movedOf({ allocatedBytes }, totalBytes, lengthBytes) };
+      run.progress(wholeOf(sizes));
       return { kind: 'copy', target: spec.target, ...sizes, engine: 'NBD_SSH', why, verified: spec.verify };
     });
   } finally {
@@ -135,7 +136,7 @@ async function verify(
   source: Resolved,
   thereOf: (stretches: ReturnType<typeof stretchesOf>) => Promise<string>,
 ): Promise<void> {
-  run.phase('VERIFYING');
+  beginDigest(run);
   await run.step('verify');
   const here = await digestShown(source, run, digests);
   if (here !== (await thereOf(stretchesOf(source, tool, run.tool())))) throw differs(spec);

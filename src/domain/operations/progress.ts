@@ -15,6 +15,7 @@ const MAX_ETA_MS = 366n * 24n * 3600n * 1000n;
  */
 export class ProgressMeter {
   #samples: { readonly time: number; readonly done: bigint }[] = [];
+  #total: bigint | undefined;
 
   constructor(private readonly clock: Clock) {}
 
@@ -25,6 +26,9 @@ export class ProgressMeter {
 
   measure(counted: Counters): Progress {
     const counters = inRange(counted);
+    // Of other work, such as a verification that is over.
+    if (counted.totalBytes !== this.#total) this.reset();
+    this.#total = counted.totalBytes;
     const rate = this.#rate(counters.doneBytes);
     if (rate === undefined) return counters;
     const eta = etaMs(counters, rate);

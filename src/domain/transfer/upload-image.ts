@@ -2,7 +2,7 @@ import type { ImageAddress } from '../address.js';
 import { assertStorage } from '../assert-storage.js';
 import type { Caller } from '../caller.js';
 import { BLOCK_ALGORITHM } from '../block-digest.js';
-import { digestShown, type Digests } from '../digest-image.js';
+import { beginDigest, digestShown, type Digests } from '../digest-image.js';
 import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageInfo } from '../image-info.js';
@@ -223,7 +223,10 @@ export class Uploads {
   /** The digest of all of it, whatever it came in. */
   async #read(part: Part, { target, lengthBytes }: OwnedSpec, algorithm: ChecksumAlgorithm, run: Run): Promise<string> {
     const { transfers, digests, files } = this.ports;
-    if (algorithm === BLOCK_ALGORITHM) return digestShown(await files.refresh(await part.seal()), run, digests);
+    if (algorithm === BLOCK_ALGORITHM) {
+      beginDigest(run);
+      return digestShown(await files.refresh(await part.seal()), run, digests);
+    }
     const digest = await transfers.digest(part, target, algorithm);
     try {
       digest.reach(lengthBytes);

@@ -294,7 +294,10 @@ export interface CopyResult {
   engine: string;
   /** Why this engine, and why the ones before it were passed over. */
   why: string;
-  /** Bytes of data moved. */
+  /**
+   * Bytes of data moved, zeros that crossed a network included (rsync sends holes as zeros). What an attempt before, or before a
+   * restart of the daemon, had moved is not moved again and does not count.
+   */
   movedBytes: bigint;
   /** Holes and zeros not moved, in bytes. */
   skippedBytes: bigint;

@@ -206,7 +206,10 @@ export function operationPhaseToJSON(object: OperationPhase): string {
 
 /** Absolute counters: a later event replaces an earlier one. */
 export interface Progress {
-  /** Bytes of data moved so far. Less than before when a transfer had to begin again, and in the end when zeros were read that became holes. */
+  /**
+   * Bytes of data moved so far, those that an earlier attempt had moved included; of a digest in phase VERIFYING, bytes of data read.
+   * Less than before when a transfer had to begin again, and in the end when zeros were read that became holes.
+   */
   doneBytes: bigint;
   /** Bytes of data to move in all, never less than done_bytes; unset while unknown. */
   totalBytes?:
@@ -222,7 +225,7 @@ export interface Progress {
   totalItems?:
     | bigint
     | undefined;
-  /** Rate over the last seconds, in bytes a second; unset until there is one, also when a transfer begins again. */
+  /** Rate over the last seconds, in bytes a second; unset until there is one, also when a transfer begins again or total_bytes changes. */
   bytesPerSecond?:
     | bigint
     | undefined;
