@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { errnoOf } from './errno.js';
+import { loadKoffi } from './koffi.js';
 
 const O_CLOEXEC = 0o2000000;
 
@@ -17,10 +18,30 @@ export function closeInherited(): readonly number[] {
   return found;
 }
 
-/** The highest descriptor of ours that a child would inherit unasked: libraries may open files so, which no tool may see. */
+/**
+ * Sees to it that a child inherits no descriptor unasked: libraries may open files so, which no tool may see. Returns the highest
+ * one that it would inherit all the same, where the kernel cannot be asked for this (koffi has no build, Linux before 5.11);
+ * else 2.
+ */
 export function highestInheritable(): number {
+  closeOnExec ??= closeOnExecCall();
+  if (closeOnExec()) return 2;
   const fds = readdirSync('/proc/self/fd').map(Number);
   return Math.max(2, ...fds.filter(isInheritable));
+}
+
+let closeOnExec: (() => boolean) | undefined;
+const [FIRST_FD, LAST_FD, CLOSE_RANGE_CLOEXEC] = [3, 2 ** 32 - 1, 4];
+
+/** Marks all of our descriptors in one call; whether it could. */
+function closeOnExecCall(): () => boolean {
+  try {
+    const call = loadKoffi()?.load(null).func('close_range', 'int', ['uint', 'uint', 'int']);
+    return () => call?.(FIRST_FD, LAST_FD, CLOSE_RANGE_CLOEXEC) === 0;
+  } catch {
+    // A C library that does not know the call.
+    return () => false;
+  }
 }
 
 /** Calls with `/dev/null`, which takes the place of such a descriptor in the child. */

@@ -1,7 +1,5 @@
 /** Extended attributes, for which Node has no calls; an optional dependency makes them (koffi). */
-import { createRequire as requireFor } from 'node:module';
-import type Koffi from 'koffi';
-import { errnoOf } from '../errno.js';
+import { loadKoffi } from '../koffi.js';
 
 /** What the kernel allows of names, and of one value (xattr(7)). */
 const MOST_BYTES = 64 * 1024;
@@ -29,22 +27,17 @@ export class Xattrs {
    * koffi has no build.
    */
   static load(of: 'itself' | 'target'): Xattrs | undefined {
-    try {
-      // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- `require` knows no types
-      const koffi = requireFor(import.meta.url)('koffi') as typeof Koffi;
-      const library = koffi.load(null);
-      const l = of === 'itself' ? 'l' : '';
-      return new Xattrs({
-        list: library.func(`${l}listxattr`, 'int64', ['str', 'void *', 'size_t']),
-        get: library.func(`${l}getxattr`, 'int64', ['str', 'str', 'void *', 'size_t']),
-        set: library.func(`${l}setxattr`, 'int', ['str', 'str', 'void *', 'size_t', 'int']),
-        remove: library.func(`${l}removexattr`, 'int', ['str', 'str']),
-        errno: () => koffi.errno(),
-      });
-    } catch (error) {
-      if (errnoOf(error) === 'MODULE_NOT_FOUND') return undefined;
-      throw error;
-    }
+    const koffi = loadKoffi();
+    if (koffi === undefined) return undefined;
+    const library = koffi.load(null);
+    const l = of === 'itself' ? 'l' : '';
+    return new Xattrs({
+      list: library.func(`${l}listxattr`, 'int64', ['str', 'void *', 'size_t']),
+      get: library.func(`${l}getxattr`, 'int64', ['str', 'str', 'void *', 'size_t']),
+      set: library.func(`${l}setxattr`, 'int', ['str', 'str', 'void *', 'size_t', 'int']),
+      remove: library.func(`${l}removexattr`, 'int', ['str', 'str']),
+      errno: () => koffi.errno(),
+    });
   }
 
   /** Fails with a system error; a filesystem that keeps none has none. */
