@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { timeText } from '../wire/times.js';
 import { PREALLOCATIONS, address, askOf, operationOptions, type OperationFlags } from './options.js';
+import { passphraseFile, secretOf, type PassphraseFlags } from './passphrase.js';
 import {
   CheckImageRequest,
   CommitImageRequest,
@@ -26,10 +27,16 @@ const REPAIRS = {
 };
 const MODES = { zero: WipeMode.WIPE_MODE_ZERO, discard: WipeMode.WIPE_MODE_DISCARD };
 
-interface ChangeFlags extends OperationFlags {
+interface ChangeFlags extends OperationFlags, PassphraseFlags {
   readonly format: string;
   readonly safeCopy?: true;
   readonly allowDependants?: true;
+}
+
+interface CompareFlags extends ChangeFlags {
+  readonly secondFormat: string;
+  readonly secondPassphraseFile?: Buffer;
+  readonly strict?: true;
 }
 
 /** `hostler image …`: the verbs that change images where they are, or look at whole images. */
@@ -50,12 +57,12 @@ const safeCopy = () => new Option('--safe-copy', 'work on a reflink that takes t
 const allowDependants = () => new Option('--allow-dependants', 'go on although other images are backed by it');
 
 function change(name: string): Command {
-  return operationOptions(new Command(name)).argument('<path>').addOption(format());
+  return operationOptions(new Command(name)).argument('<path>').addOption(format()).addOption(passphraseFile());
 }
 
 /** What every request has. */
 function common(path: string, flags: ChangeFlags) {
-  return { path: address(path), format: flags.format, ...askOf(flags) };
+  return { path: address(path), format: flags.format, secret: secretOf(flags.passphraseFile), ...askOf(flags) };
 }
 
 /** What only some have. */
@@ -154,7 +161,9 @@ function compare(context: Context): Command {
     .requiredOption('-f, --format <format>', 'format of the first')
     .requiredOption('-F, --second-format <format>', 'format of the second')
     .option('--strict', 'sizes and allocation must be equal too')
-    .action((first: string, second: string, flags: ChangeFlags & { secondFormat: string; strict?: true }) =>
+    .addOption(passphraseFile('opens the encrypted first image, and encrypted layers below it'))
+    .addOption(passphraseFile('opens the encrypted second image, and encrypted layers below it', 'second-'))
+    .action((first: string, second: string, flags: CompareFlags) =>
       context.follow(flags, ({ images }) =>
         images.compareImages(
           CompareImagesRequest.fromPartial({
@@ -162,6 +171,8 @@ function compare(context: Context): Command {
             firstFormat: flags.format,
             second: address(second),
             secondFormat: flags.secondFormat,
+            firstSecret: secretOf(flags.passphraseFile),
+            secondSecret: secretOf(flags.secondPassphraseFile),
             strict: flags.strict ?? false,
             ...askOf(flags),
           }),

@@ -22,6 +22,7 @@ import {
   type OperationFlags,
   type TargetFlags,
 } from './options.js';
+import { encryptionOf, passphraseFile, secretOf, type PassphraseFlags } from './passphrase.js';
 
 type MakeFlags = OperationFlags & TargetFlags;
 
@@ -86,12 +87,14 @@ function createCommand(context: Context): Command {
     .requiredOption('-f, --format <format>', 'format of the image')
     .addOption(preallocation())
     .addOption(clusterSize())
+    .addOption(passphraseFile('encrypts the image (luks, qcow2)'))
     .action(
       (
         path: string,
         size: string,
         flags: MakeFlags &
-          LayoutFlags & { format: string; preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
+          LayoutFlags &
+          PassphraseFlags & { format: string; preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
       ) =>
         context.follow(flags, (client) =>
           client.images.createImage(
@@ -101,6 +104,7 @@ function createCommand(context: Context): Command {
               virtualSize: { $case: 'size', value: size },
               preallocation: PREALLOCATIONS[flags.preallocation],
               clusterSizeBytes: flags.clusterSize,
+              encryption: encryptionOf(flags.passphraseFile),
               ...layoutOf(flags),
               ...writableOf(flags),
               ...askOf(flags),
@@ -163,13 +167,20 @@ function convertCommand(context: Context): Command {
     .addOption(clusterSize())
     .addOption(bandwidth())
     .addOption(allowInUse())
+    .addOption(passphraseFile('opens the encrypted source, and encrypted layers below it'))
+    .addOption(passphraseFile('encrypts the target (luks, qcow2)', 'target-'))
     .action(
       (
         source: string,
         target: string,
         flags: MakeFlags &
           ConvertFlags &
-          LayoutFlags & { preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
+          LayoutFlags &
+          PassphraseFlags & {
+            preallocation: keyof typeof PREALLOCATIONS;
+            clusterSize?: bigint;
+            targetPassphraseFile?: Buffer;
+          },
       ) =>
         context.follow(flags, (client) =>
           client.images.convertImage(
@@ -178,6 +189,8 @@ function convertCommand(context: Context): Command {
               target: address(target),
               preallocation: PREALLOCATIONS[flags.preallocation],
               clusterSizeBytes: flags.clusterSize,
+              sourceSecret: secretOf(flags.passphraseFile),
+              encryption: encryptionOf(flags.targetPassphraseFile),
               ...layoutOf(flags),
               ...conversionOf(flags),
             }),

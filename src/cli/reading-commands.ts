@@ -11,6 +11,7 @@ import { ask } from './connection.js';
 import type { Context } from './context.js';
 import { events } from './follow.js';
 import { address } from './options.js';
+import { passphraseFile, secretOf, type PassphraseFlags } from './passphrase.js';
 import { ExtentDrawing, kindOf } from './draw-extents.js';
 import { showChain, showInfo } from './show-result.js';
 import { exactBytes, listing } from './text.js';
@@ -86,10 +87,12 @@ function mapCommand(context: Context): Command {
     .description('which parts of the disk are data, zeros or holes')
     .argument('<path>')
     .requiredOption('-f, --format <format>', 'format of the image')
-    .action((path: string, { format }: { format: string }) =>
+    .addOption(passphraseFile())
+    .action((path: string, { format, passphraseFile: given }: { format: string } & PassphraseFlags) =>
       context.use(async ({ images }) => {
         const drawing = new ExtentDrawing();
-        for await (const { extents } of events(images.mapImage({ path: address(path), format, secret: undefined }))) {
+        const request = { path: address(path), format, secret: secretOf(given) };
+        for await (const { extents } of events(images.mapImage(request))) {
           for (const extent of extents) {
             context.print(Extent.toJSON(extent), showExtent(extent));
             drawing.add(extent);
@@ -106,11 +109,12 @@ function measureCommand(context: Context): Command {
     .argument('<path>')
     .requiredOption('-f, --format <format>', 'format of the image')
     .requiredOption('-O, --target-format <format>', 'the other format')
-    .action((path: string, flags: { format: string; targetFormat: string }) =>
+    .addOption(passphraseFile())
+    .action((path: string, flags: { format: string; targetFormat: string } & PassphraseFlags) =>
       context.use(async ({ images }) => {
-        const answer = await ask<MeasureImageResponse>((done) =>
-          images.measureImage({ path: address(path), ...flags, secret: undefined }, done),
-        );
+        const { format, targetFormat, passphraseFile: given } = flags;
+        const request = { path: address(path), format, targetFormat, secret: secretOf(given) };
+        const answer = await ask<MeasureImageResponse>((done) => images.measureImage(request, done));
         const text = listing([
           ['required', exactBytes(answer.requiredBytes)],
           ['fully allocated', exactBytes(answer.fullyAllocatedBytes)],

@@ -1,0 +1,48 @@
+/** Passphrases come from files or standard input: an argument would be in the process list and in the shell's history. */
+import { readFileSync } from 'node:fs';
+import { InvalidArgumentError, Option } from 'commander';
+
+const STANDARD_INPUT = '-';
+const NEWLINE = '\n'.charCodeAt(0);
+
+/** What each request that opens an image takes; its flag is `passphraseFile`. */
+export interface PassphraseFlags {
+  readonly passphraseFile?: Buffer;
+}
+
+/** `--passphrase-file`, or the same with a name before; `what` the passphrase is for. */
+export function passphraseFile(what = 'opens the encrypted image, and encrypted layers below it', name = ''): Option {
+  return new Option(
+    `--${name}passphrase-file <file>`,
+    `file with the passphrase that ${what}; - is standard input; one newline at its end is not part of it`,
+  ).argParser(readPassphrase);
+}
+
+/** As requests have it. */
+export function secretOf(passphrase: Buffer | undefined) {
+  return passphrase === undefined ? undefined : { passphrase };
+}
+
+/** The same for an image that is made. */
+export function encryptionOf(passphrase: Buffer | undefined) {
+  return passphrase === undefined ? undefined : { format: 'luks', passphrase };
+}
+
+/** Two options that read standard input: the second one finds nothing. */
+function readPassphrase(path: string): Buffer {
+  const passphrase = withoutNewline(read(path));
+  if (passphrase.length === 0) throw new InvalidArgumentError('It holds no passphrase.');
+  return passphrase;
+}
+
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path === STANDARD_INPUT ? process.stdin.fd : path);
+  } catch (error) {
+    throw new InvalidArgumentError(String(error));
+  }
+}
+
+function withoutNewline(content: Buffer): Buffer {
+  return content.at(-1) === NEWLINE ? content.subarray(0, -1) : content;
+}
