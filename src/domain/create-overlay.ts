@@ -4,6 +4,7 @@ import type { ImageFormat } from './image-format.js';
 import type { ImageResult } from './operations/record.js';
 import type { Resolution, Verb } from './operations/verb.js';
 import { tablesBytes, type CreatePorts } from './create-image.js';
+import { assertSameForGuests } from './guests-base.js';
 import type { CreateRequest, FileAttributes } from './ports.js';
 import { publishImage } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
@@ -85,6 +86,7 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
       { facts: { path: spec.backing } },
     );
   }
+  assertSameForGuests(chain);
   if (chain.length >= MAX_OVERLAY_LAYERS) {
     throw new HostlerError('IMAGE_UNSAFE', `the chain would have more than ${String(MAX_OVERLAY_LAYERS)} layers`, {
       facts: { path: spec.backing, layers: String(chain.length + 1) },

@@ -178,6 +178,12 @@ export const REASONS = {
     'Choose another name, or delete that one.',
   ),
   IMAGE_MALFORMED: row('FAILED_PRECONDITION', 'no', 'The header is broken.', 'Restore the image from another copy.'),
+  BASE_SIZE_DIFFERS: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    "A guest's qemu, which opens the base of its disk by itself, would take it for a disk of another size: a VHD whose geometry is not its size.",
+    'Convert the base, to qcow2 or raw, and use that.',
+  ),
   BASE_HAS_BACKING_FILE: row(
     'FAILED_PRECONDITION',
     'after a change',

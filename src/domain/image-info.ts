@@ -56,6 +56,8 @@ export interface ImageFacts {
   readonly subformat?: string;
   /** What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by another list of creators. */
   readonly vhdSizeFrom?: 'chs' | 'current_size';
+  /** The virtual size for a qemu that is told nothing but the format, as a guest's is of a base; unset: the same. */
+  readonly untoldSizeBytes?: bigint;
   /** qemu knows version 1 only. */
   readonly luksVersion?: number;
   readonly findings: readonly Finding[];

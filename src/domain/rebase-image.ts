@@ -4,6 +4,7 @@ import { scale } from './numbers.js';
 import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
 import { fullBackingFile } from './describe-image.js';
 import { HostlerError, invalidFields } from './errors.js';
+import { assertSameForGuests } from './guests-base.js';
 import { canSayOfBase, traits, type ImageFormat } from './image-format.js';
 import type { ImageInfo } from './image-info.js';
 import {
@@ -125,7 +126,7 @@ async function rebase(
   await changer.setBase(image, name, run.tool());
 }
 
-/** The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND. */
+/** The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND, BASE_SIZE_DIFFERS. */
 function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: Resolution): readonly Layer[] {
   const { volume } = resolution.chain(address)[0].file;
   if (!traits(format).backing && volume === undefined)
@@ -163,6 +164,7 @@ function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: R
   const [size, own] = [base[0].facts.virtualSizeBytes, top.facts.virtualSizeBytes];
   if (size > own)
     throw wrong(`its virtual size of ${String(size)} bytes is more than the image's ${String(own)}: resize that first`);
+  assertSameForGuests(base);
   return base;
 }
 

@@ -16,6 +16,10 @@ const BY_FIELD = 20n << 20n;
 
 const NO_HANDLE = { fd: -1, close: () => Promise.resolve() };
 
+interface Untold {
+  readonly 'virtual-size': number;
+}
+
 interface Footer {
   readonly creator: string;
   readonly sizeBytes?: bigint;
@@ -77,6 +81,12 @@ describe('sizes of VHDs', () => {
   const agree = async (path: string, sizeBytes: bigint) => {
     const facts = (await readHeaderOf(path)) ?? assert.fail('no format was found');
     assert.equal(facts.virtualSizeBytes, sizeBytes);
+    const untold = JSON.parse(await sh('qemu-img', 'info', '-f', 'vpc', '--output=json', path)) as Untold;
+    assert.equal(
+      facts.untoldSizeBytes ?? sizeBytes,
+      BigInt(untold['virtual-size']),
+      'the size that qemu sees by itself',
+    );
     await sh('qemu-img', 'convert', '-O', 'raw', told(path, facts), scratch.path('out'));
     const [out, disk] = [await readFile(scratch.path('out')), await readFile(scratch.path('disk.raw'))];
     assert.equal(BigInt(out.length), sizeBytes);

@@ -30,6 +30,8 @@ const LARGEST_DISK = sectors(MAX_SECTORS);
  * Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of them by name, and must be told of the rest.
  */
 const BY_GEOMETRY = ['vpc ', 'qemu'];
+/** Those whose size field qemu takes when it is not told (`vpc_open`; the list of 7.2, later ones are longer). */
+const BY_FIELD_UNTOLD = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
 
 export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   const first = await bytes.read(0n, FOOTER_BYTES);
@@ -41,10 +43,10 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (atStart && type === FIXED) throw malformed('vpc', 'a fixed disk has no footer at its start');
   if (!atStart && bytes.lengthBytes % 512n !== 0n) throw malformed('vpc', 'the footer does not begin at a sector');
   if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
-  const { size, vhdSizeFrom } = virtualSize(footer);
+  const { size, ...told } = virtualSize(footer);
   if (type === FIXED)
     return imageFacts('vpc', size, {
-      vhdSizeFrom,
+      ...told,
       subformat: 'fixed',
       findings: sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES)),
     });
@@ -54,7 +56,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (!isPowerOfTwo(blockBytes) || blockBytes < 512) throw malformed('vpc', `the block size is ${String(blockBytes)}`);
   if (BigInt(entries) * BigInt(blockBytes) < size) throw malformed('vpc', 'the block table is too small for the disk');
   return imageFacts('vpc', size, {
-    vhdSizeFrom,
+    ...told,
     subformat: 'dynamic',
     clusterSizeBytes: BigInt(blockBytes),
     findings: [
@@ -78,13 +80,25 @@ async function lastFooter(bytes: ByteSource): Promise<Buffer> {
   return footer;
 }
 
+interface VhdSize extends Pick<ImageFacts, 'untoldSizeBytes'> {
+  readonly size: bigint;
+  readonly vhdSizeFrom: 'chs' | 'current_size';
+}
+
 /** A geometry that says nothing, or that it is at its most, is nobody's size. */
-function virtualSize(footer: Buffer): { readonly size: bigint; readonly vhdSizeFrom: 'chs' | 'current_size' } {
+function virtualSize(footer: Buffer): VhdSize {
   const geometry = BigInt(footer.readUInt16BE(56)) * BigInt(footer.readUInt8(58)) * BigInt(footer.readUInt8(59));
-  const byGeometry = BY_GEOMETRY.includes(footer.toString('latin1', 28, 32)) && ![0n, MAX_GEOMETRY].includes(geometry);
-  const count = byGeometry ? geometry : footer.readBigUInt64BE(48) / 512n;
+  const creator = footer.toString('latin1', 28, 32);
+  const field = footer.readBigUInt64BE(48) / 512n;
+  const byGeometry = BY_GEOMETRY.includes(creator) && ![0n, MAX_GEOMETRY].includes(geometry);
+  const count = byGeometry ? geometry : field;
   if (count > MAX_SECTORS) throw malformed('vpc', 'the virtual size is beyond 2040 GiB');
-  return { size: sectors(count), vhdSizeFrom: byGeometry ? 'chs' : 'current_size' };
+  const untold = BY_FIELD_UNTOLD.includes(creator) || geometry === MAX_GEOMETRY ? field : geometry;
+  return {
+    size: sectors(count),
+    vhdSizeFrom: byGeometry ? 'chs' : 'current_size',
+    ...(untold === count ? {} : { untoldSizeBytes: sectors(untold) }),
+  };
 }
 
 /** The one's complement of the sum of all bytes, its own left out. */

@@ -13486,8 +13486,9 @@ export const ImageServiceService = {
   },
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
-   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing. A base that a
+   * guest's qemu, which is told nothing but its format, would take for a disk of another size is refused (BASE_SIZE_DIFFERS).
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13612,8 +13613,9 @@ export const ImageServiceService = {
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
-   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a guest's qemu would take for a disk of
+   * another size (BASE_SIZE_DIFFERS).
+   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13970,8 +13972,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   createImage: handleServerStreamingCall<CreateImageRequest, OperationEvent>;
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
-   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing. A base that a
+   * guest's qemu, which is told nothing but its format, would take for a disk of another size is refused (BASE_SIZE_DIFFERS).
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14039,8 +14042,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
-   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a guest's qemu would take for a disk of
+   * another size (BASE_SIZE_DIFFERS).
+   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14293,8 +14297,9 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
-   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing.
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing. A base that a
+   * guest's qemu, which is told nothing but its format, would take for a disk of another size is refused (BASE_SIZE_DIFFERS).
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14400,8 +14405,9 @@ export interface ImageServiceClient extends Client {
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
-   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS).
-   * Fails with: INVALID_FIELD, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a guest's qemu would take for a disk of
+   * another size (BASE_SIZE_DIFFERS).
+   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
