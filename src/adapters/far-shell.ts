@@ -2,11 +2,20 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Reach } from '../domain/access/reach.js';
 import type { Places } from '../domain/access/role.js';
 import { dirname, type ImageAddress } from '../domain/address.js';
-import type { FarAttributes, FarFile, FarPart, FarShell, FarTools, SshHost } from '../domain/copy/remote.js';
+import type {
+  FarAttributes,
+  FarFile,
+  FarPart,
+  FarPublished,
+  FarShell,
+  FarTools,
+  SshHost,
+} from '../domain/copy/remote.js';
 import { HostlerError, type Reason } from '../domain/errors.js';
 import type { ToolRun } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
 import { answerBehind, beginLine, bytesOf, unreadable } from './far/answers.js';
+import { keepRightsLines, lostOf } from './far/kept-rights.js';
 import { HELD, assertNoHolder, assertNoWriter } from './far/held.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { farCommand, farError, shellWord, sshWords, type SshConfig } from './ssh.js';
@@ -76,9 +85,9 @@ export class SshFarShell implements FarShell {
     return { part, tools: toolsOf(said), freeBytes };
   }
 
-  async publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint> {
+  async publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<FarPublished> {
     const said = await this.#say(part.host, part.target, publishScript(part, attributes, overwrite), run);
-    return bytesOf('made', said, part.host);
+    return publishedOf(said, part.host);
   }
 
   async discard(part: FarPart, run: ToolRun): Promise<void> {
@@ -115,6 +124,11 @@ export function noSpaceThere({ host: { host }, target }: FarPart, needBytes: big
   return new HostlerError('NO_SPACE', `${target} needs ${String(needBytes)} bytes; ${String(freeBytes)} are free`, {
     facts: { host, path: target, needed: String(needBytes), free: String(freeBytes) },
   });
+}
+
+/** What the script of `publishLines` has said at its end. */
+export function publishedOf(answer: string, host: SshHost): FarPublished {
+  return { allocatedBytes: bytesOf('made', answer, host), lost: lostOf(answer) };
 }
 
 function toolsOf(said: string): FarTools {
@@ -193,28 +207,22 @@ export function publishScript(part: FarPart, attributes: FarAttributes, overwrit
   return publishLines(part, attributes, overwrite).join('; ');
 }
 
-/** A file that is replaced keeps owner, mode and access list unless others are given, as on this host; its set-id bits were given to another content. */
+/** A file that is replaced keeps owner, mode, access list and attributes unless others are given, as on this host. */
 export function publishLines(
-  { target, folder }: FarPart,
+  farPart: FarPart,
   { owner = '', group = '', mode }: FarAttributes,
   overwrite: boolean,
 ): string[] {
+  const { target, folder } = farPart;
   const [name, part] = [shellWord(target), shellWord(`${folder}/part`)];
   const owners = owner === '' && group === '' ? '' : group === '' ? owner : `${owner}:${group}`;
   const octal = (mode ?? NEW_MODE).toString(8).padStart(4, '0');
-  const old = `[ -f ${name} ] && [ ! -h ${name} ]`;
-  // cp of busybox keeps no lists; what it cannot do is no failure.
-  const keep = `cp --attributes-only --preserve=mode,xattr -- ${name} ${part} 2>/dev/null || :`;
-  const keptMode = mode === undefined ? 'm=${1#"${1%???}"}' : ':';
+  const kept = keepRightsLines(farPart, mode === undefined).join('; ');
   return [
     'set -e',
     ...(overwrite ? assertNoHolder(target) : []),
     `m=${octal}`,
-    ...(overwrite
-      ? [
-          `if ${old}; then ${keep}; set -- $(stat -c '000%a %u:%g' -- ${name}); ${keptMode}; [ "$2" = "$(stat -c %u:%g -- ${part})" ] || chown -- "$2" ${part}; fi`,
-        ]
-      : []),
+    ...(overwrite ? [`if [ -f ${name} ] && [ ! -h ${name} ]; then ${kept}; fi`] : []),
     ...(owners === '' ? [] : [`chown -- ${shellWord(owners)} ${part}`]),
     `chmod -- "$m" ${part}`,
     `stat -c 'made %b %B' -- ${part}`,

@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { dirname, type ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
 import type { FarExport, FarSource, NbdTool, PushOptions } from '../domain/copy/agents.js';
-import type { DraftNeed, FarDraft, FarNbd, FarPart, SshHost } from '../domain/copy/remote.js';
+import type { DraftNeed, FarDraft, FarNbd, FarPart, FarPublished, SshHost } from '../domain/copy/remote.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import type { Resolved, ToolRun } from '../domain/ports.js';
 import { farDigest } from './far-digest.js';
 import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type Serving } from './far-nbd-scripts.js';
 import { answerBehind, bytesOf } from './far/answers.js';
 import { FarSession } from './far-session.js';
-import { looks, noSpaceThere, scriptError, type FarReach } from './far-shell.js';
+import { looks, noSpaceThere, publishedOf, scriptError, type FarReach } from './far-shell.js';
 import type { MemoryFolder, MemoryFolders } from './memory-folders.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { ProcessRunner } from './process.js';
@@ -217,10 +217,10 @@ class SshDraft implements FarDraft {
     return farDigest({ ...this.ports, host }, file, stretches, run);
   }
 
-  async publish(): Promise<bigint> {
+  async publish(): Promise<FarPublished> {
     this.line.session.say(PUBLISH);
     const said = await this.line.session.ended();
-    return bytesOf('made', this.line.answer(said), this.part.host);
+    return publishedOf(this.line.answer(said), this.part.host);
   }
 
   close(): Promise<void> {

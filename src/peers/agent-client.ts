@@ -10,7 +10,7 @@ import type { ImageAddress } from '../domain/address.js';
 import type { Stretch } from '../domain/block-digest.js';
 import type { FarAgent, FarAgents, FarCopy, FarExport, FarProgress, PullRequest } from '../domain/copy/agents.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
-import type { OperationPhase as Phase, Plan, Progress } from '../domain/operations/record.js';
+import type { OperationPhase as Phase, Plan, Progress, Warning } from '../domain/operations/record.js';
 import {
   CopyEngine,
   CopyImageRequest,
@@ -20,12 +20,17 @@ import {
   type OpenExportResponse,
 } from '../gen/hostler/v1/image_service.js';
 import { OperationPhase, OperationState, type OperationEvent } from '../gen/hostler/v1/operation.js';
-import { OperationServiceClient, type CancelOperationResponse } from '../gen/hostler/v1/operation_service.js';
+import {
+  OperationServiceClient,
+  type CancelOperationResponse,
+  type GetOperationResponse,
+} from '../gen/hostler/v1/operation_service.js';
 import { onBehalfOf } from '../tls/on-behalf-of.js';
 import { channelCredentials } from '../tls/channel.js';
 import { TlsFilesBroken, type TlsPaths } from '../tls/files.js';
 import { farFailure } from './far-status.js';
 import { exportOf, nonsense } from './far-export.js';
+import { unheardWarnings, warningsOf } from './far-warnings.js';
 import { messagesOf } from './patient-stream.js';
 
 export interface Peer {
@@ -201,7 +206,26 @@ class PeerAgent implements FarAgent {
     const last = await this.#follow(this.images.copyImage(wireRequest(request, this.ownHost)), signal, onProgress);
     const result = last.result?.result;
     if (result?.$case !== 'copy') throw nonsense(this.peer.host, 'no result at the end of CopyImage');
-    return { ...result.value, replayed: last.result?.replayed === true };
+    return {
+      ...result.value,
+      replayed: last.result?.replayed === true,
+      warnings: await this.#warnings(last.operationId, signal),
+    };
+  }
+
+  /** The events of an operation do not have them. */
+  async #warnings(operationId: string, signal: AbortSignal): Promise<readonly Warning[]> {
+    const { host } = this.peer;
+    try {
+      const answer = await this.#ask<GetOperationResponse>(
+        (done) => this.operations.getOperation({ operationId }, new Metadata(), this.#deadline(), done),
+        signal,
+      );
+      return warningsOf(host, answer);
+    } catch (error) {
+      // It has its name there: no failure, and no cancel, takes that back.
+      return [unheardWarnings(host, asHostlerError(error).message)];
+    }
   }
 
   async planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>> {

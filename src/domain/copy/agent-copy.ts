@@ -62,10 +62,11 @@ export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
     await run.step('ask');
     await run.assertSourcesFree();
     run.phase('COPYING');
-    const { replayed, ...done } = await pulledThere(spec, run, agent, ports);
+    const { replayed, warnings, ...done } = await pulledThere(spec, run, agent, ports);
     const why = whyNbd(spec, done.lengthBytes, rest(done.lengthBytes, done.skippedBytes));
     const verified = done.verified || replayed;
     run.progress(wholeOf(done));
+    for (const warning of warnings) run.warn(warning);
     return await run.took<CopyResult>({ ...done, verified, kind: 'copy', target: spec.target, why });
   } finally {
     await agent.close();

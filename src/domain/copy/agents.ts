@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../address.js';
-import type { CopyResult, OperationPhase, Plan, Progress } from '../operations/record.js';
+import type { CopyResult, OperationPhase, Plan, Progress, Warning } from '../operations/record.js';
 import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports.js';
 import type { Stretch } from '../block-digest.js';
 
@@ -35,6 +35,8 @@ export interface PullRequest {
 export type FarCopy = Omit<CopyResult, 'kind' | 'target'> & {
   /** It did so for an earlier call with the same request id. */
   readonly replayed: boolean;
+  /** What it has to say of it, such as rights of a replaced file that the new one has not. */
+  readonly warnings: readonly Warning[];
 };
 
 export type FarProgress = (progress: Progress, phase: OperationPhase | undefined) => void;

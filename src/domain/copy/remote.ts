@@ -45,6 +45,13 @@ export interface FarAttributes {
   readonly mode?: number;
 }
 
+/** A file that has its name on a far host. */
+export interface FarPublished {
+  readonly allocatedBytes: bigint;
+  /** What the file that was replaced had and this one has not, in words. */
+  readonly lost: readonly string[];
+}
+
 /**
  * What is done on far hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, TOOL_MISSING, and as named.
  */
@@ -68,10 +75,10 @@ export interface FarShell {
     run: ToolRun,
   ): Promise<{ readonly tools: FarTools; readonly freeBytes: bigint }>;
   /**
-   * Makes the part durable, gives it the target's name and removes the folder; what space it takes. A file that is
-   * replaced keeps owner, mode and access list. Fails with TARGET_EXISTS, IMAGE_IN_USE.
+   * Makes the part durable, gives it the target's name and removes the folder. A file that is replaced keeps owner,
+   * mode, access list and attributes. Fails with TARGET_EXISTS, IMAGE_IN_USE.
    */
-  publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<bigint>;
+  publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<FarPublished>;
   /** Removes the folder. */
   discard(part: FarPart, run: ToolRun): Promise<void>;
 }
@@ -82,8 +89,8 @@ export interface FarDraft {
   write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void>;
   /** The block digest of what is there by now, from the stretches that are data. */
   digest(stretches: AsyncIterable<Stretch>, run: ToolRun): Promise<string>;
-  /** Makes it durable, as long as it should be, and gives it its name; what space it takes. Fails with TARGET_EXISTS. */
-  publish(): Promise<bigint>;
+  /** Makes it durable, as long as it should be, and gives it its name. Fails with TARGET_EXISTS. */
+  publish(): Promise<FarPublished>;
   /** Removes what was not published. */
   close(): Promise<void>;
 }

@@ -98,7 +98,8 @@ async function sendInto(
   }
   if (!spec.allowInUse) await assertUnchanged([source], files);
   return run.commitFar(async () => {
-    const allocatedBytes = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
+    const { allocatedBytes, lost } = await farShell.publish(part, spec.attributes, spec.overwrite, run.tool());
+    warnOfLost(spec, lost, run);
     return copied(spec, { lengthBytes: source.lengthBytes, allocatedBytes }, counts, why);
   });
 }
@@ -142,6 +143,13 @@ export interface Sizes {
 
 export function least({ lengthBytes, allocatedBytes }: Sizes): bigint {
   return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
+}
+
+/** As for a file that is replaced on this host. */
+export function warnOfLost({ target, remote: { host } }: FarSpec, lost: readonly string[], run: Run): void {
+  if (lost.length === 0) return;
+  const message = `the file that was ${target} on ${host} had what the new one has not: ${lost.join(', ')}`;
+  run.warn({ reason: 'RIGHTS_NOT_KEPT', message });
 }
 
 export function differs({ source, target }: FarSpec): HostlerError {

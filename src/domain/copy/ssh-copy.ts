@@ -10,7 +10,15 @@ import type { FarSpec } from './copy-image.js';
 import { dataShare, pullByNbd } from './nbd-pull.js';
 import type { NbdPullPorts } from './segment-pull.js';
 import type { FarNbd, FarTools } from './remote.js';
-import { differs, least, receiveByRsync, sendByRsync, type RsyncCopyPorts, type Sizes } from './rsync-copy.js';
+import {
+  differs,
+  least,
+  receiveByRsync,
+  sendByRsync,
+  warnOfLost,
+  type RsyncCopyPorts,
+  type Sizes,
+} from './rsync-copy.js';
 
 export type SshCopyPorts = RsyncCopyPorts &
   NbdPullPorts & { readonly farNbd: FarNbd; readonly tool: ImageTool; readonly digests: Digests };
@@ -119,7 +127,8 @@ async function sendByNbd(
     if (spec.verify) await verify(spec, run, ports, source, (stretches) => far.digest(stretches, run.tool()));
     if (!shared) await assertUnchanged([source], ports.files);
     return await run.commitFar(async (): Promise<CopyResult> => {
-      const allocatedBytes = await far.publish();
+      const { allocatedBytes, lost } = await far.publish();
+      warnOfLost(spec, lost, run);
       const sizes = { lengthBytes, allocatedBytes, ...movedOf({ allocatedBytes }, totalBytes, lengthBytes) };
       run.progress(wholeOf(sizes));
       return { kind: 'copy', target: spec.target, ...sizes, engine: 'NBD_SSH', why, verified: spec.verify };

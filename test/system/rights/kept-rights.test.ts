@@ -9,32 +9,15 @@ import { fakeTools } from '../../support/reasons/tools.js';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
 import { noise } from '../../support/disks.js';
 import { isRoot, needs } from '../../support/needs.js';
+import { GUEST, listFor } from '../../support/rights/access-list.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
 
 const [ACCESS, DEFAULT] = ['system.posix_acl_access', 'system.posix_acl_default'];
-const [USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER] = [1, 2, 4, 8, 16, 32];
-const NOBODY_NAMED = 2 ** 32 - 1;
-/** Whom the list names; nobody of this host. */
-const GUEST = 64_055;
 const GROUP_OF_FILE = 4100;
 /** It has been shifted before. */
 const STAYS = 150_000;
-
-type Entry = readonly [tag: number, rights: number, id?: number];
-function acl(...entries: readonly Entry[]): Buffer {
-  const list = Buffer.alloc(4 + entries.length * 8);
-  list.writeUInt32LE(2, 0);
-  for (const [n, [tag, rights, id = NOBODY_NAMED]] of entries.entries()) {
-    list.writeUInt16LE(tag, 4 + n * 8);
-    list.writeUInt16LE(rights, 6 + n * 8);
-    list.writeUInt32LE(id, 8 + n * 8);
-  }
-  return list;
-}
-const list = (id = GUEST, group = 50) =>
-  acl([USER_OBJ, 6], [USER, 6, id], [GROUP_OBJ, 0], [GROUP, 4, group], [MASK, 6], [OTHER, 0]);
 
 function attempted(work: () => void): boolean {
   try {
@@ -65,7 +48,7 @@ describe('the rights of files', () => {
     xattrs = loaded;
     for (const path of [scratch.path(), scratch.path('daemon'), at('.')]) await chmod(path, 0o755);
     await writeFile(at('probe'), '');
-    xattrs.set(at('probe'), ACCESS, list());
+    xattrs.set(at('probe'), ACCESS, listFor());
     await writeFile(at('source.raw'), noise(65_536));
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('source.qcow2'), '1M');
   });
@@ -86,11 +69,11 @@ describe('the rights of files', () => {
         const path = at(`kept-${verb}`);
         await writeFile(path, 'old');
         await chown(path, 0, GROUP_OF_FILE);
-        xattrs.set(path, ACCESS, list());
+        xattrs.set(path, ACCESS, listFor());
         xattrs.set(path, 'user.note', Buffer.from('of mine'));
         xattrs.set(path, 'trusted.label', Buffer.from([0, 1, 2]));
         await replace(path);
-        assert.deepEqual(xattrs.get(path, ACCESS), list());
+        assert.deepEqual(xattrs.get(path, ACCESS), listFor());
         assert.equal(xattrs.get(path, 'user.note')?.toString(), 'of mine');
         assert.deepEqual(xattrs.get(path, 'trusted.label'), Buffer.from([0, 1, 2]));
         assert.deepEqual(
@@ -102,7 +85,7 @@ describe('the rights of files', () => {
       await mkdir(at('giving'));
       await writeFile(at('giving/plain'), 'old');
       await chmod(at('giving/plain'), 0o640);
-      xattrs.set(at('giving'), DEFAULT, list());
+      xattrs.set(at('giving'), DEFAULT, listFor());
       await write({ path: at('giving/plain') });
       assert.equal(xattrs.get(at('giving/plain'), ACCESS), undefined);
       assert.equal((await stat(at('giving/plain'))).mode & 0o777, 0o640);
@@ -110,7 +93,7 @@ describe('the rights of files', () => {
     });
     it('as a link it takes nothing from what the link leads to', async () => {
       await writeFile(at('led to'), 'x');
-      xattrs.set(at('led to'), ACCESS, list());
+      xattrs.set(at('led to'), ACCESS, listFor());
       await symlink('led to', at('link'));
       await write({ path: at('link') });
       assert.equal(xattrs.get(at('link'), ACCESS), undefined);
@@ -129,13 +112,13 @@ describe('the rights of files', () => {
       try {
         const set = () => {
           for (let n = 0; n < 1200; n++) xattrs.set(from, `user.${String(n)}`, Buffer.from('x'));
-          xattrs.set(from, ACCESS, list());
+          xattrs.set(from, ACCESS, listFor());
         };
         needs(this, attempted(set), 'a tmpfs without attributes of users');
         assert.equal(hasFew(from, 16), false);
         const { lost, groupRights: given } = carryRights(from, to);
         assert.deepEqual([lost, given], [['201 more attributes'], undefined]);
-        assert.deepEqual(xattrs.get(to, ACCESS), list());
+        assert.deepEqual(xattrs.get(to, ACCESS), listFor());
         assert.equal(xattrs.names(to).length, 1000);
       } finally {
         await Promise.all([rm(from), rm(to)]);
@@ -169,8 +152,8 @@ describe('the rights of files', () => {
       await copyFile('/bin/true', at('staying/ping'));
       for (const name of ['listed', 'folder', 'ping', '.']) await chown(at(`staying/${name}`), STAYS, STAYS);
       await sh('setcap', 'cap_net_raw+ep', at('staying/ping'));
-      xattrs.set(at('staying/listed'), ACCESS, list(1000, 50));
-      xattrs.set(at('staying/folder'), DEFAULT, list(1000, 50));
+      xattrs.set(at('staying/listed'), ACCESS, listFor(1000, 50));
+      xattrs.set(at('staying/folder'), DEFAULT, listFor(1000, 50));
       const all = () => [
         xattrs.get(at('staying/listed'), ACCESS),
         xattrs.get(at('staying/folder'), DEFAULT),
@@ -178,7 +161,7 @@ describe('the rights of files', () => {
       ];
       for (const time of ['once', 'again']) {
         await shift(at('staying'));
-        assert.deepEqual(all(), [list(101_000, 100_050), list(101_000, 100_050), 100_000], time);
+        assert.deepEqual(all(), [listFor(101_000, 100_050), listFor(101_000, 100_050), 100_000], time);
       }
       assert.equal((await stat(at('staying/listed'))).uid, STAYS);
     });
@@ -187,26 +170,26 @@ describe('the rights of files', () => {
       await copyFile('/bin/true', at('tree/deep/ping'));
       await sh('setcap', 'cap_net_raw+ep', at('tree/deep/ping'));
       await writeFile(at('tree/listed'), 'x');
-      xattrs.set(at('tree/listed'), ACCESS, list(1000, 50));
-      xattrs.set(at('tree/deep'), DEFAULT, list(1000, 50));
+      xattrs.set(at('tree/listed'), ACCESS, listFor(1000, 50));
+      xattrs.set(at('tree/deep'), DEFAULT, listFor(1000, 50));
       await copyFile('/bin/true', at('tree/su'));
       await chmod(at('tree/su'), 0o4755);
       await symlink('listed', at('tree/link'));
       await shift(at('tree'));
-      assert.deepEqual(xattrs.get(at('tree/listed'), ACCESS), list(101_000, 100_050));
-      assert.deepEqual(xattrs.get(at('tree/deep'), DEFAULT), list(101_000, 100_050));
+      assert.deepEqual(xattrs.get(at('tree/listed'), ACCESS), listFor(101_000, 100_050));
+      assert.deepEqual(xattrs.get(at('tree/deep'), DEFAULT), listFor(101_000, 100_050));
       assert.equal((await stat(at('tree/su'))).mode & 0o7777, 0o4755);
       const capability = xattrs.get(at('tree/deep/ping'), CAPABILITY);
       assert.equal(capability?.readUInt32LE(20), 100_000);
       // What is as it should be stays so.
       await shift(at('tree'));
       assert.deepEqual(xattrs.get(at('tree/deep/ping'), CAPABILITY), capability);
-      assert.deepEqual(xattrs.get(at('tree/listed'), ACCESS), list(101_000, 100_050));
+      assert.deepEqual(xattrs.get(at('tree/listed'), ACCESS), listFor(101_000, 100_050));
     });
     it('and ids that no map knows are nobody’s', async () => {
       await mkdir(at('strange'));
       await writeFile(at('strange/listed'), 'x');
-      xattrs.set(at('strange/listed'), ACCESS, list(70_000));
+      xattrs.set(at('strange/listed'), ACCESS, listFor(70_000));
       await shift(at('strange'));
       assert.equal(xattrs.get(at('strange/listed'), ACCESS)?.readUInt32LE(4 + 8 + 4), 65_534);
     });
@@ -216,7 +199,7 @@ describe('the rights of files', () => {
           shiftedCapability(value, () => 5),
           value,
         );
-      assert.equal(groupRights(list()), 0);
+      assert.equal(groupRights(listFor()), 0);
       assert.equal(groupRights(Buffer.alloc(2)), 0);
     });
   });

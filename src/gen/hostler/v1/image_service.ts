@@ -13544,6 +13544,8 @@ export const ImageServiceService = {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
+   * A file that is replaced on another host leaves the new one its owner, mode, access list, label and attributes as on this one, or the
+   * operation warns (RIGHTS_NOT_KEPT). Warnings of a far agent's pull are those of the push that has asked for it.
    * Fails with: INVALID_FIELD, SAME_FILE, REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -14005,6 +14007,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
+   * A file that is replaced on another host leaves the new one its owner, mode, access list, label and attributes as on this one, or the
+   * operation warns (RIGHTS_NOT_KEPT). Warnings of a far agent's pull are those of the push that has asked for it.
    * Fails with: INVALID_FIELD, SAME_FILE, REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -14348,6 +14352,8 @@ export interface ImageServiceClient extends Client {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
+   * A file that is replaced on another host leaves the new one its owner, mode, access list, label and attributes as on this one, or the
+   * operation warns (RIGHTS_NOT_KEPT). Warnings of a far agent's pull are those of the push that has asked for it.
    * Fails with: INVALID_FIELD, SAME_FILE, REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    * Result: copy.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
