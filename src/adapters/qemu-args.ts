@@ -1,12 +1,14 @@
 import { HostlerError } from '../domain/errors.js';
 import { traits } from '../domain/image-format.js';
+import type { ImageFacts } from '../domain/image-info.js';
 import type { Layout } from '../domain/image-layout.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer, MeasureOf } from '../domain/ports.js';
+import type { Chain, ConvertRequest, CreateRequest, FileRef, Layer, LayerExtent, MeasureOf } from '../domain/ports.js';
 import { SECTOR_BYTES, roundUp } from '../domain/size.js';
 import { isDeviceHandle } from './devices/device-handle.js';
 import { chainOf, object, pathTo, text, type Member, type Pieces } from './qemu-json.js';
 import { rbdMembers, clusterKeys } from './rbd/qemu-node.js';
 import { fileOf, type Arg } from './tool-call.js';
+import { descriptorText } from './vmdk-text.js';
 
 /** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
 const COROUTINES = '16';
@@ -27,7 +29,7 @@ export type Opened = Parameters<typeof fileOf>[0];
 
 /** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
 export function layerMembers(
-  { format, facts, opens }: Pick<Layer, 'format' | 'facts' | 'opens'>,
+  { format, facts, opens, extents }: Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>,
   as: Opened,
   { file: more = [] }: { readonly file?: readonly Member[] } = {},
 ): Member[] {
@@ -40,7 +42,8 @@ export function layerMembers(
     });
   const size: readonly Member[] =
     format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
-  return [['driver', text(format)], ...size, ...secrets, ['file', object([...nodeMembers(as), ...more])]];
+  const node = extents === undefined ? nodeMembers(as) : severalMembers(fileOf(as), facts, extents);
+  return [['driver', text(format)], ...size, ...secrets, ['file', object([...node, ...more])]];
 }
 
 /** Options that name the secret which opens an image. */
@@ -50,6 +53,15 @@ export function secretMembers(format: string, id: string | undefined): readonly 
   return [
     ['encrypt.format', 'luks'],
     ['encrypt.key-secret', id],
+  ];
+}
+
+/** In the place of an image's own file, which names others. */
+function severalMembers({ address }: FileRef, { described }: ImageFacts, extents: readonly LayerExtent[]): Member[] {
+  if (described === undefined || address === undefined) throw new HostlerError('BUG', 'extents of no image');
+  return [
+    ['driver', text('file')],
+    ['filename', pathTo({ text: descriptorText(described, extents), address })],
   ];
 }
 

@@ -1,7 +1,7 @@
 /** Nodes of qemu's block layer as JSON, which qemu takes in the place of a file's name. Only so can be said that a chain ends. */
-import type { Reference } from './tool-call.js';
+import type { Piece, Reference, Text } from './tool-call.js';
 
-export type Pieces = readonly (string | Reference)[];
+export type Pieces = readonly Piece[];
 /** An option's name, and its value as JSON. */
 export type Member = readonly [name: string, value: Pieces];
 
@@ -10,7 +10,7 @@ export function text(value: string): Pieces {
 }
 
 /** The path that the runner gives to a reference, which has no character that JSON would escape. */
-export function pathTo(reference: Reference): Pieces {
+export function pathTo(reference: Reference | Text): Pieces {
   return ['"', reference, '"'];
 }
 

@@ -1,4 +1,4 @@
-/** Which images below a folder have backing files. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
+/** Which images below a folder need other files: one that they are backed by, or those that hold their data. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
 import {
   closeSync,
   constants,
@@ -28,7 +28,7 @@ import { birthOf } from './system-sizes.js';
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;
 const BEAT_EVERY = 200;
-/** How images begin whose backing file our readers find: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
+/** How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
 const HEAD_BYTES = 512;
 const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
@@ -43,8 +43,8 @@ interface Folder {
 interface Image {
   readonly stamp: string;
   readonly settled: boolean;
-  /** Absolute path; unset: it has none now. */
-  readonly backing?: string;
+  /** Absolute paths of the files that it needs now. */
+  readonly needs: readonly string[];
 }
 
 /** What was found, and the places at which nobody could look. */
@@ -86,18 +86,21 @@ export class RootIndex {
     return this.#unseen;
   }
 
-  /** Images whose backing file is this one, as it is now; `root` is what the root has become. */
+  /** Images that need this file, as it is now; `root` is what the root has become. */
   async dependantsOf({ device, inode }: FileIdentity, root: FileIdentity): Promise<Found> {
     this.identity = root;
     await this.refresh();
     const unseen = [...this.#unseen];
     const found: Found['found'][number][] = [];
     for (const [folder, { images }] of this.#folders)
-      for (const [name, { backing }] of images) {
+      for (const [name, { needs }] of images) {
         const path = join(folder, name);
-        const base =
-          backing === undefined ? undefined : this.#ask(path, unseen, () => statSync(at(backing), { bigint: true }));
-        if (base === 'unseen' || base?.dev !== device || base.ino !== inode) continue;
+        const isIt = (needed: string) => {
+          this.#pulse();
+          const stat = this.#ask(path, unseen, () => statSync(at(needed), { bigint: true }));
+          return stat !== 'unseen' && stat?.dev === device && stat.ino === inode;
+        };
+        if (!needs.some(isIt)) continue;
         const own = this.#ask(path, unseen, () => lstatSync(at(path), { bigint: true }));
         if (own === undefined || own === 'unseen') continue;
         const identity = { device: own.dev, inode: own.ino };
@@ -189,7 +192,7 @@ export class RootIndex {
     return { ...known, images };
   }
 
-  /** Undefined for what is no image that could have a backing file, and will not soon be one. */
+  /** Undefined for what is no image that could need other files, and will not soon be one. */
   async #look(path: string, known: Image | undefined): Promise<Image | undefined> {
     this.#pulse();
     const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
@@ -205,13 +208,13 @@ export class RootIndex {
     return {
       stamp,
       settled,
-      ...(head?.backing === undefined ? {} : { backing: resolve(dirname(path), bytesOf(pathOf(head.backing))) }),
+      needs: (head?.names ?? []).map((each) => resolve(dirname(path), bytesOf(each))),
     };
   }
 
   async #head(path: string): Promise<Head | 'unseen' | undefined> {
     try {
-      return await readBacking(path);
+      return await readNames(path);
     } catch (error) {
       return this.#failed(path, this.#unseen, error);
     }
@@ -266,34 +269,35 @@ function claimantOf(stat: BigIntStats): Claimant {
   return { device: stat.dev, inode: stat.ino, ...birthOf(stat), lengthBytes: stat.size };
 }
 
-/** Of an image: the base that it names, if any, and why it cannot be read otherwise. */
+/** Of an image: the paths of files that it names, and why it cannot be read otherwise. */
 interface Head {
-  readonly backing?: string;
+  readonly names: readonly string[];
   readonly bad?: string;
 }
 
 /** Undefined when it is no container format. Fails with system errors, and with nothing that the bytes could cause. */
-async function readBacking(path: string): Promise<Head | undefined> {
+async function readNames(path: string): Promise<Head | undefined> {
   const fd = openSync(at(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     if (!couldNameAnother(fd)) return undefined;
-    return await baseOf(cached(sourceOf(fd, fstatSync(fd).size)));
+    return await namesIn(cached(sourceOf(fd, fstatSync(fd).size)));
   } finally {
     closeSync(fd);
   }
 }
 
-async function baseOf(bytes: ByteSource): Promise<Head | undefined> {
+async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
   const format = await detectFormat(bytes);
   if (format === 'raw') return undefined;
   try {
-    const { backingFile } = await READERS[format](bytes);
-    return backingFile === undefined ? {} : { backing: backingFile };
+    const { backingFile, described } = await READERS[format](bytes);
+    const extents = new Set((described?.extents ?? []).flatMap(({ name }) => (name === undefined ? [] : [name])));
+    return { names: [...(backingFile === undefined ? [] : [pathOf(backingFile)]), ...extents] };
   } catch (error) {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
     // Its tables are more than we read, or broken: it may need its base all the same.
     const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
-    return { bad: error.message, ...(backing === undefined ? {} : { backing }) };
+    return { bad: error.message, names: backing === undefined ? [] : [pathOf(backing)] };
   }
 }
 

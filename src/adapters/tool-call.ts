@@ -1,18 +1,29 @@
 import type { Readable } from 'node:stream';
+import type { ImageAddress } from '../domain/address.js';
 import type { FileRef, Handle } from '../domain/ports.js';
 
+/** Of a word: a text, the path of what the tool opens, or that of a file with a text. */
+export type Piece = string | Reference | Text;
 /** A word of the command line, or several pieces that are joined to one. */
-export type Arg = string | readonly (string | Reference)[];
+export type Arg = string | readonly Piece[];
+
+/** A file for the tool, made of pieces. */
+export interface Text {
+  readonly text: readonly Piece[];
+  /** How messages name it. */
+  readonly address: ImageAddress;
+}
 
 /**
  * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
- * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has that name. `cluster` is the
+ * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has that name; one that is no secret, but stands
+ * for a file, has the `address` of that. `cluster` is the
  * configuration of a cluster; a tool that is given one is given the network too.
  */
 export type Reference =
   | { readonly read: FileRef }
   | { readonly write: FileRef }
-  | { readonly secret: Uint8Array; readonly within?: string }
+  | { readonly secret: Uint8Array; readonly within?: string; readonly address?: ImageAddress }
   | { readonly cluster: Uint8Array }
   | { readonly descriptor: Handle };
 
@@ -86,14 +97,19 @@ export const FIRST_FD = 3;
 /** Turns references into plain paths, as `pathOf` says. Each gets a descriptor, in order; one that is there twice keeps its own. */
 export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd: number) => string): PlainCall {
   const references: Reference[] = [];
+  const texts = new Map<Text, Reference>();
   const word = (reference: Reference): string => {
     const known = references.indexOf(reference);
     return pathOf(reference, FIRST_FD + (known === -1 ? references.push(reference) - 1 : known));
   };
-  const plain = args.map((arg) =>
-    typeof arg === 'string' ? arg : arg.map((piece) => (typeof piece === 'string' ? piece : word(piece))).join(''),
-  );
-  return { args: plain, references };
+  const file = (piece: Text): Reference => {
+    const made = texts.get(piece) ?? { secret: Buffer.from(joined(piece.text)), address: piece.address };
+    texts.set(piece, made);
+    return made;
+  };
+  const joined = (pieces: readonly Piece[]): string =>
+    pieces.map((piece) => (typeof piece === 'string' ? piece : word('text' in piece ? file(piece) : piece))).join('');
+  return { args: args.map((arg) => (typeof arg === 'string' ? arg : joined(arg))), references };
 }
 
 /** Where a child finds an inherited descriptor. */

@@ -1,5 +1,6 @@
 import { isRbd, type ImageAddress } from './address.js';
 import { HostlerError } from './errors.js';
+import { filesOf } from './extents.js';
 import { movedOf } from './moved.js';
 import { rest, scale } from './numbers.js';
 import { dataBytes } from './examine-image.js';
@@ -67,7 +68,7 @@ export function convertImage(
       const taken = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
       const chain = unlocked(taken, run.secrets[OPENS]);
       assertSnapshot(spec, chain);
-      const sources = await Promise.all(chain.map(({ file }) => ports.files.refresh(file)));
+      const sources = await Promise.all(filesOf(chain).map((file) => ports.files.refresh(file)));
       const virtualSizeBytes = sizeOf(spec, chain);
       const totalBytes = await moveEstimate(spec, chain, ports, run.tool());
       const skippedBytes = rest(virtualSizeBytes, totalBytes);

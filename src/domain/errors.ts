@@ -156,7 +156,7 @@ export const REASONS = {
   IMAGE_HAS_DEPENDANTS: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'Other images are backed by this one, and would lose their content; the metadata names some.',
+    'Other images are backed by this one, or have their data in it, and would lose their content; the metadata names some.',
     'Rebase or remove those first, or say `allow_dependants` if they are not wanted any more.',
   ),
   IMAGE_HAS_SNAPSHOTS: row(

@@ -1,5 +1,6 @@
 import type { ImageAddress } from './address.js';
 import type { Caller } from './caller.js';
+import { filesOf } from './extents.js';
 import type { ImageFormat } from './image-format.js';
 import type { Extent } from './image-info.js';
 import type { Chain, ImageTool, ToolRun } from './ports.js';
@@ -32,7 +33,7 @@ export async function* mapImage(
     const opened = unlocked(chain, spec.passphrase);
     let page: Extent[] = [];
     for await (const extent of tool.map(opened, run)) {
-      page.push(extent);
+      page.push(inOneFile(extent, opened));
       if (page.length < EXTENTS_PER_PAGE) continue;
       yield page;
       page = [];
@@ -42,6 +43,13 @@ export async function* mapImage(
     leave();
     if (chain !== undefined) await closeChain(chain);
   }
+}
+
+/** An offset in one of several files says nothing. */
+function inOneFile(extent: Extent, chain: Chain): Extent {
+  if (chain[extent.depth]?.extents === undefined) return extent;
+  const { offsetBytes, lengthBytes, data, zero, depth } = extent;
+  return { offsetBytes, lengthBytes, data, zero, depth };
 }
 
 export interface Measure {
@@ -92,5 +100,5 @@ export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Pr
 }
 
 async function closeChain(chain: Chain): Promise<void> {
-  await Promise.all(chain.map(({ file }) => file.handle.close()));
+  await Promise.all(filesOf(chain).map(({ handle }) => handle.close()));
 }

@@ -1,5 +1,6 @@
 import type { ImageAddress } from './address.js';
 import { describeImage } from './describe-image.js';
+import { filesOf } from './extents.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageFacts, ImageInfo } from './image-info.js';
 import type { TouchedImages } from './operations/touched.js';
@@ -33,7 +34,7 @@ export async function getImageInfo(
     // What a stranger's image names is not looked for.
     if (format !== undefined && backingChain && file.trusted) {
       const [top, ...layers] = await reader.follow(file, format);
-      opened.push(...[top, ...layers].map((layer) => layer.file.handle));
+      opened.push(...filesOf([top, ...layers]).map(({ handle }) => handle));
       const parents = file.storage === 'volume' ? await reader.parents(top) : [];
       opened.push(...parents.map((layer) => layer.file.handle));
       const below = [...layers, ...parents];

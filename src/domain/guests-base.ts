@@ -3,16 +3,19 @@ import type { Layer } from './ports.js';
 
 /**
  * A guest's qemu opens the layers below an overlay by their names alone: a disk that is another one then loses sectors, or all of them, without
- * a word. Fails with BASE_SIZE_DIFFERS.
+ * a word. Fails with BASE_SIZE_DIFFERS, and for layers of several files, which the guest's qemu may read otherwise, with UNSUPPORTED_BY_BACKEND.
  */
 export function assertSameForGuests(base: readonly Layer[]): void {
-  for (const {
-    file: { address },
-    format,
-    facts: { virtualSizeBytes, untoldSizeBytes },
-  } of base) {
-    if (untoldSizeBytes === undefined) continue;
-    const [ours, theirs] = [String(virtualSizeBytes), String(untoldSizeBytes)];
+  for (const { file, format, facts, extents } of base) {
+    const { address } = file;
+    if (extents !== undefined)
+      throw new HostlerError(
+        'UNSUPPORTED_BY_BACKEND',
+        `${address} is an image of several files, which is no base: convert it first`,
+        { facts: { path: address } },
+      );
+    if (facts.untoldSizeBytes === undefined) continue;
+    const [ours, theirs] = [String(facts.virtualSizeBytes), String(facts.untoldSizeBytes)];
     throw new HostlerError(
       'BASE_SIZE_DIFFERS',
       `${address} has ${ours} bytes, but a guest's qemu would take this ${format} for a disk of ${theirs}`,

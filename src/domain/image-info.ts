@@ -33,6 +33,26 @@ export interface Finding {
   readonly message: string;
 }
 
+/** A stretch of a disk, as the descriptor of a VMDK says it. */
+export interface NamedExtent {
+  /** `flat`: bytes as they are; `sparse`: a VMDK with tables of its own; `zero`: nothing but zeros. */
+  readonly kind: 'flat' | 'sparse' | 'zero';
+  readonly lengthBytes: bigint;
+  /** Where a flat one begins in its file. */
+  readonly offsetBytes: bigint;
+  /** Of a file in the descriptor's folder; unset for zeros. */
+  readonly name?: string;
+}
+
+/** What the descriptor of a VMDK says, where all of it is understood and leads to files of its own folder only. */
+export interface Described {
+  /** Hexadecimal. */
+  readonly contentId: string;
+  readonly parentContentId: string;
+  /** In the order of the disk, without gaps. */
+  readonly extents: readonly NamedExtent[];
+}
+
 /** What a header says, without opening anything that it names. */
 export interface ImageFacts {
   readonly format: ImageFormat;
@@ -58,6 +78,8 @@ export interface ImageFacts {
   readonly vhdSizeFrom?: 'chs' | 'current_size';
   /** The virtual size for a qemu that is told nothing but the format, as a guest's is of a base; unset: the same. */
   readonly untoldSizeBytes?: bigint;
+  /** Of a VMDK of several files that can be read. */
+  readonly described?: Described;
   /** qemu knows version 1 only. */
   readonly luksVersion?: number;
   readonly findings: readonly Finding[];

@@ -25,7 +25,7 @@ const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
 
 /** Lets a tool open a chain where it lies, or fails with IMAGE_UNSAFE and each finding. */
 export function assertSafe(chain: Chain): void {
-  for (const { file, facts, foreign } of chain) {
+  for (const { file, facts, foreign, extents } of chain) {
     if (foreign === 'there')
       throw unsafe(
         file.address,
@@ -33,7 +33,10 @@ export function assertSafe(chain: Chain): void {
       );
     refuse(
       file.address,
-      facts.findings.filter(({ reason }) => NEVER.includes(reason)),
+      // The files that it names have been opened for it.
+      facts.findings.filter(
+        ({ reason }) => NEVER.includes(reason) && (reason !== 'NAMES_OTHER_FILES' || extents === undefined),
+      ),
     );
   }
 }

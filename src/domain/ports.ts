@@ -1,6 +1,6 @@
 import type { ImageAddress } from './address.js';
 import type { Missing } from './formats/whole/reach.js';
-import type { Extent, ImageFacts, SnapshotFacts } from './image-info.js';
+import type { Extent, ImageFacts, NamedExtent, SnapshotFacts } from './image-info.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { Layout } from './image-layout.js';
 
@@ -295,6 +295,11 @@ export interface ToolRun {
   onFraction?(fraction: number): void;
 }
 
+/** A stretch of an image's disk; unset is the file of zeros. */
+export interface LayerExtent extends Omit<NamedExtent, 'name'> {
+  readonly file?: Resolved;
+}
+
 /** An image with all that it is backed by, top first, each with its format known. */
 export interface Layer {
   readonly file: Resolved;
@@ -307,6 +312,8 @@ export interface Layer {
   readonly foreign?: 'there' | 'taken';
   /** Opens an encrypted one. Never written anywhere; tools know it by the id. */
   readonly opens?: { readonly id: string; readonly passphrase: Uint8Array };
+  /** Of an image of several files, all of it in the order of the disk: the tools open these, and never the image's own file. Such an image is only read. */
+  readonly extents?: readonly LayerExtent[];
 }
 export type Chain = readonly [Layer, ...Layer[]];
 

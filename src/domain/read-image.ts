@@ -1,6 +1,7 @@
 import type { ImageAddress } from './address.js';
 import { namedBase } from './backing-name.js';
 import { HostlerError } from './errors.js';
+import { assertUncutExtent, withExtents } from './extents.js';
 import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
 import { readContent } from './formats/content.js';
@@ -17,7 +18,17 @@ import {
   unsafe,
   type ForeignRules,
 } from './image-policy.js';
-import type { AddressedFile, Chain, Files, Layer, Paths, Resolved, VolumeFacts, Wholeness } from './ports.js';
+import type {
+  AddressedFile,
+  Chain,
+  Files,
+  Layer,
+  LayerExtent,
+  Paths,
+  Resolved,
+  VolumeFacts,
+  Wholeness,
+} from './ports.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
 import { breathe } from './waiting.js';
 
@@ -94,13 +105,25 @@ export class ImageReader {
 
   /** The same of each layer of a chain; what a stranger has brought is looked at where it is taken in. */
   async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
-    for (const { file, format, foreign } of chain)
-      if (file.storage !== 'volume' && foreign === undefined) await this.assertWhole(file, format, signal);
+    for (const { file, format, foreign, extents } of chain) {
+      if (file.storage === 'volume' || foreign !== undefined) continue;
+      if (extents === undefined) await this.assertWhole(file, format, signal);
+      else await this.#assertExtentsWhole(extents, signal);
+    }
+  }
+
+  async #assertExtentsWhole(extents: readonly LayerExtent[], signal: AbortSignal): Promise<void> {
+    for (const extent of extents) {
+      const { file, kind } = extent;
+      if (file === undefined) continue;
+      if (kind === 'sparse') await this.assertWhole(file, 'vmdk', signal);
+      else assertUncutExtent({ ...extent, file: await this.ports.files.refresh(file) });
+    }
   }
 
   /**
    * The image and all that it is backed by; handles are the caller's to close. A stranger's image stands alone, as it is where it lies.
-   * Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
+   * The files that a VMDK's descriptor names come with it. Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
    */
   async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
     const file = await this.ports.paths.source(address, reading);
@@ -119,13 +142,13 @@ export class ImageReader {
     const opened: Resolved[] = [file];
     const { address } = file;
     try {
-      const top: Layer = { file, format, facts: await this.facts(file, format) };
+      const top = await withExtents({ file, format, facts: await this.facts(file, format) }, opened, this.ports);
       const below: Layer[] = [];
       let last = top;
       let snapshots = top.facts.snapshots.length;
       // A volume's parent is the cluster's affair: whoever opens the volume sees both.
       while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
-        if (opened.length >= MAX_CHAIN_LAYERS)
+        if (below.length + 1 >= MAX_CHAIN_LAYERS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
         const base = baseOf(address, last.facts.backingFile, last.facts.backingFormat);
         const backing = await this.ports.paths.named(base, last.file);
@@ -133,7 +156,7 @@ export class ImageReader {
         if (!backing.trusted) throw unsafe(address, `it is backed by ${backing.storedName}, in an untrusted root`);
         if ([top, ...below].some(({ file: seen }) => sameFile(seen, backing)))
           throw unsafe(address, `its chain comes back to ${backing.storedName}`);
-        last = await this.layer(backing, last);
+        last = await withExtents(await this.layer(backing, last), opened, this.ports);
         below.push(last);
         snapshots += last.facts.snapshots.length;
         if (snapshots > MAX_CHAIN_SNAPSHOTS)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { asAddress } from '../../src/domain/address.js';
-import type { Chain, Resolved } from '../../src/domain/ports.js';
+import type { Chain, Layer, Resolved } from '../../src/domain/ports.js';
 import { convertArgs, convertOntoArgs, createArgs, mapArgs, measureArgs } from '../../src/adapters/qemu-args.js';
 import {
   checkArgs,
@@ -150,6 +150,42 @@ describe('qemu-img arguments', () => {
         pathOf,
       );
       assert.equal(shown, `Could not open '/10': Could not open '/11': x\n${part}: error\nan image`);
+    }
+  });
+  it('an image of several files is opened by a descriptor that names what was opened, each file once', () => {
+    const [one, two] = [file(20), file(21)];
+    const [top, base] = chain;
+    const described = { contentId: 'a', parentContentId: 'b', extents: [] };
+    const extents = [
+      { kind: 'flat' as const, file: one, lengthBytes: 1024n, offsetBytes: 512n },
+      { kind: 'sparse' as const, file: two, lengthBytes: 512n, offsetBytes: 0n },
+      { kind: 'zero' as const, lengthBytes: 2n ** 30n + 512n, offsetBytes: 0n },
+    ];
+    const layer: Layer = { file: file(19), format: 'vmdk', facts: { ...facts, described }, extents };
+    const call = { tool: 'qemu-img', args: mapArgs([top, layer, base ?? top]), limits: {} };
+    for (const pathOf of [pathOutside, pathInside]) {
+      const plain = plainCall(call, pathOf);
+      const name = plain.args.at(-1) ?? '';
+      const spelt = JSON.parse(name.replace('json:', '')) as { backing: { file: { filename: string } } };
+      const { filename } = spelt.backing.file;
+      const texts = plain.references.flatMap((reference, at) =>
+        pathOf(reference, 3 + at) === filename && 'secret' in reference
+          ? [Buffer.from(reference.secret).toString()]
+          : [],
+      );
+      const paths = [one, two].map((each) => {
+        const at = plain.references.findIndex((reference) => 'read' in reference && reference.read === each);
+        return pathOf(plain.references[at] ?? assert.fail('it is not opened'), 3 + at);
+      });
+      const [text = '', ...more] = texts;
+      assert.deepEqual(more, []);
+      assert.match(text, /^CID=a\nparentCID=b$/m);
+      const lines = text.split('\n').filter((line) => line.startsWith('RW'));
+      assert.deepEqual(lines.slice(0, 2), [`RW 2 FLAT "${paths[0] ?? ''}" 1`, `RW 1 SPARSE "${paths[1] ?? ''}"`]);
+      assert.match(lines.slice(2).join('\n'), /^RW 2097152 SPARSE "[^"]+"\nRW 1 SPARSE "[^"]+"$/);
+      assert.ok(!plain.references.some((reference) => 'read' in reference && reference.read === layer.file));
+      const shown = inCallersWords(`Could not open '${filename}': ${paths[0] ?? ''}: x`, plain, pathOf);
+      assert.equal(shown, "Could not open '/19': /20: x");
     }
   });
 });

@@ -25,6 +25,7 @@ export function inCallersWords(
 }
 
 function nameOf(reference: Reference): string | undefined {
+  if ('secret' in reference) return reference.address;
   if (isContent(reference) || 'descriptor' in reference) return undefined;
   return fileOf(reference).address;
 }

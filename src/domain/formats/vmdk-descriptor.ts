@@ -47,7 +47,8 @@ export async function subformatOf(bytes: ByteSource, areaOffset: bigint): Promis
   return /^createType="(\w{1,40})"/m.exec(text)?.[1];
 }
 
-function upToNul(bytes: Buffer): Buffer {
+/** The text ends there for qemu. */
+export function upToNul(bytes: Buffer): Buffer {
   const end = bytes.indexOf(0);
   return end === -1 ? bytes : bytes.subarray(0, end);
 }

@@ -1,8 +1,9 @@
 /** Reads VMDK headers: hosted sparse extents, text descriptors, ESX redo logs. The source of every rule is block/vmdk.c of qemu. */
-import type { Finding, ImageFacts } from '../image-info.js';
+import type { ImageFacts } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { imageFacts, malformed, readExactly, sectors, tableFindings, units } from './facts.js';
-import { parentName, subformatOf } from './vmdk-descriptor.js';
+import { parentName, subformatOf, upToNul } from './vmdk-descriptor.js';
+import { contentIds, readExtents } from './vmdk-extents.js';
 
 const HEADER_BYTES = 512;
 const SPARSE_MAGIC = 'KDMV';
@@ -19,12 +20,6 @@ const MAX_ENTRIES = 512;
 const MAX_DESCRIPTOR_BYTES = 256 << 10;
 /** Where qemu looks for the parent in a file with a header, whatever that says. */
 const EMBEDDED_OFFSET = 512n;
-const EXTENT = /^(?:RW|RDONLY|NOACCESS) (\d{1,16}) (?:FLAT|SPARSE|ZERO|VMFS|VMFSSPARSE|SESPARSE)(?: |$)/gm;
-
-const NAMES_FILES: Finding = {
-  reason: 'NAMES_OTHER_FILES',
-  message: 'the VMDK is a descriptor that names the files with its data',
-};
 
 export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const head = await bytes.read(0n, HEADER_BYTES);
@@ -33,7 +28,7 @@ export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const textOffset = isText ? 0n : EMBEDDED_OFFSET;
   const [backingFile, subformat] = [await parentName(bytes, textOffset), await subformatOf(bytes, textOffset)];
   const facts = isText
-    ? readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes))
+    ? readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes), { hasParent: backingFile !== undefined })
     : await readBinary(bytes, head);
   return {
     ...facts,
@@ -48,6 +43,7 @@ async function readBinary(bytes: ByteSource, head: Buffer): Promise<ImageFacts> 
   if (head.readBigUInt64LE(12) === 0n)
     return readDescriptor(
       await descriptorText(bytes, sectors(head.readBigUInt64LE(28)), sectors(head.readBigUInt64LE(36))),
+      { problem: 'it lies in a file with a header' },
     );
   return readSparse(bytes, head.readBigUInt64LE(56) === AT_END ? await footer(bytes) : head);
 }
@@ -82,16 +78,20 @@ async function footer(bytes: ByteSource): Promise<Buffer> {
 
 async function descriptorText(bytes: ByteSource, offset: bigint, length: bigint): Promise<string> {
   if (length > BigInt(MAX_DESCRIPTOR_BYTES)) throw malformed('vmdk', `the descriptor has ${String(length)} bytes`);
-  return (await bytes.read(offset, Number(length))).toString('utf8');
+  return upToNul(await bytes.read(offset, Number(length))).toString('utf8');
 }
 
 /** The size is the sum of the extents; they are not opened. */
-function readDescriptor(text: string): ImageFacts {
-  let total: bigint | undefined;
-  // One at a time: a descriptor can name a hundred thousand.
-  for (const [, length = ''] of text.matchAll(EXTENT)) total = (total ?? 0n) + BigInt(length);
-  if (total === undefined) throw malformed('vmdk', 'the descriptor names no extent');
-  return imageFacts('vmdk', sectors(total), { findings: [NAMES_FILES] });
+function readDescriptor(text: string, where: { readonly hasParent?: boolean; readonly problem?: string }): ImageFacts {
+  const { sizeBytes, extents, problem: ofLines } = readExtents(text);
+  if (sizeBytes === undefined) throw malformed('vmdk', 'the descriptor names no extent');
+  const zeros = where.hasParent === true && extents.some(({ kind }) => kind === 'zero');
+  const problem = where.problem ?? ofLines ?? (zeros ? 'it has zeros over the content of its parent' : undefined);
+  const message = `the VMDK is a descriptor that names the files with its data${problem === undefined ? '' : `; ${problem}`}`;
+  return imageFacts('vmdk', sizeBytes, {
+    findings: [{ reason: 'NAMES_OTHER_FILES', message }],
+    ...(problem === undefined ? { described: { ...contentIds(text), extents } } : {}),
+  });
 }
 
 function readEsx(head: Buffer): ImageFacts {

@@ -2,7 +2,8 @@ import type { Reach } from '../access/reach.js';
 import type { ImageAddress } from '../address.js';
 import { HostlerError, asHostlerError, type Reason } from '../errors.js';
 import { assertLookedAt, type Dependants } from '../change-ports.js';
-import type { FileIdentity, FileRef, ImageKind, ImageLocks, Paths, ResolvedTarget } from '../ports.js';
+import { filesOf } from '../extents.js';
+import type { Chain, FileIdentity, FileRef, ImageKind, ImageLocks, Paths, Resolved, ResolvedTarget } from '../ports.js';
 import { assertSafe } from '../image-policy.js';
 import { sameFile, type ImageReader } from '../read-image.js';
 import { Admitted } from './admitted.js';
@@ -85,7 +86,7 @@ export class Admission {
       admitted.files.set(address, file);
     } else {
       const chain = await this.ports.reader.chain(address, use.format, use.reading);
-      for (const { file } of chain) admitted.addFile(file, 'read');
+      for (const file of filesOf(chain)) admitted.addFile(file, 'read');
       admitted.files.set(address, chain[0].file);
       admitted.chains.set(address, chain);
       // The reader has judged what is to be taken in.
@@ -95,7 +96,8 @@ export class Admission {
 
   async #assertSourcesFree(uses: readonly (Use & { role: 'source' })[], admitted: Admitted): Promise<void> {
     for (const { address } of uses) {
-      const files = admitted.chains.get(address)?.map(({ file }) => file) ?? [admitted.file(address)];
+      const chain = admitted.chains.get(address);
+      const files = chain === undefined ? [admitted.file(address)] : filesOf(chain);
       await this.#assertNotHeld(files, address, ['writer']);
     }
   }
@@ -104,13 +106,14 @@ export class Admission {
     const { address, format, safeCopy } = use;
     const { reader, paths } = this.ports;
     const chain = await (use.chain === 'whole' ? reader.chain(address, format) : reader.top(address, format));
-    const own = chain.map(({ file }) => file.handle);
-    admitted.keep(own);
+    admitted.keep(filesOf(chain).map(({ handle }) => handle));
     const written = (use.written?.(chain) ?? chain[0]).file;
-    for (const { file } of chain) admitted.lock(file, file === written || file === chain[0].file ? 'write' : 'read');
+    for (const file of filesOf(chain))
+      admitted.lock(file, file === written || file === chain[0].file ? 'write' : 'read');
     admitted.files.set(address, chain[0].file);
     admitted.chains.set(address, chain);
     assertSafe(chain);
+    assertOneFile(chain, written);
     if (!written.writable)
       throw new HostlerError('ROOT_READ_ONLY', `${written.storedName} lies in a read-only root`, {
         facts: { path: written.storedName },
@@ -130,11 +133,7 @@ export class Admission {
     const chain = admitted.chain(address);
     const written = use.written?.(chain) ?? chain[0];
     await this.#assertNotHeld([written.file, chain[0].file], address, ['reader', 'writer']);
-    await this.#assertNotHeld(
-      chain.slice(1).map(({ file }) => file),
-      address,
-      ['writer'],
-    );
+    await this.#assertNotHeld(filesOf(chain.slice(1)), address, ['writer']);
   }
 
   async #checkInPlace(use: InPlace, admitted: Admitted): Promise<void> {
@@ -158,11 +157,9 @@ export class Admission {
     const seen = found.filter(({ path: address }) => this.ports.reach.allows({ address, need: 'read' }));
     const some = seen.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
     const such = some[0] === undefined ? "outside of the places of the caller's role" : `such as ${some[0]}`;
-    throw new HostlerError(
-      'IMAGE_HAS_DEPENDANTS',
-      `${path} is the backing file of ${String(found.length)} images, ${such}`,
-      { facts: { path, count: String(found.length), ...(some.length === 0 ? {} : { dependants: some.join('\n') }) } },
-    );
+    throw new HostlerError('IMAGE_HAS_DEPENDANTS', `${path} is needed by ${String(found.length)} images, ${such}`, {
+      facts: { path, count: String(found.length), ...(some.length === 0 ? {} : { dependants: some.join('\n') }) },
+    });
   }
 
   async #checkChange(use: Use & { role: 'change' }, admitted: Admitted): Promise<void> {
@@ -232,6 +229,18 @@ export class Admission {
 
 type InPlace = Use & { role: 'inplace' };
 
+/** The tools have the image itself open for writing, whichever layer is written. Fails with UNSUPPORTED_BY_BACKEND. */
+function assertOneFile(chain: Chain, written: Resolved): void {
+  const several = chain.find(({ file, extents }) => extents !== undefined && [written, chain[0].file].includes(file));
+  if (several === undefined) return;
+  const { address } = several.file;
+  throw new HostlerError(
+    'UNSUPPORTED_BY_BACKEND',
+    `${address} is an image of several files, which is read but never changed: convert it first`,
+    { facts: { path: address } },
+  );
+}
+
 /** So many dependants are named in an error. */
 const DEPENDANTS_NAMED = 10;
 
@@ -274,10 +283,7 @@ function assertReplaceable(
   existing: FileIdentity & { readonly type?: ImageKind },
   admitted: Admitted,
 ): void {
-  const read = [
-    ...admitted.files.values(),
-    ...[...admitted.chains.values()].flatMap((chain) => chain.map(({ file }) => file)),
-  ];
+  const read = [...admitted.files.values(), ...[...admitted.chains.values()].flatMap(filesOf)];
   const same = read.find((file) => sameFile(file, existing));
   if (same !== undefined) {
     throw new HostlerError('SAME_FILE', `${use.address} and ${same.address} are the same file`, {

@@ -176,9 +176,9 @@ export interface ImageInfo {
   format: string;
   /** Size of the disk that a guest sees, in bytes. A raw file's is its length, rounded up to 512. */
   virtualSizeBytes: bigint;
-  /** Length of the file in bytes, or size of the device. */
+  /** Length of the file in bytes, or size of the device. Of a VMDK of several files: of its descriptor. */
   fileLengthBytes: bigint;
-  /** Space taken on disk in bytes. */
+  /** Space taken on disk in bytes; of the same file. */
   allocatedBytes: bigint;
   /** Allocation unit of the format in bytes; unset where it has none. */
   clusterSizeBytes?:

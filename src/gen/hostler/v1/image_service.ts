@@ -13504,7 +13504,8 @@ export const ImageServiceService = {
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
-   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md). The descriptor of a VMDK of several
+   * files is read with those, when it lies in a trusted root and they in its folder; so it is by every RPC that reads an image's content.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13984,7 +13985,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
-   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md). The descriptor of a VMDK of several
+   * files is read with those, when it lies in a trusted root and they in its folder; so it is by every RPC that reads an image's content.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14316,7 +14318,8 @@ export interface ImageServiceClient extends Client {
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
-   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md).
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md). The descriptor of a VMDK of several
+   * files is read with those, when it lies in a trusted root and they in its folder; so it is by every RPC that reads an image's content.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME

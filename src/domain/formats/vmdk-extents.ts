@@ -1,0 +1,87 @@
+/**
+ * The lines of a VMDK's descriptor that say where its data is, as VMware's "Virtual Disk Format" has them. What qemu would make of them does
+ * not count (it leaves out what is read-only, and zeros): the tools get a descriptor of ours.
+ */
+import type { NamedExtent } from '../image-info.js';
+import { sectors } from './facts.js';
+
+/** A tebibyte in files of 2 GiB; each is an open file. */
+const MAX_EXTENTS = 512;
+const MAX_NAME_BYTES = 255;
+const ACCESS = /^(?:RW|RDONLY|NOACCESS)\b/i;
+const LENGTH = /^\w+[ \t]+(\d{1,16})[ \t]/;
+const LINE = /^(RW|RDONLY)[ \t]+\d{1,16}[ \t]+(\w+)(?:[ \t]+"([^"]*)")?(?:[ \t]+(\d{1,16}))?$/;
+
+interface Shape {
+  readonly kind: NamedExtent['kind'];
+  readonly named: boolean;
+  readonly offset: boolean;
+}
+const SHAPES: Readonly<Record<string, Shape>> = {
+  FLAT: { kind: 'flat', named: true, offset: true },
+  VMFS: { kind: 'flat', named: true, offset: false },
+  SPARSE: { kind: 'sparse', named: true, offset: false },
+  ZERO: { kind: 'zero', named: false, offset: false },
+};
+
+export interface ExtentLines {
+  /** Of the disk; unset where no line says one. */
+  readonly sizeBytes?: bigint;
+  /** In the order of the disk, those of no length left out. */
+  readonly extents: readonly NamedExtent[];
+  /** Why the image cannot be read by them; unset: it can. */
+  readonly problem?: string;
+}
+
+/** Every line that could be one counts: what is not understood is a problem, and never left out. */
+export function readExtents(text: string): ExtentLines {
+  let sizeBytes: bigint | undefined;
+  let problem: string | undefined;
+  const extents: NamedExtent[] = [];
+  // One at a time: a descriptor can name ten thousand.
+  for (const [given] of text.matchAll(/[^\n]+/g)) {
+    const line = given.trim();
+    if (!ACCESS.test(line)) continue;
+    const lengthBytes = sectors(BigInt(LENGTH.exec(line)?.[1] ?? 0));
+    sizeBytes = (sizeBytes ?? 0n) + lengthBytes;
+    if (problem !== undefined) continue;
+    const extent = parseLine(line, lengthBytes);
+    if (typeof extent === 'string') problem = extent;
+    else if (lengthBytes > 0n) extents.push(extent);
+    if (extents.length > MAX_EXTENTS) problem = `it has more than ${String(MAX_EXTENTS)} extents`;
+  }
+  problem ??= extents.length === 0 ? 'the disk has no sectors' : undefined;
+  return {
+    extents,
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(problem === undefined ? {} : { problem }),
+  };
+}
+
+/** An extent, or what is wrong. */
+function parseLine(line: string, lengthBytes: bigint): NamedExtent | string {
+  const [, , type = '', name, offset] = LINE.exec(line) ?? [];
+  const shape = SHAPES[type];
+  if (shape?.named !== (name !== undefined) || shape.offset !== (offset !== undefined))
+    return `the extent ${line.slice(0, MAX_NAME_BYTES)} is of no kind that is read here`;
+  if (name !== undefined && !isPlain(name)) return `it names ${name.slice(0, MAX_NAME_BYTES)}, no file of its folder`;
+  return {
+    kind: shape.kind,
+    lengthBytes,
+    offsetBytes: sectors(BigInt(offset ?? 0)),
+    ...(name === undefined ? {} : { name }),
+  };
+}
+
+/** A name in the descriptor's own folder. */
+function isPlain(name: string): boolean {
+  const isText = !name.includes('\ufffd') && !name.includes('\0');
+  return isText && !['', '.', '..'].includes(name) && !name.includes('/') && Buffer.byteLength(name) <= MAX_NAME_BYTES;
+}
+
+/** Whether parents and children belong together; unset by whoever wrote it, as VMware does for an image that has none. */
+export function contentIds(text: string): { readonly contentId: string; readonly parentContentId: string } {
+  const [, contentId = 'fffffffe'] = /^CID=([0-9a-f]{1,8})\s*$/im.exec(text) ?? [];
+  const [, parentContentId = 'ffffffff'] = /^parentCID=([0-9a-f]{1,8})\s*$/im.exec(text) ?? [];
+  return { contentId, parentContentId };
+}
