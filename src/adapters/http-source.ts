@@ -1,5 +1,5 @@
 import { HostlerError } from '../domain/errors.js';
-import { checksumIn } from '../domain/fetch/checksum-list.js';
+import { checksumIn, type Place } from '../domain/fetch/checksum-list.js';
 import type { Answer, ExpectedChecksum, RemoteFile, SourceFacts, Wanted } from '../domain/fetch/ports.js';
 import { behind, exactly, nothing } from './http/bodies.js';
 import { codingsOf, decoded } from './http/content-coding.js';
@@ -42,11 +42,10 @@ export class HttpFile implements RemoteFile {
     const answer = await this.client.get(list, headers, PLAIN, signal);
     assertGood(answer, list);
     const text = await textOf(answer, list);
-    const name = nameIn(this.url);
-    const found = checksumIn(text, name, list.pathname);
-    if (found !== undefined) return found;
-    throw new HostlerError('SOURCE_NOT_FOUND', `${shown(list)} has no checksum of ${name}`, {
-      facts: { source: shown(list), name },
+    const found = checksumIn(text, placeOf(this.url, list));
+    if ('checksum' in found) return found.checksum;
+    throw new HostlerError('SOURCE_NOT_FOUND', `${shown(list)} ${found.lacks}`, {
+      facts: { source: shown(list), name: componentsOf(this.url).at(-1) ?? '' },
     });
   }
 
@@ -95,13 +94,27 @@ async function textOf(answer: HttpAnswer, url: URL): Promise<string> {
   return Buffer.concat(pieces).toString('utf8');
 }
 
-/** The last component of a path, as a list writes it. */
-function nameIn({ pathname }: URL): string {
-  const name = pathname.slice(pathname.lastIndexOf('/') + 1);
+/** Where a file is, as a list says it. */
+function placeOf(url: URL, list: URL): Place {
+  const [path, listed] = [componentsOf(url), componentsOf(list)];
+  const folder = listed.slice(0, -1);
+  const below = url.origin === list.origin && folder.every((part, index) => part === path[index]);
+  const listName = listed.at(-1) ?? '';
+  return { path, listName, ...(below && path.length > folder.length ? { below: path.slice(folder.length) } : {}) };
+}
+
+function componentsOf({ pathname }: URL): readonly string[] {
+  return pathname
+    .split('/')
+    .filter((part) => part !== '')
+    .map(componentOf);
+}
+
+function componentOf(encoded: string): string {
   try {
-    return decodeURIComponent(name);
+    return decodeURIComponent(encoded);
   } catch {
-    return name; // it is no UTF-8, so no list has it otherwise
+    return encoded; // it is no UTF-8, so no list has it otherwise
   }
 }
 

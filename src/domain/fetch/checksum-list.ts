@@ -1,73 +1,137 @@
 /** Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a digest alone. */
+import { algorithmNamed, byLength, hintOf, type Named } from './digest-names.js';
 import type { ExpectedChecksum } from './ports.js';
 
-type Algorithm = ExpectedChecksum['algorithm'];
+/** Where the file is of which a list speaks. */
+export interface Place {
+  /** The components of its path. */
+  readonly path: readonly string[];
+  /** Those of them behind the list's folder; undefined: the file is somewhere else. */
+  readonly below?: readonly string[];
+  /** The last component of the list's own path. */
+  readonly listName: string;
+}
+
+/** `lacks` says of the list why it has none, as in `LIST has no checksum of NAME`. */
+export type Listed = { readonly checksum: ExpectedChecksum } | { readonly lacks: string };
 
 /** Best first. */
-const BEST: readonly Algorithm[] = ['sha512', 'blake2b512', 'sha256', 'sha1', 'md5'];
-/** A digest without a name for its algorithm says which one by its length; of 128 digits it may be two. */
-const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map([
-  [32, 'md5'],
-  [40, 'sha1'],
-  [64, 'sha256'],
-  [128, 'sha512'],
-]);
-const BY_TAG: ReadonlyMap<string, Algorithm> = new Map([
-  ['md5', 'md5'],
-  ['sha1', 'sha1'],
-  ['sha256', 'sha256'],
-  ['sha512', 'sha512'],
-  ['blake2b', 'blake2b512'],
-]);
-/** With a backslash in front, `\\` and `\n` in the name stand for others (sha256sum(1)). */
-const GNU = /^(\\?)([0-9a-fA-F]{32,128})(?: [ *]|\t)(.+)$/;
-const BSD = /^(\\?)([A-Za-z0-9-]+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})$/;
-const ALONE = /^[0-9a-fA-F]{32,128}$/;
+const BEST: readonly ExpectedChecksum['algorithm'][] = ['sha512', 'blake2b512', 'sha256', 'sha1', 'md5'];
+const HEX = '[0-9a-fA-F]{32,128}';
+/** With a backslash in front, `\\` and `\n` in the name stand for others. One space, as BSD's `md5 -r` has it, is read by sha256sum(1) too. */
+const GNU = new RegExp(`^(\\\\?)(${HEX})(?: [ *]|\\t| )(.+)$`);
+const BSD = new RegExp(`^(\\\\?)([A-Za-z0-9/_-]+) ?\\((.+)\\) ?= ?(${HEX})$`);
+const ALONE = new RegExp(`^${HEX}$`);
+/** Of Gentoo: what follows is by this algorithm. */
+const HEADING = /^# *(\S+) HASH$/i;
 
-interface Line extends ExpectedChecksum {
+interface Line {
+  readonly digest: string;
+  readonly algorithm: Named;
+  /** Unset: it stands alone. */
   readonly name?: string;
 }
 
 /**
- * The best checksum that a list has for a file, named as a list beside it names it; undefined: it has none. `listName` tells BLAKE2 from
- * SHA-512, which have digests of one length.
+ * The best checksum that a list has for a file. Of names in several folders the file's own counts: the one that is its path from the list
+ * on, else the longest with which its path ends.
  */
-export function checksumIn(text: string, name: string, listName: string): ExpectedChecksum | undefined {
-  const lines = text.split(/\r?\n/).map((line) => lineOf(line.trimEnd(), /b2sum|blake2/i.test(listName)));
-  const found = lines.filter((line) => line !== undefined);
-  const named = found.filter((line) => line.name !== undefined && isNamed(line.name, name));
+export function checksumIn(text: string, place: Place): Listed {
+  const wanted = (place.below ?? place.path.slice(-1)).join('/');
+  if (text.includes('\0')) return { lacks: 'is no text in UTF-8' };
+  const lines = linesOf(text.replace(/^\ufeff/, ''), place.listName);
+  const named = ownLines(lines, place);
+  if (named === 'several') return { lacks: `has several files of the name ${wanted}, and does not say which is meant` };
   // A list of one digest is of the file beside it.
-  const alone = found.length === 1 ? found.filter((line) => line.name === undefined) : [];
-  const [best] = [...named, ...alone].sort((a, b) => BEST.indexOf(a.algorithm) - BEST.indexOf(b.algorithm));
-  return best === undefined ? undefined : { algorithm: best.algorithm, digest: best.digest };
-}
-
-function lineOf(line: string, blake2: boolean): Line | undefined {
-  const [, escaped, digest, name] = GNU.exec(line) ?? [];
-  if (digest !== undefined && name !== undefined) return made(digest, blake2, plain(name, escaped !== ''));
-  const [, quoted, tag, named, value] = BSD.exec(line) ?? [];
-  if (tag !== undefined && named !== undefined && value !== undefined) {
-    const algorithm = BY_TAG.get(tag.toLowerCase().replace(/^sha-/, 'sha'));
-    const right =
-      algorithm !== undefined && made(value, algorithm === 'blake2b512', undefined)?.algorithm === algorithm;
-    return right ? { algorithm, digest: value.toLowerCase(), name: plain(named, quoted !== '') } : undefined;
+  const alone = lines.filter(({ name }) => name === undefined);
+  const found = named.length > 0 ? named : lines.length === 1 ? alone : [];
+  if (found.length === 0)
+    return { lacks: alone.length > 1 ? 'has several digests without names' : `has no checksum of ${wanted}` };
+  for (const algorithm of BEST) {
+    const digests = new Set(found.filter((line) => line.algorithm === algorithm).map(({ digest }) => digest));
+    const [digest] = digests;
+    if (digests.size > 1) return { lacks: `has several checksums by ${algorithm} of ${wanted}` };
+    if (digest !== undefined) return { checksum: { algorithm, digest } };
   }
-  return ALONE.test(line) ? made(line, blake2, undefined) : undefined;
+  const others = [...new Set(found.map(({ algorithm, digest }) => other(algorithm, digest)))].join(', ');
+  return { lacks: `has of ${wanted} only checksums that cannot be computed here: ${others}` };
 }
 
-function made(digest: string, blake2: boolean, name: string | undefined): Line | undefined {
-  const byLength = BY_LENGTH.get(digest.length);
-  if (byLength === undefined) return undefined;
-  const algorithm = byLength === 'sha512' && blake2 ? 'blake2b512' : byLength;
-  return { algorithm, digest: digest.toLowerCase(), ...(name === undefined ? {} : { name }) };
+function other(algorithm: Named, { length }: string): string {
+  return typeof algorithm === 'object' ? algorithm.unknown : `one of ${String(length)} digits`;
+}
+
+function linesOf(text: string, listName: string): readonly Line[] {
+  const hint = hintOf(listName);
+  let heading: Named;
+  return text.split(/\r?\n/).flatMap((line): readonly Line[] => {
+    const trimmed = line.trimEnd();
+    const [, over] = HEADING.exec(trimmed) ?? [];
+    if (over !== undefined) heading = algorithmNamed(over);
+    return lineOf(trimmed, heading, hint);
+  });
+}
+
+function lineOf(line: string, heading: Named, hint: Named): readonly Line[] {
+  const [, escaped, digest, name] = GNU.exec(line) ?? [];
+  if (digest !== undefined && name !== undefined)
+    return [{ ...untagged(digest, heading, hint), name: plain(name, escaped !== '') }];
+  const [, quoted, tag, named, value] = BSD.exec(line) ?? [];
+  if (tag !== undefined && named !== undefined && value !== undefined)
+    return [{ ...tagged(value, algorithmNamed(tag)), name: plain(named, quoted !== '') }];
+  return ALONE.test(line) ? [untagged(line, heading, hint)] : [];
+}
+
+/** A digest that is as long as its algorithm's are. */
+function tagged(digest: string, algorithm: Named): Line {
+  const fits = typeof algorithm === 'object' || byLength(digest, algorithm) === algorithm;
+  return { digest: digest.toLowerCase(), algorithm: fits ? algorithm : undefined };
+}
+
+function untagged(digest: string, heading: Named, hint: Named): Line {
+  if (heading !== undefined) return tagged(digest, heading);
+  return { digest: digest.toLowerCase(), algorithm: typeof hint === 'object' ? hint : byLength(digest, hint) };
 }
 
 function plain(name: string, escaped: boolean): string {
   return escaped ? name.replace(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter)) : name;
 }
 
-/** Lists name files with or without their folders; some have more spaces than they should. */
-function isNamed(path: string, name: string): boolean {
-  const last = path.slice(path.lastIndexOf('/') + 1);
-  return last === name || last.trim() === name;
+/** Those with the name that is the file's most of all. */
+function ownLines(lines: readonly Line[], { path, below }: Place): readonly Line[] | 'several' {
+  const found = lines.flatMap((line) => {
+    // Some have more spaces than they should.
+    const exact = componentsOf(line.name ?? '');
+    const name = exact.at(-1) === path.at(-1) ? exact : componentsOf((line.name ?? '').trim());
+    return name.at(-1) === path.at(-1) && name.length > 0 ? [{ line, name }] : [];
+  });
+  const inFolders = found.some(({ name }) => name.length > 1);
+  const ranked = found
+    .map(({ line, name }) => ({ line, name: name.join('/'), rank: rankOf(name, path, below, inFolders) }))
+    .filter(({ rank }) => rank > 0);
+  const best = ranked.filter(({ rank }) => rank === Math.max(...ranked.map((one) => one.rank)));
+  return new Set(best.map(({ name }) => name)).size > 1 ? 'several' : best.map(({ line }) => line);
+}
+
+/** How well a name is the file's: 0 is not at all. */
+function rankOf(
+  name: readonly string[],
+  path: readonly string[],
+  below: readonly string[] | undefined,
+  inFolders: boolean,
+): number {
+  if (below !== undefined && isEnd(name, below) && isEnd(below, name)) return Infinity;
+  // Where a list names folders, a name without one is of the folder that the list is in.
+  if (name.length === 1 && inFolders && below !== undefined) return 0;
+  if (isEnd(name, path)) return 1 + name.length;
+  // The folders of whoever made the list.
+  return below === undefined || isEnd(below, name) ? 1 : 0;
+}
+
+function isEnd(end: readonly string[], path: readonly string[]): boolean {
+  return end.length <= path.length && end.every((part, index) => part === path[path.length - end.length + index]);
+}
+
+function componentsOf(name: string): readonly string[] {
+  return name.split('/').filter((part) => part !== '' && part !== '.');
 }

@@ -2,15 +2,24 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { checksumIn } from '../../../src/domain/fetch/checksum-list.js';
+import { checksumIn, type Place } from '../../../src/domain/fetch/checksum-list.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 const HEX = (digits: number, letter = 'a') => letter.repeat(digits);
 const [MD5, SHA1, SHA256, SHA512] = [HEX(32), HEX(40), HEX(64), HEX(128)];
 const NAME = 'disk.qcow2';
+const placeOf = (path: string, listName = 'SHA256SUMS', folder: string | null = '') => {
+  const components = path.split('/').filter((part) => part !== '');
+  const below = folder === null ? {} : { below: components.slice(folder.split('/').filter(Boolean).length) };
+  return { path: components, ...below, listName };
+};
+const found = (text: string, place: Place) => {
+  const listed = checksumIn(text, place);
+  return 'lacks' in listed ? listed.lacks : `${listed.checksum.algorithm}:${listed.checksum.digest}`;
+};
 const digestOf = (text: string, name = NAME, list = 'SHA256SUMS') => {
-  const found = checksumIn(text, name, list);
-  return found && `${found.algorithm}:${found.digest}`;
+  const listed = checksumIn(text, { path: [name], below: [name], listName: list });
+  return 'lacks' in listed ? undefined : `${listed.checksum.algorithm}:${listed.checksum.digest}`;
 };
 
 describe('lists of checksums', () => {
@@ -35,6 +44,18 @@ describe('lists of checksums', () => {
       `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n# ${NAME}: 5 bytes\nSHA256 (${NAME}) = ${SHA256}\n-----BEGIN PGP SIGNATURE-----\n\niQEz\n`,
       `sha256:${SHA256}`,
     ],
+    ['one space, as of md5 -r', `${SHA256} ${NAME}`, `sha256:${SHA256}`],
+    ['a byte order mark', `\ufeff${SHA256}  ${NAME}\r\n`, `sha256:${SHA256}`],
+    ['BSD, SHA-2 as OpenSSL 3 names it', `SHA2-256(${NAME})= ${SHA256}`, `sha256:${SHA256}`],
+    ['BSD, BLAKE2 as OpenSSL names it', `BLAKE2B-512(${NAME})= ${SHA512}`, `blake2b512:${SHA512}`],
+    [
+      'headings of Gentoo',
+      `# BLAKE2B HASH\n${HEX(128, 'b')}  ${NAME}\n# SHA512 HASH\n${SHA512}  ${NAME}\n# BLAKE2B HASH\n${HEX(128, 'c')}  x\n`,
+      `sha512:${SHA512}`,
+    ],
+    ['a heading of BLAKE2 alone', `# BLAKE2B HASH\n${SHA512}  ${NAME}\n`, `blake2b512:${SHA512}`],
+    ['a heading of an algorithm of others', `# WHIRLPOOL HASH\n${SHA512}  ${NAME}\n`, undefined],
+    ['the same line twice', `${SHA256}  ${NAME}\n${SHA256} *${NAME}`, `sha256:${SHA256}`],
     ['a digest alone', `${SHA256}\n`, `sha256:${SHA256}`],
     ['other names', `${SHA256}  ${NAME}.asc\n${SHA256}  x${NAME}`, undefined],
     ['two digests alone', `${SHA256}\n${HEX(64, 'b')}\n`, undefined],
@@ -49,6 +70,49 @@ describe('lists of checksums', () => {
   it('a list of b2sum has digests of BLAKE2', () => {
     assert.equal(digestOf(`${SHA512}  ${NAME}`, NAME, '/x/SHA512SUMS'), `sha512:${SHA512}`);
     assert.equal(digestOf(`${SHA512}  ${NAME}`, NAME, '/x/B2SUMS'), `blake2b512:${SHA512}`);
+  });
+  it('a list of an algorithm that is not ours has none of ours, whatever its length', () => {
+    for (const [list, digest] of [
+      ['B3SUMS', SHA256],
+      ['SHA3-512SUMS', SHA512],
+      ['disk.qcow2.whirlpool', SHA512],
+      ['sha512-256.txt', SHA256],
+    ] as const)
+      assert.match(found(`${digest}  ${NAME}`, placeOf(NAME, list)), /cannot be computed here/);
+    assert.equal(digestOf(`${SHA256}  ${NAME}`, NAME, 'whirlpool-linux.qcow2.sha256'), `sha256:${SHA256}`);
+  });
+  describe('with one name in several folders', () => {
+    const lines = (...names: string[]) => names.map((name, at) => `${HEX(64, 'abcd'[at])}  ${name}`).join('\n');
+    for (const [title, place, names, letter] of [
+      ['the path from the list on', placeOf('d/netboot/gtk/x', '', 'd'), ['./cdrom/x', './netboot/gtk/x', './x'], 'b'],
+      ['the folder of the list', placeOf('d/x', '', 'd'), ['./gtk/x', './x'], 'b'],
+      ['the longest end', placeOf('d/netboot/gtk/x', '', null), ['x', 'gtk/x', 'netboot/gtk/x'], 'c'],
+      ['a path from the root of the server', placeOf('d/netboot/x', '', 'd'), ['/d/cdrom/x', '/d/netboot/x'], 'b'],
+      ['folders of the list maker alone', placeOf('d/x', '', 'd'), ['build/out/x'], 'a'],
+      ['a list without folders', placeOf('d/images/x', '', 'd'), ['y', 'x'], 'b'],
+    ] as const)
+      it(`${title} counts`, () => {
+        assert.equal(found(lines(...names), place), `sha256:${HEX(64, letter)}`);
+      });
+    it('none is taken of another folder', () => {
+      assert.equal(found(lines('./cdrom/x'), placeOf('d/netboot/x', '', 'd')), 'has no checksum of netboot/x');
+      assert.equal(found(lines('./x', './cdrom/x'), placeOf('d/netboot/x', '', 'd')), 'has no checksum of netboot/x');
+    });
+    it('two that are as near are refused', () => {
+      for (const folder of ['d', null])
+        assert.match(found(lines('a/x', 'b/x'), placeOf('d/x', '', folder)), /several files of the name x/);
+    });
+  });
+  it('why there is none is in the answer', () => {
+    const place = placeOf(NAME);
+    assert.equal(found(`${MD5}\n${SHA256}\n`, place), 'has several digests without names');
+    assert.match(found(`SHA384 (${NAME}) = ${HEX(96)}`, place), /cannot be computed here: SHA384/);
+    assert.match(found(`SHA512/256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: SHA512\/256/);
+    assert.match(found(`BLAKE2b-256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: BLAKE2b-256/);
+    assert.match(found(`${HEX(96)}  ${NAME}`, place), /one of 96 digits/);
+    assert.equal(found(Buffer.from(`\ufeff${SHA256}  ${NAME}`, 'utf16le').toString(), place), 'is no text in UTF-8');
+    assert.match(found(`${SHA256}  ${NAME}\n${HEX(64, 'b')}  ${NAME}`, place), /several checksums by sha256/);
+    assert.equal(found('', place), `has no checksum of ${NAME}`);
   });
   it('what the tools write is read, with every name', () => {
     for (const name of ['plain', 'a b', "it's (1) = x", 'back\\slash', 'new\nline', 'größe', ' *x']) {

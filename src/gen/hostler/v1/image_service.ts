@@ -328,8 +328,9 @@ export interface HttpSource {
   headers: { [key: string]: string };
   /**
    * http or https URL, without a query, of a list such as SHA256SUMS, in the format of coreutils or of BSD, or of a file with the digest alone. The
-   * image must digest to what stands there beside the last component of its URL; of several digests the best counts. Headers go to it where it is at
-   * the same origin. Empty: none. Not beside a checksum of the request.
+   * image must digest to what stands there beside its name; of several digests the best counts. Of names in several folders it is the path of `url`
+   * from the list on, else the longest with which that path ends; of two that are as near none. Headers go to it where it is at the same origin.
+   * Empty: none. Not beside a checksum of the request.
    */
   checksumUrl: string;
 }
