@@ -20,6 +20,10 @@ const DISK_BYTES = 3 * MIB + 7 * 512;
 /** Of each image: at the borders of its clusters, and between them. */
 const CUTS = 40;
 
+/** The extension of the header that says where they are. */
+const MARK_OF_KEYS = Buffer.from('0537be77', 'hex');
+const SECRET = ['--object', 'secret,id=key,data=x'];
+
 /** Format, options of qemu-img convert, and the unit that its file is cut by. */
 const KINDS: readonly (readonly [ImageFormat, readonly string[], number])[] = [
   ['qcow2', [], 64 << 10],
@@ -80,8 +84,9 @@ describe('images that were cut', () => {
       return error;
     }
   };
-  const content = async (path: string, format: ImageFormat) => {
-    await sh('qemu-img', 'convert', '-f', format, '-O', 'raw', path, scratch.path('content'));
+  const content = async (path: string, format: ImageFormat, key = '') => {
+    const image = ['--image-opts', `driver=${format},file.driver=file,file.filename=${path}${key}`];
+    await sh('qemu-img', 'convert', ...SECRET, '-O', 'raw', ...image, scratch.path('content'));
     return readFile(scratch.path('content'));
   };
   const made = async (name: string, format: ImageFormat, size: string, ...options: string[]) => {
@@ -91,6 +96,24 @@ describe('images that were cut', () => {
   const change = (path: string, format: string, ...commands: string[]) =>
     sh('qemu-io', '-f', format, ...commands.flatMap((command) => ['-c', command]), path);
 
+  const passesOnlyWhole = async (format: ImageFormat, unit: number, key?: string) => {
+    const [whole, cut] = [scratch.path('whole'), scratch.path('cut')];
+    assert.equal(await refusal(whole, format), undefined);
+    const { size } = await stat(whole);
+    await copyFile(whole, cut);
+    const truth = await content(whole, format, key);
+    const step = Math.max(unit, Math.ceil(size / (CUTS / 2) / unit) * unit);
+    const lengths = [size - 1, size - 511, size - 512];
+    for (let at = Math.floor((size - 1) / step) * step; at > 0; at -= step) lengths.push(at + unit / 2, at);
+    for (const length of lengths.filter((each) => each > 0 && each < size).sort((a, b) => b - a)) {
+      await truncate(cut, length);
+      const passes = (await refusal(cut, format, atOnce)) === undefined;
+      // What lies behind the end of the guest's disk may be missing: nobody reads it.
+      if (passes)
+        assert.ok((await content(cut, format, key)).equals(truth), `${String(length)} of ${String(size)} bytes`);
+    }
+  };
+
   before(async () => {
     await writeFile(scratch.path('disk'), noise(DISK_BYTES));
     await writeFile(scratch.path('whole-disk'), Buffer.concat([noise(MIB), Buffer.alloc(MIB, 'a text ')]));
@@ -98,25 +121,13 @@ describe('images that were cut', () => {
 
   for (const [format, options, unit] of KINDS)
     it(`${[format, ...options].join(' ')}: whole it passes, cut it does not`, async () => {
-      const [whole, cut] = [scratch.path('whole'), scratch.path('cut')];
+      const whole = scratch.path('whole');
       // qemu-img 7.2 takes no compressed qcow of another size, and says then that it failed, although it did not.
       const isOld = format === 'qcow' && options.includes('-c');
       const words = ['-f', 'raw', '-O', format, ...options, scratch.path(isOld ? 'whole-disk' : 'disk'), whole];
       const { code, stderr } = await tryRun('qemu-img', ['convert', ...words]);
       assert.ok(stderr === '' && (code === 0 || isOld), stderr);
-      assert.equal(await refusal(whole, format), undefined);
-      const { size } = await stat(whole);
-      await copyFile(whole, cut);
-      const truth = await content(whole, format);
-      const step = Math.max(unit, Math.ceil(size / (CUTS / 2) / unit) * unit);
-      const lengths = [size - 1, size - 511, size - 512];
-      for (let at = Math.floor((size - 1) / step) * step; at > 0; at -= step) lengths.push(at + unit / 2, at);
-      for (const length of lengths.filter((each) => each > 0 && each < size).sort((a, b) => b - a)) {
-        await truncate(cut, length);
-        const passes = (await refusal(cut, format, atOnce)) === undefined;
-        // What lies behind the end of the guest's disk may be missing: nobody reads it.
-        if (passes) assert.ok((await content(cut, format)).equals(truth), `${String(length)} of ${String(size)} bytes`);
-      }
+      await passesOnlyWhole(format, unit);
     });
 
   it('says where the file ends, what is missing, and how much of it', async () => {
@@ -168,6 +179,63 @@ describe('images that were cut', () => {
       }
       assert.ok(refused > 0);
     });
+
+  describe('with LUKS inside', () => {
+    const KEY = ',encrypt.key-secret=key';
+    // It takes qemu seconds to make one.
+    before(async () => {
+      const options = [...SECRET, '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'];
+      await sh('qemu-img', 'convert', ...options, '-O', 'qcow2', scratch.path('disk'), scratch.path('sealed'));
+    });
+    beforeEach(() => copyFile(scratch.path('sealed'), scratch.path('whole')));
+
+    it('qcow2: whole it passes, cut it does not', () => passesOnlyWhole('qcow2', 64 << 10, KEY));
+
+    it('qcow2 of version 2: whole it passes, cut it does not', async () => {
+      const image = ['--image-opts', `driver=qcow2,file.filename=${scratch.path('whole')}${KEY}`];
+      await sh('qemu-img', 'amend', ...SECRET, ...image, '-o', 'compat=0.10');
+      await passesOnlyWhole('qcow2', 64 << 10, KEY);
+    });
+
+    it('the keys count too, of a disk without data', async () => {
+      const path = scratch.path('whole');
+      const bytes = await readFile(path);
+      // Of the L1 table.
+      bytes.fill(0, Number(bytes.readBigUInt64BE(40)), Number(bytes.readBigUInt64BE(40)) + 8);
+      await writeFile(path, bytes);
+      assert.equal(await refusal(path, 'qcow2'), undefined);
+      const extension = bytes.indexOf(MARK_OF_KEYS) + 8;
+      const [start, length] = [bytes.readBigUInt64BE(extension), bytes.readBigUInt64BE(extension + 8)].map(Number);
+      assert.ok(start !== undefined && length !== undefined);
+      for (const at of [start + length - 1, start + length / 2, start + 512, start]) {
+        await truncate(path, at);
+        assert.notEqual(await refusal(path, 'qcow2'), undefined, String(at));
+      }
+      await writeFile(path, bytes.subarray(0, start + length));
+      assert.equal(await refusal(path, 'qcow2'), undefined);
+    });
+
+    it('LUKS without a header of keys, and a header of keys without LUKS, are no qcow2', async () => {
+      const path = scratch.path('whole');
+      const bytes = await readFile(path);
+      const isRefused = async (what: string) => {
+        await writeFile(path, bytes);
+        assert.equal((await refusal(path, 'qcow2'))?.reason, 'IMAGE_MALFORMED', what);
+        assert.notEqual((await tryRun('qemu-img', ['convert', '-O', 'raw', path, scratch.path('content')])).code, 0);
+      };
+      for (const method of [0, 1, 3]) {
+        bytes.writeUInt32BE(method, 32);
+        await isRefused(`method ${String(method)}`);
+      }
+      bytes.writeUInt32BE(2, 32);
+      const mark = bytes.indexOf(MARK_OF_KEYS);
+      bytes.writeUInt32BE(512 + 1, mark + 12);
+      await isRefused('no cluster');
+      // Unknown extensions are passed over.
+      bytes.writeUInt32BE(0x12345678, mark);
+      await isRefused('missing');
+    });
+  });
 
   it('a bitmap that nobody vouches for counts for nothing', async () => {
     const path = await made('bitmap', 'qcow2', '8M', '-o', 'cluster_size=4k');

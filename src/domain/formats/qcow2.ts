@@ -22,6 +22,11 @@ const EXTENSION_BACKING_FORMAT = 0xe2792aca;
 const EXTENSION_DATA_FILE = 0x44415441;
 const EXTENSION_FEATURE_NAMES = 0x6803f857;
 const EXTENSION_BITMAPS = 0x23852875;
+const EXTENSION_KEYS = 0x0537be77;
+/** Offset and length. */
+const KEYS_BYTES = 16;
+/** Of the encryption methods. */
+const LUKS = 2;
 /** Enough for the extensions that qemu writes. */
 const EXTENSIONS_BYTES = 4096;
 /** Programs write some hundred bytes of them; a cluster could hold two megabytes. */
@@ -58,6 +63,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
   assertTables(head, clusterBits, version);
   const incompatible = version === 3 ? head.readBigUInt64BE(72) : 0n;
   const extensions = await readExtensions(bytes, headerBytes, clusterBytes);
+  assertKeys(head, extensions.keys, clusterBytes);
   const backingFile = await readName(
     bytes,
     { offset: head.readBigUInt64BE(8), length: head.readUInt32BE(16), limit: BigInt(clusterBytes) },
@@ -112,6 +118,17 @@ function assertTables(head: Buffer, clusterBits: number, version: number): void 
   if (BigInt(l1Entries) < l1EntriesOf(head, clusterBits, version))
     throw malformed('the L1 table is too small for the disk');
   if (version === 3 && head.readUInt32BE(96) > MAX_REFCOUNT_ORDER) throw malformed('refcounts are wider than 64 bits');
+}
+
+/** As qemu: LUKS has its header, with the keys, in an area that an extension names, and nothing else has. */
+function assertKeys(head: Buffer, keys: Buffer | undefined, clusterBytes: number): void {
+  const method = head.readUInt32BE(32);
+  if (method > LUKS) throw malformed(`the encryption method is ${String(method)}`);
+  if ((method === LUKS) !== (keys !== undefined))
+    throw malformed(keys === undefined ? 'the header of its keys is missing' : 'it has a header of keys without LUKS');
+  if (keys === undefined) return;
+  if (keys.length !== KEYS_BYTES || keys.readBigUInt64BE(0) % BigInt(clusterBytes) !== 0n)
+    throw malformed('the header of its keys does not begin at a cluster');
 }
 
 /** Both tables that everything else is found by. */
@@ -189,6 +206,8 @@ interface Extensions {
   dataFile?: string;
   /** How many bitmaps there are, and where their directory is. */
   bitmaps?: Buffer;
+  /** Where the header of LUKS is, with the keys, and how long. */
+  keys?: Buffer;
 }
 
 /** Reads on when the extensions, which few images fill, go beyond the head of the first cluster. */
@@ -220,6 +239,7 @@ function parseExtensions(area: Buffer, start: number, limit: number): Extensions
     if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
     if (type === EXTENSION_DATA_FILE) found.dataFile = text();
     if (type === EXTENSION_BITMAPS) found.bitmaps = area.subarray(offset + 8, end);
+    if (type === EXTENSION_KEYS) found.keys = area.subarray(offset + 8, end);
     if (type === EXTENSION_FEATURE_NAMES) found.featureNames.push(area.subarray(offset + 8, end));
     offset = offset + 8 + Math.ceil(length / 8) * 8;
   }

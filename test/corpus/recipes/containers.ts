@@ -109,7 +109,12 @@ const sealed: Honest[] = [
   },
 ];
 
-export const CONTAINERS: readonly Honest[] = [...converted, ...changed, ...sealed];
+const SEAL = '--object secret,id=k,data=x -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10';
+// It takes qemu seconds to make one.
+const SEALED_QCOW2 = `[ -e $D/sealed ] || qemu-img convert -f raw -O qcow2 ${SEAL} $D/dense $D/sealed; cp $D/sealed image`;
+const inside: Honest = { kind: 'qcow2 with LUKS inside', format: 'qcow2', by: 'bytes', make: SEALED_QCOW2 };
+
+export const CONTAINERS: readonly Honest[] = [...converted, ...changed, ...sealed, inside];
 
 /** Where they are cut, in parts of their length. */
 const CUTS = ['$((s - 600))', '$((s / 2))', '$((s / 4 / 512 * 512))'];
@@ -118,7 +123,7 @@ const CUT: readonly (readonly [ImageFormat, string])[] = CONVERTED.filter(
   ([format, options]) => !options.includes('fixed') && !options.includes('2M') && format !== 'vhdx',
 );
 
-export const CUT_CONTAINERS: readonly Wrong[] = CUT.flatMap(([format, options]) =>
+const CUT_WHOLE = CUT.flatMap(([format, options]) =>
   CUTS.map((at): Wrong => ({
     kind: `${format} cut short`,
     make: `qemu-img convert -f raw -O ${format} ${options} $D/dense image && s=$(stat -c %s image) && truncate -s ${at} image`,
@@ -127,3 +132,11 @@ export const CUT_CONTAINERS: readonly Wrong[] = CUT.flatMap(([format, options]) 
     reasons: ['IMAGE_MALFORMED', 'IMAGE_UNSAFE'],
   })),
 );
+/** The last is within its keys. */
+const CUT_SEALED = [...CUTS, '300000'].map((at): Wrong => ({
+  kind: 'qcow2 with LUKS inside cut short',
+  make: `${SEALED_QCOW2} && s=$(stat -c %s image) && truncate -s ${at} image`,
+  reasons: ['IMAGE_MALFORMED', 'IMAGE_UNSAFE'],
+}));
+
+export const CUT_CONTAINERS: readonly Wrong[] = [...CUT_WHOLE, ...CUT_SEALED];

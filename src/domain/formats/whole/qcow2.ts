@@ -5,7 +5,7 @@ import { readSnapshotTables } from '../qcow2-snapshots.js';
 import { bitmapsReach } from './qcow2-bitmaps.js';
 import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
 
-const HEADER_BYTES = 112;
+const [HEADER_BYTES, V2_HEADER_BYTES] = [112, 72];
 const SECTOR = 512;
 /** Of the upper halves of entries. */
 const [OFFSET_HIGH, COMPRESSED] = [0x00ffffff, 0x40000000];
@@ -53,9 +53,10 @@ export async function qcow2Reach(reach: Reach): Promise<void> {
     const size = facts.virtualSizeBytes === undefined ? diskBytes : Number(facts.virtualSizeBytes);
     await guestDisk(reach, { table, diskBytes: size }, layout);
   }
-  if (version !== 3) return;
-  const { bitmaps } = await readExtensions(reach.bytes, head.readUInt32BE(100), layout.clusterBytes);
-  await bitmapsReach(reach, head, bitmaps, layout.clusterBytes);
+  const extensionsAt = version === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
+  const { bitmaps, keys } = await readExtensions(reach.bytes, extensionsAt, layout.clusterBytes);
+  if (keys !== undefined) reach.has('the header of its keys', number(keys, 0), number(keys, 8));
+  if (version === 3) await bitmapsReach(reach, head, bitmaps, layout.clusterBytes);
 }
 
 async function refcounts(reach: Reach, table: Place, { clusterBytes }: Layout): Promise<void> {
