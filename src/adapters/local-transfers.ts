@@ -64,6 +64,10 @@ class PartFile implements FileWriter {
     });
   }
 
+  endAt(position: bigint): Promise<void> {
+    return this.#call(() => this.file.truncate(Number(position)));
+  }
+
   read(position: bigint, length: number): Promise<Uint8Array> {
     return this.#call(async () => {
       const { buffer, bytesRead } = await this.file.read(Buffer.allocUnsafe(length), 0, length, Number(position));

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { suiteDaemon } from '../support/daemon.js';
 import { allocatedBytes, sparseFile } from '../support/disks.js';
 import { FaultServer } from '../support/fault-server.js';
+import { reported } from '../support/numbers/reported.js';
 import { needsSandbox } from '../support/sandbox.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -17,12 +18,6 @@ const DATA = 6 * MIB;
 const OVERLAID = 2 * MIB;
 /** A filesystem's own blocks for a file, and what is smaller than a cluster. */
 const CLOSE = 512 * 1024;
-
-interface Numbers {
-  readonly done: number;
-  readonly total: number | undefined;
-  readonly skipped: number;
-}
 
 describe('true numbers', () => {
   const scratch = scratchFolder();
@@ -50,23 +45,12 @@ describe('true numbers', () => {
   let made = 0;
 
   /** The last progress that was shown, the result, and where the image is. */
-  async function numbers(rpc: string, request: Message) {
+  async function numbers(rpc: string, request: Message, breaks?: 'begins again') {
     const target = at(`made-${String(made++)}`);
     const own = ['path', 'first'].some((field) => field in request) ? {} : { target };
-    const events = await daemon.get().stranger.all(`ImageService/${rpc}`, { ...own, ...request });
-    const shown = events.map((event) => event['progress'] as Message | undefined).filter((each) => each !== undefined);
-    const result = Object.values((events.at(-1)?.['result'] ?? {}) as Message)[0] as Message;
-    const of = (message: Message | undefined, field: string) => Number(message?.[field] ?? 0);
-    const last = shown.at(-1);
-    const progress: Numbers = {
-      done: of(last, 'done_bytes'),
-      total: last?.['total_bytes'] === undefined ? undefined : of(last, 'total_bytes'),
-      skipped: of(last, 'skipped_bytes'),
-    };
-    for (const each of shown)
-      assert.ok(of(each, 'total_bytes') === 0 || of(each, 'done_bytes') <= of(each, 'total_bytes'));
-    const work = (result['work'] ?? result) as Message;
-    return { target, result, progress, moved: of(work, 'moved_bytes'), skipped: of(work, 'skipped_bytes') };
+    const reports = await reported(daemon.get().stranger, `ImageService/${rpc}`, { ...own, ...request }, breaks);
+    const { done = 0, total, skipped = 0 } = reports.last ?? {};
+    return { target, ...reports, progress: { done, total, skipped } };
   }
   const near = (found: number, expected: number, what: string) => {
     assert.ok(Math.abs(found - expected) <= CLOSE, `${what}: ${String(found)} instead of ${String(expected)}`);
@@ -123,9 +107,8 @@ describe('true numbers', () => {
   it('what was cut is counted as often as it came', async () => {
     const content = await readFile(at('qcow2'));
     const faults = { noRanges: true, cutAfter: { bytes: 2 * MIB, times: 2 } };
-    const { result, progress } = await numbers('FetchRawImage', {
-      source: { http: { url: server.add('cut', content, faults) } },
-    });
+    const source = { http: { url: server.add('cut', content, faults) } };
+    const { result, progress } = await numbers('FetchRawImage', { source }, 'begins again');
     assert.equal(Number(result['network_bytes']), server.file('cut').sentBytes);
     assert.equal(progress.done, content.length);
   });

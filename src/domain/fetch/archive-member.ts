@@ -38,7 +38,7 @@ export async function takeMember(
     throw new HostlerError('IMAGE_MALFORMED', `${target}: what came is no tar or zip archive`, {
       facts: { path: target },
     });
-  run.phase('CONVERTING');
+  run.phase('EXPANDING');
   await run.step('unpack');
   const member = choose(await archives.list(kind, archive, run.tool()), wanted, target);
   const what = `${member.name} of the ${kind} archive`;

@@ -31,7 +31,7 @@ export async function expand(
   const came = { ...file, address: target };
   const compression = await files.withBytes(came, compressionOf);
   if (compression === undefined) return file;
-  run.phase('CONVERTING');
+  run.phase('EXPANDING');
   await run.step('expand');
   const end = await fill(part.expanded, target, compression, maxBytes, run, transfers, (take) =>
     expander.expand(compression, came, take, run.tool()),
@@ -83,7 +83,7 @@ export async function fill<T>(
   const writer = await transfers.writer(into, target);
   try {
     const sink = new SparseSink(writer, 0n);
-    const show = () => run.progress({ doneBytes: sink.takenBytes - sink.zeroBytes, skippedBytes: sink.zeroBytes });
+    const show = () => run.progress({ doneBytes: sink.writtenBytes - sink.zeroBytes, skippedBytes: sink.zeroBytes });
     const space = new GrowingSpace(run, target, into);
     const made = await produce(async (piece) => {
       const bytes = sink.takenBytes + BigInt(piece.length);

@@ -63,12 +63,16 @@ export class SparseSink {
   }
 
   async #write(data: Buffer, position: bigint): Promise<void> {
-    let dataBytes = 0;
+    const end = position + BigInt(data.length);
+    let [dataBytes, writtenTo] = [0, 0];
     for (const [from, to] of stretches(data, Number(position % BigInt(BLOCK_BYTES)))) {
       await this.file.write(data.subarray(from, to), position + BigInt(from));
       dataBytes += to - from;
+      writtenTo = to;
     }
-    this.#written = position + BigInt(data.length);
+    // A later attempt sees by the length that zeros have come, too.
+    if (writtenTo < data.length) await this.file.endAt(end);
+    this.#written = end;
     this.zeroBytes += BigInt(data.length - dataBytes);
   }
 }

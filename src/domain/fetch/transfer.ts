@@ -234,6 +234,7 @@ export class Transfer {
       await sink.flush();
       digest.reach(sink.writtenBytes);
       this.#zeroBytes += sink.zeroBytes;
+      this.#show();
     }
     assertWithin(this.#position.offset, maxBytes, what);
     return this.#endOf(answer, from);

@@ -13,6 +13,9 @@ import {
 
 /** An operation has a handful; whatever a source or a disk does over and over is told with these. */
 const MOST_WARNINGS = 64;
+/** What is counted in one of these is not what was counted before it. */
+const MOVING: readonly OperationPhase[] = ['DOWNLOADING', 'EXPANDING', 'CONVERTING', 'COPYING'];
+const NOTHING_YET = { doneBytes: 0n, skippedBytes: 0n };
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 /** How a call ends that waits for an operation: its caller goes, or the daemon cannot send the answer. */
@@ -129,9 +132,10 @@ export class LiveOperation {
     this.#finished.resolve(this.#record);
   }
 
-  /** A phase that must not be torn holds a cancel back until the next one that can. */
+  /** Progress of a phase that moves data begins at 0. A phase that must not be torn holds a cancel back until the next one that can. */
   enter(phase: OperationPhase, cancellable: boolean): void {
-    this.update({ phase, cancellable });
+    const anew = MOVING.includes(phase) && this.#record.phase !== phase;
+    this.update({ phase, cancellable, ...(anew ? { progress: NOTHING_YET } : {}) });
     if (cancellable && this.#pendingCancel !== undefined) this.#cancel(this.#pendingCancel);
   }
 

@@ -31,6 +31,7 @@ export type OperationPhase =
   | 'INSPECTING'
   | 'CREATING'
   | 'DOWNLOADING'
+  | 'EXPANDING'
   | 'CONVERTING'
   | 'COPYING'
   | 'CLONING'

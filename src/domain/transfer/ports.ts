@@ -22,6 +22,8 @@ export interface FileReader {
 /** A file that is being made. Fails with NO_SPACE, IO_ERROR. */
 export interface FileWriter {
   write(data: Uint8Array, position: bigint): Promise<void>;
+  /** The file is so long, with zeros where nothing was written. Nothing was written behind, nor is meanwhile. */
+  endAt(position: bigint): Promise<void>;
   /** Fewer bytes than asked for only at the end. */
   read(position: bigint, length: number): Promise<Uint8Array>;
   /** What was written is durable. */

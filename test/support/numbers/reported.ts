@@ -19,15 +19,28 @@ export interface Reported {
   readonly last: Omit<Shown, 'phase'> | undefined;
 }
 
-/** Runs an operation to its end. No progress that it shows is beyond its total, behind one of the same phase before, or has a wrong eta. */
-export async function reported(stranger: Stranger, rpc: string, request: Message): Promise<Reported> {
-  const events = await stranger.all(rpc, request);
+/** Whether a transfer goes on where it broke, or has to begin again. */
+type Breaks = 'goes on' | 'begins again';
+
+/** Runs an operation to its end. */
+export async function reported(stranger: Stranger, rpc: string, request: Message, breaks?: Breaks): Promise<Reported> {
+  return numbersOf(await stranger.all(rpc, request), breaks);
+}
+
+/**
+ * What the events of an operation that has succeeded say. No progress is beyond its total, or has a wrong eta. None is behind
+ * one of the same phase before, but at the end, where zeros that were read have become holes.
+ */
+export function numbersOf(events: readonly Message[], breaks: Breaks = 'goes on'): Reported {
   for (const event of events) assertEta(event['progress'] as Message | undefined);
   const shown = events.flatMap(shownOf);
   for (const [n, { phase, done, total }] of shown.entries()) {
     assert.ok(total === undefined || done <= total, JSON.stringify(shown));
-    const before = shown[n - 1];
-    assert.ok(before === undefined || before.phase !== phase || before.done <= done, JSON.stringify(shown));
+    const before = breaks === 'goes on' ? shown[n - 1] : undefined;
+    assert.ok(
+      before === undefined || before.phase !== phase || before.done <= done || done === total,
+      JSON.stringify(shown),
+    );
   }
   const result = Object.values((events.at(-1)?.['result'] ?? {}) as Message)[0] as Message;
   const work = (result['work'] ?? result) as Message;

@@ -124,6 +124,8 @@ export enum OperationPhase {
   OPERATION_PHASE_DELETING = 10,
   /** OPERATION_PHASE_WALKING - Walking a tree of files. */
   OPERATION_PHASE_WALKING = 11,
+  /** OPERATION_PHASE_EXPANDING - Taking an image out of a compression or an archive. */
+  OPERATION_PHASE_EXPANDING = 12,
   UNRECOGNIZED = -1,
 }
 
@@ -165,6 +167,9 @@ export function operationPhaseFromJSON(object: any): OperationPhase {
     case 11:
     case "OPERATION_PHASE_WALKING":
       return OperationPhase.OPERATION_PHASE_WALKING;
+    case 12:
+    case "OPERATION_PHASE_EXPANDING":
+      return OperationPhase.OPERATION_PHASE_EXPANDING;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -198,6 +203,8 @@ export function operationPhaseToJSON(object: OperationPhase): string {
       return "OPERATION_PHASE_DELETING";
     case OperationPhase.OPERATION_PHASE_WALKING:
       return "OPERATION_PHASE_WALKING";
+    case OperationPhase.OPERATION_PHASE_EXPANDING:
+      return "OPERATION_PHASE_EXPANDING";
     case OperationPhase.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -208,7 +215,8 @@ export function operationPhaseToJSON(object: OperationPhase): string {
 export interface Progress {
   /**
    * Bytes of data moved so far, those that an earlier attempt had moved included; of a digest in phase VERIFYING, bytes of data read.
-   * Less than before when a transfer had to begin again, and in the end when zeros were read that became holes.
+   * Begins at 0 with each phase that moves data. Less than before, too, when a transfer had to begin again, when an archive is in
+   * a compression or the other way round, and in the end when zeros were read that became holes.
    */
   doneBytes: bigint;
   /** Bytes of data to move in all, never less than done_bytes; unset while unknown. */
