@@ -1,5 +1,5 @@
 /** Part of the command's composition root: what a journal holds, read from its file while no daemon works with it. */
-import { constants, copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { constants, copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -13,6 +13,7 @@ import { BESIDE, JOURNAL_FILE, assertOurs, create } from './adapters/journal/sch
 import { troubleOf } from './adapters/journal/trouble.js';
 import { Witness } from './adapters/journal/witness.js';
 import type { JournalSurvey } from './cli/journal-command.js';
+import { isThere } from './file-io/look.js';
 
 /** An operator can put it right. */
 export class JournalToolError extends Error {
@@ -21,7 +22,7 @@ export class JournalToolError extends Error {
 
 /** The journal of a state folder and those that were moved aside there, or one file. Fails with JournalToolError. */
 export async function journalStatus(path: string): Promise<readonly JournalSurvey[]> {
-  if (!existsSync(path)) throw new JournalToolError(`there is no ${path}`);
+  if (!isThere(path)) throw new JournalToolError(`there is no ${path}`);
   const files = isStateFolder(path) ? journalsOf(path) : [path];
   if (files.length === 0) throw new JournalToolError(`${path} holds no journal`);
   const surveys: JournalSurvey[] = [];
@@ -31,8 +32,8 @@ export async function journalStatus(path: string): Promise<readonly JournalSurve
 
 /** Copies what can be read of one journal into a new file. Fails with JournalToolError. */
 export async function journalSalvage(from: string, to: string): Promise<JournalSurvey> {
-  if (!existsSync(from)) throw new JournalToolError(`there is no ${from}`);
-  if (existsSync(to)) throw new JournalToolError(`${to} exists: what can be read goes into a new file`);
+  if (!isThere(from)) throw new JournalToolError(`there is no ${from}`);
+  if (isThere(to)) throw new JournalToolError(`${to} exists: what can be read goes into a new file`);
   const database = connect(to);
   try {
     create(database);
@@ -60,14 +61,14 @@ export async function journalSalvage(from: string, to: string): Promise<JournalS
 }
 
 function witnessed(path: string): number {
-  if (!existsSync(path)) return 0;
+  if (!isThere(path)) return 0;
   const witness = new Witness(path);
   witness.close();
   return witness.seen ?? 0;
 }
 
 function isStateFolder(path: string): boolean {
-  return statSync(path).isDirectory() && !existsSync(join(path, 'CURRENT'));
+  return statSync(path).isDirectory() && !isThere(join(path, 'CURRENT'));
 }
 
 function journalsOf(folder: string): string[] {
@@ -102,7 +103,7 @@ function ofFile(path: string, take: (write: Write) => void): Read {
   const copy = join(scratch, basename(path));
   try {
     for (const end of ['', ...BESIDE])
-      if (existsSync(path + end)) copyFileSync(path + end, copy + end, constants.COPYFILE_FICLONE);
+      if (isThere(path + end)) copyFileSync(path + end, copy + end, constants.COPYFILE_FICLONE);
     const database = new DatabaseSync(copy);
     try {
       const problem = problemOf(database, path);
@@ -147,7 +148,7 @@ async function ofLevel(path: string, take: (write: Write) => void): Promise<Read
 function assertFree(path: string): void {
   const folder = dirname(path);
   if (basename(path) !== JOURNAL_FILE) return;
-  const inodes = [join(folder, 'lock'), path].filter(existsSync).map((file) => String(statSync(file).ino));
+  const inodes = [join(folder, 'lock'), path].filter(isThere).map((file) => String(statSync(file).ino));
   // `3: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`
   const held = readFileSync('/proc/locks', 'utf8')
     .split('\n')

@@ -1,9 +1,11 @@
 /** Takes over the journal of an earlier version, which was a LevelDB folder, once. */
-import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClassicLevel } from 'classic-level';
 import * as z from 'zod';
+import { isThere } from '../../file-io/look.js';
+import { errnoOf } from '../errno.js';
 import { decode, encode, type SetAside, type Write } from './rows.js';
 import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
 import type { JournalThread } from './thread.js';
@@ -40,7 +42,7 @@ export async function importLevel(
   if (statSync(old, { throwIfNoEntry: false })?.isDirectory() !== true) return undefined;
   const [path, witness] = [join(folder, JOURNAL_FILE), join(folder, 'journal.writes')];
   const movedTo = `${old}.leveldb`;
-  if (existsSync(path)) {
+  if (isThere(path)) {
     renameSync(old, movedTo);
     return undefined;
   }
@@ -55,6 +57,8 @@ export async function importLevel(
       await thread.ask({ ask: 'write', writes, now: 0 }, PATIENCE_MS);
     };
     copied = { ...(await readLevel(old, aside, write)), aside };
+    // All of it goes into the file, which is renamed without its log; SQLite tells nobody of a close that could not do that.
+    await thread.ask({ ask: 'mend' }, PATIENCE_MS);
     await thread.close(PATIENCE_MS);
   } finally {
     await thread.end();
@@ -117,7 +121,10 @@ async function assertKnown(level: ClassicLevel, old: string): Promise<void> {
 /** That journal counted what was written into it, and so did a file beside it. */
 async function gap(level: ClassicLevel, old: string, found: number): Promise<string | undefined> {
   const total = Number((await level.get('meta!total')) ?? 0);
-  const beside = await readFile(`${old}.total`, 'utf8').catch(() => '');
+  const beside = await readFile(`${old}.total`, 'utf8').catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return '';
+  });
   const witnessed = Number(beside.trim() || '0');
   const most = Math.max(total, Number.isNaN(witnessed) ? 0 : witnessed);
   return found === most ? undefined : `${String(most)} records were written, ${String(found)} are there`;

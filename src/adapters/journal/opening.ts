@@ -1,6 +1,7 @@
 /** Opens the journal of a state folder. What is damaged is moved aside, and what can be read of it goes into a new one. */
-import { copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { isThere, sizeOf } from '../../file-io/look.js';
 import { JournalFile } from './journal-file.js';
 import { salvage, type Salvaged } from './salvage.js';
 import { BESIDE, assertOurs, create, isEmpty, JournalDamaged, settle } from './schema.js';
@@ -27,11 +28,10 @@ export function openJournal(path: string, witness: Witness, clock: () => number)
   let database: DatabaseSync | undefined;
   const known = witness.seen ?? 0;
   try {
-    if (!existsSync(path) || statSync(path).size === 0) {
-      if (known > 0)
-        throw new JournalDamaged(
-          `${String(known)} changes were written, and ${existsSync(path) ? 'it is empty' : 'it has gone'}`,
-        );
+    const size = sizeOf(path);
+    if ((size ?? 0) === 0 && known > 0) {
+      const what = size === undefined ? 'it has gone' : 'it is empty';
+      throw new JournalDamaged(`${String(known)} changes were written, and ${what}`);
     }
     database = connect(path);
     const file = check(database, path, clock);
@@ -63,15 +63,17 @@ export function rebuild(
   const salvaged = damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, to);
   // Its end would count as lost otherwise.
   to.countOn(writes);
+  // It is renamed without its log, and a close that could not write that into the file does not fail.
+  to.checkpoint('TRUNCATE');
   made.close();
   // SQLite may take the end of its log for what never was: it goes aside as it is before the file is closed.
-  if (existsSync(`${path}-wal`)) copyFileSync(`${path}-wal`, `${aside}-wal`);
+  if (isThere(`${path}-wal`)) copyFileSync(`${path}-wal`, `${aside}-wal`);
   try {
     damaged?.close();
   } catch (error) {
     if (troubleOf(error).kind !== 'damaged') throw error;
   }
-  if (existsSync(path)) renameSync(path, aside);
+  if (isThere(path)) renameSync(path, aside);
   for (const end of BESIDE) rmSync(path + end, { force: true });
   renameSync(fresh, path);
   syncFolderOf(path);
