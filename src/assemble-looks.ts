@@ -21,16 +21,17 @@ export function assembleLooks(foundations: Foundations): {
 }
 
 function imageIndex(
-  { config, state, roots, rootMounts, rawDisks, log }: Foundations,
+  { config, state, roots, devices, rootMounts, rawDisks, log }: Foundations,
   onBad: (bad: BadFile) => void,
 ): ImageIndex {
   return new ImageIndex({
     isRaw: (file) => rawDisks.knows(file),
     // What lies in others is opened with nothing that it names.
-    roots: roots
+    roots: [...roots, ...devices.roots]
       .filter(({ trusted }) => trusted)
       .map((root) => ({
         path: root.realPath,
+        holds: devices.roots.includes(root) ? 'devices' : 'files',
         get identity() {
           return root.identity;
         },

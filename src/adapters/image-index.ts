@@ -5,7 +5,7 @@ import type { FileIdentity } from '../domain/ports.js';
 import { deferred, type Deferred } from '../domain/waiting.js';
 import { errorText } from './log.js';
 import type { BadFile, Claimant } from './bad-files.js';
-import type { Found } from './root-index.js';
+import type { Found, PlaceOfImages } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
@@ -35,6 +35,7 @@ export interface ImageIndexOptions {
 export interface RootToIndex {
   readonly path: string;
   readonly identity: FileIdentity;
+  readonly holds: PlaceOfImages;
   /** Why what lay in it in the daemon's life before cannot be seen now; undefined: it can. */
   absent(): string | undefined;
   /** Onto what is mounted there now: `identity` may be another one then. Fails where nobody can look. */
@@ -89,7 +90,8 @@ class IndexedRoot {
 
   start(): Worker {
     if (this.#worker !== undefined) return this.#worker;
-    const job: IndexJob = { root: this.root.path, identity: this.root.identity, closed: this.options.closed };
+    const { path, identity, holds } = this.root;
+    const job: IndexJob = { root: path, identity, closed: this.options.closed, holds };
     const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
     worker.unref();
     worker.on('message', (message: IndexMessage) => {

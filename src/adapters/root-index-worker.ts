@@ -3,13 +3,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import type { FileIdentity } from '../domain/ports.js';
 import { firstOf, type BadFile } from './bad-files.js';
-import { RootIndex, type Found } from './root-index.js';
+import { RootIndex, type Found, type PlaceOfImages } from './root-index.js';
 
 export interface IndexJob {
   readonly root: string;
   /** What it is; a question says what it has become. */
   readonly identity: FileIdentity;
   readonly closed: readonly string[];
+  readonly holds: PlaceOfImages;
 }
 
 export interface IndexQuestion {
@@ -29,25 +30,36 @@ export type IndexMessage =
 const port = parentPort;
 const say = (message: IndexMessage) => port?.postMessage(message);
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what ImageIndex gave
-const { root, identity, closed } = workerData as IndexJob;
+const { root, identity, closed, holds } = workerData as IndexJob;
 const index = new RootIndex(
   root,
   identity,
   closed,
   () => say({ kind: 'beat' }),
   firstOf((bad) => say({ kind: 'bad', bad })),
+  holds,
 );
 
-/** One after the other; the first look at everything comes before all questions. */
+const waiting: IndexQuestion[] = [];
+
+/** One look for all that wait; the first look at everything comes before all questions. */
 let work: Promise<unknown> = index
   .refresh()
   .then(() => say({ kind: 'looked', unseen: index.unseen }))
   .catch((error: unknown) => say({ kind: 'failed', id: -1, text: inspect(error) }));
-port?.on('message', ({ id, file, root: now }: IndexQuestion) => {
-  work = work
-    .then(() => index.dependantsOf(file, now))
-    .then(
-      (found) => say({ kind: 'found', id, ...found }),
-      (error: unknown) => say({ kind: 'failed', id, text: inspect(error) }),
-    );
+port?.on('message', (question: IndexQuestion) => {
+  waiting.push(question);
+  if (waiting.length === 1) work = work.then(answerAll);
 });
+
+async function answerAll(): Promise<void> {
+  // Those that come in while it works are not answered by what it has seen before they came.
+  const questions = waiting.splice(0);
+  try {
+    const last = questions.at(-1);
+    if (last !== undefined) await index.refresh(last.root);
+    for (const { id, file } of questions) say({ kind: 'found', id, ...index.dependantsOf(file) });
+  } catch (error) {
+    for (const { id } of questions) say({ kind: 'failed', id, text: inspect(error) });
+  }
+}

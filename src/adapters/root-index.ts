@@ -11,16 +11,18 @@ import {
   type BigIntStats,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { namedBase } from '../domain/backing-name.js';
 import type { Dependant, Unseen } from '../domain/change-ports.js';
 import { HostlerError } from '../domain/errors.js';
 import { cached } from '../domain/formats/head.js';
 import { detectFormat } from '../domain/formats/magic.js';
 import { READERS } from '../domain/formats/readers.js';
+import { pathsIn } from '../domain/named-paths.js';
 import { isDescriptor } from '../domain/formats/vmdk-descriptor.js';
 import type { ByteSource, FileIdentity } from '../domain/ports.js';
 import type { BadFile, Claimant } from './bad-files.js';
+import { identityOf } from './devices/device-identity.js';
 import { errnoOf } from './errno.js';
+import { lengthNow } from './lengths.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { sourceOf } from './sync-look.js';
 import { birthOf } from './system-sizes.js';
@@ -38,6 +40,8 @@ interface Folder {
   readonly lookedAtNs: bigint;
   readonly folders: readonly string[];
   readonly images: Map<string, Image>;
+  /** Files that are no images, by the time of their last change, in ms: a change may make one of them an image. */
+  readonly others: ReadonlyMap<string, number>;
 }
 
 interface Image {
@@ -47,14 +51,19 @@ interface Image {
   readonly needs: readonly string[];
 }
 
+/** What images lie in. Nothing but its content tells of a change of a device: it is read anew each time. */
+export type PlaceOfImages = 'files' | 'devices';
+
 /** What was found, and the places at which nobody could look. */
 export interface Found {
   readonly found: readonly (Dependant & { readonly file: Claimant })[];
   readonly unseen: readonly Unseen[];
 }
 
+/** Stands for the time of a file that could not be looked at: it equals none. */
+const NOT_SEEN = Number.NaN;
 /** What has gone meanwhile, and what no path leads to any more: no tool can use it either. */
-const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'];
+const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENOMEDIUM'];
 /** What mkfs makes is the superuser's alone, and holds nobody's images. */
 const NOT_LOOKED_INTO = ['lost+found'];
 
@@ -69,6 +78,7 @@ export class RootIndex {
    * @param identity what the root is: something else at its path is not the root
    * @param beat called now and then while it works
    * @param onBad called for each file that begins as an image and cannot be read as one, when it is looked at
+   * @param holds devices may be named by links, as LVM names them
    */
   constructor(
     root: string,
@@ -76,6 +86,7 @@ export class RootIndex {
     closed: readonly string[],
     private readonly beat: () => void,
     private readonly onBad: (bad: BadFile) => void,
+    private readonly holds: PlaceOfImages = 'files',
   ) {
     this.root = bytesOf(root);
     this.closed = closed.map(bytesOf);
@@ -86,10 +97,8 @@ export class RootIndex {
     return this.#unseen;
   }
 
-  /** Images that need this file, as it is now; `root` is what the root has become. */
-  async dependantsOf({ device, inode }: FileIdentity, root: FileIdentity): Promise<Found> {
-    this.identity = root;
-    await this.refresh();
+  /** Images that need this file, as they were at the last look. */
+  dependantsOf({ device, inode }: FileIdentity): Found {
     const unseen = [...this.#unseen];
     const found: Found['found'][number][] = [];
     for (const [folder, { images }] of this.#folders)
@@ -97,20 +106,24 @@ export class RootIndex {
         const path = join(folder, name);
         const isIt = (needed: string) => {
           this.#pulse();
-          const stat = this.#ask(path, unseen, () => statSync(at(needed), { bigint: true }));
-          return stat !== 'unseen' && stat?.dev === device && stat.ino === inode;
+          const stat = this.#ask(path, unseen, () => identityOf(statSync(at(needed), { bigint: true })));
+          return stat !== 'unseen' && stat?.device === device && stat.inode === inode;
         };
         if (!needs.some(isIt)) continue;
-        const own = this.#ask(path, unseen, () => lstatSync(at(path), { bigint: true }));
+        const own = this.#ask(path, unseen, () => this.#stat(path));
         if (own === undefined || own === 'unseen') continue;
-        const identity = { device: own.dev, inode: own.ino };
-        found.push({ path: shown(path), identity, file: claimantOf(own) });
+        found.push({ path: shown(path), identity: identityOf(own), file: claimantOf(own) });
       }
     return { found, unseen };
   }
 
-  /** Folders that have not changed are not listed again; images always are looked at, for their headers can change in place. */
-  async refresh(): Promise<void> {
+  /**
+   * Looks at what is there now. Folders that have not changed are not listed again; files always are looked at, for a header can be
+   * written in place, and over what was none.
+   * @param root what the root has become
+   */
+  async refresh(root = this.identity): Promise<void> {
+    this.identity = root;
     const before = this.#folders;
     this.#unseen = [];
     const why = this.#absent();
@@ -144,8 +157,8 @@ export class RootIndex {
       return;
     }
     if (stat?.isDirectory() !== true) return;
-    const unchanged =
-      known?.mtimeNs === stat.mtimeNs && known.lookedAtNs - known.mtimeNs > SETTLED_NS ? known : undefined;
+    const settled = known?.mtimeNs === stat.mtimeNs && known.lookedAtNs - known.mtimeNs > SETTLED_NS;
+    const unchanged = settled && this.holds === 'files' ? known : undefined;
     const folder = unchanged === undefined ? await this.#list(path, stat, known) : await this.#again(path, unchanged);
     if (folder === 'unseen') {
       this.#keep(path, known, before);
@@ -170,51 +183,55 @@ export class RootIndex {
     if (listed === undefined || listed === 'unseen') return listed;
     const entries = listed.map((entry) => ({
       name: entry.name.toString('latin1'),
-      isFile: entry.isFile(),
+      isFile: this.holds === 'files' ? entry.isFile() : entry.isBlockDevice() || entry.isSymbolicLink(),
       isDirectory: entry.isDirectory(),
     }));
     const images = new Map<string, Image>();
-    for (const entry of entries) {
-      if (!entry.isFile) continue;
-      const image = await this.#look(join(path, entry.name), known?.images.get(entry.name));
-      if (image !== undefined) images.set(entry.name, image);
-    }
+    const others = new Map<string, number>();
+    for (const { name, isFile } of entries)
+      if (isFile) sort(name, await this.#look(join(path, name), known?.images.get(name)), images, others);
     const folders = entries.filter((entry) => entry.isDirectory && isLookedInto(entry.name));
-    return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images };
+    return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images, others };
   }
 
+  /** Of a folder whose names are the same: its images, and those of the others that have changed. */
   async #again(path: string, known: Folder): Promise<Folder> {
     const images = new Map<string, Image>();
-    for (const [name, image] of known.images) {
-      const now = await this.#look(join(path, name), image);
-      if (now !== undefined) images.set(name, now);
+    const others = new Map<string, number>();
+    for (const [name, image] of known.images) sort(name, await this.#look(join(path, name), image), images, others);
+    for (const [name, changedMs] of known.others) {
+      this.#pulse();
+      const place = join(path, name);
+      const stat = this.#ask(place, this.#unseen, () => lstatSync(at(place)));
+      if (stat === 'unseen' || stat?.ctimeMs === changedMs) others.set(name, changedMs);
+      else if (stat !== undefined) sort(name, await this.#look(place, undefined), images, others);
     }
-    return { ...known, images };
+    return { ...known, images, others };
   }
 
-  /** Undefined for what is no image that could need other files, and will not soon be one. */
-  async #look(path: string, known: Image | undefined): Promise<Image | undefined> {
+  #stat(path: string): BigIntStats {
+    return (this.holds === 'files' ? lstatSync : statSync)(at(path), { bigint: true });
+  }
+
+  /** The time of its last change, in ms, of what is no image and will not soon be one; undefined of what has gone or is no file. */
+  async #look(path: string, known: Image | undefined): Promise<Image | number | undefined> {
     this.#pulse();
-    const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
-    if (stat === 'unseen') return known;
-    if (stat?.isFile() !== true) return undefined;
+    const stat = this.#ask(path, this.#unseen, () => this.#stat(path));
+    if (stat === 'unseen') return known ?? NOT_SEEN;
+    if (stat === undefined || !(this.holds === 'files' ? stat.isFile() : stat.isBlockDevice())) return undefined;
     const stamp = `${String(stat.ino)} ${String(stat.mtimeNs)} ${String(stat.ctimeNs)} ${String(stat.size)}`;
     if (known?.stamp === stamp && known.settled) return known;
-    const settled = BigInt(Date.now()) * 1_000_000n - stat.mtimeNs > SETTLED_NS;
+    const settled = this.holds === 'files' && BigInt(Date.now()) * 1_000_000n - stat.ctimeNs > SETTLED_NS;
     const head = await this.#head(path);
-    if (head === 'unseen') return known;
+    if (head === 'unseen') return known ?? NOT_SEEN;
     if (head?.bad !== undefined) this.onBad({ path: shown(path), why: head.bad, file: claimantOf(stat) });
-    if (head === undefined && settled) return undefined;
-    return {
-      stamp,
-      settled,
-      needs: (head?.names ?? []).map((each) => resolve(dirname(path), bytesOf(each))),
-    };
+    if (head === undefined && settled) return msOf(stat.ctimeNs);
+    return { stamp, settled, needs: (head?.names ?? []).map((each) => resolve(dirname(path), bytesOf(each))) };
   }
 
   async #head(path: string): Promise<Head | 'unseen' | undefined> {
     try {
-      return await readNames(path);
+      return await readNames(path, this.holds);
     } catch (error) {
       return this.#failed(path, this.#unseen, error);
     }
@@ -248,9 +265,20 @@ function bytesOf(path: string): string {
   return Buffer.from(path).toString('latin1');
 }
 
-/** Of a base by its name in a header. */
-function pathOf(name: string): string {
-  return namedBase(name)?.path ?? name;
+/** Puts it where it belongs. */
+function sort(
+  name: string,
+  seen: Image | number | undefined,
+  images: Map<string, Image>,
+  others: Map<string, number>,
+): void {
+  if (typeof seen === 'number') others.set(name, seen);
+  else if (seen !== undefined) images.set(name, seen);
+}
+
+/** As Node itself shows it in numbers. */
+function msOf(ns: bigint): number {
+  return Number(ns / 1_000_000_000n) * 1000 + Number(ns % 1_000_000_000n) / 1_000_000;
 }
 
 function at(path: string): Buffer {
@@ -266,7 +294,7 @@ function isLookedInto(name: string): boolean {
 }
 
 function claimantOf(stat: BigIntStats): Claimant {
-  return { device: stat.dev, inode: stat.ino, ...birthOf(stat), lengthBytes: stat.size };
+  return { ...identityOf(stat), ...birthOf(stat), lengthBytes: stat.size };
 }
 
 /** Of an image: the paths of files that it names, and why it cannot be read otherwise. */
@@ -276,11 +304,12 @@ interface Head {
 }
 
 /** Undefined when it is no container format. Fails with system errors, and with nothing that the bytes could cause. */
-async function readNames(path: string): Promise<Head | undefined> {
-  const fd = openSync(at(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+async function readNames(path: string, holds: PlaceOfImages): Promise<Head | undefined> {
+  const follow = holds === 'files' ? constants.O_NOFOLLOW : 0;
+  const fd = openSync(at(path), constants.O_RDONLY | follow | constants.O_NONBLOCK);
   try {
     if (!couldNameAnother(fd)) return undefined;
-    return await namesIn(cached(sourceOf(fd, fstatSync(fd).size)));
+    return await namesIn(cached(sourceOf(fd, Number(lengthNow(fstatSync(fd, { bigint: true }))))));
   } finally {
     closeSync(fd);
   }
@@ -290,14 +319,15 @@ async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
   const format = await detectFormat(bytes);
   if (format === 'raw') return undefined;
   try {
-    const { backingFile, described } = await READERS[format](bytes);
-    const extents = new Set((described?.extents ?? []).flatMap(({ name }) => (name === undefined ? [] : [name])));
-    return { names: [...(backingFile === undefined ? [] : [pathOf(backingFile)]), ...extents] };
+    const { backingFile, dataFile, described } = await READERS[format](bytes);
+    const extents = (described?.extents ?? []).flatMap(({ name }) => (name === undefined ? [] : [name]));
+    const named = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
+    return { names: [...new Set([...named, ...extents])] };
   } catch (error) {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
     // Its tables are more than we read, or broken: it may need its base all the same.
     const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
-    return { bad: error.message, names: backing === undefined ? [] : [pathOf(backing)] };
+    return { bad: error.message, names: backing === undefined ? [] : pathsIn(backing) };
   }
 }
 

@@ -36,7 +36,8 @@ describe('dependants with any name', () => {
         () => undefined,
       );
       for (let looks = 0; looks < 2; looks++) {
-        const { found, unseen } = await index.dependantsOf(await identity(base), await identity(root));
+        await index.refresh(await identity(root));
+        const { found, unseen } = index.dependantsOf(await identity(base));
         assert.deepEqual(unseen, []);
         assert.equal(found.length, 1);
         assert.ok(found[0]?.path.startsWith(`${root}/`), found[0]?.path);

@@ -112,7 +112,8 @@ describe('what images may still grow by', () => {
       () => undefined,
       () => undefined,
     );
-    assert.deepEqual(await index.dependantsOf({ device, inode }, { device, inode }), { found: [], unseen: [] });
+    await index.refresh();
+    assert.deepEqual(index.dependantsOf({ device, inode }), { found: [], unseen: [] });
     await sh('rm', '-rf', folder);
   });
 

@@ -1,7 +1,7 @@
 /** Block devices as images: loop devices, as nodes and behind links as LVM makes them. */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { blockDigest, noise, sparseFile } from '../support/disks.js';
 import { installed, isRoot, needs, needsMounts } from '../support/needs.js';
@@ -44,6 +44,33 @@ describe('block devices', () => {
     daemon = await Daemon.start(scratch.path('daemon'), { roots });
     scratch.onEnd(() => daemon.stop());
     await sparseFile(file('disk.raw'), 8 * MIB, [{ at: MIB, length: MIB }]);
+  });
+
+  it('what an image on a device is backed by stays, and so does a device that backs an image', async () => {
+    const assertNeeded = async (rpc: string, request: Message, by: string) => {
+      const { reason, metadata } = await failure(run(rpc, request));
+      assert.deepEqual([reason, metadata['dependants']], ['IMAGE_HAS_DEPENDANTS', by]);
+    };
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', file('base.qcow2'), '1M');
+    await sh(
+      'qemu-img',
+      'create',
+      '-q',
+      '-f',
+      'qcow2',
+      '-F',
+      'qcow2',
+      '-b',
+      file('base.qcow2'),
+      nodes.get('two') ?? '',
+    );
+    await assertNeeded('DeleteImage', { path: file('base.qcow2') }, at('two'));
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', at('one'), file('over.qcow2'));
+    const onto = { target: at('one'), target_format: 'raw', overwrite: true };
+    await assertNeeded('ConvertImage', { source: file('disk.raw'), source_format: 'raw', ...onto }, file('over.qcow2'));
+    await rm(file('over.qcow2'));
+    await writeFile(nodes.get('two') ?? '', noise(SIZE, 3));
+    await run('DeleteImage', { path: file('base.qcow2') });
   });
 
   it('GetImageInfo and MapImage say what a device is, by its own size', async () => {

@@ -9,9 +9,7 @@ import { lengthOf } from '../lengths.js';
 import { NOTHING_KEPT, PathWalk } from '../path-walk.js';
 import { findRoot, type Root } from '../roots.js';
 import { DeviceHandle } from './device-handle.js';
-
-/** Stands where files have their filesystem's number: devices are told apart by their own numbers. */
-const DEVICES = 1n << 62n;
+import { DEVICES } from './device-identity.js';
 
 /** Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them. */
 export class DevicePaths implements Paths {

@@ -187,7 +187,8 @@ export class Admission {
     }
     await this.#assertTargetUnheld(use, admitted);
     const image = { ...existing, handle: target.directory, name: target.name };
-    if (existing.type === 'volume' || (existing.type === 'file' && !use.allowDependants))
+    const mayBeABase = existing.type === 'file' || existing.type === 'device';
+    if (existing.type === 'volume' || (mayBeABase && !use.allowDependants))
       await this.#assertNoDependants(image, use.address);
   }
 

@@ -1,0 +1,48 @@
+/**
+ * Every path that a name in a header could lead to, for whoever must not miss one: what would be removed may be what it names. More
+ * than `namedBase` takes: qemu follows descriptions with any options, nested ones, and protocols before a path. The source of the
+ * rules is block.c of qemu (`path_has_protocol`, `parse_json_filename`) and qobject/json-lexer.c, whose texts may stand in single
+ * quotes.
+ */
+import { namedBase } from './backing-name.js';
+
+const PROTOCOL = /^[^:/]*:/;
+const JSON_NAME = 'json:';
+const TEXTS = /"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'/gsu;
+const ESCAPE = /\\(?:u([0-9a-f]{4})|(.))/gisu;
+const ESCAPED = new Map(Object.entries({ b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }));
+/** Of a description: the last part of the keys under which paths stand. */
+const PATH_KEY = /(?:^|\.)(?:filename|path|dir)$/u;
+
+/** Absolute, or relative to where the image lies. */
+export function pathsIn(name: string): readonly string[] {
+  const known = namedBase(name);
+  if (known !== undefined) return [known.path];
+  if (!name.startsWith(JSON_NAME)) return [name, ...afterColons(name)];
+  const found: string[] = [];
+  let key = '';
+  for (const text of name.slice(JSON_NAME.length).matchAll(TEXTS)) {
+    const [whole, double, single] = text;
+    const value = unescaped(double ?? single ?? '');
+    const isKey = name
+      .slice(JSON_NAME.length + text.index + whole.length)
+      .trimStart()
+      .startsWith(':');
+    if (isKey) key = value;
+    // One that is nested is shorter than the name around it.
+    else if (PROTOCOL.test(value)) found.push(...pathsIn(value));
+    else if (value.startsWith('/') || PATH_KEY.test(key)) found.push(value);
+  }
+  return found;
+}
+
+/** What stands behind each protocol, such as of `blkdebug:rules:/path` and `fat:rw:/path`. */
+function afterColons(name: string): string[] {
+  return [...name.matchAll(/:/gu)].map(({ index }) => name.slice(index + 1)).filter((rest) => rest !== '');
+}
+
+function unescaped(text: string): string {
+  return text.replaceAll(ESCAPE, (_, code: string | undefined, char: string | undefined) =>
+    code === undefined ? (ESCAPED.get(char ?? '') ?? char ?? '') : String.fromCharCode(Number.parseInt(code, 16)),
+  );
+}
