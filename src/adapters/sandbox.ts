@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { isDeviceHandle } from './devices/device-handle.js';
 import type { ProcessRunner } from './process.js';
+import { toolReason } from './system-errors/tool-words.js';
 import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference, type ToolCall } from './tool-call.js';
 
 /** Where a tool finds what it was given, by the number of the descriptor: layers to read, places to write, secrets. */
@@ -98,10 +99,19 @@ export async function trySandbox(runner: ProcessRunner): Promise<string | undefi
 /** bubblewrap finds an open file's path, binds that, and looks whether it bound the same file: whoever moves it in between is noticed. */
 const MOVED = /Can't find source path|Race condition binding|No such file or directory|Not a directory/;
 
-/** Fails when it was bubblewrap, not the tool, that failed: with SOURCE_CHANGED when something was moved under it. */
+/** It is a file of ours at which it could not look. */
+const OF_FILES = /Can't (?:stat fd|find source path|get type of source)/;
+
+/**
+ * Fails when it was bubblewrap, not the tool, that failed: with SOURCE_CHANGED when something was moved under it, and as a tool does
+ * when the disk of a file did not answer.
+ */
 export function assertSandboxed(tool: string, stderr: string): void {
   if (!stderr.startsWith('bwrap: ')) return;
   const facts = { tool, stderr };
+  const reason = OF_FILES.test(stderr) ? toolReason(stderr) : undefined;
+  if (reason !== undefined)
+    throw new HostlerError(reason, `a file could not be looked at while ${tool} was started: ${stderr}`, { facts });
   if (MOVED.test(stderr))
     throw new HostlerError('SOURCE_CHANGED', `a folder was moved while ${tool} was started`, { facts });
   throw new HostlerError('SANDBOX_UNAVAILABLE', `the sandbox for ${tool} could not be made: ${stderr}`, { facts });

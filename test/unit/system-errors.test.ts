@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { errnoOf, systemError } from '../../src/adapters/errno.js';
 import { ERRNOS } from '../../src/adapters/system-errors/errno-table.js';
+import { assertSandboxed } from '../../src/adapters/sandbox.js';
 import { toolReason } from '../../src/adapters/system-errors/tool-words.js';
 import { installed, needs } from '../support/needs.js';
 import { sh } from '../support/shell.js';
@@ -82,5 +83,19 @@ describe('errors of the system', () => {
       ['', undefined],
     ];
     for (const [words, reason] of cases) assert.equal(toolReason(words), reason, words);
+  });
+
+  it('tells a disk that does not answer from a sandbox that cannot be made', () => {
+    const cases: [string, string][] = [
+      ["bwrap: Can't stat fd 3: Input/output error", 'IO_ERROR'],
+      ["bwrap: Can't find source path /proc/self/fd/3: Stale file handle", 'ROOT_UNAVAILABLE'],
+      ["bwrap: Can't get type of source /r/a: Transport endpoint is not connected", 'ROOT_UNAVAILABLE'],
+      ["bwrap: Can't find source path /proc/self/fd/3: No such file or directory", 'SOURCE_CHANGED'],
+      ['bwrap: Race condition binding dirfd', 'SOURCE_CHANGED'],
+      ['bwrap: Creating new namespace failed: Operation not permitted', 'SANDBOX_UNAVAILABLE'],
+      ['bwrap: setting up uid map: Permission denied', 'SANDBOX_UNAVAILABLE'],
+    ];
+    for (const [words, reason] of cases) assert.throws(() => assertSandboxed('qemu-img', words), { reason }, words);
+    assertSandboxed('qemu-img', 'qemu-img: bwrap: Can’t stat fd 3: Input/output error');
   });
 });

@@ -137,10 +137,18 @@ function checkEntry(
     if (wire !== WireType.LengthDelimited) skip(reader, wire, number);
     else {
       const value = reader.bytes();
-      if (number === KEY) assertBytes(value, bound.keyBytes, `${name} (a key)`);
+      if (number === KEY) assertKey(value, bound.keyBytes, `${name} (a key)`);
       else if (number === VALUE) assertBytes(value, bound.valueBytes, `${name} (a value)`);
     }
   }
+}
+
+/** Decoded it would be no key, but the object's own. */
+const NO_KEY = Buffer.from('__proto__');
+
+function assertKey(key: Uint8Array, bytes: number, name: string): void {
+  assertBytes(key, bytes, name);
+  if (NO_KEY.equals(key)) refuse(name, 'must not be __proto__');
 }
 
 function assertBytes({ length }: Uint8Array, bytes: number, name: string): void {

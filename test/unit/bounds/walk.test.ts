@@ -51,6 +51,7 @@ function samples(number: number, field: FieldShape): { readonly over: Sample[]; 
         { bytes: repeated(number, many(entries + 1)), says: new RegExp(`more than ${String(entries)}`) },
         { bytes: repeated(number, [key]), says: /a key/ },
         { bytes: repeated(number, [value]), says: /a value/ },
+        { bytes: repeated(number, [repeated(1, [Buffer.from('__proto__')])]), says: /a key.*must not be/ },
         { bytes: repeated(number, many(1, totalBytes + 1)), says: /in all/ },
       ],
       within: [repeated(number, many(entries)), repeated(number, [repeated(1, many(1, keyBytes))])],
