@@ -49,6 +49,8 @@ interface Image {
   readonly settled: boolean;
   /** Absolute paths of the files that it needs now. */
   readonly needs: readonly string[];
+  /** Names in its own folder of the files with its data. */
+  readonly extents: readonly string[];
 }
 
 /** What images lie in. Nothing but its content tells of a change of a device: it is read anew each time. */
@@ -98,23 +100,46 @@ export class RootIndex {
   }
 
   /** Images that need this file, as they were at the last look. */
-  dependantsOf({ device, inode }: FileIdentity): Found {
+  dependantsOf(file: FileIdentity): Found {
     const unseen = [...this.#unseen];
     const found: Found['found'][number][] = [];
-    for (const [folder, { images }] of this.#folders)
-      for (const [name, { needs }] of images) {
+    for (const [folder, { images }] of this.#folders) {
+      const isExtent = this.#extentsIn(folder, images, file, unseen);
+      for (const [name, { needs, extents }] of images) {
         const path = join(folder, name);
-        const isIt = (needed: string) => {
-          this.#pulse();
-          const stat = this.#ask(path, unseen, () => identityOf(statSync(at(needed), { bigint: true })));
-          return stat !== 'unseen' && stat?.device === device && stat.inode === inode;
-        };
-        if (!needs.some(isIt)) continue;
+        const isNeeded = (needed: string) => this.#leadsTo(needed, path, file, unseen);
+        if (!needs.some(isNeeded) && !extents.some(isExtent)) continue;
         const own = this.#ask(path, unseen, () => this.#stat(path));
         if (own === undefined || own === 'unseen') continue;
         found.push({ path: shown(path), identity: identityOf(own), file: claimantOf(own) });
       }
+    }
     return { found, unseen };
+  }
+
+  /**
+   * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand images those of each other: only what is there is
+   * looked at, and once.
+   */
+  #extentsIn(folder: string, images: ReadonlyMap<string, Image>, file: FileIdentity, unseen: Unseen[]) {
+    const none = ![...images.values()].some(({ extents }) => extents.length > 0);
+    const listed = none ? [] : this.#ask(folder, unseen, () => readdirSync(at(folder), { encoding: 'buffer' }));
+    const there = new Set(listed === 'unseen' ? [] : listed?.map((name) => name.toString('latin1')));
+    const looked = new Map<string, boolean>();
+    return (name: string): boolean => {
+      if (!there.has(name)) return false;
+      const path = join(folder, name);
+      const is = looked.get(name) ?? this.#leadsTo(path, path, file, unseen);
+      looked.set(name, is);
+      return is;
+    };
+  }
+
+  /** @param from what names the path: the place of what cannot be seen */
+  #leadsTo(path: string, from: string, { device, inode }: FileIdentity, unseen: Unseen[]): boolean {
+    this.#pulse();
+    const stat = this.#ask(from, unseen, () => identityOf(statSync(at(path), { bigint: true })));
+    return stat !== 'unseen' && stat?.device === device && stat.inode === inode;
   }
 
   /**
@@ -226,7 +251,9 @@ export class RootIndex {
     if (head === 'unseen') return known ?? NOT_SEEN;
     if (head?.bad !== undefined) this.onBad({ path: shown(path), why: head.bad, file: claimantOf(stat) });
     if (head === undefined && settled) return msOf(stat.ctimeNs);
-    return { stamp, settled, needs: (head?.names ?? []).map((each) => resolve(dirname(path), bytesOf(each))) };
+    const { names = [], extents = [] } = head ?? {};
+    const needs = names.map((each) => resolve(dirname(path), bytesOf(each)));
+    return { stamp, settled, needs, extents: extents.map(bytesOf) };
   }
 
   async #head(path: string): Promise<Head | 'unseen' | undefined> {
@@ -297,9 +324,10 @@ function claimantOf(stat: BigIntStats): Claimant {
   return { ...identityOf(stat), ...birthOf(stat), lengthBytes: stat.size };
 }
 
-/** Of an image: the paths of files that it names, and why it cannot be read otherwise. */
+/** Of an image: the paths of files that it names, the files of its folder with its data, and why it cannot be read otherwise. */
 interface Head {
   readonly names: readonly string[];
+  readonly extents?: readonly string[];
   readonly bad?: string;
 }
 
@@ -320,9 +348,9 @@ async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
   if (format === 'raw') return undefined;
   try {
     const { backingFile, dataFile, described } = await READERS[format](bytes);
-    const extents = (described?.extents ?? []).flatMap(({ name }) => (name === undefined ? [] : [name]));
-    const named = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
-    return { names: [...new Set([...named, ...extents])] };
+    const extents = new Set((described?.extents ?? []).flatMap(({ name }) => (name === undefined ? [] : [name])));
+    const names = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
+    return { names, extents: [...extents] };
   } catch (error) {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
     // Its tables are more than we read, or broken: it may need its base all the same.

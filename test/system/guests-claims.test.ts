@@ -5,6 +5,7 @@ import { Daemon } from '../support/daemon.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure } from '../support/stranger.js';
+import { descriptor } from '../support/vmdk-files.js';
 
 describe('a base that a guest claims', () => {
   const scratch = scratchFolder();
@@ -63,6 +64,21 @@ describe('a base that a guest claims', () => {
       await writeHeader(at(`guest-${name}`), at(`victim-${name}`));
       await remove(`victim-${name}`);
     }
+  });
+
+  it('does not keep the files of its folder that a descriptor in it names; what is no disk does', async () => {
+    const text = descriptor(['RW 2048 FLAT "claimed" 0']);
+    await create('guest-text');
+    await create('claimed');
+    const file = await open(at('guest-text'), 'r+');
+    await file.write(text, 0);
+    await file.close();
+    await remove('claimed');
+    await create('claimed');
+    await writeFile(at('claims.vmdk'), text);
+    assert.equal((await failure(remove('claimed'))).metadata['dependants'], at('claims.vmdk'));
+    await rm(at('claims.vmdk'));
+    await remove('claimed');
   });
 
   it('does not keep the base after a restart either', async () => {

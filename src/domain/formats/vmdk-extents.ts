@@ -3,11 +3,14 @@
  * not count (it leaves out what is read-only, and zeros): the tools get a descriptor of ours.
  */
 import type { NamedExtent } from '../image-info.js';
+import { breathe } from '../waiting.js';
 import { sectors } from './facts.js';
 
 /** A tebibyte in files of 2 GiB; each is an open file. */
 const MAX_EXTENTS = 512;
 const MAX_NAME_BYTES = 255;
+/** A millisecond of work. */
+const LINES_AT_ONCE = 1000;
 const ACCESS = /^(?:RW|RDONLY|NOACCESS)\b/i;
 const LENGTH = /^\w+[ \t]+(\d{1,16})[ \t]/;
 const LINE = /^(RW|RDONLY)[ \t]+\d{1,16}[ \t]+(\w+)(?:[ \t]+"([^"]*)")?(?:[ \t]+(\d{1,16}))?$/;
@@ -34,12 +37,15 @@ export interface ExtentLines {
 }
 
 /** Every line that could be one counts: what is not understood is a problem, and never left out. */
-export function readExtents(text: string): ExtentLines {
+export async function readExtents(text: string): Promise<ExtentLines> {
   let sizeBytes: bigint | undefined;
   let problem: string | undefined;
   const extents: NamedExtent[] = [];
+  let lines = 0;
   // One at a time: a descriptor can name ten thousand.
   for (const [given] of text.matchAll(/[^\n]+/g)) {
+    lines += 1;
+    if (lines % LINES_AT_ONCE === 0) await breathe();
     const line = given.trim();
     if (!ACCESS.test(line)) continue;
     const lengthBytes = sectors(BigInt(LENGTH.exec(line)?.[1] ?? 0));
@@ -81,7 +87,7 @@ function isPlain(name: string): boolean {
 
 /** Whether parents and children belong together; unset by whoever wrote it, as VMware does for an image that has none. */
 export function contentIds(text: string): { readonly contentId: string; readonly parentContentId: string } {
-  const [, contentId = 'fffffffe'] = /^CID=([0-9a-f]{1,8})\s*$/im.exec(text) ?? [];
-  const [, parentContentId = 'ffffffff'] = /^parentCID=([0-9a-f]{1,8})\s*$/im.exec(text) ?? [];
+  const [, contentId = 'fffffffe'] = /^CID=([0-9a-f]{1,8})[ \t\r]*$/im.exec(text) ?? [];
+  const [, parentContentId = 'ffffffff'] = /^parentCID=([0-9a-f]{1,8})[ \t\r]*$/im.exec(text) ?? [];
   return { contentId, parentContentId };
 }

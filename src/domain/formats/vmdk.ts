@@ -28,7 +28,7 @@ export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const textOffset = isText ? 0n : EMBEDDED_OFFSET;
   const [backingFile, subformat] = [await parentName(bytes, textOffset), await subformatOf(bytes, textOffset)];
   const facts = isText
-    ? readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes), { hasParent: backingFile !== undefined })
+    ? await readDescriptor(await descriptorText(bytes, 0n, bytes.lengthBytes), { hasParent: backingFile !== undefined })
     : await readBinary(bytes, head);
   return {
     ...facts,
@@ -82,8 +82,11 @@ async function descriptorText(bytes: ByteSource, offset: bigint, length: bigint)
 }
 
 /** The size is the sum of the extents; they are not opened. */
-function readDescriptor(text: string, where: { readonly hasParent?: boolean; readonly problem?: string }): ImageFacts {
-  const { sizeBytes, extents, problem: ofLines } = readExtents(text);
+async function readDescriptor(
+  text: string,
+  where: { readonly hasParent?: boolean; readonly problem?: string },
+): Promise<ImageFacts> {
+  const { sizeBytes, extents, problem: ofLines } = await readExtents(text);
   if (sizeBytes === undefined) throw malformed('vmdk', 'the descriptor names no extent');
   const zeros = where.hasParent === true && extents.some(({ kind }) => kind === 'zero');
   const problem = where.problem ?? ofLines ?? (zeros ? 'it has zeros over the content of its parent' : undefined);
