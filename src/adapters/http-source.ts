@@ -133,7 +133,7 @@ function assertPlain(answer: HttpAnswer, url: URL): void {
 
 function wholeOf(answer: HttpAnswer, url: URL): Answer {
   const { header, hasEnd, discard, receivedBytes } = answer;
-  const codings = codingsOf(answer, answer.url);
+  const codings = codingsOf(answer, url);
   if (codings === undefined) {
     discard();
     throw refused(url, `the answer has the content coding ${header('content-encoding') ?? ''}, which nobody asked for`);
@@ -164,7 +164,7 @@ function wholeOf(answer: HttpAnswer, url: URL): Answer {
 function partOf(answer: HttpAnswer, wanted: Wanted, url: URL): Answer | undefined {
   const { body, discard, receivedBytes, header } = answer;
   const stretch = stretchOf(answer) ?? restOf(answer, wanted);
-  const encoded = codingsOf(answer, answer.url)?.length !== 0;
+  const encoded = codingsOf(answer, url)?.length !== 0;
   if (stretch === undefined || stretch.offset > wanted.offset || stretch.end <= wanted.offset || encoded)
     return undefined;
   const { offset, end, totalBytes } = stretch;
@@ -244,10 +244,22 @@ export function assertGood(answer: HttpAnswer, url: URL): void {
   if (REFUSED.includes(status)) throw new HostlerError('SOURCE_REFUSED', message, { facts });
   // Others that speak of the request will say the same the next time.
   if (status < SERVER_ERRORS && !PASSING.includes(status)) throw new HostlerError('SOURCE_REFUSED', message, { facts });
-  throw new HostlerError('SOURCE_UNAVAILABLE', message, { facts, ...retryAfter(header('retry-after')) });
+  throw new HostlerError('SOURCE_UNAVAILABLE', message, { facts, ...retryAfter(answer) });
 }
 
-function retryAfter(text: string | undefined): { readonly retryAfterMs?: number } {
-  if (text === undefined || !/^\d+(?:\.\d+)?$/.test(text)) return {};
-  return { retryAfterMs: Math.min(MAX_RETRY_AFTER_MS, Math.ceil(Number(text) * 1000)) };
+/** Seconds, or a time (RFC 9110, 10.2.3), which is by the clock of the server. */
+function retryAfter({ header }: HttpAnswer): { readonly retryAfterMs?: number } {
+  const text = header('retry-after') ?? '';
+  const ms = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 1000 : timeOf(text) - now(header('date'));
+  return Number.isNaN(ms) ? {} : { retryAfterMs: Math.min(MAX_RETRY_AFTER_MS, Math.max(0, Math.ceil(ms))) };
+}
+
+function now(date = ''): number {
+  const time = timeOf(date);
+  return Number.isNaN(time) ? Date.now() : time;
+}
+
+/** Of the three forms the oldest says no zone. NaN: it is none of them. */
+function timeOf(text: string): number {
+  return /\d\d:\d\d:\d\d/.test(text) ? Date.parse(/GMT$/.test(text) ? text : `${text} GMT`) : Number.NaN;
 }

@@ -12,9 +12,13 @@ export type Coding = (typeof CODINGS)[number];
 const NAMES: ReadonlyMap<string, Coding> = new Map([
   ...CODINGS.map((name) => [name, name] as const),
   ['x-gzip', 'gzip'],
+  ['x-zstd', 'zstd'],
 ]);
-/** `aws-chunked` is how an object was uploaded; some stores repeat it of what they send as it is. */
-const AS_IT_IS = ['', 'identity', 'aws-chunked'];
+/**
+ * `aws-chunked` is how an object was uploaded; some stores repeat it of what they send as it is. Others are a charset or a coding of mail in the
+ * wrong field.
+ */
+const AS_IT_IS = ['', 'identity', 'none', 'binary', '8bit', '7bit', 'utf-8', 'utf8', 'us-ascii', 'aws-chunked'];
 /** Two are a proxy behind a server that encodes; more are no honest answer. */
 const MOST = 2;
 /** Files that are compressed themselves, which some servers call encoded. */
@@ -24,17 +28,39 @@ const OWN: Readonly<Record<Coding, RegExp>> = {
   br: /\.br$/i,
   zstd: /\.t?zst(?:d)?$/i,
 };
+/** The same of compressions that are no codings. */
+const OWN_ONLY: readonly (readonly [RegExp, RegExp])[] = [
+  [/^(?:x-)?xz$/, /\.t?xz$/i],
+  [/^(?:x-)?(?:bzip2|bz2)$/, /\.(?:bz2|tbz2?)$/i],
+  [/^(?:x-)?lzma$/, /\.(?:lzma|tlz)$/i],
+  [/^(?:x-)?lz4$/, /\.lz4$/i],
+];
+const FILE_NAME = /\bfilename\*?\s*=\s*(?:[\w-]+'[\w-]*')?"?([^";]+)/i;
 /** The low half of zlib's first byte (RFC 1950); without it the coding is deflate alone, as some servers have it. */
 const ZLIB_METHOD = 8;
 
-/** How the content from this address was encoded, in that order; undefined where that cannot be undone. None where the encoding is the file's own. */
-export function codingsOf({ header }: Pick<HttpAnswer, 'header'>, { pathname }: URL): readonly Coding[] | undefined {
-  const words = (header('content-encoding') ?? '').split(',').map((word) => word.trim().toLowerCase());
-  const codings = words.filter((word) => !AS_IT_IS.includes(word)).map((word) => NAMES.get(word));
-  const known = codings.filter((coding) => coding !== undefined);
-  if (known.length < codings.length || known.length > MOST) return undefined;
-  const [only] = known;
-  return known.length === 1 && only !== undefined && OWN[only].test(pathname) ? [] : known;
+/**
+ * How the content was encoded, in that order; undefined where that cannot be undone. None where the encoding is the file's own, by one of its
+ * names: the one that was asked for, the one that redirects led to, and the one that the answer has.
+ */
+export function codingsOf(
+  { header, url: found }: Pick<HttpAnswer, 'header' | 'url'>,
+  asked: URL,
+): readonly Coding[] | undefined {
+  const all = (header('content-encoding') ?? '').split(',').map((word) => word.trim().toLowerCase());
+  const words = all.filter((word) => !AS_IT_IS.includes(word));
+  const [, given = ''] = FILE_NAME.exec(header('content-disposition') ?? '') ?? [];
+  const names = [asked.pathname, found.pathname, given.trimEnd()];
+  const [word = ''] = words;
+  if (words.length === 1 && names.some((name) => isOwn(word, name))) return [];
+  const codings = words.map((each) => NAMES.get(each)).filter((coding) => coding !== undefined);
+  return codings.length < words.length || codings.length > MOST ? undefined : codings;
+}
+
+function isOwn(word: string, name: string): boolean {
+  const coding = NAMES.get(word);
+  if (coding !== undefined) return OWN[coding].test(name);
+  return OWN_ONLY.some(([words, names]) => words.test(word) && names.test(name));
 }
 
 /** The content as it was before. What reads it bounds it: it is made as it is read. Fails where it is not so encoded, or cut. */

@@ -184,6 +184,10 @@ describe('what a web server sends', () => {
       'br, gzip': gzipSync(brotliCompressSync(content)),
       identity: content,
       'aws-chunked': content,
+      none: content,
+      'utf-8': content,
+      binary: content,
+      'gzip, UTF-8': gzipSync(content),
     };
     for (const [coding, body] of Object.entries(codings))
       it(`${coding} is undone`, async () => {
@@ -199,10 +203,20 @@ describe('what a web server sends', () => {
         ['disk.TGZ', 'x-gzip'],
         ['disk.zst', 'zstd'],
         ['disk.br', 'br'],
+        ['disk.raw.xz', 'xz'],
+        ['disk.txz', 'x-xz'],
+        ['disk.bz2', 'x-bzip2'],
+        ['disk.tbz', 'bzip2'],
       ] as const)
         assert.ok(
           (await fetch(() => ({ bytes: sized(content, `Content-Encoding: ${coding}`) }), name)).bytes.equals(content),
         );
+    });
+    it('of a file whose name in the answer says so it is the file', async () => {
+      for (const name of ['filename=disk.raw.gz', 'filename="a disk.raw.gz"', "filename*=UTF-8''disk.raw.gz; x=y"]) {
+        const lines = ['Content-Encoding: gzip', `Content-Disposition: attachment; ${name}`];
+        assert.ok((await fetch(() => ({ bytes: sized(content, ...lines) }), 'download')).bytes.equals(content));
+      }
     });
     it('begins again when its line breaks, and is never put together', async () => {
       const bytes = sized(codings.gzip, 'Content-Encoding: gzip', 'ETag: "a"');
@@ -217,6 +231,7 @@ describe('what a web server sends', () => {
     it('that is unknown, wrong, cut, too much or too often applied is refused', async () => {
       const cases: Record<string, readonly [string, Buffer, string]> = {
         unknown: ['compress', content, 'SOURCE_REFUSED'],
+        'of no such file': ['xz', content, 'SOURCE_REFUSED'],
         wrong: ['gzip', content, 'SOURCE_UNAVAILABLE'],
         cut: ['gzip', codings.gzip.subarray(0, -1), 'SOURCE_UNAVAILABLE'],
         'cut br': ['br', codings.br.subarray(0, -1), 'SOURCE_UNAVAILABLE'],
@@ -266,14 +281,15 @@ describe('what a web server sends', () => {
     });
   });
 
-  it('is the file of a coding where the address that answers names it so', async () => {
+  it('is the file of a coding where the address that was asked, or the one that answers, names it so', async () => {
     const reply =
       (last: string) =>
       ({ path }: Asked): Reply =>
         path === last
           ? { bytes: sized(gzipSync(content), 'Content-Encoding: gzip') }
           : { bytes: answer(['HTTP/1.1 302 Found', `Location: ${last}`, 'Content-Length: 0']) };
-    assert.ok((await fetch(reply('/blob/1'), 'disk.img.gz')).bytes.equals(content));
+    assert.ok((await fetch(reply('/blob/1'), 'disk.img.gz')).bytes.equals(gzipSync(content)));
+    assert.ok((await fetch(reply('/blob/1'), 'latest')).bytes.equals(content));
     assert.ok((await fetch(reply('/disk.gz'), 'latest')).bytes.equals(gzipSync(content)));
   });
 
