@@ -21,6 +21,9 @@ const FORMATS: ReadonlyMap<string, ImageFormat> = new Map([
   ['ami', 'raw'],
 ]);
 
+/** Around whose data there is nothing, or only a compression. */
+const PLAIN_CONTAINERS = ['bare', 'compressed', 'aki', 'ari', 'ami'];
+
 const size = z.number().int().nonnegative().nullish();
 /** JSON can write half a character, which no answer of ours can hold. */
 const word = z
@@ -33,6 +36,7 @@ const metadata = z.object({
   virtual_size: size,
   min_disk: size,
   disk_format: word.nullish(),
+  container_format: word.nullish(),
   checksum: word.nullish(),
   os_hash_algo: word.nullish(),
   os_hash_value: word.nullish(),
@@ -108,7 +112,8 @@ function factsOf(found: Metadata): SourceFacts {
   const checksum = checksumOf(found);
   return {
     immutable: true,
-    ...(checksum === undefined ? {} : { checksum }),
+    ...(checksum === undefined ? unknownAlgorithm(found) : { checksum }),
+    ...(PLAIN_CONTAINERS.includes(found.container_format ?? 'bare') ? {} : { packed: true }),
     ...(typeof format === 'string' ? { format } : {}),
     ...(length === null || length === undefined ? {} : { lengthBytes: BigInt(length) }),
     ...(virtual === null || virtual === undefined ? {} : { virtualSizeBytes: BigInt(virtual) }),
@@ -116,13 +121,21 @@ function factsOf(found: Metadata): SourceFacts {
   };
 }
 
-/** The digest that was made with an algorithm of the operator's choice, else the md5 of old. */
+/** The digest that was made with an algorithm of the operator's choice, in hashlib's words; else the md5 of old. */
 function checksumOf({
   os_hash_algo: algorithm,
   os_hash_value: digest,
   checksum: md5,
 }: Metadata): SourceFacts['checksum'] {
-  const known = CHECKSUM_ALGORITHMS.find((name) => name === (algorithm === 'blake2b' ? 'blake2b512' : algorithm));
-  if (known !== undefined && typeof digest === 'string') return { algorithm: known, digest: digest.toLowerCase() };
+  const known = algorithm
+    ?.replace('_', '-')
+    .replace(/^blake2b$/, 'blake2b512')
+    .replace(/^blake2s$/, 'blake2s256');
+  const ours = CHECKSUM_ALGORITHMS.find((name) => name === known);
+  if (ours !== undefined && typeof digest === 'string') return { algorithm: ours, digest: digest.toLowerCase() };
   return typeof md5 === 'string' ? { algorithm: 'md5', digest: md5.toLowerCase() } : undefined;
+}
+
+function unknownAlgorithm({ os_hash_algo: algorithm, os_hash_value: digest }: Metadata): SourceFacts {
+  return typeof algorithm === 'string' && typeof digest === 'string' ? { unknownAlgorithm: algorithm } : {};
 }

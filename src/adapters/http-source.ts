@@ -235,7 +235,7 @@ function refused(url: URL, why: string): HostlerError {
 
 /** Fails with SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_UNAVAILABLE. */
 export function assertGood(answer: HttpAnswer, url: URL): void {
-  const { status, header } = answer;
+  const { status } = answer;
   if (WITH_CONTENT.includes(status)) return;
   answer.discard();
   const facts = { source: shown(url), status: String(status) };

@@ -7,7 +7,7 @@ import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
 import type { ExpectedChecksum } from '../domain/fetch/ports.js';
 import { HEADERS, QUERY, TOKEN, type SourceSpec } from '../domain/fetch/source.js';
 import type { Secrets } from '../domain/operations/verb.js';
-import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import { CHECKSUM_ALGORITHMS, DIGEST_DIGITS } from '../domain/transfer/running-digest.js';
 import {
   address,
   ask,
@@ -152,14 +152,6 @@ const oneof = z
   .object({ source: z.object({ $case: z.string(), value: z.unknown() }) })
   .catch({ source: { $case: 'none', value: undefined } });
 
-const DIGEST_LENGTHS: Readonly<Record<ChecksumAlgorithm, number>> = {
-  'sha256-4m-blocks': 64,
-  sha256: 64,
-  sha512: 128,
-  sha1: 40,
-  md5: 32,
-  blake2b512: 128,
-};
 const FETCH_ALGORITHMS = CHECKSUM_ALGORITHMS.filter((name) => name !== 'sha256-4m-blocks');
 
 const checksum = z
@@ -171,7 +163,7 @@ const checksum = z
       .transform((digest) => digest.toLowerCase()),
   })
   .superRefine(({ algorithm, digest }, context) => {
-    const length = DIGEST_LENGTHS[algorithm];
+    const length = DIGEST_DIGITS[algorithm];
     if (digest.length !== length)
       context.addIssue({ code: 'custom', path: ['digest'], message: `${algorithm} has ${String(length)} digits` });
   })

@@ -46,6 +46,10 @@ export async function bring(
   const facts = await remote.describe(run.signal);
   limits.assertFacts(facts);
   const checksum = asked ?? facts.checksum;
+  if (checksum === undefined && facts.unknownAlgorithm !== undefined) {
+    const message = `${what} has a checksum by ${facts.unknownAlgorithm}, which is not known here, and was not verified`;
+    run.warn({ reason: 'CHECKSUM_UNKNOWN', message });
+  }
   const spec = {
     ...{ target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) },
     ...(facts.lengthBytes === undefined ? {} : { lengthBytes: facts.lengthBytes }),

@@ -16,7 +16,20 @@ export interface Place {
 export type Listed = { readonly checksum: ExpectedChecksum } | { readonly lacks: string };
 
 /** Best first. */
-const BEST: readonly ExpectedChecksum['algorithm'][] = ['sha512', 'blake2b512', 'sha256', 'sha1', 'md5'];
+const BEST: readonly ExpectedChecksum['algorithm'][] = [
+  'sha512',
+  'blake2b512',
+  'sha3-512',
+  'sha384',
+  'sha3-384',
+  'sha256',
+  'sha3-256',
+  'blake2s256',
+  'sha224',
+  'sha3-224',
+  'sha1',
+  'md5',
+];
 const HEX = '[0-9a-fA-F]{32,128}';
 /** With a backslash in front, `\\` and `\n` in the name stand for others. One space, as BSD's `md5 -r` has it, is read by sha256sum(1) too. */
 const GNU = new RegExp(`^(\\\\?)(${HEX})(?: [ *]|\\t| )(.+)$`);

@@ -1,4 +1,5 @@
 /** How lists call the algorithms of their digests. */
+import { DIGEST_DIGITS } from '../transfer/running-digest.js';
 import type { ExpectedChecksum } from './ports.js';
 
 type Algorithm = ExpectedChecksum['algorithm'];
@@ -14,18 +15,30 @@ const BY_NAME: ReadonlyMap<string, Algorithm> = new Map([
   ['sha2256', 'sha256'],
   ['sha512', 'sha512'],
   ['sha2512', 'sha512'],
+  ['sha224', 'sha224'],
+  ['sha2224', 'sha224'],
+  ['sha384', 'sha384'],
+  ['sha2384', 'sha384'],
+  ['sha3224', 'sha3-224'],
+  ['sha3256', 'sha3-256'],
+  ['sha3384', 'sha3-384'],
+  ['sha3512', 'sha3-512'],
   ['blake2b', 'blake2b512'],
   ['blake2b512', 'blake2b512'],
   ['blake2', 'blake2b512'],
   ['b2', 'blake2b512'],
+  ['blake2s', 'blake2s256'],
+  ['blake2s256', 'blake2s256'],
 ]);
-/** In the name of a list; digests of others are as long as those of SHA. */
+/** In the name of a list; digests of others are as long as those of SHA-2. */
 const IN_NAMES =
   /sha3[-_]?\d{3}|sha512[-_]?(?:t|256|224)|sha2?[-_]?\d{1,3}|md5|blake2[bs]?|blake3|b[23](?=sums?|$)|sm3|whirlpool|streebog\d*|skein\d*|(?:rmd|ripemd)[-_]?160/gi;
-/** What a digest is that comes without a name; of 128 digits it may be two, so that one has to be named. */
+/** What a digest is that nothing names: others are named. */
 const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map([
   [32, 'md5'],
   [40, 'sha1'],
+  [56, 'sha224'],
+  [96, 'sha384'],
   [64, 'sha256'],
   [128, 'sha512'],
 ]);
@@ -41,8 +54,7 @@ export function hintOf(listName: string): Named {
   return word === undefined ? undefined : algorithmNamed(word);
 }
 
-/** The algorithm of a digest by its length; only BLAKE2 has to be told. */
+/** The algorithm of a digest: the one that is named, if it is as long as that one's are; else by its length. */
 export function byLength({ length }: string, hint: Algorithm | undefined): Algorithm | undefined {
-  const found = BY_LENGTH.get(length);
-  return found === 'sha512' && hint === 'blake2b512' ? hint : found;
+  return hint !== undefined && DIGEST_DIGITS[hint] === length ? hint : BY_LENGTH.get(length);
 }

@@ -71,8 +71,12 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
   };
 }
 
-/** A declared format goes before what the source says. */
-export function withFormat<S extends { readonly sourceFormat?: ImageFormat }>(spec: S, { facts }: Brought): S {
+/** A declared format goes before what the source says, which may be that of what is taken out of an archive. */
+export function withFormat<S extends { readonly sourceFormat?: ImageFormat; readonly archiveMember?: string }>(
+  spec: S,
+  { facts }: Brought,
+): S {
+  if (facts.packed === true && spec.archiveMember === undefined) return spec;
   return spec.sourceFormat !== undefined || facts.format === undefined ? spec : { ...spec, sourceFormat: facts.format };
 }
 

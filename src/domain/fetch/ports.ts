@@ -14,6 +14,10 @@ export interface ExpectedChecksum extends Checksum {
 export interface SourceFacts {
   readonly checksum?: ExpectedChecksum;
   readonly format?: ImageFormat;
+  /** The format is that of a file in what comes, if that is an archive. */
+  readonly packed?: boolean;
+  /** By which it has a checksum that cannot be computed here, and no other one. */
+  readonly unknownAlgorithm?: string;
   readonly lengthBytes?: bigint;
   readonly virtualSizeBytes?: bigint;
   /** A disk must have so much for the image to be of use. */

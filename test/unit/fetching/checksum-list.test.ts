@@ -60,7 +60,10 @@ describe('lists of checksums', () => {
     ['other names', `${SHA256}  ${NAME}.asc\n${SHA256}  x${NAME}`, undefined],
     ['two digests alone', `${SHA256}\n${HEX(64, 'b')}\n`, undefined],
     ['a tag of another length', `SHA512 (${NAME}) = ${SHA256}`, undefined],
-    ['digests of no algorithm of ours', `${HEX(56)}  ${NAME}\nSHA384 (${NAME}) = ${HEX(96)}`, undefined],
+    ['digests of no algorithm of ours', `${HEX(48)}  ${NAME}\nWhirlpool (${NAME}) = ${SHA512}`, undefined],
+    ['SHA-384 and SHA-224', `${HEX(56)}  ${NAME}\nSHA384 (${NAME}) = ${HEX(96)}`, `sha384:${HEX(96)}`],
+    ['BSD, SHA-3', `SHA3-256(${NAME})= ${SHA256}`, `sha3-256:${SHA256}`],
+    ['BSD, BLAKE2s', `BLAKE2S-256(${NAME})= ${SHA256}`, `blake2s256:${SHA256}`],
     ['a page', '<html>404</html>', undefined],
     ['nothing', '', undefined],
   ] as const)
@@ -74,11 +77,12 @@ describe('lists of checksums', () => {
   it('a list of an algorithm that is not ours has none of ours, whatever its length', () => {
     for (const [list, digest] of [
       ['B3SUMS', SHA256],
-      ['SHA3-512SUMS', SHA512],
+      ['SM3SUMS', SHA256],
       ['disk.qcow2.whirlpool', SHA512],
       ['sha512-256.txt', SHA256],
     ] as const)
       assert.match(found(`${digest}  ${NAME}`, placeOf(NAME, list)), /cannot be computed here/);
+    assert.equal(digestOf(`${SHA512}  ${NAME}`, NAME, 'SHA3-512SUMS'), `sha3-512:${SHA512}`);
     assert.equal(digestOf(`${SHA256}  ${NAME}`, NAME, 'whirlpool-linux.qcow2.sha256'), `sha256:${SHA256}`);
   });
   describe('with one name in several folders', () => {
@@ -106,10 +110,10 @@ describe('lists of checksums', () => {
   it('why there is none is in the answer', () => {
     const place = placeOf(NAME);
     assert.equal(found(`${MD5}\n${SHA256}\n`, place), 'has several digests without names');
-    assert.match(found(`SHA384 (${NAME}) = ${HEX(96)}`, place), /cannot be computed here: SHA384/);
+    assert.match(found(`Whirlpool (${NAME}) = ${SHA512}`, place), /cannot be computed here: Whirlpool/);
     assert.match(found(`SHA512/256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: SHA512\/256/);
     assert.match(found(`BLAKE2b-256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: BLAKE2b-256/);
-    assert.match(found(`${HEX(96)}  ${NAME}`, place), /one of 96 digits/);
+    assert.match(found(`${HEX(48)}  ${NAME}`, place), /one of 48 digits/);
     assert.equal(found(Buffer.from(`\ufeff${SHA256}  ${NAME}`, 'utf16le').toString(), place), 'is no text in UTF-8');
     assert.match(found(`${SHA256}  ${NAME}\n${HEX(64, 'b')}  ${NAME}`, place), /several checksums by sha256/);
     assert.equal(found('', place), `has no checksum of ${NAME}`);

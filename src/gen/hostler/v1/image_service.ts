@@ -298,7 +298,10 @@ export function wipeModeToJSON(object: WipeMode): string {
 
 /** A digest that is expected or was computed. */
 export interface Checksum {
-  /** sha256, sha512, blake2b512, sha1 or md5; for uploads and downloads also sha256-4m-blocks. */
+  /**
+   * sha256, sha512, sha224, sha384, sha3-224, sha3-256, sha3-384, sha3-512, blake2b512, blake2s256, sha1 or md5; for uploads and downloads also
+   * sha256-4m-blocks.
+   */
   algorithm: string;
   /** Hexadecimal. */
   digest: string;
@@ -13564,7 +13567,7 @@ export const ImageServiceService = {
   },
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14020,7 +14023,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   copyImage: handleServerStreamingCall<CopyImageRequest, OperationEvent>;
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14371,7 +14374,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME

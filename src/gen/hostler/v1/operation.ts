@@ -247,7 +247,7 @@ export interface Warning {
    * Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE, RIGHTS_NOT_KEPT (a file that was replaced had an access
    * list, label, attributes or capabilities that the new one has not; or the host cannot read those of a shifted tree),
    * TRANSFER_RESTARTED, TRAILING_DATA (something other than the compressed image follows it, as a signature does, and was
-   * left out), ANSWER_LOST (the answer to a caller could not be sent as it was; the operation goes on without that caller), TOOL_COMPLAINED (a tool failed, but what it was to do is done, sound
+   * left out), CHECKSUM_UNKNOWN (the source names a checksum by an algorithm that is not known here, and no other one), ANSWER_LOST (the answer to a caller could not be sent as it was; the operation goes on without that caller), TOOL_COMPLAINED (a tool failed, but what it was to do is done, sound
    * and durable), NOT_REPAIRED (of a failure: the tables of the image may need CheckImage with a repair),
    * SNAPSHOTS_ON_NEW_BASE (snapshots inside of the image read from its base, and nobody looked whether the new one holds the same).
    */
