@@ -12,6 +12,7 @@ import { Failpoints } from './adapters/failpoints.js';
 import { LocalHostProbe } from './adapters/host-probe.js';
 import type { JournalStore } from './adapters/journal/store.js';
 import type { LockQuery } from './adapters/lock-query.js';
+import { PathLooks } from './adapters/gates/path-looks.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { errorText, type Log } from './adapters/log.js';
 import { LocalContents } from './adapters/local-contents.js';
@@ -242,7 +243,9 @@ function assembleHandlers(
   engine: Engine,
 ) {
   const { operations, space, overcommit, owners } = engine;
-  const host = new LinuxHost(engine.localPaths, config.iscsi_initiator_file, tryTool(runner), engine.reach);
+  const looks = new PathLooks(config.limits.root_patience_ms);
+  const { localPaths, reach } = engine;
+  const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), reach, looks);
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
   const digests = new Digests({
     tool: engine.tool,

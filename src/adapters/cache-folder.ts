@@ -7,13 +7,13 @@ import { HostlerError } from '../domain/errors.js';
 import type { FileAttributes, FileIdentity, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { systemError, errnoOf } from './errno.js';
 import { O_PATH, procPath } from './handles.js';
+import { LocalMounts } from './local-mounts.js';
+import { mountOf, readMounts } from './mounts.js';
 import { claimCache, isPartOfCache, type Claimant } from './owned/cache-claim.js';
 import { removePrivateFolder } from './private-folders.js';
 import { RootGate } from './root-gate.js';
 import { sizesOf } from './system-sizes.js';
 
-/** Held open as long as the daemon lives. */
-const FIXED_PLACE = { isLocal: () => false, follow: () => undefined, hold: () => () => undefined };
 const NOTHING_TO_CLOSE = () => Promise.resolve();
 
 /** Where cached images are: a folder that only the daemon writes to. Its files have addresses that no caller can name. */
@@ -29,9 +29,9 @@ export class CacheFolder implements CacheFiles {
     readonly identity: FileIdentity,
     private readonly folder: FileHandle,
     private readonly attributes: FileAttributes,
-    patienceMs: number,
+    gate: RootGate,
   ) {
-    this.#gate = new RootGate(realPath, patienceMs, FIXED_PLACE);
+    this.#gate = gate;
   }
 
   /**
@@ -41,7 +41,12 @@ export class CacheFolder implements CacheFiles {
   static async open(realPath: string, attributes: FileAttributes, patienceMs: number): Promise<CacheFolder> {
     const folder = await open(realPath, O_PATH | constants.O_DIRECTORY);
     const { dev: device, ino: inode } = await folder.stat({ bigint: true });
-    return new CacheFolder(realPath, { device, inode }, folder, attributes, patienceMs);
+    const isLocal = await new LocalMounts().watch(folder, realPath);
+    const filesystem = (await mountOf(folder, await readMounts()))?.device ?? '';
+    // Held open as long as the daemon lives.
+    const place = { isLocal, filesystem, follow: () => undefined, hold: () => () => undefined };
+    const gate = new RootGate(realPath, patienceMs, place);
+    return new CacheFolder(realPath, { device, inode }, folder, attributes, gate);
   }
 
   source(address: ImageAddress): Promise<Resolved> {

@@ -1,6 +1,5 @@
 import { access, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { machine } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reach } from '../domain/access/reach.js';
 import type { ImageAddress } from '../domain/address.js';
 import type { Filesystem, Filesystems } from '../domain/host/filesystem-info.js';
@@ -8,13 +7,11 @@ import type { Try } from '../domain/host/disk-driver.js';
 import type { MountEntry } from '../domain/host/mounted.js';
 import type { Handle } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
+import type { PathLooks } from './gates/path-looks.js';
 import { inTime, procPath } from './handles.js';
 import { mountOf, readMounts } from './mounts.js';
 import type { RootedPaths } from './paths.js';
 import { countsOf } from './system-sizes.js';
-
-/** So long a path is waited for that may lead to a server. */
-const PATIENCE_MS = 2000;
 
 /** What /proc, statfs and files of the system say of this host. */
 export class LinuxHost implements Filesystems {
@@ -23,6 +20,7 @@ export class LinuxHost implements Filesystems {
     private readonly initiatorFile: string,
     readonly tried: Try,
     private readonly reach: Reach,
+    private readonly looks: PathLooks,
   ) {}
 
   get architecture(): string {
@@ -35,29 +33,39 @@ export class LinuxHost implements Filesystems {
 
   /** What leads out of the places of the caller's role means nothing to it. */
   async realPath(path: string): Promise<string | undefined> {
-    const real = await inPatience(realpath(path));
+    const real = await this.#looked(path, (at) => realpath(at));
     return real !== undefined && this.reach.touches(real) ? real : undefined;
   }
 
   async deviceOf(path: string): Promise<string | undefined> {
-    const found = await inPatience(stat(path));
+    const found = await this.#looked(path, (at) => stat(at));
     return found?.isBlockDevice() === true ? String(found.rdev) : undefined;
   }
 
-  /** Undefined when there is no such file. Fails with ACCESS_DENIED, IO_ERROR. */
+  /** What the system says of a path; undefined where that is an error. Fails with ROOT_STALLED. */
+  async #looked<T>(path: string, look: (path: string) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.looks.ask(path, look);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return undefined;
+    }
+  }
+
+  /** Undefined when there is no such file. Fails with ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
   async initiatorText(): Promise<string | undefined> {
     try {
-      return await readFile(this.initiatorFile, 'utf8');
+      return await this.looks.ask(this.initiatorFile, (path) => readFile(path, 'utf8'));
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return undefined;
       throw systemError(error, this.initiatorFile);
     }
   }
 
-  /** Whether a name below the instances folder exists. */
+  /** Whether a name below the instances folder exists. Fails with ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
   readonly exists = async (path: string): Promise<boolean> => {
     try {
-      await access(path);
+      await this.looks.ask(path, (at) => access(at));
       return true;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return false;
@@ -85,19 +93,5 @@ export class LinuxHost implements Filesystems {
       mountPoint: mount?.mountPoint ?? '',
       device: mount?.source ?? '',
     };
-  }
-}
-
-/** What the system says of a path; undefined where that is an error, or does not come. */
-async function inPatience<T>(asked: Promise<T>): Promise<T | undefined> {
-  const cancel = new AbortController();
-  const late = sleep(PATIENCE_MS, undefined, { signal: cancel.signal }).catch(() => undefined); // the answer came first
-  try {
-    return await Promise.race([asked, late]);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  } finally {
-    cancel.abort();
   }
 }

@@ -14,6 +14,7 @@ interface Held extends FileIdentity {
   readonly handle: FileHandle;
   readonly mountId: number;
   readonly mountPoint: string;
+  readonly filesystem: string;
   readonly isLocal: () => boolean;
   /** Calls that walk from it now. */
   users: number;
@@ -54,6 +55,11 @@ export class RootPlace {
   /** Of the filesystem that it lies on. */
   get mountPoint(): string {
     return this.#held.mountPoint;
+  }
+
+  /** Its number, as the table of mounts has it: roots on one filesystem answer, or hang, together. */
+  get filesystem(): string {
+    return this.#held.filesystem;
   }
 
   get identity(): FileIdentity {
@@ -154,7 +160,8 @@ async function look(realPath: string, localMounts: LocalMounts): Promise<Held> {
         facts: { path: realPath },
       });
     const isLocal = await localMounts.watch(handle, realPath);
-    return { handle, device, inode, mountId: mount.id, mountPoint: mount.mountPoint, isLocal, users: 0 };
+    const { id: mountId, mountPoint, device: filesystem } = mount;
+    return { handle, device, inode, mountId, mountPoint, filesystem, isLocal, users: 0 };
   } catch (error) {
     await handle.close();
     throw error;

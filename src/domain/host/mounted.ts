@@ -8,9 +8,9 @@ export interface MountEntry {
 /** What a host knows of its mounts and of what paths are. */
 export interface Mounts {
   mounts(): Promise<readonly MountEntry[]>;
-  /** The place that a path means, without links; undefined where there is none, or where that is not known in time. */
+  /** The place that a path means, without links; undefined where there is none. Fails with ROOT_STALLED. */
   realPath(path: string): Promise<string | undefined>;
-  /** Names a block device by its number; undefined: the path is no block device. */
+  /** Names a block device by its number; undefined: the path is no block device. Fails with ROOT_STALLED. */
   deviceOf(path: string): Promise<string | undefined>;
 }
 

@@ -3217,8 +3217,9 @@ export const GetInstancePathAtDestinationResponse: MessageFns<GetInstancePathAtD
  * Every RPC can fail with: INVALID_FIELD (also a message or field over its bound, docs/limits.md),
  * NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, TOO_MANY_CALLS, CALLER_AT_LIMIT, HOST_EXHAUSTED,
  * AUDIT_FAILED (where the call is written down), STATE_UNAVAILABLE (where it changes something),
- * ROOT_STALLED, ROOT_UNAVAILABLE and POOL_NOT_FOUND (where it looks at a root or pool), IO_ERROR (where
- * it reads or writes), TOOL_LIMIT_EXCEEDED and STALLED (where a tool works: `limits.tools`),
+ * ROOT_STALLED (where it looks at a root, a pool or another path of the host), ROOT_UNAVAILABLE and
+ * POOL_NOT_FOUND (where it looks at a root or pool), IO_ERROR (where it reads or writes),
+ * TOOL_LIMIT_EXCEEDED and STALLED (where a tool works: `limits.tools`),
  * ANSWER_TOO_LARGE, WATCHER_TOO_SLOW (a stream of which nothing is read), CALLER_DEADLINE,
  * SHUTTING_DOWN, BUG.
  */
