@@ -109,27 +109,32 @@ class Journal {
 
   /** After a failure: on from where the disk is, as if it had just been opened. Durable is what this leaves. */
   #mend(): void {
-    const written = this.#written;
-    if (identityOf(path) !== this.#identity) {
-      // Another filesystem is mounted there now, or the same one again.
-      const before = this.#file;
-      this.#file = undefined;
-      before?.database.close();
-    }
-    if (this.#file === undefined) {
-      const database = connect(path);
-      assertOurs(database, path);
-      this.#file = new JournalFile(database, Date.now);
-      this.#identity = identityOf(path);
-      if (this.#file.writes < written)
-        throw new Error(
-          `${path} is an older one: it ends at ${String(this.#file.writes)} of ${String(written)} changes`,
-        );
-    }
-    this.#file.transaction(() => undefined);
+    const file = this.#again();
+    file.transaction(() => undefined);
     // What a failed sync left in the page cache only is written again into the file.
-    this.#file.checkpoint('TRUNCATE');
-    this.#wrote(this.#file);
+    file.checkpoint('TRUNCATE');
+    this.#wrote(file);
+  }
+
+  /** The file as it is open, or opened again. One that does not have everything is not opened: reads go on in the one before. */
+  #again(): JournalFile {
+    const identity = identityOf(path);
+    if (identity === this.#identity && this.#file?.database.isOpen === true) return this.#file;
+    // Another filesystem is mounted there now, or the same one again.
+    const database = connect(path);
+    try {
+      assertOurs(database, path);
+      const { writes } = new JournalFile(database, Date.now);
+      if (writes < this.#written)
+        throw new Error(`${path} is an older one: it ends at ${String(writes)} of ${String(this.#written)} changes`);
+    } finally {
+      // Before the other one is closed, which may remove the log that lies at the path.
+      database.close();
+    }
+    if (this.#file?.database.isOpen === true) this.#file.database.close();
+    this.#file = new JournalFile(connect(path), Date.now);
+    this.#identity = identity;
+    return this.#file;
   }
 
   #rebuild(why: string): Answer {

@@ -158,7 +158,10 @@ export class Writer {
       clearTimeout(this.#timer);
       this.options.onState(this.#state);
     } catch (error) {
-      this.#state = { writable: false, why: error instanceof JournalTrouble ? error.trouble.why : String(error) };
+      const why = error instanceof JournalTrouble ? error.trouble.why : String(error);
+      const isNews = !this.#state.writable && this.#state.why !== why;
+      this.#state = { writable: false, why };
+      if (isNews) this.options.onState(this.#state);
     } finally {
       this.#trying = undefined;
     }

@@ -1,0 +1,83 @@
+/** Another filesystem comes to lie where the journal was: it is not taken for the journal. */
+import assert from 'node:assert/strict';
+import { cp, mkdir, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { idsOf, openJournal, type TestJournal } from '../../support/journals.js';
+import { isRoot, needs } from '../../support/needs.js';
+import { done, id } from '../../support/records.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
+import { until } from '../../support/until.js';
+
+/** Retries that must not have changed anyone's mind. */
+const RETRIES = 5;
+
+describe('a journal whose filesystem is another one suddenly', () => {
+  const scratch = scratchFolder();
+
+  const OTHERS: [string, (folder: string, yesterday: string) => Promise<unknown>, RegExp][] = [
+    ["has yesterday's copy", (folder, yesterday) => cp(yesterday, folder, { recursive: true }), /is an older one/],
+    ['is empty', () => Promise.resolve(), /ENOENT/],
+    ['has an empty file', (folder) => writeFile(join(folder, 'journal.sqlite'), ''), /no journal of Hostler/],
+    ['has a folder there', (folder) => mkdir(join(folder, 'journal.sqlite')), /./],
+    ["has somebody else's database", (folder) => makeOther(join(folder, 'journal.sqlite')), /no journal of Hostler/],
+  ];
+  for (const [what, fill, says] of OTHERS)
+    it(`${what}: changes are refused until the right one is back, and nothing is missing`, async function () {
+      needs(this, isRoot, 'mounts small filesystems');
+      const name = what.replaceAll(/[^a-z]/g, '-');
+      const [folder, yesterday] = [scratch.path(name), scratch.path(`${name}-yesterday`)];
+      await mkdir(folder);
+      const mount = () => sh('mount', '-t', 'tmpfs', '-o', 'size=3m', 'none', folder);
+      await mount();
+      scratch.onEnd(() => sh('umount', folder));
+      const first = await openJournal(folder);
+      await first.journal.put(done(0));
+      await first.journal.close();
+      await cp(folder, yesterday, { recursive: true });
+      const test = await openJournal(folder);
+      const { journal, heard } = test;
+      const refused = await fillUp(test, folder);
+      await mount();
+      await fill(folder, yesterday);
+      await until(() => Promise.resolve(says.test(whyOf(test))));
+      for (let n = 0; n < RETRIES; n++) await assert.rejects(journal.assertWritable(), says);
+      await assert.rejects(journal.put(done(900)), says);
+      assert.equal(journal.writable, false);
+      const all = [...Array.from({ length: refused + 1 }, (_, n) => id(n)), id(900)];
+      assert.deepEqual(await idsOf(journal), all, 'reads go on');
+      await sh('umount', folder);
+      await unlink(join(folder, 'filler'));
+      await until(() => Promise.resolve(journal.writable));
+      assert.deepEqual([await idsOf(journal), journal.incomplete], [all, false], JSON.stringify(heard));
+      await journal.close();
+      const again = await openJournal(folder);
+      assert.deepEqual([await idsOf(again.journal), again.heard], [all, []]);
+      await again.journal.close();
+    });
+});
+
+/** Puts until the disk is full; the number of the first that was refused. */
+async function fillUp({ journal }: TestJournal, folder: string): Promise<number> {
+  await writeFile(join(folder, 'filler'), Buffer.alloc(2 << 20));
+  for (let n = 1; ; n++) {
+    const failed = await journal.put(done(n, { labels: { pad: 'x'.repeat(4000) } })).then(
+      () => false,
+      () => true,
+    );
+    if (failed) return n;
+  }
+}
+
+/** What the operator heard last. */
+function whyOf({ heard }: TestJournal): string {
+  return String(heard.filter(({ what }) => what === 'state').at(-1)?.['why']);
+}
+
+function makeOther(path: string): Promise<void> {
+  const other = new DatabaseSync(path);
+  other.exec('CREATE TABLE t(x)');
+  other.close();
+  return Promise.resolve();
+}
