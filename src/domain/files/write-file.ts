@@ -77,8 +77,9 @@ async function writeInto(
   const entry = run.entry(address);
   if (entry === undefined) throw new HostlerError('BUG', `${address} was admitted without being there`);
   run.phase('MODIFYING');
-  // What is there already takes no more room when it is written over.
-  const there = at === 'end' ? 0n : rest(entry.lengthBytes, at);
+  // What is there already takes no more room when it is written over; holes do, and nobody knows where they are.
+  const isSparse = entry.allocatedBytes < entry.lengthBytes;
+  const there = at === 'end' || isSparse ? 0n : rest(entry.lengthBytes, at);
   let reserved = 0n;
   let release: () => void = () => undefined;
   const taken = new Taken(run, digest, async (bytes) => {

@@ -17,6 +17,12 @@ export class GrowingSpace {
     private readonly file: FileRef,
   ) {}
 
+  /** Before anything is written: what is announced, to the byte. What comes beyond it is reserved in steps. Fails with NO_SPACE. */
+  async announced(bytes: bigint): Promise<void> {
+    this.#release = await this.run.reserve(this.target, bytes, this.file);
+    this.#bytes = bytes;
+  }
+
   /** Before so many bytes of data in all are written. Fails with NO_SPACE. */
   async upTo(bytes: bigint): Promise<void> {
     if (bytes <= this.#bytes) return;

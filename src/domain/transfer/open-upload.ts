@@ -5,6 +5,7 @@ import { deferred, orAborted } from '../waiting.js';
 import type { Checkpoints } from './checkpoints.js';
 import type { Checksum, FileDigest, FileWriter, Piece } from './ports.js';
 import type { ChecksumAlgorithm } from './running-digest.js';
+import { WrittenBlocks } from './written-blocks.js';
 import { WriteBehind } from './write-behind.js';
 
 export type UploadChecksum = Checksum & { readonly algorithm: ChecksumAlgorithm };
@@ -28,6 +29,8 @@ export interface UploadOptions {
 export interface UploadFile {
   readonly writer: FileWriter;
   readonly checkpoints: Checkpoints;
+  /** Before what is written takes so many bytes in all. Fails with NO_SPACE. */
+  makeRoom(bytes: bigint): Promise<void>;
   /** Digests what comes, beside it. */
   follow(algorithm: ChecksumAlgorithm): Promise<FileDigest>;
 }
@@ -42,6 +45,7 @@ export class OpenUpload {
   #committed: Committed;
   /** Of what came over one connection alone; otherwise the file is read when it is whole. */
   #digest: FileDigest | undefined;
+  readonly #blocks: WrittenBlocks;
   #connection: Connection | undefined;
   #lastCameAt: number;
   #isWhole = false;
@@ -54,6 +58,7 @@ export class OpenUpload {
     private readonly clock: Clock,
   ) {
     this.#committed = options.from;
+    this.#blocks = new WrittenBlocks(options.from.offset - options.from.zeroBytes);
     this.#lastCameAt = clock();
   }
 
@@ -161,6 +166,7 @@ export class OpenUpload {
         if (piece !== undefined && 'data' in piece) {
           const start = at;
           at = this.#advance(at, BigInt(piece.data.length), 'data');
+          await this.file.makeRoom(this.#blocks.with(start, at));
           await writes.write(piece.data, start);
           continue;
         }

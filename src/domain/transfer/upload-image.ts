@@ -7,6 +7,7 @@ import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageInfo } from '../image-info.js';
 import type { Operations } from '../operations/engine.js';
+import { GrowingSpace } from '../operations/growing-space.js';
 import { restoreError, type ImageResult, type OperationRecord } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import { Standing, untilIdle, type Stood } from '../operations/standing.js';
@@ -25,7 +26,7 @@ export interface UploadSpec {
   readonly target: ImageAddress;
   readonly format: ImageFormat;
   readonly lengthBytes: bigint;
-  /** So much of it will be data, the rest zeros. */
+  /** So much of it will be data, the rest zeros, says the caller: reserved at once; what comes beyond is reserved as it comes. */
   readonly dataBytes: bigint;
   readonly checksum?: UploadChecksum;
   readonly overwrite: boolean;
@@ -167,10 +168,11 @@ export class Uploads {
     const { target: address, format, lengthBytes, dataBytes } = spec;
     assertStorage(run.target(address), ['file'], 'an upload');
     const { part, checkpoint } = await run.resumablePart(address, spec);
-    await run.reserve(address, dataBytes);
+    const space = new GrowingSpace(run, address, part);
+    await space.announced(dataBytes);
     assertTakeable({ address, lengthBytes }, this.ports.reader.foreignRules);
     run.phase('COPYING');
-    const { checksum, ...counts } = await this.#take(part, spec, run, positionOf(checkpoint ?? {}));
+    const { checksum, ...counts } = await this.#take(part, space, spec, run, positionOf(checkpoint ?? {}));
     const file = await this.ports.files.fingerprint(part);
     const target = { address, format, foreign: true } as const;
     const result = await publishImage(part, target, { ...WORK, ...counts }, run, this.ports);
@@ -179,7 +181,7 @@ export class Uploads {
   }
 
   /** Until every byte is there and agrees; counts of what came. */
-  async #take(part: Part, spec: OwnedSpec, run: Run, { offset, zeroBytes = 0n }: Position) {
+  async #take(part: Part, space: GrowingSpace, spec: OwnedSpec, run: Run, { offset, zeroBytes = 0n }: Position) {
     const { transfers, clock, uploadExpireMs: expireMs } = this.ports;
     const { target, lengthBytes, dataBytes: totalBytes } = spec;
     let counts = { movedBytes: offset - zeroBytes, skippedBytes: zeroBytes };
@@ -196,7 +198,8 @@ export class Uploads {
       };
       const options = { ...spec, from: { offset, zeroBytes }, expireMs, onCommitted };
       const follow = (algorithm: ChecksumAlgorithm) => transfers.digest(part, target, algorithm);
-      const upload = new OpenUpload(options, { writer, checkpoints, follow }, clock);
+      const makeRoom = (bytes: bigint) => space.upTo(bytes);
+      const upload = new OpenUpload(options, { writer, checkpoints, follow, makeRoom }, clock);
       try {
         const entry = { upload, owner: spec.owner };
         checksum = await this.#standing.keep(run.operationId, entry, () =>

@@ -1247,7 +1247,10 @@ export interface StartUploadRequest {
   format: string;
   /** How many bytes will come, zeros included: the exact length of the file. */
   lengthBytes: bigint;
-  /** So many of them are data and need space, the others come as zero_bytes; unset: all. */
+  /**
+   * So many of them are data, whose space is reserved at once, the others come as zero_bytes; unset: all. Space for more data
+   * than that is reserved as it comes; where there is none, UploadImage fails with NO_SPACE and the upload stays.
+   */
   dataBytes?:
     | bigint
     | undefined;
