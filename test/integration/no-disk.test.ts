@@ -37,6 +37,25 @@ const MADE: readonly (readonly [string, string])[] = [
   ['data compressed by lzip', 'lzip -c disk >out'],
   ['data compressed by lzop', 'lzop -c disk >out'],
   ['data compressed by compress', 'compress -c disk >out'],
+  [
+    'data compressed by zlib',
+    "python3 -c \"import zlib; open('out', 'wb').write(zlib.compress(open('disk', 'rb').read()))\"",
+  ],
+  ['data compressed by zlib', "python3 -c \"import zlib; open('out', 'wb').write(zlib.compress(b'x' * 9000, 0))\""],
+  ['data compressed by zlib', "python3 -c \"import zlib; open('out', 'wb').write(zlib.compress(bytes(1 << 28), 9))\""],
+  ['data encrypted by OpenSSL', 'openssl enc -aes-256-cbc -pbkdf2 -iter 1 -pass pass:x -in disk -out out'],
+  [
+    'OpenPGP data',
+    'mkdir -m 700 k && gpg --homedir k --batch -q --passphrase x --pinentry-mode loopback -c -o out disk',
+  ],
+  [
+    'OpenPGP data',
+    'mkdir -m 700 k && gpg --homedir k --batch -q --passphrase x --pinentry-mode loopback --cipher-algo AES128 -z 0 -c -o out disk',
+  ],
+  [
+    'OpenPGP data',
+    "mkdir -m 700 k && gpg --homedir k --batch -q --passphrase '' --quick-gen-key x rsa2048 encr never 2>/dev/null && gpg --homedir k --batch -q --trust-model always -r x -e -o out disk",
+  ],
   ['an ELF program', 'cat /bin/true >out'],
   ['a script', 'cat /usr/bin/ldd >out'],
   ['a PEM file', 'openssl req -x509 -newkey rsa:2048 -nodes -keyout out -out out -subj /CN=x 2>/dev/null'],
@@ -62,6 +81,30 @@ const WRITTEN: readonly (readonly [string, string | Buffer])[] = [
   ['an answer of a web server', 'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n'],
   ['a text', 'd41d8cd98f00b204e9800998ecf8427e  disk.img\n'.repeat(20)],
   ['a text', '404: Nicht gefunden, schöne Grüße\n'],
+  ['a web page', Buffer.from('<!doctype html><p>Grüße', 'utf16le')],
+  ['a web page', Buffer.from('\n<html><body>log in', 'utf16le').swap16()],
+  ['an XML or HTML document', Buffer.from('<?xml version="1.0"?><Error/>', 'utf16le')],
+  ['data encrypted by age', `age-encryption.org/v1\n-> X25519 ${'x'.repeat(600)}`],
+  [
+    'a CD image of sectors of 2352 bytes',
+    Buffer.concat([Buffer.from('00ffffffffffffffffffff0000020001', 'hex'), noise(2336)]),
+  ],
+  ['data compressed by bzip3', Buffer.concat([Buffer.from('BZ3v1'), noise(4096)])],
+  ['data compressed by lzfse', Buffer.concat([Buffer.from('bvx2'), noise(4096)])],
+  ['a pbzx stream', Buffer.concat([Buffer.from('pbzx\0\0\0\0\x01\0\0\0'), noise(4096)])],
+  ['an arj archive', Buffer.concat([Buffer.from('60ea2c0022660100100002', 'hex'), noise(4096)])],
+  ['a Ghost image', Buffer.concat([Buffer.from('feef0103', 'hex'), noise(4096)])],
+  ['a Windows FFU image', Buffer.concat([Buffer.from('20000000', 'hex'), Buffer.from('SignedImage '), noise(4096)])],
+  ['a TIFF picture', Buffer.concat([Buffer.from('II*\0'), noise(4096)])],
+  ['a TIFF picture', Buffer.concat([Buffer.from('MM\0*'), noise(4096)])],
+  [
+    'a BMP picture',
+    Buffer.concat([Buffer.from('424d36100000000000003600000028000000100000001000000001001800', 'hex'), noise(4096)]),
+  ],
+  ['a WebP picture', Buffer.concat([Buffer.from('RIFF\x10\x10\0\0WEBPVP8 '), noise(4096)])],
+  ['a WAVE sound', Buffer.concat([Buffer.from('RIFF\x10\x10\0\0WAVEfmt '), noise(4096)])],
+  ['an MP4 film', Buffer.concat([Buffer.from('\0\0\0\x18ftypmp42'), noise(4096)])],
+  ['an Ogg file', Buffer.concat([Buffer.from('OggS\0\x02'), noise(4096)])],
   ['a rar archive', Buffer.concat([Buffer.from('Rar!\x1a\x07\x01\0'), noise(4096)])],
   ['an rpm package', Buffer.concat([Buffer.from('edabeedb0300', 'hex'), noise(4096)])],
   ['a cab archive', Buffer.concat([Buffer.from('MSCF\0\0\0\0'), noise(4096)])],
@@ -158,6 +201,24 @@ describe('what is no disk', () => {
       assert.equal(await judge(`${folder}/out`), undefined);
     }
   });
+
+  for (const [title, hex] of [
+    ['78 9c', '789c'],
+    ['78 01', '7801'],
+    ['the mark of arj', '60ea'],
+    ['the mark of BMP', '424d'],
+    ['a packet of OpenPGP', '8c0d04'],
+    ['another one', '85010c03'],
+  ] as const)
+    it(`a disk: that ${title} is all that it has of something else`, async () => {
+      for (let n = 0; n < 200; n++) {
+        await writeFile(
+          `${folder}/out`,
+          Buffer.concat([Buffer.from(hex, 'hex'), n === 0 ? Buffer.alloc(4096) : noise(4096, n)]),
+        );
+        assert.equal(await judge(`${folder}/out`), undefined, String(n));
+      }
+    });
 
   it('a large file of text may be a disk that a test has filled', async () => {
     await writeFile(`${folder}/out`, 'y\n'.repeat(100_000));

@@ -1,5 +1,7 @@
 /** Marks of what is no disk. The source of every one is its format's specification, or the magic of file(1). */
 
+import { isArj, isBmp, isMp4, isOpenPgp, isZlib } from './fields.js';
+
 /** What begins with these bytes, given in hexadecimal, at the offset. */
 export interface Mark {
   readonly name: string;
@@ -69,6 +71,7 @@ export const MARKS: readonly Mark[] = [
   { name: 'a StuffIt archive', hex: text('SIT!') },
   { name: 'a zoo archive', offset: 20, hex: 'dca7c4fd' },
   { name: 'a wim image', hex: text('MSWIM\0\0\0') },
+  { name: 'an arj archive', hex: '60ea', holds: isArj },
   { name: 'a git pack', hex: text('PACK\0\0\0') },
   { name: 'a git bundle', hex: text('# v2 git bundle') },
   { name: 'a git bundle', hex: text('# v3 git bundle') },
@@ -91,6 +94,17 @@ export const MARKS: readonly Mark[] = [
   { name: 'data compressed by snappy', hex: 'ff060000734e61507059' },
   { name: 'data compressed by zpaq', hex: text('zPQ') },
   { name: 'data compressed by zpaq', hex: text('7kSt') },
+  { name: 'data compressed by bzip3', hex: text('BZ3v1') },
+  { name: 'data compressed by lzfse', hex: text('bvx2') },
+  { name: 'data compressed by lzfse', hex: text('bvx1') },
+  { name: 'data compressed by lzfse', hex: text('bvxn') },
+  { name: 'data compressed by lzfse', hex: text('bvx-') },
+  { name: 'a pbzx stream', hex: text('pbzx\0\0\0\0') },
+  { name: 'data compressed by zlib', hex: '78', holds: isZlib },
+  // What was encrypted by a program, of which nothing but the program makes a disk again.
+  { name: 'data encrypted by OpenSSL', hex: text('Salted__') },
+  { name: 'data encrypted by age', hex: text('age-encryption.org/v') },
+  ...['84', '85', '8c', 'c1', 'c3'].map((hex) => ({ name: 'OpenPGP data', hex, holds: isOpenPgp })),
   // Disks in a form that has to be taken apart first.
   { name: 'an Android sparse image', hex: '3aff26ed' },
   { name: 'an Android boot image', hex: text('ANDROID!') },
@@ -102,6 +116,13 @@ export const MARKS: readonly Mark[] = [
   { name: 'an EnCase image', hex: text('EVF2\x0d\x0a\x81\0') },
   { name: 'an AFF image', hex: text('AFF10\r\n\0') },
   { name: 'an Apple sparse image', hex: text('sprs') },
+  { name: 'a Windows FFU image', offset: 4, hex: text('SignedImage ') },
+  { name: 'a Ghost image', hex: 'feef01', holds: (head) => head.readUInt8(3) <= 10 },
+  {
+    name: 'a CD image of sectors of 2352 bytes',
+    hex: '00ffffffffffffffffffff00',
+    holds: (head) => head.readUInt8(15) <= 2,
+  },
   { name: 'a MAME image', hex: text('MComprHD') },
   { name: 'a compressed ISO', hex: text('CISO') },
   { name: 'a qcow of a version that nobody here knows', hex: '514649fb' },
@@ -122,6 +143,15 @@ export const MARKS: readonly Mark[] = [
   { name: 'an Office document', hex: 'd0cf11e0a1b11ae1' },
   { name: 'a PNG picture', hex: '89504e470d0a1a0a' },
   { name: 'a JPEG picture', hex: 'ffd8ff' },
+  { name: 'a TIFF picture', hex: '49492a00' },
+  { name: 'a TIFF picture', hex: '4d4d002a' },
+  { name: 'a TIFF picture', hex: '49492b00' },
+  { name: 'a BMP picture', hex: text('BM'), holds: isBmp },
+  { name: 'a WebP picture', hex: text('RIFF'), holds: follows(8, text('WEBP')) },
+  { name: 'a WAVE sound', hex: text('RIFF'), holds: follows(8, text('WAVE')) },
+  { name: 'an AVI film', hex: text('RIFF'), holds: follows(8, text('AVI ')) },
+  { name: 'an MP4 film', offset: 4, hex: text('ftyp'), holds: isMp4 },
+  { name: 'an Ogg file', hex: text('OggS\0'), holds: (head) => head.readUInt8(5) <= 7 },
   { name: 'a GIF picture', hex: text('GIF8') },
   { name: 'an SQLite database', hex: text('SQLite format 3\0') },
   { name: 'OpenPGP data', hex: text('-----BEGIN PGP') },

@@ -38,10 +38,12 @@ function isControl(byte: number): boolean {
   return byte === DELETE || (byte < 0x20 && !CONTROLS_OF_TEXTS.includes(byte));
 }
 
-/** UTF-16 says so by its first two bytes. */
+/** UTF-16 says so by its first two bytes; without them one half of the first character is zero. */
 function ofTwoBytes(head: Buffer): string | undefined {
-  const mark = head.toString('hex', 0, 2);
-  if (mark !== 'fffe' && mark !== 'feff') return undefined;
-  const text = new TextDecoder(mark === 'fffe' ? 'utf-16le' : 'utf-16be').decode(head);
+  const [first = 0, second = 0] = head;
+  const marked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  if (!marked && (first === 0) === (second === 0)) return undefined;
+  const little = marked ? first === 0xff : second === 0;
+  const text = new TextDecoder(little ? 'utf-16le' : 'utf-16be').decode(head);
   return isText(Buffer.from(text)) ? text : undefined;
 }
