@@ -89,11 +89,10 @@ export function assertForeign(path: string, facts: ImageFacts): void {
   ]);
 }
 
-/** What a stranger's image may be declared as: what it is, or `raw` when it is no container; LUKS may be either. */
-export function assertForeignFormat(path: string, declared: ImageFormat, claims: readonly ImageFormat[]): void {
+/** What a stranger's image is, as far as what it is declared as must agree: `raw` is no container; LUKS may be either. */
+export function foreignFormat(declared: ImageFormat, claims: readonly ImageFormat[]): ImageFormat {
   const containers = declared === 'raw' ? claims.filter((claim) => claim !== 'luks') : claims;
-  const detected = containers[0] ?? 'raw';
-  if (detected !== declared) throw formatMismatch(path, declared, detected);
+  return containers[0] ?? 'raw';
 }
 
 /** What a tool says of a stranger's image must be what we say. */
@@ -111,9 +110,11 @@ export function assertToolAgrees(
   refuse(path, [{ reason: 'SEVERAL_FORMATS', message }]);
 }
 
-export function formatMismatch(path: string, declared: string, detected: string): HostlerError {
-  return new HostlerError('FORMAT_MISMATCH', `${path} is declared ${declared} but its content says ${detected}`, {
-    facts: { path, declared, detected },
+/** `content` is what it is in words with an article, where it is no image. */
+export function formatMismatch(path: string, declared: string, detected: string, content?: string): HostlerError {
+  const is = content === undefined ? `its content says ${detected}` : `it is ${content}, and no disk image`;
+  return new HostlerError('FORMAT_MISMATCH', `${path} is declared ${declared} but ${is}`, {
+    facts: { path, declared, detected, ...(content === undefined ? {} : { content }) },
   });
 }
 

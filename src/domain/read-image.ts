@@ -6,20 +6,22 @@ import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
 import { readContent } from './formats/content.js';
 import { READERS } from './formats/readers.js';
+import { HEAD_BYTES, noDisk } from './formats/no-disk/no-disk.js';
 import { imageFacts } from './formats/facts.js';
 import type { Missing } from './formats/whole/reach.js';
 import { parseFormat, type ImageFormat } from './image-format.js';
 import type { ImageFacts } from './image-info.js';
 import {
   assertForeign,
-  assertForeignFormat,
   assertTakeable,
+  foreignFormat,
   formatMismatch,
   unsafe,
   type ForeignRules,
 } from './image-policy.js';
 import type {
   AddressedFile,
+  ByteSource,
   Chain,
   Files,
   Layer,
@@ -68,7 +70,7 @@ export class ImageReader {
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
       const format = await detectFormat(bytes);
-      if (declared !== undefined && declared !== format) throw formatMismatch(file.address, declared, format);
+      if (declared !== undefined) await assertDeclared(file, bytes, declared, format);
       if (format === 'raw') return readContent(bytes);
       const facts = await READERS[format](bytes);
       return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
@@ -85,7 +87,7 @@ export class ImageReader {
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
       const declared = said ?? (await detectFormat(bytes));
-      assertForeignFormat(file.address, declared, await claims(bytes));
+      await assertDeclared(file, bytes, declared, foreignFormat(declared, await claims(bytes)));
       const facts = declared === 'raw' ? await readContent(bytes) : await READERS[declared](bytes);
       const marks = declared === 'raw' ? [] : await otherMarks(bytes, declared);
       const all = { ...facts, findings: [...facts.findings, ...marks] };
@@ -219,6 +221,18 @@ export class ImageReader {
       throw unsafe(above.file.address, `it says its backing file has the unknown format ${stored}`);
     return format;
   }
+}
+
+/** Fails with FORMAT_MISMATCH, which names what is no image. */
+async function assertDeclared(
+  { address }: AddressedFile,
+  bytes: ByteSource,
+  declared: ImageFormat,
+  detected: ImageFormat,
+): Promise<void> {
+  if (declared === detected) return;
+  const content = detected === 'raw' ? noDisk(await bytes.read(0n, HEAD_BYTES), bytes.lengthBytes) : undefined;
+  throw formatMismatch(address, declared, detected, content);
 }
 
 /** The path of a base. Fails with IMAGE_UNSAFE for a name that is no path, and one that says another format than the header. */

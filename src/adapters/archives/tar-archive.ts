@@ -19,7 +19,9 @@ const LISTING = ['--list', '--verbose', '--numeric-owner', '--full-time', '--quo
 const READING = ['--extract', '--to-stdout', '--no-recursion', '--no-wildcards', '--occurrence=1', ...PLAINLY];
 /** Type and mode, owner, size, date, time, name; what comes before the name is shorter than this. */
 const BEFORE_NAME = 200;
-const LINE = /^-\S* \d+\/\d+ +(\d{1,19}) \S+ \S+ (.*)$/;
+const LINE = /^([-Ch])\S* \d+\/\d+ +(\d{1,19}) \S+ \S+ (.*)$/;
+/** Between the name of a hard link and that of its file; either may have it too. */
+const LINK_TO = ' link to ';
 /** An octal number is the longest. */
 const ESCAPE_BYTES = 4;
 const ESCAPE = /\\(?:([0-7]{3})|(.))/g;
@@ -33,7 +35,8 @@ export class TarArchive {
   ) {}
 
   async list(file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
-    const members: Member[] = [];
+    const members = new Map<string, Member>();
+    const all: Member[] = [];
     let [lines, bytes] = [0, 0];
     const call = this.#call([...LISTING, ['--file=', { read: file }]]);
     const exit = await this.runner.lines(call, run, (line) => {
@@ -41,21 +44,23 @@ export class TarArchive {
       if (++lines > MAX_MEMBERS) throw tooMany(file);
       if (bytes > MAX_LISTING_BYTES) throw listingTooLong(file);
       assertName(file, (line.length - BEFORE_NAME) / ESCAPE_BYTES);
-      const member = memberOf(line, file);
-      if (member !== undefined) members.push(member);
+      const member = memberOf(line, file, members);
+      if (member === undefined) return;
+      all.push(member);
+      members.set(member.name, member);
     });
     assertRead(file, exit);
-    return members;
+    return all;
   }
 
   async read(
     file: AddressedFile,
-    { name, sizeBytes }: Member,
+    { name, sizeBytes, linkTo = name }: Member,
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<void> {
     let taken = 0n;
-    const call = this.#call([...READING, ['--file=', { read: file }], '--', name]);
+    const call = this.#call([...READING, ['--file=', { read: file }], '--', linkTo]);
     const exit = await this.runner.pieces(call, run, async (stream, piece) => {
       if (stream !== 'stdout') return;
       taken += BigInt(piece.length);
@@ -77,15 +82,37 @@ function assertRead(file: AddressedFile, { code, stderr }: Exit): void {
   throw new HostlerError(reason, `${file.address}: ${stderr.trim()}`, { facts: { path: file.address, stderr } });
 }
 
-/** Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. */
-function memberOf(line: string, file: AddressedFile): Member | undefined {
-  const match = LINE.exec(line);
-  if (match === null) return undefined;
-  const [, size = '', escaped = ''] = match;
+/** Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. A hard link is the file that it leads to. */
+function memberOf(line: string, file: AddressedFile, before: ReadonlyMap<string, Member>): Member | undefined {
+  const [, type, size, escaped] = LINE.exec(line) ?? [];
+  if (size === undefined || escaped === undefined) return undefined;
+  if (type === 'h') return linkOf(escaped, before);
+  const name = nameOf(escaped, file);
+  return name === undefined ? undefined : { name, sizeBytes: BigInt(size) };
+}
+
+function nameOf(escaped: string, file: AddressedFile): string | undefined {
   const bytes = Buffer.from(unescape(escaped), 'latin1');
   assertName(file, bytes.length);
   const name = bytes.toString('utf8');
-  return Buffer.from(name).equals(bytes) ? { name, sizeBytes: BigInt(size) } : undefined;
+  return Buffer.from(name).equals(bytes) ? name : undefined;
+}
+
+/** Undefined where the file is not in the archive, and where it may be one of several. */
+function linkOf(escaped: string, before: ReadonlyMap<string, Member>): Member | undefined {
+  const parts = unescape(escaped).split(LINK_TO).map(utf8Of);
+  const found = parts.flatMap((_, at) => {
+    const target = at === 0 ? undefined : before.get(parts.slice(at).join(LINK_TO));
+    return target === undefined ? [] : [{ name: parts.slice(0, at).join(LINK_TO), target }];
+  });
+  const [only] = found;
+  if (only === undefined || found.length > 1) return undefined;
+  const { name, sizeBytes, linkTo = name } = only.target;
+  return { name: only.name, sizeBytes, linkTo };
+}
+
+function utf8Of(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('utf8');
 }
 
 function unescape(text: string): string {

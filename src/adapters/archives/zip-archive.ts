@@ -30,13 +30,26 @@ interface Named {
   readonly name: string;
 }
 
+/** Of APPNOTE.TXT, 4.4.5. */
+const METHODS: ReadonlyMap<number, string> = new Map([
+  [1, 'Shrink'],
+  [6, 'Implode'],
+  [9, 'Deflate64'],
+  [12, 'BZip2'],
+  [14, 'LZMA'],
+  [20, 'Zstandard'],
+  [93, 'Zstandard'],
+  [95, 'XZ'],
+  [98, 'PPMd'],
+]);
+
 /** By yauzl, which takes the directory at the end for true, as everybody does. */
 export class ZipArchive {
   list(file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
     return withZip(file, run, async (zip) => {
       const members: Member[] = [];
       for await (const { entry, name } of filesOf(zip, file, run))
-        members.push({ name, sizeBytes: BigInt(entry.uncompressedSize) });
+        members.push({ name, sizeBytes: BigInt(entry.uncompressedSize), ...sealed(entry) });
       return members;
     });
   }
@@ -45,14 +58,19 @@ export class ZipArchive {
     return withZip(file, run, async (zip) => {
       for await (const { entry, name } of filesOf(zip, file, run)) {
         if (name !== member.name) continue;
-        if (!entry.canDecodeFileData())
-          throw brokenArchive(file, `${name} is encrypted, or compressed by another method`);
         await readEntry(zip, { entry, name }, take, run);
         return;
       }
       throw brokenArchive(file, `${member.name} is no longer there`);
     });
   }
+}
+
+function sealed(entry: Entry): Pick<Member, 'sealed'> {
+  if (entry.canDecodeFileData()) return {};
+  if (entry.isEncrypted()) return { sealed: 'encrypted' };
+  const method = METHODS.get(entry.compressionMethod) ?? `method ${String(entry.compressionMethod)}`;
+  return { sealed: `compressed by ${method}` };
 }
 
 async function readEntry(

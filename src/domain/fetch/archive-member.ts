@@ -48,17 +48,17 @@ export async function takeMember(
   return part.member;
 }
 
-/** The name of the one disk in an archive; undefined: it has none, or several, or it is no archive that can be read. */
+/** The one disk in an archive; undefined: it has none, or several, or it is no archive that can be read. */
 export async function onlyDisk(
   head: Buffer,
   archive: Parameters<Archives['list']>[1],
   run: ToolRun,
   archives: Archives,
-): Promise<string | undefined> {
+): Promise<Member | undefined> {
   const kind = archiveKind(head);
   if (kind === undefined) return undefined;
   try {
-    return disksOf(await archives.list(kind, archive, run)).map(({ name }) => name)[0];
+    return disksOf(await archives.list(kind, archive, run))[0];
   } catch (error) {
     run.signal.throwIfAborted();
     // The hint is for people; that it is an archive is the error.
@@ -70,7 +70,11 @@ export async function onlyDisk(
 function choose(members: readonly Member[], wanted: string, path: string): Member {
   const found = wanted === ONLY_DISK ? disksOf(members) : members.filter(({ name }) => plain(name) === plain(wanted));
   const [first] = found;
-  if (first !== undefined && found.length === 1) return first;
+  if (first !== undefined && found.length === 1) {
+    if (first.sealed === undefined) return first;
+    const text = `${path}: ${first.name} is ${first.sealed}, and is not taken out here: unpack it first`;
+    throw new HostlerError('IMAGE_MALFORMED', text, { facts: { path, member: first.name } });
+  }
   const which = wanted === ONLY_DISK ? 'the only disk' : wanted;
   const shown = members.slice(0, NAMES_SHOWN).map(({ name }) => name);
   const names = [...shown, ...(members.length > shown.length ? ['…'] : [])].join(', ');
@@ -86,7 +90,8 @@ function choose(members: readonly Member[], wanted: string, path: string): Membe
 
 /** By their names; a file that is alone may have any. */
 function disksOf(members: readonly Member[]): readonly Member[] {
-  const seen = members.filter(({ name }) => !HIDDEN.test(name));
+  // A link is the file once more.
+  const seen = members.filter(({ name, linkTo }) => !HIDDEN.test(name) && linkTo === undefined);
   const disks = seen.filter(({ name }) => DISK_NAME.test(name));
   const found = disks.length === 0 ? seen : disks;
   return found.length === 1 ? found : disks;

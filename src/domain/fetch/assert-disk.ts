@@ -4,7 +4,7 @@ import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
 import type { Files, Resolved, ToolRun } from '../ports.js';
 import { SECTOR_BYTES } from '../size.js';
 import { onlyDisk } from './archive-member.js';
-import type { Archives } from './ports.js';
+import type { Archives, Member } from './ports.js';
 
 /**
  * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is none; what nobody has declared to be raw, and
@@ -23,11 +23,34 @@ export async function assertDisk(
     return { head: begin, what: name ?? (bytes.lengthBytes < SECTOR_BYTES ? tooShort(bytes.lengthBytes) : undefined) };
   });
   if (what === undefined) return;
-  const member = await onlyDisk(head, file, run, archives);
-  const hint = member === undefined ? '' : `; it has one disk, ${member}: set archive_member to have it`;
-  throw new HostlerError('IMAGE_MALFORMED', `${path}: what came is ${what}, and no disk image${hint}`, {
-    facts: { path, content: what, ...(member === undefined ? {} : { archive_member: member }) },
+  const { words, facts } = hint(await onlyDisk(head, file, run, archives));
+  throw new HostlerError('IMAGE_MALFORMED', `${path}: what came is ${what}, and no disk image${words}`, {
+    facts: { path, content: what, ...facts },
   });
+}
+
+/** The error that an archive is not the format that it is declared, with a hint at the disk in it; another error as it is. */
+export async function withHint(
+  error: unknown,
+  file: Resolved,
+  run: ToolRun,
+  { files, archives }: { readonly files: Files; readonly archives: Archives },
+): Promise<unknown> {
+  if (!(error instanceof HostlerError) || error.reason !== 'FORMAT_MISMATCH') return error;
+  const head = await files.withBytes(file, (bytes) => bytes.read(0n, HEAD_BYTES));
+  const { words, facts } = hint(await onlyDisk(head, file, run, archives));
+  return new HostlerError(error.reason, `${error.message}${words}`, { facts: { ...error.facts, ...facts } });
+}
+
+function hint(member: Member | undefined): {
+  readonly words: string;
+  readonly facts: Readonly<Record<string, string>>;
+} {
+  if (member === undefined) return { words: '', facts: {} };
+  const { name, sealed } = member;
+  if (sealed !== undefined)
+    return { words: `; it has one disk, ${name}, which is ${sealed}: unpack it first`, facts: {} };
+  return { words: `; it has one disk, ${name}: set archive_member to have it`, facts: { archive_member: name } };
 }
 
 function tooShort(lengthBytes: bigint): string {

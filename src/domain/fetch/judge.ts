@@ -5,7 +5,7 @@ import { assertTakeable, assertToolAgrees } from '../image-policy.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports.js';
 import type { ImageReader } from '../read-image.js';
-import { assertDisk } from './assert-disk.js';
+import { assertDisk, withHint } from './assert-disk.js';
 import type { Archives, SourceFacts } from './ports.js';
 
 export interface JudgePorts {
@@ -29,7 +29,9 @@ export async function judge(
   run.phase('INSPECTING');
   const taken = await privateFile(file, target, files);
   assertTakeable(taken, reader.foreignRules);
-  const facts = await reader.foreign(taken, said.format);
+  const facts = await reader.foreign(taken, said.format).catch(async (error: unknown) => {
+    throw await withHint(error, taken, run.tool(), { files, archives });
+  });
   if (facts.format === 'raw') await assertDisk(taken, said.format !== undefined, run.tool(), { files, archives });
   assertSize(facts, said.maxSizeBytes, target.address);
   await reader.assertWhole(taken, facts.format, run.signal);

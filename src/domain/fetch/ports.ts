@@ -114,6 +114,10 @@ export type ArchiveKind = 'tar' | 'zip';
 export interface Member {
   readonly name: string;
   readonly sizeBytes: bigint;
+  /** Another name of this earlier one, which has the bytes. */
+  readonly linkTo?: string;
+  /** Why it cannot be taken out, as in `it is compressed by LZMA`. */
+  readonly sealed?: string;
 }
 
 /** Takes single files out of archives. Failures: IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR. */

@@ -19,6 +19,14 @@ const LONG_NAME = `${'long/'.repeat(40)}disk.img`;
 const zipping = (code: string) => `python3 -c "import zipfile as z\n${code}"`;
 const zip = (options: string) => zipping(`f = z.ZipFile('out', 'w'${options})\nf.write('disk.img')\nf.write('readme')`);
 
+/** A type of old systems, which is a file. */
+const contiguous = `python3 -c "import tarfile as t
+f = t.open('out', 'w')
+i = f.gettarinfo('disk.img')
+i.type = t.CONTTYPE
+f.addfile(i, open('disk.img', 'rb'))
+f.close()"`;
+
 /** What makes an archive as `out`, and the member that is asked for. */
 const HONEST: readonly (readonly [string, string])[] = [
   ['tar -cf out disk.img readme', 'disk.img'],
@@ -41,6 +49,11 @@ const HONEST: readonly (readonly [string, string])[] = [
   ['mkdir -p d && cp readme d/disk.img && tar -cf out d disk.img', 'disk.img'],
   ['cp readme ._disk.img && tar -cf out ._disk.img disk.img', '*'],
   ['cp disk.img system && tar -cf out system', '*'],
+  ['ln disk.img hard.img && tar -cf out disk.img hard.img', 'hard.img'],
+  ['ln disk.img hard.img && tar -cf out disk.img hard.img', '*'],
+  ["ln disk.img 'a link to b.img' && ln disk.img c.img && tar -cf out 'a link to b.img' disk.img c.img", 'c.img'],
+  [contiguous, '*'],
+  [contiguous, 'disk.img'],
   ['gzip -k disk.img && tar -cf out disk.img.gz readme', '*'],
   ['gzip -k disk.img && tar -czf out disk.img.gz readme', '*'],
   [
@@ -66,7 +79,12 @@ const REFUSED: readonly (readonly [string, string, string, RegExp])[] = [
   ['tar -cf out disk.img && tar -rf out disk.img', 'disk.img', 'MEMBER_NOT_FOUND', /several/],
   ['mkdir -p d && cp disk.img d && tar -cf out d', 'd', 'MEMBER_NOT_FOUND', /no such file/],
   ['ln -s /etc/passwd link.img && tar -cf out link.img', 'link.img', 'MEMBER_NOT_FOUND', /no such file/],
-  ['ln disk.img hard.img && tar -cf out disk.img hard.img', 'hard.img', 'MEMBER_NOT_FOUND', /no such file/],
+  [
+    'ln disk.img hard.img && tar -cf out disk.img hard.img && tar --delete -f out disk.img',
+    'hard.img',
+    'MEMBER_NOT_FOUND',
+    /no such file/,
+  ],
   ['tar -cf out disk.img && truncate -s 1M out', 'disk.img', 'IMAGE_MALFORMED', /cannot be read/],
   ['tar -czf out disk.img && truncate -s -100 out', 'disk.img', 'IMAGE_MALFORMED', /broken gzip/],
   ['cp disk.img out', 'disk.img', 'IMAGE_MALFORMED', /no tar or zip archive/],
@@ -81,7 +99,15 @@ const REFUSED: readonly (readonly [string, string, string, RegExp])[] = [
     'IMAGE_MALFORMED',
     /checksum/,
   ],
-  [zip(', z.ZIP_BZIP2'), 'disk.img', 'IMAGE_MALFORMED', /another method/],
+  [zip(', z.ZIP_BZIP2'), 'disk.img', 'IMAGE_MALFORMED', /disk\.img is compressed by BZip2/],
+  [zip(', z.ZIP_LZMA'), '*', 'IMAGE_MALFORMED', /disk\.img is compressed by LZMA/],
+  ['zip -q -P x out.zip disk.img && mv out.zip out', '*', 'IMAGE_MALFORMED', /disk\.img is encrypted/],
+  [
+    '7z a -tzip -mm=Deflate64 out.zip disk.img >/dev/null && mv out.zip out',
+    '*',
+    'IMAGE_MALFORMED',
+    /disk\.img is compressed by Deflate64/,
+  ],
   [zip(''), 'no', 'MEMBER_NOT_FOUND', /no such file; it has disk.img, readme/],
   [
     zipping(`f = z.ZipFile('out', 'w')\nfor n in range(10001): f.writestr(str(n), '')`),
@@ -116,7 +142,7 @@ describe('a disk in an archive', () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
   const make = async (context: Mocha.Context, command: string) => {
-    for (const tool of ['python3', 'xz', 'zstd', 'bzip2'])
+    for (const tool of ['python3', 'xz', 'zstd', 'bzip2', '7z', 'zip'])
       needs(context, !command.includes(tool) || installed(tool), `${tool} is not installed`);
     await sh('bash', '-c', `cd "$0" && ${command}`, folder);
     return server.add('archive', await readFile(`${folder}/out`));
@@ -155,6 +181,33 @@ describe('a disk in an archive', () => {
       assert.match(error.message, /it has one disk, disk\.img: set archive_member/);
     });
 
+  for (const [command, how] of [
+    [zip(', z.ZIP_BZIP2'), 'compressed by BZip2'],
+    [zip(', z.ZIP_LZMA'), 'compressed by LZMA'],
+  ] as const)
+    it(`unasked, the error says that the disk cannot be taken out: ${titled(command)}`, async function () {
+      const error = await failure(fetch(await make(this, command)));
+      assert.equal(error.metadata['archive_member'], undefined);
+      assert.ok(error.message.includes(`it has one disk, disk.img, which is ${how}: unpack it first`), error.message);
+    });
+  it('declared as what is in it, it is named, and so is the disk', async function () {
+    const error = await failure(fetch(await make(this, 'tar -cf out disk.img readme'), { source_format: 'vmdk' }));
+    assert.equal(error.reason, 'FORMAT_MISMATCH');
+    assert.match(error.message, /declared vmdk but it is a tar archive, .*one disk, disk\.img: set archive_member/);
+    assert.equal(error.metadata['archive_member'], 'disk.img');
+    assert.equal(error.metadata['detected'], 'raw');
+  });
+  for (const [what, content] of [
+    ['a web page', `<!DOCTYPE html><html><body>${'log in '.repeat(100)}`],
+    ['data compressed by lz4', Buffer.from('04224d18', 'hex')],
+    ['an ELF program', Buffer.from('7f454c46', 'hex')],
+  ] as const)
+    it(`${what} that is declared to be an image is named`, async () => {
+      const url = server.add('page', Buffer.concat([Buffer.from(content), Buffer.alloc(1024)]));
+      const error = await failure(fetch(url, { source_format: 'qcow2' }));
+      assert.equal(error.reason, 'FORMAT_MISMATCH');
+      assert.ok(error.message.includes(`declared qcow2 but it is ${what}, and no disk image`), error.message);
+    });
   it('is cached by its name', async function () {
     const url = await make(this, 'cp disk.img b.img && truncate -s 1M b.img && tar -cf out disk.img b.img');
     const cached = async (archive_member: string) => {
