@@ -33,6 +33,8 @@ const BEAT_EVERY = 200;
 /** How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
 const HEAD_BYTES = 512;
+/** Of the descriptor of a VMDK: each is looked up for every question, and thousands of files may name what is not there. */
+const MAX_PATHS = 16;
 const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
 
 interface Folder {
@@ -138,8 +140,10 @@ export class RootIndex {
   /** @param from what names the path: the place of what cannot be seen */
   #leadsTo(path: string, from: string, { device, inode }: FileIdentity, unseen: Unseen[]): boolean {
     this.#pulse();
-    const stat = this.#ask(from, unseen, () => identityOf(statSync(at(path), { bigint: true })));
-    return stat !== 'unseen' && stat?.device === device && stat.inode === inode;
+    const stat = this.#ask(from, unseen, () => statSync(at(path), { bigint: true, throwIfNoEntry: false }));
+    if (stat === undefined || stat === 'unseen') return false;
+    const found = identityOf(stat);
+    return found.device === device && found.inode === inode;
   }
 
   /**
@@ -347,10 +351,12 @@ async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
   const format = await detectFormat(bytes);
   if (format === 'raw') return undefined;
   try {
-    const { backingFile, dataFile, described } = await READERS[format](bytes);
-    const extents = new Set((described?.extents ?? []).flatMap(({ name }) => (name === undefined ? [] : [name])));
+    const { backingFile, dataFile, extentNames = [] } = await READERS[format](bytes);
     const names = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
-    return { names, extents: [...extents] };
+    // qemu follows paths too, which are not read here.
+    const paths = extentNames.filter((name) => name.includes('/')).slice(0, MAX_PATHS);
+    const extents = extentNames.filter((name) => !name.includes('/'));
+    return { names: [...names, ...paths], extents };
   } catch (error) {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
     // Its tables are more than we read, or broken: it may need its base all the same.

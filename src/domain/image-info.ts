@@ -78,6 +78,8 @@ export interface ImageFacts {
   readonly vhdSizeFrom?: 'chs' | 'current_size';
   /** The virtual size for a qemu that is told nothing but the format, as a guest's is of a base; unset: the same. */
   readonly untoldSizeBytes?: bigint;
+  /** As the descriptor of a VMDK has them, also of one that is read by no tool here; each once, and not more than can be read. */
+  readonly extentNames?: readonly string[];
   /** Of a VMDK of several files that can be read. */
   readonly described?: Described;
   /** qemu knows version 1 only. */

@@ -13,6 +13,7 @@ const MAX_NAME_BYTES = 255;
 const LINES_AT_ONCE = 1000;
 const ACCESS = /^(?:RW|RDONLY|NOACCESS)\b/i;
 const LENGTH = /^\w+[ \t]+(\d{1,16})[ \t]/;
+const QUOTED = /"([^"]*)"/;
 const LINE = /^(RW|RDONLY)[ \t]+\d{1,16}[ \t]+(\w+)(?:[ \t]+"([^"]*)")?(?:[ \t]+(\d{1,16}))?$/;
 
 interface Shape {
@@ -32,6 +33,8 @@ export interface ExtentLines {
   readonly sizeBytes?: bigint;
   /** In the order of the disk, those of no length left out. */
   readonly extents: readonly NamedExtent[];
+  /** What stands in quotes in any of them, each once, at most as many as extents. */
+  readonly names: readonly string[];
   /** Why the image cannot be read by them; unset: it can. */
   readonly problem?: string;
 }
@@ -41,6 +44,7 @@ export async function readExtents(text: string): Promise<ExtentLines> {
   let sizeBytes: bigint | undefined;
   let problem: string | undefined;
   const extents: NamedExtent[] = [];
+  const names = new Set<string>();
   let lines = 0;
   // One at a time: a descriptor can name ten thousand.
   for (const [given] of text.matchAll(/[^\n]+/g)) {
@@ -50,6 +54,8 @@ export async function readExtents(text: string): Promise<ExtentLines> {
     if (!ACCESS.test(line)) continue;
     const lengthBytes = sectors(BigInt(LENGTH.exec(line)?.[1] ?? 0));
     sizeBytes = (sizeBytes ?? 0n) + lengthBytes;
+    const name = QUOTED.exec(line)?.[1];
+    if (name !== undefined && names.size < MAX_EXTENTS) names.add(name);
     if (problem !== undefined) continue;
     const extent = parseLine(line, lengthBytes);
     if (typeof extent === 'string') problem = extent;
@@ -59,6 +65,7 @@ export async function readExtents(text: string): Promise<ExtentLines> {
   problem ??= extents.length === 0 ? 'the disk has no sectors' : undefined;
   return {
     extents,
+    names: [...names],
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
     ...(problem === undefined ? {} : { problem }),
   };

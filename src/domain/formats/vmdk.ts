@@ -86,13 +86,14 @@ async function readDescriptor(
   text: string,
   where: { readonly hasParent?: boolean; readonly problem?: string },
 ): Promise<ImageFacts> {
-  const { sizeBytes, extents, problem: ofLines } = await readExtents(text);
+  const { sizeBytes, extents, names, problem: ofLines } = await readExtents(text);
   if (sizeBytes === undefined) throw malformed('vmdk', 'the descriptor names no extent');
   const zeros = where.hasParent === true && extents.some(({ kind }) => kind === 'zero');
   const problem = where.problem ?? ofLines ?? (zeros ? 'it has zeros over the content of its parent' : undefined);
   const message = `the VMDK is a descriptor that names the files with its data${problem === undefined ? '' : `; ${problem}`}`;
   return imageFacts('vmdk', sizeBytes, {
     findings: [{ reason: 'NAMES_OTHER_FILES', message }],
+    extentNames: names,
     ...(problem === undefined ? { described: { ...contentIds(text), extents } } : {}),
   });
 }

@@ -78,7 +78,11 @@ describe('VMDKs of several files', () => {
       ['in the order of the disk', [`RW 6144 FLAT "${name}" 0`, 'RW 6144 FLAT "f2" 0'], [part(0, 6)]],
       ['the second file first', ['RW 6144 FLAT "f2" 0', `RW 6144 FLAT "${name}" 0`], [part(3, 6), part(0, 3)]],
       ['read-only', ['RDONLY 6144 FLAT "f2" 0', 'RW 2048 FLAT "f2" 0'], [part(3, 6), part(3, 4)]],
-      ['offsets', ['RW 2048 FLAT "f2" 4096', 'RW 2048 FLAT "f2" 0', 'RW 1 FLAT "f2" 7'], [part(5, 6), part(3, 4)]],
+      [
+        'offsets',
+        ['RW 2048 FLAT "f2" 4096', 'RW 2048 FLAT "f2" 0', 'RW 2 FLAT "f2" 2047'],
+        [part(5, 6), part(3, 4), part(3, 6).subarray(2047 * SECTOR, 2049 * SECTOR)],
+      ],
       ['VMFS', ['RW 6144 VMFS "f2"'], [part(3, 6)]],
       [
         'zeros between',
@@ -101,16 +105,13 @@ describe('VMDKs of several files', () => {
       ['comments', ['# RW 6144 FLAT "f1" 0', '#RW 1 ZERO', 'RW 6144 FLAT "f2" 0 '], [part(3, 6)]],
       ['no sectors', ['RW 0 FLAT "not there" 0', 'RW 6144 FLAT "f2" 0'], [part(3, 6)]],
     ];
-    for (const [what, lines, wanted] of cases)
-      for (const end of ['\n', '\r\n']) {
-        const path = at('hand.vmdk');
-        await writeFile(path, descriptor(lines, { end, type: 'custom' }));
-        const whole =
-          what === 'offsets' ? [...wanted, disk.subarray(3 * MIB + 7 * SECTOR, 3 * MIB + 8 * SECTOR)] : wanted;
-        await reads(path, Buffer.concat(whole)).catch((error: unknown) => {
-          throw new Error(`${what} ${JSON.stringify(end)}`, { cause: error });
-        });
-      }
+    for (const [n, [what, lines, wanted]] of cases.entries()) {
+      const end = n % 2 === 0 ? '\n' : '\r\n';
+      await writeFile(at('hand.vmdk'), descriptor(lines, { end, type: 'custom' }));
+      await reads(at('hand.vmdk'), Buffer.concat(wanted)).catch((error: unknown) => {
+        throw new Error(`${what} ${JSON.stringify(end)}`, { cause: error });
+      });
+    }
   });
 
   it('what stands behind the end of the text, and a second word for the same, change nothing', async () => {
@@ -155,8 +156,8 @@ describe('VMDKs of several files', () => {
     await reads(top, wanted, 'qcow2');
   });
 
-  it('half a terabyte in files of 2 GiB', async () => {
-    const count = 256;
+  it('a terabyte in files of 2 GiB', async () => {
+    const count = 512;
     const lines = Array.from(
       { length: count },
       (_, n) => `RW 4194304 FLAT "many-f${String(n + 1).padStart(3, '0')}.vmdk" 0`,
@@ -168,8 +169,16 @@ describe('VMDKs of several files', () => {
         n % 100 === 0 ? [{ at: MIB, length: 4096 }] : [],
       );
     await writeFile(at('many.vmdk'), descriptor(lines));
-    await convert(at('many.vmdk'), 'vmdk', 'qcow2');
-    await sh('qemu-img', 'compare', '-f', 'vmdk', '-F', 'qcow2', at('many.vmdk'), at('out'));
+    const request = { path: at('many.vmdk'), format: 'vmdk' };
+    const pages = (await daemon.get().stranger.all('ImageService/MapImage', request)) as { extents: Message[] }[];
+    const data = pages
+      .flatMap(({ extents }) => extents)
+      .filter(({ data: given, zero }) => given === true && zero !== true);
+    const wanted = [100, 200, 300, 400, 500].map((n) => String((n - 1) * 2048 * MIB + MIB));
+    assert.deepEqual(
+      data.map((extent) => extent['offset_bytes']),
+      wanted,
+    );
   });
 
   it('without a sandbox too', async () => {

@@ -189,6 +189,13 @@ describe('VMDKs of several files that are refused', () => {
       }
     }
     await run('DeleteImage', { path: at('needs.vmdk') });
+    // One that is not read here may be somebody's disk all the same.
+    for (const line of [`RW 2048 FLAT "${at('one')}" 0`, 'RW 1 VMFSSPARSE "one"', 'RW 1 FLAT "../images/one" 0 uuid']) {
+      await writeFile(at('others.vmdk'), descriptor(['RW 1 ZERO', line]));
+      const error = await failure(run('DeleteImage', { path: at('one') }));
+      assert.equal(error.metadata['dependants'], at('others.vmdk'), line);
+    }
+    await run('DeleteImage', { path: at('others.vmdk') });
     for (const name of ['one', 'two', 'three']) await run('DeleteImage', { path: at(name) });
   });
 
