@@ -3,19 +3,20 @@ import { HostlerError } from './errors.js';
 import { filesOf } from './extents.js';
 import { movedOf } from './moved.js';
 import { rest, scale } from './numbers.js';
-import { dataBytes } from './examine-image.js';
+import { dataBytes, hasMap } from './guest-data.js';
 import type { ImageFormat, Preallocation } from './image-format.js';
 import type { Layout } from './image-layout.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { CreatePorts } from './create-image.js';
 import type { Chain, ConvertRequest, FileAttributes, ImageTool, MeasureOf, Resolved, ToolRun } from './ports.js';
+import { LUKS_HEADER_BYTES } from './luks-space.js';
 import { DEFAULT_CLUSTER_BYTES, qcow2Tables } from './qcow2-space.js';
 import { roundUp } from './size.js';
 import { publishImage } from './publish-image.js';
 import { takeIn, type TakePorts } from './take-in.js';
 import { assertUnchanged } from './unchanged.js';
-import { OPENS, unlocked } from './unlocked.js';
+import { OPENS, isClosed, unlocked } from './unlocked.js';
 
 export interface ConvertSpec extends Layout {
   readonly source: ImageAddress;
@@ -134,6 +135,8 @@ function sizeOf({ snapshot }: ConvertSpec, [{ facts }]: Chain): bigint {
 /** Data of what is read; a map knows the current state only. */
 async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePorts, run: ToolRun): Promise<bigint> {
   const { snapshot } = spec;
+  // As ciphertext zeros are data.
+  if (spec.format === 'luks') return sizeOf(spec, chain);
   if (snapshot === undefined) return dataBytes(chain, tool, run);
   const [{ file, facts, foreign }] = chain;
   const size = sizeOf(spec, chain);
@@ -142,11 +145,6 @@ async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePor
   // Tables are in both; what is measured has the size of the image.
   const data = requiredBytes - fullyAllocatedBytes + facts.virtualSizeBytes;
   return data < 0n ? 0n : data < size ? data : size;
-}
-
-/** Its tables are encrypted, and a tool without the passphrase cannot read them. */
-function isClosed(chain: Chain): boolean {
-  return chain.some(({ facts, opens }) => facts.encrypted && opens === undefined);
 }
 
 /** Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like raw with some tables. */
@@ -158,8 +156,9 @@ async function needOf(
   run: ToolRun,
 ): Promise<bigint> {
   const { format, preallocation } = spec;
-  if (preallocation === 'falloc' || preallocation === 'full') return sizeOf(spec, chain);
-  return imageNeed(chain, format, moveBytes, tool, run, spec);
+  const header = spec.encrypted ? LUKS_HEADER_BYTES : 0n;
+  if (preallocation === 'falloc' || preallocation === 'full') return sizeOf(spec, chain) + header;
+  return (await imageNeed(chain, format, moveBytes, tool, run, spec)) + header;
 }
 
 /** Space for so much data of a chain, or of a snapshot in it, in a format, nothing preallocated. */
@@ -172,16 +171,18 @@ export async function imageNeed(
   what: MeasureOf = {},
 ): Promise<bigint> {
   if (format === 'raw') return moveBytes;
+  const { snapshot, clusterSizeBytes = DEFAULT_CLUSTER_BYTES } = what;
+  const { virtualSizeBytes } = chain[0].facts;
+  if (format === 'qcow2' && !hasMap(chain))
+    return moveBytes + qcow2Tables(virtualSizeBytes, moveBytes, clusterSizeBytes);
   const canMeasure = format === 'qcow2' && chain[0].foreign !== 'there' && !isClosed(chain);
   if (!canMeasure) return moveBytes + moveBytes / 64n;
-  const { snapshot, clusterSizeBytes = DEFAULT_CLUSTER_BYTES } = what;
   const measured = await tool.measure(
     chain,
     format,
     run,
     snapshot === undefined ? { clusterSizeBytes } : { clusterSizeBytes, snapshot },
   );
-  const { virtualSizeBytes } = chain[0].facts;
   // qemu-img counts the tables of a disk that is full: of an empty one of 100 TiB that would be 16 GB.
   const allTables = measured.fullyAllocatedBytes - roundUp(virtualSizeBytes, clusterSizeBytes);
   const data = measured.requiredBytes - allTables;

@@ -5,6 +5,7 @@ import { rest } from './numbers.js';
 import type { ImageResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
 import type { FileAttributes, Files, ImageTool, ResolvedTarget } from './ports.js';
+import { LUKS_HEADER_BYTES } from './luks-space.js';
 import { qcow2Tables } from './qcow2-space.js';
 import { publishImage, type PublishPorts } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from './size.js';
@@ -39,9 +40,11 @@ export function tablesBytes({ storage }: ResolvedTarget): bigint {
 function needOf(spec: CreateSpec, target: ResolvedTarget): bigint {
   const { format, sizeBytes, preallocation, clusterSizeBytes, extendedL2 } = spec;
   const data = writesData(spec) ? sizeBytes : 0n;
-  if (format !== 'qcow2' || target.storage === 'volume') return tablesBytes(target) + data;
+  if (target.storage === 'volume') return data;
+  const header = spec.encrypted ? LUKS_HEADER_BYTES : 0n;
+  if (format !== 'qcow2') return tablesBytes(target) + header + data;
   const mapped = preallocation === 'off' ? 0n : sizeBytes;
-  return tablesBytes(target) + data + qcow2Tables(sizeBytes, mapped, clusterSizeBytes, extendedL2);
+  return tablesBytes(target) + header + data + qcow2Tables(sizeBytes, mapped, clusterSizeBytes, extendedL2);
 }
 
 /** Makes an empty image. A crash leaves nothing under the final name. */

@@ -3,7 +3,8 @@ import type { Caller } from './caller.js';
 import { filesOf } from './extents.js';
 import type { ImageFormat } from './image-format.js';
 import type { Extent } from './image-info.js';
-import type { Chain, ImageTool, ToolRun } from './ports.js';
+import { dataBytes } from './guest-data.js';
+import type { Chain, ImageTool } from './ports.js';
 import { assertSafe } from './image-policy.js';
 import type { ImageReader } from './read-image.js';
 import type { Readers } from './readers.js';
@@ -80,23 +81,6 @@ export async function measureImage(
     leave();
     if (chain !== undefined) await closeChain(chain);
   }
-}
-
-/**
- * Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no child to learn; an encrypted
- * image's tables are closed to us, so it gets the same estimate.
- */
-export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
-  const [{ file, format, facts }] = chain;
-  // A stranger's is not opened where it lies.
-  if (chain[0].foreign === 'there') return file.allocatedBytes;
-  // A clone's data is partly its parent's.
-  const alone = format === 'raw' && file.volume?.parent === undefined && facts.snapshots.length === 0;
-  if (alone || chain.some(({ facts: { encrypted }, opens }) => encrypted && opens === undefined))
-    return file.allocatedBytes < facts.virtualSizeBytes ? file.allocatedBytes : facts.virtualSizeBytes;
-  let sum = 0n;
-  for await (const { data, zero, lengthBytes } of tool.map(chain, run)) if (data && !zero) sum += lengthBytes;
-  return sum;
 }
 
 async function closeChain(chain: Chain): Promise<void> {

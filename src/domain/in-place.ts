@@ -5,7 +5,7 @@ import { HostlerError, asHostlerError } from './errors.js';
 import type { ImageInfo } from './image-info.js';
 import type { ImageResult, Plan } from './operations/record.js';
 import type { Run } from './operations/verb.js';
-import type { Chain, Files, ImageTool, Layer, Reflink, Resolved, ToolRun } from './ports.js';
+import type { Chain, Files, ImageTool, Layer, Reflink, Resolved } from './ports.js';
 import type { ImageReader } from './read-image.js';
 
 /** So many snapshots are named in an error. */
@@ -253,19 +253,6 @@ export async function planned(
   { files }: Pick<ChangePorts, 'files'>,
 ): Promise<Plan> {
   return { kind: 'plan', method, why, needBytes, freeBytes: await files.freeBytes(file.handle) };
-}
-
-/** Data of the guest's disk that comes from these layers. */
-export async function dataFrom(
-  chain: Chain,
-  wanted: (depth: number) => boolean,
-  tool: ImageTool,
-  run: ToolRun,
-): Promise<bigint> {
-  let sum = 0n;
-  for await (const { data, zero, lengthBytes, depth } of tool.map(chain, run))
-    if (data && !zero && wanted(depth)) sum += lengthBytes;
-  return sum;
 }
 
 /** A snapshot inside an image reads from the image's backing file where it has no data of its own. Fails with IMAGE_HAS_SNAPSHOTS. */

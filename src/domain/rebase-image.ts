@@ -7,15 +7,8 @@ import { HostlerError, invalidFields } from './errors.js';
 import { assertSameForGuests } from './guests-base.js';
 import { canSayOfBase, traits, type ImageFormat } from './image-format.js';
 import type { ImageInfo } from './image-info.js';
-import {
-  assertHeader,
-  assertNoSnapshots,
-  changeInPlace,
-  dataFrom,
-  planned,
-  unchanged,
-  type ChangePorts,
-} from './in-place.js';
+import { dataFrom } from './guest-data.js';
+import { assertHeader, assertNoSnapshots, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
 import type { ImageResult } from './operations/record.js';
 import type { Resolution, Run, Use, Verb } from './operations/verb.js';
 import type { Chain, Layer } from './ports.js';

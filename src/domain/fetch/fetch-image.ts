@@ -6,7 +6,7 @@ import type { Resume, Use, Verb } from '../operations/verb.js';
 import type { FileAttributes } from '../ports.js';
 import { bring, type Brought } from './bring.js';
 import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
-import { makeImage } from './make-image.js';
+import { makeImage, showConverted } from './make-image.js';
 import { assertSaid } from './judge.js';
 import type { ExpectedChecksum } from './ports.js';
 import { isFarSource, needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
@@ -58,6 +58,7 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
       const image = await makeImage(part, run.target(spec.target), withFormat(spec, brought), run, ports);
       await run.step('seal');
       const made = await part.seal();
+      if (image.converted !== undefined) showConverted(made, image.converted, run);
       const facts = image.kept ?? (await ports.reader.facts(made, image.format));
       const result: FetchResult = {
         kind: 'fetch',

@@ -1,13 +1,14 @@
 import { imageNeed } from '../convert-image.js';
-import { dataBytes } from '../examine-image.js';
+import { dataBytes } from '../guest-data.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageFacts } from '../image-info.js';
 import type { Run } from '../operations/verb.js';
-import type { Layer, Part, ResolvedTarget } from '../ports.js';
+import type { Layer, Part, Resolved, ResolvedTarget } from '../ports.js';
 import type { BringPorts } from './bring.js';
 import { takeMember, type ArchivePorts } from './archive-member.js';
 import { expand, type ExpandPorts } from './expand.js';
 import { judge, type JudgePorts } from './judge.js';
+import { movedOf } from '../moved.js';
 import { rest, scale } from '../numbers.js';
 
 export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
@@ -28,7 +29,7 @@ export async function makeImage(
   { format, sourceFormat, maxSizeBytes, archiveMember }: MakeSpec,
   run: Run,
   ports: MakePorts,
-): Promise<{ readonly format: ImageFormat; readonly kept?: ImageFacts }> {
+): Promise<{ readonly format: ImageFormat; readonly kept?: ImageFacts; readonly converted?: Converted }> {
   const { maxBytes } = ports.rules;
   const came = await expand(part.aside, part, target.address, maxBytes, run, ports);
   const file =
@@ -56,8 +57,19 @@ export async function makeImage(
     await part.adopt(file.name);
     return { format: image.format, kept: image.facts };
   }
-  await convertLayer(image, part, target, wanted, run, ports);
-  return { format: wanted };
+  return { format: wanted, converted: await convertLayer(image, part, target, wanted, run, ports) };
+}
+
+/** Bytes of the guest's disk: so many were read of so many. */
+interface Converted {
+  readonly readBytes: bigint;
+  readonly wholeBytes: bigint;
+}
+
+/** The last progress of a conversion: zeros that were read have become holes. */
+export function showConverted(made: Resolved, { readBytes, wholeBytes }: Converted, run: Run): void {
+  const { movedBytes, skippedBytes } = movedOf(made, readBytes, wholeBytes);
+  run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
 }
 
 /** One image without a base, in another format. */
@@ -68,7 +80,7 @@ export async function convertLayer(
   format: ImageFormat,
   run: Run,
   { tool }: Pick<MakePorts, 'tool'>,
-): Promise<void> {
+): Promise<Converted> {
   const totalBytes = await dataBytes([image], tool, run.tool());
   const { virtualSizeBytes } = image.facts;
   const skippedBytes = rest(virtualSizeBytes, totalBytes);
@@ -85,4 +97,5 @@ export async function convertLayer(
       run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
     }),
   );
+  return { readBytes: totalBytes, wholeBytes: virtualSizeBytes };
 }

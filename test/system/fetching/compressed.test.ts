@@ -133,6 +133,16 @@ describe('compressed images', () => {
     });
 
   for (const tool of TOOLS)
+    it(`${tool}: cut in the first bytes of what follows the first part, nothing is published`, async function () {
+      const one = of(this, tool);
+      for (const length of [1, 2, 3, 4, 9])
+        assert.deepEqual(
+          await fetched(Buffer.concat([one, one.subarray(0, length)])),
+          { reason: 'IMAGE_MALFORMED' },
+          String(length),
+        );
+    });
+  for (const tool of TOOLS)
     it(`${tool}: wherever it is cut, or a bit is changed, nothing is published`, async function () {
       const one = of(this, tool);
       for (const length of [1, 3, 8, 100, 999].map((less) => one.length - less).concat(one.length >> 1, 600))

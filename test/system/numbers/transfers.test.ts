@@ -9,6 +9,7 @@ import { numbersOf, reported } from '../../support/numbers/reported.js';
 import { RawServer, answer, type Asked } from '../../support/raw-server.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
 
 const MIB = 1024 * 1024;
@@ -123,6 +124,16 @@ describe('true numbers of transfers', () => {
         const downloads = shown.filter(({ phase }) => phase === 'OPERATION_PHASE_DOWNLOADING');
         assert.ok(downloads.every(({ done }) => done <= network(result)));
       });
+    it('of an image in which zeros take space that is made raw: they become holes, and were not moved', async () => {
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('dense.qcow2'), String(SIZE));
+      const writes = ['-c', 'write -q -P 0 0 16M', '-c', 'write -q -P 7 1M 3M'];
+      await sh('qemu-io', '-f', 'qcow2', ...writes, at('dense.qcow2'));
+      const url = server.add('dense', await readFile(at('dense.qcow2')));
+      const { last } = await fetched('FetchImage', url, 'from dense', { target_format: 'raw' });
+      near(last?.done ?? 0, DATA, 'done');
+      near(await allocatedBytes(at('from dense')), DATA, 'on disk');
+      assert.equal((last?.done ?? 0) + (last?.skipped ?? 0), SIZE);
+    });
     it('of nothing but zeros moves them, and makes a hole', async () => {
       const { result, last } = await fetched('FetchRawImage', server.add('zeros', Buffer.alloc(SIZE)), 'zeros');
       assert.equal(network(result), SIZE);
