@@ -34,16 +34,20 @@ export function layerMembers(
   { file: more = [] }: { readonly file?: readonly Member[] } = {},
 ): Member[] {
   const secrets: readonly Member[] = secretMembers(format, opens?.id).map(([name, value]) => [name, text(value)]);
-  const { vhdSizeFrom, luksVersion = 1 } = facts;
+  const { vhdSizeFrom, luksVersion = 1, subformat, virtualSizeBytes } = facts;
   // qemu would ask for a passphrase first.
   if (luksVersion > 1)
     throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the tools here open LUKS 1 only; LUKS 2 can be kept as it is', {
       facts: { format },
     });
+  const node = extents === undefined ? nodeMembers(as) : severalMembers(fileOf(as), facts, extents);
+  const inFile: Member = ['file', object([...node, ...more])];
+  // qemu would look for the footer in the guest's first sector first.
+  if (format === 'vpc' && subformat === 'fixed')
+    return [['driver', text('raw')], ['size', text(String(virtualSizeBytes))], inFile];
   const size: readonly Member[] =
     format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
-  const node = extents === undefined ? nodeMembers(as) : severalMembers(fileOf(as), facts, extents);
-  return [['driver', text(format)], ...size, ...secrets, ['file', object([...node, ...more])]];
+  return [['driver', text(format)], ...size, ...secrets, inFile];
 }
 
 /** Options that name the secret which opens an image. */

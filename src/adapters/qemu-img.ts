@@ -124,7 +124,7 @@ export class QemuImg implements ImageTool {
     if (image.format !== 'vpc') return untold;
     // Untold, it looks for the mark at the start only, and goes by its own list of creators for the size.
     const told = parseIdentity(await this.#print(informArgs(image), held, run));
-    return untold.format === 'raw' ? told : { ...told, format: untold.format };
+    return { ...told, format: untold.format === 'raw' ? 'vpc' : untold.format };
   }
 
   async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {

@@ -17,7 +17,7 @@ const OF_THE_STATE: readonly Meaning[] = [
   [/Marking image as corrupt|Image is corrupt|Image corrupted/i, 'IMAGE_MALFORMED'],
   [/after (?:the )?end of (?:the )?file|(?:has|have|been|is|image) (?:probably been )?truncated/i, 'IMAGE_MALFORMED'],
   [
-    /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid/i,
+    /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid|smaller or equal to the \s*actual size of the containing file/i,
     'IMAGE_MALFORMED',
   ],
 ];

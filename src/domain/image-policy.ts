@@ -98,11 +98,12 @@ export function foreignFormat(declared: ImageFormat, claims: readonly ImageForma
 /** What a tool says of a stranger's image must be what we say. */
 export function assertToolAgrees(
   path: string,
-  { format, virtualSizeBytes, luksVersion = 1 }: ImageFacts,
+  { format, virtualSizeBytes, luksVersion = 1, subformat }: ImageFacts,
   told: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
-  // qemu-img looks for LUKS where we were told to see bytes, and does not know its version 2.
-  const others: readonly string[] = format === 'raw' ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
+  // qemu-img looks for LUKS where we were told to see bytes or a fixed VHD, and does not know its version 2.
+  const isBytes = format === 'raw' || (format === 'vpc' && subformat === 'fixed');
+  const others: readonly string[] = isBytes ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
   if (others.includes(told.format)) return;
   if (told.format !== format) throw formatMismatch(path, format, told.format);
   if (told.virtualSizeBytes === virtualSizeBytes) return;

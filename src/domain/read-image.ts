@@ -69,7 +69,7 @@ export class ImageReader {
     if (declared === 'raw') return rawFacts(file);
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
-      const format = await detectFormat(bytes);
+      const format = await detectFormat(bytes, declared);
       if (declared !== undefined) await assertDeclared(file, bytes, declared, format);
       if (format === 'raw') return readContent(bytes);
       const facts = await READERS[format](bytes);
@@ -87,7 +87,7 @@ export class ImageReader {
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
       const declared = said ?? (await detectFormat(bytes));
-      await assertDeclared(file, bytes, declared, foreignFormat(declared, await claims(bytes)));
+      await assertDeclared(file, bytes, declared, foreignFormat(declared, await claims(bytes, declared)));
       const facts = declared === 'raw' ? await readContent(bytes) : await READERS[declared](bytes);
       const marks = declared === 'raw' ? [] : await otherMarks(bytes, declared);
       const all = { ...facts, findings: [...facts.findings, ...marks] };

@@ -56,10 +56,15 @@ describe('sizes of VHDs', () => {
   };
   /** The file as a tool is told to open it. */
   const told = (path: string, facts: ImageFacts) => {
-    const members = layerMembers({ format: 'vpc', facts }, { read: { handle: NO_HANDLE } });
-    const [size] = members.find(([name]) => name === 'force_size_calc')?.[1] ?? assert.fail('it is not told');
-    assert.ok(typeof size === 'string');
-    return `json:{"driver":"vpc","force_size_calc":${size},"file":{"driver":"file","filename":"${path}"}}`;
+    const members = new Map(layerMembers({ format: 'vpc', facts }, { read: { handle: NO_HANDLE } }));
+    const option = (name: string) => {
+      const [value] = members.get(name) ?? assert.fail(`it is not told ${name}`);
+      assert.ok(typeof value === 'string');
+      return `"${name}":${value}`;
+    };
+    // What is fixed is opened as bytes.
+    const how = facts.subformat === 'fixed' ? 'size' : 'force_size_calc';
+    return `json:{${option('driver')},${option(how)},"file":{"driver":"file","filename":"${path}"}}`;
   };
   /** With a block table of so many entries, as programs make it that leave room for a larger disk. */
   const withTable = async (path: string, entries: number) => {

@@ -3,6 +3,7 @@ import type { Finding } from '../image-info.js';
 import type { ByteSource } from '../ports.js';
 import { FOOTER_BYTES } from './head.js';
 import { findGpt, readMbr } from './partitions.js';
+import { endsAsFixedVhd, isFixedVhd } from './vpc.js';
 import { isDescriptor } from './vmdk-descriptor.js';
 
 const HEAD_BYTES = 512;
@@ -41,15 +42,19 @@ const FOOTERS: readonly (readonly [ImageFormat, Buffer])[] = [
 const MEDIUM_OFFSET = 0x8001n;
 const MEDIA: Readonly<Record<string, string>> = { CD001: 'iso', BEA01: 'udf' };
 
-/** The format that the content claims to be; `raw` when it claims nothing. A guest can write any claim into a raw disk. */
-export async function detectFormat(bytes: ByteSource): Promise<ImageFormat> {
-  return (await claims(bytes))[0] ?? 'raw';
+/**
+ * The format that the content claims to be; `raw` when it claims nothing. A guest can write any claim into a raw disk, and into the first
+ * sector of a fixed VHD: what is declared to be one is one.
+ */
+export async function detectFormat(bytes: ByteSource, declared?: ImageFormat): Promise<ImageFormat> {
+  return (await claims(bytes, declared))[0] ?? 'raw';
 }
 
 /** What else a container's bytes claim to be: whoever asks another tool gets another answer. */
 export async function otherMarks(bytes: ByteSource, format: ImageFormat): Promise<Finding[]> {
   const { first, last } = await marks(bytes);
   const others: string[] = [...first, ...last].filter((claim) => claim !== format);
+  if (others.length > 0 && isSealedDisk(first) && format === 'vpc') return [];
   // Where the mark stands at the end alone, the guest's own disk begins the file.
   if (first.includes(format)) others.push(...(await contentMarks(bytes)));
   return others.length === 0
@@ -66,10 +71,18 @@ export async function contentMarks(bytes: ByteSource): Promise<string[]> {
   return found;
 }
 
-/** Every container format whose mark is there. */
-export async function claims(bytes: ByteSource): Promise<ImageFormat[]> {
+/** Every container format whose mark is there, first the one that it is if it is as declared. */
+export async function claims(bytes: ByteSource, declared?: ImageFormat): Promise<ImageFormat[]> {
   const { first, last } = await marks(bytes);
-  return [...first, ...last];
+  if (!last.includes('vpc')) return [...first, ...last];
+  if (declared === 'raw' && !(await endsAsFixedVhd(bytes))) return first;
+  const isVhd = (declared === 'vpc' || isSealedDisk(first)) && (await isFixedVhd(bytes));
+  return isVhd ? [...last, ...first] : [...first, ...last];
+}
+
+/** What is behind a disk of LUKS is none of it: nobody can write a mark into its encrypted end. */
+function isSealedDisk(first: readonly ImageFormat[]): boolean {
+  return first.length === 1 && first[0] === 'luks';
 }
 
 async function marks(bytes: ByteSource): Promise<{ first: ImageFormat[]; last: ImageFormat[] }> {

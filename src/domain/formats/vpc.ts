@@ -18,7 +18,9 @@ const DYNAMIC_COOKIE = 'cxsparse';
 const [FIXED, DIFFERENCING] = [2, 4];
 /** Of the block table. */
 const ENTRY_BYTES = 4n;
-const CHECKSUM_OFFSET = 64;
+const [TYPE_OFFSET, CHECKSUM_OFFSET] = [60, 64];
+const ENDS_WITH_ANOTHER =
+  'its footer is that of a disk of another length: declared raw, it is a disk that ends with the file of a VHD';
 /** Cylinders, heads and sectors at their most: the disk is larger than its geometry can say. */
 const MAX_GEOMETRY = 65535n * 16n * 255n;
 /** qemu and Microsoft open no larger disk: 2040 GiB. */
@@ -35,21 +37,32 @@ const BY_FIELD_UNTOLD = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
 
 export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   const first = await bytes.read(0n, FOOTER_BYTES);
-  const atStart = first.length === FOOTER_BYTES && first.toString('latin1', 0, 8) === COOKIE;
+  const isFixed = await isFixedVhd(bytes);
+  const marked = first.length === FOOTER_BYTES && first.toString('latin1', 0, 8) === COOKIE;
+  const atStart = marked && !isFixed;
   const footer = atStart ? first : await lastFooter(bytes);
-  const type = footer.readUInt32BE(60);
+  const type = footer.readUInt32BE(TYPE_OFFSET);
   if (!atStart && type !== FIXED) throw malformed('vpc', 'only a fixed disk has its footer at the end alone');
   // qemu does not look at the type of a footer that stands at the start.
   if (atStart && type === FIXED) throw malformed('vpc', 'a fixed disk has no footer at its start');
   if (!atStart && bytes.lengthBytes % 512n !== 0n) throw malformed('vpc', 'the footer does not begin at a sector');
   if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
   const { size, ...told } = virtualSize(footer);
-  if (type === FIXED)
+  if (type === FIXED) {
+    const tooLarge = sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES));
+    const isShort = !isFixed && tooLarge.length === 0;
     return imageFacts('vpc', size, {
       ...told,
+      // qemu by itself takes the guest's first sector for a footer.
+      ...(marked ? { untoldSizeBytes: 0n } : {}),
       subformat: 'fixed',
-      findings: sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES)),
+      findings: [
+        ...tooLarge,
+        ...(isShort ? [{ reason: 'SEVERAL_FORMATS', message: ENDS_WITH_ANOTHER } as const] : []),
+        ...(marked ? [{ reason: 'SEVERAL_FORMATS', message: 'its first sector has the mark of a VHD' } as const] : []),
+      ],
     });
+  }
   const header = await readExactly(bytes, footer.readBigUInt64BE(16), FOOTER_BYTES, 'vpc');
   if (header.toString('latin1', 0, 8) !== DYNAMIC_COOKIE) throw malformed('vpc', 'the dynamic header is missing');
   const [entries, blockBytes] = [header.readUInt32BE(28), header.readUInt32BE(32)];
@@ -73,6 +86,34 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   });
 }
 
+/**
+ * A disk with the footer of a fixed VHD behind it. A guest can write its disk and not the footer: whatever the first sector says, it is
+ * that. With the same footer at the start it is something that no program writes.
+ */
+export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
+  if (!(await endsAsFixedVhd(bytes))) return false;
+  const footer = await lastFooter(bytes);
+  return (
+    checksum(footer) === footer.readUInt32BE(CHECKSUM_OFFSET) && !footer.equals(await bytes.read(0n, FOOTER_BYTES))
+  );
+}
+
+/**
+ * The last sector says that it is the footer of a fixed VHD, and all before it is that disk: the size field or the geometry says so, but for less
+ * than a cylinder, to which some programs round.
+ */
+export async function endsAsFixedVhd(bytes: ByteSource): Promise<boolean> {
+  const diskBytes = bytes.lengthBytes - BigInt(FOOTER_BYTES);
+  if (diskBytes < 0n || diskBytes % 512n !== 0n) return false;
+  const footer = await bytes.read(diskBytes, FOOTER_BYTES);
+  if (footer.toString('latin1', 0, 8) !== COOKIE || footer.readUInt32BE(TYPE_OFFSET) !== FIXED) return false;
+  const geometry = geometryOf(footer);
+  const cylinder = [0n, MAX_GEOMETRY].includes(geometry) ? 1 : footer.readUInt8(58) * footer.readUInt8(59);
+  return [footer.readBigUInt64BE(48), sectors(geometry)].some(
+    (size) => size <= diskBytes && diskBytes - size < sectors(cylinder),
+  );
+}
+
 async function lastFooter(bytes: ByteSource): Promise<Buffer> {
   if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) throw malformed('vpc', 'the file is shorter than the footer');
   const footer = await readExactly(bytes, bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES, 'vpc');
@@ -87,7 +128,7 @@ interface VhdSize extends Pick<ImageFacts, 'untoldSizeBytes'> {
 
 /** A geometry that says nothing, or that it is at its most, is nobody's size. */
 function virtualSize(footer: Buffer): VhdSize {
-  const geometry = BigInt(footer.readUInt16BE(56)) * BigInt(footer.readUInt8(58)) * BigInt(footer.readUInt8(59));
+  const geometry = geometryOf(footer);
   const creator = footer.toString('latin1', 28, 32);
   const field = footer.readBigUInt64BE(48) / 512n;
   const byGeometry = BY_GEOMETRY.includes(creator) && ![0n, MAX_GEOMETRY].includes(geometry);
@@ -99,6 +140,11 @@ function virtualSize(footer: Buffer): VhdSize {
     vhdSizeFrom: byGeometry ? 'chs' : 'current_size',
     ...(untold === count ? {} : { untoldSizeBytes: sectors(untold) }),
   };
+}
+
+/** In sectors. */
+function geometryOf(footer: Buffer): bigint {
+  return BigInt(footer.readUInt16BE(56)) * BigInt(footer.readUInt8(58)) * BigInt(footer.readUInt8(59));
 }
 
 /** The one's complement of the sum of all bytes, its own left out. */

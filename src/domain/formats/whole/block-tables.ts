@@ -1,5 +1,6 @@
 /** Where formats with one table of blocks have their data: vdi, vpc, vhdx, parallels. The source of every rule is their drivers in qemu's block/. */
 import { vhdxLayout } from '../vhdx.js';
+import { isFixedVhd } from '../vpc.js';
 import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
 
 const SECTOR = 512;
@@ -21,7 +22,7 @@ export async function vdiReach(reach: Reach): Promise<void> {
 /** A disk that grows; of a fixed one the footer is the proof. */
 export async function vpcReach(reach: Reach): Promise<void> {
   const footer = await reach.bytes.read(0n, SECTOR);
-  if (footer.toString('latin1', 0, 8) !== 'conectix' || footer.readUInt32BE(60) === 2) return;
+  if (footer.toString('latin1', 0, 8) !== 'conectix' || (await isFixedVhd(reach.bytes))) return;
   const headerOffset = footer.readBigUInt64BE(16);
   const header = await reach.bytes.read(headerOffset, SECTOR);
   const blockBytes = header.readUInt32BE(32);
