@@ -38,7 +38,17 @@ export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
   };
 }
 
-async function checked(chain: Chain, run: Run, { changer }: ChangePorts): Promise<CheckCounts> {
+const NOTHING: CheckCounts = { corruptions: 0n, leaks: 0n, checkErrors: 0n, corruptionsFixed: 0n, leaksFixed: 0n };
+
+/** What was cut off the tool passes over, or fails by: that is found here. */
+async function checked(chain: Chain, run: Run, { changer, reader }: ChangePorts): Promise<CheckCounts> {
+  const [{ file, format }] = chain;
+  // What an interrupted change has left is for the tool to judge: see `assertUncut`.
+  const cut = run.isTouched(file) ? undefined : await reader.cut(file, format, run.signal);
+  if (cut !== undefined) {
+    run.warn({ reason: 'IMAGE_CUT', message: cut.error.message });
+    return { ...NOTHING, corruptions: BigInt(cut.places) };
+  }
   await run.step('check');
   return changer.check({ chain }, 'none', run.tool());
 }

@@ -31,6 +31,7 @@ export async function* mapImage(
   try {
     chain = await reader.chain(spec.address, spec.format);
     assertSafe(chain);
+    await reader.assertChainWhole(chain, caller.signal);
     const opened = unlocked(chain, spec.passphrase);
     let page: Extent[] = [];
     for await (const extent of tool.map(opened, run)) {
@@ -71,6 +72,7 @@ export async function measureImage(
   try {
     chain = await reader.chain(spec.address, spec.format);
     assertSafe(chain);
+    await reader.assertChainWhole(chain, caller.signal);
     const opened = unlocked(chain, spec.passphrase);
     const [measured, bytes] = await Promise.all([
       tool.measure(opened, spec.targetFormat, run),

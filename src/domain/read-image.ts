@@ -101,8 +101,18 @@ export class ImageReader {
    * large disk takes seconds, so it belongs into operations. Fails with IMAGE_MALFORMED, which says where and how much.
    */
   async assertWhole(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<void> {
+    const cut = await this.cut(file, format, signal);
+    if (cut !== undefined) throw cut.error;
+  }
+
+  /** The same as an answer: in how many places something is missing, and the error that says it. Unset: nothing is. */
+  async cut(
+    file: AddressedFile,
+    format: ImageFormat,
+    signal: AbortSignal,
+  ): Promise<{ readonly places: number; readonly error: HostlerError } | undefined> {
     const missing = await this.ports.wholeness.missing(file, format, signal);
-    if (missing !== undefined) throw cutOff(file.address, format, missing);
+    return missing && { places: missing.places, error: cutOff(file.address, format, missing) };
   }
 
   /** The same of each layer of a chain; what a stranger has brought is looked at where it is taken in. */

@@ -1,7 +1,7 @@
 /** An image whose file was cut: no verb that reads all of it succeeds, and nothing is left. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { checkEach } from '../support/check-each.js';
 import { suiteDaemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
@@ -87,6 +87,23 @@ describe('an image that was cut', () => {
   const snapshot = (rpc: string) =>
     run(rpc, { path: image('cut-snapshot'), format: 'qcow2', snapshot: 'one', allow_dependants: true });
 
+  const checked = async (path: string, format: string) => {
+    const events = await daemon.get().stranger.all('ImageService/CheckImage', { path, format });
+    const { operation_id, result } = events.at(-1) as { operation_id: string; result: { check: Message } };
+    const { operation } = (await daemon.get().stranger.unary('OperationService/GetOperation', { operation_id })) as {
+      operation: { warnings?: readonly { message: string }[] };
+    };
+    return { check: result.check, warning: operation.warnings?.[0]?.message ?? 'none' };
+  };
+  const map = (name: string) =>
+    daemon.get().stranger.all('ImageService/MapImage', { path: image(name), format: 'qcow2' });
+  const measure = (name: string) =>
+    daemon.get().stranger.unary('ImageService/MeasureImage', {
+      path: image(name),
+      format: 'qcow2',
+      target_format: 'raw',
+    });
+
   for (const [what, work] of [
     ['ResizeImage', () => change('ResizeImage', { size: '5M' })],
     [
@@ -158,6 +175,10 @@ describe('an image that was cut', () => {
           second_format: 'qcow2',
         }),
     ],
+    ['MapImage', () => map('cut')],
+    ['MapImage of what is backed by it', () => map('overlay')],
+    ['MeasureImage', () => measure('cut-snapshot')],
+    ['MeasureImage of what is backed by it', () => measure('overlay')],
     ['CommitImage', () => overlay('CommitImage')],
     ['RebaseImage to none', () => overlay('RebaseImage')],
     [
@@ -176,6 +197,32 @@ describe('an image that was cut', () => {
       assert.equal(reason, 'IMAGE_MALFORMED', message);
       assert.match(message, /bytes are missing$/);
       assert.ok(Number(metadata['missing_bytes']) > 0);
+    });
+
+  for (const [format, options] of [
+    ['qcow2', []],
+    ['qcow2', ['-c']],
+    ['qcow', []],
+    ['qed', []],
+    ['vdi', []],
+    ['vmdk', []],
+    ['vmdk', ['-o', 'subformat=streamOptimized']],
+    ['vpc', []],
+    ['vhdx', ['-o', 'block_size=1M']],
+    ['parallels', []],
+  ] as const)
+    it(`CheckImage, which repairs nothing, finds it: ${format} ${options.join(' ')}`, async () => {
+      const path = image(`check.${format}`);
+      await sh('qemu-img', 'convert', '-f', 'raw', '-O', format, ...options, scratch.path('disk'), path);
+      const whole = (await stat(path)).size;
+      for (const length of [whole - MIB, whole - 2 * MIB]) {
+        await truncate(path, length);
+        const { check, warning } = await checked(path, format);
+        assert.notEqual(check['clean'], true);
+        assert.ok(Number(check['corruptions']) > 0);
+        assert.match(warning, /bytes are missing$/);
+      }
+      await rm(path);
     });
 
   it('as bytes it is copied as it is', async () => {

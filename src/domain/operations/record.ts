@@ -68,6 +68,7 @@ export const WARNINGS = [
   'TOOL_COMPLAINED',
   'NOT_REPAIRED',
   'SNAPSHOTS_ON_NEW_BASE',
+  'IMAGE_CUT',
   'NEWER_RECORD',
 ] as const;
 

@@ -13448,7 +13448,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): FindRootDiskResponse => FindRootDiskResponse.decode(value),
   },
   /**
-   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message.
+   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message. A file that was cut, of any layer,
+   * is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TOOL_FAILED, TOOL_MISSING.
    */
   mapImage: {
@@ -13462,7 +13463,7 @@ export const ImageServiceService = {
   },
   /**
    * How much space an image would take in another format. For a raw target required_bytes is the virtual size, as qemu-img says it;
-   * data_bytes is what Hostler, which keeps holes, would really write.
+   * data_bytes is what Hostler, which keeps holes, would really write. A file that was cut, of any layer, is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND, TOOL_FAILED, TOOL_MISSING.
    */
   measureImage: {
@@ -13657,7 +13658,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
+   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error; where the file was cut, each place that is missing
+   * is a corruption, with the warning IMAGE_CUT. A repair fails there with IMAGE_MALFORMED.
    * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -13962,13 +13964,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   findRootDisk: handleUnaryCall<FindRootDiskRequest, FindRootDiskResponse>;
   /**
-   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message.
+   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message. A file that was cut, of any layer,
+   * is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TOOL_FAILED, TOOL_MISSING.
    */
   mapImage: handleServerStreamingCall<MapImageRequest, MapImageResponse>;
   /**
    * How much space an image would take in another format. For a raw target required_bytes is the virtual size, as qemu-img says it;
-   * data_bytes is what Hostler, which keeps holes, would really write.
+   * data_bytes is what Hostler, which keeps holes, would really write. A file that was cut, of any layer, is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND, TOOL_FAILED, TOOL_MISSING.
    */
   measureImage: handleUnaryCall<MeasureImageRequest, MeasureImageResponse>;
@@ -14073,7 +14076,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   commitImage: handleServerStreamingCall<CommitImageRequest, OperationEvent>;
   /**
-   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
+   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error; where the file was cut, each place that is missing
+   * is a corruption, with the warning IMAGE_CUT. A repair fails there with IMAGE_MALFORMED.
    * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -14266,7 +14270,8 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: FindRootDiskResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message.
+   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message. A file that was cut, of any layer,
+   * is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TOOL_FAILED, TOOL_MISSING.
    */
   mapImage(request: MapImageRequest, options?: Partial<CallOptions>): ClientReadableStream<MapImageResponse>;
@@ -14277,7 +14282,7 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<MapImageResponse>;
   /**
    * How much space an image would take in another format. For a raw target required_bytes is the virtual size, as qemu-img says it;
-   * data_bytes is what Hostler, which keeps holes, would really write.
+   * data_bytes is what Hostler, which keeps holes, would really write. A file that was cut, of any layer, is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND, TOOL_FAILED, TOOL_MISSING.
    */
   measureImage(
@@ -14449,7 +14454,8 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error.
+   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error; where the file was cut, each place that is missing
+   * is a corruption, with the warning IMAGE_CUT. A repair fails there with IMAGE_MALFORMED.
    * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

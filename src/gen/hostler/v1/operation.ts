@@ -249,7 +249,8 @@ export interface Warning {
    * TRANSFER_RESTARTED, TRAILING_DATA (something other than the compressed image follows it, as a signature does, and was
    * left out), CHECKSUM_UNKNOWN (the source names a checksum by an algorithm that is not known here, and no other one), ANSWER_LOST (the answer to a caller could not be sent as it was; the operation goes on without that caller), TOOL_COMPLAINED (a tool failed, but what it was to do is done, sound
    * and durable), NOT_REPAIRED (of a failure: the tables of the image may need CheckImage with a repair),
-   * SNAPSHOTS_ON_NEW_BASE (snapshots inside of the image read from its base, and nobody looked whether the new one holds the same).
+   * SNAPSHOTS_ON_NEW_BASE (snapshots inside of the image read from its base, and nobody looked whether the new one holds the same),
+   * IMAGE_CUT (of a check: the file ends before what the image's tables name).
    */
   reason: string;
   /** For people. */
