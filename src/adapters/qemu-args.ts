@@ -24,16 +24,20 @@ export function chainName(chain: Chain): Pieces {
   return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file })))];
 }
 
+/** What has to be known of a layer to open it. */
+type Opening = Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>;
+
 /** How a file is opened. */
 export type Opened = Parameters<typeof fileOf>[0];
 
 /** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
 export function layerMembers(
-  { format, facts, opens, extents }: Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>,
+  layer: Opening,
   as: Opened,
   { file: more = [] }: { readonly file?: readonly Member[] } = {},
 ): Member[] {
-  const secrets: readonly Member[] = secretMembers(format, opens?.id).map(([name, value]) => [name, text(value)]);
+  const { format, facts, extents } = layer;
+  const secrets: readonly Member[] = secretMembers(layer).map(([name, value]) => [name, text(value)]);
   const { vhdSizeFrom, luksVersion = 1, subformat, virtualSizeBytes } = facts;
   // qemu would ask for a passphrase first.
   if (luksVersion > 1)
@@ -51,12 +55,16 @@ export function layerMembers(
 }
 
 /** Options that name the secret which opens an image. */
-export function secretMembers(format: string, id: string | undefined): readonly (readonly [string, string])[] {
-  if (id === undefined) return [];
-  if (format === 'luks') return [['key-secret', id]];
+export function secretMembers({
+  format,
+  facts: { oldEncryption },
+  opens,
+}: Opening): readonly (readonly [string, string])[] {
+  if (opens === undefined) return [];
+  if (format === 'luks') return [['key-secret', opens.id]];
   return [
-    ['encrypt.format', 'luks'],
-    ['encrypt.key-secret', id],
+    ['encrypt.format', oldEncryption ?? 'luks'],
+    ['encrypt.key-secret', opens.id],
   ];
 }
 

@@ -31,7 +31,7 @@ function opened(image: Written, more: readonly Member[] = []): Pieces {
 
 /** The image without what it is backed by. */
 function alone({ chain: [top], copy }: Written): Pieces {
-  const secrets = secretMembers(top.format, top.opens?.id).map(([name, value]) => `${name}=${value},`);
+  const secrets = secretMembers(top).map(([name, value]) => `${name}=${value},`);
   return [`driver=${top.format},${secrets.join('')}file.driver=file,file.filename=`, { write: copy ?? top.file }];
 }
 

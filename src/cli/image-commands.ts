@@ -211,13 +211,15 @@ function extractCommand(context: Context): Command {
     .addOption(compressionType())
     .addOption(bandwidth())
     .addOption(allowInUse())
-    .action((disk: string, target: string, flags: MakeFlags & ConvertFlags & { snapshot?: string }) =>
+    .addOption(passphraseFile())
+    .action((disk: string, target: string, flags: MakeFlags & ConvertFlags & PassphraseFlags & { snapshot?: string }) =>
       context.follow(flags, (client) =>
         client.images.extractSnapshot(
           ExtractSnapshotRequest.fromPartial({
             path: address(disk),
             target: address(target),
             snapshot: flags.snapshot,
+            secret: secretOf(flags.passphraseFile),
             ...conversionOf(flags),
           }),
         ),

@@ -82,6 +82,8 @@ export interface ImageFacts {
   readonly extentNames?: readonly string[];
   /** Of a VMDK of several files that can be read. */
   readonly described?: Described;
+  /** Encrypted as qcow was before LUKS, with the passphrase as the key; unset: not so. */
+  readonly oldEncryption?: 'aes';
   /** qemu knows version 1 only. */
   readonly luksVersion?: number;
   readonly findings: readonly Finding[];

@@ -248,6 +248,7 @@ const extract = z
     ...compression,
     bandwidthBytesPerSecond: positive.optional(),
     allowInUse: z.boolean(),
+    secret: passphrase,
     ...writable,
   })
   .superRefine((request, context) => {
@@ -256,18 +257,18 @@ const extract = z
       issue(context, 'targetFormat', `${request.targetFormat} needs a passphrase: use ConvertImage`);
   });
 export function parseExtract(request: unknown): Parsed<ConvertSpec> {
-  const { path, targetFormat: wanted, bandwidthBytesPerSecond, ...rest } = parseVerb(extract, request);
+  const { path, targetFormat: wanted, bandwidthBytesPerSecond, secret, ...rest } = parseVerb(extract, request);
   return {
     spec: defined({
       ...rest,
       source: path,
       format: wanted,
       preallocation: 'off' as const,
-      sourceEncrypted: false,
+      sourceEncrypted: secret !== undefined,
       encrypted: false,
       bytesPerSecond: bandwidthBytesPerSecond,
     }),
-    ask: parseAsk(request),
+    ask: parseAsk(request, { sourcePassphrase: secret }),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Verbs that open an encrypted image: with its passphrase they do what they do, without it they say that it is missing. */
 import assert from 'node:assert/strict';
-import { copyFile, readFile, rm } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../support/daemon.js';
 import { callByName } from '../support/reasons/work.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -72,6 +72,11 @@ describe('encrypted images', () => {
       (source) => ({ source, source_format: 'qcow2', source_secret: secret, target: at('raw'), target_format: 'raw' }),
     ],
   ];
+  cases.push([
+    'ExtractSnapshot',
+    'over',
+    (path) => ({ path, source_format: 'qcow2', secret, target: at('raw'), target_format: 'raw', overwrite: true }),
+  ]);
   for (const [n, [rpc, image, request]] of cases.entries())
     it(`${rpc} of ${image}, ${String(n)}: with the passphrase, with a wrong one, with none`, async () => {
       const path = at(`${image}-${String(n)}`);
@@ -85,7 +90,7 @@ describe('encrypted images', () => {
           assert.ok(!error.message.includes('hunter2') && !error.message.includes('of another image'), error.message);
         }
       await call(rpc, good);
-      if (rpc === 'ConvertImage') {
+      if (rpc === 'ConvertImage' || rpc === 'ExtractSnapshot') {
         const content = await readFile(at('raw'));
         assert.deepEqual([content[0], content[MIB], content[2 * MIB], content.length], [0, 1, 2, 4 * MIB]);
       }
@@ -100,11 +105,54 @@ describe('encrypted images', () => {
     for (const other of [wrong, undefined])
       for (const rpc of ['RevertSnapshot', 'DeleteSnapshot'])
         assert.equal((await failure(call(rpc, { ...request, secret: other }))).reason, 'SECRET_REQUIRED');
+    const extract = { path: at('snapshots'), source_format: 'qcow2', snapshot: 'one', target_format: 'raw' };
+    for (const other of [wrong, undefined]) {
+      const error = await failure(call('ExtractSnapshot', { ...extract, target: at('one.raw'), secret: other }));
+      assert.equal(error.reason, 'SECRET_REQUIRED');
+    }
+    await call('ExtractSnapshot', { ...extract, target: at('one.raw'), secret });
+    const content = await readFile(at('one.raw'));
+    assert.deepEqual([content[0], content[MIB], content.length], [0, 1, 4 * MIB]);
     await call('RevertSnapshot', request);
     await call('DeleteSnapshot', request);
     const same = { first: at('snapshots'), second: at('base'), first_format: 'qcow2', second_format: 'qcow2' };
     await call('CompareImages', { ...same, first_secret: secret, second_secret: secret });
   });
+
+  for (const format of ['qcow2', 'qcow'])
+    it(`${format} encrypted as before LUKS: every verb that reads it`, async () => {
+      const [path, disk] = [at(`old.${format}`), Buffer.alloc(4 * MIB)];
+      disk.fill(7, MIB, 2 * MIB);
+      await writeFile(at('disk'), disk);
+      const short = { passphrase: Buffer.from('of 16 bytes most') };
+      await writeFile(scratch.path('short'), short.passphrase);
+      const options = ['-o', 'encrypt.format=aes,encrypt.key-secret=s', '-f', 'raw', '-O', format, at('disk'), path];
+      await sh('qemu-img', 'convert', '--object', `secret,id=s,file=${scratch.path('short')}`, ...options);
+      const target = { target: at('raw'), target_format: 'raw', overwrite: true };
+      const reads: [string, Message, string][] = [
+        ['ConvertImage', { source: path, source_format: format, ...target }, 'source_secret'],
+        ['ExtractSnapshot', { path, source_format: format, ...target }, 'secret'],
+        ['MapImage', { path, format }, 'secret'],
+        ['MeasureImage', { path, format, target_format: 'qcow2' }, 'secret'],
+        [
+          'CompareImages',
+          { first: path, first_format: format, second: at('disk'), second_format: 'raw' },
+          'first_secret',
+        ],
+      ];
+      if (format === 'qcow2') {
+        reads.push(['CheckImage', { path, format }, 'secret']);
+        reads.push(['CreateSnapshot', { path, format, snapshot: 'one' }, 'secret']);
+        reads.push(['ExtractSnapshot', { path, source_format: format, snapshot: 'one', ...target }, 'secret']);
+        reads.push(['ResizeImage', { path, format, size: '8M' }, 'secret']);
+      }
+      for (const [rpc, request, field] of reads) {
+        await rm(at('raw'), { force: true });
+        assert.equal((await failure(call(rpc, request))).reason, 'SECRET_REQUIRED', rpc);
+        await call(rpc, { ...request, [field]: short });
+        if ('target' in request) assert.ok((await readFile(at('raw'))).equals(disk), rpc);
+      }
+    });
 
   it('no passphrase is in a log, a journal or an operation', async () => {
     const { operations } = await daemon.get().stranger.unary('OperationService/ListOperations', {});

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   MeasureImage: 'measure',
   CreateImage: 'create',
   ConvertImage: 'convert',
+  ExtractSnapshot: 'extract',
   ResizeImage: 'resize',
   RebaseImage: 'rebase',
   CommitImage: 'commit',

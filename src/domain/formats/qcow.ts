@@ -23,6 +23,7 @@ export async function readQcow(bytes: ByteSource): Promise<ImageFacts> {
   return imageFacts('qcow', sectors(size / 512n), {
     clusterSizeBytes: 1n << BigInt(clusterBits),
     encrypted: crypt !== 0,
+    ...(crypt === 0 ? {} : { oldEncryption: 'aes' }),
     ...(backingFile === undefined ? {} : { backingFile }),
     findings: [
       ...(backingFile === undefined

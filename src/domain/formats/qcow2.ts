@@ -26,7 +26,7 @@ const EXTENSION_KEYS = 0x0537be77;
 /** Offset and length. */
 const KEYS_BYTES = 16;
 /** Of the encryption methods. */
-const LUKS = 2;
+const [AES, LUKS] = [1, 2];
 /** Enough for the extensions that qemu writes. */
 const EXTENSIONS_BYTES = 4096;
 /** Programs write some hundred bytes of them; a cluster could hold two megabytes. */
@@ -81,6 +81,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
       ? {}
       : { backingFormat: extensions.backingFormat }),
     encrypted: head.readUInt32BE(32) !== 0,
+    ...(head.readUInt32BE(32) === AES ? { oldEncryption: 'aes' } : {}),
     dirty: (incompatible & DIRTY) !== 0n,
     corrupt: (incompatible & CORRUPT) !== 0n,
     ...(dataFile === undefined ? {} : { dataFile }),

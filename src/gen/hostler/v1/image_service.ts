@@ -737,6 +737,10 @@ export interface ExtractSnapshotRequest {
   allowInUse: boolean;
   /** With overwrite: go on although other images are backed by the target. */
   allowDependants: boolean;
+  /** Opens an encrypted disk, with the snapshots inside, and encrypted layers below it; unset: none is. */
+  secret:
+    | ImageSecret
+    | undefined;
   /** Go on when the caller leaves; come back with WatchOperation. */
   detach: boolean;
   /** For filters and cancel by label. */
@@ -5171,6 +5175,7 @@ function createBaseExtractSnapshotRequest(): ExtractSnapshotRequest {
     attributes: undefined,
     allowInUse: false,
     allowDependants: false,
+    secret: undefined,
     detach: false,
     labels: {},
     planOnly: false,
@@ -5218,6 +5223,9 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
     }
     if (message.allowDependants !== false) {
       writer.uint32(96).bool(message.allowDependants);
+    }
+    if (message.secret !== undefined) {
+      ImageSecret.encode(message.secret, writer.uint32(106).fork()).join();
     }
     if (message.detach !== false) {
       writer.uint32(800).bool(message.detach);
@@ -5343,6 +5351,14 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
             message.allowDependants = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.secret = ImageSecret.decode(reader, reader.uint32());
+            continue;
+          }
           case 100: {
             if (tag !== 800) {
               break;
@@ -5428,6 +5444,7 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
         : isSet(object.allow_dependants)
         ? globalThis.Boolean(object.allow_dependants)
         : false,
+      secret: isSet(object.secret) ? ImageSecret.fromJSON(object.secret) : undefined,
       detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
       labels: isObject(object.labels)
         ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
@@ -5494,6 +5511,9 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
     if (message.allowDependants !== false) {
       obj.allowDependants = message.allowDependants;
     }
+    if (message.secret !== undefined) {
+      obj.secret = ImageSecret.toJSON(message.secret);
+    }
     if (message.detach !== false) {
       obj.detach = message.detach;
     }
@@ -5537,6 +5557,9 @@ export const ExtractSnapshotRequest: MessageFns<ExtractSnapshotRequest> = {
       : undefined;
     message.allowInUse = object.allowInUse ?? false;
     message.allowDependants = object.allowDependants ?? false;
+    message.secret = (object.secret !== undefined && object.secret !== null)
+      ? ImageSecret.fromPartial(object.secret)
+      : undefined;
     message.detach = object.detach ?? false;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
