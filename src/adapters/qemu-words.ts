@@ -20,6 +20,13 @@ const OF_THE_STATE: readonly Meaning[] = [
     /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid|smaller or equal to the \s*actual size of the containing file/i,
     'IMAGE_MALFORMED',
   ],
+  // qemu cannot read a table that names places beyond all files, or trips over one that it has believed.
+  [
+    /bitmaps_ext: |bitmaps extension with zero|(?:Broken|Can't update|Cannot update) bitmap directory/i,
+    'IMAGE_MALFORMED',
+  ],
+  [/(?:^|\s)\S*block\/(?:qcow|qed|vmdk|vdi|vpc|vhdx|parallels)[\w-]*\.c:\d+: [^\n]*Assertion /, 'IMAGE_MALFORMED'],
+  [/module block-block-dmg-\w+ not found[^]*error while reading[^\n]*: Input\/output error/, 'UNSUPPORTED_BY_BACKEND'],
 ];
 
 /** What is left when the system's own errors have been looked for. */
@@ -41,6 +48,12 @@ const OF_THE_FORMAT: readonly Meaning[] = [
     'IMAGE_MALFORMED',
   ],
   [/Catalog|Max Table Entries|Too many blocks|does not contain a reference count table/i, 'IMAGE_MALFORMED'],
+  [
+    /Format Extension|Could not read bitmap|Failed to read bitmap|Could not read file metadata: Invalid/i,
+    'IMAGE_MALFORMED',
+  ],
+  [/Bitmap (?:table size|extra data|name)|Bitmaps feature|Bitmap Feature area|Feature data_size/i, 'IMAGE_MALFORMED'],
+  [/CRYPTO header|encryption header|Request for data outside of extension header|LUKS header/i, 'IMAGE_MALFORMED'],
   [/QED [^\n]* (?:is|are) (?:invalid|too large)|Header extension too large|extra metadata/i, 'IMAGE_MALFORMED'],
   [
     /has snapshots|snapshots? prevent|dirty bitmaps?|bitmaps? .*(?:in use|readonly|inconsistent|loaded)/i,
