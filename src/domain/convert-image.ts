@@ -70,6 +70,7 @@ export function convertImage(
       const chain = unlocked(taken, run.secrets[OPENS]);
       assertSnapshot(spec, chain);
       const sources = await Promise.all(filesOf(chain).map((file) => ports.files.refresh(file)));
+      await assertDmgWhole(chain, ports, run.tool());
       const virtualSizeBytes = sizeOf(spec, chain);
       const totalBytes = await moveEstimate(spec, chain, ports, run.tool());
       const skippedBytes = rest(virtualSizeBytes, totalBytes);
@@ -96,6 +97,19 @@ export function convertImage(
       return publishImage(part, { address: spec.target, format: spec.format }, work, run, ports);
     },
   };
+}
+
+/** A tool leaves out chunks of a dmg that it cannot expand, and at its end takes the disk for a shorter one. Fails with UNSUPPORTED_BY_BACKEND. */
+async function assertDmgWhole([image, ...below]: Chain, { tool }: CreatePorts, run: ToolRun): Promise<void> {
+  if (image.format !== 'dmg') return;
+  const { requiredBytes } = await tool.measure([image, ...below], 'raw', run);
+  const { virtualSizeBytes } = image.facts;
+  if (requiredBytes >= virtualSizeBytes) return;
+  throw new HostlerError(
+    'UNSUPPORTED_BY_BACKEND',
+    `${image.file.address} has ${String(virtualSizeBytes)} bytes, and the tools here can expand ${String(requiredBytes)} of them`,
+    { facts: { path: image.file.address, format: image.format } },
+  );
 }
 
 /** What is compressed takes less than was moved. */

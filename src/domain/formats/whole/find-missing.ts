@@ -1,6 +1,7 @@
 import type { ImageFormat } from '../../image-format.js';
 import type { ByteSource } from '../../ports.js';
 import { parallelsReach, vdiReach, vhdxReach, vpcReach } from './block-tables.js';
+import { bochsReach, cloopReach } from './foreign.js';
 import { qcow2Reach } from './qcow2.js';
 import { Reach, type Missing } from './reach.js';
 import { qcowReach, qedReach, vmdkReach } from './two-levels.js';
@@ -15,6 +16,8 @@ const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: Reach) => Promise<vo
   vpc: vpcReach,
   vhdx: vhdxReach,
   parallels: parallelsReach,
+  bochs: bochsReach,
+  cloop: cloopReach,
 };
 
 export function hasTables(format: ImageFormat): boolean {
