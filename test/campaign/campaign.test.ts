@@ -3,21 +3,30 @@
  * full, broken, read-only, and well again, all by chance. No image is lost, no answer is wrong, nothing is left.
  */
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { FaultFilesystem, type Fault } from '../support/fault-filesystem.js';
+import { FaultServer } from '../support/fault-server.js';
+import { Relay } from '../support/relay.js';
 import { scratchFolder } from '../support/scratch.js';
 import { randomNumbers } from '../support/soak.js';
-import type { CallError } from '../support/stranger.js';
+import { CallError, Stranger, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
-import { Workload, complaintsOf } from '../support/workload.js';
+import { Workload, complaintsOf, type Caller } from '../support/workload.js';
 
 const MIB = 1 << 20;
 const SECONDS = Number(process.env['CAMPAIGN_SECONDS'] ?? 180);
 const SEED = Number(process.env['SEED'] ?? 1);
+const CALLERS = ['one', 'two', 'three', 'four', 'five'];
+/** A line that broke is tried again at once. */
+const LINE = {
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.initial_reconnect_backoff_ms': 20,
+  'grpc.max_reconnect_backoff_ms': 100,
+};
 
 /** How the disk with the state fails: all calls of a kind until it is well again. */
 const FAULTS: readonly Fault[] = [
@@ -40,6 +49,21 @@ const EXPECTED = [
 /** How a broken connection and a deadline of the caller's look to the caller. */
 const OF_THE_LINE: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED];
 
+/** Uploads wait for what is still to come, which is nothing; what was kept of those that failed would wait for its time. */
+async function cancelAll({ stranger }: Daemon): Promise<void> {
+  for (const filter of [{ states: ['OPERATION_STATE_RUNNING', 'OPERATION_STATE_QUEUED'] }, { kept_only: true }]) {
+    const { operations = [] } = (await stranger.unary('OperationService/ListOperations', {
+      filter,
+      page_size: 1000,
+    })) as { operations?: Message[] };
+    for (const { operation_id } of operations)
+      await stranger.unary('OperationService/CancelOperation', { operation_id }).catch((error: unknown) => {
+        // Ended meanwhile.
+        if (!(error instanceof CallError) || error.reason !== 'NOT_CANCELLABLE') throw error;
+      });
+  }
+}
+
 describe('a campaign', () => {
   const scratch = scratchFolder();
   const random = randomNumbers(SEED);
@@ -58,19 +82,46 @@ describe('a campaign', () => {
 
   before(async function () {
     state = await FaultFilesystem.mount(this, scratch, scratch.path('state'));
-    for (const folder of ['images', 'fixtures']) await mkdir(scratch.path(folder));
-    for (const name of ['a', 'b']) await writeFile(scratch.path('fixtures', name), noise(2 * MIB));
+    for (const folder of ['images', 'fixtures', 'cache']) await mkdir(scratch.path(folder));
+    const server = await FaultServer.start();
+    scratch.onEnd(() => server.close());
+    for (const name of ['a', 'b']) {
+      await writeFile(scratch.path('fixtures', name), noise(2 * MIB));
+      server.add(name, await readFile(scratch.path('fixtures', name)));
+    }
     workload = new Workload({
       images: scratch.path('images'),
       fixtures: scratch.path('fixtures'),
       random,
       cancels: true,
+      origin: server.origin,
+      callers: await Promise.all(CALLERS.map(callerOf)),
       onFailure: heard,
     });
   });
 
+  const socket = (name: string) => scratch.path('daemon', `${name}.sock`);
+  /** Somebody of their own to the daemon, behind a line that can be cut. */
+  const callerOf = async (name: string): Promise<Caller> => {
+    const relay = await Relay.start(scratch.path(`${name}.sock`), socket(name));
+    const stranger = new Stranger(`unix://${scratch.path(`${name}.sock`)}`, undefined, LINE);
+    scratch.onEnd(async () => {
+      stranger.close();
+      await relay.close();
+    });
+    return {
+      stranger: () => stranger,
+      cutLine: () => {
+        relay.cut();
+      },
+    };
+  };
   const start = (): Promise<Daemon> =>
     Daemon.start(scratch.path('daemon'), {
+      toml: [
+        ...CALLERS.map((name) => `[[listeners]]\naddress = "unix://${socket(name)}"\nrole = "admin"`),
+        `[cache]\npath = "${scratch.path('cache')}"\n`,
+      ].join('\n'),
       roots: `[[roots]]\npath = "${scratch.path('images')}"\n[[roots]]\npath = "${scratch.path('fixtures')}"\n`,
       stateFolder: state.path,
     });
@@ -94,9 +145,10 @@ describe('a campaign', () => {
           await dead.exited;
         });
         kills += 1;
-        // A start needs a state disk that works: it refuses otherwise, which is a test of its own.
+        // With a state disk that fails a start is refused, or goes on reading; the next one finds the disk well again.
+        const early = random() < 0.3 ? await start().catch(() => undefined) : undefined;
         await state.heal();
-        daemon = await start();
+        daemon = early ?? (await start());
         // Work goes on meanwhile: only what was acknowledged as an operation is asked for.
         findings.push(...(await complaintsOf({ allowed: new Map(), succeeded }, daemon)));
         workload.use(daemon);
@@ -107,6 +159,7 @@ describe('a campaign', () => {
     workload.stop();
     await work;
     await state.heal();
+    await cancelAll(daemon);
     await until(async () => (await daemon.leftovers(scratch.path('images'))).length === 0);
     assert.equal(await daemon.stop(), 0);
     findings.push(...(await workload.settle()));

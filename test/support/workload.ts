@@ -1,15 +1,18 @@
 /** Mixed work by several callers at once, and what every path may hold after it: whatever happens to the daemon meanwhile. */
+import { createHash } from 'node:crypto';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import type { Daemon } from './daemon.js';
 import { tryRun } from './shell.js';
-import { CallError, type Message } from './stranger.js';
+import { CallError, type Message, type Stranger } from './stranger.js';
 import { until } from './until.js';
 
 const UNREACHABLE: number = status.UNAVAILABLE;
 const MIB = 1 << 20;
 const WORKERS = 4;
+/** Kinds of lives that a path can have. */
+const LIVES = 8;
 /** So many of the last acknowledged operations are asked for afterwards. */
 const LAST = 20;
 
@@ -26,14 +29,27 @@ interface History {
   acked: number;
 }
 
-/** A request whose success was acknowledged. */
+/** A request whose success was acknowledged, and who made it: ids are a caller's own. */
 interface Acknowledged {
+  readonly by: Caller;
   readonly operationId: string;
   readonly rpc: string;
   readonly request: Message;
 }
 
+/** Who calls, on a line that may break. */
+export interface Caller {
+  readonly stranger: (daemon: Daemon) => Stranger;
+  readonly cutLine: () => void;
+}
+
+const SHARED: Caller = { stranger: (daemon) => daemon.stranger, cutLine: () => undefined };
+
 export interface WorkloadOptions {
+  /** Each works beside the others; unset: four that are one caller to the daemon. */
+  readonly callers?: readonly Caller[];
+  /** Serves the fixtures by their names; unset: nothing is fetched. */
+  readonly origin?: string;
   /** The folder in which paths come and go, and that of the sources `a` and `b`. */
   readonly images: string;
   readonly fixtures: string;
@@ -65,7 +81,8 @@ export class Workload {
   async run(daemon: Daemon): Promise<void> {
     this.#isOver = false;
     this.#daemon = daemon;
-    await Promise.all(Array.from({ length: WORKERS }, () => this.#work()));
+    const callers = this.options.callers ?? Array<Caller>(WORKERS).fill(SHARED);
+    await Promise.all(callers.map((caller) => this.#work(caller)));
   }
 
   use(daemon: Daemon): void {
@@ -98,10 +115,10 @@ export class Workload {
     return complaints;
   }
 
-  async #work(): Promise<void> {
+  async #work(caller: Caller): Promise<void> {
     while (!this.#isOver) {
       try {
-        await this.#life();
+        await this.#life(caller);
       } catch (error) {
         // This path is left as it is; what it may hold is known.
         if (!(error instanceof CallError)) throw error;
@@ -111,52 +128,121 @@ export class Workload {
   }
 
   /** A path of its own through its life. */
-  async #life(): Promise<void> {
-    const { random, images, fixtures } = this.options;
+  async #life(caller: Caller): Promise<void> {
+    const { random, images, fixtures, origin } = this.options;
     const number = String(this.#next++);
-    const fixture = `${fixtures}/${random() < 0.5 ? 'a' : 'b'}`;
+    const name = random() < 0.5 ? 'a' : 'b';
+    const fixture = `${fixtures}/${name}`;
     const path = `${images}/i${number}`;
+    const change = (content: Content, rpc: string, request: Message) =>
+      this.#change(caller, path, content, rpc, request);
     const convert = { source: fixture, source_format: 'raw', target: path, target_format: 'qcow2' };
-    switch (Math.floor(random() * 4)) {
+    switch (Math.floor(random() * LIVES)) {
       case 0:
-        await this.#change(path, { kind: 'raw', fixture }, 'ImageService/CopyImage', { source: fixture, target: path });
+        await change({ kind: 'raw', fixture }, 'ImageService/CopyImage', { source: fixture, target: path });
         break;
       case 1: {
-        await this.#change(path, { kind: 'qcow2', fixture }, 'ImageService/ConvertImage', convert);
+        await change({ kind: 'qcow2', fixture }, 'ImageService/ConvertImage', convert);
         const other = { ...convert, source: `${fixtures}/a`, overwrite: true };
-        await this.#change(path, { kind: 'qcow2', fixture: other.source }, 'ImageService/ConvertImage', other);
+        await change({ kind: 'qcow2', fixture: other.source }, 'ImageService/ConvertImage', other);
         break;
       }
       case 2:
         for (const [index, bytes] of [8 * MIB, 16 * MIB, 24 * MIB].entries()) {
           const rpc = `ImageService/${index === 0 ? 'Create' : 'Resize'}Image`;
-          await this.#change(path, { kind: 'size', bytes }, rpc, { path, format: 'qcow2', size_bytes: String(bytes) });
+          await change({ kind: 'size', bytes }, rpc, { path, format: 'qcow2', size_bytes: String(bytes) });
         }
+        break;
+      case 3:
+        await change({ kind: 'qcow2', fixture }, 'ImageService/ConvertImage', convert);
+        for (const verb of ['Create', 'Revert', 'Delete'])
+          await change({ kind: 'qcow2', fixture }, `ImageService/${verb}Snapshot`, {
+            ...{ path, format: 'qcow2', snapshot: 'one' },
+          });
+        break;
+      case 4:
+        await this.#overlaid(caller, path, fixture);
+        break;
+      case 5:
+        if (origin === undefined) return;
+        await change({ kind: 'qcow2', fixture }, 'ImageService/FetchImage', {
+          source: { http: { url: `${origin}/${name}` } },
+          ...{ source_format: 'raw', target: path, target_format: 'qcow2', use_cache: true },
+          checksum: sha256(await readFile(fixture)),
+        });
+        break;
+      case 6:
+        await this.#upload(caller, path, fixture);
         break;
       default:
         for (let n = 0; n < 4; n++)
-          await this.#write(path, `${number} ${String(n)} `.repeat(1 + Math.floor(random() * 2000)));
+          await this.#write(caller, path, `${number} ${String(n)} `.repeat(1 + Math.floor(random() * 2000)));
     }
-    await this.#change(path, { kind: 'nothing' }, 'ImageService/DeleteImage', { path });
+    await change({ kind: 'nothing' }, 'ImageService/DeleteImage', { path });
+  }
+
+  /** An overlay of a base of its own, which stays while it is needed and goes afterwards. */
+  async #overlaid(caller: Caller, path: string, fixture: string): Promise<void> {
+    const base = `${path}-base`;
+    const content: Content = { kind: 'qcow2', fixture };
+    await this.#change(caller, base, content, 'ImageService/ConvertImage', {
+      ...{ source: fixture, source_format: 'raw', target: base, target_format: 'qcow2' },
+    });
+    await this.#change(caller, path, content, 'ImageService/CreateOverlay', {
+      ...{ path, backing_file: base, backing_format: 'qcow2' },
+    });
+    const refused = await caller
+      .stranger(this.#now)
+      .all('ImageService/DeleteImage', { path: base })
+      .then(
+        () => 'OK',
+        (error: unknown) => (error instanceof CallError ? error.reason : String(error)),
+      );
+    if (refused === 'OK') throw new Error(`${base} was removed, and ${path} needs it`);
+    // Flattened it needs none; the name says so.
+    await this.#change(caller, path, content, 'ImageService/RebaseImage', { path, format: 'qcow2', backing_file: '' });
+    await this.#change(caller, base, { kind: 'nothing' }, 'ImageService/DeleteImage', { path: base });
+  }
+
+  async #upload(caller: Caller, path: string, fixture: string): Promise<void> {
+    const data = await readFile(fixture);
+    const acknowledge = this.#begin(path, { kind: 'raw', fixture });
+    const start = { target: path, format: 'raw', length_bytes: String(data.length) };
+    const { upload_id } = await this.#heard(
+      'ImageService/StartUpload',
+      caller.stranger(this.#now).unary('ImageService/StartUpload', start),
+    );
+    const half = data.length / 2;
+    const messages = [
+      { header: { upload_id, offset: '0' } },
+      { data: data.subarray(0, half) },
+      { data: data.subarray(half) },
+      { checksum: sha256(data) },
+    ];
+    const rpc = 'ImageService/UploadImage';
+    await this.#heard(rpc, caller.stranger(this.#now).send(rpc, messages));
+    acknowledge();
   }
 
   /** A path holds something else once that is acknowledged, and may from now on. */
-  async #change(path: string, content: Content, rpc: string, request: Message): Promise<void> {
+  async #change(caller: Caller, path: string, content: Content, rpc: string, request: Message): Promise<void> {
     const acknowledge = this.#begin(path, content);
     const whole = { ...request, request_id: `r${String(this.#next++)}` };
-    const events = await this.#call(rpc, whole);
+    const events = await this.#call(caller, rpc, whole);
     acknowledge();
     this.#succeeded.push({
+      by: caller,
       operationId: (events.at(-1) as { operation_id: string }).operation_id,
       rpc,
       request: whole,
     });
   }
 
-  async #write(path: string, text: string): Promise<void> {
+  async #write(caller: Caller, path: string, text: string): Promise<void> {
     const acknowledge = this.#begin(path, { kind: 'text', text });
     const rpc = 'FileService/WriteFile';
-    await this.#heard(rpc, this.#now.stranger.send(rpc, [{ header: { path } }, { data: Buffer.from(text) }]));
+    const messages = [{ header: { path } }, { data: Buffer.from(text) }];
+    await this.#heard(rpc, caller.stranger(this.#now).send(rpc, messages));
     acknowledge();
   }
 
@@ -170,24 +256,23 @@ export class Workload {
     };
   }
 
-  /** All events of a call that its caller may leave, or have cancelled, or that may pass its deadline. */
-  async #call(rpc: string, request: Message): Promise<Message[]> {
+  /** All events of a call that its caller may leave, or have cancelled, or that may pass its deadline, or whose line may break. */
+  async #call(caller: Caller, rpc: string, request: Message): Promise<Message[]> {
     const { random, cancels } = this.options;
     const fate = cancels ? random() : 1;
+    const stranger = caller.stranger(this.#now);
     const deadline = fate < 0.1 ? { deadline: Date.now() + Math.floor(random() * 300) } : {};
     if (fate >= 0.1 && fate < 0.2) {
       const label = `c${String(this.#next++)}`;
-      const daemon = this.#now;
       setTimeout(() => {
-        daemon.stranger
-          .unary('OperationService/CancelOperation', { labels: { [label]: '1' } })
-          .catch((error: unknown) => {
-            if (error instanceof CallError) this.options.onFailure(error, 'OperationService/CancelOperation');
-          });
+        stranger.unary('OperationService/CancelOperation', { labels: { [label]: '1' } }).catch((error: unknown) => {
+          if (error instanceof CallError) this.options.onFailure(error, 'OperationService/CancelOperation');
+        });
       }, random() * 100);
-      return this.#heard(rpc, daemon.stranger.all(rpc, { ...request, labels: { [label]: '1' } }));
+      return this.#heard(rpc, stranger.all(rpc, { ...request, labels: { [label]: '1' } }));
     }
-    return this.#heard(rpc, this.#now.stranger.all(rpc, request, deadline));
+    if (fate >= 0.2 && fate < 0.25) setTimeout(caller.cutLine, random() * 100);
+    return this.#heard(rpc, stranger.all(rpc, request, deadline));
   }
 
   async #heard<T>(rpc: string, call: Promise<T>): Promise<T> {
@@ -205,19 +290,33 @@ export class Workload {
   }
 }
 
+const sha256 = (data: Buffer) => ({ algorithm: 'sha256', digest: createHash('sha256').update(data).digest('hex') });
+
 /** What is wrong with a disk on which a daemon has started again, a line each. */
 export async function complaintsOf({ allowed, succeeded }: Snapshot, daemon: Daemon): Promise<string[]> {
   const complaints = await complaintsAbout(allowed);
   await until(() => answers(daemon));
-  for (const { operationId, rpc, request } of succeeded) {
+  for (const { by, operationId, rpc, request } of succeeded) {
     const { operation } = await daemon.stranger.unary('OperationService/GetOperation', { operation_id: operationId });
     const state = ((operation as Message)['last'] as Message)['state'];
     if (state !== 'OPERATION_STATE_SUCCEEDED')
       complaints.push(`${rpc} ${operationId} was acknowledged and is ${String(state)}`);
-    const again = (await daemon.stranger.operation(rpc, request)) as { replayed?: boolean };
+    const again = (await overAnyLine(() => by.stranger(daemon).operation(rpc, request))) as { replayed?: boolean };
     if (again.replayed !== true) complaints.push(`${rpc} ${operationId} was done again for its request id`);
   }
   return complaints;
+}
+
+/** Again when the line broke, which the work beside it has cut. */
+async function overAnyLine<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof CallError) || error.code !== UNREACHABLE || error.reason !== '') throw error;
+      await sleep(50);
+    }
+  }
 }
 
 /** Connections of one process to one address are shared, and one that broke is tried again after a while only. */
