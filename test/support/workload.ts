@@ -48,7 +48,7 @@ const SHARED: Caller = { stranger: (daemon) => daemon.stranger, cutLine: () => u
 export interface WorkloadOptions {
   /** Each works beside the others; unset: four that are one caller to the daemon. */
   readonly callers?: readonly Caller[];
-  /** Serves the fixtures by their names; unset: nothing is fetched. */
+  /** Serves the fixtures by their names; unset: no transfers, so that nothing is kept of any. */
   readonly origin?: string;
   /** The folder in which paths come and go, and that of the sources `a` and `b`. */
   readonly images: string;
@@ -172,6 +172,7 @@ export class Workload {
         });
         break;
       case 6:
+        if (origin === undefined) return;
         await this.#upload(caller, path, fixture);
         break;
       default:
