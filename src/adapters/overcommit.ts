@@ -53,7 +53,10 @@ async function virtualSize(path: string, length: bigint, onBad: (why: string) =>
   try {
     const bytes = cached(sourceOf(fd, fstatSync(fd).size));
     const format = await detectFormat(bytes);
-    return format === 'raw' ? length : (await READERS[format](bytes)).virtualSizeBytes;
+    if (format === 'raw') return length;
+    const { virtualSizeBytes, extentNames } = await READERS[format](bytes);
+    // The files with its data are counted themselves.
+    return extentNames === undefined ? virtualSizeBytes : length;
   } catch (error) {
     onBad(error instanceof Error ? error.message : String(error));
     return length;

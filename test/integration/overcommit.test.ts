@@ -35,6 +35,22 @@ describe('what images may still grow by', () => {
     assert.deepEqual([...sums], [[dev, BigInt(expected)]]);
   });
 
+  it('a VMDK of several files grows where its data is, and counts once', async () => {
+    for (const [subformat, extent] of [
+      ['monolithicFlat', 'flat'],
+      ['twoGbMaxExtentFlat', 'f001'],
+      ['twoGbMaxExtentSparse', 's001'],
+    ] as const) {
+      const folder = scratch.path(subformat);
+      await mkdir(folder);
+      const options = ['-o', `subformat=${subformat}`];
+      await sh('qemu-img', 'create', '-q', '-f', 'vmdk', ...options, `${folder}/a.vmdk`, '64M');
+      const { blocks } = await stat(`${folder}/a-${extent}.vmdk`);
+      const [sum = 0n] = (await overcommitted([folder], [], () => undefined)).values();
+      assert.equal(sum, BigInt(64 * MIB - blocks * 512), subformat);
+    }
+  });
+
   it('headers that claim more than a counter holds make it full, and no more', async () => {
     const header = Buffer.alloc(MIB);
     header.write('KDMV', 'latin1');
