@@ -28,6 +28,7 @@ import { problemsOf } from './check-config.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/errors.js';
 import { OwnFileError, ownFile } from './domain/own-files.js';
+import { shareOf } from './domain/share.js';
 import { recover } from './domain/operations/recovery.js';
 import { ResumeEntries } from './domain/operations/resume-entries.js';
 import { RawDisks } from './domain/operations/raw-disks.js';
@@ -221,6 +222,7 @@ function wireLimits({ limits }: Config) {
     incomingStreamsPerCaller: limits.incoming_streams_per_caller,
     firstMessageMs: limits.first_message_seconds * 1000,
     unreadMs: limits.unread_seconds * 1000,
+    answerBytes: { inAll: limits.answer_bytes, perCaller: shareOf(limits.answer_bytes, limits.callers_part / 2) },
     denialsPerSecond: limits.denials_per_second,
     connections: limits.connections,
     connectionsPerCaller: limits.connections_per_caller,

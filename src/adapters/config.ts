@@ -100,6 +100,7 @@ const keys = z.strictObject({
       streams_per_connection: count.default(1000),
       calls_per_caller: count.default(2000),
       part_bytes_per_caller: count.default(80 * 1024 * 1024),
+      answer_bytes: count.default(128 * 1024 * 1024),
       first_message_seconds: z.int().min(1).max(3600).default(30),
       unread_seconds: z.int().min(1).max(86_400).default(300),
       connections: count.default(1024),

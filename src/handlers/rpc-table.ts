@@ -23,15 +23,18 @@ interface Row {
   readonly farEnd?: string;
   /** It may be empty: then there is no far end. */
   readonly farEndOptional?: true;
+  /** Its answers may be long: room for one is taken before it is made, and given back when it is read. */
+  readonly long?: true;
   /** The field that names a configured command. */
   readonly command?: string;
 }
 
 const read = (addresses: Row['addresses'] = {}): Row => ({ access: 'read', addresses });
 const change = (addresses: Row['addresses'] = {}): Row => ({ access: 'change', addresses });
+const long = (row: Row): Row => ({ ...row, long: true });
 
 const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
-  getImageInfo: read({ path: 'read' }),
+  getImageInfo: long(read({ path: 'read' })),
   detectDiskType: read({ path: 'read' }),
   findRootDisk: read(),
   mapImage: read({ path: 'read' }),
@@ -66,11 +69,11 @@ const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
   createSnapshot: change({ path: 'write' }),
   deleteSnapshot: change({ path: 'write' }),
   revertSnapshot: change({ path: 'write' }),
-  listSnapshots: read({ path: 'read' }),
+  listSnapshots: long(read({ path: 'read' })),
   startUpload: change({ target: 'write' }),
   uploadImage: change(),
   downloadImage: change({ path: 'read' }),
-  listCachedImages: read(),
+  listCachedImages: long(read()),
   pinCachedImage: change(),
   prefetchImage: change({ 'source.file.path': 'read' }),
   evictCachedImages: change(),
@@ -99,13 +102,13 @@ const FILE: Readonly<Record<keyof typeof FileServiceService, Row>> = {
   statFile: read({ path: 'read' }),
   touchFile: change({ path: 'write' }),
   // Reads, but content: what a viewer may see is what images are, not what is in them.
-  readFile: change({ path: 'read' }),
+  readFile: long(change({ path: 'read' })),
   writeFile: change({ 'header.path': 'write' }),
 };
 
 const OPERATION: Readonly<Record<keyof typeof OperationServiceService, Row>> = {
-  getOperation: read(),
-  listOperations: read(),
+  getOperation: long(read()),
+  listOperations: long(read()),
   watchOperation: read(),
   watchOperations: read(),
   cancelOperation: change(),

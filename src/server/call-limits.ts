@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { OutOfBoundsRequest, refusedMessage } from './bounds/bounded-server.js';
-import { isReset, watchFrames } from './bounds/frames.js';
+import { isReset, resetStream, watchFrames } from './bounds/frames.js';
 import { Shares } from './bounds/shares.js';
 import { wireError } from './service-call.js';
 
@@ -23,6 +23,8 @@ export interface CallLimits {
   readonly incomingStreamsPerCaller: number;
   /** For the first message of a call. */
   readonly firstMessageMs: number;
+  /** For what is left to be read once a call is over. */
+  readonly unreadMs: number;
 }
 
 const RETRY_MS = 1000;
@@ -61,7 +63,7 @@ export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerIntercept
       const sends = requestStream && policy.takesOutOfBounds(path);
       const leave = enter(open, caller, sends ? 'incoming' : watches ? 'watches' : undefined);
       const counted = new CountedCall(open, caller, call, leave);
-      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
+      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path), responseStream);
     } catch (error) {
       return refused(call, asHostlerError(error));
     }
@@ -113,7 +115,8 @@ function end(call: ServerInterceptingCallInterface, error: HostlerError): void {
 }
 
 class CountedCall {
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
+  #over = false;
   /** Bytes of a message that is not whole. */
   #part = 0;
 
@@ -130,7 +133,7 @@ class CountedCall {
     }, firstMessageMs);
   }
 
-  limited(messageBytes: number, takesOutOfBounds: boolean): ServerInterceptingCall {
+  limited(messageBytes: number, takesOutOfBounds: boolean, answersStream: boolean): ServerInterceptingCall {
     watchFrames(this.call, {
       begins: (bytes) => {
         if (bytes <= messageBytes) return true;
@@ -161,8 +164,23 @@ class CountedCall {
         .withStart((next) => {
           next(listener);
         })
+        // The only answer, or the last of a stream, which waits in memory until it is read.
+        .withSendMessage((message, next) => {
+          if (!answersStream) this.#awaitReader();
+          next(message);
+        })
+        .withSendStatus((status, next) => {
+          this.#awaitReader();
+          next(status);
+        })
         .build(),
     );
+  }
+
+  /** Until the call is over. */
+  #awaitReader(): void {
+    clearTimeout(this.#timer);
+    if (!this.#over) this.#timer = setTimeout(() => resetStream(this.call), this.open.limits.unreadMs);
   }
 
   #hold(bytes: number): boolean {
@@ -178,6 +196,7 @@ class CountedCall {
   }
 
   #leave(): void {
+    this.#over = true;
     clearTimeout(this.#timer);
     this.leave();
   }

@@ -38,7 +38,7 @@ export class SeenCall {
   }
 
   /** Fails with NOT_AUTHENTICATED, METHOD_NOT_ALLOWED, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY. */
-  admit(signal: AbortSignal): Omit<Admitted, 'leave'> {
+  admit(signal: AbortSignal): Omit<Admitted, 'leave' | 'room'> {
     const identity = this.context.whoIs(this.#peer);
     this.#identity = identity;
     const check = (request: unknown) => this.#check(identity, request);

@@ -6,6 +6,7 @@ import { ServerCredentials, type Server, type ServiceDefinition } from '@grpc/gr
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
+import { FairRoom } from '../domain/budgets/fair-room.js';
 import { REFUSALS_A_SECOND, Throttle, type AuditTrail } from '../domain/audit.js';
 import { HostlerError } from '../domain/errors.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
@@ -96,6 +97,7 @@ export class HostlerServer {
   readonly #calls: OpenCalls;
   #shapes: ReadonlyMap<string, Shape> = new Map();
   readonly #fairStart = new FairStart();
+  readonly #answers: FairRoom;
   readonly #health = new HealthImplementation();
   readonly #denials: Throttle;
   readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
@@ -106,6 +108,7 @@ export class HostlerServer {
   constructor(private readonly options: ServerOptions) {
     this.#connections = new Connections(options.limits, options.log.dropped);
     this.#calls = new OpenCalls(options.limits);
+    this.#answers = new FairRoom(options.limits.answerBytes);
     this.#denials = new Throttle(Date.now, options.limits.denialsPerSecond);
     // Every call that is open listens: Node takes more than ten for a leak, and says so in the log.
     setMaxListeners(0, this.#closing.signal);
@@ -233,6 +236,7 @@ export class HostlerServer {
       whoIs,
       reach,
       fairStart: this.#fairStart,
+      answers: this.#answers,
       audit,
       throttle: this.#denials,
       unreadMs: limits.unreadMs,

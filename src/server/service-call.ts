@@ -2,6 +2,7 @@
 import { Metadata, status, type Deadline } from '@grpc/grpc-js';
 import type { Identity } from '../domain/access/authority.js';
 import type { Reach } from '../domain/access/reach.js';
+import type { FairRoom, Held, RoomLimits } from '../domain/budgets/fair-room.js';
 import type { Caller } from '../domain/caller.js';
 import type { AuditTrail, Throttle } from '../domain/audit.js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
@@ -10,6 +11,7 @@ import { Status } from '../gen/google/rpc/status.js';
 import type { Rpc } from '../handlers/attempt.js';
 import { toStatus } from '../handlers/status.js';
 import type { FairStart } from './bounds/fair-start.js';
+import { MAX_ANSWER_BYTES } from './encode.js';
 import { SeenCall } from './seen-call.js';
 
 const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
@@ -45,8 +47,10 @@ export interface CallLog {
 export interface StreamLimits {
   /** Open at once on one connection; more wait at the client. */
   readonly streamsPerConnection: number;
-  /** A stream of answers of which nothing is read for so long is ended. */
+  /** A call of whose answers nothing is read for so long is ended. */
   readonly unreadMs: number;
+  /** Of long answers that are made or wait to be read. */
+  readonly answerBytes: RoomLimits;
 }
 
 export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
@@ -56,6 +60,8 @@ export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   readonly whoIs: (peer: string) => Identity;
   readonly reach: Reach;
   readonly fairStart: FairStart;
+  /** In bytes, for long answers until they are read. */
+  readonly answers: FairRoom;
   readonly audit: AuditTrail;
   /** Of denials in the audit log. */
   readonly throttle: Throttle;
@@ -71,6 +77,8 @@ export interface Admitted {
   readonly check: (request: unknown) => void;
   /** The caller counts as gone from now on, for this reason. */
   readonly leave: (reason: HostlerError) => void;
+  /** What is held for a long answer; unset: its answers are short. */
+  readonly room: Held | undefined;
 }
 
 /** An error as grpc-js sends it, with google.rpc details. Nothing that it holds keeps it from being sent. */
@@ -99,8 +107,12 @@ export async function serveCall(
   const seen = new SeenCall(rpc, call, context);
   let failure: HostlerError | undefined;
   let endTurn: () => void = () => undefined;
+  let room: Held | undefined;
   try {
-    const admitted = { ...seen.admit(leave.signal), leave: (reason: HostlerError) => leave.abort(reason) };
+    const entered = seen.admit(leave.signal);
+    if (rpc.row.long === true)
+      room = await context.answers.take(entered.caller.identity, MAX_ANSWER_BYTES, leave.signal);
+    const admitted = { ...entered, room, leave: (reason: HostlerError) => leave.abort(reason) };
     endTurn = await context.fairStart.take(admitted.caller.identity);
     leave.signal.throwIfAborted();
     if (rpc.row.access === 'change') await context.audit.begin(seen.entry);
@@ -109,6 +121,7 @@ export async function serveCall(
     failure = asHostlerError(error);
   } finally {
     endTurn();
+    if (room !== undefined) giveWhenRead(room, call);
     stopListening();
   }
   const ms = Math.round((performance.now() - started) * 10) / 10;
@@ -125,6 +138,12 @@ export async function serveCall(
     tooMany,
   });
   return failure;
+}
+
+/** grpc-js (1.14) says `cancelled` at every end: when the last byte of the answer is on its way, or the stream is gone. */
+function giveWhenRead(room: Held, call: Call): void {
+  if (call.cancelled) room.give();
+  else call.on('cancelled', () => room.give());
 }
 
 /** Every call that changes something, and every denial, unless those of its caller are too many: then it answers so. */

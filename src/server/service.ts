@@ -84,8 +84,9 @@ function isClientStream(handler: unknown, kind: Kind): handler is ClientStream<u
 function serveUnary(rpc: Served, handler: Unary<unknown, unknown>, context: CallContext) {
   return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
     let answer: Buffer | undefined;
-    const served = serveCall(rpc, call, context, async ({ caller }) => {
+    const served = serveCall(rpc, call, context, async ({ caller, room }) => {
       answer = rpc.encode(await handler(call.request, caller));
+      room?.shrink(answer.length);
     });
     ended(served, (failure) => {
       if (failure === undefined) callback(null, answer);

@@ -38,6 +38,11 @@ export function isReset(call: ServerInterceptingCallInterface): boolean {
   return stream !== undefined && Reflect.get(stream, 'aborted') === true;
 }
 
+/** Ends the stream at once; what was to be sent on it is dropped. */
+export function resetStream(call: ServerInterceptingCallInterface): void {
+  streamOf(call)?.destroy();
+}
+
 function streamOf(call: ServerInterceptingCallInterface): Duplex | undefined {
   const stream: unknown = Reflect.get(call, 'stream');
   return stream instanceof Duplex ? stream : undefined;

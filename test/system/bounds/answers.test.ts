@@ -1,0 +1,107 @@
+/** What one caller's answers hold in the daemon's memory, while they are made and until they are read. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect } from 'node:net';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { manySnapshots } from '../../support/bounds/many-snapshots.js';
+import { forgetPeak, peakMib } from '../../support/bounds/memory.js';
+import { suiteDaemon } from '../../support/daemon.js';
+import { endOf, framed, openCall } from '../../support/raw-calls.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { Stranger, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
+
+/** An idle daemon has 140, and the answers of one caller 48. */
+const MOST_MIB = 420;
+const UNREAD_SECONDS = 3;
+
+describe('long answers of one caller', () => {
+  const scratch = scratchFolder();
+  const socket = (name: string) => `${scratch.path('daemon')}/${name}.sock`;
+  const daemon = suiteDaemon(scratch, () => ({
+    toml: [
+      ...['greedy', 'modest'].map((name) => `[[listeners]]\naddress = "unix://${socket(name)}"\nrole = "admin"`),
+      `[limits]\nunread_seconds = ${String(UNREAD_SECONDS)}`,
+    ].join('\n'),
+  }));
+  const sessions: ClientHttp2Session[] = [];
+  let modest: Stranger;
+  let snapshots: number;
+  const path = () => daemon.get().image('snapshots.qcow2');
+  before(async () => {
+    modest = new Stranger(`unix://${socket('modest')}`);
+    snapshots = await manySnapshots(path());
+  });
+  after(() => modest.close());
+  beforeEach(() => forgetPeak(daemon.get().process.pid));
+  afterEach(() => {
+    for (const session of sessions.splice(0)) session.destroy();
+  });
+
+  /** Connections whose caller has a window of so many bytes for each answer. */
+  const connected = async (initialWindowSize: number) => {
+    const session = connectHttp2('http://localhost', {
+      createConnection: () => connect(socket('greedy')),
+      settings: { initialWindowSize },
+      peerMaxConcurrentStreams: 1000,
+    });
+    session.on('error', () => undefined).setMaxListeners(0);
+    await once(session, 'connect');
+    sessions.push(session);
+    return session;
+  };
+  const ask = (session: ClientHttp2Session, rpc: string, file: string): ClientHttp2Stream => {
+    const stream = openCall(session, `/hostler.v1.${rpc}`);
+    const request = new BinaryWriter().tag(1, WireType.LengthDelimited).string(file);
+    if (rpc.startsWith('Image')) request.tag(2, WireType.LengthDelimited).string('qcow2');
+    stream.end(framed(request.finish()));
+    return stream;
+  };
+  const assertBounded = async () => {
+    const mib = await peakMib(daemon.get().process.pid);
+    assert.ok(mib < MOST_MIB, `the daemon took ${String(mib)} MiB`);
+  };
+  const othersAreServed = async () => {
+    const { info } = await modest.unary('ImageService/GetImageInfo', { path: path() });
+    assert.equal(((info as Message)['snapshots'] as unknown[]).length, snapshots);
+  };
+
+  for (const rpc of ['ImageService/GetImageInfo', 'ImageService/ListSnapshots'])
+    it(`${rpc}, 300 at once that are read: each is answered`, async () => {
+      const session = await connected(1 << 20);
+      const ends = Array.from({ length: 300 }, () => endOf(ask(session, rpc, path())));
+      await othersAreServed();
+      assert.deepEqual(
+        (await Promise.all(ends)).filter((error) => error !== undefined),
+        [],
+      );
+      await assertBounded();
+    }).timeout(120_000);
+
+  for (const [rpc, file] of [
+    ['ImageService/GetImageInfo', 'snapshots.qcow2'],
+    ['ImageService/ListSnapshots', 'snapshots.qcow2'],
+  ] as const)
+    it(`${rpc}, 300 that nobody reads: they wait, end by themselves, and then the caller is served`, async () => {
+      const session = await connected(0);
+      const streams = Array.from({ length: 300 }, () => ask(session, rpc, daemon.get().image(file)));
+      const ended = () => streams.filter(({ closed }) => closed).length;
+      await othersAreServed();
+      await until(() => Promise.resolve(ended() > 0));
+      await assertBounded();
+      for (const stream of streams) stream.close(8);
+      assert.equal(await endOf(ask(await connected(1 << 20), rpc, daemon.get().image(file))), undefined);
+    }).timeout(120_000);
+
+  it('calls that were given up at once: what they read is bounded all the same', async () => {
+    const session = await connected(1 << 20);
+    for (let n = 0; n < 100; n++) {
+      const stream = ask(session, 'ImageService/GetImageInfo', path());
+      setImmediate(() => stream.close(8));
+    }
+    await othersAreServed();
+    assert.equal(await endOf(ask(session, 'ImageService/GetImageInfo', path())), undefined);
+    await assertBounded();
+  });
+});
