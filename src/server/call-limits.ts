@@ -8,6 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { HostlerError, asHostlerError } from '../domain/errors.js';
 import { OutOfBoundsRequest, refusedMessage } from './bounds/bounded-server.js';
+import { ReadCall } from './bounds/read-call.js';
 import { isReset, resetStream, watchFrames } from './bounds/frames.js';
 import { Shares } from './bounds/shares.js';
 import { wireError } from './service-call.js';
@@ -28,6 +29,8 @@ export interface CallLimits {
 }
 
 const RETRY_MS = 1000;
+/** A call that ends by itself because nothing is read says so, in the log at least, before its stream is reset. */
+const LAST_WORDS_MS = 500;
 
 /** What all callers together have open, over all addresses. */
 export class OpenCalls {
@@ -63,7 +66,7 @@ export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerIntercept
       const sends = requestStream && policy.takesOutOfBounds(path);
       const leave = enter(open, caller, sends ? 'incoming' : watches ? 'watches' : undefined);
       const counted = new CountedCall(open, caller, call, leave);
-      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path), responseStream);
+      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
     } catch (error) {
       return refused(call, asHostlerError(error));
     }
@@ -133,7 +136,7 @@ class CountedCall {
     }, firstMessageMs);
   }
 
-  limited(messageBytes: number, takesOutOfBounds: boolean, answersStream: boolean): ServerInterceptingCall {
+  limited(messageBytes: number, takesOutOfBounds: boolean): ServerInterceptingCall {
     watchFrames(this.call, {
       begins: (bytes) => {
         if (bytes <= messageBytes) return true;
@@ -158,29 +161,22 @@ class CountedCall {
         this.#leave();
       })
       .build();
-    return new ServerInterceptingCall(
-      this.call,
-      new ResponderBuilder()
-        .withStart((next) => {
-          next(listener);
-        })
-        // The only answer, or the last of a stream, which waits in memory until it is read.
-        .withSendMessage((message, next) => {
-          if (!answersStream) this.#awaitReader();
-          next(message);
-        })
-        .withSendStatus((status, next) => {
-          this.#awaitReader();
-          next(status);
-        })
-        .build(),
-    );
+    const responder = new ResponderBuilder()
+      .withStart((next) => {
+        next(listener);
+      })
+      .build();
+    return new ReadCall(this.call, responder, {
+      waits: () => this.#awaitReader(),
+      read: () => clearTimeout(this.#timer),
+    });
   }
 
   /** Until the call is over. */
   #awaitReader(): void {
     clearTimeout(this.#timer);
-    if (!this.#over) this.#timer = setTimeout(() => resetStream(this.call), this.open.limits.unreadMs);
+    const ms = this.open.limits.unreadMs + LAST_WORDS_MS;
+    if (!this.#over) this.#timer = setTimeout(() => resetStream(this.call), ms);
   }
 
   #hold(bytes: number): boolean {

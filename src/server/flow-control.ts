@@ -1,8 +1,17 @@
+import { setDefaultHighWaterMark } from 'node:stream';
 import type { Server } from '@grpc/grpc-js';
 import * as z from 'zod';
 
 /** What may be under way to us, of one stream and of one connection: 64 KiB, the default, halves the rate of uploads (measured). */
 const WINDOW_BYTES = 1024 * 1024;
+
+/**
+ * Streams of messages hold one message, for the handler or for the caller. It is the default of all streams of objects in this thread: those
+ * of calls are made inside of grpc-js (1.14), which leaves them Node's 16, of 1 MiB each where data streams.
+ */
+export function holdOneMessage(): void {
+  setDefaultHighWaterMark(true, 1);
+}
 
 /** The part of an HTTP/2 session that is used here. */
 export interface Session {

@@ -24,7 +24,7 @@ import { OpenCalls, limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
 import { Door } from './door.js';
-import { watchSessions } from './flow-control.js';
+import { holdOneMessage, watchSessions } from './flow-control.js';
 import { addReflection } from './reflection.js';
 import { nothingAfterDeadline } from './after-deadline.js';
 import { answeredInBytes } from './encode.js';
@@ -106,6 +106,7 @@ export class HostlerServer {
   readonly addresses: string[] = [];
 
   constructor(private readonly options: ServerOptions) {
+    holdOneMessage();
     this.#connections = new Connections(options.limits, options.log.dropped);
     this.#calls = new OpenCalls(options.limits);
     this.#answers = new FairRoom(options.limits.answerBytes);

@@ -1,0 +1,37 @@
+import { ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
+
+type Responder = ConstructorParameters<typeof ServerInterceptingCall>[1];
+type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+
+/** Hears whether what a call sends is read. */
+export interface ReadListener {
+  /** Something waits in memory for its reader. */
+  readonly waits: () => void;
+  /** Nothing does any more. */
+  readonly read: () => void;
+}
+
+/** A call that says how its answers are read. */
+export class ReadCall extends ServerInterceptingCall {
+  constructor(
+    call: ServerInterceptingCallInterface,
+    responder: Responder,
+    private readonly listener: ReadListener,
+  ) {
+    super(call, responder);
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    this.listener.waits();
+    super.sendMessage(message, () => {
+      this.listener.read();
+      callback();
+    });
+  }
+
+  /** Comes behind the messages; the end of the call says that it was read. */
+  override sendStatus(status: Status): void {
+    this.listener.waits();
+    super.sendStatus(status);
+  }
+}
