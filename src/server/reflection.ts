@@ -2,6 +2,7 @@
  * Server reflection, v1 and v1alpha, from the descriptors that buf built. @grpc/reflection merges files and loses their
  * dependencies (1.0.4), so that clients of other languages refuse what it serves; the raw bytes are what they want.
  */
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { status, type Server, type ServerDuplexStream } from '@grpc/grpc-js';
 import {
@@ -29,7 +30,7 @@ export function addReflection(
   let index: Promise<DescriptorIndex> | undefined;
   const loaded = () => (index ??= readFile(descriptorFile).then((bytes) => new DescriptorIndex(bytes)));
   // The two versions have the same messages on the wire.
-  const serverReflectionInfo = (call: ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>) => {
+  const serverReflectionInfo = (call: Call) => {
     // The client may have gone; there is nobody to tell then.
     call.on('error', () => undefined);
     try {
@@ -38,23 +39,28 @@ export function addReflection(
       call.emit('error', wireError(asHostlerError(error)));
       return;
     }
-    call.on('data', (request: ServerReflectionRequest) => {
-      loaded().then(
-        (found) => call.write(answer(request, found, names)),
-        (error: unknown) => call.emit('error', wireError(asHostlerError(error))),
-      );
+    answerAll(call, async (request) => answer(request, await loaded(), names)).catch((error: unknown) => {
+      if (!call.cancelled) call.emit('error', wireError(asHostlerError(error)));
     });
-    // After the answers that are still on their way.
-    call.on(
-      'end',
-      () =>
-        void loaded().finally(() => {
-          call.end();
-        }),
-    );
   };
   server.addService(V1, { serverReflectionInfo });
   server.addService(V1Alpha, { serverReflectionInfo });
+}
+
+type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
+
+/** One question after the other: the next is read when the answer before it is on its way. */
+async function answerAll(
+  call: Call,
+  ask: (request: ServerReflectionRequest) => Promise<ServerReflectionResponse>,
+): Promise<void> {
+  const gone = new AbortController();
+  call.once('cancelled', () => gone.abort());
+  // Node would destroy the stream where its reading ends, with the answers that are on their way.
+  const requests: AsyncIterable<ServerReflectionRequest> = call.iterator({ destroyOnReturn: false });
+  for await (const request of requests)
+    if (!call.write(await ask(request))) await once(call, 'drain', { signal: gone.signal });
+  call.end();
 }
 
 function answer(
