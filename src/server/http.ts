@@ -1,7 +1,14 @@
 import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Registry } from 'prom-client';
 import { whyRefused } from '../domain/own-files.js';
+import { Connections } from './connections.js';
 import { ListenError } from './unix-socket.js';
+
+/** Scrapers and load balancers of one host: connections without a request make room for new ones. */
+const CONNECTIONS = { connections: 64, connectionsPerCaller: 64, halfOpen: 32, handshakeMs: 10_000 };
+/** For a request, for the next one on its connection, and for reading an answer. */
+const [REQUEST_MS, NEXT_MS, IDLE_MS] = [10_000, 5000, 30_000];
 
 /** Metrics for Prometheus and health for load balancers, on the loopback. */
 export class HttpServer {
@@ -13,7 +20,10 @@ export class HttpServer {
     private readonly registry: Registry,
     onError: (error: Error) => void,
   ) {
-    this.#server = createServer((request, response) => {
+    const connections = new Connections(CONNECTIONS, (why) => onError(new Error(`${why}: dropped`)));
+    const times = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: NEXT_MS };
+    this.#server = createServer({ ...times, connectionsCheckingInterval: 1000 }, (request, response) => {
+      connections.called(request.socket, response);
       const answer = (code: number, body: string, type = 'text/plain') => {
         response.writeHead(code, { 'content-type': type }).end(body);
       };
@@ -30,6 +40,10 @@ export class HttpServer {
           },
         );
       } else answer(404, 'not found: try /healthz, /readyz or /metrics\n');
+    });
+    this.#server.on('connection', (socket: Socket) => {
+      socket.setTimeout(IDLE_MS, () => socket.destroy());
+      connections.arrive(socket, () => socket.bytesRead > 0);
     });
     this.#server.on('error', onError);
   }
