@@ -222,7 +222,11 @@ function wireLimits({ limits }: Config) {
     incomingStreamsPerCaller: limits.incoming_streams_per_caller,
     firstMessageMs: limits.first_message_seconds * 1000,
     unreadMs: limits.unread_seconds * 1000,
-    answerBytes: { inAll: limits.answer_bytes, perCaller: shareOf(limits.answer_bytes, limits.callers_part / 2) },
+    answerBytes: {
+      inAll: limits.answer_bytes,
+      perCaller: shareOf(limits.answer_bytes, limits.callers_part / 2),
+      oneBeyond: true,
+    },
     denialsPerSecond: limits.denials_per_second,
     connections: limits.connections,
     connectionsPerCaller: limits.connections_per_caller,

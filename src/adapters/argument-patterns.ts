@@ -1,6 +1,8 @@
 /** Patterns of `[[commands]]`, matched against what callers send. */
+import { FairRoom, ONE_THREAD } from '../domain/budgets/fair-room.js';
+import type { Waiter } from '../domain/caller.js';
 import type { ArgumentRule } from '../domain/execute-command.js';
-import { breathe, orAborted } from '../domain/waiting.js';
+import { breathe } from '../domain/waiting.js';
 import { matchInThread } from './patterns/match-in-thread.js';
 import { compile, firstMisfit, type Pattern } from './patterns/pattern.js';
 
@@ -18,34 +20,35 @@ export async function whyNoPattern(text: string): Promise<string | undefined> {
 }
 
 /**
- * An argument fits when one of the patterns matches all of it. What may take long is matched in a thread, one call at a time. Fails with
+ * An argument fits when one of the patterns matches all of it. What may take long is matched in a thread, one call at a time,
+ * in turns of the callers. Fails with
  * TOOL_LIMIT_EXCEEDED when that takes too long.
  */
 export class ArgumentPatterns implements ArgumentRule {
   #compiled: Promise<readonly Pattern[]> | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #thread = new FairRoom(ONE_THREAD);
 
   constructor(private readonly texts: readonly string[]) {}
 
-  async misfit(args: readonly string[], signal: AbortSignal): Promise<number | undefined> {
+  async misfit(args: readonly string[], waiter: Waiter): Promise<number | undefined> {
     this.#compiled ??= Promise.all(this.texts.map(compile));
     const patterns = await this.#compiled;
     const steps = patterns.reduce((sum, pattern) => sum + pattern.steps, 0);
-    if (args.some(({ length }) => length * steps > FEW_STEPS)) return this.#inTurn(args, signal);
+    if (args.some(({ length }) => length * steps > FEW_STEPS)) return this.#inTurn(args, waiter);
     for (const [place, arg] of args.entries()) {
       if (firstMisfit(patterns, [arg]) !== undefined) return place;
       await breathe();
-      signal.throwIfAborted();
+      waiter.signal.throwIfAborted();
     }
     return undefined;
   }
 
-  #inTurn(args: readonly string[], signal: AbortSignal): Promise<number | undefined> {
-    const matching = this.#last.then(() => {
-      signal.throwIfAborted();
-      return matchInThread({ patterns: this.texts, args }, signal);
-    });
-    this.#last = matching.catch(() => undefined); // its caller hears of it; the next only waits for its end
-    return orAborted(matching, signal);
+  async #inTurn(args: readonly string[], { identity, signal }: Waiter): Promise<number | undefined> {
+    const turn = await this.#thread.take(identity, 1, signal);
+    try {
+      return await matchInThread({ patterns: this.texts, args }, signal);
+    } finally {
+      turn.give();
+    }
   }
 }

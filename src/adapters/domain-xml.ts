@@ -1,4 +1,6 @@
 import { Worker } from 'node:worker_threads';
+import { FairRoom, ONE_THREAD } from '../domain/budgets/fair-room.js';
+import type { Waiter } from '../domain/caller.js';
 import type { DomainDisks, DomainReader } from '../domain/find-root-disk.js';
 import { deferred, orAborted } from '../domain/waiting.js';
 import type { DomainAnswer } from './domain-xml-worker.js';
@@ -13,19 +15,20 @@ const PATIENCE_MS = 3000;
 const MOST_MIB = 256;
 const WORKER = new URL('./domain-xml-worker.js', import.meta.url);
 
-/** Reads what libvirt says of a domain. A large document is read in a thread, one at a time, that gets so much time and memory and no more. */
+/** Reads what libvirt says of a domain. A large document is read in a thread, one at a time, that gets so much time and memory and no more;
+ * callers take turns. */
 export class DomainXml implements DomainReader {
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #thread = new FairRoom(ONE_THREAD);
 
-  async read(xml: string, signal: AbortSignal): Promise<DomainDisks> {
+  async read(xml: string, { identity, signal }: Waiter): Promise<DomainDisks> {
     if (xml.length > MAX_CHARS) throw refused(`longer than ${String(MAX_CHARS)} characters`);
     if (isSmall(xml)) return readDomain(xml);
-    const reading = this.#last.then(() => {
-      signal.throwIfAborted();
-      return readInThread(xml, signal);
-    });
-    this.#last = reading.catch(() => undefined); // its caller hears of it; the next only waits for its end
-    return orAborted(reading, signal);
+    const turn = await this.#thread.take(identity, 1, signal);
+    try {
+      return await readInThread(xml, signal);
+    } finally {
+      turn.give();
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Waiter } from './caller.js';
 import { HostlerError } from './errors.js';
 import type { ExecuteResult } from './operations/record.js';
 import type { Run, Verb } from './operations/verb.js';
@@ -7,7 +8,7 @@ import { sleepOrAborted } from './waiting.js';
 /** Which arguments a command may be given. */
 export interface ArgumentRule {
   /** The place of the first argument that it may not be given; undefined: there is none. Fails with the signal's reason. */
-  misfit(args: readonly string[], signal: AbortSignal): Promise<number | undefined>;
+  misfit(args: readonly string[], waiter: Waiter): Promise<number | undefined>;
 }
 
 /** A command that the operator has named. */
@@ -65,9 +66,9 @@ export interface ExecutePorts {
 export async function assertAllowed(
   { name, args }: ExecuteSpec,
   rules: readonly CommandRule[],
-  signal: AbortSignal,
+  waiter: Waiter,
 ): Promise<void> {
-  const place = await findRule(name, rules).arguments.misfit(args, signal);
+  const place = await findRule(name, rules).arguments.misfit(args, waiter);
   if (place === undefined) return;
   const facts = { name, argument: String(place + 1) };
   throw new HostlerError('ARGUMENT_NOT_ALLOWED', `argument ${facts.argument} of ${name} matches none of its patterns`, {

@@ -1,3 +1,4 @@
+import type { Waiter } from './caller.js';
 import { HostlerError } from './errors.js';
 
 /** What matters of a domain's XML, in the order of the document. */
@@ -22,9 +23,9 @@ export interface DomainDevice {
   readonly target?: string;
 }
 
-/** Reads a domain's XML. Fails with INVALID_FIELD, also when that takes too long, and with the signal's reason. */
+/** Reads a domain's XML. Fails with INVALID_FIELD, also when that takes too long, and with the signal's reason. Callers take turns. */
 export interface DomainReader {
-  read(xml: string, signal: AbortSignal): Promise<DomainDisks>;
+  read(xml: string, waiter: Waiter): Promise<DomainDisks>;
 }
 
 /** Asks libvirt. Fails with DOMAIN_NOT_FOUND, TOOL_MISSING, TOOL_FAILED, TOOL_LIMIT_EXCEEDED. */

@@ -55,7 +55,7 @@ export function commandHandlers(operations: Operations, ports: ExecutePorts): Ha
   return {
     async *execute(request, caller) {
       const { spec, ask } = parseExecute(request);
-      await assertAllowed(spec, ports.rules, caller.signal);
+      await assertAllowed(spec, ports.rules, caller);
       const output = new HandOver<OutputPiece>(PIECES_WAITING);
       const started = operations.start(
         verb,

@@ -77,7 +77,7 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     async findRootDisk(request, caller) {
       const { xml, name } = parseDomain(request);
       const text = xml ?? (await ports.domains.xmlOf(name, caller.signal));
-      const disk = findRootDisk(await ports.domainXml.read(text, caller.signal));
+      const disk = findRootDisk(await ports.domainXml.read(text, caller));
       return { path: disk.path, format: disk.format };
     },
     async *mapImage(request, caller) {

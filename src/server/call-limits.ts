@@ -16,7 +16,7 @@ import { wireError } from './service-call.js';
 export interface CallLimits {
   /** Open at once, of one caller, over all of its connections. */
   readonly callsPerCaller: number;
-  /** Of messages that have not come in whole, of one caller, over all of its connections. */
+  /** Of messages that have not come in whole, and of the request of each open call, of one caller, over all of its connections. */
   readonly partBytesPerCaller: number;
   /** Streams that watch, open at once, of one caller. */
   readonly watchesPerCaller: number;
@@ -66,7 +66,7 @@ export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerIntercept
       const sends = requestStream && policy.takesOutOfBounds(path);
       const leave = enter(open, caller, sends ? 'incoming' : watches ? 'watches' : undefined);
       const counted = new CountedCall(open, caller, call, leave);
-      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path));
+      return counted.limited(policy.messageBytes(path), policy.takesOutOfBounds(path), !requestStream);
     } catch (error) {
       return refused(call, asHostlerError(error));
     }
@@ -136,14 +136,17 @@ class CountedCall {
     }, firstMessageMs);
   }
 
-  limited(messageBytes: number, takesOutOfBounds: boolean): ServerInterceptingCall {
+  limited(messageBytes: number, takesOutOfBounds: boolean, onlyOne: boolean): ServerInterceptingCall {
+    let whole = 0;
     watchFrames(this.call, {
       begins: (bytes) => {
+        // The call works on its only request for as long as it is open.
+        if (onlyOne) whole = bytes;
         if (bytes <= messageBytes) return true;
         end(this.call, refusedMessage(messageBytes));
         return false;
       },
-      holds: (bytes) => this.#hold(bytes),
+      holds: (bytes) => this.#hold(bytes === 0 ? whole : bytes),
       gone: () => this.#give(),
     });
     const listener = new ServerListenerBuilder()
@@ -184,7 +187,7 @@ class CountedCall {
     const fits = partBytes.take(this.caller, bytes - this.#part);
     if (fits) this.#part = bytes;
     else {
-      const text = `${this.caller} has sent ${String(limits.partBytesPerCaller)} bytes of messages that are not whole`;
+      const text = `${this.caller} has sent ${String(limits.partBytesPerCaller)} bytes of messages in calls that are open`;
       const facts = { caller: this.caller, part_bytes: String(limits.partBytesPerCaller) };
       end(this.call, new HostlerError('CALLER_AT_LIMIT', text, { facts, retryAfterMs: RETRY_MS }));
     }

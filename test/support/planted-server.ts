@@ -47,7 +47,7 @@ export async function plantedServer(socket: string, handlers: object, unreadMs =
       incomingStreamsPerCaller: limit,
       firstMessageMs: 60_000,
       unreadMs,
-      answerBytes: { inAll: 1 << 25, perCaller: 1 << 24 },
+      answerBytes: { inAll: 1 << 25, perCaller: 1 << 24, oneBeyond: true },
       connections: limit,
       connectionsPerCaller: limit,
       halfOpen: limit,

@@ -6,6 +6,7 @@ import { ArgumentPatterns } from '../../src/adapters/argument-patterns.js';
 import { ConfigError, loadConfig } from '../../src/adapters/config.js';
 
 const { signal } = new AbortController();
+const nobody = { identity: 'nobody', signal };
 
 describe('patterns of arguments', () => {
   for (const [pattern, fits, misfits] of [
@@ -21,13 +22,13 @@ describe('patterns of arguments', () => {
   ] as const)
     it(`${pattern} is a whole argument`, async () => {
       const rule = new ArgumentPatterns([pattern]);
-      for (const text of fits) assert.equal(await rule.misfit([text], signal), undefined, text);
-      for (const text of misfits) assert.equal(await rule.misfit([text], signal), 0, text);
-      assert.equal(await rule.misfit([...fits, ...misfits], signal), misfits.length === 0 ? undefined : fits.length);
+      for (const text of fits) assert.equal(await rule.misfit([text], nobody), undefined, text);
+      for (const text of misfits) assert.equal(await rule.misfit([text], nobody), 0, text);
+      assert.equal(await rule.misfit([...fits, ...misfits], nobody), misfits.length === 0 ? undefined : fits.length);
     });
   it('without any, no argument fits', async () => {
-    assert.equal(await new ArgumentPatterns([]).misfit([''], signal), 0);
-    assert.equal(await new ArgumentPatterns([]).misfit([], signal), undefined);
+    assert.equal(await new ArgumentPatterns([]).misfit([''], nobody), 0);
+    assert.equal(await new ArgumentPatterns([]).misfit([], nobody), undefined);
   });
   for (const [pattern, text, fits] of [
     ['[a-z0-9-]+-[a-z0-9-]{1,40}', 'a-'.repeat(2048), true],
@@ -41,9 +42,9 @@ describe('patterns of arguments', () => {
       const onWorker = () => threads++;
       process.on('worker', onWorker);
       try {
-        assert.equal(await rule.misfit(['a-a'], signal), pattern.endsWith('x') ? 0 : undefined);
+        assert.equal(await rule.misfit(['a-a'], nobody), pattern.endsWith('x') ? 0 : undefined);
         assert.equal(threads, 0);
-        assert.equal(await rule.misfit([text], signal), fits ? undefined : 0);
+        assert.equal(await rule.misfit([text], nobody), fits ? undefined : 0);
         assert.equal(threads, 1);
       } finally {
         process.off('worker', onWorker);
@@ -51,7 +52,7 @@ describe('patterns of arguments', () => {
     });
   it('end with their caller', async () => {
     const gone = AbortSignal.abort(new Error('gone'));
-    await assert.rejects(new ArgumentPatterns(['.*']).misfit(['a', 'b'], gone), /gone/);
+    await assert.rejects(new ArgumentPatterns(['.*']).misfit(['a', 'b'], { identity: 'nobody', signal: gone }), /gone/);
   });
   it('that need a matcher that goes back and forth, or are none, are mistakes of the configuration', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'patterns-'));

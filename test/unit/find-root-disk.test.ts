@@ -7,7 +7,7 @@ import { turnsDuring } from '../support/turns.js';
 
 const domain = (type: string, devices: string, os = 'hvm') =>
   `<domain type='${type}'><os><type>${os}</type></os><devices>${devices}</devices></domain>`;
-const nobodyCancels = new AbortController().signal;
+const nobodyCancels = { identity: 'nobody', signal: new AbortController().signal };
 const find = async (xml: string) => findRootDisk(await new DomainXml().read(xml, nobodyCancels));
 const reasonOf = async (xml: string) => {
   try {
@@ -160,12 +160,11 @@ describe('the root disk of a domain', () => {
     const reader = new DomainXml();
     const gone = new AbortController();
     const costs = `<domain>${'<a/>'.repeat(100_000)}</domain>`;
-    const first = reader.read(costs, gone.signal);
-    const second = reader.read(costs, gone.signal);
+    const first = reader.read(costs, { identity: 'a', signal: gone.signal });
+    const second = reader.read(costs, { identity: 'a', signal: gone.signal });
     const third = reader.read(costs, nobodyCancels);
     gone.abort(new HostlerError('CANCELLED', 'gone'));
-    await assert.rejects(first, { reason: 'CANCELLED' });
-    await assert.rejects(second, { reason: 'CANCELLED' });
+    await Promise.all([first, second].map((read) => assert.rejects(read, { reason: 'CANCELLED' })));
     assert.deepEqual(await third, { virtType: '', filesystems: [], disks: [] });
   });
 });

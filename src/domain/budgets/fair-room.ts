@@ -1,11 +1,16 @@
 import { asHostlerError } from '../errors.js';
 
 export interface RoomLimits {
-  /** Held at once by all callers; a caller that holds nothing may go beyond it with one thing. */
+  /** Held at once by all callers. */
   readonly inAll: number;
   /** Held at once by one caller. */
   readonly perCaller: number;
+  /** A caller that holds nothing goes beyond both with one thing: nobody keeps it waiting but itself. */
+  readonly oneBeyond: boolean;
 }
+
+/** What is done by one at a time. */
+export const ONE_THREAD: RoomLimits = { inAll: 1, perCaller: 1, oneBeyond: false };
 
 /** A part of the room. */
 export interface Held {
@@ -17,7 +22,7 @@ export interface Held {
 
 /**
  * Room, in bytes or places, that callers share. Who finds too little waits; callers take turns, and the calls of one caller go in the
- * order in which they came. A caller that holds nothing always gets what it asks for: nobody keeps it waiting but itself.
+ * order in which they came.
  */
 export class FairRoom {
   /** Whose turn comes next is first. */
@@ -52,7 +57,8 @@ export class FairRoom {
 
   #fits(caller: string, amount: number): boolean {
     const own = this.#held.get(caller) ?? 0;
-    return own === 0 || (own + amount <= this.limits.perCaller && this.#all + amount <= this.limits.inAll);
+    if (own === 0 && this.limits.oneBeyond) return true;
+    return own + amount <= this.limits.perCaller && this.#all + amount <= this.limits.inAll;
   }
 
   #hold(caller: string, amount: number): Held {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { FairRoom, type Held } from '../../../src/domain/budgets/fair-room.js';
+import { FairRoom, ONE_THREAD, type Held } from '../../../src/domain/budgets/fair-room.js';
 import { HostlerError } from '../../../src/domain/errors.js';
 
 describe('room that callers share', () => {
@@ -9,7 +9,7 @@ describe('room that callers share', () => {
   const held: Held[] = [];
   let room: FairRoom;
   beforeEach(() => {
-    room = new FairRoom({ inAll: 10, perCaller: 6 });
+    room = new FairRoom({ inAll: 10, perCaller: 6, oneBeyond: true });
     begun.length = 0;
     held.length = 0;
   });
@@ -47,7 +47,7 @@ describe('room that callers share', () => {
   });
 
   it('goes round the callers that hold something', async () => {
-    room = new FairRoom({ inAll: 3, perCaller: 3 });
+    room = new FairRoom({ inAll: 3, perCaller: 3, oneBeyond: true });
     for (const caller of ['a', 'a', 'a', 'a', 'a', 'b', 'c', 'b', 'b']) take(caller, 1);
     await breathe();
     for (let n = 0; n < 4; n++) {
@@ -55,6 +55,17 @@ describe('room that callers share', () => {
       await breathe();
     }
     assert.deepEqual(begun, ['a1', 'a1', 'a1', 'b1', 'c1', 'a1', 'b1']);
+  });
+
+  it('is one thread: one at a time, of each caller in its turn', async () => {
+    room = new FairRoom(ONE_THREAD);
+    for (const caller of ['a', 'a', 'a', 'b', 'b', 'c']) take(caller, 1);
+    for (let n = 0; n < 6; n++) {
+      await breathe();
+      assert.equal(begun.length, n + 1);
+      held[n]?.give();
+    }
+    assert.deepEqual(begun, ['a1', 'a1', 'b1', 'c1', 'a1', 'b1']);
   });
 
   it('gives back once, however often it is told, and never takes more', async () => {
