@@ -1,5 +1,6 @@
 /** Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own. */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { JournalDamaged } from './schema.js';
 import { sumOf, type Row, type SetAside, type Write } from './rows.js';
 import { Search, type Found, type Look } from './search.js';
 import { columnsOf, mayBeFinal } from './traits.js';
@@ -21,7 +22,8 @@ export class JournalFile {
     readonly database: DatabaseSync,
     private readonly clock: () => number,
   ) {
-    this.writes = Number(this.sql("SELECT value FROM meta WHERE key = 'writes'").get()?.['value'] ?? 0);
+    this.writes = Number(this.sql("SELECT value FROM meta WHERE key = 'writes'").get()?.['value']);
+    if (!Number.isSafeInteger(this.writes)) throw new JournalDamaged('the journal does not say how many changes it took');
     const all = 'SELECT count(*) AS n FROM operations INDEXED BY sqlite_autoindex_operations_1';
     this.operations = Number(this.sql(all).get()?.['n']);
   }

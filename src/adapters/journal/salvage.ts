@@ -98,13 +98,8 @@ class Rows {
     try {
       return read();
     } catch (error) {
-      if (troubleOf(error).kind === 'bug' && !isMalformed(error)) throw error;
+      if (troubleOf(error).kind === 'bug') throw error;
       return undefined;
     }
   }
-}
-
-/** A schema that cannot be parsed any more has no code of its own. */
-function isMalformed(error: unknown): boolean {
-  return error instanceof Error && /malformed|no such table|no such column/.test(error.message);
 }

@@ -5,7 +5,7 @@ import { errnoOf } from '../errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
 /**
- * damaged: the file does not hold what was written into it. foreign: it is not ours. Everything else passes: the disk is full, fails,
+ * damaged: the file does not hold what was written into it, which is all that is not one of the others. foreign: it is not ours. Everything else passes: the disk is full, fails,
  * is read-only, is closed to us, or has not answered for a long time.
  */
 export type TroubleKind = 'damaged' | 'foreign' | 'full' | 'failing' | 'hangs' | 'busy' | 'bug';
@@ -16,17 +16,29 @@ export interface Trouble {
   readonly why: string;
 }
 
-/** Primary result codes of SQLite. */
+/**
+ * Primary result codes of SQLite. What is not among them says that the file's facts contradict each other: our statements keep its rules,
+ * and name only what it has.
+ */
 const CODES: Readonly<Record<number, TroubleKind>> = {
+  3: 'failing', // PERM
+  4: 'failing', // ABORT
   5: 'busy',
   6: 'busy',
+  7: 'failing', // NOMEM
   8: 'failing', // READONLY
+  9: 'failing', // INTERRUPT
   10: 'failing', // IOERR
-  11: 'damaged', // CORRUPT
   13: 'full',
   14: 'failing', // CANTOPEN
-  26: 'damaged', // NOTADB
+  15: 'busy', // PROTOCOL
+  21: 'bug', // MISUSE
+  22: 'failing', // NOLFS
+  23: 'failing', // AUTH
+  25: 'bug', // RANGE
 };
+/** Node's own word for a number that no column of ours holds. */
+const TOO_LARGE = 'ERR_OUT_OF_RANGE';
 
 export function troubleOf(error: unknown): Trouble {
   const why = whyOf(error);
@@ -36,9 +48,10 @@ export function troubleOf(error: unknown): Trouble {
   if (errno === 'ENOSPC' || errno === 'EDQUOT') return { kind: 'full', why };
   const code = error instanceof Error && 'errcode' in error ? error.errcode : undefined;
   if (typeof code === 'number') {
-    const kind = CODES[code & 0xff] ?? 'bug';
+    const kind = CODES[code & 0xff] ?? 'damaged';
     return { kind, why: `${why} (SQLite ${String(code)})` };
   }
+  if (errno === TOO_LARGE) return { kind: 'damaged', why };
   return { kind: errno === undefined || errno.startsWith('ERR_') ? 'bug' : 'failing', why };
 }
 
