@@ -21,7 +21,8 @@ export function sweep(foundations: Foundations, targets: Targets, operations: Op
   );
 }
 
-async function sweepNow({ state, log, journalMovedAside }: Foundations, targets: Targets, operations: Operations) {
+async function sweepNow(foundations: Foundations, targets: Targets, operations: Operations) {
+  const { state, log, journal, journalMovedAside } = foundations;
   // Where that fails, the next start leaves alone what this one leaves alone.
   await state.settled();
   const before = await readLeft(state.realPath);
@@ -39,6 +40,7 @@ async function sweepNow({ state, log, journalMovedAside }: Foundations, targets:
       count: left.size,
     });
   await writeLeft(state.realPath, left);
+  await journal.settled();
 }
 
 /** Ids of operations whose folders no sweep removes. Fails with OwnFileError. */

@@ -23,7 +23,8 @@ export class JournalFile {
     private readonly clock: () => number,
   ) {
     this.writes = Number(this.sql("SELECT value FROM meta WHERE key = 'writes'").get()?.['value']);
-    if (!Number.isSafeInteger(this.writes)) throw new JournalDamaged('the journal does not say how many changes it took');
+    if (!Number.isSafeInteger(this.writes))
+      throw new JournalDamaged('the journal does not say how many changes it took');
     const all = 'SELECT count(*) AS n FROM operations INDEXED BY sqlite_autoindex_operations_1';
     this.operations = Number(this.sql(all).get()?.['n']);
   }

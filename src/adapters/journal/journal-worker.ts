@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Answer, Asked, ThreadJob } from './messages.js';
-import { openJournal, rebuild, connect, type Opened } from './opening.js';
+import { connect, forgetMove, isMoving, openJournal, rebuild, type Opened } from './opening.js';
 import { prune } from './pruning.js';
 import { assertOurs } from './schema.js';
 import { JournalFile } from './journal-file.js';
@@ -75,7 +75,9 @@ class Journal {
       case 'search':
         return { found: this.#open.search(asked.look) };
       case 'mend':
-        this.#mend();
+        return this.#mend();
+      case 'settled':
+        forgetMove(this.#open);
         return {};
       case 'close':
         this.#close();
@@ -108,12 +110,14 @@ class Journal {
   }
 
   /** After a failure: on from where the disk is, as if it had just been opened. Durable is what this leaves. */
-  #mend(): void {
+  #mend(): Answer {
+    if (this.#witness !== undefined && isMoving(path)) return this.#begin(openJournal(path, this.#witness, Date.now));
     const file = this.#again();
     file.transaction(() => undefined);
     // What a failed sync left in the page cache only is written again into the file.
     file.checkpoint('TRUNCATE');
     this.#wrote(file);
+    return {};
   }
 
   /** The file as it is open, or opened again. One that does not have everything is not opened: reads go on in the one before. */

@@ -20,6 +20,8 @@ export type Question =
   | { readonly ask: 'entries'; readonly kind: EntryKind }
   | { readonly ask: 'search'; readonly look: Look }
   | { readonly ask: 'mend' }
+  /** What the daemon does because the journal was moved aside is done. */
+  | { readonly ask: 'settled' }
   | { readonly ask: 'close' };
 
 export type Asked = Question & { readonly number: number };

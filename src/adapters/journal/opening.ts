@@ -1,6 +1,8 @@
 /** Opens the journal of a state folder. What is damaged is moved aside, and what can be read of it goes into a new one. */
-import { copyFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import * as z from 'zod';
 import { isThere, sizeOf } from '../../file-io/look.js';
 import { JournalFile } from './journal-file.js';
 import { salvage, type Salvaged } from './salvage.js';
@@ -10,6 +12,19 @@ import { syncFolderOf, type Witness } from './witness.js';
 
 /** A file up to this size is looked through before anything is done with it, in about 50 ms; a larger one in the background. */
 const LOOKED_THROUGH_BYTES = 16 << 20;
+
+/** Between the name of a damaged journal and the time when it was moved aside. */
+const ASIDE = '.broken-';
+
+const movedAside = z.object({
+  movedTo: z.string(),
+  why: z.string(),
+  salvaged: z.object({
+    kept: z.record(z.string(), z.number()),
+    aside: z.array(z.object({ kind: z.string(), key: z.string(), why: z.string() })),
+    unreadable: z.number(),
+  }),
+});
 
 /** A journal that was moved aside. */
 export interface MovedAside {
@@ -28,6 +43,7 @@ export function openJournal(path: string, witness: Witness, clock: () => number)
   let database: DatabaseSync | undefined;
   const known = witness.seen ?? 0;
   try {
+    const completed = completeMove(path);
     const size = sizeOf(path);
     if ((size ?? 0) === 0 && known > 0) {
       const what = size === undefined ? 'it has gone' : 'it is empty';
@@ -37,7 +53,8 @@ export function openJournal(path: string, witness: Witness, clock: () => number)
     const file = check(database, path, clock);
     if (known > file.writes)
       throw new JournalDamaged(`${String(known)} changes were written, the journal ends at ${String(file.writes)}`);
-    return { file };
+    const moved = moveOf(file) ?? (completed ? moveWithoutWord(file, path) : undefined);
+    return moved === undefined ? { file } : { file, moved };
   } catch (error) {
     const { kind, why } = troubleOf(error);
     if (kind !== 'damaged') {
@@ -56,11 +73,13 @@ export function rebuild(
   clock: () => number,
   writes: number,
 ): Opened {
-  const [fresh, aside] = [`${path}.new`, `${path}.broken-${new Date(clock()).toISOString().replaceAll(':', '')}`];
+  const [fresh, aside] = [freshOf(path), `${path}${ASIDE}${new Date(clock()).toISOString().replaceAll(':', '')}`];
   for (const end of ['', ...BESIDE]) rmSync(fresh + end, { force: true });
   const made = connect(fresh);
   const to = check(made, fresh, clock);
   const salvaged = damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, to);
+  const moved = { movedTo: aside, why, salvaged };
+  to.transaction(() => to.sql("INSERT INTO meta VALUES ('moved', ?)").run(JSON.stringify(moved)));
   // Its end would count as lost otherwise.
   to.countOn(writes);
   // It is renamed without its log, and a close that could not write that into the file does not fail.
@@ -74,10 +93,55 @@ export function rebuild(
     if (troubleOf(error).kind !== 'damaged') throw error;
   }
   if (isThere(path)) renameSync(path, aside);
+  completeMove(path);
+  return { file: check(connect(path), path, clock), moved };
+}
+
+/** The new one gets its name. It is whole once the damaged one has lost that, also when a start was ended in between. */
+function completeMove(path: string): boolean {
+  if (!isMoving(path)) return false;
   for (const end of BESIDE) rmSync(path + end, { force: true });
-  renameSync(fresh, path);
+  renameSync(freshOf(path), path);
   syncFolderOf(path);
-  return { file: check(connect(path), path, clock), moved: { movedTo: aside, why, salvaged } };
+  return true;
+}
+
+/** The damaged one has its new name, and the new one does not have its own yet. */
+export function isMoving(path: string): boolean {
+  return !isThere(path) && isThere(freshOf(path));
+}
+
+function freshOf(path: string): string {
+  return `${path}.new`;
+}
+
+/** What a new journal says of the one that it was made of, until `forgetMove`; also to later starts. */
+function moveOf(file: JournalFile): MovedAside | undefined {
+  const text = file.sql("SELECT value FROM meta WHERE key = 'moved'").get()?.['value'];
+  if (typeof text !== 'string') return undefined;
+  try {
+    return movedAside.parse(JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) throw new JournalDamaged(String(error));
+    throw error;
+  }
+}
+
+/** Nobody needs to hear of the move any more. */
+export function forgetMove(file: JournalFile): void {
+  if (file.sql("SELECT 1 FROM meta WHERE key = 'moved'").get() === undefined) return;
+  file.transaction(() => file.sql("DELETE FROM meta WHERE key = 'moved'").run());
+}
+
+/** Of a version that did not write it down; the journal itself stands for the damaged one where that had gone. */
+function moveWithoutWord(file: JournalFile, path: string): MovedAside {
+  const begin = `${basename(path)}${ASIDE}`;
+  const names = readdirSync(dirname(path)).filter((name) => name.startsWith(begin) && !name.endsWith('-wal'));
+  return {
+    movedTo: join(dirname(path), names.sort().at(-1) ?? basename(path)),
+    why: 'the start that moved it aside was ended before the new one had its name',
+    salvaged: { kept: { operation: file.operations }, aside: [], unreadable: 0 },
+  };
 }
 
 export function connect(path: string): DatabaseSync {

@@ -208,6 +208,14 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     return this.#put('cached', id, undefined);
   }
 
+  /**
+   * What is left alone because the journal was moved aside is written down elsewhere: the next start
+   * need not hear of the move again. Fails with STATE_UNAVAILABLE.
+   */
+  async settled(): Promise<void> {
+    await this.#ask({ ask: 'settled' });
+  }
+
   /** Waits for what is being written; a disk that hangs is left to itself. */
   async close(): Promise<void> {
     await this.#writer.close();

@@ -5,8 +5,9 @@ import { errnoOf } from '../errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
 /**
- * damaged: the file does not hold what was written into it, which is all that is not one of the others. foreign: it is not ours. Everything else passes: the disk is full, fails,
- * is read-only, is closed to us, or has not answered for a long time.
+ * damaged: the file does not hold what was written into it, which is all that is none of the others.
+ * foreign: it is not ours. Everything else passes: the disk is full, fails, is read-only, is closed to
+ * us, or has not answered for a long time.
  */
 export type TroubleKind = 'damaged' | 'foreign' | 'full' | 'failing' | 'hangs' | 'busy' | 'bug';
 
@@ -17,8 +18,8 @@ export interface Trouble {
 }
 
 /**
- * Primary result codes of SQLite. What is not among them says that the file's facts contradict each other: our statements keep its rules,
- * and name only what it has.
+ * Primary result codes of SQLite. What is not among them says that the file's facts contradict each
+ * other: our statements keep its rules, and name only what it has.
  */
 const CODES: Readonly<Record<number, TroubleKind>> = {
   3: 'failing', // PERM

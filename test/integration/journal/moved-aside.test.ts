@@ -1,0 +1,137 @@
+/** A start that is ended while it moves a damaged journal aside: the next one has all that can be read. */
+import assert from 'node:assert/strict';
+import { cpSync, readFileSync, readdirSync, renameSync, copyFileSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
+import { troubleOf } from '../../../src/adapters/journal/trouble.js';
+import { Witness } from '../../../src/adapters/journal/witness.js';
+import { FaultFilesystem } from '../../support/fault-filesystem.js';
+import { idsOf, openJournal } from '../../support/journals.js';
+import { done, id } from '../../support/records.js';
+import { scratchFolder } from '../../support/scratch.js';
+
+const RECORDS = 40;
+const ALL = Array.from({ length: RECORDS }, (_, n) => id(n));
+
+describe('a journal that is moved aside', () => {
+  const scratch = scratchFolder();
+  let template = '';
+
+  before(async () => {
+    template = scratch.path('template');
+    await mkdir(template);
+    const { journal } = await openJournal(template);
+    for (let n = 0; n < RECORDS; n++) await journal.put(done(n));
+    await journal.close();
+  });
+
+  const start = (folder: string) => {
+    let witness: Witness | undefined;
+    try {
+      witness = new Witness(join(folder, 'journal.writes'));
+      const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
+      const ids = file.search({ groups: [], after: '', limit: 100 }).rows.map(({ key }) => key);
+      file.database.close();
+      return { ids, moved };
+    } finally {
+      witness?.close();
+    }
+  };
+  /** Damage that costs no record: an end that is lost, of what was never there. */
+  const damage = (folder: string) => {
+    const witness = new Witness(join(folder, 'journal.writes'));
+    witness.write(1000);
+    witness.close();
+  };
+
+  for (const kinds of [['rename'], ['unlink'], ['fsyncdir', 'fsync'], ['create'], ['write']] as const)
+    it(`all is there after a start that ended at its n-th ${kinds.join(' or ')}`, async function () {
+      const disk = await FaultFilesystem.mount(this, scratch, scratch.path(kinds.join('-')));
+      for (let nth = 1; ; nth += kinds[0] === 'write' ? 9 : 1) {
+        const name = String(nth);
+        const behind = join(disk.behind, name);
+        cpSync(template, behind, { recursive: true });
+        damage(behind);
+        // All calls of the kind from there on: as a disk that goes away, or a kill.
+        await disk.fail({ kinds, errno: 'EIO', nth, times: 0, match: `/${name}/` });
+        let first: ReturnType<typeof start> | undefined;
+        try {
+          first = start(join(disk.path, name));
+        } catch (error) {
+          assert.equal(troubleOf(error).kind, 'failing', String(error));
+        }
+        const { failed } = await disk.seen();
+        await disk.heal();
+        const where = `${failed[0] ?? 'none'}: ${readdirSync(behind).join(' ')}`;
+        const second = start(behind);
+        assert.deepEqual(second.ids, ALL, where);
+        assert.ok(first?.moved !== undefined || second.moved !== undefined, where);
+        assert.ok(
+          readdirSync(behind).some((each) => /^journal.sqlite.broken-[^-]*-[^-]*-[^-]*$/.test(each)),
+          where,
+        );
+        if (failed.length === 0) break;
+      }
+    });
+
+  it('what was salvaged is not taken for rubbish where the damaged file has its new name already', async () => {
+    const folder = scratch.path('between');
+    cpSync(template, folder, { recursive: true });
+    const path = join(folder, 'journal.sqlite');
+    copyFileSync(path, `${path}.new`);
+    renameSync(path, `${path}.broken-2026-11-28T210226.232Z`);
+    const { journal, heard } = await openJournal(folder);
+    assert.deepEqual([await idsOf(journal), journal.incomplete], [ALL, true]);
+    assert.deepEqual(
+      heard.map(({ what, movedTo }) => [what, movedTo]),
+      [['moved', `${path}.broken-2026-11-28T210226.232Z`]],
+    );
+    await journal.close();
+  });
+
+  for (const [what, bytes] of [
+    ['empty', () => Buffer.alloc(0)],
+    ['cut', (whole: Buffer) => whole.subarray(0, 9000)],
+    ['rubbish', () => Buffer.alloc(9000, 'x')],
+  ] as const)
+    it(`a new one that is ${what} is not believed`, async () => {
+      const folder = scratch.path(`new-${what}`);
+      cpSync(template, folder, { recursive: true });
+      const path = join(folder, 'journal.sqlite');
+      writeFileSync(`${path}.new`, bytes(readFileSync(path)));
+      renameSync(path, `${path}.broken-2026-11-28T210226.232Z`);
+      const { journal } = await openJournal(folder);
+      assert.equal(journal.incomplete, true);
+      await journal.put(done(900));
+      await journal.close();
+      assert.ok(readdirSync(folder).includes('journal.sqlite.broken-2026-11-28T210226.232Z'));
+    });
+
+  it('each start hears of it until what it means is settled', async () => {
+    const folder = scratch.path('settled');
+    cpSync(template, folder, { recursive: true });
+    damage(folder);
+    const movedTo: unknown[] = [];
+    for (let n = 0; n < 3; n++) {
+      const { journal, heard } = await openJournal(folder);
+      assert.deepEqual([journal.incomplete, heard.map(({ what }) => what)], [true, ['moved']], String(n));
+      movedTo.push(heard[0]?.['movedTo']);
+      if (n === 2) await journal.settled();
+      await journal.close();
+    }
+    assert.equal(new Set(movedTo).size, 1);
+    const { journal, heard } = await openJournal(folder);
+    assert.deepEqual([await idsOf(journal), journal.incomplete, heard], [ALL, false, []]);
+    await journal.close();
+  });
+
+  it('one that is being made beside a journal that works is not taken for it', async () => {
+    const folder = scratch.path('beside');
+    cpSync(template, folder, { recursive: true });
+    writeFileSync(join(folder, 'journal.sqlite.new'), 'what a salvage began with');
+    const { journal, heard } = await openJournal(folder);
+    assert.deepEqual([await idsOf(journal), heard], [ALL, []]);
+    await journal.close();
+  });
+});
