@@ -107,14 +107,26 @@ export class JournalFile {
     return Number(this.sql('SELECT count(*) AS n FROM aside').get()?.['n']);
   }
 
-  /** Looks at the rows after one: what is damaged is set aside. The last row looked at; undefined at the end. */
+  /**
+   * Looks at the rows after one: what is damaged is set aside, and what an operation is found by is
+   * made again where it is not what its record says. The last row looked at; undefined at the end.
+   */
   verify(table: 'operations' | 'entries', after: number, limit: number): number | undefined {
-    const columns = table === 'operations' ? "'operation' AS kind, id AS key" : 'kind, key';
+    const columns = table === 'operations' ? "'operation' AS kind, id AS key, ended, request" : 'kind, key';
     const next = `SELECT rowid, ${columns}, body, sum FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ?`;
     const rows = this.sql(next).all(after, limit);
-    for (const row of rows) this.#row(String(row['kind']), row);
+    for (const fields of rows) {
+      const row = this.#row(String(fields['kind']), fields);
+      if (row !== undefined && table === 'operations') this.#checkColumns(row, fields);
+    }
     const last = rows.at(-1)?.['rowid'];
     return rows.length < limit || last === undefined ? undefined : Number(last);
+  }
+
+  /** All of both tables, at once. */
+  verifyAll(): void {
+    for (const table of ['entries', 'operations'] as const)
+      for (let at: number | undefined = -Infinity; at !== undefined;) at = this.verify(table, at, 1000);
   }
 
   /** The log goes into the file, and both are durable. */
@@ -154,12 +166,34 @@ export class JournalFile {
 
   /** Inside of a transaction. */
   removeOperation(id: string): void {
-    const body = this.sql('SELECT body FROM operations WHERE id = ?').get(id)?.['body'];
-    if (typeof body !== 'string') return;
-    for (const trait of columnsOf(body).traits)
+    const fields = this.sql('SELECT id AS key, body, sum FROM operations WHERE id = ?').get(id);
+    if (fields === undefined) return;
+    // The traits of one that is damaged stay, and lead nowhere.
+    const row = rowOf('operation', fields);
+    for (const trait of row === undefined ? [] : columnsOf(row.body).traits)
       this.sql('DELETE FROM traits WHERE trait = ? AND id = ?').run(trait, id);
     this.sql('DELETE FROM operations WHERE id = ?').run(id);
     this.operations -= 1;
+  }
+
+  /** The checksum is of the record alone: what is kept beside it, so that it is found, is held against it. */
+  #checkColumns({ key, body }: Row, { ended, request }: Fields): void {
+    const said = columnsOf(body);
+    const isTrait = this.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');
+    const missing = said.traits.filter((trait) => isTrait.get(trait, key) === undefined);
+    // Whether a state of another version is final is not known here.
+    const isSame = (said.ended === ended || !said.isKnown) && said.request === request;
+    if (isSame && missing.length === 0) return;
+    this.found.push({
+      kind: 'operation',
+      key,
+      why: 'what it is found by was not as it was written, and is made again',
+    });
+    this.#unlessRefused(() => {
+      if (!isSame)
+        this.sql('UPDATE operations SET ended = ?, request = ? WHERE id = ?').run(said.ended, said.request, key);
+      for (const trait of missing) this.sql('INSERT OR IGNORE INTO traits VALUES (?, ?)').run(trait, key);
+    });
   }
 
   #writeEntry(kind: string, { key, body }: Write): void {
@@ -178,7 +212,7 @@ export class JournalFile {
   #row(kind: string, fields: Fields | undefined): Row | undefined {
     if (fields === undefined) return undefined;
     const row = rowOf(kind, fields);
-    if (row === undefined) this.#setAside(kind, fields, 'it is not as it was written');
+    if (row === undefined) this.#setAside(kind, fields, 'it cannot be read, and is set aside');
     return row;
   }
 
@@ -189,15 +223,21 @@ export class JournalFile {
     if (this.#passed.has(name)) return;
     this.#passed.add(name);
     this.found.push({ kind, key: String(key), why });
+    this.#unlessRefused(() => {
+      const bytes = typeof body === 'string' ? Buffer.from(body) : (body ?? null);
+      this.sql('INSERT INTO aside VALUES (?, ?, ?, ?, ?)').run(kind, String(key), bytes, why, this.clock());
+      this.sql(`DELETE FROM ${table} WHERE rowid = ?`).run(rowid ?? null);
+      if (table === 'operations') this.operations -= 1;
+    });
+  }
+
+  /** A change that is not needed where the disk takes none now. */
+  #unlessRefused(act: () => void): void {
     try {
-      this.transaction(() => {
-        const bytes = typeof body === 'string' ? Buffer.from(body) : (body ?? null);
-        this.sql('INSERT INTO aside VALUES (?, ?, ?, ?, ?)').run(kind, String(key), bytes, why, this.clock());
-        this.sql(`DELETE FROM ${table} WHERE rowid = ?`).run(rowid ?? null);
-        if (table === 'operations') this.operations -= 1;
-      });
+      this.transaction(act);
     } catch (error) {
-      if (troubleOf(error).kind === 'bug') throw error;
+      const { kind } = troubleOf(error);
+      if (kind === 'bug' || kind === 'damaged') throw error;
     }
   }
 }

@@ -2,7 +2,6 @@
 import { copyFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import * as z from 'zod';
 import { isThere, sizeOf } from '../../file-io/look.js';
 import { JournalFile } from './journal-file.js';
 import { salvage, type Salvaged } from './salvage.js';
@@ -15,16 +14,6 @@ const LOOKED_THROUGH_BYTES = 16 << 20;
 
 /** Between the name of a damaged journal and the time when it was moved aside. */
 const ASIDE = '.broken-';
-
-const movedAside = z.object({
-  movedTo: z.string(),
-  why: z.string(),
-  salvaged: z.object({
-    kept: z.record(z.string(), z.number()),
-    aside: z.array(z.object({ kind: z.string(), key: z.string(), why: z.string() })),
-    unreadable: z.number(),
-  }),
-});
 
 /** A journal that was moved aside. */
 export interface MovedAside {
@@ -53,7 +42,7 @@ export function openJournal(path: string, witness: Witness, clock: () => number)
     const file = check(database, path, clock);
     if (known > file.writes)
       throw new JournalDamaged(`${String(known)} changes were written, the journal ends at ${String(file.writes)}`);
-    const moved = moveOf(file) ?? (completed ? moveWithoutWord(file, path) : undefined);
+    const moved = moveOf(file, path, completed);
     return moved === undefined ? { file } : { file, moved };
   } catch (error) {
     const { kind, why } = troubleOf(error);
@@ -78,8 +67,7 @@ export function rebuild(
   const made = connect(fresh);
   const to = check(made, fresh, clock);
   const salvaged = damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, to);
-  const moved = { movedTo: aside, why, salvaged };
-  to.transaction(() => to.sql("INSERT INTO meta VALUES ('moved', ?)").run(JSON.stringify(moved)));
+  to.transaction(() => to.sql("INSERT INTO meta VALUES ('moved', ?), ('moved_why', ?)").run(aside, why));
   // Its end would count as lost otherwise.
   to.countOn(writes);
   // It is renamed without its log, and a close that could not write that into the file does not fail.
@@ -94,7 +82,7 @@ export function rebuild(
   }
   if (isThere(path)) renameSync(path, aside);
   completeMove(path);
-  return { file: check(connect(path), path, clock), moved };
+  return { file: check(connect(path), path, clock), moved: { movedTo: aside, why, salvaged } };
 }
 
 /** The new one gets its name. It is whole once the damaged one has lost that, also when a start was ended in between. */
@@ -116,32 +104,27 @@ function freshOf(path: string): string {
 }
 
 /** What a new journal says of the one that it was made of, until `forgetMove`; also to later starts. */
-function moveOf(file: JournalFile): MovedAside | undefined {
-  const text = file.sql("SELECT value FROM meta WHERE key = 'moved'").get()?.['value'];
-  if (typeof text !== 'string') return undefined;
-  try {
-    return movedAside.parse(JSON.parse(text));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof z.ZodError) throw new JournalDamaged(String(error));
-    throw error;
-  }
+function moveOf(file: JournalFile, path: string, completed: boolean): MovedAside | undefined {
+  const said = (key: string) => file.sql('SELECT value FROM meta WHERE key = ?').get(key)?.['value'];
+  const salvaged = { kept: { operation: file.operations }, aside: [], unreadable: 0 };
+  const movedTo = said('moved');
+  if (movedTo !== undefined) return { movedTo: String(movedTo), why: String(said('moved_why')), salvaged };
+  // Versions before this one did not write it down.
+  const why = 'the start that moved it aside was ended before the new one had its name';
+  return completed ? { movedTo: latestAside(path), why, salvaged } : undefined;
 }
 
 /** Nobody needs to hear of the move any more. */
 export function forgetMove(file: JournalFile): void {
   if (file.sql("SELECT 1 FROM meta WHERE key = 'moved'").get() === undefined) return;
-  file.transaction(() => file.sql("DELETE FROM meta WHERE key = 'moved'").run());
+  file.transaction(() => file.sql("DELETE FROM meta WHERE key IN ('moved', 'moved_why')").run());
 }
 
-/** Of a version that did not write it down; the journal itself stands for the damaged one where that had gone. */
-function moveWithoutWord(file: JournalFile, path: string): MovedAside {
+/** The journal's own name where there is none: one that had gone has left nothing. */
+function latestAside(path: string): string {
   const begin = `${basename(path)}${ASIDE}`;
   const names = readdirSync(dirname(path)).filter((name) => name.startsWith(begin) && !name.endsWith('-wal'));
-  return {
-    movedTo: join(dirname(path), names.sort().at(-1) ?? basename(path)),
-    why: 'the start that moved it aside was ended before the new one had its name',
-    salvaged: { kept: { operation: file.operations }, aside: [], unreadable: 0 },
-  };
+  return join(dirname(path), names.sort().at(-1) ?? basename(path));
 }
 
 export function connect(path: string): DatabaseSync {
@@ -155,19 +138,26 @@ function check(database: DatabaseSync, path: string, clock: () => number): Journ
   if (isEmpty(database)) create(database);
   assertOurs(database, path);
   database.exec('PRAGMA journal_mode = WAL');
-  if (statSync(path).size <= LOOKED_THROUGH_BYTES) lookThrough(database);
-  return new JournalFile(database, clock);
+  const isMended = statSync(path).size <= LOOKED_THROUGH_BYTES && lookThrough(database);
+  const file = new JournalFile(database, clock);
+  // Where an index did not agree with its table, the table may be what is wrong.
+  if (isMended) file.verifyAll();
+  return file;
 }
 
-/** Whether pages and indexes agree with each other. An index is made again from its table. Fails with JournalDamaged. */
-export function lookThrough(database: DatabaseSync): void {
+/**
+ * Whether pages and indexes agree with each other; true where they do since an index was made again
+ * from its table. Fails with JournalDamaged.
+ */
+function lookThrough(database: DatabaseSync): boolean {
   const problem = () => {
     const [first] = database.prepare('PRAGMA integrity_check(1)').all();
     const text = String(first?.['integrity_check']);
     return text === 'ok' ? undefined : text;
   };
-  if (problem() === undefined) return;
+  if (problem() === undefined) return false;
   database.exec('REINDEX');
   const left = problem();
   if (left !== undefined) throw new JournalDamaged(left);
+  return true;
 }

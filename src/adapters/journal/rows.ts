@@ -18,7 +18,7 @@ export interface Write {
   readonly body: string | undefined;
 }
 
-/** A record that cannot be read. It is kept, and nobody is shown it. */
+/** A record that is not as it was written, and what was done: one that cannot be read is kept, and nobody is shown it. */
 export interface SetAside {
   readonly kind: string;
   readonly key: string;

@@ -11,6 +11,7 @@ import { unescaped } from './rows.js';
 export const UNFINISHED = '?';
 
 const FINAL: readonly string[] = ['SUCCEEDED', 'FAILED', 'CANCELLED'];
+const GOES_ON: readonly string[] = ['QUEUED', 'RUNNING', 'CANCELLING'];
 /** A longer text is kept as its digest. */
 const LONGEST = 120;
 
@@ -46,6 +47,8 @@ export interface Columns {
   readonly ended: number | null;
   readonly request: string | null;
   readonly traits: readonly string[];
+  /** Whether this version knows the state, and so whether it is final. */
+  readonly isKnown: boolean;
 }
 
 export function columnsOf(body: string): Columns {
@@ -66,6 +69,7 @@ export function columnsOf(body: string): Columns {
     ended: final ? timeOf(record) : null,
     request: asked ? requestText({ caller, method, requestId }) : null,
     traits: [...new Set(traits)],
+    isKnown: final || (state !== undefined && GOES_ON.includes(state)),
   };
 }
 
