@@ -15,6 +15,7 @@ import { RememberedMounts } from './adapters/root-mounts/remembered.js';
 import { openRoots, type OnFollowed, type Root, type RootConfig } from './adapters/roots.js';
 import { openStateFolder, renewed, type StateFolder } from './adapters/state-folder.js';
 import type { Foundations } from './assemble.js';
+import { isKept } from './assemble-sweep.js';
 import { isBelow } from './domain/address.js';
 import { ownFile } from './domain/own-files.js';
 import { makeFolder } from './file-io/make-folder.js';
@@ -153,10 +154,10 @@ export async function sweepCache(foundations: Foundations): Promise<void> {
 }
 
 async function sweepCacheNow(foundations: Foundations): Promise<void> {
-  const { cache, cacheFolder, resumes, log, state } = foundations;
+  const { cache, cacheFolder, log, state } = foundations;
   if (!foundations.journalMovedAside && !state.isNew) {
     const prefix = `${PRIVATE_PREFIX}${state.agentId}-`;
-    const removed = await cacheFolder.sweep(prefix, (id) => resumes.of(id) !== undefined);
+    const removed = await cacheFolder.sweep(prefix, (id) => isKept(foundations, id));
     if (removed.length > 0) log.warn('swept', { removed });
   }
   const unknown = await cacheFolder.unknown((id) => cache.knows(id));

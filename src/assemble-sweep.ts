@@ -28,7 +28,7 @@ async function sweepNow(foundations: Foundations, targets: Targets, operations: 
   const before = await readLeft(state.realPath);
   const left = new Set<string>();
   const removed = await targets.sweep((id) => {
-    if (operations.live.has(id) || operations.ports.resumes.of(id) !== undefined) return true;
+    if (operations.live.has(id) || isKept(foundations, id)) return true;
     const stays = journalMovedAside || before.has(id);
     if (stays) left.add(id);
     return stays;
@@ -41,6 +41,11 @@ async function sweepNow(foundations: Foundations, targets: Targets, operations: 
     });
   await writeLeft(state.realPath, left);
   await journal.settled();
+}
+
+/** What is not at work has its folder all the same: it goes on when it is asked for again, or another version ends it. */
+export function isKept({ resumes, journal }: Pick<Foundations, 'resumes' | 'journal'>, operationId: string): boolean {
+  return resumes.of(operationId) !== undefined || journal.leftToOthers.has(operationId);
 }
 
 /** Ids of operations whose folders no sweep removes. Fails with OwnFileError. */

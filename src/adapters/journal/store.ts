@@ -60,6 +60,8 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   readonly #patienceMs: number;
   /** Records that cannot be read, since the file was made. */
   asideCount = 0;
+  /** Operations that only another version can end: what they work in is theirs. Known once it is open. */
+  readonly leftToOthers = new Set<string>();
   /** Something that was in the journal is not known to this life of the daemon. */
   incomplete = false;
 
@@ -148,8 +150,10 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
 
   async unfinished(): Promise<OperationRecord[]> {
     const { rows = [] } = await this.#ask({ ask: 'unfinished' });
+    const records = this.#read('operation', rows, readOperation);
+    for (const { id, state } of records) if (state === 'UNKNOWN') this.leftToOthers.add(id);
     // What a newer version means by its state is not for us to end.
-    return this.#read('operation', rows, readOperation).filter(({ state }) => state !== 'UNKNOWN');
+    return records.filter(({ state }) => state !== 'UNKNOWN');
   }
 
   async page(wanted: Wanted, after: string, limit: number): Promise<RecordPage> {

@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { DatabaseSync } from 'node:sqlite';
+import { encode, sumOf } from '../../../src/adapters/journal/rows.js';
 import { Daemon, HOSTLERD } from '../../support/daemon.js';
 import { noise } from '../../support/disks.js';
+import { record } from '../../support/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { until } from '../../support/until.js';
@@ -194,6 +197,33 @@ describe('agents that share a root', () => {
     assert.deepEqual(await folders(), []);
     assert.equal(await (await start('a')).stop(), 0);
   });
+
+  for (const [what, change] of [
+    ['whose state only a newer version knows', { state: 'PAUSED' }],
+    ['whose state is no text', { state: 7 }],
+    ['that was being published in a way that only a newer version knows', { state: 'RUNNING', commit: { way: 'new' } }],
+    ['whose record this version cannot read', { state: 'RUNNING', createTime: 'yesterday' }],
+  ] as const)
+    it(`what an operation works in stays, ${what}, at this start and the next`, async () => {
+      await (await start('a')).stop();
+      const [kept, swept] = [1, 2].map((digit) => `.hostler-${idIn('a')}-01M8GHPN8KSXVFMTNXH8TYSG3${String(digit)}`);
+      const places = [root(), scratch.path('a/state/cache')];
+      for (const place of places)
+        for (const name of [kept, swept]) await mkdir(`${place}/${String(name)}`, { recursive: true });
+      const key = '01M8GHPN8KSXVFMTNXH8TYSG31';
+      const body = encode({ ...record(1), id: key, ...change });
+      const journal = new DatabaseSync(scratch.path('a/state/journal.sqlite'));
+      journal
+        .prepare('INSERT INTO operations(id, body, sum) VALUES (?, ?, ?)')
+        .run(key, body, sumOf('operation', { key, body }));
+      journal.close();
+      for (let lives = 0; lives < 2; lives++) {
+        const daemon = await start('a');
+        if (lives === 0) await daemon.logged(/"swept"|are left: hostlerd/);
+        for (const place of places) assert.ok(existsSync(`${place}/${String(kept)}`), place);
+        assert.equal(await daemon.stop(), 0);
+      }
+    });
 
   it('what cannot be swept stops nothing else', async () => {
     await (await start('a')).stop();
