@@ -1,18 +1,19 @@
 /** The part of the composition root that looks, after a start, for private folders that no journal knows. */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { errnoOf } from './adapters/errno.js';
 import type { SweepLog } from './adapters/file-targets.js';
 import { errorText, type Log } from './adapters/log.js';
 import type { Leftovers } from './adapters/owned/private-walk.js';
+import { writeAtomically } from './adapters/state-folder.js';
 import type { Foundations } from './assemble.js';
 import { ownFile } from './domain/own-files.js';
 import type { Operations } from './domain/operations/engine.js';
 import type { Targets } from './domain/ports.js';
 
 /** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
-const LEFT_FILE = 'left-folders';
+export const LEFT_FILE = 'left-folders';
 
 /** In the background, after a start: what there is is this daemon's from now on. Folders of this agent that no operation is at work in go, others are told of. */
 export function sweep(foundations: Foundations, targets: Targets, operations: Operations): void {
@@ -26,10 +27,12 @@ async function sweepNow(foundations: Foundations, targets: Targets, operations: 
   // Where that fails, the next start leaves alone what this one leaves alone.
   await state.settled();
   const before = await readLeft(state.realPath);
+  if (before === undefined)
+    log.error('the list of folders that are left alone cannot be read: all are left', { file: LEFT_FILE });
   const left = new Set<string>();
   const removed = await targets.sweep((id) => {
     if (operations.live.has(id) || isKept(foundations, id)) return true;
-    const stays = journalMovedAside || before.has(id);
+    const stays = journalMovedAside || before === undefined || before.has(id);
     if (stays) left.add(id);
     return stays;
   });
@@ -48,8 +51,8 @@ export function isKept({ resumes, journal }: Pick<Foundations, 'resumes' | 'jour
   return resumes.of(operationId) !== undefined || journal.leftToOthers.has(operationId);
 }
 
-/** Ids of operations whose folders no sweep removes. Fails with OwnFileError. */
-export async function readLeft(stateFolder: string): Promise<ReadonlySet<string>> {
+/** Ids of operations whose folders no sweep removes; undefined where the file holds no list. Fails with OwnFileError. */
+export async function readLeft(stateFolder: string): Promise<ReadonlySet<string> | undefined> {
   const path = join(stateFolder, LEFT_FILE);
   const text = await ownFile('the folders that are left alone (in state_dir)', path, () =>
     readFile(path, 'utf8').catch((error: unknown) => {
@@ -57,7 +60,12 @@ export async function readLeft(stateFolder: string): Promise<ReadonlySet<string>
       return '[]';
     }),
   );
-  return new Set(z.array(z.string()).parse(JSON.parse(text)));
+  try {
+    return new Set(z.array(z.string()).parse(JSON.parse(text)));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+    throw error;
+  }
 }
 
 async function writeLeft(stateFolder: string, left: ReadonlySet<string>): Promise<void> {
@@ -66,8 +74,7 @@ async function writeLeft(stateFolder: string, left: ReadonlySet<string>): Promis
     await rm(path, { force: true });
     return;
   }
-  await writeFile(`${path}.new`, JSON.stringify([...left]), { mode: 0o600, flush: true });
-  await rename(`${path}.new`, path);
+  await writeAtomically(path, JSON.stringify([...left]));
 }
 
 /** Tells of what is not this daemon's to remove, once at each start. */

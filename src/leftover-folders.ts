@@ -8,8 +8,9 @@ import { AgentLocks, type Life } from './adapters/owned/agent-locks.js';
 import { countIn, walkPrivateFolders, type Leftovers, type PrivateFolder } from './adapters/owned/private-walk.js';
 import { removePrivateFolder } from './adapters/private-folders.js';
 import type { Root } from './adapters/roots.js';
+import { AGENT_ID } from './adapters/state-folder.js';
 import { openFileRoots } from './assemble-folders.js';
-import { readLeft } from './assemble-sweep.js';
+import { LEFT_FILE, readLeft } from './assemble-sweep.js';
 import { ownFile } from './domain/own-files.js';
 
 /** Nothing was removed, or not all of it. */
@@ -47,7 +48,8 @@ export async function listFolders(config: Config): Promise<void> {
 export async function removeFoldersOf(config: Config, agentId: string, force: boolean): Promise<void> {
   const roots = await openFileRoots(config);
   const locks = new AgentLocks(roots, await LockQuery.load());
-  const left = (await ownAgentId(config.state_dir)) === agentId ? await readLeft(config.state_dir) : undefined;
+  if (!AGENT_ID.test(agentId)) throw new LeftoverError(`'${agentId}' is no agent id: see --list-folders`);
+  const left = (await ownAgentId(config.state_dir)) === agentId ? await ownLeft(config.state_dir) : undefined;
   const isMeant = (folder: PrivateFolder) =>
     folder.agentId === agentId && (left === undefined || left.has(folder.operationId));
   // First all are looked at: nothing goes while one of them says that the daemon lives.
@@ -89,6 +91,14 @@ async function walk(
 function worse(one: Life, other: Life): Life {
   if (one === 'lives' || other === 'lives') return 'lives';
   return one === 'unknown' ? one : other;
+}
+
+async function ownLeft(stateFolder: string): Promise<ReadonlySet<string>> {
+  const left = await readLeft(stateFolder);
+  if (left !== undefined) return left;
+  throw new LeftoverError(
+    `${join(stateFolder, LEFT_FILE)} cannot be read: nothing is removed; the next start of the daemon makes it again`,
+  );
 }
 
 async function ownAgentId(stateFolder: string): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readFile, realpath, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
 import { ownFile } from '../domain/own-files.js';
@@ -40,7 +40,7 @@ export class StateFolderBroken extends Error {
   override readonly name = 'StateFolderBroken';
 }
 
-const AGENT_ID = /^[0-9a-f]{12}$/;
+export const AGENT_ID = /^[0-9a-f]{12}$/;
 
 const former = z.object({ agentId: z.string(), why: z.string() });
 
@@ -181,10 +181,16 @@ async function newAgentId(folder: string): Promise<string> {
   return id;
 }
 
-/** Durable when resolved. */
+/** Durable when resolved, the name too. Fails with system errors. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   await writeFile(`${path}.new`, `${text}\n`, { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
+  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /** Of a file in the folder: any other answer is no sign that there is none. */

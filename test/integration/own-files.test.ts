@@ -97,6 +97,7 @@ describe("the daemon's own files and folders", () => {
       prepare: state('s5/lock'),
     },
     'its place': { file: 's6/place', kinds: ['create', 'fsync'], errors: CHANGES, open: state('s6/lock') },
+    'the name of its files': { file: 's8/agent-id', kinds: ['fsyncdir'], errors: CHANGES, open: state('s8/lock') },
     'the journal': {
       ...{ file: 's7/journal', kinds: ['open', 'create'], errors: FEW },
       prepare: () => folder('s7'),
@@ -157,7 +158,7 @@ describe("the daemon's own files and folders", () => {
             kinds: [kind],
             errno,
             times: 0,
-            match: kind === 'mkdir' ? dirname(`/${file}`) : `/${file}`,
+            match: ['mkdir', 'fsyncdir'].includes(kind) ? dirname(`/${file}`) : `/${file}`,
           });
           const error = await open(path).then(
             () => undefined,

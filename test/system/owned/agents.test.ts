@@ -225,6 +225,32 @@ describe('agents that share a root', () => {
       }
     });
 
+  for (const [what, text] of [
+    ['torn', '["01M8GHPN8KSXVFMTNXH8TYSG31"'],
+    ['empty', ''],
+    ['no list', '{"a":1}'],
+  ])
+    it(`a list of folders to leave alone that is ${String(what)} makes none of them go by itself`, async () => {
+      await (await start('a')).stop();
+      const folder = `${root()}/.hostler-${idIn('a')}-01M8GHPN8KSXVFMTNXH8TYSG31`;
+      await mkdir(folder);
+      await writeFile(scratch.path('a/state/left-folders'), String(text));
+      const asked = hostlerd('a', '--remove-folders-of', idIn('a'));
+      await assert.rejects(asked, /hostlerd: .*\/left-folders cannot be read: nothing is removed/);
+      const daemon = await start('a');
+      await daemon.logged(/are left: hostlerd --list-folders/);
+      await daemon.stop();
+      assert.ok(existsSync(folder));
+      await hostlerd('a', '--remove-folders-of', idIn('a'));
+      assert.deepEqual(await folders(), []);
+    });
+
+  it('what is no agent id is called so', async () => {
+    await (await start('a')).stop();
+    for (const id of ['zz', '', '../..', idIn('a').toUpperCase().replace(/^./, 'A')])
+      await assert.rejects(hostlerd('a', `--remove-folders-of=${id}`), /hostlerd: .*is no agent id/);
+  });
+
   it('what cannot be swept stops nothing else', async () => {
     await (await start('a')).stop();
     const name = (digit: string) => `${root()}/x${digit}/.hostler-${idIn('a')}-01M8GHPN8KSXVFMTNXH8TYSG3${digit}`;
