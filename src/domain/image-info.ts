@@ -84,6 +84,10 @@ export interface ImageFacts {
   readonly described?: Described;
   /** Encrypted as qcow was before LUKS, with the passphrase as the key; unset: not so. */
   readonly oldEncryption?: 'aes';
+  /** Of a VHDX whose guest sees sectors that are not of 512 bytes. */
+  readonly sectorBytes?: number;
+  /** The guest's bytes, of a raw disk or a fixed VHD, begin with the mark of LUKS. */
+  readonly holdsLuks?: true;
   /** qemu knows version 1 only. */
   readonly luksVersion?: number;
   readonly findings: readonly Finding[];

@@ -2,7 +2,7 @@ import type { ImageAddress } from './address.js';
 import { describeFile } from './describe-image.js';
 import type { ImageFormat } from './image-format.js';
 import type { ImageFacts } from './image-info.js';
-import { assertToolAgrees } from './image-policy.js';
+import { assertToolSays } from './ask-tool.js';
 import type { ImageResult } from './operations/record.js';
 import type { Run } from './operations/verb.js';
 import type { ImageTool, Part, Resolved } from './ports.js';
@@ -54,6 +54,6 @@ async function factsOfStranger(
   const facts = await reader.foreign(made, format);
   await reader.assertWhole(made, format, run.signal);
   await run.step('identify');
-  assertToolAgrees(made.address, facts, await tool.identify({ file: made, format, facts }, run.tool()));
+  await assertToolSays({ file: made, format, facts }, tool, run.tool());
   return facts;
 }

@@ -1,4 +1,5 @@
-import { assertTakeable, assertToolAgrees } from './image-policy.js';
+import { assertToolSays } from './ask-tool.js';
+import { assertTakeable } from './image-policy.js';
 import type { Run } from './operations/verb.js';
 import type { Chain, Files, ImageTool, Layer, Part, Reflink, Resolved } from './ports.js';
 import { rawFacts, type ImageReader } from './read-image.js';
@@ -41,7 +42,7 @@ export async function takeIn(
   await reader.assertWhole(taken, format, run.signal);
   await run.step('identify');
   const layer: Layer = { file: taken, format, facts, foreign: 'taken' };
-  assertToolAgrees(taken.address, facts, await tool.identify(layer, run.tool()));
+  await assertToolSays(layer, tool, run.tool());
   run.phase('INSPECTING');
   return [layer];
 }

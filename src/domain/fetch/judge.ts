@@ -1,7 +1,8 @@
 import { HostlerError } from '../errors.js';
 import type { ImageFormat } from '../image-format.js';
 import type { ImageFacts } from '../image-info.js';
-import { assertTakeable, assertToolAgrees } from '../image-policy.js';
+import { assertToolSays } from '../ask-tool.js';
+import { assertTakeable } from '../image-policy.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports.js';
 import type { ImageReader } from '../read-image.js';
@@ -37,7 +38,7 @@ export async function judge(
   await reader.assertWhole(taken, facts.format, run.signal);
   await run.step('identify');
   const layer: Layer = { file: taken, format: facts.format, facts, foreign: 'taken' };
-  assertToolAgrees(taken.address, facts, await tool.identify(layer, run.tool()));
+  await assertToolSays(layer, tool, run.tool());
   return layer;
 }
 

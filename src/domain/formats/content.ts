@@ -12,6 +12,7 @@ export async function readContent(bytes: ByteSource): Promise<ImageFacts> {
   const isMedium = marks.includes('iso') || marks.includes('udf');
   const isLuks = (await claims(bytes)).includes('luks');
   return imageFacts('raw', roundUp(bytes.lengthBytes, SECTOR_BYTES), {
+    ...(isLuks ? { holdsLuks: true } : {}),
     findings: [
       ...(isLuks && marks.length > 0
         ? [{ reason: 'SEVERAL_FORMATS', message: `it has the mark of luks and of ${marks.join(' and ')}` } as const]

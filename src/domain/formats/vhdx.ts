@@ -16,6 +16,7 @@ const ENTRY_BYTES = 32;
 const METADATA_REGION = guid('8b7ca206-4790-4b9a-b8fe-575f050f886e');
 const BAT_REGION = guid('2dc27766-f623-4200-9d64-115e9bfd4a08');
 const FILE_PARAMETERS = guid('caa16737-fa36-4d43-b3b6-33f0aa44e76b');
+const LOGICAL_SECTOR = guid('8141bf1d-a96f-4709-ba47-f233a8faab5f');
 const VIRTUAL_SIZE = guid('2fa54224-cd1b-4876-b211-5dbed83bf4b8');
 /** That one sector bitmap describes. */
 const CHUNK_SECTORS = 1n << 23n;
@@ -25,12 +26,14 @@ const MAX_VIRTUAL_BYTES = 64n << 40n;
 
 export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
   const dirty = await isLogPending(bytes, await currentHeader(bytes));
-  const { blockTable, blockBytes, sizeBytes: size, hasParent, isFixed } = await blocksOf(bytes, await regionsOf(bytes));
-  return imageFacts('vhdx', size, {
+  const blocks = await blocksOf(bytes, await regionsOf(bytes));
+  const { blockBytes, sizeBytes, sectorBytes, hasParent, isFixed } = blocks;
+  return imageFacts('vhdx', sizeBytes, {
+    ...(sectorBytes === 512 ? {} : { sectorBytes }),
     clusterSizeBytes: BigInt(blockBytes),
     subformat: isFixed ? 'fixed' : 'dynamic',
     dirty,
-    findings: [...findings(dirty, hasParent), ...blockTableFindings(bytes, blockTable, size, BigInt(blockBytes))],
+    findings: [...findings(dirty, hasParent), ...blockTableFindings(bytes, blocks)],
   });
 }
 
@@ -44,10 +47,10 @@ export async function vhdxLayout(bytes: ByteSource): Promise<{
   readonly regions: readonly Region[];
 }> {
   const regions = await regionsOf(bytes);
-  const { blockTable, blockBytes, sizeBytes } = await blocksOf(bytes, regions);
+  const { blockTable, blockBytes, sizeBytes, sectorBytes } = await blocksOf(bytes, regions);
   const header = await currentHeader(bytes);
   const log = { offset: header.readBigUInt64LE(72), lengthBytes: BigInt(header.readUInt32LE(68)) };
-  const blocksPerChunk = Number((CHUNK_SECTORS * 512n) / BigInt(blockBytes));
+  const blocksPerChunk = Number((CHUNK_SECTORS * BigInt(sectorBytes)) / BigInt(blockBytes));
   return { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions: [regions.metadata, log] };
 }
 
@@ -62,14 +65,17 @@ async function blocksOf(bytes: ByteSource, { metadata: { offset }, blockTable }:
   };
   const parameters = await item(FILE_PARAMETERS, 8);
   const sizeBytes = (await item(VIRTUAL_SIZE, 8)).readBigUInt64LE(0);
+  const sectorBytes = (await item(LOGICAL_SECTOR, 4)).readUInt32LE(0);
   const blockBytes = parameters.readUInt32LE(0);
   if (!isPowerOfTwo(blockBytes) || blockBytes < MIB || blockBytes > MAX_BLOCK_BYTES)
     throw malformed('vhdx', `the block size is ${String(blockBytes)}`);
+  if (sectorBytes !== 512 && sectorBytes !== 4096)
+    throw malformed('vhdx', `the sectors have ${String(sectorBytes)} bytes`);
   if (sizeBytes > MAX_VIRTUAL_BYTES || sizeBytes % 512n !== 0n)
     throw malformed('vhdx', `the virtual size is ${String(sizeBytes)}`);
   const flags = parameters.readUInt32LE(4);
   const [hasParent, isFixed] = [(flags & HAS_PARENT) !== 0, (flags & IS_FIXED) !== 0];
-  return { blockTable, blockBytes, sizeBytes, hasParent, isFixed };
+  return { blockTable, blockBytes, sizeBytes, sectorBytes, hasParent, isFixed };
 }
 
 function findings(dirty: boolean, hasParent: boolean): Finding[] {
@@ -105,8 +111,10 @@ interface Regions {
 }
 
 /** A bitmap's entry follows the entries of as many blocks as it describes. */
-function blockTableFindings(bytes: ByteSource, table: Region, sizeBytes: bigint, blockBytes: bigint): Finding[] {
-  const blocksPerChunk = (CHUNK_SECTORS * 512n) / blockBytes;
+function blockTableFindings(bytes: ByteSource, blocks: Awaited<ReturnType<typeof blocksOf>>): Finding[] {
+  const { blockTable: table, sizeBytes, sectorBytes } = blocks;
+  const blockBytes = BigInt(blocks.blockBytes);
+  const blocksPerChunk = (CHUNK_SECTORS * BigInt(sectorBytes)) / blockBytes;
   const withBitmaps = (blocks: bigint) => blocks + (blocks === 0n ? 0n : (blocks - 1n) / blocksPerChunk);
   const needed = withBitmaps(units(sizeBytes, blockBytes)) * 8n;
   const chunks = table.lengthBytes / 8n / (blocksPerChunk + 1n);

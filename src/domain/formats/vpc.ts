@@ -19,6 +19,7 @@ const [FIXED, DIFFERENCING] = [2, 4];
 /** Of the block table. */
 const ENTRY_BYTES = 4n;
 const [TYPE_OFFSET, CHECKSUM_OFFSET] = [60, 64];
+const LUKS_MARK = Buffer.from('4c554b53babe', 'hex');
 const ENDS_WITH_ANOTHER =
   'its footer is that of a disk of another length: declared raw, it is a disk that ends with the file of a VHD';
 /** Cylinders, heads and sectors at their most: the disk is larger than its geometry can say. */
@@ -56,6 +57,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
       // qemu by itself takes the guest's first sector for a footer.
       ...(marked ? { untoldSizeBytes: 0n } : {}),
       subformat: 'fixed',
+      ...(first.subarray(0, LUKS_MARK.length).equals(LUKS_MARK) ? { holdsLuks: true } : {}),
       findings: [
         ...tooLarge,
         ...(isShort ? [{ reason: 'SEVERAL_FORMATS', message: ENDS_WITH_ANOTHER } as const] : []),
