@@ -10,7 +10,7 @@ import {
   readdirSync,
   type Stats,
 } from 'node:fs';
-import { changedOwner, isSettled, type OwnerChange } from '../domain/files/owner-change.js';
+import { changedOwner, isSettled, staysAllowed, type OwnerChange } from '../domain/files/owner-change.js';
 import { errnoOf } from './errno.js';
 import { O_PATH } from './handles.js';
 import { areShifted, shiftedRights } from './rights/shifted.js';
@@ -32,6 +32,8 @@ export interface WalkState {
   readonly changed: number;
   /** Known after the first pass. */
   readonly total?: number;
+  /** Set at the end: files have lost what would have counted on the host. */
+  readonly lost?: boolean;
 }
 
 /** An error of the system, with where it happened below the top. */
@@ -50,7 +52,7 @@ const MAX_DEPTH = 4096;
 const PROGRESS_EVERY = 1000;
 const ENTRY = O_PATH | constants.O_NOFOLLOW;
 const FOLDER = ENTRY | constants.O_DIRECTORY;
-const SET_ID_BITS = 0o6000;
+const [SET_UID, SET_GID] = [0o4000, 0o2000];
 const PERMISSION_BITS = 0o7777;
 const PRIVATE_FOLDER_MODE = 0o700;
 /** Gone, or replaced, since its folder was read: whoever did that has another entry now. */
@@ -60,7 +62,8 @@ const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
 export function walkOwners(job: WalkJob, report: (state: WalkState) => void): WalkState {
   const { seen: total, wrong } = lookAtAll(job);
   if (wrong === 0 || job.dryRun) return { seen: total, changed: wrong };
-  let [seen, changed] = [0, 0];
+  let [seen, changed, lost] = [0, 0, false];
+  const onLost = () => (lost = true);
   // An inode with several names is shifted once.
   const done = new Set<string>();
   const change = (fd: number, stat: Stats) => {
@@ -70,12 +73,12 @@ export function walkOwners(job: WalkJob, report: (state: WalkState) => void): Wa
       if (done.has(identity(stat))) return;
       done.add(identity(stat));
     }
-    if (changeOne(fd, stat, job.change)) changed += 1;
+    if (changeOne(fd, stat, job.change, onLost)) changed += 1;
   };
   const top = fstatSync(job.fd);
   change(job.fd, top);
   if (top.isDirectory()) changeFolder(job.fd, job, change, []);
-  return { seen, changed, total: seen };
+  return { seen, changed, total: seen, lost };
 }
 
 /** How much there is, and how much of it is not as it should be; unless that is asked for, one is enough to know. */
@@ -167,22 +170,25 @@ function isRight(stat: Stats, change: OwnerChange, opened: (use: (fd: number) =>
   return change.kind !== 'shift' || opened((fd) => areShifted(`/proc/self/fd/${String(fd)}`, stat, change));
 }
 
-function changeOne(fd: number, stat: Stats, change: OwnerChange): boolean {
+function changeOne(fd: number, stat: Stats, change: OwnerChange, onLost: () => void): boolean {
   const moves = differs(stat, change);
   const path = `/proc/self/fd/${String(fd)}`;
   // An access list may name ids that are shifted, whoever owns the entry.
-  const rights = change.kind === 'shift' ? shiftedRights(path, stat, change, moves ? 'changes' : 'stays') : [];
-  if (moves) changeOwner(path, stat, change);
+  const rights = change.kind === 'shift' ? shiftedRights(path, stat, change, moves ? 'changes' : 'stays', onLost) : [];
+  if (moves) changeOwner(path, stat, change, onLost);
   for (const set of rights) set();
   return moves || rights.length > 0;
 }
 
-function changeOwner(path: string, stat: Stats, change: OwnerChange): void {
+function changeOwner(path: string, stat: Stats, change: OwnerChange, onLost: () => void): void {
   const { uid, gid } = changedOwner(stat, change);
   chownSync(path, uid, gid);
+  if (change.kind !== 'shift' || !stat.isFile() || (stat.mode & (SET_UID | SET_GID)) === 0) return;
   // The kernel takes the set-id bits away; in a shifted tree they mean the same as before.
-  if (change.kind === 'shift' && stat.isFile() && (stat.mode & SET_ID_BITS) !== 0)
-    chmodSync(path, stat.mode & PERMISSION_BITS);
+  const dropped =
+    (staysAllowed(uid, stat.uid, change) ? 0 : SET_UID) | (staysAllowed(gid, stat.gid, change) ? 0 : SET_GID);
+  if ((stat.mode & dropped) !== 0) onLost();
+  chmodSync(path, stat.mode & PERMISSION_BITS & ~dropped);
 }
 
 function differs(stat: Stats, change: OwnerChange): boolean {

@@ -6,7 +6,7 @@ import type { OwnerNames, Ownership, Walk, WalkCounts } from '../domain/files/po
 import type { Entry, ToolRun } from '../domain/ports.js';
 import { systemError } from './errno.js';
 import { procPath } from './handles.js';
-import type { WalkJob } from './owner-walk.js';
+import type { WalkJob, WalkState } from './owner-walk.js';
 import type { WorkerMessage } from './owner-walk-worker.js';
 import type { Owners } from './owners.js';
 import { hasXattrs } from './rights/shifted.js';
@@ -51,12 +51,16 @@ export class TreeOwners implements Ownership {
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     try {
-      const { seen, changed } = await runWorker(job, entry, (done, total) => {
+      const {
+        seen,
+        changed,
+        lost = false,
+      } = await runWorker(job, entry, (done, total) => {
         walk.onProgress?.(BigInt(done), total === undefined ? undefined : BigInt(total));
       });
       signal.throwIfAborted();
       const rights = change.kind === 'shift' && !hasXattrs() ? { rights: 'unread' as const } : {};
-      return { seenItems: BigInt(seen), changedItems: BigInt(changed), ...rights };
+      return { seenItems: BigInt(seen), changedItems: BigInt(changed), lost, ...rights };
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
@@ -72,7 +76,7 @@ function runWorker(
   job: WalkJob,
   { address }: Entry,
   onProgress: (done: number, total: number | undefined) => void,
-): Promise<{ seen: number; changed: number }> {
+): Promise<WalkState> {
   const worker = new Worker(WORKER, { workerData: job });
   return new Promise((resolve, reject) => {
     let last: WorkerMessage | undefined;

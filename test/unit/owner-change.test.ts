@@ -40,7 +40,7 @@ describe('id maps', () => {
   });
 
   it('an empty list is no map: ids stay', () => {
-    const change = { kind: 'shift', uidMaps: [], gidMaps: MAPS } as const;
+    const change = { kind: 'shift', uidMaps: [], gidMaps: MAPS, rightsOnHost: false } as const;
     assert.deepEqual(changedOwner({ uid: 7, gid: 7 }, change), { uid: 7, gid: 10_007 });
     assert.equal(isSettled({ uid: 7, gid: 7 }, change), false);
     assert.equal(isSettled({ uid: 7, gid: 20_500 }, change), true);

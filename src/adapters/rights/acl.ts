@@ -37,13 +37,19 @@ export function shiftedAcl(acl: Buffer, uid: (id: number) => number, gid: (id: n
   return shifted;
 }
 
+/** In the namespaces of which root the capabilities count, 0 also on the host; undefined: the value is none that the kernel takes. */
+export function capabilityRoot(value: Buffer): number | undefined {
+  const revision = value.length < HEADER_BYTES ? 0 : (value.readUInt32LE(0) & REVISION_MASK) >>> 0;
+  if (revision === REVISION_3 && value.length === REVISION_3_BYTES) return value.readUInt32LE(REVISION_2_BYTES);
+  return revision === REVISION_2 && value.length === REVISION_2_BYTES ? 0 : undefined;
+}
+
 /** The same capabilities, given by another root: only in a namespace whose root that is do they count. */
 export function shiftedCapability(value: Buffer, uid: (id: number) => number): Buffer {
-  const revision = value.length < HEADER_BYTES ? 0 : (value.readUInt32LE(0) & REVISION_MASK) >>> 0;
-  const is3 = revision === REVISION_3 && value.length === REVISION_3_BYTES;
-  if (!is3 && !(revision === REVISION_2 && value.length === REVISION_2_BYTES)) return value;
-  const root = uid(is3 ? value.readUInt32LE(REVISION_2_BYTES) : 0);
-  if (!is3 && root === 0) return value;
+  const before = capabilityRoot(value);
+  if (before === undefined) return value;
+  const root = uid(before);
+  if (value.length === REVISION_2_BYTES && root === 0) return value;
   const shifted = Buffer.alloc(REVISION_3_BYTES);
   value.copy(shifted, 0, 0, REVISION_2_BYTES);
   shifted.writeUInt32LE(((value.readUInt32LE(0) & ~REVISION_MASK) | REVISION_3) >>> 0, 0);

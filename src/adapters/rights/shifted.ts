@@ -1,29 +1,35 @@
 /** What an entry of a shifted tree has beside owner and mode: it means the same there as before. */
 import type { Stats } from 'node:fs';
-import { isShifted, shiftId, type IdMap, type OwnerChange } from '../../domain/files/owner-change.js';
-import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL, shiftedAcl, shiftedCapability } from './acl.js';
+import { isShifted, shiftId, staysAllowed, type IdMap, type Shift } from '../../domain/files/owner-change.js';
+import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL, capabilityRoot, shiftedAcl, shiftedCapability } from './acl.js';
 import { Xattrs } from './xattrs.js';
-
-type Shift = Extract<OwnerChange, { readonly kind: 'shift' }>;
 
 let loaded: Xattrs | 'none' | undefined;
 
 /**
  * What sets them once the entry has its new owner: the kernel takes capabilities away then. Of an entry that keeps its owner only what
- * changes. `path` leads to the entry's descriptor. Fails with a system error.
+ * changes. `path` leads to the entry's descriptor. Capabilities that would count on the host are removed; then `onLost` is called.
+ * Fails with a system error.
  */
 export function shiftedRights(
   path: string,
   stat: Stats,
-  { uidMaps, gidMaps }: Shift,
+  change: Shift,
   owner: 'changes' | 'stays',
+  onLost: () => void,
 ): readonly (() => void)[] {
   const xattrs = xattrsOf(stat);
   if (xattrs === undefined) return [];
-  const [uid, gid] = [(id: number) => shiftId(id, uidMaps), (id: number) => shiftId(id, gidMaps)];
+  const [uid, gid] = [(id: number) => shiftId(id, change.uidMaps), (id: number) => shiftId(id, change.gidMaps)];
   return namesOf(xattrs, path).flatMap((name) => {
     const value = xattrs.get(path, name);
     if (value === undefined) return [];
+    const root = name === CAPABILITY ? capabilityRoot(value) : undefined;
+    if (root !== undefined && !staysAllowed(uid(root), root, change)) {
+      onLost();
+      // With the owner the kernel takes them away.
+      return owner === 'stays' ? [() => xattrs.remove(path, name)] : [];
+    }
     const shifted = shiftedValue(name, value, uid, gid);
     return owner === 'stays' && shifted.equals(value) ? [] : [() => xattrs.set(path, name, shifted)];
   });

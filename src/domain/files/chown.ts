@@ -24,6 +24,8 @@ interface Ports {
 
 const UNREAD =
   'access lists and capabilities cannot be read on this host: the lists name the ids that they named, and files that changed owner lost their capabilities';
+const LOST =
+  'files came to belong to ids of the host (below 65536): they lost their set-id bits and capabilities, which would count on the host';
 const ALL_KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
 
 /** Gives a file, or a whole tree, to an owner. After a crash or cancel some entries are changed; the same call finishes it. */
@@ -60,12 +62,14 @@ export function shiftOwners({ ownership }: Ports): Verb<ShiftSpec, ChownResult> 
     uses: ({ address }) => [changes(address, true)],
 
     plan({ address, uidMaps, gidMaps }, { entry }, run) {
-      const change: OwnerChange = { kind: 'shift', uidMaps, gidMaps };
+      const change: OwnerChange = { kind: 'shift', uidMaps, gidMaps, rightsOnHost: false };
       return planned('shift', present(entry(address)), change, true, run, ownership);
     },
 
     run({ address, uidMaps, gidMaps }, run) {
-      return walked(present(run.entry(address)), { kind: 'shift', uidMaps, gidMaps }, run, ownership);
+      // Who may run every command is root already.
+      const rightsOnHost = run.caller.grant.commands === 'all';
+      return walked(present(run.entry(address)), { kind: 'shift', uidMaps, gidMaps, rightsOnHost }, run, ownership);
     },
   };
 }
@@ -80,7 +84,7 @@ function changes(address: ImageAddress, tree: boolean): Use {
 async function walked(entry: Entry, change: OwnerChange, run: Run, ownership: Ownership): Promise<ChownResult> {
   run.phase('WALKING');
   await run.step('walk');
-  const { rights, ...counts } = await ownership.walk(entry, change, {
+  const { rights, lost, ...counts } = await ownership.walk(entry, change, {
     signal: run.signal,
     dryRun: false,
     onProgress(doneItems, totalItems) {
@@ -89,6 +93,7 @@ async function walked(entry: Entry, change: OwnerChange, run: Run, ownership: Ow
     },
   });
   if (rights === 'unread') run.warn({ reason: 'RIGHTS_NOT_KEPT', message: UNREAD });
+  if (lost) run.warn({ reason: 'RIGHTS_NOT_KEPT', message: LOST });
   return { kind: 'chown', ...counts };
 }
 

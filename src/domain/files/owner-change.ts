@@ -13,9 +13,14 @@ export interface IdMap {
   readonly count: number;
 }
 
-export type OwnerChange =
-  | ({ readonly kind: 'set' } & OwnerIds)
-  | { readonly kind: 'shift'; readonly uidMaps: readonly IdMap[]; readonly gidMaps: readonly IdMap[] };
+export type OwnerChange = ({ readonly kind: 'set' } & OwnerIds) | ({ readonly kind: 'shift' } & Shift);
+
+export interface Shift {
+  readonly uidMaps: readonly IdMap[];
+  readonly gidMaps: readonly IdMap[];
+  /** Set-id bits and capabilities stay also where they come to be an id's of the host, on which they count then. */
+  readonly rightsOnHost: boolean;
+}
 
 interface Owner {
   readonly uid: number;
@@ -24,6 +29,14 @@ interface Owner {
 
 /** The kernel's overflow id, for what no map knows. */
 const NOBODY = 65534;
+
+/** Ids from here on are containers': 65535 is the last of the host's users, and SUB_UID_MIN of login.defs(5) is 100000. */
+const FIRST_OF_CONTAINERS = 65_536;
+
+/** Whether what a file allows as this id stays when it was another's before: programs of a container's are none of the host's. */
+export function staysAllowed(id: number, before: number, { rightsOnHost }: Shift): boolean {
+  return rightsOnHost || id === before || id >= FIRST_OF_CONTAINERS;
+}
 
 /** The owner that an entry should have. */
 export function changedOwner({ uid, gid }: Owner, change: OwnerChange): Owner {

@@ -28,6 +28,8 @@ export interface WalkCounts {
   readonly changedItems: bigint;
   /** Access lists and capabilities could not be looked at: they name the ids that they named. */
   readonly rights?: 'unread';
+  /** Some files have lost set-id bits or capabilities, because they came to be an id's of the host. */
+  readonly lost: boolean;
 }
 
 /** A walk through a tree. */

@@ -96,7 +96,7 @@ export interface Run extends Resolution {
   readonly operationId: string;
   /** The same for every attempt at the same request; without a request id the operation's id. For other daemons, as their request id. */
   readonly requestKey: string;
-  readonly caller: Pick<Caller, 'identity' | 'roles'>;
+  readonly caller: Pick<Caller, 'identity' | 'roles' | 'grant'>;
   readonly signal: AbortSignal;
   readonly secrets: Secrets;
   /** What the caller streams in. */
