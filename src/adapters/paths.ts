@@ -101,12 +101,13 @@ export class RootedPaths implements Paths {
   /** Where an address leads, past no folder of the daemon's own; undefined: nothing is there. */
   async #realPath(address: ImageAddress, root: Root, components: readonly string[]): Promise<string | undefined> {
     const kept = this.roots.flatMap((each) => (each.kept === true ? [each.realPath] : []));
+    const walk = new PathWalk(root, components, { ...this.kept, closed: [...this.kept.closed, ...kept] }, address);
     try {
-      const walk = new PathWalk(root, components, { ...this.kept, closed: [...this.kept.closed, ...kept] }, address);
       const { handle, realPath } = await walk.leaf(true);
       await handle.close();
       return realPath;
     } catch (error) {
+      this.#assertInSight(walk, address);
       if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
       throw systemError(error, address);
     }
@@ -165,16 +166,20 @@ export class RootedPaths implements Paths {
     }
   }
 
-  /** What goes wrong outside of the caller's places is not told: it would say what is there. */
   async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>): Promise<T> {
     const { root, components } = this.#find(path);
     const walk = new PathWalk(root, components, root.kept === true ? { ...this.kept, closed: [] } : this.kept, path);
     try {
       return await walked(walk);
     } catch (error) {
-      if (!this.reach.touches(walk.at)) this.reach.assert({ address: walk.at, need: 'read' }, path);
+      this.#assertInSight(walk, path);
       throw error;
     }
+  }
+
+  /** What goes wrong, or is missing, outside of the caller's places is not told: it would say what is there. */
+  #assertInSight({ at }: PathWalk, path: string): void {
+    if (!this.reach.touches(at)) this.reach.assert({ address: at, need: 'read' }, path);
   }
 
   #find(path: string): { readonly root: Root; readonly components: readonly string[] } {

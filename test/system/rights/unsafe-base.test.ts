@@ -24,9 +24,14 @@ describe('the base that an unsafe RebaseImage names', () => {
       a.close();
       return Promise.resolve();
     });
-    for (const name of ['a', 'b']) await mkdir(at(name));
+    for (const name of ['a', 'b', 'b/folder']) await mkdir(at(name));
     for (const name of ['cache/entry', 'b/disk.raw']) await writeFile(at(name), Buffer.alloc(4096));
     await symlink(at('b'), at('a/link'));
+    await symlink(at('b/disk.raw'), at('a/link-to-disk'));
+    await symlink(at('b/not-there'), at('a/link-to-nothing'));
+    await symlink(at('b/circle'), at('b/circle'));
+    await symlink('/etc', at('b/out'));
+    await symlink('later', at('a/link-in-place'));
     await symlink('/etc', at('a/out'));
     await symlink(at('cache'), at('a/to-cache'));
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('a/overlay.qcow2'), '1M');
@@ -68,6 +73,20 @@ describe('the base that an unsafe RebaseImage names', () => {
   it("lies in the caller's places, also behind a link", async () => {
     for (const name of ['b/disk.raw', 'a/link/disk.raw'])
       assert.equal((await failure(rebase(a, at(name)))).reason, 'PATH_OUTSIDE_ROOTS', name);
+  });
+  it("behind a link out of the caller's places nothing shows what is there", async () => {
+    const there = ['link/disk.raw', 'link-to-disk', 'link/folder', 'link/circle', 'link/out/passwd'];
+    const nothing = ['link/not-there', 'link-to-nothing', 'link/folder/not-there', 'link/disk.raw/not-there'];
+    const [first, ...others] = await Promise.all(
+      [...there, ...nothing].map(async (name) => {
+        const { reason, message, metadata } = await failure(rebase(a, at(`a/${name}`)));
+        return JSON.stringify({ reason, message, metadata }).replaceAll(at(`a/${name}`), 'PATH');
+      }),
+    );
+    assert.match(String(first), /PATH_OUTSIDE_ROOTS|PERMISSION_DENIED/);
+    for (const other of others) assert.equal(other, first);
+    await rebase(a, at('a/link-in-place'));
+    assert.equal(await base(), at('a/link-in-place'));
   });
   it('is not an image of a cluster', async () => {
     assert.equal((await failure(rebase(daemon.get().stranger, 'rbd:pool/image'))).reason, 'POOL_NOT_FOUND');
