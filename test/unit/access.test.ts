@@ -133,6 +133,19 @@ describe('who may do what', () => {
     assert.deepEqual(rights('cn:b', { ...backup, operations: 'all', labels: { team: 'y' } }), [false, false]);
     assert.deepEqual(rights('cn:b', { ...backup, operations: 'all', read: ['/other'] }), [false, false]);
   });
+
+  it('an operation that names no place is seen by who sees every place', () => {
+    const operation = { caller: 'cn:a', labels: {}, addresses: [] };
+    const rights = (grant: (typeof BUILT_IN)['admin']) => [
+      maySee(operation, { identity: 'cn:b', grant }),
+      mayCancel(operation, { identity: 'cn:b', grant }),
+    ];
+    assert.deepEqual(rights(BUILT_IN.operator), [true, true]);
+    assert.deepEqual(rights(BUILT_IN.viewer), [true, false]);
+    assert.deepEqual(rights(roleOf('watcher', { operations: 'all' })), [false, false]);
+    assert.deepEqual(rights(roleOf('watcher', { operations: 'all', write: ['/srv'] })), [false, false]);
+    assert.deepEqual(rights(roleOf('watcher', { operations: 'see', write: 'all' })), [true, false]);
+  });
 });
 
 describe('what a request attempts', () => {

@@ -22,6 +22,8 @@ export function mayCancel(operation: Owned, { identity, grant }: Asker): boolean
 function isInSight({ labels, addresses }: Owned, grant: Role): boolean {
   return (
     Object.entries(grant.labels).every(([key, value]) => labels[key] === value) &&
+    // What names no place is in sight of those alone who see them all.
+    (addresses.length > 0 || grant.read === 'all' || grant.write === 'all') &&
     addresses.every((address) => liesIn(address, grant.read) || liesIn(address, grant.write))
   );
 }

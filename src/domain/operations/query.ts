@@ -7,6 +7,7 @@ import type { RecordPage, Wanted } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { OperationRecord, OperationState } from './record.js';
 import type { KeptEntry } from './resume-entries.js';
+import { shownTo } from './shown.js';
 
 /** As the journal has them: some 230 operations, which are put into bytes in 5 ms. */
 const MAX_PAGE_CHARACTERS = 512 * 1024;
@@ -48,7 +49,7 @@ export class OperationQueries {
     const record = this.operations.live.get(id)?.record ?? (await this.operations.ports.journal.get(id));
     if (record === undefined || !maySee(record, caller))
       throw new HostlerError('OPERATION_NOT_FOUND', `there is no operation ${id}`, { facts: { operation: id } });
-    return record;
+    return shownTo(record, caller);
   }
 
   /** A page, oldest first, and where the next one begins; empty at the end. It may be short, or empty, and not be the last one. */
@@ -66,7 +67,7 @@ export class OperationQueries {
         bytes += charactersOf(record);
         if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
           return { records, next: records.at(-1)?.id ?? '' };
-        records.push(record);
+        records.push(shownTo(record, caller));
       }
       looked += page.records.length;
       const enough = page.spent || looked > MAX_PASSED_OVER;
@@ -114,13 +115,15 @@ export class OperationQueries {
     const record = await this.get(id, caller);
     const operation = this.operations.live.get(id);
     if (operation === undefined) yield record;
-    else yield* operation.watch(caller.signal, this.operations.ports.watchIntervalMs);
+    else
+      for await (const each of operation.watch(caller.signal, this.operations.ports.watchIntervalMs))
+        yield shownTo(each, caller);
   }
 
-  watchAll(filter: OperationFilter, caller: Caller): AsyncGenerator<OperationRecord, void> {
+  async *watchAll(filter: OperationFilter, caller: Caller): AsyncGenerator<OperationRecord, void> {
     const now = [...this.operations.live.values()].map(({ record }) => record);
     const wanted = (record: OperationRecord) => matches(filter, record) && maySee(record, caller);
-    return this.operations.hub.watch(now, wanted, caller.signal);
+    for await (const each of this.operations.hub.watch(now, wanted, caller.signal)) yield shownTo(each, caller);
   }
 
   /**
