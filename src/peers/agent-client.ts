@@ -17,6 +17,7 @@ import {
   ImageServiceClient,
   RemoteSide,
   type CloseExportResponse,
+  type MapImageResponse,
   type OpenExportResponse,
 } from '../gen/hostler/v1/image_service.js';
 import { OperationPhase, OperationState, type OperationEvent } from '../gen/hostler/v1/operation.js';
@@ -138,6 +139,20 @@ function tellFor(caller: string): Interceptor {
     });
 }
 
+/** Fewer extents are no progress; an agent sends 2,000 at a time. */
+const LEAST_EXTENTS = 1000;
+
+/** Whether so many have come since it was last so. */
+function enough<T>(least: number, countOf: (message: T) => number): (message: T) => boolean {
+  let count = 0;
+  return (message) => {
+    count += countOf(message);
+    if (count < least) return false;
+    count = 0;
+    return true;
+  };
+}
+
 class PeerAgent implements FarAgent {
   constructor(
     private readonly peer: Peer,
@@ -165,7 +180,11 @@ class PeerAgent implements FarAgent {
   }
 
   async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
-    const pages = this.#messages(this.images.mapImage({ path: source, format: 'raw', secret: undefined }), signal);
+    const pages = this.#messages(
+      this.images.mapImage({ path: source, format: 'raw', secret: undefined }),
+      signal,
+      enough(LEAST_EXTENTS, ({ extents }: MapImageResponse) => extents.length),
+    );
     try {
       for await (const { extents } of pages) {
         if (extents.length === 0) throw nonsense(this.peer.host, 'a page of extents without any');
@@ -244,13 +263,18 @@ class PeerAgent implements FarAgent {
     return Promise.resolve();
   }
 
-  #messages<T>(stream: ClientReadableStream<T>, signal: AbortSignal): AsyncGenerator<T, void> {
+  #messages<T>(
+    stream: ClientReadableStream<T>,
+    signal: AbortSignal,
+    isNew?: (message: T) => boolean,
+  ): AsyncGenerator<T, void> {
     const { host } = this.peer;
     const { silenceMs } = this.patience;
-    return messagesOf(stream, signal, silenceMs, () => {
+    const onSilence = () => {
       const text = `${host}: nothing new was heard for ${String(silenceMs / 1000)} s`;
       return new HostlerError('STALLED', text, { facts: { host, silence_ms: String(silenceMs) } });
-    });
+    };
+    return messagesOf(stream, signal, silenceMs, onSilence, isNew);
   }
 
   /** The last event. A cancel here, or that it is given up, is a cancel there, and waited for; it may come too late. */

@@ -8,6 +8,7 @@ import { PeerAgents } from '../../src/peers/agent-client.js';
 import { Pki } from '../support/pki.js';
 import { scratchFolder } from '../support/scratch.js';
 
+const SILENCE_MS = 2000;
 const HOST = 'hv2.example';
 /** As long as an extent can be. */
 const extent = (index: number) => ({
@@ -25,6 +26,8 @@ describe('what a peer sends', () => {
   const scratch = scratchFolder();
   let peers: PeerAgents;
   let pages: readonly Buffer[] = [];
+  /** Instead of pages: one again and again, without end. */
+  let drips = { page: Buffer.alloc(0), everyMs: 0 };
 
   before(async () => {
     const pki = await Pki.init(scratch.path('pki'));
@@ -41,6 +44,13 @@ describe('what a peer sends', () => {
       { mapImage },
       {
         mapImage(call: ServerWritableStream<Buffer, Buffer>) {
+          if (drips.everyMs > 0) {
+            const timer = setInterval(() => call.write(drips.page), drips.everyMs);
+            call.on('cancelled', () => {
+              clearInterval(timer);
+            });
+            return;
+          }
           for (const page of pages) call.write(page);
           call.end();
         },
@@ -62,15 +72,15 @@ describe('what a peer sends', () => {
       peers: [{ host: HOST, address: `127.0.0.1:${String(port)}`, trusted: false, exportNetworks: [] }],
       ownHost: 'hv1.example',
       tls: { ca: path('ca.pem'), cert: path('hv1.example.pem'), key: path('hv1.example.key') },
-      patience: { answerMs: 10_000, silenceMs: 10_000 },
+      patience: { answerMs: 10_000, silenceMs: SILENCE_MS },
     });
   });
-  const mapped = async () => {
+  const mapped = async (limit = Infinity) => {
     const agent = await peers.connect(HOST);
     try {
       let count = 0;
       for await (const stretch of agent.map(asAddress('/x'), new AbortController().signal))
-        count += Number(stretch.lengthBytes > 0n);
+        if ((count += Number(stretch.lengthBytes > 0n)) >= limit) break;
       return count;
     } finally {
       await agent.close();
@@ -90,4 +100,23 @@ describe('what a peer sends', () => {
       pages = [pageOf(1), page];
       await assert.rejects(mapped(), { reason: 'REMOTE_UNREACHABLE' });
     });
+  describe('now and then, without end', () => {
+    afterEach(() => {
+      drips = { page: Buffer.alloc(0), everyMs: 0 };
+    });
+    for (const [title, extents, everyMs] of [
+      ['an extent', 1, SILENCE_MS / 4],
+      ['a few extents', 20, SILENCE_MS / 40],
+      ['an extent in each of many messages', 1, 5],
+    ] as const)
+      it(`is silence when it is ${title}`, async () => {
+        drips = { page: pageOf(extents), everyMs };
+        await assert.rejects(mapped(), { reason: 'STALLED' });
+      });
+    it('is none when each is a page as an agent sends it', async () => {
+      drips = { page: pageOf(2000), everyMs: SILENCE_MS / 4 };
+      // Longer than a silence may last.
+      assert.equal(await mapped(12_000), 12_000);
+    });
+  });
 });

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import type { Stretch } from '../../src/domain/block-digest.js';
+import { planByAgent } from '../../src/domain/copy/agent-copy.js';
+import type { FarAgent } from '../../src/domain/copy/agents.js';
 import { MAX_STRETCHES, dataStretches } from '../../src/domain/copy/far-stretches.js';
 
 const stretch = (offset: number, length: number, data = true): Stretch => ({
@@ -11,6 +13,29 @@ const stretch = (offset: number, length: number, data = true): Stretch => ({
 });
 const read = (told: Iterable<Stretch>, lengthBytes = 1n << 40n) =>
   dataStretches(Readable.from(told), { lengthBytes, host: 'far' });
+
+/** What `plan_only` says of a copy from an agent that says this. */
+function planned(told: Iterable<Stretch>, lengthBytes: bigint) {
+  const agent: Pick<FarAgent, 'openExport' | 'map' | 'closeExport' | 'close'> = {
+    openExport: () =>
+      Promise.resolve({ place: { host: 'far', port: 1, key: NO_BYTES }, name: 'e', lengthBytes, fingerprint: '' }),
+    map: () => Readable.from(told),
+    closeExport: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  const spec = {
+    source: '/far',
+    target: '/here',
+    allowInUse: false,
+    engine: 'AUTO',
+    remote: { host: 'far', side: 'source' },
+  };
+  const resolution = { target: () => ({ directory: {} }) };
+  const ports = { agents: { connect: () => Promise.resolve(agent) }, files: { freeBytes: () => Promise.resolve(1n) } };
+  const run = { signal: new AbortController().signal };
+  return planByAgent(spec as never, resolution as never, run as never, ports as never);
+}
+const NO_BYTES = Buffer.alloc(0);
 
 describe('extents of a far file', () => {
   it('data in order; neighbours are one, holes are left out', async () => {
@@ -32,6 +57,17 @@ describe('extents of a far file', () => {
       ['over the end', [stretch(0, 4608)]],
     ];
     for (const [title, told] of wrong) await assert.rejects(read(told, 4096n), { reason: 'REMOTE_UNREACHABLE' }, title);
+  });
+
+  it('a plan takes no others than the copy does', async () => {
+    const plan = await planned([stretch(0, 512), stretch(512, 1024, false), stretch(4096, 512)], 8192n);
+    assert.equal(plan.moveBytes, 1024n);
+    const again = (function* () {
+      for (;;) yield { offsetBytes: 7n, lengthBytes: 2n ** 63n - 1n, data: true };
+    })();
+    const backwards = [stretch(1024, 512), stretch(0, 512)];
+    for (const told of [again, backwards, [stretch(0, 0)], [stretch(0, 8704)]])
+      await assert.rejects(planned(told, 8192n), { reason: 'REMOTE_UNREACHABLE' });
   });
 
   it('without end: it stops at the end of the file', async () => {

@@ -4,11 +4,12 @@ import type { ToolRun } from '../ports.js';
 import type { FarSpec } from './copy-image.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
 import type { FarAgent, FarCopy, FarProgress, PullRequest } from './agents.js';
+import { dataOf, dataStretches } from './far-stretches.js';
 import { patiently } from './patience.js';
 import { beginDigest, digestShown } from '../digest-image.js';
 import { asHostlerError, type Reason } from '../errors.js';
 import { wholeOf } from '../moved.js';
-import { rest, uint64 } from '../numbers.js';
+import { rest } from '../numbers.js';
 
 /** What a copy with the help of another agent would do. */
 export async function planByAgent(
@@ -25,11 +26,11 @@ export async function planByAgent(
       return { ...plan, kind: 'plan', why: whyNbd(spec, lengthBytes, plan.moveBytes ?? lengthBytes) };
     }
     const source = await agent.openExport(spec.source, spec.allowInUse, run.signal);
-    let moveBytes = 0n;
+    let moveBytes: bigint;
     try {
-      if (source.lengthBytes > 0n)
-        for await (const { data, lengthBytes } of agent.map(spec.source, run.signal))
-          if (data) moveBytes = uint64(moveBytes + lengthBytes);
+      const { lengthBytes } = source;
+      const told = agent.map(spec.source, run.signal);
+      moveBytes = lengthBytes === 0n ? 0n : dataOf(await dataStretches(told, { lengthBytes, host: spec.remote.host }));
     } finally {
       await agent.closeExport(source.name, run.signal);
     }

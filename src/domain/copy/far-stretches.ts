@@ -37,6 +37,11 @@ export async function dataStretches(
   return found;
 }
 
+/** So many bytes are data. */
+export function dataOf(stretches: readonly Stretch[]): bigint {
+  return stretches.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n);
+}
+
 /** Behind the last one, or as a part of it. */
 function add(found: Stretch[], stretch: Stretch, grain: bigint): void {
   const last = found.at(-1);

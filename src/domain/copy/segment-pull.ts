@@ -1,4 +1,3 @@
-import type { Stretch } from '../block-digest.js';
 import type { Digests } from '../digest-image.js';
 import { asHostlerError, type Reason } from '../errors.js';
 import { rest, scale } from '../numbers.js';
@@ -10,7 +9,7 @@ import type { FileWriter, Transfers } from '../transfer/ports.js';
 import { sleepOrAborted } from '../waiting.js';
 import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
 import type { FarSpec } from './copy-image.js';
-import { dataStretches } from './far-stretches.js';
+import { dataOf, dataStretches } from './far-stretches.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
 
 export interface NbdPullPorts {
@@ -220,10 +219,6 @@ class PullProgress {
     const skippedBytes = rest(this.lengthBytes, this.dataBytes);
     this.run.progress({ doneBytes: this.beforeBytes + moved, totalBytes: this.dataBytes, skippedBytes });
   }
-}
-
-function dataOf(stretches: readonly Stretch[]): bigint {
-  return stretches.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n);
 }
 
 function covered(ranges: readonly Range[]): bigint {
