@@ -42,7 +42,7 @@ export class HttpFile implements RemoteFile {
     const answer = await this.client.get(list, headers, PLAIN, signal);
     assertGood(answer, list);
     const text = await textOf(answer, list);
-    const found = checksumIn(text, placeOf(this.url, list));
+    const found = await checksumIn(text, placeOf(this.url, list));
     if ('checksum' in found) return found.checksum;
     throw new HostlerError('SOURCE_NOT_FOUND', `${shown(list)} ${found.lacks}`, {
       facts: { source: shown(list), name: componentsOf(this.url).at(-1) ?? '' },

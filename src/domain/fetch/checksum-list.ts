@@ -1,5 +1,6 @@
 /** Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a digest alone. */
 import { algorithmNamed, byLength, hintOf, type Named } from './digest-names.js';
+import { breathe } from '../waiting.js';
 import type { ExpectedChecksum } from './ports.js';
 
 /** Where the file is of which a list speaks. */
@@ -34,6 +35,10 @@ const HEX = '[0-9a-fA-F]{32,128}';
 /** With a backslash in front, `\\` and `\n` in the name stand for others. One space, as BSD's `md5 -r` has it, is read by sha256sum(1) too. */
 const GNU = new RegExp(`^(\\\\?)(${HEX})(?: [ *]|\\t| )(.+)$`);
 const BSD = new RegExp(`^(\\\\?)([A-Za-z0-9/_-]+) ?\\((.+)\\) ?= ?(${HEX})$`);
+/** A path and what belongs to it is shorter: what is longer says nothing of a file. */
+const MAX_LINE = 5000;
+/** Between so many characters, or lines, others have their turn. */
+const SLICE = { characters: 16_384, lines: 500 };
 const ALONE = new RegExp(`^${HEX}$`);
 /** Of Gentoo: what follows is by this algorithm. */
 const HEADING = /^# *(\S+) HASH$/i;
@@ -49,11 +54,11 @@ interface Line {
  * The best checksum that a list has for a file. Of names in several folders the file's own counts: the one that is its path from the list
  * on, else the longest with which its path ends.
  */
-export function checksumIn(text: string, place: Place): Listed {
+export async function checksumIn(text: string, place: Place): Promise<Listed> {
   const wanted = (place.below ?? place.path.slice(-1)).join('/');
   if (text.includes('\0')) return { lacks: 'is no text in UTF-8' };
-  const lines = linesOf(text.replace(/^\ufeff/, ''), place.listName);
-  const named = ownLines(lines, place);
+  const lines = await linesOf(text.replace(/^\ufeff/, ''), place.listName);
+  const named = await ownLines(lines, place);
   if (named === 'several') return { lacks: `has several files of the name ${wanted}, and does not say which is meant` };
   // A list of one digest is of the file beside it.
   const alone = lines.filter(({ name }) => name === undefined);
@@ -74,15 +79,25 @@ function other(algorithm: Named, { length }: string): string {
   return typeof algorithm === 'object' ? algorithm.unknown : `one of ${String(length)} digits`;
 }
 
-function linesOf(text: string, listName: string): readonly Line[] {
+async function linesOf(text: string, listName: string): Promise<readonly Line[]> {
   const hint = hintOf(listName);
+  const lines: Line[] = [];
   let heading: Named;
-  return text.split(/\r?\n/).flatMap((line): readonly Line[] => {
-    const trimmed = line.trimEnd();
-    const [, over] = HEADING.exec(trimmed) ?? [];
-    if (over !== undefined) heading = algorithmNamed(over);
-    return lineOf(trimmed, heading, hint);
-  });
+  for (let [at, rested] = [0, 0]; at < text.length;) {
+    const end = text.indexOf('\n', at);
+    const next = end === -1 ? text.length : end;
+    if (next - at <= MAX_LINE) {
+      const trimmed = text.slice(at, next).trimEnd();
+      const [, over] = HEADING.exec(trimmed) ?? [];
+      if (over !== undefined) heading = algorithmNamed(over);
+      lines.push(...lineOf(trimmed, heading, hint));
+    }
+    at = next + 1;
+    if (at - rested < SLICE.characters) continue;
+    rested = at;
+    await breathe();
+  }
+  return lines;
 }
 
 function lineOf(line: string, heading: Named, hint: Named): readonly Line[] {
@@ -111,19 +126,30 @@ function plain(name: string, escaped: boolean): string {
 }
 
 /** Those with the name that is the file's most of all. */
-function ownLines(lines: readonly Line[], { path, below }: Place): readonly Line[] | 'several' {
-  const found = lines.flatMap((line) => {
+async function ownLines(lines: readonly Line[], { path, below }: Place): Promise<readonly Line[] | 'several'> {
+  const found = await inSlices(lines, (line) => {
     // Some have more spaces than they should.
     const exact = componentsOf(line.name ?? '');
     const name = exact.at(-1) === path.at(-1) ? exact : componentsOf((line.name ?? '').trim());
     return name.at(-1) === path.at(-1) && name.length > 0 ? [{ line, name }] : [];
   });
   const inFolders = found.some(({ name }) => name.length > 1);
-  const ranked = found
-    .map(({ line, name }) => ({ line, name: name.join('/'), rank: rankOf(name, path, below, inFolders) }))
-    .filter(({ rank }) => rank > 0);
-  const best = ranked.filter(({ rank }) => rank === Math.max(...ranked.map((one) => one.rank)));
+  const ranked = await inSlices(found, ({ line, name }) => {
+    const rank = rankOf(name, path, below, inFolders);
+    return rank > 0 ? [{ line, name: name.join('/'), rank }] : [];
+  });
+  const highest = ranked.reduce((most, { rank }) => Math.max(most, rank), 0);
+  const best = ranked.filter(({ rank }) => rank === highest);
   return new Set(best.map(({ name }) => name)).size > 1 ? 'several' : best.map(({ line }) => line);
+}
+
+async function inSlices<T, R>(all: readonly T[], each: (one: T) => readonly R[]): Promise<readonly R[]> {
+  const results: R[] = [];
+  for (const [index, one] of all.entries()) {
+    if (index % SLICE.lines === SLICE.lines - 1) await breathe();
+    results.push(...each(one));
+  }
+  return results;
 }
 
 /** How well a name is the file's: 0 is not at all. */

@@ -13,12 +13,12 @@ const placeOf = (path: string, listName = 'SHA256SUMS', folder: string | null = 
   const below = folder === null ? {} : { below: components.slice(folder.split('/').filter(Boolean).length) };
   return { path: components, ...below, listName };
 };
-const found = (text: string, place: Place) => {
-  const listed = checksumIn(text, place);
+const found = async (text: string, place: Place) => {
+  const listed = await checksumIn(text, place);
   return 'lacks' in listed ? listed.lacks : `${listed.checksum.algorithm}:${listed.checksum.digest}`;
 };
-const digestOf = (text: string, name = NAME, list = 'SHA256SUMS') => {
-  const listed = checksumIn(text, { path: [name], below: [name], listName: list });
+const digestOf = async (text: string, name = NAME, list = 'SHA256SUMS') => {
+  const listed = await checksumIn(text, { path: [name], below: [name], listName: list });
   return 'lacks' in listed ? undefined : `${listed.checksum.algorithm}:${listed.checksum.digest}`;
 };
 
@@ -67,23 +67,23 @@ describe('lists of checksums', () => {
     ['a page', '<html>404</html>', undefined],
     ['nothing', '', undefined],
   ] as const)
-    it(title, () => {
-      assert.equal(digestOf(text), expected);
+    it(title, async () => {
+      assert.equal(await digestOf(text), expected);
     });
-  it('a list of b2sum has digests of BLAKE2', () => {
-    assert.equal(digestOf(`${SHA512}  ${NAME}`, NAME, '/x/SHA512SUMS'), `sha512:${SHA512}`);
-    assert.equal(digestOf(`${SHA512}  ${NAME}`, NAME, '/x/B2SUMS'), `blake2b512:${SHA512}`);
+  it('a list of b2sum has digests of BLAKE2', async () => {
+    assert.equal(await digestOf(`${SHA512}  ${NAME}`, NAME, '/x/SHA512SUMS'), `sha512:${SHA512}`);
+    assert.equal(await digestOf(`${SHA512}  ${NAME}`, NAME, '/x/B2SUMS'), `blake2b512:${SHA512}`);
   });
-  it('a list of an algorithm that is not ours has none of ours, whatever its length', () => {
+  it('a list of an algorithm that is not ours has none of ours, whatever its length', async () => {
     for (const [list, digest] of [
       ['B3SUMS', SHA256],
       ['SM3SUMS', SHA256],
       ['disk.qcow2.whirlpool', SHA512],
       ['sha512-256.txt', SHA256],
     ] as const)
-      assert.match(found(`${digest}  ${NAME}`, placeOf(NAME, list)), /cannot be computed here/);
-    assert.equal(digestOf(`${SHA512}  ${NAME}`, NAME, 'SHA3-512SUMS'), `sha3-512:${SHA512}`);
-    assert.equal(digestOf(`${SHA256}  ${NAME}`, NAME, 'whirlpool-linux.qcow2.sha256'), `sha256:${SHA256}`);
+      assert.match(await found(`${digest}  ${NAME}`, placeOf(NAME, list)), /cannot be computed here/);
+    assert.equal(await digestOf(`${SHA512}  ${NAME}`, NAME, 'SHA3-512SUMS'), `sha3-512:${SHA512}`);
+    assert.equal(await digestOf(`${SHA256}  ${NAME}`, NAME, 'whirlpool-linux.qcow2.sha256'), `sha256:${SHA256}`);
   });
   describe('with one name in several folders', () => {
     const lines = (...names: string[]) => names.map((name, at) => `${HEX(64, 'abcd'[at])}  ${name}`).join('\n');
@@ -95,30 +95,36 @@ describe('lists of checksums', () => {
       ['folders of the list maker alone', placeOf('d/x', '', 'd'), ['build/out/x'], 'a'],
       ['a list without folders', placeOf('d/images/x', '', 'd'), ['y', 'x'], 'b'],
     ] as const)
-      it(`${title} counts`, () => {
-        assert.equal(found(lines(...names), place), `sha256:${HEX(64, letter)}`);
+      it(`${title} counts`, async () => {
+        assert.equal(await found(lines(...names), place), `sha256:${HEX(64, letter)}`);
       });
-    it('none is taken of another folder', () => {
-      assert.equal(found(lines('./cdrom/x'), placeOf('d/netboot/x', '', 'd')), 'has no checksum of netboot/x');
-      assert.equal(found(lines('./x', './cdrom/x'), placeOf('d/netboot/x', '', 'd')), 'has no checksum of netboot/x');
+    it('none is taken of another folder', async () => {
+      assert.equal(await found(lines('./cdrom/x'), placeOf('d/netboot/x', '', 'd')), 'has no checksum of netboot/x');
+      assert.equal(
+        await found(lines('./x', './cdrom/x'), placeOf('d/netboot/x', '', 'd')),
+        'has no checksum of netboot/x',
+      );
     });
-    it('two that are as near are refused', () => {
+    it('two that are as near are refused', async () => {
       for (const folder of ['d', null])
-        assert.match(found(lines('a/x', 'b/x'), placeOf('d/x', '', folder)), /several files of the name x/);
+        assert.match(await found(lines('a/x', 'b/x'), placeOf('d/x', '', folder)), /several files of the name x/);
     });
   });
-  it('why there is none is in the answer', () => {
+  it('why there is none is in the answer', async () => {
     const place = placeOf(NAME);
-    assert.equal(found(`${MD5}\n${SHA256}\n`, place), 'has several digests without names');
-    assert.match(found(`Whirlpool (${NAME}) = ${SHA512}`, place), /cannot be computed here: Whirlpool/);
-    assert.match(found(`SHA512/256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: SHA512\/256/);
-    assert.match(found(`BLAKE2b-256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: BLAKE2b-256/);
-    assert.match(found(`${HEX(48)}  ${NAME}`, place), /one of 48 digits/);
-    assert.equal(found(Buffer.from(`\ufeff${SHA256}  ${NAME}`, 'utf16le').toString(), place), 'is no text in UTF-8');
-    assert.match(found(`${SHA256}  ${NAME}\n${HEX(64, 'b')}  ${NAME}`, place), /several checksums by sha256/);
-    assert.equal(found('', place), `has no checksum of ${NAME}`);
+    assert.equal(await found(`${MD5}\n${SHA256}\n`, place), 'has several digests without names');
+    assert.match(await found(`Whirlpool (${NAME}) = ${SHA512}`, place), /cannot be computed here: Whirlpool/);
+    assert.match(await found(`SHA512/256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: SHA512\/256/);
+    assert.match(await found(`BLAKE2b-256 (${NAME}) = ${SHA256}`, place), /cannot be computed here: BLAKE2b-256/);
+    assert.match(await found(`${HEX(48)}  ${NAME}`, place), /one of 48 digits/);
+    assert.equal(
+      await found(Buffer.from(`\ufeff${SHA256}  ${NAME}`, 'utf16le').toString(), place),
+      'is no text in UTF-8',
+    );
+    assert.match(await found(`${SHA256}  ${NAME}\n${HEX(64, 'b')}  ${NAME}`, place), /several checksums by sha256/);
+    assert.equal(await found('', place), `has no checksum of ${NAME}`);
   });
-  it('what the tools write is read, with every name', () => {
+  it('what the tools write is read, with every name', async () => {
     for (const name of ['plain', 'a b', "it's (1) = x", 'back\\slash', 'new\nline', 'größe', ' *x']) {
       writeFileSync(scratch.path(name), name);
       for (const [tool, algorithm] of [
@@ -130,11 +136,43 @@ describe('lists of checksums', () => {
         for (const tag of [[], ['--tag'], ['--binary']]) {
           const text = execFileSync(tool, [...tag, '--', name], { cwd: scratch.path(), encoding: 'utf8' });
           const digest = /[0-9a-f]{32,}/.exec(text)?.[0] ?? '';
-          assert.equal(digestOf(text, name), `${algorithm}:${digest}`, text);
+          assert.equal(await digestOf(text, name), `${algorithm}:${digest}`, text);
         }
     }
   });
-  it('a megabyte of nearly lists is read at once', () => {
+  it('one of any length leaves turns to others', async () => {
+    const megabyte = (line: string) => line.repeat(Math.floor((1 << 20) / line.length));
+    for (const [title, text] of Object.entries({
+      'empty lines': megabyte('\n'),
+      'digests alone': megabyte(`${MD5}\n`),
+      'one name again and again': megabyte(`${MD5}  ${NAME}\n`),
+      'one name in many folders': Array.from({ length: 20_000 }, (_, at) => `${MD5}  ${String(at)}/${NAME}`).join('\n'),
+      BSD: megabyte(`MD5 (x) = ${MD5}\n`),
+    })) {
+      let [turns, over] = [0, false];
+      const turn = () => {
+        turns += 1;
+        if (!over) setImmediate(turn);
+      };
+      setImmediate(turn);
+      await digestOf(text);
+      over = true;
+      assert.ok(turns >= text.length / 20_000, `${title}: ${String(turns)} turns`);
+    }
+  });
+  it('a line that is longer than any path is passed over, with whatever it names', async () => {
+    const long = 'x/'.repeat(3000);
+    for (const line of [
+      `${SHA256}  ${long}${NAME}`,
+      `SHA256 (${long}${NAME}) = ${SHA256}`,
+      `\\${SHA256}  ${'\\n'.repeat(500_000)}`,
+    ])
+      assert.equal(await digestOf(`${line}\n`), undefined);
+    assert.equal(await digestOf(`${'y'.repeat(100_000)}\n${SHA256}  ${NAME}`), `sha256:${SHA256}`);
+    const path = `${'d'.repeat(200)}/`.repeat(20);
+    assert.equal(await digestOf(`${SHA256}  ${path}${NAME}`), `sha256:${SHA256}`);
+  });
+  it('a megabyte of nearly lists is read at once', async () => {
     for (const line of [
       `${SHA256} `,
       `SHA256 (${'('.repeat(1000)}`,
@@ -142,6 +180,6 @@ describe('lists of checksums', () => {
       `${'('.repeat(500_000)}${')'.repeat(500_000)}`,
       `MD5 (${') ='.repeat(300_000)}`,
     ])
-      assert.equal(digestOf(line.repeat(Math.max(1, 1_000_000 / line.length))), undefined);
+      assert.equal(await digestOf(line.repeat(Math.max(1, 1_000_000 / line.length))), undefined);
   });
 });
