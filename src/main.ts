@@ -146,7 +146,7 @@ async function start(foundations: Foundations, file: string, stopping: Stopping)
   });
   await server.listen();
   process.on('SIGHUP', () => void Promise.all([certificates?.reload(), authority.reload()]));
-  const http = new HttpServer(metrics.registry, (error) => log.info('refused', { peer: 'http', why: error.message }));
+  const http = new HttpServer(metrics.registry, serverLog(log, metrics));
   const addresses = [
     ...server.addresses,
     ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),

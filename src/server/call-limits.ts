@@ -29,6 +29,8 @@ export interface CallLimits {
 }
 
 const RETRY_MS = 1000;
+/** So many callers together may send what each of them may. */
+const CALLERS = 4;
 /** A call that ends by itself because nothing is read says so, in the log at least, before its stream is reset. */
 const LAST_WORDS_MS = 500;
 
@@ -41,7 +43,7 @@ export class OpenCalls {
 
   constructor(readonly limits: CallLimits) {
     this.calls = new Shares(limits.callsPerCaller);
-    this.partBytes = new Shares(limits.partBytesPerCaller);
+    this.partBytes = new Shares(limits.partBytesPerCaller, CALLERS * limits.partBytesPerCaller);
     this.watches = new Shares(limits.watchesPerCaller);
     this.incoming = new Shares(limits.incomingStreamsPerCaller);
   }
@@ -118,7 +120,10 @@ function end(call: ServerInterceptingCallInterface, error: HostlerError): void {
 }
 
 class CountedCall {
-  #timer: NodeJS.Timeout;
+  /** For the first message. */
+  readonly #timer: NodeJS.Timeout;
+  /** While something waits for its reader. */
+  #unread: NodeJS.Timeout | undefined;
   #over = false;
   /** Bytes of a message that is not whole. */
   #part = 0;
@@ -171,15 +176,15 @@ class CountedCall {
       .build();
     return new ReadCall(this.call, responder, {
       waits: () => this.#awaitReader(),
-      read: () => clearTimeout(this.#timer),
+      read: () => clearTimeout(this.#unread),
     });
   }
 
   /** Until the call is over. */
   #awaitReader(): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#unread);
     const ms = this.open.limits.unreadMs + LAST_WORDS_MS;
-    if (!this.#over) this.#timer = setTimeout(() => resetStream(this.call), ms);
+    if (!this.#over) this.#unread = setTimeout(() => resetStream(this.call), ms);
   }
 
   #hold(bytes: number): boolean {
@@ -187,8 +192,10 @@ class CountedCall {
     const fits = partBytes.take(this.caller, bytes - this.#part);
     if (fits) this.#part = bytes;
     else {
-      const text = `${this.caller} has sent ${String(limits.partBytesPerCaller)} bytes of messages in calls that are open`;
-      const facts = { caller: this.caller, part_bytes: String(limits.partBytesPerCaller) };
+      const most = String(limits.partBytesPerCaller);
+      const inAll = String(CALLERS * limits.partBytesPerCaller);
+      const text = `the messages of open calls are too long: of ${this.caller}, ${most} bytes, or of all callers, ${inAll}`;
+      const facts = { caller: this.caller, part_bytes: most };
       end(this.call, new HostlerError('CALLER_AT_LIMIT', text, { facts, retryAfterMs: RETRY_MS }));
     }
     return fits;
@@ -197,6 +204,7 @@ class CountedCall {
   #leave(): void {
     this.#over = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#unread);
     this.leave();
   }
 

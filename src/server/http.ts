@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Registry } from 'prom-client';
+import { asHostlerError } from '../domain/errors.js';
 import { whyRefused } from '../domain/own-files.js';
 import { Connections } from './connections.js';
+import type { ServerLog } from './server.js';
 import { ListenError } from './unix-socket.js';
 
 /** Scrapers and load balancers of one host: connections without a request make room for new ones. */
@@ -15,12 +17,11 @@ export class HttpServer {
   readonly #server: Server;
   #ready = false;
 
-  /** @param onError hears of a connection that could not be taken, such as without a descriptor */
   constructor(
     private readonly registry: Registry,
-    onError: (error: Error) => void,
+    log: Pick<ServerLog, 'refused' | 'dropped'>,
   ) {
-    const connections = new Connections(CONNECTIONS, (why) => onError(new Error(`${why}: dropped`)));
+    const connections = new Connections(CONNECTIONS, log.dropped);
     const times = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: NEXT_MS };
     this.#server = createServer({ ...times, connectionsCheckingInterval: 1000 }, (request, response) => {
       connections.called(request.socket, response);
@@ -45,7 +46,8 @@ export class HttpServer {
       socket.setTimeout(IDLE_MS, () => socket.destroy());
       connections.arrive(socket, () => socket.bytesRead > 0);
     });
-    this.#server.on('error', onError);
+    // A connection that could not be taken, such as without a descriptor.
+    this.#server.on('error', (error) => log.refused('http', asHostlerError(error)));
   }
 
   set ready(ready: boolean) {
