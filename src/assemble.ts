@@ -162,7 +162,7 @@ function assembleEngine(foundations: Foundations) {
   const { paths, files, imageLocks, dependants, targets, wholeness } = storage;
   const locks = new LockTable();
   const foreign = { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) };
-  const reader = new ImageReader({ paths, files, wholeness, foreign });
+  const reader = new ImageReader({ paths, files, wholeness, foreign, onRaw: rawDisks.declare });
   const slots = slotsOf(limits);
   const space = new SpaceLedger(BigInt(limits.space_overhead_bytes), limits.root_patience_ms);
   const metrics = new Metrics(() => ({

@@ -1,6 +1,6 @@
 import type { ImageAddress } from './address.js';
 import { namedBase } from './backing-name.js';
-import { HostlerError } from './errors.js';
+import { HostlerError, asHostlerError } from './errors.js';
 import { assertUncutExtent, withExtents } from './extents.js';
 import { claims, detectFormat, otherMarks } from './formats/magic.js';
 import { cached } from './formats/head.js';
@@ -44,6 +44,8 @@ export interface ReaderPorts {
   readonly files: Files;
   readonly wholeness: Wholeness;
   readonly foreign: ForeignRules;
+  /** Told of files that hold no image and are declared raw by somebody who may change them. */
+  onRaw(file: Resolved): void;
 }
 
 /** Reads headers and follows backing chains, inside the roots only. */
@@ -66,7 +68,10 @@ export class ImageReader {
    */
   async facts(file: Resolved, declared: ImageFormat | undefined): Promise<ImageFacts> {
     if (file.volume !== undefined) return volumeFacts(file, file.volume, declared);
-    if (declared === 'raw') return rawFacts(file);
+    if (declared === 'raw') {
+      await this.#heard(file);
+      return rawFacts(file);
+    }
     return this.ports.files.withBytes(file, async (source) => {
       const bytes = cached(source);
       const format = await detectFormat(bytes, declared);
@@ -75,6 +80,17 @@ export class ImageReader {
       const facts = await READERS[format](bytes);
       return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
     });
+  }
+
+  /** From now on what a guest writes into it is data. What looks like an image may be one, whatever it is declared. */
+  async #heard(file: Resolved): Promise<void> {
+    if (!file.writable || file.storage !== 'file') return;
+    const format = await this.detect(file).catch((error: unknown) => {
+      // Raw facts need no byte of it: who needs them finds out.
+      if (asHostlerError(error).reason === 'BUG') throw error;
+      return undefined;
+    });
+    if (format === 'raw') this.ports.onRaw(file);
   }
 
   /**

@@ -57,7 +57,8 @@ describe('images that were cut', () => {
   const never = () => assert.fail('nothing that a header names is looked for');
   const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
   const foreign = { allowed: true, maxBytes: 1n << 40n };
-  const readerWith = (wholeness: Wholeness) => new ImageReader({ paths, files: new LocalFiles(), wholeness, foreign });
+  const readerWith = (wholeness: Wholeness) =>
+    new ImageReader({ paths, files: new LocalFiles(), wholeness, foreign, onRaw: () => undefined });
   const reader = readerWith(new TableWalk());
   const files = new LocalFiles();
   /** Without a thread, for many looks at small images. */

@@ -23,6 +23,7 @@ describe('images of strangers', () => {
     files: new LocalFiles(),
     wholeness: new TableWalk(),
     foreign: { allowed: true, maxBytes: 1n << 40n },
+    onRaw: () => undefined,
   });
   const judge = async (path: string, declared: ImageFormat): Promise<ImageFacts> => {
     const file = await open(path);

@@ -58,6 +58,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     files,
     wholeness: new TableWalk(),
     foreign: { allowed: true, maxBytes: 1n << 40n },
+    onRaw: () => undefined,
   });
   const slots = new Slots({
     running: { io: 4, none: 4, export: 4, open: 1 },

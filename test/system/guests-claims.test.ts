@@ -1,16 +1,17 @@
 /** What a guest writes into its own disk says nothing of others' disks; what an image says does. */
 import assert from 'node:assert/strict';
-import { mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
-import { failure } from '../support/stranger.js';
+import { Stranger, failure, type Message } from '../support/stranger.js';
 import { descriptor } from '../support/vmdk-files.js';
 
 describe('a base that a guest claims', () => {
   const scratch = scratchFolder();
   let daemon: Daemon;
   const options = () => ({
+    toml: `[[listeners]]\naddress = "unix://${scratch.path('daemon/viewer.sock')}"\nrole = "viewer"\n`,
     roots:
       `[[roots]]\npath = "${scratch.path('daemon', 'images')}"\n` +
       `[[roots]]\npath = "${scratch.path('daemon', 'drop')}"\ntrusted = false\n`,
@@ -63,6 +64,103 @@ describe('a base that a guest claims', () => {
       await create(`victim-${name}`);
       await writeHeader(at(`guest-${name}`), at(`victim-${name}`));
       await remove(`victim-${name}`);
+    }
+  });
+
+  const op = (rpc: string, request: Message, who = daemon.stranger) => who.operation(`ImageService/${rpc}`, request);
+  const plain = (name: string) => writeFile(at(name), Buffer.alloc(1 << 20));
+  const grow = (name: string, more = {}) => op('ResizeImage', { path: at(name), format: 'raw', size: '2M', ...more });
+  const copy = (name: string) => op('CopyImage', { source: at(`${name}-source`), target: at(name) });
+  const known: Record<string, (name: string) => Promise<unknown>> = {
+    'was made raw and has grown': async (name) => (await create(name), await grow(name)),
+    'was made raw and has grown with a header in it': async (name) => {
+      await create(name);
+      await writeHeader(at(name), at('source.raw'));
+      await grow(name);
+    },
+    'was made raw and has shrunk': async (name) => {
+      await create(name, { size: '4M' });
+      await grow(name, { allow_shrink: true });
+    },
+    'was made raw and wiped': async (name) => {
+      await create(name);
+      await op('WipeImage', { path: at(name), mode: 'WIPE_MODE_ZERO' });
+    },
+    'is a copy of one that was made raw': async (name) => (await create(`${name}-source`), await copy(name)),
+    'is a copy of one with a header in it': async (name) => {
+      await create(`${name}-source`);
+      await writeHeader(at(`${name}-source`), at('source.raw'));
+      await copy(name);
+      await rm(at(`${name}-source`));
+    },
+    'was fetched as it is from one that was made raw': async (name) => {
+      await create(`${name}-source`);
+      await op('FetchRawImage', { source: { file: { path: at(`${name}-source`) } }, target: at(name) });
+    },
+    'was declared raw to be looked at': async (name) => {
+      await plain(name);
+      await daemon.stranger.unary('ImageService/GetImageInfo', { path: at(name), format: 'raw' });
+    },
+    'was declared raw to be converted': async (name) => {
+      await plain(name);
+      const target = at(`${name}-copy`);
+      await op('ConvertImage', { source: at(name), source_format: 'raw', target, target_format: 'qcow2' });
+    },
+    'was declared raw to grow': async (name) => (await plain(name), await grow(name)),
+    'was declared raw as a base': async (name) => {
+      await plain(name);
+      await op('CreateOverlay', { path: at(`${name}-over`), backing_file: at(name), backing_format: 'raw' });
+    },
+  };
+  for (const [title, make] of Object.entries(known))
+    it(`does not keep the base: the disk ${title}`, async () => {
+      const name = title.replaceAll(' ', '-');
+      await make(name);
+      await create(`victim-of-${name}`);
+      await writeHeader(at(name), at(`victim-of-${name}`));
+      await remove(`victim-of-${name}`);
+    });
+
+  it('keeps the base where nobody who may change the disk has declared what it is', async () => {
+    const look = (path: string, who: Stranger) => who.unary('ImageService/GetImageInfo', { path, format: 'raw' });
+    const viewer = new Stranger(`unix://${scratch.path('daemon/viewer.sock')}`);
+    const unknown: Record<string, (name: string, base: string) => Promise<unknown>> = {
+      'it was an image when it was declared raw': async (name, base) => {
+        await overlay(at(name), at(base));
+        await look(at(name), daemon.stranger);
+        await op('DigestImage', { path: at(name) });
+      },
+      'it was declared by who may only look': async (name, base) => {
+        await plain(name);
+        await look(at(name), viewer);
+        await writeHeader(at(name), at(base));
+      },
+      'it is a copy of an image': async (name, base) => (
+        await overlay(at(`${name}-source`), at(base)),
+        await copy(name)
+      ),
+      'an image was made of it': async (name, base) => {
+        await plain(name);
+        await look(at(name), daemon.stranger);
+        await overlay(at(name), at(base));
+      },
+      'an image was put into its place': async (name, base) => {
+        await plain(name);
+        await look(at(name), daemon.stranger);
+        await overlay(at(`${name}-new`), at(base));
+        await truncate(at(`${name}-new`), 1 << 20);
+        await rename(at(`${name}-new`), at(name));
+      },
+    };
+    try {
+      for (const [n, [title, make]] of Object.entries(unknown).entries()) {
+        await create(`needed-${String(n)}`);
+        await make(`unknown-${String(n)}`, `needed-${String(n)}`);
+        const error = await failure(remove(`needed-${String(n)}`));
+        assert.equal(error.reason, 'IMAGE_HAS_DEPENDANTS', title);
+      }
+    } finally {
+      viewer.close();
     }
   });
 

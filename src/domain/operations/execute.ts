@@ -88,7 +88,7 @@ async function attempt<S extends object, R extends OperationResult>(
   verb: Verb<S, R>,
   spec: S,
   run: OperationRun,
-  { operation, ticket }: Assignment,
+  { operation, ticket, admitted }: Assignment,
   ports: EnginePorts,
 ): Promise<Outcome> {
   try {
@@ -101,6 +101,7 @@ async function attempt<S extends object, R extends OperationResult>(
     );
     await run.step('started');
     const result = await verb.run(spec, run);
+    if (run.passed === undefined) ports.rawDisks.changed(admitted.files, result);
     await run.assertFreeToTheEnd();
     return { state: 'SUCCEEDED', result };
   } catch (cause) {
@@ -242,7 +243,7 @@ class OperationRun implements Run {
       if (!(await this.#tookEffect(commit, error))) throw error;
       this.warnAfterwards(error);
     }
-    this.ports.rawDisks.note(made, result);
+    this.ports.rawDisks.note(made, result, this.assignment.admitted.files);
     return this.took(result);
   }
 

@@ -1,8 +1,10 @@
 import type { FileIdentity } from '../ports.js';
 import { nowOrLater } from './journal.js';
-import type { OperationResult } from './record.js';
+import type { ImageAddress } from '../address.js';
+import type { ImageInfo } from '../image-info.js';
+import type { CopyResult, FetchResult, OperationResult } from './record.js';
 
-/** A disk that this daemon has made as raw. */
+/** A disk that this daemon has made as raw, or that one who may change it has declared so. */
 export interface RawDisk extends FileIdentity {
   /** Tells it from a later file that got its inode number. */
   readonly birthTimeNs: bigint;
@@ -21,8 +23,9 @@ export interface RawDiskStore {
 const MOST = 65_536;
 
 /**
- * Disks that are known to be raw, because this daemon made them so: whatever a guest writes into one, it names no base. Known is a file by device,
- * inode, time of birth and length; what differs in any of them is not known.
+ * Disks that are known to be raw, because this daemon made them so, or because they were declared so when they held no image:
+ * whatever a guest writes into one, it names no base. Known is a file by device, inode, time of birth and length; what differs in
+ * any of them is not known.
  */
 export class RawDisks {
   readonly #disks = new Map<string, RawDisk>();
@@ -38,11 +41,31 @@ export class RawDisks {
     return known;
   }
 
-  /** What was published, if it is raw. Nobody waits for the journal: a disk that it does not know is one that may name a base. */
-  note(made: Omit<Made, 'lengthBytes'> | undefined, result: OperationResult): void {
-    if (made?.birthTimeNs === undefined || !('info' in result) || result.info.format !== 'raw') return;
-    const { device, inode, birthTimeNs } = made;
-    const { fileLengthBytes: lengthBytes } = result.info;
+  /**
+   * What was published, if it is raw: it was made so, or has the bytes of these sources as they are. Nobody waits for the
+   * journal: a disk that it does not know is one that may name a base.
+   */
+  note(made: Omit<Made, 'lengthBytes'> | undefined, result: OperationResult, sources: Files): void {
+    if (made === undefined) return;
+    if (madeAsRaw(result)) this.#add({ ...made, lengthBytes: result.info.fileLengthBytes });
+    else if (isCopy(result) && sources.size > 0 && [...sources.values()].every((source) => this.knows(source)))
+      this.#add({ ...made, lengthBytes: result.lengthBytes });
+  }
+
+  /** What was changed where it is: a disk that was known stays so at its new length. */
+  changed(files: Files, result: OperationResult): void {
+    if (!madeAsRaw(result)) return;
+    const before = files.get(result.info.address);
+    if (before !== undefined && this.knows(before)) this.#add({ ...before, lengthBytes: result.info.fileLengthBytes });
+  }
+
+  /** Who may change it says that it is raw, and it holds no image now. */
+  readonly declare = (file: Made): void => {
+    if (!this.knows(file)) this.#add(file);
+  };
+
+  #add({ device, inode, birthTimeNs, lengthBytes }: Made): void {
+    if (birthTimeNs === undefined) return;
     const disk = { device, inode, birthTimeNs, lengthBytes };
     // At the end, also where another disk had this inode: the first is the oldest.
     this.#disks.delete(keyOf(disk));
@@ -63,6 +86,21 @@ export class RawDisks {
     nowOrLater(writing).catch(this.onFailed);
   }
 }
+
+/** A result that says of an image that it is raw. */
+function madeAsRaw(
+  result: OperationResult,
+): result is Extract<OperationResult, { readonly info?: ImageInfo }> & { readonly info: ImageInfo } {
+  return 'info' in result && result.info.format === 'raw';
+}
+
+/** Bytes as they were, whatever they are. */
+function isCopy(result: OperationResult): result is CopyResult | FetchResult {
+  return result.kind === 'copy' || (result.kind === 'fetch' && result.info === undefined);
+}
+
+/** By the address that the operation has for each. */
+type Files = ReadonlyMap<ImageAddress, Made>;
 
 type Made = FileIdentity & { readonly birthTimeNs?: bigint; readonly lengthBytes: bigint };
 
