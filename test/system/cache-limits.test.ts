@@ -79,6 +79,23 @@ describe('a cache that is too large', () => {
     await pin(first, false);
     await pin(second, false);
   });
+  it('is not filled by pins with more than it may hold', async () => {
+    const [first, second] = [await prefetch(add('pin-1', 11)), await prefetch(add('pin-2', 12))];
+    await pin(first, true);
+    await pin(second, true);
+    const third = await prefetch(add('pin-3', 13));
+    const error = await failure(pin(third, true));
+    assert.equal(error.reason, 'NO_SPACE');
+    assert.equal(error.metadata['free'], String(5 * MIB));
+    // What is pinned can be so again; what is given up leaves room.
+    await pin(first, true);
+    await pin(first, false);
+    await pin(third, true);
+    await prefetch(add('pin-4', 14));
+    const left = await ids();
+    assert.ok(left.includes(second) && left.includes(third) && !left.includes(first), left.join());
+    for (const id of [second, third]) await pin(id, false);
+  });
   it('has no entry for what is on its way', async () => {
     const before = await ids();
     const url = server().add('slow', noise(2 * MIB, 6), { bytesPerSecond: MIB });

@@ -71,6 +71,21 @@ export class CacheIndex {
     return entry;
   }
 
+  /** Keeps it from being evicted, or no longer. All that is pinned fits into the cache: fails with IMAGE_NOT_FOUND, and with NO_SPACE. */
+  pin(id: string, pinned: boolean): Promise<CacheEntry> {
+    const entry = this.get(id);
+    const others = this.all.filter((each) => each.pinned && each.id !== id);
+    const bytes = others.reduce((sum, { info }) => sum + info.allocatedBytes, entry.info.allocatedBytes);
+    const { maxBytes } = this.limits;
+    if (pinned && !entry.pinned && bytes > maxBytes)
+      throw new HostlerError(
+        'NO_SPACE',
+        `with ${id} what is pinned would take ${String(bytes)} bytes; the cache has ${String(maxBytes)}`,
+        { facts: { cache_id: id, needed: String(bytes), free: String(maxBytes) } },
+      );
+    return this.put({ ...entry, pinned });
+  }
+
   /** From now on nobody gets it; what becomes of its file is decided by who may be backed by it. */
   setAside(entry: CacheEntry, why: WhySetAside): Promise<CacheEntry> {
     return this.put({ ...entry, setAside: why });

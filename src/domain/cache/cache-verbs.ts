@@ -94,7 +94,7 @@ export function pinCachedImage({ index }: ImageCache, bases: PoolBases): Verb<Pi
     uses: () => [],
     async run({ id, pinned }) {
       if (isBaseEntryId(id)) await bases.pin(id, pinned);
-      else await index.put({ ...index.get(id), pinned });
+      else await index.pin(id, pinned);
       return { kind: 'cached', cacheId: id };
     },
   };

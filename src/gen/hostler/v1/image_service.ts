@@ -13887,8 +13887,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): ListCachedImagesResponse => ListCachedImagesResponse.decode(value),
   },
   /**
-   * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
+   * Keeps an entry of the cache from being evicted, or no longer. All that is pinned fits into the cache's max_bytes.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
    */
   pinCachedImage: {
     path: "/hostler.v1.ImageService/PinCachedImage" as const,
@@ -14194,8 +14194,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   listCachedImages: handleUnaryCall<ListCachedImagesRequest, ListCachedImagesResponse>;
   /**
-   * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
+   * Keeps an entry of the cache from being evicted, or no longer. All that is pinned fits into the cache's max_bytes.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
    */
   pinCachedImage: handleUnaryCall<PinCachedImageRequest, PinCachedImageResponse>;
   /**
@@ -14677,8 +14677,8 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListCachedImagesResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Keeps an entry of the cache from being evicted, or no longer.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
+   * Keeps an entry of the cache from being evicted, or no longer. All that is pinned fits into the cache's max_bytes.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
    */
   pinCachedImage(
     request: PinCachedImageRequest,
