@@ -9,7 +9,7 @@ import type { Resolved } from '../domain/ports.js';
 import { inTurns } from '../domain/waiting.js';
 import type { HashAnswer, HashJob } from './block-hasher-worker.js';
 import { systemError } from './errno.js';
-import { procPath } from './handles.js';
+import { asked, procPath } from './handles.js';
 
 const WORKER = new URL('./block-hasher-worker.js', import.meta.url);
 /** One thread hashes as fast as one core can; more than these only take the host's cores from its guests. */
@@ -33,7 +33,11 @@ export class ThreadedHasher implements BlockHasher {
     { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
   ): Promise<string> {
     try {
-      const bytes = await open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK);
+      const bytes = await asked(
+        file.handle,
+        () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK),
+        (late) => late.close(),
+      );
       const threads = new HashThreads(bytes.fd, file.lengthBytes);
       try {
         const all = new BlockDigests();
@@ -60,7 +64,7 @@ export class ThreadedHasher implements BlockHasher {
         return all.digest();
       } finally {
         await threads.end();
-        await bytes.close();
+        await asked(file.handle, () => bytes.close());
       }
     } catch (error) {
       throw systemError(error, file.address);

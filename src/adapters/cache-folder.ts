@@ -6,7 +6,8 @@ import type { ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { FileAttributes, FileIdentity, Paths, Resolved, ResolvedTarget } from '../domain/ports.js';
 import { systemError, errnoOf } from './errno.js';
-import { O_PATH, procPath } from './handles.js';
+import { folderEntries } from './gates/folder-entries.js';
+import { O_PATH, procPath, RootedHandle, statOrClose } from './handles.js';
 import { LocalMounts } from './local-mounts.js';
 import { mountOf, readMounts } from './mounts.js';
 import { claimCache, isPartOfCache, type Claimant } from './owned/cache-claim.js';
@@ -66,13 +67,10 @@ export class CacheFolder implements CacheFiles {
 
   async #source(address: ImageAddress): Promise<Resolved> {
     const name = cacheIdOf(address);
-    const handle = await open(procPath({ handle: this.folder, name }), O_PATH | constants.O_NOFOLLOW).catch(
-      (error: unknown) => {
-        throw systemError(error, address);
-      },
-    );
-    const { dev, ino, size, blocks, mtimeNs } = await handle.stat({ bigint: true }).catch(async (error: unknown) => {
-      await handle.close();
+    const handle = await RootedHandle.leaf(this.folder, name, this.#gate).catch((error: unknown) => {
+      throw systemError(error, address);
+    });
+    const { dev, ino, size, blocks, mtimeNs } = await statOrClose(handle).catch((error: unknown) => {
       throw systemError(error, address);
     });
     return {
@@ -102,7 +100,7 @@ export class CacheFolder implements CacheFiles {
       address,
       storedName: join(this.realPath, name),
       // One for all, open as long as the daemon lives.
-      directory: { fd: this.folder.fd, close: () => Promise.resolve() },
+      directory: RootedHandle.lent(this.folder.fd, this.#gate),
       directoryIdentity: { device: dev, inode: ino },
       name,
       defaults: this.attributes,
@@ -136,7 +134,8 @@ export class CacheFolder implements CacheFiles {
 
   async #unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
     const found: UnknownFile[] = [];
-    const entries = await readdir(procPath({ handle: this.folder }), { withFileTypes: true }).catch(this.#failed);
+    const folder = RootedHandle.lent(this.folder.fd, this.#gate);
+    const entries = await folderEntries(folder).catch(this.#failed);
     for (const entry of entries) {
       const { name } = entry;
       if (isKnown(name) || isPartOfCache(entry)) continue;

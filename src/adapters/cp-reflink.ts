@@ -2,7 +2,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { HostlerError } from '../domain/errors.js';
 import type { FileRef, Handle, Reflink, Resolved, ToolRun } from '../domain/ports.js';
 import { systemError } from './errno.js';
-import { procPath } from './handles.js';
+import { asked, procPath } from './handles.js';
 import type { ProcessRunner } from './process.js';
 import { qemuError } from './qemu-output.js';
 
@@ -26,8 +26,8 @@ export class CpReflink implements Reflink {
 
   async objection(source: Resolved, directory: Handle): Promise<string | undefined> {
     const [from, to, folder] = await Promise.all([
-      statfs(procPath(source), { bigint: true }),
-      statfs(procPath({ handle: directory }), { bigint: true }),
+      asked(source.handle, () => statfs(procPath(source), { bigint: true })),
+      asked(directory, () => statfs(procPath({ handle: directory }), { bigint: true })),
       deviceOf(directory),
     ]).catch((error: unknown) => {
       throw systemError(error, 'the filesystems of source and target cannot be asked what they are');
@@ -60,5 +60,5 @@ export class CpReflink implements Reflink {
 }
 
 async function deviceOf(handle: Handle): Promise<bigint> {
-  return (await stat(procPath({ handle }), { bigint: true })).dev;
+  return (await asked(handle, () => stat(procPath({ handle }), { bigint: true }))).dev;
 }

@@ -4,7 +4,7 @@ import type { Eraser, Range } from '../domain/change-ports.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Resolved, ToolRun } from '../domain/ports.js';
 import { systemError } from './errno.js';
-import { procPath } from './handles.js';
+import { asked, moving, procPath, slowly } from './handles.js';
 import type { ProcessRunner } from './process.js';
 import { toolReason } from './system-errors/tool-words.js';
 
@@ -20,19 +20,25 @@ export class FileEraser implements Eraser {
     const zeros = Buffer.alloc(PIECE_BYTES);
     let done = 0;
     try {
-      const target = await open(procPath(file), constants.O_WRONLY | constants.O_NONBLOCK);
+      const { handle } = file;
+      const target = await asked(
+        handle,
+        () => open(procPath(file), constants.O_WRONLY | constants.O_NONBLOCK),
+        (late) => late.close(),
+      );
       try {
         for (const { offsetBytes, lengthBytes } of data)
           for (let at = 0; at < Number(lengthBytes);) {
             run.signal.throwIfAborted();
             const length = Math.min(PIECE_BYTES, Number(lengthBytes) - at);
-            const { bytesWritten } = await target.write(zeros, 0, length, Number(offsetBytes) + at);
+            const position = Number(offsetBytes) + at;
+            const { bytesWritten } = await moving(handle, () => target.write(zeros, 0, length, position));
             at += bytesWritten;
             done += bytesWritten;
             run.onFraction?.(done / total);
           }
       } finally {
-        await target.close();
+        await slowly(handle, () => target.close());
       }
     } catch (error) {
       run.signal.throwIfAborted();

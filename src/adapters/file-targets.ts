@@ -16,7 +16,7 @@ import type {
   Targets,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { atLast, openFolder, procPath } from './handles.js';
+import { asked, atLast, openFolderIn, procPath, slowly, toItsEnd } from './handles.js';
 import type { FolderSync } from './names/folder-sync.js';
 import { movePart, publishPart, type Publication } from './names/publication.js';
 import type { Owners } from './owners.js';
@@ -72,28 +72,40 @@ export class FileTargets implements Targets {
 
   async prepare(target: ResolvedTarget, request: PartRequest): Promise<Part> {
     const given = await this.#ownership(target, request);
-    const folderName = this.#folderName(request.operationId);
     try {
-      const inherited = await this.#takeOver(target.directory, folderName, request.takeOver ?? []);
-      const path = procPath({ handle: target.directory, name: folderName });
-      if (!inherited) await mkdir(path, PRIVATE_MODE);
-      const handle = await openFolder(target.directory, folderName).catch(async (error: unknown) => {
-        // What it cannot work in must not stay; what it would have taken over does.
-        if (!inherited) await rmdir(path);
-        throw error;
-      });
-      return new FilePart(target, { name: folderName, handle, inherited }, given, request, this.ports);
+      return await asked(
+        target.directory,
+        () => this.#prepared(target, request, given),
+        async (late) => {
+          await late.discard();
+        },
+      );
     } catch (error) {
       throw systemError(error, target.address, { ENOENT: 'PARENT_NOT_FOUND', ENAMETOOLONG: 'UNSUPPORTED_BY_BACKEND' });
     }
   }
 
+  async #prepared(target: ResolvedTarget, request: PartRequest, given: Ownership): Promise<Part> {
+    const name = this.#folderName(request.operationId);
+    const inherited = await this.#takeOver(target.directory, name, request.takeOver ?? []);
+    const path = procPath({ handle: target.directory, name });
+    if (!inherited) await mkdir(path, PRIVATE_MODE);
+    const handle = await openFolderIn(target.directory, name).catch(async (error: unknown) => {
+      // What it cannot work in must not stay; what it would have taken over does.
+      if (!inherited) await rmdir(path);
+      throw error;
+    });
+    return new FilePart(target, { name, handle, inherited }, given, request, this.ports);
+  }
+
   async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
-    return removePrivateFolder(target.directory, this.#folderName(operationId), dirname(target.storedName));
+    const { directory, storedName } = target;
+    return slowly(directory, () => removePrivateFolder(directory, this.#folderName(operationId), dirname(storedName)));
   }
 
   async takenBytes(target: ResolvedTarget, operationId: string): Promise<bigint | undefined> {
-    return privateFolderBytes(target.directory, this.#folderName(operationId));
+    const { directory } = target;
+    return asked(directory, () => privateFolderBytes(directory, this.#folderName(operationId)));
   }
 
   /** Of this agent's folders those that no operation is at work in go; all others are told of. One that cannot be removed stops nothing. */
@@ -105,7 +117,8 @@ export class FileTargets implements Targets {
       async visit(folder) {
         const { parent, name, parentPath, operationId } = folder;
         if (folder.agentId !== agentId) await countIn(others, folder);
-        else if (!isAtWork(operationId)) removed.push(...(await removePrivateFolder(parent, name, parentPath)));
+        else if (!isAtWork(operationId))
+          removed.push(...(await slowly(parent, () => removePrivateFolder(parent, name, parentPath))));
       },
       failed: (path, cause) => sweepLog.failed(path, cause),
     });
@@ -153,7 +166,7 @@ class FilePart implements Part {
 
   constructor(
     private readonly target: ResolvedTarget,
-    private readonly folder: { readonly name: string; readonly handle: FileHandle; readonly inherited: boolean },
+    private readonly folder: { readonly name: string; readonly handle: Handle; readonly inherited: boolean },
     private readonly ownership: Ownership,
     private readonly request: PartRequest,
     private readonly ports: TargetPorts,
@@ -161,7 +174,7 @@ class FilePart implements Part {
     this.#target = { handle: target.directory, name: target.name };
   }
 
-  get handle(): FileHandle {
+  get handle(): Handle {
     return this.folder.handle;
   }
 
@@ -176,18 +189,8 @@ class FilePart implements Part {
   async canWriteDirectly(): Promise<boolean> {
     const probe = procPath({ handle: this.handle, name: PROBE_NAME });
     try {
-      try {
-        // One of an earlier attempt may be there.
-        const file = await open(
-          probe,
-          constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_DIRECT,
-        );
-        await file.close();
-        return true;
-      } finally {
-        // Some filesystems make the file before they refuse.
-        await rm(probe, { force: true });
-      }
+      await asked(this.handle, () => tryDirect(probe));
+      return true;
     } catch (error) {
       if (NO_DIRECT.includes(errnoOf(error) ?? '')) return false;
       throw systemError(error, this.target.address);
@@ -197,7 +200,7 @@ class FilePart implements Part {
   async adopt(name: string): Promise<void> {
     if (name === this.name) return;
     try {
-      await rename(procPath({ handle: this.handle, name }), procPath(this));
+      await toItsEnd(this.handle, () => rename(procPath({ handle: this.handle, name }), procPath(this)));
     } catch (error) {
       throw systemError(error, this.target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
@@ -228,7 +231,7 @@ class FilePart implements Part {
     return {
       ...ref,
       truncate: (lengthBytes) => this.#withFile((file) => setLength(file, lengthBytes), ref),
-      remove: () => rm(path, { force: true }).catch(told),
+      remove: () => slowly(this.handle, () => rm(path, { force: true })).catch(told),
     };
   }
 
@@ -265,7 +268,7 @@ class FilePart implements Part {
 
   async publish(): Promise<NotDurable | undefined> {
     try {
-      const notDurable = await publishPart(this.#publication, this.ports);
+      const notDurable = await toItsEnd(this.handle, () => publishPart(this.#publication, this.ports));
       this.#published = true;
       return notDurable;
     } catch (error) {
@@ -313,13 +316,15 @@ class FilePart implements Part {
   async leave(): Promise<bigint> {
     if (this.#discarded) return 0n;
     this.#discarded = true;
+    const { directory } = this.target;
+    const bytes = await asked(directory, () => privateFolderBytes(directory, this.folder.name));
     await this.handle.close();
-    return (await privateFolderBytes(this.target.directory, this.folder.name)) ?? 0n;
+    return bytes ?? 0n;
   }
 
   /** As where hard links are missing. */
   move(): Promise<void> {
-    return movePart(this.#publication, this.ports);
+    return toItsEnd(this.handle, () => movePart(this.#publication, this.ports));
   }
 
   /** Takes over what the file that is to be replaced has beside owner and mode; the mode that the new one gets then. */
@@ -345,15 +350,31 @@ class FilePart implements Part {
 
   async #withFile<T>(use: (file: FileHandle) => Promise<T>, ref: FileRef = this): Promise<T> {
     try {
-      const file = await open(procPath(ref), constants.O_RDWR | constants.O_NOFOLLOW);
-      try {
-        return await use(file);
-      } finally {
-        await file.close();
-      }
+      return await slowly(this.handle, () => withFile(ref, use));
     } catch (error) {
       throw systemError(error, this.target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
+  }
+}
+
+async function withFile<T>(ref: FileRef, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(procPath(ref), constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Fails with a system error where that cannot be done. */
+async function tryDirect(probe: string): Promise<void> {
+  try {
+    // One of an earlier attempt may be there.
+    const file = await open(probe, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_DIRECT);
+    await file.close();
+  } finally {
+    // Some filesystems make the file before they refuse.
+    await rm(probe, { force: true });
   }
 }
 

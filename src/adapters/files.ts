@@ -14,7 +14,7 @@ import type {
   ResolvedTarget,
 } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { callsOf, inTime, procPath } from './handles.js';
+import { asked, callsOf, inTime, procPath, slowly, toItsEnd } from './handles.js';
 import { lengthOf } from './lengths.js';
 import { FolderSync } from './names/folder-sync.js';
 import { assertNotCovered } from './root-mounts/covered.js';
@@ -51,17 +51,22 @@ export class LocalFiles implements Files {
     }
   }
 
-  async remove({ address, directory, name }: ResolvedTarget): Promise<NotDurable | undefined> {
+  async remove(target: ResolvedTarget): Promise<NotDurable | undefined> {
+    const { address, directory } = target;
     try {
-      const folder = await this.folderSync.open(directory);
-      try {
-        await unlink(procPath({ handle: directory, name }));
-        return await this.folderSync.settle(folder, address);
-      } finally {
-        await folder.close();
-      }
+      return await toItsEnd(directory, () => this.#remove(target));
     } catch (error) {
       throw systemError(error, address);
+    }
+  }
+
+  async #remove({ address, directory, name }: ResolvedTarget): Promise<NotDurable | undefined> {
+    const folder = await this.folderSync.open(directory);
+    try {
+      await unlink(procPath({ handle: directory, name }));
+      return await this.folderSync.settle(folder, address);
+    } finally {
+      await folder.close();
     }
   }
 
@@ -83,21 +88,22 @@ export class LocalFiles implements Files {
     const told = (error: unknown): never => {
       throw systemError(error, resolved.address);
     };
-    // What is written beneath a mount nobody would find.
-    await assertNotCovered(resolved.handle).catch(told);
-    const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK).catch(told);
-    try {
-      await clearSetId(file, (await file.stat()).mode);
-    } catch (error) {
-      await file.close();
-      return told(error);
-    }
-    return { sync: () => file.sync().catch(told), close: () => file.close() };
+    const { handle } = resolved;
+    const file = await asked(
+      handle,
+      () => openedForChange(resolved),
+      (late) => late.close(),
+    ).catch(told);
+    return {
+      sync: () => slowly(handle, () => file.sync()).catch(told),
+      close: () => slowly(handle, () => file.close()).catch(told),
+    };
   }
 
   async allocatedBytes(file: FileRef): Promise<bigint> {
     try {
-      return sizesOf(await stat(procPath(file), { bigint: true })).allocatedBytes;
+      const found = await asked(file.handle, () => stat(procPath(file), { bigint: true }));
+      return sizesOf(found).allocatedBytes;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return 0n;
       throw systemError(error, 'a file that is being made');
@@ -116,20 +122,37 @@ export class LocalFiles implements Files {
 
 async function statOf(file: FileRef, what: string): Promise<BigIntStats> {
   try {
-    return await stat(procPath(file), { bigint: true });
+    return await asked(file.handle, () => stat(procPath(file), { bigint: true }));
   } catch (error) {
     throw systemError(error, what);
   }
 }
 
-async function withFile(resolved: Resolved, flags: number, use: (file: FileHandle) => Promise<void>): Promise<void> {
+/** Its set-id bits are gone. */
+async function openedForChange(resolved: Resolved): Promise<FileHandle> {
+  // What is written beneath a mount nobody would find.
+  await assertNotCovered(resolved.handle);
+  const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    await clearSetId(file, (await file.stat()).mode);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function withFile(resolved: Resolved, flags: number, use: (file: FileHandle) => Promise<void>): Promise<void> {
+  const opened = async () => {
     const file = await open(procPath(resolved), flags | constants.O_NONBLOCK);
     try {
       await use(file);
     } finally {
       await file.close();
     }
+  };
+  try {
+    await slowly(resolved.handle, opened);
   } catch (error) {
     throw systemError(error, resolved.address);
   }

@@ -1,10 +1,19 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
-import type { Entry } from '../domain/ports.js';
+import type { ImageAddress } from '../domain/address.js';
+import type { Entry, FileRef } from '../domain/ports.js';
 import { errnoOf, systemError } from './errno.js';
-import { procPath } from './handles.js';
+import { moving, procPath, slowly } from './handles.js';
 import { clearSetId } from './set-id.js';
 import { sizesOf } from './system-sizes.js';
+
+/** How a filesystem is asked that may stop answering. */
+type Guard = Pick<Entry, 'address' | 'handle' | 'inTime'>;
+
+/** Of a file that is being made, by the handle of its folder. */
+export function guardOf({ handle }: FileRef, address: ImageAddress): Guard {
+  return { address, handle, inTime: (work, dispose) => moving(handle, work, dispose) };
+}
 
 /** An open file on a filesystem that may stop answering: every call is waited for only so long. */
 export class GuardedFile {
@@ -12,20 +21,33 @@ export class GuardedFile {
 
   private constructor(
     private readonly file: FileHandle,
-    private readonly entry: Entry,
+    private readonly guard: Guard,
   ) {}
 
-  /** Fails with ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
+  /** Fails with FILE_NOT_FOUND, ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
   static async open(entry: Entry, flags: number): Promise<GuardedFile> {
     try {
-      const file = await entry.inTime(
-        () => open(procPath(entry), flags),
-        (late) => late.close(),
-      );
-      return new GuardedFile(file, entry);
+      return await GuardedFile.#opened(entry, flags, entry);
     } catch (error) {
       throw systemError(error, entry.address, { ENOENT: 'FILE_NOT_FOUND' });
     }
+  }
+
+  /** A file that is being made. Fails with PARENT_NOT_FOUND, ACCESS_DENIED, IO_ERROR, NO_SPACE, ROOT_STALLED. */
+  static async make(ref: FileRef, address: ImageAddress, flags: number, mode?: number): Promise<GuardedFile> {
+    try {
+      return await GuardedFile.#opened(ref, flags, guardOf(ref, address), mode);
+    } catch (error) {
+      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND' });
+    }
+  }
+
+  static async #opened(ref: FileRef, flags: number, guard: Guard, mode?: number): Promise<GuardedFile> {
+    const file = await guard.inTime(
+      () => open(procPath(ref), flags, mode),
+      (late) => late.close(),
+    );
+    return new GuardedFile(file, guard);
   }
 
   size(): Promise<bigint> {
@@ -48,6 +70,11 @@ export class GuardedFile {
     }
   }
 
+  /** The file is so long, with zeros where nothing was written. */
+  async endAt(position: bigint): Promise<void> {
+    await this.#slowly((file) => file.truncate(Number(position)));
+  }
+
   /** At the end of a file that was opened with O_APPEND, wherever that is by then. */
   async append(data: Uint8Array): Promise<void> {
     for (let done = 0; done < data.length;)
@@ -60,7 +87,7 @@ export class GuardedFile {
   }
 
   async sync(): Promise<void> {
-    await this.#call((file) => file.datasync());
+    await this.#slowly((file) => file.datasync());
   }
 
   /** Not waited for while a call hangs: then it happens when that comes back. */
@@ -69,23 +96,31 @@ export class GuardedFile {
       () => this.file.close(),
       () => this.file.close(),
     );
-    await this.entry
+    await this.guard
       .inTime(() => closed)
       .catch((error: unknown) => {
         // Whoever reads or writes has been told.
-        if (errnoOf(error) !== undefined) throw systemError(error, this.entry.address);
+        if (errnoOf(error) !== undefined) throw systemError(error, this.guard.address);
       });
   }
 
-  async #call<T>(work: (file: FileHandle) => Promise<T>): Promise<T> {
+  #call<T>(work: (file: FileHandle) => Promise<T>): Promise<T> {
+    return this.#asked(work, (begun) => this.guard.inTime(begun));
+  }
+
+  #slowly<T>(work: (file: FileHandle) => Promise<T>): Promise<T> {
+    return this.#asked(work, (begun) => slowly(this.guard.handle, begun));
+  }
+
+  async #asked<T>(work: (file: FileHandle) => Promise<T>, ask: (begun: () => Promise<T>) => Promise<T>): Promise<T> {
     try {
-      return await this.entry.inTime(() => {
+      return await ask(() => {
         const result = work(this.file);
         this.#pending = result;
         return result;
       });
     } catch (error) {
-      throw systemError(error, this.entry.address);
+      throw systemError(error, this.guard.address);
     }
   }
 }

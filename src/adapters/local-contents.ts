@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, utimes } from 'node:fs/promises';
+import { utimes } from 'node:fs/promises';
 import type { ImageAddress } from '../domain/address.js';
 import { HostlerError } from '../domain/errors.js';
 import type { Contents } from '../domain/files/ports.js';
@@ -47,15 +47,11 @@ export class LocalContents implements Contents {
   }
 
   async fill(ref: FileRef, input: AsyncIterable<Uint8Array>, address: ImageAddress): Promise<void> {
+    const file = await GuardedFile.make(ref, address, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, NEW_FILE_MODE);
     try {
-      const file = await open(procPath(ref), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, NEW_FILE_MODE);
-      try {
-        for await (const piece of input) await file.writeFile(piece);
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND' });
+      for await (const piece of input) await file.append(piece);
+    } finally {
+      await file.close();
     }
   }
 

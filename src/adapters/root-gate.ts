@@ -1,8 +1,15 @@
 import { HostlerError } from '../domain/errors.js';
 import { deferred } from '../domain/waiting.js';
 import { DIRECT, POOLED, type FileCalls } from './file-calls.js';
-import { POOL_PLACES } from './gates/pool-places.js';
+import { POOL_PLACES, type PoolCall } from './gates/pool-places.js';
 import type { RootPlace } from './root-mounts/root-place.js';
+
+/** So many times as long as a look may a call take that makes data durable or frees space: a server may write for a minute then. */
+const SLOW = 12;
+/** And one that moves a piece of data, which waits while others make theirs durable. */
+export const PIECE = 4;
+
+const nothing = () => Promise.resolve();
 
 /**
  * Keeps a filesystem that does not answer from holding threads that others need: so many calls at a time (`PoolPlaces`), each
@@ -11,6 +18,18 @@ import type { RootPlace } from './root-mounts/root-place.js';
 export class RootGate {
   #overdue = 0;
   readonly #answered: (() => void)[] = [];
+  readonly #guarded: FileCalls = {
+    open: (path, flags) =>
+      this.call(
+        async () => POOLED.open(path, flags),
+        async (fd) => POOLED.close(fd),
+      ),
+    // Not waited for while it hangs.
+    close: (fd) => this.call(async () => POOLED.close(fd)),
+    stat: (fd) => this.call(async () => POOLED.stat(fd)),
+    readlink: (path) => this.call(async () => POOLED.readlink(path)),
+    read: (fd, buffer, position) => this.call(async () => POOLED.read(fd, buffer, position)),
+  };
 
   constructor(
     private readonly path: string,
@@ -19,9 +38,14 @@ export class RootGate {
     private readonly places = POOL_PLACES,
   ) {}
 
-  /** How to ask its filesystem. */
+  /** How to ask its filesystem, in work that has entered. */
   get calls(): FileCalls {
     return this.place.isLocal() ? DIRECT : POOLED;
+  }
+
+  /** The same for work that has not: each of them is a `call`. */
+  get guardedCalls(): FileCalls {
+    return this.place.isLocal() ? DIRECT : this.#guarded;
   }
 
   /** Fails with ROOT_STALLED, ROOT_UNAVAILABLE. What comes too late is given to `dispose`. */
@@ -30,16 +54,33 @@ export class RootGate {
   }
 
   /** The same for a call by a handle that is open: where the root's path leads now is not asked. Fails with ROOT_STALLED. */
-  async call<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void>): Promise<T> {
+  async call<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void> = nothing): Promise<T> {
     // Nothing but filesystems of this host's own lies in the root: those always answer.
     if (this.place.isLocal()) return work();
     if (this.#overdue > 0) throw this.#stalled();
-    const { filesystem } = this.place;
-    const first = await this.places.inTime({ filesystem, patienceMs: this.patienceMs }, work, (done) => {
-      this.#overdue += 1;
-      // Whoever asked has had an answer; a late failure is of no use to anybody.
-      void done.then(dispose, () => undefined).finally(() => this.#cameBack());
-    });
+    return this.#inTime(work, dispose, { patienceMs: this.patienceMs });
+  }
+
+  /**
+   * The same for a call in the middle of some work that moves data, makes it durable or frees space: that waits also while others
+   * are overdue, and so many times as long. Fails with ROOT_STALLED.
+   */
+  async slowCall<T>(
+    work: () => Promise<T>,
+    {
+      dispose = nothing,
+      times = SLOW,
+    }: { readonly dispose?: (late: T) => Promise<void>; readonly times?: number } = {},
+  ): Promise<T> {
+    if (this.place.isLocal()) return work();
+    return this.#inTime(work, dispose, { patienceMs: this.patienceMs * times, slow: true });
+  }
+
+  /** The same for a call whose outcome must be known: when it has begun it is waited for as long as it takes. Fails with ROOT_STALLED. */
+  async callToItsEnd<T>(work: () => Promise<T>): Promise<T> {
+    if (this.place.isLocal()) return work();
+    const call = { filesystem: this.place.filesystem, patienceMs: this.patienceMs * SLOW, slow: true };
+    const first = await this.places.toItsEnd(call, work);
     if (first === 'late') throw this.#stalled();
     return first.value;
   }
@@ -64,6 +105,20 @@ export class RootGate {
       await promise;
     }
     return this.places.atLast(this.place.filesystem, work);
+  }
+
+  async #inTime<T>(
+    work: () => Promise<T>,
+    dispose: (late: T) => Promise<void>,
+    how: Omit<PoolCall, 'filesystem'>,
+  ): Promise<T> {
+    const first = await this.places.inTime({ filesystem: this.place.filesystem, ...how }, work, (done) => {
+      this.#overdue += 1;
+      // Whoever asked has had an answer; a late failure is of no use to anybody.
+      void done.finally(() => this.#cameBack()).then(dispose, () => undefined);
+    });
+    if (first === 'late') throw this.#stalled();
+    return first.value;
   }
 
   #cameBack(): void {

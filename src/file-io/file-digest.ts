@@ -21,6 +21,8 @@ export interface DigestOptions {
   readonly told: (error: unknown) => Error;
   /** Waits for the end, unless that takes too long: the thread has none before its reads have one. */
   readonly letGo?: (closed: Promise<void>) => Promise<void>;
+  /** Waits for a read, unless that takes too long; unset: however long. */
+  readonly inTime?: <T>(read: () => Promise<T>) => Promise<T>;
 }
 
 /** Digests a file in a thread of its own, behind whoever writes or reads it: they have enough to do. */
@@ -144,7 +146,9 @@ export class ThreadedDigest implements FileDigest {
   async #read(digest: RunningDigest, from: bigint, to: bigint): Promise<void> {
     for (let at = from; at < to;) {
       const wanted = to - at < BigInt(PIECE_BYTES) ? Number(to - at) : PIECE_BYTES;
-      const { buffer, bytesRead } = await this.file.read(Buffer.allocUnsafe(wanted), 0, wanted, Number(at));
+      const position = Number(at);
+      const read = () => this.file.read(Buffer.allocUnsafe(wanted), 0, wanted, position);
+      const { buffer, bytesRead } = await (this.options.inTime?.(read) ?? read());
       // Zeros at the end are not written.
       if (bytesRead === 0) return digest.take({ zeros: to - at }, this.#closed.signal);
       digest.update(buffer.subarray(0, bytesRead));

@@ -1,10 +1,12 @@
 /** More calls into a file server that does not answer than the daemon has threads: they end, and everything else goes on. */
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
 import { FaultFilesystem, type Fault } from '../support/fault-filesystem.js';
 import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
 
@@ -19,6 +21,12 @@ interface Case {
   readonly call: (n: number) => Promise<unknown>;
 }
 
+const works = (call: () => Promise<unknown>) =>
+  call().then(
+    () => true,
+    () => false,
+  );
+
 describe('a file server that does not answer more calls than there are threads', () => {
   const scratch = scratchFolder();
   let server: FaultFilesystem;
@@ -26,8 +34,18 @@ describe('a file server that does not answer more calls than there are threads',
   let daemon: Daemon;
   const root = (n: number) => `${server.path}/root${String(n % ROOTS)}`;
   const host = (rpc: string, request: Message) => daemon.stranger.unary(`HostInfoService/${rpc}`, request);
-  const info = (path: string) => daemon.stranger.unary('ImageService/GetImageInfo', { path, format: 'raw' });
+  const info = (path: string, format = 'raw') => daemon.stranger.unary('ImageService/GetImageInfo', { path, format });
   const instance = (n: number) => ({ uuid: '12345678-1234-1234-1234-123456789abc', name: `vm${String(n)}` });
+
+  const write = (path: string, header: Message) =>
+    daemon.stranger.send('FileService/WriteFile', [{ header: { path, ...header } }, { data: noise(1 << 20) }]);
+  const upload = async (target: string) => {
+    const data = noise(1 << 20);
+    const checksum = { algorithm: 'sha256', digest: createHash('sha256').update(data).digest('hex') };
+    const request = { target, format: 'raw', length_bytes: String(data.length), checksum };
+    const { upload_id } = await daemon.stranger.unary('ImageService/StartUpload', request);
+    return daemon.stranger.send('ImageService/UploadImage', [{ header: { upload_id, offset: '0' } }, { data }]);
+  };
 
   before(async function () {
     server = await FaultFilesystem.mount(this, scratch, scratch.path('server'));
@@ -35,6 +53,9 @@ describe('a file server that does not answer more calls than there are threads',
     for (let n = 0; n < ROOTS; n++) await mkdir(`${server.behind}/root${String(n)}`);
     for (const n of SUFFIXES)
       await writeFile(`${server.behind}/root${String(Number(n) % ROOTS)}/disk${n}`, noise(4096));
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', `${server.behind}/qcow2`, '64M');
+    for (const n of SUFFIXES)
+      await copyFile(`${server.behind}/qcow2`, `${server.behind}/root${String(Number(n) % ROOTS)}/qcow2-${n}`);
     await mkdir(`${server.behind}/vms`);
     await writeFile(`${server.behind}/initiator`, 'InitiatorName=iqn.2026-01.org.example:a\n');
     await writeFile(`${other.behind}/disk`, noise(4096));
@@ -42,7 +63,7 @@ describe('a file server that does not answer more calls than there are threads',
     const roots = [`${folder}/images`, other.path, ...Array.from({ length: ROOTS }, (_, n) => root(n))];
     daemon = await Daemon.start(folder, {
       top: `instances_path = "${server.path}/vms"\niscsi_initiator_file = "${server.path}/initiator"\n`,
-      toml: '[limits]\nroot_patience_ms = 500\n',
+      toml: '[limits]\nroot_patience_ms = 300\n',
       roots: roots.map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
     });
     await writeFile(daemon.image('near'), noise(4096));
@@ -60,6 +81,36 @@ describe('a file server that does not answer more calls than there are threads',
       name: 'files in four roots of one server',
       hangs: { kinds: ['getattr', 'open', 'read'], match: '/disk' },
       call: (n) => daemon.stranger.all('FileService/ReadFile', { path: `${root(n)}/disk${String(n)}` }),
+    },
+    {
+      name: 'the tables of images in four roots',
+      hangs: { kinds: ['read'], match: '/qcow2-' },
+      call: (n) => info(`${root(n)}/qcow2-${String(n)}`, 'qcow2'),
+    },
+    {
+      name: 'new files in four roots',
+      hangs: { kinds: ['write'], match: '/part' },
+      call: (n) => write(`${root(n)}/new${String(n)}`, {}),
+    },
+    {
+      name: 'files that are made durable',
+      hangs: { kinds: ['fsync'], match: '/part' },
+      call: (n) => write(`${root(n)}/new${String(n)}`, {}),
+    },
+    {
+      name: 'files that are written into',
+      hangs: { kinds: ['write'], match: '/disk' },
+      call: (n) => write(`${root(n)}/disk${String(n)}`, { offset: '0' }),
+    },
+    {
+      name: 'uploads',
+      hangs: { kinds: ['write'], match: '/part' },
+      call: (n) => upload(`${root(n)}/uploaded${String(n)}`),
+    },
+    {
+      name: 'images that are digested',
+      hangs: { kinds: ['open'], match: '/disk' },
+      call: (n) => daemon.stranger.operation('ImageService/DigestImage', { path: `${root(n)}/disk${String(n)}` }),
     },
     {
       name: 'folders of instances',
@@ -93,18 +144,13 @@ describe('a file server that does not answer more calls than there are threads',
       assert.deepEqual([...new Set(reasons)], ['ROOT_STALLED']);
       await othersGoOn('second');
       await server.heal();
-      await until(() =>
-        call(0).then(
-          () => true,
-          () => false,
-        ),
-      );
+      await until(() => works(() => call(0)));
     });
 
   /** A root on this host and one on another server, the journal, and looks at paths elsewhere. */
   async function othersGoOn(label: string): Promise<void> {
     await info(daemon.image('near'));
-    await info(`${other.path}/disk`);
+    await until(() => works(() => info(`${other.path}/disk`)));
     // Whether something on that server is backed by it nobody can tell now.
     const made = { path: daemon.image('made'), overwrite: true, allow_dependants: true };
     await daemon.stranger.operation('ImageService/CreateImage', { ...made, format: 'raw', size: '1M' });

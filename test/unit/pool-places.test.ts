@@ -16,14 +16,14 @@ describe('places for calls that may hang', () => {
   });
 
   /** A call that has no answer before it is given one. */
-  const hang = (filesystem: string, patienceMs = 60_000) => {
+  const hang = (filesystem: string, patienceMs = 60_000, slow = false) => {
     const { promise, resolve } = deferred();
     const work = () => {
       entered.push(filesystem);
       ends.push(resolve);
       return promise;
     };
-    return places.inTime({ filesystem, patienceMs }, work, () => undefined);
+    return places.inTime({ filesystem, patienceMs, slow }, work, () => undefined);
   };
   const count = (filesystem: string) => entered.filter((each) => each === filesystem).length;
 
@@ -62,6 +62,38 @@ describe('places for calls that may hang', () => {
     ends[0]?.();
     await Promise.all(waiting);
     assert.deepEqual(order, ['first', 'second']);
+  });
+
+  it('calls that move data leave a place to looks', async () => {
+    for (let n = 0; n < MOST; n++) void hang('dead', 60_000, true);
+    await turn();
+    assert.equal(count('dead'), MOST / 2 - 1);
+    assert.notEqual(
+      await places.inTime(
+        { filesystem: 'dead', patienceMs: 60_000 },
+        () => Promise.resolve(),
+        () => undefined,
+      ),
+      'late',
+    );
+  });
+
+  it('a call that is a part of another one needs no other place', async () => {
+    const deep = (left: number): Promise<number> =>
+      left === 0 ? Promise.resolve(0) : places.atLast('dead', () => deep(left - 1));
+    assert.equal(await deep(2 * MOST), 0);
+  });
+
+  it('what a call has begun and left behind needs one again', async () => {
+    const go = deferred();
+    let left: Promise<unknown> = Promise.resolve();
+    await places.atLast('dead', () => {
+      left = go.promise.then(() => hang('dead', 1));
+      return Promise.resolve();
+    });
+    for (let n = 0; n < MOST / 2; n++) void hang('dead');
+    go.resolve();
+    assert.equal(await left, 'late');
   });
 
   it('the place of a call that fails is free again', async () => {

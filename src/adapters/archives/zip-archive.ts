@@ -7,7 +7,7 @@ import { asHostlerError, HostlerError } from '../../domain/errors.js';
 import type { Member } from '../../domain/fetch/ports.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports.js';
 import { errnoOf, systemError } from '../errno.js';
-import { procPath } from '../handles.js';
+import { asked, procPath } from '../handles.js';
 import {
   assertName,
   brokenArchive,
@@ -121,7 +121,11 @@ function isFile({ versionMadeBy, externalFileAttributes }: Entry, name: string):
 const PLAINLY = { lazyEntries: true, autoClose: false, decodeStrings: false };
 
 async function withZip<T>(file: AddressedFile, run: ToolRun, use: (zip: ZipFile) => Promise<T>): Promise<T> {
-  const bytes = await open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
+  const bytes = await asked(
+    file.handle,
+    () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK),
+    (late) => late.close(),
+  ).catch((error: unknown) => {
     throw systemError(error, file.address);
   });
   try {
@@ -133,6 +137,6 @@ async function withZip<T>(file: AddressedFile, run: ToolRun, use: (zip: ZipFile)
       throw systemError(error, file.address);
     throw brokenArchive(file, error instanceof Error ? error.message : String(error));
   } finally {
-    await bytes.close();
+    await asked(file.handle, () => bytes.close());
   }
 }

@@ -23,7 +23,7 @@ export interface Claimant {
 }
 
 /** What is no file of the cache, but belongs there. */
-export function isPartOfCache(entry: Dirent): boolean {
+export function isPartOfCache(entry: Pick<Dirent, 'name' | 'isFile' | 'isDirectory'>): boolean {
   if (entry.name === OWNER_FILE) return entry.isFile();
   return entry.isDirectory() && (entry.name === MADE_BY_MKFS || entry.name.startsWith(PRIVATE_PREFIX));
 }

@@ -1,8 +1,9 @@
 /** Private folders below the roots, whoever made them. */
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import type { Handle } from '../../domain/ports.js';
 import { errnoOf } from '../errno.js';
-import { openFolder, procPath } from '../handles.js';
+import { folderEntries } from '../gates/folder-entries.js';
+import { asked, openFolderIn, procPath, RootedHandle, slowly } from '../handles.js';
 import { PRIVATE_PREFIX, privateFolderBytes } from '../private-folders.js';
 import type { Root } from '../roots.js';
 
@@ -26,13 +27,15 @@ export interface WalkOptions {
 
 /** Visits the private folders of all read-write roots, one after the other. Never fails. */
 export async function walkPrivateFolders(roots: readonly Root[], options: WalkOptions): Promise<void> {
-  for (const { access, handle, realPath } of roots) {
+  for (const { access, handle, realPath, gate } of roots) {
     if (access !== 'read-write') continue;
     // A handle of its own: the root's is closed when another filesystem is mounted there.
-    const folder = await openFolder(handle, '.').catch((error: unknown) => {
-      options.failed(realPath, error);
-      return undefined;
-    });
+    const folder = await gate
+      .call(() => RootedHandle.folder(handle, '.', gate), close)
+      .catch((error: unknown) => {
+        options.failed(realPath, error);
+        return undefined;
+      });
     if (folder === undefined) continue;
     try {
       await walk(folder, realPath, options);
@@ -41,6 +44,8 @@ export async function walkPrivateFolders(roots: readonly Root[], options: WalkOp
     }
   }
 }
+
+const close = (late: Handle) => late.close();
 
 async function walk(folder: Handle, path: string, options: WalkOptions): Promise<void> {
   const names = await foldersIn(folder).catch((error: unknown) => {
@@ -60,7 +65,7 @@ async function walk(folder: Handle, path: string, options: WalkOptions): Promise
 }
 
 async function below(parent: Handle, name: string, path: string, options: WalkOptions): Promise<void> {
-  const folder = await openFolder(parent, name).catch((error: unknown) => {
+  const folder = await asked(parent, () => openFolderIn(parent, name), close).catch((error: unknown) => {
     // Gone meanwhile, or not ours to enter: then nothing of ours is there.
     if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
@@ -74,7 +79,7 @@ async function below(parent: Handle, name: string, path: string, options: WalkOp
 }
 
 async function foldersIn(folder: Handle): Promise<string[]> {
-  const entries = await readdir(procPath({ handle: folder }), { withFileTypes: true });
+  const entries = await slowly(folder, () => folderEntries(folder));
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
@@ -90,7 +95,7 @@ export interface Leftovers {
 export async function countIn(counted: Map<string, Leftovers>, folder: PrivateFolder): Promise<void> {
   const { parent, name, agentId: agent } = folder;
   const { count, bytes, oldestMs } = counted.get(agent) ?? { count: 0, bytes: 0n, oldestMs: Infinity };
-  const { mtimeMs } = await lstat(procPath({ handle: parent, name }));
-  const more = (await privateFolderBytes(parent, name)) ?? 0n;
+  const { mtimeMs } = await asked(parent, () => lstat(procPath({ handle: parent, name })));
+  const more = (await asked(parent, () => privateFolderBytes(parent, name))) ?? 0n;
   counted.set(agent, { agent, count: count + 1, bytes: bytes + more, oldestMs: Math.min(oldestMs, mtimeMs) });
 }
