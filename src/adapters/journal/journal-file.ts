@@ -13,6 +13,8 @@ export class JournalFile {
   writes: number;
   /** How many operations there are. */
   operations: number;
+  /** How many were added since it was opened, at least. */
+  added = 0;
   /** Records that were found unreadable since somebody asked. */
   readonly found: SetAside[] = [];
   readonly #statements = new Map<string, StatementSync>();
@@ -158,22 +160,24 @@ export class JournalFile {
       const insert = 'INSERT INTO operations(id, ended, request, body, sum) VALUES (?, ?, ?, ?, ?)';
       this.sql(insert).run(key, ended, request, body, sum);
       this.operations += 1;
+      this.added += 1;
     }
     // The others never change.
     const changed = known ? traits.filter((trait) => trait.startsWith('s')) : traits;
     for (const trait of changed) this.sql('INSERT OR IGNORE INTO traits VALUES (?, ?)').run(trait, key);
   }
 
-  /** Inside of a transaction. */
-  removeOperation(id: string): void {
+  /** Inside of a transaction. Its request id, where it had one that can be read. */
+  removeOperation(id: string): string[] {
     const fields = this.sql('SELECT id AS key, body, sum FROM operations WHERE id = ?').get(id);
-    if (fields === undefined) return;
+    if (fields === undefined) return [];
     // The traits of one that is damaged stay, and lead nowhere.
     const row = rowOf('operation', fields);
-    for (const trait of row === undefined ? [] : columnsOf(row.body).traits)
-      this.sql('DELETE FROM traits WHERE trait = ? AND id = ?').run(trait, id);
+    const { traits, request } = row === undefined ? { traits: [], request: null } : columnsOf(row.body);
+    for (const trait of traits) this.sql('DELETE FROM traits WHERE trait = ? AND id = ?').run(trait, id);
     this.sql('DELETE FROM operations WHERE id = ?').run(id);
     this.operations -= 1;
+    return request === null ? [] : [request];
   }
 
   /** The checksum is of the record alone: what is kept beside it, so that it is found, is held against it. */

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Answer, Asked, ThreadJob } from './messages.js';
 import { connect, forgetMove, isMoving, openJournal, rebuild, type Opened } from './opening.js';
-import { prune } from './pruning.js';
+import { Pruner } from './pruning.js';
 import { assertOurs } from './schema.js';
 import { JournalFile } from './journal-file.js';
 import { troubleOf, withErrno } from './trouble.js';
@@ -26,6 +26,7 @@ const port = parentPort;
 class Journal {
   #file: JournalFile | undefined;
   #witness: Witness | undefined;
+  #pruner: Pruner | undefined;
   #identity = '';
   #now = 0;
   #verified: { table: 'operations' | 'entries'; row: number } | undefined = { table: 'entries', row: 0 };
@@ -187,10 +188,11 @@ class Journal {
     const now = Math.max(this.#now, 0);
     if (now === 0) return false;
     const file = this.#open;
-    const gone = prune(file, limits, now, SLICE);
+    const pruner = this.#pruner?.file === file ? this.#pruner : (this.#pruner = new Pruner(file, limits));
+    const { gone, more } = pruner.slice(now, SLICE);
     // No word to the witness, which must not be ahead of the disk.
     if (gone > 0) this.#logged = false;
-    return gone === SLICE;
+    return more;
   }
 
   #verify(): boolean {

@@ -1,6 +1,6 @@
 /** Forgets operations that are too old or too many, a few at a time. */
+import { Crowds } from './crowds.js';
 import type { JournalFile } from './journal-file.js';
-import { callersRequests } from './traits.js';
 
 /** A request id is known for so long, whatever the limits say, unless its caller alone has more than the limit. */
 const REQUEST_ID_MS = 24 * 3600 * 1000;
@@ -10,27 +10,46 @@ export interface HistoryLimits {
   readonly ms: number;
 }
 
-/** At most so many; how many it was. Oldest first; never an unfinished one. */
-export function prune(file: JournalFile, limits: HistoryLimits, now: number, limit: number): number {
-  const old = [
-    ...ended(file, false, now - limits.ms, limit),
-    ...ended(file, true, now - Math.max(limits.ms, REQUEST_ID_MS), limit),
-  ];
-  const excess = Math.min(limit, file.operations - limits.operations);
-  const many =
-    excess <= 0
-      ? []
-      : [...ended(file, false, now, excess), ...ended(file, true, now - REQUEST_ID_MS, excess)]
-          .sort((a, b) => a.ended - b.ended)
-          .slice(0, excess);
-  const crowd = many.length < excess ? ofCrowds(file, limits.operations, excess - many.length) : [];
-  const ids = [...new Set([...old, ...many].map(({ id }) => id).concat(crowd))].slice(0, limit);
-  if (ids.length === 0) return 0;
-  // Nobody waits for it to be durable: what a power cut brings back is forgotten again.
-  file.unsynced(() => {
-    for (const id of ids) file.removeOperation(id);
-  });
-  return ids.length;
+export class Pruner {
+  readonly #crowds: Crowds;
+
+  constructor(
+    readonly file: JournalFile,
+    private readonly limits: HistoryLimits,
+  ) {
+    this.#crowds = new Crowds(file, limits.operations);
+  }
+
+  /** Forgets at most so many, oldest first, never an unfinished one; how many, and whether there may be more to do. */
+  slice(now: number, limit: number): { readonly gone: number; readonly more: boolean } {
+    const { file, limits } = this;
+    const old = [
+      ...ended(file, false, now - limits.ms, limit),
+      ...ended(file, true, now - Math.max(limits.ms, REQUEST_ID_MS), limit),
+    ];
+    const excess = Math.min(limit, file.operations - limits.operations);
+    const many =
+      excess <= 0
+        ? []
+        : [...ended(file, false, now, excess), ...ended(file, true, now - REQUEST_ID_MS, excess)]
+            .sort((a, b) => a.ended - b.ended)
+            .slice(0, excess);
+    const counts = many.length < excess && this.#crowds.isDue;
+    const crowd = counts ? this.#crowds.step(excess - many.length) : [];
+    const ids = [...new Set([...old, ...many].map(({ id }) => id).concat(crowd))].slice(0, limit);
+    this.#forget(ids);
+    return { gone: ids.length, more: ids.length === limit || counts };
+  }
+
+  #forget(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    const requests: string[] = [];
+    // Nobody waits for it to be durable: what a power cut brings back is forgotten again.
+    this.file.unsynced(() => {
+      for (const id of ids) requests.push(...this.file.removeOperation(id));
+    });
+    for (const request of requests) this.#crowds.removed(request);
+  }
 }
 
 /** Those with, or without, a request id that ended by then. */
@@ -41,27 +60,4 @@ function ended(file: JournalFile, asked: boolean, until: number, limit: number):
     .sql(oldest)
     .all(asked ? 1 : 0, until, limit)
     .map(({ id, ended: at }) => ({ id: String(id), ended: Number(at) }));
-}
-
-/** What callers have, oldest first, who have more request ids than `most`: so nobody's are forgotten for another's. */
-function ofCrowds(file: JournalFile, most: number, limit: number): string[] {
-  const found: string[] = [];
-  let next = file.sql(FIRST).get('')?.['request'];
-  while (typeof next === 'string' && found.length < limit) {
-    const [from, to] = callersRequests(next);
-    const excess = Number(file.sql(COUNT).get(from, to, most + limit)?.['n']) - most;
-    if (excess > 0) found.push(...oldestEnded(file, from, to, Math.min(excess, limit - found.length)));
-    next = file.sql(FIRST).get(to)?.['request'];
-  }
-  return found;
-}
-
-const FIRST = 'SELECT request FROM operations WHERE request >= ? ORDER BY request LIMIT 1';
-const COUNT = 'SELECT count(*) AS n FROM (SELECT 1 FROM operations WHERE request >= ? AND request < ? LIMIT ?)';
-
-function oldestEnded(file: JournalFile, from: string, to: string, limit: number): string[] {
-  const oldest = 'SELECT id FROM operations WHERE request >= ? AND request < ? ORDER BY id LIMIT ?';
-  const isEnded = file.sql('SELECT 1 FROM operations WHERE id = ? AND ended IS NOT NULL');
-  const ids = file.sql(oldest).all(from, to, limit);
-  return ids.map(({ id }) => String(id)).filter((id) => isEnded.get(id) !== undefined);
 }

@@ -6,6 +6,7 @@ import { hash } from 'node:crypto';
 import type { Trait } from '../../domain/operations/journal.js';
 import type { RequestKey } from '../../domain/operations/journal.js';
 import { unescaped } from './rows.js';
+import { JournalDamaged } from './schema.js';
 
 /** Not kept as rows: there is an index for it. Begins as no other trait does. */
 export const UNFINISHED = '?';
@@ -34,12 +35,20 @@ export function requestText({ caller, method, requestId }: RequestKey): string {
 
 /** The range that holds what `requestText` made for the caller of one of them: from the first up to the second. */
 export function callersRequests(request: string): readonly [string, string] {
-  const fields: unknown = JSON.parse(request);
-  const caller: unknown = Array.isArray(fields) ? fields[0] : undefined;
-  if (typeof caller !== 'string') throw new TypeError('a request id without a caller');
-  const begin = JSON.stringify([caller]).slice(0, -1);
+  const begin = JSON.stringify([callerOf(request)]).slice(0, -1);
   // What comes next is a comma, and nothing else.
   return [`${begin},`, `${begin}-`];
+}
+
+/** Of a request id, as `requestText` made it. Fails with JournalDamaged. */
+export function callerOf(request: string): string {
+  try {
+    const fields: unknown = JSON.parse(request);
+    if (Array.isArray(fields) && typeof fields[0] === 'string') return fields[0];
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new JournalDamaged('a request id names no caller');
 }
 
 /** What of an operation's record the file is asked for. Takes a record of any version. */
