@@ -1,6 +1,6 @@
 /** What `hostlerd --check-config` looks at: everything that would stop the start, without changing anything. */
-import { constants } from 'node:fs';
-import { access, realpath, stat } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError, type Config } from './adapters/config.js';
 import { authoritiesOf } from './assemble-fetch.js';
@@ -16,7 +16,10 @@ export async function problemsOf(config: Config): Promise<readonly string[]> {
     ...roots.map(({ path }) => folder(`the root ${path}`, path)),
     folderToBe('the state folder', state),
     ...(cache.path === undefined ? [] : [folderToBe('the cache folder', cache.path)]),
-    ...(audit.file === undefined ? [] : [folder('the folder of the audit log', dirname(audit.file))]),
+    ...(audit.file === undefined
+      ? []
+      : [folder('the folder of the audit log', dirname(audit.file)), noFolder('the audit log', audit.file)]),
+    ...sockets(config).map(socket),
     ...commands.map(({ name, executable }) => program(`the executable of command ${name}`, executable)),
     ...(tls === undefined ? [] : [certificates(config)]),
     fetchAuthorities(config),
@@ -31,6 +34,29 @@ async function folder(what: string, path: string): Promise<string | undefined> {
   } catch (error) {
     return `${what} cannot be opened: ${wordsOf(error)}`;
   }
+}
+
+/** What is there already is a file, or something that can be written like one. */
+async function noFolder(what: string, path: string): Promise<string | undefined> {
+  const found = await thereAt(path);
+  return found?.isDirectory() === true ? `${what}: ${path} is a folder` : undefined;
+}
+
+/** Only a socket of an earlier start gives way. */
+async function socket(path: string): Promise<string | undefined> {
+  const found = await thereAt(path);
+  return found === undefined || found.isSocket() ? undefined : `the socket: ${path} exists and is no socket`;
+}
+
+/** Undefined where nothing is there, or nobody can look: what stands in the way is a problem of the folder. */
+function thereAt(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch(() => undefined);
+}
+
+function sockets({ server, listeners }: Config): string[] {
+  const unix = 'unix://';
+  const addresses = [...server.listen, ...listeners.map(({ address }) => address)];
+  return addresses.filter((address) => address.startsWith(unix)).map((address) => address.slice(unix.length));
 }
 
 /** It is made at the first start, so what is there of its path must be a folder that may be written. */

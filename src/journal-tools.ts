@@ -1,5 +1,15 @@
 /** Part of the command's composition root: what a journal holds, read from its file while no daemon works with it. */
-import { constants, copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -10,7 +20,7 @@ import type { SetAside, Write } from './adapters/journal/rows.js';
 import { readAll } from './adapters/journal/salvage.js';
 import { connect } from './adapters/journal/opening.js';
 import { BESIDE, JOURNAL_FILE, assertOurs, create } from './adapters/journal/schema.js';
-import { troubleOf } from './adapters/journal/trouble.js';
+import { troubleOf, type TroubleKind } from './adapters/journal/trouble.js';
 import { Witness } from './adapters/journal/witness.js';
 import type { JournalSurvey } from './cli/journal-command.js';
 import { isThere } from './file-io/look.js';
@@ -20,8 +30,23 @@ export class JournalToolError extends Error {
   override readonly name = 'JournalToolError';
 }
 
+/** What the system or SQLite refuse says nothing of the journal. Fails with JournalToolError then. */
+async function inWords<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const trouble = troubleOf(error);
+    if (error instanceof JournalToolError || trouble.kind === 'bug') throw error;
+    throw new JournalToolError(`${path} cannot be worked with: ${trouble.why}`);
+  }
+}
+
 /** The journal of a state folder and those that were moved aside there, or one file. Fails with JournalToolError. */
-export async function journalStatus(path: string): Promise<readonly JournalSurvey[]> {
+export function journalStatus(path: string): Promise<readonly JournalSurvey[]> {
+  return inWords(path, () => status(path));
+}
+
+async function status(path: string): Promise<readonly JournalSurvey[]> {
   if (!isThere(path)) throw new JournalToolError(`there is no ${path}`);
   const files = isStateFolder(path) ? journalsOf(path) : [path];
   if (files.length === 0) throw new JournalToolError(`${path} holds no journal`);
@@ -32,9 +57,20 @@ export async function journalStatus(path: string): Promise<readonly JournalSurve
 
 /** Copies what can be read of one journal into a new file. Fails with JournalToolError. */
 export async function journalSalvage(from: string, to: string): Promise<JournalSurvey> {
-  if (!isThere(from)) throw new JournalToolError(`there is no ${from}`);
-  if (isThere(to)) throw new JournalToolError(`${to} exists: what can be read goes into a new file`);
-  const database = connect(to);
+  await inWords(from, () => {
+    if (!isThere(from)) throw new JournalToolError(`there is no ${from}`);
+    if (isStateFolder(from)) throw new JournalToolError(`${from} is a folder: name one of the journals in it`);
+  });
+  const database = await inWords(to, () => {
+    if (isThere(to)) throw new JournalToolError(`${to} exists: what can be read goes into a new file`);
+    // Of a file that cannot be made SQLite does not say why.
+    closeSync(openSync(to, 'wx', 0o600));
+    return connect(to);
+  });
+  return inWords(from, () => salvageInto(database, from, to));
+}
+
+async function salvageInto(database: DatabaseSync, from: string, to: string): Promise<JournalSurvey> {
   try {
     create(database);
     const file = new JournalFile(database, Date.now);
@@ -113,12 +149,16 @@ function ofFile(path: string, take: (write: Write) => void): Read {
       database.close();
     }
   } catch (error) {
-    const { why } = troubleOf(error);
+    const { kind, why } = troubleOf(error);
+    if (!SAYS_IT_IS_DAMAGED.includes(kind)) throw error;
     return { kind: 'journal', readable: {}, setAside: [], unreadable: 0, problem: why };
   } finally {
     rmSync(scratch, { recursive: true });
   }
 }
+
+/** Everything else is about the disk, or about who asks. */
+const SAYS_IT_IS_DAMAGED: readonly TroubleKind[] = ['damaged', 'foreign'];
 
 function problemOf(database: DatabaseSync, path: string): { readonly problem?: string } {
   try {
@@ -127,7 +167,9 @@ function problemOf(database: DatabaseSync, path: string): { readonly problem?: s
     const problems = rows.map((row) => String(row['integrity_check'])).filter((text) => text !== 'ok');
     return problems.length === 0 ? {} : { problem: problems.join('; ') };
   } catch (error) {
-    return { problem: troubleOf(error).why };
+    const { kind, why } = troubleOf(error);
+    if (!SAYS_IT_IS_DAMAGED.includes(kind)) throw error;
+    return { problem: why };
   }
 }
 

@@ -5,9 +5,12 @@ export const absolutePath = z
   .string()
   .regex(/^\/(?:[^/\0]+(?:\/[^/\0]+)*)?$/, 'must be an absolute path without `//` or a trailing `/`');
 const octalMode = z.string().regex(/^0[0-7]{3}$/, 'must be octal, such as "0660"');
+const MAX_PORT = 65535;
+const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 export const listenAddress = z
   .string()
-  .regex(/^(?:unix:\/\/\/.+|tcp:\/\/.+:\d{1,5})$/, 'must be unix:///PATH or tcp://HOST:PORT');
+  .regex(/^(?:unix:\/\/\/.+|tcp:\/\/.+:\d{1,5})$/, 'must be unix:///PATH or tcp://HOST:PORT')
+  .refine((address) => address.startsWith('unix:') || portOf(address) <= MAX_PORT, 'the port is at most 65535');
 const place = z.union(
   [absolutePath, z.string().regex(/^rbd:[^/@]+(?:\/[^/@]+)?$/)],
   'must be an absolute path or rbd:POOL',

@@ -25,10 +25,13 @@ export interface Connection {
   close(): void;
 }
 
+const MAX_PORT = 65535;
+
 /** `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT; with TLS files, mutual TLS. Fails with UsageError, TlsFilesBroken. */
 export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
   const target = address.startsWith('tcp://') ? address.slice('tcp://'.length) : address;
-  if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target)) {
+  const [, port = '0'] = /^[^/]+:(\d{1,5})$/.exec(target) ?? [];
+  if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target) || Number(port) > MAX_PORT) {
     throw new UsageError(`--address ${address}: must be unix:///PATH or tcp://HOST:PORT`);
   }
   if (tls !== undefined && target.startsWith('unix:')) throw new UsageError('unix sockets do not speak TLS');

@@ -23,7 +23,7 @@ export function diskCommands(context: Context): Command[] {
               ? ({ $case: 'domainName', value: name ?? '' } as const)
               : ({
                   $case: 'domainXml',
-                  value: await (xml === '-' ? readText(process.stdin) : readFile(xml, 'utf8')),
+                  value: await (xml === '-' ? readText(process.stdin) : readNamed(xml)),
                 } as const);
           const answer = await ask<FindRootDiskResponse>((done) => images.findRootDisk({ domain }, done));
           const format = answer.format === undefined ? '' : `  ${printable(answer.format)}`;
@@ -31,4 +31,13 @@ export function diskCommands(context: Context): Command[] {
         }),
       ),
   ];
+}
+
+/** Fails with UsageError, which names the file: the system's own words of a folder do not. */
+async function readNamed(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--xml ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

@@ -1,7 +1,7 @@
 /** A small certificate authority in a folder, for trying things out. What runs in earnest has its authority elsewhere. */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BasicConstraintsExtension,
@@ -15,6 +15,7 @@ import {
   cryptoProvider,
   type JsonGeneralName,
 } from '@peculiar/x509';
+import { makeFolder } from '../file-io/make-folder.js';
 
 cryptoProvider.set(webcrypto);
 
@@ -44,7 +45,7 @@ export class CertificateProblem extends Error {
 
 /** Makes ca.pem and ca.key in the folder. Fails with CertificateProblem when they are there already. */
 export async function initAuthority(folder: string, days: number): Promise<string[]> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   const keys = await newKeys();
   const certificate = await X509CertificateGenerator.createSelfSigned({
     ...validFor(days),
