@@ -153,10 +153,15 @@ async function* readRequests(
 function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, context: CallContext) {
   return (call: ServerWritableStream<unknown, unknown>): void => {
     const served = serveCall(rpc, call, context, async ({ caller, leave }) => {
+      let read: Promise<void> | undefined;
       for await (const message of handler(call.request, caller)) {
-        // A slow reader stops the generator here; nothing piles up.
-        if (!call.write(rpc.encode(message))) await drained(call, caller.signal, leave, context.unreadMs);
+        // A slow reader stops the generator here, with one message that is on its way and one that is made meanwhile.
+        const bytes = rpc.encode(message);
+        await read;
+        read = call.write(bytes) ? undefined : drained(call, caller.signal, leave, context.unreadMs);
+        read?.catch(() => undefined); // heard when the next message is there, or at the end
       }
+      await read;
     });
     ended(served, (failure) => {
       if (failure === undefined) call.end();
