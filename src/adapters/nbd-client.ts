@@ -4,14 +4,12 @@ import { HostlerError } from '../domain/errors.js';
 import type { FileRef, Resolved, ToolRun } from '../domain/ports.js';
 import { NBD_ENV, credentials, nbdOptions } from './nbd-args.js';
 import type { Exit, ProcessRunner } from './process.js';
-import { fileOptions } from './qemu-args.js';
+import { aheadBytes, fileOptions, requestsAt } from './qemu-args.js';
 import { parseExtent, parseProgress, qemuError } from './qemu-output.js';
 import { withoutStall, type Arg, type ToolLimits } from './tool-call.js';
 
-/** Requests in flight; see convertArgs. */
-const COROUTINES = '16';
 /** Onto what is there, all of it or a part: what is a hole at the source is left as it is. */
-const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W', '-m', COROUTINES];
+const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W'];
 
 /** Reads and writes what others serve, by qemu-img in the sandbox, with the network where it is needed. */
 export class NbdClient implements NbdTool {
@@ -22,11 +20,11 @@ export class NbdClient implements NbdTool {
   ) {}
 
   async pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void> {
-    await this.#copy(pullArgs(source, stretch, target, options), source.place, run);
+    await this.#copy(pullArgs(source, stretch, target, options), source.place, run, options);
   }
 
   async push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void> {
-    await this.#copy(pushArgs(source, place, name, options), place, run);
+    await this.#copy(pushArgs(source, place, name, options), place, run, options);
   }
 
   async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<Stretch> {
@@ -41,7 +39,7 @@ export class NbdClient implements NbdTool {
     }
   }
 
-  async #copy(args: readonly Arg[], place: NbdPlace, run: ToolRun): Promise<void> {
+  async #copy(args: readonly Arg[], place: NbdPlace, run: ToolRun, options: Limited): Promise<void> {
     const call = {
       tool: 'qemu-img',
       args,
@@ -52,7 +50,7 @@ export class NbdClient implements NbdTool {
     };
     const exit = await this.runner.lines(call, run, (line) => {
       const fraction = parseProgress(line);
-      if (fraction !== undefined) run.onFraction?.(fraction);
+      if (fraction !== undefined) run.onFraction?.(fraction, aheadBytes(options));
     });
     if (!exit.succeeded) throw lineError(exit);
   }
@@ -91,8 +89,13 @@ export function pushArgs(source: Resolved, place: NbdPlace, name: string, option
   ];
 }
 
-function rate({ bytesPerSecond }: { readonly bytesPerSecond?: bigint }): string[] {
-  return bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)];
+interface Limited {
+  readonly bytesPerSecond?: bigint;
+}
+
+function rate({ bytesPerSecond }: Limited): string[] {
+  const requests = ['-m', String(requestsAt(bytesPerSecond))];
+  return bytesPerSecond === undefined ? requests : [...requests, '-r', String(bytesPerSecond)];
 }
 
 function overNetwork(place: NbdPlace): boolean {

@@ -11,7 +11,11 @@ import { fileOf, type Arg } from './tool-call.js';
 import { descriptorText } from './vmdk-text.js';
 
 /** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
-const COROUTINES = '16';
+const REQUESTS = 16;
+/** The most that one of them is for (IO_BUF_SIZE in qemu-img.c). */
+const REQUEST_BYTES = 2 * 1024 * 1024;
+/** So many keep up with a limit to the rate: each is ready in an eighth of a second. */
+const REQUESTS_A_SECOND = 8;
 const TARGET_SECRET = 'target-secret';
 
 /** A comma ends an option's value unless doubled. */
@@ -167,7 +171,7 @@ export function wipeArgs(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'dis
     '-p',
     '-n',
     '-m',
-    COROUTINES,
+    String(REQUESTS),
     '-W',
     ...(mode === 'zero' ? ['-S', '0'] : []),
     ...clusterKeys([target]),
@@ -190,7 +194,7 @@ function convertWords(source: Chain, request: ConvertRequest): Arg[] {
     'convert',
     '-p',
     '-m',
-    COROUTINES,
+    String(requestsAt(bytesPerSecond)),
     ...(outOfOrder ? ['-W'] : []),
     ...(direct ? ['-t', 'none'] : []),
     ...(shared ? ['-U'] : []),
@@ -198,6 +202,17 @@ function convertWords(source: Chain, request: ConvertRequest): Arg[] {
     ...(bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]),
     ...ofSnapshot(source, snapshot),
   ];
+}
+
+/** Of one qemu-img convert. */
+export function requestsAt(bytesPerSecond: bigint | undefined): number {
+  if (bytesPerSecond === undefined) return REQUESTS;
+  return Math.min(REQUESTS, Math.ceil(Number(bytesPerSecond) / (REQUEST_BYTES * REQUESTS_A_SECOND)));
+}
+
+/** What qemu-img convert counts as done when it begins it: as much may not be written yet. */
+export function aheadBytes({ bytesPerSecond }: Pick<ConvertRequest, 'bytesPerSecond'>): bigint {
+  return BigInt(requestsAt(bytesPerSecond) * REQUEST_BYTES);
 }
 
 export function mapArgs(source: Chain): Arg[] {

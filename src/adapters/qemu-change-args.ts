@@ -130,7 +130,7 @@ export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg
 }
 
 export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
-  return ['compare', ...(strict ? ['-s'] : []), ...keysOf(first, second), chainName(first), chainName(second)];
+  return ['compare', '-p', ...(strict ? ['-s'] : []), ...keysOf(first, second), chainName(first), chainName(second)];
 }
 
 /**

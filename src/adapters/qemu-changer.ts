@@ -83,9 +83,22 @@ export class QemuChanger implements ImageChanger {
   }
 
   async compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison> {
-    const exit = await this.#quiet(compareImagesArgs(first, second, strict), run, [0, EXIT_DIFFERENT]);
+    const words: string[] = [];
+    const args = compareImagesArgs(first, second, strict);
+    const call = {
+      tool: 'qemu-img',
+      args,
+      limits: withoutStall(this.limits),
+      answers: [0, EXIT_DIFFERENT],
+      silent: true,
+    };
+    const exit = await this.runner.lines(call, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction === undefined) words.push(line);
+      else run.onFraction?.(fraction);
+    });
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
-    return { equal: exit.code === 0, ...parseComparison(exit.stdout) };
+    return { equal: exit.code === 0, ...parseComparison(words.join('\n')) };
   }
 
   async createSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {

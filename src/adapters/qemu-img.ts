@@ -13,6 +13,7 @@ import type {
 } from '../domain/ports.js';
 import type { ProcessRunner } from './process.js';
 import {
+  aheadBytes,
   compareArgs,
   convertArgs,
   convertOntoArgs,
@@ -54,25 +55,25 @@ export class QemuImg implements ImageTool {
 
   async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
     await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, (args) =>
-      this.#progressing(args, this.#heldFor(source), run),
+      this.#progressing(args, this.#heldFor(source), run, aheadBytes(request)),
     );
   }
 
   /** The same onto an image that is there already and large enough. */
   async convertOnto(source: Chain, target: FileRef, request: OntoRequest, run: ToolRun): Promise<void> {
-    await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), run);
+    await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), run, aheadBytes(request));
   }
 
   /** Makes what is there all zeros. */
   async wipe(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard', run: ToolRun): Promise<void> {
-    await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, run);
+    await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, run, aheadBytes({}));
   }
 
-  async #progressing(args: readonly Arg[], held: Held, run: ToolRun): Promise<void> {
+  async #progressing(args: readonly Arg[], held: Held, run: ToolRun, ahead: bigint): Promise<void> {
     // The target may be a volume, which no reference names.
     const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, run, (line) => {
       const fraction = parseProgress(line);
-      if (fraction !== undefined) run.onFraction?.(fraction);
+      if (fraction !== undefined) run.onFraction?.(fraction, ahead);
     });
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
   }

@@ -1,5 +1,6 @@
 import type { ImageAddress } from './address.js';
 import type { ImageFormat } from './image-format.js';
+import { scale } from './numbers.js';
 import { planned, type ChangePorts } from './in-place.js';
 import type { CompareResult } from './operations/record.js';
 import type { Verb } from './operations/verb.js';
@@ -32,16 +33,20 @@ export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResu
       run.phase('INSPECTING');
       await ports.reader.assertChainWhole([...run.chain(first), ...run.chain(second)], run.signal);
       run.phase('VERIFYING');
+      const sizes = [first, second].map((image) => run.chain(image)[0].facts.virtualSizeBytes);
+      const totalBytes = sizes.reduce((one, other) => (one > other ? one : other));
+      // Holes are compared by what is said of them, and count as well.
+      const show = (doneBytes: bigint) => run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
+      show(0n);
       await run.step('compare');
-      return {
-        kind: 'compare',
-        ...(await ports.changer.compare(
-          unlocked(run.chain(first), run.secrets[OPENS]),
-          unlocked(run.chain(second), run.secrets[OPENS_SECOND], OPENS_SECOND),
-          strict,
-          run.tool(),
-        )),
-      };
+      const found = await ports.changer.compare(
+        unlocked(run.chain(first), run.secrets[OPENS]),
+        unlocked(run.chain(second), run.secrets[OPENS_SECOND], OPENS_SECOND),
+        strict,
+        run.tool((fraction) => show(scale(totalBytes, fraction))),
+      );
+      if (found.equal) show(totalBytes);
+      return { kind: 'compare', ...found };
     },
   };
 }

@@ -85,8 +85,8 @@ export function convertImage(
         chain,
         part,
         request,
-        run.tool((fraction) => {
-          run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+        run.tool((fraction, ahead) => {
+          run.progress({ doneBytes: scale(totalBytes, fraction, ahead), totalBytes, skippedBytes });
         }),
       );
       // qemu-img gives the snapshot the size that the image has now.

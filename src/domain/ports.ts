@@ -291,8 +291,8 @@ export interface ToolRun {
   readonly signal: AbortSignal;
   /** The child while there is one. */
   onChild(child: Child | undefined): void;
-  /** 0 to 1. */
-  onFraction?(fraction: number): void;
+  /** 0 to 1; so much of it may have been begun only. */
+  onFraction?(fraction: number, aheadBytes?: bigint): void;
 }
 
 /** A stretch of an image's disk; unset is the file of zeros. */

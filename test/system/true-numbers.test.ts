@@ -126,6 +126,28 @@ describe('true numbers', () => {
     assert.equal(Number((await numbers('FetchImage', request)).result['network_bytes'] ?? 0), 0);
     assert.equal(server.file('kept').sentBytes, before);
   });
+  it('what is slowed down shows no more than there is, and goes up by and by', async () => {
+    const rate = { bandwidth_bytes_per_second: String(8 * MIB) };
+    await sparseFile(at('slow'), SIZE, [{ at: 0, length: 16 * MIB }]);
+    for (const [rpc, request] of [
+      ['ConvertImage', { source: at('slow'), source_format: 'raw', target_format: 'qcow2' }],
+      ['CopyImage', { source: at('slow'), engine: 'COPY_ENGINE_LOCAL_SPARSE' }],
+    ] as const) {
+      const { shown, last } = await reported(daemon.get().stranger, `ImageService/${rpc}`, {
+        ...{ target: at(`slow ${rpc}`), ...rate },
+        ...request,
+      });
+      const moving = shown.filter(({ phase }) => /CONVERTING|COPYING/.test(phase)).map(({ done }) => done);
+      // Sixteen requests would be all of it, at once.
+      assert.ok(new Set(moving.filter((done) => done < 16 * MIB)).size >= 3, String(moving));
+      assert.equal(last?.done, 16 * MIB);
+    }
+  });
+  it('a comparison goes over the larger disk', async () => {
+    const request = { first: at('raw'), first_format: 'raw', second: at('qcow2'), second_format: 'qcow2' };
+    const { progress } = await numbers('CompareImages', request);
+    assert.deepEqual(progress, { done: SIZE, total: SIZE, skipped: 0 });
+  });
   it('a flatten moves what the base has, a commit what the overlay has', async () => {
     assert.equal((await numbers('RebaseImage', { path: at('flat'), format: 'qcow2' })).moved, DATA);
     assert.equal((await numbers('CommitImage', { path: at('merged'), format: 'qcow2' })).moved, OVERLAID);

@@ -79,6 +79,10 @@ describe('counts and sizes', () => {
       [0n, 0n, 0n, 5n, 10n, 10n, 10n, 0n],
     );
   });
+  it('of what was only begun are less than none of it', () => {
+    const done = [0, 0.3, 0.5, 1].map((fraction) => scale(10n, fraction, 4n));
+    assert.deepEqual(done, [0n, 0n, 1n, 6n]);
+  });
 });
 
 describe('times', () => {

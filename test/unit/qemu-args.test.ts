@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { asAddress } from '../../src/domain/address.js';
 import type { Chain, Layer, Resolved } from '../../src/domain/ports.js';
-import { convertArgs, convertOntoArgs, createArgs, mapArgs, measureArgs } from '../../src/adapters/qemu-args.js';
+import {
+  aheadBytes,
+  convertArgs,
+  convertOntoArgs,
+  createArgs,
+  mapArgs,
+  measureArgs,
+} from '../../src/adapters/qemu-args.js';
 import {
   checkArgs,
   commitArgs,
@@ -89,6 +96,22 @@ describe('qemu-img arguments', () => {
   it('writes out of order only to raw', () => {
     assert.ok(words(convertArgs(chain, target, convert)).includes('-W'));
     assert.ok(!words(convertArgs(chain, target, { ...convert, format: 'qcow2' })).includes('-W'));
+  });
+  it('has no more requests in flight than a limit to the rate needs, and says how much they are for', () => {
+    const MIB = 1024n * 1024n;
+    for (const [rate, requests] of [
+      [undefined, 16],
+      [1n, 1],
+      [8n * MIB, 1],
+      [20n * MIB, 2],
+      [128n * MIB, 8],
+      [1n << 60n, 16],
+    ] as const) {
+      const request = { ...convert, ...(rate === undefined ? {} : { bytesPerSecond: rate }) };
+      const args = words(convertArgs(chain, target, request));
+      assert.equal(args[args.indexOf('-m') + 1], String(requests));
+      assert.equal(aheadBytes(request), BigInt(requests) * 2n * MIB);
+    }
   });
   it('a snapshot name with commas stays one name', () => {
     assert.ok(words(convertArgs(chain, target, { ...convert, snapshot: 'a,b' })).includes('snapshot.name=a,,b'));

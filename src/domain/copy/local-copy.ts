@@ -138,8 +138,8 @@ export async function copySparse(
       shared: spec.allowInUse,
       ...(spec.bytesPerSecond === undefined ? {} : { bytesPerSecond: spec.bytesPerSecond }),
     },
-    run.tool((fraction) => {
-      run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+    run.tool((fraction, ahead) => {
+      run.progress({ doneBytes: scale(totalBytes, fraction, ahead), totalBytes, skippedBytes });
     }),
   );
   run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });

@@ -174,7 +174,7 @@ export class Pull {
       for (let segment = queue.shift(); segment !== undefined; segment = queue.shift()) {
         const each = segment;
         await run.step('segment');
-        const tool = run.tool((fraction) => progress.show(each, fraction));
+        const tool = run.tool((fraction, ahead) => progress.show(each, fraction, ahead));
         const signal = AbortSignal.any([run.signal, stop.signal]);
         if (each.dataBytes > 0n) await ports.nbd.pull(source, each, part, options, { ...tool, signal });
         await writer.sync();
@@ -209,8 +209,8 @@ class PullProgress {
     this.#say();
   }
 
-  show(segment: Segment, fraction: number): void {
-    this.#parts.set(segment, scale(segment.dataBytes, fraction));
+  show(segment: Segment, fraction: number, ahead?: bigint): void {
+    this.#parts.set(segment, scale(segment.dataBytes, fraction, ahead));
     this.#say();
   }
 

@@ -121,7 +121,7 @@ async function sendByNbd(
     show(0n);
     await run.step('copy');
     const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond };
-    const tool = run.tool((fraction) => show(scale(totalBytes, fraction)));
+    const tool = run.tool((fraction, ahead) => show(scale(totalBytes, fraction, ahead)));
     await far.write(source, { shared, ...rate }, tool);
     show(totalBytes);
     if (spec.verify) await verify(spec, run, ports, source, (stretches) => far.digest(stretches, run.tool()));

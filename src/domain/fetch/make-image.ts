@@ -93,9 +93,10 @@ export async function convertLayer(
     [image],
     part,
     { format, compress: false, preallocation: 'off', direct, shared: false },
-    run.tool((fraction) => {
-      run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+    run.tool((fraction, ahead) => {
+      run.progress({ doneBytes: scale(totalBytes, fraction, ahead), totalBytes, skippedBytes });
     }),
   );
+  run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
   return { readBytes: totalBytes, wholeBytes: virtualSizeBytes };
 }

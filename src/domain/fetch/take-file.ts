@@ -42,10 +42,11 @@ export async function takeFile(
       [{ file: source, format: 'raw', facts: rawFacts(source), foreign: 'taken' }],
       file,
       { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false },
-      run.tool((fraction) => {
-        run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes });
+      run.tool((fraction, ahead) => {
+        run.progress({ doneBytes: scale(totalBytes, fraction, ahead), totalBytes, skippedBytes });
       }),
     );
+    run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
     // qemu's raw driver rounds up to 512.
     await file.truncate(source.lengthBytes);
   }

@@ -330,7 +330,7 @@ class OperationRun implements Run {
     });
   }
 
-  tool(onFraction?: (fraction: number) => void): ToolRun {
+  tool(onFraction?: (fraction: number, aheadBytes?: bigint) => void): ToolRun {
     const { operation } = this.assignment;
     const onChild = (child: Child | undefined) => {
       const { pid } = operation.record;

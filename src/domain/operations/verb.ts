@@ -110,7 +110,7 @@ export interface Run extends Resolution {
   progress(counters: Counters): void;
   warn(warning: Warning): void;
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
-  tool(onFraction?: (fraction: number) => void): ToolRun;
+  tool(onFraction?: (fraction: number, aheadBytes?: bigint) => void): ToolRun;
   /**
    * Fails with IMAGE_IN_USE when a process writes to something that is read, and `allowInUse` is not set: one that did when the
    * operation began, or one that has come since. `touch`, `commit` and the end of the verb ask by themselves; a verb

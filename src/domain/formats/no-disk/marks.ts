@@ -99,7 +99,7 @@ export const MARKS: readonly Mark[] = [
   { name: 'data compressed by lzfse', hex: text('bvx1') },
   { name: 'data compressed by lzfse', hex: text('bvxn') },
   { name: 'data compressed by lzfse', hex: text('bvx-') },
-  { name: 'a pbzx stream', hex: text('pbzx\0\0\0\0') },
+  { name: 'a pbzx stream', hex: text('pbzx') },
   { name: 'data compressed by zlib', hex: '78', holds: isZlib },
   // What was encrypted by a program, of which nothing but the program makes a disk again.
   { name: 'data encrypted by OpenSSL', hex: text('Salted__') },
@@ -116,6 +116,8 @@ export const MARKS: readonly Mark[] = [
   { name: 'an EnCase image', hex: text('EVF2\x0d\x0a\x81\0') },
   { name: 'an AFF image', hex: text('AFF10\r\n\0') },
   { name: 'an Apple sparse image', hex: text('sprs') },
+  { name: 'data compressed by zisofs', hex: '37e45396c9dbd607' },
+  { name: 'a UBI image', hex: text('UBI#\x01') },
   { name: 'a Windows FFU image', offset: 4, hex: text('SignedImage ') },
   { name: 'a Ghost image', hex: 'feef01', holds: (head) => head.readUInt8(3) <= 10 },
   {
@@ -151,7 +153,7 @@ export const MARKS: readonly Mark[] = [
   { name: 'a WAVE sound', hex: text('RIFF'), holds: follows(8, text('WAVE')) },
   { name: 'an AVI film', hex: text('RIFF'), holds: follows(8, text('AVI ')) },
   { name: 'an MP4 film', offset: 4, hex: text('ftyp'), holds: isMp4 },
-  { name: 'an Ogg file', hex: text('OggS\0'), holds: (head) => head.readUInt8(5) <= 7 },
+  { name: 'an Ogg file', hex: text('OggS') },
   { name: 'a GIF picture', hex: text('GIF8') },
   { name: 'an SQLite database', hex: text('SQLite format 3\0') },
   { name: 'OpenPGP data', hex: text('-----BEGIN PGP') },
