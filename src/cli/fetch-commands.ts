@@ -12,8 +12,10 @@ import {
   type PinCachedImageResponse,
 } from '../gen/hostler/v1/image_service.js';
 import { timeText } from '../wire/times.js';
+import { listedIn } from './checksum-file.js';
 import { ask, type Connection } from './connection.js';
 import type { Context } from './context.js';
+import { UsageError } from './failure.js';
 import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from './options.js';
 import type { OperationFlags, TargetFlags } from './options.js';
 import { bytes, table } from './text.js';
@@ -21,6 +23,7 @@ import { bytes, table } from './text.js';
 interface SourceFlags {
   readonly checksum?: { readonly algorithm: string; readonly digest: string };
   readonly checksumUrl?: string;
+  readonly checksumFile?: string;
   readonly header: Record<string, string>;
   readonly headerFile?: Record<string, string>;
   readonly maxSize?: bigint;
@@ -41,11 +44,12 @@ export function fetchCommands(context: Context): Command[] {
     .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
     .option('--cache', "use and fill the host's cache")
     .option('--overlay', 'make an overlay on the cached image')
-    .action((url: string, target: string, flags: FetchFlags) =>
-      context.follow(flags, ({ images }) =>
+    .action(async (url: string, target: string, flags: FetchFlags) => {
+      const source = await sourceOf(url, flags);
+      return context.follow(flags, ({ images }) =>
         images.fetchImage(
           FetchImageRequest.fromPartial({
-            ...sourceOf(url, flags),
+            ...source,
             target: address(target),
             targetFormat: flags.format ?? '',
             sourceFormat: flags.sourceFormat ?? '',
@@ -57,25 +61,26 @@ export function fetchCommands(context: Context): Command[] {
             ...askOf(flags),
           }),
         ),
-      ),
-    );
+      );
+    });
   const raw = sourceOptions(targetOptions(operationOptions(new Command('fetch-raw'))))
     .description('fetch bytes as they are: kernels, ramdisks')
     .argument('<url>')
     .argument('<target>')
-    .action((url: string, target: string, flags: FetchFlags) =>
-      context.follow(flags, ({ images }) =>
+    .action(async (url: string, target: string, flags: FetchFlags) => {
+      const source = await sourceOf(url, flags);
+      return context.follow(flags, ({ images }) =>
         images.fetchRawImage(
           FetchRawImageRequest.fromPartial({
-            ...sourceOf(url, flags),
+            ...source,
             target: address(target),
             overwrite: flags.overwrite ?? false,
             attributes: writableOf(flags).attributes,
             ...askOf(flags),
           }),
         ),
-      ),
-    );
+      );
+    });
   return [fetch, raw];
 }
 
@@ -87,19 +92,20 @@ export function cacheCommands(context: Context): Command[] {
     .option('--format <format>', 'format to keep it in; unset: as the source')
     .option('--source-format <format>', 'declared format of the source')
     .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
-    .action((url: string, flags: OperationFlags & SourceFlags) =>
-      context.follow(flags, ({ images }) =>
+    .action(async (url: string, flags: OperationFlags & SourceFlags) => {
+      const source = await sourceOf(url, flags);
+      return context.follow(flags, ({ images }) =>
         images.prefetchImage(
           PrefetchImageRequest.fromPartial({
-            ...sourceOf(url, flags),
+            ...source,
             targetFormat: flags.format ?? '',
             sourceFormat: flags.sourceFormat ?? '',
             archiveMember: flags.member ?? '',
             ...askOf(flags),
           }),
         ),
-      ),
-    );
+      );
+    });
   const evict = operationOptions(new Command('evict'))
     .description('remove entries; without an id by age and size')
     .argument('[id...]')
@@ -181,17 +187,21 @@ function pinCommand(context: Context): Command {
 
 function sourceOptions(command: Command): Command {
   return command
-    .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksum)
+    .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksumOf)
     .option('--checksum-url <url>', 'a list such as SHA256SUMS that says it')
+    .option('--checksum-file <file>', 'such a list in a file of the host of this command')
     .option('--header <name: value>', 'sent to the server; may be given more than once', header, {})
     .option('--header-file <file>', 'with such lines, for what others must not see in the process list', headerFile)
     .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
 }
 
-function sourceOf(
+async function sourceOf(
   url: string,
-  { checksum: sum, checksumUrl = '', header: given, headerFile: read, maxSize }: SourceFlags,
+  { checksum: sum, checksumUrl = '', checksumFile, header: given, headerFile: read, maxSize }: SourceFlags,
 ) {
+  if (checksumFile !== undefined && (sum !== undefined || checksumUrl !== ''))
+    throw new UsageError('give --checksum-file, --checksum-url or --checksum');
+  const checksum = checksumFile === undefined ? sum : await listedIn(checksumFile, url);
   const headers = { ...given, ...read };
   const [, imageId] = /^glance:(.+)$/.exec(url) ?? [];
   const source: ImageSource['source'] =
@@ -200,11 +210,11 @@ function sourceOf(
       : /^[a-z]+:\/\//.test(url)
         ? { $case: 'http', value: { url, headers, checksumUrl } }
         : { $case: 'file', value: { path: address(url) } };
-  return { source: { source }, checksum: sum, maxSizeBytes: maxSize };
+  return { source: { source }, checksum, maxSizeBytes: maxSize };
 }
 
-function checksum(text: string): { algorithm: string; digest: string } {
-  const [, algorithm, digest] = /^([a-z0-9]+):([0-9a-fA-F]+)$/.exec(text) ?? [];
+function checksumOf(text: string): { algorithm: string; digest: string } {
+  const [, algorithm, digest] = /^([a-z0-9-]+):([0-9a-fA-F]+)$/.exec(text) ?? [];
   if (algorithm === undefined || digest === undefined) throw new InvalidArgumentError('must be ALGORITHM:DIGEST');
   return { algorithm, digest };
 }

@@ -50,6 +50,25 @@ describe('the commands that fetch', () => {
     assert.equal((await hostler('image', 'fetch-raw', url, image('c'), '--checksum', 'md5')).code, 2);
     assert.equal((await hostler('image', 'fetch', `${url}-none`, image('c'))).code, 3);
   });
+  it('a list of checksums in a file beside the command says what the bytes must be, of a URL and of a path', async () => {
+    const url = server.add('listed.qcow2', qcow2);
+    await writeFile(image('here.qcow2'), qcow2);
+    const list = scratch.path('SHA256SUMS');
+    const fetch = (source: string, to: string, ...more: string[]) =>
+      hostler('image', 'fetch', source, image(to), '--checksum-file', list, ...more);
+    const digest = sum.replace('sha256:', '');
+    await writeFile(list, `${digest}  listed.qcow2\n${digest} *here.qcow2\n`);
+    assert.match((await fetch(url, 'e')).stdout, new RegExp(sum));
+    assert.equal((await fetch(image('here.qcow2'), 'f')).code, 0);
+    await writeFile(list, `${'0'.repeat(64)}  listed.qcow2\n`);
+    assert.match((await fetch(url, 'g')).stderr, /CHECKSUM_MISMATCH|not 0000/);
+    const missing = await fetch(image('here.qcow2'), 'g');
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /has no checksum of .*here\.qcow2/);
+    assert.equal((await fetch(url, 'g', '--checksum', sum)).code, 2);
+    const sha3 = `sha3-256:${createHash('sha3-256').update(qcow2).digest('hex')}`;
+    assert.equal((await hostler('image', 'fetch', url, image('g'), '--checksum', sha3)).code, 0);
+  });
   it('cache prefetch, ls, pin, evict', async () => {
     const url = server.add('kept', qcow2);
     assert.equal((await hostler('cache', 'prefetch', url)).code, 0);

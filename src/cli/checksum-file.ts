@@ -1,0 +1,46 @@
+/** A list such as SHA256SUMS in a file beside the command, whose signature its user has verified perhaps. */
+import { readFileSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import { checksumIn, type Place } from '../domain/fetch/checksum-list.js';
+import { UsageError } from './failure.js';
+
+export interface ListedChecksum {
+  readonly algorithm: string;
+  readonly digest: string;
+}
+
+/** The checksum that the list has for a source: a URL, or an absolute path. Fails with UsageError. */
+export async function listedIn(file: string, source: string): Promise<ListedChecksum> {
+  const found = await checksumIn(textOf(file), placeOf(source, resolve(file)));
+  if ('checksum' in found) return found.checksum;
+  throw new UsageError(`${file} ${found.lacks}`);
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(String(error));
+  }
+}
+
+/** Only of a file of this host it is known where it is from the list on. */
+function placeOf(source: string, list: string): Place {
+  const listName = basename(list);
+  if (URL.canParse(source)) return { path: componentsOf(decoded(new URL(source).pathname)), listName };
+  const [path, folder] = [componentsOf(source), componentsOf(dirname(list))];
+  const below = folder.every((part, index) => part === path[index]) ? { below: path.slice(folder.length) } : {};
+  return { path, listName, ...below };
+}
+
+function componentsOf(path: string): readonly string[] {
+  return path.split('/').filter((part) => part !== '');
+}
+
+function decoded(pathname: string): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return pathname; // it is no UTF-8, so no list has it otherwise
+  }
+}
