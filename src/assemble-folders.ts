@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CacheFolder } from './adapters/cache-folder.js';
 import type { Config } from './adapters/config.js';
 import { errnoOf } from './adapters/errno.js';
+import { whileWaiting } from './adapters/gates/while-waiting.js';
 import { LockQuery } from './adapters/lock-query.js';
 import { errorText, type Log } from './adapters/log.js';
 import { AgentLocks } from './adapters/owned/agent-locks.js';
@@ -12,7 +13,7 @@ import { hostIdentity } from './adapters/owned/host-identity.js';
 import { PRIVATE_PREFIX } from './adapters/private-folders.js';
 import type { ProcessRunner } from './adapters/process.js';
 import { RememberedMounts } from './adapters/root-mounts/remembered.js';
-import { openRoots, type OnFollowed, type Root, type RootConfig } from './adapters/roots.js';
+import { openRoots, type Root, type RootConfig, type RootEvents } from './adapters/roots.js';
 import { openStateFolder, renewed, type StateFolder } from './adapters/state-folder.js';
 import type { Foundations } from './assemble.js';
 import { isKept } from './assemble-sweep.js';
@@ -50,8 +51,8 @@ export async function openFolders(config: Config, runner: ProcessRunner, log: Lo
 }
 
 /** Roots of files, as they are configured. Fails with ConfigError. */
-export function openFileRoots(config: Config, onFollowed?: OnFollowed): Promise<Root[]> {
-  return openRoots(configuredRoots(config, 'files'), config.limits.root_patience_ms, onFollowed);
+export function openFileRoots(config: Config, events?: RootEvents): Promise<Root[]> {
+  return openRoots(configuredRoots(config, 'files'), config.limits.root_patience_ms, events);
 }
 
 function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConfig[] {
@@ -70,13 +71,21 @@ type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'clos
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
 async function openAllRoots(config: Config, stateFolder: string, log: Log): Promise<OpenFolders> {
   const { root_patience_ms: patienceMs } = config.limits;
-  const onFollowed: OnFollowed = (path, mountPoint) =>
-    log.warn('another filesystem is mounted at a root: it is served from there now', { path, mountPoint });
-  const devices = await openRoots(configuredRoots(config, 'devices'), patienceMs, onFollowed);
+  const events: RootEvents = {
+    followed: (path, mountPoint) =>
+      log.warn('another filesystem is mounted at a root: it is served from there now', { path, mountPoint }),
+    waits: (path) => log.warn('the start waits for a folder that does not answer', { path }),
+  };
+  const devices = await openRoots(configuredRoots(config, 'devices'), patienceMs, events);
   const dev = { path: '/dev', access: 'read-write', trusted: true, attributes: {} } as const;
   const [nodes] = devices.length === 0 ? [] : await openRoots([dev], patienceMs);
-  const files = await openFileRoots(config, onFollowed);
-  const { cacheFolder, around } = await openCache(config, [...files, ...devices], stateFolder);
+  const files = await openFileRoots(config, events);
+  const waits = () => {
+    events.waits(`${config.cache.path ?? stateFolder}, ${config.instances_path}`);
+  };
+  const { cacheFolder, around } = await whileWaiting(patienceMs, waits, () =>
+    openCache(config, [...files, ...devices], stateFolder),
+  );
   const { dev: device, ino: inode } = await stat(stateFolder, { bigint: true });
   const ownFolders = [{ realPath: stateFolder, identity: { device, inode } }, cacheFolder];
   const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder, ownFolders };
@@ -87,7 +96,7 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
   const asRoot = { path: cacheFolder.realPath, access: 'read-only', trusted: true, attributes, kept: true } as const;
   return {
     ...own,
-    roots: [...files, ...(await openRoots([asRoot], patienceMs, onFollowed))],
+    roots: [...files, ...(await openRoots([asRoot], patienceMs, events))],
     closedFolders: [stateFolder],
   };
 }

@@ -3,6 +3,7 @@ import { isBelow } from '../domain/address.js';
 import type { FileAttributes, FileIdentity } from '../domain/ports.js';
 import { ownFileError } from '../domain/own-files.js';
 import { LocalMounts } from './local-mounts.js';
+import { whileWaiting } from './gates/while-waiting.js';
 import { RootGate } from './root-gate.js';
 import { RootPlace } from './root-mounts/root-place.js';
 
@@ -28,24 +29,28 @@ export interface Root extends RootConfig {
   readonly gate: RootGate;
 }
 
-/** Hears of a root that is followed onto another mount. */
-export type OnFollowed = (path: string, mountPoint: string) => void;
+/** What is to be known of roots. */
+export interface RootEvents {
+  /** A root is followed onto another mount. */
+  followed(path: string, mountPoint: string): void;
+  /** A root that is being opened does not answer; again and again until it does. */
+  waits(path: string): void;
+}
 
-/**
- * Opens the roots where they really are; `onFollowed` hears of those that are followed onto another mount. Fails with OwnFileError
- * when one is not a folder.
- */
-export async function openRoots(
-  configs: readonly RootConfig[],
-  patienceMs: number,
-  onFollowed: OnFollowed = () => undefined,
-): Promise<Root[]> {
+const NOBODY: RootEvents = { followed: () => undefined, waits: () => undefined };
+
+/** Opens the roots where they really are, one after the other. Fails with OwnFileError when one is not a folder. */
+export async function openRoots(configs: readonly RootConfig[], patienceMs: number, events = NOBODY): Promise<Root[]> {
   const roots: Root[] = [];
   const localMounts = new LocalMounts();
   for (const config of configs) {
     try {
-      const realPath = await realpath(config.path);
-      const place = await RootPlace.open(realPath, localMounts, onFollowed);
+      const waits = () => {
+        events.waits(config.path);
+      };
+      const { realPath, place } = await whileWaiting(patienceMs, waits, () =>
+        openPlace(config.path, localMounts, events),
+      );
       roots.push({
         ...config,
         realPath,
@@ -65,6 +70,14 @@ export async function openRoots(
     }
   }
   return roots;
+}
+
+async function openPlace(path: string, localMounts: LocalMounts, events: RootEvents) {
+  const realPath = await realpath(path);
+  const onFollowed: RootEvents['followed'] = (root, mountPoint) => {
+    events.followed(root, mountPoint);
+  };
+  return { realPath, place: await RootPlace.open(realPath, localMounts, onFollowed) };
 }
 
 /** The innermost root that holds a path, with the path's components below it. */

@@ -157,4 +157,27 @@ describe('a file server that does not answer more calls than there are threads',
     await host('IsMounted', { mount_path: `${daemon.folder}/${label}` });
     await host('GetFilesystemInfo', { path: daemon.image('near') });
   }
+
+  for (const [what, folder] of [
+    ['a root', 'root0'],
+    ['the folder of instances', 'vms'],
+  ] as const)
+    it(`a start that waits for ${what} says so, and goes on when it answers`, async () => {
+      await server.fail({ kinds: ['getattr'], match: `/${folder}`, hang: true, times: 0 });
+      const late = await Daemon.spawn(scratch.path(`late-${folder}`), {
+        top: `instances_path = "${server.path}/vms"\n`,
+        toml: '[limits]\nroot_patience_ms = 300\n',
+        roots: ['root0', 'root1'].map((name) => `[[roots]]\npath = "${server.path}/${name}"\n`).join(''),
+      });
+      try {
+        await until(() =>
+          Promise.resolve(new RegExp(`the start waits.*${folder}|${folder}.*the start waits`).test(late.log)),
+        );
+        await server.heal();
+        await late.serving();
+      } finally {
+        await server.heal();
+        assert.equal(await late.stop(), 0);
+      }
+    });
 });

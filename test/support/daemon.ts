@@ -212,8 +212,15 @@ export class Daemon {
 
   /** Private folders of operations that are still in the images folder. */
   async leftovers(folder = join(this.folder, 'images')): Promise<string[]> {
-    const names = await readdir(folder, { recursive: true });
-    return names.filter((name) => name.includes('.hostler-'));
+    for (;;) {
+      try {
+        return (await readdir(folder, { recursive: true })).filter((name) => name.includes('.hostler-'));
+      } catch (error) {
+        // A folder below it has gone since it was listed.
+        const gone = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+        if (!gone || !existsSync(folder)) throw error;
+      }
+    }
   }
 
   /** SIGTERM, then its exit code. */
