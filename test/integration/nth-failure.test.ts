@@ -145,6 +145,9 @@ describe('the n-th step fails', () => {
     for (const why of ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const) {
       it(`${name}: each step with ${why}`, async () => {
         reason = why;
+        await rm(at('new'), { force: true });
+        await writeFile(at('old'), 'old');
+        engine.failures.length = 0;
         const before = (await readdir(scratch.path())).sort();
         const descriptors = readdirSync('/proc/self/fd').length;
         const failed: string[] = [];
@@ -168,10 +171,9 @@ describe('the n-th step fails', () => {
         // Every step failed once; the one after the point of no return does not undo what was done.
         assert.deepEqual([...new Set(failed), 'published', 'cleaned'], steps);
         assert.ok(failed.includes('publish'));
-        assert.equal(readdirSync('/proc/self/fd').length, descriptors);
-        assert.equal(engine.failures.splice(0).length, 1);
-        await rm(at('new'), { force: true });
-        await writeFile(at('old'), 'old');
+        // Those of an earlier file of tests may be closed meanwhile.
+        assert.ok(readdirSync('/proc/self/fd').length <= descriptors);
+        assert.equal(engine.failures.length, 1);
       });
     }
   }

@@ -188,7 +188,7 @@ describe('RootedPaths and FileTargets', () => {
         () => undefined,
       );
     }
-    assert.equal(readdirSync('/proc/self/fd').length, before);
+    assert.ok(readdirSync('/proc/self/fd').length <= before);
     assert.ok(!existsSync(at('.hostler-test-OP')));
   });
 });

@@ -163,6 +163,6 @@ describe('ProcessRunner', () => {
     );
     assert.equal(stdout, 'contenthush');
     await handle.close();
-    assert.equal(readdirSync('/proc/self/fd').length, open0);
+    assert.ok(readdirSync('/proc/self/fd').length <= open0);
   });
 });
