@@ -20,18 +20,18 @@ export class NbdClient implements NbdTool {
   ) {}
 
   async pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void> {
-    await this.#copy(pullArgs(source, stretch, target, options), source.place, run, options);
+    await this.#copy(pullArgs(source, stretch, target, options), source.place, 'reads', run, options);
   }
 
   async push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void> {
-    await this.#copy(pushArgs(source, place, name, options), place, run, options);
+    await this.#copy(pushArgs(source, place, name, options), place, 'writes', run, options);
   }
 
   async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<Stretch> {
     const args = ['map', '--output=json', ...credentials(place), '--image-opts', nbdOptions(place, name)];
     const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: withoutStall(this.limits) };
     const { stdout, ...exit } = await this.runner.run(call, run);
-    if (!exit.succeeded) throw lineError(exit);
+    if (!exit.succeeded) throw lineError(exit, 'reads');
     for (const line of stdout.split('\n')) {
       const extent = parseExtent(line);
       if (extent !== undefined)
@@ -39,7 +39,13 @@ export class NbdClient implements NbdTool {
     }
   }
 
-  async #copy(args: readonly Arg[], place: NbdPlace, run: ToolRun, options: Limited): Promise<void> {
+  async #copy(
+    args: readonly Arg[],
+    place: NbdPlace,
+    far: keyof typeof FAR_SIDE,
+    run: ToolRun,
+    options: Limited,
+  ): Promise<void> {
     const call = {
       tool: 'qemu-img',
       args,
@@ -52,7 +58,7 @@ export class NbdClient implements NbdTool {
       const fraction = parseProgress(line);
       if (fraction !== undefined) run.onFraction?.(fraction, aheadBytes(options));
     });
-    if (!exit.succeeded) throw lineError(exit);
+    if (!exit.succeeded) throw lineError(exit, far);
   }
 }
 
@@ -102,13 +108,16 @@ function overNetwork(place: NbdPlace): boolean {
   return !('socket' in place);
 }
 
-/** Everything about the far end is the line or whoever serves; the rest is about our own file. */
-const OF_THE_LINE =
-  /TLS|file\.driver=nbd|error while reading|[Ff]ailed to connect|server|option|Connection|end-of-file|Broken pipe/;
+/** About the far end, whatever is done with it. */
+const OF_THE_LINE = /TLS|file\.driver=nbd|[Ff]ailed to connect|server|option|Connection|end-of-file|Broken pipe/;
 
-function lineError(exit: Exit): HostlerError {
+/** What fails at the far end's side of a copy. A failure of the other side is about our own file. */
+const FAR_SIDE = { reads: /error while reading/, writes: /error while writing/ };
+
+function lineError(exit: Exit, far: keyof typeof FAR_SIDE): HostlerError {
   const error = qemuError(exit.stderr, exit);
-  if (error.reason === 'NO_SPACE' || !OF_THE_LINE.test(exit.stderr)) return error;
+  const isOfTheLine = OF_THE_LINE.test(exit.stderr) || FAR_SIDE[far].test(exit.stderr);
+  if (error.reason === 'NO_SPACE' || !isOfTheLine) return error;
   return new HostlerError('REMOTE_UNREACHABLE', `the far end, or the line to it, broke: ${error.message}`, {
     facts: error.facts,
     cause: exit.stderr,

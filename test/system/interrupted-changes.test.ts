@@ -10,7 +10,7 @@ import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
 
-const MOMENTS = 10;
+const MOMENTS = 5;
 const LAYERS = 4;
 const SIZE_MIB = 64;
 
