@@ -33,11 +33,13 @@ export function diskCommands(context: Context): Command[] {
   ];
 }
 
-/** Fails with UsageError, which names the file: the system's own words of a folder do not. */
+/** Fails with the system's error, which names the file. */
 async function readNamed(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new UsageError(`--xml ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    // Of a folder the system's words do not.
+    if (error instanceof Error && !error.message.includes(path)) error.message += `: ${path}`;
+    throw error;
   }
 }
