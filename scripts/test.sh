@@ -27,6 +27,8 @@ case ${1:-} in
     ;;
   # At the end what came in it is held against what proto/ promises. The last line counts both.
   *)
+    # Beside two other files the same turn has cold caches, which known work does not show.
+    export HOSTLER_TEST_HELD_MS=100
     runner=(scripts/every-test.sh "${runner[@]}" "${side_by_side[@]}")
     ;;
 esac

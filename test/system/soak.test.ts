@@ -16,7 +16,7 @@ describe('soak', () => {
 
   it(`${String(COUNT)} mixed operations, 64 in flight, seed ${String(SEED)}`, async function () {
     this.timeout(30 * 60_000);
-    const daemon = await Daemon.start(scratch.path('daemon'));
+    const daemon = await Daemon.start(scratch.path(`daemon-${String(Date.now())}`));
     scratch.onEnd(() => daemon.stop());
     await prepareSoak(daemon);
     await soak(daemon, 20, SEED + 1);
