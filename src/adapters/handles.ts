@@ -91,7 +91,10 @@ export function moving<T>(handle: Handle, work: () => Promise<T>, dispose?: (lat
   return handle.gate.slowCall(work, { times: PIECE, ...(dispose === undefined ? {} : { dispose }) });
 }
 
-/** The same for what changes a name: when it has begun it is waited for as long as it takes, because its outcome must be known. */
+/**
+ * The same for what changes a name: when it has begun it is waited for as long as it takes, because
+ * its outcome must be known.
+ */
 export function toItsEnd<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.callToItsEnd(work) : work();
 }

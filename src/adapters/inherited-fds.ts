@@ -38,8 +38,9 @@ function closeOnExecCall(): () => boolean {
   try {
     const call = loadKoffi()?.load(null).func('close_range', 'int', ['uint', 'uint', 'int']);
     return () => call?.(FIRST_FD, LAST_FD, CLOSE_RANGE_CLOEXEC) === 0;
-  } catch {
-    // A C library that does not know the call.
+  } catch (error) {
+    // A C library that does not know the call (glibc before 2.34).
+    if (!String(error).includes('close_range')) throw error;
     return () => false;
   }
 }

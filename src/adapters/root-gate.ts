@@ -4,7 +4,10 @@ import { DIRECT, POOLED, type FileCalls } from './file-calls.js';
 import { POOL_PLACES, type PoolCall } from './gates/pool-places.js';
 import type { RootPlace } from './root-mounts/root-place.js';
 
-/** So many times as long as a look may a call take that makes data durable or frees space: a server may write for a minute then. */
+/**
+ * So many times as long as a look may a call take that makes data durable or frees space: a server
+ * may write for a minute then.
+ */
 const SLOW = 12;
 /** And one that moves a piece of data, which waits while others make theirs durable. */
 export const PIECE = 4;
@@ -76,7 +79,10 @@ export class RootGate {
     return this.#inTime(work, dispose, { patienceMs: this.patienceMs * times, slow: true });
   }
 
-  /** The same for a call whose outcome must be known: when it has begun it is waited for as long as it takes. Fails with ROOT_STALLED. */
+  /**
+   * The same for a call whose outcome must be known: when it has begun it is waited for as long as
+   * it takes. Fails with ROOT_STALLED.
+   */
   async callToItsEnd<T>(work: () => Promise<T>): Promise<T> {
     if (this.place.isLocal()) return work();
     const call = { filesystem: this.place.filesystem, patienceMs: this.patienceMs * SLOW, slow: true };

@@ -1,41 +1,21 @@
-/** Which images below a folder need other files: one that they are backed by, or those that hold their data. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readSync,
-  readdirSync,
-  statSync,
-  type BigIntStats,
-} from 'node:fs';
+/**
+ * Which images below a folder need other files: one that they are backed by, or those that hold
+ * their data. Synchronous calls: it runs in a thread of its own, where it holds up nobody.
+ */
+import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Dependant, Unseen } from '../domain/change-ports.js';
-import { HostlerError } from '../domain/errors.js';
-import { cached } from '../domain/formats/head.js';
-import { detectFormat } from '../domain/formats/magic.js';
-import { READERS } from '../domain/formats/readers.js';
-import { pathsIn } from '../domain/named-paths.js';
-import { isDescriptor } from '../domain/formats/vmdk-descriptor.js';
-import type { ByteSource, FileIdentity } from '../domain/ports.js';
+import type { FileIdentity } from '../domain/ports.js';
 import type { BadFile, Claimant } from './bad-files.js';
 import { identityOf } from './devices/device-identity.js';
 import { errnoOf } from './errno.js';
-import { lengthNow } from './lengths.js';
+import { readNames, type Head } from './header-names.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
-import { sourceOf } from './sync-look.js';
 import { birthOf } from './system-sizes.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;
 const BEAT_EVERY = 200;
-/** How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
-const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
-const HEAD_BYTES = 512;
-/** Of the descriptor of a VMDK: each is looked up for every question, and thousands of files may name what is not there. */
-const MAX_PATHS = 16;
-const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
 
 interface Folder {
   readonly mtimeNs: bigint;
@@ -120,7 +100,8 @@ export class RootIndex {
   }
 
   /**
-   * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand images those of each other: only what is there is
+   * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand
+   * images those of each other: only what is there is
    * looked at, and once.
    */
   #extentsIn(folder: string, images: ReadonlyMap<string, Image>, file: FileIdentity, unseen: Unseen[]) {
@@ -147,7 +128,8 @@ export class RootIndex {
   }
 
   /**
-   * Looks at what is there now. Folders that have not changed are not listed again; files always are looked at, for a header can be
+   * Looks at what is there now. Folders that have not changed are not listed again; files always
+   * are looked at, for a header can be
    * written in place, and over what was none.
    * @param root what the root has become
    */
@@ -242,7 +224,10 @@ export class RootIndex {
     return (this.holds === 'files' ? lstatSync : statSync)(at(path), { bigint: true });
   }
 
-  /** The time of its last change, in ms, of what is no image and will not soon be one; undefined of what has gone or is no file. */
+  /**
+   * The time of its last change, in ms, of what is no image and will not soon be one; undefined of
+   * what has gone or is no file.
+   */
   async #look(path: string, known: Image | undefined): Promise<Image | number | undefined> {
     this.#pulse();
     const stat = this.#ask(path, this.#unseen, () => this.#stat(path));
@@ -262,7 +247,7 @@ export class RootIndex {
 
   async #head(path: string): Promise<Head | 'unseen' | undefined> {
     try {
-      return await readNames(path, this.holds);
+      return await readNames(at(path), this.holds === 'devices');
     } catch (error) {
       return this.#failed(path, this.#unseen, error);
     }
@@ -326,59 +311,4 @@ function isLookedInto(name: string): boolean {
 
 function claimantOf(stat: BigIntStats): Claimant {
   return { ...identityOf(stat), ...birthOf(stat), lengthBytes: stat.size };
-}
-
-/** Of an image: the paths of files that it names, the files of its folder with its data, and why it cannot be read otherwise. */
-interface Head {
-  readonly names: readonly string[];
-  readonly extents?: readonly string[];
-  readonly bad?: string;
-}
-
-/** Undefined when it is no container format. Fails with system errors, and with nothing that the bytes could cause. */
-async function readNames(path: string, holds: PlaceOfImages): Promise<Head | undefined> {
-  const follow = holds === 'files' ? constants.O_NOFOLLOW : 0;
-  const fd = openSync(at(path), constants.O_RDONLY | follow | constants.O_NONBLOCK);
-  try {
-    if (!couldNameAnother(fd)) return undefined;
-    return await namesIn(cached(sourceOf(fd, Number(lengthNow(fstatSync(fd, { bigint: true }))))));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
-  const format = await detectFormat(bytes);
-  if (format === 'raw') return undefined;
-  try {
-    const { backingFile, dataFile, extentNames = [] } = await READERS[format](bytes);
-    const names = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
-    // qemu follows paths too, which are not read here.
-    const paths = extentNames.filter((name) => name.includes('/')).slice(0, MAX_PATHS);
-    const extents = extentNames.filter((name) => !name.includes('/'));
-    return { names: [...names, ...paths], extents };
-  } catch (error) {
-    if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
-    // Its tables are more than we read, or broken: it may need its base all the same.
-    const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
-    return { bad: error.message, names: backing === undefined ? [] : pathsIn(backing) };
-  }
-}
-
-/** Of one whose tables cannot be read. */
-async function nameInQcow2(bytes: ByteSource): Promise<string | undefined> {
-  const head = await bytes.read(0n, QCOW2_NAME_END);
-  if (head.length < QCOW2_NAME_END) return undefined;
-  const length = head.readUInt32BE(16);
-  if (length === 0 || length > MAX_NAME_BYTES) return undefined;
-  const name = await bytes.read(head.readBigUInt64BE(8), length);
-  return name.length < length || name.includes(0) ? undefined : name.toString('utf8');
-}
-
-/** By its first bytes; in a tree of a million files few are images. */
-function couldNameAnother(fd: number): boolean {
-  const first = Buffer.alloc(HEAD_BYTES);
-  const length = readSync(fd, first, 0, HEAD_BYTES, 0);
-  const head = first.subarray(0, length);
-  return MARKS.some((mark) => head.toString('latin1', 0, mark.length) === mark) || isDescriptor(head);
 }

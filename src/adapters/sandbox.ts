@@ -103,7 +103,8 @@ const MOVED = /Can't find source path|Race condition binding|No such file or dir
 const OF_FILES = /Can't (?:stat fd|find source path|get type of source)/;
 
 /**
- * Fails when it was bubblewrap, not the tool, that failed: with SOURCE_CHANGED when something was moved under it, and as a tool does
+ * Fails when it was bubblewrap, not the tool, that failed: with SOURCE_CHANGED when something was
+ * moved under it, and as a tool does
  * when the disk of a file did not answer.
  */
 export function assertSandboxed(tool: string, stderr: string): void {

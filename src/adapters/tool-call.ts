@@ -16,7 +16,8 @@ export interface Text {
 
 /**
  * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
- * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has that name; one that is no secret, but stands
+ * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has
+ * that name; one that is no secret, but stands
  * for a file, has the `address` of that. `cluster` is the
  * configuration of a cluster; a tool that is given one is given the network too.
  */

@@ -25,7 +25,10 @@ function linesOf({ kind, file, lengthBytes, offsetBytes }: LayerExtent): Piece[]
   return [`RW ${String(sectors)} FLAT "`, { read: file }, `" ${String(offsetBytes / SECTOR_BYTES)}\n`];
 }
 
-/** qemu leaves out extents of zeros; a sparse one that has nothing is the same. A grain must not be longer than what is left of its extent. */
+/**
+ * qemu leaves out extents of zeros; a sparse one that has nothing is the same. A grain must not be
+ * longer than what is left of its extent.
+ */
 function zeros(sectors: bigint): Piece[] {
   const whole = sectors - (sectors % MAX_GRAIN);
   return [whole, sectors - whole]

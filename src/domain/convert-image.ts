@@ -99,7 +99,10 @@ export function convertImage(
   };
 }
 
-/** A tool leaves out chunks of a dmg that it cannot expand, and at its end takes the disk for a shorter one. Fails with UNSUPPORTED_BY_BACKEND. */
+/**
+ * A tool leaves out chunks of a dmg that it cannot expand, and at its end takes the disk for a
+ * shorter one. Fails with UNSUPPORTED_BY_BACKEND.
+ */
 async function assertDmgWhole([image, ...below]: Chain, { tool }: CreatePorts, run: ToolRun): Promise<void> {
   if (image.format !== 'dmg') return;
   const { requiredBytes } = await tool.measure([image, ...below], 'raw', run);

@@ -23,7 +23,8 @@ export function filesOf(layers: readonly Layer[]): Resolved[] {
 }
 
 /**
- * The layer with its extents, each as long as the descriptor says; what is opened comes into `opened`, also when it fails. Fails as
+ * The layer with its extents, each as long as the descriptor says; what is opened comes into
+ * `opened`, also when it fails. Fails as
  * `Paths.named`, with IMAGE_UNSAFE, and with IMAGE_MALFORMED.
  */
 export async function withExtents(layer: Layer, opened: Resolved[], ports: ExtentPorts): Promise<Layer> {

@@ -23,7 +23,10 @@ export interface DomainDevice {
   readonly target?: string;
 }
 
-/** Reads a domain's XML. Fails with INVALID_FIELD, also when that takes too long, and with the signal's reason. Callers take turns. */
+/**
+ * Reads a domain's XML. Fails with INVALID_FIELD, also when that takes too long, and with the
+ * signal's reason. Callers take turns.
+ */
 export interface DomainReader {
   read(xml: string, waiter: Waiter): Promise<DomainDisks>;
 }

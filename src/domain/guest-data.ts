@@ -25,7 +25,10 @@ export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Pr
   return dataFrom(chain, () => true, tool, run);
 }
 
-/** Data of the guest's disk that comes from these layers; of an encrypted image without its passphrase the most that it may be. */
+/**
+ * Data of the guest's disk that comes from these layers; of an encrypted image without its
+ * passphrase the most that it may be.
+ */
 export async function dataFrom(
   chain: Chain,
   wanted: (depth: number) => boolean,

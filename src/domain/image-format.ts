@@ -53,7 +53,10 @@ export function traits(format: ImageFormat): FormatTraits {
   return FORMATS[format];
 }
 
-/** Whether a header of the format can say that its base is of the other: what it does not say would be guessed from the base's bytes. */
+/**
+ * Whether a header of the format can say that its base is of the other: what it does not say would
+ * be guessed from the base's bytes.
+ */
 export function canSayOfBase(format: ImageFormat, base: ImageFormat): boolean {
   if (format === 'qed') return base === 'raw';
   if (format === 'vmdk') return base === 'vmdk';

@@ -13,7 +13,10 @@ export function rest(whole: bigint, part: bigint): bigint {
   return uint64(whole - part);
 }
 
-/** The part of a total that a fraction stands for, less what may not be done of it; a fraction that is no number stands for nothing. */
+/**
+ * The part of a total that a fraction stands for, less what may not be done of it; a fraction that
+ * is no number stands for nothing.
+ */
 export function scale(total: bigint, fraction: number, aheadBytes = 0n): bigint {
   const millionths = Number.isNaN(fraction) ? 0 : Math.round(Math.min(1, Math.max(0, fraction)) * 1e6);
   return rest((total * BigInt(millionths)) / 1_000_000n, aheadBytes);

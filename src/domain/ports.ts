@@ -312,7 +312,10 @@ export interface Layer {
   readonly foreign?: 'there' | 'taken';
   /** Opens an encrypted one. Never written anywhere; tools know it by the id. */
   readonly opens?: { readonly id: string; readonly passphrase: Uint8Array };
-  /** Of an image of several files, all of it in the order of the disk: the tools open these, and never the image's own file. Such an image is only read. */
+  /**
+   * Of an image of several files, all of it in the order of the disk: the tools open these, and
+   * never the image's own file. Such an image is only read.
+   */
   readonly extents?: readonly LayerExtent[];
 }
 export type Chain = readonly [Layer, ...Layer[]];

@@ -151,7 +151,8 @@ export class ImageReader {
 
   /**
    * The image and all that it is backed by; handles are the caller's to close. A stranger's image stands alone, as it is where it lies.
-   * The files that a VMDK's descriptor names come with it. Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
+   * The files that a VMDK's descriptor names come with it. Fails with IMAGE_UNSAFE, and as `facts`;
+   * of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
    */
   async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
     const file = await this.ports.paths.source(address, reading);

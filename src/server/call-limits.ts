@@ -16,7 +16,10 @@ import { wireError } from './service-call.js';
 export interface CallLimits {
   /** Open at once, of one caller, over all of its connections. */
   readonly callsPerCaller: number;
-  /** Of messages that have not come in whole, and of the request of each open call, of one caller, over all of its connections. */
+  /**
+   * Of messages that have not come in whole, and of the request of each open call, of one caller,
+   * over all of its connections.
+   */
   readonly partBytesPerCaller: number;
   /** Streams that watch, open at once, of one caller. */
   readonly watchesPerCaller: number;

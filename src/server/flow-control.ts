@@ -6,7 +6,8 @@ import * as z from 'zod';
 const WINDOW_BYTES = 1024 * 1024;
 
 /**
- * Streams of messages hold one message, for the handler or for the caller. It is the default of all streams of objects in this thread: those
+ * Streams of messages hold one message, for the handler or for the caller. It is the default of all
+ * streams of objects in this thread: those
  * of calls are made inside of grpc-js (1.14), which leaves them Node's 16, of 1 MiB each where data streams.
  */
 export function holdOneMessage(): void {

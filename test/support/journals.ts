@@ -1,6 +1,11 @@
 /** Journals on disk, and what happens to them. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openJournal as openFile } from '../../src/adapters/journal/opening.js';
 import { JournalStore, type JournalLog, type JournalOptions } from '../../src/adapters/journal/store.js';
+import { Witness } from '../../src/adapters/journal/witness.js';
 import type { Journal, Wanted } from '../../src/domain/operations/journal.js';
+import { done } from './records.js';
 
 /** What an operator would hear, in order. */
 export type Heard = Record<string, unknown> & { readonly what: keyof JournalLog };
@@ -38,4 +43,25 @@ export async function idsOf(journal: Journal, wanted: Wanted = [], after = '', l
     at = page.reached;
   }
   return ids;
+}
+
+/** A new folder with a journal of so many records, closed, for tests to copy. */
+export async function makeJournal(folder: string, records: number): Promise<void> {
+  await mkdir(folder);
+  const { journal } = await openJournal(folder);
+  for (let n = 0; n < records; n++) await journal.put(done(n));
+  await journal.close();
+}
+
+/** What the thread of the journal finds when it opens the one of a folder: up to 100 ids, and what it has moved aside. */
+export function openedNow(folder: string) {
+  const witness = new Witness(join(folder, 'journal.writes'));
+  try {
+    const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
+    const ids = file.search({ groups: [], after: '', limit: 100 }).rows.map(({ key }) => key);
+    file.database.close();
+    return { ids, moved };
+  } finally {
+    witness.close();
+  }
 }

@@ -82,7 +82,10 @@ function assertRead(file: AddressedFile, { code, stderr }: Exit): void {
   throw new HostlerError(reason, `${file.address}: ${stderr.trim()}`, { facts: { path: file.address, stderr } });
 }
 
-/** Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. A hard link is the file that it leads to. */
+/**
+ * Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. A
+ * hard link is the file that it leads to.
+ */
 function memberOf(line: string, file: AddressedFile, before: ReadonlyMap<string, Member>): Member | undefined {
   const [, type, size, escaped] = LINE.exec(line) ?? [];
   if (size === undefined || escaped === undefined) return undefined;

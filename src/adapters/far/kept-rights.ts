@@ -1,5 +1,6 @@
 /**
- * What a file that is replaced on a far host has beside owner and mode, for the one that gets its name: as `carryRights` does on this
+ * What a file that is replaced on a far host has beside owner and mode, for the one that gets its
+ * name: as `carryRights` does on this
  * host, by the tools that are there.
  */
 import type { FarPart } from '../../domain/copy/remote.js';
@@ -15,8 +16,10 @@ const MOST_BYTES = 500;
 const HAS_LIST = 'has_list() { case "$(ls -ld -- "$1")" in ??????????+*) return 0;; esac; return 1; }';
 
 /**
- * Gives the part the access list, attributes, label and owner of the file that has its name; `$m`, the mode that it gets in the end, is that
- * file's too if `keepsMode`, without set-id bits. Says what it has not in lines that `lostOf` reads. Capabilities go: they were given to
+ * Gives the part the access list, attributes, label and owner of the file that has its name; `$m`,
+ * the mode that it gets in the end, is that
+ * file's too if `keepsMode`, without set-id bits. Says what it has not in lines that `lostOf`
+ * reads. Capabilities go: they were given to
  * another content. Where its access list may be lost the file's group gets nothing: the mode may show its mask.
  */
 export function keepRightsLines({ target, folder }: FarPart, keepsMode: boolean): string[] {

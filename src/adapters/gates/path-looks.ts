@@ -12,7 +12,8 @@ export class PathLooks {
   ) {}
 
   /**
-   * What the system says of a path, and its error as it is. Fails with ROOT_STALLED when there is no answer in time, and when so many
+   * What the system says of a path, and its error as it is. Fails with ROOT_STALLED when there is
+   * no answer in time, and when so many
    * looks at the same filesystem have none that there is no thread for another one.
    */
   async ask<T>(path: string, look: (path: string) => Promise<T>): Promise<T> {

@@ -10,7 +10,10 @@ const KEPT_FREE = 2;
 export interface PoolCall {
   readonly filesystem: string;
   readonly patienceMs: number;
-  /** It moves data, and may honestly take long: such calls never have all places of their filesystem, so that looks go on beside them. */
+  /**
+   * It moves data, and may honestly take long: such calls never have all places of their
+   * filesystem, so that looks go on beside them.
+   */
   readonly slow?: boolean;
 }
 
@@ -24,7 +27,8 @@ interface Waiter {
 const inside = new AsyncLocalStorage<{ holdsPlace: boolean }>();
 
 /**
- * Calls into filesystems that may never answer hold a thread of the pool each until they come back, also when nobody waits for them
+ * Calls into filesystems that may never answer hold a thread of the pool each until they come back,
+ * also when nobody waits for them
  * any more. At most half of the threads are held so: the others are for filesystems of this host and for looking up names.
  */
 export class PoolPlaces {

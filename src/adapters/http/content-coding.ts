@@ -15,7 +15,8 @@ const NAMES: ReadonlyMap<string, Coding> = new Map([
   ['x-zstd', 'zstd'],
 ]);
 /**
- * `aws-chunked` is how an object was uploaded; some stores repeat it of what they send as it is. Others are a charset or a coding of mail in the
+ * `aws-chunked` is how an object was uploaded; some stores repeat it of what they send as it is.
+ * Others are a charset or a coding of mail in the
  * wrong field.
  */
 const AS_IT_IS = ['', 'identity', 'none', 'binary', '8bit', '7bit', 'utf-8', 'utf8', 'us-ascii', 'aws-chunked'];
@@ -40,7 +41,8 @@ const FILE_NAME = /\bfilename\*?\s*=\s*(?:[\w-]+'[\w-]*')?"?([^";]+)/i;
 const ZLIB_METHOD = 8;
 
 /**
- * How the content was encoded, in that order; undefined where that cannot be undone. None where the encoding is the file's own, by one of its
+ * How the content was encoded, in that order; undefined where that cannot be undone. None where the
+ * encoding is the file's own, by one of its
  * names: the one that was asked for, the one that redirects led to, and the one that the answer has.
  */
 export function codingsOf(

@@ -37,7 +37,10 @@ export function shiftedAcl(acl: Buffer, uid: (id: number) => number, gid: (id: n
   return shifted;
 }
 
-/** In the namespaces of which root the capabilities count, 0 also on the host; undefined: the value is none that the kernel takes. */
+/**
+ * In the namespaces of which root the capabilities count, 0 also on the host; undefined: the value
+ * is none that the kernel takes.
+ */
 export function capabilityRoot(value: Buffer): number | undefined {
   const revision = value.length < HEADER_BYTES ? 0 : (value.readUInt32LE(0) & REVISION_MASK) >>> 0;
   if (revision === REVISION_3 && value.length === REVISION_3_BYTES) return value.readUInt32LE(REVISION_2_BYTES);

@@ -8,7 +8,8 @@ let loaded: Xattrs | 'none' | undefined;
 
 /**
  * What sets them once the entry has its new owner: the kernel takes capabilities away then. Of an entry that keeps its owner only what
- * changes. `path` leads to the entry's descriptor. Capabilities that would count on the host are removed; then `onLost` is called.
+ * changes. `path` leads to the entry's descriptor. Capabilities that would count on the host are
+ * removed; then `onLost` is called.
  * Fails with a system error.
  */
 export function shiftedRights(

@@ -21,7 +21,8 @@ export interface Held {
 }
 
 /**
- * Room, in bytes or places, that callers share. Who finds too little waits; callers take turns, and the calls of one caller go in the
+ * Room, in bytes or places, that callers share. Who finds too little waits; callers take turns, and
+ * the calls of one caller go in the
  * order in which they came.
  */
 export class FairRoom {

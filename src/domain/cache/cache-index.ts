@@ -71,7 +71,10 @@ export class CacheIndex {
     return entry;
   }
 
-  /** Keeps it from being evicted, or no longer. All that is pinned fits into the cache: fails with IMAGE_NOT_FOUND, and with NO_SPACE. */
+  /**
+   * Keeps it from being evicted, or no longer. All that is pinned fits into the cache: fails with
+   * IMAGE_NOT_FOUND, and with NO_SPACE.
+   */
   pin(id: string, pinned: boolean): Promise<CacheEntry> {
     const entry = this.get(id);
     const others = this.all.filter((each) => each.pinned && each.id !== id);

@@ -60,7 +60,10 @@ export interface FarSource {
  * asked for extents itself: over NBD 8 TiB of hole are 4,000 round trips.
  */
 export interface FarAgent extends FarSource {
-  /** Has it pull from us; cancelled there when the signal says so. `onProgress` hears in which phase it is there, where that is known. */
+  /**
+   * Has it pull from us; cancelled there when the signal says so. `onProgress` hears in which phase
+   * it is there, where that is known.
+   */
   pull(request: PullRequest, signal: AbortSignal, onProgress: FarProgress): Promise<FarCopy>;
   /** What `pull` would do. */
   planPull(request: PullRequest, signal: AbortSignal): Promise<Omit<Plan, 'kind'>>;

@@ -32,7 +32,10 @@ const BEST: readonly ExpectedChecksum['algorithm'][] = [
   'md5',
 ];
 const HEX = '[0-9a-fA-F]{32,128}';
-/** With a backslash in front, `\\` and `\n` in the name stand for others. One space, as BSD's `md5 -r` has it, is read by sha256sum(1) too. */
+/**
+ * With a backslash in front, `\\` and `\n` in the name stand for others. One space, as BSD's `md5
+ * -r` has it, is read by sha256sum(1) too.
+ */
 const GNU = new RegExp(`^(\\\\?)(${HEX})(?: [ *]|\\t| )(.+)$`);
 const BSD = new RegExp(`^(\\\\?)([A-Za-z0-9/_-]+) ?\\((.+)\\) ?= ?(${HEX})$`);
 /** A path and what belongs to it is shorter: what is longer says nothing of a file. */
@@ -51,7 +54,8 @@ interface Line {
 }
 
 /**
- * The best checksum that a list has for a file. Of names in several folders the file's own counts: the one that is its path from the list
+ * The best checksum that a list has for a file. Of names in several folders the file's own counts:
+ * the one that is its path from the list
  * on, else the longest with which its path ends.
  */
 export async function checksumIn(text: string, place: Place): Promise<Listed> {

@@ -62,7 +62,8 @@ export function sourceIdentity(source: SourceSpec): string {
 }
 
 /**
- * The same source without what tells callers apart, such as a signature: what is fetched for all who ask for it. Where a checksum says
+ * The same source without what tells callers apart, such as a signature: what is fetched for all
+ * who ask for it. Where a checksum says
  * what the content is, no part of a query does.
  */
 export function forAllCallers(source: NetworkSource, hasChecksum: boolean): NetworkSource {

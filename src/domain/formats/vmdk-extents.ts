@@ -1,5 +1,6 @@
 /**
- * The lines of a VMDK's descriptor that say where its data is, as VMware's "Virtual Disk Format" has them. What qemu would make of them does
+ * The lines of a VMDK's descriptor that say where its data is, as VMware's "Virtual Disk Format"
+ * has them. What qemu would make of them does
  * not count (it leaves out what is read-only, and zeros): the tools get a descriptor of ours.
  */
 import type { NamedExtent } from '../image-info.js';

@@ -89,7 +89,8 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
 }
 
 /**
- * A disk with the footer of a fixed VHD behind it. A guest can write its disk and not the footer: whatever the first sector says, it is
+ * A disk with the footer of a fixed VHD behind it. A guest can write its disk and not the footer:
+ * whatever the first sector says, it is
  * that. With the same footer at the start it is something that no program writes.
  */
 export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
@@ -101,7 +102,8 @@ export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
 }
 
 /**
- * The last sector says that it is the footer of a fixed VHD, and all before it is that disk: the size field or the geometry says so, but for less
+ * The last sector says that it is the footer of a fixed VHD, and all before it is that disk: the
+ * size field or the geometry says so, but for less
  * than a cylinder, to which some programs round.
  */
 export async function endsAsFixedVhd(bytes: ByteSource): Promise<boolean> {

@@ -17,7 +17,10 @@ export class GrowingSpace {
     private readonly file: FileRef,
   ) {}
 
-  /** Before anything is written: what is announced, to the byte. What comes beyond it is reserved in steps. Fails with NO_SPACE. */
+  /**
+   * Before anything is written: what is announced, to the byte. What comes beyond it is reserved in
+   * steps. Fails with NO_SPACE.
+   */
   async announced(bytes: bigint): Promise<void> {
     this.#release = await this.run.reserve(this.target, bytes, this.file);
     this.#bytes = bytes;

@@ -132,7 +132,10 @@ export class LiveOperation {
     this.#finished.resolve(this.#record);
   }
 
-  /** Progress of a phase that moves data begins at 0. A phase that must not be torn holds a cancel back until the next one that can. */
+  /**
+   * Progress of a phase that moves data begins at 0. A phase that must not be torn holds a cancel
+   * back until the next one that can.
+   */
   enter(phase: OperationPhase, cancellable: boolean): void {
     const anew = MOVING.includes(phase) && this.#record.phase !== phase;
     this.update({ phase, cancellable, ...(anew ? { progress: NOTHING_YET } : {}) });

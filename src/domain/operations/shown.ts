@@ -7,7 +7,8 @@ const FETCHES = ['FetchImage', 'FetchRawImage', 'PrefetchImage', 'FillCache', 'F
 const HIDDEN = 'what came of a fetch is for its caller and for admins';
 
 /**
- * An operation as somebody sees it who may. With a checksum an image is found in the cache, and an address may hold a signature: of a fetch
+ * An operation as somebody sees it who may. With a checksum an image is found in the cache, and an
+ * address may hold a signature: of a fetch
  * its caller sees both, and admins do; others see how it goes, and the reason of a failure.
  */
 export function shownTo(

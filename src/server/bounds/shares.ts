@@ -2,7 +2,8 @@
 const LITTLE = 8;
 
 /**
- * How much of something each caller holds, up to a bound that is the same for all, and all of them up to another one; a caller that holds
+ * How much of something each caller holds, up to a bound that is the same for all, and all of them
+ * up to another one; a caller that holds
  * little of its own bound is let in beyond that.
  */
 export class Shares {

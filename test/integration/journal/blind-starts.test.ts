@@ -1,16 +1,14 @@
 /** A start that cannot look at its files takes none of them for gone. */
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, readdirSync } from 'node:fs';
-import { mkdir, rename, symlink } from 'node:fs/promises';
+import { rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { encode } from '../../../src/adapters/journal/rows.js';
 import { JournalUnavailable } from '../../../src/adapters/journal/store.js';
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
-import { Witness } from '../../../src/adapters/journal/witness.js';
 import { FaultFilesystem, type Fault } from '../../support/fault-filesystem.js';
-import { idsOf, openJournal } from '../../support/journals.js';
+import { idsOf, makeJournal, openJournal, openedNow } from '../../support/journals.js';
 import { done, id } from '../../support/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 
@@ -23,26 +21,16 @@ describe('a start that cannot look at its journal', () => {
 
   before(async () => {
     template = scratch.path('template');
-    await mkdir(template);
-    const { journal } = await openJournal(template);
-    for (let n = 0; n < RECORDS; n++) await journal.put(done(n));
-    await journal.close();
+    await makeJournal(template, RECORDS);
   });
 
   /** As the thread of the journal opens it; undefined where that fails, which must be for the disk. */
   const look = (folder: string) => {
-    let witness: Witness | undefined;
     try {
-      witness = new Witness(join(folder, 'journal.writes'));
-      const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
-      const ids = file.search({ groups: [], after: '', limit: 100 }).rows.map(({ key }) => key);
-      file.database.close();
-      return { ids, moved };
+      return openedNow(folder);
     } catch (error) {
       assert.equal(troubleOf(error).kind, 'failing', String(error));
       return undefined;
-    } finally {
-      witness?.close();
     }
   };
 

@@ -1,13 +1,11 @@
 /** A start that is ended while it moves a damaged journal aside: the next one has all that can be read. */
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, readdirSync, renameSync, copyFileSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
 import { Witness } from '../../../src/adapters/journal/witness.js';
 import { FaultFilesystem } from '../../support/fault-filesystem.js';
-import { idsOf, openJournal } from '../../support/journals.js';
+import { idsOf, makeJournal, openJournal, openedNow } from '../../support/journals.js';
 import { done, id } from '../../support/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 
@@ -20,24 +18,9 @@ describe('a journal that is moved aside', () => {
 
   before(async () => {
     template = scratch.path('template');
-    await mkdir(template);
-    const { journal } = await openJournal(template);
-    for (let n = 0; n < RECORDS; n++) await journal.put(done(n));
-    await journal.close();
+    await makeJournal(template, RECORDS);
   });
 
-  const start = (folder: string) => {
-    let witness: Witness | undefined;
-    try {
-      witness = new Witness(join(folder, 'journal.writes'));
-      const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
-      const ids = file.search({ groups: [], after: '', limit: 100 }).rows.map(({ key }) => key);
-      file.database.close();
-      return { ids, moved };
-    } finally {
-      witness?.close();
-    }
-  };
   /** Damage that costs no record: an end that is lost, of what was never there. */
   const damage = (folder: string) => {
     const witness = new Witness(join(folder, 'journal.writes'));
@@ -55,16 +38,16 @@ describe('a journal that is moved aside', () => {
         damage(behind);
         // All calls of the kind from there on: as a disk that goes away, or a kill.
         await disk.fail({ kinds, errno: 'EIO', nth, times: 0, match: `/${name}/` });
-        let first: ReturnType<typeof start> | undefined;
+        let first: ReturnType<typeof openedNow> | undefined;
         try {
-          first = start(join(disk.path, name));
+          first = openedNow(join(disk.path, name));
         } catch (error) {
           assert.equal(troubleOf(error).kind, 'failing', String(error));
         }
         const { failed } = await disk.seen();
         await disk.heal();
         const where = `${failed[0] ?? 'none'}: ${readdirSync(behind).join(' ')}`;
-        const second = start(behind);
+        const second = openedNow(behind);
         assert.deepEqual(second.ids, ALL, where);
         assert.ok(first?.moved !== undefined || second.moved !== undefined, where);
         assert.ok(

@@ -1,4 +1,7 @@
-/** Where bochs and cloop have their data. The source of every rule is their drivers in qemu's block/. A dmg ends with its trailer, which is the proof. */
+/**
+ * Where bochs and cloop have their data. The source of every rule is their drivers in qemu's
+ * block/. A dmg ends with its trailer, which is the proof.
+ */
 import { TWO_32, type Reach } from './reach.js';
 
 const SECTOR = 512;

@@ -2076,11 +2076,14 @@ export const FileServiceService = {
   /**
    * Shifts every owner in a tree through id maps (parity row 2): the first map with start <= id < start + count makes it
    * id - start + target; an id that no map knows becomes 65534. Links are changed themselves, never followed; a file with several names is
-   * shifted once; set-id bits stay, but see below. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
+   * shifted once; set-id bits stay, but see below. Idempotent: a tree whose owners all lie in
+   * target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
-   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root. Set-id bits and capabilities that
-   * come to be an id's of the host (below 65536), where a container's program would be one of the host, stay only for callers who may
+   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root.
+   * Set-id bits and capabilities that
+   * come to be an id's of the host (below 65536), where a container's program would be one of the
+   * host, stay only for callers who may
    * run every command (admin); for others they are removed, with the warning RIGHTS_NOT_KEPT.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
@@ -2195,11 +2198,14 @@ export interface FileServiceServer extends UntypedServiceImplementation {
   /**
    * Shifts every owner in a tree through id maps (parity row 2): the first map with start <= id < start + count makes it
    * id - start + target; an id that no map knows becomes 65534. Links are changed themselves, never followed; a file with several names is
-   * shifted once; set-id bits stay, but see below. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
+   * shifted once; set-id bits stay, but see below. Idempotent: a tree whose owners all lie in
+   * target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
-   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root. Set-id bits and capabilities that
-   * come to be an id's of the host (below 65536), where a container's program would be one of the host, stay only for callers who may
+   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root.
+   * Set-id bits and capabilities that
+   * come to be an id's of the host (below 65536), where a container's program would be one of the
+   * host, stay only for callers who may
    * run every command (admin); for others they are removed, with the warning RIGHTS_NOT_KEPT.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,
@@ -2270,11 +2276,14 @@ export interface FileServiceClient extends Client {
   /**
    * Shifts every owner in a tree through id maps (parity row 2): the first map with start <= id < start + count makes it
    * id - start + target; an id that no map knows becomes 65534. Links are changed themselves, never followed; a file with several names is
-   * shifted once; set-id bits stay, but see below. Idempotent: a tree whose owners all lie in target ranges (or are 65534) is left alone, and after a
+   * shifted once; set-id bits stay, but see below. Idempotent: a tree whose owners all lie in
+   * target ranges (or are 65534) is left alone, and after a
    * cancel or crash the same call finishes the work, because an id in a target range that no map knows as a source stays (the old module
    * made it 65534). Where target and source ranges overlap, an interrupted walk cannot be told from one that has not begun.
-   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root. Set-id bits and capabilities that
-   * come to be an id's of the host (below 65536), where a container's program would be one of the host, stay only for callers who may
+   * Access lists name the shifted ids then, and capabilities of files belong to the shifted root.
+   * Set-id bits and capabilities that
+   * come to be an id's of the host (below 65536), where a container's program would be one of the
+   * host, stay only for callers who may
    * run every command (admin); for others they are removed, with the warning RIGHTS_NOT_KEPT.
    * Fails with: INVALID_FIELD, FILE_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED,
    * UNSUPPORTED_BY_BACKEND (more than 4096 folders below each other), PATH_BUSY, CANCELLED,

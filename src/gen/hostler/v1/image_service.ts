@@ -299,7 +299,8 @@ export function wipeModeToJSON(object: WipeMode): string {
 /** A digest that is expected or was computed. */
 export interface Checksum {
   /**
-   * sha256, sha512, sha224, sha384, sha3-224, sha3-256, sha3-384, sha3-512, blake2b512, blake2s256, sha1 or md5; for uploads and downloads also
+   * sha256, sha512, sha224, sha384, sha3-224, sha3-256, sha3-384, sha3-512, blake2b512, blake2s256,
+   * sha1 or md5; for uploads and downloads also
    * sha256-4m-blocks.
    */
   algorithm: string;
@@ -331,8 +332,10 @@ export interface HttpSource {
   headers: { [key: string]: string };
   /**
    * http or https URL, without a query, of a list such as SHA256SUMS, in the format of coreutils or of BSD, or of a file with the digest alone. The
-   * image must digest to what stands there beside its name; of several digests the best counts. Of names in several folders it is the path of `url`
-   * from the list on, else the longest with which that path ends; of two that are as near none. Headers go to it where it is at the same origin.
+   * image must digest to what stands there beside its name; of several digests the best counts. Of
+   * names in several folders it is the path of `url`
+   * from the list on, else the longest with which that path ends; of two that are as near none.
+   * Headers go to it where it is at the same origin.
    * Empty: none. Not beside a checksum of the request.
    */
   checksumUrl: string;
@@ -13471,7 +13474,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): FindRootDiskResponse => FindRootDiskResponse.decode(value),
   },
   /**
-   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message. A file that was cut, of any layer,
+   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few
+   * thousand extents a message. A file that was cut, of any layer,
    * is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TOOL_FAILED, TOOL_MISSING.
    */
@@ -13517,9 +13521,15 @@ export const ImageServiceService = {
   },
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
-   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing. A base that a
+   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A
+   * crash leaves nothing. A base that a
    * guest's qemu, which is told nothing but its format, would take for a disk of another size is refused (BASE_SIZE_DIFFERS).
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS,
+   * ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE,
+   * BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE,
+   * IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS,
+   * REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED,
+   * UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13535,8 +13545,10 @@ export const ImageServiceService = {
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
-   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md). The descriptor of a VMDK of several
-   * files is read with those, when it lies in a trusted root and they in its folder; so it is by every RPC that reads an image's content.
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have
+   * (docs/images.md). The descriptor of a VMDK of several
+   * files is read with those, when it lies in a trusted root and they in its folder; so it is by
+   * every RPC that reads an image's content.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13576,7 +13588,8 @@ export const ImageServiceService = {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
-   * A file that is replaced on another host leaves the new one its owner, mode, access list, label and attributes as on this one, or the
+   * A file that is replaced on another host leaves the new one its owner, mode, access list, label
+   * and attributes as on this one, or the
    * operation warns (RIGHTS_NOT_KEPT). Warnings of a far agent's pull are those of the push that has asked for it.
    * Fails with: INVALID_FIELD, SAME_FILE, REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    * Result: copy.
@@ -13594,7 +13607,8 @@ export const ImageServiceService = {
   },
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no
+   * secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -13647,9 +13661,14 @@ export const ImageServiceService = {
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
-   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a guest's qemu would take for a disk of
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a
+   * guest's qemu would take for a disk of
    * another size (BASE_SIZE_DIFFERS).
-   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
+   * PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED,
+   * IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING,
+   * AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -13681,7 +13700,8 @@ export const ImageServiceService = {
     responseDeserialize: (value: Buffer): OperationEvent => OperationEvent.decode(value),
   },
   /**
-   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error; where the file was cut, each place that is missing
+   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an
+   * error; where the file was cut, each place that is missing
    * is a corruption, with the warning IMAGE_CUT. A repair fails there with IMAGE_MALFORMED.
    * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
@@ -13888,7 +13908,9 @@ export const ImageServiceService = {
   },
   /**
    * Keeps an entry of the cache from being evicted, or no longer. All that is pinned fits into the cache's max_bytes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may
+   * hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING,
+   * TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
    */
   pinCachedImage: {
     path: "/hostler.v1.ImageService/PinCachedImage" as const,
@@ -13987,7 +14009,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   findRootDisk: handleUnaryCall<FindRootDiskRequest, FindRootDiskResponse>;
   /**
-   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message. A file that was cut, of any layer,
+   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few
+   * thousand extents a message. A file that was cut, of any layer,
    * is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TOOL_FAILED, TOOL_MISSING.
    */
@@ -14008,9 +14031,15 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   createImage: handleServerStreamingCall<CreateImageRequest, OperationEvent>;
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
-   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing. A base that a
+   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A
+   * crash leaves nothing. A base that a
    * guest's qemu, which is told nothing but its format, would take for a disk of another size is refused (BASE_SIZE_DIFFERS).
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS,
+   * ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE,
+   * BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE,
+   * IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS,
+   * REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED,
+   * UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14018,8 +14047,10 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
-   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md). The descriptor of a VMDK of several
-   * files is read with those, when it lies in a trusted root and they in its folder; so it is by every RPC that reads an image's content.
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have
+   * (docs/images.md). The descriptor of a VMDK of several
+   * files is read with those, when it lies in a trusted root and they in its folder; so it is by
+   * every RPC that reads an image's content.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14042,7 +14073,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
-   * A file that is replaced on another host leaves the new one its owner, mode, access list, label and attributes as on this one, or the
+   * A file that is replaced on another host leaves the new one its owner, mode, access list, label
+   * and attributes as on this one, or the
    * operation warns (RIGHTS_NOT_KEPT). Warnings of a far agent's pull are those of the push that has asked for it.
    * Fails with: INVALID_FIELD, SAME_FILE, REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    * Result: copy.
@@ -14052,7 +14084,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   copyImage: handleServerStreamingCall<CopyImageRequest, OperationEvent>;
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no
+   * secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14081,9 +14114,14 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
-   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a guest's qemu would take for a disk of
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a
+   * guest's qemu would take for a disk of
    * another size (BASE_SIZE_DIFFERS).
-   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
+   * PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED,
+   * IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING,
+   * AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14099,7 +14137,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    */
   commitImage: handleServerStreamingCall<CommitImageRequest, OperationEvent>;
   /**
-   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error; where the file was cut, each place that is missing
+   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an
+   * error; where the file was cut, each place that is missing
    * is a corruption, with the warning IMAGE_CUT. A repair fails there with IMAGE_MALFORMED.
    * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
@@ -14195,7 +14234,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   listCachedImages: handleUnaryCall<ListCachedImagesRequest, ListCachedImagesResponse>;
   /**
    * Keeps an entry of the cache from being evicted, or no longer. All that is pinned fits into the cache's max_bytes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may
+   * hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING,
+   * TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
    */
   pinCachedImage: handleUnaryCall<PinCachedImageRequest, PinCachedImageResponse>;
   /**
@@ -14293,7 +14334,8 @@ export interface ImageServiceClient extends Client {
     callback: (error: ServiceError | null, response: FindRootDiskResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few thousand extents a message. A file that was cut, of any layer,
+   * Which parts of the guest's disk are data, zeros or holes, in order and without gaps, a few
+   * thousand extents a message. A file that was cut, of any layer,
    * is IMAGE_MALFORMED.
    * Fails with: INVALID_FIELD, SECRET_REQUIRED, TOO_MANY_OPERATIONS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TOOL_FAILED, TOOL_MISSING.
    */
@@ -14338,9 +14380,15 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Makes a qcow2 overlay on a base (parity row 4). The base's format must be declared; a virtual size below the base's is refused,
-   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A crash leaves nothing. A base that a
+   * and so is a base that has a base itself, unless allow_chain. qemu does not open the base. A
+   * crash leaves nothing. A base that a
    * guest's qemu, which is told nothing but its format, would take for a disk of another size is refused (BASE_SIZE_DIFFERS).
-   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE, BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, SAME_FILE, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS,
+   * ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE, BASE_HAS_BACKING_FILE,
+   * BASE_SIZE_DIFFERS, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE,
+   * IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS,
+   * REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED,
+   * UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14353,8 +14401,10 @@ export interface ImageServiceClient extends Client {
   /**
    * Rewrites an image in another format, with holes for zeros. The whole chain is read, the target stands alone. A crash leaves nothing.
    * An image in an untrusted root is taken into the private folder first, looked at and named by the tool there, and read under
-   * `limits.foreign`; these refuse what an honest image of a trusted root may have (docs/images.md). The descriptor of a VMDK of several
-   * files is read with those, when it lies in a trusted root and they in its folder; so it is by every RPC that reads an image's content.
+   * `limits.foreign`; these refuse what an honest image of a trusted root may have
+   * (docs/images.md). The descriptor of a VMDK of several
+   * files is read with those, when it lies in a trusted root and they in its folder; so it is by
+   * every RPC that reads an image's content.
    * Fails with: INVALID_FIELD, SAME_FILE, SOURCE_CHANGED, SECRET_REQUIRED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14390,7 +14440,8 @@ export interface ImageServiceClient extends Client {
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
    * restart of either. NBD_SSH leaves nothing on the far host, whatever happens; RSYNC_SSH keeps there what was sent before a line broke.
-   * A file that is replaced on another host leaves the new one its owner, mode, access list, label and attributes as on this one, or the
+   * A file that is replaced on another host leaves the new one its owner, mode, access list, label
+   * and attributes as on this one, or the
    * operation warns (RIGHTS_NOT_KEPT). Warnings of a far agent's pull are those of the push that has asked for it.
    * Fails with: INVALID_FIELD, SAME_FILE, REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, SOURCE_CHANGED, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND (engine asked for can't), CHECKSUM_MISMATCH (verify), IMAGE_MALFORMED, IMAGE_UNSAFE, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE.
    * Result: copy.
@@ -14405,7 +14456,8 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Fetches an image, checks it, converts it, and publishes it (parity row 8). What has come when the line breaks for good or the daemon ends
-   * is kept: the same request goes on with it, and a detached one by itself when it needs no secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
+   * is kept: the same request goes on with it, and a detached one by itself when it needs no
+   * secrets of its caller. Warnings: TRANSFER_RESTARTED, TRAILING_DATA, CHECKSUM_UNKNOWN.
    * Fails with: INVALID_FIELD, SOURCE_UNAVAILABLE, STALLED (both after patience; what has come is kept), SOURCE_NOT_FOUND, SOURCE_REFUSED (also a certificate), SOURCE_WITHOUT_LENGTH (and no checksum), SOURCE_FORBIDDEN, SOURCE_CHANGED (a file of this host), CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, FORMAT_MISMATCH, IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND (overlay), IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, SAME_FILE, TARGET_EXISTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, SANDBOX_UNAVAILABLE, AGENT_RESTARTED. Result: fetch.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -14449,9 +14501,14 @@ export interface ImageServiceClient extends Client {
    * changes in one write; until then it can be cancelled. With `unsafe` neither base needs to be there, and the guest may see something else;
    * the new one's name must lie in the roots and in the caller's places all the same, and not in the daemon's own folders.
    * What was copied up is made durable and read again before the header changes. Snapshots inside read from the old base: without
-   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a guest's qemu would take for a disk of
+   * `unsafe` an image that has any is refused (IMAGE_HAS_SNAPSHOTS), and so is a new base that a
+   * guest's qemu would take for a disk of
    * another size (BASE_SIZE_DIFFERS).
-   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
+   * Fails with: INVALID_FIELD, BASE_SIZE_DIFFERS, IMAGE_HAS_SNAPSHOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
+   * PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED,
+   * IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY, NO_SPACE, PATH_BUSY, IMAGE_IN_USE,
+   * TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING,
+   * AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: image.
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    */
@@ -14477,7 +14534,8 @@ export interface ImageServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<OperationEvent>;
   /**
-   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an error; where the file was cut, each place that is missing
+   * Checks an image's tables, and repairs them when asked. A corrupt image is a result, not an
+   * error; where the file was cut, each place that is missing
    * is a corruption, with the warning IMAGE_CUT. A repair fails there with IMAGE_MALFORMED.
    * A repair is not cancellable.
    * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ACCESS_DENIED, FORMAT_MISMATCH, IMAGE_MALFORMED, SECRET_REQUIRED, IMAGE_NEEDS_REPAIR, IMAGE_UNSAFE, ROOT_READ_ONLY (repair), PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, TOOL_FAILED, TOOL_MISSING, AGENT_RESTARTED, UNSUPPORTED_BY_BACKEND. Result: check.
@@ -14678,7 +14736,9 @@ export interface ImageServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Keeps an entry of the cache from being evicted, or no longer. All that is pinned fits into the cache's max_bytes.
-   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING, TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
+   * Fails with: INVALID_FIELD, IMAGE_NOT_FOUND, NO_SPACE (more would be pinned than the cache may
+   * hold), POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, TOOL_MISSING,
+   * TOOL_FAILED, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, CANCELLED, AGENT_RESTARTED.
    */
   pinCachedImage(
     request: PinCachedImageRequest,

@@ -214,7 +214,8 @@ export function operationPhaseToJSON(object: OperationPhase): string {
 /** Absolute counters: a later event replaces an earlier one. */
 export interface Progress {
   /**
-   * Bytes of data moved so far, those that an earlier attempt had moved included; of a digest in phase VERIFYING, bytes of data read.
+   * Bytes of data moved so far, those that an earlier attempt had moved included; of a digest in
+   * phase VERIFYING, bytes of data read.
    * Begins at 0 with each phase that moves data. Less than before, too, when a transfer had to begin again, when an archive is in
    * a compression or the other way round, and in the end when zeros were read that became holes.
    */
@@ -233,7 +234,10 @@ export interface Progress {
   totalItems?:
     | bigint
     | undefined;
-  /** Rate over the last seconds, in bytes a second; unset until there is one, also when a transfer begins again or total_bytes changes. */
+  /**
+   * Rate over the last seconds, in bytes a second; unset until there is one, also when a transfer
+   * begins again or total_bytes changes.
+   */
   bytesPerSecond?:
     | bigint
     | undefined;
@@ -247,9 +251,13 @@ export interface Warning {
    * Stable, upper case: SIZE_ROUNDED_UP, CLEANUP_FAILED, NAME_NOT_DURABLE, RIGHTS_NOT_KEPT (a file that was replaced had an access
    * list, label, attributes or capabilities that the new one has not; or the host cannot read those of a shifted tree),
    * TRANSFER_RESTARTED, TRAILING_DATA (something other than the compressed image follows it, as a signature does, and was
-   * left out), CHECKSUM_UNKNOWN (the source names a checksum by an algorithm that is not known here, and no other one), ANSWER_LOST (the answer to a caller could not be sent as it was; the operation goes on without that caller), TOOL_COMPLAINED (a tool failed, but what it was to do is done, sound
+   * left out), CHECKSUM_UNKNOWN (the source names a checksum by an algorithm that is not known
+   * here, and no other one), ANSWER_LOST (the answer to a caller could not be sent as it was; the
+   * operation goes on without that caller), TOOL_COMPLAINED (a tool failed, but what it was to do
+   * is done, sound
    * and durable), NOT_REPAIRED (of a failure: the tables of the image may need CheckImage with a repair),
-   * SNAPSHOTS_ON_NEW_BASE (snapshots inside of the image read from its base, and nobody looked whether the new one holds the same),
+   * SNAPSHOTS_ON_NEW_BASE (snapshots inside of the image read from its base, and nobody looked
+   * whether the new one holds the same),
    * IMAGE_CUT (of a check: the file ends before what the image's tables name).
    */
   reason: string;
