@@ -9,6 +9,7 @@ import { ROOT_FOLDER } from './daemon.js';
 import { isRoot, needs } from './needs.js';
 import type { Scratch } from './scratch.js';
 import { sh, tryRun } from './shell.js';
+import { until } from './until.js';
 
 const PYTHON = join(ROOT_FOLDER, '.cache/python/bin/python');
 const PROGRAM = join(ROOT_FOLDER, 'test/support/power_disk.py');
@@ -56,8 +57,16 @@ export class PowerDisk {
     await sh('mount', '-o', 'loop', file, this.path);
   }
 
+  /**
+   * A tool that dies with its daemon, or its sandbox, may use the disk a moment longer than the
+   * daemon. Until it is gone the mount is busy; then its loop device is.
+   */
   async unmount(): Promise<void> {
-    await tryRun('umount', [this.path]);
+    const { stdout } = await tryRun('findmnt', ['--noheadings', '--output', 'SOURCE', this.path]);
+    const device = stdout.trim();
+    if (device === '') return;
+    await until(async () => (await tryRun('umount', [this.path])).code === 0);
+    await until(async () => (await tryRun('losetup', [device])).code !== 0);
   }
 
   /** What the disk would hold if its power went now, in a file; how many blocks were not synced. */
