@@ -37,12 +37,13 @@ async function sweepNow(foundations: Foundations, targets: Targets, operations: 
     return stays;
   });
   if (removed.length > 0) log.warn('swept', { removed });
+  // Before it is told: who hears of them may ask for them at once.
+  await writeLeft(state.realPath, left);
   if (left.size > 0)
     log.warn('private folders of operations that the lost journal may have known are left: hostlerd --list-folders', {
       agent: state.agentId,
       count: left.size,
     });
-  await writeLeft(state.realPath, left);
   await journal.settled();
 }
 

@@ -4,9 +4,10 @@ import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FaultFilesystem } from '../support/fault-filesystem.js';
 import { fillStock } from '../support/fault-cases.js';
+import { leftovers } from '../support/files/names-below.js';
 import { hangUnder } from '../support/hanging-call.js';
 import { LoopbackAgents } from '../support/loopback-agents.js';
-import { CHANGING, LOOKING, empty, failEachCall, leftovers, type FaultCase } from '../support/nth-call.js';
+import { CHANGING, LOOKING, empty, failEachCall, type FaultCase } from '../support/nth-call.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 

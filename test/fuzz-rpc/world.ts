@@ -1,23 +1,12 @@
 /** A daemon with five roles, images of every format, a filesystem of its own, and files around it that nobody may touch. */
 import { createHash } from 'node:crypto';
-import {
-  mkdir,
-  readFile,
-  readdir,
-  readlink,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  writeFile,
-  lstat,
-  copyFile,
-} from 'node:fs/promises';
+import { mkdir, readFile, readlink, rm, stat, symlink, truncate, writeFile, lstat, copyFile } from 'node:fs/promises';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect as connectTls } from 'node:tls';
 import { join } from 'node:path';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/disks.js';
+import { namesBelow } from '../support/files/names-below.js';
 import { Pki } from '../support/pki.js';
 import { searchLog } from '../support/secrets.js';
 import { sh } from '../support/shell.js';
@@ -145,7 +134,7 @@ export class World {
     for (const home of [this.images, join(this.images, 'ours')]) {
       if (all) await rm(home, { recursive: true, force: true }).catch(ignoreBusy);
       await mkdir(join(home, 'd/e'), { recursive: true });
-      for (const name of await readdir(join(this.folder, 'pristine')))
+      for (const name of readdirSync(join(this.folder, 'pristine')))
         await putBack(join(this.folder, 'pristine', name), join(home, name));
       for (const [name, to] of Object.entries({
         link: 'raw',
@@ -213,7 +202,7 @@ export class World {
   async canaries(): Promise<string> {
     const hash = createHash('sha256');
     for (const folder of [join(this.folder, 'kept'), join(this.folder, 'outside'), '/etc'])
-      for (const name of (await readdir(folder, { recursive: true })).sort()) {
+      for (const name of (await namesBelow(folder)).sort()) {
         const path = join(folder, name);
         const { isFile, isSymbolicLink } = await lstat(path).then((each) => ({
           isFile: each.isFile(),

@@ -4,7 +4,8 @@ import { copyFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached } from './cache.js';
 import type { Bench } from './fault-cases.js';
-import { leftovers, type FaultCase } from './nth-call.js';
+import { leftovers } from './files/names-below.js';
+import type { FaultCase } from './nth-call.js';
 import { sh } from './shell.js';
 import type { Message } from './stranger.js';
 

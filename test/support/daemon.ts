@@ -1,10 +1,11 @@
 /** The real daemon in a folder of its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { leftovers } from './files/names-below.js';
 import type { Scratch } from './scratch.js';
 import { searchLog } from './secrets.js';
 import { watchServing, watchdogEnvironment } from './watchdog/held.js';
@@ -211,16 +212,8 @@ export class Daemon {
   }
 
   /** Private folders of operations that are still in the images folder. */
-  async leftovers(folder = join(this.folder, 'images')): Promise<string[]> {
-    for (;;) {
-      try {
-        return (await readdir(folder, { recursive: true })).filter((name) => name.includes('.hostler-'));
-      } catch (error) {
-        // A folder below it has gone since it was listed.
-        const gone = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-        if (!gone || !existsSync(folder)) throw error;
-      }
-    }
+  leftovers(folder = join(this.folder, 'images')): Promise<string[]> {
+    return leftovers(folder);
   }
 
   /** SIGTERM, then its exit code. */

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import type { Daemon } from './daemon.js';
 import type { FaultFilesystem } from './fault-filesystem.js';
-import { CHANGING, LOOKING, empty, leftovers, type FaultCase } from './nth-call.js';
+import { leftovers } from './files/names-below.js';
+import { CHANGING, LOOKING, empty, type FaultCase } from './nth-call.js';
 import { CallError, type Message } from './stranger.js';
 import { until } from './until.js';
 

@@ -4,6 +4,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import type { CallKind, Fault, FaultFilesystem } from './fault-filesystem.js';
+import { leftovers } from './files/names-below.js';
 import { CallError } from './stranger.js';
 
 /** Calls that change something or make it durable. */
@@ -96,10 +97,6 @@ async function judge(
     if (second instanceof CallError && each.again?.includes(second.reason) === true) return;
     throw second;
   }
-}
-
-export async function leftovers(folder: string): Promise<string[]> {
-  return (await readdir(folder, { recursive: true })).filter((name) => name.includes('.hostler-'));
 }
 
 export async function empty(folder: string): Promise<void> {

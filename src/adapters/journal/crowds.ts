@@ -97,8 +97,9 @@ export class Crowds {
 
   #endRound(): void {
     const room = this.limit - this.#most;
-    // What came meanwhile may not be counted; who has too many all the same has nothing that may be forgotten.
-    this.#dueAt = (room >= 0 ? this.#roundBegan + room : this.file.added) + 1;
+    // What came meanwhile may not be counted. Who has too many all the same had nothing that might be forgotten:
+    // the next operation may end that, also one that came meanwhile.
+    this.#dueAt = this.#roundBegan + Math.max(room, 0) + 1;
     this.#roundBegan = this.file.added;
     [this.#most, this.#request, this.#id] = [0, '', ''];
   }

@@ -70,6 +70,17 @@ describe('callers with many request ids', () => {
       assert.ok(going.every((each) => of(caller).includes(each)));
     });
 
+  for (const unfinished of [0, 1, 3])
+    it(`those that come while a round goes on are not forgotten about: ${String(unfinished)} go on`, () => {
+      const going = add('b', unfinished, true);
+      const all = [...going, ...add('b', LIMIT + 40)];
+      // The caller is counted, and the first of those that are too many go.
+      while (of('b').length === all.length) assert.ok(pruner.slice(NOW, SLICE).more);
+      all.push(...add('b', 100));
+      prune();
+      assert.deepEqual(of('b'), [...going, ...all.slice(-LIMIT)]);
+    });
+
   it('one who has nothing but unfinished ones loses none, and the count comes to an end', () => {
     add('busy', LIMIT + 5, true);
     prune();

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { encode, sumOf } from '../../../src/adapters/journal/rows.js';
 import { Daemon, HOSTLERD } from '../../support/daemon.js';
 import { noise } from '../../support/disks.js';
+import { namesBelow } from '../../support/files/names-below.js';
 import { record } from '../../support/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
@@ -28,8 +29,7 @@ describe('agents that share a root', () => {
     return daemon;
   };
   const idIn = (name: string) => readFileSync(scratch.path(name, 'state/agent-id'), 'utf8').trim();
-  const folders = async () =>
-    (await readdir(root(), { recursive: true })).filter((name) => /\.hostler-[^/]*$/.test(name));
+  const folders = async () => (await namesBelow(root())).filter((name) => /\.hostler-[^/]*$/.test(name));
   const upload = (daemon: Daemon, name: string) =>
     daemon.stranger.unary('ImageService/StartUpload', {
       target: `${root()}/${name}`,
@@ -239,6 +239,8 @@ describe('agents that share a root', () => {
       await assert.rejects(asked, /hostlerd: .*\/left-folders cannot be read: nothing is removed/);
       const daemon = await start('a');
       await daemon.logged(/are left: hostlerd --list-folders/);
+      const left = JSON.parse(await readFile(scratch.path('a/state/left-folders'), 'utf8')) as string[];
+      assert.deepEqual(left, ['01M8GHPN8KSXVFMTNXH8TYSG31'], 'what is told is done');
       await daemon.stop();
       assert.ok(existsSync(folder));
       await hostlerd('a', '--remove-folders-of', idIn('a'));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
+import { namesBelow } from '../../support/files/names-below.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure } from '../../support/stranger.js';
 
@@ -44,7 +45,7 @@ describe("the cache's folder", () => {
       const place = folder();
       mkdirSync(`${place}/images`, { recursive: true });
       const path = cache(place);
-      const look = async () => (await readdir(place, { recursive: true })).filter((name) => !/^state|toml$/.test(name));
+      const look = async () => (await namesBelow(place)).filter((name) => !/^state|toml$/.test(name));
       const before = await look();
       const line = await refusal(place, withCache(path, { top: `instances_path = "${place}/images/vms"\n` }));
       assert.match(line, /^hostlerd: (?:cache\.path: |the cache folder \(cache\.path\) )/);
