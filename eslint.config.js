@@ -2,7 +2,7 @@ import eslint from '@eslint/js';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
-/** Imports go one way: server -> handlers -> domain <- adapters; main.ts alone knows everything. */
+/** Imports go one way: server -> handlers -> domain <- adapters; wiring alone knows everything. */
 const forbid = (...group) => ({
   'no-restricted-imports': [
     'error',
@@ -62,15 +62,15 @@ export default tseslint.config(
   { files: ['src/adapters/**'], rules: forbid(...PROCESSES, ...WIRE, '**/handlers/**', '**/server/**', '**/cli/**') },
   // The one door for children, and what it is made of.
   {
-    files: ['src/adapters/process.ts', 'src/adapters/process/child.ts'],
+    files: ['src/adapters/process/process.ts', 'src/adapters/process/child.ts'],
     rules: forbid(...WIRE, '**/handlers/**', '**/server/**', '**/cli/**'),
   },
   { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/server/**', '**/cli/**') },
   { files: ['src/server/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/cli/**') },
   // The wire outwards: a client of other agents.
   {
-    files: ['src/peers/**'],
-    rules: forbid(...PROCESSES, ...DISK, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
+    files: ['src/adapters/peers/**'],
+    rules: forbid(...PROCESSES, ...DISK, '**/handlers/**', '**/server/**', '**/cli/**'),
   },
   { files: ['src/cli/**'], rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**') },
   {
@@ -78,7 +78,7 @@ export default tseslint.config(
     rules: forbid(...PROCESSES, ...WIRE, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
   },
   {
-    files: ['src/tls/**', 'src/wire/**'],
+    files: ['src/protocol/**'],
     rules: forbid(...PROCESSES, '**/adapters/**', '**/handlers/**', '**/server/**', '**/cli/**'),
   },
   {

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JournalStore } from '../src/adapters/journal/store.js';
-import { asAddress } from '../src/domain/address.js';
+import { asAddress } from '../src/domain/model/address.js';
 import type { OperationRecord } from '../src/domain/operations/record.js';
 import { Daemon } from '../test/support/daemon.js';
 import { noise } from '../test/support/disks.js';

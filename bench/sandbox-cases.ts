@@ -1,9 +1,9 @@
 /** What the sandbox adds to a tool: the same call by the same door, with it and without. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { MemoryFolders } from '../src/adapters/memory-folders.js';
-import { ProcessRunner } from '../src/adapters/process.js';
-import { Sandbox } from '../src/adapters/sandbox.js';
+import { MemoryFolders } from '../src/adapters/process/memory-folders.js';
+import { ProcessRunner } from '../src/adapters/process/process.js';
+import { Sandbox } from '../src/adapters/process/sandbox.js';
 import type { Daemon } from '../test/support/daemon.js';
 import { isRoot } from '../test/support/needs.js';
 import { sh } from '../test/support/shell.js';

@@ -1,7 +1,7 @@
 /** One port for each kind of storage behind it: what an address or a handle belongs to decides who is asked. */
-import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/address.js';
-import type { BlockHasher } from '../domain/digest-image.js';
-import type { Dependants, Eraser, ImageChanger } from '../domain/change-ports.js';
+import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/model/address.js';
+import type { BlockHasher } from '../domain/verbs/digest-image.js';
+import type { Dependants, Eraser, ImageChanger } from '../domain/ports/changes.js';
 import type {
   Chain,
   FileRef,
@@ -13,8 +13,8 @@ import type {
   Paths,
   Reflink,
   Targets,
-} from '../domain/ports.js';
-import { isDeviceHandle } from './devices/device-handle.js';
+} from '../domain/ports/images.js';
+import { isDeviceHandle } from './linux/device-handle.js';
 import type { DevicePaths } from './devices/device-paths.js';
 import { isRbdHandle } from './rbd/pool.js';
 

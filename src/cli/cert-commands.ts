@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { CertificateKind, CertificateOrder } from '../tls/certificate-authority.js';
+import type { CertificateKind, CertificateOrder } from '../protocol/certificate-authority.js';
 import { UsageError } from './failure.js';
 
 interface IssueFlags extends Omit<CertificateOrder, 'name' | 'kind'> {
@@ -15,7 +15,7 @@ export function certCommands(): Command[] {
 }
 
 /** Loaded when it is wanted: no other command needs so much. */
-const authority = () => import('../tls/certificate-authority.js');
+const authority = () => import('../protocol/certificate-authority.js');
 
 function init(): Command {
   return new Command('init')

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { timeText } from '../wire/times.js';
+import { timeText } from '../protocol/times.js';
 import { PREALLOCATIONS, address, askOf, operationOptions, type OperationFlags } from './options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from './passphrase.js';
 import {

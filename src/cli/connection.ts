@@ -5,8 +5,8 @@ import { FileServiceClient } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceClient } from '../gen/hostler/v1/host_info_service.js';
 import { ImageServiceClient } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
-import { channelCredentials } from '../tls/channel.js';
-import type { TlsPaths } from '../tls/files.js';
+import { channelCredentials } from '../protocol/channel.js';
+import type { TlsPaths } from '../protocol/certificate-files.js';
 import { UsageError } from './failure.js';
 
 export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';

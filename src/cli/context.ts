@@ -1,7 +1,7 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { connect, type Connection } from './connection.js';
-import type { TlsPaths } from '../tls/files.js';
+import type { TlsPaths } from '../protocol/certificate-files.js';
 import { UsageError } from './failure.js';
 import { follow } from './follow.js';
 

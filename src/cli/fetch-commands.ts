@@ -11,7 +11,7 @@ import {
   type ListCachedImagesResponse,
   type PinCachedImageResponse,
 } from '../gen/hostler/v1/image_service.js';
-import { timeText } from '../wire/times.js';
+import { timeText } from '../protocol/times.js';
 import { listedIn } from './checksum-file.js';
 import { ask, type Connection } from './connection.js';
 import type { Context } from './context.js';

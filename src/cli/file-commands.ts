@@ -9,7 +9,7 @@ import {
   type IdMap,
   type WriteFileRequest,
 } from '../gen/hostler/v1/file_service.js';
-import { timeText } from '../wire/times.js';
+import { timeText } from '../protocol/times.js';
 import { ask, askStreaming } from './connection.js';
 import type { Context } from './context.js';
 import { events } from './follow.js';

@@ -16,7 +16,7 @@ import { movingCommands } from './moving-commands.js';
 import { journalCommands, type JournalTools } from './journal-command.js';
 import { opsCommands } from './ops-commands.js';
 import { readingCommands } from './reading-commands.js';
-import { readVersion } from '../version.js';
+import { readVersion } from '../protocol/version.js';
 
 /** Errors that need no stack: what is wrong lies in files that the caller named. */
 const ABOUT_FILES = ['ConfigError', 'OwnFileError', 'TlsFilesBroken', 'CertificateProblem', 'JournalToolError'];
@@ -71,14 +71,14 @@ function fromEnv(flags: string, description: string, variable: string): Option {
 /** Loaded when they are wanted. */
 function journalTools(): JournalTools {
   return {
-    status: async (path) => (await import('../journal-tools.js')).journalStatus(path),
-    salvage: async (from, to) => (await import('../journal-tools.js')).journalSalvage(from, to),
+    status: async (path) => (await import('../wiring/journal-tools.js')).journalStatus(path),
+    salvage: async (from, to) => (await import('../wiring/journal-tools.js')).journalSalvage(from, to),
   };
 }
 
 /** Loaded when it is wanted: it is half of the daemon. */
 async function explainDecision(question: AuthQuestion): Promise<AuthVerdict | undefined> {
-  const { authCheck } = await import('../auth-check.js');
+  const { authCheck } = await import('../wiring/auth-check.js');
   return authCheck(question);
 }
 

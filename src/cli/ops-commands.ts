@@ -7,7 +7,7 @@ import {
   WatchOperationsResponse,
   type GetOperationResponse,
 } from '../gen/hostler/v1/operation_service.js';
-import { msOf, timeText } from '../wire/times.js';
+import { msOf, timeText } from '../protocol/times.js';
 import { ask } from './connection.js';
 import type { Context } from './context.js';
 import { UsageError, exitCode, explain, failureOf, type Failure } from './failure.js';

@@ -1,6 +1,6 @@
 import type { ImageInfo, ImageResult, FetchResult } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
-import { timeText } from '../wire/times.js';
+import { timeText } from '../protocol/times.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
 /** A result in a few lines. */

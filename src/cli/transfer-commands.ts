@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { BLOCK_ALGORITHM } from '../domain/block-digest.js';
+import { BLOCK_ALGORITHM } from '../domain/model/block-digest.js';
 import { WriteBehind } from '../domain/transfer/write-behind.js';
 import { ThreadedDigest } from '../file-io/file-digest.js';
 import {
@@ -12,7 +12,7 @@ import {
   type StartUploadResponse,
   type UploadImageRequest,
 } from '../gen/hostler/v1/image_service.js';
-import { WIRE_IMAGE_SERVICE } from '../wire/bulk-messages.js';
+import { WIRE_IMAGE_SERVICE } from '../protocol/bulk-messages.js';
 import { ask, askStreaming, type Connection } from './connection.js';
 import type { Context } from './context.js';
 import { UsageError } from './failure.js';

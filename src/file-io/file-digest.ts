@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
-import { HostlerError } from '../domain/errors.js';
-import type { FileDigest } from '../domain/transfer/ports.js';
+import { HostlerError } from '../domain/model/errors.js';
+import type { FileDigest } from '../domain/ports/transfers.js';
 import { RunningDigest, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
 import type { DigestAnswer, DigestJob, DigestOrder } from './file-digest-worker.js';
 

@@ -1,14 +1,14 @@
 /** Requests that change images where they are, or look at whole images, as specs of the domain. */
 import * as z from 'zod';
-import type { CheckSpec } from '../domain/check-image.js';
-import type { CompareSpec } from '../domain/compare-images.js';
-import type { CommitSpec } from '../domain/commit-image.js';
-import type { DigestSpec } from '../domain/digest-image.js';
-import type { RebaseSpec } from '../domain/rebase-image.js';
-import type { ResizeSpec } from '../domain/resize-image.js';
-import type { SnapshotSpec } from '../domain/snapshots.js';
-import { OPENS, OPENS_SECOND } from '../domain/unlocked.js';
-import type { WipeSpec } from '../domain/wipe-image.js';
+import type { CheckSpec } from '../domain/verbs/check-image.js';
+import type { CompareSpec } from '../domain/verbs/compare-images.js';
+import type { CommitSpec } from '../domain/verbs/commit-image.js';
+import type { DigestSpec } from '../domain/verbs/digest-image.js';
+import type { RebaseSpec } from '../domain/verbs/rebase-image.js';
+import type { ResizeSpec } from '../domain/verbs/resize-image.js';
+import type { SnapshotSpec } from '../domain/verbs/snapshots.js';
+import { OPENS, OPENS_SECOND } from '../domain/images/unlocked.js';
+import type { WipeSpec } from '../domain/verbs/wipe-image.js';
 import { RepairMode, WipeMode } from '../gen/hostler/v1/image_service.js';
 import {
   address,

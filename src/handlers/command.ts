@@ -1,13 +1,13 @@
 import * as z from 'zod';
-import { HostlerError, asHostlerError } from '../domain/errors.js';
+import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import {
   assertAllowed,
   executeCommand,
   type ExecutePorts,
   type ExecuteSpec,
   type OutputPiece,
-} from '../domain/execute-command.js';
-import { HandOver } from '../domain/hand-over.js';
+} from '../domain/verbs/execute-command.js';
+import { HandOver } from '../domain/model/async-queue.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { type CommandServiceService, ExecuteResponse } from '../gen/hostler/v1/command_service.js';
 import { defined, durationMs, parseRequest, requestId } from './fields.js';

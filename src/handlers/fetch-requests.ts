@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { EvictSpec, PinSpec, PrefetchSpec } from '../domain/cache/cache-verbs.js';
 import type { FetchSpec } from '../domain/fetch/fetch-image.js';
 import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
-import type { ExpectedChecksum } from '../domain/fetch/ports.js';
+import type { ExpectedChecksum } from '../domain/ports/sources.js';
 import { HEADERS, QUERY, TOKEN, type SourceSpec } from '../domain/fetch/source.js';
 import type { Secrets } from '../domain/operations/verb.js';
 import { CHECKSUM_ALGORITHMS, DIGEST_DIGITS } from '../domain/transfer/running-digest.js';

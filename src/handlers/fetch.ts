@@ -1,7 +1,7 @@
 /** RPCs of ImageService that fetch images from elsewhere, and its cache. */
 import { byId, byUse, pageAfter } from '../domain/cache/cache-page.js';
 import { BUILT_IN } from '../domain/access/role.js';
-import type { Caller } from '../domain/caller.js';
+import type { Caller } from '../domain/access/caller.js';
 import { evictCachedImages, pinCachedImage, prefetchImage } from '../domain/cache/cache-verbs.js';
 import type { CacheEntry } from '../domain/cache/cache-entry.js';
 import type { ImageCache, CachePorts } from '../domain/cache/image-cache.js';
@@ -16,7 +16,7 @@ import {
   type SetAsideFile as SetAsideMessage,
 } from '../gen/hostler/v1/image_service.js';
 import type { SetAsideFile } from '../domain/cache/eviction.js';
-import { durationOf, timeOfMs } from '../wire/times.js';
+import { durationOf, timeOfMs } from '../protocol/times.js';
 import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } from './fetch-requests.js';
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';

@@ -1,10 +1,10 @@
 /** What fields of requests may be, as zod schemas: parsing a request is the proof that it was checked. */
 import * as z from 'zod';
-import { parseAddress } from '../domain/address.js';
-import { invalidFields, type FieldViolation } from '../domain/errors.js';
-import { parseFormat, parseTargetFormat } from '../domain/image-format.js';
+import { parseAddress } from '../domain/model/address.js';
+import { invalidFields, type FieldViolation } from '../domain/model/errors.js';
+import { parseFormat, parseTargetFormat } from '../domain/model/image-format.js';
 import { schemaWords } from '../domain/model/schema-words.js';
-import { checkSize, parseSize } from '../domain/size.js';
+import { checkSize, parseSize } from '../domain/model/size.js';
 import { CompressionType, Preallocation } from '../gen/hostler/v1/image.js';
 
 type Parsed<T> = T | { readonly problem: string };

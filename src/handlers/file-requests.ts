@@ -1,9 +1,9 @@
 /** Requests of FileService as specs of the domain. Syntax only; paths are resolved by the domain. */
 import * as z from 'zod';
-import type { DeleteSpec } from '../domain/delete-image.js';
-import { HostlerError, invalidFields } from '../domain/errors.js';
+import type { DeleteSpec } from '../domain/verbs/delete-image.js';
+import { HostlerError, invalidFields } from '../domain/model/errors.js';
 import type { ChownSpec, ShiftSpec } from '../domain/files/chown.js';
-import type { OwnerNames } from '../domain/files/ports.js';
+import type { OwnerNames } from '../domain/ports/files.js';
 import type { ReadFileSpec } from '../domain/files/read-file.js';
 import type { TouchSpec } from '../domain/files/touch-file.js';
 import type { WriteFileSpec } from '../domain/files/write-file.js';

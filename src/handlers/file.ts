@@ -1,15 +1,15 @@
-import { deleteFile } from '../domain/delete-image.js';
+import { deleteFile } from '../domain/verbs/delete-image.js';
 import { chown, shiftOwners } from '../domain/files/chown.js';
 import { DigestedInput } from '../domain/files/digested-input.js';
-import type { Contents, Ownership } from '../domain/files/ports.js';
+import type { Contents, Ownership } from '../domain/ports/files.js';
 import { readFile } from '../domain/files/read-file.js';
 import { statFile } from '../domain/files/stat-file.js';
 import { touchFile } from '../domain/files/touch-file.js';
 import { writeFile } from '../domain/files/write-file.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type { FileKind, Files, Paths } from '../domain/ports.js';
+import type { FileKind, Files, Paths } from '../domain/ports/images.js';
 import { FileType, StatFileResponse, type FileServiceService } from '../gen/hostler/v1/file_service.js';
-import { timeOfNs } from '../wire/times.js';
+import { timeOfNs } from '../protocol/times.js';
 import { mapStream, type Handlers } from './handler.js';
 import {
   assertSameData,

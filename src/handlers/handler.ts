@@ -1,4 +1,4 @@
-import type { Caller } from '../domain/caller.js';
+import type { Caller } from '../domain/access/caller.js';
 
 interface Method<Q extends boolean, R extends boolean, Request, Response> {
   readonly requestStream: Q;

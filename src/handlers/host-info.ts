@@ -8,15 +8,15 @@ import {
   type FilesystemPorts,
 } from '../domain/host/filesystem-info.js';
 import { liesIn, type Role } from '../domain/access/role.js';
-import { basename, isBelow } from '../domain/address.js';
+import { basename, isBelow } from '../domain/model/address.js';
 import type { HostPool, HostProbe, HostRoot, HostTool } from '../domain/host/host-info.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { initiatorName } from '../domain/host/initiator.js';
 import { instancePath, instancePathAtDestination } from '../domain/host/instance-path.js';
 import { isOfSource, mountedAt, type Mounts } from '../domain/host/mounted.js';
-import { asHostlerError } from '../domain/errors.js';
-import { uint64 } from '../domain/numbers.js';
-import { CREATABLE_FORMATS, READABLE_FORMATS } from '../domain/image-format.js';
+import { asHostlerError } from '../domain/model/errors.js';
+import { uint64 } from '../domain/model/numbers.js';
+import { CREATABLE_FORMATS, READABLE_FORMATS } from '../domain/model/image-format.js';
 import {
   HostnameKind,
   RootInfo,

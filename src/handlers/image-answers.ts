@@ -1,8 +1,8 @@
 /** What the domain knows of images as messages. */
-import { basename } from '../domain/address.js';
-import type { Extent, ImageInfo, SnapshotFacts } from '../domain/image-info.js';
+import { basename } from '../domain/model/address.js';
+import type { Extent, ImageInfo, SnapshotFacts } from '../domain/model/image-info.js';
 import type * as wire from '../gen/hostler/v1/image.js';
-import { timeOfMs } from '../wire/times.js';
+import { timeOfMs } from '../protocol/times.js';
 
 export function imageInfo(info: ImageInfo): wire.ImageInfo {
   return {

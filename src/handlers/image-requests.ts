@@ -1,12 +1,12 @@
 /** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
 import * as z from 'zod';
-import { traits, type ImageFormat } from '../domain/image-format.js';
-import { layoutProblems } from '../domain/image-layout.js';
-import type { ConvertSpec } from '../domain/convert-image.js';
-import type { CreateSpec } from '../domain/create-image.js';
-import type { OverlaySpec } from '../domain/create-overlay.js';
-import type { DeleteSpec } from '../domain/delete-image.js';
-import type { InfoSpec } from '../domain/get-image-info.js';
+import { traits, type ImageFormat } from '../domain/model/image-format.js';
+import { layoutProblems } from '../domain/model/image-layout.js';
+import type { ConvertSpec } from '../domain/verbs/convert-image.js';
+import type { CreateSpec } from '../domain/verbs/create-image.js';
+import type { OverlaySpec } from '../domain/verbs/create-overlay.js';
+import type { DeleteSpec } from '../domain/verbs/delete-image.js';
+import type { InfoSpec } from '../domain/verbs/get-image-info.js';
 import type { Ask } from '../domain/operations/engine.js';
 import type { Secrets } from '../domain/operations/verb.js';
 import {

@@ -1,5 +1,5 @@
 /** Operations as messages. */
-import { uint64 } from '../domain/numbers.js';
+import { uint64 } from '../domain/model/numbers.js';
 import type * as domain from '../domain/operations/record.js';
 import { Status } from '../gen/google/rpc/status.js';
 import {
@@ -10,7 +10,7 @@ import {
   type Operation,
   type OperationEvent,
 } from '../gen/hostler/v1/operation.js';
-import { durationOf, timeOfMs } from '../wire/times.js';
+import { durationOf, timeOfMs } from '../protocol/times.js';
 import { operationResult } from './operation-results.js';
 import { Parts, allTexts, asText, asUint32, asWarning, encodeWarnings, wordOf } from './parts.js';
 import { storedStatus } from './status.js';

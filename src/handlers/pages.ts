@@ -1,6 +1,6 @@
 /** Pages of lists, bounded in bytes as well as in items, and made in slices: others have their turn meanwhile. */
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { inTurns } from '../domain/waiting.js';
+import { inTurns } from '../domain/model/async.js';
 
 /** Much less than clients take: the whole page is put into bytes at once, which holds everybody for 5 ms. One item may be larger. */
 const MAX_PAGE_BYTES = 256 * 1024;

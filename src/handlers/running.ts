@@ -1,5 +1,5 @@
 /** RPCs that are operations, as streams of their events or as one answer at the end. */
-import { HostlerError } from '../domain/errors.js';
+import { HostlerError } from '../domain/model/errors.js';
 import type { Ask, Operations } from '../domain/operations/engine.js';
 import type { OperationRecord, OperationResult } from '../domain/operations/record.js';
 import type { Verb } from '../domain/operations/verb.js';

@@ -1,12 +1,12 @@
 /** The one mapper from errors of the domain to google.rpc.Status. It takes whatever an error holds: a status is always sent. */
 import { status } from '@grpc/grpc-js';
-import type { FieldViolation, HostlerError } from '../domain/errors.js';
-import type { Code } from '../domain/reason-row.js';
+import type { FieldViolation, HostlerError } from '../domain/model/errors.js';
+import type { Code } from '../domain/model/reason-row.js';
 import { restoreError, type StoredError } from '../domain/operations/record.js';
 import type { Any } from '../gen/google/protobuf/any.js';
 import { BadRequest, ErrorInfo, QuotaFailure, ResourceInfo, RetryInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
-import { durationOf } from '../wire/times.js';
+import { durationOf } from '../protocol/times.js';
 
 const DOMAIN = 'hostler';
 /** A trailer of 64 KiB hangs a grpc-js call. */

@@ -1,6 +1,6 @@
 /** Requests that move an image's bytes through this connection, as specs of the domain. */
 import * as z from 'zod';
-import { invalidFields } from '../domain/errors.js';
+import { invalidFields } from '../domain/model/errors.js';
 import type { DownloadSpec } from '../domain/transfer/download-image.js';
 import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload.js';
 import { CHECKSUM_ALGORITHMS } from '../domain/transfer/running-digest.js';

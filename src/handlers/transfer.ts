@@ -4,7 +4,7 @@ import { downloadImage, type DownloadPorts } from '../domain/transfer/download-i
 import { Exports, type ExportPorts } from '../domain/transfer/open-export.js';
 import { Uploads, type UploadPorts } from '../domain/transfer/upload-image.js';
 import type { DownloadImageResponse, ImageServiceService } from '../gen/hostler/v1/image_service.js';
-import { timeOfMs } from '../wire/times.js';
+import { timeOfMs } from '../protocol/times.js';
 import { mapStream, type Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
 import {

@@ -6,7 +6,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
-import { HostlerError, asHostlerError } from '../domain/errors.js';
+import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import { OutOfBoundsRequest, refusedMessage } from './bounds/bounded-server.js';
 import { ReadCall } from './bounds/read-call.js';
 import { isReset, resetStream, watchFrames } from './bounds/frames.js';

@@ -1,5 +1,5 @@
 import { unwatchFile, watchFile } from 'node:fs';
-import { readTlsFiles, type TlsFiles, type TlsPaths } from '../tls/files.js';
+import { readTlsFiles, type TlsFiles, type TlsPaths } from '../protocol/certificate-files.js';
 
 /** A renewed certificate is taken up this soon without anybody saying so. */
 const LOOK_MS = 5000;

@@ -2,10 +2,10 @@
 import { constants } from 'node:crypto';
 import { Server as PlainServer, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
-import { HostlerError, asHostlerError } from '../domain/errors.js';
-import { whyRefused } from '../domain/own-files.js';
-import type { TlsFiles } from '../tls/files.js';
-import { certificateNames } from '../tls/names.js';
+import { HostlerError, asHostlerError } from '../domain/model/errors.js';
+import { whyRefused } from '../domain/model/own-files.js';
+import type { TlsFiles } from '../protocol/certificate-files.js';
+import { certificateNames } from '../protocol/certificate-names.js';
 import type { Certificates } from './certificates.js';
 import type { Connections } from './connections.js';
 import { refuseCalls } from './refusal.js';

@@ -3,7 +3,7 @@
  * nobody's error: the log says OK, and the operation behind the call is cancelled.
  */
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import { HostlerError } from '../domain/errors.js';
+import { HostlerError } from '../domain/model/errors.js';
 
 /** What clients take unless they are told otherwise. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Registry } from 'prom-client';
-import { asHostlerError } from '../domain/errors.js';
-import { whyRefused } from '../domain/own-files.js';
+import { asHostlerError } from '../domain/model/errors.js';
+import { whyRefused } from '../domain/model/own-files.js';
 import { Connections } from './connections.js';
 import type { ServerLog } from './server.js';
 import { ListenError } from './unix-socket.js';

@@ -11,7 +11,7 @@ import {
   type ServerReflectionResponse,
 } from '../gen/grpc/reflection/v1/reflection.js';
 import { ServerReflectionService as V1Alpha } from '../gen/grpc/reflection/v1alpha/reflection.js';
-import { asHostlerError } from '../domain/errors.js';
+import { asHostlerError } from '../domain/model/errors.js';
 import { DescriptorIndex } from './descriptor-index.js';
 import { wireError } from './service-call.js';
 

@@ -1,7 +1,7 @@
 /** Tells a client whose certificate is no good why its calls are refused; nothing else is there for it. */
 import { performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { HostlerError } from '../domain/errors.js';
+import type { HostlerError } from '../domain/model/errors.js';
 import { wireError } from './service-call.js';
 
 /** Time to ask once and to read the answer. */

@@ -1,9 +1,9 @@
 import type { Identity } from '../domain/access/authority.js';
 import { decide } from '../domain/access/decide.js';
 import type { Role } from '../domain/access/role.js';
-import { AuditTexts, auditText, type AuditEntry } from '../domain/audit.js';
+import { AuditTexts, auditText, type AuditEntry } from '../domain/access/audit.js';
 import { attemptOf, requestIdOf, type Rpc } from '../handlers/attempt.js';
-import { readOnBehalfOf } from '../tls/on-behalf-of.js';
+import { readOnBehalfOf } from '../protocol/on-behalf-of.js';
 import { OutOfBoundsRequest } from './bounds/bounded-server.js';
 import type { Admitted, Call, CallContext } from './service-call.js';
 

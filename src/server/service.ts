@@ -10,8 +10,8 @@ import type {
   UntypedServiceImplementation,
   sendUnaryData,
 } from '@grpc/grpc-js';
-import type { Caller } from '../domain/caller.js';
-import { HostlerError, asHostlerError } from '../domain/errors.js';
+import type { Caller } from '../domain/access/caller.js';
+import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import type { ClientStream, Handlers, ServerStream, Unary } from '../handlers/handler.js';
 import type { Rpc } from '../handlers/attempt.js';
 import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';

@@ -1,7 +1,7 @@
 import { createConnection } from 'node:net';
 import { chmod, chown, lstat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ownFile } from '../domain/own-files.js';
+import { ownFile } from '../domain/model/own-files.js';
 import { makeFolder } from '../file-io/make-folder.js';
 
 /** sun_path holds 108 bytes with its NUL; bindAsync reports success for more. */

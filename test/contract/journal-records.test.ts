@@ -1,7 +1,7 @@
 /** Every kind of record comes back from the journal as it went in. */
 import assert from 'node:assert/strict';
-import { asAddress } from '../../src/domain/address.js';
-import type { ImageInfo } from '../../src/domain/image-info.js';
+import { asAddress } from '../../src/domain/model/address.js';
+import type { ImageInfo } from '../../src/domain/model/image-info.js';
 import type { OperationResult } from '../../src/domain/operations/record.js';
 import { openJournal } from '../support/journals.js';
 import { done, id, record } from '../support/records.js';

@@ -1,5 +1,5 @@
 /** What the corpus is made of: how each image is made, and what has to become of it. */
-import type { ImageFormat } from '../../src/domain/image-format.js';
+import type { ImageFormat } from '../../src/domain/model/image-format.js';
 
 interface Made {
   /** The row of the table in docs/images.md. */

@@ -1,6 +1,6 @@
 /** What is right for a caller to get, whatever it has sent. */
 import { status } from '@grpc/grpc-js';
-import { REASONS } from '../../src/domain/errors.js';
+import { REASONS } from '../../src/domain/model/errors.js';
 import { promises } from '../support/reasons/promised.js';
 import { ODD_TIMEOUTS, type Case } from './cases.js';
 import type { Outcome } from './line.js';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { lstat, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { overcommitted } from '../../src/adapters/overcommit.js';
-import { RootIndex } from '../../src/adapters/root-index.js';
+import { overcommitted } from '../../src/adapters/index/overcommit.js';
+import { RootIndex } from '../../src/adapters/index/root-index.js';
 import { readContent } from '../../src/domain/formats/content.js';
 import { judge, mutate } from '../support/fuzz.js';
 import { inMemory, readEverything, readHeader } from '../support/header.js';

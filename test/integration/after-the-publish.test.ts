@@ -1,13 +1,13 @@
 /** What fails after the point of no return is a warning: the operation has succeeded. With the engine and real files. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { procPath } from '../../src/adapters/handles.js';
-import { asAddress, type ImageAddress } from '../../src/domain/address.js';
-import { deleteImage } from '../../src/domain/delete-image.js';
-import { HostlerError, asHostlerError } from '../../src/domain/errors.js';
+import { procPath } from '../../src/adapters/gates/handles.js';
+import { asAddress, type ImageAddress } from '../../src/domain/model/address.js';
+import { deleteImage } from '../../src/domain/verbs/delete-image.js';
+import { HostlerError, asHostlerError } from '../../src/domain/model/errors.js';
 import type { OperationRecord, WriteResult } from '../../src/domain/operations/record.js';
 import type { Run, Verb } from '../../src/domain/operations/verb.js';
-import type { Part } from '../../src/domain/ports.js';
+import type { Part } from '../../src/domain/ports/images.js';
 import { composeEngine, someCaller } from '../support/engine.js';
 import { scratchFolder } from '../support/scratch.js';
 

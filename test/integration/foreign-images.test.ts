@@ -1,14 +1,14 @@
 /** What a stranger's image may be: the policy on its own, with images made by the tools that people use. */
 import assert from 'node:assert/strict';
 import { open, readFile, writeFile } from 'node:fs/promises';
-import { LocalFiles } from '../../src/adapters/files.js';
-import { asAddress } from '../../src/domain/address.js';
-import { assertToolAgrees } from '../../src/domain/image-policy.js';
-import type { ImageFormat } from '../../src/domain/image-format.js';
-import type { ImageFacts } from '../../src/domain/image-info.js';
-import type { Paths } from '../../src/domain/ports.js';
-import { TableWalk } from '../../src/adapters/whole/table-walk.js';
-import { ImageReader } from '../../src/domain/read-image.js';
+import { LocalFiles } from '../../src/adapters/files/files.js';
+import { asAddress } from '../../src/domain/model/address.js';
+import { assertToolAgrees } from '../../src/domain/images/image-policy.js';
+import type { ImageFormat } from '../../src/domain/model/image-format.js';
+import type { ImageFacts } from '../../src/domain/model/image-info.js';
+import type { Paths } from '../../src/domain/ports/images.js';
+import { TableWalk } from '../../src/adapters/qemu/table-walk.js';
+import { ImageReader } from '../../src/domain/images/read-image.js';
 import { noise } from '../support/disks.js';
 import { needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';

@@ -1,7 +1,7 @@
 /** Our readers beside qemu-img: every format and option that it can make, field by field. */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
-import type { ImageFacts } from '../../src/domain/image-info.js';
+import type { ImageFacts } from '../../src/domain/model/image-info.js';
 import { noise } from '../support/disks.js';
 import { readHeaderOf } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';

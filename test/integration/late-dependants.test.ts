@@ -1,7 +1,7 @@
 /** An image counts as a dependant from the moment at which it needs another, whatever it was before and however it names it. */
 import assert from 'node:assert/strict';
 import { lstat, mkdir, truncate, utimes, writeFile } from 'node:fs/promises';
-import { RootIndex } from '../../src/adapters/root-index.js';
+import { RootIndex } from '../../src/adapters/index/root-index.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
-import { asAddress } from '../../src/domain/address.js';
+import { asAddress } from '../../src/domain/model/address.js';
 import { MapImageResponse } from '../../src/gen/hostler/v1/image_service.js';
-import { PeerAgents } from '../../src/peers/agent-client.js';
+import { PeerAgents } from '../../src/adapters/peers/agent-client.js';
 import { Pki } from '../support/pki.js';
 import { scratchFolder } from '../support/scratch.js';
 

@@ -1,7 +1,7 @@
 /** Images are found by what they are, whatever they are called. */
 import assert from 'node:assert/strict';
 import { lstat, mkdir, rename } from 'node:fs/promises';
-import { RootIndex } from '../../src/adapters/root-index.js';
+import { RootIndex } from '../../src/adapters/index/root-index.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 

@@ -1,11 +1,11 @@
 /** What is no disk is known by its name, and no disk is taken for something else; made by the tools that make such files. */
 import assert from 'node:assert/strict';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
-import { LocalFiles } from '../../src/adapters/files.js';
-import { asAddress } from '../../src/domain/address.js';
-import { HostlerError } from '../../src/domain/errors.js';
+import { LocalFiles } from '../../src/adapters/files/files.js';
+import { asAddress } from '../../src/domain/model/address.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
 import { assertDisk } from '../../src/domain/fetch/assert-disk.js';
-import type { Resolved } from '../../src/domain/ports.js';
+import type { Resolved } from '../../src/domain/ports/images.js';
 import { noise } from '../support/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';

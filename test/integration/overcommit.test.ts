@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { link, mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
-import { overcommitted } from '../../src/adapters/overcommit.js';
-import { RootIndex } from '../../src/adapters/root-index.js';
+import { overcommitted } from '../../src/adapters/index/overcommit.js';
+import { RootIndex } from '../../src/adapters/index/root-index.js';
 import { noise } from '../support/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { chmod, open, writeFile } from 'node:fs/promises';
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HostlerError } from '../../src/domain/errors.js';
-import { MemoryFolders } from '../../src/adapters/memory-folders.js';
-import { ProcessRunner } from '../../src/adapters/process.js';
-import type { Arg, ToolLimits } from '../../src/adapters/tool-call.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
+import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
+import { ProcessRunner } from '../../src/adapters/process/process.js';
+import type { Arg, ToolLimits } from '../../src/adapters/process/tool-call.js';
 import { gone } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
 

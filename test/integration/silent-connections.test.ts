@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { NbdFront } from '../../src/adapters/nbd-front.js';
+import { NbdFront } from '../../src/adapters/qemu/nbd-front.js';
 import { scratchFolder } from '../support/scratch.js';
 import { until } from '../support/until.js';
 

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { connect as openSession } from 'node:http2';
 import { connect } from 'node:net';
-import type { Caller } from '../../src/domain/caller.js';
-import { HostlerError } from '../../src/domain/errors.js';
+import type { Caller } from '../../src/domain/access/caller.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
 import type { OperationRecord, TouchResult } from '../../src/domain/operations/record.js';
 import type { Run, Verb } from '../../src/domain/operations/verb.js';
 import { RPC_TABLE, type ServiceName } from '../../src/handlers/rpc-table.js';
 import { operationEvent } from '../../src/handlers/operation-answers.js';
-import { deferred } from '../../src/domain/waiting.js';
+import { deferred } from '../../src/domain/model/async.js';
 import { answerOf } from '../support/descriptors.js';
 import { composeEngine } from '../support/engine.js';
 import { plantedServer, type Planted } from '../support/planted-server.js';

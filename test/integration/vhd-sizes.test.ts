@@ -1,8 +1,8 @@
 /** The size of a VHD, whoever made it: what our reader says is what qemu-img finds when it is told how to open it. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { layerMembers } from '../../src/adapters/qemu-args.js';
-import type { ImageFacts } from '../../src/domain/image-info.js';
+import { layerMembers } from '../../src/adapters/qemu/qemu-args.js';
+import type { ImageFacts } from '../../src/domain/model/image-info.js';
 import { noise } from '../support/disks.js';
 import { readHeaderOf } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';

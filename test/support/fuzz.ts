@@ -1,6 +1,6 @@
 /** Bytes that no reader was made for. The same seed gives the same bytes. */
-import { HostlerError } from '../../src/domain/errors.js';
-import type { ByteSource } from '../../src/domain/ports.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
+import type { ByteSource } from '../../src/domain/ports/images.js';
 import { readEverything } from './header.js';
 
 /** Read in all, for one header. */

@@ -4,8 +4,8 @@ import { readContent } from '../../src/domain/formats/content.js';
 import { cached } from '../../src/domain/formats/head.js';
 import { detectFormat, otherMarks } from '../../src/domain/formats/magic.js';
 import { READERS } from '../../src/domain/formats/readers.js';
-import type { ImageFacts } from '../../src/domain/image-info.js';
-import type { ByteSource } from '../../src/domain/ports.js';
+import type { ImageFacts } from '../../src/domain/model/image-info.js';
+import type { ByteSource } from '../../src/domain/ports/images.js';
 
 export async function readHeader(source: ByteSource): Promise<ImageFacts | undefined> {
   const bytes = cached(source);

@@ -16,7 +16,7 @@ import {
 } from '@peculiar/x509';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 import { createSecureContext, type SecureVersion } from 'node:tls';
-import { initAuthority, issueCertificate } from '../../src/tls/certificate-authority.js';
+import { initAuthority, issueCertificate } from '../../src/protocol/certificate-authority.js';
 
 cryptoProvider.set(webcrypto);
 export { ExtendedKeyUsage };

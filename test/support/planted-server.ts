@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BUILT_IN } from '../../src/domain/access/role.js';
 import { Authority } from '../../src/domain/access/authority.js';
 import { Reach } from '../../src/domain/access/reach.js';
-import type { AuditEntry } from '../../src/domain/audit.js';
+import type { AuditEntry } from '../../src/domain/access/audit.js';
 import { HostlerServer } from '../../src/server/server.js';
 import type { CallLog } from '../../src/server/service-call.js';
 import { ROOT_FOLDER } from './daemon.js';

@@ -1,5 +1,5 @@
 /** Records of operations that never were. */
-import { asAddress } from '../../src/domain/address.js';
+import { asAddress } from '../../src/domain/model/address.js';
 import type { OperationRecord } from '../../src/domain/operations/record.js';
 
 export const id = (n: number) => `01ARZ3NDEKTSV4RRFF${String(n).padStart(8, '0')}`;

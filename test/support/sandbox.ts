@@ -1,7 +1,7 @@
 /** Whether the sandbox works on this machine, found out once. */
-import { MemoryFolders } from '../../src/adapters/memory-folders.js';
-import { ProcessRunner } from '../../src/adapters/process.js';
-import { Sandbox, trySandbox } from '../../src/adapters/sandbox.js';
+import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
+import { ProcessRunner } from '../../src/adapters/process/process.js';
+import { Sandbox, trySandbox } from '../../src/adapters/process/sandbox.js';
 import { isRoot, needs } from './needs.js';
 
 const SEARCH = process.env['PATH'] ?? '';

@@ -3,10 +3,10 @@ import { Authority } from '../../src/domain/access/authority.js';
 import { decide, type Attempt } from '../../src/domain/access/decide.js';
 import { mayCancel, maySee } from '../../src/domain/access/ownership.js';
 import { BUILT_IN, liesIn, roleOf } from '../../src/domain/access/role.js';
-import { Throttle } from '../../src/domain/audit.js';
+import { Throttle } from '../../src/domain/access/audit.js';
 import { attemptOf } from '../../src/handlers/attempt.js';
 import { RPC_TABLE } from '../../src/handlers/rpc-table.js';
-import { certificateNames } from '../../src/tls/names.js';
+import { certificateNames } from '../../src/protocol/certificate-names.js';
 
 const attempt: Attempt = { service: 'ImageService', method: 'CopyImage', access: 'change', places: [] };
 const backup = roleOf('backup', {

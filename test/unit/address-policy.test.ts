@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { AddressPolicy } from '../../src/adapters/address-policy.js';
-import { embeddedAddresses } from '../../src/wire/embedded-addresses.js';
+import { AddressPolicy } from '../../src/adapters/http/address-policy.js';
+import { embeddedAddresses } from '../../src/protocol/embedded-addresses.js';
 
 const METADATA = 'a9fe:a9fe';
 const [schemes, loopback] = [['http'], true];

@@ -1,13 +1,13 @@
 /** Every number of every answer, at the borders of what its field holds and beyond: sent exactly, or an error like any other. */
 import assert from 'node:assert/strict';
 import { fromBinary } from '@bufbuild/protobuf';
-import { HostlerError } from '../../src/domain/errors.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
 import { CommandServiceService } from '../../src/gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../../src/gen/hostler/v1/file_service.js';
 import { HostInfoServiceService } from '../../src/gen/hostler/v1/host_info_service.js';
 import { OperationServiceService } from '../../src/gen/hostler/v1/operation_service.js';
 import { encoder, MAX_ANSWER_BYTES } from '../../src/server/encode.js';
-import { WIRE_IMAGE_SERVICE } from '../../src/wire/bulk-messages.js';
+import { WIRE_IMAGE_SERVICE } from '../../src/protocol/bulk-messages.js';
 import { BORDERS, bytesTo, kindOf, numbersOf, pathText, plant, valueAt } from '../support/answers.js';
 import { answerOf } from '../support/descriptors.js';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ArgumentPatterns } from '../../src/adapters/argument-patterns.js';
-import { ConfigError, loadConfig } from '../../src/adapters/config.js';
+import { ArgumentPatterns } from '../../src/adapters/process/argument-patterns.js';
+import { ConfigError, loadConfig } from '../../src/adapters/config/config.js';
 
 const { signal } = new AbortController();
 const nobody = { identity: 'nobody', signal };

@@ -1,6 +1,6 @@
 /** What the names of bases in headers mean. */
 import assert from 'node:assert/strict';
-import { basePath, namedBase } from '../../src/domain/backing-name.js';
+import { basePath, namedBase } from '../../src/domain/images/backing-name.js';
 
 describe('the name of a base', () => {
   const image = { storedName: '/images/overlay' };

@@ -1,7 +1,13 @@
 /** The block digest, computed by every way that there is, against its definition. */
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
-import { BLOCK_BYTES, StreamedBlocks, blockRuns, type BlockRun, type Stretch } from '../../src/domain/block-digest.js';
+import {
+  BLOCK_BYTES,
+  StreamedBlocks,
+  blockRuns,
+  type BlockRun,
+  type Stretch,
+} from '../../src/domain/model/block-digest.js';
 import { CHECKSUM_ALGORITHMS, RunningDigest } from '../../src/domain/transfer/running-digest.js';
 import { blockDigest, noise } from '../support/disks.js';
 import { turnsDuring } from '../support/turns.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { DownloadImageResponse } from '../../src/gen/hostler/v1/image_service.js';
 import { ImageServiceService, UploadImageRequest } from '../../src/gen/hostler/v1/image_service.js';
-import { WIRE_IMAGE_SERVICE } from '../../src/wire/bulk-messages.js';
+import { WIRE_IMAGE_SERVICE } from '../../src/protocol/bulk-messages.js';
 
 const SIZES = [0, 1, 127, 128, 16_384, 262_144, 2_097_152];
 

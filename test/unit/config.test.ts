@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import { parseConfig, showConfig } from '../../src/adapters/config.js';
+import { parseConfig, showConfig } from '../../src/adapters/config/config.js';
 import { ROOT_FOLDER } from '../support/daemon.js';
 
 const ROOTS = '[[roots]]\npath = "/srv/images"\n';

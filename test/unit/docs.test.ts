@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { REASONS } from '../../src/domain/errors.js';
-import { FINDINGS } from '../../src/domain/image-info.js';
+import { REASONS } from '../../src/domain/model/errors.js';
+import { FINDINGS } from '../../src/domain/model/image-info.js';
 import { ROOT_FOLDER } from '../support/daemon.js';
 import { services } from '../support/descriptors.js';
 import { WARNINGS } from '../../src/domain/operations/record.js';

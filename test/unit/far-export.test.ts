@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { HostlerError } from '../../src/domain/errors.js';
-import { exportOf } from '../../src/peers/far-export.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
+import { exportOf } from '../../src/adapters/peers/far-export.js';
 
 const usable = {
   exportId: 'a',

@@ -1,7 +1,7 @@
 /** What a peer sends of extents, honest and not. */
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
-import type { Stretch } from '../../src/domain/block-digest.js';
+import type { Stretch } from '../../src/domain/model/block-digest.js';
 import { planByAgent } from '../../src/domain/copy/agent-copy.js';
 import type { FarAgent } from '../../src/domain/copy/agents.js';
 import { MAX_STRETCHES, dataStretches } from '../../src/domain/copy/far-stretches.js';

@@ -1,8 +1,8 @@
 /** Which disk of a domain is its root disk. */
 import assert from 'node:assert/strict';
-import { DomainXml } from '../../src/adapters/domain-xml.js';
-import { HostlerError } from '../../src/domain/errors.js';
-import { findRootDisk } from '../../src/domain/find-root-disk.js';
+import { DomainXml } from '../../src/adapters/host/domain-xml.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
+import { findRootDisk } from '../../src/domain/verbs/find-root-disk.js';
 import { turnsDuring } from '../support/turns.js';
 
 const domain = (type: string, devices: string, os = 'hvm') =>

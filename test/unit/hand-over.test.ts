@@ -1,9 +1,9 @@
 /** The queue between producers and a reader: no wake-up is lost, and every wait ends with its signal. */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import { HandOver } from '../../src/domain/hand-over.js';
-import { HostlerError } from '../../src/domain/errors.js';
-import { untilAborted } from '../../src/domain/waiting.js';
+import { HandOver } from '../../src/domain/model/async-queue.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
+import { untilAborted } from '../../src/domain/model/async.js';
 
 const reason = new HostlerError('CANCELLED', 'enough');
 const never = new AbortController().signal;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { canonicalArchitecture } from '../../src/domain/host/architecture.js';
 import { pickDiskDriver, type DiskDriverSpec } from '../../src/domain/host/disk-driver.js';
-import { countsOf, sizesOf } from '../../src/adapters/system-sizes.js';
+import { countsOf, sizesOf } from '../../src/adapters/linux/system-sizes.js';
 import { spaceOf } from '../../src/domain/host/filesystem-info.js';
 import { hostnameKind } from '../../src/domain/host/hostname.js';
 import { initiatorName } from '../../src/domain/host/initiator.js';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HostlerError } from '../../src/domain/errors.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
 import { OperationHub } from '../../src/domain/operations/hub.js';
 import { LiveOperation } from '../../src/domain/operations/live-operation.js';
 import { LockTable } from '../../src/domain/operations/locks.js';
 import { assertTransition, type OperationRecord, type OperationState } from '../../src/domain/operations/record.js';
 import { fingerprint } from '../../src/domain/operations/request-ids.js';
 import { Slots } from '../../src/domain/operations/slots.js';
-import { Readers } from '../../src/domain/readers.js';
+import { Readers } from '../../src/domain/verbs/read-call-limit.js';
 
 const record = (id = 'A'): OperationRecord => ({
   id,

@@ -1,6 +1,6 @@
 /** The arithmetic of id maps. */
 import assert from 'node:assert/strict';
-import { changedOwner, isSettled, shiftId } from '../../src/domain/files/owner-change.js';
+import { changedOwner, isSettled, shiftId } from '../../src/domain/model/owner-change.js';
 
 const MAPS = [
   { start: 0, target: 10_000, count: 10 },

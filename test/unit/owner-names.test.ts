@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { HostlerError } from '../../src/domain/errors.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
 import { parseChown } from '../../src/handlers/file-requests.js';
 
 const request = (owner: string) => ({

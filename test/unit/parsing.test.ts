@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { parseAddress, parseRbdName, rbdAddress } from '../../src/domain/address.js';
-import { parseSize, roundUp } from '../../src/domain/size.js';
-import { parseFormat, parseTargetFormat } from '../../src/domain/image-format.js';
-import { LastBytes, splitLines } from '../../src/adapters/output.js';
-import { parseMountinfo } from '../../src/adapters/mounts.js';
-import { holdOf, parseLocks } from '../../src/adapters/qemu-locks.js';
-import { parseExtent, parseMeasure, parseProgress, qemuError } from '../../src/adapters/qemu-output.js';
+import { parseAddress, parseRbdName, rbdAddress } from '../../src/domain/model/address.js';
+import { parseSize, roundUp } from '../../src/domain/model/size.js';
+import { parseFormat, parseTargetFormat } from '../../src/domain/model/image-format.js';
+import { LastBytes, splitLines } from '../../src/adapters/process/output.js';
+import { parseMountinfo } from '../../src/adapters/linux/mounts.js';
+import { holdOf, parseLocks } from '../../src/adapters/qemu/qemu-locks.js';
+import { parseExtent, parseMeasure, parseProgress, qemuError } from '../../src/adapters/qemu/qemu-output.js';
 
 async function* chunks(...texts: string[]) {
   for (const text of texts) yield await Promise.resolve(Buffer.from(text));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { PoolPlaces } from '../../src/adapters/gates/pool-places.js';
-import { deferred } from '../../src/domain/waiting.js';
+import { deferred } from '../../src/domain/model/async.js';
 
 describe('places for calls that may hang', () => {
   const MOST = 8;

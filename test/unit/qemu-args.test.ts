@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { asAddress } from '../../src/domain/address.js';
-import type { Chain, Layer, Resolved } from '../../src/domain/ports.js';
+import { asAddress } from '../../src/domain/model/address.js';
+import type { Chain, Layer, Resolved } from '../../src/domain/ports/images.js';
 import {
   aheadBytes,
   convertArgs,
@@ -8,7 +8,7 @@ import {
   createArgs,
   mapArgs,
   measureArgs,
-} from '../../src/adapters/qemu-args.js';
+} from '../../src/adapters/qemu/qemu-args.js';
 import {
   checkArgs,
   commitArgs,
@@ -18,10 +18,10 @@ import {
   copyUpArgs,
   resizeArgs,
   snapshotArgs,
-} from '../../src/adapters/qemu-change-args.js';
+} from '../../src/adapters/qemu/qemu-change-args.js';
 import { inCallersWords } from '../../src/adapters/process/callers-words.js';
-import { pathInside } from '../../src/adapters/sandbox.js';
-import { pathOutside, plainCall, type Arg } from '../../src/adapters/tool-call.js';
+import { pathInside } from '../../src/adapters/process/sandbox.js';
+import { pathOutside, plainCall, type Arg } from '../../src/adapters/process/tool-call.js';
 
 const handle = (fd: number) => ({ fd, close: () => Promise.resolve() });
 const file = (fd: number): Resolved => ({

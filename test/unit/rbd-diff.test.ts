@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { DiffStream } from '../../src/adapters/rbd/diff-stream.js';
-import { StreamedBlocks } from '../../src/domain/block-digest.js';
-import { inTurns } from '../../src/domain/waiting.js';
+import { StreamedBlocks } from '../../src/domain/model/block-digest.js';
+import { inTurns } from '../../src/domain/model/async.js';
 
 const MIB = 1 << 20;
 const TIB = 1n << 40n;

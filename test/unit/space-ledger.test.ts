@@ -1,9 +1,9 @@
 /** Reservations: one line a filesystem, and no wait without an end. */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import { HostlerError } from '../../src/domain/errors.js';
+import { HostlerError } from '../../src/domain/model/errors.js';
 import { SpaceLedger, type SpaceRequest } from '../../src/domain/operations/space.js';
-import { deferred } from '../../src/domain/waiting.js';
+import { deferred } from '../../src/domain/model/async.js';
 
 const never = new AbortController().signal;
 const hangs = () => new Promise<never>(() => undefined);

@@ -1,10 +1,10 @@
 /** Every errno has a name, a sentence and a reason, whatever libuv knows of it. */
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
-import { errnoOf, systemError } from '../../src/adapters/errno.js';
-import { ERRNOS } from '../../src/adapters/system-errors/errno-table.js';
-import { assertSandboxed } from '../../src/adapters/sandbox.js';
-import { toolReason } from '../../src/adapters/system-errors/tool-words.js';
+import { errnoOf, systemError } from '../../src/adapters/linux/errno.js';
+import { ERRNOS } from '../../src/adapters/linux/errno-table.js';
+import { assertSandboxed } from '../../src/adapters/process/sandbox.js';
+import { toolReason } from '../../src/adapters/linux/tool-words.js';
 import { installed, needs } from '../support/needs.js';
 import { sh } from '../support/shell.js';
 

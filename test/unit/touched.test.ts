@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { asAddress } from '../../src/domain/address.js';
+import { asAddress } from '../../src/domain/model/address.js';
 import { TouchedImages, type TouchMark } from '../../src/domain/operations/touched.js';
 import { MemoryJournal } from '../support/memory-journal.js';
 

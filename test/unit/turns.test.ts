@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { breathe, inTurns } from '../../src/domain/waiting.js';
+import { breathe, inTurns } from '../../src/domain/model/async.js';
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { HostlerError, REASONS, invalidFields } from '../../src/domain/errors.js';
+import { HostlerError, REASONS, invalidFields } from '../../src/domain/model/errors.js';
 import { Status } from '../../src/gen/google/rpc/status.js';
 import { toStatus } from '../../src/handlers/status.js';
 import { wireError } from '../../src/server/service-call.js';

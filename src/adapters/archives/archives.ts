@@ -1,5 +1,5 @@
-import type { ArchiveKind, Archives, Member } from '../../domain/fetch/ports.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports.js';
+import type { ArchiveKind, Archives, Member } from '../../domain/ports/sources.js';
+import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import type { TarArchive } from './tar-archive.js';
 import type { ZipArchive } from './zip-archive.js';
 

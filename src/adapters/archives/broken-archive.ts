@@ -1,5 +1,5 @@
-import { HostlerError } from '../../domain/errors.js';
-import type { AddressedFile } from '../../domain/ports.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { AddressedFile } from '../../domain/ports/images.js';
 
 /** So many members are looked at: an archive with a disk in it has a few. */
 export const MAX_MEMBERS = 10_000;

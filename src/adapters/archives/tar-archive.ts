@@ -1,9 +1,9 @@
-import { HostlerError } from '../../domain/errors.js';
-import type { Member } from '../../domain/fetch/ports.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports.js';
-import type { Exit, ProcessRunner } from '../process.js';
-import { toolReason } from '../system-errors/tool-words.js';
-import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../tool-call.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Member } from '../../domain/ports/sources.js';
+import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
+import type { Exit, ProcessRunner } from '../process/process.js';
+import { toolReason } from '../linux/tool-words.js';
+import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../process/tool-call.js';
 import {
   assertName,
   brokenArchive,

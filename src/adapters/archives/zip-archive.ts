@@ -1,13 +1,13 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { breathe } from '../../domain/waiting.js';
+import { breathe } from '../../domain/model/async.js';
 import { crc32 } from 'node:zlib';
 import { fromFdPromise, getFileNameLowLevel, type Entry, type ZipFile } from 'yauzl';
-import { asHostlerError, HostlerError } from '../../domain/errors.js';
-import type { Member } from '../../domain/fetch/ports.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports.js';
-import { errnoOf, systemError } from '../errno.js';
-import { asked, procPath } from '../handles.js';
+import { asHostlerError, HostlerError } from '../../domain/model/errors.js';
+import type { Member } from '../../domain/ports/sources.js';
+import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { asked, procPath } from '../gates/handles.js';
 import {
   assertName,
   brokenArchive,

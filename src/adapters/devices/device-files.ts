@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { HostlerError } from '../../domain/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type {
   AddressedFile,
   ByteSource,
@@ -11,10 +11,10 @@ import type {
   ImageLocks,
   OpenFile,
   Resolved,
-} from '../../domain/ports.js';
-import { errnoOf } from '../errno.js';
-import { procPath } from '../handles.js';
-import { isDeviceHandle, type DeviceHandle } from './device-handle.js';
+} from '../../domain/ports/images.js';
+import { errnoOf } from '../linux/errno.js';
+import { procPath } from '../gates/handles.js';
+import { isDeviceHandle, type DeviceHandle } from '../linux/device-handle.js';
 
 /** A device has no time of its last change that could be relied upon: it may have changed just now. */
 const UNKNOWN_NS = 1n << 63n;

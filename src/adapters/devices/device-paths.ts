@@ -1,15 +1,15 @@
 import { posix } from 'node:path';
 import type { Reach } from '../../domain/access/reach.js';
-import { asAddress, isBelow, type ImageAddress } from '../../domain/address.js';
-import { HostlerError } from '../../domain/errors.js';
-import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
-import { errnoOf, systemError } from '../errno.js';
-import { RootedHandle, procPath, statOrClose } from '../handles.js';
-import { lengthOf } from '../lengths.js';
-import { NOTHING_KEPT, PathWalk } from '../path-walk.js';
-import { findRoot, type Root } from '../roots.js';
-import { DeviceHandle } from './device-handle.js';
-import { DEVICES } from './device-identity.js';
+import { asAddress, isBelow, type ImageAddress } from '../../domain/model/address.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { RootedHandle, procPath, statOrClose } from '../gates/handles.js';
+import { lengthOf } from '../linux/lengths.js';
+import { NOTHING_KEPT, PathWalk } from '../paths/path-walk.js';
+import { findRoot, type Root } from '../paths/roots.js';
+import { DeviceHandle } from '../linux/device-handle.js';
+import { DEVICES } from '../linux/device-identity.js';
 
 /** Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them. */
 export class DevicePaths implements Paths {

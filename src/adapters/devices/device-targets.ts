@@ -1,8 +1,8 @@
-import type { ImageAddress } from '../../domain/address.js';
-import { HostlerError } from '../../domain/errors.js';
-import type { Aside, Files, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
-import type { AsideFiles, AsideFolder } from '../aside-folder.js';
-import { DeviceHandle } from './device-handle.js';
+import type { ImageAddress } from '../../domain/model/address.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Aside, Files, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports/images.js';
+import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
+import { DeviceHandle } from '../linux/device-handle.js';
 import { deviceOf } from './device-files.js';
 
 interface DeviceTargetPorts {

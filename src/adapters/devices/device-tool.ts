@@ -1,9 +1,9 @@
-import type { Eraser, ImageChanger, Range, Written } from '../../domain/change-ports.js';
-import { HostlerError } from '../../domain/errors.js';
-import type { Chain, ConvertRequest, FileRef, Resolved, ToolRun } from '../../domain/ports.js';
-import type { ProcessRunner } from '../process.js';
-import type { QemuImg } from '../qemu-img.js';
-import { toolReason } from '../system-errors/tool-words.js';
+import type { Eraser, ImageChanger, Range, Written } from '../../domain/ports/changes.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Chain, ConvertRequest, FileRef, Resolved, ToolRun } from '../../domain/ports/images.js';
+import type { ProcessRunner } from '../process/process.js';
+import type { QemuImg } from '../qemu/qemu-img.js';
+import { toolReason } from '../linux/tool-words.js';
 import { deviceOf } from './device-files.js';
 
 /** Between two of these blkdiscard says how far it is, and can be ended. */

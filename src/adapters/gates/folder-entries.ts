@@ -1,9 +1,9 @@
 import { Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
-import type { Handle } from '../../domain/ports.js';
-import { errnoOf } from '../errno.js';
-import { DIRECT } from '../file-calls.js';
-import { callsOf, procPath } from '../handles.js';
+import type { Handle } from '../../domain/ports/images.js';
+import { errnoOf } from '../linux/errno.js';
+import { DIRECT } from './file-calls.js';
+import { callsOf, procPath } from './handles.js';
 
 /** What a name in a folder stands for. */
 export interface FolderEntry {

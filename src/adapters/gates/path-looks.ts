@@ -1,6 +1,6 @@
-import { isBelow } from '../../domain/address.js';
-import { HostlerError } from '../../domain/errors.js';
-import { readMounts, type Mount } from '../mounts.js';
+import { isBelow } from '../../domain/model/address.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import { readMounts, type Mount } from '../linux/mounts.js';
 import { POOL_PLACES } from './pool-places.js';
 
 /** Looks at paths outside of the roots. They may lead anywhere, also to a server that is gone. */

@@ -2,7 +2,7 @@
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib';
-import type { HttpAnswer } from '../http-client.js';
+import type { HttpAnswer } from './http-client.js';
 
 type Body = AsyncIterable<Uint8Array>;
 

@@ -1,4 +1,4 @@
-import type { HttpAnswer } from '../http-client.js';
+import type { HttpAnswer } from './http-client.js';
 
 /** Which bytes of a content an answer holds. */
 export interface Stretch {

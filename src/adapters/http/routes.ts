@@ -2,7 +2,7 @@
 import type { Agent } from 'node:http';
 import { HttpProxyAgent } from 'http-proxy-agent';
 import { HttpsProxyAgent } from 'https-proxy-agent';
-import { isMeant, type HostPattern } from './host-list.js';
+import { isMeant, type HostPattern } from '../config/host-list.js';
 
 export interface ProxyRules {
   /** For URLs of http and of https; unset: they are asked for straight. */

@@ -1,4 +1,4 @@
-import type { HttpAnswer } from '../http-client.js';
+import type { HttpAnswer } from './http-client.js';
 
 /** A file that changed so shortly before the answer may change again without getting another time (RFC 9110, 8.8.2.2). */
 const SETTLED_MS = 60_000;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { ClassicLevel } from 'classic-level';
 import * as z from 'zod';
 import { isThere } from '../../file-io/look.js';
-import { errnoOf } from '../errno.js';
+import { errnoOf } from '../linux/errno.js';
 import { decode, encode, type SetAside, type Write } from './rows.js';
 import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
 import type { JournalThread } from './thread.js';

@@ -1,4 +1,4 @@
-import type { Log } from '../log.js';
+import type { Log } from '../telemetry/log.js';
 import type { JournalLog } from './store.js';
 
 /** What happens to the journal, in the daemon's log. */

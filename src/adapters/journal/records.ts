@@ -1,6 +1,6 @@
 /** What may stand in the journal, checked: the parsers of every kind of record. */
 import * as z from 'zod';
-import { asAddress } from '../../domain/address.js';
+import { asAddress } from '../../domain/model/address.js';
 import type { CacheEntry } from '../../domain/cache/cache-entry.js';
 import {
   WARNINGS,

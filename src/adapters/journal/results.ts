@@ -1,8 +1,8 @@
 /** Results of operations, checked as they come from the journal. Fields that are not named here pass as they are. */
 import * as z from 'zod';
-import { asAddress } from '../../domain/address.js';
-import { READABLE_FORMATS } from '../../domain/image-format.js';
-import { FINDINGS } from '../../domain/image-info.js';
+import { asAddress } from '../../domain/model/address.js';
+import { READABLE_FORMATS } from '../../domain/model/image-format.js';
+import { FINDINGS } from '../../domain/model/image-info.js';
 
 const address = z.string().transform(asAddress);
 const optionalText = z.exactOptional(z.string());

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { CacheEntry, CacheStore } from '../../domain/cache/cache-entry.js';
-import { HostlerError } from '../../domain/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type { Journal, RecordPage, RequestKey, Wanted } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../../domain/operations/resume-entries.js';
 import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
 import type { MarkStore, TouchMark } from '../../domain/operations/touched.js';
-import type { FileIdentity } from '../../domain/ports.js';
+import type { FileIdentity } from '../../domain/ports/images.js';
 import { importLevel, type Imported } from './level-import.js';
 import type { Answer, News, Question } from './messages.js';
 import type { HistoryLimits } from './pruning.js';

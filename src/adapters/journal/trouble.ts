@@ -1,7 +1,7 @@
 /** What can go wrong with the disk below the journal. */
 import { closeSync, openSync } from 'node:fs';
-import { whyRefused } from '../../domain/own-files.js';
-import { errnoOf } from '../errno.js';
+import { whyRefused } from '../../domain/model/own-files.js';
+import { errnoOf } from '../linux/errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
 /**

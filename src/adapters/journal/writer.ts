@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HostlerError } from '../../domain/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { Write } from './rows.js';
 import { JournalTrouble, type JournalThread } from './thread.js';

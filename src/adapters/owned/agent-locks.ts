@@ -1,10 +1,10 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { errnoOf } from '../errno.js';
-import { DIRECT } from '../file-calls.js';
-import { procPath } from '../handles.js';
-import type { LockQuery } from '../lock-query.js';
-import type { Root } from '../roots.js';
+import { errnoOf } from '../linux/errno.js';
+import { DIRECT } from '../gates/file-calls.js';
+import { procPath } from '../gates/handles.js';
+import type { LockQuery } from '../qemu/lock-query.js';
+import type { Root } from '../paths/roots.js';
 
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 

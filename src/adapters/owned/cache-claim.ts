@@ -1,11 +1,11 @@
 import type { Dirent } from 'node:fs';
 import { readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isBelow } from '../../domain/address.js';
-import { ownFileError } from '../../domain/own-files.js';
-import { ConfigError } from '../config.js';
-import { PRIVATE_PREFIX } from '../private-folders.js';
-import type { ProcessRunner } from '../process.js';
+import { isBelow } from '../../domain/model/address.js';
+import { ownFileError } from '../../domain/model/own-files.js';
+import { ConfigError } from '../config/config.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
+import type { ProcessRunner } from '../process/process.js';
 import { OWNER_FILE, describeOwner, lockOwnerFile, writeOwner, type Owner } from './owner-file.js';
 
 /** As the cache names its files: what the image is the content of, and a ULID. */

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import type { ProcessRunner } from '../process.js';
+import type { ProcessRunner } from '../process/process.js';
 
 /** flock(1) ends so when somebody else holds the lock. */
 const EXIT_LOCKED = 1;

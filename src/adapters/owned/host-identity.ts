@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { ownFileError } from '../../domain/own-files.js';
-import { errnoOf } from '../errno.js';
+import { ownFileError } from '../../domain/model/own-files.js';
+import { errnoOf } from '../linux/errno.js';
 
 /** Of this machine: the installation's own id, else the board's. The second is root's to read. */
 const SOURCES = ['/etc/machine-id', '/sys/class/dmi/id/product_uuid'];

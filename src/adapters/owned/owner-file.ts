@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import * as z from 'zod';
-import type { ProcessRunner } from '../process.js';
+import type { ProcessRunner } from '../process/process.js';
 import { tryLock } from './flock.js';
 
 /** In a folder that a daemon keeps: whose the folder is. Its lock says whether that daemon lives. */

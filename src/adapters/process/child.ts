@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { pipeline, Readable, Writable } from 'node:stream';
-import { deferred } from '../../domain/waiting.js';
-import { errnoOf } from '../errno.js';
+import { deferred } from '../../domain/model/async.js';
+import { errnoOf } from '../linux/errno.js';
 
 /** How a child ended; neither is set when the runner no longer waits for it. */
 export interface Ended {

@@ -3,8 +3,8 @@
  * could not write when it closes an image, and exits with 0 all the same: such text is a failure.
  */
 import { StringDecoder } from 'node:string_decoder';
-import { LastBytes } from '../output.js';
-import type { ToolCall } from '../tool-call.js';
+import { LastBytes } from './output.js';
+import type { ToolCall } from './tool-call.js';
 
 /** A sentence that a tool prints although it did what it was asked. */
 interface Harmless {

@@ -1,5 +1,5 @@
 import { takeCoverage } from 'node:v8';
-import { errnoOf } from '../errno.js';
+import { errnoOf } from '../linux/errno.js';
 
 /** Resources of Node that show a call into a filesystem which has no answer yet. */
 const FILE_CALLS = ['FSReqCallback', 'FSReqPromise'];

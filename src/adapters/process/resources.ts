@@ -1,8 +1,8 @@
-import { HostlerError, hostExhausted } from '../../domain/errors.js';
-import { NO_PROCESSES, exhaustion } from '../../domain/exhausted.js';
-import { limitExceeded } from '../child-control.js';
-import { errnoOf } from '../errno.js';
-import type { ToolCall } from '../tool-call.js';
+import { HostlerError, hostExhausted } from '../../domain/model/errors.js';
+import { NO_PROCESSES, exhaustion } from '../../domain/model/exhausted.js';
+import { limitExceeded } from './child-control.js';
+import { errnoOf } from '../linux/errno.js';
+import type { ToolCall } from './tool-call.js';
 
 /** A child that could not be started. HOST_EXHAUSTED when there is no more of something, else TOOL_FAILED. */
 export function startFailure(tool: string, error: unknown): HostlerError {

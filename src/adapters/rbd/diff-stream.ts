@@ -1,4 +1,4 @@
-import { HostlerError } from '../../domain/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 
 const HEADER = 'rbd diff v1\n';
 /** Tags with what follows them: a name with its length, a number, or an offset and a length. */

@@ -1,4 +1,4 @@
-import { asAddress, parseRbdName, rbdAddress, type ImageAddress } from '../../domain/address.js';
+import { asAddress, parseRbdName, rbdAddress, type ImageAddress } from '../../domain/model/address.js';
 import {
   BASE_SCHEME,
   type Base,
@@ -6,11 +6,11 @@ import {
   type BaseFacts,
   type PoolBases,
 } from '../../domain/cache/pool-bases.js';
-import { describeFile } from '../../domain/describe-image.js';
-import { HostlerError, asHostlerError } from '../../domain/errors.js';
-import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports.js';
-import { rawFacts } from '../../domain/read-image.js';
-import { PRIVATE_PREFIX } from '../private-folders.js';
+import { describeFile } from '../../domain/images/describe-image.js';
+import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
+import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
+import { rawFacts } from '../../domain/images/read-image.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';

@@ -1,7 +1,7 @@
-import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/change-ports.js';
-import { HostlerError } from '../../domain/errors.js';
-import type { Preallocation } from '../../domain/image-format.js';
-import type { Layer, ToolRun } from '../../domain/ports.js';
+import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Preallocation } from '../../domain/model/image-format.js';
+import type { Layer, ToolRun } from '../../domain/ports/images.js';
 import { rbdImage, type RbdImage } from './pool.js';
 import { imageWords, resizeWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';

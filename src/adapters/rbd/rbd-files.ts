@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Dependants } from '../../domain/change-ports.js';
-import { HostlerError } from '../../domain/errors.js';
+import type { Dependants } from '../../domain/ports/changes.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type {
   FileRef,
   Files,
@@ -10,8 +10,8 @@ import type {
   OpenFile,
   Resolved,
   ResolvedTarget,
-} from '../../domain/ports.js';
-import { PRIVATE_PREFIX } from '../private-folders.js';
+} from '../../domain/ports/images.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import {
   RbdHandle,
   imageNumber,

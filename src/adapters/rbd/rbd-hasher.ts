@@ -1,7 +1,7 @@
-import { StreamedBlocks } from '../../domain/block-digest.js';
-import type { BlockHasher } from '../../domain/digest-image.js';
-import type { Resolved } from '../../domain/ports.js';
-import { inTurns } from '../../domain/waiting.js';
+import { StreamedBlocks } from '../../domain/model/block-digest.js';
+import type { BlockHasher } from '../../domain/verbs/digest-image.js';
+import type { Resolved } from '../../domain/ports/images.js';
+import { inTurns } from '../../domain/model/async.js';
 import { DiffStream } from './diff-stream.js';
 import { rbdImage } from './pool.js';
 import { imageWords } from './rbd-args.js';

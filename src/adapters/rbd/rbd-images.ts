@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { rbdAddress, type ImageAddress } from '../../domain/address.js';
-import { HostlerError, asHostlerError, type Reason } from '../../domain/errors.js';
-import { PRIVATE_PREFIX } from '../private-folders.js';
+import { rbdAddress, type ImageAddress } from '../../domain/model/address.js';
+import { HostlerError, asHostlerError, type Reason } from '../../domain/model/errors.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { nameOf, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, targetWords } from './rbd-args.js';
 import {

@@ -1,8 +1,8 @@
 /** What `rbd` and `ceph` say. */
 import * as z from 'zod';
-import { rbdAddress, type ImageAddress } from '../../domain/address.js';
-import { HostlerError, type Reason } from '../../domain/errors.js';
-import type { SnapshotFacts } from '../../domain/image-info.js';
+import { rbdAddress, type ImageAddress } from '../../domain/model/address.js';
+import { HostlerError, type Reason } from '../../domain/model/errors.js';
+import type { SnapshotFacts } from '../../domain/model/image-info.js';
 
 const whole = z.number().transform(BigInt);
 

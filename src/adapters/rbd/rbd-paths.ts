@@ -1,8 +1,8 @@
-import { asAddress, parseRbdName, type ImageAddress, type RbdName } from '../../domain/address.js';
+import { asAddress, parseRbdName, type ImageAddress, type RbdName } from '../../domain/model/address.js';
 import type { Reach } from '../../domain/access/reach.js';
-import { HostlerError, invalidFields } from '../../domain/errors.js';
-import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports.js';
-import { PRIVATE_PREFIX } from '../private-folders.js';
+import { HostlerError, invalidFields } from '../../domain/model/errors.js';
+import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports/images.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, type Pool, type RbdImage } from './pool.js';
 import type { RbdImages } from './rbd-images.js';
 import { parentAddress, parseTimeMs, type RbdInfo } from './rbd-output.js';

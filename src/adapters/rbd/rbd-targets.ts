@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ImageAddress } from '../../domain/address.js';
-import { HostlerError, asHostlerError } from '../../domain/errors.js';
-import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports.js';
-import { SECTOR_BYTES } from '../../domain/size.js';
-import { PRIVATE_PREFIX } from '../private-folders.js';
-import type { AsideFiles, AsideFolder } from '../aside-folder.js';
+import type { ImageAddress } from '../../domain/model/address.js';
+import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
+import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports/images.js';
+import { SECTOR_BYTES } from '../../domain/model/size.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
+import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
 import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
 import { imageWords, poolWords, resizeWords } from './rbd-args.js';
 import { BASE_PREFIX } from './rbd-bases.js';

@@ -1,8 +1,16 @@
-import { parseRbdName } from '../../domain/address.js';
-import type { Eraser } from '../../domain/change-ports.js';
-import { HostlerError } from '../../domain/errors.js';
-import type { Chain, ConvertRequest, CreateRequest, FileRef, Reflink, Resolved, ToolRun } from '../../domain/ports.js';
-import type { QemuImg } from '../qemu-img.js';
+import { parseRbdName } from '../../domain/model/address.js';
+import type { Eraser } from '../../domain/ports/changes.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type {
+  Chain,
+  ConvertRequest,
+  CreateRequest,
+  FileRef,
+  Reflink,
+  Resolved,
+  ToolRun,
+} from '../../domain/ports/images.js';
+import type { QemuImg } from '../qemu/qemu-img.js';
 import { isRbdHandle, rbdImage, type RbdImage } from './pool.js';
 import { createWords, imageWords, resizeWords, targetWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';

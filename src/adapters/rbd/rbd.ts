@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { HostlerError } from '../../domain/errors.js';
-import type { ToolRun } from '../../domain/ports.js';
-import { errnoOf } from '../errno.js';
-import type { ProcessRunner } from '../process.js';
-import type { ToolLimits } from '../tool-call.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { ToolRun } from '../../domain/ports/images.js';
+import { errnoOf } from '../linux/errno.js';
+import type { ProcessRunner } from '../process/process.js';
+import type { ToolLimits } from '../process/tool-call.js';
 import type { Cluster, ClusterAccess } from './pool.js';
 import { parsePercent, rbdError } from './rbd-output.js';
 

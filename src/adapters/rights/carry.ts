@@ -1,5 +1,5 @@
 /** What a file that is replaced had beside owner and mode, for the one that gets its name. */
-import { errnoOf } from '../errno.js';
+import { errnoOf } from '../linux/errno.js';
 import { ACCESS_ACL, CAPABILITY, groupRights } from './acl.js';
 import { Xattrs } from './xattrs.js';
 

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
-import type { FileRef } from '../../domain/ports.js';
-import { DIRECT } from '../file-calls.js';
-import { callsOf, inTime, procPath } from '../handles.js';
+import type { FileRef } from '../../domain/ports/images.js';
+import { DIRECT } from '../gates/file-calls.js';
+import { callsOf, inTime, procPath } from '../gates/handles.js';
 import { carryRights, hasFew, type Carried } from './carry.js';
 
 const WORKER = new URL('./carry-worker.js', import.meta.url);

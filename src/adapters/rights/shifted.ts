@@ -1,6 +1,6 @@
 /** What an entry of a shifted tree has beside owner and mode: it means the same there as before. */
 import type { Stats } from 'node:fs';
-import { isShifted, shiftId, staysAllowed, type IdMap, type Shift } from '../../domain/files/owner-change.js';
+import { isShifted, shiftId, staysAllowed, type IdMap, type Shift } from '../../domain/model/owner-change.js';
 import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL, capabilityRoot, shiftedAcl, shiftedCapability } from './acl.js';
 import { Xattrs } from './xattrs.js';
 

@@ -1,5 +1,5 @@
 /** Extended attributes, for which Node has no calls; an optional dependency makes them (koffi). */
-import { loadKoffi } from '../koffi.js';
+import { loadKoffi } from '../linux/koffi.js';
 
 /** What the kernel allows of names, and of one value (xattr(7)). */
 const MOST_BYTES = 64 * 1024;

@@ -1,4 +1,4 @@
-import { HostlerError } from '../errors.js';
+import { HostlerError } from '../model/errors.js';
 import type { Places, Role } from './role.js';
 
 /** Somebody whom the configuration names. */

@@ -1,4 +1,4 @@
-import { HostlerError, type Reason } from '../errors.js';
+import { HostlerError, type Reason } from '../model/errors.js';
 import type { Identity } from './authority.js';
 import { isHost, liesIn, type Role } from './role.js';
 

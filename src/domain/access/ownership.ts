@@ -1,4 +1,4 @@
-import type { Caller } from '../caller.js';
+import type { Caller } from './caller.js';
 import { liesIn, type Role } from './role.js';
 
 type Asker = Pick<Caller, 'identity' | 'grant'>;

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { isBelow } from '../address.js';
-import { HostlerError } from '../errors.js';
+import { isBelow } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
 import { objectionTo, type Place } from './decide.js';
 import { isHost, liesIn, type Places, type Role } from './role.js';
 

@@ -1,4 +1,4 @@
-import { isBelow } from '../address.js';
+import { isBelow } from '../model/address.js';
 
 /** What a caller may do. Deny by default: what a role does not name, it does not allow. */
 export interface Role {

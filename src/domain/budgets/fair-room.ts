@@ -1,4 +1,4 @@
-import { asHostlerError } from '../errors.js';
+import { asHostlerError } from '../model/errors.js';
 
 export interface RoomLimits {
   /** Held at once by all callers. */

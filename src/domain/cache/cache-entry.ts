@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { asAddress, type ImageAddress } from '../address.js';
-import type { ExpectedChecksum } from '../fetch/ports.js';
+import { asAddress, type ImageAddress } from '../model/address.js';
+import type { ExpectedChecksum } from '../ports/sources.js';
 import { forAllCallers, sourceIdentity, type NetworkSource } from '../fetch/source.js';
-import type { ImageFormat } from '../image-format.js';
-import type { ImageInfo } from '../image-info.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageInfo } from '../model/image-info.js';
 
 /** Begins addresses of cached images. No caller can write one: theirs begin with `/` or `rbd:`. */
 export const CACHE_SCHEME = 'cache:';

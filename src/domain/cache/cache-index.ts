@@ -1,5 +1,5 @@
-import { HostlerError } from '../errors.js';
-import type { Clock } from '../ports.js';
+import { HostlerError } from '../model/errors.js';
+import type { Clock } from '../ports/images.js';
 import type { CacheEntry, CacheStore, WhySetAside } from './cache-entry.js';
 
 /** So many callers of an entry are remembered. */

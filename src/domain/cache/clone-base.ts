@@ -1,14 +1,14 @@
-import { describeFile } from '../describe-image.js';
-import { HostlerError, asHostlerError } from '../errors.js';
+import { describeFile } from '../images/describe-image.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import { wishOf } from '../fetch/fetch-from-cache.js';
 import type { FetchSpec } from '../fetch/fetch-image.js';
-import type { RemoteFile } from '../fetch/ports.js';
+import type { RemoteFile } from '../ports/sources.js';
 import { assertSaid, assertSize } from '../fetch/judge.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';
 import type { Operations } from '../operations/engine.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { CacheWish } from './cache-entry.js';
 import { fillBase, type FillBasePorts, type FillBaseSpec } from './fill-base.js';
 import { Filling } from './filling.js';

@@ -1,7 +1,7 @@
 /** What leaves the cache: only what is known to be ours, and known to be needed by nobody. */
-import { assertLookedAt, mayHaveDependants, type Dependants, type DependantsFound } from '../change-ports.js';
-import { HostlerError, asHostlerError } from '../errors.js';
-import type { Files, Paths } from '../ports.js';
+import { assertLookedAt, mayHaveDependants, type Dependants, type DependantsFound } from '../ports/changes.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import type { Files, Paths } from '../ports/images.js';
 import { cacheAddress, type CacheEntry, type CacheFiles, type UnknownFile, type WhySetAside } from './cache-entry.js';
 import { notInCache, type CacheIndex } from './cache-index.js';
 

@@ -1,5 +1,5 @@
-import type { ImageAddress } from '../address.js';
-import { describeFile } from '../describe-image.js';
+import type { ImageAddress } from '../model/address.js';
+import { describeFile } from '../images/describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';

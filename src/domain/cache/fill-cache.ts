@@ -1,5 +1,5 @@
-import type { ImageAddress } from '../address.js';
-import { describeFile } from '../describe-image.js';
+import type { ImageAddress } from '../model/address.js';
+import { describeFile } from '../images/describe-image.js';
 import { bring } from '../fetch/bring.js';
 import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
@@ -7,7 +7,7 @@ import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock } from '../ports.js';
+import type { Clock } from '../ports/images.js';
 import { cacheAddress, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 

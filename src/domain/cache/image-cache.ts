@@ -1,11 +1,11 @@
-import { HostlerError, asHostlerError, type Reason } from '../errors.js';
-import type { SourceFacts } from '../fetch/ports.js';
+import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import type { SourceFacts } from '../ports/sources.js';
 import { checksumText } from '../fetch/fetch-image.js';
 import { forAllCallers } from '../fetch/source.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
-import type { Resolved } from '../ports.js';
+import type { Resolved } from '../ports/images.js';
 import { cacheAddress, cacheIdOf, isLasting, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';

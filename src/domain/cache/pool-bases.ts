@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { ImageAddress } from '../address.js';
-import type { Resolved, FileRef } from '../ports.js';
-import type { SourceFacts } from '../fetch/ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Resolved, FileRef } from '../ports/images.js';
+import type { SourceFacts } from '../ports/sources.js';
 import { keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
 
 /** Begins addresses of bases. No caller can write one: theirs begin with `/` or `rbd:`. */

@@ -1,7 +1,7 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { CopyResult, OperationPhase, Plan, Progress, Warning } from '../operations/record.js';
-import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports.js';
-import type { Stretch } from '../block-digest.js';
+import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports/images.js';
+import type { Stretch } from '../model/block-digest.js';
 
 /** Where NBD is spoken: over TLS with a key, or on a socket of this host that leads to the far one. */
 export type NbdPlace =

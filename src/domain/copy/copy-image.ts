@@ -1,10 +1,10 @@
-import type { ImageAddress } from '../address.js';
-import { assertStorage } from '../assert-storage.js';
-import { HostlerError } from '../errors.js';
+import type { ImageAddress } from '../model/address.js';
+import { assertStorage } from '../images/assert-storage.js';
+import { HostlerError } from '../model/errors.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Resolution, Use, Verb } from '../operations/verb.js';
-import type { FileAttributes } from '../ports.js';
+import type { FileAttributes } from '../ports/images.js';
 import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';
 import { pullByAgent, type NbdCopyPorts } from './nbd-pull.js';

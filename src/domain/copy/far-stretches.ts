@@ -1,7 +1,7 @@
 /** What a far end says of where a file's data is: checked against the file's length, and never more than can be held. */
-import type { Stretch } from '../block-digest.js';
-import { HostlerError } from '../errors.js';
-import { SECTOR_BYTES, roundUp } from '../size.js';
+import type { Stretch } from '../model/block-digest.js';
+import { HostlerError } from '../model/errors.js';
+import { SECTOR_BYTES, roundUp } from '../model/size.js';
 
 /** Of data, held at a time: some megabytes. */
 export const MAX_STRETCHES = 65_536;

@@ -1,12 +1,22 @@
-import { HostlerError } from '../errors.js';
-import { movedOf } from '../moved.js';
-import { rest, scale } from '../numbers.js';
+import { HostlerError } from '../model/errors.js';
+import { movedOf } from '../verbs/moved.js';
+import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ResolvedTarget, ToolRun } from '../ports.js';
-import { assertTakeable } from '../image-policy.js';
-import { rawFacts, type ImageReader } from '../read-image.js';
-import { assertUnchanged } from '../unchanged.js';
+import type {
+  Files,
+  Handle,
+  ImageTool,
+  Layer,
+  Part,
+  Reflink,
+  Resolved,
+  ResolvedTarget,
+  ToolRun,
+} from '../ports/images.js';
+import { assertTakeable } from '../images/image-policy.js';
+import { rawFacts, type ImageReader } from '../images/read-image.js';
+import { assertUnchanged } from '../images/unchanged.js';
 import type { CopySpec } from './copy-image.js';
 
 export interface LocalCopyPorts {

@@ -1,10 +1,10 @@
-import { beginDigest, digestShown } from '../digest-image.js';
-import { HostlerError, asHostlerError } from '../errors.js';
-import { wholeOf } from '../moved.js';
-import { rest } from '../numbers.js';
+import { beginDigest, digestShown } from '../verbs/digest-image.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import { wholeOf } from '../verbs/moved.js';
+import { rest } from '../model/numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { Part, Resolved } from '../ports.js';
+import type { Part, Resolved } from '../ports/images.js';
 import type { FarAgents, FarSource } from './agents.js';
 import type { FarEngine, FarSpec } from './copy-image.js';
 import { patiently } from './patience.js';

@@ -1,6 +1,6 @@
-import { asHostlerError, type Reason } from '../errors.js';
-import type { Clock } from '../ports.js';
-import { sleepOrAborted } from '../waiting.js';
+import { asHostlerError, type Reason } from '../model/errors.js';
+import type { Clock } from '../ports/images.js';
+import { sleepOrAborted } from '../model/async.js';
 
 const AGAIN_MS = 1000;
 

@@ -1,7 +1,7 @@
-import type { ImageAddress } from '../address.js';
-import type { Stretch } from '../block-digest.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Stretch } from '../model/block-digest.js';
 import type { FarSource, PushOptions } from './agents.js';
-import type { FileRef, Resolved, ToolRun } from '../ports.js';
+import type { FileRef, Resolved, ToolRun } from '../ports/images.js';
 
 /** A far host that is reached by ssh. */
 export interface SshHost {

@@ -1,10 +1,10 @@
-import { basename } from '../address.js';
-import { HostlerError, asHostlerError } from '../errors.js';
+import { basename } from '../model/address.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { CopyResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
-import type { Files, Resolved } from '../ports.js';
-import { assertUnchanged } from '../unchanged.js';
+import type { Files, Resolved } from '../ports/images.js';
+import { assertUnchanged } from '../images/unchanged.js';
 import type { FarSpec } from './copy-image.js';
 import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
 

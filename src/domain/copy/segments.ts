@@ -1,4 +1,4 @@
-import type { Stretch } from '../block-digest.js';
+import type { Stretch } from '../model/block-digest.js';
 import type { Segment } from './agents.js';
 
 /** From, and up to but without. */

@@ -1,11 +1,11 @@
-import { beginDigest, digestShown, stretchesOf, type Digests } from '../digest-image.js';
-import { HostlerError } from '../errors.js';
-import { movedOf, wholeOf } from '../moved.js';
-import { rest, scale } from '../numbers.js';
+import { beginDigest, digestShown, stretchesOf, type Digests } from '../verbs/digest-image.js';
+import { HostlerError } from '../model/errors.js';
+import { movedOf, wholeOf } from '../verbs/moved.js';
+import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { ImageTool, Resolved, ToolRun } from '../ports.js';
-import { assertUnchanged } from '../unchanged.js';
+import type { ImageTool, Resolved, ToolRun } from '../ports/images.js';
+import { assertUnchanged } from '../images/unchanged.js';
 import type { FarSpec } from './copy-image.js';
 import { dataShare, pullByNbd } from './nbd-pull.js';
 import type { NbdPullPorts } from './segment-pull.js';

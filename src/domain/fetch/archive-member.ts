@@ -1,11 +1,11 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
 import { archiveKind, HEAD_BYTES } from '../formats/no-disk/no-disk.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, Files, Part, ToolRun } from '../ports.js';
-import type { Transfers } from '../transfer/ports.js';
+import type { Aside, Files, Part, ToolRun } from '../ports/images.js';
+import type { Transfers } from '../ports/transfers.js';
 import { fill } from './expand.js';
-import type { Archives, Member } from './ports.js';
+import type { Archives, Member } from '../ports/sources.js';
 
 export interface ArchivePorts {
   readonly files: Files;

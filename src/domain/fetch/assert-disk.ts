@@ -1,10 +1,10 @@
-import { HostlerError } from '../errors.js';
+import { HostlerError } from '../model/errors.js';
 import { contentMarks } from '../formats/magic.js';
 import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
-import type { Files, Resolved, ToolRun } from '../ports.js';
-import { SECTOR_BYTES } from '../size.js';
+import type { Files, Resolved, ToolRun } from '../ports/images.js';
+import { SECTOR_BYTES } from '../model/size.js';
 import { onlyDisk } from './archive-member.js';
-import type { Archives, Member } from './ports.js';
+import type { Archives, Member } from '../ports/sources.js';
 
 /**
  * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is none; what nobody has declared to be raw, and

@@ -1,8 +1,8 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { Checkpoint } from '../operations/resume-entries.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside } from '../ports.js';
-import type { ExpectedChecksum, SourceFacts, Sources } from './ports.js';
+import type { Aside } from '../ports/images.js';
+import type { ExpectedChecksum, SourceFacts, Sources } from '../ports/sources.js';
 import { isGuarded, sourceText, type SourceSpec } from './source.js';
 import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
 import { Transfer, type TransferPorts } from './transfer.js';

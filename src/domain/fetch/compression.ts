@@ -1,5 +1,5 @@
-import type { ByteSource } from '../ports.js';
-import type { Compression } from './ports.js';
+import type { ByteSource } from '../ports/images.js';
+import type { Compression } from '../ports/sources.js';
 
 const MARKS: Readonly<Record<Compression, string>> = {
   gzip: '1f8b08',

@@ -1,6 +1,6 @@
 /** How lists call the algorithms of their digests. */
 import { DIGEST_DIGITS } from '../transfer/running-digest.js';
-import type { ExpectedChecksum } from './ports.js';
+import type { ExpectedChecksum } from '../ports/sources.js';
 
 type Algorithm = ExpectedChecksum['algorithm'];
 

@@ -1,11 +1,11 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import { GrowingSpace } from '../operations/growing-space.js';
-import { HostlerError } from '../errors.js';
+import { HostlerError } from '../model/errors.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, ByteSource, Files, Part } from '../ports.js';
-import type { Transfers } from '../transfer/ports.js';
+import type { Aside, ByteSource, Files, Part } from '../ports/images.js';
+import type { Transfers } from '../ports/transfers.js';
 import { compressionOf } from './compression.js';
-import type { Expander } from './ports.js';
+import type { Expander } from '../ports/sources.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin } from './wrong-bodies.js';
 

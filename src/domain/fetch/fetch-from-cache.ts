@@ -1,16 +1,16 @@
 import type { Lease } from '../cache/image-cache.js';
 import { isLasting, type CacheWish } from '../cache/cache-entry.js';
 import { copySparse } from '../copy/local-copy.js';
-import { describeFile } from '../describe-image.js';
-import { HostlerError, invalidFields } from '../errors.js';
+import { describeFile } from '../images/describe-image.js';
+import { HostlerError, invalidFields } from '../model/errors.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { ImageFormat } from '../image-format.js';
-import type { Part, Reflink, ResolvedTarget } from '../ports.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { Part, Reflink, ResolvedTarget } from '../ports/images.js';
 import type { FetchSpec } from './fetch-image.js';
 import { assertSaid, assertSize } from './judge.js';
 import type { MakePorts } from './make-image.js';
-import type { SourceFacts } from './ports.js';
+import type { SourceFacts } from '../ports/sources.js';
 import { sourceText } from './source.js';
 
 export type FromCachePorts = MakePorts & {

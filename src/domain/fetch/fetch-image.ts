@@ -1,14 +1,14 @@
-import type { ImageAddress } from '../address.js';
-import { describeFile } from '../describe-image.js';
-import type { ImageFormat } from '../image-format.js';
+import type { ImageAddress } from '../model/address.js';
+import { describeFile } from '../images/describe-image.js';
+import type { ImageFormat } from '../model/image-format.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Resume, Use, Verb } from '../operations/verb.js';
-import type { FileAttributes } from '../ports.js';
+import type { FileAttributes } from '../ports/images.js';
 import { bring, type Brought } from './bring.js';
 import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
 import { makeImage, showConverted } from './make-image.js';
 import { assertSaid } from './judge.js';
-import type { ExpectedChecksum } from './ports.js';
+import type { ExpectedChecksum } from '../ports/sources.js';
 import { isFarSource, needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
 import { TRANSPORT } from './transfer.js';
 

@@ -1,13 +1,13 @@
-import { HostlerError } from '../errors.js';
-import type { ImageFormat } from '../image-format.js';
-import type { ImageFacts } from '../image-info.js';
-import { assertToolSays } from '../ask-tool.js';
-import { assertTakeable } from '../image-policy.js';
+import { HostlerError } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageFacts } from '../model/image-info.js';
+import { assertToolSays } from '../images/ask-tool.js';
+import { assertTakeable } from '../images/image-policy.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports.js';
-import type { ImageReader } from '../read-image.js';
+import type { Aside, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports/images.js';
+import type { ImageReader } from '../images/read-image.js';
 import { assertDisk, withHint } from './assert-disk.js';
-import type { Archives, SourceFacts } from './ports.js';
+import type { Archives, SourceFacts } from '../ports/sources.js';
 
 export interface JudgePorts {
   readonly files: Files;

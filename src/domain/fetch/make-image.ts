@@ -1,15 +1,15 @@
-import { imageNeed } from '../convert-image.js';
-import { dataBytes } from '../guest-data.js';
-import type { ImageFormat } from '../image-format.js';
-import type { ImageFacts } from '../image-info.js';
+import { imageNeed } from '../verbs/convert-image.js';
+import { dataBytes } from '../images/guest-data.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageFacts } from '../model/image-info.js';
 import type { Run } from '../operations/verb.js';
-import type { Layer, Part, Resolved, ResolvedTarget } from '../ports.js';
+import type { Layer, Part, Resolved, ResolvedTarget } from '../ports/images.js';
 import type { BringPorts } from './bring.js';
 import { takeMember, type ArchivePorts } from './archive-member.js';
 import { expand, type ExpandPorts } from './expand.js';
 import { judge, type JudgePorts } from './judge.js';
-import { movedOf } from '../moved.js';
-import { rest, scale } from '../numbers.js';
+import { movedOf } from '../verbs/moved.js';
+import { rest, scale } from '../model/numbers.js';
 
 export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
 

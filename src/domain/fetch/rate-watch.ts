@@ -1,5 +1,5 @@
-import { HostlerError } from '../errors.js';
-import type { TransferRules } from './ports.js';
+import { HostlerError } from '../model/errors.js';
+import type { TransferRules } from '../ports/sources.js';
 
 const LOOK_MS = 250;
 

@@ -1,4 +1,4 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { Secrets } from '../operations/verb.js';
 
 /** Where an image comes from. Serialisable; what could be a secret is not in it but in `Secrets`. */

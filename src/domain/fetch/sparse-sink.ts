@@ -1,4 +1,4 @@
-import type { FileWriter } from '../transfer/ports.js';
+import type { FileWriter } from '../ports/transfers.js';
 
 /** Zeros of this length, aligned, become holes: what filesystems allocate by. */
 const BLOCK_BYTES = 4096;

@@ -1,12 +1,12 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
-import { rest, scale } from '../numbers.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, Files, ImageTool, Reflink, Resolved } from '../ports.js';
-import { rawFacts } from '../read-image.js';
+import type { Aside, Files, ImageTool, Reflink, Resolved } from '../ports/images.js';
+import { rawFacts } from '../images/read-image.js';
 import { RunningDigest } from '../transfer/running-digest.js';
-import { assertUnchanged } from '../unchanged.js';
-import type { ExpectedChecksum } from './ports.js';
+import { assertUnchanged } from '../images/unchanged.js';
+import type { ExpectedChecksum } from '../ports/sources.js';
 import { assertWithin } from './wrong-bodies.js';
 
 export interface TakeFilePorts {

@@ -1,4 +1,4 @@
-import { HostlerError } from '../errors.js';
+import { HostlerError } from '../model/errors.js';
 import { isText } from '../formats/no-disk/texts.js';
 
 /** No image, kernel or archive begins with so much text. */

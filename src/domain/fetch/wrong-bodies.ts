@@ -1,5 +1,5 @@
 /** What is wrong with the bytes that a source sends. */
-import { HostlerError } from '../errors.js';
+import { HostlerError } from '../model/errors.js';
 
 /** Fails with IMAGE_TOO_LARGE. */
 export function assertWithin(bytes: bigint, maxBytes: bigint, what: string): void {

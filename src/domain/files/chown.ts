@@ -1,10 +1,10 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { ChownResult } from '../operations/record.js';
 import type { Run, Use, Verb } from '../operations/verb.js';
-import type { Entry, FileKind, ToolRun } from '../ports.js';
-import { HostlerError } from '../errors.js';
-import type { IdMap, OwnerChange } from './owner-change.js';
-import type { OwnerNames, Ownership } from './ports.js';
+import type { Entry, FileKind, ToolRun } from '../ports/images.js';
+import { HostlerError } from '../model/errors.js';
+import type { IdMap, OwnerChange } from '../model/owner-change.js';
+import type { OwnerNames, Ownership } from '../ports/files.js';
 
 export interface ChownSpec {
   readonly address: ImageAddress;

@@ -1,8 +1,8 @@
-import type { ImageAddress } from '../address.js';
-import type { Caller } from '../caller.js';
-import { HostlerError } from '../errors.js';
-import type { Paths } from '../ports.js';
-import type { Contents } from './ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Caller } from '../access/caller.js';
+import { HostlerError } from '../model/errors.js';
+import type { Paths } from '../ports/images.js';
+import type { Contents } from '../ports/files.js';
 
 export interface ReadFileSpec {
   readonly address: ImageAddress;

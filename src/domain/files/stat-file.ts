@@ -1,6 +1,6 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
-import type { Entry, Paths } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import type { Entry, Paths } from '../ports/images.js';
 
 /** What is there; undefined when nothing is, also behind a link. */
 export async function statFile(

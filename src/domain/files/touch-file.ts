@@ -1,7 +1,7 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { TouchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import type { Contents } from './ports.js';
+import type { Contents } from '../ports/files.js';
 
 export interface TouchSpec {
   readonly address: ImageAddress;

@@ -1,12 +1,12 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 import type { WriteResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
-import { HostlerError } from '../errors.js';
-import { rest } from '../numbers.js';
+import { HostlerError } from '../model/errors.js';
+import { rest } from '../model/numbers.js';
 import { GrowingSpace, STEP_BYTES } from '../operations/growing-space.js';
-import type { Files } from '../ports.js';
+import type { Files } from '../ports/images.js';
 import { sha256Of } from './digested-input.js';
-import type { Contents } from './ports.js';
+import type { Contents } from '../ports/files.js';
 
 export interface WriteFileSpec {
   readonly address: ImageAddress;

@@ -1,7 +1,7 @@
 /** Reads a disk without a container: partitions, or an optical medium. */
-import type { ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
-import { SECTOR_BYTES, roundUp } from '../size.js';
+import type { ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
+import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import { imageFacts } from './facts.js';
 import { claims, contentMarks } from './magic.js';
 import { partitionFindings } from './partitions.js';

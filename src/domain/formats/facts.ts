@@ -1,8 +1,8 @@
-import { HostlerError } from '../errors.js';
-import type { ImageFormat } from '../image-format.js';
-import type { Finding, ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
-import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../size.js';
+import { HostlerError } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { Finding, ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
+import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../model/size.js';
 
 /** qemu refuses longer names. */
 const MAX_NAME_BYTES = 1023;

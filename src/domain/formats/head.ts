@@ -1,4 +1,4 @@
-import type { ByteSource } from '../ports.js';
+import type { ByteSource } from '../ports/images.js';
 
 /** One read serves the marks, the header and its extensions; more would be thrown away again. */
 const HEAD_BYTES = 8 * 1024;

@@ -1,7 +1,7 @@
 /** Reads LUKS headers, versions 1 and 2. The source of every rule is the LUKS on-disk format specification of cryptsetup. */
 import * as z from 'zod';
-import type { ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 import { imageFacts, malformed, readExactly, sectors, sizeFindings } from './facts.js';
 
 const V1_HEADER_BYTES = 112;

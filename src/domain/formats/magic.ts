@@ -1,6 +1,6 @@
-import type { ImageFormat } from '../image-format.js';
-import type { Finding } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { Finding } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 import { FOOTER_BYTES } from './head.js';
 import { findGpt, readMbr } from './partitions.js';
 import { endsAsFixedVhd, isFixedVhd } from './vpc.js';

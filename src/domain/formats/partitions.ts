@@ -1,7 +1,7 @@
 /** Reads partition tables. The source of every rule is the UEFI specification 2.10, chapter 5, and what BIOSes agree on. */
 import { crc32 } from 'node:zlib';
-import type { Finding } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { Finding } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 
 const SECTOR = 512;
 /** GPT on disks of larger sectors begins at the second of those. */

@@ -1,6 +1,6 @@
 /** Reads qcow headers, version 1. The source of every rule is block/qcow.c of qemu. */
-import type { ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 import { imageFacts, malformed, readExactly, readName, sectors, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 48;

@@ -1,9 +1,9 @@
 /** Reads the snapshot table of a qcow2. The source of every rule is docs/interop/qcow2.txt of qemu. */
-import type { SnapshotFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
-import { SECTOR_BYTES } from '../size.js';
+import type { SnapshotFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
+import { SECTOR_BYTES } from '../model/size.js';
 import { malformed as malformedImage, sectors } from './facts.js';
-import { breathe } from '../waiting.js';
+import { breathe } from '../model/async.js';
 
 /** qemu takes 65,536; so many that a list of them is still an answer. */
 export const MAX_SNAPSHOTS = 4096;

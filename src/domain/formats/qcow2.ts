@@ -1,9 +1,9 @@
 /**
  * Reads qcow2 headers, versions 2 and 3. The source of every rule is docs/interop/qcow2.txt of qemu.
  */
-import type { Finding, ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
-import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../size.js';
+import type { Finding, ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
+import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../model/size.js';
 import { malformed as malformedImage, readName, sectors, tableFindings, units } from './facts.js';
 import { readSnapshots } from './qcow2-snapshots.js';
 

@@ -1,6 +1,6 @@
-import type { ImageFormat } from '../image-format.js';
-import type { ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 import { readBochs, readCloop, readDmg } from './foreign.js';
 import { readLuks } from './luks.js';
 import { readParallels } from './parallels.js';

@@ -1,7 +1,7 @@
 /** Reads VDI headers. The source of every rule is block/vdi.c of qemu. */
-import type { ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
-import { roundUp, SECTOR_BYTES } from '../size.js';
+import type { ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
+import { roundUp, SECTOR_BYTES } from '../model/size.js';
 import { imageFacts, malformed, readExactly, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 512;

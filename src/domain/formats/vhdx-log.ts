@@ -1,6 +1,6 @@
 /** Whether the log of a VHDX has to be applied. The source of every rule is section 2.3 of Microsoft's specification and block/vhdx-log.c of qemu. */
-import { breathe } from '../waiting.js';
-import type { ByteSource } from '../ports.js';
+import { breathe } from '../model/async.js';
+import type { ByteSource } from '../ports/images.js';
 import { crc32c } from './crc32c.js';
 
 const SECTOR_BYTES = 4096;

@@ -1,6 +1,6 @@
 /** Reads VHDX headers. The source of every rule is Microsoft's VHDX specification 1.00 and block/vhdx.c of qemu. */
-import type { Finding, ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { Finding, ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 import { crc32c } from './crc32c.js';
 import { isLogPending } from './vhdx-log.js';
 import { imageFacts, isPowerOfTwo, malformed, readExactly, sizeFindings, tableFindings, units } from './facts.js';

@@ -1,5 +1,5 @@
 /** What qemu takes for the text of a VMDK, and what it opens because of it. The source of every rule is block/vmdk.c of qemu. */
-import type { ByteSource } from '../ports.js';
+import type { ByteSource } from '../ports/images.js';
 import { malformed } from './facts.js';
 
 /** qemu looks at no more of a file to find out what it is. */

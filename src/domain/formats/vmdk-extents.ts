@@ -3,8 +3,8 @@
  * has them. What qemu would make of them does
  * not count (it leaves out what is read-only, and zeros): the tools get a descriptor of ours.
  */
-import type { NamedExtent } from '../image-info.js';
-import { breathe } from '../waiting.js';
+import type { NamedExtent } from '../model/image-info.js';
+import { breathe } from '../model/async.js';
 import { sectors } from './facts.js';
 
 /** A tebibyte in files of 2 GiB; each is an open file. */

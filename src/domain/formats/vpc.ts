@@ -1,6 +1,6 @@
 /** Reads VHD ("vpc") footers. The source of every rule is block/vpc.c of qemu and Microsoft's VHD specification 1.0. */
-import type { ImageFacts } from '../image-info.js';
-import type { ByteSource } from '../ports.js';
+import type { ImageFacts } from '../model/image-info.js';
+import type { ByteSource } from '../ports/images.js';
 import {
   imageFacts,
   isPowerOfTwo,

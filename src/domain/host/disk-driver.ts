@@ -1,4 +1,4 @@
-import { invalidFields } from '../errors.js';
+import { invalidFields } from '../model/errors.js';
 
 export interface DiskDriverSpec {
   readonly virtType: 'kvm' | 'qemu' | 'xen' | 'lxc' | 'uml' | 'parallels';

@@ -1,9 +1,9 @@
-import type { ImageAddress } from '../address.js';
-import type { Caller } from '../caller.js';
-import { rest, uint64 } from '../numbers.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Caller } from '../access/caller.js';
+import { rest, uint64 } from '../model/numbers.js';
 import type { SpaceLedger } from '../operations/space.js';
-import type { Handle } from '../ports.js';
-import { breathe, sleepOrAborted } from '../waiting.js';
+import type { Handle } from '../ports/images.js';
+import { breathe, sleepOrAborted } from '../model/async.js';
 
 /** What statvfs says, in its units. */
 export interface FilesystemCounts {

@@ -1,4 +1,4 @@
-import type { ImageAddress } from '../address.js';
+import type { ImageAddress } from '../model/address.js';
 
 /** A tool that the agent runs; no path: not installed. */
 export interface HostTool {

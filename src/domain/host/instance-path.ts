@@ -1,4 +1,4 @@
-import { invalidFields, type FieldViolation } from '../errors.js';
+import { invalidFields, type FieldViolation } from '../model/errors.js';
 
 export interface Instance {
   readonly uuid: string;

@@ -1,11 +1,20 @@
 import type { Reach } from '../access/reach.js';
-import type { ImageAddress } from '../address.js';
-import { HostlerError, asHostlerError, type Reason } from '../errors.js';
-import { assertLookedAt, type Dependants } from '../change-ports.js';
-import { filesOf } from '../extents.js';
-import type { Chain, FileIdentity, FileRef, ImageKind, ImageLocks, Paths, Resolved, ResolvedTarget } from '../ports.js';
-import { assertSafe } from '../image-policy.js';
-import { sameFile, type ImageReader } from '../read-image.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import { assertLookedAt, type Dependants } from '../ports/changes.js';
+import { filesOf } from '../images/extents.js';
+import type {
+  Chain,
+  FileIdentity,
+  FileRef,
+  ImageKind,
+  ImageLocks,
+  Paths,
+  Resolved,
+  ResolvedTarget,
+} from '../ports/images.js';
+import { assertSafe } from '../images/image-policy.js';
+import { sameFile, type ImageReader } from '../images/read-image.js';
 import { Admitted } from './admitted.js';
 import type { Use } from './verb.js';
 

@@ -1,6 +1,6 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
-import type { Chain, Entry, FileIdentity, Handle, Resolved, ResolvedTarget } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import type { Chain, Entry, FileIdentity, Handle, Resolved, ResolvedTarget } from '../ports/images.js';
 import type { LockKey } from './locks.js';
 import type { Resolution } from './verb.js';
 

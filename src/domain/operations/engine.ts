@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ImageAddress } from '../address.js';
-import { NOBODY, placesOf, type Caller } from '../caller.js';
-import { HostlerError, asHostlerError } from '../errors.js';
-import type { OutputPiece } from '../execute-command.js';
-import type { Clock, Files, Targets } from '../ports.js';
-import { deferred } from '../waiting.js';
+import type { ImageAddress } from '../model/address.js';
+import { NOBODY, placesOf, type Caller } from '../access/caller.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import type { OutputPiece } from '../verbs/execute-command.js';
+import type { Clock, Files, Targets } from '../ports/images.js';
+import { deferred } from '../model/async.js';
 import type { Admission } from './admission.js';
 import type { Admitted } from './admitted.js';
 import { execute, type Outcome, type Step } from './execute.js';

@@ -1,7 +1,7 @@
 /** What tells whether an operation has taken effect: the same in the life in which it acts and in the one after a crash. */
-import { asHostlerError, type Reason } from '../errors.js';
-import type { FileIdentity, ResolvedTarget } from '../ports.js';
-import { sameFile } from '../read-image.js';
+import { asHostlerError, type Reason } from '../model/errors.js';
+import type { FileIdentity, ResolvedTarget } from '../ports/images.js';
+import { sameFile } from '../images/read-image.js';
 import type { Commit } from './record.js';
 
 /** What a removal says that came too late. */

@@ -1,8 +1,8 @@
-import type { ImageAddress } from '../address.js';
-import type { Caller } from '../caller.js';
-import { HostlerError, asHostlerError, type Reason } from '../errors.js';
-import type { OutputPiece } from '../execute-command.js';
-import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Caller } from '../access/caller.js';
+import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import type { OutputPiece } from '../verbs/execute-command.js';
+import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports/images.js';
 import type { Admitted } from './admitted.js';
 import type { Ask, EnginePorts } from './engine.js';
 import { evidenceOf, mayHaveActed, tookEffect } from './evidence.js';
@@ -25,7 +25,7 @@ import { Releases } from './releases.js';
 import { requestKeyOf } from './request-ids.js';
 import { ResumableWork, goesOn } from './resumable-work.js';
 import type { Ticket } from './slots.js';
-import { untilAborted } from '../waiting.js';
+import { untilAborted } from '../model/async.js';
 import type { Growing, PartOptions, Run, Secrets, Verb } from './verb.js';
 
 /** Called before each action that changes something; an error thrown here fails the operation at that step. */

@@ -1,5 +1,5 @@
-import type { ImageAddress } from '../address.js';
-import type { FileRef } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { FileRef } from '../ports/images.js';
 import type { Run } from './verb.js';
 
 /** So much is reserved at a time: asking for it costs less than writing a piece of it. */

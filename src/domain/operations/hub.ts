@@ -1,5 +1,5 @@
-import { HostlerError } from '../errors.js';
-import { deferred, orAborted, pause } from '../waiting.js';
+import { HostlerError } from '../model/errors.js';
+import { deferred, orAborted, pause } from '../model/async.js';
 import type { OperationRecord } from './record.js';
 
 /** Changes of state that a watcher may be behind; about 10 MB. */

@@ -1,4 +1,4 @@
-import { asHostlerError } from '../errors.js';
+import { asHostlerError } from '../model/errors.js';
 import type { OperationRecord } from './record.js';
 
 /**

@@ -1,5 +1,5 @@
-import { asHostlerError } from '../errors.js';
-import type { Paths, Targets } from '../ports.js';
+import { asHostlerError } from '../model/errors.js';
+import type { Paths, Targets } from '../ports/images.js';
 import { Admitted } from './admitted.js';
 import type { LockTable } from './locks.js';
 import { foldersOf } from './resumable-work.js';

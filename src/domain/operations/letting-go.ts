@@ -1,5 +1,5 @@
 /** An operation ends in bounded time after its cancel and after its work, whatever filesystem does not answer. */
-import { orAborted, pause } from '../waiting.js';
+import { orAborted, pause } from '../model/async.js';
 import type { Outcome } from './execute.js';
 import type { LiveOperation } from './live-operation.js';
 import { storeError } from './record.js';

@@ -1,6 +1,6 @@
-import { HostlerError, asHostlerError } from '../errors.js';
-import type { Clock } from '../ports.js';
-import { deferred, orAborted, pause } from '../waiting.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import type { Clock } from '../ports/images.js';
+import { deferred, orAborted, pause } from '../model/async.js';
 import {
   assertTransition,
   atRest,

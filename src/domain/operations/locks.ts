@@ -1,4 +1,4 @@
-import { HostlerError } from '../errors.js';
+import { HostlerError } from '../model/errors.js';
 
 /** Who works on a path. */
 export interface Holder {

@@ -1,5 +1,5 @@
-import type { ImageAddress } from '../address.js';
-import type { FileIdentity, Files, Resolved } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { FileIdentity, Files, Resolved } from '../ports/images.js';
 import type { Markable, TouchedImages } from './touched.js';
 import { isUnwritten, lookBefore, type Before } from './unwritten.js';
 

@@ -1,5 +1,5 @@
-import { rest, uint64 } from '../numbers.js';
-import type { Clock } from '../ports.js';
+import { rest, uint64 } from '../model/numbers.js';
+import type { Clock } from '../ports/images.js';
 import type { Counters, Progress } from './record.js';
 
 /** The rate is that of about so long. */

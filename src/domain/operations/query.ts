@@ -1,6 +1,6 @@
 import { mayCancel, maySee } from '../access/ownership.js';
-import type { Caller } from '../caller.js';
-import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
+import type { Caller } from '../access/caller.js';
+import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
 import type { Operations } from './engine.js';
 import type { KeptWork } from './kept-work.js';
 import type { RecordPage, Wanted } from './journal.js';

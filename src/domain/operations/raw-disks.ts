@@ -1,7 +1,7 @@
-import type { FileIdentity } from '../ports.js';
+import type { FileIdentity } from '../ports/images.js';
 import { nowOrLater } from './journal.js';
-import type { ImageAddress } from '../address.js';
-import type { ImageInfo } from '../image-info.js';
+import type { ImageAddress } from '../model/address.js';
+import type { ImageInfo } from '../model/image-info.js';
 import type { CopyResult, FetchResult, OperationResult } from './record.js';
 
 /** A disk that this daemon has made as raw, or that one who may change it has declared so. */

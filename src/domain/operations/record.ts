@@ -1,8 +1,8 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError, type FieldViolation } from '../errors.js';
-import { namedError } from '../named-elsewhere.js';
-import type { CheckCounts, Comparison } from '../change-ports.js';
-import type { ImageInfo, SnapshotFacts } from '../image-info.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError, type FieldViolation } from '../model/errors.js';
+import { namedError } from '../model/named-elsewhere.js';
+import type { CheckCounts, Comparison } from '../ports/changes.js';
+import type { ImageInfo, SnapshotFacts } from '../model/image-info.js';
 
 /** UNKNOWN: another version of the daemon wrote the record, and this one does not know how it stands; nothing acts on it. */
 export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED' | 'UNKNOWN';

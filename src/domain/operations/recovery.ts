@@ -1,6 +1,6 @@
-import { HostlerError, asHostlerError } from '../errors.js';
-import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports.js';
-import { sameFile } from '../read-image.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../ports/images.js';
+import { sameFile } from '../images/read-image.js';
 import { tookEffect } from './evidence.js';
 import type { Journal } from './journal.js';
 import { atRest, storeError, type Commit, type OperationRecord } from './record.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Caller } from '../caller.js';
-import { HostlerError, asHostlerError, type Reason } from '../errors.js';
+import type { Caller } from '../access/caller.js';
+import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
 import type { Journal } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { OperationRecord } from './record.js';

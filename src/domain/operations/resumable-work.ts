@@ -1,6 +1,6 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
-import type { Part } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import type { Part } from '../ports/images.js';
 import type { OperationRecord } from './record.js';
 import type { Checkpoint, ResumeEntries, ResumeEntry } from './resume-entries.js';
 import type { Resume } from './verb.js';

@@ -5,8 +5,8 @@
  * operation fails on transport, or the daemon ends under it, entry and folder are kept for a time and within a size, for the next
  * request that is the same work (`Verb.resume.key`), which takes both over.
  */
-import type { ImageAddress } from '../address.js';
-import type { Clock } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Clock } from '../ports/images.js';
 import { nowOrLater } from './journal.js';
 
 /** How far work has come, in a verb's own words. */

@@ -1,5 +1,5 @@
 import { BUILT_IN } from '../access/role.js';
-import type { Caller } from '../caller.js';
+import type { Caller } from '../access/caller.js';
 import type { OperationRecord } from './record.js';
 
 /** The verbs that take from a source: its address, and what came, are their callers' secret. */

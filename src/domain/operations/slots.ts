@@ -1,6 +1,6 @@
-import { HostlerError } from '../errors.js';
-import { shareOf } from '../share.js';
-import { deferred, orAborted } from '../waiting.js';
+import { HostlerError } from '../model/errors.js';
+import { shareOf } from '../model/share.js';
+import { deferred, orAborted } from '../model/async.js';
 import { QueuePlaces, type Waiting } from './queue-places.js';
 
 /**

@@ -1,5 +1,5 @@
-import { HostlerError } from '../errors.js';
-import { orAborted, pause } from '../waiting.js';
+import { HostlerError } from '../model/errors.js';
+import { orAborted, pause } from '../model/async.js';
 
 /** A filesystem, and the path that it is spoken of by. */
 interface Place {

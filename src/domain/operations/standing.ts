@@ -1,6 +1,6 @@
-import type { Caller } from '../caller.js';
-import { HostlerError, asHostlerError } from '../errors.js';
-import { deferred, orAborted, type Deferred } from '../waiting.js';
+import type { Caller } from '../access/caller.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import { deferred, orAborted, type Deferred } from '../model/async.js';
 import type { OperationRecord } from './record.js';
 
 /** An operation that stands open, or the record of one that has succeeded. */

@@ -1,5 +1,5 @@
-import type { ImageAddress } from '../address.js';
-import type { FileIdentity } from '../ports.js';
+import type { ImageAddress } from '../model/address.js';
+import type { FileIdentity } from '../ports/images.js';
 import { nowOrLater } from './journal.js';
 
 /** An image that an operation began to change in place, and did not end. */

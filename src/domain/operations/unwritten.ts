@@ -1,6 +1,6 @@
 /** Whether a change in place that failed has changed anything: a tool that refuses may have opened the image for writing all the same. */
-import type { Reason } from '../errors.js';
-import type { Files, Resolved } from '../ports.js';
+import type { Reason } from '../model/errors.js';
+import type { Files, Resolved } from '../ports/images.js';
 
 /** Headers, and what they lead to first. Reading it takes a tenth of a millisecond. */
 const HEAD_BYTES = 256 * 1024;

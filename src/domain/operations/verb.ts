@@ -1,7 +1,7 @@
-import type { ImageAddress } from '../address.js';
-import type { Caller } from '../caller.js';
-import type { OutputPiece } from '../execute-command.js';
-import type { ImageFormat } from '../image-format.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Caller } from '../access/caller.js';
+import type { OutputPiece } from '../verbs/execute-command.js';
+import type { ImageFormat } from '../model/image-format.js';
 import type {
   Chain,
   Entry,
@@ -16,8 +16,8 @@ import type {
   Resolved,
   ResolvedTarget,
   ToolRun,
-} from '../ports.js';
-import type { Reason } from '../errors.js';
+} from '../ports/images.js';
+import type { Reason } from '../model/errors.js';
 import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
 import type { Checkpoint } from './resume-entries.js';
 import type { Slot } from './slots.js';

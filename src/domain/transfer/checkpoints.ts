@@ -1,7 +1,7 @@
-import { asHostlerError, type HostlerError } from '../errors.js';
+import { asHostlerError, type HostlerError } from '../model/errors.js';
 import type { Checkpoint } from '../operations/resume-entries.js';
 import type { Run } from '../operations/verb.js';
-import type { FileWriter } from './ports.js';
+import type { FileWriter } from '../ports/transfers.js';
 
 /** A fortieth of the transfer is the most that a crash costs, within these. */
 const LEAST_BYTES = 1n << 20n;

@@ -1,13 +1,13 @@
-import type { ImageAddress } from '../address.js';
-import { BLOCK_ALGORITHM } from '../block-digest.js';
-import type { Caller } from '../caller.js';
-import { assertDigestible, stretchesOf } from '../digest-image.js';
-import { HostlerError } from '../errors.js';
-import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports.js';
-import type { Readers } from '../readers.js';
-import { assertUnchanged } from '../unchanged.js';
-import { orAborted } from '../waiting.js';
-import type { Checksum, FileDigest, FileReader, Piece, Transfers } from './ports.js';
+import type { ImageAddress } from '../model/address.js';
+import { BLOCK_ALGORITHM } from '../model/block-digest.js';
+import type { Caller } from '../access/caller.js';
+import { assertDigestible, stretchesOf } from '../verbs/digest-image.js';
+import { HostlerError } from '../model/errors.js';
+import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports/images.js';
+import type { Readers } from '../verbs/read-call-limit.js';
+import { assertUnchanged } from '../images/unchanged.js';
+import { orAborted } from '../model/async.js';
+import type { Checksum, FileDigest, FileReader, Piece, Transfers } from '../ports/transfers.js';
 import { RunningDigest } from './running-digest.js';
 
 export interface DownloadSpec {

@@ -1,15 +1,15 @@
-import type { ImageAddress } from '../address.js';
-import { assertStorage } from '../assert-storage.js';
-import type { Caller } from '../caller.js';
-import { fingerprintText } from '../digest-image.js';
-import { HostlerError, asHostlerError } from '../errors.js';
+import type { ImageAddress } from '../model/address.js';
+import { assertStorage } from '../images/assert-storage.js';
+import type { Caller } from '../access/caller.js';
+import { fingerprintText } from '../verbs/digest-image.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Ask, Operations } from '../operations/engine.js';
 import type { ExportResult } from '../operations/record.js';
 import { Standing, untilIdle } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports.js';
-import { sameFile } from '../read-image.js';
-import { deferred, orAborted } from '../waiting.js';
+import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports/images.js';
+import { sameFile } from '../images/read-image.js';
+import { deferred, orAborted } from '../model/async.js';
 
 export interface ExportSpec {
   readonly address: ImageAddress;

@@ -1,9 +1,9 @@
-import { BLOCK_ALGORITHM } from '../block-digest.js';
-import { HostlerError, invalidFields } from '../errors.js';
-import type { Clock } from '../ports.js';
-import { deferred, orAborted } from '../waiting.js';
+import { BLOCK_ALGORITHM } from '../model/block-digest.js';
+import { HostlerError, invalidFields } from '../model/errors.js';
+import type { Clock } from '../ports/images.js';
+import { deferred, orAborted } from '../model/async.js';
 import type { Checkpoints } from './checkpoints.js';
-import type { Checksum, FileDigest, FileWriter, Piece } from './ports.js';
+import type { Checksum, FileDigest, FileWriter, Piece } from '../ports/transfers.js';
 import type { ChecksumAlgorithm } from './running-digest.js';
 import { WrittenBlocks } from './written-blocks.js';
 import { WriteBehind } from './write-behind.js';

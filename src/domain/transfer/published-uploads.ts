@@ -1,8 +1,8 @@
-import type { ImageAddress } from '../address.js';
-import { HostlerError } from '../errors.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
 import type { Journal } from '../operations/journal.js';
 import type { OperationRecord } from '../operations/record.js';
-import type { Clock, Files, Fingerprint, Paths } from '../ports.js';
+import type { Clock, Files, Fingerprint, Paths } from '../ports/images.js';
 import type { UploadChecksum } from './open-upload.js';
 
 export interface PublishedPorts {

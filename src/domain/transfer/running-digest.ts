@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
-import { BLOCK_ALGORITHM, StreamedBlocks } from '../block-digest.js';
-import { inTurns } from '../waiting.js';
-import type { Piece } from './ports.js';
+import { BLOCK_ALGORITHM, StreamedBlocks } from '../model/block-digest.js';
+import { inTurns } from '../model/async.js';
+import type { Piece } from '../ports/transfers.js';
 
 /** What a checksum may be named. Only the block digest takes long runs of zeros for nothing. */
 export const CHECKSUM_ALGORITHMS = [

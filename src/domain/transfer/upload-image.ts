@@ -1,25 +1,25 @@
-import type { ImageAddress } from '../address.js';
-import { assertStorage } from '../assert-storage.js';
-import type { Caller } from '../caller.js';
-import { BLOCK_ALGORITHM } from '../block-digest.js';
-import { beginDigest, digestShown, type Digests } from '../digest-image.js';
-import { HostlerError, asHostlerError, invalidFields } from '../errors.js';
-import type { ImageFormat } from '../image-format.js';
-import type { ImageInfo } from '../image-info.js';
+import type { ImageAddress } from '../model/address.js';
+import { assertStorage } from '../images/assert-storage.js';
+import type { Caller } from '../access/caller.js';
+import { BLOCK_ALGORITHM } from '../model/block-digest.js';
+import { beginDigest, digestShown, type Digests } from '../verbs/digest-image.js';
+import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageInfo } from '../model/image-info.js';
 import type { Operations } from '../operations/engine.js';
 import { GrowingSpace } from '../operations/growing-space.js';
 import { restoreError, type ImageResult, type OperationRecord } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import { Standing, untilIdle, type Stood } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, FileAttributes, Files, Part, Paths } from '../ports.js';
-import { assertTakeable } from '../image-policy.js';
-import { publishImage, type PublishPorts } from '../publish-image.js';
-import { orAborted } from '../waiting.js';
+import type { Clock, FileAttributes, Files, Part, Paths } from '../ports/images.js';
+import { assertTakeable } from '../images/image-policy.js';
+import { publishImage, type PublishPorts } from '../verbs/publish-image.js';
+import { orAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from './checkpoints.js';
 import { OpenUpload, type Committed, type UploadChecksum, type UploadPiece } from './open-upload.js';
 import { PublishedUploads } from './published-uploads.js';
-import type { Transfers } from './ports.js';
+import type { Transfers } from '../ports/transfers.js';
 import type { ChecksumAlgorithm } from './running-digest.js';
 
 export interface UploadSpec {

@@ -1,4 +1,4 @@
-import type { FileWriter } from './ports.js';
+import type { FileWriter } from '../ports/transfers.js';
 
 /** So many pieces wait to be written while the next ones come: of 256 KiB each, they are the window of a connection. */
 const DEPTH = 4;

@@ -1,5 +1,5 @@
 /** What data takes on a disk: a byte of it takes a block. */
-import { roundUp } from '../size.js';
+import { roundUp } from '../model/size.js';
 
 /** Of most filesystems. */
 const BLOCK_BYTES = 4096n;

@@ -1,6 +1,6 @@
 /** A grpc server that looks at each request's bytes, of whatever service, before it decodes them. */
 import { Server, type ServerOptions, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { HostlerError, invalidFields } from '../../domain/errors.js';
+import { HostlerError, invalidFields } from '../../domain/model/errors.js';
 import { messageBytes, type Shape } from './shapes.js';
 import { firstViolation } from './walk.js';
 

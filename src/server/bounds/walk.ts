@@ -3,7 +3,7 @@
  * thing that is wrong ends it.
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
-import type { FieldViolation } from '../../domain/errors.js';
+import type { FieldViolation } from '../../domain/model/errors.js';
 import type { FieldShape, Shape } from './shapes.js';
 
 /** No request of ours has more messages in each other. */

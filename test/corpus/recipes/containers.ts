@@ -1,5 +1,5 @@
 /** Containers as qemu-img and qemu-io make them, whole and cut. */
-import type { ImageFormat } from '../../../src/domain/image-format.js';
+import type { ImageFormat } from '../../../src/domain/model/image-format.js';
 import type { Honest, Wrong } from '../recipe.js';
 
 /** Format, options of qemu-img convert. */

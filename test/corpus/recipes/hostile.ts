@@ -1,5 +1,5 @@
 /** Images that reach beyond themselves, or are two things at once. */
-import type { ImageFormat } from '../../../src/domain/image-format.js';
+import type { ImageFormat } from '../../../src/domain/model/image-format.js';
 import type { Wrong } from '../recipe.js';
 
 const UNSAFE = ['IMAGE_UNSAFE'];

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { parseRow, readOperation } from '../../../src/adapters/journal/records.js';
 import { Witness } from '../../../src/adapters/journal/witness.js';
-import { asAddress } from '../../../src/domain/address.js';
+import { asAddress } from '../../../src/domain/model/address.js';
 import { idsOf, openJournal } from '../../support/journals.js';
 import { done, id, record } from '../../support/records.js';
 import { scratchFolder } from '../../support/scratch.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { FairRoom, ONE_THREAD, type Held } from '../../../src/domain/budgets/fair-room.js';
-import { HostlerError } from '../../../src/domain/errors.js';
+import { HostlerError } from '../../../src/domain/model/errors.js';
 
 describe('room that callers share', () => {
   const { signal } = new AbortController();

@@ -1,7 +1,7 @@
 /** Lists of hosts, and the variables that name proxies. */
 import assert from 'node:assert/strict';
-import { isMeant, parseHostPattern } from '../../../src/adapters/http/host-list.js';
-import { proxiesOf } from '../../../src/adapters/http/proxy-variables.js';
+import { isMeant, parseHostPattern } from '../../../src/adapters/config/host-list.js';
+import { proxiesOf } from '../../../src/adapters/config/proxy-variables.js';
 
 const meant = (text: string, url: string, names: 'alone' | 'below' = 'below') => {
   const pattern = parseHostPattern(text);

@@ -1,8 +1,8 @@
 /** When a busy server wants to be asked again. */
 import assert from 'node:assert/strict';
-import { assertGood } from '../../../src/adapters/http-source.js';
-import type { HttpAnswer } from '../../../src/adapters/http-client.js';
-import { asHostlerError } from '../../../src/domain/errors.js';
+import { assertGood } from '../../../src/adapters/http/http-source.js';
+import type { HttpAnswer } from '../../../src/adapters/http/http-client.js';
+import { asHostlerError } from '../../../src/domain/model/errors.js';
 
 const DATE = 'Sun, 06 Nov 1994 08:49:37 GMT';
 

@@ -1,5 +1,5 @@
-import type { ImageFormat } from '../../image-format.js';
-import type { ByteSource } from '../../ports.js';
+import type { ImageFormat } from '../../model/image-format.js';
+import type { ByteSource } from '../../ports/images.js';
 import { parallelsReach, vdiReach, vhdxReach, vpcReach } from './block-tables.js';
 import { bochsReach, cloopReach } from './foreign.js';
 import { qcow2Reach } from './qcow2.js';

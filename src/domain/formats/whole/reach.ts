@@ -1,4 +1,4 @@
-import type { ByteSource } from '../../ports.js';
+import type { ByteSource } from '../../ports/images.js';
 
 /** What an image names, and its file does not have. */
 export interface Missing {

@@ -1,0 +1,96 @@
+import { Readable } from 'node:stream';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Compression, Expander } from '../../domain/ports/sources.js';
+import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
+import type { ProcessRunner } from '../process/process.js';
+import { toolReason } from '../linux/tool-words.js';
+import { withoutStall, type ToolLimits } from '../process/tool-call.js';
+
+/**
+ * What a tool may remember of what it has expanded: the largest window of zstd, whose logarithm its option takes, and as much of xz. Half of
+ * that where the limit of a tool's memory leaves no room for more.
+ */
+const WINDOWS = { large: { log: 31, mib: 2112 }, small: { log: 30, mib: 1088 } };
+/** zstd 1.5 says so of a larger window, xz 5.4 of a larger dictionary. The image is whole. */
+const TOO_LARGE_A_WINDOW = /requires too much memory for decoding|Memory usage limit reached/;
+/** For the large window and all else that a tool needs. */
+const LARGE_NEEDS_BYTES = 3n << 30n;
+/** gzip 1.12 and bzip2 1.0 end so when all that is theirs was whole, and something else follows. */
+const IGNORED = /trailing garbage(?: after EOF)? ignored/;
+const [DONE, WARNED] = [0, 2];
+
+/** By the tools that everybody takes, in the sandbox: what they read is read, and what they call broken is broken. */
+export class ToolExpander implements Expander {
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+  ) {}
+
+  async expand(
+    compression: Compression,
+    file: AddressedFile,
+    take: (piece: Uint8Array) => Promise<void>,
+    run: ToolRun,
+  ): Promise<'all' | 'followed'> {
+    const args = ['-d', '-c', ...this.#options(compression), [{ read: file }]];
+    const call = { tool: compression, args, limits: withoutStall(this.limits), foreign: true } as const;
+    const exit = await this.runner.pieces(call, run, (stream, piece) =>
+      stream === 'stdout' ? take(piece) : Promise.resolve(),
+    );
+    const end = endOf(compression, exit);
+    if (end !== undefined) return end;
+    if (TOO_LARGE_A_WINDOW.test(exit.stderr)) throw this.#tooLarge(file, compression, exit.shown.trim());
+    throw failed(file, compression, exit.shown.trim());
+  }
+
+  async endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, run: ToolRun): Promise<boolean> {
+    const args = ['-t', ...this.#options(compression)];
+    const limits = withoutStall(this.limits);
+    const call = { tool: compression, args, limits, foreign: true, stdin: Readable.from(bytes) } as const;
+    return endOf(compression, await this.runner.pieces(call, run, () => Promise.resolve())) !== undefined;
+  }
+
+  get #window() {
+    const { addressSpaceBytes = LARGE_NEEDS_BYTES } = this.limits;
+    return addressSpaceBytes < LARGE_NEEDS_BYTES ? WINDOWS.small : WINDOWS.large;
+  }
+
+  #options(compression: Compression): readonly string[] {
+    const { log, mib } = this.#window;
+    if (compression === 'xz') return ['-q', `--memlimit-decompress=${String(mib)}MiB`];
+    return compression === 'zstd' ? ['-q', `--long=${String(log)}`] : [];
+  }
+
+  #tooLarge({ address }: AddressedFile, compression: Compression, stderr: string): HostlerError {
+    const mib = String(this.#window.mib);
+    const why = `to expand it ${compression} needs more than the ${mib} MiB of memory that it may have`;
+    return new HostlerError('TOOL_LIMIT_EXCEEDED', `${address}: ${why}`, {
+      facts: { path: address, tool: compression, limit: 'expander_memory_mib', value: mib, stderr },
+    });
+  }
+}
+
+/** Undefined: it is broken, or cut. */
+function endOf(
+  compression: Compression,
+  { code, stderr }: { readonly code: number | undefined; readonly stderr: string },
+): 'all' | 'followed' | undefined {
+  const followed = IGNORED.test(stderr);
+  if (code !== DONE && !(code === WARNED && compression === 'gzip' && followed)) return undefined;
+  return followed ? 'followed' : 'all';
+}
+
+/** A disk that cannot be read says nothing of what is on it. */
+function failed(file: AddressedFile, compression: Compression, why: string): HostlerError {
+  const reason = toolReason(why);
+  if (reason === undefined) return malformed(file, compression, why);
+  return new HostlerError(reason, `${file.address}: ${why}`, {
+    facts: { path: file.address, compression, stderr: why },
+  });
+}
+
+function malformed({ address }: AddressedFile, compression: Compression, why: string): HostlerError {
+  return new HostlerError('IMAGE_MALFORMED', `${address}: what came is broken ${compression}: ${why}`, {
+    facts: { path: address, compression, stderr: why },
+  });
+}

@@ -1,0 +1,165 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { BLOCK_BYTES, BlockDigests, blockRuns, type BlockRun, type Stretch } from '../../domain/model/block-digest.js';
+import type { BlockHasher } from '../../domain/verbs/digest-image.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Resolved } from '../../domain/ports/images.js';
+import { inTurns } from '../../domain/model/async.js';
+import type { HashAnswer, HashJob } from './block-hasher-worker.js';
+import { systemError } from '../linux/errno.js';
+import { asked, procPath } from '../gates/handles.js';
+
+const WORKER = new URL('./block-hasher-worker.js', import.meta.url);
+/** One thread hashes as fast as one core can; more than these only take the host's cores from its guests. */
+const MAX_THREADS = 4;
+/** Blocks that a thread gets at a time: 32 MiB, so that asking costs nothing and a cancel is quick. */
+const JOB_BLOCKS = 8;
+/** Jobs waiting for each thread: it never runs dry. */
+const JOBS_PER_THREAD = 3;
+
+interface Piece {
+  readonly run: BlockRun;
+  /** Unset: zeros. */
+  readonly digests?: Promise<Uint8Array>;
+}
+
+/** Hashes blocks in threads of their own. */
+export class ThreadedHasher implements BlockHasher {
+  async digest(
+    file: Resolved,
+    stretches: AsyncIterable<Stretch>,
+    { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
+  ): Promise<string> {
+    try {
+      const bytes = await asked(
+        file.handle,
+        () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK),
+        (late) => late.close(),
+      );
+      const threads = new HashThreads(bytes.fd, file.lengthBytes);
+      try {
+        const all = new BlockDigests();
+        let hashed = 0n;
+        const take = async ({ run, digests }: Piece) => {
+          if (digests === undefined) {
+            await inTurns(all.appendZeros(run.count), signal);
+            return;
+          }
+          all.append(await digests);
+          hashed += BigInt(run.count) * BigInt(BLOCK_BYTES);
+          onBytes?.(hashed);
+        };
+        const waiting: Piece[] = [];
+        for await (const run of jobs(stretches, file.lengthBytes)) {
+          signal.throwIfAborted();
+          waiting.push(run.zero ? { run } : { run, digests: threads.hash(run) });
+          if (waiting.length > MAX_THREADS * JOBS_PER_THREAD) await takeFirst(waiting, take);
+        }
+        while (waiting.length > 0) {
+          signal.throwIfAborted();
+          await takeFirst(waiting, take);
+        }
+        return all.digest();
+      } finally {
+        await threads.end();
+        await asked(file.handle, () => bytes.close());
+      }
+    } catch (error) {
+      throw systemError(error, file.address);
+    }
+  }
+}
+
+async function takeFirst(waiting: Piece[], take: (piece: Piece) => Promise<void>): Promise<void> {
+  const first = waiting.shift();
+  if (first !== undefined) await take(first);
+}
+
+async function* jobs(stretches: AsyncIterable<Stretch>, lengthBytes: bigint): AsyncGenerator<BlockRun> {
+  for await (const run of blockRuns(stretches, lengthBytes)) {
+    if (run.zero) yield run;
+    else
+      for (let done = 0; done < run.count; done += JOB_BLOCKS)
+        yield { first: run.first + done, count: Math.min(JOB_BLOCKS, run.count - done), zero: false };
+  }
+}
+
+/** Threads that are started when there is something to do. */
+class HashThreads {
+  readonly #threads: HashThread[] = [];
+
+  constructor(
+    private readonly fd: number,
+    private readonly lengthBytes: bigint,
+  ) {}
+
+  /** Digests of the run's blocks, one behind the other. */
+  hash({ first, count }: BlockRun): Promise<Uint8Array> {
+    const offset = BigInt(first) * BigInt(BLOCK_BYTES);
+    const left = this.lengthBytes - offset;
+    const wanted = BigInt(count) * BigInt(BLOCK_BYTES);
+    const { fd } = this;
+    const result = this.#thread().hash({ fd, offset, length: Number(left < wanted ? left : wanted) });
+    // Heard when its turn comes; another may fail before.
+    result.catch(() => undefined);
+    return result;
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.end()));
+  }
+
+  #thread(): HashThread {
+    const idle = [...this.#threads].sort((a, b) => a.waiting - b.waiting)[0];
+    if (idle !== undefined && (idle.waiting === 0 || this.#threads.length >= limit())) return idle;
+    const thread = new HashThread();
+    this.#threads.push(thread);
+    return thread;
+  }
+}
+
+function limit(): number {
+  return Math.min(MAX_THREADS, availableParallelism());
+}
+
+interface Waiting {
+  readonly resolve: (digests: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+}
+
+class HashThread {
+  readonly #worker = new Worker(WORKER);
+  readonly #waiting: Waiting[] = [];
+
+  constructor() {
+    this.#worker.on('message', (answer: HashAnswer) => {
+      const first = this.#waiting.shift();
+      if ('digests' in answer) first?.resolve(answer.digests);
+      else first?.reject(Object.assign(new Error(answer.text), { code: answer.code }));
+    });
+    this.#worker.once('error', (cause) => this.#fail(cause));
+    this.#worker.once('exit', () => this.#fail(undefined));
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  hash(job: HashJob): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#worker.postMessage(job);
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #fail(cause: unknown): void {
+    for (const { reject } of this.#waiting.splice(0))
+      reject(new HostlerError('BUG', 'a thread that hashes broke', { cause }));
+  }
+}

@@ -1,0 +1,166 @@
+import { constants } from 'node:fs';
+import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CACHE_SCHEME, cacheIdOf, type CacheFiles, type UnknownFile } from '../../domain/cache/cache-entry.js';
+import type { ImageAddress } from '../../domain/model/address.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { FileAttributes, FileIdentity, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
+import { systemError, errnoOf } from '../linux/errno.js';
+import { folderEntries } from '../gates/folder-entries.js';
+import { O_PATH, procPath, RootedHandle, statOrClose } from '../gates/handles.js';
+import { LocalMounts } from '../linux/local-mounts.js';
+import { mountOf, readMounts } from '../linux/mounts.js';
+import { claimCache, isPartOfCache, type Claimant } from '../owned/cache-claim.js';
+import { removePrivateFolder } from '../paths/private-folders.js';
+import { RootGate } from '../gates/root-gate.js';
+import { sizesOf } from '../linux/system-sizes.js';
+
+const NOTHING_TO_CLOSE = () => Promise.resolve();
+
+/** Where cached images are: a folder that only the daemon writes to. Its files have addresses that no caller can name. */
+export class CacheFolder implements CacheFiles {
+  #lock: FileHandle | undefined;
+  /** What the latest look at unknown files found. */
+  latest = { count: 0, bytes: 0n };
+
+  readonly #gate: RootGate;
+
+  private constructor(
+    readonly realPath: string,
+    readonly identity: FileIdentity,
+    private readonly folder: FileHandle,
+    private readonly attributes: FileAttributes,
+    gate: RootGate,
+  ) {
+    this.#gate = gate;
+  }
+
+  /**
+   * @param realPath of a folder that is there
+   * @param patienceMs its disk may take for an answer; after that what asks it fails with ROOT_STALLED
+   */
+  static async open(realPath: string, attributes: FileAttributes, patienceMs: number): Promise<CacheFolder> {
+    const folder = await open(realPath, O_PATH | constants.O_DIRECTORY);
+    const { dev: device, ino: inode } = await folder.stat({ bigint: true });
+    const isLocal = await new LocalMounts().watch(folder, realPath);
+    const filesystem = (await mountOf(folder, await readMounts()))?.device ?? '';
+    // Held open as long as the daemon lives.
+    const place = { isLocal, filesystem, follow: () => undefined, hold: () => () => undefined };
+    const gate = new RootGate(realPath, patienceMs, place);
+    return new CacheFolder(realPath, { device, inode }, folder, attributes, gate);
+  }
+
+  source(address: ImageAddress): Promise<Resolved> {
+    return this.#gate.enter(
+      () => this.#source(address),
+      ({ handle }) => handle.close(),
+    );
+  }
+
+  target(address: ImageAddress): Promise<ResolvedTarget> {
+    return this.#gate.enter(() => this.#target(address), NOTHING_TO_CLOSE);
+  }
+
+  unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
+    return this.#gate.enter(() => this.#unknown(isKnown), NOTHING_TO_CLOSE);
+  }
+
+  async #source(address: ImageAddress): Promise<Resolved> {
+    const name = cacheIdOf(address);
+    const handle = await RootedHandle.leaf(this.folder, name, this.#gate).catch((error: unknown) => {
+      throw systemError(error, address);
+    });
+    const { dev, ino, size, blocks, mtimeNs } = await statOrClose(handle).catch((error: unknown) => {
+      throw systemError(error, address);
+    });
+    return {
+      storage: 'file',
+      address,
+      storedName: join(this.realPath, name),
+      handle,
+      device: dev,
+      inode: ino,
+      ...sizesOf({ size, blocks }),
+      modifyTimeNs: mtimeNs,
+      writable: false,
+      trusted: true,
+    };
+  }
+
+  async #target(address: ImageAddress): Promise<ResolvedTarget> {
+    const name = cacheIdOf(address);
+    const { dev, ino } = await this.folder.stat({ bigint: true }).catch(this.#failed);
+    const existing = await this.#source(address).catch((error: unknown) => {
+      if (error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND') return undefined;
+      throw error;
+    });
+    await existing?.handle.close();
+    return {
+      storage: 'file',
+      address,
+      storedName: join(this.realPath, name),
+      // One for all, open as long as the daemon lives.
+      directory: RootedHandle.lent(this.folder.fd, this.#gate),
+      directoryIdentity: { device: dev, inode: ino },
+      name,
+      defaults: this.attributes,
+      trusted: true,
+      ...(existing === undefined ? {} : { existing: { ...existing, type: 'file' as const } }),
+    };
+  }
+
+  readonly #failed = (error: unknown): never => {
+    throw systemError(error, this.realPath);
+  };
+
+  /** Makes the folder this daemon's for as long as it lives. Fails with ConfigError. */
+  async claim(claimant: Claimant): Promise<void> {
+    this.#lock = await claimCache(this.realPath, claimant);
+  }
+
+  async release(): Promise<void> {
+    await this.#lock?.close();
+    await this.folder.close();
+  }
+
+  /** Removes private folders that begin with this agent's prefix and whose operation is not at work. */
+  async sweep(prefix: string, isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
+    const removed: string[] = [];
+    for (const name of await readdir(procPath({ handle: this.folder })))
+      if (name.startsWith(prefix) && !isAtWork(name.slice(prefix.length)))
+        removed.push(...(await removePrivateFolder(this.folder, name, this.realPath)));
+    return removed;
+  }
+
+  async #unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]> {
+    const found: UnknownFile[] = [];
+    const folder = RootedHandle.lent(this.folder.fd, this.#gate);
+    const entries = await folderEntries(folder).catch(this.#failed);
+    for (const entry of entries) {
+      const { name } = entry;
+      if (isKnown(name) || isPartOfCache(entry)) continue;
+      const stat = await lstat(procPath({ handle: this.folder, name }), { bigint: true }).catch((error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') this.#failed(error);
+      });
+      if (stat === undefined) continue;
+      const kind = stat.isFile() ? 'file' : 'other';
+      const [allocatedBytes, modifyTimeMs] = [sizesOf(stat).allocatedBytes, Number(stat.mtimeMs)];
+      found.push({ name, kind, allocatedBytes, modifyTimeMs });
+    }
+    const bytes = found.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0n);
+    this.latest = { count: found.length, bytes };
+    return found;
+  }
+}
+
+/** The paths of the roots, and beside them those of the cache. */
+export function withCache(paths: Paths, cache: CacheFolder): Paths {
+  const isCached = (address: string) => address.startsWith(CACHE_SCHEME);
+  return {
+    source: (address, reading) => (isCached(address) ? cache.source(address) : paths.source(address, reading)),
+    target: (address) => (isCached(address) ? cache.target(address) : paths.target(address)),
+    named: (name, from) => paths.named(name, from),
+    entry: (address, need) => paths.entry(address, need),
+    assertNameable: (address) => paths.assertNameable(address),
+  };
+}

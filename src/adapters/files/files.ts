@@ -1,0 +1,159 @@
+import { constants, type BigIntStats } from 'node:fs';
+import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { spaceOf } from '../../domain/host/filesystem-info.js';
+import type {
+  AddressedFile,
+  ByteSource,
+  FileRef,
+  Files,
+  Fingerprint,
+  Handle,
+  NotDurable,
+  OpenFile,
+  Resolved,
+  ResolvedTarget,
+} from '../../domain/ports/images.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { asked, callsOf, inTime, procPath, slowly, toItsEnd } from '../gates/handles.js';
+import { lengthOf } from '../linux/lengths.js';
+import { FolderSync } from './folder-sync.js';
+import { assertNotCovered } from '../paths/covered.js';
+import { clearSetId } from '../linux/set-id.js';
+import { countsOf, sizesOf } from '../linux/system-sizes.js';
+
+/** Reading and removing files through handles. */
+export class LocalFiles implements Files {
+  constructor(private readonly folderSync = new FolderSync()) {}
+
+  async withBytes<T>(resolved: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
+    const calls = callsOf(resolved.handle);
+    try {
+      // The handle says what it is; O_NONBLOCK in case that a lease holds it.
+      const file = await calls.open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const lengthBytes = await lengthOf(await calls.stat(file));
+        return await use({
+          lengthBytes,
+          async read(offset, length) {
+            if (offset >= lengthBytes) return Buffer.alloc(0);
+            const left = lengthBytes - offset;
+            const buffer = Buffer.allocUnsafe(left < BigInt(length) ? Number(left) : length);
+            // Node 20 takes the position 0n for "go on where you are".
+            const position = offset <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(offset) : offset;
+            return buffer.subarray(0, await calls.read(file, buffer, position));
+          },
+        });
+      } finally {
+        await calls.close(file);
+      }
+    } catch (error) {
+      throw systemError(error, resolved.address);
+    }
+  }
+
+  async remove(target: ResolvedTarget): Promise<NotDurable | undefined> {
+    const { address, directory } = target;
+    try {
+      return await toItsEnd(directory, () => this.#remove(target));
+    } catch (error) {
+      throw systemError(error, address);
+    }
+  }
+
+  async #remove({ address, directory, name }: ResolvedTarget): Promise<NotDurable | undefined> {
+    const folder = await this.folderSync.open(directory);
+    try {
+      await unlink(procPath({ handle: directory, name }));
+      return await this.folderSync.settle(folder, address);
+    } finally {
+      await folder.close();
+    }
+  }
+
+  async refresh(file: Resolved): Promise<Resolved> {
+    const now = await statOf(file, file.address);
+    return { ...file, ...sizesOf(now), modifyTimeNs: now.mtimeNs };
+  }
+
+  async fingerprint(file: FileRef): Promise<Fingerprint> {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await statOf(file, 'a file that is read');
+    return { device: dev, inode: ino, lengthBytes: size, modifyTimeNs: mtimeNs, changeTimeNs: ctimeNs };
+  }
+
+  sync(resolved: Resolved): Promise<void> {
+    return withFile(resolved, constants.O_RDONLY, (file) => file.sync());
+  }
+
+  async openForChange(resolved: Resolved): Promise<OpenFile> {
+    const told = (error: unknown): never => {
+      throw systemError(error, resolved.address);
+    };
+    const { handle } = resolved;
+    const file = await asked(
+      handle,
+      () => openedForChange(resolved),
+      (late) => late.close(),
+    ).catch(told);
+    return {
+      sync: () => slowly(handle, () => file.sync()).catch(told),
+      close: () => slowly(handle, () => file.close()).catch(told),
+    };
+  }
+
+  async allocatedBytes(file: FileRef): Promise<bigint> {
+    try {
+      const found = await asked(file.handle, () => stat(procPath(file), { bigint: true }));
+      return sizesOf(found).allocatedBytes;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return 0n;
+      throw systemError(error, 'a file that is being made');
+    }
+  }
+
+  async freeBytes(directory: Handle): Promise<bigint> {
+    try {
+      const counts = await inTime(directory, () => statfs(procPath({ handle: directory }), { bigint: true }));
+      return spaceOf(countsOf(counts)).freeBytes;
+    } catch (error) {
+      throw systemError(error, 'the filesystem cannot be asked for its space');
+    }
+  }
+}
+
+async function statOf(file: FileRef, what: string): Promise<BigIntStats> {
+  try {
+    return await asked(file.handle, () => stat(procPath(file), { bigint: true }));
+  } catch (error) {
+    throw systemError(error, what);
+  }
+}
+
+/** Its set-id bits are gone. */
+async function openedForChange(resolved: Resolved): Promise<FileHandle> {
+  // What is written beneath a mount nobody would find.
+  await assertNotCovered(resolved.handle);
+  const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    await clearSetId(file, (await file.stat()).mode);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function withFile(resolved: Resolved, flags: number, use: (file: FileHandle) => Promise<void>): Promise<void> {
+  const opened = async () => {
+    const file = await open(procPath(resolved), flags | constants.O_NONBLOCK);
+    try {
+      await use(file);
+    } finally {
+      await file.close();
+    }
+  };
+  try {
+    await slowly(resolved.handle, opened);
+  } catch (error) {
+    throw systemError(error, resolved.address);
+  }
+}

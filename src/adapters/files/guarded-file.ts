@@ -1,0 +1,130 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import type { ImageAddress } from '../../domain/model/address.js';
+import type { Entry, FileRef } from '../../domain/ports/images.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { moving, procPath, slowly } from '../gates/handles.js';
+import { clearSetId } from '../linux/set-id.js';
+import { sizesOf } from '../linux/system-sizes.js';
+
+/** How a filesystem is asked that may stop answering. */
+type Guard = Pick<Entry, 'address' | 'handle' | 'inTime'>;
+
+/** Of a file that is being made, by the handle of its folder. */
+export function guardOf({ handle }: FileRef, address: ImageAddress): Guard {
+  return { address, handle, inTime: (work, dispose) => moving(handle, work, dispose) };
+}
+
+/** An open file on a filesystem that may stop answering: every call is waited for only so long. */
+export class GuardedFile {
+  #pending: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly guard: Guard,
+  ) {}
+
+  /** Fails with FILE_NOT_FOUND, ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
+  static async open(entry: Entry, flags: number): Promise<GuardedFile> {
+    try {
+      return await GuardedFile.#opened(entry, flags, entry);
+    } catch (error) {
+      throw systemError(error, entry.address, { ENOENT: 'FILE_NOT_FOUND' });
+    }
+  }
+
+  /** A file that is being made. Fails with PARENT_NOT_FOUND, ACCESS_DENIED, IO_ERROR, NO_SPACE, ROOT_STALLED. */
+  static async make(ref: FileRef, address: ImageAddress, flags: number, mode?: number): Promise<GuardedFile> {
+    try {
+      return await GuardedFile.#opened(ref, flags, guardOf(ref, address), mode);
+    } catch (error) {
+      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND' });
+    }
+  }
+
+  static async #opened(ref: FileRef, flags: number, guard: Guard, mode?: number): Promise<GuardedFile> {
+    const file = await guard.inTime(
+      () => open(procPath(ref), flags, mode),
+      (late) => late.close(),
+    );
+    return new GuardedFile(file, guard);
+  }
+
+  size(): Promise<bigint> {
+    return this.#call((file) => file.stat({ bigint: true })).then((stat: BigIntStats) => sizesOf(stat).lengthBytes);
+  }
+
+  /** Fewer bytes than asked for at the end. Past 2^53 only positions that fit. */
+  async read(position: bigint, length: number): Promise<Buffer> {
+    const { buffer, bytesRead } = await this.#call((file) =>
+      // Node 20 takes the position 0n for "go on where you are".
+      file.read({ buffer: Buffer.allocUnsafe(length), position: numberIfSafe(position) }),
+    );
+    return buffer.subarray(0, bytesRead);
+  }
+
+  async write(data: Uint8Array, position: bigint): Promise<void> {
+    for (let done = 0; done < data.length;) {
+      const at = Number(position) + done;
+      done += (await this.#call((file) => file.write(data, done, data.length - done, at))).bytesWritten;
+    }
+  }
+
+  /** The file is so long, with zeros where nothing was written. */
+  async endAt(position: bigint): Promise<void> {
+    await this.#slowly((file) => file.truncate(Number(position)));
+  }
+
+  /** At the end of a file that was opened with O_APPEND, wherever that is by then. */
+  async append(data: Uint8Array): Promise<void> {
+    for (let done = 0; done < data.length;)
+      done += (await this.#call((file) => file.write(data, done, data.length - done, null))).bytesWritten;
+  }
+
+  /** As the kernel does when somebody else than root writes. */
+  async clearSetId(mode: number): Promise<void> {
+    await this.#call((file) => clearSetId(file, mode));
+  }
+
+  async sync(): Promise<void> {
+    await this.#slowly((file) => file.datasync());
+  }
+
+  /** Not waited for while a call hangs: then it happens when that comes back. */
+  async close(): Promise<void> {
+    const closed = this.#pending.then(
+      () => this.file.close(),
+      () => this.file.close(),
+    );
+    await this.guard
+      .inTime(() => closed)
+      .catch((error: unknown) => {
+        // Whoever reads or writes has been told.
+        if (errnoOf(error) !== undefined) throw systemError(error, this.guard.address);
+      });
+  }
+
+  #call<T>(work: (file: FileHandle) => Promise<T>): Promise<T> {
+    return this.#asked(work, (begun) => this.guard.inTime(begun));
+  }
+
+  #slowly<T>(work: (file: FileHandle) => Promise<T>): Promise<T> {
+    return this.#asked(work, (begun) => slowly(this.guard.handle, begun));
+  }
+
+  async #asked<T>(work: (file: FileHandle) => Promise<T>, ask: (begun: () => Promise<T>) => Promise<T>): Promise<T> {
+    try {
+      return await ask(() => {
+        const result = work(this.file);
+        this.#pending = result;
+        return result;
+      });
+    } catch (error) {
+      throw systemError(error, this.guard.address);
+    }
+  }
+}
+
+function numberIfSafe(position: bigint): number | bigint {
+  return position <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(position) : position;
+}

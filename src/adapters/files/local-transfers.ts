@@ -1,0 +1,54 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { ImageAddress } from '../../domain/model/address.js';
+import type { Entry, FileRef } from '../../domain/ports/images.js';
+import type { FileDigest, FileReader, FileWriter, Transfers } from '../../domain/ports/transfers.js';
+import type { ChecksumAlgorithm } from '../../domain/transfer/running-digest.js';
+import { ThreadedDigest } from '../../file-io/file-digest.js';
+import { systemError } from '../linux/errno.js';
+import { GuardedFile, guardOf } from './guarded-file.js';
+import { procPath } from '../gates/handles.js';
+
+const NEW_FILE_MODE = 0o600;
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+
+/** Opens what bytes are moved into or out of. */
+export class LocalTransfers implements Transfers {
+  reader(file: Entry): Promise<FileReader> {
+    return GuardedFile.open(file, O_RDONLY | O_NONBLOCK);
+  }
+
+  writer(part: FileRef, address: ImageAddress): Promise<FileWriter> {
+    return GuardedFile.make(part, address, O_RDWR | O_CREAT | O_NOFOLLOW, NEW_FILE_MODE);
+  }
+
+  async digest(part: FileRef, address: ImageAddress, algorithm: ChecksumAlgorithm): Promise<FileDigest> {
+    try {
+      const { inTime } = guardOf(part, address);
+      const file = await inTime(
+        () => open(procPath(part), O_RDONLY | O_NOFOLLOW),
+        (late) => late.close(),
+      );
+      // Who writes the file hears of it too.
+      const letGo = (closed: Promise<void>) => inTime(() => closed).catch(() => undefined);
+      return new ThreadedDigest(file, { algorithm, told: (error) => systemError(error, address), letGo, inTime });
+    } catch (error) {
+      throw systemError(error, address);
+    }
+  }
+
+  async follow(entry: Entry, algorithm: ChecksumAlgorithm, start: bigint): Promise<FileDigest> {
+    const told = (error: unknown) => systemError(error, entry.address);
+    try {
+      const file = await entry.inTime(
+        () => open(procPath(entry), O_RDONLY | O_NONBLOCK),
+        (late) => late.close(),
+      );
+      // Whoever reads beside it has been told that the filesystem does not answer.
+      const letGo = (closed: Promise<void>) => entry.inTime(() => closed).catch(() => undefined);
+      return new ThreadedDigest(file, { algorithm, start, told, letGo, inTime: (read) => entry.inTime(read) });
+    } catch (error) {
+      throw told(error);
+    }
+  }
+}

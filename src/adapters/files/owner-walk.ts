@@ -1,0 +1,214 @@
+/** The walk itself, with synchronous calls: it runs in a thread of its own, where it holds up nobody. */
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  type Stats,
+} from 'node:fs';
+import { changedOwner, isSettled, staysAllowed, type OwnerChange } from '../../domain/model/owner-change.js';
+import { errnoOf } from '../linux/errno.js';
+import { O_PATH } from '../gates/handles.js';
+import { areShifted, shiftedRights } from '../rights/shifted.js';
+
+export interface WalkJob {
+  /** Descriptor of the entry on top. */
+  readonly fd: number;
+  readonly change: OwnerChange;
+  readonly dryRun: boolean;
+  /** `device:inode` of folders that are left out. */
+  readonly closed: readonly string[];
+  /** Not 0: stop. */
+  readonly stop: Int32Array;
+}
+
+/** How far it has come, and how it ended. */
+export interface WalkState {
+  readonly seen: number;
+  readonly changed: number;
+  /** Known after the first pass. */
+  readonly total?: number;
+  /** Set at the end: files have lost what would have counted on the host. */
+  readonly lost?: boolean;
+}
+
+/** An error of the system, with where it happened below the top. */
+export class WalkError extends Error {
+  constructor(
+    readonly code: string | undefined,
+    readonly below: string,
+    cause: unknown,
+  ) {
+    super(String(cause), { cause });
+  }
+}
+
+/** Folders below folders; each holds a descriptor. */
+const MAX_DEPTH = 4096;
+const PROGRESS_EVERY = 1000;
+const ENTRY = O_PATH | constants.O_NOFOLLOW;
+const FOLDER = ENTRY | constants.O_DIRECTORY;
+const [SET_UID, SET_GID] = [0o4000, 0o2000];
+const PERMISSION_BITS = 0o7777;
+const PRIVATE_FOLDER_MODE = 0o700;
+/** Gone, or replaced, since its folder was read: whoever did that has another entry now. */
+const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
+
+/** Looks at everything first; changes it only when something is not as it should be. */
+export function walkOwners(job: WalkJob, report: (state: WalkState) => void): WalkState {
+  const { seen: total, wrong } = lookAtAll(job);
+  if (wrong === 0 || job.dryRun) return { seen: total, changed: wrong };
+  let [seen, changed, lost] = [0, 0, false];
+  const onLost = () => (lost = true);
+  // An inode with several names is shifted once.
+  const done = new Set<string>();
+  const change = (fd: number, stat: Stats) => {
+    seen += 1;
+    if (seen % PROGRESS_EVERY === 0) report({ seen, changed, total: Math.max(total, seen) });
+    if (stat.nlink > 1 && !stat.isDirectory()) {
+      if (done.has(identity(stat))) return;
+      done.add(identity(stat));
+    }
+    if (changeOne(fd, stat, job.change, onLost)) changed += 1;
+  };
+  const top = fstatSync(job.fd);
+  change(job.fd, top);
+  if (top.isDirectory()) changeFolder(job.fd, job, change, []);
+  return { seen, changed, total: seen, lost };
+}
+
+/** How much there is, and how much of it is not as it should be; unless that is asked for, one is enough to know. */
+function lookAtAll(job: WalkJob): { seen: number; wrong: number } {
+  const top = fstatSync(job.fd);
+  let [seen, wrong] = [1, isRight(top, job.change, (use) => use(job.fd)) ? 0 : 1];
+  const look = (folder: number, below: readonly Name[]) => {
+    eachName(folder, job, below, (path, name, isFolder) => {
+      const stat = isFolder || wrong === 0 || job.dryRun ? lstatSync(path) : undefined;
+      if (stat?.isDirectory() === true && job.closed.includes(identity(stat))) return;
+      seen += 1;
+      if (stat !== undefined && !isRight(stat, job.change, (use) => withOpen(path, ENTRY, use))) wrong += 1;
+      if (stat?.isDirectory() === true)
+        withOpen(path, FOLDER, (fd) => {
+          look(fd, [...below, name]);
+        });
+    });
+  };
+  if (top.isDirectory()) look(job.fd, []);
+  return { seen, wrong };
+}
+
+/** By descriptor, so that what is changed is what was looked at. */
+function changeFolder(
+  folder: number,
+  job: WalkJob,
+  change: (fd: number, stat: Stats) => void,
+  below: readonly Name[],
+): void {
+  eachName(folder, job, below, (path, name) => {
+    withOpen(path, ENTRY, (fd) => {
+      const stat = fstatSync(fd);
+      if (stat.isDirectory() && job.closed.includes(identity(stat))) return;
+      change(fd, stat);
+      if (stat.isDirectory()) changeFolder(fd, job, change, [...below, name]);
+    });
+  });
+}
+
+type Name = string | Buffer;
+
+/** Each entry of a folder but the daemon's own, until there is a stop. */
+function eachName(
+  folder: number,
+  { stop }: WalkJob,
+  below: readonly Name[],
+  use: (path: Name, name: Name, isFolder: boolean) => void,
+): void {
+  if (below.length > MAX_DEPTH) throw new WalkError('ENAMETOOLONG', textOf(below), 'too many folders below each other');
+  const path = `/proc/self/fd/${String(folder)}`;
+  for (const entry of readFolder(path)) {
+    if (Atomics.load(stop, 0) !== 0) return;
+    const { name } = entry;
+    const place = typeof name === 'string' ? `${path}/${name}` : Buffer.concat([Buffer.from(`${path}/`), name]);
+    try {
+      if (entry.isDirectory() && isPrivate(name, lstatSync(place))) continue;
+      use(place, name, entry.isDirectory());
+    } catch (error) {
+      const code = errnoOf(error);
+      if (error instanceof WalkError || code === undefined) throw error;
+      if (!GONE.includes(code)) throw new WalkError(code, textOf([...below, name]), error);
+    }
+  }
+}
+
+/** Of an operation of this host, or of one elsewhere that copies to here through ssh. */
+const WORK_NAME = /^\.hostler-(?:far-)?[0-9a-f]{12}-.+$/;
+
+/**
+ * What an operation works in: a folder that nobody but the daemon can enter, so that nothing in it serves anybody else. Others may have
+ * names like it.
+ */
+function isPrivate(name: Name, { uid, mode }: Stats): boolean {
+  return (
+    WORK_NAME.test(name.toString()) && uid === process.geteuid?.() && (mode & PERMISSION_BITS) === PRIVATE_FOLDER_MODE
+  );
+}
+
+/** Names as text, which is faster, unless one of them is none. */
+function readFolder(path: string): readonly { readonly name: Name; isDirectory(): boolean }[] {
+  const entries = readdirSync(path, { withFileTypes: true });
+  if (!entries.some(({ name }) => name.includes('\uFFFD'))) return entries;
+  return readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
+}
+
+/** Whether an entry may stay as it is if that holds for the whole tree. */
+function isRight(stat: Stats, change: OwnerChange, opened: (use: (fd: number) => boolean) => boolean): boolean {
+  if (!isSettled(stat, change)) return false;
+  return change.kind !== 'shift' || opened((fd) => areShifted(`/proc/self/fd/${String(fd)}`, stat, change));
+}
+
+function changeOne(fd: number, stat: Stats, change: OwnerChange, onLost: () => void): boolean {
+  const moves = differs(stat, change);
+  const path = `/proc/self/fd/${String(fd)}`;
+  // An access list may name ids that are shifted, whoever owns the entry.
+  const rights = change.kind === 'shift' ? shiftedRights(path, stat, change, moves ? 'changes' : 'stays', onLost) : [];
+  if (moves) changeOwner(path, stat, change, onLost);
+  for (const set of rights) set();
+  return moves || rights.length > 0;
+}
+
+function changeOwner(path: string, stat: Stats, change: OwnerChange, onLost: () => void): void {
+  const { uid, gid } = changedOwner(stat, change);
+  chownSync(path, uid, gid);
+  if (change.kind !== 'shift' || !stat.isFile() || (stat.mode & (SET_UID | SET_GID)) === 0) return;
+  // The kernel takes the set-id bits away; in a shifted tree they mean the same as before.
+  const dropped =
+    (staysAllowed(uid, stat.uid, change) ? 0 : SET_UID) | (staysAllowed(gid, stat.gid, change) ? 0 : SET_GID);
+  if ((stat.mode & dropped) !== 0) onLost();
+  chmodSync(path, stat.mode & PERMISSION_BITS & ~dropped);
+}
+
+function differs(stat: Stats, change: OwnerChange): boolean {
+  const { uid, gid } = changedOwner(stat, change);
+  return uid !== stat.uid || gid !== stat.gid;
+}
+
+function withOpen<T>(path: Name, flags: number, use: (fd: number) => T): T {
+  const fd = openSync(path, flags);
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function identity({ dev, ino }: Stats): string {
+  return `${String(dev)}:${String(ino)}`;
+}
+
+function textOf(below: readonly Name[]): string {
+  return below.map((name) => name.toString()).join('/');
+}

@@ -1,0 +1,39 @@
+import { HostlerError, invalidFields } from '../../domain/model/errors.js';
+import type { ToolRun } from '../../domain/ports/images.js';
+import type { ProcessRunner } from '../process/process.js';
+
+/** The highest id that is not "no change" to chown(2). */
+const MAX_ID = 2 ** 32 - 2;
+/** What getent(1) answers when its services know no such name; all else is a failure of theirs. */
+const NOT_FOUND = 2;
+const LOOKUP_LIMITS = { wallMs: 10_000 };
+
+/** Names of users and groups as numbers, by the system's own name service. */
+export class Owners {
+  constructor(private readonly runner: ProcessRunner) {}
+
+  /** Fails with INVALID_FIELD, naming the field, on a name that nobody has; with TOOL_FAILED, TOOL_MISSING when that cannot be known. */
+  async id(kind: 'owner' | 'group', text: string, run: ToolRun, field: string): Promise<number> {
+    if (/^[0-9]{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
+    const unknown = invalidFields([{ field, description: `there is no such ${kind === 'owner' ? 'user' : 'group'}` }]);
+    if (!/^[^\s:,-][^\s:,]*$/.test(text)) throw unknown;
+    const database = kind === 'owner' ? 'passwd' : 'group';
+    const { code, stdout, stderr } = await this.runner.run(
+      { tool: 'getent', args: [database, text], trusted: true, limits: LOOKUP_LIMITS },
+      run,
+    );
+    if (code !== 0 && code !== NOT_FOUND) throw notAsked(database, code, stderr);
+    const [name, , id] = stdout.split('\n')[0]?.split(':') ?? [];
+    if (code !== 0 || name !== text || id === undefined) throw unknown;
+    return Number(id);
+  }
+}
+
+/** The name service does not work: that says nothing of the name. */
+function notAsked(database: string, code: number | null | undefined, stderr: string): HostlerError {
+  const said = stderr.trim().split('\n').at(-1) ?? '';
+  const end = code === null || code === undefined ? 'was ended' : `exits ${String(code)}`;
+  return new HostlerError('TOOL_FAILED', `getent ${database} ${end}${said === '' ? '' : `: ${said}`}`, {
+    facts: { tool: 'getent', stderr: said },
+  });
+}

@@ -1,0 +1,71 @@
+import { constants } from 'node:fs';
+import { open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Aside } from '../../domain/ports/images.js';
+import { makeFolder } from '../../file-io/make-folder.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { O_PATH, procPath } from '../gates/handles.js';
+
+/** The files of an operation: what came, what that expands to, what is taken out of that. */
+export interface AsideFiles {
+  readonly aside: Aside;
+  readonly expanded: Aside;
+  readonly member: Aside;
+}
+
+/** End the names of the second and third. */
+const [EXPANDED, MEMBER] = ['-expanded', '-member'];
+
+/** Where a stranger's file is looked at that goes to a cluster or a device: those have no folder for it. */
+export class AsideFolder {
+  #folder: Promise<FileHandle> | undefined;
+  readonly #path: string;
+
+  /** @param stateFolder the daemon's own */
+  constructor(stateFolder: string) {
+    this.#path = join(stateFolder, 'aside');
+  }
+
+  async files(operationId: string): Promise<AsideFiles> {
+    const [aside, expanded, member] = [operationId, `${operationId}${EXPANDED}`, `${operationId}${MEMBER}`];
+    return { aside: await this.#file(aside), expanded: await this.#file(expanded), member: await this.#file(member) };
+  }
+
+  async #file(name: string): Promise<Aside> {
+    const ref = { handle: await this.#open(), name };
+    return {
+      ...ref,
+      truncate: (lengthBytes) =>
+        truncate(procPath(ref), Number(lengthBytes)).catch((error: unknown) => {
+          throw systemError(error, this.#path);
+        }),
+      remove: () => this.remove(name),
+    };
+  }
+
+  async remove(name: string): Promise<void> {
+    await unlink(procPath({ handle: await this.#open(), name })).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw systemError(error, this.#path);
+    });
+  }
+
+  /** What earlier lives left. */
+  async sweep(isAtWork: (operationId: string) => boolean): Promise<void> {
+    const names = await readdir(this.#path).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw error;
+    });
+    for (const name of names) if (!isAtWork(name.replace(EXPANDED, '').replace(MEMBER, ''))) await this.remove(name);
+  }
+
+  #open(): Promise<FileHandle> {
+    this.#folder ??= makeFolder(this.#path, 0o700)
+      .then(() => open(this.#path, O_PATH | constants.O_DIRECTORY))
+      .catch((error: unknown) => {
+        // The next one tries again: a disk that is full now has room later.
+        this.#folder = undefined;
+        throw systemError(error, this.#path);
+      });
+    return this.#folder;
+  }
+}

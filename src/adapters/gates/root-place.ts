@@ -1,0 +1,169 @@
+import { constants, statSync } from 'node:fs';
+import { open, readlink, stat, type FileHandle } from 'node:fs/promises';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { FileIdentity } from '../../domain/ports/images.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { O_PATH, procPath } from './handles.js';
+import type { LocalMounts } from '../linux/local-mounts.js';
+import { mountOf, readMounts } from '../linux/mounts.js';
+
+/** A filesystem that went and came back as the same one is noticed after so long at the latest. */
+const MOUNT_AGE_MS = 1000;
+
+interface Held extends FileIdentity {
+  readonly handle: FileHandle;
+  readonly mountId: number;
+  readonly mountPoint: string;
+  readonly filesystem: string;
+  readonly isLocal: () => boolean;
+  /** Calls that walk from it now. */
+  users: number;
+}
+
+/**
+ * The folder that a root's path leads to, held open, and followed when another filesystem is mounted there. When the filesystem
+ * under it has gone, nothing is followed: what is written then would lie beneath the mount point, and nobody would see it.
+ */
+export class RootPlace {
+  #held: Held;
+  #lookedAt = performance.now();
+  #following: Promise<void> | undefined;
+
+  private constructor(
+    private readonly realPath: string,
+    private readonly localMounts: LocalMounts,
+    private readonly onFollowed: (path: string, mountPoint: string) => void,
+    held: Held,
+  ) {
+    this.#held = held;
+  }
+
+  /** Fails when the path is no folder. */
+  static async open(
+    realPath: string,
+    localMounts: LocalMounts,
+    onFollowed: (path: string, mountPoint: string) => void,
+  ): Promise<RootPlace> {
+    const held = await look(realPath, localMounts);
+    return new RootPlace(realPath, localMounts, onFollowed, held);
+  }
+
+  get handle(): FileHandle {
+    return this.#held.handle;
+  }
+
+  /** Of the filesystem that it lies on. */
+  get mountPoint(): string {
+    return this.#held.mountPoint;
+  }
+
+  /** Its number, as the table of mounts has it: roots on one filesystem answer, or hang, together. */
+  get filesystem(): string {
+    return this.#held.filesystem;
+  }
+
+  get identity(): FileIdentity {
+    const { device, inode } = this.#held;
+    return { device, inode };
+  }
+
+  readonly isLocal = (): boolean => this.#held.isLocal();
+
+  /** To be called before each walk from the handle. Fails with ROOT_UNAVAILABLE. */
+  follow(): void | Promise<void> {
+    if (!this.isLocal()) return this.#ask();
+    try {
+      if (this.#isHeld(statSync(this.realPath, { bigint: true }))) return;
+    } catch (error) {
+      throw this.#gone(error);
+    }
+    return this.#again();
+  }
+
+  /** The handle that a walk begins at stays open until it says that it has ended. */
+  hold(): () => void {
+    const held = this.#held;
+    held.users += 1;
+    return () => {
+      held.users -= 1;
+      this.#release(held);
+    };
+  }
+
+  async #ask(): Promise<void> {
+    const now = await stat(this.realPath, { bigint: true }).catch((error: unknown) => {
+      throw this.#gone(error);
+    });
+    if (!this.#isHeld(now)) await this.#again();
+  }
+
+  /** As far as two numbers tell; a filesystem that is mounted again has the same. */
+  #isHeld({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): boolean {
+    const { device, inode } = this.#held;
+    return dev === device && ino === inode && performance.now() - this.#lookedAt < MOUNT_AGE_MS;
+  }
+
+  #again(): Promise<void> {
+    this.#following ??= this.#follow().finally(() => (this.#following = undefined));
+    return this.#following;
+  }
+
+  async #follow(): Promise<void> {
+    const now = await look(this.realPath, this.localMounts).catch((error: unknown) => {
+      throw this.#gone(error);
+    });
+    const old = this.#held;
+    const isSame = now.mountId === old.mountId && now.device === old.device && now.inode === old.inode;
+    // Both mount points lie above the same path, so the shorter one is the outer one.
+    if (isSame || now.mountPoint.length < old.mountPoint.length) {
+      await now.handle.close();
+      this.#lookedAt = isSame ? performance.now() : -Infinity;
+      if (!isSame) throw this.#unavailable(`nothing is mounted at ${old.mountPoint} any more`);
+    } else {
+      this.#held = now;
+      this.#release(old);
+      this.#lookedAt = performance.now();
+      this.onFollowed(this.realPath, now.mountPoint);
+    }
+  }
+
+  #release(held: Held): void {
+    // An O_PATH descriptor: its close waits for nothing, and cannot fail.
+    if (held !== this.#held && held.users === 0) void held.handle.close();
+  }
+
+  #gone(error: unknown): HostlerError {
+    // What comes back may have the same numbers.
+    const code = errnoOf(error);
+    this.#lookedAt = -Infinity;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') return systemError(error, this.realPath);
+    return this.#unavailable('there is no such folder now');
+  }
+
+  #unavailable(why: string): HostlerError {
+    return new HostlerError('ROOT_UNAVAILABLE', `the root ${this.realPath} is not where it was: ${why}`, {
+      facts: { path: this.realPath },
+      retryAfterMs: MOUNT_AGE_MS,
+    });
+  }
+}
+
+/** What is at the path now. */
+async function look(realPath: string, localMounts: LocalMounts): Promise<Held> {
+  const handle = await open(realPath, O_PATH | constants.O_DIRECTORY);
+  try {
+    const { dev: device, ino: inode } = await handle.stat({ bigint: true });
+    const mount = await mountOf(handle, await readMounts());
+    const path = await readlink(procPath({ handle }));
+    if (mount === undefined || path !== realPath)
+      throw new HostlerError('ROOT_UNAVAILABLE', `${realPath} is being mounted, or leads elsewhere now: to ${path}`, {
+        facts: { path: realPath },
+      });
+    const isLocal = await localMounts.watch(handle, realPath);
+    const { id: mountId, mountPoint, device: filesystem } = mount;
+    return { handle, device, inode, mountId, mountPoint, filesystem, isLocal, users: 0 };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}

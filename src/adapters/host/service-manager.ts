@@ -1,0 +1,33 @@
+import type { ProcessRunner } from '../process/process.js';
+
+/** It is a word on a socket; whoever does not take it is not waited for. */
+const LIMITS = { wallMs: 5000 };
+
+/** Tells systemd that the daemon is ready or stopping (Type=notify), when it was started by it. */
+export class ServiceManager {
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly socket: string | undefined,
+    /** Hears why it could not be told; the daemon goes on, or ends, all the same. */
+    private readonly onFailed: (cause: unknown) => void,
+  ) {}
+
+  /** Never fails, and takes a few seconds at the most. */
+  ready(): Promise<void> {
+    return this.#notify('--ready', `--pid=${String(process.pid)}`).catch(this.onFailed);
+  }
+
+  /** The same. */
+  stopping(): Promise<void> {
+    return this.#notify('STOPPING=1').catch(this.onFailed);
+  }
+
+  /** Node cannot send to a unix datagram socket; systemd's own tool can, and is there where systemd is. */
+  async #notify(...args: readonly string[]): Promise<void> {
+    if (this.socket === undefined) return;
+    const run = { signal: AbortSignal.timeout(LIMITS.wallMs), onChild: () => undefined };
+    const call = { tool: 'systemd-notify', args, trusted: true, limits: LIMITS, env: { NOTIFY_SOCKET: this.socket } };
+    const { code, stderr } = await this.runner.run(call, run);
+    if (code !== 0) throw new Error(`systemd-notify failed: ${stderr}`);
+  }
+}

@@ -1,0 +1,76 @@
+/** What the header of an image names. Synchronous calls: for threads of their own. */
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { HostlerError } from '../../domain/model/errors.js';
+import { cached } from '../../domain/formats/head.js';
+import { detectFormat } from '../../domain/formats/magic.js';
+import { READERS } from '../../domain/formats/readers.js';
+import { isDescriptor } from '../../domain/formats/vmdk-descriptor.js';
+import { pathsIn } from '../../domain/images/named-paths.js';
+import type { ByteSource } from '../../domain/ports/images.js';
+import { lengthNow } from '../linux/lengths.js';
+import { sourceOf } from '../linux/sync-look.js';
+
+/** How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
+const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
+const HEAD_BYTES = 512;
+/** Of the descriptor of a VMDK: each is looked up for every question, and thousands of files may name what is not there. */
+const MAX_PATHS = 16;
+const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
+
+/** Of an image: the paths of files that it names, the files of its folder with its data, and why it cannot be read otherwise. */
+export interface Head {
+  readonly names: readonly string[];
+  readonly extents?: readonly string[];
+  readonly bad?: string;
+}
+
+/**
+ * Undefined when it is no container format. Fails with system errors, and with nothing that the bytes could cause.
+ * @param follow whether a link is followed, as devices are named by
+ */
+export async function readNames(path: Buffer, follow: boolean): Promise<Head | undefined> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | (follow ? 0 : constants.O_NOFOLLOW);
+  const fd = openSync(path, flags);
+  try {
+    if (!couldNameAnother(fd)) return undefined;
+    return await namesIn(cached(sourceOf(fd, Number(lengthNow(fstatSync(fd, { bigint: true }))))));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
+  const format = await detectFormat(bytes);
+  if (format === 'raw') return undefined;
+  try {
+    const { backingFile, dataFile, extentNames = [] } = await READERS[format](bytes);
+    const names = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
+    // qemu follows paths too, which are not read here.
+    const paths = extentNames.filter((name) => name.includes('/')).slice(0, MAX_PATHS);
+    const extents = extentNames.filter((name) => !name.includes('/'));
+    return { names: [...names, ...paths], extents };
+  } catch (error) {
+    if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
+    // Its tables are more than we read, or broken: it may need its base all the same.
+    const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
+    return { bad: error.message, names: backing === undefined ? [] : pathsIn(backing) };
+  }
+}
+
+/** Of one whose tables cannot be read. */
+async function nameInQcow2(bytes: ByteSource): Promise<string | undefined> {
+  const head = await bytes.read(0n, QCOW2_NAME_END);
+  if (head.length < QCOW2_NAME_END) return undefined;
+  const length = head.readUInt32BE(16);
+  if (length === 0 || length > MAX_NAME_BYTES) return undefined;
+  const name = await bytes.read(head.readBigUInt64BE(8), length);
+  return name.length < length || name.includes(0) ? undefined : name.toString('utf8');
+}
+
+/** By its first bytes; in a tree of a million files few are images. */
+function couldNameAnother(fd: number): boolean {
+  const first = Buffer.alloc(HEAD_BYTES);
+  const length = readSync(fd, first, 0, HEAD_BYTES, 0);
+  const head = first.subarray(0, length);
+  return MARKS.some((mark) => head.toString('latin1', 0, mark.length) === mark) || isDescriptor(head);
+}

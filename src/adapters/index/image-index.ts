@@ -1,0 +1,173 @@
+import { Worker } from 'node:worker_threads';
+import type { Dependants, DependantsFound, Unseen } from '../../domain/ports/changes.js';
+import { asHostlerError } from '../../domain/model/errors.js';
+import type { FileIdentity } from '../../domain/ports/images.js';
+import { deferred, type Deferred } from '../../domain/model/async.js';
+import { errorText } from '../telemetry/log.js';
+import type { BadFile, Claimant } from '../files/bad-files.js';
+import type { Found, PlaceOfImages } from './root-index.js';
+import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
+
+/** A thread's own heap would grow to what suits a whole program. */
+const YOUNG_MIB = 2;
+const STALLED = 'it does not answer';
+const WORKER = new URL('./root-index-worker.js', import.meta.url);
+
+export interface ImageIndexOptions {
+  readonly roots: readonly RootToIndex[];
+  /** Folders that are left out, such as the daemon's own state. */
+  readonly closed: readonly string[];
+  /** Whether a file is a disk whose bytes are a guest's: what it claims to be backed by counts for nothing. */
+  isRaw(file: Claimant): boolean;
+  /** A root that has said nothing for so long does not answer. */
+  readonly patienceMs: number;
+  /** Told of each bad file whenever it is looked at. */
+  onBad(bad: BadFile): void;
+  readonly log: {
+    stalled(root: string): void;
+    failed(root: string, text: string): void;
+    /** Told once for each place. */
+    unseen(root: string, unseen: Unseen): void;
+  };
+}
+
+/** A root at its real path, and what it is now. */
+export interface RootToIndex {
+  readonly path: string;
+  readonly identity: FileIdentity;
+  readonly holds: PlaceOfImages;
+  /** Why what lay in it in the daemon's life before cannot be seen now; undefined: it can. */
+  absent(): string | undefined;
+  /** Onto what is mounted there now: `identity` may be another one then. Fails where nobody can look. */
+  follow(): Promise<void>;
+}
+
+/** Which images of the roots are backed by others: a thread for each root keeps up with what is there. */
+export class ImageIndex implements Dependants {
+  readonly #roots: readonly IndexedRoot[];
+
+  constructor(private readonly options: ImageIndexOptions) {
+    this.#roots = options.roots.map((root) => new IndexedRoot(root, options));
+  }
+
+  /** Begins to look at everything, in the background; a question does so too. */
+  start(): void {
+    for (const root of this.#roots) root.start();
+  }
+
+  /** A root that does not answer is named in the answer: what lies elsewhere does not wait for it. */
+  async of(file: FileIdentity): Promise<DependantsFound> {
+    const answers = await Promise.all(this.#roots.map((root) => root.ask(file)));
+    // A root may lie in another.
+    const claimants = answers.flatMap((each) => each.found).filter((each) => !this.options.isRaw(each.file));
+    const found = [...new Map(claimants.map((each) => [each.path, each])).values()];
+    const unseen = answers.flatMap((each) => each.unseen);
+    return unseen.length === 0 ? { known: true, found } : { known: false, found, unseen };
+  }
+}
+
+class IndexedRoot {
+  #worker: Worker | undefined;
+  readonly #asked = new Map<number, Deferred<Found>>();
+  #next = 0;
+  #heardAt = Date.now();
+  #stalled = false;
+  #told: ReadonlySet<string> = new Set();
+  /** What it is when all that belongs there is there. */
+  #first: FileIdentity | undefined;
+
+  constructor(
+    private readonly root: RootToIndex,
+    private readonly options: ImageIndexOptions,
+  ) {
+    if (root.absent() === undefined) this.#first = root.identity;
+  }
+
+  /** The whole of it could not be looked at. */
+  #nothing(why: string): Found {
+    return { found: [], unseen: [{ place: this.root.path, why, whole: true }] };
+  }
+
+  start(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const { path, identity, holds } = this.root;
+    const job: IndexJob = { root: path, identity, closed: this.options.closed, holds };
+    const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
+    worker.unref();
+    worker.on('message', (message: IndexMessage) => {
+      this.#hear(message);
+    });
+    worker.on('error', (error: unknown) => {
+      // The next question starts another.
+      this.#worker = undefined;
+      this.options.log.failed(this.root.path, errorText(error) ?? 'unknown');
+      for (const answer of this.#asked.values()) answer.resolve(this.#nothing('the look at it failed'));
+    });
+    this.#worker = worker;
+    return worker;
+  }
+
+  async ask({ device, inode }: FileIdentity): Promise<Found> {
+    // Until it is heard of again nobody waits for it.
+    if (this.#stalled) return this.#nothing(STALLED);
+    // A root that cannot be followed is looked at all the same: its thread finds out what is there.
+    await this.root.follow().catch((error: unknown) => this.#notFollowed(error));
+    const question: IndexQuestion = { id: this.#next++, file: { device, inode }, root: this.root.identity };
+    const answer = deferred<Found>();
+    this.#asked.set(question.id, answer);
+    this.#heardAt = Math.max(this.#heardAt, Date.now());
+    this.start().postMessage(question);
+    const { patienceMs } = this.options;
+    const watch = setInterval(() => {
+      if (Date.now() - this.#heardAt <= patienceMs) return;
+      this.#stalled = true;
+      this.options.log.stalled(this.root.path);
+      answer.resolve(this.#nothing(STALLED));
+    }, patienceMs / 4);
+    try {
+      return this.#withCovered(await answer.promise);
+    } finally {
+      clearInterval(watch);
+      this.#asked.delete(question.id);
+    }
+  }
+
+  /** What lay in the root at the start cannot be seen under another filesystem: nobody may take it for gone. */
+  #withCovered({ found, unseen }: Found): Found {
+    const { device, inode } = this.root.identity;
+    const absent = this.root.absent();
+    if (absent === undefined) this.#first ??= { device, inode };
+    if (device === this.#first?.device && inode === this.#first.inode) return { found, unseen };
+    const why = absent ?? 'another filesystem is mounted there than at the start';
+    return { found, unseen: [...unseen, { place: this.root.path, why, whole: true }] };
+  }
+
+  #notFollowed(error: unknown): void {
+    if (!['ROOT_STALLED', 'ROOT_UNAVAILABLE'].includes(asHostlerError(error).reason))
+      this.options.log.failed(this.root.path, errorText(error) ?? 'unknown');
+  }
+
+  #hear(message: IndexMessage): void {
+    this.#heardAt = Date.now();
+    this.#stalled = false;
+    if (message.kind === 'beat') return;
+    if (message.kind === 'bad') {
+      this.options.onBad(message.bad);
+      return;
+    }
+    if (message.kind === 'failed') {
+      this.options.log.failed(this.root.path, message.text);
+      this.#asked.get(message.id)?.resolve(this.#nothing('the look at it failed'));
+      return;
+    }
+    this.#tell(message.unseen);
+    if (message.kind === 'looked') return;
+    this.#asked.get(message.id)?.resolve(message);
+  }
+
+  /** What was told before and is seen again is told when it comes back. */
+  #tell(unseen: readonly Unseen[]): void {
+    for (const each of unseen) if (!this.#told.has(each.place)) this.options.log.unseen(this.root.path, each);
+    this.#told = new Set(unseen.map(({ place }) => place));
+  }
+}

@@ -1,0 +1,23 @@
+/** The thread that adds up what images may still grow by, once; `overcommit-watch.ts` starts it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { firstOf, type BadFile } from '../files/bad-files.js';
+import { overcommitted } from './overcommit.js';
+
+export interface OvercommitJob {
+  readonly roots: readonly string[];
+  readonly closed: readonly string[];
+}
+
+export type OvercommitMessage =
+  | { readonly kind: 'bad'; readonly bad: BadFile }
+  | { readonly kind: 'sums'; readonly sums: ReadonlyMap<bigint, bigint> };
+
+// eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what OvercommitWatch gave
+const { roots, closed } = workerData as OvercommitJob;
+const say = (message: OvercommitMessage) => parentPort?.postMessage(message);
+const sums = await overcommitted(
+  roots,
+  closed,
+  firstOf((bad) => say({ kind: 'bad', bad })),
+);
+say({ kind: 'sums', sums });

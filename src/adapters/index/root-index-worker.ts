@@ -1,0 +1,65 @@
+/** The thread that knows the images of one root; `image-index.ts` starts it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { inspect } from 'node:util';
+import type { FileIdentity } from '../../domain/ports/images.js';
+import { firstOf, type BadFile } from '../files/bad-files.js';
+import { RootIndex, type Found, type PlaceOfImages } from './root-index.js';
+
+export interface IndexJob {
+  readonly root: string;
+  /** What it is; a question says what it has become. */
+  readonly identity: FileIdentity;
+  readonly closed: readonly string[];
+  readonly holds: PlaceOfImages;
+}
+
+export interface IndexQuestion {
+  readonly id: number;
+  readonly file: FileIdentity;
+  readonly root: FileIdentity;
+}
+
+export type IndexMessage =
+  | { readonly kind: 'beat' }
+  | { readonly kind: 'bad'; readonly bad: BadFile }
+  /** The first look is over. */
+  | { readonly kind: 'looked'; readonly unseen: Found['unseen'] }
+  | ({ readonly kind: 'found'; readonly id: number } & Found)
+  | { readonly kind: 'failed'; readonly id: number; readonly text: string };
+
+const port = parentPort;
+const say = (message: IndexMessage) => port?.postMessage(message);
+// eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what ImageIndex gave
+const { root, identity, closed, holds } = workerData as IndexJob;
+const index = new RootIndex(
+  root,
+  identity,
+  closed,
+  () => say({ kind: 'beat' }),
+  firstOf((bad) => say({ kind: 'bad', bad })),
+  holds,
+);
+
+const waiting: IndexQuestion[] = [];
+
+/** One look for all that wait; the first look at everything comes before all questions. */
+let work: Promise<unknown> = index
+  .refresh()
+  .then(() => say({ kind: 'looked', unseen: index.unseen }))
+  .catch((error: unknown) => say({ kind: 'failed', id: -1, text: inspect(error) }));
+port?.on('message', (question: IndexQuestion) => {
+  waiting.push(question);
+  if (waiting.length === 1) work = work.then(answerAll);
+});
+
+async function answerAll(): Promise<void> {
+  // Those that come in while it works are not answered by what it has seen before they came.
+  const questions = waiting.splice(0);
+  try {
+    const last = questions.at(-1);
+    if (last !== undefined) await index.refresh(last.root);
+    for (const { id, file } of questions) say({ kind: 'found', id, ...index.dependantsOf(file) });
+  } catch (error) {
+    for (const { id } of questions) say({ kind: 'failed', id, text: inspect(error) });
+  }
+}

@@ -1,0 +1,314 @@
+/**
+ * Which images below a folder need other files: one that they are backed by, or those that hold
+ * their data. Synchronous calls: it runs in a thread of its own, where it holds up nobody.
+ */
+import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Dependant, Unseen } from '../../domain/ports/changes.js';
+import type { FileIdentity } from '../../domain/ports/images.js';
+import type { BadFile, Claimant } from '../files/bad-files.js';
+import { identityOf } from '../linux/device-identity.js';
+import { errnoOf } from '../linux/errno.js';
+import { readNames, type Head } from './header-names.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
+import { birthOf } from '../linux/system-sizes.js';
+
+/** What was changed so shortly before a look may change again within the same tick of the clock. */
+const SETTLED_NS = 2_000_000_000n;
+const BEAT_EVERY = 200;
+
+interface Folder {
+  readonly mtimeNs: bigint;
+  readonly lookedAtNs: bigint;
+  readonly folders: readonly string[];
+  readonly images: Map<string, Image>;
+  /** Files that are no images, by the time of their last change, in ms: a change may make one of them an image. */
+  readonly others: ReadonlyMap<string, number>;
+}
+
+interface Image {
+  readonly stamp: string;
+  readonly settled: boolean;
+  /** Absolute paths of the files that it needs now. */
+  readonly needs: readonly string[];
+  /** Names in its own folder of the files with its data. */
+  readonly extents: readonly string[];
+}
+
+/** What images lie in. Nothing but its content tells of a change of a device: it is read anew each time. */
+export type PlaceOfImages = 'files' | 'devices';
+
+/** What was found, and the places at which nobody could look. */
+export interface Found {
+  readonly found: readonly (Dependant & { readonly file: Claimant })[];
+  readonly unseen: readonly Unseen[];
+}
+
+/** Stands for the time of a file that could not be looked at: it equals none. */
+const NOT_SEEN = Number.NaN;
+/** What has gone meanwhile, and what no path leads to any more: no tool can use it either. */
+const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENOMEDIUM'];
+/** What mkfs makes is the superuser's alone, and holds nobody's images. */
+const NOT_LOOKED_INTO = ['lost+found'];
+
+export class RootIndex {
+  private readonly root: string;
+  private readonly closed: readonly string[];
+  #folders = new Map<string, Folder>();
+  #unseen: Unseen[] = [];
+  #looks = 0;
+
+  /**
+   * @param identity what the root is: something else at its path is not the root
+   * @param beat called now and then while it works
+   * @param onBad called for each file that begins as an image and cannot be read as one, when it is looked at
+   * @param holds devices may be named by links, as LVM names them
+   */
+  constructor(
+    root: string,
+    private identity: FileIdentity,
+    closed: readonly string[],
+    private readonly beat: () => void,
+    private readonly onBad: (bad: BadFile) => void,
+    private readonly holds: PlaceOfImages = 'files',
+  ) {
+    this.root = bytesOf(root);
+    this.closed = closed.map(bytesOf);
+  }
+
+  /** The places at which the last look could not look. */
+  get unseen(): readonly Unseen[] {
+    return this.#unseen;
+  }
+
+  /** Images that need this file, as they were at the last look. */
+  dependantsOf(file: FileIdentity): Found {
+    const unseen = [...this.#unseen];
+    const found: Found['found'][number][] = [];
+    for (const [folder, { images }] of this.#folders) {
+      const isExtent = this.#extentsIn(folder, images, file, unseen);
+      for (const [name, { needs, extents }] of images) {
+        const path = join(folder, name);
+        const isNeeded = (needed: string) => this.#leadsTo(needed, path, file, unseen);
+        if (!needs.some(isNeeded) && !extents.some(isExtent)) continue;
+        const own = this.#ask(path, unseen, () => this.#stat(path));
+        if (own === undefined || own === 'unseen') continue;
+        found.push({ path: shown(path), identity: identityOf(own), file: claimantOf(own) });
+      }
+    }
+    return { found, unseen };
+  }
+
+  /**
+   * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand
+   * images those of each other: only what is there is
+   * looked at, and once.
+   */
+  #extentsIn(folder: string, images: ReadonlyMap<string, Image>, file: FileIdentity, unseen: Unseen[]) {
+    const none = ![...images.values()].some(({ extents }) => extents.length > 0);
+    const listed = none ? [] : this.#ask(folder, unseen, () => readdirSync(at(folder), { encoding: 'buffer' }));
+    const there = new Set(listed === 'unseen' ? [] : listed?.map((name) => name.toString('latin1')));
+    const looked = new Map<string, boolean>();
+    return (name: string): boolean => {
+      if (!there.has(name)) return false;
+      const path = join(folder, name);
+      const is = looked.get(name) ?? this.#leadsTo(path, path, file, unseen);
+      looked.set(name, is);
+      return is;
+    };
+  }
+
+  /** @param from what names the path: the place of what cannot be seen */
+  #leadsTo(path: string, from: string, { device, inode }: FileIdentity, unseen: Unseen[]): boolean {
+    this.#pulse();
+    const stat = this.#ask(from, unseen, () => statSync(at(path), { bigint: true, throwIfNoEntry: false }));
+    if (stat === undefined || stat === 'unseen') return false;
+    const found = identityOf(stat);
+    return found.device === device && found.inode === inode;
+  }
+
+  /**
+   * Looks at what is there now. Folders that have not changed are not listed again; files always
+   * are looked at, for a header can be
+   * written in place, and over what was none.
+   * @param root what the root has become
+   */
+  async refresh(root = this.identity): Promise<void> {
+    this.identity = root;
+    const before = this.#folders;
+    this.#unseen = [];
+    const why = this.#absent();
+    if (why !== undefined) {
+      this.#unseen.push({ place: shown(this.root), why, whole: true });
+      return;
+    }
+    this.#folders = new Map();
+    await this.#visit(this.root, before);
+  }
+
+  /** Why the root itself cannot be looked at; undefined: it can. */
+  #absent(): string | undefined {
+    try {
+      const { dev, ino } = lstatSync(at(this.root), { bigint: true });
+      const same = dev === this.identity.device && ino === this.identity.inode;
+      return same ? undefined : 'something else is there: its filesystem is not mounted, or another one is';
+    } catch (error) {
+      return errnoOf(error) ?? String(error);
+    }
+  }
+
+  async #visit(path: string, before: ReadonlyMap<string, Folder>): Promise<void> {
+    this.#pulse();
+    if (this.closed.includes(path)) return;
+    const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
+    const known = before.get(path);
+    // What was known of a folder that cannot be looked at now is still the best that is known.
+    if (stat === 'unseen') {
+      this.#keep(path, known, before);
+      return;
+    }
+    if (stat?.isDirectory() !== true) return;
+    const settled = known?.mtimeNs === stat.mtimeNs && known.lookedAtNs - known.mtimeNs > SETTLED_NS;
+    const unchanged = settled && this.holds === 'files' ? known : undefined;
+    const folder = unchanged === undefined ? await this.#list(path, stat, known) : await this.#again(path, unchanged);
+    if (folder === 'unseen') {
+      this.#keep(path, known, before);
+      return;
+    }
+    if (folder === undefined) return;
+    this.#folders.set(path, folder);
+    for (const name of folder.folders) await this.#visit(join(path, name), before);
+  }
+
+  #keep(path: string, known: Folder | undefined, before: ReadonlyMap<string, Folder>): void {
+    if (known === undefined) return;
+    this.#folders.set(path, known);
+    for (const name of known.folders) this.#keep(join(path, name), before.get(join(path, name)), before);
+  }
+
+  async #list(path: string, stat: BigIntStats, known: Folder | undefined): Promise<Folder | 'unseen' | undefined> {
+    const lookedAtNs = BigInt(Date.now()) * 1_000_000n;
+    const listed = this.#ask(path, this.#unseen, () =>
+      readdirSync(at(path), { withFileTypes: true, encoding: 'buffer' }),
+    );
+    if (listed === undefined || listed === 'unseen') return listed;
+    const entries = listed.map((entry) => ({
+      name: entry.name.toString('latin1'),
+      isFile: this.holds === 'files' ? entry.isFile() : entry.isBlockDevice() || entry.isSymbolicLink(),
+      isDirectory: entry.isDirectory(),
+    }));
+    const images = new Map<string, Image>();
+    const others = new Map<string, number>();
+    for (const { name, isFile } of entries)
+      if (isFile) sort(name, await this.#look(join(path, name), known?.images.get(name)), images, others);
+    const folders = entries.filter((entry) => entry.isDirectory && isLookedInto(entry.name));
+    return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images, others };
+  }
+
+  /** Of a folder whose names are the same: its images, and those of the others that have changed. */
+  async #again(path: string, known: Folder): Promise<Folder> {
+    const images = new Map<string, Image>();
+    const others = new Map<string, number>();
+    for (const [name, image] of known.images) sort(name, await this.#look(join(path, name), image), images, others);
+    for (const [name, changedMs] of known.others) {
+      this.#pulse();
+      const place = join(path, name);
+      const stat = this.#ask(place, this.#unseen, () => lstatSync(at(place)));
+      if (stat === 'unseen' || stat?.ctimeMs === changedMs) others.set(name, changedMs);
+      else if (stat !== undefined) sort(name, await this.#look(place, undefined), images, others);
+    }
+    return { ...known, images, others };
+  }
+
+  #stat(path: string): BigIntStats {
+    return (this.holds === 'files' ? lstatSync : statSync)(at(path), { bigint: true });
+  }
+
+  /**
+   * The time of its last change, in ms, of what is no image and will not soon be one; undefined of
+   * what has gone or is no file.
+   */
+  async #look(path: string, known: Image | undefined): Promise<Image | number | undefined> {
+    this.#pulse();
+    const stat = this.#ask(path, this.#unseen, () => this.#stat(path));
+    if (stat === 'unseen') return known ?? NOT_SEEN;
+    if (stat === undefined || !(this.holds === 'files' ? stat.isFile() : stat.isBlockDevice())) return undefined;
+    const stamp = `${String(stat.ino)} ${String(stat.mtimeNs)} ${String(stat.ctimeNs)} ${String(stat.size)}`;
+    if (known?.stamp === stamp && known.settled) return known;
+    const settled = this.holds === 'files' && BigInt(Date.now()) * 1_000_000n - stat.ctimeNs > SETTLED_NS;
+    const head = await this.#head(path);
+    if (head === 'unseen') return known ?? NOT_SEEN;
+    if (head?.bad !== undefined) this.onBad({ path: shown(path), why: head.bad, file: claimantOf(stat) });
+    if (head === undefined && settled) return msOf(stat.ctimeNs);
+    const { names = [], extents = [] } = head ?? {};
+    const needs = names.map((each) => resolve(dirname(path), bytesOf(each)));
+    return { stamp, settled, needs, extents: extents.map(bytesOf) };
+  }
+
+  async #head(path: string): Promise<Head | 'unseen' | undefined> {
+    try {
+      return await readNames(at(path), this.holds === 'devices');
+    } catch (error) {
+      return this.#failed(path, this.#unseen, error);
+    }
+  }
+
+  /** What `work` finds; undefined for what has gone; what cannot be asked is noted. */
+  #ask<T>(path: string, unseen: Unseen[], work: () => T): T | 'unseen' | undefined {
+    try {
+      return work();
+    } catch (error) {
+      return this.#failed(path, unseen, error);
+    }
+  }
+
+  #failed(path: string, unseen: Unseen[], error: unknown): 'unseen' | undefined {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    if (GONE.includes(errno)) return undefined;
+    unseen.push({ place: shown(path), why: errno, whole: path === this.root });
+    return 'unseen';
+  }
+
+  #pulse(): void {
+    this.#looks += 1;
+    if (this.#looks % BEAT_EVERY === 0) this.beat();
+  }
+}
+
+/** Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has such a name may need its base all the same. */
+function bytesOf(path: string): string {
+  return Buffer.from(path).toString('latin1');
+}
+
+/** Puts it where it belongs. */
+function sort(
+  name: string,
+  seen: Image | number | undefined,
+  images: Map<string, Image>,
+  others: Map<string, number>,
+): void {
+  if (typeof seen === 'number') others.set(name, seen);
+  else if (seen !== undefined) images.set(name, seen);
+}
+
+/** As Node itself shows it in numbers. */
+function msOf(ns: bigint): number {
+  return Number(ns / 1_000_000_000n) * 1000 + Number(ns % 1_000_000_000n) / 1_000_000;
+}
+
+function at(path: string): Buffer {
+  return Buffer.from(path, 'latin1');
+}
+
+function shown(path: string): string {
+  return at(path).toString('utf8');
+}
+
+function isLookedInto(name: string): boolean {
+  return !name.startsWith(PRIVATE_PREFIX) && !NOT_LOOKED_INTO.includes(name);
+}
+
+function claimantOf(stat: BigIntStats): Claimant {
+  return { ...identityOf(stat), ...birthOf(stat), lengthBytes: stat.size };
+}

@@ -1,0 +1,29 @@
+import { HostlerError, type Reason } from '../../domain/model/errors.js';
+import { ERRNOS } from './errno-table.js';
+
+const BY_NUMBER = new Map(ERRNOS.map(([number, name]) => [number, name]));
+const BY_NAME = new Map(ERRNOS.map(([, name, sentence, reason]) => [name, { sentence, reason }]));
+/** The same number by another name, as libuv says it. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { ENOTSUP: 'EOPNOTSUPP', EWOULDBLOCK: 'EAGAIN' };
+
+/** A system error as a domain error; `own` says what an errno means in this place. */
+export function systemError(error: unknown, path: string, own: Readonly<Record<string, Reason>> = {}): HostlerError {
+  if (error instanceof HostlerError) return error;
+  const code = errnoOf(error);
+  const known = code === undefined ? undefined : BY_NAME.get(OTHER_NAMES[code] ?? code);
+  if (code === undefined || known === undefined)
+    return new HostlerError('BUG', 'internal error; see the log of the daemon', { cause: error });
+  const facts = { path, errno: code };
+  return new HostlerError(own[code] ?? known.reason, `${path}: ${known.sentence} (${code})`, { facts, cause: error });
+}
+
+/** The name of a system error's errno, also where libuv has none; other codes of Node as they are. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  if (code !== undefined && BY_NAME.has(OTHER_NAMES[code] ?? code)) return code;
+  // Others have numbers of their own: zlib's Z_BUF_ERROR is -5.
+  const isOfSystem = 'syscall' in error;
+  const number = isOfSystem && 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined;
+  return (number === undefined ? undefined : BY_NUMBER.get(-number)) ?? code;
+}

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import type { Handle } from '../../domain/ports/images.js';
+import { mountOf, parseMountinfo, type Mount } from './mounts.js';
+import { isBelow } from '../../domain/model/address.js';
+
+/** Filesystems whose data this host keeps itself. Whatever is not here may be a server that does not answer. */
+const LOCAL_TYPES = [
+  ...['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'jfs', 'reiserfs', 'bcachefs'],
+  ...['tmpfs', 'ramfs', 'overlay', 'squashfs', 'iso9660', 'udf', 'vfat', 'exfat', 'ntfs3', 'devtmpfs'],
+];
+
+/** A server mounted into a root is noticed after so long at the latest. */
+const MAX_AGE_MS = 1000;
+
+/** Whether roots hold local filesystems only, also below them. */
+export class LocalMounts {
+  #mounts: readonly Mount[] = [];
+  #read = -Infinity;
+
+  /** For a root that is held open at its real path. */
+  async watch(root: Handle, realPath: string): Promise<() => boolean> {
+    const own = await mountOf(root, this.#now());
+    if (own === undefined || !LOCAL_TYPES.includes(own.type)) return () => false;
+    let judged: readonly Mount[] = [];
+    let local = false;
+    return () => {
+      const mounts = this.#now();
+      if (judged !== mounts)
+        local = mounts.every(({ mountPoint, type }) => LOCAL_TYPES.includes(type) || !isBelow(mountPoint, realPath));
+      judged = mounts;
+      return local;
+    };
+  }
+
+  #now(): readonly Mount[] {
+    const now = performance.now();
+    if (now - this.#read < MAX_AGE_MS) return this.#mounts;
+    this.#read = now;
+    this.#mounts = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+    return this.#mounts;
+  }
+}

@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, readFile, realpath, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import * as z from 'zod';
+import { ownFile } from '../../domain/model/own-files.js';
+import { makeFolder } from '../../file-io/make-folder.js';
+import { errnoOf } from '../linux/errno.js';
+import { tryLock } from './flock.js';
+import type { HostIdentity } from './host-identity.js';
+import type { ProcessRunner } from '../process/process.js';
+
+/** The daemon's own folder, held by this process alone. */
+export interface StateFolder {
+  readonly realPath: string;
+  /** Stable name of this agent: it marks private folders as ours. */
+  readonly agentId: string;
+  /** It had no agent id: whatever else there is of this agent's is not known here. */
+  readonly isNew: boolean;
+  /** Set: the id is new because the folder is a copy. What the journal knows belongs to the daemon of the former id. */
+  readonly former?: Former;
+  /** All ids that it had before it was copied. */
+  readonly formerIds: readonly string[];
+  /** The journal speaks of this daemon's work from now on. */
+  settled(): Promise<void>;
+  release(): Promise<void>;
+}
+
+/** The id of the folder from which this one was copied, and how that is known. */
+export type Former = Readonly<z.infer<typeof former>>;
+
+/** Another daemon holds the folder. */
+export class StateFolderBusy extends Error {
+  override readonly name = 'StateFolderBusy';
+}
+
+/** The folder is not as a daemon leaves it. */
+export class StateFolderBroken extends Error {
+  override readonly name = 'StateFolderBroken';
+}
+
+export const AGENT_ID = /^[0-9a-f]{12}$/;
+
+const former = z.object({ agentId: z.string(), why: z.string() });
+
+/** Beside the agent id: where it was at work last, and what it was before it was copied. `former` until a start has come to its end. */
+const place = z.object({
+  machine: z.string(),
+  folder: z.string(),
+  former: former.optional(),
+  formerIds: z.array(z.string()).default([]),
+});
+
+const WHAT = 'the state folder (state_dir)';
+
+/**
+ * Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this process however that ends. Fails with
+ * StateFolderBusy, StateFolderBroken, OwnFileError.
+ */
+export function openStateFolder(
+  path: string,
+  runner: ProcessRunner,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  return ownFile(WHAT, path, () => openFolder(path, runner, identity));
+}
+
+async function openFolder(
+  path: string,
+  runner: ProcessRunner,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  await makeFolder(path, 0o700);
+  const realPath = await realpath(path);
+  const lock = await open(join(realPath, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    if (!(await tryLock(lock, runner)))
+      throw new StateFolderBusy(`another daemon works with the state folder ${realPath}`);
+    return await lockedFolder(realPath, lock, identity);
+  } catch (error) {
+    await lock.close();
+    throw error;
+  }
+}
+
+async function lockedFolder(
+  realPath: string,
+  lock: FileHandle,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  const known = await readAgentId(realPath);
+  const before = known === undefined ? undefined : await readPlace(realPath);
+  const here = { machine: identity.machine, folder: realPath, formerIds: before?.formerIds ?? [] };
+  const why = known === undefined || before === undefined ? undefined : await whyCopied(known, before, here);
+  const state: StateFolder = {
+    realPath,
+    agentId: known ?? (await newAgentId(realPath)),
+    isNew: known === undefined,
+    // A start that failed has not made the journal this daemon's.
+    ...(before?.former === undefined ? {} : { former: before.former }),
+    formerIds: here.formerIds,
+    settled: () => (before?.former === undefined ? Promise.resolve() : writePlace(here)),
+    release: () => lock.close(),
+  };
+  if (why !== undefined) return renew(state, why, identity);
+  const now = { ...here, ...(before?.former === undefined ? {} : { former: before.former }) };
+  if (!isDeepStrictEqual(now, before)) await writePlace(now);
+  return state;
+}
+
+/** The same folder with a new agent id: the daemon whose the old one is may live. Durable when resolved. Fails with OwnFileError. */
+export function renewed(
+  state: StateFolder,
+  why: string,
+  identity: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  return ownFile(WHAT, state.realPath, () => renew(state, why, identity));
+}
+
+async function renew(
+  state: StateFolder,
+  why: string,
+  { machine }: Pick<HostIdentity, 'machine'>,
+): Promise<StateFolder> {
+  const { realPath: folder, agentId } = state;
+  const here = { machine, folder, formerIds: [...state.formerIds, agentId] };
+  const old = { agentId, why };
+  // Before the id: the next start sees that one is due.
+  await writePlace({ ...here, former: old });
+  const fresh = await newAgentId(folder);
+  return { ...state, agentId: fresh, former: old, formerIds: here.formerIds, settled: () => writePlace(here) };
+}
+
+type Place = z.infer<typeof place>;
+
+/** Why the folder is a copy of another one, in which the daemon of this id may work; undefined: it is not known to be one. */
+async function whyCopied(agentId: string, before: Place, here: Place): Promise<string | undefined> {
+  // The start that found out was ended before it had a new id.
+  if (before.former?.agentId === agentId) return before.former.why;
+  if (before.machine !== '' && here.machine !== '' && before.machine !== here.machine)
+    return 'the state folder was made on another machine';
+  if (before.folder === here.folder || (await isSame(before.folder, here.folder))) return undefined;
+  const there = await readAgentId(before.folder).catch((error: unknown) => {
+    if (error instanceof StateFolderBroken || errnoOf(error) !== undefined) return undefined;
+    throw error;
+  });
+  return there === agentId ? `the state folder is a copy of ${before.folder}` : undefined;
+}
+
+async function isSame(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path, { bigint: true }).catch(notThere)));
+  return a !== undefined && a.dev === b?.dev && a.ino === b.ino;
+}
+
+async function readPlace(folder: string): Promise<Place | undefined> {
+  const text = await readFile(join(folder, 'place'), 'utf8').catch(notMade);
+  try {
+    return text === undefined ? undefined : place.safeParse(JSON.parse(text)).data;
+  } catch {
+    // Whoever wrote that was no daemon: nothing is known of where it was.
+    return undefined;
+  }
+}
+
+async function readAgentId(folder: string): Promise<string | undefined> {
+  const path = join(folder, 'agent-id');
+  const id = (await readFile(path, 'utf8').catch(notMade))?.trim();
+  if (id !== undefined && !AGENT_ID.test(id))
+    throw new StateFolderBroken(`${path} holds no agent id; remove it to get a new one`);
+  return id;
+}
+
+function writePlace(here: Place): Promise<void> {
+  return writeAtomically(join(here.folder, 'place'), JSON.stringify(here));
+}
+
+async function newAgentId(folder: string): Promise<string> {
+  const id = randomBytes(6).toString('hex');
+  await writeAtomically(join(folder, 'agent-id'), id);
+  return id;
+}
+
+/** Durable when resolved, the name too. Fails with system errors. */
+export async function writeAtomically(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, `${text}\n`, { mode: 0o600, flush: true });
+  await rename(`${path}.new`, path);
+  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Of a file in the folder: any other answer is no sign that there is none. */
+function notMade(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error;
+}
+
+function notThere(error: unknown): undefined {
+  if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
+}

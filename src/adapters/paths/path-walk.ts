@@ -1,0 +1,220 @@
+import type { BigIntStats } from 'node:fs';
+import { isBelow } from '../../domain/model/address.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { FileIdentity, Handle } from '../../domain/ports/images.js';
+import { closeAll } from '../linux/close-all.js';
+import { errnoOf } from '../linux/errno.js';
+import { RootedHandle, procPath, statOrClose } from '../gates/handles.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
+import type { Root } from './roots.js';
+
+/** As the kernel's own limit. */
+const MAX_LINKS = 40;
+
+/** Where a walk ended: an open folder, the name in it, and the real path of both. */
+export interface Place {
+  readonly root: Root;
+  readonly folder: RootedHandle;
+  readonly name: string;
+  readonly realPath: string;
+}
+
+/** What a walk ended at. */
+export interface Leaf {
+  readonly root: Root;
+  readonly handle: RootedHandle;
+  readonly stat: BigIntStats;
+  readonly realPath: string;
+}
+
+/** A folder of the daemon's own, by its real path and by what it is now: a mount may give it another name inside a root. */
+export interface OwnFolder {
+  readonly realPath: string;
+  readonly identity: FileIdentity;
+}
+
+/** What no walk comes to. */
+export interface Kept {
+  /** By these real paths. */
+  readonly closed: readonly string[];
+  /** By any other path than its own. */
+  readonly own: readonly OwnFolder[];
+}
+
+/** For roots in which the daemon has nothing. */
+export const NOTHING_KEPT: Kept = { closed: [], own: [] };
+
+interface Level {
+  readonly handle: Handle;
+  readonly name: string;
+}
+
+/**
+ * Walks from a root's open handle, one component at a time. Links are read and followed here, inside the root only, so that
+ * nothing that is renamed or replaced meanwhile can lead out of it.
+ */
+export class PathWalk {
+  readonly #todo: string[];
+  /** The folders on the way; the first is the root itself. */
+  readonly #stack: Level[];
+  #links = 0;
+  #at: string;
+
+  constructor(
+    private readonly root: Root,
+    components: readonly string[],
+    private readonly kept: Kept,
+    private readonly path: string,
+  ) {
+    this.#todo = [...components];
+    this.#stack = [{ handle: root.handle, name: '' }];
+    this.#at = root.realPath;
+  }
+
+  /** The real path of what it looked at last: what an error speaks of. */
+  get at(): string {
+    return this.#at;
+  }
+
+  /** The folder and name of the last component, which is not looked at. The folder's handle is the caller's. */
+  place(): Promise<Place> {
+    return this.#toLast(async (name) => {
+      const realPath = this.#realPath(name);
+      // The root's own handle stays open for others.
+      const folder =
+        this.#stack.length === 1
+          ? await RootedHandle.folder(this.#current(), '.', this.root.gate)
+          : this.#stack.pop()?.handle;
+      if (!(folder instanceof RootedHandle)) throw new HostlerError('BUG', 'a walk ended nowhere');
+      return { root: this.root, folder, name, realPath };
+    });
+  }
+
+  /** What the last component names, a link as itself unless `follow`. Its handle is the caller's. */
+  leaf(follow: boolean): Promise<Leaf> {
+    return this.#toLast(async (name) => {
+      const { gate } = this.root;
+      const handle = await RootedHandle.leaf(this.#current(), name, gate);
+      const stat = await statOrClose(handle);
+      if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
+      await handle.close();
+      await this.#followLink(name);
+      return undefined;
+    });
+  }
+
+  /** Walks to the last component and on, until `end` has an answer. */
+  async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
+    try {
+      this.#assertOwnName(this.root.realPath, this.root.identity);
+      for (;;) {
+        const name = this.#todo.shift();
+        if (name === undefined)
+          throw new HostlerError('NOT_A_FILE', `${this.path} is a folder`, { facts: { path: this.path } });
+        if (name === '' || name === '.') continue;
+        if (name === '..') await this.#up();
+        else if (this.#todo.some((rest) => rest !== '' && rest !== '.')) await this.#down(name);
+        else {
+          this.#assertAllowed(name);
+          const answer = await end(name);
+          if (answer !== undefined) return answer;
+        }
+      }
+    } finally {
+      await this.#leave(1);
+    }
+  }
+
+  async #down(name: string): Promise<void> {
+    this.#assertAllowed(name);
+    try {
+      const handle = await RootedHandle.folder(this.#current(), name, this.root.gate);
+      this.#stack.push({ handle, name });
+      const { dev: device, ino: inode } = await this.root.gate.calls.stat(handle.fd);
+      this.#assertOwnName(this.#at, { device, inode });
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOTDIR' && errnoOf(error) !== 'ELOOP') throw error;
+      if (!(await this.#followLink(name))) throw error;
+    }
+  }
+
+  async #up(): Promise<void> {
+    if (this.#stack.length === 1) throw this.#outside();
+    await this.#leave(this.#stack.length - 1);
+  }
+
+  /** False when the name is no link. */
+  async #followLink(name: string): Promise<boolean> {
+    const target = await this.#linkTarget(name);
+    if (target === undefined) return false;
+    this.#links += 1;
+    if (this.#links > MAX_LINKS)
+      throw new HostlerError('IMAGE_NOT_FOUND', `${this.path} leads through more than ${String(MAX_LINKS)} links`, {
+        facts: { path: this.path },
+      });
+    this.#todo.unshift(...(target.startsWith('/') ? await this.#restart(target) : target.split('/')));
+    return true;
+  }
+
+  async #linkTarget(name: string): Promise<string | undefined> {
+    try {
+      return await this.root.gate.calls.readlink(procPath({ handle: this.#current(), name }));
+    } catch (error) {
+      // Not a link, or nothing there: the caller finds out.
+      if (errnoOf(error) === 'EINVAL' || errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** An absolute link starts at the root again, and must lie in it. */
+  async #restart(target: string): Promise<string[]> {
+    const prefix = [this.root.realPath, this.root.path].find((candidate) => isBelow(target, candidate));
+    if (prefix === undefined) throw this.#outside();
+    await this.#leave(1);
+    return target.slice(prefix.length).split('/');
+  }
+
+  /** Closes all but so many folders. */
+  async #leave(depth: number): Promise<void> {
+    await closeAll(this.#stack.splice(depth).map(({ handle }) => handle));
+  }
+
+  #current(): Handle {
+    const top = this.#stack.at(-1);
+    if (top === undefined) throw new HostlerError('BUG', 'a walk has no folder');
+    return top.handle;
+  }
+
+  #realPath(name: string): string {
+    return [
+      this.root.realPath === '/' ? '' : this.root.realPath,
+      ...this.#stack.slice(1).map((level) => level.name),
+      name,
+    ].join('/');
+  }
+
+  #assertAllowed(name: string): void {
+    const realPath = this.#realPath(name);
+    this.#at = realPath;
+    if (name.startsWith(PRIVATE_PREFIX) || this.kept.closed.some((folder) => isBelow(realPath, folder)))
+      throw this.#isKept();
+  }
+
+  /** Who comes to a folder of the daemon's own by another name than its own is stopped by nothing that goes by names. */
+  #assertOwnName(realPath: string, { device, inode }: FileIdentity): void {
+    const own = this.kept.own.find(({ identity }) => identity.device === device && identity.inode === inode);
+    if (own !== undefined && own.realPath !== realPath) throw this.#isKept();
+  }
+
+  #isKept(): HostlerError {
+    return new HostlerError('PATH_OUTSIDE_ROOTS', `${this.path} lies in a folder that the daemon keeps for itself`, {
+      facts: { path: this.path },
+    });
+  }
+
+  #outside(): HostlerError {
+    return new HostlerError('PATH_OUTSIDE_ROOTS', `${this.path} leads out of its root by a link`, {
+      facts: { path: this.path },
+    });
+  }
+}

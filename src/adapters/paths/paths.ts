@@ -1,0 +1,265 @@
+import type { BigIntStats } from 'node:fs';
+import { asAddress, dirname, isBelow, type ImageAddress } from '../../domain/model/address.js';
+import type { Reach } from '../../domain/access/reach.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type {
+  Entry,
+  EntryNeed,
+  ExistingTarget,
+  FileKind,
+  Paths,
+  Resolved,
+  ResolvedTarget,
+} from '../../domain/ports/images.js';
+import { errnoOf, systemError } from '../linux/errno.js';
+import { RootedHandle, statOrClose } from '../gates/handles.js';
+import { PathWalk, type Kept, type Leaf } from './path-walk.js';
+import { PRIVATE_PREFIX } from './private-folders.js';
+import { findRoot, type Root } from './roots.js';
+import { birthOf, sizesOf } from '../linux/system-sizes.js';
+
+const PERMISSION_BITS = 0o7777n;
+
+export class RootedPaths implements Paths {
+  /** @param kept folders that no address may reach, such as the daemon's own state */
+  constructor(
+    private readonly roots: readonly Root[],
+    private readonly kept: Kept,
+    private readonly reach: Reach,
+  ) {}
+
+  async source(address: ImageAddress): Promise<Resolved> {
+    return this.#open(address, address);
+  }
+
+  async named(name: string, from: Resolved): Promise<Resolved> {
+    const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
+    return this.#open(path, asAddress(path));
+  }
+
+  async entry(address: ImageAddress, need: EntryNeed): Promise<Entry> {
+    const { root } = this.#find(address);
+    return root.gate.enter(
+      () => this.#openEntry(address, root, need),
+      ({ handle }) => handle.close(),
+    );
+  }
+
+  async #openEntry(address: ImageAddress, root: Root, { follow, access }: EntryNeed): Promise<Entry> {
+    try {
+      const { handle, stat, realPath } = await this.#openAnything(address, root, follow);
+      try {
+        this.reach.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' }, address);
+        if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
+        return entryOf(handle, stat, address);
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    } catch (error) {
+      // A walk in circles ends at no image; here it may have been meant to end at anything.
+      if (error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND')
+        throw new HostlerError('FILE_NOT_FOUND', error.message, { facts: error.facts });
+      throw systemError(error, address, {
+        ENOENT: 'FILE_NOT_FOUND',
+        ENOTDIR: 'FILE_NOT_FOUND',
+        ENAMETOOLONG: 'FILE_NOT_FOUND',
+      });
+    }
+  }
+
+  async #openAnything(address: ImageAddress, root: Root, follow: boolean): Promise<Omit<Leaf, 'root'>> {
+    if (this.#find(address).components.length > 0) return this.#walked(address, (walk) => walk.leaf(follow));
+    const handle = await RootedHandle.folder(root.handle, '.', root.gate);
+    return { handle, stat: await statOrClose(handle), realPath: root.realPath };
+  }
+
+  /** A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave closed folders out. */
+  #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
+    const policy = findRoot(this.roots, realPath)?.root ?? root;
+    const isClosed = (path: string) => this.kept.closed.some((closed) => isBelow(path, closed));
+    const below = tree
+      ? this.roots.filter((other) => isBelow(other.realPath, realPath) && !isClosed(other.realPath))
+      : [];
+    if ([policy, ...below].some(({ access }) => access === 'read-only'))
+      throw new HostlerError('ROOT_READ_ONLY', `${address} lies in a read-only root`, { facts: { path: address } });
+  }
+
+  async target(address: ImageAddress): Promise<ResolvedTarget> {
+    return this.#find(address).root.gate.enter(
+      () => this.#openTarget(address),
+      ({ directory }) => directory.close(),
+    );
+  }
+
+  async assertNameable(address: ImageAddress): Promise<void> {
+    const { root, components } = this.#find(address);
+    // Of what is not there, the folders that are there are walked; the rest is judged by its name.
+    if (root.kept === true || components.some((name) => name.startsWith(PRIVATE_PREFIX)))
+      throw new HostlerError('PATH_OUTSIDE_ROOTS', `${address} lies in a folder that the daemon keeps for itself`, {
+        facts: { path: address },
+      });
+    const realPath = await root.gate.enter(
+      () => this.#realPath(address, root, components),
+      () => Promise.resolve(),
+    );
+    if (realPath !== undefined) this.reach.assert({ address: realPath, need: 'read' }, address);
+  }
+
+  /** Where an address leads, past no folder of the daemon's own; undefined: nothing is there. */
+  async #realPath(address: ImageAddress, root: Root, components: readonly string[]): Promise<string | undefined> {
+    const kept = this.roots.flatMap((each) => (each.kept === true ? [each.realPath] : []));
+    const walk = new PathWalk(root, components, { ...this.kept, closed: [...this.kept.closed, ...kept] }, address);
+    try {
+      const { handle, realPath } = await walk.leaf(true);
+      await handle.close();
+      return realPath;
+    } catch (error) {
+      this.#assertInSight(walk, address);
+      if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
+      throw systemError(error, address);
+    }
+  }
+
+  async #openTarget(address: ImageAddress): Promise<ResolvedTarget> {
+    const place = await this.#walked(address, (walk) => walk.place()).catch((error: unknown) => {
+      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
+    });
+    try {
+      const { folder, name, root } = place;
+      this.reach.assert({ address: place.realPath, need: 'write' }, address);
+      this.#assertWritable(place.realPath, root, address, false);
+      const policy = findRoot(this.roots, place.realPath)?.root ?? root;
+      const { dev, ino } = await root.gate.calls.stat(folder.fd);
+      const existing = await lookAt(folder, name, address);
+      return {
+        storage: 'file',
+        address,
+        storedName: address,
+        directory: folder,
+        directoryIdentity: { device: dev, inode: ino },
+        name,
+        defaults: policy.attributes,
+        trusted: policy.trusted,
+        ...(existing === undefined ? {} : { existing }),
+      };
+    } catch (error) {
+      await place.folder.close();
+      throw systemError(error, address);
+    }
+  }
+
+  async #open(path: string, address: ImageAddress): Promise<Resolved> {
+    return this.#find(path).root.gate.enter(
+      () => this.#openSource(path, address),
+      ({ handle }) => handle.close(),
+    );
+  }
+
+  async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
+    try {
+      const { handle, stat, root, realPath } = await this.#walked(path, (walk) => walk.leaf(true));
+      try {
+        this.reach.assert({ address: realPath, need: 'read' }, path);
+        if (!stat.isFile()) throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
+        const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
+        const writable = access === 'read-write' && this.reach.allows({ address: realPath, need: 'write' });
+        return { ...resolved(handle, stat, path, address), writable, trusted };
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    } catch (error) {
+      throw systemError(error, path);
+    }
+  }
+
+  async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>): Promise<T> {
+    const { root, components } = this.#find(path);
+    const walk = new PathWalk(root, components, root.kept === true ? { ...this.kept, closed: [] } : this.kept, path);
+    try {
+      return await walked(walk);
+    } catch (error) {
+      this.#assertInSight(walk, path);
+      throw error;
+    }
+  }
+
+  /** What goes wrong, or is missing, outside of the caller's places is not told: it would say what is there. */
+  #assertInSight({ at }: PathWalk, path: string): void {
+    if (!this.reach.touches(at)) this.reach.assert({ address: at, need: 'read' }, path);
+  }
+
+  #find(path: string): { readonly root: Root; readonly components: readonly string[] } {
+    const found = findRoot(this.roots, path);
+    if (found !== undefined) return found;
+    throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} lies outside the configured roots`, { facts: { path } });
+  }
+}
+
+function resolved(
+  handle: RootedHandle,
+  stat: BigIntStats,
+  path: string,
+  address: ImageAddress,
+): Omit<Resolved, 'writable' | 'trusted'> {
+  return {
+    storage: 'file',
+    address,
+    storedName: path,
+    handle,
+    device: stat.dev,
+    inode: stat.ino,
+    ...sizesOf(stat),
+    modifyTimeNs: stat.mtimeNs,
+    ...birthOf(stat),
+  };
+}
+
+function entryOf(handle: RootedHandle, stat: BigIntStats, address: ImageAddress): Entry {
+  return {
+    address,
+    handle,
+    kind: kindOf(stat),
+    device: stat.dev,
+    inode: stat.ino,
+    ...sizesOf(stat),
+    modifyTimeNs: stat.mtimeNs,
+    mode: Number(stat.mode & PERMISSION_BITS),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    inTime: (work, dispose = () => Promise.resolve()) => handle.gate.enter(work, dispose),
+  };
+}
+
+function kindOf(stat: BigIntStats): FileKind {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'folder';
+  if (stat.isSymbolicLink()) return 'link';
+  return stat.isBlockDevice() ? 'block' : 'other';
+}
+
+async function lookAt(folder: RootedHandle, name: string, address: ImageAddress): Promise<ExistingTarget | undefined> {
+  const handle = await openExisting(folder, name, address);
+  if (handle === undefined) return undefined;
+  try {
+    const stat = await handle.gate.calls.stat(handle.fd);
+    const { dev: device, ino: inode } = stat;
+    return { type: kindOf(stat), device, inode, allocatedBytes: sizesOf(stat).allocatedBytes, ...birthOf(stat) };
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openExisting(
+  folder: RootedHandle,
+  name: string,
+  address: ImageAddress,
+): Promise<RootedHandle | undefined> {
+  try {
+    return await RootedHandle.leaf(folder, name, folder.gate);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw systemError(error, address);
+  }
+}

@@ -1,0 +1,74 @@
+import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
+import type { Handle } from '../../domain/ports/images.js';
+import { errnoOf } from '../linux/errno.js';
+import { openFolder, procPath } from '../gates/handles.js';
+import { sizesOf } from '../linux/system-sizes.js';
+
+/** Folders in which the daemon works begin so; nobody else's names may. */
+export const PRIVATE_PREFIX = '.hostler-';
+
+/** Removes a private folder and what is in it; the paths that were removed. None when it is not there. */
+export async function removePrivateFolder(parent: Handle, name: string, parentPath: string): Promise<string[]> {
+  const folder = await openFolder(parent, name).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (folder === undefined) return [];
+  try {
+    const files = await readdir(procPath({ handle: folder }));
+    for (const file of files) await unlink(procPath({ handle: folder, name: file }));
+    await rmdir(procPath({ handle: parent, name })).catch((error: unknown) => {
+      // Somebody removed the whole tree under us.
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+    return [...files.map((file) => `${parentPath}/${name}/${file}`), `${parentPath}/${name}`];
+  } finally {
+    await folder.close();
+  }
+}
+
+/**
+ * The same for a folder that is open, without opening anything: it works when no descriptor is left. Undefined when there is more in it than
+ * these names; then some of it is still there.
+ */
+export async function removeByNames(
+  parent: Handle,
+  folder: { readonly name: string; readonly handle: Handle },
+  names: readonly string[],
+  parentPath: string,
+): Promise<string[] | undefined> {
+  const removed: string[] = [];
+  for (const name of names)
+    await unlink(procPath({ handle: folder.handle, name })).then(
+      () => removed.push(`${parentPath}/${folder.name}/${name}`),
+      (error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') throw error;
+      },
+    );
+  try {
+    await rmdir(procPath({ handle: parent, name: folder.name }));
+    return [...removed, `${parentPath}/${folder.name}`];
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTEMPTY') return undefined;
+    // Somebody removed the whole tree under us.
+    if (errnoOf(error) === 'ENOENT') return removed;
+    throw error;
+  }
+}
+
+/** Space that the files of a private folder take; undefined where there is none. */
+export async function privateFolderBytes(parent: Handle, name: string): Promise<bigint | undefined> {
+  const folder = await openFolder(parent, name).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (folder === undefined) return undefined;
+  try {
+    let sum = 0n;
+    for (const file of await readdir(procPath({ handle: folder })))
+      sum += sizesOf(await lstat(procPath({ handle: folder, name: file }), { bigint: true })).allocatedBytes;
+    return sum;
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,38 @@
+import type { ClientReadableStream } from '@grpc/grpc-js';
+import type { HostlerError } from '../../domain/model/errors.js';
+import { orAborted } from '../../domain/model/async.js';
+
+/**
+ * The messages of a call as they come. Ends the call when nobody wants them any more. Fails with the signal's reason, with what `onSilence`
+ * says when nothing new comes for so long, and as the call does.
+ * @param isNew whether a message ends the silence: one that says next to nothing would keep the call open for ever
+ */
+export async function* messagesOf<T>(
+  stream: ClientReadableStream<T>,
+  signal: AbortSignal,
+  limitMs: number,
+  onSilence: () => HostlerError,
+  isNew: (message: T) => boolean = () => true,
+): AsyncGenerator<T, void> {
+  stream.on('error', () => undefined); // heard where the next message is waited for
+  const silence = new AbortController();
+  const stop = AbortSignal.any([signal, silence.signal]);
+  const messages: AsyncIterator<T, void> = stream[Symbol.asyncIterator]();
+  let leftMs = limitMs;
+  try {
+    for (;;) {
+      const waitingSince = performance.now();
+      const timer = setTimeout(() => {
+        silence.abort(onSilence());
+      }, leftMs);
+      const next = await orAborted(messages.next(), stop).finally(() => {
+        clearTimeout(timer);
+      });
+      if (next.done === true) return;
+      leftMs = isNew(next.value) ? limitMs : leftMs - (performance.now() - waitingSince);
+      yield next.value;
+    }
+  } finally {
+    stream.cancel();
+  }
+}

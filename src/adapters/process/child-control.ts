@@ -1,0 +1,112 @@
+import { HostlerError } from '../../domain/model/errors.js';
+import { errnoOf } from '../linux/errno.js';
+import type { ToolCall } from './tool-call.js';
+
+/** What an `Ender` ends. */
+export interface Endable {
+  readonly pid: number | undefined;
+  /** Closes our ends of its pipes. */
+  close(): void;
+  /** It cannot be ended: nobody waits for it any more. */
+  abandon(): void;
+}
+
+/**
+ * Ends a process group: TERM, then KILL after the grace time, and after another one the end of all waiting: what still holds our pipes is
+ * let go. A child that became somebody else cannot be signalled by a daemon that is not root; it is abandoned.
+ */
+export class Ender {
+  readonly #over = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly child: Endable,
+    private readonly graceMs: number,
+    private readonly onAbandoned: () => void,
+  ) {}
+
+  /** Aborted, with the reason, as soon as the child is to end. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** Why the child is ended; undefined while it may go on. */
+  get reason(): HostlerError | undefined {
+    const reason: unknown = this.#over.signal.reason;
+    return this.#over.signal.aborted && reason instanceof HostlerError ? reason : undefined;
+  }
+
+  end(reason: HostlerError): void {
+    if (this.#over.signal.aborted) return;
+    this.#over.abort(reason);
+    this.#kill('SIGTERM');
+    this.#timer = setTimeout(() => {
+      const killed = this.#kill('SIGKILL');
+      this.#timer = setTimeout(() => {
+        this.child.close();
+        if (killed) return;
+        this.onAbandoned();
+        this.child.abandon();
+      }, this.graceMs);
+    }, this.graceMs);
+  }
+
+  /** What the child left behind in its group. */
+  sweep(): void {
+    this.#kill('SIGKILL');
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** False when there is somebody who may not be signalled, and nobody else. */
+  #kill(signal: 'SIGTERM' | 'SIGKILL'): boolean {
+    if (this.child.pid === undefined) return true;
+    try {
+      process.kill(-this.child.pid, signal);
+      return true;
+    } catch (error) {
+      // ESRCH: nobody of the group is left. Whatever else it is, it ends this call at the most.
+      return errnoOf(error) === 'ESRCH';
+    }
+  }
+}
+
+/** Wall and stall limits. */
+export class Watchdog {
+  readonly #wall: NodeJS.Timeout | undefined;
+  #stall: NodeJS.Timeout | undefined;
+
+  constructor({ tool, limits: { wallMs, stallMs } }: ToolCall, end: (error: HostlerError) => void) {
+    if (wallMs !== undefined)
+      this.#wall = setTimeout(() => {
+        end(limitExceeded(tool, 'wall_ms', String(wallMs)));
+      }, wallMs);
+    if (stallMs !== undefined) {
+      this.#stall = setTimeout(() => {
+        end(
+          new HostlerError('STALLED', `${tool} showed no progress for ${String(stallMs)} ms`, {
+            facts: { tool, stall_ms: String(stallMs) },
+          }),
+        );
+      }, stallMs);
+    }
+  }
+
+  beat(): void {
+    this.#stall?.refresh();
+  }
+
+  stop(): void {
+    clearTimeout(this.#wall);
+    clearTimeout(this.#stall);
+    this.#stall = undefined;
+  }
+}
+
+export function limitExceeded(tool: string, limit: string, value: string): HostlerError {
+  return new HostlerError('TOOL_LIMIT_EXCEEDED', `${tool} was ended by its limit ${limit} = ${value}`, {
+    facts: { tool, limit, value },
+  });
+}

@@ -1,0 +1,54 @@
+import { constants } from 'node:os';
+import type { CommandCall, CommandRunner, OutputPiece } from '../../domain/verbs/execute-command.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { ToolRun } from '../../domain/ports/images.js';
+import type { ProcessRunner } from './process.js';
+
+const LOOKUP_LIMITS = { wallMs: 10_000 };
+/** As a shell says it. */
+const SIGNALLED = 128;
+
+/** Commands of the operator's. They are trusted: they run outside the sandbox. */
+export class ConfiguredCommands implements CommandRunner {
+  constructor(private readonly runner: ProcessRunner) {}
+
+  async run(
+    { rule, args, timeoutMs, stdin }: CommandCall,
+    run: ToolRun,
+    onPiece: (piece: OutputPiece, signal: AbortSignal) => Promise<void>,
+  ): Promise<{ exitCode: number; stderr: string }> {
+    const as = rule.user === undefined ? {} : { as: await this.#identity(rule.user, run) };
+    const limits = { wallMs: timeoutMs };
+    const call = {
+      tool: rule.executable,
+      args,
+      trusted: true,
+      limits,
+      ...(stdin.length === 0 ? {} : { stdin }),
+      ...as,
+    };
+    const { code, signal, stderr } = await this.runner.pieces(call, run, (stream, data, signal) =>
+      onPiece({ stream, data }, signal),
+    );
+    return { exitCode: code ?? SIGNALLED + numberOf(signal), stderr };
+  }
+
+  async #identity(user: string, run: ToolRun): Promise<{ uid: number; gid: number }> {
+    const call = { tool: 'getent', args: ['passwd', user], trusted: true, limits: LOOKUP_LIMITS };
+    const { code, stdout } = await this.runner.run(call, run);
+    const [, , uid, gid] = stdout.split('\n')[0]?.split(':') ?? [];
+    if (code !== 0 || uid === undefined || gid === undefined)
+      throw new HostlerError(
+        'TOOL_FAILED',
+        `the command is configured to run as ${user}, whom this host does not know`,
+        {
+          facts: { user },
+        },
+      );
+    return { uid: Number(uid), gid: Number(gid) };
+  }
+}
+
+function numberOf(signal: string | undefined): number {
+  return Object.entries(constants.signals).find(([name]) => name === signal)?.[1] ?? 0;
+}

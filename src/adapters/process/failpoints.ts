@@ -1,0 +1,55 @@
+import { once } from 'node:events';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Step } from '../../domain/operations/execute.js';
+
+/** Lets everything go on that has paused. */
+const RELEASE = 'SIGUSR2';
+/** What a failpoint can throw. */
+const ERRORS = ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const;
+
+interface Failpoint {
+  readonly method: string;
+  readonly step: string;
+  readonly action: string;
+}
+
+/** `METHOD:STEP:ACTION`; see docs/operations.md. */
+export const FAILPOINT = new RegExp(`^[A-Za-z*]+:[a-z]+:(?:kill|pause|throw|${ERRORS.join('|')})$`);
+
+/** Makes steps of operations fail, stop, or kill the daemon, for tests of what happens then. */
+export class Failpoints {
+  readonly #points: readonly Failpoint[];
+
+  /** @param onPause hears that a step waits */
+  constructor(
+    texts: readonly string[],
+    private readonly onPause: (method: string, step: string) => void = () => undefined,
+  ) {
+    this.#points = texts.map((text) => {
+      const [method = '', step = '', action = ''] = text.split(':');
+      return { method, step, action };
+    });
+  }
+
+  readonly step: Step = async (operationId, method, step) => {
+    const point = this.#points.find((each) => (each.method === method || each.method === '*') && each.step === step);
+    if (point === undefined) return;
+    if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
+    if (point.action === 'kill') await new Promise(() => undefined);
+    if (point.action === 'pause') {
+      const goOn = once(process, RELEASE);
+      this.onPause(method, step);
+      await goOn;
+      return;
+    }
+    if (point.action === 'throw') {
+      // Where nobody can catch it; the step goes on.
+      setImmediate(() => {
+        throw new Error(`failpoint at ${step} of ${operationId}`);
+      });
+      return;
+    }
+    const reason = ERRORS.find((each) => each === point.action) ?? 'IO_ERROR';
+    throw new HostlerError(reason, `failpoint at ${step} of ${operationId}`);
+  };
+}

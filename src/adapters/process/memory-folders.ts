@@ -1,0 +1,60 @@
+import { constants } from 'node:fs';
+import { access, mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Handle } from '../../domain/ports/images.js';
+import { O_PATH } from '../gates/handles.js';
+
+const MEMORY = '/dev/shm';
+
+/** Where files need no disk. */
+export async function memoryFolder(): Promise<string> {
+  return access(MEMORY, constants.W_OK).then(
+    () => MEMORY,
+    () => tmpdir(),
+  );
+}
+
+export interface MemoryFolder {
+  readonly path: string;
+  readonly handle: Handle;
+  /** With what is in it; closes the handle. */
+  readonly remove: () => Promise<void>;
+}
+
+/**
+ * Private folders with short paths for what a tool has to find by its name: a key, a socket. Whoever makes one removes it; their names say
+ * whose they are, so that the next start removes what a killed daemon left.
+ */
+export class MemoryFolders {
+  /** @param mark tells this daemon's folders from all others */
+  constructor(private readonly mark: string) {}
+
+  async make(): Promise<MemoryFolder> {
+    const path = await mkdtemp(join(await memoryFolder(), `${this.mark}-`));
+    try {
+      const handle = await open(path, O_PATH | constants.O_DIRECTORY);
+      const remove = async () => {
+        await handle.close();
+        await removeAll(path);
+      };
+      return { path, handle, remove };
+    } catch (error) {
+      await removeAll(path);
+      throw error;
+    }
+  }
+
+  /** To be called before any is made; what was removed. */
+  async sweep(): Promise<readonly string[]> {
+    const parent = await memoryFolder();
+    const names = (await readdir(parent)).filter((name) => name.startsWith(`${this.mark}-`));
+    const left = names.map((name) => join(parent, name));
+    for (const folder of left) await removeAll(folder);
+    return left;
+  }
+}
+
+async function removeAll(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}

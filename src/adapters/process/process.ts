@@ -1,0 +1,348 @@
+/**
+ * The one door for child processes: argument array, no shell, a bare environment, own process group, ended with the daemon,
+ * TERM to the group and KILL after a grace time, bounded output, always awaited.
+ */
+import { constants as fsConstants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
+import type { ToolRun } from '../../domain/ports/images.js';
+import { inCallersWords } from './callers-words.js';
+import { Complaints, isJudged } from './complaints.js';
+import { Ender, Watchdog, limitExceeded } from './child-control.js';
+import { Child, type Ended } from './child.js';
+import { Turns } from './turns.js';
+import { assertResources, startFailure } from './resources.js';
+import { hideInFolder, hideSecret, type HiddenSecret } from './hidden-secret.js';
+import type { MemoryFolders } from './memory-folders.js';
+import { LastBytes, splitLines } from './output.js';
+import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
+import { closeAll } from '../linux/close-all.js';
+import { startOf } from '../linux/orphans.js';
+import { highestInheritable, withNull } from '../linux/inherited-fds.js';
+import {
+  FIRST_FD,
+  contentOf,
+  descriptorOf,
+  isContent,
+  pathOutside,
+  plainCall,
+  type Reference,
+  type ToolCall,
+  type ToolLimits,
+} from './tool-call.js';
+
+/** How a child ended. */
+export interface Exit {
+  /** Set unless a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  /** The last few KiB of standard error; where its exit code says otherwise, what speaks against that code. */
+  readonly stderr: string;
+  /** The same with the names that callers know. */
+  readonly shown: string;
+  /** Its exit code is an answer, and no text on standard error speaks against it. */
+  readonly succeeded: boolean;
+}
+
+type Facts = Readonly<Record<string, string | number | undefined>>;
+
+export interface ProcessLog {
+  child(facts: Facts): void;
+  /** One that cannot be ended runs on without us. */
+  abandoned(facts: Facts): void;
+}
+
+const MAX_STDERR_BYTES = 4096;
+/** More than any tool's JSON; a tool that prints for ever is ended. */
+const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
+/** What the soft limit sends; the hard one, a second later, would be a KILL like any other. */
+const CPU_SIGNAL = 'SIGXCPU';
+/** A shell and bubblewrap say so, plus its number, when a signal ended the tool. */
+const SIGNALLED = 128;
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+
+/** What is started, and what it inherits from descriptor 3 on. */
+interface Launch {
+  readonly command: readonly string[];
+  readonly fds: readonly number[];
+  readonly sandboxed: boolean;
+}
+
+/** Takes a line; the signal says that the tool is ended: whoever waits for a reader need not go on. */
+type OnLine = (line: string, signal: AbortSignal) => void | Promise<void>;
+/** The same for a piece of what it printed. */
+type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal) => Promise<void>;
+
+export class ProcessRunner {
+  /** Where each tool is; looked up once. */
+  readonly #paths = new Map<string, string>();
+  /** A fork holds the thread for milliseconds, the more the more memory the daemon has. */
+  readonly #turns = new Turns();
+
+  constructor(
+    private readonly options: {
+      readonly killGraceMs: number;
+      readonly searchPath: string;
+      /** Commands that run every tool, such as nice. */
+      readonly prefix?: readonly (readonly string[])[];
+      /** Where every tool runs that is not trusted; unset: with the daemon's own rights. */
+      readonly sandbox?: Sandbox;
+      /** No tool opens a stranger's image: there should be a sandbox, and it does not work. */
+      readonly refuseForeign?: boolean;
+      /** For secrets of tools that want them in a folder. */
+      readonly folders: MemoryFolders;
+      readonly log: ProcessLog;
+    },
+  ) {}
+
+  /** What stands between a tool and the host. */
+  get sandboxName(): string {
+    return this.options.sandbox === undefined ? 'none' : 'bubblewrap';
+  }
+
+  /** Whether tools may open strangers' images. */
+  get allowsForeign(): boolean {
+    return this.options.refuseForeign !== true;
+  }
+
+  /** Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw. */
+  async run(call: ToolCall, run: ToolRun): Promise<Exit & { readonly stdout: string }> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const exit = await this.#spawn(call, run, async (stdout) => {
+      for await (const chunk of stdout) {
+        size += chunk.length;
+        if (size > MAX_STDOUT_BYTES) throw limitExceeded(call.tool, 'output', String(MAX_STDOUT_BYTES));
+        chunks.push(chunk);
+      }
+    });
+    return { ...exit, stdout: Buffer.concat(chunks).toString('utf8') };
+  }
+
+  /** Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows the tool. */
+  lines(call: ToolCall, run: ToolRun, onLine: OnLine): Promise<Exit> {
+    return this.#spawn(call, run, async (stdout, signal) => {
+      for await (const line of splitLines(stdout)) await onLine(line, signal);
+    });
+  }
+
+  /** Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows the tool. */
+  pieces(call: ToolCall, run: ToolRun, onPiece: OnPiece): Promise<Exit> {
+    const hand = (stream: 'stdout' | 'stderr') => async (source: AsyncIterable<Buffer>, signal: AbortSignal) => {
+      for await (const piece of source) await onPiece(stream, piece, signal);
+    };
+    return this.#spawn(call, run, hand('stdout'), hand('stderr'));
+  }
+
+  /** The tool's absolute path. Fails with TOOL_MISSING. */
+  async find(tool: string): Promise<string> {
+    const known = this.#paths.get(tool);
+    if (known !== undefined) return known;
+    const folders = tool.startsWith('/') ? ['/'] : this.options.searchPath.split(delimiter);
+    for (const folder of folders) {
+      const path = join(folder, tool);
+      if (
+        await access(path, fsConstants.X_OK).then(
+          () => true,
+          () => false,
+        )
+      ) {
+        this.#paths.set(tool, path);
+        return path;
+      }
+    }
+    throw new HostlerError('TOOL_MISSING', `${tool} is not installed`, { facts: { tool } });
+  }
+
+  async #spawn(call: ToolCall, run: ToolRun, consume: Consumer, consumeErrors?: Consumer): Promise<Exit> {
+    const sandbox = call.trusted === true ? undefined : this.options.sandbox;
+    if (call.foreign === true && this.options.refuseForeign === true)
+      throw new HostlerError('SANDBOX_UNAVAILABLE', `${call.tool} opens no stranger's image without a sandbox`, {
+        facts: { tool: call.tool },
+      });
+    const pathOf = sandbox === undefined ? pathOutside : pathInside;
+    const plain = plainCall(call, pathOf);
+    const { references } = plain;
+    const tool = await this.find(call.tool);
+    const command = [
+      await this.find('setpriv'),
+      '--pdeathsig',
+      'KILL',
+      ...identityWords(call.as),
+      '--',
+      ...(this.options.prefix ?? []).flat(),
+      ...(await this.#limited(call.limits)),
+      ...(sandbox === undefined ? [] : [await this.find('bwrap'), ...sandbox.words(tool, plain, call)]),
+      tool,
+      ...plain.args,
+    ];
+    const secrets = new Map<Reference, HiddenSecret>();
+    try {
+      await this.#hide(call, references, secrets, sandbox !== undefined);
+      const fds = references.map((reference) =>
+        isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
+      );
+      const launch = { command, fds, sandboxed: sandbox !== undefined };
+      const exit = await this.#supervise(call, launch, run, consume, consumeErrors);
+      return { ...exit, shown: inCallersWords(exit.stderr, plain, pathOf) };
+    } finally {
+      await closeAll([...secrets.values()]);
+    }
+  }
+
+  /** Puts contents where the child can read them. */
+  async #hide(
+    { tool }: ToolCall,
+    references: readonly Reference[],
+    secrets: Map<Reference, HiddenSecret>,
+    sandboxed: boolean,
+  ): Promise<void> {
+    for (const reference of references.filter(isContent)) {
+      const within = 'secret' in reference && !sandboxed ? reference.within : undefined;
+      const [content, { folders }] = [contentOf(reference), this.options];
+      const hidden = within === undefined ? hideSecret(content) : hideInFolder(content, within, folders);
+      secrets.set(
+        reference,
+        await hidden.catch((error: unknown) => {
+          throw startFailure(tool, error);
+        }),
+      );
+    }
+  }
+
+  async #supervise(
+    call: ToolCall,
+    launch: Launch,
+    run: ToolRun,
+    consume: Consumer,
+    consumeErrors?: Consumer,
+  ): Promise<Omit<Exit, 'shown'>> {
+    await this.#turns.next();
+    // In the same moment as the listener below: a cancel that came while the command was put together counts too.
+    run.signal.throwIfAborted();
+    const started = performance.now();
+    const fail = (error: unknown) => ender.end(asHostlerError(error));
+    const child = this.#start(launch, call, fail);
+    const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
+    const ender = new Ender(child, this.options.killGraceMs, abandoned);
+    const watchdog = new Watchdog(call, fail);
+    const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
+    const onAbort = () => ender.end(asHostlerError(run.signal.reason));
+    run.signal.addEventListener('abort', onAbort, { once: true });
+    // What the tool left behind in its group must not keep our pipes open.
+    child.onExit(() => ender.sweep());
+    try {
+      const stderr = new LastBytes(MAX_STDERR_BYTES);
+      const ended = await this.#toItsEnd(child, call, ender, run, () => {
+        child.stderr?.on('data', (chunk: Buffer) => {
+          stderr.add(chunk);
+          complaints?.add(chunk);
+        });
+        return Promise.all([
+          child.stdout && consume(tap(child.stdout, watchdog), ender.signal),
+          child.stderr && consumeErrors?.(tap(child.stderr, watchdog), ender.signal),
+          child.errorsRead,
+        ]);
+      });
+      const { exitCode: code, signal } = launch.sandboxed ? signalled(ended) : ended;
+      const ms = Math.round(performance.now() - started);
+      this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
+      ender.signal.throwIfAborted();
+      const exit = { code, signal, stderr: stderr.text };
+      assertEnded(call, exit, launch);
+      return judged(call, exit, complaints?.end() ?? '');
+    } finally {
+      run.signal.removeEventListener('abort', onAbort);
+      watchdog.stop();
+      ender.stop();
+      child.close();
+      run.onChild(undefined);
+    }
+  }
+
+  /** Until the child has ended and all that it printed is read. Fails only when it did not start. */
+  async #toItsEnd(child: Child, { tool }: ToolCall, ender: Ender, run: ToolRun, read: () => Promise<unknown>) {
+    const ended = child.ended.catch((error: unknown) => {
+      throw startFailure(tool, error);
+    });
+    // What fails here ends the child; it is not left alone for it.
+    const reading = (async () => {
+      if (child.pid !== undefined) run.onChild({ pid: child.pid, start: startOf(child.pid) ?? '' });
+      await read();
+    })().catch((error: unknown) => ender.end(asHostlerError(error)));
+    const [end] = await Promise.all([ended, reading]);
+    return end;
+  }
+
+  /** Fails with HOST_EXHAUSTED, TOOL_FAILED. */
+  #start({ command: [file = '', ...args], fds }: Launch, call: ToolCall, onInputFailed: (error: Error) => void): Child {
+    const { env = {}, stdin } = call;
+    try {
+      // What the child would inherit beside is covered by nothing.
+      const covered = Math.max(0, highestInheritable() + 1 - FIRST_FD - fds.length);
+      return withNull((nothing) => {
+        const options = {
+          env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
+          fds: [...fds, ...Array<number>(covered).fill(nothing)],
+          ...(stdin === undefined ? {} : { stdin }),
+        };
+        return new Child(file, args, options, onInputFailed);
+      });
+    } catch (error) {
+      throw startFailure(call.tool, error);
+    }
+  }
+
+  async #limited({ cpuSeconds, addressSpaceBytes }: ToolLimits): Promise<string[]> {
+    const limits = [
+      ...(cpuSeconds === undefined ? [] : [`--cpu=${String(cpuSeconds)}:${String(cpuSeconds + 1)}`]),
+      ...(addressSpaceBytes === undefined ? [] : [`--as=${String(addressSpaceBytes)}`]),
+    ];
+    return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];
+  }
+}
+
+/** Whether it has succeeded; a failure that its exit code hides speaks by its complaints alone. */
+function judged(
+  { answers = [0] }: ToolCall,
+  exit: Omit<Exit, 'succeeded' | 'shown'>,
+  complaints: string,
+): Omit<Exit, 'shown'> {
+  const answered = exit.code !== undefined && answers.includes(exit.code);
+  if (answered && complaints !== '') return { ...exit, stderr: complaints, succeeded: false };
+  return { ...exit, succeeded: answered };
+}
+
+/** What it printed is handed on by these; the signal says that the tool is ended, so that nobody need wait for a reader any more. */
+type Consumer = (output: AsyncIterable<Buffer>, signal: AbortSignal) => Promise<void>;
+
+/** Fails when it was a limit that ended the tool, or something around it. */
+function assertEnded(
+  call: ToolCall,
+  exit: Omit<Exit, 'succeeded' | 'shown'>,
+  { sandboxed }: Pick<Launch, 'sandboxed'>,
+): void {
+  if (exit.signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
+  assertResources(call, exit);
+  if (sandboxed) assertSandboxed(call.tool, exit.stderr);
+}
+
+/** As whom the child runs. */
+function identityWords(as: ToolCall['as']): string[] {
+  return as === undefined ? [] : ['--reuid', String(as.uid), '--regid', String(as.gid), '--init-groups'];
+}
+
+/** What bubblewrap says of its tool. */
+function signalled({ exitCode: code, signal }: Ended): Ended {
+  const name = code === undefined ? undefined : SIGNALS.get(code - SIGNALLED);
+  return name === undefined ? { exitCode: code, signal } : { exitCode: undefined, signal: name };
+}
+
+async function* tap(stream: AsyncIterable<Buffer>, watchdog: Watchdog): AsyncGenerator<Buffer, void> {
+  for await (const chunk of stream) {
+    watchdog.beat();
+    yield chunk;
+  }
+}

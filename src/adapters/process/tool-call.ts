@@ -1,0 +1,141 @@
+import type { Readable } from 'node:stream';
+import type { ImageAddress } from '../../domain/model/address.js';
+import type { FileRef, Handle } from '../../domain/ports/images.js';
+
+/** Of a word: a text, the path of what the tool opens, or that of a file with a text. */
+export type Piece = string | Reference | Text;
+/** A word of the command line, or several pieces that are joined to one. */
+export type Arg = string | readonly Piece[];
+
+/** A file for the tool, made of pieces. */
+export interface Text {
+  readonly text: readonly Piece[];
+  /** How messages name it. */
+  readonly address: ImageAddress;
+}
+
+/**
+ * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
+ * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has
+ * that name; one that is no secret, but stands
+ * for a file, has the `address` of that. `cluster` is the
+ * configuration of a cluster; a tool that is given one is given the network too.
+ */
+export type Reference =
+  | { readonly read: FileRef }
+  | { readonly write: FileRef }
+  | { readonly secret: Uint8Array; readonly within?: string; readonly address?: ImageAddress }
+  | { readonly cluster: Uint8Array }
+  | { readonly descriptor: Handle };
+
+/** Limits of one child; unset: none. */
+export interface ToolLimits {
+  readonly cpuSeconds?: number;
+  readonly addressSpaceBytes?: bigint;
+  readonly wallMs?: number;
+  /** Ends a tool that prints nothing for so long. */
+  readonly stallMs?: number;
+}
+
+/** For a tool that shows no progress: its silence is not a stall. */
+export function withoutStall(limits: ToolLimits): ToolLimits {
+  return Object.fromEntries(Object.entries(limits).filter(([name]) => name !== 'stallMs'));
+}
+
+/** The smaller of each. */
+export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
+  const least = <T extends number | bigint>(a: T | undefined, b: T | undefined) =>
+    a === undefined || b === undefined ? (a ?? b) : a < b ? a : b;
+  const [cpuSeconds, wallMs, stallMs] = [
+    least(one.cpuSeconds, other.cpuSeconds),
+    least(one.wallMs, other.wallMs),
+    least(one.stallMs, other.stallMs),
+  ];
+  const addressSpaceBytes = least(one.addressSpaceBytes, other.addressSpaceBytes);
+  return {
+    ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
+    ...(addressSpaceBytes === undefined ? {} : { addressSpaceBytes }),
+    ...(wallMs === undefined ? {} : { wallMs }),
+    ...(stallMs === undefined ? {} : { stallMs }),
+  };
+}
+
+/** One run of a tool. What it may read and write is what its references say; nothing else is meant for it. */
+export interface ToolCall {
+  readonly tool: string;
+  readonly args: readonly Arg[];
+  /** It reads nothing that a guest or a stranger wrote, and runs outside the sandbox. */
+  readonly trusted?: boolean;
+  /** It opens an image that a stranger made: never without what the configuration says of a sandbox. */
+  readonly foreign?: boolean;
+  /** Exit codes that are answers; unset: 0. */
+  readonly answers?: readonly number[];
+  /**
+   * Whether text on standard error is a failure, whatever the exit code says; unset: when it writes a file. See
+   * `process/complaints.ts`.
+   */
+  readonly silent?: boolean;
+  /** It speaks to other hosts; the sandbox leaves it the network, and nothing else. */
+  readonly network?: boolean;
+  readonly limits: ToolLimits;
+  /** Its standard input; unset: none. */
+  readonly stdin?: Uint8Array | Readable;
+  /** As whom it runs, with the groups of that user; unset: as the daemon. */
+  readonly as?: { readonly uid: number; readonly gid: number };
+  /** Beside PATH and LC_ALL, for a tool that cannot work without. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Command line and descriptors: reference i becomes descriptor 3 + i of the child. */
+export interface PlainCall {
+  readonly args: readonly string[];
+  readonly references: readonly Reference[];
+}
+
+/** The child's first descriptor after stdin, stdout and stderr. */
+export const FIRST_FD = 3;
+
+/** Turns references into plain paths, as `pathOf` says. Each gets a descriptor, in order; one that is there twice keeps its own. */
+export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd: number) => string): PlainCall {
+  const references: Reference[] = [];
+  const texts = new Map<Text, Reference>();
+  const word = (reference: Reference): string => {
+    const known = references.indexOf(reference);
+    return pathOf(reference, FIRST_FD + (known === -1 ? references.push(reference) - 1 : known));
+  };
+  const file = (piece: Text): Reference => {
+    const made = texts.get(piece) ?? { secret: Buffer.from(joined(piece.text)), address: piece.address };
+    texts.set(piece, made);
+    return made;
+  };
+  const joined = (pieces: readonly Piece[]): string =>
+    pieces.map((piece) => (typeof piece === 'string' ? piece : word('text' in piece ? file(piece) : piece))).join('');
+  return { args: args.map((arg) => (typeof arg === 'string' ? arg : joined(arg))), references };
+}
+
+/** Where a child finds an inherited descriptor. */
+export function pathOutside(reference: Reference, fd: number): string {
+  if ('descriptor' in reference) return String(fd);
+  const name = isContent(reference) ? undefined : fileOf(reference).name;
+  return `/proc/self/fd/${String(fd)}${name === undefined ? '' : `/${name}`}`;
+}
+
+type Content = Extract<Reference, { readonly secret: Uint8Array } | { readonly cluster: Uint8Array }>;
+
+/** Whether a reference holds what the tool reads, instead of naming a file. */
+export function isContent(reference: Reference): reference is Content {
+  return 'secret' in reference || 'cluster' in reference;
+}
+
+export function contentOf(reference: Content): Uint8Array {
+  return 'secret' in reference ? reference.secret : reference.cluster;
+}
+
+export function fileOf(reference: { readonly read: FileRef } | { readonly write: FileRef }): FileRef {
+  return 'read' in reference ? reference.read : reference.write;
+}
+
+/** The descriptor of ours that a reference inherits; contents get theirs when the child starts. */
+export function descriptorOf(reference: Exclude<Reference, Content>): number {
+  return 'descriptor' in reference ? reference.descriptor.fd : fileOf(reference).handle.fd;
+}

@@ -1,0 +1,28 @@
+import { readdir, readlink } from 'node:fs/promises';
+import type { FileRef } from '../../domain/ports/images.js';
+import { errnoOf } from '../linux/errno.js';
+
+/**
+ * A process, not this one, that has the file open. qemu's locks belong to open files, and /proc/locks names no process for them. Links in
+ * /proc are read, never followed: what they lead to may lie on a filesystem that does not answer.
+ */
+export async function holderOf({ handle, name }: FileRef): Promise<number | undefined> {
+  const own = await readlink(`/proc/self/fd/${String(handle.fd)}`);
+  const path = name === undefined ? own : `${own === '/' ? '' : own}/${name}`;
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    if (await hasOpen(`/proc/${pid}/fd`, path)) return Number(pid);
+  }
+  return undefined;
+}
+
+async function hasOpen(folder: string, path: string): Promise<boolean> {
+  try {
+    const links = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`)));
+    return links.includes(path);
+  } catch (error) {
+    // It has ended, closed something, or is not ours to look at.
+    if (['ENOENT', 'EACCES', 'EPERM', 'ESRCH'].includes(errnoOf(error) ?? '')) return false;
+    throw error;
+  }
+}

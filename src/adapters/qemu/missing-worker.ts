@@ -1,0 +1,42 @@
+/** A thread that looks for what an image names and its file does not have; `table-walk.ts` starts it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { findMissing } from '../../domain/formats/whole/find-missing.js';
+import type { Missing } from '../../domain/formats/whole/reach.js';
+import type { ImageFormat } from '../../domain/model/image-format.js';
+import { errnoOf } from '../linux/errno.js';
+import { sourceOf } from '../linux/sync-look.js';
+
+export interface MissingJob {
+  readonly fd: number;
+  readonly lengthBytes: number;
+  readonly format: ImageFormat;
+  /** So much of a core's time it may take; unset: as much as it takes. */
+  readonly cpuSeconds?: number;
+}
+
+export type MissingAnswer =
+  | { readonly missing: Missing | undefined }
+  | { readonly tooLong: true }
+  | { readonly code: string | undefined; readonly text: string };
+
+/** Read between two looks at the clock. */
+const LOOK_BYTES = 1 << 20;
+
+class TooLong extends Error {}
+
+const say = (answer: MissingAnswer) => parentPort?.postMessage(answer);
+// eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what TableWalk gave
+const { fd, lengthBytes, format, cpuSeconds } = workerData as MissingJob;
+let unseen = 0;
+const spend = (bytes: number) => {
+  unseen += bytes;
+  if (cpuSeconds === undefined || unseen < LOOK_BYTES) return;
+  unseen = 0;
+  const { user, system } = process.threadCpuUsage();
+  if ((user + system) / 1e6 > cpuSeconds) throw new TooLong();
+};
+try {
+  say({ missing: await findMissing(sourceOf(fd, lengthBytes), format, spend) });
+} catch (error) {
+  say(error instanceof TooLong ? { tooLong: true } : { code: errnoOf(error), text: String(error) });
+}

@@ -1,0 +1,125 @@
+import type { Stretch } from '../../domain/model/block-digest.js';
+import type { FarExport, NbdPlace, NbdTool, PullOptions, PushOptions, Segment } from '../../domain/copy/agents.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { FileRef, Resolved, ToolRun } from '../../domain/ports/images.js';
+import { NBD_ENV, credentials, nbdOptions } from './nbd-args.js';
+import type { Exit, ProcessRunner } from '../process/process.js';
+import { aheadBytes, fileOptions, requestsAt } from './qemu-args.js';
+import { parseExtent, parseProgress, qemuError } from './qemu-output.js';
+import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js';
+
+/** Onto what is there, all of it or a part: what is a hole at the source is left as it is. */
+const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W'];
+
+/** Reads and writes what others serve, by qemu-img in the sandbox, with the network where it is needed. */
+export class NbdClient implements NbdTool {
+  /** @param limits of each child; its stall limit is what ends one whose line is dead */
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+  ) {}
+
+  async pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void> {
+    await this.#copy(pullArgs(source, stretch, target, options), source.place, 'reads', run, options);
+  }
+
+  async push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void> {
+    await this.#copy(pushArgs(source, place, name, options), place, 'writes', run, options);
+  }
+
+  async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<Stretch> {
+    const args = ['map', '--output=json', ...credentials(place), '--image-opts', nbdOptions(place, name)];
+    const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: withoutStall(this.limits) };
+    const { stdout, ...exit } = await this.runner.run(call, run);
+    if (!exit.succeeded) throw lineError(exit, 'reads');
+    for (const line of stdout.split('\n')) {
+      const extent = parseExtent(line);
+      if (extent !== undefined)
+        yield { offsetBytes: extent.offsetBytes, lengthBytes: extent.lengthBytes, data: extent.data && !extent.zero };
+    }
+  }
+
+  async #copy(
+    args: readonly Arg[],
+    place: NbdPlace,
+    far: keyof typeof FAR_SIDE,
+    run: ToolRun,
+    options: Limited,
+  ): Promise<void> {
+    const call = {
+      tool: 'qemu-img',
+      args,
+      network: overNetwork(place),
+      limits: this.limits,
+      env: NBD_ENV,
+      silent: true,
+    };
+    const exit = await this.runner.lines(call, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction !== undefined) run.onFraction?.(fraction, aheadBytes(options));
+    });
+    if (!exit.succeeded) throw lineError(exit, far);
+  }
+}
+
+/**
+ * Into a file that is there, at the same place. Without qemu's locks on it: several pulls write into it at once, each its own
+ * segments, and it lies in our private folder.
+ */
+export function pullArgs(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions): Arg[] {
+  const { from, to } = stretch;
+  const place = `driver=raw,offset=${String(from)},size=${String(to - from)},file.driver=file,file.locking=off,file.filename=`;
+  return [
+    ...ONTO,
+    ...(options.direct ? ['-t', 'none'] : []),
+    ...rate(options),
+    ...credentials(source.place),
+    '--image-opts',
+    '--target-image-opts',
+    nbdOptions(source.place, source.name, stretch),
+    [place, { write: target }],
+  ];
+}
+
+/** Into an export. */
+export function pushArgs(source: Resolved, place: NbdPlace, name: string, options: PushOptions): Arg[] {
+  return [
+    ...ONTO,
+    ...rate(options),
+    ...(options.shared ? ['-U'] : []),
+    ...credentials(place),
+    '--image-opts',
+    '--target-image-opts',
+    fileOptions(source, 'raw'),
+    nbdOptions(place, name),
+  ];
+}
+
+interface Limited {
+  readonly bytesPerSecond?: bigint;
+}
+
+function rate({ bytesPerSecond }: Limited): string[] {
+  const requests = ['-m', String(requestsAt(bytesPerSecond))];
+  return bytesPerSecond === undefined ? requests : [...requests, '-r', String(bytesPerSecond)];
+}
+
+function overNetwork(place: NbdPlace): boolean {
+  return !('socket' in place);
+}
+
+/** About the far end, whatever is done with it. */
+const OF_THE_LINE = /TLS|file\.driver=nbd|[Ff]ailed to connect|server|option|Connection|end-of-file|Broken pipe/;
+
+/** What fails at the far end's side of a copy. A failure of the other side is about our own file. */
+const FAR_SIDE = { reads: /error while reading/, writes: /error while writing/ };
+
+function lineError(exit: Exit, far: keyof typeof FAR_SIDE): HostlerError {
+  const error = qemuError(exit.stderr, exit);
+  const isOfTheLine = OF_THE_LINE.test(exit.stderr) || FAR_SIDE[far].test(exit.stderr);
+  if (error.reason === 'NO_SPACE' || !isOfTheLine) return error;
+  return new HostlerError('REMOTE_UNREACHABLE', `the far end, or the line to it, broke: ${error.message}`, {
+    facts: error.facts,
+    cause: exit.stderr,
+  });
+}

@@ -1,0 +1,315 @@
+import { HostlerError } from '../../domain/model/errors.js';
+import { traits } from '../../domain/model/image-format.js';
+import type { ImageFacts } from '../../domain/model/image-info.js';
+import type { Layout } from '../../domain/model/image-layout.js';
+import type {
+  Chain,
+  ConvertRequest,
+  CreateRequest,
+  FileRef,
+  Layer,
+  LayerExtent,
+  MeasureOf,
+} from '../../domain/ports/images.js';
+import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
+import { isDeviceHandle } from '../linux/device-handle.js';
+import { chainOf, object, pathTo, text, type Member, type Pieces } from './qemu-json.js';
+import { rbdMembers, clusterKeys } from '../rbd/qemu-node.js';
+import { fileOf, type Arg } from '../process/tool-call.js';
+import { descriptorText } from './vmdk-text.js';
+
+/** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
+const REQUESTS = 16;
+/** The most that one of them is for (IO_BUF_SIZE in qemu-img.c). */
+const REQUEST_BYTES = 2 * 1024 * 1024;
+/** So many keep up with a limit to the rate: each is ready in an eighth of a second. */
+const REQUESTS_A_SECOND = 8;
+const TARGET_SECRET = 'target-secret';
+
+/** A comma ends an option's value unless doubled. */
+export function escapeOption(value: string): string {
+  return value.replaceAll(',', ',,');
+}
+
+/** The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header. */
+export function chainName(chain: Chain): Pieces {
+  return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file })))];
+}
+
+/** What has to be known of a layer to open it. */
+type Opening = Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>;
+
+/** How a file is opened. */
+export type Opened = Parameters<typeof fileOf>[0];
+
+/** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
+export function layerMembers(
+  layer: Opening,
+  as: Opened,
+  { file: more = [] }: { readonly file?: readonly Member[] } = {},
+): Member[] {
+  const { format, facts, extents } = layer;
+  const secrets: readonly Member[] = secretMembers(layer).map(([name, value]) => [name, text(value)]);
+  const { vhdSizeFrom, luksVersion = 1, subformat, virtualSizeBytes } = facts;
+  // qemu would ask for a passphrase first.
+  if (luksVersion > 1)
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the tools here open LUKS 1 only; LUKS 2 can be kept as it is', {
+      facts: { format },
+    });
+  const node = extents === undefined ? nodeMembers(as) : severalMembers(fileOf(as), facts, extents);
+  const inFile: Member = ['file', object([...node, ...more])];
+  // qemu would look for the footer in the guest's first sector first.
+  if (format === 'vpc' && subformat === 'fixed')
+    return [['driver', text('raw')], ['size', text(String(virtualSizeBytes))], inFile];
+  const size: readonly Member[] =
+    format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
+  return [['driver', text(format)], ...size, ...secrets, inFile];
+}
+
+/** Options that name the secret which opens an image. */
+export function secretMembers({
+  format,
+  facts: { oldEncryption },
+  opens,
+}: Opening): readonly (readonly [string, string])[] {
+  if (opens === undefined) return [];
+  if (format === 'luks') return [['key-secret', opens.id]];
+  return [
+    ['encrypt.format', oldEncryption ?? 'luks'],
+    ['encrypt.key-secret', opens.id],
+  ];
+}
+
+/** In the place of an image's own file, which names others. */
+function severalMembers({ address }: FileRef, { described }: ImageFacts, extents: readonly LayerExtent[]): Member[] {
+  if (described === undefined || address === undefined) throw new HostlerError('BUG', 'extents of no image');
+  return [
+    ['driver', text('file')],
+    ['filename', pathTo({ text: descriptorText(described, extents), address })],
+  ];
+}
+
+function nodeMembers(as: Opened): readonly Member[] {
+  const file = fileOf(as);
+  const cluster = rbdMembers(file);
+  if (cluster !== undefined)
+    return cluster.map(([name, value]) => [name, typeof value === 'string' ? text(value) : pathTo(value)]);
+  const { handle } = file;
+  const device = isDeviceHandle(handle);
+  const path = device && file.name !== undefined ? { read: handle.ref } : as;
+  return [
+    ['driver', text(device ? 'host_device' : 'file')],
+    ['filename', pathTo(path)],
+  ];
+}
+
+/** What holds an image's bytes, as options: a file, or an image of a cluster. */
+export function node(prefix: string, file: FileRef, use: 'read' | 'write'): Pieces {
+  const cluster = rbdMembers(file);
+  if (cluster !== undefined)
+    return cluster.flatMap(([name, value], index) => [
+      `${index === 0 ? '' : ','}${prefix}${name}=`,
+      typeof value === 'string' ? escapeOption(value) : value,
+    ]);
+  const { handle } = file;
+  const [driver, ref] = isDeviceHandle(handle) ? ['host_device', handle.ref] : ['file', file];
+  return [`${prefix}driver=${driver},${prefix}filename=`, use === 'read' ? { read: ref } : { write: ref }];
+}
+
+/** A lone file in a format. */
+export function fileOptions(file: FileRef, format: string): Pieces {
+  return [`driver=${format},${writtenPart(file)}`, ...node('file.', file, 'read')];
+}
+
+/** Of a device that a copy was written onto, the copy. */
+function writtenPart({ handle, name }: FileRef): string {
+  if (!isDeviceHandle(handle) || name === undefined) return '';
+  return `size=${String(roundUp(handle.bytes, SECTOR_BYTES))},`;
+}
+
+/** `create` has no --image-opts: the target is an absolute path, which qemu takes as nothing else. */
+export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
+  const { format, sizeBytes, backing, passphrase } = request;
+  return [
+    'create',
+    '-q',
+    ...secretObject(TARGET_SECRET, passphrase),
+    '-f',
+    format,
+    // -u: the base is not opened; we have read its size.
+    ...(backing === undefined ? [] : ['-u', '-F', backing.format, '-b', backing.storedName]),
+    ...formatOptions(request),
+    [{ write: target }],
+    String(sizeBytes),
+  ];
+}
+
+export function convertArgs(source: Chain, target: FileRef, request: ConvertRequest): Arg[] {
+  const { format, passphrase } = request;
+  return [
+    ...convertWords(source, request),
+    ...secretObject(TARGET_SECRET, passphrase),
+    ...keysOf(source),
+    '-O',
+    format,
+    ...formatOptions(request),
+    chainName(source),
+    [{ write: target }],
+  ];
+}
+
+/** Onto what is there already: nothing is made, and it must be large enough. */
+export function convertOntoArgs(source: Chain, target: FileRef, request: OntoRequest): Arg[] {
+  return [
+    ...convertWords(source, request),
+    ...secretsOf(source),
+    ...clusterKeys([...source.map(({ file }) => file), target]),
+    '-n',
+    ...(request.targetIsZero ? ['--target-is-zero'] : []),
+    '--target-image-opts',
+    chainName(source),
+    ['driver=raw,', ...node('file.', target, 'write')],
+  ];
+}
+
+/** Zeros over all of it: written, or, where it can forget, forgotten. */
+export function wipeArgs(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard'): Arg[] {
+  return [
+    'convert',
+    '-p',
+    '-n',
+    '-m',
+    String(REQUESTS),
+    '-W',
+    ...(mode === 'zero' ? ['-S', '0'] : []),
+    ...clusterKeys([target]),
+    '--image-opts',
+    '--target-image-opts',
+    `driver=null-co,size=${String(sizeBytes)},read-zeroes=on`,
+    ['driver=raw,', ...node('file.', target, 'write')],
+  ];
+}
+
+export interface OntoRequest extends ConvertRequest {
+  /** It reads as zeros everywhere. */
+  readonly targetIsZero: boolean;
+}
+
+function convertWords(source: Chain, request: ConvertRequest): Arg[] {
+  const { format, compress, direct, snapshot, bytesPerSecond, shared } = request;
+  const outOfOrder = format === 'raw' && !compress; // elsewhere it scatters the target's clusters
+  return [
+    'convert',
+    '-p',
+    '-m',
+    String(requestsAt(bytesPerSecond)),
+    ...(outOfOrder ? ['-W'] : []),
+    ...(direct ? ['-t', 'none'] : []),
+    ...(shared ? ['-U'] : []),
+    ...(compress ? ['-c'] : []),
+    ...(bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]),
+    ...ofSnapshot(source, snapshot),
+  ];
+}
+
+/** Of one qemu-img convert. */
+export function requestsAt(bytesPerSecond: bigint | undefined): number {
+  if (bytesPerSecond === undefined) return REQUESTS;
+  return Math.min(REQUESTS, Math.ceil(Number(bytesPerSecond) / (REQUEST_BYTES * REQUESTS_A_SECOND)));
+}
+
+/** What qemu-img convert counts as done when it begins it: as much may not be written yet. */
+export function aheadBytes({ bytesPerSecond }: Pick<ConvertRequest, 'bytesPerSecond'>): bigint {
+  return BigInt(requestsAt(bytesPerSecond) * REQUEST_BYTES);
+}
+
+export function mapArgs(source: Chain): Arg[] {
+  return ['map', '-U', '--output=json', ...keysOf(source), chainName(source)];
+}
+
+export function measureArgs(source: Chain, format: string, { snapshot, clusterSizeBytes }: MeasureOf = {}): Arg[] {
+  const options = clusterSizeBytes === undefined ? [] : ['-o', `cluster_size=${String(clusterSizeBytes)}`];
+  const words = ['measure', '-U', '--output=json', '-O', format, ...options, ...ofSnapshot(source, snapshot)];
+  return [...words, ...keysOf(source), chainName(source)];
+}
+
+/** A volume's own snapshots are volumes. */
+function ofSnapshot([top]: Chain, snapshot: string | undefined): string[] {
+  if (snapshot === undefined || top.file.storage === 'volume') return [];
+  return ['-l', `snapshot.name=${escapeOption(snapshot)}`];
+}
+
+/** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */
+export function identifyArgs(file: FileRef): Arg[] {
+  return ['info', '-U', '--output=json', [{ read: file }]];
+}
+
+/** The same of an image that it is told how to open. */
+export function informArgs(image: Layer): Arg[] {
+  return ['info', '-U', '--output=json', chainName([image])];
+}
+
+export function compareArgs(first: FileRef, second: FileRef): Arg[] {
+  return [
+    'compare',
+    '-U',
+    '-q',
+    ...clusterKeys([first, second]),
+    '--image-opts',
+    fileOptions(first, 'raw'),
+    fileOptions(second, 'raw'),
+  ];
+}
+
+/** The keys of the clusters that images are in, and what opens those that are encrypted. */
+export function keysOf(...chains: readonly Chain[]): Arg[] {
+  return [...secretsOf(...chains), ...clusterKeys(chains.flatMap((chain) => chain.map(({ file }) => file)))];
+}
+
+/** Each secret once. */
+export function secretsOf(...chains: readonly (readonly Layer[])[]): Arg[] {
+  const secrets = new Map(
+    chains.flat().flatMap(({ opens }) => (opens === undefined ? [] : [[opens.id, opens.passphrase]])),
+  );
+  return [...secrets].flatMap(([id, passphrase]) => secretObject(id, passphrase));
+}
+
+function secretObject(id: string, secret: Uint8Array | undefined): Arg[] {
+  return secret === undefined ? [] : ['--object', [`secret,id=${id},file=`, { secret }]];
+}
+
+type FormatRequest = Pick<
+  CreateRequest,
+  'format' | 'preallocation' | 'clusterSizeBytes' | 'lazyRefcounts' | 'extendedL2' | 'passphrase' | keyof Layout
+> &
+  Partial<Pick<ConvertRequest, 'compress' | 'compressionType'>>;
+
+/** `-o …` with what was asked for; nothing when nothing was. */
+function formatOptions(request: FormatRequest): Arg[] {
+  const { format, preallocation, clusterSizeBytes, lazyRefcounts, extendedL2, compress, compressionType, passphrase } =
+    request;
+  const options: string[] = [];
+  if (preallocation !== 'off') options.push(`preallocation=${preallocation}`);
+  if (clusterSizeBytes !== undefined) options.push(`cluster_size=${String(clusterSizeBytes)}`);
+  if (lazyRefcounts !== undefined) options.push(`lazy_refcounts=${onOff(lazyRefcounts)}`);
+  if (extendedL2 !== undefined) options.push(`extended_l2=${onOff(extendedL2)}`);
+  if (compressionType !== undefined) options.push(`compression_type=${compressionType}`);
+  const stream = compress === true && format === 'vmdk' ? 'streamOptimized' : undefined;
+  const { subformat = stream, compat, refcountBits } = request;
+  if (subformat !== undefined) options.push(`subformat=${subformat}`);
+  if (compat !== undefined) options.push(`compat=${compat}`);
+  if (refcountBits !== undefined) options.push(`refcount_bits=${String(refcountBits)}`);
+  // Otherwise the size follows a disk geometry of cylinders and heads, and grows.
+  if (format === 'vpc') options.push('force_size=on');
+  if (passphrase !== undefined)
+    options.push(
+      traits(format).encryption === 'needed'
+        ? `key-secret=${TARGET_SECRET}`
+        : `encrypt.format=luks,encrypt.key-secret=${TARGET_SECRET}`,
+    );
+  return options.length === 0 ? [] : ['-o', options.join(',')];
+}
+
+function onOff(value: boolean): 'on' | 'off' {
+  return value ? 'on' : 'off';
+}

@@ -1,0 +1,151 @@
+/** Command lines of qemu-img's verbs that change images where they are. */
+import type { Written } from '../../domain/ports/changes.js';
+import type { Chain, Layer } from '../../domain/ports/images.js';
+import { chainName, keysOf, layerMembers, secretMembers, secretsOf, type Opened } from './qemu-args.js';
+import { chainOf, object, text, type Member, type Pieces } from './qemu-json.js';
+import type { Arg } from '../process/tool-call.js';
+
+/** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
+const TOO_LONG_FOR_A_HEADER = 1100;
+
+/** What each layer is opened as: the image and the layer that is written for writing, a copy in the place of the latter. */
+function referencesOf({ chain, copy }: Written, depth: number): Opened[] {
+  return chain.map(({ file }, at) => {
+    if (at === depth) return { write: copy ?? file };
+    return at === 0 ? { write: file } : { read: file };
+  });
+}
+
+/** The chain spelt out. */
+function spell(chain: Chain, references: readonly Opened[], more: readonly Member[] = []): Pieces {
+  const layers = chain.map((layer, at) =>
+    layerMembers(layer, references[at] ?? { read: layer.file }, { file: at === 0 ? more : [] }),
+  );
+  return ['json:', ...chainOf(layers)];
+}
+
+/** @param more options of the file that holds the image */
+function opened(image: Written, more: readonly Member[] = []): Pieces {
+  return spell(image.chain, referencesOf(image, 0), more);
+}
+
+/** The image without what it is backed by. */
+function alone({ chain: [top], copy }: Written): Pieces {
+  const secrets = secretMembers(top).map(([name, value]) => `${name}=${value},`);
+  return [`driver=${top.format},${secrets.join('')}file.driver=file,file.filename=`, { write: copy ?? top.file }];
+}
+
+export function resizeArgs(
+  image: Written,
+  request: { sizeBytes: bigint; shrink: boolean; preallocation: string },
+): Arg[] {
+  const { sizeBytes, shrink, preallocation } = request;
+  return [
+    'resize',
+    '-q',
+    ...secretsOf(image.chain),
+    ...(shrink ? ['--shrink'] : []),
+    ...(preallocation === 'off' ? [] : [`--preallocation=${preallocation}`]),
+    opened(image),
+    String(sizeBytes),
+  ];
+}
+
+/**
+ * `rebase` copies up what differs, then writes the base's name into the header, while its own tables may be in memory still: ended at that
+ * moment it would leave an image without its data. What it is given as the name here is the description of open files, too long for
+ * a header: that stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
+ */
+export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
+  return [
+    'rebase',
+    '-p',
+    ...secretsOf(image.chain, base),
+    '-b',
+    describeBase(base, image.chain[0].facts.virtualSizeBytes),
+    opened(image),
+  ];
+}
+
+/** No base is one of zeros. */
+function describeBase(base: readonly Layer[], sizeBytes: bigint): Pieces {
+  const zeros = `{"driver":"null-co","size":${String(sizeBytes)},"read-zeroes":true}`;
+  return ['json:', ' '.repeat(TOO_LONG_FOR_A_HEADER), ...(base.length === 0 ? [zeros] : layersOf(base))];
+}
+
+function layersOf(layers: readonly Layer[]): Pieces {
+  return chainOf(layers.map((layer) => layerMembers(layer, { read: layer.file })));
+}
+
+/** The image on the layers that its header names, and the same image on others, or on none. */
+export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base: readonly Layer[]): Arg[] {
+  const on = (below: readonly Layer[]): Pieces => [
+    'json:',
+    ...chainOf([
+      layerMembers(top, { read: copy ?? top.file }),
+      ...below.map((layer) => layerMembers(layer, { read: layer.file })),
+    ]),
+  ];
+  return ['compare', ...secretsOf([top, ...old], base), on(old), on(base)];
+}
+
+export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {
+  const name = base === undefined ? ['-b', ''] : ['-F', base.format, '-b', base.storedName];
+  return ['rebase', '-q', '-u', ...secretsOf(image.chain), ...name, '--image-opts', alone(image)];
+}
+
+/** @param base what qemu calls the layer that is written, unless that is the nearest one below */
+export function commitArgs(image: Written, depth: number, base: string | undefined): Arg[] {
+  // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the base yet.
+  const into = base === undefined ? [] : ['-b', base];
+  return ['commit', '-p', '-d', ...secretsOf(image.chain), ...into, spell(image.chain, referencesOf(image, depth))];
+}
+
+/**
+ * Makes qemu show what it calls a layer of the chain, which `commit` has to be told to the letter. `info` leaves out what its image is
+ * backed by, but not what the image lies in: here that is the layer. Each file is at the same path as in `commitArgs`.
+ */
+export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
+  const references = referencesOf(image, depth);
+  const layers = image.chain
+    .map((layer, at) => layerMembers(layer, references[at] ?? { read: layer.file }))
+    .slice(depth);
+  return [
+    'info',
+    '-U',
+    '--output=json',
+    [
+      'json:',
+      ...object([
+        ['driver', text('raw')],
+        ['file', chainOf(layers)],
+      ]),
+    ],
+  ];
+}
+
+export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {
+  const [flags, name] = repair === 'none' ? [[], chainName(image.chain)] : [['-r', repair], opened(image)];
+  return ['check', '--output=json', ...secretsOf(image.chain), ...flags, name];
+}
+
+export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
+  return ['compare', '-p', ...(strict ? ['-s'] : []), ...keysOf(first, second), chainName(first), chainName(second)];
+}
+
+/**
+ * Where qemu 7.2 cannot flush a new table of snapshots, it discards that table, although the header may name it already
+ * (block/qcow2-snapshot.c, `qcow2_write_snapshots`): all snapshots would be lost. So nothing is discarded, except with the last
+ * snapshot, after which there is no table: then the file gives its blocks back.
+ */
+export function snapshotArgs(image: Written, option: '-c' | '-d' | '-a', name: string): Arg[] {
+  const isLast = option === '-d' && image.chain[0].facts.snapshots.length === 1;
+  return [
+    'snapshot',
+    '-q',
+    ...secretsOf(image.chain),
+    option,
+    name,
+    opened(image, isLast ? [] : [['discard', text('ignore')]]),
+  ];
+}

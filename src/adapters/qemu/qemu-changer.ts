@@ -1,0 +1,144 @@
+import { HostlerError } from '../../domain/model/errors.js';
+import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
+import type { ImageFormat, Preallocation } from '../../domain/model/image-format.js';
+import type { Chain, Layer, ToolRun } from '../../domain/ports/images.js';
+import type { Exit, ProcessRunner } from '../process/process.js';
+import {
+  checkArgs,
+  commitArgs,
+  compareChainsArgs,
+  compareImagesArgs,
+  copyUpArgs,
+  nameOfLayerArgs,
+  resizeArgs,
+  setBaseArgs,
+  snapshotArgs,
+} from './qemu-change-args.js';
+import { parseCheck, parseComparison, parseNameOfLayer, parseProgress, qemuError } from './qemu-output.js';
+import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js';
+
+/**
+ * The data is copied, only the name was refused; see `copyUpArgs`. It must be all that qemu-img has to say (7.2 to 9.2): a
+ * table that could not be written is another line, with the same exit code.
+ */
+const NAME_REFUSED =
+  /^qemu-img: Could not change the backing file to '.*': (?:backing format must be specified|No space left in the file header)$/;
+/** qemu-img check: 2 corrupt, 3 leaks: results; 63: the format has no check. */
+const EXIT_CHECKED = [0, 2, 3];
+const EXIT_NO_CHECK = 63;
+const EXIT_DIFFERENT = 1;
+
+/** qemu-img's verbs that change images where they are, and those that look at whole images. */
+export class QemuChanger implements ImageChanger {
+  /** @param limits of the children that work on whole images */
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+  ) {}
+
+  async resize(
+    image: Written,
+    request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
+    run: ToolRun,
+  ): Promise<void> {
+    this.#succeeded(await this.#quiet(resizeArgs(image, request), run));
+  }
+
+  async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
+    const exit = await this.#progressing(copyUpArgs(image, base), run);
+    if (!NAME_REFUSED.test(exit.stderr.trim())) this.#succeeded(exit);
+  }
+
+  async assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
+    const exit = await this.#quiet(compareChainsArgs(image, base), run, [0, EXIT_DIFFERENT]);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+    if (exit.code === 0) return;
+    const { address } = image.chain[0].file;
+    throw new HostlerError('IO_ERROR', `${address}: what was copied up is not all there: ${exit.stdout.trim()}`, {
+      facts: { path: address, tool: 'qemu-img', stdout: exit.stdout.trim() },
+    });
+  }
+
+  async setBase(
+    image: Written,
+    base: { readonly storedName: string; readonly format: ImageFormat } | undefined,
+    run: ToolRun,
+  ): Promise<void> {
+    this.#succeeded(await this.#quiet(setBaseArgs(image, base), run));
+  }
+
+  async commit(image: Written, depth: number, run: ToolRun): Promise<void> {
+    const base = depth > 1 ? await this.#nameOfLayer(image, depth, run) : undefined;
+    this.#succeeded(await this.#progressing(commitArgs(image, depth, base), run));
+  }
+
+  async check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts> {
+    const exit = await this.#quiet(checkArgs(image, repair), run, EXIT_CHECKED, repair !== 'none');
+    if (exit.code === EXIT_NO_CHECK)
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${image.chain[0].format} images have no check`, {
+        facts: { format: image.chain[0].format },
+      });
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+    return parseCheck(exit.stdout);
+  }
+
+  async compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison> {
+    const words: string[] = [];
+    const args = compareImagesArgs(first, second, strict);
+    const call = {
+      tool: 'qemu-img',
+      args,
+      limits: withoutStall(this.limits),
+      answers: [0, EXIT_DIFFERENT],
+      silent: true,
+    };
+    const exit = await this.runner.lines(call, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction === undefined) words.push(line);
+      else run.onFraction?.(fraction);
+    });
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+    return { equal: exit.code === 0, ...parseComparison(words.join('\n')) };
+  }
+
+  async createSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-c', name), run));
+  }
+
+  async deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-d', name), run));
+  }
+
+  async revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-a', id), run));
+  }
+
+  async #nameOfLayer(image: Written, depth: number, run: ToolRun): Promise<string> {
+    const exit = await this.#quiet(nameOfLayerArgs(image, depth), run);
+    this.#succeeded(exit);
+    const name = parseNameOfLayer(exit.stdout);
+    if (name !== undefined) return name;
+    const { address } = image.chain[depth]?.file ?? image.chain[0].file;
+    throw new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      `qemu-img cannot commit into ${address}: too many layers lie below it; flatten one of them first`,
+      { facts: { path: address } },
+    );
+  }
+
+  #succeeded(exit: Exit): void {
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+  }
+
+  #quiet(args: readonly Arg[], run: ToolRun, answers: readonly number[] = [0], silent = true) {
+    const limits = withoutStall(this.limits);
+    return this.runner.run({ tool: 'qemu-img', args, limits, answers, silent }, run);
+  }
+
+  #progressing(args: readonly Arg[], run: ToolRun): Promise<Exit> {
+    return this.runner.lines({ tool: 'qemu-img', args, limits: this.limits }, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction !== undefined) run.onFraction?.(fraction);
+    });
+  }
+}

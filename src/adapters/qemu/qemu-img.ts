@@ -1,0 +1,180 @@
+import { HostlerError } from '../../domain/model/errors.js';
+import type { ImageFormat } from '../../domain/model/image-format.js';
+import type { Extent } from '../../domain/model/image-info.js';
+import type {
+  Chain,
+  ConvertRequest,
+  CreateRequest,
+  FileRef,
+  ImageTool,
+  Layer,
+  MeasureOf,
+  ToolRun,
+} from '../../domain/ports/images.js';
+import type { ProcessRunner } from '../process/process.js';
+import {
+  aheadBytes,
+  compareArgs,
+  convertArgs,
+  convertOntoArgs,
+  createArgs,
+  identifyArgs,
+  informArgs,
+  mapArgs,
+  measureArgs,
+  wipeArgs,
+  type OntoRequest,
+} from './qemu-args.js';
+import { parseExtent, parseIdentity, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
+import { HandOver } from '../../domain/model/async-queue.js';
+import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../process/tool-call.js';
+
+/** Formats that `qemu-img measure` knows (7.2). */
+const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];
+const LUKS_AGAIN = /Unable to get accurate CPU usage/;
+const LUKS_ATTEMPTS = 5;
+/** qemu-img compare: the images differ. */
+const EXIT_DIFFERENT = 1;
+
+/** Lines of a tool that may wait for a slow reader before the tool waits too. */
+const LINES_WAITING = 4096;
+
+export class QemuImg implements ImageTool {
+  /** @param limits of the children that work on whole images @param foreignLimits of those that open a stranger's */
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly limits: ToolLimits,
+    private readonly foreignLimits: ToolLimits,
+  ) {}
+
+  async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
+    await this.#timed(createArgs(target, request), request.passphrase !== undefined, (args) =>
+      this.#print(args, quietly({ limits: this.limits }), run),
+    );
+  }
+
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+    await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, (args) =>
+      this.#progressing(args, this.#heldFor(source), run, aheadBytes(request)),
+    );
+  }
+
+  /** The same onto an image that is there already and large enough. */
+  async convertOnto(source: Chain, target: FileRef, request: OntoRequest, run: ToolRun): Promise<void> {
+    await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), run, aheadBytes(request));
+  }
+
+  /** Makes what is there all zeros. */
+  async wipe(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard', run: ToolRun): Promise<void> {
+    await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, run, aheadBytes({}));
+  }
+
+  async #progressing(args: readonly Arg[], held: Held, run: ToolRun, ahead: bigint): Promise<void> {
+    // The target may be a volume, which no reference names.
+    const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, run, (line) => {
+      const fraction = parseProgress(line);
+      if (fraction !== undefined) run.onFraction?.(fraction, ahead);
+    });
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+  }
+
+  async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
+    const stop = new AbortController();
+    const queue = new HandOver<string>(LINES_WAITING);
+    const call = { tool: 'qemu-img', args: mapArgs(source), ...this.#heldFor(source) };
+    const child = this.runner
+      .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line, signal) =>
+        queue.put(line, signal),
+      )
+      .then(
+        (exit) => {
+          queue.end(exit.succeeded ? undefined : qemuError(exit.stderr, exit));
+        },
+        (error: unknown) => {
+          queue.end(error);
+        },
+      );
+    try {
+      for await (const line of queue.items(run.signal)) {
+        const extent = parseExtent(line);
+        if (extent !== undefined) yield extent;
+      }
+    } finally {
+      stop.abort(new HostlerError('CANCELLED', 'the reader of the map has gone'));
+      await child;
+    }
+  }
+
+  async measure(
+    source: Chain,
+    format: ImageFormat,
+    run: ToolRun,
+    what: MeasureOf = {},
+  ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }> {
+    if (!MEASURABLE.includes(format)) {
+      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `qemu-img can measure for ${MEASURABLE.join(', ')} only`, {
+        facts: { format },
+      });
+    }
+    return parseMeasure(await this.#print(measureArgs(source, format, what), quietly(this.#heldFor(source)), run));
+  }
+
+  async identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
+    const held = quietly({ limits: this.foreignLimits, foreign: true });
+    const untold = parseIdentity(await this.#print(identifyArgs(image.file), held, run));
+    if (image.format !== 'vpc') return untold;
+    // Untold, it looks for the mark at the start only, and goes by its own list of creators for the size.
+    const told = parseIdentity(await this.#print(informArgs(image), held, run));
+    return { ...told, format: untold.format === 'raw' ? 'vpc' : untold.format };
+  }
+
+  async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
+    const exit = await this.runner.run(
+      {
+        tool: 'qemu-img',
+        args: compareArgs(first, second),
+        ...quietly({ limits: this.limits }),
+        answers: [0, EXIT_DIFFERENT],
+        silent: true,
+      },
+      run,
+    );
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+    return exit.code === 0;
+  }
+
+  /**
+   * Making a LUKS header measures the processor (crypto/pbkdf.c); on a busy machine that now and then fails, before anything is
+   * written, with words that mean nothing but "again".
+   */
+  async #timed<T>(args: readonly Arg[], luks: boolean, work: (args: readonly Arg[]) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work(args);
+      } catch (error) {
+        const again =
+          luks && attempt < LUKS_ATTEMPTS && error instanceof HostlerError && LUKS_AGAIN.test(error.message);
+        if (!again) throw error;
+      }
+    }
+  }
+
+  #heldFor(source: Chain): Held {
+    const foreign = source.some((layer) => layer.foreign !== undefined);
+    return { limits: foreign ? this.foreignLimits : this.limits, foreign };
+  }
+
+  async #print(args: readonly Arg[], held: Held, run: ToolRun): Promise<string> {
+    const exit = await this.runner.run({ tool: 'qemu-img', args, ...held }, run);
+    if (!exit.succeeded) throw qemuError(exit.stderr, exit);
+    return exit.stdout;
+  }
+}
+
+/** How a call is held. */
+type Held = Pick<ToolCall, 'limits' | 'foreign'>;
+
+/** For what shows no progress: silence is not a stall. */
+function quietly({ limits, ...rest }: Held): Held {
+  return { ...rest, limits: withoutStall(limits) };
+}

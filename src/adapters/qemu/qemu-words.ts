@@ -1,0 +1,95 @@
+/**
+ * What qemu's sentences say of an image's own state, and of what its format can do. As patterns only: qemu 7.2 to 10, block/*.c, block.c and
+ * qemu-img.c. The first that matches counts; what is between quotes is a name and says nothing.
+ */
+import type { Reason } from '../../domain/model/errors.js';
+
+type Meaning = readonly [RegExp, Reason];
+
+/** Of these nothing else that is said matters, not even an error of the system: qemu makes one up for them. */
+const OF_THE_STATE: readonly Meaning[] = [
+  [/Parameter '' is required for cipher|Invalid password|cannot unlock any keyslot/i, 'SECRET_REQUIRED'],
+  [
+    /Image is corrupt; cannot be opened|needs to be replayed|qemu-img check -r|was not closed (?:correctly|cleanly)/i,
+    'IMAGE_NEEDS_REPAIR',
+  ],
+  [/force-remove|Snapshot table is corrupt|Journal.* not supported|is dirty, Replaying/i, 'IMAGE_NEEDS_REPAIR'],
+  [/Marking image as corrupt|Image is corrupt|Image corrupted/i, 'IMAGE_MALFORMED'],
+  [/after (?:the )?end of (?:the )?file|(?:has|have|been|is|image) (?:probably been )?truncated/i, 'IMAGE_MALFORMED'],
+  [
+    /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid|smaller or equal to the \s*actual size of the containing file/i,
+    'IMAGE_MALFORMED',
+  ],
+  // qemu cannot read a table that names places beyond all files, or trips over one that it has believed.
+  [
+    /bitmaps_ext: |bitmaps extension with zero|(?:Broken|Can't update|Cannot update) bitmap directory/i,
+    'IMAGE_MALFORMED',
+  ],
+  [/(?:^|\s)\S*block\/(?:qcow|qed|vmdk|vdi|vpc|vhdx|parallels)[\w-]*\.c:\d+: [^\n]*Assertion /, 'IMAGE_MALFORMED'],
+  [/module block-block-dmg-\w+ not found[^]*error while reading[^\n]*: Input\/output error/, 'UNSUPPORTED_BY_BACKEND'],
+];
+
+/** What is left when the system's own errors have been looked for. */
+const OF_THE_FORMAT: readonly Meaning[] = [
+  [
+    /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|not a valid \w+ image/i,
+    'IMAGE_MALFORMED',
+  ],
+  [
+    /\binvalid (?:VPC|VMDK|VDI|image|header|footer|magic|cluster|extent|refcount|block size|backing file (?:offset|size))/i,
+    'IMAGE_MALFORMED',
+  ],
+  [
+    /\b(?:corrupt|corrupted|malformed|overlap(?:s|ping)?|misaligned|not (?:cluster |properly )?aligned)\b/i,
+    'IMAGE_MALFORMED',
+  ],
+  [
+    /(?:L1|L2|page|grain|refcount|snapshot|block) (?:table|size|entry)[^\n]*(?:too (?:small|large|big)|invalid)/i,
+    'IMAGE_MALFORMED',
+  ],
+  [/Catalog|Max Table Entries|Too many blocks|does not contain a reference count table/i, 'IMAGE_MALFORMED'],
+  [
+    /Format Extension|Could not read bitmap|Failed to read bitmap|Could not read file metadata: Invalid/i,
+    'IMAGE_MALFORMED',
+  ],
+  [/Bitmap (?:table size|extra data|name)|Bitmaps feature|Bitmap Feature area|Feature data_size/i, 'IMAGE_MALFORMED'],
+  [/CRYPTO header|encryption header|Request for data outside of extension header|LUKS header/i, 'IMAGE_MALFORMED'],
+  [/QED [^\n]* (?:is|are) (?:invalid|too large)|Header extension too large|extra metadata/i, 'IMAGE_MALFORMED'],
+  [
+    /has snapshots|snapshots? prevent|dirty bitmaps?|bitmaps? .*(?:in use|readonly|inconsistent|loaded)/i,
+    'UNSUPPORTED_BY_BACKEND',
+  ],
+  [
+    /size is too (?:large|big)|too large for|Image size|exceeds? .*maximum|max size is|max of/i,
+    'UNSUPPORTED_BY_BACKEND',
+  ],
+  [
+    /Unknown (?:driver|file format)|does(?: not|n't) support|not supported|only supported with/i,
+    'UNSUPPORTED_BY_BACKEND',
+  ],
+  [/Unsupported|Can(?:'t|not) (?:resize|store|downgrade|amend|be opened)/i, 'UNSUPPORTED_BY_BACKEND'],
+  // A driver that says no more of a header, a table or a cluster that makes no sense.
+  [
+    /Could not open ''(?:: Could not open '')?: Invalid argument|error while reading[^\n]*: Invalid argument/i,
+    'IMAGE_MALFORMED',
+  ],
+];
+
+/** Names are the caller's: nothing in them is a word of qemu's. */
+function withoutNames(stderr: string): string {
+  return stderr.replaceAll(/json:\{[^\n]*\}(?=')/g, '').replaceAll(/'[^'\n]*'/g, "''");
+}
+
+function first(meanings: readonly Meaning[], text: string): Reason | undefined {
+  return meanings.find(([pattern]) => pattern.test(text))?.[1];
+}
+
+/** What is wrong with the image, whatever the system said; unset: nothing that is known. */
+export function stateOfImage(stderr: string): Reason | undefined {
+  return first(OF_THE_STATE, withoutNames(stderr));
+}
+
+/** What the format cannot be or do; unset: nothing that is known. Ask it when the system has said nothing. */
+export function limitOfFormat(stderr: string): Reason | undefined {
+  return first(OF_THE_FORMAT, withoutNames(stderr));
+}

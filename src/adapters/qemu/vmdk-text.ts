@@ -1,0 +1,54 @@
+/** The descriptor of ours by which qemu opens a VMDK of several files: it names them by what we have opened, and nothing else. */
+import type { Described } from '../../domain/model/image-info.js';
+import type { LayerExtent } from '../../domain/ports/images.js';
+import { SECTOR_BYTES } from '../../domain/model/size.js';
+import type { Piece } from '../process/tool-call.js';
+
+const SECTOR = Number(SECTOR_BYTES);
+/** The largest that qemu takes, in sectors. */
+const MAX_GRAIN = 0x200000n;
+/** Grains of a table, at their most. */
+const TABLE_GRAINS = 512n;
+const ENTRY_BYTES = 4n;
+
+export function descriptorText({ contentId, parentContentId }: Described, extents: readonly LayerExtent[]): Piece[] {
+  return [
+    `# Disk DescriptorFile\nversion=1\nCID=${contentId}\nparentCID=${parentContentId}\ncreateType="twoGbMaxExtentFlat"\n`,
+    ...extents.flatMap(linesOf),
+  ];
+}
+
+function linesOf({ kind, file, lengthBytes, offsetBytes }: LayerExtent): Piece[] {
+  const sectors = lengthBytes / SECTOR_BYTES;
+  if (file === undefined) return zeros(sectors);
+  if (kind === 'sparse') return [`RW ${String(sectors)} SPARSE "`, { read: file }, '"\n'];
+  return [`RW ${String(sectors)} FLAT "`, { read: file }, `" ${String(offsetBytes / SECTOR_BYTES)}\n`];
+}
+
+/**
+ * qemu leaves out extents of zeros; a sparse one that has nothing is the same. A grain must not be
+ * longer than what is left of its extent.
+ */
+function zeros(sectors: bigint): Piece[] {
+  const whole = sectors - (sectors % MAX_GRAIN);
+  return [whole, sectors - whole]
+    .filter((length) => length > 0n)
+    .flatMap((length) => [`RW ${String(length)} SPARSE "`, { secret: emptySparse(length) }, '"\n']);
+}
+
+/** A VMDK with a header, and a directory of grain tables that are not there. */
+function emptySparse(sectors: bigint): Buffer {
+  const grain = sectors < MAX_GRAIN ? sectors : MAX_GRAIN;
+  const span = grain * TABLE_GRAINS;
+  const directoryBytes = Number(((sectors + span - 1n) / span) * ENTRY_BYTES);
+  const image = Buffer.alloc(SECTOR + Math.ceil(directoryBytes / SECTOR) * SECTOR);
+  image.write('KDMV');
+  image.writeUInt32LE(1, 4); // version
+  image.writeUInt32LE(1, 8); // the marks of line ends below are there
+  image.writeBigUInt64LE(sectors, 12);
+  image.writeBigUInt64LE(grain, 20);
+  image.writeUInt32LE(Number(TABLE_GRAINS), 44);
+  image.writeBigUInt64LE(1n, 56); // the directory's sector
+  image.write('\n \r\n', 73);
+  return image;
+}

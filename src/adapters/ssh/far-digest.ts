@@ -1,0 +1,50 @@
+import { BLOCK_BYTES, BlockDigests, blockRuns, type BlockRun, type Stretch } from '../../domain/model/block-digest.js';
+import type { SshHost } from '../../domain/copy/remote.js';
+import type { ToolRun } from '../../domain/ports/images.js';
+import { inTurns } from '../../domain/model/async.js';
+import { digestScript } from './far-nbd-scripts.js';
+import { scriptError } from './far-shell.js';
+import type { ProcessRunner } from '../process/process.js';
+import { farCommand, sshWords, type SshConfig } from './ssh.js';
+
+interface FarDigester {
+  readonly runner: ProcessRunner;
+  readonly config: SshConfig;
+  readonly host: SshHost;
+  /** It says something for each block; when it is silent for so long, it is given up. */
+  readonly silenceMs: number;
+}
+
+/** The block digest of a file on a far host, which hashes what is data and sends the digests alone. */
+export async function farDigest(
+  { runner, config, host, silenceMs }: FarDigester,
+  { path, lengthBytes }: { readonly path: string; readonly lengthBytes: bigint },
+  stretches: AsyncIterable<Stretch> | Iterable<Stretch>,
+  run: ToolRun,
+): Promise<string> {
+  const runs: BlockRun[] = [];
+  for await (const each of blockRuns(stretches, lengthBytes)) runs.push(each);
+  const numbers = runs.flatMap(({ zero, first, count }) =>
+    zero ? [] : Array.from({ length: count }, (_, index) => `${blockLine(first + index, lengthBytes)}\n`),
+  );
+  const [tool = 'ssh', ...words] = sshWords(config, host);
+  const args = [...words, '--', host.host, farCommand(`export LC_ALL=C; ${digestScript(path)}`)];
+  const limits = { stallMs: silenceMs };
+  const call = { tool, args, trusted: true, limits, stdin: Buffer.from(numbers.join('')) };
+  const { code, stdout, stderr } = await runner.run(call, run);
+  if (code !== 0) throw scriptError(host, path, { code, stderr });
+  const digests = [...stdout.matchAll(/^([0-9a-f]{64}) /gm)].map(([, digest = '']) => digest);
+  const all = new BlockDigests();
+  let next = 0;
+  for (const { zero, count } of runs) {
+    if (zero) await inTurns(all.appendZeros(count), run.signal);
+    else all.append(Buffer.from(digests.slice(next, (next += count)).join(''), 'hex'));
+  }
+  return all.digest();
+}
+
+/** Its number, and how long it is: the last one as long as it should be, whatever lies behind it. */
+function blockLine(block: number, lengthBytes: bigint): string {
+  const left = lengthBytes - BigInt(block) * BigInt(BLOCK_BYTES);
+  return `${String(block)} ${String(left < BigInt(BLOCK_BYTES) ? left : BLOCK_BYTES)}`;
+}

@@ -1,0 +1,152 @@
+import type { ImageAddress } from '../../domain/model/address.js';
+import type { FarPart, RsyncCounts, RsyncOptions, RsyncTool, SshHost } from '../../domain/copy/remote.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { FileRef, ToolRun } from '../../domain/ports/images.js';
+import type { ProcessRunner } from '../process/process.js';
+import { farError, shellWord, sshWords, type SshConfig } from './ssh.js';
+import type { Arg, ToolLimits } from '../process/tool-call.js';
+
+/** rsync's exit codes that say more than its words. */
+const VANISHED = 24;
+const TIMEOUTS = [30, 35];
+const KIB = 1024n;
+
+/** Copies of files by rsync over ssh: every byte is read at both ends, holes too; what an earlier try left is used again. */
+export class Rsync implements RsyncTool {
+  constructor(
+    private readonly runner: ProcessRunner,
+    private readonly config: SshConfig,
+    private readonly limits: ToolLimits,
+  ) {}
+
+  async receive(
+    host: SshHost,
+    source: ImageAddress,
+    folder: FileRef,
+    options: RsyncOptions,
+    run: ToolRun,
+    onBytes: (bytes: bigint) => void,
+  ): Promise<RsyncCounts> {
+    const args = [...copyArgs(this.config, host, options), ...receiveArgs(host, folder)];
+    return (await this.#run(args, host, run, onBytes, namesOf(source))).counts;
+  }
+
+  async send(
+    source: FileRef,
+    part: FarPart,
+    options: RsyncOptions,
+    run: ToolRun,
+    onBytes: (bytes: bigint) => void,
+  ): Promise<RsyncCounts> {
+    const args = [...copyArgs(this.config, part.host, options), ...sendArgs(source, part)];
+    return (await this.#run(args, part.host, run, onBytes)).counts;
+  }
+
+  async sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, run: ToolRun): Promise<boolean> {
+    const args = [...compareArgs(this.config, host), ...receiveArgs(host, folder)];
+    return !(await this.#run(args, host, run, undefined, namesOf(source))).differs;
+  }
+
+  async sameSent(source: FileRef, part: FarPart, run: ToolRun): Promise<boolean> {
+    const args = [...compareArgs(this.config, part.host), ...sendArgs(source, part)];
+    return !(await this.#run(args, part.host, run)).differs;
+  }
+
+  async #run(
+    args: readonly Arg[],
+    host: SshHost,
+    run: ToolRun,
+    onBytes?: (bytes: bigint) => void,
+    stdin?: Uint8Array,
+  ): Promise<{ readonly counts: RsyncCounts; readonly differs: boolean }> {
+    let [literalBytes, differs] = [0n, false];
+    const call = {
+      tool: 'rsync',
+      args,
+      trusted: true,
+      silent: true,
+      limits: this.limits,
+      ...(stdin === undefined ? {} : { stdin }),
+    };
+    const { code, succeeded, stderr } = await this.runner.lines(call, run, (line) => {
+      const done = parseProgress(line);
+      if (done !== undefined) onBytes?.(done);
+      literalBytes = parseLiteral(line) ?? literalBytes;
+      differs ||= isDifference(line);
+    });
+    if (succeeded) return { counts: { literalBytes }, differs };
+    if (code === VANISHED)
+      throw new HostlerError('SOURCE_CHANGED', 'the source vanished while it was read', { facts: { stderr } });
+    if (code !== undefined && TIMEOUTS.includes(code)) throw farError('rsync', host, `timed out\n${stderr}`, code);
+    throw farError('rsync', host, stderr, code);
+  }
+}
+
+/** What every copy says: exact, with holes, with progress for us, and nothing kept from one name to another. */
+export function copyArgs(config: SshConfig, host: SshHost, { compress, bytesPerSecond }: RsyncOptions): Arg[] {
+  return [
+    '--sparse',
+    '--partial',
+    '--info=progress2,stats2',
+    '--no-human-readable',
+    // What an earlier try left may have the source's length and time by chance.
+    '--ignore-times',
+    ...common(config, host),
+    // Each end offers what it knows, best first: zstd where both have it.
+    ...(compress ? ['--compress'] : []),
+    ...(bytesPerSecond === undefined ? [] : [`--bwlimit=${String((bytesPerSecond + KIB - 1n) / KIB)}`]),
+  ];
+}
+
+export function compareArgs(config: SshConfig, host: SshHost): Arg[] {
+  return ['--dry-run', '--checksum', '--itemize-changes', ...common(config, host)];
+}
+
+function common(config: SshConfig, host: SshHost): Arg[] {
+  const rsh = sshWords(config, { ...host, ...(host.user === undefined ? {} : { user: host.user }) });
+  return ['--copy-links', `--timeout=${String(config.deadLineSeconds * 2)}`, '-e', rsh.map(rshWord).join(' ')];
+}
+
+/**
+ * The source's name goes over in a list that ends its names with NUL: no shell and no pattern sees it, whichever version is there.
+ * The list comes in on standard input.
+ */
+function receiveArgs({ host }: SshHost, folder: FileRef): Arg[] {
+  return ['--from0', '--files-from=-', '--no-relative', '--', `${hostWord(host)}:/`, [{ write: folder }, '/']];
+}
+
+function namesOf(source: ImageAddress): Uint8Array {
+  return Buffer.from(`${source.slice(1)}\0`);
+}
+
+/** The far rsync is started in the private folder, so that the only name that it hears is ours. */
+function sendArgs(source: FileRef, { host: { host }, folder }: FarPart): Arg[] {
+  const farRsync = `cd ${shellWord(folder)} && exec rsync`;
+  return [`--rsync-path=${farRsync}`, '--', [{ read: source }], `${hostWord(host)}:part`];
+}
+
+/** IPv6 literals in brackets: their colons would end the host. */
+export function hostWord(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** rsync splits what `-e` says at spaces, except in quotes; a quote is doubled. */
+export function rshWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "''")}'`;
+}
+
+/** `      1,238,099  12%  1.2MB/s    0:00:01 (xfr#1, to-chk=0/1)`: bytes done. */
+export function parseProgress(line: string): bigint | undefined {
+  const digits = /^\s*([\d,.]+)\s+\d{1,3}%\s/.exec(line)?.[1];
+  return digits === undefined ? undefined : BigInt(digits.replaceAll(/[,.]/g, ''));
+}
+
+function parseLiteral(line: string): bigint | undefined {
+  const digits = /^Literal data: ([\d,.]+) bytes/.exec(line)?.[1];
+  return digits === undefined ? undefined : BigInt(digits.replaceAll(/[,.]/g, ''));
+}
+
+/** `<fcst...... part`: sent or received, with other content or size. */
+function isDifference(line: string): boolean {
+  return /^[<>c]f/.test(line) && (/^..[c+]/.test(line) || /^...s/.test(line));
+}

@@ -1,0 +1,229 @@
+import { join } from 'node:path';
+import { dirname, type ImageAddress } from '../../domain/model/address.js';
+import type { Stretch } from '../../domain/model/block-digest.js';
+import type { FarExport, FarSource, NbdTool, PushOptions } from '../../domain/copy/agents.js';
+import type { DraftNeed, FarDraft, FarNbd, FarPart, FarPublished, SshHost } from '../../domain/copy/remote.js';
+import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
+import type { Resolved, ToolRun } from '../../domain/ports/images.js';
+import { farDigest } from './far-digest.js';
+import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type Serving } from './far-nbd-scripts.js';
+import { answerBehind, bytesOf } from './answers.js';
+import { FarSession } from './far-session.js';
+import { looks, noSpaceThere, publishedOf, scriptError, type FarReach } from './far-shell.js';
+import type { MemoryFolder, MemoryFolders } from '../process/memory-folders.js';
+import { PRIVATE_PREFIX } from '../paths/private-folders.js';
+import type { ProcessRunner } from '../process/process.js';
+import type { SshConfig } from './ssh.js';
+
+const SOCKET = 's';
+const NAME_BYTES = 10;
+/** Longer than we need to notice that a line is dead. */
+const SILENCES = 2;
+
+export interface SshNbdPorts {
+  readonly runner: ProcessRunner;
+  readonly config: SshConfig;
+  readonly folders: MemoryFolders;
+  readonly tool: NbdTool;
+  readonly agentId: string;
+  readonly randomBytes: (count: number) => Uint8Array;
+  /** So long a far script is waited for that says nothing. */
+  readonly silenceMs: number;
+  readonly reach: FarReach;
+}
+
+/** The qemu-nbd of hosts that are reached by ssh, on a socket that ssh forwards. */
+export class SshNbd implements FarNbd {
+  constructor(private readonly ports: SshNbdPorts) {}
+
+  source(host: SshHost, run: ToolRun): FarSource {
+    return new SshSource(this.ports, host, run);
+  }
+
+  async draft(host: SshHost, target: ImageAddress, need: DraftNeed, { signal }: ToolRun): Promise<FarDraft> {
+    const parent = dirname(target);
+    const name = `${PRIVATE_PREFIX}far-${this.ports.agentId}-${randomName(this.ports)}`;
+    const part = { host, target, folder: `${parent === '/' ? '' : parent}/${name}` };
+    const places = this.ports.reach.farPlaces(host, 'write');
+    const script = (serving: Serving) => draftScript(part, need, need.attributes, serving, places);
+    const line = await Line.open(this.ports, host, target, script);
+    try {
+      const said = await line.ready(signal);
+      const freeBytes = bytesOf('free', said, host);
+      if (freeBytes < need.needBytes) throw noSpaceThere(part, need.needBytes, freeBytes);
+      return new SshDraft(this.ports, line, part, need.lengthBytes);
+    } catch (error) {
+      await line.close();
+      throw error;
+    }
+  }
+}
+
+function randomName({ randomBytes }: SshNbdPorts): string {
+  return Buffer.from(randomBytes(NAME_BYTES)).toString('hex');
+}
+
+/** A session with a socket on each side. */
+class Line {
+  private constructor(
+    readonly session: FarSession,
+    private readonly here: MemoryFolder,
+    private readonly host: SshHost,
+    private readonly silenceMs: number,
+    private readonly mark: string,
+  ) {}
+
+  static async open(
+    ports: SshNbdPorts,
+    host: SshHost,
+    path: ImageAddress,
+    script: (serving: Serving) => string,
+  ): Promise<Line> {
+    const { runner, config, folders } = ports;
+    const here = await folders.make();
+    const there = `/tmp/hostler-${randomName(ports)}`;
+    const forward = { from: join(here.path, SOCKET), to: `${there}/${SOCKET}` };
+    const mark = `hostler-${randomName(ports)}`;
+    const serving = { folder: there, silenceSeconds: config.deadLineSeconds * SILENCES, mark };
+    const session = new FarSession(runner, config, host, { script: script(serving), forward }, (exit) =>
+      scriptError(host, path, exit),
+    );
+    return new Line(session, here, host, ports.silenceMs, mark);
+  }
+
+  /** What the far script has said when it serves. Fails with STALLED. */
+  async ready(signal: AbortSignal): Promise<string> {
+    const silence = new AbortController();
+    const { host } = this.host;
+    const timer = setTimeout(() => {
+      const text = `${host}: it said nothing for ${String(this.silenceMs / 1000)} s`;
+      silence.abort(new HostlerError('STALLED', text, { facts: { host, silence_ms: String(this.silenceMs) } }));
+    }, this.silenceMs);
+    try {
+      const ready = new RegExp(`^${readyLine(this.mark)}$`, 'm');
+      const { input } = await this.session.line(ready, AbortSignal.any([signal, silence.signal]));
+      return this.answer(input);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The script's own words, without what its login shell said before. */
+  answer(said: string): string {
+    return answerBehind(said, this.mark, this.host);
+  }
+
+  get place() {
+    return { socket: { handle: this.here.handle, name: SOCKET } };
+  }
+
+  /** What the far end has to say about a failure of whoever speaks through it. */
+  explain(error: unknown): HostlerError {
+    const { complaints } = this.session;
+    if (!/open failed|prohibited/.test(complaints)) return asHostlerError(error);
+    const { host } = this.host;
+    const text = `${host}: its sshd forwards no sockets (AllowStreamLocalForwarding)`;
+    return new HostlerError('REMOTE_REFUSED', text, { facts: { host, stderr: complaints }, cause: error });
+  }
+
+  async close(): Promise<void> {
+    await this.session.close();
+    await this.here.remove();
+  }
+}
+
+class SshSource implements FarSource {
+  /** As everything is that comes by ssh. */
+  readonly trusted = true;
+  #line: Line | undefined;
+  #export: FarExport | undefined;
+
+  constructor(
+    private readonly ports: SshNbdPorts,
+    private readonly host: SshHost,
+    private readonly run: ToolRun,
+  ) {}
+
+  async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
+    await this.close();
+    const places = this.ports.reach.farPlaces(this.host, 'read');
+    const script = (serving: Serving) => serveScript(source, allowInUse, serving, places);
+    this.#line = await Line.open(this.ports, this.host, source, script);
+    const { place } = this.#line;
+    const said = await this.#line.ready(signal);
+    const [file] = looks(said);
+    if (file === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} says nothing of ${source}`);
+    const { lengthBytes, fingerprint } = file;
+    return (this.#export = { place, name: EXPORT_NAME, lengthBytes, fingerprint });
+  }
+
+  async *map(_source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
+    try {
+      yield* this.ports.tool.map(this.#opened, { ...this.run, signal });
+    } catch (error) {
+      throw this.#line?.explain(error) ?? error;
+    }
+  }
+
+  async closeExport(_name: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const said = await this.#line?.session.end();
+    const [before, after] = looks(this.#line?.answer(said ?? '') ?? '');
+    if (before?.fingerprint === after?.fingerprint) return;
+    throw new HostlerError('SOURCE_CHANGED', `the source on ${this.host.host} changed while it was read`, {
+      facts: { host: this.host.host },
+    });
+  }
+
+  async digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
+    // As it is now: what was a hole before may have been written.
+    const { name, lengthBytes } = await this.openExport(source, true, signal);
+    const stretches = lengthBytes === 0n ? [] : this.map(source, signal);
+    const far = { ...this.ports, host: this.host };
+    const digest = await farDigest(far, { path: source, lengthBytes }, stretches, { ...this.run, signal });
+    await this.closeExport(name, signal);
+    return digest;
+  }
+
+  async close(): Promise<void> {
+    await this.#line?.close();
+    this.#line = undefined;
+  }
+
+  get #opened(): FarExport {
+    if (this.#export === undefined) throw new HostlerError('BUG', 'nothing is exported');
+    return this.#export;
+  }
+}
+
+class SshDraft implements FarDraft {
+  constructor(
+    private readonly ports: SshNbdPorts,
+    private readonly line: Line,
+    private readonly part: FarPart,
+    private readonly lengthBytes: bigint,
+  ) {}
+
+  async write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void> {
+    if (this.lengthBytes === 0n) return;
+    await this.ports.tool.push(source, this.line.place, EXPORT_NAME, options, run).catch((error: unknown) => {
+      throw this.line.explain(error);
+    });
+  }
+
+  digest(stretches: AsyncIterable<Stretch>, run: ToolRun): Promise<string> {
+    const { host, folder } = this.part;
+    const file = { path: `${folder}/part`, lengthBytes: this.lengthBytes };
+    return farDigest({ ...this.ports, host }, file, stretches, run);
+  }
+
+  async publish(): Promise<FarPublished> {
+    this.line.session.say(PUBLISH);
+    const said = await this.line.session.ended();
+    return publishedOf(this.line.answer(said), this.part.host);
+  }
+
+  close(): Promise<void> {
+    return this.line.close();
+  }
+}

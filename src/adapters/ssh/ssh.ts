@@ -1,0 +1,94 @@
+/** How ssh is called, and what its failures mean. */
+import type { SshHost } from '../../domain/copy/remote.js';
+import { HostlerError, type Reason } from '../../domain/model/errors.js';
+
+export interface SshConfig {
+  readonly user?: string;
+  readonly identityFile?: string;
+  readonly knownHostsFile?: string;
+  /** ssh's own configuration; unset: none. */
+  readonly configFile?: string;
+  /** `known`: only hosts whose key is known. `accept-new`: a host that was never seen is believed once. */
+  readonly hostKeys: 'known' | 'accept-new';
+  readonly connectTimeoutSeconds: number;
+  /** A line that is dead for so long is given up. */
+  readonly deadLineSeconds: number;
+}
+
+const ALIVE_COUNT = 3;
+
+/** ssh with its options, without the host. */
+export function sshWords(config: SshConfig, { port, user = config.user }: SshHost): string[] {
+  const options = {
+    BatchMode: 'yes',
+    StrictHostKeyChecking: config.hostKeys === 'known' ? 'yes' : 'accept-new',
+    ConnectTimeout: String(config.connectTimeoutSeconds),
+    ServerAliveInterval: String(Math.max(1, Math.floor(config.deadLineSeconds / ALIVE_COUNT))),
+    ServerAliveCountMax: String(ALIVE_COUNT),
+    ForwardAgent: 'no',
+    ForwardX11: 'no',
+    PermitLocalCommand: 'no',
+    // First choice: twice as fast as ssh's own on every processor that runs guests.
+    ...(config.configFile === undefined ? { Ciphers: '^aes128-gcm@openssh.com' } : {}),
+    ...(config.knownHostsFile === undefined ? {} : { UserKnownHostsFile: quoted(config.knownHostsFile) }),
+    ...(config.identityFile === undefined ? {} : { IdentityFile: quoted(config.identityFile), IdentitiesOnly: 'yes' }),
+  };
+  return [
+    'ssh',
+    '-F',
+    config.configFile ?? 'none',
+    ...Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]),
+    ...(port === undefined ? [] : ['-p', String(port)]),
+    ...(user === undefined ? [] : ['-l', user]),
+  ];
+}
+
+/** ssh splits the value of an option at spaces. */
+function quoted(path: string): string {
+  return `"${path}"`;
+}
+
+/** A word for a POSIX shell: nothing in it has a meaning. */
+export function shellWord(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A script for the far host's login shell, whichever that is. */
+export function farCommand(script: string): string {
+  return `exec /bin/sh -c ${shellWord(script)}`;
+}
+
+/** The first that fits counts: what says more comes before what follows from it. */
+const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
+  [
+    /Host key verification failed|REMOTE HOST IDENTIFICATION|host key is known/,
+    'REMOTE_NOT_TRUSTED',
+    'its host key is not the one that is known',
+  ],
+  [/Permission denied \(|Too many authentication failures/, 'REMOTE_REFUSED', 'it does not let us in'],
+  // A far end that its disk has ended closes the connection, too.
+  [/No space left on device|Disk quota exceeded/, 'NO_SPACE', 'there is no space left'],
+  [/File too large/, 'UNSUPPORTED_BY_BACKEND', 'its filesystem has no files of that length'],
+  [/Read-only file system/, 'ROOT_READ_ONLY', 'the filesystem is read-only'],
+  [/Input\/output error/, 'IO_ERROR', 'a disk failed'],
+  [
+    /Could not resolve|Connection refused|timed out|Timeout|No route to host|unreachable|[Cc]onnection (?:unexpectedly )?closed|Connection reset|Broken pipe|send disconnect|lost connection/,
+    'REMOTE_UNREACHABLE',
+    'it cannot be reached, or the line broke',
+  ],
+  [/rsync: (?:command )?not found|rsync: No such file|not found.*rsync|exec: rsync/, 'TOOL_MISSING', 'it has no rsync'],
+  [/Permission denied|Operation not permitted/, 'ACCESS_DENIED', 'the system refuses access'],
+  [/No such file or directory/, 'IMAGE_NOT_FOUND', 'there is no such file'],
+];
+
+/** What went wrong between here and a far host, by what ssh and what runs over it say. */
+export function farError(tool: string, { host }: SshHost, stderr: string, code: number | undefined): HostlerError {
+  const facts = { host, tool, stderr, code: String(code) };
+  const found = MEANINGS.find(([pattern]) => pattern.test(stderr));
+  if (found === undefined) {
+    const last = stderr.split('\n').at(-1) ?? '';
+    return new HostlerError('TOOL_FAILED', `${tool} to ${host} failed: ${last}`, { facts });
+  }
+  const [, reason, text] = found;
+  return new HostlerError(reason, `${host}: ${text}`, { facts });
+}

@@ -1,0 +1,37 @@
+import { roleOf, type Role } from './role.js';
+
+/** Who calls, and how long they wait. Goes into every domain call. */
+export interface Caller {
+  /** Stable name: scope of request ids, owner of operations. */
+  readonly identity: string;
+  /** Names of the caller's roles. */
+  readonly roles: readonly string[];
+  /** The role that lets this call through. */
+  readonly grant: Role;
+  /** The far end of the connection, for logs. */
+  readonly peer: string;
+  /** Aborted when the caller has gone or its deadline has passed; the reason is a HostlerError. */
+  readonly signal: AbortSignal;
+  readonly deadline: Date | undefined;
+  /** Identity of the caller in whose places its operations are at work; unset: its own. */
+  readonly worksFor?: string;
+  /** Told of each operation that the call starts, or attaches to. */
+  readonly onOperation?: (id: string) => void;
+}
+
+/** Whose turn it is, and how long it waits. */
+export type Waiter = Pick<Caller, 'identity' | 'signal'>;
+
+/** In whose places its operations wait and are at work. */
+export function placesOf({ identity, worksFor = identity }: Caller): string {
+  return worksFor;
+}
+
+/** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */
+export const NOBODY = {
+  roles: [],
+  grant: roleOf('nobody', {}),
+  peer: '',
+  signal: new AbortController().signal,
+  deadline: undefined,
+};

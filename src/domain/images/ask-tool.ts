@@ -1,0 +1,28 @@
+import { asHostlerError, type Reason } from '../model/errors.js';
+import type { ImageFacts } from '../model/image-info.js';
+import { assertToolAgrees } from './image-policy.js';
+import type { ImageTool, Layer, ToolRun } from '../ports/images.js';
+
+/**
+ * What a tool says of a stranger's image, in the sandbox, must be what we say. Of an image that is
+ * sound, but beyond what the tools here can
+ * open, they say nothing: it can be kept and copied as it is, and a verb that opens it fails then.
+ * Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
+ */
+export async function assertToolSays(image: Layer, tool: Pick<ImageTool, 'identify'>, run: ToolRun): Promise<void> {
+  const { file, facts } = image;
+  try {
+    assertToolAgrees(file.address, facts, await tool.identify(image, run));
+  } catch (error) {
+    if (!accepted(facts).includes(asHostlerError(error).reason)) throw error;
+  }
+}
+
+/**
+ * LUKS has ciphers and hashes that qemu lacks, and VHDX sectors of 4096 bytes. A guest's disk may
+ * begin with a LUKS header that is broken.
+ */
+function accepted({ format, sectorBytes = 512, holdsLuks }: ImageFacts): Reason[] {
+  if (holdsLuks === true) return ['UNSUPPORTED_BY_BACKEND', 'IMAGE_MALFORMED'];
+  return format === 'luks' || sectorBytes !== 512 ? ['UNSUPPORTED_BY_BACKEND'] : [];
+}

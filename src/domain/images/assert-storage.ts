@@ -1,0 +1,21 @@
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import type { StorageKind } from '../ports/images.js';
+
+const WORDS: Readonly<Record<StorageKind, string>> = {
+  file: 'a file',
+  device: 'a block device',
+  volume: 'an image of a cluster',
+};
+
+/** For what is not made for every kind of storage. Fails with UNSUPPORTED_BY_BACKEND. */
+export function assertStorage(
+  { address, storage }: { readonly address: ImageAddress; readonly storage: StorageKind },
+  able: readonly StorageKind[],
+  what: string,
+): void {
+  if (able.includes(storage)) return;
+  throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${address} is ${WORDS[storage]}, which ${what} cannot use`, {
+    facts: { path: address, storage },
+  });
+}

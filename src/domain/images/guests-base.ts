@@ -1,0 +1,27 @@
+import { HostlerError } from '../model/errors.js';
+import type { Layer } from '../ports/images.js';
+
+/**
+ * A guest's qemu opens the layers below an overlay by their names alone: a disk that is another one
+ * then loses sectors, or all of them, without
+ * a word. Fails with BASE_SIZE_DIFFERS, and for layers of several files, which the guest's qemu may
+ * read otherwise, with UNSUPPORTED_BY_BACKEND.
+ */
+export function assertSameForGuests(base: readonly Layer[]): void {
+  for (const { file, format, facts, extents } of base) {
+    const { address } = file;
+    if (extents !== undefined)
+      throw new HostlerError(
+        'UNSUPPORTED_BY_BACKEND',
+        `${address} is an image of several files, which is no base: convert it first`,
+        { facts: { path: address } },
+      );
+    if (facts.untoldSizeBytes === undefined) continue;
+    const [ours, theirs] = [String(facts.virtualSizeBytes), String(facts.untoldSizeBytes)];
+    throw new HostlerError(
+      'BASE_SIZE_DIFFERS',
+      `${address} has ${ours} bytes, but a guest's qemu would take this ${format} for a disk of ${theirs}`,
+      { facts: { path: address, virtual_size_bytes: ours, qemu_size_bytes: theirs } },
+    );
+  }
+}

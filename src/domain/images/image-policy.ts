@@ -1,0 +1,127 @@
+import { HostlerError } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { Finding, ImageFacts } from '../model/image-info.js';
+import type { Chain } from '../ports/images.js';
+
+/** What reaches beyond the image, what nobody here understands, or what no program makes: no tool may open it, whoever made it. */
+const NEVER: readonly Finding['reason'][] = [
+  'NAMES_OTHER_FILES',
+  'EXTERNAL_DATA_FILE',
+  'UNKNOWN_FEATURE',
+  'METADATA_OVERLAPS',
+];
+
+/** What an honest image has now and then, and a stranger's must not: it is broken, or two programs would read it differently. */
+const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
+  ...NEVER,
+  'BACKING_FORMAT_MISSING',
+  'SEVERAL_FORMATS',
+  'LOG_PENDING',
+  'TABLE_OUTSIDE_FILE',
+  'TABLE_TOO_LARGE',
+  'SIZE_BEYOND_FILE',
+  'OBSOLETE_FORMAT',
+];
+
+/** Lets a tool open a chain where it lies, or fails with IMAGE_UNSAFE and each finding. */
+export function assertSafe(chain: Chain): void {
+  for (const { file, facts, foreign, extents } of chain) {
+    if (foreign === 'there')
+      throw unsafe(
+        file.address,
+        'it lies in an untrusted root, where others can change it: convert or copy it into a trusted one',
+      );
+    refuse(
+      file.address,
+      // The files that it names have been opened for it.
+      facts.findings.filter(
+        ({ reason }) => NEVER.includes(reason) && (reason !== 'NAMES_OTHER_FILES' || extents === undefined),
+      ),
+    );
+  }
+}
+
+/** What the configuration says of strangers' images. */
+export interface ForeignRules {
+  /** Tools have a sandbox, or the operator has said that they shall do without. */
+  readonly allowed: boolean;
+  /** Longer files are not taken in. */
+  readonly maxBytes: bigint;
+}
+
+/** Fails with SANDBOX_UNAVAILABLE when no stranger's image may be worked on here, and with IMAGE_TOO_LARGE. */
+export function assertTakeable(
+  { address, lengthBytes }: { readonly address: string; readonly lengthBytes: bigint },
+  { allowed, maxBytes }: ForeignRules,
+): void {
+  const facts = { path: address };
+  if (!allowed)
+    throw new HostlerError(
+      'SANDBOX_UNAVAILABLE',
+      `${address} is a stranger's image, and there is no sandbox for tools`,
+      {
+        facts,
+      },
+    );
+  if (lengthBytes > maxBytes)
+    throw new HostlerError(
+      'IMAGE_TOO_LARGE',
+      `${address} has ${String(lengthBytes)} bytes; limits.foreign.image_bytes allows ${String(maxBytes)}`,
+      { facts: { ...facts, limit: 'limits.foreign.image_bytes', value: String(maxBytes) } },
+    );
+}
+
+export function unsafe(path: string, why: string): HostlerError {
+  return new HostlerError('IMAGE_UNSAFE', `${path}: ${why}`, { facts: { path } });
+}
+
+/**
+ * Lets a tool open an image that a stranger made, inside the sandbox; the facts are those of `ImageReader.foreign`. Fails with
+ * IMAGE_UNSAFE and each finding.
+ */
+export function assertForeign(path: string, facts: ImageFacts): void {
+  const { backingFile, findings } = facts;
+  refuse(path, [
+    ...(backingFile === undefined
+      ? []
+      : [{ reason: 'NAMES_OTHER_FILES', message: `it has the backing file ${backingFile}` } as const]),
+    ...findings.filter(({ reason }) => NEVER_FROM_STRANGERS.includes(reason)),
+  ]);
+}
+
+/** What a stranger's image is, as far as what it is declared as must agree: `raw` is no container; LUKS may be either. */
+export function foreignFormat(declared: ImageFormat, claims: readonly ImageFormat[]): ImageFormat {
+  const containers = declared === 'raw' ? claims.filter((claim) => claim !== 'luks') : claims;
+  return containers[0] ?? 'raw';
+}
+
+/** What a tool says of a stranger's image must be what we say. */
+export function assertToolAgrees(
+  path: string,
+  { format, virtualSizeBytes, luksVersion = 1, subformat }: ImageFacts,
+  told: { readonly format: string; readonly virtualSizeBytes: bigint },
+): void {
+  // qemu-img looks for LUKS where we were told to see bytes or a fixed VHD, and does not know its version 2.
+  const isBytes = format === 'raw' || (format === 'vpc' && subformat === 'fixed');
+  const others: readonly string[] = isBytes ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
+  if (others.includes(told.format)) return;
+  if (told.format !== format) throw formatMismatch(path, format, told.format);
+  if (told.virtualSizeBytes === virtualSizeBytes) return;
+  const message = `qemu-img takes it for a disk of ${String(told.virtualSizeBytes)} bytes, its header says ${String(virtualSizeBytes)}`;
+  refuse(path, [{ reason: 'SEVERAL_FORMATS', message }]);
+}
+
+/** `content` is what it is in words with an article, where it is no image. */
+export function formatMismatch(path: string, declared: string, detected: string, content?: string): HostlerError {
+  const is = content === undefined ? `its content says ${detected}` : `it is ${content}, and no disk image`;
+  return new HostlerError('FORMAT_MISMATCH', `${path} is declared ${declared} but ${is}`, {
+    facts: { path, declared, detected, ...(content === undefined ? {} : { content }) },
+  });
+}
+
+function refuse(path: string, bad: readonly { readonly reason: string; readonly message: string }[]): void {
+  if (bad.length === 0) return;
+  throw new HostlerError('IMAGE_UNSAFE', `${path}: ${bad.map(({ message }) => message).join('; ')}`, {
+    facts: { path, findings: [...new Set(bad.map(({ reason }) => reason))].join(' ') },
+  });
+}

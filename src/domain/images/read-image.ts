@@ -1,0 +1,320 @@
+import type { ImageAddress } from '../model/address.js';
+import { namedBase } from './backing-name.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import { assertUncutExtent, withExtents } from './extents.js';
+import { claims, detectFormat, otherMarks } from '../formats/magic.js';
+import { cached } from '../formats/head.js';
+import { readContent } from '../formats/content.js';
+import { READERS } from '../formats/readers.js';
+import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
+import { imageFacts } from '../formats/facts.js';
+import type { Missing } from '../formats/whole/reach.js';
+import { parseFormat, type ImageFormat } from '../model/image-format.js';
+import type { ImageFacts } from '../model/image-info.js';
+import {
+  assertForeign,
+  assertTakeable,
+  foreignFormat,
+  formatMismatch,
+  unsafe,
+  type ForeignRules,
+} from './image-policy.js';
+import type {
+  AddressedFile,
+  ByteSource,
+  Chain,
+  Files,
+  Layer,
+  LayerExtent,
+  Paths,
+  Resolved,
+  VolumeFacts,
+  Wholeness,
+} from '../ports/images.js';
+import { SECTOR_BYTES, roundUp } from '../model/size.js';
+import { breathe } from '../model/async.js';
+
+/** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
+export const MAX_CHAIN_LAYERS = 64;
+/** Of all layers together: the chain is held in memory as a whole. */
+export const MAX_CHAIN_SNAPSHOTS = 8192;
+
+export interface ReaderPorts {
+  readonly paths: Paths;
+  readonly files: Files;
+  readonly wholeness: Wholeness;
+  readonly foreign: ForeignRules;
+  /** Told of files that hold no image and are declared raw by somebody who may change them. */
+  onRaw(file: Resolved): void;
+}
+
+/** Reads headers and follows backing chains, inside the roots only. */
+export class ImageReader {
+  constructor(private readonly ports: ReaderPorts) {}
+
+  get foreignRules(): ForeignRules {
+    return this.ports.foreign;
+  }
+
+  /** The format that the content claims. */
+  detect(file: Resolved): Promise<ImageFormat> {
+    if (file.storage === 'volume') return Promise.resolve('raw');
+    return this.ports.files.withBytes(file, detectFormat);
+  }
+
+  /**
+   * What the header says. A declared container format must be the one found; declared `raw` never mismatches, because its
+   * bytes are the guest's. Undeclared, the format is detected, and of raw the partitions are looked at. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
+   */
+  async facts(file: Resolved, declared: ImageFormat | undefined): Promise<ImageFacts> {
+    if (file.volume !== undefined) return volumeFacts(file, file.volume, declared);
+    if (declared === 'raw') {
+      await this.#heard(file);
+      return rawFacts(file);
+    }
+    return this.ports.files.withBytes(file, async (source) => {
+      const bytes = cached(source);
+      const format = await detectFormat(bytes, declared);
+      if (declared !== undefined) await assertDeclared(file, bytes, declared, format);
+      if (format === 'raw') return readContent(bytes);
+      const facts = await READERS[format](bytes);
+      return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
+    });
+  }
+
+  /** From now on what a guest writes into it is data. What looks like an image may be one, whatever it is declared. */
+  async #heard(file: Resolved): Promise<void> {
+    if (!file.writable || file.storage !== 'file') return;
+    const format = await this.detect(file).catch((error: unknown) => {
+      // Raw facts need no byte of it: who needs them finds out.
+      if (asHostlerError(error).reason === 'BUG') throw error;
+      return undefined;
+    });
+    if (format === 'raw') this.ports.onRaw(file);
+  }
+
+  /**
+   * What the header of a stranger's image says, when it may go on to a tool, in the sandbox and with the limits for such images:
+   * `declared` is what it is, nothing in it reaches beyond it, nothing about it is broken or can be read in two ways. `raw` is
+   * every content that is no container; its partitions are looked at. Nobody but us may be able to write to the file.
+   * Undeclared, it is whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
+   */
+  async foreign(file: AddressedFile, said: ImageFormat | undefined): Promise<ImageFacts> {
+    return this.ports.files.withBytes(file, async (source) => {
+      const bytes = cached(source);
+      const declared = said ?? (await detectFormat(bytes));
+      await assertDeclared(file, bytes, declared, foreignFormat(declared, await claims(bytes, declared)));
+      const facts = declared === 'raw' ? await readContent(bytes) : await READERS[declared](bytes);
+      const marks = declared === 'raw' ? [] : await otherMarks(bytes, declared);
+      const all = { ...facts, findings: [...facts.findings, ...marks] };
+      assertForeign(file.address, all);
+      return all;
+    });
+  }
+
+  /**
+   * Every cluster and table that the image names lies in its file: what was cut off would be read as zeros. It reads every table, which for a
+   * large disk takes seconds, so it belongs into operations. Fails with IMAGE_MALFORMED, which says where and how much.
+   */
+  async assertWhole(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<void> {
+    const cut = await this.cut(file, format, signal);
+    if (cut !== undefined) throw cut.error;
+  }
+
+  /** The same as an answer: in how many places something is missing, and the error that says it. Unset: nothing is. */
+  async cut(
+    file: AddressedFile,
+    format: ImageFormat,
+    signal: AbortSignal,
+  ): Promise<{ readonly places: number; readonly error: HostlerError } | undefined> {
+    const missing = await this.ports.wholeness.missing(file, format, signal);
+    return missing && { places: missing.places, error: cutOff(file.address, format, missing) };
+  }
+
+  /** The same of each layer of a chain; what a stranger has brought is looked at where it is taken in. */
+  async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
+    for (const { file, format, foreign, extents } of chain) {
+      if (file.storage === 'volume' || foreign !== undefined) continue;
+      if (extents === undefined) await this.assertWhole(file, format, signal);
+      else await this.#assertExtentsWhole(extents, signal);
+    }
+  }
+
+  async #assertExtentsWhole(extents: readonly LayerExtent[], signal: AbortSignal): Promise<void> {
+    for (const extent of extents) {
+      const { file, kind } = extent;
+      if (file === undefined) continue;
+      if (kind === 'sparse') await this.assertWhole(file, 'vmdk', signal);
+      else assertUncutExtent({ ...extent, file: await this.ports.files.refresh(file) });
+    }
+  }
+
+  /**
+   * The image and all that it is backed by; handles are the caller's to close. A stranger's image stands alone, as it is where it lies.
+   * The files that a VMDK's descriptor names come with it. Fails with IMAGE_UNSAFE, and as `facts`;
+   * of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
+   */
+  async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
+    const file = await this.ports.paths.source(address, reading);
+    if (file.trusted) return this.follow(file, format);
+    try {
+      assertTakeable(file, this.ports.foreign);
+      return [{ file, format, facts: await this.foreign(file, format), foreign: 'there' }];
+    } catch (error) {
+      await file.handle.close();
+      throw error;
+    }
+  }
+
+  /** The same for an open file; closed with all others when it fails. */
+  async follow(file: Resolved, format: ImageFormat): Promise<Chain> {
+    const opened: Resolved[] = [file];
+    const { address } = file;
+    try {
+      const top = await withExtents({ file, format, facts: await this.facts(file, format) }, opened, this.ports);
+      const below: Layer[] = [];
+      let last = top;
+      let snapshots = top.facts.snapshots.length;
+      // A volume's parent is the cluster's affair: whoever opens the volume sees both.
+      while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
+        if (below.length + 1 >= MAX_CHAIN_LAYERS)
+          throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
+        const base = baseOf(address, last.facts.backingFile, last.facts.backingFormat);
+        const backing = await this.ports.paths.named(base, last.file);
+        opened.push(backing);
+        if (!backing.trusted) throw unsafe(address, `it is backed by ${backing.storedName}, in an untrusted root`);
+        if ([top, ...below].some(({ file: seen }) => sameFile(seen, backing)))
+          throw unsafe(address, `its chain comes back to ${backing.storedName}`);
+        last = await withExtents(await this.layer(backing, last), opened, this.ports);
+        below.push(last);
+        snapshots += last.facts.snapshots.length;
+        if (snapshots > MAX_CHAIN_SNAPSHOTS)
+          throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_SNAPSHOTS)} snapshots`);
+        // Headers of local files are read at once: others have their turn between two layers.
+        await breathe();
+      }
+      return [top, ...below];
+    } catch (error) {
+      await Promise.all(opened.map(({ handle }) => handle.close()));
+      throw error;
+    }
+  }
+
+  /** What a volume is a clone of, nearest first; handles are the caller's to close. Whoever opens the volume sees it with them. Fails as `chain`. */
+  async parents(volume: Layer): Promise<readonly Layer[]> {
+    const found: Layer[] = [];
+    const opened: Resolved[] = [];
+    try {
+      for (let last = volume; last.facts.backingFile !== undefined; last = found.at(-1) ?? volume) {
+        if (found.length >= MAX_CHAIN_LAYERS)
+          throw unsafe(volume.file.address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
+        const file = await this.ports.paths.named(last.facts.backingFile, last.file);
+        opened.push(file);
+        found.push({ file, format: 'raw', facts: await this.facts(file, 'raw') });
+      }
+      return found;
+    } catch (error) {
+      await Promise.all(opened.map(({ handle }) => handle.close()));
+      throw error;
+    }
+  }
+
+  /** The image alone, whatever it is backed by; its handle is the caller's to close. Fails as `facts`. */
+  async top(address: ImageAddress, format: ImageFormat): Promise<Chain> {
+    const file = await this.ports.paths.source(address);
+    try {
+      const foreign = file.trusted ? {} : { foreign: 'there' as const };
+      return [{ file, format, facts: await this.facts(file, format), ...foreign }];
+    } catch (error) {
+      await file.handle.close();
+      throw error;
+    }
+  }
+
+  private async layer(file: Resolved, above: Layer): Promise<Layer> {
+    const format = await this.backingFormat(file, above);
+    return { file, format, facts: await this.facts(file, format) };
+  }
+
+  /** Never guessed: where the header does not say it, only a base without any mark can be taken, as raw (CVE-2014-0134). */
+  private async backingFormat(file: Resolved, above: Layer): Promise<ImageFormat> {
+    const stored = above.facts.backingFormat;
+    if (stored === undefined) {
+      if ((await this.detect(file)) === 'raw') return 'raw';
+      throw unsafe(above.file.address, `it does not say the format of its backing file ${file.storedName}`);
+    }
+    const format = parseFormat(stored);
+    if (typeof format === 'object')
+      throw unsafe(above.file.address, `it says its backing file has the unknown format ${stored}`);
+    return format;
+  }
+}
+
+/** Fails with FORMAT_MISMATCH, which names what is no image. */
+async function assertDeclared(
+  { address }: AddressedFile,
+  bytes: ByteSource,
+  declared: ImageFormat,
+  detected: ImageFormat,
+): Promise<void> {
+  if (declared === detected) return;
+  const content = detected === 'raw' ? noDisk(await bytes.read(0n, HEAD_BYTES), bytes.lengthBytes) : undefined;
+  throw formatMismatch(address, declared, detected, content);
+}
+
+/** The path of a base. Fails with IMAGE_UNSAFE for a name that is no path, and one that says another format than the header. */
+function baseOf(address: ImageAddress, name: string, format: string | undefined): string {
+  const base = namedBase(name);
+  if (base === undefined)
+    throw unsafe(address, `its backing file is named ${name}, which is no path: only names of files are followed`);
+  if (base.driver !== undefined && base.driver !== format)
+    throw unsafe(address, `its backing file is named ${name}, but its format is said to be ${format ?? 'nothing'}`);
+  return base.path;
+}
+
+function cutOff(
+  path: string,
+  format: ImageFormat,
+  { what, atBytes, places, lengthBytes, endBytes }: Missing,
+): HostlerError {
+  const [length, end, at] = [String(lengthBytes), String(endBytes), String(atBytes)];
+  const bytes = String(endBytes - lengthBytes);
+  const more = places === 1 ? '' : `, and ${String(places - 1)} more`;
+  return new HostlerError(
+    'IMAGE_MALFORMED',
+    `${path}: ${format}: the file ends at byte ${length}, but ${what} at ${at}${more} reach up to ${end}: ${bytes} bytes are missing`,
+    { facts: { path, file_bytes: length, missing_at: at, missing_bytes: bytes } },
+  );
+}
+
+/** Whether two handles name one inode. */
+export function sameFile(a: { device: bigint; inode: bigint }, b: { device: bigint; inode: bigint }): boolean {
+  return a.device === b.device && a.inode === b.inode;
+}
+
+/** The bytes of a file as a disk, whatever they mean. */
+export function rawFacts(file: Resolved): ImageFacts {
+  return imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES));
+}
+
+/** What the cluster says of an image. Its bytes are a guest's disk, whatever they look like. */
+function volumeFacts(
+  file: Resolved,
+  { objectSizeBytes, parent, snapshots }: VolumeFacts,
+  declared?: ImageFormat,
+): ImageFacts {
+  if (declared !== undefined && declared !== 'raw')
+    throw new HostlerError(
+      'UNSUPPORTED_BY_BACKEND',
+      `${file.address} is an image of a cluster, which holds raw bytes`,
+      {
+        facts: { path: file.address, declared },
+      },
+    );
+  return {
+    ...imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES)),
+    clusterSizeBytes: objectSizeBytes,
+    ...(parent === undefined ? {} : { backingFile: parent, backingFormat: 'raw' }),
+    snapshots,
+  };
+}

@@ -1,0 +1,13 @@
+import { HostlerError } from '../model/errors.js';
+import type { Files, Resolved } from '../ports/images.js';
+
+/** Fails with SOURCE_CHANGED when a file is not what it was: what was read of it may never have been its content. */
+export async function assertUnchanged(sources: readonly Resolved[], files: Files): Promise<void> {
+  for (const source of sources) {
+    const now = await files.refresh(source);
+    if (now.lengthBytes === source.lengthBytes && now.modifyTimeNs === source.modifyTimeNs) continue;
+    throw new HostlerError('SOURCE_CHANGED', `${source.address} changed while it was read`, {
+      facts: { path: source.address },
+    });
+  }
+}

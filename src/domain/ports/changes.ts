@@ -1,0 +1,111 @@
+import { HostlerError } from '../model/errors.js';
+import type { ImageFormat, Preallocation } from '../model/image-format.js';
+import type { Chain, FileIdentity, FileRef, Layer, Resolved, ToolRun } from './images.js';
+
+/** What a check of an image found. */
+export interface CheckCounts {
+  readonly corruptions: bigint;
+  readonly leaks: bigint;
+  readonly checkErrors: bigint;
+  readonly corruptionsFixed: bigint;
+  readonly leaksFixed: bigint;
+}
+
+export interface Comparison {
+  readonly equal: boolean;
+  /** Unset where they are equal, or differ in their sizes. */
+  readonly firstDifferenceBytes?: bigint;
+  readonly message: string;
+}
+
+/** A chain of which one layer is written: the first, or the base of a commit. */
+export interface Written {
+  readonly chain: Chain;
+  /** Stands in for that layer when a copy of it is written. */
+  readonly copy?: FileRef;
+}
+
+/** Changes images where they are; syncs nothing. Failures as ImageTool's. */
+export interface ImageChanger {
+  resize(
+    image: Written,
+    request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
+    run: ToolRun,
+  ): Promise<void>;
+  /** Copies up what the guest would see differently on another chain of layers, or on none. The header stays as it is. */
+  copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
+  /** Fails with IO_ERROR unless the guest sees the same on the other chain as on the one that the header names. Changes nothing. */
+  assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
+  /** Writes another base into the header, or none, and opens neither. */
+  setBase(
+    image: Written,
+    base: { readonly storedName: string; readonly format: ImageFormat } | undefined,
+    run: ToolRun,
+  ): Promise<void>;
+  /** Writes the content of all layers above the one at `depth` into it. */
+  commit(image: Written, depth: number, run: ToolRun): Promise<void>;
+  check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts>;
+  compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison>;
+  createSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
+  deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
+  /** By id: a name could be another's id. */
+  revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void>;
+}
+
+export interface Range {
+  readonly offsetBytes: bigint;
+  readonly lengthBytes: bigint;
+}
+
+/** Makes an image all zeros. */
+export interface Eraser {
+  /** Writes zeros over these parts. Fails with IO_ERROR, NO_SPACE, and as ImageTool. */
+  zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void>;
+  /** Gives all blocks back. Fails with UNSUPPORTED_BY_BACKEND where they cannot be. */
+  discard(file: Resolved, run: ToolRun): Promise<void>;
+}
+
+/** An image that is backed by another one. */
+export interface Dependant {
+  readonly path: string;
+  readonly identity: FileIdentity;
+}
+
+/** Where nobody could look for dependants. */
+export interface Unseen {
+  readonly place: string;
+  readonly why: string;
+  /** A whole root, not one place in it. */
+  readonly whole: boolean;
+}
+
+/** Unknown: there are those that were found, and there may be more. */
+export type DependantsFound =
+  | { readonly known: true; readonly found: readonly Dependant[] }
+  | { readonly known: false; readonly found: readonly Dependant[]; readonly unseen: readonly Unseen[] };
+
+/** Which images of the roots are backed by others. */
+export interface Dependants {
+  /** Images whose backing file this is; a volume's are its clones. */
+  of(file: FileRef & FileIdentity): Promise<DependantsFound>;
+}
+
+/** For whatever removes by itself: what is not known counts as in use. */
+export function mayHaveDependants(answer: DependantsFound): boolean {
+  return !answer.known || answer.found.length > 0;
+}
+
+/** For a caller who has to know: fails with DEPENDANTS_UNKNOWN when a whole root could not be looked at. */
+export function assertLookedAt(
+  answer: DependantsFound,
+  path: string,
+  mayName: (place: string) => boolean = () => true,
+): void {
+  const root = answer.known ? undefined : answer.unseen.find(({ whole }) => whole);
+  if (root === undefined) return;
+  const named = mayName(root.place);
+  const which = named ? `the root ${root.place} cannot be looked at: ${root.why}` : 'a root cannot be looked at';
+  throw new HostlerError('DEPENDANTS_UNKNOWN', `nobody can tell whether images are backed by ${path}: ${which}`, {
+    facts: { path, ...(named ? { root: root.place, why: root.why } : {}) },
+  });
+}

@@ -1,0 +1,130 @@
+import { isRbd, type ImageAddress } from '../model/address.js';
+import { HostlerError, invalidFields } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageResult } from '../operations/record.js';
+import type { Resolution, Verb } from '../operations/verb.js';
+import { tablesBytes, type CreatePorts } from './create-image.js';
+import { assertSameForGuests } from '../images/guests-base.js';
+import type { CreateRequest, FileAttributes } from '../ports/images.js';
+import { publishImage } from './publish-image.js';
+import { SECTOR_BYTES, roundUp } from '../model/size.js';
+
+/** The format keeps the backing file's name in so many bytes. */
+export const MAX_BACKING_NAME_BYTES = 1023;
+/** Reads get slower with each layer; deeper chains should be flattened. */
+const MAX_OVERLAY_LAYERS = 16;
+
+export interface OverlaySpec {
+  readonly address: ImageAddress;
+  readonly backing: ImageAddress;
+  readonly backingFormat: ImageFormat;
+  /** Unset: the base's. */
+  readonly sizeBytes?: bigint;
+  readonly clusterSizeBytes?: bigint;
+  readonly lazyRefcounts?: boolean;
+  readonly extendedL2?: boolean;
+  readonly allowChain: boolean;
+  readonly overwrite: boolean;
+  readonly allowDependants: boolean;
+  readonly attributes: FileAttributes;
+  readonly allowInUse: boolean;
+}
+
+/** Makes a qcow2 overlay on a base that qemu does not open, or a clone in a cluster. A crash leaves nothing under the final name. */
+export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult> {
+  return {
+    name: 'CreateOverlay',
+    slot: () => 'none',
+    uses: ({ address, backing, backingFormat, overwrite, allowDependants, allowInUse }) => [
+      // A clone is of a snapshot, which is of one moment, whoever writes meanwhile.
+      {
+        role: 'source',
+        address: backing,
+        format: backingFormat,
+        allowInUse: allowInUse || isRbd(backing),
+        reading: 'unread',
+      },
+      { role: 'target', address, overwrite, allowDependants },
+    ],
+
+    async plan(spec, resolution) {
+      overlayRequest(spec, resolution);
+      const freeBytes = await ports.files.freeBytes(resolution.target(spec.address).directory);
+      return {
+        kind: 'plan',
+        method: 'overlay',
+        why: 'an overlay holds only what differs from its base',
+        moveBytes: 0n,
+        needBytes: tablesBytes(resolution.target(spec.address)),
+        freeBytes,
+      };
+    },
+
+    async run(spec, run) {
+      const request = overlayRequest(spec, run);
+      await run.reserve(spec.address, tablesBytes(run.target(spec.address)));
+      await ports.reader.assertChainWhole(run.chain(spec.backing), run.signal);
+      const part = await run.part(spec.address, spec);
+      run.phase('CREATING');
+      await run.step('create');
+      await ports.tool.create(part, request, run.tool());
+      const { sizeBytes, format } = request;
+      const work = { method: 'overlay', why: 'an overlay was asked for', movedBytes: 0n, skippedBytes: sizeBytes };
+      return publishImage(part, { address: spec.address, format, content: 'empty' }, work, run, ports);
+    },
+  };
+}
+
+/** Checks the base and says what to create. */
+function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateRequest {
+  const chain = resolution.chain(spec.backing);
+  const [{ file, facts }] = chain;
+  if (chain.length > 1 && !spec.allowChain) {
+    throw new HostlerError(
+      'BASE_HAS_BACKING_FILE',
+      `${spec.backing} has a backing file itself; set allow_chain if that is meant`,
+      { facts: { path: spec.backing } },
+    );
+  }
+  assertSameForGuests(chain);
+  if (chain.length >= MAX_OVERLAY_LAYERS) {
+    throw new HostlerError('IMAGE_UNSAFE', `the chain would have more than ${String(MAX_OVERLAY_LAYERS)} layers`, {
+      facts: { path: spec.backing, layers: String(chain.length + 1) },
+    });
+  }
+  if (Buffer.byteLength(file.storedName) > MAX_BACKING_NAME_BYTES) {
+    throw invalidFields([
+      {
+        field: 'backing_file',
+        description: `longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`,
+      },
+    ]);
+  }
+  const sizeBytes = roundUp(spec.sizeBytes ?? facts.virtualSizeBytes, SECTOR_BYTES);
+  if (sizeBytes < facts.virtualSizeBytes) {
+    const description = `${String(sizeBytes)} bytes is less than the base's virtual size of ${String(facts.virtualSizeBytes)}: the guest's disk would be cut`;
+    throw invalidFields([{ field: 'size_bytes', description }]);
+  }
+  const { storage } = resolution.target(spec.address);
+  if (storage !== file.storage)
+    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `an overlay lies where its base lies, in files or in a cluster`, {
+      facts: { path: spec.address, backing_file: spec.backing },
+    });
+  const clusterSizeBytes = spec.clusterSizeBytes ?? inheritedClusterSize(facts.clusterSizeBytes);
+  return {
+    format: storage === 'volume' ? 'raw' : 'qcow2',
+    sizeBytes,
+    preallocation: 'off',
+    ...(clusterSizeBytes === undefined ? {} : { clusterSizeBytes }),
+    ...(spec.lazyRefcounts === undefined ? {} : { lazyRefcounts: spec.lazyRefcounts }),
+    ...(spec.extendedL2 === undefined ? {} : { extendedL2: spec.extendedL2 }),
+    backing: { storedName: file.storedName, format: spec.backingFormat, lengthBytes: file.lengthBytes },
+  };
+}
+
+/** Other formats have clusters that qcow2 cannot have (vdi: 1 MiB can, vhdx: 32 MiB cannot). */
+function inheritedClusterSize(bytes: bigint | undefined): bigint | undefined {
+  return bytes !== undefined && bytes >= 512n && bytes <= 2n << 20n && (bytes & (bytes - 1n)) === 0n
+    ? bytes
+    : undefined;
+}

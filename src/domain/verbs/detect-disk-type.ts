@@ -1,0 +1,48 @@
+import { asAddress, type ImageAddress } from '../model/address.js';
+import { asHostlerError } from '../model/errors.js';
+import type { Paths, Resolved } from '../ports/images.js';
+import type { ImageReader } from '../images/read-image.js';
+
+export interface DiskType {
+  readonly type: string;
+  readonly basis: 'path' | 'content';
+}
+
+/** What a ploop image's folder holds. */
+const PLOOP_DESCRIPTOR = 'DiskDescriptor.xml';
+
+/** The type that a path tells by its beginning alone; such a path need not be in a root, and nothing is looked at. */
+export function typeByPrefix(path: string): DiskType | undefined {
+  if (path.startsWith('rbd:')) return { type: 'rbd', basis: 'path' };
+  return path.startsWith('/dev/') ? { type: 'lvm', basis: 'path' } : undefined;
+}
+
+/** A folder with a ploop descriptor is ploop; a file is what its content says, which a guest may have written. */
+export async function detectDiskType(
+  address: ImageAddress,
+  { paths, reader }: { readonly paths: Paths; readonly reader: ImageReader },
+): Promise<DiskType> {
+  let file: Resolved;
+  try {
+    file = await paths.source(address);
+  } catch (error) {
+    if (asHostlerError(error).reason !== 'NOT_A_FILE' || !(await holdsPloop(address, paths))) throw error;
+    return { type: 'ploop', basis: 'path' };
+  }
+  try {
+    return { type: await reader.detect(file), basis: 'content' };
+  } finally {
+    await file.handle.close();
+  }
+}
+
+async function holdsPloop(folder: ImageAddress, paths: Paths): Promise<boolean> {
+  try {
+    const descriptor = await paths.source(asAddress(`${folder}/${PLOOP_DESCRIPTOR}`));
+    await descriptor.handle.close();
+    return true;
+  } catch (error) {
+    if (['IMAGE_NOT_FOUND', 'NOT_A_FILE'].includes(asHostlerError(error).reason)) return false;
+    throw error;
+  }
+}

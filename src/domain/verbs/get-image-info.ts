@@ -1,0 +1,60 @@
+import type { ImageAddress } from '../model/address.js';
+import { describeImage } from '../images/describe-image.js';
+import { filesOf } from '../images/extents.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageFacts, ImageInfo } from '../model/image-info.js';
+import type { TouchedImages } from '../operations/touched.js';
+import type { Handle, ImageLocks, Paths, Resolved } from '../ports/images.js';
+import type { ImageReader } from '../images/read-image.js';
+
+export interface InfoPorts {
+  readonly paths: Paths;
+  readonly reader: ImageReader;
+  readonly imageLocks: ImageLocks;
+  readonly touched: TouchedImages;
+}
+
+export interface InfoSpec {
+  readonly address: ImageAddress;
+  /** Undeclared: detected. */
+  readonly format?: ImageFormat;
+  /** Only with a format. */
+  readonly backingChain: boolean;
+}
+
+/** What an image is, and, when asked, every layer below it, nearest first. */
+export async function getImageInfo(
+  { address, format, backingChain }: InfoSpec,
+  ports: InfoPorts,
+): Promise<readonly [ImageInfo, ...ImageInfo[]]> {
+  const { paths, reader } = ports;
+  const opened: Handle[] = [];
+  try {
+    const file = await paths.source(address);
+    // What a stranger's image names is not looked for.
+    if (format !== undefined && backingChain && file.trusted) {
+      const [top, ...layers] = await reader.follow(file, format);
+      opened.push(...filesOf([top, ...layers]).map(({ handle }) => handle));
+      const parents = file.storage === 'volume' ? await reader.parents(top) : [];
+      opened.push(...parents.map((layer) => layer.file.handle));
+      const below = [...layers, ...parents];
+      return [
+        await describe(top.file, top.facts, ports),
+        ...(await Promise.all(below.map((layer) => describe(layer.file, layer.facts, ports)))),
+      ];
+    }
+    opened.push(file.handle);
+    return [await describe(file, await reader.facts(file, format), ports)];
+  } finally {
+    await Promise.all(opened.map((handle) => handle.close()));
+  }
+}
+
+/** With a finding while an operation changes it in place, or began to and did not end. */
+async function describe(file: Resolved, facts: ImageFacts, { imageLocks, touched }: InfoPorts): Promise<ImageInfo> {
+  const info = await describeImage(file, facts, imageLocks);
+  const mark = touched.find(file, file.address);
+  if (mark === undefined) return info;
+  const message = `${mark.method} ${mark.operationId} began to change it in place and has not succeeded: do that again`;
+  return { ...info, findings: [...info.findings, { reason: 'INTERRUPTED', message }] };
+}

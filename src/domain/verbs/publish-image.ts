@@ -1,0 +1,59 @@
+import type { ImageAddress } from '../model/address.js';
+import { describeFile } from '../images/describe-image.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageFacts } from '../model/image-info.js';
+import { assertToolSays } from '../images/ask-tool.js';
+import type { ImageResult } from '../operations/record.js';
+import type { Run } from '../operations/verb.js';
+import type { ImageTool, Part, Resolved } from '../ports/images.js';
+import type { ImageReader } from '../images/read-image.js';
+
+export interface PublishPorts {
+  readonly reader: ImageReader;
+  readonly tool: Pick<ImageTool, 'identify'>;
+}
+
+type Work = Omit<ImageResult, 'kind' | 'info'>;
+
+/** Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be one: see `ImageReader.foreign`. */
+export async function publishImage(
+  part: Part,
+  target: {
+    readonly address: ImageAddress;
+    readonly format: ImageFormat;
+    readonly foreign?: true;
+    /** Nothing has been written into it. */
+    readonly content?: 'empty';
+  },
+  /** What was done; where only what has been made tells how much was moved, by that. */
+  done: Work | ((made: Resolved) => Work),
+  run: Run,
+  ports: PublishPorts,
+): Promise<ImageResult> {
+  await run.step('seal');
+  const made = await part.seal(target.content);
+  // In our private folder nobody else can hold it.
+  const facts = await (target.foreign === true
+    ? factsOfStranger(made, target.format, run, ports)
+    : ports.reader.facts(made, target.format));
+  const info = describeFile(made, facts, false);
+  const work = typeof done === 'function' ? done(made) : done;
+  const { movedBytes, skippedBytes } = work;
+  if (typeof done === 'function') run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
+  const result: ImageResult = { kind: 'image', info, ...work };
+  return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
+}
+
+/** What it was declared as, what we see and what the tool sees must be one. */
+async function factsOfStranger(
+  made: Resolved,
+  format: ImageFormat,
+  run: Run,
+  { reader, tool }: PublishPorts,
+): Promise<ImageFacts> {
+  const facts = await reader.foreign(made, format);
+  await reader.assertWhole(made, format, run.signal);
+  await run.step('identify');
+  await assertToolSays({ file: made, format, facts }, tool, run.tool());
+  return facts;
+}

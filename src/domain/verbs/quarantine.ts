@@ -1,0 +1,63 @@
+import { assertToolSays } from '../images/ask-tool.js';
+import { assertTakeable } from '../images/image-policy.js';
+import type { Run } from '../operations/verb.js';
+import type { Chain, Files, ImageTool, Layer, Part, Reflink, Resolved } from '../ports/images.js';
+import { rawFacts, type ImageReader } from '../images/read-image.js';
+import { assertUnchanged } from '../images/unchanged.js';
+import type { ImageAddress } from '../model/address.js';
+
+export interface TakePorts {
+  readonly files: Files;
+  readonly reader: ImageReader;
+  readonly reflink: Reflink;
+  readonly tool: ImageTool;
+}
+
+/**
+ * A stranger's image, taken into the part's private folder, where nobody else can change it between check and use, and looked at there: what
+ * it is declared as, what we see and what the tool sees must be one. Any other chain comes back as it is. Fails as `ImageReader.foreign`, and with
+ * SOURCE_CHANGED.
+ */
+export async function takeIn(
+  chain: Chain,
+  target: ImageAddress,
+  part: Part,
+  run: Run,
+  { files, reader, reflink, tool }: TakePorts,
+): Promise<Chain> {
+  const [{ file, format, foreign }] = chain;
+  if (foreign !== 'there') return chain;
+  // It may have grown since it was resolved.
+  const source = await files.refresh(file);
+  assertTakeable(source, reader.foreignRules);
+  run.phase('CLONING');
+  await run.step('take');
+  const objection = await reflink.objection(source, run.target(target).directory);
+  const cloned = objection === undefined && (await reflink.clone(source, part.aside, run.tool())) === true;
+  if (!cloned) await copyIn(source, target, part, run, tool);
+  await assertUnchanged([source], files);
+  const { device, inode } = await files.fingerprint(part.aside);
+  const taken = await files.refresh({ ...source, ...part.aside, device, inode });
+  const facts = await reader.foreign(taken, format);
+  await reader.assertWhole(taken, format, run.signal);
+  await run.step('identify');
+  const layer: Layer = { file: taken, format, facts, foreign: 'taken' };
+  await assertToolSays(layer, tool, run.tool());
+  run.phase('INSPECTING');
+  return [layer];
+}
+
+/** The bytes as they are, holes left out. */
+async function copyIn(source: Resolved, target: ImageAddress, part: Part, run: Run, tool: ImageTool): Promise<void> {
+  const data = source.allocatedBytes < source.lengthBytes ? source.allocatedBytes : source.lengthBytes;
+  await run.reserve(target, data, part.aside);
+  await tool.convert(
+    // As bytes it may be read where it lies.
+    [{ file: source, format: 'raw', facts: rawFacts(source), foreign: 'taken' }],
+    part.aside,
+    { format: 'raw', compress: false, preallocation: 'off', direct: await part.canWriteDirectly(), shared: false },
+    run.tool(),
+  );
+  // qemu's raw driver rounds up to 512.
+  await part.aside.truncate(source.lengthBytes);
+}

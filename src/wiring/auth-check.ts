@@ -1,0 +1,84 @@
+/** Part of the command's composition root: explains a decision of the daemon's, by its configuration and with its own functions. */
+import { loadConfig, type Config } from '../adapters/config/config.js';
+import { identify } from './callers.js';
+import type { AuthQuestion, AuthVerdict } from '../cli/auth-command.js';
+import { decide, type Attempt, type Place } from '../domain/access/decide.js';
+import { isBelow, isRbd, parseRbdName } from '../domain/model/address.js';
+import { farEndOf } from '../handlers/attempt.js';
+import { RPC_TABLE, type RpcRow } from '../handlers/rpc-table.js';
+
+/** Undefined when there is no such RPC. Fails with ConfigError. */
+export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | undefined> {
+  const found = findRow(question.method);
+  if (found === undefined) return undefined;
+  const config = await loadConfig(question.config);
+  const identity = await identify(question.as, config);
+  const { service, method, row } = found;
+  const away = row.far !== undefined && question.farEnd !== undefined ? question.farSide : undefined;
+  const places = placesFor(row, question.paths).filter(({ field }) => field !== away);
+  const { farEnd, farUser: user } = question;
+  const farPlace = placesFor(row, question.paths).find(({ field }) => field === away);
+  const attempt: Attempt = {
+    service,
+    method,
+    access: row.access,
+    places: places.map(({ address, need }) => ({ address, need })),
+    labels: question.labels,
+    ...(row.command === undefined || question.command === undefined ? {} : { command: question.command }),
+    ...(farPlace === undefined || farEnd === undefined
+      ? {}
+      : { far: { ...farPlace, host: farEnd, agent: question.farAgent, ...(user === undefined ? {} : { user }) } }),
+    ...farEndOf(row, farEnd),
+  };
+  const decision = decide(identity, attempt);
+  const refusal = 'refused' in decision ? decision.refused.message : undefined;
+  const role = 'role' in decision ? decision.role.name : '';
+  const unfit = places.flatMap((place) => whyUnfit(place, role, config) ?? [])[0];
+  return {
+    allowed: (refusal ?? unfit) === undefined,
+    identity: identity.name,
+    roles: identity.roles.map(({ name }) => name),
+    rpc: `${service}/${method}`,
+    places,
+    why: refusal ?? unfit ?? `role ${role} allows it`,
+    objections: 'objections' in decision ? decision.objections : [],
+  };
+}
+
+/** What the daemon says of a place that the role may touch: a root or pool must be there, be for the role, and be writable. */
+function whyUnfit({ address, need }: Place, role: string, { roots, pools }: Config): string | undefined {
+  if (isRbd(address)) {
+    const name = parseRbdName(address);
+    if ('problem' in name) return `${address}: ${name.problem}`;
+    const pool = pools.find((each) => each.name === name.pool);
+    if (pool === undefined) return `${address}: no pool ${name.pool} is configured`;
+    if (pool.roles?.includes(role) === false) return `${address} is not for role ${role}`;
+    return need === 'write' && pool.access === 'read-only' ? `${address} is in a pool that is read-only` : undefined;
+  }
+  // Of roots in roots the inner one counts.
+  const [root] = roots
+    .filter(({ path }) => isBelow(address, path))
+    .sort((one, other) => other.path.length - one.path.length);
+  if (root === undefined) return `${address} lies outside the configured roots`;
+  return need === 'write' && root.access === 'read-only' ? `${address} is in a root that is read-only` : undefined;
+}
+
+/** `CopyImage`, `ImageService/CopyImage` or `hostler.v1.ImageService/CopyImage`. */
+function findRow(name: string): { service: string; method: string; row: RpcRow } | undefined {
+  const wanted = name.replace(/^hostler\.v1\./, '');
+  for (const [service, rows] of Object.entries(RPC_TABLE))
+    for (const [key, row] of Object.entries(rows)) {
+      const method = `${key.charAt(0).toUpperCase()}${key.slice(1)}`;
+      if (wanted === method || wanted === `${service}/${method}` || wanted === `${service}.${method}`)
+        return { service, method, row };
+    }
+  return undefined;
+}
+
+/** One path stands for every address of the request; several stand for them in their order. */
+function placesFor({ addresses }: RpcRow, paths: readonly string[]): (Place & { field: string })[] {
+  return Object.entries(addresses).flatMap(([field, need], index) => {
+    const address = paths.length === 1 ? paths[0] : paths[index];
+    return address === undefined ? [] : [{ field, need, address }];
+  });
+}

@@ -1,0 +1,80 @@
+/** The part of the composition root that works by itself: it removes what is too old, too much, or free at last. */
+import { errorText, type Log } from '../adapters/telemetry/log.js';
+import type { RbdBases } from '../adapters/rbd/rbd-bases.js';
+import type { Foundations } from './engine-and-services.js';
+import type { ImageCache } from '../domain/cache/image-cache.js';
+import type { KeptWork } from '../domain/operations/kept-work.js';
+
+/** Between two looks for resume entries that are due. */
+const EXPIRY_INTERVAL_MS = 60_000;
+
+const HOUR_MS = 3_600_000;
+
+interface BackgroundNeeds {
+  readonly keptWork: KeptWork;
+  readonly imageCache: ImageCache;
+  readonly bases: RbdBases;
+}
+
+export function backgroundWork(foundations: Foundations, needs: BackgroundNeeds): readonly { start(): void }[] {
+  const { log } = foundations;
+  return [
+    expiry(foundations, needs),
+    hourly('bases cannot be looked at', log, () => expireBases(foundations, needs)),
+    hourly('what was set aside in the cache cannot be looked at', log, () => discardSetAside(foundations, needs)),
+  ];
+}
+
+/** Resume entries and cached images that are too old or too many go, now and every minute. */
+function expiry({ journal, log }: Foundations, { keptWork, imageCache }: BackgroundNeeds) {
+  const expire = async () => {
+    // What cannot be recorded is not removed.
+    if (!journal.writable) return;
+    const removed = await keptWork.expire(({ operationId }, error) =>
+      log.error('a resume entry could not be removed', { operation: operationId, cause: errorText(error) }),
+    );
+    if (removed.length > 0) log.info('expired', { removed });
+    const { items, freedBytes } = await imageCache.eviction.evictOverdue();
+    if (items > 0n) log.info('evicted', { items: String(items), freedBytes: String(freedBytes) });
+  };
+  return {
+    start() {
+      const now = () => {
+        expire().catch((error: unknown) => log.error('expiry failed', { cause: errorText(error) }));
+      };
+      setInterval(now, EXPIRY_INTERVAL_MS).unref();
+      now();
+    },
+  };
+}
+
+/** Work in the background, now and every hour. */
+function hourly(whenItFails: string, log: Log, work: () => Promise<void>) {
+  return {
+    start() {
+      const now = () => {
+        work().catch((error: unknown) => log.error(whenItFails, { cause: errorText(error) }));
+      };
+      setInterval(now, HOUR_MS).unref();
+      now();
+    },
+  };
+}
+
+/** Bases in pools that nobody needs any more go: to ask costs their cluster some questions each. */
+async function expireBases({ config, log }: Foundations, { bases }: BackgroundNeeds): Promise<void> {
+  const removed = await bases.expire(config.cache.max_age_hours * HOUR_MS);
+  if (removed.length > 0) log.info('evicted', { removed });
+  log.debug('looked at bases');
+}
+
+/** Files of the cache that no fetch uses any more go when it is known that no image is backed by them. */
+async function discardSetAside(
+  { log, journalMovedAside }: Foundations,
+  { imageCache }: BackgroundNeeds,
+): Promise<void> {
+  if (journalMovedAside) return;
+  const { items, freedBytes } = await imageCache.eviction.discardSetAside();
+  await imageCache.eviction.unknown(); // counted for the metrics
+  if (items > 0n) log.info('evicted', { set_aside: String(items), freedBytes: String(freedBytes) });
+}

@@ -1,0 +1,105 @@
+/** What `hostlerd --check-config` looks at: everything that would stop the start, without changing anything. */
+import { constants, type Stats } from 'node:fs';
+import { access, lstat, realpath, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ConfigError, type Config } from '../adapters/config/config.js';
+import { authoritiesOf } from './fetching.js';
+import { certificatesOf } from './callers.js';
+import { createLog } from '../adapters/telemetry/log.js';
+import { whyRefused } from '../domain/model/own-files.js';
+import { TlsFilesBroken } from '../protocol/certificate-files.js';
+
+/** Every problem in a line of its own; none: the daemon would start. */
+export async function problemsOf(config: Config): Promise<readonly string[]> {
+  const { audit, cache, commands, roots, state_dir: state, tls } = config;
+  const looks = [
+    ...roots.map(({ path }) => folder(`the root ${path}`, path)),
+    folderToBe('the state folder', state),
+    ...(cache.path === undefined ? [] : [folderToBe('the cache folder', cache.path)]),
+    ...(audit.file === undefined
+      ? []
+      : [folder('the folder of the audit log', dirname(audit.file)), noFolder('the audit log', audit.file)]),
+    ...sockets(config).map(socket),
+    ...commands.map(({ name, executable }) => program(`the executable of command ${name}`, executable)),
+    ...(tls === undefined ? [] : [certificates(config)]),
+    fetchAuthorities(config),
+  ];
+  return (await Promise.all(looks)).filter((problem) => problem !== undefined);
+}
+
+async function folder(what: string, path: string): Promise<string | undefined> {
+  try {
+    const found = await stat(await realpath(path));
+    return found.isDirectory() ? undefined : `${what}: ${path} is no folder`;
+  } catch (error) {
+    return `${what} cannot be opened: ${wordsOf(error)}`;
+  }
+}
+
+/** What is there already is a file, or something that can be written like one. */
+async function noFolder(what: string, path: string): Promise<string | undefined> {
+  const found = await thereAt(path);
+  return found?.isDirectory() === true ? `${what}: ${path} is a folder` : undefined;
+}
+
+/** Only a socket of an earlier start gives way. */
+async function socket(path: string): Promise<string | undefined> {
+  const found = await thereAt(path);
+  return found === undefined || found.isSocket() ? undefined : `the socket: ${path} exists and is no socket`;
+}
+
+/** Undefined where nothing is there, or nobody can look: what stands in the way is a problem of the folder. */
+function thereAt(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch(() => undefined);
+}
+
+function sockets({ server, listeners }: Config): string[] {
+  const unix = 'unix://';
+  const addresses = [...server.listen, ...listeners.map(({ address }) => address)];
+  return addresses.filter((address) => address.startsWith(unix)).map((address) => address.slice(unix.length));
+}
+
+/** It is made at the first start, so what is there of its path must be a folder that may be written. */
+async function folderToBe(what: string, path: string): Promise<string | undefined> {
+  try {
+    if (!(await stat(path)).isDirectory()) return `${what}: ${path} is no folder`;
+    await access(path, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    return isMissing && path !== '/' ? folderToBe(what, dirname(path)) : `${what} cannot be made: ${wordsOf(error)}`;
+  }
+}
+
+async function program(what: string, path: string): Promise<string | undefined> {
+  try {
+    await access(path, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return `${what} cannot be run: ${wordsOf(error)}`;
+  }
+}
+
+async function certificates(config: Config): Promise<string | undefined> {
+  try {
+    (await certificatesOf(config, createLog('error')))?.close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof TlsFilesBroken || error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+function fetchAuthorities({ fetch }: Config): Promise<string | undefined> {
+  try {
+    authoritiesOf(fetch);
+    return Promise.resolve(undefined);
+  } catch (error) {
+    if (error instanceof ConfigError) return Promise.resolve(error.message);
+    throw error;
+  }
+}
+
+function wordsOf(error: unknown): string {
+  return whyRefused(error) ?? String(error);
+}

@@ -1,0 +1,32 @@
+/** The part of the composition root that comes back to operations that recovery could not decide. */
+import { errorText, type Log } from '../adapters/telemetry/log.js';
+import type { Operations } from '../domain/operations/engine.js';
+import type { OperationRecord } from '../domain/operations/record.js';
+import { settleAll, type RecoveryPorts } from '../domain/operations/recovery.js';
+
+const LOOK_AGAIN_MS = 2000;
+
+/** Looks again, and again, until each is decided. */
+export function decisions(
+  undecided: readonly OperationRecord[],
+  recovery: RecoveryPorts,
+  { operations, log }: { readonly operations: Operations; readonly log: Log },
+) {
+  // Told once, at the start.
+  const quietly = { ...recovery, log: { ...recovery.log, undecided: () => undefined } };
+  let left = undecided;
+  const look = async () => {
+    const { goOn, undecided: still } = await settleAll(left, quietly);
+    left = still;
+    for (const record of goOn) await operations.restart(record);
+  };
+  const start = () => {
+    if (left.length === 0) return;
+    setTimeout(() => {
+      // Such as a journal whose disk fails now.
+      const failed = (error: unknown) => log.error('an operation cannot be decided', { cause: errorText(error) });
+      void look().catch(failed).then(start);
+    }, LOOK_AGAIN_MS).unref();
+  };
+  return { start };
+}

@@ -1,0 +1,364 @@
+/** The second half of the composition root: adapters and domain, put together as the configuration says. */
+import { monotonicFactory } from 'ulid';
+import { release } from 'node:os';
+import { assembleFetch } from './fetching.js';
+import type { AgentLocks } from '../adapters/owned/agent-locks.js';
+import type { CacheFolder } from '../adapters/files/cache-folder.js';
+import { ConfiguredCommands } from '../adapters/process/commands.js';
+import { ArgumentPatterns } from '../adapters/process/argument-patterns.js';
+import type { Config } from '../adapters/config/config.js';
+import { DomainXml } from '../adapters/host/domain-xml.js';
+import { Failpoints } from '../adapters/process/failpoints.js';
+import { LocalHostProbe } from '../adapters/host/host-probe.js';
+import type { JournalStore } from '../adapters/journal/store.js';
+import type { LockQuery } from '../adapters/qemu/lock-query.js';
+import { PathLooks } from '../adapters/gates/path-looks.js';
+import { LinuxHost } from '../adapters/host/linux-host.js';
+import { errorText, type Log } from '../adapters/telemetry/log.js';
+import { LocalContents } from '../adapters/files/local-contents.js';
+import type { MemoryFolders } from '../adapters/process/memory-folders.js';
+import { Metrics } from '../adapters/telemetry/metrics.js';
+import { Owners } from '../adapters/files/owners.js';
+import type { ProcessRunner } from '../adapters/process/process.js';
+import type { RememberedMounts } from '../adapters/owned/remembered.js';
+import type { OwnFolder } from '../adapters/paths/path-walk.js';
+import type { Root } from '../adapters/paths/roots.js';
+import type { StateFolder } from '../adapters/owned/state-folder.js';
+import { NO_STRAYS, ProcessStrays } from '../adapters/linux/orphans.js';
+import { tighter } from '../adapters/process/tool-call.js';
+import { TreeOwners } from '../adapters/files/tree-owners.js';
+import { tryTool } from '../adapters/process/try-tool.js';
+import { Virsh } from '../adapters/host/virsh.js';
+import type { CacheIndex } from '../domain/cache/cache-index.js';
+import { Digests } from '../domain/verbs/digest-image.js';
+import { backgroundWork } from './background.js';
+import { LeftoverLog } from './sweep.js';
+import { assembleLooks } from './looks.js';
+import { assembleStorage } from './storage.js';
+import { Reach } from '../domain/access/reach.js';
+import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
+import { transferPorts } from './transfers.js';
+import { isInternal } from '../domain/model/errors.js';
+import type { CommandRule } from '../domain/verbs/execute-command.js';
+import { Admission } from '../domain/operations/admission.js';
+import { Operations, type OperationLog } from '../domain/operations/engine.js';
+import { LockTable } from '../domain/operations/locks.js';
+import { OperationQueries } from '../domain/operations/query.js';
+import type { OperationRecord } from '../domain/operations/record.js';
+import type { RecoveryPorts } from '../domain/operations/recovery.js';
+import { KeptWork } from '../domain/operations/kept-work.js';
+import type { ResumeEntries } from '../domain/operations/resume-entries.js';
+import { Slots } from '../domain/operations/slots.js';
+import { SpaceLedger } from '../domain/operations/space.js';
+import type { RawDisks } from '../domain/operations/raw-disks.js';
+import type { TouchedImages } from '../domain/operations/touched.js';
+import { Readers } from '../domain/verbs/read-call-limit.js';
+import { shareOf } from '../domain/model/share.js';
+import { ImageReader } from '../domain/images/read-image.js';
+import { commandHandlers } from '../handlers/command.js';
+import { fileHandlers } from '../handlers/file.js';
+import { hostHandlers } from '../handlers/host-info.js';
+import { imageHandlers } from '../handlers/image.js';
+import { operationHandlers } from '../handlers/operation.js';
+
+/** Enough exports for a host whose neighbours all pull at once. */
+const RUNNING_EXPORTS = 64;
+
+/** Uploads and copies that others carry out: they take memory and a lock, and hardly anything else. */
+const OPEN_OPERATIONS = 64;
+
+/** Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is half of what it is elsewhere. */
+const READING_CALLS = 32;
+
+export interface Mishaps {
+  readonly uncaughtExceptions: number;
+  readonly forgottenFailures: number;
+  readonly logLinesLost: number;
+}
+
+export interface Foundations {
+  readonly config: Config;
+  readonly log: Log;
+  readonly runner: ProcessRunner;
+  readonly folders: MemoryFolders;
+  readonly state: StateFolder;
+  /** Of files. */
+  readonly roots: readonly Root[];
+  readonly rootMounts: RememberedMounts;
+  readonly agentLocks: AgentLocks;
+  /** Real paths of folders that no address reaches; a root in one of them is reached. */
+  readonly closedFolders: readonly string[];
+  /** The state folder and the cache's. */
+  readonly ownFolders: readonly OwnFolder[];
+  /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
+  readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
+  readonly journal: JournalStore;
+  /**
+   * At this start the journal was moved aside, or something in it could not be read: it does not know everything that is ours, and
+   * nothing may be removed in this life of the daemon because the journal does not know it.
+   */
+  readonly journalMovedAside: boolean;
+  readonly version: string;
+  readonly touched: TouchedImages;
+  readonly rawDisks: RawDisks;
+  readonly resumes: ResumeEntries;
+  readonly cache: CacheIndex;
+  readonly cacheFolder: CacheFolder;
+  readonly audit: AuditTrail;
+  /** What the process has come through, for the metrics. */
+  readonly mishaps: () => Mishaps;
+  /** Unset where the host cannot be asked for the locks of one file. */
+  readonly lockQuery: LockQuery | undefined;
+}
+
+export function assemble(foundations: Foundations) {
+  const { log, journal, resumes, state } = foundations;
+  const engine = assembleEngine(foundations);
+  const { operations, paths, targets, metrics, index, overcommit, reach } = engine;
+  const recovery: RecoveryPorts = {
+    journal,
+    paths,
+    targets,
+    // What the journal of a copied state folder names is another daemon's, which may live.
+    strays: state.former === undefined ? new ProcessStrays() : NO_STRAYS,
+    resumes,
+    goesOn: (record) => state.former === undefined && operations.goesOn(record),
+    clock: Date.now,
+    log: {
+      recovered(record, removed) {
+        log.warn('recovered', { ...facts(record), removed });
+        void foundations.audit.end(auditEntry(record));
+      },
+      undecided: (record, cause) =>
+        log.warn('an operation stays undecided: nobody can look now', { ...facts(record), cause: errorText(cause) }),
+      failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
+    },
+  };
+  const background = [
+    index,
+    overcommit,
+    ...backgroundWork(foundations, { ...engine, imageCache: engine.fetching.imageCache }),
+  ];
+  const handlers = assembleHandlers(foundations, engine);
+  return { operations, handlers, metrics, recovery, targets, background, reach };
+}
+
+/** The operations engine and what it works with. */
+function assembleEngine(foundations: Foundations) {
+  const { config, log, runner, journal, touched, rawDisks, resumes } = foundations;
+  const { limits, debug } = config;
+  const owners = new Owners(runner);
+  const { index, overcommit } = assembleLooks(foundations);
+  const leftovers = new LeftoverLog(log);
+  const reach = new Reach(config.pools.some(({ roles }) => roles !== undefined));
+  const storage = assembleStorage(foundations, {
+    limits: toolLimits(limits.tools),
+    foreignLimits: foreignLimits(limits),
+    owners,
+    index,
+    reach,
+    sweepLog: leftovers,
+  });
+  const { paths, files, imageLocks, dependants, targets, wholeness } = storage;
+  const locks = new LockTable();
+  const foreign = { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) };
+  const reader = new ImageReader({ paths, files, wholeness, foreign, onRaw: rawDisks.declare });
+  const slots = slotsOf(limits);
+  const space = new SpaceLedger(BigInt(limits.space_overhead_bytes), limits.root_patience_ms);
+  const metrics = new Metrics(() => ({
+    running: slots.running,
+    waiting: slots.waiting,
+    locks: locks.size,
+    reservations: space.size,
+    resumeEntries: resumes.kept.length,
+    resumeBytes: Number(resumes.keptBytes),
+    ...kept(foundations, leftovers),
+    ...{ journal, ...foundations.mishaps() },
+  }));
+  const operations = new Operations({
+    journal,
+    admission: new Admission({ paths, reader, imageLocks, dependants, reach }),
+    locks,
+    slots,
+    space,
+    ...{ touched, rawDisks },
+    resumes,
+    targets,
+    files,
+    ...{ clock: Date.now, newId: monotonicFactory() },
+    step: new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step })).step,
+    log: operationLog(log, metrics, foundations.audit),
+    letGoMs: letGoMs(limits),
+    watchIntervalMs: 1000 / limits.events_per_second,
+  });
+  const keptWork = new KeptWork({ resumes, paths, targets, locks });
+  const fetching = assembleFetch(foundations, {
+    ...storage,
+    operations,
+    reader,
+    metrics,
+    foreignLimits: foreignLimits(limits),
+  });
+  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
+}
+
+/** A tool that is ended, and a filesystem that answers at all, are back within it. */
+function letGoMs({ root_patience_ms: patienceMs, tool_kill_grace_ms: graceMs }: Config['limits']): number {
+  return patienceMs + 2 * graceMs;
+}
+
+/** What takes space in the cache, and in private folders of others. */
+function kept({ cache, cacheFolder }: Foundations, leftovers: LeftoverLog) {
+  const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
+  return {
+    cacheEntries: cache.all.length,
+    cacheBytes: Number(cache.bytes),
+    setAside: cache.aside.length + cacheFolder.latest.count,
+    setAsideBytes: Number(bytes),
+    foreignFolders: leftovers.count,
+    foreignBytes: leftovers.bytes,
+  };
+}
+
+function slotsOf(limits: Config['limits']): Slots {
+  return new Slots({
+    running: {
+      io: limits.running_operations,
+      none: limits.running_short_operations,
+      export: RUNNING_EXPORTS,
+      open: OPEN_OPERATIONS,
+    },
+    perFilesystem: limits.running_operations_per_filesystem,
+    callersPart: limits.callers_part,
+    queued: limits.queued_operations,
+    queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * limits.callers_part),
+  });
+}
+
+type Engine = ReturnType<typeof assembleEngine>;
+
+/** What the services are made of, beside the engine. */
+function assembleHandlers(
+  { config, runner, folders, state, roots, ownFolders, devices, version, touched }: Foundations,
+  engine: Engine,
+) {
+  const { operations, space, overcommit, owners } = engine;
+  const looks = new PathLooks(config.limits.root_patience_ms);
+  const { localPaths, reach } = engine;
+  const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), reach, looks);
+  const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
+  const digests = new Digests({
+    tool: engine.tool,
+    files: engine.files,
+    hasher: engine.hasher,
+    clock: Date.now,
+  });
+  return {
+    image: imageHandlers(operations, {
+      ...engine,
+      digests,
+      ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.reach),
+      ...engine.fetching,
+      touched,
+      readers: new Readers(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
+      domains: new Virsh(runner, config.libvirt_uri),
+      domainXml: new DomainXml(),
+    }),
+    operation: operationHandlers(new OperationQueries(operations, engine.keptWork)),
+    host: hostHandlers({
+      filesystems: host,
+      pools: engine.pools,
+      host,
+      space,
+      overcommit,
+      instancesPath: config.instances_path,
+      probe: new LocalHostProbe(runner, roots, devices.roots, state.agentId),
+      agent,
+    }),
+    file: fileHandlers(operations, {
+      ...engine,
+      contents: new LocalContents(),
+      ownership: new TreeOwners(owners, ownFolders),
+    }),
+    command: commandHandlers(operations, {
+      rules: config.commands.map(commandRule),
+      commands: new ConfiguredCommands(runner),
+    }),
+  };
+}
+
+function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['commands'][number]): CommandRule {
+  return {
+    ...rest,
+    arguments: new ArgumentPatterns(rest.arguments),
+    timeoutMs: timeout_seconds * 1000,
+    exitCodes: exit_codes,
+    ...(user === undefined ? {} : { user }),
+  };
+}
+
+function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {
+  return {
+    finished(record, cause) {
+      metrics.operation(record);
+      // Its caller may have gone: then no call tells how it ended.
+      if (record.detached) void audit.end(auditEntry(record));
+      const { error } = record;
+      if (error !== undefined && isInternal(error.reason))
+        log.error('operation', { ...facts(record), cause: errorText(cause) });
+      else log.info('operation', facts(record));
+    },
+    cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
+  };
+}
+
+function auditEntry(record: OperationRecord): AuditEntry {
+  const { id, method, caller, requestId, addresses, error, createTime, endTime = createTime } = record;
+  return {
+    event: 'operation',
+    caller,
+    rpc: method,
+    paths: addresses,
+    ...(requestId === undefined ? {} : { requestId }),
+    operationIds: [id],
+    result: error?.reason ?? 'OK',
+    ms: endTime - createTime,
+  };
+}
+
+function facts({
+  id,
+  method,
+  caller,
+  state,
+  addresses,
+  error,
+  spec,
+  createTime,
+  endTime = createTime,
+}: OperationRecord) {
+  // What the caller took upon itself.
+  const allowed = Object.entries(spec).flatMap(([key, value]) =>
+    key.startsWith('allow') && value === true ? [key] : [],
+  );
+  const more = allowed.length === 0 ? {} : { allowed };
+  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime, ...more };
+}
+
+function foreignLimits({ tools, foreign }: Config['limits']) {
+  return tighter(toolLimits(tools), toolLimits(foreign));
+}
+
+function toolLimits({
+  cpu_seconds,
+  address_space_bytes,
+  wall_seconds,
+  stall_seconds,
+}: Partial<Config['limits']['tools']>) {
+  return {
+    ...(cpu_seconds === undefined ? {} : { cpuSeconds: cpu_seconds }),
+    ...(address_space_bytes === undefined ? {} : { addressSpaceBytes: BigInt(address_space_bytes) }),
+    ...(wall_seconds === undefined ? {} : { wallMs: wall_seconds * 1000 }),
+    ...(stall_seconds === undefined ? {} : { stallMs: stall_seconds * 1000 }),
+  };
+}

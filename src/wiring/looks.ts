@@ -1,0 +1,61 @@
+/** What looks at all images of the roots, in threads of its own: for dependants, and for what they may still grow by. */
+import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/files/bad-files.js';
+import { ImageIndex } from '../adapters/index/image-index.js';
+import { errorText } from '../adapters/telemetry/log.js';
+import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
+import type { Foundations } from './engine-and-services.js';
+
+export function assembleLooks(foundations: Foundations): {
+  readonly index: ImageIndex;
+  readonly overcommit: OvercommitWatch;
+} {
+  const { log, rawDisks } = foundations;
+  const badFiles = new BadFileLog((file) => rawDisks.knows(file), {
+    bad: (path, why) => log.warn('a file cannot be read as the image that it begins as', { path, why }),
+    full: () => log.warn('no more files that cannot be read as images are named', { named: MOST_BAD_FILES }),
+  });
+  const onBad = (bad: BadFile) => {
+    badFiles.hear(bad);
+  };
+  return { index: imageIndex(foundations, onBad), overcommit: overcommitWatch(foundations, onBad) };
+}
+
+function imageIndex(
+  { config, state, roots, devices, rootMounts, rawDisks, log }: Foundations,
+  onBad: (bad: BadFile) => void,
+): ImageIndex {
+  return new ImageIndex({
+    isRaw: (file) => rawDisks.knows(file),
+    // What lies in others is opened with nothing that it names.
+    roots: [...roots, ...devices.roots]
+      .filter(({ trusted }) => trusted)
+      .map((root) => ({
+        path: root.realPath,
+        holds: devices.roots.includes(root) ? 'devices' : 'files',
+        get identity() {
+          return root.identity;
+        },
+        absent: () => rootMounts.absent(root),
+        follow: () => root.gate.follow(),
+      })),
+    closed: [state.realPath],
+    onBad,
+    patienceMs: config.limits.root_patience_ms,
+    log: {
+      stalled: (root) =>
+        log.warn('the images of a root cannot be looked at for dependants: it does not answer', { root }),
+      failed: (root, cause) => log.error('the images of a root cannot be looked at', { root, cause }),
+      unseen: (root, { place, why }) =>
+        log.warn('a place cannot be looked at for dependants: nothing is evicted meanwhile', { root, place, why }),
+    },
+  });
+}
+
+function overcommitWatch({ state, roots, log }: Foundations, onBad: (bad: BadFile) => void): OvercommitWatch {
+  const job = { roots: roots.map(({ realPath }) => realPath), closed: [state.realPath] };
+  return new OvercommitWatch(
+    job,
+    (error) => log.error('what images may grow by cannot be looked up', { cause: errorText(error) }),
+    onBad,
+  );
+}

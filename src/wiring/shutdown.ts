@@ -1,0 +1,84 @@
+/** How the daemon ends: by a signal, or because too much went wrong. In any state it does so in bounded time. */
+import { errorText, type Log } from '../adapters/telemetry/log.js';
+import type { Operations } from '../domain/operations/engine.js';
+import { pause } from '../domain/model/async.js';
+
+/** For closing what is open, in all. */
+const CLOSE_MS = 10_000;
+
+export interface Serving {
+  readonly operations: Operations;
+  /** Running operations get the first, then are cancelled; what has not ended after the second is left to the next start. */
+  readonly times: { readonly graceMs: number; readonly giveUpMs: number };
+  /** Nobody waits for it: tells others that the daemon stops. */
+  readonly begin: () => void;
+  /** In this order; one that fails or hangs does not keep the others. */
+  readonly close: readonly (() => Promise<unknown> | undefined)[];
+}
+
+export class Stopping {
+  #serving: Serving | undefined;
+  #stopping = false;
+
+  constructor(
+    private readonly log: Log,
+    /** Ends the process. */
+    private readonly end: (code: number) => Promise<never>,
+  ) {}
+
+  /** From here on a signal stops it: before it serves at once, as nothing is at work that the next start would not find. */
+  listen(): void {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.stop(signal, 0));
+  }
+
+  get isServing(): boolean {
+    return this.#serving !== undefined;
+  }
+
+  serves(serving: Serving): void {
+    this.#serving = serving;
+  }
+
+  /** A second call cancels at once what is running. */
+  stop(signal: string, code: number): void {
+    if (this.#stopping) {
+      this.log.warn('STOPPING at once', { signal });
+      this.#serving?.operations.cancelAll();
+      return;
+    }
+    this.#stopping = true;
+    this.log.info('STOPPING', { signal, running: this.#serving?.operations.live.size ?? 0 });
+    void this.#stop(this.#serving)
+      .catch((error: unknown) => {
+        this.log.error('the daemon could not stop in order', { cause: errorText(error) });
+      })
+      .then(() => {
+        this.log.info('STOPPED');
+        return this.end(code);
+      });
+  }
+
+  async #stop(serving: Serving | undefined): Promise<void> {
+    if (serving === undefined) return;
+    const drained = serving.operations.drain(serving.times);
+    serving.begin();
+    for (const { id, method, addresses, phase } of await drained)
+      this.log.error('an operation does not end: it is left to the next start', { id, method, addresses, phase });
+    const closing = { done: false };
+    const closed = this.#close(serving.close).then(() => {
+      closing.done = true;
+    });
+    await pause(CLOSE_MS, closed);
+    if (!closing.done) this.log.error('what is open cannot be closed in time');
+  }
+
+  async #close(steps: Serving['close']): Promise<void> {
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        this.log.error('something could not be closed', { cause: errorText(error) });
+      }
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/** The part of the composition root that looks, after a start, for private folders that no journal knows. */
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { errnoOf } from '../adapters/linux/errno.js';
+import type { SweepLog } from '../adapters/files/file-targets.js';
+import { errorText, type Log } from '../adapters/telemetry/log.js';
+import type { Leftovers } from '../adapters/owned/private-walk.js';
+import { writeAtomically } from '../adapters/owned/state-folder.js';
+import type { Foundations } from './engine-and-services.js';
+import { ownFile } from '../domain/model/own-files.js';
+import type { Operations } from '../domain/operations/engine.js';
+import type { Targets } from '../domain/ports/images.js';
+
+/** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
+export const LEFT_FILE = 'left-folders';
+
+/** In the background, after a start: what there is is this daemon's from now on. Folders of this agent that no operation is at work in go, others are told of. */
+export function sweep(foundations: Foundations, targets: Targets, operations: Operations): void {
+  sweepNow(foundations, targets, operations).catch((error: unknown) =>
+    foundations.log.error('sweep failed', { cause: errorText(error) }),
+  );
+}
+
+async function sweepNow(foundations: Foundations, targets: Targets, operations: Operations) {
+  const { state, log, journal, journalMovedAside } = foundations;
+  // Where that fails, the next start leaves alone what this one leaves alone.
+  await state.settled();
+  const before = await readLeft(state.realPath);
+  if (before === undefined)
+    log.error('the list of folders that are left alone cannot be read: all are left', { file: LEFT_FILE });
+  const left = new Set<string>();
+  const removed = await targets.sweep((id) => {
+    if (operations.live.has(id) || isKept(foundations, id)) return true;
+    const stays = journalMovedAside || before === undefined || before.has(id);
+    if (stays) left.add(id);
+    return stays;
+  });
+  if (removed.length > 0) log.warn('swept', { removed });
+  // Before it is told: who hears of them may ask for them at once.
+  await writeLeft(state.realPath, left);
+  if (left.size > 0)
+    log.warn('private folders of operations that the lost journal may have known are left: hostlerd --list-folders', {
+      agent: state.agentId,
+      count: left.size,
+    });
+  await journal.settled();
+}
+
+/** What is not at work has its folder all the same: it goes on when it is asked for again, or another version ends it. */
+export function isKept({ resumes, journal }: Pick<Foundations, 'resumes' | 'journal'>, operationId: string): boolean {
+  return resumes.of(operationId) !== undefined || journal.leftToOthers.has(operationId);
+}
+
+/** Ids of operations whose folders no sweep removes; undefined where the file holds no list. Fails with OwnFileError. */
+export async function readLeft(stateFolder: string): Promise<ReadonlySet<string> | undefined> {
+  const path = join(stateFolder, LEFT_FILE);
+  const text = await ownFile('the folders that are left alone (in state_dir)', path, () =>
+    readFile(path, 'utf8').catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return '[]';
+    }),
+  );
+  try {
+    return new Set(z.array(z.string()).parse(JSON.parse(text)));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+    throw error;
+  }
+}
+
+async function writeLeft(stateFolder: string, left: ReadonlySet<string>): Promise<void> {
+  const path = join(stateFolder, LEFT_FILE);
+  if (left.size === 0) {
+    await rm(path, { force: true });
+    return;
+  }
+  await writeAtomically(path, JSON.stringify([...left]));
+}
+
+/** Tells of what is not this daemon's to remove, once at each start. */
+export class LeftoverLog implements SweepLog {
+  #found: readonly Leftovers[] = [];
+
+  constructor(private readonly log: Log) {}
+
+  get count(): number {
+    return this.#found.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  get bytes(): number {
+    return Number(this.#found.reduce((sum, { bytes }) => sum + bytes, 0n));
+  }
+
+  others(found: readonly Leftovers[]): void {
+    this.#found = found;
+    if (found.length === 0) return;
+    this.log.warn('private folders of other agents lie in the roots: see hostlerd --list-folders', {
+      count: this.count,
+      bytes: this.bytes,
+      agents: found.map(({ agent, count, bytes, oldestMs }) => ({
+        agent,
+        count,
+        bytes: String(bytes),
+        oldest: new Date(oldestMs).toISOString(),
+      })),
+    });
+  }
+
+  failed(path: string, cause: unknown): void {
+    this.log.warn('a place cannot be swept now', { path, cause: errnoOf(cause) ?? errorText(cause) });
+  }
+}

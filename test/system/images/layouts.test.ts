@@ -1,0 +1,100 @@
+/** What a caller can choose beside the format: made by qemu-img, found by its own words, and by ours. */
+import assert from 'node:assert/strict';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { suiteDaemon } from '../../support/daemon.js';
+import { noise } from '../../support/disks.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
+import { failure, type Message } from '../../support/stranger.js';
+
+const MIB = 1 << 20;
+
+describe('how images are laid out', () => {
+  const scratch = scratchFolder();
+  const daemon = suiteDaemon(scratch);
+  const at = (name: string) => daemon.get().image(name);
+  const run = (rpc: string, request: Message) => daemon.get().stranger.operation(`ImageService/${rpc}`, request);
+  const infoOf = async (work: Promise<unknown>) => ((await work) as { image: { info: Message } }).image.info;
+  before(() => writeFile(at('disk'), noise(3 * MIB)));
+
+  for (const [format, subformat] of [
+    ['vpc', 'dynamic'],
+    ['vpc', 'fixed'],
+    ['vhdx', 'dynamic'],
+    ['vhdx', 'fixed'],
+    ['vmdk', 'monolithicSparse'],
+    ['vmdk', 'streamOptimized'],
+  ] as const)
+    it(`${format} ${subformat}`, async () => {
+      const made = at(`made-${subformat}.${format}`);
+      const create = run('CreateImage', { path: made, format, size: '8M', subformat });
+      assert.equal((await infoOf(create))['subformat'], subformat);
+      const target = at(`${subformat}.${format}`);
+      const convert = { source: at('disk'), source_format: 'raw', target, target_format: format, subformat };
+      const info = await infoOf(run('ConvertImage', convert));
+      assert.equal(info['subformat'], subformat);
+      assert.equal(info['virtual_size_bytes'], String(3 * MIB));
+      await sh('qemu-img', 'convert', '-f', format, '-O', 'raw', target, `${target}.raw`);
+      assert.ok((await readFile(`${target}.raw`)).equals(noise(3 * MIB)));
+    });
+
+  it('a fixed vpc is the disk and a footer, as Azure takes it', async () => {
+    const target = at('azure.vhd');
+    const convert = { source: at('disk'), source_format: 'raw', target, target_format: 'vpc', subformat: 'fixed' };
+    await run('ConvertImage', convert);
+    const content = await readFile(target);
+    assert.equal((await stat(target)).size, 3 * MIB + 512);
+    assert.ok(content.subarray(0, 3 * MIB).equals(noise(3 * MIB)));
+    assert.equal(content.readBigUInt64BE(3 * MIB + 48), BigInt(3 * MIB), 'the size field');
+  });
+
+  it('versions and reference counts of qcow2', async () => {
+    for (const [chosen, compat, bits] of [
+      [{}, '1.1', 16],
+      [{ compat: '0.10' }, '0.10', 16],
+      [{ compat: '1.1', refcount_bits: 64 }, '1.1', 64],
+      [{ refcount_bits: 1 }, '1.1', 1],
+    ] as const) {
+      const [made, converted] = [at('made.qcow2'), at('converted.qcow2')];
+      const create = { path: made, format: 'qcow2', size: '8M', overwrite: true, ...chosen };
+      const convert = { source: at('disk'), source_format: 'raw', target_format: 'qcow2', overwrite: true, ...chosen };
+      await run('CreateImage', create);
+      const info = await infoOf(run('ConvertImage', { ...convert, target: converted }));
+      assert.deepEqual([info['compat'], info['refcount_bits']], [compat, bits]);
+      for (const path of [made, converted]) {
+        const text = await sh('qemu-img', 'info', '--output=json', '-f', 'qcow2', path);
+        const { data } = (JSON.parse(text) as { 'format-specific': { data: Message } })['format-specific'];
+        assert.deepEqual([data['compat'], data['refcount-bits']], [compat, bits]);
+      }
+    }
+  });
+
+  it('refuses what a format is not, has not, or what makes several files', async () => {
+    const create = { path: at('never'), size: '8M' };
+    for (const [request, field, words] of [
+      [{ format: 'vmdk', subformat: 'monolithicFlat' }, 'subformat', /several files/],
+      [{ format: 'vmdk', subformat: 'twoGbMaxExtentSparse' }, 'subformat', /several files/],
+      [{ format: 'vpc', subformat: 'monolithicSparse' }, 'subformat', /one of dynamic, fixed/],
+      [{ format: 'vmdk', subformat: 'fixed,x=y' }, 'subformat', /one of monolithicSparse, streamOptimized/],
+      [{ format: 'qcow2', subformat: 'fixed' }, 'subformat', /qcow2 has none/],
+      [{ format: 'raw', compat: '1.1' }, 'compat', /only for qcow2/],
+      [{ format: 'qcow2', compat: '3' }, 'compat', /0\.10 or 1\.1/],
+      [{ format: 'qcow2', refcount_bits: 3 }, 'refcount_bits', /power of two/],
+      [{ format: 'vdi', refcount_bits: 8 }, 'refcount_bits', /only for qcow2/],
+      [{ format: 'qcow2', compat: '0.10', refcount_bits: 8 }, 'refcount_bits', /needs compat 1\.1/],
+      [{ format: 'qcow2', compat: '0.10', extended_l2: true }, 'extended_l2', /needs compat 1\.1/],
+      [{ format: 'qcow2', compat: '0.10', lazy_refcounts: true }, 'lazy_refcounts', /needs compat 1\.1/],
+    ] as const) {
+      const error = await failure(run('CreateImage', { ...create, ...request }));
+      assert.equal(error.reason, 'INVALID_FIELD', error.message);
+      assert.match(error.message, new RegExp(`${field}: `));
+      assert.match(error.message, words);
+    }
+    const convert = { source: at('disk'), source_format: 'raw', target: at('never') };
+    const both = { ...convert, target_format: 'vmdk', compress: true, subformat: 'monolithicSparse' };
+    assert.match((await failure(run('ConvertImage', both))).message, /subformat: a compressed vmdk is streamOptimized/);
+    const old = { compress: true, compression_type: 'COMPRESSION_TYPE_ZSTD', compat: '0.10' };
+    const error = await failure(run('ConvertImage', { ...convert, target_format: 'qcow2', ...old }));
+    assert.match(error.message, /compression_type: needs compat 1\.1/);
+  });
+});
