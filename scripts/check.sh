@@ -26,6 +26,7 @@ step "proto breaking" breaking
 step "generated code" generated
 step "format" prettier --check --log-level warn --cache --cache-location .cache/prettier .
 step "unused code" knip
+step "imports" depcruise --output-type err-long --config .dependency-cruiser.cjs src
 step "lint" eslint --max-warnings 0 .
 if [ ${#complaints[@]} -gt 0 ]; then
   printf 'check: failed: %s\n' "${complaints[*]}" >&2

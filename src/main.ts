@@ -1,7 +1,7 @@
 /** Composition root: config -> adapters -> domain -> handlers -> server. */
 import { fileURLToPath } from 'node:url';
 import { closeInherited } from './adapters/linux/inherited-fds.js';
-import { ConfigError, loadConfig, showConfig, type Config } from './adapters/config/config.js';
+import { ConfigError, showConfig, type Config } from './adapters/config/config.js';
 import { AuditLog, NO_AUDIT } from './adapters/telemetry/audit-log.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './wiring/callers.js';
 import { journalLog } from './adapters/journal/log.js';
@@ -12,7 +12,7 @@ import { LogSink } from './adapters/telemetry/log-sink.js';
 import type { Metrics } from './adapters/telemetry/metrics.js';
 import { ProcessRunner } from './adapters/process/process.js';
 import { endProcess } from './adapters/process/end-process.js';
-import { Sandbox, trySandbox } from './adapters/process/sandbox.js';
+import { Sandbox } from './adapters/process/sandbox.js';
 import { ServiceManager } from './adapters/host/service-manager.js';
 import { readVersion } from './protocol/version.js';
 import { MemoryFolders } from './adapters/process/memory-folders.js';
@@ -20,7 +20,7 @@ import { endSandboxes, sandboxMark } from './adapters/linux/orphans.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folder.js';
 import { USAGE, UsageError, parseArguments } from './wiring/arguments.js';
 import { decisions } from './wiring/decisions.js';
-import { assemble, type Foundations } from './wiring/engine-and-services.js';
+import { assemble } from './wiring/engine-and-services.js';
 import { claimCacheFolder, openFolders, sweepCache } from './wiring/folders.js';
 import { sweep } from './wiring/sweep.js';
 import { LeftoverError, listFolders, removeFoldersOf } from './wiring/leftover-folders.js';
@@ -39,6 +39,9 @@ import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
 import { Stopping, type Serving } from './wiring/shutdown.js';
 import { TlsFilesBroken } from './protocol/certificate-files.js';
+import type { Foundations } from './wiring/resources.js';
+import { trySandbox } from './adapters/process/try-sandbox.js';
+import { loadConfig } from './wiring/load-config.js';
 
 /** For what is left of the log at the end. */
 const LAST_LINES_MS = 1000;

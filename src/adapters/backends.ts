@@ -16,7 +16,7 @@ import type {
 } from '../domain/ports/images.js';
 import { isDeviceHandle } from './linux/device-handle.js';
 import type { DevicePaths } from './devices/device-paths.js';
-import { isRbdHandle } from './rbd/pool.js';
+import { isRbdHandle } from './qemu/rbd-pool.js';
 
 /** The adapters of each kind, for one port. */
 export interface Kinds<Port> {

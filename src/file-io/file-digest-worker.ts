@@ -1,7 +1,8 @@
 /** A thread that digests an open file in order, behind whoever writes or reads it; `file-digest.ts` starts it. */
 import { readSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { RunningDigest, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import { RunningDigest } from '../domain/transfer/running-digest.js';
+import type { ChecksumAlgorithm } from '../domain/model/checksum.js';
 
 export interface DigestJob {
   readonly fd: number;

@@ -2,8 +2,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { HostlerError } from '../domain/model/errors.js';
 import type { FileDigest } from '../domain/ports/transfers.js';
-import { RunningDigest, type ChecksumAlgorithm } from '../domain/transfer/running-digest.js';
+import { RunningDigest } from '../domain/transfer/running-digest.js';
 import type { DigestAnswer, DigestJob, DigestOrder } from './file-digest-worker.js';
+import type { ChecksumAlgorithm } from '../domain/model/checksum.js';
 
 const WORKER = new URL('./file-digest-worker.js', import.meta.url);
 const YOUNG_MIB = 2;

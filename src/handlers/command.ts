@@ -1,18 +1,13 @@
 import * as z from 'zod';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
-import {
-  assertAllowed,
-  executeCommand,
-  type ExecutePorts,
-  type ExecuteSpec,
-  type OutputPiece,
-} from '../domain/verbs/execute-command.js';
+import { assertAllowed, executeCommand, type ExecutePorts, type ExecuteSpec } from '../domain/verbs/execute-command.js';
 import { HandOver } from '../domain/model/async-queue.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { type CommandServiceService, ExecuteResponse } from '../gen/hostler/v1/command_service.js';
 import { defined, durationMs, parseRequest, requestId } from './fields.js';
 import type { Handlers } from './handler.js';
 import { quietly, resultOf, type Parsed } from './running.js';
+import type { OutputPiece } from '../domain/ports/commands.js';
 
 const MAX_ARGS = 256;
 const MAX_ARG = 4096;

@@ -1,11 +1,11 @@
 /** Requests of CopyImage as specs of the domain. */
 import * as z from 'zod';
-import type { CopyEngine, CopySpec } from '../domain/copy/copy-image.js';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { CopyEngine as WireEngine, RemoteSide } from '../gen/hostler/v1/image_service.js';
 import { address, defined, enumeration, parseVerb, positive } from './fields.js';
 import { parseAsk, writable } from './image-requests.js';
 import type { Parsed } from './running.js';
+import type { CopyEngine, CopySpec } from '../domain/copy/copy-spec.js';
 
 const MAX_PORT = 65_535;
 

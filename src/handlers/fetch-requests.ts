@@ -2,12 +2,8 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import type { EvictSpec, PinSpec, PrefetchSpec } from '../domain/cache/cache-verbs.js';
-import type { FetchSpec } from '../domain/fetch/fetch-image.js';
 import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
-import type { ExpectedChecksum } from '../domain/ports/sources.js';
-import { HEADERS, QUERY, TOKEN, type SourceSpec } from '../domain/fetch/source.js';
-import type { Secrets } from '../domain/operations/verb.js';
-import { CHECKSUM_ALGORITHMS, DIGEST_DIGITS } from '../domain/transfer/running-digest.js';
+import { HEADERS, QUERY, TOKEN } from '../domain/fetch/source.js';
 import {
   address,
   ask,
@@ -23,6 +19,10 @@ import {
 } from './fields.js';
 import type { Parsed } from './running.js';
 import { contentQuery } from './signed-query.js';
+import { CHECKSUM_ALGORITHMS, DIGEST_DIGITS, type ExpectedChecksum } from '../domain/model/checksum.js';
+import type { Secrets } from '../domain/model/secrets.js';
+import type { SourceSpec } from '../domain/model/image-source.js';
+import type { FetchSpec } from '../domain/fetch/fetch-spec.js';
 
 /** What the configuration says of sources. */
 export interface SourceDefaults {

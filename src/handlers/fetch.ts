@@ -3,7 +3,6 @@ import { byId, byUse, pageAfter } from '../domain/cache/cache-page.js';
 import { BUILT_IN } from '../domain/access/role.js';
 import type { Caller } from '../domain/access/caller.js';
 import { evictCachedImages, pinCachedImage, prefetchImage } from '../domain/cache/cache-verbs.js';
-import type { CacheEntry } from '../domain/cache/cache-entry.js';
 import type { ImageCache, CachePorts } from '../domain/cache/image-cache.js';
 import { isBaseEntryId, type BaseEntry, type PoolBases } from '../domain/cache/pool-bases.js';
 import { fetchImage } from '../domain/fetch/fetch-image.js';
@@ -22,6 +21,7 @@ import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
 import { pageOf } from './pages.js';
 import { longRunning, quietly, resultOf } from './running.js';
+import type { CacheEntry } from '../domain/ports/image-cache.js';
 
 export type FetchPorts = Omit<FromCachePorts, 'cache'> &
   Omit<CachePorts, 'cache'> & {

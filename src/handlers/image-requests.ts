@@ -7,8 +7,6 @@ import type { CreateSpec } from '../domain/verbs/create-image.js';
 import type { OverlaySpec } from '../domain/verbs/create-overlay.js';
 import type { DeleteSpec } from '../domain/verbs/delete-image.js';
 import type { InfoSpec } from '../domain/verbs/get-image-info.js';
-import type { Ask } from '../domain/operations/engine.js';
-import type { Secrets } from '../domain/operations/verb.js';
 import {
   address,
   ask,
@@ -29,6 +27,8 @@ import {
   text,
 } from './fields.js';
 import type { Parsed } from './running.js';
+import type { Secrets } from '../domain/model/secrets.js';
+import type { Ask } from '../domain/operations/engine-ports.js';
 
 type Context = z.RefinementCtx;
 const issue = (context: Context, field: string, message: string) => {

@@ -1,11 +1,12 @@
 /** RPCs that are operations, as streams of their events or as one answer at the end. */
 import { HostlerError } from '../domain/model/errors.js';
-import type { Ask, Operations } from '../domain/operations/engine.js';
+import type { Operations } from '../domain/operations/engine.js';
 import type { OperationRecord, OperationResult } from '../domain/operations/record.js';
 import type { Verb } from '../domain/operations/verb.js';
 import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { mapStream, type ServerStream } from './handler.js';
 import { operationEvent } from './operation-answers.js';
+import type { Ask } from '../domain/operations/engine-ports.js';
 
 /** A verb's spec and what is asked of the engine. */
 export interface Parsed<S> {

@@ -3,12 +3,12 @@ import * as z from 'zod';
 import { invalidFields } from '../domain/model/errors.js';
 import type { DownloadSpec } from '../domain/transfer/download-image.js';
 import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload.js';
-import { CHECKSUM_ALGORITHMS } from '../domain/transfer/running-digest.js';
 import type { UploadSpec } from '../domain/transfer/upload-image.js';
 import type { UploadImageRequest } from '../gen/hostler/v1/image_service.js';
 import type { ExportSpec } from '../domain/transfer/open-export.js';
 import { address, attributes, defined, format, parseRequest, requestId } from './fields.js';
 import { quietly, type Parsed } from './running.js';
+import { CHECKSUM_ALGORITHMS } from '../domain/model/checksum.js';
 
 const safe = z
   .bigint()

@@ -5,7 +5,7 @@ import { AuditTexts, auditText, type AuditEntry } from '../domain/access/audit.j
 import { attemptOf, requestIdOf, type Rpc } from '../handlers/attempt.js';
 import { readOnBehalfOf } from '../protocol/on-behalf-of.js';
 import { OutOfBoundsRequest } from './bounds/bounded-server.js';
-import type { Admitted, Call, CallContext } from './service-call.js';
+import type { Admitted, Call, CallContext } from './call.js';
 
 /** What there is to know of a call, as it becomes known. */
 export class SeenCall {

@@ -29,8 +29,8 @@ import { addReflection } from './reflection.js';
 import { nothingAfterDeadline } from './after-deadline.js';
 import { answeredInBytes } from './encode.js';
 import { implement } from './service.js';
-import type { CallContext, CallLog, StreamLimits } from './service-call.js';
 import { ListenError, type SocketOwner } from './unix-socket.js';
+import type { CallContext, CallLog, StreamLimits } from './call.js';
 
 const HEALTH_SERVICE = 'grpc.health.v1.Health';
 /** MiB that one connection may hold in unread messages. */

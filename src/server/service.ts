@@ -16,7 +16,8 @@ import type { ClientStream, Handlers, ServerStream, Unary } from '../handlers/ha
 import type { Rpc } from '../handlers/attempt.js';
 import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';
 import { encoder } from './encode.js';
-import { serveCall, wireError, type CallContext } from './service-call.js';
+import { serveCall, wireError } from './service-call.js';
+import type { CallContext } from './call.js';
 
 /**
  * The implementation of a service whose answers are bytes, as `answeredInBytes` has it; RPCs without a handler answer UNIMPLEMENTED with

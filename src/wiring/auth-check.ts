@@ -1,11 +1,12 @@
 /** Part of the command's composition root: explains a decision of the daemon's, by its configuration and with its own functions. */
-import { loadConfig, type Config } from '../adapters/config/config.js';
+import { type Config } from '../adapters/config/config.js';
 import { identify } from './callers.js';
 import type { AuthQuestion, AuthVerdict } from '../cli/auth-command.js';
 import { decide, type Attempt, type Place } from '../domain/access/decide.js';
 import { isBelow, isRbd, parseRbdName } from '../domain/model/address.js';
 import { farEndOf } from '../handlers/attempt.js';
 import { RPC_TABLE, type RpcRow } from '../handlers/rpc-table.js';
+import { loadConfig } from './load-config.js';
 
 /** Undefined when there is no such RPC. Fails with ConfigError. */
 export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | undefined> {

@@ -1,9 +1,9 @@
 /** The part of the composition root that works by itself: it removes what is too old, too much, or free at last. */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { RbdBases } from '../adapters/rbd/rbd-bases.js';
-import type { Foundations } from './engine-and-services.js';
 import type { ImageCache } from '../domain/cache/image-cache.js';
 import type { KeptWork } from '../domain/operations/kept-work.js';
+import type { Foundations } from './resources.js';
 
 /** Between two looks for resume entries that are due. */
 const EXPIRY_INTERVAL_MS = 60_000;

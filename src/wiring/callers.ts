@@ -1,7 +1,7 @@
 /** Part of the composition root: who may call, as the configuration says. */
 import { realpath } from 'node:fs/promises';
 import { speaksTls } from '../adapters/config/access-config.js';
-import { ConfigError, loadConfig, type Config } from '../adapters/config/config.js';
+import { ConfigError, type Config } from '../adapters/config/config.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import { Owners } from '../adapters/files/owners.js';
 import type { ProcessRunner } from '../adapters/process/process.js';
@@ -10,6 +10,7 @@ import { BUILT_IN, roleOf, type Role } from '../domain/access/role.js';
 import { asHostlerError } from '../domain/model/errors.js';
 import { Certificates } from '../server/certificates.js';
 import type { ListenerOptions } from '../server/server.js';
+import { loadConfig } from './load-config.js';
 
 /** Addresses to listen on. Fails with ConfigError. */
 export async function listenersOf(config: Config, runner: ProcessRunner): Promise<ListenerOptions[]> {

@@ -2,34 +2,23 @@
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
 import { assembleFetch } from './fetching.js';
-import type { AgentLocks } from '../adapters/owned/agent-locks.js';
-import type { CacheFolder } from '../adapters/files/cache-folder.js';
 import { ConfiguredCommands } from '../adapters/process/commands.js';
 import { ArgumentPatterns } from '../adapters/process/argument-patterns.js';
 import type { Config } from '../adapters/config/config.js';
 import { DomainXml } from '../adapters/host/domain-xml.js';
 import { Failpoints } from '../adapters/process/failpoints.js';
 import { LocalHostProbe } from '../adapters/host/host-probe.js';
-import type { JournalStore } from '../adapters/journal/store.js';
-import type { LockQuery } from '../adapters/qemu/lock-query.js';
 import { PathLooks } from '../adapters/gates/path-looks.js';
 import { LinuxHost } from '../adapters/host/linux-host.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import { LocalContents } from '../adapters/files/local-contents.js';
-import type { MemoryFolders } from '../adapters/process/memory-folders.js';
 import { Metrics } from '../adapters/telemetry/metrics.js';
 import { Owners } from '../adapters/files/owners.js';
-import type { ProcessRunner } from '../adapters/process/process.js';
-import type { RememberedMounts } from '../adapters/owned/remembered.js';
-import type { OwnFolder } from '../adapters/paths/path-walk.js';
-import type { Root } from '../adapters/paths/roots.js';
-import type { StateFolder } from '../adapters/owned/state-folder.js';
 import { NO_STRAYS, ProcessStrays } from '../adapters/linux/orphans.js';
 import { tighter } from '../adapters/process/tool-call.js';
 import { TreeOwners } from '../adapters/files/tree-owners.js';
 import { tryTool } from '../adapters/process/try-tool.js';
 import { Virsh } from '../adapters/host/virsh.js';
-import type { CacheIndex } from '../domain/cache/cache-index.js';
 import { Digests } from '../domain/verbs/digest-image.js';
 import { backgroundWork } from './background.js';
 import { LeftoverLog } from './sweep.js';
@@ -39,19 +28,15 @@ import { Reach } from '../domain/access/reach.js';
 import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
 import { transferPorts } from './transfers.js';
 import { isInternal } from '../domain/model/errors.js';
-import type { CommandRule } from '../domain/verbs/execute-command.js';
 import { Admission } from '../domain/operations/admission.js';
-import { Operations, type OperationLog } from '../domain/operations/engine.js';
+import { Operations } from '../domain/operations/engine.js';
 import { LockTable } from '../domain/operations/locks.js';
 import { OperationQueries } from '../domain/operations/query.js';
 import type { OperationRecord } from '../domain/operations/record.js';
 import type { RecoveryPorts } from '../domain/operations/recovery.js';
 import { KeptWork } from '../domain/operations/kept-work.js';
-import type { ResumeEntries } from '../domain/operations/resume-entries.js';
 import { Slots } from '../domain/operations/slots.js';
 import { SpaceLedger } from '../domain/operations/space.js';
-import type { RawDisks } from '../domain/operations/raw-disks.js';
-import type { TouchedImages } from '../domain/operations/touched.js';
 import { Readers } from '../domain/verbs/read-call-limit.js';
 import { shareOf } from '../domain/model/share.js';
 import { ImageReader } from '../domain/images/read-image.js';
@@ -60,6 +45,9 @@ import { fileHandlers } from '../handlers/file.js';
 import { hostHandlers } from '../handlers/host-info.js';
 import { imageHandlers } from '../handlers/image.js';
 import { operationHandlers } from '../handlers/operation.js';
+import type { CommandRule } from '../domain/ports/commands.js';
+import type { OperationLog } from '../domain/operations/engine-ports.js';
+import type { Foundations } from './resources.js';
 
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
@@ -69,47 +57,6 @@ const OPEN_OPERATIONS = 64;
 
 /** Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is half of what it is elsewhere. */
 const READING_CALLS = 32;
-
-export interface Mishaps {
-  readonly uncaughtExceptions: number;
-  readonly forgottenFailures: number;
-  readonly logLinesLost: number;
-}
-
-export interface Foundations {
-  readonly config: Config;
-  readonly log: Log;
-  readonly runner: ProcessRunner;
-  readonly folders: MemoryFolders;
-  readonly state: StateFolder;
-  /** Of files. */
-  readonly roots: readonly Root[];
-  readonly rootMounts: RememberedMounts;
-  readonly agentLocks: AgentLocks;
-  /** Real paths of folders that no address reaches; a root in one of them is reached. */
-  readonly closedFolders: readonly string[];
-  /** The state folder and the cache's. */
-  readonly ownFolders: readonly OwnFolder[];
-  /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
-  readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
-  readonly journal: JournalStore;
-  /**
-   * At this start the journal was moved aside, or something in it could not be read: it does not know everything that is ours, and
-   * nothing may be removed in this life of the daemon because the journal does not know it.
-   */
-  readonly journalMovedAside: boolean;
-  readonly version: string;
-  readonly touched: TouchedImages;
-  readonly rawDisks: RawDisks;
-  readonly resumes: ResumeEntries;
-  readonly cache: CacheIndex;
-  readonly cacheFolder: CacheFolder;
-  readonly audit: AuditTrail;
-  /** What the process has come through, for the metrics. */
-  readonly mishaps: () => Mishaps;
-  /** Unset where the host cannot be asked for the locks of one file. */
-  readonly lockQuery: LockQuery | undefined;
-}
 
 export function assemble(foundations: Foundations) {
   const { log, journal, resumes, state } = foundations;

@@ -17,13 +17,13 @@ import { NetworkSources, type ConfiguredToken } from '../adapters/http/network-s
 import type { ProcessRunner } from '../adapters/process/process.js';
 import type { Metrics } from '../adapters/telemetry/metrics.js';
 import type { ToolLimits } from '../adapters/process/tool-call.js';
-import type { Foundations } from './engine-and-services.js';
 import type { assembleStorage } from './storage.js';
 import { isBelow } from '../domain/model/address.js';
 import { BaseClones } from '../domain/cache/clone-base.js';
 import { ImageCache } from '../domain/cache/image-cache.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { ImageReader } from '../domain/images/read-image.js';
+import type { Foundations } from './resources.js';
 
 type Storage = ReturnType<typeof assembleStorage>;
 

@@ -5,7 +5,7 @@ import { CacheFolder } from '../adapters/files/cache-folder.js';
 import type { Config } from '../adapters/config/config.js';
 import { errnoOf } from '../adapters/linux/errno.js';
 import { whileWaiting } from '../adapters/gates/while-waiting.js';
-import { LockQuery } from '../adapters/qemu/lock-query.js';
+import { LockQuery } from '../adapters/gates/lock-query.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import { AgentLocks } from '../adapters/owned/agent-locks.js';
 import { assertOwnPlace } from '../adapters/owned/cache-claim.js';
@@ -15,12 +15,12 @@ import type { ProcessRunner } from '../adapters/process/process.js';
 import { RememberedMounts } from '../adapters/owned/remembered.js';
 import { openRoots, type Root, type RootConfig, type RootEvents } from '../adapters/paths/roots.js';
 import { openStateFolder, renewed, type StateFolder } from '../adapters/owned/state-folder.js';
-import type { Foundations } from './engine-and-services.js';
 import { isKept } from './sweep.js';
 import { isBelow } from '../domain/model/address.js';
 import { ownFile } from '../domain/model/own-files.js';
 import { makeFolder } from '../file-io/make-folder.js';
 import type { CacheIndex } from '../domain/cache/cache-index.js';
+import type { Foundations } from './resources.js';
 
 /**
  * The state folder, the roots, and the lock that says that this agent lives. An id that another daemon has too, because the state folder is a

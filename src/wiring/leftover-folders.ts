@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../adapters/config/config.js';
 import { errnoOf } from '../adapters/linux/errno.js';
-import { LockQuery } from '../adapters/qemu/lock-query.js';
+import { LockQuery } from '../adapters/gates/lock-query.js';
 import { AgentLocks, type Life } from '../adapters/owned/agent-locks.js';
 import { countIn, walkPrivateFolders, type Leftovers, type PrivateFolder } from '../adapters/owned/private-walk.js';
 import { removePrivateFolder } from '../adapters/paths/private-folders.js';

@@ -1,9 +1,9 @@
 /** What looks at all images of the roots, in threads of its own: for dependants, and for what they may still grow by. */
-import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/files/bad-files.js';
+import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/index/bad-files.js';
 import { ImageIndex } from '../adapters/index/image-index.js';
 import { errorText } from '../adapters/telemetry/log.js';
 import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
-import type { Foundations } from './engine-and-services.js';
+import type { Foundations } from './resources.js';
 
 export function assembleLooks(foundations: Foundations): {
   readonly index: ImageIndex;

@@ -32,7 +32,7 @@ import { QemuChanger } from '../adapters/qemu/qemu-changer.js';
 import { QemuImg } from '../adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../adapters/qemu/qemu-locks.js';
 import { AsideFolder } from '../adapters/files/set-aside.js';
-import type { Pool } from '../adapters/rbd/pool.js';
+import type { Pool } from '../adapters/qemu/rbd-pool.js';
 import { RbdBases, withBases } from '../adapters/rbd/rbd-bases.js';
 import { RbdChanger } from '../adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from '../adapters/rbd/rbd-files.js';
@@ -43,9 +43,9 @@ import { RbdTargets, type RbdTargetOptions } from '../adapters/rbd/rbd-targets.j
 import { RbdCopier, RbdEraser, RbdTool } from '../adapters/rbd/rbd-tool.js';
 import { Rbd } from '../adapters/rbd/rbd.js';
 import type { ToolLimits } from '../adapters/process/tool-call.js';
-import type { Foundations } from './engine-and-services.js';
 import type { Reach } from '../domain/access/reach.js';
 import type { Dependants } from '../domain/ports/changes.js';
+import type { Foundations } from './resources.js';
 
 interface StorageNeeds {
   readonly limits: ToolLimits;

@@ -7,10 +7,10 @@ import type { SweepLog } from '../adapters/files/file-targets.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Leftovers } from '../adapters/owned/private-walk.js';
 import { writeAtomically } from '../adapters/owned/state-folder.js';
-import type { Foundations } from './engine-and-services.js';
 import { ownFile } from '../domain/model/own-files.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { Targets } from '../domain/ports/images.js';
+import type { Foundations } from './resources.js';
 
 /** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
 export const LEFT_FILE = 'left-folders';

@@ -1,7 +1,6 @@
 /** What fails after the point of no return is a warning: the operation has succeeded. With the engine and real files. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { procPath } from '../../src/adapters/gates/handles.js';
 import { asAddress, type ImageAddress } from '../../src/domain/model/address.js';
 import { deleteImage } from '../../src/domain/verbs/delete-image.js';
 import { HostlerError, asHostlerError } from '../../src/domain/model/errors.js';
@@ -10,6 +9,7 @@ import type { Run, Verb } from '../../src/domain/operations/verb.js';
 import type { Part } from '../../src/domain/ports/images.js';
 import { composeEngine, someCaller } from '../support/engine.js';
 import { scratchFolder } from '../support/scratch.js';
+import { procPath } from '../../src/adapters/linux/proc-path.js';
 
 interface Spec {
   readonly target: ImageAddress;

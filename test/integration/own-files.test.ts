@@ -4,7 +4,6 @@ import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AuditLog } from '../../src/adapters/telemetry/audit-log.js';
 import { CacheFolder } from '../../src/adapters/files/cache-folder.js';
-import { loadConfig } from '../../src/adapters/config/config.js';
 import { JournalStore, JournalUnavailable } from '../../src/adapters/journal/store.js';
 import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process/process.js';
@@ -16,6 +15,7 @@ import { TlsFilesBroken, readTlsFiles } from '../../src/protocol/certificate-fil
 import { FaultFilesystem, type CallKind, type Fault } from '../support/fault-filesystem.js';
 import { Pki } from '../support/pki.js';
 import { scratchFolder } from '../support/scratch.js';
+import { loadConfig } from '../../src/wiring/load-config.js';
 
 const EDQUOT = 122;
 /** Each errno with a word of the advice that belongs to it. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
-import { LockQuery } from '../../src/adapters/qemu/lock-query.js';
+import { LockQuery } from '../../src/adapters/gates/lock-query.js';
 import { RootedPaths } from '../../src/adapters/paths/paths.js';
 import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/paths/roots.js';

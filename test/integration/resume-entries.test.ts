@@ -1,13 +1,13 @@
 /** What an operation that could not go on leaves for the next one, with the engine and real files. */
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { procPath } from '../../src/adapters/gates/handles.js';
 import { asAddress, type ImageAddress } from '../../src/domain/model/address.js';
 import { HostlerError, asHostlerError, type Reason } from '../../src/domain/model/errors.js';
 import type { OperationRecord, WriteResult } from '../../src/domain/operations/record.js';
 import type { Verb } from '../../src/domain/operations/verb.js';
 import { composeEngine, someCaller } from '../support/engine.js';
 import { scratchFolder } from '../support/scratch.js';
+import { procPath } from '../../src/adapters/linux/proc-path.js';
 
 interface PieceSpec {
   readonly source: string;

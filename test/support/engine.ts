@@ -22,7 +22,6 @@ import { openRoots } from '../../src/adapters/paths/roots.js';
 import type { Caller } from '../../src/domain/access/caller.js';
 import { Admission } from '../../src/domain/operations/admission.js';
 import { Operations } from '../../src/domain/operations/engine.js';
-import type { Step } from '../../src/domain/operations/execute.js';
 import { KeptWork } from '../../src/domain/operations/kept-work.js';
 import { LockTable } from '../../src/domain/operations/locks.js';
 import { ResumeEntries } from '../../src/domain/operations/resume-entries.js';
@@ -32,6 +31,7 @@ import { RawDisks } from '../../src/domain/operations/raw-disks.js';
 import { TouchedImages } from '../../src/domain/operations/touched.js';
 import { TableWalk } from '../../src/adapters/qemu/table-walk.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
+import type { Step } from '../../src/domain/operations/engine-ports.js';
 
 /** For tests in which nothing is swept. */
 export const NO_SWEEP_LOG = { others: () => undefined, failed: () => undefined };

@@ -5,9 +5,9 @@ import { Authority } from '../../src/domain/access/authority.js';
 import { Reach } from '../../src/domain/access/reach.js';
 import type { AuditEntry } from '../../src/domain/access/audit.js';
 import { HostlerServer } from '../../src/server/server.js';
-import type { CallLog } from '../../src/server/service-call.js';
 import { ROOT_FOLDER } from './daemon.js';
 import { Stranger } from './stranger.js';
+import type { CallLog } from '../../src/server/call.js';
 
 type Line = Parameters<CallLog>[0];
 

@@ -1,8 +1,9 @@
 /** Whether the sandbox works on this machine, found out once. */
 import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process/process.js';
-import { Sandbox, trySandbox } from '../../src/adapters/process/sandbox.js';
+import { Sandbox } from '../../src/adapters/process/sandbox.js';
 import { isRoot, needs } from './needs.js';
+import { trySandbox } from '../../src/adapters/process/try-sandbox.js';
 
 const SEARCH = process.env['PATH'] ?? '';
 let problem: Promise<string | undefined> | undefined;

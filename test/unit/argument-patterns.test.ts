@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ArgumentPatterns } from '../../src/adapters/process/argument-patterns.js';
-import { ConfigError, loadConfig } from '../../src/adapters/config/config.js';
+import { ConfigError } from '../../src/adapters/config/config.js';
+import { loadConfig } from '../../src/wiring/load-config.js';
 
 const { signal } = new AbortController();
 const nobody = { identity: 'nobody', signal };

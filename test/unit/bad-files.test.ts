@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { BadFileLog, MOST_BAD_FILES, firstOf, type BadFile } from '../../src/adapters/files/bad-files.js';
+import { BadFileLog, MOST_BAD_FILES, firstOf, type BadFile } from '../../src/adapters/index/bad-files.js';
 
 const bad = (n: number): BadFile => ({
   path: `/images/${String(n)}`,

@@ -8,9 +8,10 @@ import {
   type BlockRun,
   type Stretch,
 } from '../../src/domain/model/block-digest.js';
-import { CHECKSUM_ALGORITHMS, RunningDigest } from '../../src/domain/transfer/running-digest.js';
+import { RunningDigest } from '../../src/domain/transfer/running-digest.js';
 import { blockDigest, noise } from '../support/disks.js';
 import { turnsDuring } from '../support/turns.js';
+import { CHECKSUM_ALGORITHMS } from '../../src/domain/model/checksum.js';
 
 async function runsOf(stretches: readonly Stretch[], length: bigint): Promise<BlockRun[]> {
   const runs: BlockRun[] = [];

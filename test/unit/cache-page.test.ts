@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { byId, byUse, pageAfter, type Place } from '../../src/domain/cache/cache-page.js';
-import type { CacheEntry } from '../../src/domain/cache/cache-entry.js';
+import type { CacheEntry } from '../../src/domain/ports/image-cache.js';
 
 const entry = (id: string, useTimeMs: number) => ({ id, useTimeMs }) as CacheEntry;
 const tokenOf = (page: readonly Place[]) => page.at(-1)?.at ?? '';

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { compareArgs, copyArgs, hostWord, parseProgress, rshWord } from '../../src/adapters/ssh/rsync.js';
-import { farError, shellWord, sshWords, type SshConfig } from '../../src/adapters/ssh/ssh.js';
+import { farError, shellWord, sshWords } from '../../src/adapters/ssh/ssh.js';
 import { prepareScript, publishScript } from '../../src/adapters/ssh/far-shell.js';
 import { asAddress } from '../../src/domain/model/address.js';
+import type { SshConfig } from '../../src/adapters/config/transfer-config.js';
 
 const config: SshConfig = { hostKeys: 'known', connectTimeoutSeconds: 10, deadLineSeconds: 15 };
 const host = { host: 'there' };

@@ -7,7 +7,7 @@ import { asHostlerError, HostlerError } from '../../domain/model/errors.js';
 import type { Member } from '../../domain/ports/sources.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { asked, procPath } from '../gates/handles.js';
+import { asked } from '../gates/handles.js';
 import {
   assertName,
   brokenArchive,
@@ -16,6 +16,7 @@ import {
   MAX_MEMBERS,
   tooMany,
 } from './broken-archive.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** Members that are looked at in one turn. */
 const AT_ONCE = 100;

@@ -1,13 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { parse, stringify, TomlError } from 'smol-toml';
 import * as z from 'zod';
-import { ownFile } from '../../domain/model/own-files.js';
 import { schemaWords } from '../../domain/model/schema-words.js';
 import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls } from './access-config.js';
 import { caching, fetching } from './fetch-config.js';
-import { whyNoPattern } from '../process/argument-patterns.js';
-import { FAILPOINT } from '../process/failpoints.js';
 import { exports, peers, pulls, ssh, uploads } from './transfer-config.js';
+import { FAILPOINT } from './failpoint.js';
 
 const count = z.int().min(1);
 const httpAddress = z
@@ -170,27 +167,6 @@ export type Config = z.infer<typeof schema>;
 /** Every problem of a configuration, one a line. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-}
-
-/** Reads and checks a TOML file; unknown keys are errors. Fails with ConfigError, OwnFileError. */
-export async function loadConfig(path: string): Promise<Config> {
-  const text = await ownFile('the configuration (--config)', path, () => readFile(path, 'utf8'));
-  const config = parseConfig(text, path);
-  await assertPatterns(config, path);
-  return config;
-}
-
-/** Fails with ConfigError, which names each argument of a command that is no pattern. */
-async function assertPatterns({ commands }: Config, path: string): Promise<void> {
-  const places = commands.flatMap((command, index) =>
-    command.arguments.map((text, place) => ({ text, at: `commands.${String(index)}.arguments.${String(place)}` })),
-  );
-  const problems = await Promise.all(places.map(async ({ text, at }) => ({ at, why: await whyNoPattern(text) })));
-  const wrong = problems.filter(({ why }) => why !== undefined);
-  if (wrong.length > 0)
-    throw new ConfigError(
-      wrong.map(({ at, why }) => `${path}: ${at}: is no pattern of RE2: ${String(why)}`).join('\n'),
-    );
 }
 
 export function parseConfig(text: string, path: string): Config {

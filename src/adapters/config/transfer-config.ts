@@ -3,9 +3,6 @@ import * as z from 'zod';
 import { absolutePath } from './access-config.js';
 import { network } from './fetch-config.js';
 import type { PullConfig } from '../../domain/copy/segment-pull.js';
-import type { ExportConfig } from '../qemu/qemu-nbd.js';
-import type { SshConfig } from '../ssh/ssh.js';
-
 const seconds = z.int().min(1);
 /** It becomes part of ssh's options, which has no way to write a quote or percent sign. */
 const sshPath = absolutePath.regex(/^[^"%\n]*$/, 'must not hold a quote, percent sign or line end');
@@ -130,4 +127,24 @@ export function peersConfig(config: {
 
 function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
+}
+
+export interface ExportConfig {
+  /** Where it listens. */
+  readonly address: string;
+  readonly firstPort: number;
+  readonly lastPort: number;
+}
+
+export interface SshConfig {
+  readonly user?: string;
+  readonly identityFile?: string;
+  readonly knownHostsFile?: string;
+  /** ssh's own configuration; unset: none. */
+  readonly configFile?: string;
+  /** `known`: only hosts whose key is known. `accept-new`: a host that was never seen is believed once. */
+  readonly hostKeys: 'known' | 'accept-new';
+  readonly connectTimeoutSeconds: number;
+  /** A line that is dead for so long is given up. */
+  readonly deadLineSeconds: number;
 }

@@ -13,8 +13,8 @@ import type {
   Resolved,
 } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
-import { procPath } from '../gates/handles.js';
 import { isDeviceHandle, type DeviceHandle } from '../linux/device-handle.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** A device has no time of its last change that could be relied upon: it may have changed just now. */
 const UNKNOWN_NS = 1n << 63n;

@@ -4,12 +4,13 @@ import { asAddress, isBelow, type ImageAddress } from '../../domain/model/addres
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { RootedHandle, procPath, statOrClose } from '../gates/handles.js';
+import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
 import { NOTHING_KEPT, PathWalk } from '../paths/path-walk.js';
 import { findRoot, type Root } from '../paths/roots.js';
 import { DeviceHandle } from '../linux/device-handle.js';
 import { DEVICES } from '../linux/device-identity.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them. */
 export class DevicePaths implements Paths {

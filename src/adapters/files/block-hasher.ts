@@ -9,7 +9,8 @@ import type { Resolved } from '../../domain/ports/images.js';
 import { inTurns } from '../../domain/model/async.js';
 import type { HashAnswer, HashJob } from './block-hasher-worker.js';
 import { systemError } from '../linux/errno.js';
-import { asked, procPath } from '../gates/handles.js';
+import { asked } from '../gates/handles.js';
+import { procPath } from '../linux/proc-path.js';
 
 const WORKER = new URL('./block-hasher-worker.js', import.meta.url);
 /** One thread hashes as fast as one core can; more than these only take the host's cores from its guests. */

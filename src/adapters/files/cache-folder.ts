@@ -1,19 +1,21 @@
 import { constants } from 'node:fs';
 import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CACHE_SCHEME, cacheIdOf, type CacheFiles, type UnknownFile } from '../../domain/cache/cache-entry.js';
+import { CACHE_SCHEME, cacheIdOf } from '../../domain/cache/cache-entry.js';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { FileAttributes, FileIdentity, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
 import { systemError, errnoOf } from '../linux/errno.js';
 import { folderEntries } from '../gates/folder-entries.js';
-import { O_PATH, procPath, RootedHandle, statOrClose } from '../gates/handles.js';
+import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { LocalMounts } from '../linux/local-mounts.js';
 import { mountOf, readMounts } from '../linux/mounts.js';
 import { claimCache, isPartOfCache, type Claimant } from '../owned/cache-claim.js';
 import { removePrivateFolder } from '../paths/private-folders.js';
 import { RootGate } from '../gates/root-gate.js';
 import { sizesOf } from '../linux/system-sizes.js';
+import type { CacheFiles, UnknownFile } from '../../domain/ports/image-cache.js';
+import { O_PATH, procPath } from '../linux/proc-path.js';
 
 const NOTHING_TO_CLOSE = () => Promise.resolve();
 

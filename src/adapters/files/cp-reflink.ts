@@ -1,10 +1,11 @@
 import { stat, statfs } from 'node:fs/promises';
-import { HostlerError } from '../../domain/model/errors.js';
 import type { FileRef, Handle, Reflink, Resolved, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
-import { asked, procPath } from '../gates/handles.js';
+import { toolReason } from '../linux/tool-words.js';
+import { asked } from '../gates/handles.js';
 import type { ProcessRunner } from '../process/process.js';
-import { qemuError } from '../qemu/qemu-output.js';
+import { toolError } from '../process/tool-error.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** Magic numbers of statfs(2) of filesystems that never share extents. */
 const NEVER: Readonly<Record<string, string>> = {
@@ -54,8 +55,7 @@ export class CpReflink implements Reflink {
         exit.stderr,
       );
     if (refusal !== null) return { refused: `the filesystem refused to share extents (${refusal[1] ?? ''})` };
-    const { reason, facts } = qemuError(exit.stderr, exit);
-    throw new HostlerError(reason, `cp: ${facts['stderr'] ?? ''}`, { facts: { ...facts, tool: 'cp' } });
+    throw toolError('cp', toolReason(exit.stderr) ?? 'TOOL_FAILED', exit);
   }
 }
 

@@ -4,9 +4,10 @@ import type { Eraser, Range } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Resolved, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
-import { asked, moving, procPath, slowly } from '../gates/handles.js';
+import { asked, moving, slowly } from '../gates/handles.js';
 import type { ProcessRunner } from '../process/process.js';
 import { toolReason } from '../linux/tool-words.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** Written in one go; between two a cancel is heard. */
 const PIECE_BYTES = 8 << 20;

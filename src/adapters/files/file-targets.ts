@@ -16,7 +16,7 @@ import type {
   Targets,
 } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { asked, atLast, openFolderIn, procPath, slowly, toItsEnd } from '../gates/handles.js';
+import { asked, atLast, openFolderIn, slowly, toItsEnd } from '../gates/handles.js';
 import type { FolderSync } from './folder-sync.js';
 import { movePart, publishPart, type Publication } from './publication.js';
 import type { Owners } from './owners.js';
@@ -27,6 +27,7 @@ import type { Root } from '../paths/roots.js';
 import { carriedTo } from '../rights/replaced-file.js';
 import { modeOfNewContent } from '../linux/set-id.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';
+import { procPath } from '../linux/proc-path.js';
 
 const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 const EXPANDED_NAME = 'expanded';

@@ -14,12 +14,13 @@ import type {
   ResolvedTarget,
 } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { asked, callsOf, inTime, procPath, slowly, toItsEnd } from '../gates/handles.js';
+import { asked, callsOf, inTime, slowly, toItsEnd } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
 import { FolderSync } from './folder-sync.js';
 import { assertNotCovered } from '../paths/covered.js';
 import { clearSetId } from '../linux/set-id.js';
 import { countsOf, sizesOf } from '../linux/system-sizes.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { Handle, NotDurable } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { procPath } from '../gates/handles.js';
 import { assertNotCovered } from '../paths/covered.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** What a filesystem answers that syncs no folders (CIFS, some FUSE), or lets nobody open them for it. */
 const CANNOT = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EBADF', 'EISDIR', 'EACCES', 'EPERM'];

@@ -6,8 +6,8 @@ import type { Contents } from '../../domain/ports/files.js';
 import type { Entry, FileRef } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
 import { GuardedFile } from './guarded-file.js';
-import { procPath } from '../gates/handles.js';
 import { assertNotCovered } from '../paths/covered.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;

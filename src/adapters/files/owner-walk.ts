@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { changedOwner, isSettled, staysAllowed, type OwnerChange } from '../../domain/model/owner-change.js';
 import { errnoOf } from '../linux/errno.js';
-import { O_PATH } from '../gates/handles.js';
 import { areShifted, shiftedRights } from '../rights/shifted.js';
+import { O_PATH } from '../linux/proc-path.js';
 
 export interface WalkJob {
   /** Descriptor of the entry on top. */

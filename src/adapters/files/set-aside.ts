@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Aside } from '../../domain/ports/images.js';
 import { makeFolder } from '../../file-io/make-folder.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { O_PATH, procPath } from '../gates/handles.js';
+import { O_PATH, procPath } from '../linux/proc-path.js';
 
 /** The files of an operation: what came, what that expands to, what is taken out of that. */
 export interface AsideFiles {

@@ -5,12 +5,12 @@ import { changedOwner, type OwnerChange, type OwnerIds } from '../../domain/mode
 import type { OwnerNames, Ownership, Walk, WalkCounts } from '../../domain/ports/files.js';
 import type { Entry, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
-import { procPath } from '../gates/handles.js';
 import type { WalkJob, WalkState } from './owner-walk.js';
 import type { WorkerMessage } from './owner-walk-worker.js';
 import type { Owners } from './owners.js';
 import { hasXattrs } from '../rights/shifted.js';
 import type { OwnFolder } from '../paths/path-walk.js';
+import { procPath } from '../linux/proc-path.js';
 
 const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
 

@@ -3,7 +3,8 @@ import { lstat, readdir } from 'node:fs/promises';
 import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { DIRECT } from './file-calls.js';
-import { callsOf, procPath } from './handles.js';
+import { callsOf } from './handles.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** What a name in a folder stands for. */
 export interface FolderEntry {

@@ -1,21 +1,15 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import type { FileRef, Handle } from '../../domain/ports/images.js';
+import type { Handle } from '../../domain/ports/images.js';
 import { POOLED, type FileCalls } from './file-calls.js';
 import { PIECE, type RootGate } from './root-gate.js';
+import { O_PATH, procPath } from '../linux/proc-path.js';
 
-/** A descriptor that names an inode without opening its content. */
-export const O_PATH = 0o10000000;
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Opens a folder, never through a link. */
 const FOLDER = O_PATH | O_DIRECTORY | O_NOFOLLOW;
 /** Opens whatever the name is, a link as itself. */
 const LEAF = O_PATH | O_NOFOLLOW;
-
-/** The path by which this process reaches what a reference names, whatever has happened to its own path. */
-export function procPath({ handle, name }: FileRef): string {
-  return `/proc/self/fd/${String(handle.fd)}${name === undefined ? '' : `/${name}`}`;
-}
 
 /** An open descriptor in a root; it knows by which calls its filesystem may be asked. */
 export class RootedHandle implements Handle {

@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { FairRoom, ONE_THREAD } from '../../domain/budgets/fair-room.js';
-import type { Waiter } from '../../domain/access/caller.js';
 import type { DomainDisks, DomainReader } from '../../domain/verbs/find-root-disk.js';
 import { deferred, orAborted } from '../../domain/model/async.js';
 import type { DomainAnswer } from './domain-xml-worker.js';
 import { readDomain, refused } from './read-domain.js';
+import type { Waiter } from '../../domain/model/waiter.js';
 
 /** Longer than any domain that a host could run. */
 const MAX_CHARS = 512 * 1024;

@@ -8,10 +8,11 @@ import type { MountEntry } from '../../domain/host/mounted.js';
 import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import type { PathLooks } from '../gates/path-looks.js';
-import { inTime, procPath } from '../gates/handles.js';
+import { inTime } from '../gates/handles.js';
 import { mountOf, readMounts } from '../linux/mounts.js';
 import type { RootedPaths } from '../paths/paths.js';
 import { countsOf } from '../linux/system-sizes.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** What /proc, statfs and files of the system say of this host. */
 export class LinuxHost implements Filesystems {

@@ -3,9 +3,9 @@ import * as z from 'zod';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { RemoteFile, SourceFacts } from '../../domain/ports/sources.js';
 import { parseFormat, type ImageFormat } from '../../domain/model/image-format.js';
-import { CHECKSUM_ALGORITHMS } from '../../domain/transfer/running-digest.js';
 import { unavailable, type HttpAnswer, type HttpClient } from './http-client.js';
 import { HttpFile, assertGood } from './http-source.js';
+import { CHECKSUM_ALGORITHMS } from '../../domain/model/checksum.js';
 
 const MAX_METADATA_BYTES = 256 * 1024;
 /** Longer than any that Glance has; these are shown. */

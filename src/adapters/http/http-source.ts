@@ -1,11 +1,12 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import { checksumIn, type Place } from '../../domain/fetch/checksum-list.js';
-import type { Answer, ExpectedChecksum, RemoteFile, SourceFacts, Wanted } from '../../domain/ports/sources.js';
+import type { Answer, RemoteFile, SourceFacts, Wanted } from '../../domain/ports/sources.js';
 import { behind, exactly, nothing } from './bodies.js';
 import { codingsOf, decoded } from './content-coding.js';
 import { lengthOf416, stretchOf, type Stretch } from './content-range.js';
 import { freshness, isAsFresh, isSameContent, isTag, rangeValidator } from './validators.js';
 import { shown, unavailable, type HttpAnswer, type HttpClient } from './http-client.js';
+import type { ExpectedChecksum } from '../../domain/model/checksum.js';
 
 const WITH_CONTENT = [200, 203, 206];
 const NOT_FOUND = [404, 410];

@@ -1,10 +1,11 @@
 import * as z from 'zod';
 import type { RemoteFile, Sources } from '../../domain/ports/sources.js';
-import { HEADERS, QUERY, TOKEN, secretText, type NetworkSource } from '../../domain/fetch/source.js';
-import type { Secrets } from '../../domain/operations/verb.js';
+import { HEADERS, QUERY, TOKEN, secretText } from '../../domain/fetch/source.js';
 import { GlanceFile } from './glance-source.js';
 import type { HttpClient } from './http-client.js';
 import { HttpFile } from './http-source.js';
+import type { Secrets } from '../../domain/model/secrets.js';
+import type { NetworkSource } from '../../domain/model/image-source.js';
 
 const headersSchema = z.record(z.string(), z.string());
 

@@ -4,7 +4,7 @@ import { asHostlerError } from '../../domain/model/errors.js';
 import type { FileIdentity } from '../../domain/ports/images.js';
 import { deferred, type Deferred } from '../../domain/model/async.js';
 import { errorText } from '../telemetry/log.js';
-import type { BadFile, Claimant } from '../files/bad-files.js';
+import type { BadFile, Claimant } from './bad-files.js';
 import type { Found, PlaceOfImages } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Overcommit } from '../../domain/host/filesystem-info.js';
-import type { BadFile } from '../files/bad-files.js';
+import type { BadFile } from './bad-files.js';
 import type { OvercommitJob, OvercommitMessage } from './overcommit-worker.js';
 
 const WORKER = new URL('./overcommit-worker.js', import.meta.url);

@@ -1,6 +1,6 @@
 /** The thread that adds up what images may still grow by, once; `overcommit-watch.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { firstOf, type BadFile } from '../files/bad-files.js';
+import { firstOf, type BadFile } from './bad-files.js';
 import { overcommitted } from './overcommit.js';
 
 export interface OvercommitJob {

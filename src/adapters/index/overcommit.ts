@@ -5,7 +5,7 @@ import { cached } from '../../domain/formats/head.js';
 import { detectFormat } from '../../domain/formats/magic.js';
 import { READERS } from '../../domain/formats/readers.js';
 import { rest, uint64 } from '../../domain/model/numbers.js';
-import type { BadFile } from '../files/bad-files.js';
+import type { BadFile } from './bad-files.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { look, openToLook, sourceOf } from '../linux/sync-look.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';

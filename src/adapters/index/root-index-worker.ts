@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import type { FileIdentity } from '../../domain/ports/images.js';
-import { firstOf, type BadFile } from '../files/bad-files.js';
+import { firstOf, type BadFile } from './bad-files.js';
 import { RootIndex, type Found, type PlaceOfImages } from './root-index.js';
 
 export interface IndexJob {

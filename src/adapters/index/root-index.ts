@@ -6,7 +6,7 @@ import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Dependant, Unseen } from '../../domain/ports/changes.js';
 import type { FileIdentity } from '../../domain/ports/images.js';
-import type { BadFile, Claimant } from '../files/bad-files.js';
+import type { BadFile, Claimant } from './bad-files.js';
 import { identityOf } from '../linux/device-identity.js';
 import { errnoOf } from '../linux/errno.js';
 import { readNames, type Head } from './header-names.js';

@@ -1,8 +1,8 @@
 /** Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own. */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { JournalDamaged } from './schema.js';
-import { sumOf, type Row, type SetAside, type Write } from './rows.js';
-import { Search, type Found, type Look } from './search.js';
+import { sumOf, type Row, type SetAside, type Write, type Found, type Look } from './rows.js';
+import { Search } from './search.js';
 import { columnsOf, mayBeFinal } from './traits.js';
 import { troubleOf } from './trouble.js';
 

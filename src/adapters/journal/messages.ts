@@ -1,8 +1,7 @@
 /** What the thread of the journal is asked, and what it answers. */
 import type { MovedAside } from './opening.js';
 import type { HistoryLimits } from './pruning.js';
-import type { EntryKind, Row, SetAside, Write } from './rows.js';
-import type { Found, Look } from './search.js';
+import type { EntryKind, Row, SetAside, Write, Found, Look } from './rows.js';
 import type { Trouble } from './trouble.js';
 
 export interface ThreadJob {

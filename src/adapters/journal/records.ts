@@ -1,7 +1,6 @@
 /** What may stand in the journal, checked: the parsers of every kind of record. */
 import * as z from 'zod';
 import { asAddress } from '../../domain/model/address.js';
-import type { CacheEntry } from '../../domain/cache/cache-entry.js';
 import {
   WARNINGS,
   type OperationPhase,
@@ -14,6 +13,7 @@ import type { ResumeEntry } from '../../domain/operations/resume-entries.js';
 import type { TouchMark } from '../../domain/operations/touched.js';
 import { imageInfo, operationResult } from './results.js';
 import { decode, type Row } from './rows.js';
+import type { CacheEntry } from '../../domain/ports/image-cache.js';
 
 const address = z.string().transform(asAddress);
 const labels = z.record(z.string(), z.string());

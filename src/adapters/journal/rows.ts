@@ -54,3 +54,17 @@ export function decode(text: string): unknown {
     return field.startsWith(ESCAPED) ? field.slice(ESCAPED.length) : field;
   });
 }
+
+export interface Look {
+  /** An operation must have one trait of each group. */
+  readonly groups: readonly (readonly string[])[];
+  /** Empty: from the beginning. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+export interface Found {
+  readonly rows: readonly Row[];
+  /** All up to this id were looked at; undefined: there are no more. */
+  readonly reached: string | undefined;
+}

@@ -1,31 +1,22 @@
 /** Operations by their traits, in the order of ids. */
-import type { JournalFile } from './journal-file.js';
-import type { Row } from './rows.js';
+import type { StatementSync } from 'node:sqlite';
+import type { Row, Look, Found } from './rows.js';
 import { UNFINISHED } from './traits.js';
 
 /** An answer ends after so many steps through indexes, about 5 ms; the next page goes on there. */
 const MAX_STEPS = 1500;
-
-export interface Look {
-  /** An operation must have one trait of each group. */
-  readonly groups: readonly (readonly string[])[];
-  /** Empty: from the beginning. */
-  readonly after: string;
-  readonly limit: number;
-}
-
-export interface Found {
-  readonly rows: readonly Row[];
-  /** All up to this id were looked at; undefined: there are no more. */
-  readonly reached: string | undefined;
-}
-
 const EVERYTHING = '*';
+
+/** What a search reads of a journal. */
+interface Operations {
+  operation(id: string): Row | undefined;
+  sql(text: string): StatementSync;
+}
 
 export class Search {
   #steps = 0;
 
-  constructor(private readonly file: JournalFile) {}
+  constructor(private readonly file: Operations) {}
 
   page({ groups, after, limit }: Look): Found {
     const all = groups.length === 0 ? [[EVERYTHING]] : groups;

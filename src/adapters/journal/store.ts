@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { CacheEntry, CacheStore } from '../../domain/cache/cache-entry.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Journal, RecordPage, RequestKey, Wanted } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
@@ -18,6 +17,7 @@ import { requestText, traitText } from './traits.js';
 import { adviceOn, troubleOf } from './trouble.js';
 import { Unwritten } from './unwritten.js';
 import { Writer, type WriterState } from './writer.js';
+import type { CacheEntry, CacheStore } from '../../domain/ports/image-cache.js';
 
 /** A start looks through a journal and may have to make it again. */
 const OPEN_PATIENCE_MS = 300_000;

@@ -2,9 +2,9 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../linux/errno.js';
 import { DIRECT } from '../gates/file-calls.js';
-import { procPath } from '../gates/handles.js';
-import type { LockQuery } from '../qemu/lock-query.js';
+import type { LockQuery } from '../gates/lock-query.js';
 import type { Root } from '../paths/roots.js';
+import { procPath } from '../linux/proc-path.js';
 
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 

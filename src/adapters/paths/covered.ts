@@ -2,7 +2,7 @@ import { readlink, realpath, stat } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
-import { procPath } from '../gates/handles.js';
+import { procPath } from '../linux/proc-path.js';
 
 /** A folder that is renamed between the two questions is asked for again; one under a mount answers the same each time. */
 const TRIES = 5;

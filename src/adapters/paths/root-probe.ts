@@ -3,10 +3,11 @@ import { copyFile, link, mkdir, open, stat } from 'node:fs/promises';
 import { ulid } from 'ulid';
 import type { RootFeatures } from '../../domain/host/host-info.js';
 import { errnoOf } from '../linux/errno.js';
-import { openFolder, procPath } from '../gates/handles.js';
+import { openFolder } from '../gates/handles.js';
 import { mountOf, readMounts } from '../linux/mounts.js';
 import { PRIVATE_PREFIX, removePrivateFolder } from './private-folders.js';
 import type { Root } from './roots.js';
+import { procPath } from '../linux/proc-path.js';
 
 const PRIVATE_MODE = 0o700;
 /** A file of so much, with one byte at its end, shows whether holes take space. */

@@ -1,10 +1,10 @@
 /** Patterns of `[[commands]]`, matched against what callers send. */
 import { FairRoom, ONE_THREAD } from '../../domain/budgets/fair-room.js';
-import type { Waiter } from '../../domain/access/caller.js';
-import type { ArgumentRule } from '../../domain/verbs/execute-command.js';
 import { breathe } from '../../domain/model/async.js';
 import { matchInThread } from './match-in-thread.js';
 import { compile, firstMisfit, type Pattern } from './pattern.js';
+import type { ArgumentRule } from '../../domain/ports/commands.js';
+import type { Waiter } from '../../domain/model/waiter.js';
 
 /** Of the main thread, for one argument: a step took a microsecond at the most (4096 characters by 84 steps: 317 ms). */
 const FEW_STEPS = 8000;

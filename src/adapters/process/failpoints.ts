@@ -1,20 +1,16 @@
 import { once } from 'node:events';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Step } from '../../domain/operations/execute.js';
+import type { Step } from '../../domain/operations/engine-ports.js';
+import { ERRORS } from '../config/failpoint.js';
 
 /** Lets everything go on that has paused. */
 const RELEASE = 'SIGUSR2';
-/** What a failpoint can throw. */
-const ERRORS = ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const;
 
 interface Failpoint {
   readonly method: string;
   readonly step: string;
   readonly action: string;
 }
-
-/** `METHOD:STEP:ACTION`; see docs/operations.md. */
-export const FAILPOINT = new RegExp(`^[A-Za-z*]+:[a-z]+:(?:kill|pause|throw|${ERRORS.join('|')})$`);
 
 /** Makes steps of operations fail, stop, or kill the daemon, for tests of what happens then. */
 export class Failpoints {

@@ -3,7 +3,7 @@ import { access, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Handle } from '../../domain/ports/images.js';
-import { O_PATH } from '../gates/handles.js';
+import { O_PATH } from '../linux/proc-path.js';
 
 const MEMORY = '/dev/shm';
 

@@ -1,16 +1,10 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import { isDeviceHandle } from '../linux/device-handle.js';
-import type { ProcessRunner } from './process.js';
 import { toolReason } from '../linux/tool-words.js';
 import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference, type ToolCall } from './tool-call.js';
 
 /** Where a tool finds what it was given, by the number of the descriptor: layers to read, places to write, secrets. */
 const [READ, WRITE, SECRET] = ['/l', '/w', '/s'];
-
-const TRY_MS = 10_000;
-
 /** The host's network, for a tool that works with a cluster, and what says how the names of monitors are looked up. */
 const NETWORK = ['/etc/hosts', '/etc/resolv.conf', '/etc/nsswitch.conf'].flatMap((file) => [
   '--ro-bind-try',
@@ -76,24 +70,6 @@ function bind(reference: Reference, fd: number): string[] {
   // Only a bind of this kind lets a node be opened as a device; /dev is nobody's to rename in but root's.
   if (isDeviceHandle(handle)) return ['--dev-bind', handle.path, `${'read' in reference ? READ : WRITE}/${String(fd)}`];
   return 'read' in reference ? ['--ro-bind-fd', ...at(READ)] : ['--bind-fd', ...at(WRITE)];
-}
-
-/** Runs a tool inside, with a file to read; what is wrong when that does not work. */
-export async function trySandbox(runner: ProcessRunner): Promise<string | undefined> {
-  const file = await open(process.execPath, constants.O_RDONLY);
-  const run = { signal: AbortSignal.timeout(TRY_MS), onChild: () => undefined };
-  const read = { handle: { fd: file.fd, close: () => file.close() } };
-  try {
-    const { code, stderr } = await runner.run(
-      { tool: 'test', args: ['-r', [{ read }]], limits: { wallMs: TRY_MS } },
-      run,
-    );
-    return code === 0 ? undefined : `bwrap: exit code ${String(code)} ${stderr.trim()}`;
-  } catch (error) {
-    return asHostlerError(error).message;
-  } finally {
-    await file.close();
-  }
 }
 
 /** bubblewrap finds an open file's path, binds that, and looks whether it bound the same file: whoever moves it in between is noticed. */

@@ -1,10 +1,10 @@
 /** A thread that looks for what an image names and its file does not have; `table-walk.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { findMissing } from '../../domain/formats/whole/find-missing.js';
-import type { Missing } from '../../domain/formats/whole/reach.js';
 import type { ImageFormat } from '../../domain/model/image-format.js';
 import { errnoOf } from '../linux/errno.js';
 import { sourceOf } from '../linux/sync-look.js';
+import type { Missing } from '../../domain/model/image-info.js';
 
 export interface MissingJob {
   readonly fd: number;

@@ -14,7 +14,7 @@ import type {
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
 import { isDeviceHandle } from '../linux/device-handle.js';
 import { chainOf, object, pathTo, text, type Member, type Pieces } from './qemu-json.js';
-import { rbdMembers, clusterKeys } from '../rbd/qemu-node.js';
+import { rbdMembers, clusterKeys } from './rbd-node.js';
 import { fileOf, type Arg } from '../process/tool-call.js';
 import { descriptorText } from './vmdk-text.js';
 

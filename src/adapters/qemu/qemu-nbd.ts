@@ -11,13 +11,7 @@ import type { ProcessRunner } from '../process/process.js';
 import { fileOptions } from './qemu-args.js';
 import { qemuError } from './qemu-output.js';
 import type { Arg } from '../process/tool-call.js';
-
-export interface ExportConfig {
-  /** Where it listens. */
-  readonly address: string;
-  readonly firstPort: number;
-  readonly lastPort: number;
-}
+import type { ExportConfig } from '../config/transfer-config.js';
 
 /** More than any agent opens. */
 const MAX_CONNECTIONS = 64;

@@ -3,6 +3,7 @@ import type { CheckCounts, Comparison } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Extent } from '../../domain/model/image-info.js';
 import { limitOfFormat, stateOfImage } from './qemu-words.js';
+import { toolError, type ToolEnd } from '../process/tool-error.js';
 import { toolReason } from '../linux/tool-words.js';
 
 /** `    (12.34/100%)` as a fraction, when the line is one. */
@@ -86,28 +87,11 @@ export function parseComparison(text: string): Pick<Comparison, 'firstDifference
   return { message, ...(offset === undefined ? {} : { firstDifferenceBytes: BigInt(offset) }) };
 }
 
-/** Of what a tool says in a message. */
-const MAX_WORDS = 1500;
-
-/** What qemu-img's words, all of them, mean to a caller. `shown`: the same with the names that callers know. */
-export function qemuError(
-  stderr: string,
-  exit: { readonly code: number | undefined; readonly signal: string | undefined; readonly shown?: string },
-): HostlerError {
+/** What qemu-img's words, all of them, mean to a caller. */
+export function qemuError(stderr: string, exit: Omit<ToolEnd, 'stderr'>): HostlerError {
   const ofLock = /Failed to get .*lock/.test(stderr) ? 'IMAGE_IN_USE' : undefined;
   const reason = ofLock ?? stateOfImage(stderr) ?? toolReason(stderr) ?? limitOfFormat(stderr) ?? 'TOOL_FAILED';
-  const end = exit.code === undefined ? `signal ${exit.signal ?? 'unknown'}` : `exit code ${String(exit.code)}`;
-  const words = wordsOf(exit.shown ?? stderr);
-  return new HostlerError(reason, `qemu-img: ${words === '' ? end : words}`, {
-    facts: { tool: 'qemu-img', end, stderr: words },
-    cause: stderr,
-  });
-}
-
-/** Each sentence once, without the tool's name before it. */
-function wordsOf(stderr: string): string {
-  const lines = stderr.split('\n').map((line) => line.trim().replace(/^(?:qemu-img: )+/, ''));
-  return [...new Set(lines.filter((line) => line !== ''))].join('; ').slice(0, MAX_WORDS);
+  return toolError('qemu-img', reason, { ...exit, stderr });
 }
 
 function parseJson(text: string): unknown {

@@ -1,5 +1,5 @@
 /** Command lines of `rbd`. Names go into options of their own, so that none is taken for another's part. */
-import type { Pool, RbdImage } from './pool.js';
+import type { Pool, RbdImage } from '../qemu/rbd-pool.js';
 
 export function imageWords({ pool, namespace, image, snapshot }: RbdImage): string[] {
   return [...poolWords(pool, namespace), `--image=${image}`, ...(snapshot === undefined ? [] : [`--snap=${snapshot}`])];

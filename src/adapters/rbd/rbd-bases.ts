@@ -11,7 +11,7 @@ import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
 import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
 import { rawFacts } from '../../domain/images/read-image.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from './pool.js';
+import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parseNotes, parseTimeMs, type RbdInfo } from './rbd-output.js';

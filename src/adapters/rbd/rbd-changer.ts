@@ -2,7 +2,7 @@ import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domai
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Preallocation } from '../../domain/model/image-format.js';
 import type { Layer, ToolRun } from '../../domain/ports/images.js';
-import { rbdImage, type RbdImage } from './pool.js';
+import { rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords, resizeWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
 

@@ -21,7 +21,7 @@ import {
   type Cluster,
   type Pool,
   type RbdImage,
-} from './pool.js';
+} from '../qemu/rbd-pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parsePoolSpace, parseTimeMs } from './rbd-output.js';

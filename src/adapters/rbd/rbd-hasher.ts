@@ -3,7 +3,7 @@ import type { BlockHasher } from '../../domain/verbs/digest-image.js';
 import type { Resolved } from '../../domain/ports/images.js';
 import { inTurns } from '../../domain/model/async.js';
 import { DiffStream } from './diff-stream.js';
-import { rbdImage } from './pool.js';
+import { rbdImage } from '../qemu/rbd-pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf } from './rbd-images.js';
 import type { Rbd } from './rbd.js';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { rbdAddress, type ImageAddress } from '../../domain/model/address.js';
 import { HostlerError, asHostlerError, type Reason } from '../../domain/model/errors.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { nameOf, type Pool, type RbdImage } from './pool.js';
+import { nameOf, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords, poolWords, targetWords } from './rbd-args.js';
 import {
   hasObjectMap,

@@ -3,7 +3,7 @@ import type { Reach } from '../../domain/access/reach.js';
 import { HostlerError, invalidFields } from '../../domain/model/errors.js';
 import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports/images.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { RbdHandle, imageNumber, numberOf, poolNumber, type Pool, type RbdImage } from './pool.js';
+import { RbdHandle, imageNumber, numberOf, poolNumber, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import type { RbdImages } from './rbd-images.js';
 import { parentAddress, parseTimeMs, type RbdInfo } from './rbd-output.js';
 import { clusterAccess } from './rbd.js';

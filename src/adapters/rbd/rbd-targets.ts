@@ -5,7 +5,7 @@ import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from
 import { SECTOR_BYTES } from '../../domain/model/size.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
-import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from './pool.js';
+import { RbdHandle, isRbdHandle, rbdImage, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords, poolWords, resizeWords } from './rbd-args.js';
 import { BASE_PREFIX } from './rbd-bases.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';

@@ -11,7 +11,7 @@ import type {
   ToolRun,
 } from '../../domain/ports/images.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
-import { isRbdHandle, rbdImage, type RbdImage } from './pool.js';
+import { isRbdHandle, rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
 import { createWords, imageWords, resizeWords, targetWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
 

@@ -4,7 +4,7 @@ import type { ToolRun } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { ToolLimits } from '../process/tool-call.js';
-import type { Cluster, ClusterAccess } from './pool.js';
+import type { Cluster, ClusterAccess } from '../qemu/rbd-pool.js';
 import { parsePercent, rbdError } from './rbd-output.js';
 
 /** Of what a tool says on standard error so much is kept while it works. */

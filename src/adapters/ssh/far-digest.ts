@@ -5,7 +5,8 @@ import { inTurns } from '../../domain/model/async.js';
 import { digestScript } from './far-nbd-scripts.js';
 import { scriptError } from './far-shell.js';
 import type { ProcessRunner } from '../process/process.js';
-import { farCommand, sshWords, type SshConfig } from './ssh.js';
+import { farCommand, sshWords } from './ssh.js';
+import type { SshConfig } from '../config/transfer-config.js';
 
 interface FarDigester {
   readonly runner: ProcessRunner;

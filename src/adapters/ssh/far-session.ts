@@ -5,7 +5,8 @@ import { deferred, orAborted, pause } from '../../domain/model/async.js';
 import { limitExceeded } from '../process/child-control.js';
 import { LastBytes } from '../process/output.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
-import { farCommand, farError, sshWords, type SshConfig } from './ssh.js';
+import { farCommand, farError, sshWords } from './ssh.js';
+import type { SshConfig } from '../config/transfer-config.js';
 
 const HEARTBEAT = '.';
 const BEATS = 3;

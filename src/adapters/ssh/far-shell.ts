@@ -18,7 +18,8 @@ import { answerBehind, beginLine, bytesOf, unreadable } from './answers.js';
 import { keepRightsLines, lostOf } from './kept-rights.js';
 import { HELD, assertNoHolder, assertNoWriter } from './held.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { farCommand, farError, shellWord, sshWords, type SshConfig } from './ssh.js';
+import { farCommand, farError, shellWord, sshWords } from './ssh.js';
+import type { SshConfig } from '../config/transfer-config.js';
 
 /** Where the caller's role may reach on a far host. */
 export type FarReach = Pick<Reach, 'farPlaces'>;

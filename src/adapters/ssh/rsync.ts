@@ -3,8 +3,9 @@ import type { FarPart, RsyncCounts, RsyncOptions, RsyncTool, SshHost } from '../
 import { HostlerError } from '../../domain/model/errors.js';
 import type { FileRef, ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
-import { farError, shellWord, sshWords, type SshConfig } from './ssh.js';
+import { farError, shellWord, sshWords } from './ssh.js';
 import type { Arg, ToolLimits } from '../process/tool-call.js';
+import type { SshConfig } from '../config/transfer-config.js';
 
 /** rsync's exit codes that say more than its words. */
 const VANISHED = 24;

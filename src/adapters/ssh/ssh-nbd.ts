@@ -13,7 +13,7 @@ import { looks, noSpaceThere, publishedOf, scriptError, type FarReach } from './
 import type { MemoryFolder, MemoryFolders } from '../process/memory-folders.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { ProcessRunner } from '../process/process.js';
-import type { SshConfig } from './ssh.js';
+import type { SshConfig } from '../config/transfer-config.js';
 
 const SOCKET = 's';
 const NAME_BYTES = 10;

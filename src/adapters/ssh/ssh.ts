@@ -1,19 +1,7 @@
 /** How ssh is called, and what its failures mean. */
 import type { SshHost } from '../../domain/copy/remote.js';
 import { HostlerError, type Reason } from '../../domain/model/errors.js';
-
-export interface SshConfig {
-  readonly user?: string;
-  readonly identityFile?: string;
-  readonly knownHostsFile?: string;
-  /** ssh's own configuration; unset: none. */
-  readonly configFile?: string;
-  /** `known`: only hosts whose key is known. `accept-new`: a host that was never seen is believed once. */
-  readonly hostKeys: 'known' | 'accept-new';
-  readonly connectTimeoutSeconds: number;
-  /** A line that is dead for so long is given up. */
-  readonly deadLineSeconds: number;
-}
+import type { SshConfig } from '../config/transfer-config.js';
 
 const ALIVE_COUNT = 3;
 

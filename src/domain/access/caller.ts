@@ -19,9 +19,6 @@ export interface Caller {
   readonly onOperation?: (id: string) => void;
 }
 
-/** Whose turn it is, and how long it waits. */
-export type Waiter = Pick<Caller, 'identity' | 'signal'>;
-
 /** In whose places its operations wait and are at work. */
 export function placesOf({ identity, worksFor = identity }: Caller): string {
   return worksFor;

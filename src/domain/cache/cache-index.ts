@@ -1,6 +1,6 @@
 import { HostlerError } from '../model/errors.js';
 import type { Clock } from '../ports/images.js';
-import type { CacheEntry, CacheStore, WhySetAside } from './cache-entry.js';
+import type { CacheEntry, CacheStore, WhySetAside } from '../ports/image-cache.js';
 
 /** So many callers of an entry are remembered. */
 const KNOWN_TO = 64;

@@ -1,5 +1,4 @@
-/** Pages of a list that changes between them: a token names a place in the order, not an entry, which may be gone by then. */
-import type { CacheEntry } from './cache-entry.js';
+import type { CacheEntry } from '../ports/image-cache.js';
 
 export interface Place {
   readonly id: string;

@@ -1,11 +1,11 @@
 import { wishOf } from '../fetch/fetch-from-cache.js';
-import type { FetchSpec } from '../fetch/fetch-image.js';
 import { assertSaid, assertSize } from '../fetch/judge.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
 import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import type { ImageCache } from './image-cache.js';
 import { isBaseEntryId, type PoolBases } from './pool-bases.js';
+import type { FetchSpec } from '../fetch/fetch-spec.js';
 
 export type PrefetchSpec = Pick<
   FetchSpec,

@@ -1,7 +1,6 @@
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { wishOf } from '../fetch/fetch-from-cache.js';
-import type { FetchSpec } from '../fetch/fetch-image.js';
 import type { RemoteFile } from '../ports/sources.js';
 import { assertSaid, assertSize } from '../fetch/judge.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';
@@ -9,10 +8,11 @@ import type { Operations } from '../operations/engine.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageAddress } from '../model/address.js';
-import type { CacheWish } from './cache-entry.js';
 import { fillBase, type FillBasePorts, type FillBaseSpec } from './fill-base.js';
 import { Filling } from './filling.js';
 import { baseEntryId, baseIdOf, type Base } from './pool-bases.js';
+import type { FetchSpec } from '../fetch/fetch-spec.js';
+import type { CacheWish } from '../ports/image-cache.js';
 
 export type CloneBasePorts = FillBasePorts & {
   readonly newId: () => string;

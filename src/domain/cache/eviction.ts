@@ -2,8 +2,9 @@
 import { assertLookedAt, mayHaveDependants, type Dependants, type DependantsFound } from '../ports/changes.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Files, Paths } from '../ports/images.js';
-import { cacheAddress, type CacheEntry, type CacheFiles, type UnknownFile, type WhySetAside } from './cache-entry.js';
+import { cacheAddress } from './cache-entry.js';
 import { notInCache, type CacheIndex } from './cache-index.js';
+import type { CacheEntry, CacheFiles, UnknownFile, WhySetAside } from '../ports/image-cache.js';
 
 export interface EvictionPorts {
   readonly cache: CacheIndex;

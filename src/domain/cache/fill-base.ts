@@ -6,8 +6,8 @@ import { makeImage, type MakePorts } from '../fetch/make-image.js';
 import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import type { CacheWish } from './cache-entry.js';
 import type { PoolBases } from './pool-bases.js';
+import type { CacheWish } from '../ports/image-cache.js';
 
 export interface FillBaseSpec extends CacheWish {
   readonly address: ImageAddress;

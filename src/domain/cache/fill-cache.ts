@@ -8,8 +8,9 @@ import { sha256OfFile } from '../fetch/take-file.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock } from '../ports/images.js';
-import { cacheAddress, type CacheEntry, type CacheWish } from './cache-entry.js';
+import { cacheAddress } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
+import type { CacheEntry, CacheWish } from '../ports/image-cache.js';
 
 export interface FillSpec extends CacheWish {
   readonly id: string;

@@ -6,11 +6,12 @@ import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
 import type { Resolved } from '../ports/images.js';
-import { cacheAddress, cacheIdOf, isLasting, keyOf, type CacheEntry, type CacheWish } from './cache-entry.js';
+import { cacheAddress, cacheIdOf, isLasting, keyOf } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
 import { Filling } from './filling.js';
+import type { CacheEntry, CacheWish, Lease } from '../ports/image-cache.js';
 
 export type CachePorts = FillPorts &
   EvictionPorts & {
@@ -20,15 +21,6 @@ export type CachePorts = FillPorts &
 
 /** How a source tells that it does not let somebody in. */
 const REFUSALS: readonly Reason[] = ['SOURCE_REFUSED', 'SOURCE_NOT_FOUND'];
-
-/** An entry that stays until it is given back. */
-export interface Lease {
-  readonly entry: CacheEntry;
-  readonly file: Resolved;
-  readonly fromCache: boolean;
-  readonly networkBytes: bigint;
-  release(): Promise<void>;
-}
 
 /** Images of this host that may be wanted again: each is brought once, however many ask for it. */
 export class ImageCache {
@@ -56,7 +48,7 @@ export class ImageCache {
     const found = await this.#usable(key, wish, facts, run);
     if (found !== undefined) {
       this.ports.onCache('hit', found.file.lengthBytes);
-      return { ...found, fromCache: true, networkBytes: 0n };
+      return { ...found, fromCache: true, networkBytes: 0n, isLasting: isLasting(found.entry, wish) };
     }
     const made = await this.#brought(key, wish, facts, run);
     this.ports.onCache('miss', made.networkBytes);
@@ -65,12 +57,12 @@ export class ImageCache {
     await this.eviction.evictOverdue().catch((error: unknown) => {
       run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
     });
-    return { ...made, fromCache: false };
+    return { ...made, fromCache: false, isLasting: isLasting(made.entry, wish) };
   }
 
   /** What nobody can be given again, as nothing tells whether it still is the same, goes with the last who works with it. */
-  async dropUseless({ entry }: Lease, wish: CacheWish, run: Run): Promise<void> {
-    if (!isLasting(entry, wish) && this.index.has(entry.id)) await this.#drop(entry, run);
+  async dropUseless({ entry, isLasting }: Lease, run: Run): Promise<void> {
+    if (!isLasting && this.index.has(entry.id)) await this.#drop(entry, run);
   }
 
   /** Of one content the latest entry is given. */
@@ -90,7 +82,12 @@ export class ImageCache {
     }
   }
 
-  async #brought(key: string, wish: CacheWish, facts: SourceFacts, run: Run): Promise<Omit<Lease, 'fromCache'>> {
+  async #brought(
+    key: string,
+    wish: CacheWish,
+    facts: SourceFacts,
+    run: Run,
+  ): Promise<Omit<Lease, 'fromCache' | 'isLasting'>> {
     let alone = false;
     for (;;) {
       const joined = !alone && this.#filling.isUnderWay(key);

@@ -1,39 +1,14 @@
-import type { ImageAddress } from '../model/address.js';
 import { assertStorage } from '../images/assert-storage.js';
 import { HostlerError } from '../model/errors.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Resolution, Use, Verb } from '../operations/verb.js';
-import type { FileAttributes } from '../ports/images.js';
 import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';
 import { pullByAgent, type NbdCopyPorts } from './nbd-pull.js';
-import type { Remote } from './remote.js';
 import { TRANSPORT } from './segment-pull.js';
 import { copyBySsh, planBySsh, type SshCopyPorts } from './ssh-copy.js';
-
-export type LocalEngine = 'REFLINK' | 'LOCAL_SPARSE';
-export type FarEngine = 'NBD_TLS' | 'NBD_SSH' | 'RSYNC_SSH';
-export type CopyEngine = 'AUTO' | LocalEngine | FarEngine;
-
-export interface CopySpec {
-  readonly source: ImageAddress;
-  readonly target: ImageAddress;
-  /** Unset: both ends are on this host. */
-  readonly remote?: Remote;
-  readonly engine: CopyEngine;
-  readonly compress: boolean;
-  readonly verify: boolean;
-  readonly preserveAllocation: boolean;
-  readonly bytesPerSecond?: bigint;
-  readonly overwrite: boolean;
-  readonly allowDependants: boolean;
-  readonly attributes: FileAttributes;
-  readonly allowInUse: boolean;
-}
-
-/** A copy of which one end is far. */
-export type FarSpec = CopySpec & { readonly remote: Remote };
+import type { CopySpec, FarSpec } from './copy-spec.js';
 
 export type CopyPorts = LocalCopyPorts & SshCopyPorts & NbdCopyPorts;
 

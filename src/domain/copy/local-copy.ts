@@ -17,7 +17,7 @@ import type {
 import { assertTakeable } from '../images/image-policy.js';
 import { rawFacts, type ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
-import type { CopySpec } from './copy-image.js';
+import type { CopySpec } from './copy-spec.js';
 
 export interface LocalCopyPorts {
   readonly tool: ImageTool;

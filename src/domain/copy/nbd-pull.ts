@@ -6,9 +6,9 @@ import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { Part, Resolved } from '../ports/images.js';
 import type { FarAgents, FarSource } from './agents.js';
-import type { FarEngine, FarSpec } from './copy-image.js';
 import { patiently } from './patience.js';
 import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
+import type { FarEngine, FarSpec } from './copy-spec.js';
 
 export type NbdCopyPorts = NbdPullPorts & { readonly agents: FarAgents };
 

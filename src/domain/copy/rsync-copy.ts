@@ -5,8 +5,8 @@ import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
 import type { Files, Resolved } from '../ports/images.js';
 import { assertUnchanged } from '../images/unchanged.js';
-import type { FarSpec } from './copy-image.js';
 import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
+import type { FarSpec } from './copy-spec.js';
 
 export interface RsyncCopyPorts {
   readonly files: Files;

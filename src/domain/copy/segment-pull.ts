@@ -8,9 +8,9 @@ import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import type { FileWriter, Transfers } from '../ports/transfers.js';
 import { sleepOrAborted } from '../model/async.js';
 import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
-import type { FarSpec } from './copy-image.js';
 import { dataOf, dataStretches } from './far-stretches.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
+import type { FarSpec } from './copy-spec.js';
 
 export interface NbdPullPorts {
   readonly nbd: NbdTool;

@@ -6,7 +6,6 @@ import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import type { ImageTool, Resolved, ToolRun } from '../ports/images.js';
 import { assertUnchanged } from '../images/unchanged.js';
-import type { FarSpec } from './copy-image.js';
 import { dataShare, pullByNbd } from './nbd-pull.js';
 import type { NbdPullPorts } from './segment-pull.js';
 import type { FarNbd, FarTools } from './remote.js';
@@ -19,6 +18,7 @@ import {
   type RsyncCopyPorts,
   type Sizes,
 } from './rsync-copy.js';
+import type { FarSpec } from './copy-spec.js';
 
 export type SshCopyPorts = RsyncCopyPorts &
   NbdPullPorts & { readonly farNbd: FarNbd; readonly tool: ImageTool; readonly digests: Digests };

@@ -2,10 +2,12 @@ import type { ImageAddress } from '../model/address.js';
 import type { Checkpoint } from '../operations/resume-entries.js';
 import type { Run } from '../operations/verb.js';
 import type { Aside } from '../ports/images.js';
-import type { ExpectedChecksum, SourceFacts, Sources } from '../ports/sources.js';
-import { isGuarded, sourceText, type SourceSpec } from './source.js';
+import type { SourceFacts, Sources } from '../ports/sources.js';
+import { isGuarded, sourceText } from './source.js';
 import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
 import { Transfer, type TransferPorts } from './transfer.js';
+import type { ExpectedChecksum } from '../model/checksum.js';
+import type { SourceSpec } from '../model/image-source.js';
 
 export type BringPorts = TakeFilePorts & TransferPorts & { readonly sources: Sources };
 

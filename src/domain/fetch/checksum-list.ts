@@ -1,7 +1,7 @@
 /** Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a digest alone. */
 import { algorithmNamed, byLength, hintOf, type Named } from './digest-names.js';
 import { breathe } from '../model/async.js';
-import type { ExpectedChecksum } from '../ports/sources.js';
+import type { ExpectedChecksum } from '../model/checksum.js';
 
 /** Where the file is of which a list speaks. */
 export interface Place {

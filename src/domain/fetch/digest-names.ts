@@ -1,6 +1,4 @@
-/** How lists call the algorithms of their digests. */
-import { DIGEST_DIGITS } from '../transfer/running-digest.js';
-import type { ExpectedChecksum } from '../ports/sources.js';
+import { DIGEST_DIGITS, type ExpectedChecksum } from '../model/checksum.js';
 
 type Algorithm = ExpectedChecksum['algorithm'];
 

@@ -1,5 +1,3 @@
-import type { Lease } from '../cache/image-cache.js';
-import { isLasting, type CacheWish } from '../cache/cache-entry.js';
 import { copySparse } from '../copy/local-copy.js';
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, invalidFields } from '../model/errors.js';
@@ -7,18 +5,19 @@ import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Part, Reflink, ResolvedTarget } from '../ports/images.js';
-import type { FetchSpec } from './fetch-image.js';
 import { assertSaid, assertSize } from './judge.js';
 import type { MakePorts } from './make-image.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { sourceText } from './source.js';
+import type { FetchSpec } from './fetch-spec.js';
+import type { CacheWish, Lease } from '../ports/image-cache.js';
 
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
   readonly cache: {
     obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease>;
     /** Removes the entry if nobody can be given it again; when it has been given back. */
-    dropUseless(lease: Lease, wish: CacheWish, run: Run): Promise<void>;
+    dropUseless(lease: Lease, run: Run): Promise<void>;
   };
   readonly baseClones: { fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> };
   /** Images of the roots may be backed by what is in the cache. */
@@ -48,12 +47,12 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
       networkBytes,
       checksum: entry.checksum,
       lengthBytes: made.lengthBytes,
-      ...(spec.overlay || isLasting(entry, wish) ? { cacheId: entry.id } : {}),
+      ...(spec.overlay || lease.isLasting ? { cacheId: entry.id } : {}),
     };
     return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
   } finally {
     await lease.release();
-    await ports.cache.dropUseless(lease, wish, run);
+    await ports.cache.dropUseless(lease, run);
   }
 }
 

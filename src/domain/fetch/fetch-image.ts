@@ -1,34 +1,16 @@
-import type { ImageAddress } from '../model/address.js';
 import { describeFile } from '../images/describe-image.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Resume, Use, Verb } from '../operations/verb.js';
-import type { FileAttributes } from '../ports/images.js';
 import { bring, type Brought } from './bring.js';
 import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
 import { makeImage, showConverted } from './make-image.js';
 import { assertSaid } from './judge.js';
-import type { ExpectedChecksum } from '../ports/sources.js';
-import { isFarSource, needsNoSecrets, sourceIdentity, sourceText, type SourceSpec } from './source.js';
+import { isFarSource, needsNoSecrets, sourceIdentity, sourceText } from './source.js';
 import { TRANSPORT } from './transfer.js';
-
-export interface FetchSpec {
-  readonly source: SourceSpec;
-  readonly target: ImageAddress;
-  /** Unset: as the source. */
-  readonly format?: ImageFormat;
-  /** Unset: as the source says, else it is detected. */
-  readonly sourceFormat?: ImageFormat;
-  /** Which file of the archive that comes; unset: what comes is the image. */
-  readonly archiveMember?: string;
-  readonly maxSizeBytes?: bigint;
-  readonly checksum?: ExpectedChecksum;
-  readonly useCache: boolean;
-  /** Only with the cache. */
-  readonly overlay: boolean;
-  readonly overwrite: boolean;
-  readonly attributes: FileAttributes;
-}
+import type { ExpectedChecksum } from '../model/checksum.js';
+import type { SourceSpec } from '../model/image-source.js';
+import type { FetchSpec } from './fetch-spec.js';
 
 /** Fetches an image, checks it, converts it where another format is wanted, and publishes it. A crash leaves nothing under the final name. */
 export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> {

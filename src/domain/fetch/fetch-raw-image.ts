@@ -1,9 +1,10 @@
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import { bring, type BringPorts } from './bring.js';
-import { broughtFacts, fetchResume, usesOf, type FetchSpec } from './fetch-image.js';
+import { broughtFacts, fetchResume, usesOf } from './fetch-image.js';
 import { isFarSource, sourceText } from './source.js';
 import { assertWithin } from './wrong-bodies.js';
+import type { FetchSpec } from './fetch-spec.js';
 
 export type FetchRawSpec = Pick<
   FetchSpec,

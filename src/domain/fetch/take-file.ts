@@ -6,8 +6,8 @@ import type { Aside, Files, ImageTool, Reflink, Resolved } from '../ports/images
 import { rawFacts } from '../images/read-image.js';
 import { RunningDigest } from '../transfer/running-digest.js';
 import { assertUnchanged } from '../images/unchanged.js';
-import type { ExpectedChecksum } from '../ports/sources.js';
 import { assertWithin } from './wrong-bodies.js';
+import type { ExpectedChecksum } from '../model/checksum.js';
 
 export interface TakeFilePorts {
   readonly files: Files;

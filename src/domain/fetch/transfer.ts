@@ -7,11 +7,12 @@ import type { Aside } from '../ports/images.js';
 import type { FileDigest, FileWriter, Transfers } from '../ports/transfers.js';
 import { orAborted, sleepOrAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
-import type { Answer, ExpectedChecksum, RemoteFile, TransferRules } from '../ports/sources.js';
+import type { Answer, RemoteFile, TransferRules } from '../ports/sources.js';
 import { RateWatch, waitedFor } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
 import { withoutWebPage } from './web-page.js';
+import type { ExpectedChecksum } from '../model/checksum.js';
 
 /** What trying again may help with. */
 export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];

@@ -8,9 +8,8 @@ import { readContent } from '../formats/content.js';
 import { READERS } from '../formats/readers.js';
 import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
 import { imageFacts } from '../formats/facts.js';
-import type { Missing } from '../formats/whole/reach.js';
 import { parseFormat, type ImageFormat } from '../model/image-format.js';
-import type { ImageFacts } from '../model/image-info.js';
+import type { ImageFacts, Missing } from '../model/image-info.js';
 import {
   assertForeign,
   assertTakeable,

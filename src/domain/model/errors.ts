@@ -1,10 +1,8 @@
 import { DAEMON_REASONS } from './daemon-reasons.js';
 import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
 import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js';
-import { row, type Row } from './reason-row.js';
+import { row, type Row, type NamedElsewhere } from './reason-row.js';
 import { TOOL_REASONS } from './tool-reasons.js';
-import type { NamedElsewhere } from './named-elsewhere.js';
-
 /**
  * The one table of reasons that callers can act on. The wire's codes are names here; `server/status.ts` turns them into
  * numbers and `docs/errors.md` is generated from this table.

@@ -112,3 +112,16 @@ export interface Extent {
   readonly depth: number;
   readonly fileOffsetBytes?: bigint;
 }
+
+/** What an image names, and its file does not have. */
+export interface Missing {
+  /** What stands in the first place beyond the end of the file. */
+  readonly what: string;
+  /** Where that begins, in bytes of the file. */
+  readonly atBytes: number;
+  /** Such places in all. */
+  readonly places: number;
+  readonly lengthBytes: number;
+  /** Where the last of them ends: so long the file was. */
+  readonly endBytes: number;
+}

@@ -1,6 +1,6 @@
 /** Failures that another version of the daemon has named: in a record that it wrote, or as the agent at the far end. */
 import { HostlerError, isReason, type ErrorFacts } from './errors.js';
-import { codeNamed, type Code } from './reason-row.js';
+import { codeNamed } from './reason-row.js';
 
 /** What ErrorInfo takes as a reason, and what all of ours are. */
 const REASON_WORD = /^[A-Z][A-Z0-9_]{0,61}[A-Z0-9]$/;
@@ -8,12 +8,6 @@ const REASON_WORD = /^[A-Z][A-Z0-9_]{0,61}[A-Z0-9]$/;
 /** Whether a word can be a reason of any version. */
 export function isReasonWord(word: string): boolean {
   return REASON_WORD.test(word);
-}
-
-/** A reason that only another version of the daemon knows, with the code that it gave. */
-export interface NamedElsewhere {
-  readonly reason: string;
-  readonly code: Code;
 }
 
 /**

@@ -39,3 +39,9 @@ export const row = (code: Code, retry: Retry, meaning: string, advice: string): 
 export function codeNamed(word: string | undefined): Code {
   return CODES.find((code) => code === word) ?? 'UNKNOWN';
 }
+
+/** A reason that only another version of the daemon knows, with the code that it gave. */
+export interface NamedElsewhere {
+  readonly reason: string;
+  readonly code: Code;
+}

@@ -2,67 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../model/address.js';
 import { NOBODY, placesOf, type Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import type { OutputPiece } from '../verbs/execute-command.js';
-import type { Clock, Files, Targets } from '../ports/images.js';
 import { deferred } from '../model/async.js';
-import type { Admission } from './admission.js';
 import type { Admitted } from './admitted.js';
-import { execute, type Outcome, type Step } from './execute.js';
+import { execute } from './execute.js';
 import { OperationHub } from './hub.js';
-import { nowOrLater, type Journal } from './journal.js';
+import { nowOrLater } from './journal.js';
 import { orLetGo } from './letting-go.js';
 import { LiveOperation, leavingBy } from './live-operation.js';
-import type { LockTable } from './locks.js';
 import { atRest, isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
 import { RequestIds } from './request-ids.js';
 import { goesOn } from './resumable-work.js';
-import type { ResumeEntries } from './resume-entries.js';
-import type { Slots } from './slots.js';
-import type { SpaceLedger } from './space.js';
-import type { RawDisks } from './raw-disks.js';
-import type { TouchedImages } from './touched.js';
-import type { Secrets, Verb } from './verb.js';
-
-/** What a caller asks of the engine beside the verb's own spec. */
-export interface Ask {
-  readonly detach: boolean;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly planOnly: boolean;
-  /** Empty: none. */
-  readonly requestId: string;
-  readonly secrets?: Secrets;
-  /** What the caller streams in; read once, by the operation that this call starts. */
-  readonly input?: AsyncIterable<Uint8Array>;
-  /** Takes what the operation that this call starts prints; waits for its reader until the signal. */
-  readonly output?: (piece: OutputPiece, signal: AbortSignal) => Promise<void>;
-}
-
-/** What happened, for the log. */
-export interface OperationLog {
-  finished(record: OperationRecord, cause: unknown): void;
-  cleanupFailed(record: OperationRecord, cause: unknown): void;
-}
-
-export interface EnginePorts {
-  readonly journal: Journal;
-  readonly admission: Admission;
-  readonly locks: LockTable;
-  readonly slots: Slots;
-  readonly targets: Targets;
-  readonly files: Files;
-  readonly space: SpaceLedger;
-  readonly touched: TouchedImages;
-  readonly rawDisks: RawDisks;
-  readonly resumes: ResumeEntries;
-  readonly clock: Clock;
-  readonly newId: () => string;
-  readonly step: Step;
-  readonly log: OperationLog;
-  /** An operation that is cancelled is waited for so long; a disk that does not answer holds nobody. */
-  readonly letGoMs: number;
-  /** A watcher gets at most one event in so long. */
-  readonly watchIntervalMs: number;
-}
+import type { Verb } from './verb.js';
+import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
 
 /** What is given back when an operation ends; its locks apart. */
 interface Held {

@@ -1,10 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
-import type { OutputPiece } from '../verbs/execute-command.js';
 import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports/images.js';
 import type { Admitted } from './admitted.js';
-import type { Ask, EnginePorts } from './engine.js';
 import { evidenceOf, mayHaveActed, tookEffect } from './evidence.js';
 import { nowOrLater } from './journal.js';
 import { tidied } from './letting-go.js';
@@ -17,8 +15,6 @@ import {
   type Counters,
   type OperationPhase,
   type OperationResult,
-  type OperationState,
-  type StoredError,
   type Warning,
 } from './record.js';
 import { Releases } from './releases.js';
@@ -26,10 +22,10 @@ import { requestKeyOf } from './request-ids.js';
 import { ResumableWork, goesOn } from './resumable-work.js';
 import type { Ticket } from './slots.js';
 import { untilAborted } from '../model/async.js';
-import type { Growing, PartOptions, Run, Secrets, Verb } from './verb.js';
-
-/** Called before each action that changes something; an error thrown here fails the operation at that step. */
-export type Step = (operationId: string, method: string, name: string) => Promise<void>;
+import type { Growing, PartOptions, Run, Verb } from './verb.js';
+import type { OutputPiece } from '../ports/commands.js';
+import type { Secrets } from '../model/secrets.js';
+import type { Ask, EnginePorts, Outcome } from './engine-ports.js';
 
 export interface Assignment {
   readonly operation: LiveOperation;
@@ -39,18 +35,6 @@ export interface Assignment {
   readonly input: AsyncIterable<Uint8Array> | undefined;
   readonly output: Ask['output'];
   readonly caller: Caller;
-}
-
-/** How it ended; the cause is for the log. */
-export interface Outcome {
-  /** The daemon stops, and its next start goes on with the operation. */
-  readonly suspended?: true;
-  readonly state: OperationState;
-  readonly result?: OperationResult;
-  readonly error?: StoredError;
-  readonly cause?: unknown;
-  /** A filesystem does not answer: until this settles, what the operation holds is not free. Never rejects. */
-  readonly rest?: Promise<unknown>;
 }
 
 /** Waits for the slot, runs the verb, cleans up. Never rejects. */

@@ -1,8 +1,8 @@
 /** An operation ends in bounded time after its cancel and after its work, whatever filesystem does not answer. */
 import { orAborted, pause } from '../model/async.js';
-import type { Outcome } from './execute.js';
 import type { LiveOperation } from './live-operation.js';
 import { storeError } from './record.js';
+import type { Outcome } from './engine-ports.js';
 
 /**
  * How an operation ended. One that was cancelled and whose work has not come back after so long has ended all the same: its work is

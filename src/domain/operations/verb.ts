@@ -1,6 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
-import type { OutputPiece } from '../verbs/execute-command.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type {
   Chain,
@@ -21,6 +20,8 @@ import type { Reason } from '../model/errors.js';
 import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
 import type { Checkpoint } from './resume-entries.js';
 import type { Slot } from './slots.js';
+import type { OutputPiece } from '../ports/commands.js';
+import type { Secrets } from '../model/secrets.js';
 
 /** How a verb uses an address: decides what is resolved, checked and locked before it starts. */
 export type Use =
@@ -180,9 +181,6 @@ export interface Resume<Spec extends object> {
   /** Whether it needs nothing that only its caller has, such as secrets: then, when detached, it goes on by itself after a restart. */
   alone(spec: Spec): boolean;
 }
-
-/** Passphrases by their role. Kept apart from the spec: they are in no journal, comparison or log. */
-export type Secrets = Readonly<Record<string, Uint8Array>>;
 
 /** A mutating RPC, as the engine sees it. */
 export interface Verb<Spec extends object, Result extends OperationResult> {

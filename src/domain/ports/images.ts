@@ -1,6 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import type { Missing } from '../formats/whole/reach.js';
-import type { Extent, ImageFacts, NamedExtent, SnapshotFacts } from '../model/image-info.js';
+import type { Extent, ImageFacts, NamedExtent, SnapshotFacts, Missing } from '../model/image-info.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
 

@@ -1,14 +1,8 @@
 import type { ImageFormat } from '../model/image-format.js';
-import type { Secrets } from '../operations/verb.js';
 import type { AddressedFile, ToolRun } from './images.js';
-import type { Checksum } from './transfers.js';
-import type { ChecksumAlgorithm } from '../transfer/running-digest.js';
-import type { NetworkSource } from '../fetch/source.js';
-
-/** A digest that is expected. */
-export interface ExpectedChecksum extends Checksum {
-  readonly algorithm: ChecksumAlgorithm;
-}
+import type { ExpectedChecksum } from '../model/checksum.js';
+import type { Secrets } from '../model/secrets.js';
+import type { NetworkSource } from '../model/image-source.js';
 
 /** What a source says of an image beforehand; what it does not say is unset. */
 export interface SourceFacts {

@@ -1,14 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Entry, FileRef } from './images.js';
-import type { ChecksumAlgorithm } from '../transfer/running-digest.js';
-
-/** A digest that is expected or was computed. */
-export interface Checksum {
-  readonly algorithm: string;
-  /** Lower case hexadecimal. */
-  readonly digest: string;
-}
-
+import type { ChecksumAlgorithm } from '../model/checksum.js';
 /** What goes by in order: bytes, or so many zeros. */
 export type Piece = { readonly data: Uint8Array } | { readonly zeros: bigint };
 

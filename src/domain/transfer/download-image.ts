@@ -7,8 +7,9 @@ import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports/images
 import type { Readers } from '../verbs/read-call-limit.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { orAborted } from '../model/async.js';
-import type { Checksum, FileDigest, FileReader, Piece, Transfers } from '../ports/transfers.js';
+import type { FileDigest, FileReader, Piece, Transfers } from '../ports/transfers.js';
 import { RunningDigest } from './running-digest.js';
+import type { Checksum } from '../model/checksum.js';
 
 export interface DownloadSpec {
   readonly address: ImageAddress;

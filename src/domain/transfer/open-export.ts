@@ -3,13 +3,14 @@ import { assertStorage } from '../images/assert-storage.js';
 import type { Caller } from '../access/caller.js';
 import { fingerprintText } from '../verbs/digest-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import type { Ask, Operations } from '../operations/engine.js';
+import type { Operations } from '../operations/engine.js';
 import type { ExportResult } from '../operations/record.js';
 import { Standing, untilIdle } from '../operations/standing.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports/images.js';
 import { sameFile } from '../images/read-image.js';
 import { deferred, orAborted } from '../model/async.js';
+import type { Ask } from '../operations/engine-ports.js';
 
 export interface ExportSpec {
   readonly address: ImageAddress;

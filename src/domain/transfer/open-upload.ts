@@ -3,10 +3,10 @@ import { HostlerError, invalidFields } from '../model/errors.js';
 import type { Clock } from '../ports/images.js';
 import { deferred, orAborted } from '../model/async.js';
 import type { Checkpoints } from './checkpoints.js';
-import type { Checksum, FileDigest, FileWriter, Piece } from '../ports/transfers.js';
-import type { ChecksumAlgorithm } from './running-digest.js';
+import type { FileDigest, FileWriter, Piece } from '../ports/transfers.js';
 import { WrittenBlocks } from './written-blocks.js';
 import { WriteBehind } from './write-behind.js';
+import type { ChecksumAlgorithm, Checksum } from '../model/checksum.js';
 
 export type UploadChecksum = Checksum & { readonly algorithm: ChecksumAlgorithm };
 export type UploadPiece = Piece | { readonly checksum: UploadChecksum };

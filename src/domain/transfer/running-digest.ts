@@ -2,41 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { BLOCK_ALGORITHM, StreamedBlocks } from '../model/block-digest.js';
 import { inTurns } from '../model/async.js';
 import type { Piece } from '../ports/transfers.js';
-
-/** What a checksum may be named. Only the block digest takes long runs of zeros for nothing. */
-export const CHECKSUM_ALGORITHMS = [
-  BLOCK_ALGORITHM,
-  'sha256',
-  'sha512',
-  'sha1',
-  'md5',
-  'blake2b512',
-  'blake2s256',
-  'sha224',
-  'sha384',
-  'sha3-224',
-  'sha3-256',
-  'sha3-384',
-  'sha3-512',
-] as const;
-export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
-
-/** Hexadecimal digits of a digest. */
-export const DIGEST_DIGITS: Readonly<Record<ChecksumAlgorithm, number>> = {
-  [BLOCK_ALGORITHM]: 64,
-  sha256: 64,
-  sha512: 128,
-  sha1: 40,
-  md5: 32,
-  blake2b512: 128,
-  blake2s256: 64,
-  sha224: 56,
-  sha384: 96,
-  'sha3-224': 56,
-  'sha3-256': 64,
-  'sha3-384': 96,
-  'sha3-512': 128,
-};
+import type { ChecksumAlgorithm } from '../model/checksum.js';
 
 const ZEROS = Buffer.alloc(1024 * 1024);
 const ZEROS_BYTES = BigInt(ZEROS.length);

@@ -20,7 +20,7 @@ import { Checkpoints, positionOf, type Position } from './checkpoints.js';
 import { OpenUpload, type Committed, type UploadChecksum, type UploadPiece } from './open-upload.js';
 import { PublishedUploads } from './published-uploads.js';
 import type { Transfers } from '../ports/transfers.js';
-import type { ChecksumAlgorithm } from './running-digest.js';
+import type { ChecksumAlgorithm } from '../model/checksum.js';
 
 export interface UploadSpec {
   readonly target: ImageAddress;

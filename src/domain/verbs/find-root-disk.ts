@@ -1,5 +1,5 @@
-import type { Waiter } from '../access/caller.js';
 import { HostlerError } from '../model/errors.js';
+import type { Waiter } from '../model/waiter.js';
 
 /** What matters of a domain's XML, in the order of the document. */
 export interface DomainDisks {

@@ -3,8 +3,9 @@ import type { ByteSource } from '../../ports/images.js';
 import { parallelsReach, vdiReach, vhdxReach, vpcReach } from './block-tables.js';
 import { bochsReach, cloopReach } from './foreign.js';
 import { qcow2Reach } from './qcow2.js';
-import { Reach, type Missing } from './reach.js';
+import { Reach } from './reach.js';
 import { qcowReach, qedReach, vmdkReach } from './two-levels.js';
+import type { Missing } from '../../model/image-info.js';
 
 /** Formats whose tables say where in the file the data is. Of others only the file itself knows how long it was. */
 const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: Reach) => Promise<void>>>> = {

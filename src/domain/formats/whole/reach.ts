@@ -1,17 +1,5 @@
 import type { ByteSource } from '../../ports/images.js';
-
-/** What an image names, and its file does not have. */
-export interface Missing {
-  /** What stands in the first place beyond the end of the file. */
-  readonly what: string;
-  /** Where that begins, in bytes of the file. */
-  readonly atBytes: number;
-  /** Such places in all. */
-  readonly places: number;
-  readonly lengthBytes: number;
-  /** Where the last of them ends: so long the file was. */
-  readonly endBytes: number;
-}
+import type { Missing } from '../../model/image-info.js';
 
 /** A place in the file; more than 2^53 bytes are not exact, and beyond every file. */
 export interface Place {

@@ -1,9 +1,10 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { FileRef } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
-import { DIRECT } from '../gates/file-calls.js';
-import { callsOf, O_PATH, procPath } from '../gates/handles.js';
+import { DIRECT } from './file-calls.js';
+import { callsOf } from './handles.js';
 import { look } from '../linux/sync-look.js';
+import { O_PATH, procPath } from '../linux/proc-path.js';
 
 /** Of <fcntl.h>, the same on every architecture of Linux. */
 const [F_OFD_GETLK, F_OFD_SETLK] = [36, 37];

@@ -1,0 +1,83 @@
+/**
+ * Which folder imports which, types counted: `server -> handlers -> domain <- adapters`, and inside of the domain and of the adapters
+ * each folder only those that stand before it. Why so: docs/architecture.md.
+ */
+const DOMAIN = [
+  'model',
+  'ports',
+  'formats',
+  'budgets',
+  'images',
+  'access',
+  'operations',
+  'verbs',
+  'files',
+  'host',
+  'copy',
+  'transfer',
+  'fetch',
+  'cache',
+];
+const ADAPTERS = [
+  'config',
+  'linux',
+  'gates',
+  'process',
+  'telemetry',
+  'paths',
+  'index',
+  'owned',
+  'rights',
+  'files',
+  'archives',
+  'qemu',
+  'ssh',
+  'devices',
+  'rbd',
+  'http',
+  'journal',
+  'host',
+  'peers',
+];
+/** What each part imports beside itself. `wiring` and main.ts know everything. */
+const PARTS = {
+  protocol: ['domain', 'file-io', 'gen'],
+  domain: [],
+  adapters: ['domain', 'file-io', 'protocol', 'gen'],
+  handlers: ['domain', 'gen', 'protocol'],
+  server: ['handlers', 'domain', 'gen', 'protocol', 'file-io'],
+  cli: ['domain', 'gen', 'protocol', 'file-io', 'wiring'],
+  'file-io': ['domain'],
+};
+
+const folder = (path) => `^src/${path}/`;
+const parts = Object.entries(PARTS).map(([part, may]) => ({
+  name: `${part}-imports`,
+  comment: `src/${part} imports ${may.length === 0 ? 'nothing else of src' : may.join(', ')}`,
+  severity: 'error',
+  from: { path: folder(part) },
+  to: { path: '^src/', pathNot: [part, ...may].map(folder) },
+}));
+const within = (part, order) =>
+  order.map((name, place) => ({
+    name: `${part}-${name}-is-below`,
+    comment: `src/${part}/${name} imports no folder of src/${part} that stands after it`,
+    severity: 'error',
+    from: { path: folder(`${part}/${name}`) },
+    to: { path: folder(part), pathNot: order.slice(0, place + 1).map((each) => folder(`${part}/${each}`)) },
+  }));
+
+module.exports = {
+  forbidden: [
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
+    ...parts,
+    ...within('domain', DOMAIN),
+    ...within('adapters', ADAPTERS),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    includeOnly: '^src/',
+    exclude: { path: '^src/gen/' },
+  },
+};

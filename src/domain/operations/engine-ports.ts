@@ -1,0 +1,68 @@
+import type { Journal } from './journal.js';
+import type { Admission } from './admission.js';
+import type { LockTable } from './locks.js';
+import type { Slots } from './slots.js';
+import type { Targets, Files, Clock } from '../ports/images.js';
+import type { SpaceLedger } from './space.js';
+import type { TouchedImages } from './touched.js';
+import type { RawDisks } from './raw-disks.js';
+import type { ResumeEntries } from './resume-entries.js';
+import type { Secrets } from '../model/secrets.js';
+import type { OutputPiece } from '../ports/commands.js';
+import type { OperationRecord, OperationState, OperationResult, StoredError } from './record.js';
+
+export interface EnginePorts {
+  readonly journal: Journal;
+  readonly admission: Admission;
+  readonly locks: LockTable;
+  readonly slots: Slots;
+  readonly targets: Targets;
+  readonly files: Files;
+  readonly space: SpaceLedger;
+  readonly touched: TouchedImages;
+  readonly rawDisks: RawDisks;
+  readonly resumes: ResumeEntries;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly step: Step;
+  readonly log: OperationLog;
+  /** An operation that is cancelled is waited for so long; a disk that does not answer holds nobody. */
+  readonly letGoMs: number;
+  /** A watcher gets at most one event in so long. */
+  readonly watchIntervalMs: number;
+}
+
+/** What a caller asks of the engine beside the verb's own spec. */
+export interface Ask {
+  readonly detach: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly planOnly: boolean;
+  /** Empty: none. */
+  readonly requestId: string;
+  readonly secrets?: Secrets;
+  /** What the caller streams in; read once, by the operation that this call starts. */
+  readonly input?: AsyncIterable<Uint8Array>;
+  /** Takes what the operation that this call starts prints; waits for its reader until the signal. */
+  readonly output?: (piece: OutputPiece, signal: AbortSignal) => Promise<void>;
+}
+
+/** What happened, for the log. */
+export interface OperationLog {
+  finished(record: OperationRecord, cause: unknown): void;
+  cleanupFailed(record: OperationRecord, cause: unknown): void;
+}
+
+/** How it ended; the cause is for the log. */
+export interface Outcome {
+  /** The daemon stops, and its next start goes on with the operation. */
+  readonly suspended?: true;
+  readonly state: OperationState;
+  readonly result?: OperationResult;
+  readonly error?: StoredError;
+  readonly cause?: unknown;
+  /** A filesystem does not answer: until this settles, what the operation holds is not free. Never rejects. */
+  readonly rest?: Promise<unknown>;
+}
+
+/** Called before each action that changes something; an error thrown here fails the operation at that step. */
+export type Step = (operationId: string, method: string, name: string) => Promise<void>;
