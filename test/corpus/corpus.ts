@@ -4,8 +4,9 @@ import { CONTAINERS, CUT_CONTAINERS } from './recipes/containers.js';
 import { DISKS } from './recipes/disks.js';
 import { HOSTILE } from './recipes/hostile.js';
 import { ARCHIVED, COMPRESSED, CUT_PACKED, NO_DISKS } from './recipes/packed.js';
+import { WRITTEN } from './recipes/writers.js';
 
-export const HONEST: readonly Honest[] = [...CONTAINERS, ...DISKS, ...COMPRESSED, ...ARCHIVED];
+export const HONEST: readonly Honest[] = [...CONTAINERS, ...DISKS, ...WRITTEN, ...COMPRESSED, ...ARCHIVED];
 export const WRONG: readonly Wrong[] = [...CUT_CONTAINERS, ...CUT_PACKED, ...NO_DISKS, ...HOSTILE];
 
 /** The tables of docs/images.md: between its two marks. */

@@ -136,6 +136,8 @@ const CUT_WHOLE = CUT.flatMap(([format, options]) =>
 const CUT_SEALED = [...CUTS, '300000'].map((at): Wrong => ({
   kind: 'qcow2 with LUKS inside cut short',
   make: `${SEALED_QCOW2} && s=$(stat -c %s image) && truncate -s ${at} image`,
+  format: 'qcow2',
+  everywhere: true,
   reasons: ['IMAGE_MALFORMED', 'IMAGE_UNSAFE'],
 }));
 
