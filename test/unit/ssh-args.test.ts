@@ -7,7 +7,7 @@ import { prepareScript, publishScript } from '../../src/adapters/ssh/far-shell.j
 import { asAddress } from '../../src/domain/model/address.js';
 import type { SshConfig } from '../../src/adapters/config/transfer-config.js';
 
-const config: SshConfig = { hostKeys: 'known', connectTimeoutSeconds: 10, deadLineSeconds: 15 };
+const config: SshConfig = { hostKeys: 'known', connectTimeoutSeconds: 10, deadLineSeconds: 15, trustedHosts: [] };
 const host = { host: 'there' };
 
 describe('ssh and rsync', () => {

@@ -40,10 +40,12 @@ export const tls = z.strictObject({
 
 /** As useradd takes them; a leading dash would be an option. */
 const login = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/, 'must be the name of a user');
+/** A far host as requests name it, or several. */
+export const hostPattern = z
+  .string()
+  .regex(/^(?:\*|(?:\*\.)?[A-Za-z0-9_][\w.:-]{0,252})$/, 'must be a host name or an address, *.DOMAIN or *');
 const farPlaces = z.strictObject({
-  host: z
-    .string()
-    .regex(/^(?:\*|(?:\*\.)?[A-Za-z0-9_][\w.:-]{0,252})$/, 'must be a host name or an address, *.DOMAIN or *'),
+  host: hostPattern,
   users: z.array(login).default([]),
   read: z.array(absolutePath).default([]),
   write: z.array(absolutePath).default([]),

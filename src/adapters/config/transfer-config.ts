@@ -1,6 +1,6 @@
 /** Keys of the configuration for what moves images between here and elsewhere. */
 import * as z from 'zod';
-import { absolutePath } from './access-config.js';
+import { absolutePath, hostPattern } from './access-config.js';
 import { network } from './fetch-config.js';
 import type { PullConfig } from '../../domain/copy/segment-pull.js';
 const seconds = z.int().min(1);
@@ -19,6 +19,7 @@ export const ssh = z
     host_keys: z.enum(['known', 'accept-new']).default('known'),
     connect_timeout_seconds: seconds.default(10),
     dead_line_seconds: z.int().min(3).default(15),
+    trusted_hosts: z.array(hostPattern).default(['*']),
   })
   .prefault({});
 
@@ -90,6 +91,7 @@ export function sshConfig({
     hostKeys: rest.host_keys,
     connectTimeoutSeconds: rest.connect_timeout_seconds,
     deadLineSeconds: rest.dead_line_seconds,
+    trustedHosts: rest.trusted_hosts,
   };
 }
 
@@ -147,4 +149,6 @@ export interface SshConfig {
   readonly connectTimeoutSeconds: number;
   /** A line that is dead for so long is given up. */
   readonly deadLineSeconds: number;
+  /** Hosts whose images are as good as our own: names, `*.example.org`, `*`. */
+  readonly trustedHosts: readonly string[];
 }

@@ -18,7 +18,7 @@ import { answerBehind, beginLine, bytesOf, unreadable } from './answers.js';
 import { keepRightsLines, lostOf } from './kept-rights.js';
 import { HELD, assertNoHolder, assertNoWriter } from './held.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { farCommand, farError, shellWord, sshWords } from './ssh.js';
+import { farCommand, farError, isTrusted, shellWord, sshWords } from './ssh.js';
 import type { SshConfig } from '../config/transfer-config.js';
 
 /** Where the caller's role may reach on a far host. */
@@ -56,7 +56,7 @@ export class SshFarShell implements FarShell {
     const said = await this.#say(host, path, lookScript(path, allowInUse, places), run);
     const [file] = looks(said);
     if (file === undefined) throw unreadable(host, said);
-    return { ...file, tools: toolsOf(said) };
+    return { ...file, trusted: isTrusted(this.config, host), tools: toolsOf(said) };
   }
 
   async plan(host: SshHost, target: ImageAddress, run: ToolRun) {
@@ -166,7 +166,7 @@ export function lookLine(path: string): string {
 }
 
 /** What `lookLine` said, each time. */
-export function looks(said: string): Omit<FarFile, 'tools'>[] {
+export function looks(said: string): Omit<FarFile, 'tools' | 'trusted'>[] {
   return [...said.matchAll(/^file (\d+) (\d+) (\d+) (.+)$/gm)].map(
     ([, length = '', blocks = '', unit = '', fingerprint = '']) => ({
       lengthBytes: BigInt(length),

@@ -14,6 +14,7 @@ import type { MemoryFolder, MemoryFolders } from '../process/memory-folders.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { SshConfig } from '../config/transfer-config.js';
+import { isTrusted } from './ssh.js';
 
 const SOCKET = 's';
 const NAME_BYTES = 10;
@@ -133,8 +134,6 @@ class Line {
 }
 
 class SshSource implements FarSource {
-  /** As everything is that comes by ssh. */
-  readonly trusted = true;
   #line: Line | undefined;
   #export: FarExport | undefined;
 
@@ -143,6 +142,10 @@ class SshSource implements FarSource {
     private readonly host: SshHost,
     private readonly run: ToolRun,
   ) {}
+
+  get trusted(): boolean {
+    return isTrusted(this.ports.config, this.host);
+  }
 
   async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
     await this.close();

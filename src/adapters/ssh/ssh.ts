@@ -1,7 +1,13 @@
 /** How ssh is called, and what its failures mean. */
+import { isHost } from '../../domain/access/role.js';
 import type { SshHost } from '../../domain/copy/remote.js';
 import { HostlerError, type Reason } from '../../domain/model/errors.js';
 import type { SshConfig } from '../config/transfer-config.js';
+
+/** Whether what comes from a host, by the name that the request gives it, is as good as our own. */
+export function isTrusted({ trustedHosts }: SshConfig, { host }: SshHost): boolean {
+  return trustedHosts.some((pattern) => isHost(host, { host: pattern }));
+}
 
 const ALIVE_COUNT = 3;
 

@@ -108,7 +108,7 @@ export function liesIn(address: string, places: Places): boolean {
 }
 
 /** Whether a host, by the name that a request gives it, is one of these. */
-export function isHost(host: string, { host: pattern }: FarPlaces): boolean {
+export function isHost(host: string, { host: pattern }: Pick<FarPlaces, 'host'>): boolean {
   const [name, wanted] = [host, pattern].map((text) => text.toLowerCase().replace(/\.$/, ''));
   if (name === undefined || wanted === undefined) return false;
   return wanted === '*' || (wanted.startsWith('*.') ? name.endsWith(wanted.slice(1)) : name === wanted);

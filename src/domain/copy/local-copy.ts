@@ -3,21 +3,11 @@ import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type {
-  Files,
-  Handle,
-  ImageTool,
-  Layer,
-  Part,
-  Reflink,
-  Resolved,
-  ResolvedTarget,
-  ToolRun,
-} from '../ports/images.js';
-import { assertTakeable } from '../images/image-policy.js';
+import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ToolRun } from '../ports/images.js';
 import { rawFacts, type ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { CopySpec } from './copy-spec.js';
+import { assertMayCome, assertWelcome } from './welcome.js';
 
 export interface LocalCopyPorts {
   readonly tool: ImageTool;
@@ -54,13 +44,14 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
   run.phase('INSPECTING');
   // It may have waited in the queue since it was resolved.
   const source = await ports.files.refresh(run.file(spec.source));
-  if (!source.trusted) assertTakeable(source, ports.reader.foreignRules);
+  assertMayCome(source, source, ports.reader);
   const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
   const part = await run.part(spec.target, spec);
   const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
   const readBytes = way.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
   if (spec.verify) await verify(source, part, run, ports.tool);
-  await assertWelcome(source, part, run.target(spec.target), ports.reader, run.signal);
+  const { handle, name } = part;
+  await assertWelcome({ address: spec.source, handle, name }, source, run.target(spec.target), ports.reader, run);
   if (!spec.allowInUse) await assertUnchanged([source], ports.files);
   await run.step('seal');
   const made = await part.seal();
@@ -165,20 +156,6 @@ async function verify(source: Resolved, part: Part, run: Run, tool: ImageTool): 
   throw new HostlerError('CHECKSUM_MISMATCH', `the copy of ${source.address} differs from it`, {
     facts: { path: source.address },
   });
-}
-
-/** Whatever lies in a trusted root is trusted from then on: what comes from elsewhere has to be harmless. */
-async function assertWelcome(
-  { trusted, address }: Resolved,
-  { handle, name }: Part,
-  target: ResolvedTarget,
-  reader: ImageReader,
-  signal: AbortSignal,
-): Promise<void> {
-  if (trusted || !target.trusted) return;
-  const file = { address, handle, name };
-  const { format } = await reader.foreign(file, undefined);
-  await reader.assertWhole(file, format, signal);
 }
 
 /** As bytes a stranger's file may be read where it lies; the tool that does it is held as for any of those. */

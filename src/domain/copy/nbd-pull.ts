@@ -9,6 +9,7 @@ import type { FarAgents, FarSource } from './agents.js';
 import { patiently } from './patience.js';
 import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
 import type { FarEngine, FarSpec } from './copy-spec.js';
+import { assertWelcome } from './welcome.js';
 
 export type NbdCopyPorts = NbdPullPorts & { readonly agents: FarAgents };
 
@@ -84,12 +85,8 @@ async function seal(
 ): Promise<Resolved> {
   // qemu's raw driver rounds up to 512.
   await part.truncate(lengthBytes);
-  const target = run.target(spec.target);
-  if (!agent.trusted && target.trusted) {
-    const file = { address: spec.target, handle: part.handle, name: part.name };
-    const { format } = await reader.foreign(file, undefined);
-    await reader.assertWhole(file, format, run.signal);
-  }
+  const { handle, name } = part;
+  await assertWelcome({ address: spec.source, handle, name }, agent, run.target(spec.target), reader, run);
   await run.step('seal');
   return part.seal();
 }

@@ -23,6 +23,8 @@ export interface FarFile {
   readonly allocatedBytes: bigint;
   /** Changes when the file changes. */
   readonly fingerprint: string;
+  /** What comes from its host is as good as our own. */
+  readonly trusted: boolean;
   readonly tools: FarTools;
 }
 

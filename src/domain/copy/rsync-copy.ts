@@ -4,12 +4,15 @@ import type { CopyResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
 import type { Files, Resolved } from '../ports/images.js';
+import type { ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
 import type { FarSpec } from './copy-spec.js';
+import { assertMayCome, assertWelcome } from './welcome.js';
 
 export interface RsyncCopyPorts {
   readonly files: Files;
+  readonly reader: ImageReader;
   readonly farShell: FarShell;
   readonly rsync: RsyncTool;
 }
@@ -26,7 +29,8 @@ export async function receiveByRsync(
   why: string,
 ): Promise<CopyResult> {
   const { remote } = spec;
-  const { farShell, rsync } = ports;
+  const { farShell, reader, rsync } = ports;
+  assertMayCome({ address: spec.source, lengthBytes: source.lengthBytes }, source, reader);
   await run.reserve(spec.target, least(source));
   // What rsync has when the line breaks lies under the source's name, and is what it begins with the next time.
   const { part } = await run.resumablePart(spec.target, spec);
@@ -46,6 +50,8 @@ export async function receiveByRsync(
       facts: { host: remote.host, path: spec.source },
     });
   await part.adopt(basename(spec.source));
+  const { handle, name } = part;
+  await assertWelcome({ address: spec.source, handle, name }, source, run.target(spec.target), reader, run);
   await run.step('seal');
   const made = await part.seal();
   const result = copied(spec, made, counts, why);

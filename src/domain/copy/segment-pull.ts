@@ -11,6 +11,7 @@ import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
 import { dataOf, dataStretches } from './far-stretches.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
 import type { FarSpec } from './copy-spec.js';
+import { assertMayCome } from './welcome.js';
 
 export interface NbdPullPorts {
   readonly nbd: NbdTool;
@@ -130,6 +131,7 @@ export class Pull {
   async #from(source: FarExport): Promise<Counts> {
     const { run, spec, ports } = this;
     const { lengthBytes, fingerprint } = source;
+    assertMayCome({ address: spec.source, lengthBytes }, this.agent, ports.reader);
     const fullBytes = roundUp(lengthBytes, SECTOR_BYTES);
     const writer = await ports.transfers.writer(this.part, spec.target);
     let release: () => void = () => undefined;

@@ -13583,7 +13583,9 @@ export const ImageServiceService = {
   },
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * What comes from an untrusted root, from an agent that is not trusted, or from a host that `ssh.trusted_hosts` does not name
+   * is looked at before it gets its name in a trusted root, in whatever format it claims to have: it names no other file,
+   * and is whole. Everything else is bytes.
    * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS); otherwise reached by ssh, by its
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
@@ -14068,7 +14070,9 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   extractSnapshot: handleServerStreamingCall<ExtractSnapshotRequest, OperationEvent>;
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * What comes from an untrusted root, from an agent that is not trusted, or from a host that `ssh.trusted_hosts` does not name
+   * is looked at before it gets its name in a trusted root, in whatever format it claims to have: it names no other file,
+   * and is whole. Everything else is bytes.
    * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS); otherwise reached by ssh, by its
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
@@ -14435,7 +14439,9 @@ export interface ImageServiceClient extends Client {
   ): ClientReadableStream<OperationEvent>;
   /**
    * Copies the bytes of a file, whatever they mean: same length, same bytes, holes stay holes (parity row 3).
-   * What comes from an untrusted root into a trusted one is looked at before it gets its name, in whatever format it claims to have.
+   * What comes from an untrusted root, from an agent that is not trusted, or from a host that `ssh.trusted_hosts` does not name
+   * is looked at before it gets its name in a trusted root, in whatever format it claims to have: it names no other file,
+   * and is whole. Everything else is bytes.
    * With `remote` one end is on another host: pulled from, or by, its agent where one is configured (NBD_TLS); otherwise reached by ssh, by its
    * qemu-nbd when the file has holes (NBD_SSH), by rsync when it has hardly any or there is no qemu-nbd (RSYNC_SSH). A copy between agents, or a
    * pull by NBD_SSH, that breaks is kept here, and the same call goes on with it; detached, a copy between agents goes on by itself after a
