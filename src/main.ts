@@ -361,6 +361,6 @@ try {
 } catch (error) {
   const known = EXPECTED.some((kind) => error instanceof kind);
   process.stderr.write(`hostlerd: ${known && error instanceof Error ? error.message : (errorText(error) ?? '')}\n`);
-  process.exitCode = 1;
-  process.exit();
+  // Also where a call into a filesystem still hangs, which `process.exit` would wait for.
+  await endProcess(1);
 }

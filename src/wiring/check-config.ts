@@ -3,28 +3,62 @@ import { constants, type Stats } from 'node:fs';
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError, type Config } from '../adapters/config/config.js';
+import { PathLooks } from '../adapters/gates/path-looks.js';
 import { authoritiesOf } from './fetching.js';
 import { certificatesOf } from './callers.js';
 import { createLog } from '../adapters/telemetry/log.js';
+import { HostlerError } from '../domain/model/errors.js';
 import { whyRefused } from '../domain/model/own-files.js';
 import { TlsFilesBroken } from '../protocol/certificate-files.js';
 
-/** Every problem in a line of its own; none: the daemon would start. */
+/** What is wrong with a place; undefined: nothing. Fails as the system does. */
+type Look = (path: string) => Promise<string | undefined>;
+
+interface Place {
+  readonly what: string;
+  readonly path: string;
+  readonly look: Look;
+}
+
+/**
+ * Every problem in a line of its own; none: the daemon would start. A place that does not answer
+ * is one: the start would wait for it.
+ */
 export async function problemsOf(config: Config): Promise<readonly string[]> {
-  const { audit, cache, commands, roots, state_dir: state, tls } = config;
-  const looks = [
-    ...roots.map(({ path }) => folder(`the root ${path}`, path)),
-    folderToBe('the state folder', state),
-    ...(cache.path === undefined ? [] : [folderToBe('the cache folder', cache.path)]),
-    ...(audit.file === undefined
-      ? []
-      : [folder('the folder of the audit log', dirname(audit.file)), noFolder('the audit log', audit.file)]),
-    ...sockets(config).map(socket),
-    ...commands.map(({ name, executable }) => program(`the executable of command ${name}`, executable)),
-    ...(tls === undefined ? [] : [certificates(config)]),
+  const { limits, tls } = config;
+  const looks = new PathLooks(limits.root_patience_ms);
+  const found = [
+    ...placesOf(config).map(({ what, path, look }) =>
+      looks.ask(path, look).catch((error: unknown) => {
+        if (error instanceof HostlerError) return `${what}: ${error.message}; a start would wait for it`;
+        throw error;
+      }),
+    ),
+    ...(tls === undefined ? [] : [certificates(config, looks)]),
     fetchAuthorities(config),
   ];
-  return (await Promise.all(looks)).filter((problem) => problem !== undefined);
+  return (await Promise.all(found)).filter((problem) => problem !== undefined);
+}
+
+function placesOf({ audit, cache, commands, roots, state_dir: state, ...config }: Config): readonly Place[] {
+  const place = (what: string, path: string, look: (what: string, path: string) => ReturnType<Look>) => ({
+    what,
+    path,
+    look: (at: string) => look(what, at),
+  });
+  return [
+    ...roots.map(({ path }) => place(`the root ${path}`, path, folder)),
+    place('the state folder', state, folderToBe),
+    ...(cache.path === undefined ? [] : [place('the cache folder', cache.path, folderToBe)]),
+    ...(audit.file === undefined
+      ? []
+      : [
+          place('the folder of the audit log', dirname(audit.file), folder),
+          place('the audit log', audit.file, noFolder),
+        ]),
+    ...sockets(config).map((path) => place('the socket', path, socket)),
+    ...commands.map(({ name, executable }) => place(`the executable of command ${name}`, executable, program)),
+  ];
 }
 
 async function folder(what: string, path: string): Promise<string | undefined> {
@@ -43,9 +77,9 @@ async function noFolder(what: string, path: string): Promise<string | undefined>
 }
 
 /** Only a socket of an earlier start gives way. */
-async function socket(path: string): Promise<string | undefined> {
+async function socket(what: string, path: string): Promise<string | undefined> {
   const found = await thereAt(path);
-  return found === undefined || found.isSocket() ? undefined : `the socket: ${path} exists and is no socket`;
+  return found === undefined || found.isSocket() ? undefined : `${what}: ${path} exists and is no socket`;
 }
 
 /** Undefined where nothing is there, or nobody can look: what stands in the way is a problem of the folder. */
@@ -53,7 +87,7 @@ function thereAt(path: string): Promise<Stats | undefined> {
   return lstat(path).catch(() => undefined);
 }
 
-function sockets({ server, listeners }: Config): string[] {
+function sockets({ server, listeners }: Pick<Config, 'server' | 'listeners'>): string[] {
   const unix = 'unix://';
   const addresses = [...server.listen, ...listeners.map(({ address }) => address)];
   return addresses.filter((address) => address.startsWith(unix)).map((address) => address.slice(unix.length));
@@ -80,12 +114,14 @@ async function program(what: string, path: string): Promise<string | undefined> 
   }
 }
 
-async function certificates(config: Config): Promise<string | undefined> {
+async function certificates(config: Config, looks: PathLooks): Promise<string | undefined> {
   try {
-    (await certificatesOf(config, createLog('error')))?.close();
+    const path = config.tls?.cert ?? '/';
+    await looks.ask(path, async () => (await certificatesOf(config, createLog('error')))?.close());
     return undefined;
   } catch (error) {
-    if (error instanceof TlsFilesBroken || error instanceof ConfigError) return error.message;
+    if (error instanceof TlsFilesBroken || error instanceof ConfigError || error instanceof HostlerError)
+      return error.message;
     throw error;
   }
 }

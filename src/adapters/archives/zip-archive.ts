@@ -1,13 +1,11 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { breathe } from '../../domain/model/async.js';
 import { crc32 } from 'node:zlib';
-import { fromFdPromise, getFileNameLowLevel, type Entry, type ZipFile } from 'yauzl';
+import { fromRandomAccessReaderPromise, getFileNameLowLevel, type Entry, type ZipFile } from 'yauzl';
 import { asHostlerError, HostlerError } from '../../domain/model/errors.js';
 import type { Member } from '../../domain/ports/sources.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
-import { errnoOf, systemError } from '../linux/errno.js';
-import { asked } from '../gates/handles.js';
+import { GuardedFile, guardOf } from '../files/guarded-file.js';
 import {
   assertName,
   brokenArchive,
@@ -16,7 +14,7 @@ import {
   MAX_MEMBERS,
   tooMany,
 } from './broken-archive.js';
-import { procPath } from '../linux/proc-path.js';
+import { ZipReader } from './zip-reader.js';
 
 /** Members that are looked at in one turn. */
 const AT_ONCE = 100;
@@ -122,22 +120,16 @@ function isFile({ versionMadeBy, externalFileAttributes }: Entry, name: string):
 const PLAINLY = { lazyEntries: true, autoClose: false, decodeStrings: false };
 
 async function withZip<T>(file: AddressedFile, run: ToolRun, use: (zip: ZipFile) => Promise<T>): Promise<T> {
-  const bytes = await asked(
-    file.handle,
-    () => open(procPath(file), constants.O_RDONLY | constants.O_NONBLOCK),
-    (late) => late.close(),
-  ).catch((error: unknown) => {
-    throw systemError(error, file.address);
-  });
+  const guarded = { ...file, ...guardOf(file, file.address) };
+  const bytes = await GuardedFile.open(guarded, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    return await use(await fromFdPromise(bytes.fd, PLAINLY));
+    const length = Number(await bytes.size());
+    return await use(await fromRandomAccessReaderPromise(new ZipReader(bytes), length, PLAINLY));
   } catch (error) {
     if (run.signal.aborted) throw asHostlerError(run.signal.reason);
     if (error instanceof HostlerError) throw error;
-    if (errnoOf(error) !== undefined && !String(errnoOf(error)).startsWith('Z_'))
-      throw systemError(error, file.address);
     throw brokenArchive(file, error instanceof Error ? error.message : String(error));
   } finally {
-    await asked(file.handle, () => bytes.close());
+    await bytes.close();
   }
 }

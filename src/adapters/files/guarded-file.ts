@@ -26,7 +26,7 @@ export class GuardedFile {
   ) {}
 
   /** Fails with FILE_NOT_FOUND, ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
-  static async open(entry: Entry, flags: number): Promise<GuardedFile> {
+  static async open(entry: FileRef & Guard, flags: number): Promise<GuardedFile> {
     try {
       return await GuardedFile.#opened(entry, flags, entry);
     } catch (error) {

@@ -2,8 +2,6 @@
  * The one door for child processes: argument array, no shell, a bare environment, own process group, ended with the daemon,
  * TERM to the group and KILL after a grace time, bounded output, always awaited.
  */
-import { constants as fsConstants } from 'node:fs';
-import { access } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
@@ -12,6 +10,7 @@ import { inCallersWords } from './callers-words.js';
 import { Complaints, isJudged } from './complaints.js';
 import { Ender, Watchdog, limitExceeded } from './child-control.js';
 import { Child, type Ended } from './child.js';
+import { firstProgram } from './tool-search.js';
 import { Turns } from './turns.js';
 import { assertResources, startFailure } from './resources.js';
 import { hideInFolder, hideSecret, type HiddenSecret } from './hidden-secret.js';
@@ -136,24 +135,15 @@ export class ProcessRunner {
     return this.#spawn(call, run, hand('stdout'), hand('stderr'));
   }
 
-  /** The tool's absolute path. Fails with TOOL_MISSING. */
+  /** The tool's absolute path. Fails with TOOL_MISSING, ROOT_STALLED. */
   async find(tool: string): Promise<string> {
     const known = this.#paths.get(tool);
     if (known !== undefined) return known;
     const folders = tool.startsWith('/') ? ['/'] : this.options.searchPath.split(delimiter);
-    for (const folder of folders) {
-      const path = join(folder, tool);
-      if (
-        await access(path, fsConstants.X_OK).then(
-          () => true,
-          () => false,
-        )
-      ) {
-        this.#paths.set(tool, path);
-        return path;
-      }
-    }
-    throw new HostlerError('TOOL_MISSING', `${tool} is not installed`, { facts: { tool } });
+    const paths = folders.map((folder) => join(folder, tool));
+    const path = await firstProgram(tool, paths);
+    this.#paths.set(tool, path);
+    return path;
   }
 
   async #spawn(call: ToolCall, run: ToolRun, consume: Consumer, consumeErrors?: Consumer): Promise<Exit> {

@@ -1,6 +1,7 @@
 import { lstat, readFile, stat } from 'node:fs/promises';
 import type { FileIdentity, FileRef, ImageLocks } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
+import { asked } from '../gates/handles.js';
 import { holderOf } from './holders.js';
 import type { FirstLock, LockQuery } from '../gates/lock-query.js';
 import { mountOf, readMounts, type Mount } from '../linux/mounts.js';
@@ -125,7 +126,8 @@ async function holdOn(file: LockedFile, ranges: readonly LockedRange[], mounts: 
 async function inodeOf(file: FileRef): Promise<bigint | undefined> {
   try {
     // A name is looked at as it is; a bare handle is itself a link to what it names.
-    return (await (file.name === undefined ? stat : lstat)(procPath(file), { bigint: true })).ino;
+    const look = file.name === undefined ? stat : lstat;
+    return (await asked(file.handle, () => look(procPath(file), { bigint: true }))).ino;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

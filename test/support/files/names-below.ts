@@ -3,8 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
 /**
- * Everything below a folder, as paths from it. Links are not followed: they may form a circle, which Node's own walk of
- * names alone ends with ELOOP. What is removed meanwhile is no failure.
+ * Everything below a folder, as paths from it. Links are not followed: they may form a circle,
+ * which Node's own walk of names alone ends with ELOOP. What is removed meanwhile is no failure.
  */
 export async function namesBelow(folder: string): Promise<string[]> {
   for (;;)
