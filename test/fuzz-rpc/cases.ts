@@ -1,6 +1,6 @@
 /** One call, whole: by whom, of what, with which bytes, in which manner. A line of text is enough to make it again. */
 import { deflateRawSync, gzipSync, inflateRawSync } from 'node:zlib';
-import { requestOf } from '../support/descriptors.js';
+import { foreignRpcs, requestOf } from '../support/descriptors.js';
 import { RPCS } from '../support/stranger.js';
 import { Dice } from './dice.js';
 import { RequestMaker, type Surroundings } from './requests.js';
@@ -34,10 +34,13 @@ export interface Case {
 /** Those who may do more come more often: what is refused at once says little. */
 const OFTEN = ['admin', 'admin', 'admin', 'operator', 'operator', 'tenant', 'tenant', 'tenant', 'viewer', 'agent'];
 
+/** What the daemon serves: health and reflection too. */
+const SERVED = [...RPCS, ...foreignRpcs()];
+
 /** The n-th call of a seed. */
 export function makeCase(seed: number, n: number, roles: Readonly<Record<string, Surroundings>>): Case {
   const dice = new Dice(seed, n);
-  const { rpc, requestStream, responseStream } = dice.pick(RPCS);
+  const { rpc, requestStream, responseStream } = dice.pick(SERVED);
   const role = dice.pick(OFTEN);
   const around = roles[role];
   if (around === undefined) throw new Error(role);

@@ -12,7 +12,7 @@ import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { answerOf } from '../support/descriptors.js';
+import { answerOf, pathOf } from '../support/descriptors.js';
 import { CallError } from '../support/stranger.js';
 import { bodyOf, type Case, type Manner } from './cases.js';
 
@@ -60,7 +60,7 @@ export class Line {
     try {
       stream = (alone ?? this.#connected()).request(
         {
-          ...{ ':method': 'POST', ':path': `/hostler.v1.${rpc}`, 'content-type': 'application/grpc', te: 'trailers' },
+          ...{ ':method': 'POST', ':path': pathOf(rpc), 'content-type': 'application/grpc', te: 'trailers' },
           ...(manner.timeout === '' ? {} : { 'grpc-timeout': manner.timeout }),
           ...manner.headers,
         },

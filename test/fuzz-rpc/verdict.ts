@@ -28,6 +28,8 @@ const OURS = [
 
 /** From any RPC: answers that are too long, and images that are put back under its hands. */
 const ALWAYS = ['ANSWER_TOO_LARGE', 'SOURCE_CHANGED'];
+/** From health and reflection, whose contracts are not ours. */
+const FOREIGN = ['INVALID_FIELD', 'METHOD_NOT_ALLOWED', 'CALLER_AT_LIMIT'];
 
 const promised = new Map(
   promises().map(({ rpc, reasons, common }) => [rpc, new Set([...(reasons ?? []), ...common, ...ALWAYS])]),
@@ -64,13 +66,20 @@ function wrongStatus(each: Case, { code, reason, message }: { code: number; reas
       each.messages.length === 1 &&
       each.messages.every(({ length }) => length <= MOST_MESSAGE_BYTES) &&
       !ODD_TIMEOUTS.includes(timeout);
-    return BARE.includes(code) || (!readable && UNREADABLE.includes(code)) ? undefined : text;
+    // Health says it of a service that nobody knows.
+    const mayBe = isForeign(each) ? [...BARE, status.NOT_FOUND] : BARE;
+    return mayBe.includes(code) || (!readable && UNREADABLE.includes(code)) ? undefined : text;
   }
   if (OURS.includes(reason)) return text;
   if (!Object.hasOwn(REASONS, reason)) return `${text} (no such reason)`;
   if (status[code] !== REASONS[reason as keyof typeof REASONS].code) return `${text} (not the code of this reason)`;
-  return promised.get(each.rpc.split('/')[1] ?? '')?.has(reason) === true ? undefined : `${text} (not promised)`;
+  const isPromised = isForeign(each)
+    ? FOREIGN.includes(reason)
+    : promised.get(each.rpc.split('/')[1] ?? '')?.has(reason) === true;
+  return isPromised ? undefined : `${text} (not promised)`;
 }
+
+const isForeign = ({ rpc }: Case) => rpc.includes('.');
 
 /** Wrong things of one kind: numbers, paths and what was quoted differ from one to the next. */
 export function kindOf({ rpc }: Case, wrong: string): string {

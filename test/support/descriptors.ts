@@ -1,5 +1,12 @@
 /** The messages of proto/, read from the descriptors that the daemon serves. */
-import { createFileRegistry, fromBinary, type DescField, type DescMessage, type DescService } from '@bufbuild/protobuf';
+import {
+  createFileRegistry,
+  fromBinary,
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+} from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,20 +24,40 @@ export function services(): DescService[] {
     .filter(({ file }) => file.proto.package === 'hostler.v1');
 }
 
+/** The path of an RPC as it is called: `ImageService/CopyImage` is Hostler's, others have their package before them. */
+export function pathOf(rpc: string): string {
+  return rpc.includes('.') ? `/${rpc}` : `/hostler.v1.${rpc}`;
+}
+
 /** `ImageService/CopyImage` -> its request. */
 export function requestOf(rpc: string): DescMessage {
-  const [service = '', name = ''] = rpc.split('/');
-  const method = registry.getService(`hostler.v1.${service}`)?.methods.find((each) => each.name === name);
-  if (method === undefined) throw new Error(`no RPC ${rpc}`);
-  return method.input;
+  return methodOf(rpc).input;
 }
 
 /** `ImageService/CopyImage` -> what it answers. */
 export function answerOf(rpc: string): DescMessage {
-  const [service = '', name = ''] = rpc.split('/');
-  const method = registry.getService(`hostler.v1.${service}`)?.methods.find((each) => each.name === name);
+  return methodOf(rpc).output;
+}
+
+function methodOf(rpc: string): DescMethod {
+  const [service = '', name = ''] = pathOf(rpc).slice(1).split('/');
+  const method = registry.getService(service)?.methods.find((each) => each.name === name);
   if (method === undefined) throw new Error(`no RPC ${rpc}`);
-  return method.output;
+  return method;
+}
+
+/** The RPCs of health and reflection, `package.Service/Method`, and whether requests or answers stream. */
+export function foreignRpcs(): { rpc: string; requestStream: boolean; responseStream: boolean }[] {
+  return [...registry]
+    .filter((each) => each.kind === 'service')
+    .filter(({ file }) => file.proto.package !== 'hostler.v1')
+    .flatMap(({ typeName, methods }) =>
+      methods.map(({ name, methodKind }) => ({
+        rpc: `${typeName}/${name}`,
+        requestStream: ['client_streaming', 'bidi_streaming'].includes(methodKind),
+        responseStream: ['server_streaming', 'bidi_streaming'].includes(methodKind),
+      })),
+    );
 }
 
 /** Every RPC that the daemon serves, health and reflection too, as `package.Service/Method`, and its request. */

@@ -13851,7 +13851,7 @@ export const ImageServiceService = {
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
    * An upload that has just succeeded is found too: `info` is set. When the checksum comes with the last bytes, only UploadImage answers with
    * it: send the header with the committed offset, and the checksum once more.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, CANCELLED.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, CANCELLED.
    */
   startUpload: {
     path: "/hostler.v1.ImageService/StartUpload" as const,
@@ -14214,7 +14214,7 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
    * An upload that has just succeeded is found too: `info` is set. When the checksum comes with the last bytes, only UploadImage answers with
    * it: send the header with the committed offset, and the checksum once more.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, CANCELLED.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, CANCELLED.
    */
   startUpload: handleUnaryCall<StartUploadRequest, StartUploadResponse>;
   /**
@@ -14667,7 +14667,7 @@ export interface ImageServiceClient extends Client {
    * until it is published, cancelled, or has expired. It outlives its connections, and the daemon.
    * An upload that has just succeeded is found too: `info` is set. When the checksum comes with the last bytes, only UploadImage answers with
    * it: send the header with the committed offset, and the checksum once more.
-   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, CANCELLED.
+   * Fails with: INVALID_FIELD, TARGET_EXISTS, PARENT_NOT_FOUND, NOT_A_FILE, PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY, ACCESS_DENIED, NO_SPACE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN, PATH_BUSY, IMAGE_IN_USE, TOO_MANY_OPERATIONS, REQUEST_ID_REUSED, SHUTTING_DOWN, IMAGE_TOO_LARGE, SANDBOX_UNAVAILABLE, CANCELLED.
    */
   startUpload(
     request: StartUploadRequest,
