@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Daemon } from '../test/support/daemon.js';
-import { allocatedBytes } from '../test/support/disks.js';
+import { allocatedBytes } from '../test/support/images/disks.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
 

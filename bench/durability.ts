@@ -7,8 +7,8 @@ import type { JournalStore } from '../src/adapters/journal/store.js';
 import { asAddress } from '../src/domain/model/address.js';
 import type { OperationRecord } from '../src/domain/operations/record.js';
 import { Daemon } from '../test/support/daemon.js';
-import { noise } from '../test/support/disks.js';
-import { done, record } from '../test/support/records.js';
+import { noise } from '../test/support/images/disks.js';
+import { done, record } from '../test/support/journals/records.js';
 import { openBenchJournal } from './journal-cases.js';
 
 export interface DurabilityFigure {

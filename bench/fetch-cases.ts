@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Daemon } from '../test/support/daemon.js';
 import { installed } from '../test/support/needs.js';
-import { Nginx } from '../test/support/nginx.js';
+import { Nginx } from '../test/support/servers/nginx.js';
 import { sh } from '../test/support/shell.js';
 import { halfNoise } from './convert-cases.js';
 import type { Case, Contender } from './harness.js';

@@ -3,9 +3,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JournalStore, type JournalOptions } from '../src/adapters/journal/store.js';
-import type { Wanted } from '../src/domain/operations/journal.js';
+import type { TraitFilter } from '../src/domain/operations/journal.js';
 import { Daemon } from '../test/support/daemon.js';
-import { done, id, record } from '../test/support/records.js';
+import { done, id, record } from '../test/support/journals/records.js';
 import type { DurabilityFigure } from './durability.js';
 
 const LONG = 200_000;
@@ -69,7 +69,7 @@ async function pageTimes(journal: JournalStore): Promise<DurabilityFigure[]> {
     caller: { kind: 'caller', value: 'caller-7' },
     label: { kind: 'label', key: 'instance', value: 'i-4999' },
   } as const;
-  const cases: [string, Wanted][] = [
+  const cases: [string, TraitFilter][] = [
     ['all', []],
     ['by state', [[traits.state]]],
     ['by label', [[traits.label]]],

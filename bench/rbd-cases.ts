@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cephInstalled, startCeph, stopCeph, type CephCluster } from '../test/support/ceph.js';
+import { cephInstalled, startCeph, stopCeph, type CephCluster } from '../test/support/servers/ceph.js';
 import { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';

@@ -18,7 +18,7 @@ import { readVersion } from './protocol/version.js';
 import { MemoryFolders } from './adapters/process/memory-folders.js';
 import { endSandboxes, sandboxMark } from './adapters/linux/orphans.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folder.js';
-import { USAGE, UsageError, parseArguments } from './wiring/arguments.js';
+import { USAGE, ArgumentsError, parseArguments } from './wiring/arguments.js';
 import { decisions } from './wiring/decisions.js';
 import { assemble } from './wiring/engine-and-services.js';
 import { claimCacheFolder, openFolders, sweepCache } from './wiring/folders.js';
@@ -29,17 +29,17 @@ import { CacheIndex } from './domain/cache/cache-index.js';
 import { isInternal } from './domain/model/errors.js';
 import { OwnFileError, ownFile } from './domain/model/own-files.js';
 import { shareOf } from './domain/model/share.js';
-import { recover } from './domain/operations/recovery.js';
-import { ResumeEntries } from './domain/operations/resume-entries.js';
+import { recover } from './domain/operations/recovery/recovery.js';
+import { ResumeEntries } from './domain/operations/recovery/resume-entries.js';
 import { RawDisks } from './domain/operations/raw-disks.js';
-import { TouchedImages } from './domain/operations/touched.js';
+import { TouchedImages } from './domain/operations/recovery/touched.js';
 import type { Paths } from './domain/ports/images.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
-import { Stopping, type Serving } from './wiring/shutdown.js';
+import { Stopping, type RunningServices } from './wiring/shutdown.js';
 import { TlsFilesBroken } from './protocol/certificate-files.js';
-import type { Foundations } from './wiring/resources.js';
+import type { Resources } from './wiring/resources.js';
 import { trySandbox } from './adapters/process/try-sandbox.js';
 import { loadConfig } from './wiring/load-config.js';
 
@@ -48,7 +48,7 @@ const LAST_LINES_MS = 1000;
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
 /** What an operator can put right, said without a stack. */
 const EXPECTED = [
-  UsageError,
+  ArgumentsError,
   LeftoverError,
   ConfigError,
   ListenError,
@@ -86,7 +86,7 @@ async function checkConfig(config: Config, file: string): Promise<void> {
 }
 
 /** What is the whole process's affair, before anything else is opened. */
-function settleIn(level: string) {
+function installProcessHandlers(level: string) {
   const sink = new LogSink(process.stdout.fd);
   const log = createLog(level, sink);
   const stopping = new Stopping(log, async (code) => {
@@ -113,9 +113,9 @@ function settleIn(level: string) {
 }
 
 async function serve(config: Config, file: string): Promise<void> {
-  const settled = settleIn(config.log.level);
+  const settled = installProcessHandlers(config.log.level);
   try {
-    const foundations = { ...(await layFoundations(config, settled.log)), mishaps: settled.mishaps };
+    const foundations = { ...(await openResources(config, settled.log)), mishaps: settled.mishaps };
     await start(foundations, file, settled.stopping);
   } catch (error) {
     await settled.sink.flush(LAST_LINES_MS);
@@ -123,7 +123,7 @@ async function serve(config: Config, file: string): Promise<void> {
   }
 }
 
-async function start(foundations: Foundations, file: string, stopping: Stopping): Promise<void> {
+async function start(foundations: Resources, file: string, stopping: Stopping): Promise<void> {
   const { config, log } = foundations;
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
@@ -132,7 +132,7 @@ async function start(foundations: Foundations, file: string, stopping: Stopping)
   if (swept.length > 0) log.warn('folders of an earlier life were removed', { swept });
   const { goOn, undecided } = await recover(recovery);
   await sweepCache(foundations);
-  await tellTouched(foundations.touched, recovery.paths, log);
+  await reportInterrupted(foundations.touched, recovery.paths, log);
   for (const record of goOn) await operations.restart(record);
   const certificates = await certificatesOf(config, log);
   const authority = await reloadingAuthority(config, file, log);
@@ -199,7 +199,7 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
 }
 
 /** In this order: each is written to by what is closed before it. */
-function closing({ audit, journal, cacheFolder, agentLocks, state }: Foundations): Serving['close'] {
+function closing({ audit, journal, cacheFolder, agentLocks, state }: Resources): RunningServices['close'] {
   return [
     () => audit.close(),
     () => journal.close(),
@@ -248,7 +248,7 @@ function assertMayBecome({ commands }: Config): void {
 }
 
 /** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
-async function layFoundations(config: Config, log: Log): Promise<Omit<Foundations, 'mishaps'>> {
+async function openResources(config: Config, log: Log): Promise<Omit<Resources, 'mishaps'>> {
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const runner = await openRunner(config, folders, log);
@@ -292,7 +292,7 @@ async function layFoundations(config: Config, log: Log): Promise<Omit<Foundation
 }
 
 /** Fails with OwnFileError. */
-async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): Promise<Foundations['audit']> {
+async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): Promise<Resources['audit']> {
   if (file === undefined) return NO_AUDIT;
   const required = mode === 'require';
   const onFailed = (cause: unknown) => log.error('the audit log cannot be written', { file, cause: errorText(cause) });
@@ -332,7 +332,7 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log): Pro
 }
 
 /** Images that a daemon before us began to change in place and did not finish; what has gone since is forgotten. */
-async function tellTouched(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
+async function reportInterrupted(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
   for (const mark of touched.all) {
     const { address, method, operationId } = mark;
     const facts = { address, method, operation: operationId };

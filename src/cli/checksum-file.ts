@@ -1,7 +1,7 @@
 /** A list such as SHA256SUMS in a file beside the command, whose signature its user has verified perhaps. */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { checksumIn, type Place } from '../domain/fetch/checksum-list.js';
+import { checksumIn, type ListPlace } from '../domain/fetch/checksum-list.js';
 import { UsageError } from './failure.js';
 
 export interface ListedChecksum {
@@ -25,7 +25,7 @@ function textOf(file: string): string {
 }
 
 /** Only of a file of this host it is known where it is from the list on. */
-function placeOf(source: string, list: string): Place {
+function placeOf(source: string, list: string): ListPlace {
   const listName = basename(list);
   if (URL.canParse(source)) return { path: componentsOf(decoded(new URL(source).pathname)), listName };
   const [path, folder] = [componentsOf(source), componentsOf(dirname(list))];

@@ -1,21 +1,21 @@
 /** The `hostler` command: a client like any other. */
 import { Command, CommanderError, Option } from 'commander';
 import { DEFAULT_ADDRESS } from './connection.js';
-import { authCommands, type AuthQuestion, type AuthVerdict } from './auth-command.js';
-import { certCommands } from './cert-commands.js';
+import { authCommands, type AuthQuestion, type AuthVerdict } from './commands/auth-command.js';
+import { certCommands } from './commands/cert-commands.js';
 import { Context, type GlobalFlags } from './context.js';
 import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
-import { changingCommands } from './changing-commands.js';
-import { diskCommands } from './disk-commands.js';
-import { execCommand } from './exec-command.js';
-import { cacheCommands, fetchCommands } from './fetch-commands.js';
-import { fileCommands } from './file-commands.js';
-import { hostCommands } from './host-commands.js';
-import { makingCommands } from './image-commands.js';
-import { movingCommands } from './moving-commands.js';
-import { journalCommands, type JournalTools } from './journal-command.js';
-import { opsCommands } from './ops-commands.js';
-import { readingCommands } from './reading-commands.js';
+import { changingCommands } from './commands/changing-commands.js';
+import { diskCommands } from './commands/disk-commands.js';
+import { execCommand } from './commands/exec-command.js';
+import { cacheCommands, fetchCommands } from './commands/fetch-commands.js';
+import { fileCommands } from './commands/file-commands.js';
+import { hostCommands } from './commands/host-commands.js';
+import { makingCommands } from './commands/image-commands.js';
+import { movingCommands } from './commands/moving-commands.js';
+import { journalCommands, type JournalTools } from './commands/journal-command.js';
+import { opsCommands } from './commands/ops-commands.js';
+import { readingCommands } from './commands/reading-commands.js';
 import { readVersion } from '../protocol/version.js';
 
 /** Errors that need no stack: what is wrong lies in files that the caller named. */

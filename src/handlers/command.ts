@@ -1,12 +1,12 @@
 import * as z from 'zod';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import { assertAllowed, executeCommand, type ExecutePorts, type ExecuteSpec } from '../domain/verbs/execute-command.js';
-import { HandOver } from '../domain/model/async-queue.js';
+import { BoundedQueue } from '../domain/model/bounded-queue.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { type CommandServiceService, ExecuteResponse } from '../gen/hostler/v1/command_service.js';
 import { defined, durationMs, parseRequest, requestId } from './fields.js';
 import type { Handlers } from './handler.js';
-import { quietly, resultOf, type Parsed } from './running.js';
+import { attachedAsk, resultOf, type Parsed } from './running.js';
 import type { OutputPiece } from '../domain/ports/commands.js';
 
 const MAX_ARGS = 256;
@@ -41,7 +41,7 @@ const execute = z.object({
 function parseExecute(request: unknown): Parsed<ExecuteSpec> {
   const { name, args, stdin, timeout, attempts = 1, delay = 0, requestId: id } = parseRequest(execute, request);
   const spec = { name, args, attempts, delayMs: delay, ...defined({ timeoutMs: timeout }) };
-  return { spec, ask: { ...quietly(id), secrets: { stdin } } };
+  return { spec, ask: { ...attachedAsk(id), secrets: { stdin } } };
 }
 
 /** CommandService: parse, one domain call, map. */
@@ -51,7 +51,7 @@ export function commandHandlers(operations: Operations, ports: ExecutePorts): Ha
     async *execute(request, caller) {
       const { spec, ask } = parseExecute(request);
       await assertAllowed(spec, ports.rules, caller);
-      const output = new HandOver<OutputPiece>(PIECES_WAITING);
+      const output = new BoundedQueue<OutputPiece>(PIECES_WAITING);
       const started = operations.start(
         verb,
         spec,

@@ -32,7 +32,7 @@ export interface SourceDefaults {
 }
 
 /** A source, with its secrets apart. */
-interface Told {
+interface ParsedSource {
   readonly source: SourceSpec;
   readonly secrets: Secrets;
 }
@@ -87,7 +87,7 @@ interface HttpFields {
   readonly checksumUrl?: URL | undefined;
 }
 
-function httpSource({ url, headers: given, checksumUrl }: HttpFields): Told {
+function httpSource({ url, headers: given, checksumUrl }: HttpFields): ParsedSource {
   const named = Object.keys(given).length > 0;
   const query =
     url.search === '' ? {} : { querySha256: sha256(url.search), contentQuerySha256: sha256(contentQuery(url.search)) };
@@ -121,13 +121,13 @@ function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
       imageId: uuid,
       token: z.string().regex(HEADER_VALUE, 'must be the value of a header'),
     })
-    .transform(({ endpoint, imageId, token }): Told => ({
+    .transform(({ endpoint, imageId, token }): ParsedSource => ({
       source: { kind: 'glance', endpoint: glanceServer(endpoint), imageId, token: token !== '' },
       secrets: token === '' ? {} : { [TOKEN]: bytesOf(token) },
     }));
   const file = z
     .object({ path: address })
-    .transform(({ path }): Told => ({ source: { kind: 'file', path }, secrets: {} }));
+    .transform(({ path }): ParsedSource => ({ source: { kind: 'file', path }, secrets: {} }));
   const http = z.object({ url: webAddress, headers, checksumUrl: orUnset(listAddress) }).transform(httpSource);
   // By the names that the message has.
   const byName = z.preprocess(
@@ -137,7 +137,7 @@ function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
     },
     z.object({ http: http.optional(), file: file.optional(), glance: glance.optional() }),
   );
-  return byName.transform(({ http: web, file: here, glance: image }, context): Told => {
+  return byName.transform(({ http: web, file: here, glance: image }, context): ParsedSource => {
     const kind = here === undefined ? (image === undefined ? undefined : 'glance') : 'file';
     if (kind !== undefined && !schemes.includes(kind))
       context.addIssue({ code: 'custom', path: [kind], message: 'is not among fetch.allowed_schemes' });
@@ -239,7 +239,7 @@ function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
 }
 
 /** Which of them counts? */
-function refuseTwo(given: { source?: Partial<Told>; checksum?: unknown }, context: z.RefinementCtx): void {
+function refuseTwo(given: { source?: Partial<ParsedSource>; checksum?: unknown }, context: z.RefinementCtx): void {
   // There is none where something is wrong in it.
   const source = given.source?.source;
   if (given.checksum !== undefined && source?.kind === 'http' && source.checksumUrl !== undefined)
@@ -247,7 +247,7 @@ function refuseTwo(given: { source?: Partial<Told>; checksum?: unknown }, contex
 }
 
 /** Also asked of a source in which something is wrong: then there is none. */
-function isFile(told: Partial<Told> | undefined): boolean {
+function isFile(told: Partial<ParsedSource> | undefined): boolean {
   return told?.source?.kind === 'file';
 }
 

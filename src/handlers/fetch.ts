@@ -20,7 +20,7 @@ import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } fr
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
 import { pageOf } from './pages.js';
-import { longRunning, quietly, resultOf } from './running.js';
+import { longRunning, attachedAsk, resultOf } from './running.js';
 import type { CacheEntry } from '../domain/ports/image-cache.js';
 
 export type FetchPorts = Omit<FromCachePorts, 'cache'> &
@@ -83,7 +83,7 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
     },
     async pinCachedImage(request, caller) {
       const { spec, requestId } = parsePin(request);
-      const { cacheId } = await resultOf('cached', operations.start(pin, spec, quietly(requestId), caller));
+      const { cacheId } = await resultOf('cached', operations.start(pin, spec, attachedAsk(requestId), caller));
       if (isBaseEntryId(cacheId)) return { image: (await shownBase(cacheId, caller))[0] };
       return { image: await shown(cache.index.get(cacheId), caller) };
     },

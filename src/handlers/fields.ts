@@ -18,7 +18,7 @@ const MAX_LABELS_BYTES = 8192;
 const MAX_MODE = 0o777;
 
 /** A schema from a parser of ours. */
-export function checked<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
+export function parsedField<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
   return input.transform((value, context): T => {
     const result = parse(value);
     if (typeof result !== 'object' || result === null || !('problem' in result)) return result;
@@ -27,10 +27,10 @@ export function checked<I extends z.ZodType, T>(input: I, parse: (value: z.outpu
   });
 }
 
-export const address = checked(z.string(), parseAddress);
-export const format = checked(z.string(), parseFormat);
+export const address = parsedField(z.string(), parseAddress);
+export const format = parsedField(z.string(), parseFormat);
 export const optionalFormat = format.optional();
-export const targetFormat = checked(z.string(), parseTargetFormat);
+export const targetFormat = parsedField(z.string(), parseTargetFormat);
 
 /** "" is unset in this message; of anything else is said what the schema says. */
 export function orUnset<T extends z.ZodType>(schema: T) {
@@ -87,7 +87,7 @@ export const compressionType = enumeration<'zlib' | 'zstd' | undefined>(compress
 
 /** A proto enum as one of our words; a number that this version does not know is an error. */
 export function enumeration<T>(words: Readonly<Record<number, T>>) {
-  return checked(z.number(), (value): Parsed<T> => {
+  return parsedField(z.number(), (value): Parsed<T> => {
     const known = Object.entries(words).find(([number]) => Number(number) === value);
     return known === undefined ? { problem: `unknown value ${String(value)}` } : known[1];
   });
@@ -115,7 +115,7 @@ export const passphrase = z
 
 /** A google.protobuf.Duration as milliseconds. */
 export function durationMs(least: number, most: number) {
-  return checked<z.ZodObject<{ seconds: z.ZodBigInt; nanos: z.ZodNumber }>, number>(
+  return parsedField<z.ZodObject<{ seconds: z.ZodBigInt; nanos: z.ZodNumber }>, number>(
     z.object({ seconds: z.bigint(), nanos: z.number() }),
     ({ seconds, nanos }) => {
       const ms = Number(seconds) * 1000 + nanos / 1e6;

@@ -8,8 +8,8 @@ import type { ReadFileSpec } from '../domain/files/read-file.js';
 import type { TouchSpec } from '../domain/files/touch-file.js';
 import type { WriteFileSpec } from '../domain/files/write-file.js';
 import type { WriteFileRequest } from '../gen/hostler/v1/file_service.js';
-import { address, ask, checked, defined, parseRequest, parseVerb, requestId } from './fields.js';
-import { quietly, type Parsed } from './running.js';
+import { address, ask, parsedField, defined, parseRequest, parseVerb, requestId } from './fields.js';
+import { attachedAsk, type Parsed } from './running.js';
 
 /** The highest id that is not "no change" to chown(2). */
 const MAX_ID = 2 ** 32 - 2;
@@ -22,7 +22,7 @@ const MAX_OFFSET = 2n ** 63n - 1n;
 const offset = z.bigint().refine((value) => value <= MAX_OFFSET, 'must be at most 2^63-1');
 
 /** `user`, `user:group` or `:group`. */
-const owner = checked<z.ZodString, OwnerNames>(z.string(), (text) => {
+const owner = parsedField<z.ZodString, OwnerNames>(z.string(), (text) => {
   const [user = '', group, ...more] = text.split(':');
   const problem = { problem: 'must be USER, USER:GROUP or :GROUP, by name or number' };
   if (more.length > 0 || group === '' || (user === '' && group === undefined)) return problem;
@@ -66,13 +66,13 @@ export function parseShift(request: unknown): Parsed<ShiftSpec> {
 const remove = z.object({ path: address, missingOk: z.boolean(), requestId });
 export function parseDeleteFile(request: unknown): Parsed<DeleteSpec> {
   const { path, missingOk, requestId: id } = parseRequest(remove, request);
-  return { spec: { address: path, missingOk, allowInUse: false, allowDependants: false }, ask: quietly(id) };
+  return { spec: { address: path, missingOk, allowInUse: false, allowDependants: false }, ask: attachedAsk(id) };
 }
 
 const touch = z.object({ path: address, requestId });
 export function parseTouch(request: unknown): Parsed<TouchSpec> {
   const { path, requestId: id } = parseRequest(touch, request);
-  return { spec: { address: path }, ask: quietly(id) };
+  return { spec: { address: path }, ask: attachedAsk(id) };
 }
 
 const stat = z.object({ path: address });
@@ -109,7 +109,7 @@ export async function parseWrite(
   const given = parseRequest(header, content.value);
   const at: WriteFileSpec['at'] = given.append ? 'end' : given.offset;
   const spec = { address: given.path, digest: given.requestId !== '', ...defined({ umask: given.umask, at }) };
-  return { spec, ask: quietly(given.requestId), data: dataOf(messages) };
+  return { spec, ask: attachedAsk(given.requestId), data: dataOf(messages) };
 }
 
 async function* dataOf(messages: AsyncIterator<WriteFileRequest>): AsyncGenerator<Uint8Array, void> {

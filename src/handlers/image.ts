@@ -46,13 +46,13 @@ import {
   parseOverlay,
 } from './image-requests.js';
 import { longRunning } from './running.js';
-import { transferHandlers, type TransferPorts } from './transfer.js';
+import { transferHandlers, type TransferHandlerPorts } from './transfer.js';
 
 export type ImagePorts = InfoPorts &
   CreatePorts &
   CopyPorts &
   DigestPorts &
-  TransferPorts &
+  TransferHandlerPorts &
   FetchPorts &
   ExaminePorts &
   ChangePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };

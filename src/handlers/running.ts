@@ -15,7 +15,7 @@ export interface Parsed<S> {
 }
 
 /** What an RPC asks that answers once, at the end. */
-export function quietly(requestId: string): Ask {
+export function attachedAsk(requestId: string): Ask {
   return { detach: false, planOnly: false, labels: {}, requestId };
 }
 
@@ -25,7 +25,7 @@ export function longRunning(operations: Operations) {
     parse: (request: unknown) => Parsed<S>,
     verb: Verb<S, R>,
   ): ServerStream<unknown, OperationEvent> => {
-    operations.know(verb);
+    operations.registerResumable(verb);
     return async function* events(request, caller) {
       const { spec, ask } = parse(request);
       yield* mapStream(operations.start(verb, spec, ask, caller), operationEvent);

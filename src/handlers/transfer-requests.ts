@@ -7,7 +7,7 @@ import type { UploadSpec } from '../domain/transfer/upload-image.js';
 import type { UploadImageRequest } from '../gen/hostler/v1/image_service.js';
 import type { ExportSpec } from '../domain/transfer/open-export.js';
 import { address, attributes, defined, format, parseRequest, requestId } from './fields.js';
-import { quietly, type Parsed } from './running.js';
+import { attachedAsk, type Parsed } from './running.js';
 import { CHECKSUM_ALGORITHMS } from '../domain/model/checksum.js';
 
 const safe = z
@@ -86,7 +86,7 @@ export function parseDownload(request: unknown): DownloadSpec {
 const exported = z.object({ path: address, peer: z.string().min(1, 'required'), allowInUse: z.boolean(), requestId });
 export function parseOpenExport(request: unknown): Parsed<ExportSpec> {
   const { path, requestId: id, ...rest } = parseRequest(exported, request);
-  return { spec: { address: path, ...rest }, ask: quietly(id) };
+  return { spec: { address: path, ...rest }, ask: attachedAsk(id) };
 }
 
 const closed = z.object({ exportId: z.string().min(1, 'required') });

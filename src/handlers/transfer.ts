@@ -15,7 +15,7 @@ import {
   parseUpload,
 } from './transfer-requests.js';
 
-export type TransferPorts = UploadPorts &
+export type TransferHandlerPorts = UploadPorts &
   DownloadPorts &
   ExportPorts & {
     /** Where exports can be reached; empty: where the call went. */
@@ -27,7 +27,7 @@ type TransferHandlers = Pick<
   'startUpload' | 'uploadImage' | 'downloadImage' | 'openExport' | 'closeExport'
 >;
 
-export function transferHandlers(operations: Operations, ports: TransferPorts): TransferHandlers {
+export function transferHandlers(operations: Operations, ports: TransferHandlerPorts): TransferHandlers {
   const uploads = new Uploads(operations, ports);
   const exports = new Exports(operations, ports);
   return {

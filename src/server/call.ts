@@ -1,7 +1,7 @@
 import type { Metadata } from '../../node_modules/@grpc/grpc-js/build/src/index.d.js';
 import { type Deadline } from '../../node_modules/@grpc/grpc-js/build/src/index.d.js';
 import type { Identity } from '../domain/access/authority.js';
-import type { Reach } from '../domain/access/reach.js';
+import type { PathScope } from '../domain/access/path-scope.js';
 import type { FairStart } from './bounds/fair-start.js';
 import type { FairRoom, RoomLimits, Held } from '../domain/budgets/fair-room.js';
 import type { AuditTrail, Throttle } from '../domain/access/audit.js';
@@ -25,7 +25,7 @@ export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   readonly address: string;
   /** Who is on the other end of a connection. Fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => Identity;
-  readonly reach: Reach;
+  readonly reach: PathScope;
   readonly fairStart: FairStart;
   /** In bytes, for long answers until they are read. */
   readonly answers: FairRoom;
@@ -63,7 +63,7 @@ export interface StreamLimits {
 }
 
 /** What a call's work gets. */
-export interface Admitted {
+export interface AdmittedCall {
   readonly caller: Caller;
   /** For requests that stream in: each is checked like the request of any other call. */
   readonly check: (request: unknown) => void;

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { ServerCredentials, type Server, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
-import type { Reach } from '../domain/access/reach.js';
+import type { PathScope } from '../domain/access/path-scope.js';
 import { FairRoom } from '../domain/budgets/fair-room.js';
 import { REFUSALS_A_SECOND, Throttle, type AuditTrail } from '../domain/access/audit.js';
 import { HostlerError } from '../domain/model/errors.js';
@@ -23,7 +23,7 @@ import { FairStart } from './bounds/fair-start.js';
 import { OpenCalls, limitCalls, type CallLimits } from './call-limits.js';
 import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
-import { Door } from './door.js';
+import { Listener } from './listener.js';
 import { holdOneMessage, watchSessions } from './flow-control.js';
 import { addReflection } from './reflection.js';
 import { nothingAfterDeadline } from './after-deadline.js';
@@ -74,7 +74,7 @@ export interface ServerOptions {
   readonly certificates: Certificates | undefined;
   /** Asked at each call, so that what changes counts at once. */
   readonly authority: () => Authority;
-  readonly reach: Reach;
+  readonly reach: PathScope;
   readonly audit: AuditTrail;
   readonly limits: ConnectionLimits & CallLimits & StreamLimits & DenialLimits;
   readonly descriptorFile: string;
@@ -92,7 +92,7 @@ export interface ServerLog {
 /** Serves all services on all addresses. One grpc server per address, so that an address decides who its callers are. */
 export class HostlerServer {
   readonly #servers: Server[] = [];
-  readonly #doors: Door[] = [];
+  readonly #doors: Listener[] = [];
   readonly #connections: Connections;
   readonly #calls: OpenCalls;
   #shapes: ReadonlyMap<string, Shape> = new Map();
@@ -169,7 +169,7 @@ export class HostlerServer {
       if (socket !== undefined) session.on('stream', (stream) => this.#connections.called(socket, stream));
     });
     if (tls && certificates === undefined) throw new ListenError(`${address} needs a certificate: set [tls]`);
-    const door = new Door(
+    const door = new Listener(
       {
         address,
         socketOwner,

@@ -4,11 +4,11 @@ import type { Held } from '../domain/budgets/fair-room.js';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import type { Code } from '../domain/model/reason-row.js';
 import { Status } from '../gen/google/rpc/status.js';
-import type { Rpc } from '../handlers/attempt.js';
+import type { Rpc } from '../handlers/access-request.js';
 import { toStatus } from '../handlers/status.js';
 import { MAX_ANSWER_BYTES } from './encode.js';
-import { SeenCall } from './seen-call.js';
-import type { Call, CallContext, Admitted } from './call.js';
+import { AuthorizedCall } from './authorized-call.js';
+import type { Call, CallContext, AdmittedCall } from './call.js';
 
 const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
 
@@ -28,14 +28,14 @@ export async function serveCall(
   rpc: Rpc,
   call: Call,
   context: CallContext,
-  work: (admitted: Admitted) => Promise<void>,
+  work: (admitted: AdmittedCall) => Promise<void>,
 ): Promise<HostlerError | undefined> {
   const started = performance.now();
   const leave = new AbortController();
   const stopListening = onLeaving(call, context.closing, (reason) => {
     leave.abort(reason);
   });
-  const seen = new SeenCall(rpc, call, context);
+  const seen = new AuthorizedCall(rpc, call, context);
   let failure: HostlerError | undefined;
   let endTurn: () => void = () => undefined;
   let room: Held | undefined;
@@ -79,7 +79,7 @@ function giveWhenRead(room: Held, call: Call): void {
 
 /** Every call that changes something, and every denial, unless those of its caller are too many: then it answers so. */
 async function auditEnd(
-  seen: SeenCall,
+  seen: AuthorizedCall,
   rpc: Rpc,
   { audit, throttle }: CallContext,
   failure: HostlerError | undefined,

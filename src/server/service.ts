@@ -13,7 +13,7 @@ import type {
 import type { Caller } from '../domain/access/caller.js';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import type { ClientStream, Handlers, ServerStream, Unary } from '../handlers/handler.js';
-import type { Rpc } from '../handlers/attempt.js';
+import type { Rpc } from '../handlers/access-request.js';
 import { RPC_TABLE, type RpcRow, type ServiceName } from '../handlers/rpc-table.js';
 import { encoder } from './encode.js';
 import { serveCall, wireError } from './service-call.js';

@@ -4,7 +4,7 @@ const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 export const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --version |\n                --list-folders | --remove-folders-of AGENT [--force]]\n`;
 
 /** The daemon was called in a way that it does not know. */
-export class UsageError extends Error {
+export class ArgumentsError extends Error {
   override readonly name = 'UsageError';
 }
 
@@ -24,6 +24,6 @@ export function parseArguments() {
       },
     }).values;
   } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n${USAGE.trim()}`);
+    throw new ArgumentsError(`${error instanceof Error ? error.message : String(error)}\n${USAGE.trim()}`);
   }
 }

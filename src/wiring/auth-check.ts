@@ -1,10 +1,10 @@
 /** Part of the command's composition root: explains a decision of the daemon's, by its configuration and with its own functions. */
 import { type Config } from '../adapters/config/config.js';
 import { identify } from './callers.js';
-import type { AuthQuestion, AuthVerdict } from '../cli/auth-command.js';
-import { decide, type Attempt, type Place } from '../domain/access/decide.js';
+import type { AuthQuestion, AuthVerdict } from '../cli/commands/auth-command.js';
+import { decide, type AccessRequest, type RequestedPlace } from '../domain/access/decide.js';
 import { isBelow, isRbd, parseRbdName } from '../domain/model/address.js';
-import { farEndOf } from '../handlers/attempt.js';
+import { farEndOf } from '../handlers/access-request.js';
 import { RPC_TABLE, type RpcRow } from '../handlers/rpc-table.js';
 import { loadConfig } from './load-config.js';
 
@@ -19,7 +19,7 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
   const places = placesFor(row, question.paths).filter(({ field }) => field !== away);
   const { farEnd, farUser: user } = question;
   const farPlace = placesFor(row, question.paths).find(({ field }) => field === away);
-  const attempt: Attempt = {
+  const attempt: AccessRequest = {
     service,
     method,
     access: row.access,
@@ -47,7 +47,7 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
 }
 
 /** What the daemon says of a place that the role may touch: a root or pool must be there, be for the role, and be writable. */
-function whyUnfit({ address, need }: Place, role: string, { roots, pools }: Config): string | undefined {
+function whyUnfit({ address, need }: RequestedPlace, role: string, { roots, pools }: Config): string | undefined {
   if (isRbd(address)) {
     const name = parseRbdName(address);
     if ('problem' in name) return `${address}: ${name.problem}`;
@@ -77,7 +77,7 @@ function findRow(name: string): { service: string; method: string; row: RpcRow }
 }
 
 /** One path stands for every address of the request; several stand for them in their order. */
-function placesFor({ addresses }: RpcRow, paths: readonly string[]): (Place & { field: string })[] {
+function placesFor({ addresses }: RpcRow, paths: readonly string[]): (RequestedPlace & { field: string })[] {
   return Object.entries(addresses).flatMap(([field, need], index) => {
     const address = paths.length === 1 ? paths[0] : paths[index];
     return address === undefined ? [] : [{ field, need, address }];

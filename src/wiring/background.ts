@@ -2,8 +2,8 @@
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { RbdBases } from '../adapters/rbd/rbd-bases.js';
 import type { ImageCache } from '../domain/cache/image-cache.js';
-import type { KeptWork } from '../domain/operations/kept-work.js';
-import type { Foundations } from './resources.js';
+import type { ResumableLeftovers } from '../domain/operations/recovery/resumable-leftovers.js';
+import type { Resources } from './resources.js';
 
 /** Between two looks for resume entries that are due. */
 const EXPIRY_INTERVAL_MS = 60_000;
@@ -11,12 +11,12 @@ const EXPIRY_INTERVAL_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 interface BackgroundNeeds {
-  readonly keptWork: KeptWork;
+  readonly keptWork: ResumableLeftovers;
   readonly imageCache: ImageCache;
   readonly bases: RbdBases;
 }
 
-export function backgroundWork(foundations: Foundations, needs: BackgroundNeeds): readonly { start(): void }[] {
+export function backgroundWork(foundations: Resources, needs: BackgroundNeeds): readonly { start(): void }[] {
   const { log } = foundations;
   return [
     expiry(foundations, needs),
@@ -26,7 +26,7 @@ export function backgroundWork(foundations: Foundations, needs: BackgroundNeeds)
 }
 
 /** Resume entries and cached images that are too old or too many go, now and every minute. */
-function expiry({ journal, log }: Foundations, { keptWork, imageCache }: BackgroundNeeds) {
+function expiry({ journal, log }: Resources, { keptWork, imageCache }: BackgroundNeeds) {
   const expire = async () => {
     // What cannot be recorded is not removed.
     if (!journal.writable) return;
@@ -62,17 +62,14 @@ function hourly(whenItFails: string, log: Log, work: () => Promise<void>) {
 }
 
 /** Bases in pools that nobody needs any more go: to ask costs their cluster some questions each. */
-async function expireBases({ config, log }: Foundations, { bases }: BackgroundNeeds): Promise<void> {
+async function expireBases({ config, log }: Resources, { bases }: BackgroundNeeds): Promise<void> {
   const removed = await bases.expire(config.cache.max_age_hours * HOUR_MS);
   if (removed.length > 0) log.info('evicted', { removed });
   log.debug('looked at bases');
 }
 
 /** Files of the cache that no fetch uses any more go when it is known that no image is backed by them. */
-async function discardSetAside(
-  { log, journalMovedAside }: Foundations,
-  { imageCache }: BackgroundNeeds,
-): Promise<void> {
+async function discardSetAside({ log, journalMovedAside }: Resources, { imageCache }: BackgroundNeeds): Promise<void> {
   if (journalMovedAside) return;
   const { items, freedBytes } = await imageCache.eviction.discardSetAside();
   await imageCache.eviction.unknown(); // counted for the metrics

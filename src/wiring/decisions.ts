@@ -2,7 +2,7 @@
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { OperationRecord } from '../domain/operations/record.js';
-import { settleAll, type RecoveryPorts } from '../domain/operations/recovery.js';
+import { decideOutcomes, type RecoveryPorts } from '../domain/operations/recovery/recovery.js';
 
 const LOOK_AGAIN_MS = 2000;
 
@@ -16,7 +16,7 @@ export function decisions(
   const quietly = { ...recovery, log: { ...recovery.log, undecided: () => undefined } };
   let left = undecided;
   const look = async () => {
-    const { goOn, undecided: still } = await settleAll(left, quietly);
+    const { goOn, undecided: still } = await decideOutcomes(left, quietly);
     left = still;
     for (const record of goOn) await operations.restart(record);
   };

@@ -24,20 +24,20 @@ import { backgroundWork } from './background.js';
 import { LeftoverLog } from './sweep.js';
 import { assembleLooks } from './looks.js';
 import { assembleStorage } from './storage.js';
-import { Reach } from '../domain/access/reach.js';
+import { PathScope } from '../domain/access/path-scope.js';
 import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
 import { transferPorts } from './transfers.js';
 import { isInternal } from '../domain/model/errors.js';
 import { Admission } from '../domain/operations/admission.js';
 import { Operations } from '../domain/operations/engine.js';
-import { LockTable } from '../domain/operations/locks.js';
+import { LockTable } from '../domain/operations/resources/locks.js';
 import { OperationQueries } from '../domain/operations/query.js';
 import type { OperationRecord } from '../domain/operations/record.js';
-import type { RecoveryPorts } from '../domain/operations/recovery.js';
-import { KeptWork } from '../domain/operations/kept-work.js';
-import { Slots } from '../domain/operations/slots.js';
-import { SpaceLedger } from '../domain/operations/space.js';
-import { Readers } from '../domain/verbs/read-call-limit.js';
+import type { RecoveryPorts } from '../domain/operations/recovery/recovery.js';
+import { ResumableLeftovers } from '../domain/operations/recovery/resumable-leftovers.js';
+import { Slots } from '../domain/operations/resources/slots.js';
+import { SpaceLedger } from '../domain/operations/resources/space.js';
+import { ReadCallLimit } from '../domain/verbs/read-call-limit.js';
 import { shareOf } from '../domain/model/share.js';
 import { ImageReader } from '../domain/images/read-image.js';
 import { commandHandlers } from '../handlers/command.js';
@@ -47,7 +47,7 @@ import { imageHandlers } from '../handlers/image.js';
 import { operationHandlers } from '../handlers/operation.js';
 import type { CommandRule } from '../domain/ports/commands.js';
 import type { OperationLog } from '../domain/operations/engine-ports.js';
-import type { Foundations } from './resources.js';
+import type { Resources } from './resources.js';
 
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
@@ -58,7 +58,7 @@ const OPEN_OPERATIONS = 64;
 /** Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is half of what it is elsewhere. */
 const READING_CALLS = 32;
 
-export function assemble(foundations: Foundations) {
+export function assemble(foundations: Resources) {
   const { log, journal, resumes, state } = foundations;
   const engine = assembleEngine(foundations);
   const { operations, paths, targets, metrics, index, overcommit, reach } = engine;
@@ -91,13 +91,13 @@ export function assemble(foundations: Foundations) {
 }
 
 /** The operations engine and what it works with. */
-function assembleEngine(foundations: Foundations) {
+function assembleEngine(foundations: Resources) {
   const { config, log, runner, journal, touched, rawDisks, resumes } = foundations;
   const { limits, debug } = config;
   const owners = new Owners(runner);
   const { index, overcommit } = assembleLooks(foundations);
   const leftovers = new LeftoverLog(log);
-  const reach = new Reach(config.pools.some(({ roles }) => roles !== undefined));
+  const reach = new PathScope(config.pools.some(({ roles }) => roles !== undefined));
   const storage = assembleStorage(foundations, {
     limits: toolLimits(limits.tools),
     foreignLimits: foreignLimits(limits),
@@ -138,7 +138,7 @@ function assembleEngine(foundations: Foundations) {
     letGoMs: letGoMs(limits),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
-  const keptWork = new KeptWork({ resumes, paths, targets, locks });
+  const keptWork = new ResumableLeftovers({ resumes, paths, targets, locks });
   const fetching = assembleFetch(foundations, {
     ...storage,
     operations,
@@ -155,7 +155,7 @@ function letGoMs({ root_patience_ms: patienceMs, tool_kill_grace_ms: graceMs }: 
 }
 
 /** What takes space in the cache, and in private folders of others. */
-function kept({ cache, cacheFolder }: Foundations, leftovers: LeftoverLog) {
+function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
   const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
   return {
     cacheEntries: cache.all.length,
@@ -186,7 +186,7 @@ type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
 function assembleHandlers(
-  { config, runner, folders, state, roots, ownFolders, devices, version, touched }: Foundations,
+  { config, runner, folders, state, roots, ownFolders, devices, version, touched }: Resources,
   engine: Engine,
 ) {
   const { operations, space, overcommit, owners } = engine;
@@ -207,7 +207,7 @@ function assembleHandlers(
       ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.reach),
       ...engine.fetching,
       touched,
-      readers: new Readers(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
+      readers: new ReadCallLimit(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),
     }),

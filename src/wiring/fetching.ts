@@ -23,7 +23,7 @@ import { BaseClones } from '../domain/cache/clone-base.js';
 import { ImageCache } from '../domain/cache/image-cache.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { ImageReader } from '../domain/images/read-image.js';
-import type { Foundations } from './resources.js';
+import type { Resources } from './resources.js';
 
 type Storage = ReturnType<typeof assembleStorage>;
 
@@ -35,7 +35,7 @@ interface FetchNeeds extends Pick<Storage, 'paths' | 'files' | 'reflink' | 'tool
 }
 
 /** Everything that fetching has beside what other verbs have, the cache with it. */
-export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Foundations, needs: FetchNeeds) {
+export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Resources, needs: FetchNeeds) {
   const { operations, metrics, foreignLimits, ...ports } = needs;
   const own = {
     ...ports,

@@ -20,7 +20,7 @@ import { isBelow } from '../domain/model/address.js';
 import { ownFile } from '../domain/model/own-files.js';
 import { makeFolder } from '../file-io/make-folder.js';
 import type { CacheIndex } from '../domain/cache/cache-index.js';
-import type { Foundations } from './resources.js';
+import type { Resources } from './resources.js';
 
 /**
  * The state folder, the roots, and the lock that says that this agent lives. An id that another daemon has too, because the state folder is a
@@ -66,7 +66,7 @@ function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConf
     }));
 }
 
-type OpenFolders = Pick<Foundations, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders' | 'ownFolders'>;
+type OpenFolders = Pick<Resources, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders' | 'ownFolders'>;
 
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
 async function openAllRoots(config: Config, stateFolder: string, log: Log): Promise<OpenFolders> {
@@ -152,7 +152,7 @@ export async function claimCacheFolder(folder: CacheFolder, { cache, state, runn
  * Before anybody works in the cache: folders of operations that ended with an earlier life go, what nobody knows is told of. A folder that cannot
  * be looked at keeps nobody from starting: nothing is removed.
  */
-export async function sweepCache(foundations: Foundations): Promise<void> {
+export async function sweepCache(foundations: Resources): Promise<void> {
   const { cacheFolder, log } = foundations;
   try {
     await sweepCacheNow(foundations);
@@ -162,7 +162,7 @@ export async function sweepCache(foundations: Foundations): Promise<void> {
   }
 }
 
-async function sweepCacheNow(foundations: Foundations): Promise<void> {
+async function sweepCacheNow(foundations: Resources): Promise<void> {
   const { cache, cacheFolder, log, state } = foundations;
   if (!foundations.journalMovedAside && !state.isNew) {
     const prefix = `${PRIVATE_PREFIX}${state.agentId}-`;

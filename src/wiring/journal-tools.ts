@@ -21,8 +21,8 @@ import { readAll } from '../adapters/journal/salvage.js';
 import { connect } from '../adapters/journal/opening.js';
 import { BESIDE, JOURNAL_FILE, assertOurs, create } from '../adapters/journal/schema.js';
 import { troubleOf, type TroubleKind } from '../adapters/journal/trouble.js';
-import { Witness } from '../adapters/journal/witness.js';
-import type { JournalSurvey } from '../cli/journal-command.js';
+import { WriteCountFile } from '../adapters/journal/write-count-file.js';
+import type { JournalSurvey } from '../cli/commands/journal-command.js';
 import { isThere } from '../file-io/look.js';
 
 /** An operator can put it right. */
@@ -98,7 +98,7 @@ async function salvageInto(database: DatabaseSync, from: string, to: string): Pr
 
 function witnessed(path: string): number {
   if (!isThere(path)) return 0;
-  const witness = new Witness(path);
+  const witness = new WriteCountFile(path);
   witness.close();
   return witness.seen ?? 0;
 }

@@ -3,9 +3,9 @@ import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/index/bad-
 import { ImageIndex } from '../adapters/index/image-index.js';
 import { errorText } from '../adapters/telemetry/log.js';
 import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
-import type { Foundations } from './resources.js';
+import type { Resources } from './resources.js';
 
-export function assembleLooks(foundations: Foundations): {
+export function assembleLooks(foundations: Resources): {
   readonly index: ImageIndex;
   readonly overcommit: OvercommitWatch;
 } {
@@ -21,7 +21,7 @@ export function assembleLooks(foundations: Foundations): {
 }
 
 function imageIndex(
-  { config, state, roots, devices, rootMounts, rawDisks, log }: Foundations,
+  { config, state, roots, devices, rootMounts, rawDisks, log }: Resources,
   onBad: (bad: BadFile) => void,
 ): ImageIndex {
   return new ImageIndex({
@@ -51,7 +51,7 @@ function imageIndex(
   });
 }
 
-function overcommitWatch({ state, roots, log }: Foundations, onBad: (bad: BadFile) => void): OvercommitWatch {
+function overcommitWatch({ state, roots, log }: Resources, onBad: (bad: BadFile) => void): OvercommitWatch {
   const job = { roots: roots.map(({ realPath }) => realPath), closed: [state.realPath] };
   return new OvercommitWatch(
     job,

@@ -8,15 +8,15 @@ import type { RememberedMounts } from '../adapters/owned/remembered.js';
 import type { AgentLocks } from '../adapters/owned/agent-locks.js';
 import type { OwnFolder } from '../adapters/paths/path-walk.js';
 import type { JournalStore } from '../adapters/journal/store.js';
-import type { TouchedImages } from '../domain/operations/touched.js';
+import type { TouchedImages } from '../domain/operations/recovery/touched.js';
 import type { RawDisks } from '../domain/operations/raw-disks.js';
-import type { ResumeEntries } from '../domain/operations/resume-entries.js';
+import type { ResumeEntries } from '../domain/operations/recovery/resume-entries.js';
 import type { CacheIndex } from '../domain/cache/cache-index.js';
 import type { CacheFolder } from '../adapters/files/cache-folder.js';
 import type { AuditTrail } from '../domain/access/audit.js';
 import type { LockQuery } from '../adapters/gates/lock-query.js';
 
-export interface Foundations {
+export interface Resources {
   readonly config: Config;
   readonly log: Log;
   readonly runner: ProcessRunner;

@@ -6,7 +6,7 @@ import { pause } from '../domain/model/async.js';
 /** For closing what is open, in all. */
 const CLOSE_MS = 10_000;
 
-export interface Serving {
+export interface RunningServices {
   readonly operations: Operations;
   /** Running operations get the first, then are cancelled; what has not ended after the second is left to the next start. */
   readonly times: { readonly graceMs: number; readonly giveUpMs: number };
@@ -17,7 +17,7 @@ export interface Serving {
 }
 
 export class Stopping {
-  #serving: Serving | undefined;
+  #serving: RunningServices | undefined;
   #stopping = false;
 
   constructor(
@@ -35,7 +35,7 @@ export class Stopping {
     return this.#serving !== undefined;
   }
 
-  serves(serving: Serving): void {
+  serves(serving: RunningServices): void {
     this.#serving = serving;
   }
 
@@ -58,7 +58,7 @@ export class Stopping {
       });
   }
 
-  async #stop(serving: Serving | undefined): Promise<void> {
+  async #stop(serving: RunningServices | undefined): Promise<void> {
     if (serving === undefined) return;
     const drained = serving.operations.drain(serving.times);
     serving.begin();
@@ -72,7 +72,7 @@ export class Stopping {
     if (!closing.done) this.log.error('what is open cannot be closed in time');
   }
 
-  async #close(steps: Serving['close']): Promise<void> {
+  async #close(steps: RunningServices['close']): Promise<void> {
     for (const step of steps) {
       try {
         await step();

@@ -43,22 +43,22 @@ import { RbdTargets, type RbdTargetOptions } from '../adapters/rbd/rbd-targets.j
 import { RbdCopier, RbdEraser, RbdTool } from '../adapters/rbd/rbd-tool.js';
 import { Rbd } from '../adapters/rbd/rbd.js';
 import type { ToolLimits } from '../adapters/process/tool-call.js';
-import type { Reach } from '../domain/access/reach.js';
+import type { PathScope } from '../domain/access/path-scope.js';
 import type { Dependants } from '../domain/ports/changes.js';
-import type { Foundations } from './resources.js';
+import type { Resources } from './resources.js';
 
 interface StorageNeeds {
   readonly limits: ToolLimits;
   readonly foreignLimits: ToolLimits;
   readonly owners: Owners;
   readonly index: Dependants;
-  readonly reach: Reach;
+  readonly reach: PathScope;
   readonly sweepLog: SweepLog;
 }
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
-  { config, log, runner, state, roots, closedFolders, ownFolders, devices, cacheFolder, lockQuery }: Foundations,
+  { config, log, runner, state, roots, closedFolders, ownFolders, devices, cacheFolder, lockQuery }: Resources,
   { limits, foreignLimits, owners, index, reach, sweepLog }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
@@ -129,7 +129,7 @@ function volumeLog(log: Log): RbdTargetOptions['log'] {
 function hostPools(
   { cache }: Config,
   pools: readonly Pool[],
-  { volumes, remote, reach }: { readonly volumes: RbdFiles; readonly remote: RbdPaths; readonly reach: Reach },
+  { volumes, remote, reach }: { readonly volumes: RbdFiles; readonly remote: RbdPaths; readonly reach: PathScope },
 ) {
   return {
     space: async (name: string) => volumes.space(remote.open(name, name)),

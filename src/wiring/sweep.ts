@@ -10,19 +10,19 @@ import { writeAtomically } from '../adapters/owned/state-folder.js';
 import { ownFile } from '../domain/model/own-files.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { Targets } from '../domain/ports/images.js';
-import type { Foundations } from './resources.js';
+import type { Resources } from './resources.js';
 
 /** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
 export const LEFT_FILE = 'left-folders';
 
 /** In the background, after a start: what there is is this daemon's from now on. Folders of this agent that no operation is at work in go, others are told of. */
-export function sweep(foundations: Foundations, targets: Targets, operations: Operations): void {
+export function sweep(foundations: Resources, targets: Targets, operations: Operations): void {
   sweepNow(foundations, targets, operations).catch((error: unknown) =>
     foundations.log.error('sweep failed', { cause: errorText(error) }),
   );
 }
 
-async function sweepNow(foundations: Foundations, targets: Targets, operations: Operations) {
+async function sweepNow(foundations: Resources, targets: Targets, operations: Operations) {
   const { state, log, journal, journalMovedAside } = foundations;
   // Where that fails, the next start leaves alone what this one leaves alone.
   await state.settled();
@@ -48,7 +48,7 @@ async function sweepNow(foundations: Foundations, targets: Targets, operations: 
 }
 
 /** What is not at work has its folder all the same: it goes on when it is asked for again, or another version ends it. */
-export function isKept({ resumes, journal }: Pick<Foundations, 'resumes' | 'journal'>, operationId: string): boolean {
+export function isKept({ resumes, journal }: Pick<Resources, 'resumes' | 'journal'>, operationId: string): boolean {
   return resumes.of(operationId) !== undefined || journal.leftToOthers.has(operationId);
 }
 

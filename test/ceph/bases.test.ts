@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { cephCluster } from '../support/ceph.js';
+import { cephCluster } from '../support/servers/ceph.js';
 import { Daemon } from '../support/daemon.js';
-import { sparseFile } from '../support/disks.js';
-import { FaultServer } from '../support/fault-server.js';
+import { sparseFile } from '../support/images/disks.js';
+import { FaultServer } from '../support/servers/fault-server.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cephCluster } from '../support/ceph.js';
+import { cephCluster } from '../support/servers/ceph.js';
 import { Daemon } from '../support/daemon.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { failure, type Message } from '../support/stranger.js';
 

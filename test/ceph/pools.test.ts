@@ -1,10 +1,10 @@
 /** What a pool's configuration means, for a client that has no more rights than the documentation asks for. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { cephCluster } from '../support/ceph.js';
+import { cephCluster } from '../support/servers/ceph.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';

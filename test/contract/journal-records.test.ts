@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { asAddress } from '../../src/domain/model/address.js';
 import type { ImageInfo } from '../../src/domain/model/image-info.js';
 import type { OperationResult } from '../../src/domain/operations/record.js';
-import { openJournal } from '../support/journals.js';
-import { done, id, record } from '../support/records.js';
+import { openJournal } from '../support/journals/journals.js';
+import { done, id, record } from '../support/journals/records.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const address = asAddress('/images/a,b\n.qcow2');

@@ -1,11 +1,11 @@
 /** Each system call below the cache's folder fails once, or does not come back. */
 import { mkdir } from 'node:fs/promises';
-import { cacheCases } from '../support/cache-fault-cases.js';
+import { cacheCases } from '../support/faults/cache-fault-cases.js';
 import { Daemon } from '../support/daemon.js';
-import { fillStock, serveStock } from '../support/fault-cases.js';
-import { FaultFilesystem } from '../support/fault-filesystem.js';
-import { hangUnder } from '../support/hanging-call.js';
-import { CHANGING, LOOKING, failEachCall } from '../support/nth-call.js';
+import { fillStock, serveStock } from '../support/faults/fault-cases.js';
+import { FaultFilesystem } from '../support/faults/fault-filesystem.js';
+import { hangUnder } from '../support/faults/hanging-call.js';
+import { CHANGING, LOOKING, failEachCall } from '../support/faults/nth-call.js';
 import { scratchFolder } from '../support/scratch.js';
 
 describe("the n-th call of the cache's disk fails", () => {

@@ -1,7 +1,7 @@
 /** The disk below a root stops answering in the middle of each verb. */
-import { faultBench } from '../support/fault-bench.js';
-import { faultCases } from '../support/fault-cases.js';
-import { hangUnder } from '../support/hanging-call.js';
+import { faultBench } from '../support/faults/fault-bench.js';
+import { faultCases } from '../support/faults/fault-cases.js';
+import { hangUnder } from '../support/faults/hanging-call.js';
 
 /** Where in the calls of a verb. */
 const PARTS = [0.5, 0.9, 0.7];

@@ -11,12 +11,12 @@ import { RootedPaths } from '../../src/adapters/paths/paths.js';
 import { ProcessRunner } from '../../src/adapters/process/process.js';
 import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/paths/roots.js';
-import { Reach } from '../../src/domain/access/reach.js';
+import { MissingPlaces } from '../../src/domain/formats/whole/missing-places.js';
 import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
 import { HOSTLERD } from '../support/daemon.js';
-import { noise } from '../support/disks.js';
-import { FaultFilesystem, type Fault } from '../support/fault-filesystem.js';
+import { noise } from '../support/images/disks.js';
+import { FaultFilesystem, type Fault } from '../support/faults/fault-filesystem.js';
 import { needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -44,7 +44,7 @@ describe('a place that does not answer', () => {
     const roots = await openRoots([config], PATIENCE_MS);
     root = roots[0] ?? assert.fail();
     scratch.onEnd(() => root.handle.close());
-    paths = new RootedPaths(roots, { closed: [], own: [] }, new Reach());
+    paths = new RootedPaths(roots, { closed: [], own: [] }, new MissingPlaces());
   });
   afterEach(() => server.heal());
 

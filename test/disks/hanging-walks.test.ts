@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
-import { FaultFilesystem } from '../support/fault-filesystem.js';
+import { FaultFilesystem } from '../support/faults/fault-filesystem.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure } from '../support/stranger.js';

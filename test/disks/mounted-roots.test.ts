@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
-import { FaultFilesystem } from '../support/fault-filesystem.js';
+import { FaultFilesystem } from '../support/faults/fault-filesystem.js';
 import { installed, isRoot, needs } from '../support/needs.js';
 import { scratchFolder, type Scratch } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';

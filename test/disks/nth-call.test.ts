@@ -1,7 +1,7 @@
 /** Each system call of each verb fails once. */
-import { faultBench } from '../support/fault-bench.js';
-import { faultCases } from '../support/fault-cases.js';
-import { CHANGING, LOOKING, failEachCall } from '../support/nth-call.js';
+import { faultBench } from '../support/faults/fault-bench.js';
+import { faultCases } from '../support/faults/fault-cases.js';
+import { CHANGING, LOOKING, failEachCall } from '../support/faults/nth-call.js';
 
 const EDQUOT = 122;
 /** The second: where nobody can look for images that are backed by this one. */

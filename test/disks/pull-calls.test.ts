@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FaultFilesystem } from '../support/fault-filesystem.js';
-import { fillStock } from '../support/fault-cases.js';
+import { FaultFilesystem } from '../support/faults/fault-filesystem.js';
+import { fillStock } from '../support/faults/fault-cases.js';
 import { leftovers } from '../support/files/names-below.js';
-import { hangUnder } from '../support/hanging-call.js';
-import { LoopbackAgents } from '../support/loopback-agents.js';
-import { CHANGING, LOOKING, empty, failEachCall, type FaultCase } from '../support/nth-call.js';
+import { hangUnder } from '../support/faults/hanging-call.js';
+import { LoopbackAgents } from '../support/hosts/loopback-agents.js';
+import { CHANGING, LOOKING, empty, failEachCall, type FaultCase } from '../support/faults/nth-call.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 

@@ -5,13 +5,13 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { begun } from '../support/begun.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
-import { allocatedBytes } from '../support/disks.js';
+import { allocatedBytes } from '../support/images/disks.js';
 import { installed, needs, needsNetworks } from '../support/needs.js';
-import { SSH_PORT, THERE, TwoHosts, startSshd } from '../support/network.js';
+import { SSH_PORT, THERE, TwoHosts, startSshd } from '../support/hosts/network.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import type { Message } from '../support/stranger.js';
-import { TwoAgents } from '../support/two-agents.js';
+import { TwoAgents } from '../support/hosts/two-agents.js';
 
 const MIB = 1024 * 1024;
 const [PIECES, EVERY] = [800, 25 * MIB];

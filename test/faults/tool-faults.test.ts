@@ -1,5 +1,5 @@
 /** The long form of test/system/life/tool-faults.test.ts: every verb and every kind of call, once and from then on. */
-import { describeToolFaults } from '../support/tool-faults.js';
+import { describeToolFaults } from '../support/faults/tool-faults.js';
 
 const kinds = [['fsync'], ['write'], ['open', 'create'], ['truncate', 'fallocate'], ['read']] as const;
 

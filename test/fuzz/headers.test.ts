@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { overcommitted } from '../../src/adapters/index/overcommit.js';
 import { RootIndex } from '../../src/adapters/index/root-index.js';
 import { readContent } from '../../src/domain/formats/content.js';
-import { judge, mutate } from '../support/fuzz.js';
+import { judge, mutate } from '../support/images/fuzz.js';
 import { inMemory, readEverything, readHeader } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';
-import { makeDisks, makeSeeds, type Seed } from '../support/seeds.js';
-import { distort } from '../support/structures.js';
+import { makeDisks, makeSeeds, type Seed } from '../support/images/seeds.js';
+import { distort } from '../support/images/structures.js';
 import { randomNumbers } from '../support/soak.js';
 
 const EXECUTIONS = Number(process.env['FUZZ'] ?? '20000');

@@ -6,7 +6,7 @@ import { deleteImage } from '../../src/domain/verbs/delete-image.js';
 import { HostlerError, asHostlerError } from '../../src/domain/model/errors.js';
 import type { OperationRecord, WriteResult } from '../../src/domain/operations/record.js';
 import type { Run, Verb } from '../../src/domain/operations/verb.js';
-import type { Part } from '../../src/domain/ports/images.js';
+import type { StagedImage } from '../../src/domain/ports/images.js';
 import { composeEngine, someCaller } from '../support/engine.js';
 import { scratchFolder } from '../support/scratch.js';
 import { procPath } from '../../src/adapters/linux/proc-path.js';
@@ -21,7 +21,7 @@ const broken = () => new HostlerError('IO_ERROR', 'the disk failed');
 const ask = { detach: false, planOnly: false, labels: {}, requestId: '' };
 
 /** Makes a file of three bytes; `end` says how it gets its name. */
-function threeBytes(end: (run: Run, part: Part, spec: Spec) => Promise<WriteResult>): Verb<Spec, WriteResult> {
+function threeBytes(end: (run: Run, part: StagedImage, spec: Spec) => Promise<WriteResult>): Verb<Spec, WriteResult> {
   return {
     name: 'ThreeBytes',
     slot: () => 'io',
@@ -34,7 +34,12 @@ function threeBytes(end: (run: Run, part: Part, spec: Spec) => Promise<WriteResu
   };
 }
 
-async function published(run: Run, part: Part, { target }: Spec, after: () => Promise<void> = () => Promise.resolve()) {
+async function published(
+  run: Run,
+  part: StagedImage,
+  { target }: Spec,
+  after: () => Promise<void> = () => Promise.resolve(),
+) {
   const made = await part.seal();
   return run.commit('COMMITTING', { address: target, made, result: RESULT }, async () => {
     const notDurable = await part.publish();

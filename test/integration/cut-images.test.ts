@@ -10,7 +10,7 @@ import { findMissing } from '../../src/domain/formats/whole/find-missing.js';
 import type { ImageFormat } from '../../src/domain/model/image-format.js';
 import type { Paths, Wholeness } from '../../src/domain/ports/images.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 

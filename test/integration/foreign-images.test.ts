@@ -9,7 +9,7 @@ import type { ImageFacts } from '../../src/domain/model/image-info.js';
 import type { Paths } from '../../src/domain/ports/images.js';
 import { TableWalk } from '../../src/adapters/qemu/table-walk.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';

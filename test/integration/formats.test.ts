@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import type { ImageFacts } from '../../src/domain/model/image-info.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { readHeaderOf } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';

@@ -15,7 +15,7 @@ describe('the worst headers', () => {
   before(() => sh('qemu-img', 'create', '-q', '-f', 'qcow2', harmless(), '1M'));
 
   const costs = async (path: string) => {
-    const child = fileURLToPath(new URL('../support/header-memory.js', import.meta.url));
+    const child = fileURLToPath(new URL('../support/images/header-memory.js', import.meta.url));
     const out = await sh(
       process.execPath,
       '--expose-gc',

@@ -9,18 +9,18 @@ import { openJournal as openFile } from '../../src/adapters/journal/opening.js';
 import { readOperation, parseRow } from '../../src/adapters/journal/records.js';
 import { JournalUnavailable } from '../../src/adapters/journal/store.js';
 import { troubleOf } from '../../src/adapters/journal/trouble.js';
-import { Witness } from '../../src/adapters/journal/witness.js';
+import { WriteCountFile } from '../../src/adapters/journal/write-count-file.js';
 import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
-import { FaultFilesystem, type Fault } from '../support/fault-filesystem.js';
-import { idsOf, openJournal, type TestJournal } from '../support/journals.js';
+import { FaultFilesystem, type Fault } from '../support/faults/fault-filesystem.js';
+import { idsOf, openJournal, type TestJournal } from '../support/journals/journals.js';
 import { isRoot, needs } from '../support/needs.js';
-import { done, id, record } from '../support/records.js';
+import { done, id, record } from '../support/journals/records.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { until } from '../support/until.js';
 
-const WRITER = fileURLToPath(new URL('../support/journal-writer.js', import.meta.url));
+const WRITER = fileURLToPath(new URL('../support/journals/journal-writer.js', import.meta.url));
 const refused = (error: unknown) =>
   error instanceof HostlerError && error.reason === 'STATE_UNAVAILABLE' && error.retryAfterMs !== undefined;
 
@@ -262,7 +262,7 @@ describe('damage in the file of the journal', () => {
     mkdirSync(folder);
     for (const name of ['journal.sqlite', 'journal.writes']) copyFileSync(join(template, name), join(folder, name));
     change(folder);
-    const witness = new Witness(join(folder, 'journal.writes'));
+    const witness = new WriteCountFile(join(folder, 'journal.writes'));
     const opened = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
     const { file, moved } = opened;
     const unfinished = file.unfinished();
@@ -342,7 +342,7 @@ describe('damage in the file of the journal', () => {
 
   it('an end that is lost is noticed, and the rest goes on', () => {
     const { found, moved } = look((folder) => {
-      const witness = new Witness(join(folder, 'journal.writes'));
+      const witness = new WriteCountFile(join(folder, 'journal.writes'));
       witness.write(1000);
       witness.close();
     });

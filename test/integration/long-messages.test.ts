@@ -5,7 +5,7 @@ import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc
 import { asAddress } from '../../src/domain/model/address.js';
 import { MapImageResponse } from '../../src/gen/hostler/v1/image_service.js';
 import { PeerAgents } from '../../src/adapters/peers/agent-client.js';
-import { Pki } from '../support/pki.js';
+import { Pki } from '../support/hosts/pki.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const SILENCE_MS = 2000;

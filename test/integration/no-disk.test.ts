@@ -6,7 +6,7 @@ import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
 import { assertDisk } from '../../src/domain/fetch/assert-disk.js';
 import type { Resolved } from '../../src/domain/ports/images.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';

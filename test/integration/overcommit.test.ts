@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { link, mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { overcommitted } from '../../src/adapters/index/overcommit.js';
 import { RootIndex } from '../../src/adapters/index/root-index.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 

@@ -12,8 +12,8 @@ import { openStateFolder } from '../../src/adapters/owned/state-folder.js';
 import { OwnFileError, ownFile } from '../../src/domain/model/own-files.js';
 import { ListenError, prepareSocket, protectSocket } from '../../src/server/unix-socket.js';
 import { TlsFilesBroken, readTlsFiles } from '../../src/protocol/certificate-files.js';
-import { FaultFilesystem, type CallKind, type Fault } from '../support/fault-filesystem.js';
-import { Pki } from '../support/pki.js';
+import { FaultFilesystem, type CallKind, type Fault } from '../support/faults/fault-filesystem.js';
+import { Pki } from '../support/hosts/pki.js';
 import { scratchFolder } from '../support/scratch.js';
 import { loadConfig } from '../../src/wiring/load-config.js';
 

@@ -1,5 +1,5 @@
 /** Paths by handles: nothing that is moved or replaced meanwhile leads out of a root. */
-import { Reach } from '../../src/domain/access/reach.js';
+import { PathScope } from '../../src/domain/access/path-scope.js';
 import assert from 'node:assert/strict';
 import { link, mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { existsSync, readdirSync } from 'node:fs';
@@ -34,7 +34,7 @@ describe('RootedPaths and FileTargets', () => {
       { path: scratch.path('root/inner'), access: 'read-only', trusted: true, attributes: {} },
     ] as const;
     roots = await openRoots(configs, 5000);
-    paths = new RootedPaths(roots, { closed: [scratch.path('root/state')], own: [] }, new Reach());
+    paths = new RootedPaths(roots, { closed: [scratch.path('root/state')], own: [] }, new PathScope());
     const runner = new ProcessRunner({
       killGraceMs: 200,
       searchPath: '/usr/bin:/bin',

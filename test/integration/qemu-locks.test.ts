@@ -6,7 +6,7 @@ import { LockQuery } from '../../src/adapters/gates/lock-query.js';
 import { RootedPaths } from '../../src/adapters/paths/paths.js';
 import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/paths/roots.js';
-import { Reach } from '../../src/domain/access/reach.js';
+import { PathScope } from '../../src/domain/access/path-scope.js';
 import { asAddress } from '../../src/domain/model/address.js';
 import type { FileRef } from '../../src/domain/ports/images.js';
 import { installed, needs } from '../support/needs.js';
@@ -26,7 +26,7 @@ describe('locks of qemu', () => {
     const config = { path: scratch.path('.'), access: 'read-write', trusted: true, attributes: {} } as const;
     const roots = await openRoots([config], 5000);
     root = roots[0] ?? assert.fail();
-    paths = new RootedPaths(roots, { closed: [], own: [] }, new Reach());
+    paths = new RootedPaths(roots, { closed: [], own: [] }, new PathScope());
     scratch.onEnd(() => root.handle.close());
     await writeFile(scratch.path('image'), Buffer.alloc(1024 * 1024));
   });

@@ -11,7 +11,7 @@ import { operationEvent } from '../../src/handlers/operation-answers.js';
 import { deferred } from '../../src/domain/model/async.js';
 import { answerOf } from '../support/descriptors.js';
 import { composeEngine } from '../support/engine.js';
-import { plantedServer, type Planted } from '../support/planted-server.js';
+import { plantedServer, type Planted } from '../support/servers/planted-server.js';
 import { scratchFolder } from '../support/scratch.js';
 import { RPCS, failure } from '../support/stranger.js';
 import { until } from '../support/until.js';

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { layerMembers } from '../../src/adapters/qemu/qemu-args.js';
 import type { ImageFacts } from '../../src/domain/model/image-info.js';
-import { noise } from '../support/disks.js';
+import { noise } from '../support/images/disks.js';
 import { readHeaderOf } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
-import { mendHeader } from '../support/structures.js';
+import { mendHeader } from '../support/images/structures.js';
 
 /** What the specification's own algorithm gives for 20 MiB: 24 sectors fewer. */
 const GEOMETRY = { cylinders: 602, heads: 4, sectors: 17 };

@@ -5,7 +5,7 @@ import { crc32c } from '../../src/domain/formats/crc32c.js';
 import { readHeaderOf } from '../support/header.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
-import { mendHeader } from '../support/structures.js';
+import { mendHeader } from '../support/images/structures.js';
 
 const SECTOR = 4096;
 const [LOG_OFFSET, LOG_BYTES] = [1 << 20, 1 << 20];

@@ -1,6 +1,6 @@
 /** The engine with real adapters and a step hook of the test's own, without the wire. */
 import { fail } from 'node:assert/strict';
-import { Reach } from '../../src/domain/access/reach.js';
+import { PathScope } from '../../src/domain/access/path-scope.js';
 import { BUILT_IN } from '../../src/domain/access/role.js';
 import { monotonicFactory } from 'ulid';
 import { CpReflink } from '../../src/adapters/files/cp-reflink.js';
@@ -11,7 +11,7 @@ import { Digests } from '../../src/domain/verbs/digest-image.js';
 import { LocalFiles } from '../../src/adapters/files/files.js';
 import { FileTargets } from '../../src/adapters/files/file-targets.js';
 import { FolderSync } from '../../src/adapters/files/folder-sync.js';
-import { MemoryJournal } from './memory-journal.js';
+import { MemoryJournal } from './journals/memory-journal.js';
 import { Owners } from '../../src/adapters/files/owners.js';
 import { RootedPaths } from '../../src/adapters/paths/paths.js';
 import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
@@ -22,13 +22,13 @@ import { openRoots } from '../../src/adapters/paths/roots.js';
 import type { Caller } from '../../src/domain/access/caller.js';
 import { Admission } from '../../src/domain/operations/admission.js';
 import { Operations } from '../../src/domain/operations/engine.js';
-import { KeptWork } from '../../src/domain/operations/kept-work.js';
-import { LockTable } from '../../src/domain/operations/locks.js';
-import { ResumeEntries } from '../../src/domain/operations/resume-entries.js';
-import { Slots } from '../../src/domain/operations/slots.js';
-import { SpaceLedger } from '../../src/domain/operations/space.js';
+import { ResumableLeftovers } from '../../src/domain/operations/recovery/resumable-leftovers.js';
+import { LockTable } from '../../src/domain/operations/resources/locks.js';
+import { ResumeEntries } from '../../src/domain/operations/recovery/resume-entries.js';
+import { Slots } from '../../src/domain/operations/resources/slots.js';
+import { SpaceLedger } from '../../src/domain/operations/resources/space.js';
 import { RawDisks } from '../../src/domain/operations/raw-disks.js';
-import { TouchedImages } from '../../src/domain/operations/touched.js';
+import { TouchedImages } from '../../src/domain/operations/recovery/touched.js';
 import { TableWalk } from '../../src/adapters/qemu/table-walk.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
 import type { Step } from '../../src/domain/operations/engine-ports.js';
@@ -51,7 +51,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     new QemuLocks(),
     new LockTable(),
   ];
-  const reach = new Reach();
+  const reach = new PathScope();
   const paths = new RootedPaths(roots, { closed: [], own: [] }, reach);
   const reader = new ImageReader({
     paths,
@@ -123,7 +123,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     slots,
     space,
     failures,
-    keptWork: new KeptWork({ resumes, paths, targets, locks }),
+    keptWork: new ResumableLeftovers({ resumes, paths, targets, locks }),
     close: () => Promise.all(roots.map(({ handle }) => handle.close())),
   };
 }

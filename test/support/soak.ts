@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Daemon } from './daemon.js';
-import { noise } from './disks.js';
+import { noise } from './images/disks.js';
 import { sh } from './shell.js';
 import type { Message } from './stranger.js';
 

@@ -1,4 +1,4 @@
-import type { ArchiveKind, Archives, Member } from '../../domain/ports/sources.js';
+import type { ArchiveKind, Archives, ArchiveMember } from '../../domain/ports/sources.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import type { TarArchive } from './tar-archive.js';
 import type { ZipArchive } from './zip-archive.js';
@@ -7,14 +7,14 @@ import type { ZipArchive } from './zip-archive.js';
 export class LocalArchives implements Archives {
   constructor(private readonly kinds: { readonly tar: TarArchive; readonly zip: ZipArchive }) {}
 
-  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
+  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]> {
     return this.kinds[kind].list(file, run);
   }
 
   read(
     kind: ArchiveKind,
     file: AddressedFile,
-    member: Member,
+    member: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<void> {

@@ -1,5 +1,5 @@
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Member } from '../../domain/ports/sources.js';
+import type { ArchiveMember } from '../../domain/ports/sources.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
 import { toolReason } from '../linux/tool-words.js';
@@ -34,9 +34,9 @@ export class TarArchive {
     private readonly limits: ToolLimits,
   ) {}
 
-  async list(file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
-    const members = new Map<string, Member>();
-    const all: Member[] = [];
+  async list(file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]> {
+    const members = new Map<string, ArchiveMember>();
+    const all: ArchiveMember[] = [];
     let [lines, bytes] = [0, 0];
     const call = this.#call([...LISTING, ['--file=', { read: file }]]);
     const exit = await this.runner.lines(call, run, (line) => {
@@ -55,7 +55,7 @@ export class TarArchive {
 
   async read(
     file: AddressedFile,
-    { name, sizeBytes, linkTo = name }: Member,
+    { name, sizeBytes, linkTo = name }: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<void> {
@@ -86,7 +86,11 @@ function assertRead(file: AddressedFile, { code, stderr }: Exit): void {
  * Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. A
  * hard link is the file that it leads to.
  */
-function memberOf(line: string, file: AddressedFile, before: ReadonlyMap<string, Member>): Member | undefined {
+function memberOf(
+  line: string,
+  file: AddressedFile,
+  before: ReadonlyMap<string, ArchiveMember>,
+): ArchiveMember | undefined {
   const [, type, size, escaped] = LINE.exec(line) ?? [];
   if (size === undefined || escaped === undefined) return undefined;
   if (type === 'h') return linkOf(escaped, before);
@@ -102,7 +106,7 @@ function nameOf(escaped: string, file: AddressedFile): string | undefined {
 }
 
 /** Undefined where the file is not in the archive, and where it may be one of several. */
-function linkOf(escaped: string, before: ReadonlyMap<string, Member>): Member | undefined {
+function linkOf(escaped: string, before: ReadonlyMap<string, ArchiveMember>): ArchiveMember | undefined {
   const parts = unescape(escaped).split(LINK_TO).map(utf8Of);
   const found = parts.flatMap((_, at) => {
     const target = at === 0 ? undefined : before.get(parts.slice(at).join(LINK_TO));

@@ -3,7 +3,7 @@ import { breathe } from '../../domain/model/async.js';
 import { crc32 } from 'node:zlib';
 import { fromRandomAccessReaderPromise, getFileNameLowLevel, type Entry, type ZipFile } from 'yauzl';
 import { asHostlerError, HostlerError } from '../../domain/model/errors.js';
-import type { Member } from '../../domain/ports/sources.js';
+import type { ArchiveMember } from '../../domain/ports/sources.js';
 import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import { GuardedFile, guardOf } from '../files/guarded-file.js';
 import {
@@ -44,16 +44,21 @@ const METHODS: ReadonlyMap<number, string> = new Map([
 
 /** By yauzl, which takes the directory at the end for true, as everybody does. */
 export class ZipArchive {
-  list(file: AddressedFile, run: ToolRun): Promise<readonly Member[]> {
+  list(file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]> {
     return withZip(file, run, async (zip) => {
-      const members: Member[] = [];
+      const members: ArchiveMember[] = [];
       for await (const { entry, name } of filesOf(zip, file, run))
         members.push({ name, sizeBytes: BigInt(entry.uncompressedSize), ...sealed(entry) });
       return members;
     });
   }
 
-  read(file: AddressedFile, member: Member, take: (piece: Uint8Array) => Promise<void>, run: ToolRun): Promise<void> {
+  read(
+    file: AddressedFile,
+    member: ArchiveMember,
+    take: (piece: Uint8Array) => Promise<void>,
+    run: ToolRun,
+  ): Promise<void> {
     return withZip(file, run, async (zip) => {
       for await (const { entry, name } of filesOf(zip, file, run)) {
         if (name !== member.name) continue;
@@ -65,7 +70,7 @@ export class ZipArchive {
   }
 }
 
-function sealed(entry: Entry): Pick<Member, 'sealed'> {
+function sealed(entry: Entry): Pick<ArchiveMember, 'sealed'> {
   if (entry.canDecodeFileData()) return {};
   if (entry.isEncrypted()) return { sealed: 'encrypted' };
   const method = METHODS.get(entry.compressionMethod) ?? `method ${String(entry.compressionMethod)}`;

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { Reach } from '../../domain/access/reach.js';
+import type { PathScope } from '../../domain/access/path-scope.js';
 import { asAddress, isBelow, type ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
@@ -22,7 +22,7 @@ export class DevicePaths implements Paths {
     private readonly roots: readonly Root[],
     private readonly nodes: Root | undefined,
     private readonly elsewhere: Pick<Paths, 'entry'>,
-    private readonly reach: Reach,
+    private readonly reach: PathScope,
   ) {}
 
   /** Whether an address belongs to a root of devices. */

@@ -1,6 +1,14 @@
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Aside, Files, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports/images.js';
+import type {
+  StagingFile,
+  Files,
+  StagedImage,
+  PartRequest,
+  Resolved,
+  ResolvedTarget,
+  Targets,
+} from '../../domain/ports/images.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
 import { DeviceHandle } from '../linux/device-handle.js';
 import { deviceOf } from './device-files.js';
@@ -14,7 +22,7 @@ interface DeviceTargetPorts {
 export class DeviceTargets implements Targets {
   constructor(private readonly ports: DeviceTargetPorts) {}
 
-  async prepare(target: ResolvedTarget, { attributes, operationId }: PartRequest): Promise<Part> {
+  async prepare(target: ResolvedTarget, { attributes, operationId }: PartRequest): Promise<StagedImage> {
     if (Object.keys(attributes).length > 0)
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'a device keeps its owner and mode', {
         facts: { path: target.address },
@@ -36,7 +44,7 @@ export class DeviceTargets implements Targets {
   }
 }
 
-class DevicePart implements Part {
+class DevicePart implements StagedImage {
   readonly inherited = false;
   readonly name: string;
   #handle: DeviceHandle;
@@ -54,15 +62,15 @@ class DevicePart implements Part {
     return this.#handle;
   }
 
-  get aside(): Aside {
+  get aside(): StagingFile {
     return this.beside.aside;
   }
 
-  get expanded(): Aside {
+  get expanded(): StagingFile {
     return this.beside.expanded;
   }
 
-  get member(): Aside {
+  get member(): StagingFile {
     return this.beside.member;
   }
 

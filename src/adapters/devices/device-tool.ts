@@ -1,4 +1,4 @@
-import type { Eraser, ImageChanger, Range, Written } from '../../domain/ports/changes.js';
+import type { Eraser, ImageChanger, ByteRange, Written } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Chain, ConvertRequest, FileRef, Resolved, ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
@@ -58,7 +58,7 @@ export class DeviceEraser implements Eraser {
     private readonly files: Pick<Eraser, 'zero'>,
   ) {}
 
-  async zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void> {
+  async zero(file: Resolved, data: readonly ByteRange[], run: ToolRun): Promise<void> {
     await this.files.zero({ ...file, ...deviceOf(file).ref }, data, run);
   }
 

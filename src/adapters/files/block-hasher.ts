@@ -2,7 +2,13 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { BLOCK_BYTES, BlockDigests, blockRuns, type BlockRun, type Stretch } from '../../domain/model/block-digest.js';
+import {
+  BLOCK_BYTES,
+  BlockDigests,
+  blockRanges,
+  type BlockRange,
+  type DataExtent,
+} from '../../domain/model/block-digest.js';
 import type { BlockHasher } from '../../domain/verbs/digest-image.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Resolved } from '../../domain/ports/images.js';
@@ -20,8 +26,8 @@ const JOB_BLOCKS = 8;
 /** Jobs waiting for each thread: it never runs dry. */
 const JOBS_PER_THREAD = 3;
 
-interface Piece {
-  readonly run: BlockRun;
+interface HashRange {
+  readonly run: BlockRange;
   /** Unset: zeros. */
   readonly digests?: Promise<Uint8Array>;
 }
@@ -30,7 +36,7 @@ interface Piece {
 export class ThreadedHasher implements BlockHasher {
   async digest(
     file: Resolved,
-    stretches: AsyncIterable<Stretch>,
+    stretches: AsyncIterable<DataExtent>,
     { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
   ): Promise<string> {
     try {
@@ -43,7 +49,7 @@ export class ThreadedHasher implements BlockHasher {
       try {
         const all = new BlockDigests();
         let hashed = 0n;
-        const take = async ({ run, digests }: Piece) => {
+        const take = async ({ run, digests }: HashRange) => {
           if (digests === undefined) {
             await inTurns(all.appendZeros(run.count), signal);
             return;
@@ -52,7 +58,7 @@ export class ThreadedHasher implements BlockHasher {
           hashed += BigInt(run.count) * BigInt(BLOCK_BYTES);
           onBytes?.(hashed);
         };
-        const waiting: Piece[] = [];
+        const waiting: HashRange[] = [];
         for await (const run of jobs(stretches, file.lengthBytes)) {
           signal.throwIfAborted();
           waiting.push(run.zero ? { run } : { run, digests: threads.hash(run) });
@@ -73,13 +79,13 @@ export class ThreadedHasher implements BlockHasher {
   }
 }
 
-async function takeFirst(waiting: Piece[], take: (piece: Piece) => Promise<void>): Promise<void> {
+async function takeFirst(waiting: HashRange[], take: (piece: HashRange) => Promise<void>): Promise<void> {
   const first = waiting.shift();
   if (first !== undefined) await take(first);
 }
 
-async function* jobs(stretches: AsyncIterable<Stretch>, lengthBytes: bigint): AsyncGenerator<BlockRun> {
-  for await (const run of blockRuns(stretches, lengthBytes)) {
+async function* jobs(stretches: AsyncIterable<DataExtent>, lengthBytes: bigint): AsyncGenerator<BlockRange> {
+  for await (const run of blockRanges(stretches, lengthBytes)) {
     if (run.zero) yield run;
     else
       for (let done = 0; done < run.count; done += JOB_BLOCKS)
@@ -97,7 +103,7 @@ class HashThreads {
   ) {}
 
   /** Digests of the run's blocks, one behind the other. */
-  hash({ first, count }: BlockRun): Promise<Uint8Array> {
+  hash({ first, count }: BlockRange): Promise<Uint8Array> {
     const offset = BigInt(first) * BigInt(BLOCK_BYTES);
     const left = this.lengthBytes - offset;
     const wanted = BigInt(count) * BigInt(BLOCK_BYTES);

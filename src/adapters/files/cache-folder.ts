@@ -10,7 +10,7 @@ import { folderEntries } from '../gates/folder-entries.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { LocalMounts } from '../linux/local-mounts.js';
 import { mountOf, readMounts } from '../linux/mounts.js';
-import { claimCache, isPartOfCache, type Claimant } from '../owned/cache-claim.js';
+import { claimCache, isPartOfCache, type CacheClaimant } from '../owned/cache-claim.js';
 import { removePrivateFolder } from '../paths/private-folders.js';
 import { RootGate } from '../gates/root-gate.js';
 import { sizesOf } from '../linux/system-sizes.js';
@@ -116,7 +116,7 @@ export class CacheFolder implements CacheFiles {
   };
 
   /** Makes the folder this daemon's for as long as it lives. Fails with ConfigError. */
-  async claim(claimant: Claimant): Promise<void> {
+  async claim(claimant: CacheClaimant): Promise<void> {
     this.#lock = await claimCache(this.realPath, claimant);
   }
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import type { Eraser, Range } from '../../domain/ports/changes.js';
+import type { Eraser, ByteRange } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Resolved, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
@@ -16,7 +16,7 @@ const PIECE_BYTES = 8 << 20;
 export class FileEraser implements Eraser {
   constructor(private readonly runner: ProcessRunner) {}
 
-  async zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void> {
+  async zero(file: Resolved, data: readonly ByteRange[], run: ToolRun): Promise<void> {
     const total = Number(data.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n));
     const zeros = Buffer.alloc(PIECE_BYTES);
     let done = 0;

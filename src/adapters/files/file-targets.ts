@@ -3,13 +3,13 @@ import { lstat, mkdir, open, rename, rm, rmdir, type FileHandle } from 'node:fs/
 import { dirname, type ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type {
-  Aside,
+  StagingFile,
   FileIdentity,
   FileRef,
   Handle,
   ImageLocks,
   NotDurable,
-  Part,
+  StagedImage,
   PartRequest,
   Resolved,
   ResolvedTarget,
@@ -71,7 +71,7 @@ interface Ownership {
 export class FileTargets implements Targets {
   constructor(private readonly ports: TargetPorts) {}
 
-  async prepare(target: ResolvedTarget, request: PartRequest): Promise<Part> {
+  async prepare(target: ResolvedTarget, request: PartRequest): Promise<StagedImage> {
     const given = await this.#ownership(target, request);
     try {
       return await asked(
@@ -86,7 +86,7 @@ export class FileTargets implements Targets {
     }
   }
 
-  async #prepared(target: ResolvedTarget, request: PartRequest, given: Ownership): Promise<Part> {
+  async #prepared(target: ResolvedTarget, request: PartRequest, given: Ownership): Promise<StagedImage> {
     const name = this.#folderName(request.operationId);
     const inherited = await this.#takeOver(target.directory, name, request.takeOver ?? []);
     const path = procPath({ handle: target.directory, name });
@@ -158,7 +158,7 @@ export class FileTargets implements Targets {
   }
 }
 
-class FilePart implements Part {
+class FilePart implements StagedImage {
   readonly name = PART_NAME;
   readonly #target: FileRef;
   #made: FileIdentity | undefined;
@@ -211,19 +211,19 @@ class FilePart implements Part {
     await this.#withFile((file) => setLength(file, lengthBytes));
   }
 
-  get aside(): Aside {
+  get aside(): StagingFile {
     return this.#beside(ASIDE_NAME);
   }
 
-  get expanded(): Aside {
+  get expanded(): StagingFile {
     return this.#beside(EXPANDED_NAME);
   }
 
-  get member(): Aside {
+  get member(): StagingFile {
     return this.#beside(MEMBER_NAME);
   }
 
-  #beside(name: string): Aside {
+  #beside(name: string): StagingFile {
     const ref = { handle: this.handle, name, address: this.target.address };
     const path = procPath(ref);
     const told = (error: unknown) => {

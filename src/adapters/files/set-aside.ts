@@ -1,16 +1,16 @@
 import { constants } from 'node:fs';
 import { open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Aside } from '../../domain/ports/images.js';
+import type { StagingFile } from '../../domain/ports/images.js';
 import { makeFolder } from '../../file-io/make-folder.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
 
 /** The files of an operation: what came, what that expands to, what is taken out of that. */
 export interface AsideFiles {
-  readonly aside: Aside;
-  readonly expanded: Aside;
-  readonly member: Aside;
+  readonly aside: StagingFile;
+  readonly expanded: StagingFile;
+  readonly member: StagingFile;
 }
 
 /** End the names of the second and third. */
@@ -31,7 +31,7 @@ export class AsideFolder {
     return { aside: await this.#file(aside), expanded: await this.#file(expanded), member: await this.#file(member) };
   }
 
-  async #file(name: string): Promise<Aside> {
+  async #file(name: string): Promise<StagingFile> {
     const ref = { handle: await this.#open(), name };
     return {
       ...ref,

@@ -2,7 +2,7 @@ import { Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
-import { DIRECT } from './file-calls.js';
+import { SYNC } from './file-calls.js';
 import { callsOf } from './handles.js';
 import { procPath } from '../linux/proc-path.js';
 
@@ -20,7 +20,7 @@ export interface FolderEntry {
  */
 export async function folderEntries(folder: Handle): Promise<readonly FolderEntry[]> {
   const path = procPath({ handle: folder });
-  if (callsOf(folder) === DIRECT) return readdir(path, { withFileTypes: true });
+  if (callsOf(folder) === SYNC) return readdir(path, { withFileTypes: true });
   const found: FolderEntry[] = [];
   for (const name of await readdir(path)) {
     const stat = await lstat(procPath({ handle: folder, name })).catch((error: unknown) => error);

@@ -1,7 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { Handle } from '../../domain/ports/images.js';
-import { POOLED, type FileCalls } from './file-calls.js';
+import { THREADPOOL, type FileCalls } from './file-calls.js';
 import { PIECE, type RootGate } from './root-gate.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
 
@@ -54,7 +54,7 @@ export async function statOrClose(handle: RootedHandle): Promise<BigIntStats> {
 
 /** By which calls what a handle names may be asked; in a root that may not answer each fails with ROOT_STALLED then. */
 export function callsOf(handle: Handle): FileCalls {
-  return handle instanceof RootedHandle ? handle.gate.guardedCalls : POOLED;
+  return handle instanceof RootedHandle ? handle.gate.guardedCalls : THREADPOOL;
 }
 
 /**

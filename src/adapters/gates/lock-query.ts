@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { FileRef } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
-import { DIRECT } from './file-calls.js';
+import { SYNC } from './file-calls.js';
 import { callsOf } from './handles.js';
 import { look } from '../linux/sync-look.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
@@ -49,7 +49,7 @@ export class LockQuery {
    * file, its filesystem may not answer at once, it is gone, or may not be opened.
    */
   ask<T>(file: FileRef, work: (firstLock: (first: bigint, last: bigint) => FirstLock) => T): T | undefined {
-    if (callsOf(file.handle) !== DIRECT) return undefined;
+    if (callsOf(file.handle) !== SYNC) return undefined;
     const fd = look(() => openRegular(file));
     if (fd === undefined) return undefined;
     try {

@@ -1,6 +1,6 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import { deferred } from '../../domain/model/async.js';
-import { DIRECT, POOLED, type FileCalls } from './file-calls.js';
+import { SYNC, THREADPOOL, type FileCalls } from './file-calls.js';
 import { POOL_PLACES, type PoolCall } from './pool-places.js';
 import type { RootPlace } from './root-place.js';
 
@@ -24,14 +24,14 @@ export class RootGate {
   readonly #guarded: FileCalls = {
     open: (path, flags) =>
       this.call(
-        async () => POOLED.open(path, flags),
-        async (fd) => POOLED.close(fd),
+        async () => THREADPOOL.open(path, flags),
+        async (fd) => THREADPOOL.close(fd),
       ),
     // Not waited for while it hangs.
-    close: (fd) => this.call(async () => POOLED.close(fd)),
-    stat: (fd) => this.call(async () => POOLED.stat(fd)),
-    readlink: (path) => this.call(async () => POOLED.readlink(path)),
-    read: (fd, buffer, position) => this.call(async () => POOLED.read(fd, buffer, position)),
+    close: (fd) => this.call(async () => THREADPOOL.close(fd)),
+    stat: (fd) => this.call(async () => THREADPOOL.stat(fd)),
+    readlink: (path) => this.call(async () => THREADPOOL.readlink(path)),
+    read: (fd, buffer, position) => this.call(async () => THREADPOOL.read(fd, buffer, position)),
   };
 
   constructor(
@@ -43,12 +43,12 @@ export class RootGate {
 
   /** How to ask its filesystem, in work that has entered. */
   get calls(): FileCalls {
-    return this.place.isLocal() ? DIRECT : POOLED;
+    return this.place.isLocal() ? SYNC : THREADPOOL;
   }
 
   /** The same for work that has not: each of them is a `call`. */
   get guardedCalls(): FileCalls {
-    return this.place.isLocal() ? DIRECT : this.#guarded;
+    return this.place.isLocal() ? SYNC : this.#guarded;
   }
 
   /** Fails with ROOT_STALLED, ROOT_UNAVAILABLE. What comes too late is given to `dispose`. */

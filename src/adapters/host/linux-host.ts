@@ -1,6 +1,6 @@
 import { access, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { machine } from 'node:os';
-import type { Reach } from '../../domain/access/reach.js';
+import type { PathScope } from '../../domain/access/path-scope.js';
 import type { ImageAddress } from '../../domain/model/address.js';
 import type { Filesystem, Filesystems } from '../../domain/host/filesystem-info.js';
 import type { Try } from '../../domain/host/disk-driver.js';
@@ -20,7 +20,7 @@ export class LinuxHost implements Filesystems {
     private readonly paths: RootedPaths,
     private readonly initiatorFile: string,
     readonly tried: Try,
-    private readonly reach: Reach,
+    private readonly reach: PathScope,
     private readonly looks: PathLooks,
   ) {}
 

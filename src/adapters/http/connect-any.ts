@@ -9,7 +9,7 @@ interface Address {
   readonly family: number;
 }
 
-export interface Place {
+export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly lookup: LookupFunction;
@@ -21,7 +21,7 @@ export interface Place {
 type Done = (error: Error | null, socket?: Socket) => void;
 
 /** A connection to the first address that answers; others are tried beside it, and each has all of the time. */
-export function connectAny(place: Place): Promise<Socket> {
+export function connectAny(place: Endpoint): Promise<Socket> {
   return new Promise((resolve, reject) => {
     connectTo(place, (error, socket) => {
       if (socket === undefined) reject(error ?? noAddress(place.host));
@@ -30,7 +30,7 @@ export function connectAny(place: Place): Promise<Socket> {
   });
 }
 
-function connectTo(place: Place, done: Done): void {
+function connectTo(place: Endpoint, done: Done): void {
   const { host, port, lookup, timeoutMs, signal } = place;
   const attempts = new Set<Socket>();
   const failures: Error[] = [];

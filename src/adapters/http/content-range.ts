@@ -1,7 +1,7 @@
 import type { HttpAnswer } from './http-client.js';
 
 /** Which bytes of a content an answer holds. */
-export interface Stretch {
+export interface ContentRange {
   readonly offset: bigint;
   /** Behind the last byte. */
   readonly end: bigint;
@@ -14,7 +14,7 @@ const RANGE = /^bytes[ \t]+(\d{1,19})[ \t]*-[ \t]*(\d{1,19})[ \t]*\/[ \t]*(\d{1,
 const LENGTH_ONLY = /^bytes[ \t]+\*[ \t]*\/[ \t]*(\d{1,19})$/i;
 
 /** What a 206 says that it holds; undefined where it says nothing, or what cannot be. */
-export function stretchOf({ header }: Pick<HttpAnswer, 'header'>): Stretch | undefined {
+export function contentRangeOf({ header }: Pick<HttpAnswer, 'header'>): ContentRange | undefined {
   const [, first, last, total] = RANGE.exec(header('content-range') ?? '') ?? [];
   if (first === undefined || last === undefined || total === undefined) return undefined;
   const [offset, end] = [BigInt(first), BigInt(last) + 1n];

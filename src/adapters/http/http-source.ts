@@ -1,9 +1,9 @@
 import { HostlerError } from '../../domain/model/errors.js';
-import { checksumIn, type Place } from '../../domain/fetch/checksum-list.js';
-import type { Answer, RemoteFile, SourceFacts, Wanted } from '../../domain/ports/sources.js';
+import { checksumIn, type ListPlace } from '../../domain/fetch/checksum-list.js';
+import type { SourceAnswer, RemoteFile, SourceFacts, WantedBytes } from '../../domain/ports/sources.js';
 import { behind, exactly, nothing } from './bodies.js';
 import { codingsOf, decoded } from './content-coding.js';
-import { lengthOf416, stretchOf, type Stretch } from './content-range.js';
+import { lengthOf416, contentRangeOf, type ContentRange } from './content-range.js';
 import { freshness, isAsFresh, isSameContent, isTag, rangeValidator } from './validators.js';
 import { shown, unavailable, type HttpAnswer, type HttpClient } from './http-client.js';
 import type { ExpectedChecksum } from '../../domain/model/checksum.js';
@@ -50,7 +50,7 @@ export class HttpFile implements RemoteFile {
     });
   }
 
-  async read(from: Wanted, signal: AbortSignal): Promise<Answer> {
+  async read(from: WantedBytes, signal: AbortSignal): Promise<SourceAnswer> {
     const answer = await this.client.get(this.url, this.headers, { ...PLAIN, ...rangeOf(from) }, signal);
     const { offset } = from;
     if (answer.status === RANGE_WRONG && offset > 0n) {
@@ -96,7 +96,7 @@ async function textOf(answer: HttpAnswer, url: URL): Promise<string> {
 }
 
 /** Where a file is, as a list says it. */
-function placeOf(url: URL, list: URL): Place {
+function placeOf(url: URL, list: URL): ListPlace {
   const [path, listed] = [componentsOf(url), componentsOf(list)];
   const folder = listed.slice(0, -1);
   const below = url.origin === list.origin && folder.every((part, index) => part === path[index]);
@@ -119,7 +119,7 @@ function componentOf(encoded: string): string {
   }
 }
 
-function rangeOf({ offset, validator }: Wanted): Record<string, string> {
+function rangeOf({ offset, validator }: WantedBytes): Record<string, string> {
   if (offset === 0n) return {};
   return { range: `bytes=${String(offset)}-`, ...(validator === undefined ? {} : { 'if-range': validator }) };
 }
@@ -132,7 +132,7 @@ function assertPlain(answer: HttpAnswer, url: URL): void {
   throw refused(url, `the answer comes in the transfer coding ${coding}, which nobody asked for`);
 }
 
-function wholeOf(answer: HttpAnswer, url: URL): Answer {
+function wholeOf(answer: HttpAnswer, url: URL): SourceAnswer {
   const { header, hasEnd, discard, receivedBytes } = answer;
   const codings = codingsOf(answer, url);
   if (codings === undefined) {
@@ -162,9 +162,9 @@ function wholeOf(answer: HttpAnswer, url: URL): Answer {
 }
 
 /** A part from the offset on that was asked for; undefined: none that can be used. */
-function partOf(answer: HttpAnswer, wanted: Wanted, url: URL): Answer | undefined {
+function partOf(answer: HttpAnswer, wanted: WantedBytes, url: URL): SourceAnswer | undefined {
   const { body, discard, receivedBytes, header } = answer;
-  const stretch = stretchOf(answer) ?? restOf(answer, wanted);
+  const stretch = contentRangeOf(answer) ?? restOf(answer, wanted);
   const encoded = codingsOf(answer, url)?.length !== 0;
   if (stretch === undefined || stretch.offset > wanted.offset || stretch.end <= wanted.offset || encoded)
     return undefined;
@@ -189,7 +189,7 @@ function partOf(answer: HttpAnswer, wanted: Wanted, url: URL): Answer | undefine
 }
 
 /** A part that does not say where it begins, of the same content, and just as long as the rest. */
-function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: Wanted): Stretch | undefined {
+function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: WantedBytes): ContentRange | undefined {
   const length = answer.header('content-length');
   if (length === undefined || totalBytes === undefined || validator === undefined) return undefined;
   if (answer.header('etag') !== validator || answer.header('content-range') !== undefined) return undefined;
@@ -197,13 +197,13 @@ function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: Wanted): 
 }
 
 /** Whether nothing is missing: the content is as long as what has come, and nothing says that it is another one. */
-function isTheEnd(answer: HttpAnswer, { offset, validator, totalBytes }: Wanted): boolean {
+function isTheEnd(answer: HttpAnswer, { offset, validator, totalBytes }: WantedBytes): boolean {
   const same = validator === undefined || isSameContent(validator, answer);
   return same && lengthOf416(answer) === offset && (totalBytes ?? offset) === offset;
 }
 
 /** All has come already. */
-function theEnd({ offset, validator }: Wanted): Answer {
+function theEnd({ offset, validator }: WantedBytes): SourceAnswer {
   const common = { offset, totalBytes: offset, ends: 'whole', webPage: false, resumable: true } as const;
   return {
     ...common,

@@ -5,7 +5,7 @@ import type { FileIdentity } from '../../domain/ports/images.js';
 import { deferred, type Deferred } from '../../domain/model/async.js';
 import { errorText } from '../telemetry/log.js';
 import type { BadFile, Claimant } from './bad-files.js';
-import type { Found, PlaceOfImages } from './root-index.js';
+import type { FoundDependants, PlaceOfImages } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
@@ -68,7 +68,7 @@ export class ImageIndex implements Dependants {
 
 class IndexedRoot {
   #worker: Worker | undefined;
-  readonly #asked = new Map<number, Deferred<Found>>();
+  readonly #asked = new Map<number, Deferred<FoundDependants>>();
   #next = 0;
   #heardAt = Date.now();
   #stalled = false;
@@ -84,7 +84,7 @@ class IndexedRoot {
   }
 
   /** The whole of it could not be looked at. */
-  #nothing(why: string): Found {
+  #nothing(why: string): FoundDependants {
     return { found: [], unseen: [{ place: this.root.path, why, whole: true }] };
   }
 
@@ -107,13 +107,13 @@ class IndexedRoot {
     return worker;
   }
 
-  async ask({ device, inode }: FileIdentity): Promise<Found> {
+  async ask({ device, inode }: FileIdentity): Promise<FoundDependants> {
     // Until it is heard of again nobody waits for it.
     if (this.#stalled) return this.#nothing(STALLED);
     // A root that cannot be followed is looked at all the same: its thread finds out what is there.
     await this.root.follow().catch((error: unknown) => this.#notFollowed(error));
     const question: IndexQuestion = { id: this.#next++, file: { device, inode }, root: this.root.identity };
-    const answer = deferred<Found>();
+    const answer = deferred<FoundDependants>();
     this.#asked.set(question.id, answer);
     this.#heardAt = Math.max(this.#heardAt, Date.now());
     this.start().postMessage(question);
@@ -133,7 +133,7 @@ class IndexedRoot {
   }
 
   /** What lay in the root at the start cannot be seen under another filesystem: nobody may take it for gone. */
-  #withCovered({ found, unseen }: Found): Found {
+  #withCovered({ found, unseen }: FoundDependants): FoundDependants {
     const { device, inode } = this.root.identity;
     const absent = this.root.absent();
     if (absent === undefined) this.#first ??= { device, inode };

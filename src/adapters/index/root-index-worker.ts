@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import type { FileIdentity } from '../../domain/ports/images.js';
 import { firstOf, type BadFile } from './bad-files.js';
-import { RootIndex, type Found, type PlaceOfImages } from './root-index.js';
+import { RootIndex, type FoundDependants, type PlaceOfImages } from './root-index.js';
 
 export interface IndexJob {
   readonly root: string;
@@ -23,8 +23,8 @@ export type IndexMessage =
   | { readonly kind: 'beat' }
   | { readonly kind: 'bad'; readonly bad: BadFile }
   /** The first look is over. */
-  | { readonly kind: 'looked'; readonly unseen: Found['unseen'] }
-  | ({ readonly kind: 'found'; readonly id: number } & Found)
+  | { readonly kind: 'looked'; readonly unseen: FoundDependants['unseen'] }
+  | ({ readonly kind: 'found'; readonly id: number } & FoundDependants)
   | { readonly kind: 'failed'; readonly id: number; readonly text: string };
 
 const port = parentPort;

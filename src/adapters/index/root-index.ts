@@ -39,7 +39,7 @@ interface Image {
 export type PlaceOfImages = 'files' | 'devices';
 
 /** What was found, and the places at which nobody could look. */
-export interface Found {
+export interface FoundDependants {
   readonly found: readonly (Dependant & { readonly file: Claimant })[];
   readonly unseen: readonly Unseen[];
 }
@@ -82,9 +82,9 @@ export class RootIndex {
   }
 
   /** Images that need this file, as they were at the last look. */
-  dependantsOf(file: FileIdentity): Found {
+  dependantsOf(file: FileIdentity): FoundDependants {
     const unseen = [...this.#unseen];
-    const found: Found['found'][number][] = [];
+    const found: FoundDependants['found'][number][] = [];
     for (const [folder, { images }] of this.#folders) {
       const isExtent = this.#extentsIn(folder, images, file, unseen);
       for (const [name, { needs, extents }] of images) {

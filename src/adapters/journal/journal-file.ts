@@ -1,7 +1,7 @@
 /** Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own. */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { JournalDamaged } from './schema.js';
-import { sumOf, type Row, type SetAside, type Write, type Found, type Look } from './rows.js';
+import { sumOf, type JournalRow, type SetAside, type Write, type FoundRows, type OperationSearch } from './rows.js';
 import { Search } from './search.js';
 import { columnsOf, mayBeFinal } from './traits.js';
 import { troubleOf } from './trouble.js';
@@ -79,29 +79,29 @@ export class JournalFile {
     }
   }
 
-  operation(id: string): Row | undefined {
+  operation(id: string): JournalRow | undefined {
     return this.#row('operation', this.sql('SELECT rowid, id AS key, body, sum FROM operations WHERE id = ?').get(id));
   }
 
   /** The latest operation under a request id. */
-  request(text: string): Row | undefined {
+  request(text: string): JournalRow | undefined {
     const newest = 'SELECT rowid, id AS key, body, sum FROM operations WHERE request = ? ORDER BY id DESC LIMIT 1';
     return this.#row('operation', this.sql(newest).get(text));
   }
 
-  unfinished(): Row[] {
+  unfinished(): JournalRow[] {
     const all = 'SELECT rowid, id AS key, body, sum FROM operations WHERE ended IS NULL ORDER BY id';
     return this.#rows('operation', this.sql(all).all());
   }
 
-  entries(kind: string): Row[] {
+  entries(kind: string): JournalRow[] {
     return this.#rows(
       kind,
       this.sql('SELECT rowid, key, body, sum FROM entries WHERE kind = ? ORDER BY key').all(kind),
     );
   }
 
-  search(look: Look): Found {
+  search(look: OperationSearch): FoundRows {
     return new Search(this).page(look);
   }
 
@@ -181,7 +181,7 @@ export class JournalFile {
   }
 
   /** The checksum is of the record alone: what is kept beside it, so that it is found, is held against it. */
-  #checkColumns({ key, body }: Row, { ended, request }: Fields): void {
+  #checkColumns({ key, body }: JournalRow, { ended, request }: Fields): void {
     const said = columnsOf(body);
     const isTrait = this.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');
     const missing = said.traits.filter((trait) => isTrait.get(trait, key) === undefined);
@@ -208,12 +208,12 @@ export class JournalFile {
       ).run(kind, key, body, sumOf(kind, { key, body }));
   }
 
-  #rows(kind: string, rows: readonly Fields[]): Row[] {
+  #rows(kind: string, rows: readonly Fields[]): JournalRow[] {
     return rows.flatMap((each) => this.#row(kind, each) ?? []);
   }
 
   /** What was written, or undefined: it is damaged then, and set aside. */
-  #row(kind: string, fields: Fields | undefined): Row | undefined {
+  #row(kind: string, fields: Fields | undefined): JournalRow | undefined {
     if (fields === undefined) return undefined;
     const row = rowOf(kind, fields);
     if (row === undefined) this.#setAside(kind, fields, 'it cannot be read, and is set aside');
@@ -247,7 +247,7 @@ export class JournalFile {
 }
 
 /** A row as it was written; undefined when it is not. */
-export function rowOf(kind: string, { key, body, sum }: Fields): Row | undefined {
+export function rowOf(kind: string, { key, body, sum }: Fields): JournalRow | undefined {
   if (typeof key !== 'string' || typeof body !== 'string') return undefined;
   return sumOf(kind, { key, body }) === sum ? { key, body } : undefined;
 }

@@ -1,13 +1,13 @@
 /** The thread that has the journal open: a disk that hangs holds this thread only. `thread.ts` starts it. */
 import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Answer, Asked, ThreadJob } from './messages.js';
-import { connect, forgetMove, isMoving, openJournal, rebuild, type Opened } from './opening.js';
+import type { JournalAnswer, Asked, ThreadJob } from './messages.js';
+import { connect, forgetMove, isMoving, openJournal, rebuild, type OpenedJournal } from './opening.js';
 import { Pruner } from './pruning.js';
 import { assertOurs } from './schema.js';
 import { JournalFile } from './journal-file.js';
 import { troubleOf, withErrno } from './trouble.js';
-import { Witness } from './witness.js';
+import { WriteCountFile } from './write-count-file.js';
 
 /** Forgotten, or looked at, in one go; between two, what others ask for is answered. */
 const SLICE = 16;
@@ -25,7 +25,7 @@ const port = parentPort;
 
 class Journal {
   #file: JournalFile | undefined;
-  #witness: Witness | undefined;
+  #witness: WriteCountFile | undefined;
   #pruner: Pruner | undefined;
   #identity = '';
   #now = 0;
@@ -42,7 +42,7 @@ class Journal {
   }
 
   /** What there is to say; the journal is made again where it turns out to be damaged. */
-  answer(asked: Asked): Answer {
+  answer(asked: Asked): JournalAnswer {
     const { number } = asked;
     try {
       return { number, ...this.#do(asked), ...this.#news() };
@@ -58,10 +58,10 @@ class Journal {
     }
   }
 
-  #do(asked: Asked): Answer {
+  #do(asked: Asked): JournalAnswer {
     switch (asked.ask) {
       case 'open':
-        return this.#begin(openJournal(path, (this.#witness = new Witness(witnessPath)), Date.now));
+        return this.#begin(openJournal(path, (this.#witness = new WriteCountFile(witnessPath)), Date.now));
       case 'write':
         this.#write(asked);
         return {};
@@ -86,7 +86,7 @@ class Journal {
     }
   }
 
-  #begin({ file, moved }: Opened): Answer {
+  #begin({ file, moved }: OpenedJournal): JournalAnswer {
     this.#file = file;
     this.#identity = identityOf(path);
     // A disk that takes nothing is better known now than after the first answer.
@@ -111,7 +111,7 @@ class Journal {
   }
 
   /** After a failure: on from where the disk is, as if it had just been opened. Durable is what this leaves. */
-  #mend(): Answer {
+  #mend(): JournalAnswer {
     if (this.#witness !== undefined && isMoving(path)) return this.#begin(openJournal(path, this.#witness, Date.now));
     const file = this.#again();
     file.transaction(() => undefined);
@@ -142,7 +142,7 @@ class Journal {
     return this.#file;
   }
 
-  #rebuild(why: string): Answer {
+  #rebuild(why: string): JournalAnswer {
     const { file, moved } = rebuild(path, this.#open.database, why, Date.now, this.#written);
     return this.#begin(moved === undefined ? { file } : { file, moved });
   }
@@ -212,12 +212,12 @@ class Journal {
     this.#logged = true;
   }
 
-  #news(): Answer {
+  #news(): JournalAnswer {
     const found = this.#file?.found.splice(0) ?? [];
     return found.length === 0 ? {} : { aside: found, asideCount: this.#open.asideCount() };
   }
 
-  #tell(answer: Answer): void {
+  #tell(answer: JournalAnswer): void {
     if (Object.keys(answer).length > 0) port?.postMessage(answer);
   }
 }

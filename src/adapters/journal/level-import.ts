@@ -9,7 +9,7 @@ import { errnoOf } from '../linux/errno.js';
 import { decode, encode, type SetAside, type Write } from './rows.js';
 import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
 import type { JournalThread } from './thread.js';
-import { syncFolderOf } from './witness.js';
+import { syncFolderOf } from './write-count-file.js';
 
 /** Prefixes of its keys, and what they are called now. */
 const PREFIXES = [

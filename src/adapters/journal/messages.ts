@@ -1,7 +1,7 @@
 /** What the thread of the journal is asked, and what it answers. */
 import type { MovedAside } from './opening.js';
 import type { HistoryLimits } from './pruning.js';
-import type { EntryKind, Row, SetAside, Write, Found, Look } from './rows.js';
+import type { EntryKind, JournalRow, SetAside, Write, FoundRows, OperationSearch } from './rows.js';
 import type { Trouble } from './trouble.js';
 
 export interface ThreadJob {
@@ -17,7 +17,7 @@ export type Question =
   | { readonly ask: 'request'; readonly text: string }
   | { readonly ask: 'unfinished' }
   | { readonly ask: 'entries'; readonly kind: EntryKind }
-  | { readonly ask: 'search'; readonly look: Look }
+  | { readonly ask: 'search'; readonly look: OperationSearch }
   | { readonly ask: 'mend' }
   /** What the daemon does because the journal was moved aside is done. */
   | { readonly ask: 'settled' }
@@ -37,10 +37,10 @@ export interface News {
   readonly failed?: Trouble;
 }
 
-export interface Answer extends News {
+export interface JournalAnswer extends News {
   /** Unset: it answers no question. */
   readonly number?: number;
   readonly trouble?: Trouble;
-  readonly found?: Found;
-  readonly rows?: readonly Row[];
+  readonly found?: FoundRows;
+  readonly rows?: readonly JournalRow[];
 }

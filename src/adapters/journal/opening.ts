@@ -5,9 +5,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { isThere, sizeOf } from '../../file-io/look.js';
 import { JournalFile } from './journal-file.js';
 import { salvage, type Salvaged } from './salvage.js';
-import { BESIDE, assertOurs, create, isEmpty, JournalDamaged, settle } from './schema.js';
+import { BESIDE, assertOurs, create, isEmpty, JournalDamaged, configureDatabase } from './schema.js';
 import { troubleOf } from './trouble.js';
-import { syncFolderOf, type Witness } from './witness.js';
+import { syncFolderOf, type WriteCountFile } from './write-count-file.js';
 
 /** A file up to this size is looked through before anything is done with it, in about 50 ms; a larger one in the background. */
 const LOOKED_THROUGH_BYTES = 16 << 20;
@@ -22,13 +22,13 @@ export interface MovedAside {
   readonly salvaged: Salvaged;
 }
 
-export interface Opened {
+export interface OpenedJournal {
   readonly file: JournalFile;
   readonly moved?: MovedAside;
 }
 
 /** Fails with JournalForeign, and with what SQLite or the system say. */
-export function openJournal(path: string, witness: Witness, clock: () => number): Opened {
+export function openJournal(path: string, witness: WriteCountFile, clock: () => number): OpenedJournal {
   let database: DatabaseSync | undefined;
   const known = witness.seen ?? 0;
   try {
@@ -61,7 +61,7 @@ export function rebuild(
   why: string,
   clock: () => number,
   writes: number,
-): Opened {
+): OpenedJournal {
   const [fresh, aside] = [freshOf(path), `${path}${ASIDE}${new Date(clock()).toISOString().replaceAll(':', '')}`];
   for (const end of ['', ...BESIDE]) rmSync(fresh + end, { force: true });
   const made = connect(fresh);
@@ -129,7 +129,7 @@ function latestAside(path: string): string {
 
 export function connect(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
-  settle(database);
+  configureDatabase(database);
   return database;
 }
 

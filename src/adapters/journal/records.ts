@@ -9,10 +9,10 @@ import {
   type Warning,
 } from '../../domain/operations/record.js';
 import type { RawDisk } from '../../domain/operations/raw-disks.js';
-import type { ResumeEntry } from '../../domain/operations/resume-entries.js';
-import type { TouchMark } from '../../domain/operations/touched.js';
+import type { ResumeEntry } from '../../domain/operations/recovery/resume-entries.js';
+import type { TouchMark } from '../../domain/operations/recovery/touched.js';
 import { imageInfo, operationResult } from './results.js';
-import { decode, type Row } from './rows.js';
+import { decode, type JournalRow } from './rows.js';
 import type { CacheEntry } from '../../domain/ports/image-cache.js';
 
 const address = z.string().transform(asAddress);
@@ -208,7 +208,7 @@ export function readCacheEntry(value: unknown): CacheEntry {
 }
 
 /** Undefined where this version cannot read it. */
-export function parseRow<T>({ body }: Row, read: (value: unknown) => T): T | undefined {
+export function parseRow<T>({ body }: JournalRow, read: (value: unknown) => T): T | undefined {
   try {
     return read(decode(body));
   } catch (error) {

@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 export type EntryKind = 'mark' | 'raw' | 'resume' | 'cached';
 
 /** One record; the body is JSON. */
-export interface Row {
+export interface JournalRow {
   readonly key: string;
   readonly body: string;
 }
@@ -26,7 +26,7 @@ export interface SetAside {
 }
 
 /** What is kept with a record to tell whether it is as it was written; every single flipped bit shows. */
-export function sumOf(kind: string, { key, body }: Row): number {
+export function sumOf(kind: string, { key, body }: JournalRow): number {
   return crc32(`${kind}\n${key}\n${body}`);
 }
 
@@ -55,7 +55,7 @@ export function decode(text: string): unknown {
   });
 }
 
-export interface Look {
+export interface OperationSearch {
   /** An operation must have one trait of each group. */
   readonly groups: readonly (readonly string[])[];
   /** Empty: from the beginning. */
@@ -63,8 +63,8 @@ export interface Look {
   readonly limit: number;
 }
 
-export interface Found {
-  readonly rows: readonly Row[];
+export interface FoundRows {
+  readonly rows: readonly JournalRow[];
   /** All up to this id were looked at; undefined: there are no more. */
   readonly reached: string | undefined;
 }

@@ -49,7 +49,7 @@ export class JournalDamaged extends Error {
 }
 
 /** Applies what lasts for this connection only. */
-export function settle(database: DatabaseSync): void {
+export function configureDatabase(database: DatabaseSync): void {
   database.exec(SETTINGS);
 }
 

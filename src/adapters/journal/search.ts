@@ -1,6 +1,6 @@
 /** Operations by their traits, in the order of ids. */
 import type { StatementSync } from 'node:sqlite';
-import type { Row, Look, Found } from './rows.js';
+import type { JournalRow, OperationSearch, FoundRows } from './rows.js';
 import { UNFINISHED } from './traits.js';
 
 /** An answer ends after so many steps through indexes, about 5 ms; the next page goes on there. */
@@ -9,7 +9,7 @@ const EVERYTHING = '*';
 
 /** What a search reads of a journal. */
 interface Operations {
-  operation(id: string): Row | undefined;
+  operation(id: string): JournalRow | undefined;
   sql(text: string): StatementSync;
 }
 
@@ -18,9 +18,9 @@ export class Search {
 
   constructor(private readonly file: Operations) {}
 
-  page({ groups, after, limit }: Look): Found {
+  page({ groups, after, limit }: OperationSearch): FoundRows {
     const all = groups.length === 0 ? [[EVERYTHING]] : groups;
-    const rows: Row[] = [];
+    const rows: JournalRow[] = [];
     let at = after;
     while (rows.length < limit) {
       const { id, passed } = this.#meet(all, at);

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Journal, RecordPage, RequestKey, Wanted } from '../../domain/operations/journal.js';
+import type { Journal, RecordPage, RequestKey, TraitFilter } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
-import type { ResumeEntry, ResumeStore } from '../../domain/operations/resume-entries.js';
+import type { ResumeEntry, ResumeStore } from '../../domain/operations/recovery/resume-entries.js';
 import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
-import type { MarkStore, TouchMark } from '../../domain/operations/touched.js';
+import type { MarkStore, TouchMark } from '../../domain/operations/recovery/touched.js';
 import type { FileIdentity } from '../../domain/ports/images.js';
 import { importLevel, type Imported } from './level-import.js';
-import type { Answer, News, Question } from './messages.js';
+import type { JournalAnswer, News, Question } from './messages.js';
 import type { HistoryLimits } from './pruning.js';
 import { parseRow, readCacheEntry, readMark, readRawDisk, readOperation, readResumeEntry } from './records.js';
 import { encode, type EntryKind, type SetAside } from './rows.js';
@@ -156,7 +156,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     return records.filter(({ state }) => state !== 'UNKNOWN');
   }
 
-  async page(wanted: Wanted, after: string, limit: number): Promise<RecordPage> {
+  async page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage> {
     const groups = wanted.map((group) => group.map(traitText));
     const { found } = await this.#ask({ ask: 'search', look: { groups, after, limit } });
     const { rows = [], reached } = found ?? {};
@@ -241,7 +241,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   }
 
   /** What this version cannot make sense of is left where it is. */
-  #read<T>(kind: string, rows: Answer['rows'] & object, read: (value: unknown) => T): T[] {
+  #read<T>(kind: string, rows: JournalAnswer['rows'] & object, read: (value: unknown) => T): T[] {
     return rows.flatMap((row) => {
       const value = parseRow(row, read);
       if (value !== undefined) return [value];
@@ -270,7 +270,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     if (failed !== undefined) this.options.log.tidyFailed(failed.why);
   }
 
-  async #ask(question: Question): Promise<Answer> {
+  async #ask(question: Question): Promise<JournalAnswer> {
     try {
       return await this.#thread.ask(question, this.#patienceMs);
     } catch (error) {

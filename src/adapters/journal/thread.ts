@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Answer, Asked, News, Question, ThreadJob } from './messages.js';
+import type { JournalAnswer, Asked, News, Question, ThreadJob } from './messages.js';
 import type { Trouble } from './trouble.js';
 
 const WORKER = new URL('./journal-worker.js', import.meta.url);
@@ -17,7 +17,7 @@ export class JournalTrouble extends Error {
 }
 
 interface Waiting {
-  readonly resolve: (answer: Answer) => void;
+  readonly resolve: (answer: JournalAnswer) => void;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -40,10 +40,10 @@ export class JournalThread {
   }
 
   /** Fails with JournalTrouble; the thread may still do what it was asked for when its answer did not come in time. */
-  async ask(question: Question, patienceMs: number): Promise<Answer> {
+  async ask(question: Question, patienceMs: number): Promise<JournalAnswer> {
     const worker = (this.#worker ??= this.#start());
     const asked: Asked = { ...question, number: ++this.#asked };
-    const answer = await new Promise<Answer>((resolve) => {
+    const answer = await new Promise<JournalAnswer>((resolve) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(asked.number);
         const why = `the disk has not answered for ${String(patienceMs)} ms`;
@@ -73,7 +73,7 @@ export class JournalThread {
       workerData: this.job,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     });
-    worker.on('message', (answer: Answer) => {
+    worker.on('message', (answer: JournalAnswer) => {
       this.onNews(answer);
       if (answer.number === undefined) return;
       this.#answered = Math.max(this.#answered, answer.number);
@@ -95,7 +95,7 @@ export class JournalThread {
     for (const number of this.#waiting.keys()) this.#settle(number, { number, trouble: { kind: 'bug', why } });
   }
 
-  #settle(number: number, answer: Answer): void {
+  #settle(number: number, answer: JournalAnswer): void {
     const waiting = this.#waiting.get(number);
     if (waiting === undefined) return;
     this.#waiting.delete(number);

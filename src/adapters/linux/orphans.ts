@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Child, Strays } from '../../domain/ports/images.js';
+import type { RunningTool, Strays } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from './errno.js';
 
 /** A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not hold up our start. */
@@ -23,7 +23,7 @@ export function startOf(pid: number): string | undefined {
 
 /** Ends process groups by pid and start time, so that a later process of the same number is left alone. */
 export class ProcessStrays implements Strays {
-  async end({ pid, start }: Child): Promise<void> {
+  async end({ pid, start }: RunningTool): Promise<void> {
     if (startOf(pid) !== start) return;
     kill(-pid);
     for (let waited = 0; startOf(pid) === start; waited += LOOK_EVERY_MS) {

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../linux/errno.js';
-import { DIRECT } from '../gates/file-calls.js';
+import { SYNC } from '../gates/file-calls.js';
 import type { LockQuery } from '../gates/lock-query.js';
 import type { Root } from '../paths/roots.js';
 import { procPath } from '../linux/proc-path.js';
@@ -30,7 +30,7 @@ export class AgentLocks {
     if (query === undefined) return true;
     const at = byteOf(agentId);
     for (const root of this.roots) {
-      if (root.gate.calls !== DIRECT) continue;
+      if (root.gate.calls !== SYNC) continue;
       const fd = openSync(procPath(root), FOLDER);
       this.#held.push(fd);
       if (query.hold(fd, at) && query.isHeld(fd, at)) {
@@ -73,7 +73,7 @@ export class AgentLocks {
   /** On a filesystem of this host alone: others see no locks of ours, nor we theirs. */
   #isLocal(folder: string): boolean {
     const around = this.roots.filter(({ realPath }) => folder === realPath || folder.startsWith(`${realPath}/`));
-    return around.length > 0 && around.every(({ gate }) => gate.calls === DIRECT);
+    return around.length > 0 && around.every(({ gate }) => gate.calls === SYNC);
   }
 }
 

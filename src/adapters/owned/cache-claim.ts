@@ -13,7 +13,7 @@ const ENTRY_NAME = /^[0-9a-f]{24}-[0-9a-z]{26}$/;
 /** The root of a filesystem has this folder, which mkfs made. */
 const MADE_BY_MKFS = 'lost+found';
 
-export interface Claimant {
+export interface CacheClaimant {
   readonly owner: Owner;
   /** Agent ids that the state folder had before it was copied. */
   readonly formerAgents: readonly string[];
@@ -33,7 +33,7 @@ export function isPartOfCache(entry: Pick<Dirent, 'name' | 'isFile' | 'isDirecto
  * is what a cache without an owner file has, as versions before this one left it. Nothing in it is changed. Fails with
  * ConfigError, which says whose it is, or OwnFileError.
  */
-export async function claimCache(path: string, claimant: Claimant): Promise<FileHandle> {
+export async function claimCache(path: string, claimant: CacheClaimant): Promise<FileHandle> {
   try {
     return await claim(path, claimant);
   } catch (error) {
@@ -41,7 +41,7 @@ export async function claimCache(path: string, claimant: Claimant): Promise<File
   }
 }
 
-async function claim(path: string, { owner, formerAgents, runner, isEntry }: Claimant): Promise<FileHandle> {
+async function claim(path: string, { owner, formerAgents, runner, isEntry }: CacheClaimant): Promise<FileHandle> {
   const entries = await readdir(path, { withFileTypes: true });
   const isOwned = entries.some(({ name }) => name === OWNER_FILE);
   const strange = entries.filter((entry) => !isPartOfCache(entry) && !looksLikeEntry(entry, isEntry));
@@ -87,14 +87,14 @@ function refused(path: string, what: string, advice?: string): ConfigError {
 }
 
 /** Places that a cache may neither be nor hold; all real paths. */
-export interface Places {
+export interface CachePlaces {
   readonly roots: readonly string[];
   readonly stateFolder: string;
   readonly instances: string;
 }
 
 /** A cache holds nothing but its own: it is no root, and nothing that others work in lies in it. Fails with ConfigError. */
-export function assertOwnPlace(path: string, { roots, stateFolder, instances }: Places): void {
+export function assertOwnPlace(path: string, { roots, stateFolder, instances }: CachePlaces): void {
   const taken: readonly (readonly [string, string])[] = [
     ...roots.map((root) => ['the root', root] as const),
     ['the state folder', stateFolder],

@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { asAddress, dirname, isBelow, type ImageAddress } from '../../domain/model/address.js';
-import type { Reach } from '../../domain/access/reach.js';
+import type { PathScope } from '../../domain/access/path-scope.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type {
   Entry,
@@ -25,7 +25,7 @@ export class RootedPaths implements Paths {
   constructor(
     private readonly roots: readonly Root[],
     private readonly kept: Kept,
-    private readonly reach: Reach,
+    private readonly reach: PathScope,
   ) {}
 
   async source(address: ImageAddress): Promise<Resolved> {

@@ -7,7 +7,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import type { ImageAddress } from '../../domain/model/address.js';
-import type { Stretch } from '../../domain/model/block-digest.js';
+import type { DataExtent } from '../../domain/model/block-digest.js';
 import type { FarAgent, FarAgents, FarCopy, FarExport, FarProgress, PullRequest } from '../../domain/copy/agents.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
 import type { OperationPhase as Phase, Plan, Progress, Warning } from '../../domain/operations/record.js';
@@ -179,7 +179,7 @@ class PeerAgent implements FarAgent {
     return exportOf(answer, { ...this.peer, connected });
   }
 
-  async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
+  async *map(source: ImageAddress, signal: AbortSignal): AsyncGenerator<DataExtent> {
     const pages = this.#messages(
       this.images.mapImage({ path: source, format: 'raw', secret: undefined }),
       signal,

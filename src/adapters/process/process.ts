@@ -8,7 +8,7 @@ import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
 import type { ToolRun } from '../../domain/ports/images.js';
 import { inCallersWords } from './callers-words.js';
 import { Complaints, isJudged } from './complaints.js';
-import { Ender, Watchdog, limitExceeded } from './child-control.js';
+import { GroupKiller, Watchdog, limitExceeded } from './child-control.js';
 import { Child, type Ended } from './child.js';
 import { firstProgram } from './tool-search.js';
 import { Turns } from './turns.js';
@@ -216,7 +216,7 @@ export class ProcessRunner {
     const fail = (error: unknown) => ender.end(asHostlerError(error));
     const child = this.#start(launch, call, fail);
     const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
-    const ender = new Ender(child, this.options.killGraceMs, abandoned);
+    const ender = new GroupKiller(child, this.options.killGraceMs, abandoned);
     const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
     const onAbort = () => ender.end(asHostlerError(run.signal.reason));
@@ -253,7 +253,7 @@ export class ProcessRunner {
   }
 
   /** Until the child has ended and all that it printed is read. Fails only when it did not start. */
-  async #toItsEnd(child: Child, { tool }: ToolCall, ender: Ender, run: ToolRun, read: () => Promise<unknown>) {
+  async #toItsEnd(child: Child, { tool }: ToolCall, ender: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
     const ended = child.ended.catch((error: unknown) => {
       throw startFailure(tool, error);
     });

@@ -3,13 +3,13 @@ import type { ImageAddress } from '../../domain/model/address.js';
 import type { FileRef, Handle } from '../../domain/ports/images.js';
 
 /** Of a word: a text, the path of what the tool opens, or that of a file with a text. */
-export type Piece = string | Reference | Text;
+export type ArgumentPart = string | Reference | Text;
 /** A word of the command line, or several pieces that are joined to one. */
-export type Arg = string | readonly Piece[];
+export type Arg = string | readonly ArgumentPart[];
 
 /** A file for the tool, made of pieces. */
 export interface Text {
-  readonly text: readonly Piece[];
+  readonly text: readonly ArgumentPart[];
   /** How messages name it. */
   readonly address: ImageAddress;
 }
@@ -108,7 +108,7 @@ export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd:
     texts.set(piece, made);
     return made;
   };
-  const joined = (pieces: readonly Piece[]): string =>
+  const joined = (pieces: readonly ArgumentPart[]): string =>
     pieces.map((piece) => (typeof piece === 'string' ? piece : word('text' in piece ? file(piece) : piece))).join('');
   return { args: args.map((arg) => (typeof arg === 'string' ? arg : joined(arg))), references };
 }

@@ -1,4 +1,4 @@
-import type { Stretch } from '../../domain/model/block-digest.js';
+import type { DataExtent } from '../../domain/model/block-digest.js';
 import type { FarExport, NbdPlace, NbdTool, PullOptions, PushOptions, Segment } from '../../domain/copy/agents.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { FileRef, Resolved, ToolRun } from '../../domain/ports/images.js';
@@ -27,7 +27,7 @@ export class NbdClient implements NbdTool {
     await this.#copy(pushArgs(source, place, name, options), place, 'writes', run, options);
   }
 
-  async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<Stretch> {
+  async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<DataExtent> {
     const args = ['map', '--output=json', ...credentials(place), '--image-opts', nbdOptions(place, name)];
     const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: withoutStall(this.limits) };
     const { stdout, ...exit } = await this.runner.run(call, run);

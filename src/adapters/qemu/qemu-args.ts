@@ -13,7 +13,7 @@ import type {
 } from '../../domain/ports/images.js';
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
 import { isDeviceHandle } from '../linux/device-handle.js';
-import { chainOf, object, pathTo, text, type Member, type Pieces } from './qemu-json.js';
+import { chainOf, object, pathTo, text, type JsonMember, type Pieces } from './qemu-json.js';
 import { rbdMembers, clusterKeys } from './rbd-node.js';
 import { fileOf, type Arg } from '../process/tool-call.js';
 import { descriptorText } from './vmdk-text.js';
@@ -40,16 +40,16 @@ export function chainName(chain: Chain): Pieces {
 type Opening = Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>;
 
 /** How a file is opened. */
-export type Opened = Parameters<typeof fileOf>[0];
+export type OpenedAs = Parameters<typeof fileOf>[0];
 
 /** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
 export function layerMembers(
   layer: Opening,
-  as: Opened,
-  { file: more = [] }: { readonly file?: readonly Member[] } = {},
-): Member[] {
+  as: OpenedAs,
+  { file: more = [] }: { readonly file?: readonly JsonMember[] } = {},
+): JsonMember[] {
   const { format, facts, extents } = layer;
-  const secrets: readonly Member[] = secretMembers(layer).map(([name, value]) => [name, text(value)]);
+  const secrets: readonly JsonMember[] = secretMembers(layer).map(([name, value]) => [name, text(value)]);
   const { vhdSizeFrom, luksVersion = 1, subformat, virtualSizeBytes } = facts;
   // qemu would ask for a passphrase first.
   if (luksVersion > 1)
@@ -57,11 +57,11 @@ export function layerMembers(
       facts: { format },
     });
   const node = extents === undefined ? nodeMembers(as) : severalMembers(fileOf(as), facts, extents);
-  const inFile: Member = ['file', object([...node, ...more])];
+  const inFile: JsonMember = ['file', object([...node, ...more])];
   // qemu would look for the footer in the guest's first sector first.
   if (format === 'vpc' && subformat === 'fixed')
     return [['driver', text('raw')], ['size', text(String(virtualSizeBytes))], inFile];
-  const size: readonly Member[] =
+  const size: readonly JsonMember[] =
     format === 'vpc' && vhdSizeFrom !== undefined ? [['force_size_calc', text(vhdSizeFrom)]] : [];
   return [['driver', text(format)], ...size, ...secrets, inFile];
 }
@@ -81,7 +81,11 @@ export function secretMembers({
 }
 
 /** In the place of an image's own file, which names others. */
-function severalMembers({ address }: FileRef, { described }: ImageFacts, extents: readonly LayerExtent[]): Member[] {
+function severalMembers(
+  { address }: FileRef,
+  { described }: ImageFacts,
+  extents: readonly LayerExtent[],
+): JsonMember[] {
   if (described === undefined || address === undefined) throw new HostlerError('BUG', 'extents of no image');
   return [
     ['driver', text('file')],
@@ -89,7 +93,7 @@ function severalMembers({ address }: FileRef, { described }: ImageFacts, extents
   ];
 }
 
-function nodeMembers(as: Opened): readonly Member[] {
+function nodeMembers(as: OpenedAs): readonly JsonMember[] {
   const file = fileOf(as);
   const cluster = rbdMembers(file);
   if (cluster !== undefined)

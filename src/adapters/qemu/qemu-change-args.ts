@@ -1,15 +1,15 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../../domain/ports/changes.js';
 import type { Chain, Layer } from '../../domain/ports/images.js';
-import { chainName, keysOf, layerMembers, secretMembers, secretsOf, type Opened } from './qemu-args.js';
-import { chainOf, object, text, type Member, type Pieces } from './qemu-json.js';
+import { chainName, keysOf, layerMembers, secretMembers, secretsOf, type OpenedAs } from './qemu-args.js';
+import { chainOf, object, text, type JsonMember, type Pieces } from './qemu-json.js';
 import type { Arg } from '../process/tool-call.js';
 
 /** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
 const TOO_LONG_FOR_A_HEADER = 1100;
 
 /** What each layer is opened as: the image and the layer that is written for writing, a copy in the place of the latter. */
-function referencesOf({ chain, copy }: Written, depth: number): Opened[] {
+function referencesOf({ chain, copy }: Written, depth: number): OpenedAs[] {
   return chain.map(({ file }, at) => {
     if (at === depth) return { write: copy ?? file };
     return at === 0 ? { write: file } : { read: file };
@@ -17,7 +17,7 @@ function referencesOf({ chain, copy }: Written, depth: number): Opened[] {
 }
 
 /** The chain spelt out. */
-function spell(chain: Chain, references: readonly Opened[], more: readonly Member[] = []): Pieces {
+function spell(chain: Chain, references: readonly OpenedAs[], more: readonly JsonMember[] = []): Pieces {
   const layers = chain.map((layer, at) =>
     layerMembers(layer, references[at] ?? { read: layer.file }, { file: at === 0 ? more : [] }),
   );
@@ -25,7 +25,7 @@ function spell(chain: Chain, references: readonly Opened[], more: readonly Membe
 }
 
 /** @param more options of the file that holds the image */
-function opened(image: Written, more: readonly Member[] = []): Pieces {
+function opened(image: Written, more: readonly JsonMember[] = []): Pieces {
   return spell(image.chain, referencesOf(image, 0), more);
 }
 

@@ -26,7 +26,7 @@ import {
   type OntoRequest,
 } from './qemu-args.js';
 import { parseExtent, parseIdentity, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
-import { HandOver } from '../../domain/model/async-queue.js';
+import { BoundedQueue } from '../../domain/model/bounded-queue.js';
 import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../process/tool-call.js';
 
 /** Formats that `qemu-img measure` knows (7.2). */
@@ -49,7 +49,7 @@ export class QemuImg implements ImageTool {
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
     await this.#timed(createArgs(target, request), request.passphrase !== undefined, (args) =>
-      this.#print(args, quietly({ limits: this.limits }), run),
+      this.#print(args, withoutStallLimit({ limits: this.limits }), run),
     );
   }
 
@@ -69,7 +69,7 @@ export class QemuImg implements ImageTool {
     await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, run, aheadBytes({}));
   }
 
-  async #progressing(args: readonly Arg[], held: Held, run: ToolRun, ahead: bigint): Promise<void> {
+  async #progressing(args: readonly Arg[], held: ToolPolicy, run: ToolRun, ahead: bigint): Promise<void> {
     // The target may be a volume, which no reference names.
     const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, run, (line) => {
       const fraction = parseProgress(line);
@@ -80,7 +80,7 @@ export class QemuImg implements ImageTool {
 
   async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
     const stop = new AbortController();
-    const queue = new HandOver<string>(LINES_WAITING);
+    const queue = new BoundedQueue<string>(LINES_WAITING);
     const call = { tool: 'qemu-img', args: mapArgs(source), ...this.#heldFor(source) };
     const child = this.runner
       .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line, signal) =>
@@ -116,11 +116,13 @@ export class QemuImg implements ImageTool {
         facts: { format },
       });
     }
-    return parseMeasure(await this.#print(measureArgs(source, format, what), quietly(this.#heldFor(source)), run));
+    return parseMeasure(
+      await this.#print(measureArgs(source, format, what), withoutStallLimit(this.#heldFor(source)), run),
+    );
   }
 
   async identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
-    const held = quietly({ limits: this.foreignLimits, foreign: true });
+    const held = withoutStallLimit({ limits: this.foreignLimits, foreign: true });
     const untold = parseIdentity(await this.#print(identifyArgs(image.file), held, run));
     if (image.format !== 'vpc') return untold;
     // Untold, it looks for the mark at the start only, and goes by its own list of creators for the size.
@@ -133,7 +135,7 @@ export class QemuImg implements ImageTool {
       {
         tool: 'qemu-img',
         args: compareArgs(first, second),
-        ...quietly({ limits: this.limits }),
+        ...withoutStallLimit({ limits: this.limits }),
         answers: [0, EXIT_DIFFERENT],
         silent: true,
       },
@@ -159,12 +161,12 @@ export class QemuImg implements ImageTool {
     }
   }
 
-  #heldFor(source: Chain): Held {
+  #heldFor(source: Chain): ToolPolicy {
     const foreign = source.some((layer) => layer.foreign !== undefined);
     return { limits: foreign ? this.foreignLimits : this.limits, foreign };
   }
 
-  async #print(args: readonly Arg[], held: Held, run: ToolRun): Promise<string> {
+  async #print(args: readonly Arg[], held: ToolPolicy, run: ToolRun): Promise<string> {
     const exit = await this.runner.run({ tool: 'qemu-img', args, ...held }, run);
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return exit.stdout;
@@ -172,9 +174,9 @@ export class QemuImg implements ImageTool {
 }
 
 /** How a call is held. */
-type Held = Pick<ToolCall, 'limits' | 'foreign'>;
+type ToolPolicy = Pick<ToolCall, 'limits' | 'foreign'>;
 
 /** For what shows no progress: silence is not a stall. */
-function quietly({ limits, ...rest }: Held): Held {
+function withoutStallLimit({ limits, ...rest }: ToolPolicy): ToolPolicy {
   return { ...rest, limits: withoutStall(limits) };
 }

@@ -1,9 +1,9 @@
 /** Nodes of qemu's block layer as JSON, which qemu takes in the place of a file's name. Only so can be said that a chain ends. */
-import type { Piece, Reference, Text } from '../process/tool-call.js';
+import type { ArgumentPart, Reference, Text } from '../process/tool-call.js';
 
-export type Pieces = readonly Piece[];
+export type Pieces = readonly ArgumentPart[];
 /** An option's name, and its value as JSON. */
-export type Member = readonly [name: string, value: Pieces];
+export type JsonMember = readonly [name: string, value: Pieces];
 
 export function text(value: string): Pieces {
   return [JSON.stringify(value)];
@@ -14,7 +14,7 @@ export function pathTo(reference: Reference | Text): Pieces {
   return ['"', reference, '"'];
 }
 
-export function object(members: readonly Member[]): Pieces {
+export function object(members: readonly JsonMember[]): Pieces {
   return [
     '{',
     ...members.flatMap(([name, value], index) => [`${index === 0 ? '' : ','}${JSON.stringify(name)}:`, ...value]),
@@ -26,6 +26,6 @@ export function object(members: readonly Member[]): Pieces {
  * The layers below each other, each spelt out by its members, and an end: qemu follows no name from a header. The lowest stands first, so that
  * a layer has the same path for a tool whatever lies above it.
  */
-export function chainOf([top, ...below]: readonly (readonly Member[])[]): Pieces {
+export function chainOf([top, ...below]: readonly (readonly JsonMember[])[]): Pieces {
   return top === undefined ? ['null'] : object([['backing', chainOf(below)], ...top]);
 }

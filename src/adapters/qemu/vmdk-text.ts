@@ -2,7 +2,7 @@
 import type { Described } from '../../domain/model/image-info.js';
 import type { LayerExtent } from '../../domain/ports/images.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';
-import type { Piece } from '../process/tool-call.js';
+import type { ArgumentPart } from '../process/tool-call.js';
 
 const SECTOR = Number(SECTOR_BYTES);
 /** The largest that qemu takes, in sectors. */
@@ -11,14 +11,17 @@ const MAX_GRAIN = 0x200000n;
 const TABLE_GRAINS = 512n;
 const ENTRY_BYTES = 4n;
 
-export function descriptorText({ contentId, parentContentId }: Described, extents: readonly LayerExtent[]): Piece[] {
+export function descriptorText(
+  { contentId, parentContentId }: Described,
+  extents: readonly LayerExtent[],
+): ArgumentPart[] {
   return [
     `# Disk DescriptorFile\nversion=1\nCID=${contentId}\nparentCID=${parentContentId}\ncreateType="twoGbMaxExtentFlat"\n`,
     ...extents.flatMap(linesOf),
   ];
 }
 
-function linesOf({ kind, file, lengthBytes, offsetBytes }: LayerExtent): Piece[] {
+function linesOf({ kind, file, lengthBytes, offsetBytes }: LayerExtent): ArgumentPart[] {
   const sectors = lengthBytes / SECTOR_BYTES;
   if (file === undefined) return zeros(sectors);
   if (kind === 'sparse') return [`RW ${String(sectors)} SPARSE "`, { read: file }, '"\n'];
@@ -29,7 +32,7 @@ function linesOf({ kind, file, lengthBytes, offsetBytes }: LayerExtent): Piece[]
  * qemu leaves out extents of zeros; a sparse one that has nothing is the same. A grain must not be
  * longer than what is left of its extent.
  */
-function zeros(sectors: bigint): Piece[] {
+function zeros(sectors: bigint): ArgumentPart[] {
   const whole = sectors - (sectors % MAX_GRAIN);
   return [whole, sectors - whole]
     .filter((length) => length > 0n)

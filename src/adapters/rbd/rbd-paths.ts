@@ -1,5 +1,5 @@
 import { asAddress, parseRbdName, type ImageAddress, type RbdName } from '../../domain/model/address.js';
-import type { Reach } from '../../domain/access/reach.js';
+import type { PathScope } from '../../domain/access/path-scope.js';
 import { HostlerError, invalidFields } from '../../domain/model/errors.js';
 import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports/images.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
@@ -13,7 +13,7 @@ export class RbdPaths implements Paths {
   constructor(
     private readonly pools: readonly Pool[],
     private readonly images: RbdImages,
-    private readonly reach: Reach,
+    private readonly reach: PathScope,
   ) {}
 
   async source(address: ImageAddress, reading?: 'unread'): Promise<Resolved> {

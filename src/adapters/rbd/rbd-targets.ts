@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import type { Aside, Part, PartRequest, Resolved, ResolvedTarget, Targets } from '../../domain/ports/images.js';
+import type {
+  StagingFile,
+  StagedImage,
+  PartRequest,
+  Resolved,
+  ResolvedTarget,
+  Targets,
+} from '../../domain/ports/images.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
@@ -38,7 +45,7 @@ export interface RbdTargetOptions {
 export class RbdTargets implements Targets {
   constructor(private readonly options: RbdTargetOptions) {}
 
-  async prepare(target: ResolvedTarget, request: PartRequest): Promise<Part> {
+  async prepare(target: ResolvedTarget, request: PartRequest): Promise<StagedImage> {
     if (Object.keys(request.attributes).length > 0)
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'an image of a cluster has no owner or mode', {
         facts: { path: target.address },
@@ -168,7 +175,7 @@ async function nameToRestore(old: RbdImage, { images }: RbdTargetOptions): Promi
   return text?.replace(/\n$/, '');
 }
 
-class RbdPart implements Part {
+class RbdPart implements StagedImage {
   readonly handle: RbdHandle;
   readonly inherited = false;
   #published = false;
@@ -188,15 +195,15 @@ class RbdPart implements Part {
     this.handle = target.directory;
   }
 
-  get aside(): Aside {
+  get aside(): StagingFile {
     return this.beside.aside;
   }
 
-  get expanded(): Aside {
+  get expanded(): StagingFile {
     return this.beside.expanded;
   }
 
-  get member(): Aside {
+  get member(): StagingFile {
     return this.beside.member;
   }
 

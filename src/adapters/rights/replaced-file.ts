@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { FileRef } from '../../domain/ports/images.js';
-import { DIRECT } from '../gates/file-calls.js';
+import { SYNC } from '../gates/file-calls.js';
 import { callsOf, inTime } from '../gates/handles.js';
 import { carryRights, hasFew, type Carried } from './carry.js';
 import { procPath } from '../linux/proc-path.js';
@@ -14,7 +14,7 @@ const FEW = 16;
 export function carriedTo(made: FileRef, replaced: FileRef): Promise<Carried> | Carried {
   const [from, to] = [procPath(replaced), procPath(made)];
   const { handle } = replaced;
-  const atOnce = callsOf(handle) === DIRECT && hasFew(from, FEW);
+  const atOnce = callsOf(handle) === SYNC && hasFew(from, FEW);
   return atOnce ? carryRights(from, to) : inTime(handle, () => inThread({ from, to }));
 }
 

@@ -1,4 +1,10 @@
-import { BLOCK_BYTES, BlockDigests, blockRuns, type BlockRun, type Stretch } from '../../domain/model/block-digest.js';
+import {
+  BLOCK_BYTES,
+  BlockDigests,
+  blockRanges,
+  type BlockRange,
+  type DataExtent,
+} from '../../domain/model/block-digest.js';
 import type { SshHost } from '../../domain/copy/remote.js';
 import type { ToolRun } from '../../domain/ports/images.js';
 import { inTurns } from '../../domain/model/async.js';
@@ -20,11 +26,11 @@ interface FarDigester {
 export async function farDigest(
   { runner, config, host, silenceMs }: FarDigester,
   { path, lengthBytes }: { readonly path: string; readonly lengthBytes: bigint },
-  stretches: AsyncIterable<Stretch> | Iterable<Stretch>,
+  stretches: AsyncIterable<DataExtent> | Iterable<DataExtent>,
   run: ToolRun,
 ): Promise<string> {
-  const runs: BlockRun[] = [];
-  for await (const each of blockRuns(stretches, lengthBytes)) runs.push(each);
+  const runs: BlockRange[] = [];
+  for await (const each of blockRanges(stretches, lengthBytes)) runs.push(each);
   const numbers = runs.flatMap(({ zero, first, count }) =>
     zero ? [] : Array.from({ length: count }, (_, index) => `${blockLine(first + index, lengthBytes)}\n`),
   );

@@ -21,7 +21,7 @@ const MAX_CONNECTIONS = 16;
 /** Steps of 50 ms until qemu-nbd serves. */
 const START_STEPS = 200;
 
-export interface Serving {
+export interface FarNbdServer {
   /** For the socket: short, ours alone. */
   readonly folder: string;
   /** After so long without a heartbeat it is over. */
@@ -36,7 +36,7 @@ export function readyLine(mark: string): string {
 }
 
 /** Serves a file to be read; says what the file is before and after. */
-export function serveScript(source: string, shared: boolean, serving: Serving, places: Places): string {
+export function serveScript(source: string, shared: boolean, serving: FarNbdServer, places: Places): string {
   const look = lookLine(source);
   return [
     beginLine(serving.mark),
@@ -57,7 +57,7 @@ export function draftScript(
   part: FarPart,
   { lengthBytes, overwrite }: { readonly lengthBytes: bigint; readonly overwrite: boolean },
   attributes: FarAttributes,
-  serving: Serving,
+  serving: FarNbdServer,
   places: Places,
 ): string {
   const path = `${part.folder}/part`;
@@ -83,7 +83,7 @@ export function digestScript(path: string): string {
 }
 
 /** What must go however it ends: the server, the folder of its socket, and what else is private. */
-function begin({ folder }: Serving, also: readonly string[]): string[] {
+function begin({ folder }: FarNbdServer, also: readonly string[]): string[] {
   const gone = [folder, ...also].map(shellWord).join(' ');
   return [
     'p=',
@@ -96,7 +96,7 @@ function begin({ folder }: Serving, also: readonly string[]): string[] {
   ];
 }
 
-function serve(path: string, options: string, shared: boolean, { folder, mark }: Serving): string[] {
+function serve(path: string, options: string, shared: boolean, { folder, mark }: FarNbdServer): string[] {
   const locking = shared ? ',file.locking=off' : '';
   const image = `driver=raw,file.driver=file${locking},file.filename=${escapeOption(path)}`;
   const within = (name: string) => shellWord(`${folder}/${name}`);
@@ -113,7 +113,7 @@ function serve(path: string, options: string, shared: boolean, { folder, mark }:
 }
 
 /** One letter a time, for so long as the server lives. */
-function hears({ silenceSeconds }: Serving): string {
+function hears({ silenceSeconds }: FarNbdServer): string {
   const letter = `timeout ${String(silenceSeconds)} dd bs=1 count=1 2>/dev/null`;
   return `b=$(${letter}); [ -n "$b" ] && kill -0 "$p" 2>/dev/null`;
 }

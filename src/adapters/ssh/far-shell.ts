@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { Reach } from '../../domain/access/reach.js';
+import type { PathScope } from '../../domain/access/path-scope.js';
 import type { Places } from '../../domain/access/role.js';
 import { dirname, type ImageAddress } from '../../domain/model/address.js';
 import type {
@@ -22,7 +22,7 @@ import { farCommand, farError, isTrusted, shellWord, sshWords } from './ssh.js';
 import type { SshConfig } from '../config/transfer-config.js';
 
 /** Where the caller's role may reach on a far host. */
-export type FarReach = Pick<Reach, 'farPlaces'>;
+export type FarReach = Pick<PathScope, 'farPlaces'>;
 
 /** Scripts end with these when they know what is wrong; ssh's own failures end with 255, a shell's with 126 and 127. */
 const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { dirname, type ImageAddress } from '../../domain/model/address.js';
-import type { Stretch } from '../../domain/model/block-digest.js';
+import type { DataExtent } from '../../domain/model/block-digest.js';
 import type { FarExport, FarSource, NbdTool, PushOptions } from '../../domain/copy/agents.js';
 import type { DraftNeed, FarDraft, FarNbd, FarPart, FarPublished, SshHost } from '../../domain/copy/remote.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
 import type { Resolved, ToolRun } from '../../domain/ports/images.js';
 import { farDigest } from './far-digest.js';
-import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type Serving } from './far-nbd-scripts.js';
+import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type FarNbdServer } from './far-nbd-scripts.js';
 import { answerBehind, bytesOf } from './answers.js';
 import { FarSession } from './far-session.js';
 import { looks, noSpaceThere, publishedOf, scriptError, type FarReach } from './far-shell.js';
@@ -46,8 +46,8 @@ export class SshNbd implements FarNbd {
     const name = `${PRIVATE_PREFIX}far-${this.ports.agentId}-${randomName(this.ports)}`;
     const part = { host, target, folder: `${parent === '/' ? '' : parent}/${name}` };
     const places = this.ports.reach.farPlaces(host, 'write');
-    const script = (serving: Serving) => draftScript(part, need, need.attributes, serving, places);
-    const line = await Line.open(this.ports, host, target, script);
+    const script = (serving: FarNbdServer) => draftScript(part, need, need.attributes, serving, places);
+    const line = await SshTunnel.open(this.ports, host, target, script);
     try {
       const said = await line.ready(signal);
       const freeBytes = bytesOf('free', said, host);
@@ -65,7 +65,7 @@ function randomName({ randomBytes }: SshNbdPorts): string {
 }
 
 /** A session with a socket on each side. */
-class Line {
+class SshTunnel {
   private constructor(
     readonly session: FarSession,
     private readonly here: MemoryFolder,
@@ -78,8 +78,8 @@ class Line {
     ports: SshNbdPorts,
     host: SshHost,
     path: ImageAddress,
-    script: (serving: Serving) => string,
-  ): Promise<Line> {
+    script: (serving: FarNbdServer) => string,
+  ): Promise<SshTunnel> {
     const { runner, config, folders } = ports;
     const here = await folders.make();
     const there = `/tmp/hostler-${randomName(ports)}`;
@@ -89,7 +89,7 @@ class Line {
     const session = new FarSession(runner, config, host, { script: script(serving), forward }, (exit) =>
       scriptError(host, path, exit),
     );
-    return new Line(session, here, host, ports.silenceMs, mark);
+    return new SshTunnel(session, here, host, ports.silenceMs, mark);
   }
 
   /** What the far script has said when it serves. Fails with STALLED. */
@@ -134,7 +134,7 @@ class Line {
 }
 
 class SshSource implements FarSource {
-  #line: Line | undefined;
+  #line: SshTunnel | undefined;
   #export: FarExport | undefined;
 
   constructor(
@@ -150,8 +150,8 @@ class SshSource implements FarSource {
   async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
     await this.close();
     const places = this.ports.reach.farPlaces(this.host, 'read');
-    const script = (serving: Serving) => serveScript(source, allowInUse, serving, places);
-    this.#line = await Line.open(this.ports, this.host, source, script);
+    const script = (serving: FarNbdServer) => serveScript(source, allowInUse, serving, places);
+    this.#line = await SshTunnel.open(this.ports, this.host, source, script);
     const { place } = this.#line;
     const said = await this.#line.ready(signal);
     const [file] = looks(said);
@@ -160,7 +160,7 @@ class SshSource implements FarSource {
     return (this.#export = { place, name: EXPORT_NAME, lengthBytes, fingerprint });
   }
 
-  async *map(_source: ImageAddress, signal: AbortSignal): AsyncGenerator<Stretch> {
+  async *map(_source: ImageAddress, signal: AbortSignal): AsyncGenerator<DataExtent> {
     try {
       yield* this.ports.tool.map(this.#opened, { ...this.run, signal });
     } catch (error) {
@@ -202,7 +202,7 @@ class SshSource implements FarSource {
 class SshDraft implements FarDraft {
   constructor(
     private readonly ports: SshNbdPorts,
-    private readonly line: Line,
+    private readonly line: SshTunnel,
     private readonly part: FarPart,
     private readonly lengthBytes: bigint,
   ) {}
@@ -214,7 +214,7 @@ class SshDraft implements FarDraft {
     });
   }
 
-  digest(stretches: AsyncIterable<Stretch>, run: ToolRun): Promise<string> {
+  digest(stretches: AsyncIterable<DataExtent>, run: ToolRun): Promise<string> {
     const { host, folder } = this.part;
     const file = { path: `${folder}/part`, lengthBytes: this.lengthBytes };
     return farDigest({ ...this.ports, host }, file, stretches, run);

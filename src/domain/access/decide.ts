@@ -3,14 +3,14 @@ import type { Identity } from './authority.js';
 import { isHost, liesIn, type Role } from './role.js';
 
 /** What somebody wants to do, as far as roles care. */
-export interface Attempt {
+export interface AccessRequest {
   /** `ImageService` */
   readonly service: string;
   /** `CopyImage` */
   readonly method: string;
   /** `change` changes the host, ends somebody's work, or shows content. */
   readonly access: 'read' | 'change';
-  readonly places: readonly Place[];
+  readonly places: readonly RequestedPlace[];
   /** Name of a configured command. */
   readonly command?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -21,7 +21,7 @@ export interface Attempt {
 }
 
 /** An address of another host, and how that host is reached. */
-export interface FarPlace extends Place {
+export interface FarPlace extends RequestedPlace {
   readonly host: string;
   /** Unset: that of the configuration. */
   readonly user?: string;
@@ -30,7 +30,7 @@ export interface FarPlace extends Place {
 }
 
 /** An address of this host, and what for. */
-export interface Place {
+export interface RequestedPlace {
   readonly address: string;
   readonly need: 'read' | 'write';
 }
@@ -47,7 +47,7 @@ interface Objection {
 }
 
 /** One role must allow all of it: rights of several roles are not mixed. */
-export function decide(identity: Identity, attempt: Attempt): Decision {
+export function decide(identity: Identity, attempt: AccessRequest): Decision {
   const objections: { readonly role: string; readonly objection: Objection }[] = [];
   for (const role of identity.roles) {
     const objection = objectionOf(role, identity, attempt);
@@ -68,7 +68,7 @@ export function decide(identity: Identity, attempt: Attempt): Decision {
   };
 }
 
-function objectionOf(role: Role, identity: Identity, attempt: Attempt): Objection | undefined {
+function objectionOf(role: Role, identity: Identity, attempt: AccessRequest): Objection | undefined {
   const { method, service, access, command, labels = {}, farEnd, far } = attempt;
   const named =
     role.services.includes(service) || role.methods.includes(method) || (role.readOnly && access === 'read');
@@ -100,7 +100,7 @@ function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Ro
 
 /** Why a role may not touch an address, textual or real. @param path the address as the role's callers know it */
 export function objectionTo(
-  { address, need }: Place,
+  { address, need }: RequestedPlace,
   role: Pick<Role, 'name' | 'read' | 'write'>,
   path: string = address,
 ): Objection | undefined {

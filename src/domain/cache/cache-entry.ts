@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import { asAddress, type ImageAddress } from '../model/address.js';
 import { forAllCallers, sourceIdentity } from '../fetch/source.js';
-import type { CacheEntry, CacheWish } from '../ports/image-cache.js';
+import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
 /** Begins addresses of cached images. No caller can write one: theirs begin with `/` or `rbd:`. */
 export const CACHE_SCHEME = 'cache:';
 const KEY_DIGITS = 24;
 
 /** Whether callers with and without secrets may be given different contents. */
-export function mustBeAsked({ source, checksum }: CacheWish): boolean {
+export function mustBeAsked({ source, checksum }: CacheKeyRequest): boolean {
   return source.kind === 'http' && source.headers && checksum === undefined;
 }
 
 /** The same for wishes that one file fulfils. */
-export function keyOf(wish: CacheWish): string {
+export function keyOf(wish: CacheKeyRequest): string {
   const { source, sourceFormat, archiveMember, format, checksum } = wish;
   const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
   const named = sourceIdentity(forAllCallers(source, checksum !== undefined));
@@ -25,7 +25,7 @@ export function keyOf(wish: CacheWish): string {
 }
 
 /** Whether it can be given again: something tells that it still is what the wish is for. */
-export function isLasting({ verified, validator }: CacheEntry, { source }: CacheWish): boolean {
+export function isLasting({ verified, validator }: CacheEntry, { source }: CacheKeyRequest): boolean {
   return verified || validator !== undefined || source.kind === 'glance';
 }
 

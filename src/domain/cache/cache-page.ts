@@ -1,6 +1,6 @@
 import type { CacheEntry } from '../ports/image-cache.js';
 
-export interface Place {
+export interface PagePlace {
   readonly id: string;
   /** Its place: places are ordered as texts are. */
   readonly at: string;
@@ -10,17 +10,17 @@ export interface Place {
 const DIGITS = 15;
 
 /** Least recently used first. */
-export function byUse(entries: readonly CacheEntry[]): readonly Place[] {
+export function byUse(entries: readonly CacheEntry[]): readonly PagePlace[] {
   const places = entries.map(({ id, useTimeMs }) => ({ id, at: `${String(useTimeMs).padStart(DIGITS, '0')}.${id}` }));
   return places.sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
-export function byId(ids: readonly string[]): readonly Place[] {
+export function byId(ids: readonly string[]): readonly PagePlace[] {
   return ids.map((id) => ({ id, at: id })).sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
 /** What comes after the place of a token; empty: from the beginning. */
-export function pageAfter(places: readonly Place[], token: string, size: number) {
+export function pageAfter(places: readonly PagePlace[], token: string, size: number) {
   const rest = places.filter(({ at }) => at > token);
   return { page: rest.slice(0, size), more: rest.length > size };
 }

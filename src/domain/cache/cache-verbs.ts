@@ -1,5 +1,5 @@
 import { wishOf } from '../fetch/fetch-from-cache.js';
-import { assertSaid, assertSize } from '../fetch/judge.js';
+import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
 import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
@@ -24,7 +24,11 @@ export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult
       return Promise.resolve({ kind: 'plan', method: 'download', why, needBytes: 0n });
     },
     async run(spec, run) {
-      const lease = await cache.obtain(wishOf(spec), assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
+      const lease = await cache.obtain(
+        wishOf(spec),
+        assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)),
+        run,
+      );
       try {
         const { entry, fromCache, networkBytes } = lease;
         assertSize(entry.info, spec.maxSizeBytes, entry.source);

@@ -2,17 +2,17 @@ import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { wishOf } from '../fetch/fetch-from-cache.js';
 import type { RemoteFile } from '../ports/sources.js';
-import { assertSaid, assertSize } from '../fetch/judge.js';
+import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';
 import type { Operations } from '../operations/engine.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageAddress } from '../model/address.js';
 import { fillBase, type FillBasePorts, type FillBaseSpec } from './fill-base.js';
-import { Filling } from './filling.js';
+import { SharedDownload } from './shared-download.js';
 import { baseEntryId, baseIdOf, type Base } from './pool-bases.js';
 import type { FetchSpec } from '../fetch/fetch-spec.js';
-import type { CacheWish } from '../ports/image-cache.js';
+import type { CacheKeyRequest } from '../ports/image-cache.js';
 
 export type CloneBasePorts = FillBasePorts & {
   readonly newId: () => string;
@@ -28,13 +28,13 @@ interface Found extends Base {
 
 /** Disks of a pool as clones of what was fetched into it once. */
 export class BaseClones {
-  readonly #filling: Filling<FillBaseSpec>;
+  readonly #filling: SharedDownload<FillBaseSpec>;
 
   constructor(
     operations: Operations,
     private readonly ports: CloneBasePorts,
   ) {
-    this.#filling = new Filling(operations, fillBase(ports), (key) => `${key} ${ports.newId()}`);
+    this.#filling = new SharedDownload(operations, fillBase(ports), (key) => `${key} ${ports.newId()}`);
   }
 
   /**
@@ -42,11 +42,11 @@ export class BaseClones {
    * that content. Fails as FetchImage does.
    */
   async fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> {
-    const wish: CacheWish = { ...wishOf(spec), format: 'raw' };
+    const wish: CacheKeyRequest = { ...wishOf(spec), format: 'raw' };
     if (this.ports.bases.addressOf(spec.target, '') === undefined) return undefined;
     const remote = this.ports.sources.open(wish.source, run.secrets);
     const facts = await remote.describe(run.signal);
-    assertSaid(spec.maxSizeBytes, sourceText(spec.source))(facts);
+    assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source))(facts);
     const id = baseIdOf(wish, facts);
     const address = id === undefined ? undefined : this.ports.bases.addressOf(spec.target, id);
     if (address === undefined) return undefined;
@@ -58,7 +58,7 @@ export class BaseClones {
     return this.#clone(spec, found, baseEntryId(address), run);
   }
 
-  async #obtain(address: ImageAddress, wish: CacheWish, run: Run): Promise<Found> {
+  async #obtain(address: ImageAddress, wish: CacheKeyRequest, run: Run): Promise<Found> {
     const there = await this.ports.bases.find(address);
     if (there !== undefined) return { ...there, fromCache: true, networkBytes: 0n, joined: false };
     const joined = this.#filling.isUnderWay(address);

@@ -1,15 +1,15 @@
 import type { ImageAddress } from '../model/address.js';
 import { describeFile } from '../images/describe-image.js';
-import { bring } from '../fetch/bring.js';
-import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
+import { download } from '../fetch/download.js';
+import { downloadFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
 import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import type { PoolBases } from './pool-bases.js';
-import type { CacheWish } from '../ports/image-cache.js';
+import type { CacheKeyRequest } from '../ports/image-cache.js';
 
-export interface FillBaseSpec extends CacheWish {
+export interface FillBaseSpec extends CacheKeyRequest {
   readonly address: ImageAddress;
 }
 
@@ -32,7 +32,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
       const { address } = spec;
       const { part, checkpoint } = await run.resumablePart(address, { overwrite: false, attributes: {} });
       const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
-      const brought = await bring({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
+      const brought = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
       await makeImage(part, run.target(address), { ...withFormat(spec, brought), format: 'raw' }, run, ports);
       await run.step('freeze');
       const checksum = brought.checksum === undefined ? '' : checksumText(brought.checksum);
@@ -49,7 +49,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
         info: describeFile(made, await ports.reader.facts(made, 'raw'), false),
         fromCache: false,
         lengthBytes: made.lengthBytes,
-        ...broughtFacts(brought),
+        ...downloadFacts(brought),
       };
       return run.commit('COMMITTING', { address, made, result }, () => part.publish());
     },

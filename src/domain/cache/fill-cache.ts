@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import { describeFile } from '../images/describe-image.js';
-import { bring } from '../fetch/bring.js';
-import { broughtFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
+import { download } from '../fetch/download.js';
+import { downloadFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
 import { makeImage, type MakePorts } from '../fetch/make-image.js';
 import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
@@ -10,9 +10,9 @@ import type { Run, Verb } from '../operations/verb.js';
 import type { Clock } from '../ports/images.js';
 import { cacheAddress } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
-import type { CacheEntry, CacheWish } from '../ports/image-cache.js';
+import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
-export interface FillSpec extends CacheWish {
+export interface FillSpec extends CacheKeyRequest {
   readonly id: string;
   readonly key: string;
 }
@@ -41,7 +41,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
       const address = cacheAddress(spec.id);
       const { part, checkpoint } = await run.resumablePart(address, { overwrite: true, attributes: {} });
       const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
-      const brought = await bring({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
+      const brought = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
       const image = await makeImage(part, run.target(address), withFormat(spec, brought), run, ports);
       await run.step('seal');
       const made = await part.seal();
@@ -52,7 +52,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         fromCache: false,
         lengthBytes: made.lengthBytes,
         cacheId: spec.id,
-        ...broughtFacts(brought),
+        ...downloadFacts(brought),
       };
       const entry: CacheEntry = {
         id: spec.id,

@@ -10,8 +10,8 @@ import { cacheAddress, cacheIdOf, isLasting, keyOf } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
-import { Filling } from './filling.js';
-import type { CacheEntry, CacheWish, Lease } from '../ports/image-cache.js';
+import { SharedDownload } from './shared-download.js';
+import type { CacheEntry, CacheKeyRequest, Lease } from '../ports/image-cache.js';
 
 export type CachePorts = FillPorts &
   EvictionPorts & {
@@ -24,7 +24,7 @@ const REFUSALS: readonly Reason[] = ['SOURCE_REFUSED', 'SOURCE_NOT_FOUND'];
 
 /** Images of this host that may be wanted again: each is brought once, however many ask for it. */
 export class ImageCache {
-  readonly #filling: Filling<FillSpec>;
+  readonly #filling: SharedDownload<FillSpec>;
   readonly eviction: Eviction;
 
   constructor(
@@ -32,7 +32,7 @@ export class ImageCache {
     private readonly ports: CachePorts,
   ) {
     this.eviction = new Eviction(ports);
-    this.#filling = new Filling(operations, fillCache(ports), (key, fresh) => this.#nextId(key, fresh));
+    this.#filling = new SharedDownload(operations, fillCache(ports), (key, fresh) => this.#nextId(key, fresh));
   }
 
   get index(): CacheIndex {
@@ -40,7 +40,7 @@ export class ImageCache {
   }
 
   /** The image, from the cache or by way of it. `assertFacts` may refuse it by what its source says. Fails as FetchImage does. */
-  async obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
+  async obtain(wish: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
     const key = keyOf(wish);
     // Glance is asked each time: also whether this caller may have it.
     const facts = await this.ports.sources.open(wish.source, run.secrets).describe(run.signal);
@@ -84,7 +84,7 @@ export class ImageCache {
 
   async #brought(
     key: string,
-    wish: CacheWish,
+    wish: CacheKeyRequest,
     facts: SourceFacts,
     run: Run,
   ): Promise<Omit<Lease, 'fromCache' | 'isLasting'>> {
@@ -114,7 +114,7 @@ export class ImageCache {
   /** An entry of this content that is what it was, and that this caller may have, leased. What is not is forgotten. */
   async #usable(
     key: string,
-    wish: CacheWish,
+    wish: CacheKeyRequest,
     facts: SourceFacts,
     run: Run,
   ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
@@ -131,7 +131,7 @@ export class ImageCache {
   }
 
   /** Asks the source, as this caller, for what is its to tell: who may have it, and whether it is still this content. */
-  async #isGiven({ validator }: CacheEntry, { source }: CacheWish, run: Run): Promise<boolean> {
+  async #isGiven({ validator }: CacheEntry, { source }: CacheKeyRequest, run: Run): Promise<boolean> {
     // That the source lets somebody in does not prove of what: a signature, or a header, may name the content too.
     if (validator === undefined) return false;
     await run.step('revalidate');
@@ -176,7 +176,7 @@ export class ImageCache {
     }
   }
 
-  #bring(key: string, wish: CacheWish, run: Run, alone: boolean): Promise<bigint> {
+  #bring(key: string, wish: CacheKeyRequest, run: Run, alone: boolean): Promise<bigint> {
     const { source, sourceFormat, archiveMember, format, checksum } = wish;
     const spec = {
       key,

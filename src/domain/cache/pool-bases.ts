@@ -3,7 +3,7 @@ import type { ImageAddress } from '../model/address.js';
 import type { Resolved, FileRef } from '../ports/images.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { keyOf } from './cache-entry.js';
-import type { CacheEntry, CacheWish } from '../ports/image-cache.js';
+import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
 /** Begins addresses of bases. No caller can write one: theirs begin with `/` or `rbd:`. */
 export const BASE_SCHEME = 'base:';
@@ -61,7 +61,7 @@ export interface PoolBases {
  * The same on every host for the same content; undefined where nothing tells beforehand which content it will be: other hosts could not know
  * whether what they find is what they want.
  */
-export function baseIdOf(wish: CacheWish, facts: SourceFacts): string | undefined {
+export function baseIdOf(wish: CacheKeyRequest, facts: SourceFacts): string | undefined {
   if (wish.checksum === undefined && facts.immutable !== true) return undefined;
   return createHash('sha256').update(keyOf(wish)).digest('hex').slice(0, ID_DIGITS);
 }

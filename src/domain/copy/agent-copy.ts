@@ -3,7 +3,7 @@ import type { Resolution, Run } from '../operations/verb.js';
 import type { ToolRun } from '../ports/images.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
 import type { FarAgent, FarCopy, FarProgress, PullRequest } from './agents.js';
-import { dataOf, dataStretches } from './far-stretches.js';
+import { dataOf, dataExtents } from './far-extents.js';
 import { patiently } from './patience.js';
 import { beginDigest, digestShown } from '../verbs/digest-image.js';
 import { asHostlerError, type Reason } from '../model/errors.js';
@@ -30,7 +30,7 @@ export async function planByAgent(
     try {
       const { lengthBytes } = source;
       const told = agent.map(spec.source, run.signal);
-      moveBytes = lengthBytes === 0n ? 0n : dataOf(await dataStretches(told, { lengthBytes, host: spec.remote.host }));
+      moveBytes = lengthBytes === 0n ? 0n : dataOf(await dataExtents(told, { lengthBytes, host: spec.remote.host }));
     } finally {
       await agent.closeExport(source.name, run.signal);
     }

@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import type { CopyResult, OperationPhase, Plan, Progress, Warning } from '../operations/record.js';
 import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports/images.js';
-import type { Stretch } from '../model/block-digest.js';
+import type { DataExtent } from '../model/block-digest.js';
 
 /** Where NBD is spoken: over TLS with a key, or on a socket of this host that leads to the far one. */
 export type NbdPlace =
@@ -47,7 +47,7 @@ export interface FarSource {
   readonly trusted: boolean;
   openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport>;
   /** Which stretches of its bytes are data. */
-  map(source: ImageAddress, signal: AbortSignal): AsyncIterable<Stretch>;
+  map(source: ImageAddress, signal: AbortSignal): AsyncIterable<DataExtent>;
   /** Fails with SOURCE_CHANGED, also when the name stands for another file by now. */
   closeExport(name: string, signal: AbortSignal): Promise<void>;
   digest(source: ImageAddress, signal: AbortSignal): Promise<string>;
@@ -83,7 +83,7 @@ export interface NbdTool {
   /** Copies a file's bytes into an export of at least its length that is all hole. With `shared` although somebody writes the file. */
   push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void>;
   /** Which stretches are data, asked over NBD. */
-  map(source: FarExport, run: ToolRun): AsyncIterable<Stretch>;
+  map(source: FarExport, run: ToolRun): AsyncIterable<DataExtent>;
 }
 
 /** From, and up to but without. */

@@ -3,11 +3,11 @@ import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { Files, Handle, ImageTool, Layer, Part, Reflink, Resolved, ToolRun } from '../ports/images.js';
+import type { Files, Handle, ImageTool, Layer, StagedImage, Reflink, Resolved, ToolRun } from '../ports/images.js';
 import { rawFacts, type ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { CopySpec } from './copy-spec.js';
-import { assertMayCome, assertWelcome } from './welcome.js';
+import { assertLengthWithinLimits, assertSafeForTrustedRoot } from './untrusted-source.js';
 
 export interface LocalCopyPorts {
   readonly tool: ImageTool;
@@ -17,7 +17,7 @@ export interface LocalCopyPorts {
 }
 
 /** How the bytes went, or would go. */
-interface Way {
+interface EngineChoice {
   readonly engine: 'REFLINK' | 'LOCAL_SPARSE';
   /** Inside of a cluster a copy without reading has another name. */
   readonly shown?: string;
@@ -44,14 +44,20 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
   run.phase('INSPECTING');
   // It may have waited in the queue since it was resolved.
   const source = await ports.files.refresh(run.file(spec.source));
-  assertMayCome(source, source, ports.reader);
+  assertLengthWithinLimits(source, source, ports.reader);
   const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
   const part = await run.part(spec.target, spec);
   const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
   const readBytes = way.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
   if (spec.verify) await verify(source, part, run, ports.tool);
   const { handle, name } = part;
-  await assertWelcome({ address: spec.source, handle, name }, source, run.target(spec.target), ports.reader, run);
+  await assertSafeForTrustedRoot(
+    { address: spec.source, handle, name },
+    source,
+    run.target(spec.target),
+    ports.reader,
+    run,
+  );
   if (!spec.allowInUse) await assertUnchanged([source], ports.files);
   await run.step('seal');
   const made = await part.seal();
@@ -75,7 +81,7 @@ async function choose(
   source: Resolved,
   directory: Handle,
   reflink: Reflink,
-): Promise<Way> {
+): Promise<EngineChoice> {
   if (engine === 'LOCAL_SPARSE') return { engine, why: 'LOCAL_SPARSE was asked for' };
   if (engine === 'REFLINK') return { engine, why: 'REFLINK was asked for' };
   // A clone moves no bytes, so a limit of the rate does not speak against it.
@@ -84,7 +90,7 @@ async function choose(
   return sparseWay(objection, bytesPerSecond);
 }
 
-function sparseWay(objection: string, bytesPerSecond: bigint | undefined): Way {
+function sparseWay(objection: string, bytesPerSecond: bigint | undefined): EngineChoice {
   const limit = bytesPerSecond === undefined ? '' : `, at most ${String(bytesPerSecond)} bytes a second`;
   return {
     engine: 'LOCAL_SPARSE',
@@ -96,11 +102,11 @@ function sparseWay(objection: string, bytesPerSecond: bigint | undefined): Way {
 async function clone(
   spec: CopySpec,
   source: Resolved,
-  part: Part,
-  wanted: Way,
+  part: StagedImage,
+  wanted: EngineChoice,
   run: Run,
   { reflink }: LocalCopyPorts,
-): Promise<Way> {
+): Promise<EngineChoice> {
   run.phase('CLONING');
   await run.step('clone');
   const done = await reflink.clone(source, part, run.tool());
@@ -116,7 +122,7 @@ async function clone(
 export async function copySparse(
   spec: Pick<CopySpec, 'target' | 'preserveAllocation' | 'allowInUse' | 'bytesPerSecond'>,
   source: Resolved,
-  part: Part,
+  part: StagedImage,
   run: Run,
   tool: ImageTool,
 ): Promise<bigint> {
@@ -149,7 +155,7 @@ export async function copySparse(
   return totalBytes;
 }
 
-async function verify(source: Resolved, part: Part, run: Run, tool: ImageTool): Promise<void> {
+async function verify(source: Resolved, part: StagedImage, run: Run, tool: ImageTool): Promise<void> {
   run.phase('VERIFYING');
   await run.step('verify');
   if (await tool.equal(source, part, run.tool())) return;

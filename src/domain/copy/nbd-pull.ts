@@ -4,12 +4,12 @@ import { wholeOf } from '../verbs/moved.js';
 import { rest } from '../model/numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { Part, Resolved } from '../ports/images.js';
+import type { StagedImage, Resolved } from '../ports/images.js';
 import type { FarAgents, FarSource } from './agents.js';
 import { patiently } from './patience.js';
 import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
 import type { FarEngine, FarSpec } from './copy-spec.js';
-import { assertWelcome } from './welcome.js';
+import { assertSafeForTrustedRoot } from './untrusted-source.js';
 
 export type NbdCopyPorts = NbdPullPorts & { readonly agents: FarAgents };
 
@@ -36,13 +36,13 @@ export async function pullByNbd(
     const pull = new Pull(spec, run, part, agent, ports);
     let counts = await pull.untilWhole(checkpoint ?? {});
     let made = await seal(spec, run, part, agent, counts, ports);
-    const verified = spec.verify || pull.doubt !== undefined;
+    const verified = spec.verify || pull.suspect !== undefined;
     if (verified && !(await isSame(spec, run, made, agent, ports))) {
-      if (pull.doubt !== 'before') throw differs(spec, pull.doubt);
+      if (pull.suspect !== 'before') throw differs(spec, pull.suspect);
       await pull.forget();
       counts = await pull.untilWhole({});
       made = await seal(spec, run, part, agent, counts, ports);
-      if (!(await isSame(spec, run, made, agent, ports))) throw differs(spec, pull.doubt);
+      if (!(await isSame(spec, run, made, agent, ports))) throw differs(spec, pull.suspect);
     }
     const result: CopyResult = {
       kind: 'copy',
@@ -78,7 +78,7 @@ export function dataShare(lengthBytes: bigint, dataBytes: bigint): string {
 async function seal(
   spec: FarSpec,
   run: Run,
-  part: Part,
+  part: StagedImage,
   agent: FarSource,
   { lengthBytes }: Counts,
   { reader }: NbdPullPorts,
@@ -86,7 +86,7 @@ async function seal(
   // qemu's raw driver rounds up to 512.
   await part.truncate(lengthBytes);
   const { handle, name } = part;
-  await assertWelcome({ address: spec.source, handle, name }, agent, run.target(spec.target), reader, run);
+  await assertSafeForTrustedRoot({ address: spec.source, handle, name }, agent, run.target(spec.target), reader, run);
   await run.step('seal');
   return part.seal();
 }
@@ -130,7 +130,7 @@ async function farDigest(
   return answer;
 }
 
-function differs({ source, target }: FarSpec, doubt: Pull['doubt']): HostlerError {
+function differs({ source, target }: FarSpec, doubt: Pull['suspect']): HostlerError {
   const facts = { path: source, target };
   if (doubt === undefined)
     return new HostlerError('CHECKSUM_MISMATCH', `the copy ${target} differs from ${source}`, { facts });

@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import type { Stretch } from '../model/block-digest.js';
+import type { DataExtent } from '../model/block-digest.js';
 import type { FarSource, PushOptions } from './agents.js';
 import type { FileRef, Resolved, ToolRun } from '../ports/images.js';
 
@@ -90,7 +90,7 @@ export interface FarDraft {
   /** All of a file's bytes. With `shared` although somebody writes the file. */
   write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void>;
   /** The block digest of what is there by now, from the stretches that are data. */
-  digest(stretches: AsyncIterable<Stretch>, run: ToolRun): Promise<string>;
+  digest(stretches: AsyncIterable<DataExtent>, run: ToolRun): Promise<string>;
   /** Makes it durable, as long as it should be, and gives it its name. Fails with TARGET_EXISTS. */
   publish(): Promise<FarPublished>;
   /** Removes what was not published. */

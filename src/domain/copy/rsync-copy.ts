@@ -8,7 +8,7 @@ import type { ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
 import type { FarSpec } from './copy-spec.js';
-import { assertMayCome, assertWelcome } from './welcome.js';
+import { assertLengthWithinLimits, assertSafeForTrustedRoot } from './untrusted-source.js';
 
 export interface RsyncCopyPorts {
   readonly files: Files;
@@ -30,7 +30,7 @@ export async function receiveByRsync(
 ): Promise<CopyResult> {
   const { remote } = spec;
   const { farShell, reader, rsync } = ports;
-  assertMayCome({ address: spec.source, lengthBytes: source.lengthBytes }, source, reader);
+  assertLengthWithinLimits({ address: spec.source, lengthBytes: source.lengthBytes }, source, reader);
   await run.reserve(spec.target, least(source));
   // What rsync has when the line breaks lies under the source's name, and is what it begins with the next time.
   const { part } = await run.resumablePart(spec.target, spec);
@@ -51,7 +51,7 @@ export async function receiveByRsync(
     });
   await part.adopt(basename(spec.source));
   const { handle, name } = part;
-  await assertWelcome({ address: spec.source, handle, name }, source, run.target(spec.target), reader, run);
+  await assertSafeForTrustedRoot({ address: spec.source, handle, name }, source, run.target(spec.target), reader, run);
   await run.step('seal');
   const made = await part.seal();
   const result = copied(spec, made, counts, why);

@@ -2,16 +2,16 @@ import type { Digests } from '../verbs/digest-image.js';
 import { asHostlerError, type Reason } from '../model/errors.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
-import type { Clock, Files, Part } from '../ports/images.js';
+import type { Clock, Files, StagedImage } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import type { FileWriter, Transfers } from '../ports/transfers.js';
 import { sleepOrAborted } from '../model/async.js';
 import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
-import { dataOf, dataStretches } from './far-stretches.js';
+import { dataOf, dataExtents } from './far-extents.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
 import type { FarSpec } from './copy-spec.js';
-import { assertMayCome } from './welcome.js';
+import { assertLengthWithinLimits } from './untrusted-source.js';
 
 export interface NbdPullPorts {
   readonly nbd: NbdTool;
@@ -51,14 +51,14 @@ export class Pull {
    * Set when nothing but the source's times changed, since an earlier attempt or while it was read: somebody touched it, or wrote into it.
    * The digests tell.
    */
-  doubt: 'before' | 'meanwhile' | undefined;
+  suspect: 'before' | 'meanwhile' | undefined;
   #done: Range[] = [];
   #moved = 0n;
 
   constructor(
     private readonly spec: FarSpec,
     private readonly run: Run,
-    private readonly part: Part,
+    private readonly part: StagedImage,
     private readonly agent: FarSource,
     private readonly ports: NbdPullPorts,
   ) {}
@@ -67,7 +67,7 @@ export class Pull {
   async untilWhole(checkpoint: Readonly<Record<string, string>>): Promise<Counts> {
     let { fingerprint } = checkpoint;
     this.#done = parseRanges(checkpoint['done'] ?? '');
-    if (checkpoint['doubt'] !== undefined) this.doubt = 'before';
+    if (checkpoint['doubt'] !== undefined) this.suspect = 'before';
     let lastGood = this.ports.clock();
     for (;;) {
       const before = this.#done.length === 0 ? 0n : covered(this.#done);
@@ -102,18 +102,18 @@ export class Pull {
   async forget(): Promise<void> {
     if (this.#done.length > 0) await this.part.truncate(0n);
     this.#done = [];
-    this.doubt = undefined;
+    this.suspect = undefined;
   }
 
   /** Another file, or it was changed: what came before does not count, or is in doubt. */
   async #startFrom(fingerprint: string, before: string | undefined): Promise<void> {
-    if (before !== undefined && onlyTimesDiffer(fingerprint, before) && this.#done.length > 0) this.doubt = 'before';
+    if (before !== undefined && onlyTimesDiffer(fingerprint, before) && this.#done.length > 0) this.suspect = 'before';
     else await this.forget();
     await this.#checkpoint(fingerprint);
   }
 
   async #checkpoint(fingerprint: string): Promise<void> {
-    const doubt = this.doubt === undefined ? {} : { doubt: this.doubt };
+    const doubt = this.suspect === undefined ? {} : { doubt: this.suspect };
     await this.run.checkpoint({ fingerprint, done: rangesText(this.#done), ...doubt });
   }
 
@@ -125,19 +125,19 @@ export class Pull {
     if (now === undefined) throw error;
     await this.agent.closeExport(now.name, this.run.signal);
     if (!onlyTimesDiffer(now.fingerprint, fingerprint)) throw error;
-    this.doubt = 'meanwhile';
+    this.suspect = 'meanwhile';
   }
 
   async #from(source: FarExport): Promise<Counts> {
     const { run, spec, ports } = this;
     const { lengthBytes, fingerprint } = source;
-    assertMayCome({ address: spec.source, lengthBytes }, this.agent, ports.reader);
+    assertLengthWithinLimits({ address: spec.source, lengthBytes }, this.agent, ports.reader);
     const fullBytes = roundUp(lengthBytes, SECTOR_BYTES);
     const writer = await ports.transfers.writer(this.part, spec.target);
     let release: () => void = () => undefined;
     try {
       const told = this.agent.map(spec.source, run.signal);
-      const stretches = lengthBytes === 0n ? [] : await dataStretches(told, { lengthBytes, host: spec.remote.host });
+      const stretches = lengthBytes === 0n ? [] : await dataExtents(told, { lengthBytes, host: spec.remote.host });
       const dataBytes = dataOf(stretches);
       const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
       const segments = cutSegments(stretches, this.#done, fullBytes, size);

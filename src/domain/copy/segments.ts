@@ -1,4 +1,4 @@
-import type { Stretch } from '../model/block-digest.js';
+import type { DataExtent } from '../model/block-digest.js';
 import type { Segment } from './agents.js';
 
 /** From, and up to but without. */
@@ -17,7 +17,7 @@ const LONG_HOLE = 1n << 30n;
  * costs to move it again. Long holes are segments of their own, without data.
  */
 export function cutSegments(
-  stretches: readonly Stretch[],
+  stretches: readonly DataExtent[],
   done: readonly Range[],
   lengthBytes: bigint,
   segmentBytes: bigint,
@@ -35,11 +35,11 @@ export function cutSegments(
   });
 }
 
-function endOf(stretch: Stretch | undefined): bigint {
+function endOf(stretch: DataExtent | undefined): bigint {
   return stretch === undefined ? 0n : stretch.offsetBytes + stretch.lengthBytes;
 }
 
-function cutGap(gap: Range, data: readonly Stretch[], segmentBytes: bigint): Segment[] {
+function cutGap(gap: Range, data: readonly DataExtent[], segmentBytes: bigint): Segment[] {
   const segments: Segment[] = [];
   let [from, at, dataBytes] = [gap.from, gap.from, 0n];
   const close = (to: bigint) => {

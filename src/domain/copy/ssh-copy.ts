@@ -1,4 +1,4 @@
-import { beginDigest, digestShown, stretchesOf, type Digests } from '../verbs/digest-image.js';
+import { beginDigest, digestShown, dataExtentsOf, type Digests } from '../verbs/digest-image.js';
 import { HostlerError } from '../model/errors.js';
 import { movedOf, wholeOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
@@ -26,7 +26,7 @@ export type SshCopyPorts = RsyncCopyPorts &
 type SshEngine = 'NBD_SSH' | 'RSYNC_SSH';
 
 /** How the bytes go, and why so. */
-interface Way {
+interface EngineChoice {
   readonly engine: SshEngine;
   readonly why: string;
 }
@@ -71,7 +71,7 @@ async function toolsThere({ engine, remote, target }: FarSpec, run: Run, { farSh
 }
 
 /** By what the far end has, and by how much of the file is data. Fails with TOOL_MISSING. */
-export function chooseBySsh({ engine, remote: { host } }: FarSpec, file: Sizes, tools: FarTools): Way {
+export function chooseBySsh({ engine, remote: { host } }: FarSpec, file: Sizes, tools: FarTools): EngineChoice {
   if (engine === 'NBD_SSH' && !tools.qemuNbd) throw missing(host, 'qemu-nbd');
   if (engine === 'RSYNC_SSH' && !tools.rsync) throw missing(host, 'rsync');
   if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return { engine, why: `${engine} was asked for` };
@@ -94,7 +94,7 @@ function missing(host: string, tool: string): HostlerError {
   return new HostlerError('TOOL_MISSING', `${host} has no ${tool}`, { facts: { host, tool } });
 }
 
-function planned({ engine, why }: Way, file: Sizes, freeBytes: bigint): Plan {
+function planned({ engine, why }: EngineChoice, file: Sizes, freeBytes: bigint): Plan {
   const needBytes = least(file);
   const moveBytes = engine === 'RSYNC_SSH' ? file.lengthBytes : needBytes;
   return { kind: 'plan', method: engine, why, moveBytes, needBytes, freeBytes };
@@ -143,10 +143,10 @@ async function verify(
   run: Run,
   { digests, tool }: SshCopyPorts,
   source: Resolved,
-  thereOf: (stretches: ReturnType<typeof stretchesOf>) => Promise<string>,
+  thereOf: (stretches: ReturnType<typeof dataExtentsOf>) => Promise<string>,
 ): Promise<void> {
   beginDigest(run);
   await run.step('verify');
   const here = await digestShown(source, run, digests);
-  if (here !== (await thereOf(stretchesOf(source, tool, run.tool())))) throw differs(spec);
+  if (here !== (await thereOf(dataExtentsOf(source, tool, run.tool())))) throw differs(spec);
 }

@@ -2,10 +2,10 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import { archiveKind, HEAD_BYTES } from '../formats/no-disk/no-disk.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, Files, Part, ToolRun } from '../ports/images.js';
+import type { StagingFile, Files, StagedImage, ToolRun } from '../ports/images.js';
 import type { Transfers } from '../ports/transfers.js';
 import { fill } from './expand.js';
-import type { Archives, Member } from '../ports/sources.js';
+import type { Archives, ArchiveMember } from '../ports/sources.js';
 
 export interface ArchivePorts {
   readonly files: Files;
@@ -24,14 +24,14 @@ const NAMES_SHOWN = 10;
 
 /** The bytes of one member, alone, with holes for zeros. Fails with IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_TOO_LARGE, NO_SPACE. */
 export async function takeMember(
-  file: Aside,
-  part: Part,
+  file: StagingFile,
+  part: StagedImage,
   target: ImageAddress,
   wanted: string,
   maxBytes: bigint,
   run: Run,
   { files, transfers, archives }: ArchivePorts,
-): Promise<Aside> {
+): Promise<StagingFile> {
   const archive = { ...file, address: target };
   const kind = archiveKind(await files.withBytes(archive, (bytes) => bytes.read(0n, HEAD_BYTES)));
   if (kind === undefined)
@@ -54,7 +54,7 @@ export async function onlyDisk(
   archive: Parameters<Archives['list']>[1],
   run: ToolRun,
   archives: Archives,
-): Promise<Member | undefined> {
+): Promise<ArchiveMember | undefined> {
   const kind = archiveKind(head);
   if (kind === undefined) return undefined;
   try {
@@ -67,7 +67,7 @@ export async function onlyDisk(
   }
 }
 
-function choose(members: readonly Member[], wanted: string, path: string): Member {
+function choose(members: readonly ArchiveMember[], wanted: string, path: string): ArchiveMember {
   const found = wanted === ONLY_DISK ? disksOf(members) : members.filter(({ name }) => plain(name) === plain(wanted));
   const [first] = found;
   if (first !== undefined && found.length === 1) {
@@ -89,7 +89,7 @@ function choose(members: readonly Member[], wanted: string, path: string): Membe
 }
 
 /** By their names; a file that is alone may have any. */
-function disksOf(members: readonly Member[]): readonly Member[] {
+function disksOf(members: readonly ArchiveMember[]): readonly ArchiveMember[] {
   // A link is the file once more.
   const seen = members.filter(({ name, linkTo }) => !HIDDEN.test(name) && linkTo === undefined);
   const disks = seen.filter(({ name }) => DISK_NAME.test(name));

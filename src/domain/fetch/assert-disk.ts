@@ -4,7 +4,7 @@ import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
 import type { Files, Resolved, ToolRun } from '../ports/images.js';
 import { SECTOR_BYTES } from '../model/size.js';
 import { onlyDisk } from './archive-member.js';
-import type { Archives, Member } from '../ports/sources.js';
+import type { Archives, ArchiveMember } from '../ports/sources.js';
 
 /**
  * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is none; what nobody has declared to be raw, and
@@ -42,7 +42,7 @@ export async function withHint(
   return new HostlerError(error.reason, `${error.message}${words}`, { facts: { ...error.facts, ...facts } });
 }
 
-function hint(member: Member | undefined): {
+function hint(member: ArchiveMember | undefined): {
   readonly words: string;
   readonly facts: Readonly<Record<string, string>>;
 } {

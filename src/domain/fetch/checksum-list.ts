@@ -4,7 +4,7 @@ import { breathe } from '../model/async.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 
 /** Where the file is of which a list speaks. */
-export interface Place {
+export interface ListPlace {
   /** The components of its path. */
   readonly path: readonly string[];
   /** Those of them behind the list's folder; undefined: the file is somewhere else. */
@@ -58,7 +58,7 @@ interface Line {
  * the one that is its path from the list
  * on, else the longest with which its path ends.
  */
-export async function checksumIn(text: string, place: Place): Promise<Listed> {
+export async function checksumIn(text: string, place: ListPlace): Promise<Listed> {
   const wanted = (place.below ?? place.path.slice(-1)).join('/');
   if (text.includes('\0')) return { lacks: 'is no text in UTF-8' };
   const lines = await linesOf(text.replace(/^\ufeff/, ''), place.listName);
@@ -130,7 +130,7 @@ function plain(name: string, escaped: boolean): string {
 }
 
 /** Those with the name that is the file's most of all. */
-async function ownLines(lines: readonly Line[], { path, below }: Place): Promise<readonly Line[] | 'several'> {
+async function ownLines(lines: readonly Line[], { path, below }: ListPlace): Promise<readonly Line[] | 'several'> {
   const found = await inSlices(lines, (line) => {
     // Some have more spaces than they should.
     const exact = componentsOf(line.name ?? '');

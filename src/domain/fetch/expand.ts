@@ -1,8 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
-import { GrowingSpace } from '../operations/growing-space.js';
+import { GrowingSpace } from '../operations/resources/growing-space.js';
 import { HostlerError } from '../model/errors.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, ByteSource, Files, Part } from '../ports/images.js';
+import type { StagingFile, ByteSource, Files, StagedImage } from '../ports/images.js';
 import type { Transfers } from '../ports/transfers.js';
 import { compressionOf } from './compression.js';
 import type { Expander } from '../ports/sources.js';
@@ -21,13 +21,13 @@ export interface ExpandPorts {
 
 /** The file that holds the image: this one, or what it expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE. */
 export async function expand(
-  file: Aside,
-  part: Part,
+  file: StagingFile,
+  part: StagedImage,
   target: ImageAddress,
   maxBytes: bigint,
   run: Run,
   { files, transfers, expander }: ExpandPorts,
-): Promise<Aside> {
+): Promise<StagingFile> {
   const came = { ...file, address: target };
   const compression = await files.withBytes(came, compressionOf);
   if (compression === undefined) return file;
@@ -71,7 +71,7 @@ function muchFollows(target: ImageAddress, compression: string): HostlerError {
 
 /** Makes a file of what `produce` gives, with holes for zeros; of what was there before nothing stays. Fails with IMAGE_TOO_LARGE, NO_SPACE. */
 export async function fill<T>(
-  into: Aside,
+  into: StagingFile,
   target: ImageAddress,
   what: string,
   maxBytes: bigint,

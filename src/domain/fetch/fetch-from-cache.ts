@@ -4,18 +4,18 @@ import { HostlerError, invalidFields } from '../model/errors.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageFormat } from '../model/image-format.js';
-import type { Part, Reflink, ResolvedTarget } from '../ports/images.js';
-import { assertSaid, assertSize } from './judge.js';
+import type { StagedImage, Reflink, ResolvedTarget } from '../ports/images.js';
+import { assertAnnouncedSize, assertSize } from './validate-foreign.js';
 import type { MakePorts } from './make-image.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { sourceText } from './source.js';
 import type { FetchSpec } from './fetch-spec.js';
-import type { CacheWish, Lease } from '../ports/image-cache.js';
+import type { CacheKeyRequest, Lease } from '../ports/image-cache.js';
 
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
   readonly cache: {
-    obtain(wish: CacheWish, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease>;
+    obtain(wish: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease>;
     /** Removes the entry if nobody can be given it again; when it has been given back. */
     dropUseless(lease: Lease, run: Run): Promise<void>;
   };
@@ -29,11 +29,11 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
   const cloned = await ports.baseClones.fetch(spec, run);
   if (cloned !== undefined) return cloned;
   const wish = wishOf(spec);
-  const lease = await ports.cache.obtain(wish, assertSaid(spec.maxSizeBytes, sourceText(spec.source)), run);
+  const lease = await ports.cache.obtain(wish, assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)), run);
   try {
     const { entry, fromCache, networkBytes } = lease;
     assertSize(entry.info, spec.maxSizeBytes, spec.target);
-    assertHolds(run.target(spec.target), entry.info.format);
+    assertPoolTakesFormat(run.target(spec.target), entry.info.format);
     const part = await run.part(spec.target, spec);
     if (spec.overlay) await layOver(lease, part, run, ports);
     else await copyOut(spec, lease, part, run, ports);
@@ -57,7 +57,7 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
 }
 
 /** A pool holds raw bytes; those of another format would be a guest's disk that is none. */
-function assertHolds({ storage, address }: ResolvedTarget, format: ImageFormat): void {
+function assertPoolTakesFormat({ storage, address }: ResolvedTarget, format: ImageFormat): void {
   if (storage !== 'volume' || format === 'raw') return;
   const why = `an image of a cluster holds raw bytes, not ${format}: set target_format to raw`;
   throw new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: address, format } });
@@ -72,7 +72,7 @@ export function wishOf({
   overlay = false,
 }: Pick<FetchSpec, 'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'checksum'> & {
   readonly overlay?: boolean;
-}): CacheWish {
+}): CacheKeyRequest {
   if (source.kind === 'file') throw invalidFields([{ field: 'use_cache', description: 'not for files of this host' }]);
   return {
     source,
@@ -86,7 +86,7 @@ export function wishOf({
 
 async function layOver(
   { entry: { info }, file }: Lease,
-  part: Part,
+  part: StagedImage,
   run: Run,
   { tool, cacheInRoots }: FromCachePorts,
 ): Promise<void> {
@@ -102,7 +102,13 @@ async function layOver(
   );
 }
 
-async function copyOut(spec: FetchSpec, { file }: Lease, part: Part, run: Run, ports: FromCachePorts): Promise<void> {
+async function copyOut(
+  spec: FetchSpec,
+  { file }: Lease,
+  part: StagedImage,
+  run: Run,
+  ports: FromCachePorts,
+): Promise<void> {
   run.phase('CLONING');
   await run.step('clone');
   const objection = await ports.reflink.objection(file, run.target(spec.target).directory);

@@ -2,10 +2,10 @@ import { describeFile } from '../images/describe-image.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Resume, Use, Verb } from '../operations/verb.js';
-import { bring, type Brought } from './bring.js';
+import { download, type Downloaded } from './download.js';
 import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
 import { makeImage, showConverted } from './make-image.js';
-import { assertSaid } from './judge.js';
+import { assertAnnouncedSize } from './validate-foreign.js';
 import { isFarSource, needsNoSecrets, sourceIdentity, sourceText } from './source.js';
 import { TRANSPORT } from './transfer.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
@@ -34,9 +34,9 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
       const { part, checkpoint } = await run.resumablePart(spec.target, spec);
       const limits = {
         maxBytes: ports.rules.maxBytes,
-        assertFacts: assertSaid(spec.maxSizeBytes, sourceText(spec.source)),
+        assertFacts: assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)),
       };
-      const brought = await bring(spec, part.aside, checkpoint, limits, run, ports);
+      const brought = await download(spec, part.aside, checkpoint, limits, run, ports);
       const image = await makeImage(part, run.target(spec.target), withFormat(spec, brought), run, ports);
       await run.step('seal');
       const made = await part.seal();
@@ -47,7 +47,7 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
         info: describeFile(made, facts, false),
         fromCache: false,
         lengthBytes: made.lengthBytes,
-        ...broughtFacts(brought),
+        ...downloadFacts(brought),
       };
       return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
     },
@@ -57,13 +57,13 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
 /** A declared format goes before what the source says, which may be that of what is taken out of an archive. */
 export function withFormat<S extends { readonly sourceFormat?: ImageFormat; readonly archiveMember?: string }>(
   spec: S,
-  { facts }: Brought,
+  { facts }: Downloaded,
 ): S {
   if (facts.packed === true && spec.archiveMember === undefined) return spec;
   return spec.sourceFormat !== undefined || facts.format === undefined ? spec : { ...spec, sourceFormat: facts.format };
 }
 
-export function broughtFacts({ networkBytes, checksum }: Brought): Pick<FetchResult, 'networkBytes' | 'checksum'> {
+export function downloadFacts({ networkBytes, checksum }: Downloaded): Pick<FetchResult, 'networkBytes' | 'checksum'> {
   return checksum === undefined ? { networkBytes } : { networkBytes, checksum: checksumText(checksum) };
 }
 

@@ -1,7 +1,7 @@
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import { bring, type BringPorts } from './bring.js';
-import { broughtFacts, fetchResume, usesOf } from './fetch-image.js';
+import { download, type BringPorts } from './download.js';
+import { downloadFacts, fetchResume, usesOf } from './fetch-image.js';
 import { isFarSource, sourceText } from './source.js';
 import { assertWithin } from './wrong-bodies.js';
 import type { FetchSpec } from './fetch-spec.js';
@@ -36,7 +36,7 @@ export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult
         maxBytes,
         assertFacts: ({ lengthBytes = 0n }) => assertWithin(lengthBytes, maxBytes, what),
       };
-      const brought = await bring(spec, part.aside, checkpoint, limits, run, ports);
+      const brought = await download(spec, part.aside, checkpoint, limits, run, ports);
       await part.adopt(part.aside.name);
       await run.step('seal');
       const made = await part.seal();
@@ -44,7 +44,7 @@ export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult
         kind: 'fetch',
         fromCache: false,
         lengthBytes: made.lengthBytes,
-        ...broughtFacts(brought),
+        ...downloadFacts(brought),
       };
       return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
     },

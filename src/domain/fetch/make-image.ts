@@ -3,11 +3,11 @@ import { dataBytes } from '../images/guest-data.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageFacts } from '../model/image-info.js';
 import type { Run } from '../operations/verb.js';
-import type { Layer, Part, Resolved, ResolvedTarget } from '../ports/images.js';
-import type { BringPorts } from './bring.js';
+import type { Layer, StagedImage, Resolved, ResolvedTarget } from '../ports/images.js';
+import type { BringPorts } from './download.js';
 import { takeMember, type ArchivePorts } from './archive-member.js';
 import { expand, type ExpandPorts } from './expand.js';
-import { judge, type JudgePorts } from './judge.js';
+import { validateForeign, type JudgePorts } from './validate-foreign.js';
 import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
 
@@ -24,7 +24,7 @@ interface MakeSpec {
 
 /** What came into the part's private folder, taken apart, judged, and made the part in the format that is wanted. */
 export async function makeImage(
-  part: Part,
+  part: StagedImage,
   target: ResolvedTarget,
   { format, sourceFormat, maxSizeBytes, archiveMember }: MakeSpec,
   run: Run,
@@ -48,7 +48,7 @@ export async function makeImage(
     ...(sourceFormat === undefined ? {} : { format: sourceFormat }),
     ...(maxSizeBytes === undefined ? {} : { maxSizeBytes }),
   };
-  const image = await judge(file, target, said, run, ports);
+  const image = await validateForeign(file, target, said, run, ports);
   const wanted = format ?? image.format;
   if (wanted === image.format && target.storage === 'file') {
     await run.step('keep');
@@ -75,7 +75,7 @@ export function showConverted(made: Resolved, { readBytes, wholeBytes }: Convert
 /** One image without a base, in another format. */
 export async function convertLayer(
   image: Layer,
-  part: Part,
+  part: StagedImage,
   { address }: ResolvedTarget,
   format: ImageFormat,
   run: Run,

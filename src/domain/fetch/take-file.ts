@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside, Files, ImageTool, Reflink, Resolved } from '../ports/images.js';
+import type { StagingFile, Files, ImageTool, Reflink, Resolved } from '../ports/images.js';
 import { rawFacts } from '../images/read-image.js';
 import { RunningDigest } from '../transfer/running-digest.js';
 import { assertUnchanged } from '../images/unchanged.js';
@@ -21,7 +21,7 @@ const READ_BYTES = 1024 * 1024;
 export async function takeFile(
   from: ImageAddress,
   target: ImageAddress,
-  file: Aside,
+  file: StagingFile,
   maxBytes: bigint,
   run: Run,
   { files, reflink, tool }: TakeFilePorts,

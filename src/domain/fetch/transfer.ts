@@ -1,13 +1,13 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
-import type { Checkpoint } from '../operations/resume-entries.js';
-import { GrowingSpace } from '../operations/growing-space.js';
+import type { Checkpoint } from '../operations/recovery/resume-entries.js';
+import { GrowingSpace } from '../operations/resources/growing-space.js';
 import type { Run } from '../operations/verb.js';
-import type { Aside } from '../ports/images.js';
+import type { StagingFile } from '../ports/images.js';
 import type { FileDigest, FileWriter, Transfers } from '../ports/transfers.js';
 import { orAborted, sleepOrAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
-import type { Answer, RemoteFile, TransferRules } from '../ports/sources.js';
+import type { SourceAnswer, RemoteFile, TransferRules } from '../ports/sources.js';
 import { RateWatch, waitedFor } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
@@ -34,7 +34,7 @@ export interface TransferSpec {
   readonly guarded: boolean;
 }
 
-export interface TransferPorts {
+export interface FetchTransferPorts {
   readonly transfers: Transfers;
   readonly rules: TransferRules;
   readonly onNetworkBytes: (bytes: number) => void;
@@ -76,10 +76,10 @@ export class Transfer {
 
   constructor(
     private readonly remote: RemoteFile,
-    private readonly file: Aside,
+    private readonly file: StagingFile,
     private readonly spec: TransferSpec,
     private readonly run: Run,
-    private readonly ports: TransferPorts,
+    private readonly ports: FetchTransferPorts,
   ) {
     this.#growing = new GrowingSpace(run, spec.target, file);
   }
@@ -242,7 +242,7 @@ export class Transfer {
   }
 
   /** What the end of a body means. */
-  #endOf({ ends }: Answer, from: bigint): 'end' | 'more' {
+  #endOf({ ends }: SourceAnswer, from: bigint): 'end' | 'more' {
     const { offset, totalBytes } = this.#position;
     if (offset === totalBytes) return 'end';
     const { what } = this.spec;
@@ -272,7 +272,7 @@ export class Transfer {
   }
 
   /** Counts what was taken, and what came for it, since it was counted last. */
-  #counter(sink: SparseSink, { receivedBytes }: Answer): () => void {
+  #counter(sink: SparseSink, { receivedBytes }: SourceAnswer): () => void {
     let counted = 0;
     return () => {
       const received = receivedBytes();
@@ -283,7 +283,7 @@ export class Transfer {
     };
   }
 
-  #continues({ offset, validator, totalBytes }: Answer): boolean {
+  #continues({ offset, validator, totalBytes }: SourceAnswer): boolean {
     const { offset: here, validator: ours, totalBytes: total } = this.#position;
     if (offset !== here) return false;
     if (here === 0n) return true;
@@ -294,7 +294,7 @@ export class Transfer {
     return this.spec.checksum !== undefined;
   }
 
-  async #accept({ validator, freshness, resumable, ends, totalBytes: said }: Answer): Promise<void> {
+  async #accept({ validator, freshness, resumable, ends, totalBytes: said }: SourceAnswer): Promise<void> {
     const { offset, totalBytes: before } = this.#position;
     const { lengthBytes, checksum, what } = this.spec;
     [this.#unproved, this.#outdated] = [false, false];

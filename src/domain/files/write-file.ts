@@ -3,7 +3,7 @@ import type { WriteResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { HostlerError } from '../model/errors.js';
 import { rest } from '../model/numbers.js';
-import { GrowingSpace, STEP_BYTES } from '../operations/growing-space.js';
+import { GrowingSpace, STEP_BYTES } from '../operations/resources/growing-space.js';
 import type { Files } from '../ports/images.js';
 import { sha256Of } from './digested-input.js';
 import type { Contents } from '../ports/files.js';

@@ -50,7 +50,7 @@ export interface ForeignRules {
 }
 
 /** Fails with SANDBOX_UNAVAILABLE when no stranger's image may be worked on here, and with IMAGE_TOO_LARGE. */
-export function assertTakeable(
+export function assertWithinForeignLimits(
   { address, lengthBytes }: { readonly address: string; readonly lengthBytes: bigint },
   { allowed, maxBytes }: ForeignRules,
 ): void {

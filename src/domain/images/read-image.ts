@@ -12,7 +12,7 @@ import { parseFormat, type ImageFormat } from '../model/image-format.js';
 import type { ImageFacts, Missing } from '../model/image-info.js';
 import {
   assertForeign,
-  assertTakeable,
+  assertWithinForeignLimits,
   foreignFormat,
   formatMismatch,
   unsafe,
@@ -157,7 +157,7 @@ export class ImageReader {
     const file = await this.ports.paths.source(address, reading);
     if (file.trusted) return this.follow(file, format);
     try {
-      assertTakeable(file, this.ports.foreign);
+      assertWithinForeignLimits(file, this.ports.foreign);
       return [{ file, format, facts: await this.foreign(file, format), foreign: 'there' }];
     } catch (error) {
       await file.handle.close();

@@ -93,14 +93,14 @@ export class StreamedBlocks {
 }
 
 /** Blocks that are to be hashed, or that are known to be zeros. */
-export interface BlockRun {
+export interface BlockRange {
   readonly first: number;
   readonly count: number;
   readonly zero: boolean;
 }
 
 /** A stretch of a file; what is no data is zeros. */
-export interface Stretch {
+export interface DataExtent {
   readonly offsetBytes: bigint;
   readonly lengthBytes: bigint;
   readonly data: boolean;
@@ -110,10 +110,10 @@ export interface Stretch {
  * The blocks of a file of this length, in order, from its extents. A block is zeros when no data touches it; a last block that is not
  * whole is always hashed.
  */
-export async function* blockRuns(
-  stretches: AsyncIterable<Stretch> | Iterable<Stretch>,
+export async function* blockRanges(
+  stretches: AsyncIterable<DataExtent> | Iterable<DataExtent>,
   lengthBytes: bigint,
-): AsyncGenerator<BlockRun> {
+): AsyncGenerator<BlockRange> {
   const size = BigInt(BLOCK_BYTES);
   const whole = Number(lengthBytes / size);
   const all = Number((lengthBytes + size - 1n) / size);

@@ -1,5 +1,5 @@
 /** Reasons that lie with the daemon itself and its own files. */
-import { row, type Row } from './reason-row.js';
+import { row, type ReasonRow } from './reason-row.js';
 
 export const DAEMON_REASONS = {
   AGENT_RESTARTED: row(
@@ -16,4 +16,4 @@ export const DAEMON_REASONS = {
   ),
   SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),
   AUDIT_FAILED: row('UNAVAILABLE', 'later', 'The audit log cannot be written.', 'Look at the disk that holds it.'),
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, ReasonRow>;

@@ -1,7 +1,7 @@
 import { DAEMON_REASONS } from './daemon-reasons.js';
 import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
 import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js';
-import { row, type Row, type NamedElsewhere } from './reason-row.js';
+import { row, type ReasonRow, type NamedElsewhere } from './reason-row.js';
 import { TOOL_REASONS } from './tool-reasons.js';
 /**
  * The one table of reasons that callers can act on. The wire's codes are names here; `server/status.ts` turns them into
@@ -309,7 +309,7 @@ export const REASONS = {
     'Look the reason up in the documentation of that version.',
   ),
   BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, ReasonRow>;
 
 export type Reason = keyof typeof REASONS;
 

@@ -1,5 +1,5 @@
 /** Rows of the table of reasons (`errors.ts`) that speak of other machines. */
-import { row, type Row } from './reason-row.js';
+import { row, type ReasonRow } from './reason-row.js';
 
 /** Of hosts at the far end of a copy. */
 export const FAR_END_REASONS = {
@@ -21,7 +21,7 @@ export const FAR_END_REASONS = {
     'The far end knows who we are and does not let us in.',
     'Give this host a key or role there.',
   ),
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, ReasonRow>;
 
 /** Of what images are fetched from. */
 export const SOURCE_REASONS = {
@@ -51,4 +51,4 @@ export const SOURCE_REASONS = {
     'The configuration does not let images be fetched from there: its scheme, host or address, also after a redirect.',
     'Use another source, or have it allowed under `[fetch]`.',
   ),
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, ReasonRow>;

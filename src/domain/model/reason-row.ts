@@ -21,14 +21,14 @@ export type Code = (typeof CODES)[number];
 /** Whether the same call can succeed later: never, after the caller changed something, or by waiting. */
 export type Retry = 'no' | 'after a change' | 'later';
 
-export interface Row {
+export interface ReasonRow {
   readonly code: Code;
   readonly retry: Retry;
   readonly meaning: string;
   readonly advice: string;
 }
 
-export const row = (code: Code, retry: Retry, meaning: string, advice: string): Row => ({
+export const row = (code: Code, retry: Retry, meaning: string, advice: string): ReasonRow => ({
   code,
   retry,
   meaning,

@@ -1,4 +1,4 @@
-import { row, type Row } from './reason-row.js';
+import { row, type ReasonRow } from './reason-row.js';
 
 /** Of the table in errors.ts: what tools come to. */
 export const TOOL_REASONS = {
@@ -38,4 +38,4 @@ export const TOOL_REASONS = {
     "A sandbox is demanded and cannot be had; a stranger's image is not worked on without one.",
     'Install bubblewrap, or change `sandbox.mode`.',
   ),
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, ReasonRow>;

@@ -1,4 +1,4 @@
-import type { Reach } from '../access/reach.js';
+import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
 import { assertLookedAt, type Dependants } from '../ports/changes.js';
@@ -24,7 +24,7 @@ export interface AdmissionPorts {
   readonly imageLocks: ImageLocks;
   readonly dependants: Dependants;
   /** What the call at work may hear of. */
-  readonly reach: Pick<Reach, 'allows' | 'touches'>;
+  readonly reach: Pick<PathScope, 'allows' | 'touches'>;
 }
 
 /** Resolves what a verb uses and refuses what cannot work, before anything is written or queued. */

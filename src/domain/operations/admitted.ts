@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import type { Chain, Entry, FileIdentity, Handle, Resolved, ResolvedTarget } from '../ports/images.js';
-import type { LockKey } from './locks.js';
+import type { LockKey } from './resources/locks.js';
 import type { Resolution } from './verb.js';
 
 /** Everything an operation touches, resolved once; close it when the operation is over. */

@@ -1,12 +1,12 @@
 import type { Journal } from './journal.js';
 import type { Admission } from './admission.js';
-import type { LockTable } from './locks.js';
-import type { Slots } from './slots.js';
+import type { LockTable } from './resources/locks.js';
+import type { Slots } from './resources/slots.js';
 import type { Targets, Files, Clock } from '../ports/images.js';
-import type { SpaceLedger } from './space.js';
-import type { TouchedImages } from './touched.js';
+import type { SpaceLedger } from './resources/space.js';
+import type { TouchedImages } from './recovery/touched.js';
 import type { RawDisks } from './raw-disks.js';
-import type { ResumeEntries } from './resume-entries.js';
+import type { ResumeEntries } from './recovery/resume-entries.js';
 import type { Secrets } from '../model/secrets.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { OperationRecord, OperationState, OperationResult, StoredError } from './record.js';

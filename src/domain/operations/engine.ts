@@ -11,7 +11,7 @@ import { orLetGo } from './letting-go.js';
 import { LiveOperation, leavingBy } from './live-operation.js';
 import { atRest, isFinal, restoreError, storeError, type OperationRecord, type OperationResult } from './record.js';
 import { RequestIds } from './request-ids.js';
-import { goesOn } from './resumable-work.js';
+import { resumesAfterRestart } from './recovery/resumable-work.js';
 import type { Verb } from './verb.js';
 import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
 
@@ -92,12 +92,12 @@ export class Operations {
   }
 
   /** Lets the verb's detached operations go on after a restart, if it has `resume`. */
-  know<S extends object, R extends OperationResult>(verb: Verb<S, R>): void {
+  registerResumable<S extends object, R extends OperationResult>(verb: Verb<S, R>): void {
     if (verb.resume === undefined) return;
     // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- only this verb's operations come here, with the spec that they had
     const specOf = ({ spec }: OperationRecord) => spec as S;
     this.#resumables.set(verb.name, {
-      goesOn: (record) => goesOn(verb.resume, specOf(record), record.detached),
+      goesOn: (record) => resumesAfterRestart(verb.resume, specOf(record), record.detached),
       again: (record) => {
         const caller = { ...NOBODY, identity: record.caller };
         const { labels, detached: detach, requestId = '', attempt } = record;
@@ -227,7 +227,7 @@ export class Operations {
       } catch (error) {
         // It is refused, also where the disk has taken it. A drain may wait for it already.
         if (earlier === undefined) journal.forget(record.id);
-        operation.settle(operation.ended({ state: 'FAILED', error: storeError(asHostlerError(error)) }));
+        operation.finish(operation.ended({ state: 'FAILED', error: storeError(asHostlerError(error)) }));
         throw error;
       }
       operation.announce();
@@ -267,7 +267,7 @@ export class Operations {
     // Not before: who takes the name next must not be taken for what this one made, after a crash.
     if (rest === undefined) unlock();
     for (const step of undo) step();
-    operation.settle(final);
+    operation.finish(final);
     log.finished(final, cause);
     for (const result of [closed, recorded]) if (result.status === 'rejected') log.cleanupFailed(final, result.reason);
   }

@@ -1,13 +1,21 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
-import type { Child, FileIdentity, FileRef, NotDurable, Part, Resolved, ToolRun } from '../ports/images.js';
+import type {
+  RunningTool,
+  FileIdentity,
+  FileRef,
+  NotDurable,
+  StagedImage,
+  Resolved,
+  ToolRun,
+} from '../ports/images.js';
 import type { Admitted } from './admitted.js';
-import { evidenceOf, mayHaveActed, tookEffect } from './evidence.js';
+import { evidenceOf, mayHaveActed, tookEffect } from './recovery/evidence.js';
 import { nowOrLater } from './journal.js';
 import { tidied } from './letting-go.js';
 import type { LiveOperation } from './live-operation.js';
-import { OwnMarks } from './own-marks.js';
+import { OwnMarks } from './recovery/own-marks.js';
 import { ProgressMeter } from './progress.js';
 import {
   storeError,
@@ -17,10 +25,10 @@ import {
   type OperationResult,
   type Warning,
 } from './record.js';
-import { Releases } from './releases.js';
+import { Releases } from './resources/releases.js';
 import { requestKeyOf } from './request-ids.js';
-import { ResumableWork, goesOn } from './resumable-work.js';
-import type { Ticket } from './slots.js';
+import { ResumableWork, resumesAfterRestart } from './recovery/resumable-work.js';
+import type { Ticket } from './resources/slots.js';
 import { untilAborted } from '../model/async.js';
 import type { Growing, PartOptions, Run, Verb } from './verb.js';
 import type { OutputPiece } from '../ports/commands.js';
@@ -96,7 +104,8 @@ async function attempt<S extends object, R extends OperationResult>(
     // A cancel is a cancel, whatever the tool said when it was ended.
     if (operation.signal.aborted) {
       const error = operation.cancelledFor ?? asHostlerError(operation.signal.reason);
-      const suspended = error.reason === 'SHUTTING_DOWN' && goesOn(verb.resume, spec, operation.record.detached);
+      const suspended =
+        error.reason === 'SHUTTING_DOWN' && resumesAfterRestart(verb.resume, spec, operation.record.detached);
       if (suspended) operation.decideToGoOn();
       return { state: 'CANCELLED', error: storeError(error), cause, ...(suspended ? { suspended } : {}) };
     }
@@ -107,7 +116,7 @@ async function attempt<S extends object, R extends OperationResult>(
 /** The engine's side of `Run`. */
 class OperationRun implements Run {
   readonly #meter: ProgressMeter;
-  readonly #parts: Part[] = [];
+  readonly #parts: StagedImage[] = [];
   readonly #releases = new Releases();
   readonly marks: OwnMarks;
   readonly isTouched = (file: Resolved) => this.marks.isMarked(file);
@@ -316,7 +325,7 @@ class OperationRun implements Run {
 
   tool(onFraction?: (fraction: number, aheadBytes?: bigint) => void): ToolRun {
     const { operation } = this.assignment;
-    const onChild = (child: Child | undefined) => {
+    const onChild = (child: RunningTool | undefined) => {
       const { pid } = operation.record;
       if (child === undefined && this.signal.aborted && pid !== undefined) operation.endedPids.push(pid);
       operation.update({ pid: child?.pid, pidStart: child?.start });
@@ -329,7 +338,7 @@ class OperationRun implements Run {
     return { signal: this.signal, onChild, ...(onFraction === undefined ? {} : { onFraction }) };
   }
 
-  async part(target: ImageAddress, options: PartOptions): Promise<Part> {
+  async part(target: ImageAddress, options: PartOptions): Promise<StagedImage> {
     await this.step('prepare');
     return this.#prepare(target, options, []);
   }
@@ -348,7 +357,7 @@ class OperationRun implements Run {
     target: ImageAddress,
     { overwrite, attributes }: PartOptions,
     takeOver: readonly string[],
-  ): Promise<Part> {
+  ): Promise<StagedImage> {
     const { operationId } = this;
     const onLost = (message: string) => this.warn({ reason: 'RIGHTS_NOT_KEPT', message });
     const request = { operationId, overwrite, attributes, takeOver, onLost };

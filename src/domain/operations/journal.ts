@@ -26,7 +26,7 @@ export type Trait =
   | { readonly kind: 'label'; readonly key: string; readonly value: string };
 
 /** Operations that have one trait at least of each group. No group: all. */
-export type Wanted = readonly (readonly Trait[])[];
+export type TraitFilter = readonly (readonly Trait[])[];
 
 export interface RecordPage {
   /** In the order of ids. Whoever asks passes over those that do not have the traits. */
@@ -52,5 +52,5 @@ export interface Journal {
   /** What a daemon before us left behind. */
   unfinished(): Promise<readonly OperationRecord[]>;
   /** At most so many, beginning after the given id; a page may be shorter although there are more. */
-  page(wanted: Wanted, after: string, limit: number): Promise<RecordPage>;
+  page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage>;
 }

@@ -27,7 +27,7 @@ export function leavingBy(signal: AbortSignal): Leaving {
   return asHostlerError(signal.reason).reason === 'CALLER_DEADLINE' ? 'CALLER_DEADLINE' : 'CANCELLED';
 }
 
-export type Listener = (record: OperationRecord, stateChanged: boolean) => void;
+export type RecordListener = (record: OperationRecord, stateChanged: boolean) => void;
 
 /** An unfinished operation: its latest record as a slot that watchers read, its callers, and its cancel switch. */
 export class LiveOperation {
@@ -51,7 +51,7 @@ export class LiveOperation {
   constructor(
     record: OperationRecord,
     private readonly clock: Clock,
-    private readonly listener: Listener,
+    private readonly listener: RecordListener,
   ) {
     this.#record = record;
   }
@@ -112,7 +112,7 @@ export class LiveOperation {
   }
 
   /** Announces the end. */
-  settle(final: OperationRecord): void {
+  finish(final: OperationRecord): void {
     this.#set(final, true);
     this.#finished.resolve(final);
   }

@@ -2,11 +2,11 @@ import { mayCancel, maySee } from '../access/ownership.js';
 import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
 import type { Operations } from './engine.js';
-import type { KeptWork } from './kept-work.js';
-import type { RecordPage, Wanted } from './journal.js';
+import type { ResumableLeftovers } from './recovery/resumable-leftovers.js';
+import type { RecordPage, TraitFilter } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { OperationRecord, OperationState } from './record.js';
-import type { KeptEntry } from './resume-entries.js';
+import type { KeptEntry } from './recovery/resume-entries.js';
 import { shownTo } from './shown.js';
 
 /** As the journal has them: some 230 operations, which are put into bytes in 5 ms. */
@@ -41,7 +41,7 @@ export interface Cancelled {
 export class OperationQueries {
   constructor(
     private readonly operations: Operations,
-    private readonly keptWork: KeptWork,
+    private readonly keptWork: ResumableLeftovers,
   ) {}
 
   /** Fails with OPERATION_NOT_FOUND, also where it is not for this caller to see. */
@@ -211,7 +211,10 @@ function matches(filter: OperationFilter, record: OperationRecord): boolean {
 }
 
 /** What the journal is asked for. An unfinished operation is found whatever its state is now. */
-function wantedBy({ states, methods, caller: owner, labels }: OperationFilter, { identity, grant }: Caller): Wanted {
+function wantedBy(
+  { states, methods, caller: owner, labels }: OperationFilter,
+  { identity, grant }: Caller,
+): TraitFilter {
   const own = { kind: 'caller', value: identity } as const;
   const labelled = (each: Readonly<Record<string, string>>) =>
     Object.entries(each).map(([key, value]) => ({ kind: 'label', key, value }) as const);

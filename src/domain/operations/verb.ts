@@ -11,15 +11,15 @@ import type {
   ImageKind,
   Layer,
   NotDurable,
-  Part,
+  StagedImage,
   Resolved,
   ResolvedTarget,
   ToolRun,
 } from '../ports/images.js';
 import type { Reason } from '../model/errors.js';
 import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
-import type { Checkpoint } from './resume-entries.js';
-import type { Slot } from './slots.js';
+import type { Checkpoint } from './recovery/resume-entries.js';
+import type { Slot } from './resources/slots.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { Secrets } from '../model/secrets.js';
 
@@ -147,7 +147,7 @@ export interface Run extends Resolution {
    */
   touch(file: Resolved): Promise<boolean>;
   /** A private place for the target; removed, unless published, however the verb leaves. */
-  part(target: ImageAddress, options: PartOptions): Promise<Part>;
+  part(target: ImageAddress, options: PartOptions): Promise<StagedImage>;
   /**
    * The same for a verb with `resume`, at most once a run: with the private folder and the last checkpoint of an earlier attempt at the
    * same work, where there is one. The files in it are whatever that attempt left there.
@@ -155,7 +155,7 @@ export interface Run extends Resolution {
   resumablePart(
     target: ImageAddress,
     options: PartOptions,
-  ): Promise<{ readonly part: Part; readonly checkpoint: Checkpoint | undefined }>;
+  ): Promise<{ readonly part: StagedImage; readonly checkpoint: Checkpoint | undefined }>;
   /** How far the work has come. What it speaks of must be durable already: whoever goes on relies on it. */
   checkpoint(state: Checkpoint): Promise<void>;
 }

@@ -52,7 +52,7 @@ export interface ImageChanger {
   revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void>;
 }
 
-export interface Range {
+export interface ByteRange {
   readonly offsetBytes: bigint;
   readonly lengthBytes: bigint;
 }
@@ -60,7 +60,7 @@ export interface Range {
 /** Makes an image all zeros. */
 export interface Eraser {
   /** Writes zeros over these parts. Fails with IO_ERROR, NO_SPACE, and as ImageTool. */
-  zero(file: Resolved, data: readonly Range[], run: ToolRun): Promise<void>;
+  zero(file: Resolved, data: readonly ByteRange[], run: ToolRun): Promise<void>;
   /** Gives all blocks back. Fails with UNSUPPORTED_BY_BACKEND where they cannot be. */
   discard(file: Resolved, run: ToolRun): Promise<void>;
 }

@@ -59,7 +59,7 @@ export interface CacheStore {
 }
 
 /** What somebody wants from the cache. */
-export interface CacheWish {
+export interface CacheKeyRequest {
   readonly source: NetworkSource;
   readonly sourceFormat?: ImageFormat;
   readonly archiveMember?: string;

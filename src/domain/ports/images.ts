@@ -206,7 +206,7 @@ export interface ImageLocks {
 }
 
 /** A second file in a private place, for what has to be taken in before it is looked at. */
-export interface Aside extends FileRef {
+export interface StagingFile extends FileRef {
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   readonly name: string;
@@ -215,14 +215,14 @@ export interface Aside extends FileRef {
 }
 
 /** A private place for a file that is being made. */
-export interface Part extends FileRef {
+export interface StagedImage extends FileRef {
   readonly name: string;
   /** Removed with the private folder. */
-  readonly aside: Aside;
+  readonly aside: StagingFile;
   /** Another one, for what the first one turns into. */
-  readonly expanded: Aside;
+  readonly expanded: StagingFile;
   /** And one for what is taken out of that. */
-  readonly member: Aside;
+  readonly member: StagingFile;
   /** Whether this filesystem lets files be written past the page cache; found by trying. */
   canWriteDirectly(): Promise<boolean>;
   /** A tool that names its files itself has made it in the private folder under this name. */
@@ -265,7 +265,7 @@ export interface NotDurable {
 
 /** Where new images come into being, and how they get their name. */
 export interface Targets {
-  prepare(target: ResolvedTarget, request: PartRequest): Promise<Part>;
+  prepare(target: ResolvedTarget, request: PartRequest): Promise<StagedImage>;
   /** Removes the private folder that an operation of an earlier life left beside this target; what it removed. */
   clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]>;
   /** Space that such a folder takes; undefined where there is none. */
@@ -275,21 +275,21 @@ export interface Targets {
 }
 
 /** A process, and what tells it from a later one with the same number. */
-export interface Child {
+export interface RunningTool {
   readonly pid: number;
   readonly start: string;
 }
 
 /** Ends children that a daemon before us left running. */
 export interface Strays {
-  end(child: Child): Promise<void>;
+  end(child: RunningTool): Promise<void>;
 }
 
 /** What a running tool reports to, and what ends it. */
 export interface ToolRun {
   readonly signal: AbortSignal;
   /** The child while there is one. */
-  onChild(child: Child | undefined): void;
+  onChild(child: RunningTool | undefined): void;
   /** 0 to 1; so much of it may have been begun only. */
   onFraction?(fraction: number, aheadBytes?: bigint): void;
 }

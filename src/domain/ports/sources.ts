@@ -21,7 +21,7 @@ export interface SourceFacts {
 }
 
 /** The bytes from an offset on, of the content of a validator where there is one. */
-export interface Wanted {
+export interface WantedBytes {
   readonly offset: bigint;
   readonly validator?: string;
   /** How long that content is. */
@@ -29,7 +29,7 @@ export interface Wanted {
 }
 
 /** The answer to a request for the bytes from an offset on. */
-export interface Answer {
+export interface SourceAnswer {
   /** Where the body begins: the offset that was asked for, or 0 when the whole file comes. */
   readonly offset: bigint;
   readonly totalBytes?: bigint;
@@ -61,7 +61,7 @@ export interface Answer {
 export interface RemoteFile {
   describe(signal: AbortSignal): Promise<SourceFacts>;
   /** With a validator the server is asked for the rest only if the content is still that one. */
-  read(from: Wanted, signal: AbortSignal): Promise<Answer>;
+  read(from: WantedBytes, signal: AbortSignal): Promise<SourceAnswer>;
   /** Whether it gives this caller, and still has, the content of this freshness; where a server leaves that open, it does not. */
   isStill(freshness: string, signal: AbortSignal): Promise<boolean>;
 }
@@ -105,7 +105,7 @@ export interface Expander {
 export type ArchiveKind = 'tar' | 'zip';
 
 /** A regular file in an archive. */
-export interface Member {
+export interface ArchiveMember {
   readonly name: string;
   readonly sizeBytes: bigint;
   /** Another name of this earlier one, which has the bytes. */
@@ -117,12 +117,12 @@ export interface Member {
 /** Takes single files out of archives. Failures: IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR. */
 export interface Archives {
   /** Its regular files, in order; of more than 10,000 members none. */
-  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly Member[]>;
+  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]>;
   /** The bytes of one, in order, zeros for its holes; fails also with whatever `take` throws. */
   read(
     kind: ArchiveKind,
     file: AddressedFile,
-    member: Member,
+    member: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<void>;

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import type { Entry, FileRef } from './images.js';
 import type { ChecksumAlgorithm } from '../model/checksum.js';
 /** What goes by in order: bytes, or so many zeros. */
-export type Piece = { readonly data: Uint8Array } | { readonly zeros: bigint };
+export type Chunk = { readonly data: Uint8Array } | { readonly zeros: bigint };
 
 /** A file that is read. Fails with IO_ERROR, ROOT_STALLED. */
 export interface FileReader {

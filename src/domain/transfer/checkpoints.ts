@@ -1,5 +1,5 @@
 import { asHostlerError, type HostlerError } from '../model/errors.js';
-import type { Checkpoint } from '../operations/resume-entries.js';
+import type { Checkpoint } from '../operations/recovery/resume-entries.js';
 import type { Run } from '../operations/verb.js';
 import type { FileWriter } from '../ports/transfers.js';
 

@@ -1,13 +1,13 @@
 import type { ImageAddress } from '../model/address.js';
 import { BLOCK_ALGORITHM } from '../model/block-digest.js';
 import type { Caller } from '../access/caller.js';
-import { assertDigestible, stretchesOf } from '../verbs/digest-image.js';
+import { assertDigestible, dataExtentsOf } from '../verbs/digest-image.js';
 import { HostlerError } from '../model/errors.js';
 import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports/images.js';
-import type { Readers } from '../verbs/read-call-limit.js';
+import type { ReadCallLimit } from '../verbs/read-call-limit.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { orAborted } from '../model/async.js';
-import type { FileDigest, FileReader, Piece, Transfers } from '../ports/transfers.js';
+import type { FileDigest, FileReader, Chunk, Transfers } from '../ports/transfers.js';
 import { RunningDigest } from './running-digest.js';
 import type { Checksum } from '../model/checksum.js';
 
@@ -23,7 +23,7 @@ export interface DownloadPorts {
   readonly files: Files;
   readonly imageLocks: ImageLocks;
   readonly tool: ImageTool;
-  readonly readers: Readers;
+  readonly readers: ReadCallLimit;
   readonly transfers: Transfers;
 }
 
@@ -39,7 +39,7 @@ export async function* downloadImage(
   spec: DownloadSpec,
   caller: Caller,
   ports: DownloadPorts,
-): AsyncGenerator<Piece | { readonly checksum: Checksum }, void> {
+): AsyncGenerator<Chunk | { readonly checksum: Checksum }, void> {
   const leave = ports.readers.enter(caller.identity);
   try {
     const entry = await ports.paths.entry(spec.address, { follow: true, access: 'look' });
@@ -65,7 +65,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
   try {
     digest = await SentDigest.open(entry, spec, ports);
     const run = { signal: caller.signal, onChild: () => undefined };
-    for await (const piece of merged(piecesOf(stretchesOf(file, ports.tool, run), entry, spec, reader))) {
+    for await (const piece of merged(piecesOf(dataExtentsOf(file, ports.tool, run), entry, spec, reader))) {
       caller.signal.throwIfAborted();
       await digest.take(piece, caller.signal);
       yield piece;
@@ -100,7 +100,7 @@ class SentDigest {
     return new SentDigest(allowInUse ? undefined : await transfers.follow(entry, BLOCK_ALGORITHM, offset), offset);
   }
 
-  async take(piece: Piece, signal: AbortSignal): Promise<void> {
+  async take(piece: Chunk, signal: AbortSignal): Promise<void> {
     this.#at += 'data' in piece ? BigInt(piece.data.length) : piece.zeros;
     if (this.file === undefined) await this.#sent.take(piece, signal);
     else if ('data' in piece) this.file.reach(this.#at);
@@ -126,11 +126,11 @@ async function assertFree(entry: Entry, { allowInUse }: DownloadSpec, { imageLoc
 }
 
 async function* piecesOf(
-  stretches: ReturnType<typeof stretchesOf>,
+  stretches: ReturnType<typeof dataExtentsOf>,
   { lengthBytes }: Entry,
   { offset, length }: DownloadSpec,
   reader: FileReader,
-): AsyncGenerator<Piece> {
+): AsyncGenerator<Chunk> {
   const end = length === undefined ? lengthBytes : min(lengthBytes, offset + length);
   for await (const { offsetBytes, lengthBytes: long, data } of stretches) {
     const [from, to] = [offsetBytes > offset ? offsetBytes : offset, min(offsetBytes + long, end)];
@@ -140,7 +140,7 @@ async function* piecesOf(
   }
 }
 
-async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGenerator<Piece> {
+async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGenerator<Chunk> {
   const next = (at: bigint) => (at < to ? reader.read(at, Number(min(to - at, BigInt(PIECE_BYTES)))) : undefined);
   let coming = next(from);
   for (let at = from; at < to;) {
@@ -156,7 +156,7 @@ async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGener
 }
 
 /** Runs of zeros that follow each other as one. */
-async function* merged(pieces: AsyncIterable<Piece>): AsyncGenerator<Piece> {
+async function* merged(pieces: AsyncIterable<Chunk>): AsyncGenerator<Chunk> {
   let zeros = 0n;
   for await (const piece of pieces) {
     if ('zeros' in piece) {

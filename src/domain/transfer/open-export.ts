@@ -5,7 +5,7 @@ import { fingerprintText } from '../verbs/digest-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Operations } from '../operations/engine.js';
 import type { ExportResult } from '../operations/record.js';
-import { Standing, untilIdle } from '../operations/standing.js';
+import { OpenSessions, untilIdle } from '../operations/open-sessions.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports/images.js';
 import { sameFile } from '../images/read-image.js';
@@ -69,7 +69,7 @@ const KEY_BYTES = 32;
 
 /** Exports, each an operation that lasts until it is closed. */
 export class Exports {
-  readonly #standing = new Standing<Entry>();
+  readonly #standing = new OpenSessions<Entry>();
 
   constructor(
     private readonly operations: Operations,

@@ -3,13 +3,13 @@ import { HostlerError, invalidFields } from '../model/errors.js';
 import type { Clock } from '../ports/images.js';
 import { deferred, orAborted } from '../model/async.js';
 import type { Checkpoints } from './checkpoints.js';
-import type { FileDigest, FileWriter, Piece } from '../ports/transfers.js';
+import type { FileDigest, FileWriter, Chunk } from '../ports/transfers.js';
 import { WrittenBlocks } from './written-blocks.js';
 import { WriteBehind } from './write-behind.js';
 import type { ChecksumAlgorithm, Checksum } from '../model/checksum.js';
 
 export type UploadChecksum = Checksum & { readonly algorithm: ChecksumAlgorithm };
-export type UploadPiece = Piece | { readonly checksum: UploadChecksum };
+export type UploadPiece = Chunk | { readonly checksum: UploadChecksum };
 
 /** How far an upload has come; all of it is written. */
 export interface Committed {
@@ -182,7 +182,7 @@ export class OpenUpload {
         }
       }
     } finally {
-      await writes.settle();
+      await writes.untilIdle();
     }
   }
 

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { BLOCK_ALGORITHM, StreamedBlocks } from '../model/block-digest.js';
 import { inTurns } from '../model/async.js';
-import type { Piece } from '../ports/transfers.js';
+import type { Chunk } from '../ports/transfers.js';
 import type { ChecksumAlgorithm } from '../model/checksum.js';
 
 const ZEROS = Buffer.alloc(1024 * 1024);
@@ -28,7 +28,7 @@ export class RunningDigest {
   }
 
   /** Others want to work too: a terabyte of zeros takes ten minutes. Fails with the signal's reason. */
-  async take(piece: Piece, signal?: AbortSignal): Promise<void> {
+  async take(piece: Chunk, signal?: AbortSignal): Promise<void> {
     if ('data' in piece) {
       this.update(piece.data);
       return;

@@ -7,13 +7,13 @@ import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js'
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageInfo } from '../model/image-info.js';
 import type { Operations } from '../operations/engine.js';
-import { GrowingSpace } from '../operations/growing-space.js';
+import { GrowingSpace } from '../operations/resources/growing-space.js';
 import { restoreError, type ImageResult, type OperationRecord } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
-import { Standing, untilIdle, type Stood } from '../operations/standing.js';
+import { OpenSessions, untilIdle, type Stood } from '../operations/open-sessions.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, FileAttributes, Files, Part, Paths } from '../ports/images.js';
-import { assertTakeable } from '../images/image-policy.js';
+import type { Clock, FileAttributes, Files, StagedImage, Paths } from '../ports/images.js';
+import { assertWithinForeignLimits } from '../images/image-policy.js';
 import { publishImage, type PublishPorts } from '../verbs/publish-image.js';
 import { orAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from './checkpoints.js';
@@ -65,7 +65,7 @@ interface Started {
  * daemon starts again.
  */
 export class Uploads {
-  readonly #standing = new Standing<Entry>();
+  readonly #standing = new OpenSessions<Entry>();
   readonly #published: PublishedUploads;
 
   constructor(
@@ -73,7 +73,7 @@ export class Uploads {
     private readonly ports: UploadPorts,
   ) {
     this.#published = new PublishedUploads(ports, operations.ports.journal);
-    operations.know(this.#verb);
+    operations.registerResumable(this.#verb);
   }
 
   /**
@@ -170,7 +170,7 @@ export class Uploads {
     const { part, checkpoint } = await run.resumablePart(address, spec);
     const space = new GrowingSpace(run, address, part);
     await space.announced(dataBytes);
-    assertTakeable({ address, lengthBytes }, this.ports.reader.foreignRules);
+    assertWithinForeignLimits({ address, lengthBytes }, this.ports.reader.foreignRules);
     run.phase('COPYING');
     const { checksum, ...counts } = await this.#take(part, space, spec, run, positionOf(checkpoint ?? {}));
     const file = await this.ports.files.fingerprint(part);
@@ -181,7 +181,7 @@ export class Uploads {
   }
 
   /** Until every byte is there and agrees; counts of what came. */
-  async #take(part: Part, space: GrowingSpace, spec: OwnedSpec, run: Run, { offset, zeroBytes = 0n }: Position) {
+  async #take(part: StagedImage, space: GrowingSpace, spec: OwnedSpec, run: Run, { offset, zeroBytes = 0n }: Position) {
     const { transfers, clock, uploadExpireMs: expireMs } = this.ports;
     const { target, lengthBytes, dataBytes: totalBytes } = spec;
     let counts = { movedBytes: offset - zeroBytes, skippedBytes: zeroBytes };
@@ -224,7 +224,12 @@ export class Uploads {
   }
 
   /** The digest of all of it, whatever it came in. */
-  async #read(part: Part, { target, lengthBytes }: OwnedSpec, algorithm: ChecksumAlgorithm, run: Run): Promise<string> {
+  async #read(
+    part: StagedImage,
+    { target, lengthBytes }: OwnedSpec,
+    algorithm: ChecksumAlgorithm,
+    run: Run,
+  ): Promise<string> {
     const { transfers, digests, files } = this.ports;
     if (algorithm === BLOCK_ALGORITHM) {
       beginDigest(run);

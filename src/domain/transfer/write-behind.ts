@@ -32,7 +32,7 @@ export class WriteBehind {
   }
 
   /** Resolved when nothing is written any more; what follows a failure is not. */
-  async settle(): Promise<void> {
+  async untilIdle(): Promise<void> {
     await this.#last.catch(() => undefined); // whoever writes has heard of it, or does not go on
   }
 

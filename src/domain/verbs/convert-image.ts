@@ -22,7 +22,7 @@ import { LUKS_HEADER_BYTES } from '../images/luks-space.js';
 import { DEFAULT_CLUSTER_BYTES, qcow2Tables } from '../images/qcow2-space.js';
 import { roundUp } from '../model/size.js';
 import { publishImage } from './publish-image.js';
-import { takeIn, type TakePorts } from './quarantine.js';
+import { quarantine, type TakePorts } from './quarantine.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { OPENS, isClosed, unlocked } from '../images/unlocked.js';
 
@@ -74,7 +74,7 @@ export function convertImage(
       assertSnapshot(spec, run.chain(spec.source));
       await ports.reader.assertChainWhole(run.chain(spec.source), run.signal);
       const part = await run.part(spec.target, spec);
-      const taken = await takeIn(run.chain(spec.source), spec.target, part, run, ports);
+      const taken = await quarantine(run.chain(spec.source), spec.target, part, run, ports);
       const chain = unlocked(taken, run.secrets[OPENS]);
       assertSnapshot(spec, chain);
       const sources = await Promise.all(filesOf(chain).map((file) => ports.files.refresh(file)));

@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import { BLOCK_ALGORITHM, MAX_DIGEST_BYTES, type Stretch } from '../model/block-digest.js';
+import { BLOCK_ALGORITHM, MAX_DIGEST_BYTES, type DataExtent } from '../model/block-digest.js';
 import { HostlerError } from '../model/errors.js';
 import { rest } from '../model/numbers.js';
 import type { DigestResult } from '../operations/record.js';
@@ -21,7 +21,7 @@ export interface BlockHasher {
    */
   digest(
     file: Resolved,
-    stretches: AsyncIterable<Stretch>,
+    stretches: AsyncIterable<DataExtent>,
     work: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
   ): Promise<string>;
 }
@@ -62,7 +62,7 @@ export class Digests {
     if (known !== undefined) return known;
     const now = { ...file, lengthBytes: before.lengthBytes };
     const work = { signal: run.signal, ...(onBytes === undefined ? {} : { onBytes }) };
-    const digest = await hasher.digest(now, stretchesOf(now, tool, run), work);
+    const digest = await hasher.digest(now, dataExtentsOf(now, tool, run), work);
     if (fingerprintText(await files.fingerprint(file)) !== key)
       throw new HostlerError('SOURCE_CHANGED', `${file.address} changed while it was read`, {
         facts: { path: file.address },
@@ -92,7 +92,7 @@ export function assertDigestible({ address, lengthBytes }: Pick<Resolved, 'addre
 }
 
 /** Which parts of a file's bytes are data, whatever the bytes mean. */
-export async function* stretchesOf(file: Resolved, tool: ImageTool, run: ToolRun): AsyncGenerator<Stretch> {
+export async function* dataExtentsOf(file: Resolved, tool: ImageTool, run: ToolRun): AsyncGenerator<DataExtent> {
   if (file.lengthBytes === 0n) return;
   for await (const { offsetBytes, lengthBytes, data } of tool.map(
     [{ file, format: 'raw', facts: rawFacts(file) }],

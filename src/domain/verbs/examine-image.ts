@@ -7,13 +7,13 @@ import { dataBytes } from '../images/guest-data.js';
 import type { Chain, ImageTool } from '../ports/images.js';
 import { assertSafe } from '../images/image-policy.js';
 import type { ImageReader } from '../images/read-image.js';
-import type { Readers } from './read-call-limit.js';
+import type { ReadCallLimit } from './read-call-limit.js';
 import { unlocked } from '../images/unlocked.js';
 
 export interface ExaminePorts {
   readonly reader: ImageReader;
   readonly tool: ImageTool;
-  readonly readers: Readers;
+  readonly readers: ReadCallLimit;
 }
 
 /** Extents sent together: big enough to be cheap, small enough to come at once. */

@@ -3,7 +3,7 @@ import { describeImage } from '../images/describe-image.js';
 import { filesOf } from '../images/extents.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageFacts, ImageInfo } from '../model/image-info.js';
-import type { TouchedImages } from '../operations/touched.js';
+import type { TouchedImages } from '../operations/recovery/touched.js';
 import type { Handle, ImageLocks, Paths, Resolved } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 

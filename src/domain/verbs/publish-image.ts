@@ -5,7 +5,7 @@ import type { ImageFacts } from '../model/image-info.js';
 import { assertToolSays } from '../images/ask-tool.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { ImageTool, Part, Resolved } from '../ports/images.js';
+import type { ImageTool, StagedImage, Resolved } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 
 export interface PublishPorts {
@@ -17,7 +17,7 @@ type Work = Omit<ImageResult, 'kind' | 'info'>;
 
 /** Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be one: see `ImageReader.foreign`. */
 export async function publishImage(
-  part: Part,
+  part: StagedImage,
   target: {
     readonly address: ImageAddress;
     readonly format: ImageFormat;

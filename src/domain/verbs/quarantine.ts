@@ -1,7 +1,7 @@
 import { assertToolSays } from '../images/ask-tool.js';
-import { assertTakeable } from '../images/image-policy.js';
+import { assertWithinForeignLimits } from '../images/image-policy.js';
 import type { Run } from '../operations/verb.js';
-import type { Chain, Files, ImageTool, Layer, Part, Reflink, Resolved } from '../ports/images.js';
+import type { Chain, Files, ImageTool, Layer, StagedImage, Reflink, Resolved } from '../ports/images.js';
 import { rawFacts, type ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { ImageAddress } from '../model/address.js';
@@ -18,10 +18,10 @@ export interface TakePorts {
  * it is declared as, what we see and what the tool sees must be one. Any other chain comes back as it is. Fails as `ImageReader.foreign`, and with
  * SOURCE_CHANGED.
  */
-export async function takeIn(
+export async function quarantine(
   chain: Chain,
   target: ImageAddress,
-  part: Part,
+  part: StagedImage,
   run: Run,
   { files, reader, reflink, tool }: TakePorts,
 ): Promise<Chain> {
@@ -29,7 +29,7 @@ export async function takeIn(
   if (foreign !== 'there') return chain;
   // It may have grown since it was resolved.
   const source = await files.refresh(file);
-  assertTakeable(source, reader.foreignRules);
+  assertWithinForeignLimits(source, reader.foreignRules);
   run.phase('CLONING');
   await run.step('take');
   const objection = await reflink.objection(source, run.target(target).directory);
@@ -48,7 +48,13 @@ export async function takeIn(
 }
 
 /** The bytes as they are, holes left out. */
-async function copyIn(source: Resolved, target: ImageAddress, part: Part, run: Run, tool: ImageTool): Promise<void> {
+async function copyIn(
+  source: Resolved,
+  target: ImageAddress,
+  part: StagedImage,
+  run: Run,
+  tool: ImageTool,
+): Promise<void> {
   const data = source.allocatedBytes < source.lengthBytes ? source.allocatedBytes : source.lengthBytes;
   await run.reserve(target, data, part.aside);
   await tool.convert(

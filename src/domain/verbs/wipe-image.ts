@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import type { Range } from '../ports/changes.js';
+import type { ByteRange } from '../ports/changes.js';
 import { changeInPlace, planned, type ChangePorts } from './in-place.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
@@ -51,10 +51,10 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
 }
 
 /** Holes are zeros, and stay holes. */
-async function dataExtents(chain: Chain, run: Run, { tool }: ChangePorts): Promise<Range[]> {
+async function dataExtents(chain: Chain, run: Run, { tool }: ChangePorts): Promise<ByteRange[]> {
   run.phase('INSPECTING');
   const [{ file }] = chain;
-  const extents: Range[] = [];
+  const extents: ByteRange[] = [];
   for await (const { offsetBytes, lengthBytes, data } of tool.map(chain, run.tool())) {
     // The last sector of an odd length is said to be whole.
     const end = offsetBytes + lengthBytes < file.lengthBytes ? offsetBytes + lengthBytes : file.lengthBytes;

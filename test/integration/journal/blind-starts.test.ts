@@ -7,9 +7,9 @@ import { ClassicLevel } from 'classic-level';
 import { encode } from '../../../src/adapters/journal/rows.js';
 import { JournalUnavailable } from '../../../src/adapters/journal/store.js';
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
-import { FaultFilesystem, type Fault } from '../../support/fault-filesystem.js';
-import { idsOf, makeJournal, openJournal, openedNow } from '../../support/journals.js';
-import { done, id } from '../../support/records.js';
+import { FaultFilesystem, type Fault } from '../../support/faults/fault-filesystem.js';
+import { idsOf, makeJournal, openJournal, openedNow } from '../../support/journals/journals.js';
+import { done, id } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 const RECORDS = 5;

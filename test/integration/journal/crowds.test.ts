@@ -6,7 +6,7 @@ import { Pruner } from '../../../src/adapters/journal/pruning.js';
 import { encode } from '../../../src/adapters/journal/rows.js';
 import { create } from '../../../src/adapters/journal/schema.js';
 import { traitText } from '../../../src/adapters/journal/traits.js';
-import { done, id, record } from '../../support/records.js';
+import { done, id, record } from '../../support/journals/records.js';
 
 const NOW = 1e12;
 const LIMIT = 3000;

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { parseRow, readOperation } from '../../../src/adapters/journal/records.js';
-import { Witness } from '../../../src/adapters/journal/witness.js';
+import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
 import { asAddress } from '../../../src/domain/model/address.js';
-import { idsOf, openJournal } from '../../support/journals.js';
-import { done, id, record } from '../../support/records.js';
+import { idsOf, openJournal } from '../../support/journals/journals.js';
+import { done, id, record } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 const mark = { device: 1n, inode: 2n, address: asAddress('/a'), operationId: id(0), method: 'ResizeImage' };
@@ -39,7 +39,7 @@ describe('a journal whose pages or tables are damaged', () => {
     rmSync(folder, { recursive: true, force: true });
     cpSync(template, folder, { recursive: true });
     change(join(folder, 'journal.sqlite'));
-    const witness = new Witness(join(folder, 'journal.writes'));
+    const witness = new WriteCountFile(join(folder, 'journal.writes'));
     try {
       const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
       const { rows } = file.search({ groups: [], after: '', limit: 1000 });

@@ -8,10 +8,10 @@ import type { JournalFile } from '../../../src/adapters/journal/journal-file.js'
 import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { requestText, traitText } from '../../../src/adapters/journal/traits.js';
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
-import { Witness } from '../../../src/adapters/journal/witness.js';
+import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
 import type { Journal, Trait } from '../../../src/domain/operations/journal.js';
-import { idsOf, openJournal } from '../../support/journals.js';
-import { done, id, record } from '../../support/records.js';
+import { idsOf, openJournal } from '../../support/journals/journals.js';
+import { done, id, record } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { until } from '../../support/until.js';
 
@@ -59,7 +59,7 @@ describe('what operations are found by', () => {
       rmSync(folder, { recursive: true, force: true });
       cpSync(template, folder, { recursive: true });
       writeFileSync(join(folder, 'journal.sqlite'), bytes);
-      const witness = new Witness(join(folder, 'journal.writes'));
+      const witness = new WriteCountFile(join(folder, 'journal.writes'));
       try {
         const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
         const found = lists(file);
@@ -124,7 +124,7 @@ describe('what operations are found by', () => {
     const database = new DatabaseSync(path);
     database.exec('UPDATE operations SET ended = 7');
     database.close();
-    const { file } = openFile(path, new Witness(join(folder, 'journal.writes')), Date.now);
+    const { file } = openFile(path, new WriteCountFile(join(folder, 'journal.writes')), Date.now);
     file.verifyAll();
     assert.deepEqual([file.found, file.unfinished()], [[], []]);
     file.database.close();

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, readdirSync, renameSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
-import { Witness } from '../../../src/adapters/journal/witness.js';
-import { FaultFilesystem } from '../../support/fault-filesystem.js';
-import { idsOf, makeJournal, openJournal, openedNow } from '../../support/journals.js';
-import { done, id } from '../../support/records.js';
+import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
+import { FaultFilesystem } from '../../support/faults/fault-filesystem.js';
+import { idsOf, makeJournal, openJournal, openedNow } from '../../support/journals/journals.js';
+import { done, id } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 const RECORDS = 40;
@@ -23,7 +23,7 @@ describe('a journal that is moved aside', () => {
 
   /** Damage that costs no record: an end that is lost, of what was never there. */
   const damage = (folder: string) => {
-    const witness = new Witness(join(folder, 'journal.writes'));
+    const witness = new WriteCountFile(join(folder, 'journal.writes'));
     witness.write(1000);
     witness.close();
   };

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFile, open, rename, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, Stranger, type Message } from '../../support/stranger.js';

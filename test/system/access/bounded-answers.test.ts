@@ -8,7 +8,7 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { manySnapshots } from '../../support/bounds/many-snapshots.js';
 import { forgetPeak, peakMib } from '../../support/bounds/memory.js';
 import { suiteDaemon } from '../../support/daemon.js';
-import { endOf, framed, openCall } from '../../support/raw-calls.js';
+import { endOf, framed, openCall } from '../../support/servers/raw-calls.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { Stranger, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HOSTLER, ROOT_FOLDER, suiteDaemon } from '../../support/daemon.js';
-import { noise, sparseFile } from '../../support/disks.js';
+import { noise, sparseFile } from '../../support/images/disks.js';
 import { installed, needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun, type Ended } from '../../support/shell.js';

@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
-import { Pki } from '../../support/pki.js';
+import { Pki } from '../../support/hosts/pki.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';
 

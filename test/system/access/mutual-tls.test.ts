@@ -9,7 +9,7 @@ import { Client, type ServiceError } from '@grpc/grpc-js';
 import { readFileSync } from 'node:fs';
 import { Daemon, HOSTLER, suiteDaemon } from '../../support/daemon.js';
 import { isRoot, needs } from '../../support/needs.js';
-import { ExtendedKeyUsage, Pki } from '../../support/pki.js';
+import { ExtendedKeyUsage, Pki } from '../../support/hosts/pki.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { tryRun } from '../../support/shell.js';
 import { CallError, Stranger, failure, type Message } from '../../support/stranger.js';

@@ -5,7 +5,7 @@ import type { ClientHttp2Session } from 'node:http2';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { suiteDaemon } from '../../support/daemon.js';
 import { requests } from '../../support/descriptors.js';
-import { bareSession, endOf, framed, openCall } from '../../support/raw-calls.js';
+import { bareSession, endOf, framed, openCall } from '../../support/servers/raw-calls.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { Stranger, failure } from '../../support/stranger.js';
 import { until } from '../../support/until.js';

@@ -9,7 +9,7 @@ import { RPC_TABLE, type RpcRow } from '../../../src/handlers/rpc-table.js';
 import { onBehalfOf } from '../../../src/protocol/on-behalf-of.js';
 import { suiteDaemon } from '../../support/daemon.js';
 import { plausible, requestOf, requestWith, stringFields } from '../../support/descriptors.js';
-import { Pki } from '../../support/pki.js';
+import { Pki } from '../../support/hosts/pki.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { noteOpen } from '../../support/secrets.js';
 import { CallError, RPCS, Stranger, failure, type Message } from '../../support/stranger.js';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { forgetPeak, peakMib } from '../../support/bounds/memory.js';
 import { suiteDaemon } from '../../support/daemon.js';
-import { bareSession, endOf, framed, openCall } from '../../support/raw-calls.js';
+import { bareSession, endOf, framed, openCall } from '../../support/servers/raw-calls.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { Stranger } from '../../support/stranger.js';
 import { until } from '../../support/until.js';

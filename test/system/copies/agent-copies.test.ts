@@ -4,13 +4,13 @@ import { access, appendFile, readFile, rm, truncate, writeFile } from 'node:fs/p
 import { begun } from '../../support/begun.js';
 import { checkEach } from '../../support/check-each.js';
 import { Daemon } from '../../support/daemon.js';
-import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../../support/disks.js';
+import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../../support/images/disks.js';
 import { needsNetworks } from '../../support/needs.js';
-import { HERE, agentToml } from '../../support/network.js';
+import { HERE, agentToml } from '../../support/hosts/network.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
-import { A, B, TwoAgents } from '../../support/two-agents.js';
+import { A, B, TwoAgents } from '../../support/hosts/two-agents.js';
 import { until } from '../../support/until.js';
 
 const MIB = 1024 * 1024;

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { begun } from '../../support/begun.js';
-import { noise, sameBytes } from '../../support/disks.js';
-import { LoopbackAgents } from '../../support/loopback-agents.js';
+import { noise, sameBytes } from '../../support/images/disks.js';
+import { LoopbackAgents } from '../../support/hosts/loopback-agents.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { stat, symlink, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { allocatedBytes, noise, sameBytes, sparseFile } from '../../support/disks.js';
+import { allocatedBytes, noise, sameBytes, sparseFile } from '../../support/images/disks.js';
 import { needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

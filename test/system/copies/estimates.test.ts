@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFile, rename } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { allocatedBytes, sparseFile } from '../../support/disks.js';
-import { FaultServer } from '../../support/fault-server.js';
+import { allocatedBytes, sparseFile } from '../../support/images/disks.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
 import { reported } from '../../support/numbers/reported.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { Daemon, HOSTLER } from '../../support/daemon.js';
 import { installed, needs, needsNetworks } from '../../support/needs.js';
-import { SSH_PORT, THERE, TwoHosts, startSshd } from '../../support/network.js';
+import { SSH_PORT, THERE, TwoHosts, startSshd } from '../../support/hosts/network.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { tryRun } from '../../support/shell.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL } from '../../../src/adapters/rights/acl.js';
 import { Xattrs } from '../../../src/adapters/rights/xattrs.js';
-import { noise, sameBytes } from '../../support/disks.js';
+import { noise, sameBytes } from '../../support/images/disks.js';
 import { installed, needs, needsNetworks } from '../../support/needs.js';
-import { BARE_PORT, SSH_PORT, THERE } from '../../support/network.js';
+import { BARE_PORT, SSH_PORT, THERE } from '../../support/hosts/network.js';
 import { GUEST, listFor } from '../../support/rights/access-list.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import type { Message } from '../../support/stranger.js';
-import { TwoAgents } from '../../support/two-agents.js';
+import { TwoAgents } from '../../support/hosts/two-agents.js';
 
 const PULLS = '[pulls]\npatience_seconds = 0\nstall_seconds = 5\n';
 

@@ -4,9 +4,9 @@ import { access, appendFile, mkdir, readFile, readdir, rm, truncate, writeFile }
 import { begun } from '../../support/begun.js';
 import { checkEach } from '../../support/check-each.js';
 import { Daemon } from '../../support/daemon.js';
-import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../../support/disks.js';
+import { allocatedBytes, noise, onSmallDisk, sameBytes, sparseFile } from '../../support/images/disks.js';
 import { installed, needs, needsNetworks } from '../../support/needs.js';
-import { BARE_PORT, SSH_PORT, STRICT_PORT, THERE, TwoHosts, startSshd } from '../../support/network.js';
+import { BARE_PORT, SSH_PORT, STRICT_PORT, THERE, TwoHosts, startSshd } from '../../support/hosts/network.js';
 import { whileHeld } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { assertSound, guestContent, makeChain } from '../../support/chains.js';
+import { assertSound, guestContent, makeChain } from '../../support/images/chains.js';
 import { Daemon } from '../../support/daemon.js';
-import { sameBytes, sparseFile } from '../../support/disks.js';
+import { sameBytes, sparseFile } from '../../support/images/disks.js';
 import { installed, isRoot, needs } from '../../support/needs.js';
 import { whileHeld } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';

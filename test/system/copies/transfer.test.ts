@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { access, mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { Daemon, HOSTLER, suiteDaemon } from '../../support/daemon.js';
-import { allocatedBytes, blockDigest, noise, sameBytes, sparseFile } from '../../support/disks.js';
+import { allocatedBytes, blockDigest, noise, sameBytes, sparseFile } from '../../support/images/disks.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { access, readFile, rm, truncate } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
-import { allocatedBytes, noise } from '../../support/disks.js';
+import { allocatedBytes, noise } from '../../support/images/disks.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure, type Message } from '../../support/stranger.js';

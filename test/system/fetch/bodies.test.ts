@@ -5,8 +5,8 @@ import { readFile } from 'node:fs/promises';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { createHash } from 'node:crypto';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
-import { RawServer, answer, chunked, type Asked, type Reply } from '../../support/raw-server.js';
+import { noise } from '../../support/images/disks.js';
+import { RawServer, answer, chunked, type Asked, type Reply } from '../../support/servers/raw-server.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure, type Message } from '../../support/stranger.js';
 

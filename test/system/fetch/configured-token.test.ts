@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
-import { FaultServer } from '../../support/fault-server.js';
+import { noise } from '../../support/images/disks.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 const TOKEN = 'the-operators-token';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { checkEach } from '../../support/check-each.js';
 import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { installed, isRoot, needs } from '../../support/needs.js';
 import { gone } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';

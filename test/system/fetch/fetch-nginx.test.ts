@@ -8,11 +8,11 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { checkEach } from '../../support/check-each.js';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
-import { Line } from '../../support/line.js';
+import { noise } from '../../support/images/disks.js';
+import { Line } from '../../support/servers/line.js';
 import { installed, needs } from '../../support/needs.js';
-import { Nginx } from '../../support/nginx.js';
-import { ExtendedKeyUsage, Pki } from '../../support/pki.js';
+import { Nginx } from '../../support/servers/nginx.js';
+import { ExtendedKeyUsage, Pki } from '../../support/hosts/pki.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure, type Message } from '../../support/stranger.js';
 

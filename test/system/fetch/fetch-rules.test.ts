@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
-import { FaultServer } from '../../support/fault-server.js';
-import { NameServer } from '../../support/name-server.js';
+import { noise } from '../../support/images/disks.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
+import { NameServer } from '../../support/servers/name-server.js';
 import { isRoot, needs } from '../../support/needs.js';
-import { Proxy } from '../../support/proxy.js';
+import { Proxy } from '../../support/servers/proxy.js';
 import { scratchFolder, type Scratch } from '../../support/scratch.js';
 import { tryRun } from '../../support/shell.js';
 import { failure } from '../../support/stranger.js';

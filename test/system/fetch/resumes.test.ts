@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
-import { RawServer, answer, type Asked, type Reply } from '../../support/raw-server.js';
+import { noise } from '../../support/images/disks.js';
+import { RawServer, answer, type Asked, type Reply } from '../../support/servers/raw-server.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure, type Message } from '../../support/stranger.js';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFile, copyFile, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
-import { FaultServer } from '../../support/fault-server.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
 import { promises } from '../../support/reasons/promised.js';
 import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
 import { WORK, callByName, requestFor } from '../../support/reasons/work.js';

@@ -7,7 +7,7 @@ import { carryRights, hasFew } from '../../../src/adapters/rights/carry.js';
 import { Xattrs } from '../../../src/adapters/rights/xattrs.js';
 import { fakeTools } from '../../support/reasons/tools.js';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { isRoot, needs } from '../../support/needs.js';
 import { GUEST, listFor } from '../../support/rights/access-list.js';
 import { scratchFolder } from '../../support/scratch.js';

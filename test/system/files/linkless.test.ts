@@ -5,7 +5,7 @@ import { status } from '@grpc/grpc-js';
 import { Daemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
-import { mountSshfs } from '../../support/sshfs.js';
+import { mountSshfs } from '../../support/faults/sshfs.js';
 import { failure } from '../../support/stranger.js';
 
 describe('a filesystem without hard links (sshfs)', () => {

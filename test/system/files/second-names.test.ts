@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { chown, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
-import { FaultServer } from '../../support/fault-server.js';
+import { noise } from '../../support/images/disks.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
 import { needsMounts } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

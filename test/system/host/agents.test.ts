@@ -5,9 +5,9 @@ import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/pro
 import { DatabaseSync } from 'node:sqlite';
 import { encode, sumOf } from '../../../src/adapters/journal/rows.js';
 import { Daemon, HOSTLERD } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { namesBelow } from '../../support/files/names-below.js';
-import { record } from '../../support/records.js';
+import { record } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { until } from '../../support/until.js';

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { installed, isRoot, needs } from '../../support/needs.js';
 import { scratchFolder, type Scratch } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
-import { mountSshfs } from '../../support/sshfs.js';
+import { mountSshfs } from '../../support/faults/sshfs.js';
 import { CallError, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 

@@ -5,7 +5,7 @@ import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { machine } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HOSTLER, suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { needsMounts } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HOSTLER, HOSTLERD } from '../../support/daemon.js';
-import { openJournal } from '../../support/journals.js';
+import { openJournal } from '../../support/journals/journals.js';
 import { isRoot, needs } from '../../support/needs.js';
-import { done } from '../../support/records.js';
+import { done } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 

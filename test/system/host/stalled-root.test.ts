@@ -4,9 +4,9 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
-import { mountSshfs } from '../../support/sshfs.js';
+import { mountSshfs } from '../../support/faults/sshfs.js';
 import { failure, type Message } from '../../support/stranger.js';
 
 describe('a root that does not answer', () => {

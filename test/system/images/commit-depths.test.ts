@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { assertSound, guestContent, guestWrites } from '../../support/chains.js';
-import { noise } from '../../support/disks.js';
+import { assertSound, guestContent, guestWrites } from '../../support/images/chains.js';
+import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 

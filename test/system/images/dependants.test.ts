@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { mkdirSync } from 'node:fs';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
-import { makeChain } from '../../support/chains.js';
+import { makeChain } from '../../support/images/chains.js';
 import { alive, whileHeld } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

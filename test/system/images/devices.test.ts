@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
-import { blockDigest, noise, sparseFile } from '../../support/disks.js';
+import { blockDigest, noise, sparseFile } from '../../support/images/disks.js';
 import { installed, isRoot, needs, needsMounts } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, truncate, writeFile, appendFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { blockDigest, noise, sparseFile } from '../../support/disks.js';
+import { blockDigest, noise, sparseFile } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { tryRun } from '../../support/shell.js';
 import { HOSTLER } from '../../support/daemon.js';

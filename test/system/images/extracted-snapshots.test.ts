@@ -1,7 +1,7 @@
 /** What ExtractSnapshot makes of a snapshot: its content, in its size, with true numbers; or it says why not. */
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
-import { guestContent, guestWrites } from '../../support/chains.js';
+import { guestContent, guestWrites } from '../../support/images/chains.js';
 import { suiteDaemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

@@ -5,7 +5,7 @@ import { Daemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';
-import { descriptor } from '../../support/vmdk-files.js';
+import { descriptor } from '../../support/images/vmdk-files.js';
 
 describe('a base that a guest claims', () => {
   const scratch = scratchFolder();

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { copyFile, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
-import { mendHeader } from '../../support/structures.js';
+import { mendHeader } from '../../support/images/structures.js';
 
 const MIB = 1 << 20;
 

@@ -5,7 +5,7 @@ import { chmod, copyFile, mkdir, open, readFile, stat, symlink, writeFile } from
 import { createServer } from 'node:net';
 import { basename } from 'node:path';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { isRoot } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

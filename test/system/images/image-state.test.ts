@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { copyFile, open, readFile, writeFile } from 'node:fs/promises';
 import { crc32c } from '../../../src/domain/formats/crc32c.js';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { WORK, callByName } from '../../support/reasons/work.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
-import { mendHeader } from '../../support/structures.js';
+import { mendHeader } from '../../support/images/structures.js';
 
 /** Header of a qcow2: its version, and what marks it as corrupt. */
 const [VERSION, CORRUPT] = [7, 79];

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { needs } from '../../support/needs.js';
-import { bochs, cloop, dmg } from '../../support/obsolete.js';
+import { bochs, cloop, dmg } from '../../support/images/obsolete.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { tryRun } from '../../support/shell.js';
 import { CallError, failure } from '../../support/stranger.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { lstat, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { allocatedBytes, noise, qemuInfo, sparseFile } from '../../support/disks.js';
+import { allocatedBytes, noise, qemuInfo, sparseFile } from '../../support/images/disks.js';
 import { isRoot, needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
-import { mendHeader } from '../../support/structures.js';
+import { mendHeader } from '../../support/images/structures.js';
 
 /** No number of cylinders, heads and sectors makes it. */
 const SIZE = 3 << 20;

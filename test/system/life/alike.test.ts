@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
-import { FaultServer } from '../../support/fault-server.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
 import { fakeTools, onlyTools } from '../../support/reasons/tools.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
-import { FaultServer } from '../../support/fault-server.js';
+import { FaultServer } from '../../support/servers/fault-server.js';
 import { needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

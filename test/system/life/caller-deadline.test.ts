@@ -8,7 +8,7 @@ import { status } from '@grpc/grpc-js';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { suiteDaemon } from '../../support/daemon.js';
 import { requestOf } from '../../support/descriptors.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 type Headers = Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { alive } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { Daemon, HOSTLER, HOSTLERD, ROOT_FOLDER } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { installed, needs } from '../../support/needs.js';
 import { gone } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { installed, isRoot, needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

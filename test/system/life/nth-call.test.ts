@@ -1,8 +1,8 @@
 /** A sample of test/disks: the n-th system call fails, for a few verbs and some n. */
 import assert from 'node:assert/strict';
-import { faultBench } from '../../support/fault-bench.js';
-import { faultCases } from '../../support/fault-cases.js';
-import { CHANGING, LOOKING, failEachCall } from '../../support/nth-call.js';
+import { faultBench } from '../../support/faults/fault-bench.js';
+import { faultCases } from '../../support/faults/fault-cases.js';
+import { CHANGING, LOOKING, failEachCall } from '../../support/faults/nth-call.js';
 
 const SAMPLE = ['CreateImage', 'CopyImage over something', 'FetchRawImage', 'WriteFile', 'DeleteImage', 'Chown'];
 

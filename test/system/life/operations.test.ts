@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { checkEach } from '../../support/check-each.js';
 import { suiteDaemon } from '../../support/daemon.js';
-import { sparseFile } from '../../support/disks.js';
+import { sparseFile } from '../../support/images/disks.js';
 import { alive } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';

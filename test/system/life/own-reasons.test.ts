@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
-import { FaultServer, type Faults } from '../../support/fault-server.js';
+import { FaultServer, type Faults } from '../../support/servers/fault-server.js';
 import { promises } from '../../support/reasons/promised.js';
 import { fakeTools } from '../../support/reasons/tools.js';
 import { callByName } from '../../support/reasons/work.js';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { suiteDaemon } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { isRoot } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { CallError } from '../../support/stranger.js';
@@ -76,7 +76,7 @@ describe('races', function () {
       await writeFile(swapped(image(n)), noise(512, n));
     }
     const before = await everythingOutside();
-    const script = fileURLToPath(new URL('../../support/swapper.js', import.meta.url));
+    const script = fileURLToPath(new URL('../../support/faults/swapper.js', import.meta.url));
     const swapper = spawn(process.execPath, [script, swapped('').slice(0, -1), outside().replace(/\/$/, '')], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });

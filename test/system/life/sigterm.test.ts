@@ -4,10 +4,10 @@ import { constants, existsSync, openSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
-import { noise } from '../../support/disks.js';
+import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
-import { mountSshfs } from '../../support/sshfs.js';
+import { mountSshfs } from '../../support/faults/sshfs.js';
 import { failure, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import { Daemon, HOSTLER, HOSTLERD, suiteDaemon } from '../../support/daemon.js';
-import { Pki } from '../../support/pki.js';
+import { Pki } from '../../support/hosts/pki.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';

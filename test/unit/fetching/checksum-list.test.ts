@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { checksumIn, type Place } from '../../../src/domain/fetch/checksum-list.js';
+import { checksumIn, type ListPlace } from '../../../src/domain/fetch/checksum-list.js';
 import { scratchFolder } from '../../support/scratch.js';
 
 const HEX = (digits: number, letter = 'a') => letter.repeat(digits);
@@ -13,7 +13,7 @@ const placeOf = (path: string, listName = 'SHA256SUMS', folder: string | null = 
   const below = folder === null ? {} : { below: components.slice(folder.split('/').filter(Boolean).length) };
   return { path: components, ...below, listName };
 };
-const found = async (text: string, place: Place) => {
+const found = async (text: string, place: ListPlace) => {
   const listed = await checksumIn(text, place);
   return 'lacks' in listed ? listed.lacks : `${listed.checksum.algorithm}:${listed.checksum.digest}`;
 };

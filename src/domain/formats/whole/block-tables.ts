@@ -1,12 +1,12 @@
 /** Where formats with one table of blocks have their data: vdi, vpc, vhdx, parallels. The source of every rule is their drivers in qemu's block/. */
 import { vhdxLayout } from '../vhdx.js';
 import { isFixedVhd } from '../vpc.js';
-import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
+import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
-export async function vdiReach(reach: Reach): Promise<void> {
+export async function vdiReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, SECTOR);
   const [blockBytes, dataOffset] = [head.readUInt32LE(0x178), head.readUInt32LE(0x158)];
   const diskBytes = littleEndian(head, 0x170);
@@ -20,7 +20,7 @@ export async function vdiReach(reach: Reach): Promise<void> {
 }
 
 /** A disk that grows; of a fixed one the footer is the proof. */
-export async function vpcReach(reach: Reach): Promise<void> {
+export async function vpcReach(reach: MissingPlaces): Promise<void> {
   const footer = await reach.bytes.read(0n, SECTOR);
   if (footer.toString('latin1', 0, 8) !== 'conectix' || (await isFixedVhd(reach.bytes))) return;
   const headerOffset = footer.readBigUInt64BE(16);
@@ -44,7 +44,7 @@ export async function vpcReach(reach: Reach): Promise<void> {
 const BLOCK_IS_THERE = 6;
 const MIB = 1 << 20;
 
-export async function vhdxReach(reach: Reach): Promise<void> {
+export async function vhdxReach(reach: MissingPlaces): Promise<void> {
   const { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions } = await vhdxLayout(reach.bytes);
   for (const { offset, lengthBytes } of regions) reach.has('a region', Number(offset), Number(lengthBytes));
   const diskBytes = Number(sizeBytes);
@@ -60,7 +60,7 @@ export async function vhdxReach(reach: Reach): Promise<void> {
   });
 }
 
-export async function parallelsReach(reach: Reach): Promise<void> {
+export async function parallelsReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, 64);
   const blockBytes = head.readUInt32LE(28) * SECTOR;
   const old = head.toString('latin1', 0, 16) === 'WithoutFreeSpace';
@@ -74,8 +74,8 @@ export async function parallelsReach(reach: Reach): Promise<void> {
 }
 
 async function blocks(
-  reach: Reach,
-  place: Place,
+  reach: MissingPlaces,
+  place: TablePlace,
   entryBytes: number,
   visit: (data: Buffer, at: number, index: number) => void,
 ): Promise<void> {

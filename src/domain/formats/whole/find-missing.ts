@@ -3,12 +3,12 @@ import type { ByteSource } from '../../ports/images.js';
 import { parallelsReach, vdiReach, vhdxReach, vpcReach } from './block-tables.js';
 import { bochsReach, cloopReach } from './foreign.js';
 import { qcow2Reach } from './qcow2.js';
-import { Reach } from './reach.js';
+import { MissingPlaces } from './missing-places.js';
 import { qcowReach, qedReach, vmdkReach } from './two-levels.js';
 import type { Missing } from '../../model/image-info.js';
 
 /** Formats whose tables say where in the file the data is. Of others only the file itself knows how long it was. */
-const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: Reach) => Promise<void>>>> = {
+const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: MissingPlaces) => Promise<void>>>> = {
   qcow2: qcow2Reach,
   qcow: qcowReach,
   qed: qedReach,
@@ -35,7 +35,7 @@ export async function findMissing(
   format: ImageFormat,
   spend?: (bytes: number) => void,
 ): Promise<Missing | undefined> {
-  const reach = new Reach(bytes, spend);
+  const reach = new MissingPlaces(bytes, spend);
   await FORMATS[format]?.(reach);
   return reach.missing;
 }

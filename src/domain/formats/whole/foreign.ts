@@ -2,13 +2,13 @@
  * Where bochs and cloop have their data. The source of every rule is their drivers in qemu's
  * block/. A dmg ends with its trailer, which is the proof.
  */
-import { TWO_32, type Reach } from './reach.js';
+import { TWO_32, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
 /** An extent is a map of the sectors that are there, and room for all of them. */
-export async function bochsReach(reach: Reach): Promise<void> {
+export async function bochsReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, SECTOR);
   const catalog = { offset: head.readUInt32LE(68), bytes: head.readUInt32LE(72) * 4 };
   const mapBytes = wholeSectors(head.readUInt32LE(76));
@@ -25,7 +25,7 @@ export async function bochsReach(reach: Reach): Promise<void> {
 }
 
 /** Up to the last one that is there. */
-async function sectorsOf(reach: Reach, offset: number, bytes: number, most: number): Promise<number> {
+async function sectorsOf(reach: MissingPlaces, offset: number, bytes: number, most: number): Promise<number> {
   let last = 0;
   for await (const { data, first, count } of reach.table('the map of an extent', { offset, bytes }, 1))
     for (let n = 0; n < count; n++) {
@@ -36,7 +36,7 @@ async function sectorsOf(reach: Reach, offset: number, bytes: number, most: numb
 }
 
 /** Each block ends where the next one begins. */
-export async function cloopReach(reach: Reach): Promise<void> {
+export async function cloopReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(128n, 8);
   const table = { offset: 136, bytes: (head.readUInt32BE(4) + 1) * 8 };
   let start = 0;

@@ -1,5 +1,5 @@
 /** Where a qcow2 has its bitmaps of what a guest has written. The source of every rule is docs/interop/qcow2.txt of qemu. */
-import { TWO_32, type Place, type Reach } from './reach.js';
+import { TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;
 const AUTOCLEAR_OFFSET = 88;
@@ -13,7 +13,7 @@ const OFFSET_HIGH = 0x00ffffff;
 
 /** @param extension what the header says of bitmaps, if it does */
 export async function bitmapsReach(
-  reach: Reach,
+  reach: MissingPlaces,
   head: Buffer,
   extension: Buffer | undefined,
   clusterBytes: number,
@@ -33,10 +33,13 @@ export async function bitmapsReach(
 }
 
 /** Each entry has the place of a table, and names of any length. */
-async function tablesIn({ bytes, spend }: Reach, { offset, bytes: length }: Place): Promise<readonly Place[]> {
+async function tablesIn(
+  { bytes, spend }: MissingPlaces,
+  { offset, bytes: length }: TablePlace,
+): Promise<readonly TablePlace[]> {
   spend(length);
   const directory = await bytes.read(BigInt(offset), length);
-  const tables: Place[] = [];
+  const tables: TablePlace[] = [];
   for (let at = 0; at + ENTRY_BYTES <= directory.length;) {
     const entries = directory.readUInt32BE(at + 8);
     if (entries <= MAX_TABLE_ENTRIES) tables.push({ offset: number(directory, at), bytes: entries * 8 });

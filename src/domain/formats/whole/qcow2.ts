@@ -3,7 +3,7 @@ import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { readExtensions } from '../qcow2.js';
 import { readSnapshotTables } from '../qcow2-snapshots.js';
 import { bitmapsReach } from './qcow2-bitmaps.js';
-import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
+import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const [HEADER_BYTES, V2_HEADER_BYTES] = [112, 72];
 const SECTOR = 512;
@@ -28,11 +28,11 @@ interface Layout {
 
 /** A table of tables, and the disk that it describes. */
 interface Disk {
-  readonly table: Place;
+  readonly table: TablePlace;
   readonly diskBytes: number;
 }
 
-export async function qcow2Reach(reach: Reach): Promise<void> {
+export async function qcow2Reach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, HEADER_BYTES);
   const version = head.readUInt32BE(4);
   const features = version === 3 ? head.readUInt32BE(76) : 0;
@@ -59,7 +59,7 @@ export async function qcow2Reach(reach: Reach): Promise<void> {
   if (version === 3) await bitmapsReach(reach, head, bitmaps, layout.clusterBytes);
 }
 
-async function refcounts(reach: Reach, table: Place, { clusterBytes }: Layout): Promise<void> {
+async function refcounts(reach: MissingPlaces, table: TablePlace, { clusterBytes }: Layout): Promise<void> {
   for await (const { data, count } of reach.table('the refcount table', table, 8))
     for (let n = 0; n < count; n++) {
       const offset = number(data, n * 8) - (data.readUInt32BE(n * 8 + 4) % SECTOR);
@@ -67,7 +67,7 @@ async function refcounts(reach: Reach, table: Place, { clusterBytes }: Layout): 
     }
 }
 
-async function guestDisk(reach: Reach, { table, diskBytes }: Disk, layout: Layout): Promise<void> {
+async function guestDisk(reach: MissingPlaces, { table, diskBytes }: Disk, layout: Layout): Promise<void> {
   const { clusterBytes, extended } = layout;
   const tableSpan = (clusterBytes / (extended ? 16 : 8)) * clusterBytes;
   for await (const { data, first, count } of reach.table('an L1 table', table, 8))
@@ -79,7 +79,7 @@ async function guestDisk(reach: Reach, { table, diskBytes }: Disk, layout: Layou
 
 /** What one L2 table names; the table's part of the disk begins at `start`. */
 async function clusters(
-  reach: Reach,
+  reach: MissingPlaces,
   offset: number,
   { diskBytes, start }: { readonly diskBytes: number; readonly start: number },
   layout: Layout,
@@ -111,7 +111,7 @@ function subclusters(allocated: number, clusterBytes: number): number {
 }
 
 /** Its length is known in sectors only. A program need not fill up the last one: then what is there must be all of it. */
-async function compressed(reach: Reach, data: Buffer, at: number, layout: Layout): Promise<void> {
+async function compressed(reach: MissingPlaces, data: Buffer, at: number, layout: Layout): Promise<void> {
   const { clusterBits } = layout;
   const high = data.readUInt32BE(at);
   const shift = 62 - (clusterBits - 8) - 32;
@@ -124,7 +124,7 @@ async function compressed(reach: Reach, data: Buffer, at: number, layout: Layout
 }
 
 /** However many entries name a cluster it is expanded once: that takes milliseconds. */
-async function isAllThere(reach: Reach, offset: number, layout: Layout): Promise<boolean> {
+async function isAllThere(reach: MissingPlaces, offset: number, layout: Layout): Promise<boolean> {
   const { expanded } = layout;
   const known = expanded.get(offset);
   if (known !== undefined || expanded.size >= MAX_EXPANDED) return known ?? false;
@@ -133,7 +133,11 @@ async function isAllThere(reach: Reach, offset: number, layout: Layout): Promise
   return found;
 }
 
-async function expands({ bytes, spend }: Reach, offset: number, { clusterBytes, zstd }: Layout): Promise<boolean> {
+async function expands(
+  { bytes, spend }: MissingPlaces,
+  offset: number,
+  { clusterBytes, zstd }: Layout,
+): Promise<boolean> {
   spend(2 * clusterBytes);
   const packed = await bytes.read(BigInt(offset), 2 * clusterBytes);
   try {

@@ -1,9 +1,9 @@
 /** Where formats with tables of tables have them, and their data: qcow, qed, vmdk. The source of every rule is their drivers in qemu's block/. */
-import { onDisk, TWO_32, type Place, type Reach } from './reach.js';
+import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;
 
-export async function qcowReach(reach: Reach): Promise<void> {
+export async function qcowReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, 48);
   const [clusterBits, l2Bits, diskBytes] = [head.readUInt8(32), head.readUInt8(33), bigEndian(head, 24)];
   const clusterBytes = 2 ** clusterBits;
@@ -28,7 +28,7 @@ export async function qcowReach(reach: Reach): Promise<void> {
   );
 }
 
-export async function qedReach(reach: Reach): Promise<void> {
+export async function qedReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, 64);
   const clusterBytes = head.readUInt32LE(4);
   const tableBytes = head.readUInt32LE(8) * clusterBytes;
@@ -48,7 +48,7 @@ const [COMPRESSED_GRAINS, ZERO_GRAINS] = [0x10000, 4];
 const GRAIN_MARKER_BYTES = 12;
 
 /** The header that counts: where the directory is named at the end only, the one there. */
-export async function vmdkReach(reach: Reach): Promise<void> {
+export async function vmdkReach(reach: MissingPlaces): Promise<void> {
   const start = await reach.bytes.read(0n, SECTOR);
   // Descriptors and redo logs have no tables of their own here, and are opened by no tool.
   if (start.length < SECTOR || start.toString('latin1', 0, 4) !== 'KDMV' || littleEndian(start, 12) === 0) return;
@@ -73,7 +73,7 @@ export async function vmdkReach(reach: Reach): Promise<void> {
 }
 
 /** Only near the end of the file its length has to be looked up: qemu takes none that is twice as long as a grain. */
-async function packedGrain(reach: Reach, offset: number, grainBytes: number): Promise<void> {
+async function packedGrain(reach: MissingPlaces, offset: number, grainBytes: number): Promise<void> {
   if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= reach.lengthBytes) return;
   if (!reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES)) return;
   reach.spend(SECTOR);
@@ -89,9 +89,9 @@ interface Shape {
 }
 
 async function tables(
-  reach: Reach,
+  reach: MissingPlaces,
   what: string,
-  place: Place,
+  place: TablePlace,
   { entryBytes, span, offsetOf }: Shape,
   visit: (tableOffset: number, startBytes: number) => Promise<void>,
 ): Promise<void> {
@@ -102,9 +102,9 @@ async function tables(
 }
 
 async function entries(
-  reach: Reach,
+  reach: MissingPlaces,
   what: string,
-  place: Place,
+  place: TablePlace,
   entryBytes: number,
   visit: (data: Buffer, at: number, index: number) => Promise<void> | void,
 ): Promise<void> {

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { checkEach } from '../../../support/check-each.js';
 import { Daemon, suiteDaemon } from '../../../support/daemon.js';
-import { noise, sparseFile } from '../../../support/disks.js';
+import { noise, sparseFile } from '../../../support/images/disks.js';
 import { needsSandbox } from '../../../support/sandbox.js';
 import { scratchFolder } from '../../../support/scratch.js';
 import { sh } from '../../../support/shell.js';
 import type { Message } from '../../../support/stranger.js';
-import { descriptor, SECTOR, sparseExtent } from '../../../support/vmdk-files.js';
+import { descriptor, SECTOR, sparseExtent } from '../../../support/images/vmdk-files.js';
 
 const [KIB, MIB] = [1 << 10, 1 << 20];
 const SUBFORMATS = ['monolithicFlat', 'twoGbMaxExtentFlat', 'twoGbMaxExtentSparse'];

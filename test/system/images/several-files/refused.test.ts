@@ -5,13 +5,13 @@ import { mkdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/p
 import { begun } from '../../../support/begun.js';
 import { checkEach } from '../../../support/check-each.js';
 import { suiteDaemon } from '../../../support/daemon.js';
-import { noise } from '../../../support/disks.js';
+import { noise } from '../../../support/images/disks.js';
 import { whileHeld } from '../../../support/processes.js';
 import { needsSandbox } from '../../../support/sandbox.js';
 import { scratchFolder } from '../../../support/scratch.js';
 import { sh } from '../../../support/shell.js';
 import { failure, type Message } from '../../../support/stranger.js';
-import { descriptor, SECTOR, sparseExtent } from '../../../support/vmdk-files.js';
+import { descriptor, SECTOR, sparseExtent } from '../../../support/images/vmdk-files.js';
 
 const MIB = 1 << 20;
 

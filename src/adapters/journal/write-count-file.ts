@@ -1,0 +1,45 @@
+/**
+ * A number beside the journal: how many changes its disk has taken. A journal that knows of fewer has lost its end, which SQLite would
+ * not notice: a log that breaks off is what any crash leaves. Written after each change and not synced, so it is never ahead.
+ */
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+
+const LENGTH = 32;
+const TEXT = /^(\d+) ([0-9a-f]{8})\n *$/;
+
+/** Makes what was renamed in a file's folder durable. */
+export function syncFolderOf(path: string): void {
+  const folder = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+export class WriteCountFile {
+  readonly #fd: number;
+  /** What it said when it was opened; undefined where it says nothing that can be believed. */
+  readonly seen: number | undefined;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'a+', 0o600);
+    closeSync(this.#fd);
+    this.#fd = openSync(path, 'r+');
+    const bytes = Buffer.alloc(LENGTH);
+    const length = readSync(this.#fd, bytes, 0, LENGTH, 0);
+    const [, count = '', sum = ''] = TEXT.exec(bytes.toString('latin1', 0, length)) ?? [];
+    this.seen = count !== '' && crc32(count).toString(16).padStart(8, '0') === sum ? Number(count) : undefined;
+  }
+
+  write(count: number): void {
+    const text = String(count);
+    writeSync(this.#fd, `${text} ${crc32(text).toString(16).padStart(8, '0')}\n`.padEnd(LENGTH), 0, 'latin1');
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

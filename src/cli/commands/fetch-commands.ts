@@ -1,0 +1,237 @@
+import { readFileSync } from 'node:fs';
+import { Command, InvalidArgumentError } from 'commander';
+import {
+  EvictCachedImagesRequest,
+  FetchImageRequest,
+  FetchRawImageRequest,
+  PrefetchImageRequest,
+  type ImageSource,
+  CachedImage,
+  SetAsideFile,
+  type ListCachedImagesResponse,
+  type PinCachedImageResponse,
+} from '../../gen/hostler/v1/image_service.js';
+import { timeText } from '../../protocol/times.js';
+import { listedIn } from '../checksum-file.js';
+import { ask, type Connection } from '../connection.js';
+import type { Context } from '../context.js';
+import { UsageError } from '../failure.js';
+import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from '../options.js';
+import type { OperationFlags, TargetFlags } from '../options.js';
+import { bytes, table } from '../text.js';
+
+interface SourceFlags {
+  readonly checksum?: { readonly algorithm: string; readonly digest: string };
+  readonly checksumUrl?: string;
+  readonly checksumFile?: string;
+  readonly header: Record<string, string>;
+  readonly headerFile?: Record<string, string>;
+  readonly maxSize?: bigint;
+  readonly sourceFormat?: string;
+  readonly member?: string;
+  readonly format?: string;
+}
+type FetchFlags = OperationFlags & TargetFlags & SourceFlags & { readonly cache?: true; readonly overlay?: true };
+
+/** `hostler image fetch` and `fetch-raw`. */
+export function fetchCommands(context: Context): Command[] {
+  const fetch = sourceOptions(targetOptions(operationOptions(new Command('fetch'))))
+    .description('fetch an image, check it, and convert it where another format is wanted')
+    .argument('<url>', 'http, https, a path of this host, or glance:IMAGE-ID')
+    .argument('<target>')
+    .option('--format <format>', 'format of the target; unset: as the source')
+    .option('--source-format <format>', 'declared format of the source')
+    .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
+    .option('--cache', "use and fill the host's cache")
+    .option('--overlay', 'make an overlay on the cached image')
+    .action(async (url: string, target: string, flags: FetchFlags) => {
+      const source = await sourceOf(url, flags);
+      return context.follow(flags, ({ images }) =>
+        images.fetchImage(
+          FetchImageRequest.fromPartial({
+            ...source,
+            target: address(target),
+            targetFormat: flags.format ?? '',
+            sourceFormat: flags.sourceFormat ?? '',
+            archiveMember: flags.member ?? '',
+            useCache: (flags.cache ?? false) || (flags.overlay ?? false),
+            overlay: flags.overlay ?? false,
+            overwrite: flags.overwrite ?? false,
+            attributes: writableOf(flags).attributes,
+            ...askOf(flags),
+          }),
+        ),
+      );
+    });
+  const raw = sourceOptions(targetOptions(operationOptions(new Command('fetch-raw'))))
+    .description('fetch bytes as they are: kernels, ramdisks')
+    .argument('<url>')
+    .argument('<target>')
+    .action(async (url: string, target: string, flags: FetchFlags) => {
+      const source = await sourceOf(url, flags);
+      return context.follow(flags, ({ images }) =>
+        images.fetchRawImage(
+          FetchRawImageRequest.fromPartial({
+            ...source,
+            target: address(target),
+            overwrite: flags.overwrite ?? false,
+            attributes: writableOf(flags).attributes,
+            ...askOf(flags),
+          }),
+        ),
+      );
+    });
+  return [fetch, raw];
+}
+
+/** `hostler cache …`. */
+export function cacheCommands(context: Context): Command[] {
+  const prefetch = sourceOptions(operationOptions(new Command('prefetch')))
+    .description('bring an image into the cache')
+    .argument('<url>')
+    .option('--format <format>', 'format to keep it in; unset: as the source')
+    .option('--source-format <format>', 'declared format of the source')
+    .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
+    .action(async (url: string, flags: OperationFlags & SourceFlags) => {
+      const source = await sourceOf(url, flags);
+      return context.follow(flags, ({ images }) =>
+        images.prefetchImage(
+          PrefetchImageRequest.fromPartial({
+            ...source,
+            targetFormat: flags.format ?? '',
+            sourceFormat: flags.sourceFormat ?? '',
+            archiveMember: flags.member ?? '',
+            ...askOf(flags),
+          }),
+        ),
+      );
+    });
+  const evict = operationOptions(new Command('evict'))
+    .description('remove entries; without an id by age and size')
+    .argument('[id...]')
+    .option('--target <bytes>', 'until the cache takes no more', byteCount)
+    .action((cacheIds: string[], flags: OperationFlags & { target?: bigint }) =>
+      context.follow(flags, ({ images }) =>
+        images.evictCachedImages(
+          EvictCachedImagesRequest.fromPartial({ cacheIds, targetBytes: flags.target, ...askOf(flags) }),
+        ),
+      ),
+    );
+  return [listCommand(context), prefetch, pinCommand(context), evict];
+}
+
+function listCommand(context: Context): Command {
+  return new Command('ls')
+    .description('what the cache holds, least recently used first')
+    .option('--pool <pool>', 'the bases in a pool instead', '')
+    .option('--unknown', 'files that no fetch uses and nothing removes by itself; `cache evict` does by their ids')
+    .action(({ pool, unknown }: { pool: string; unknown?: true }) =>
+      context.use(async ({ images }) => {
+        if (unknown === true) {
+          await listSetAside(context, images);
+          return;
+        }
+        const found: CachedImage[] = [];
+        for (let pageToken = ''; ;) {
+          const page = await ask<ListCachedImagesResponse>((done) =>
+            images.listCachedImages({ pageSize: 1000, pageToken, pool }, done),
+          );
+          found.push(...page.images);
+          pageToken = page.nextPageToken;
+          if (pageToken === '') break;
+        }
+        const rows = found.map(({ cacheId, info, pinned, inUse, source }) => [
+          cacheId,
+          info?.format ?? '',
+          bytes(info?.allocatedBytes ?? 0n),
+          [pinned ? 'pinned' : '', inUse ? 'in use' : ''].filter((word) => word !== '').join(', '),
+          source,
+        ]);
+        context.print(
+          found.map((each) => CachedImage.toJSON(each)),
+          table(['ID', 'FORMAT', 'ON DISK', 'KEPT', 'SOURCE'], rows),
+        );
+      }),
+    );
+}
+
+async function listSetAside(context: Context, images: Connection['images']): Promise<void> {
+  const request = { pageSize: 1, pageToken: '', pool: '' };
+  const { setAside } = await ask<ListCachedImagesResponse>((done) => images.listCachedImages(request, done));
+  const rows = setAside.map(({ cacheId, why, allocatedBytes, modifyTime }) => [
+    cacheId,
+    why,
+    bytes(allocatedBytes),
+    timeText(modifyTime),
+  ]);
+  context.print(
+    setAside.map((each) => SetAsideFile.toJSON(each)),
+    table(['ID', 'WHY', 'ON DISK', 'CHANGED'], rows),
+  );
+}
+
+function pinCommand(context: Context): Command {
+  return new Command('pin')
+    .description('keep an entry from being evicted')
+    .argument('<id>')
+    .option('--off', 'no longer')
+    .action((cacheId: string, flags: { off?: true }) =>
+      context.use(async ({ images }) => {
+        const request = { cacheId, pinned: flags.off !== true, requestId: '' };
+        const { image } = await ask<PinCachedImageResponse>((done) => images.pinCachedImage(request, done));
+        if (image !== undefined)
+          context.print(CachedImage.toJSON(image), `${cacheId} ${image.pinned ? 'pinned' : 'not pinned'}`);
+      }),
+    );
+}
+
+function sourceOptions(command: Command): Command {
+  return command
+    .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksumOf)
+    .option('--checksum-url <url>', 'a list such as SHA256SUMS that says it')
+    .option('--checksum-file <file>', 'such a list in a file of the host of this command')
+    .option('--header <name: value>', 'sent to the server; may be given more than once', header, {})
+    .option('--header-file <file>', 'with such lines, for what others must not see in the process list', headerFile)
+    .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
+}
+
+async function sourceOf(
+  url: string,
+  { checksum: sum, checksumUrl = '', checksumFile, header: given, headerFile: read, maxSize }: SourceFlags,
+) {
+  if (checksumFile !== undefined && (sum !== undefined || checksumUrl !== ''))
+    throw new UsageError('give --checksum-file, --checksum-url or --checksum');
+  const checksum = checksumFile === undefined ? sum : await listedIn(checksumFile, url);
+  const headers = { ...given, ...read };
+  const [, imageId] = /^glance:(.+)$/.exec(url) ?? [];
+  const source: ImageSource['source'] =
+    imageId !== undefined
+      ? { $case: 'glance', value: { endpoint: '', imageId, token: process.env['OS_TOKEN'] ?? '' } }
+      : /^[a-z]+:\/\//.test(url)
+        ? { $case: 'http', value: { url, headers, checksumUrl } }
+        : { $case: 'file', value: { path: address(url) } };
+  return { source: { source }, checksum, maxSizeBytes: maxSize };
+}
+
+function checksumOf(text: string): { algorithm: string; digest: string } {
+  const [, algorithm, digest] = /^([a-z0-9-]+):([0-9a-fA-F]+)$/.exec(text) ?? [];
+  if (algorithm === undefined || digest === undefined) throw new InvalidArgumentError('must be ALGORITHM:DIGEST');
+  return { algorithm, digest };
+}
+
+function header(text: string, headers: Record<string, string>): Record<string, string> {
+  const [, name, value] = /^([^:\s]+):(.*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('must be NAME: VALUE');
+  return { ...headers, [name]: value.trimStart() };
+}
+
+function headerFile(path: string): Record<string, string> {
+  try {
+    const lines = readFileSync(path, 'utf8').split(/\r?\n/);
+    return lines.filter((line) => line !== '').reduce<Record<string, string>>((all, line) => header(line, all), {});
+  } catch (error) {
+    throw new InvalidArgumentError(
+      error instanceof InvalidArgumentError ? `each line ${error.message}` : String(error),
+    );
+  }
+}

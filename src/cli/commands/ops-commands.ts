@@ -1,0 +1,192 @@
+import { Command } from 'commander';
+import { Operation, OperationEvent, OperationState } from '../../gen/hostler/v1/operation.js';
+import {
+  CancelOperationResponse,
+  ListOperationsRequest,
+  type ListOperationsResponse,
+  WatchOperationsResponse,
+  type GetOperationResponse,
+} from '../../gen/hostler/v1/operation_service.js';
+import { msOf, timeText } from '../../protocol/times.js';
+import { ask } from '../connection.js';
+import type { Context } from '../context.js';
+import { UsageError, exitCode, explain, failureOf, type Failure } from '../failure.js';
+import { describeCancelled, events } from '../follow.js';
+import { stateName } from '../names.js';
+import { collectLabel } from '../options.js';
+import { createView } from '../progress-line.js';
+import { showResult } from '../show-result.js';
+import { bytes, duration, listing, table } from '../text.js';
+
+/** `hostler ops …`. */
+export function opsCommands(context: Context): Command[] {
+  return [listCommand(context), showCommand(context), watchCommand(context), cancelCommand(context)];
+}
+
+function parseStates(names: readonly string[]): OperationState[] {
+  return names.map((name) => {
+    const found = Object.entries(OperationState).find(([key]) => key === `OPERATION_STATE_${name.toUpperCase()}`)?.[1];
+    if (typeof found !== 'number')
+      throw new UsageError(
+        `--state ${name}: unknown; one of queued, running, cancelling, succeeded, failed, cancelled`,
+      );
+    return found;
+  });
+}
+
+interface ListFlags {
+  readonly state?: string[];
+  readonly method?: string[];
+  readonly label: Record<string, string>;
+  readonly caller: string;
+  readonly kept?: true;
+}
+
+function listCommand(context: Context): Command {
+  return new Command('ls')
+    .description('operations, oldest first')
+    .option('--state <state...>', 'only in these states')
+    .option('--method <method...>', 'only these RPCs, such as ConvertImage')
+    .option('--label <key=value>', 'only with this label; may be given more than once', collectLabel, {})
+    .option('--caller <caller>', 'only of this caller', '')
+    .option('--kept', 'only those that left something for the next request that is the same work')
+    .action((flags: ListFlags) =>
+      context.use(async ({ operations }) => {
+        const filter = {
+          states: parseStates(flags.state ?? []),
+          methods: flags.method ?? [],
+          labels: flags.label,
+          caller: flags.caller,
+          keptOnly: flags.kept ?? false,
+        };
+        const found: Operation[] = [];
+        for (let pageToken = ''; ;) {
+          const request = ListOperationsRequest.fromPartial({ filter, pageSize: 1000, pageToken });
+          const page = await ask<ListOperationsResponse>((done) => operations.listOperations(request, done));
+          found.push(...page.operations);
+          pageToken = page.nextPageToken;
+          if (pageToken === '') break;
+        }
+        const rows = found.map((each) => [
+          each.operationId,
+          each.method,
+          each.last === undefined ? '' : stateName(each.last.state),
+          took(each),
+          each.addresses.join(' '),
+        ]);
+        context.print(
+          found.map((each) => Operation.toJSON(each)),
+          table(['OPERATION', 'METHOD', 'STATE', 'TOOK', 'PATHS'], rows),
+        );
+      }),
+    );
+}
+
+function showCommand(context: Context): Command {
+  return new Command('show')
+    .description('one operation')
+    .argument('<id>')
+    .action((operationId: string) =>
+      context.use(async (connection) => {
+        const { operation } = await ask<GetOperationResponse>((done) =>
+          connection.operations.getOperation({ operationId }, done),
+        );
+        if (operation !== undefined)
+          context.print(Operation.toJSON(operation), describe(operation, connection.address));
+      }),
+    );
+}
+
+function watchCommand(context: Context): Command {
+  return new Command('watch')
+    .description("follow one operation, or every change on the host; exits as the operation's own command would")
+    .argument('[id]')
+    .action((id: string | undefined) =>
+      context.use(async (connection) => {
+        const { operations } = connection;
+        const view = createView(process.stderr, context.json);
+        if (id === undefined) {
+          for await (const change of events(operations.watchOperations({ filter: undefined })))
+            context.print(WatchOperationsResponse.toJSON(change), changeLine(change));
+          return;
+        }
+        for await (const event of events(operations.watchOperation({ operationId: id }))) {
+          if (context.json) context.print(OperationEvent.toJSON(event), '');
+          view.show(event);
+          if (event.result === undefined && event.error === undefined) continue;
+          view.end();
+          if (!context.json) context.print(undefined, stateName(event.state));
+          if (event.error !== undefined) showFailure(failureOf(event.error), connection.address);
+        }
+      }),
+    );
+}
+
+function showFailure(failure: Failure, address: string): void {
+  process.stderr.write(`${explain(failure, address)}\n`);
+  process.exitCode = exitCode(failure);
+}
+
+function cancelCommand(context: Context): Command {
+  return new Command('cancel')
+    .description('end operations; answers when their processes and files are gone')
+    .argument('[id]')
+    .option('--label <key=value>', 'all with this label; may be given more than once', collectLabel, {})
+    .action((id: string | undefined, { label }: { label: Record<string, string> }) =>
+      context.use(async ({ operations }) => {
+        const answer = await ask<CancelOperationResponse>((done) =>
+          operations.cancelOperation({ operationId: id ?? '', labels: label }, done),
+        );
+        const text =
+          answer.operations.length === 0 ? 'nothing to cancel' : answer.operations.map(describeCancelled).join('\n');
+        context.print(CancelOperationResponse.toJSON(answer), text);
+      }),
+    );
+}
+
+function describe(operation: Operation, address: string): string {
+  const { last } = operation;
+  const facts = listing([
+    ['operation', operation.operationId],
+    ['method', operation.method],
+    ['state', last === undefined ? undefined : stateName(last.state)],
+    ['paths', operation.addresses.join(' ')],
+    ['caller', operation.caller],
+    ['request id', operation.requestId === '' ? undefined : operation.requestId],
+    [
+      'labels',
+      Object.entries(operation.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(' ') || undefined,
+    ],
+    ['started', operation.startTime && timeText(operation.startTime)],
+    ['took', took(operation) || undefined],
+    [
+      'progress',
+      last?.progress?.totalBytes === undefined || last.progress.totalBytes === 0n
+        ? undefined
+        : `${bytes(last.progress.doneBytes)} of ${bytes(last.progress.totalBytes)}`,
+    ],
+    ['kept', operation.kept && `${bytes(operation.kept.bytes)} until ${timeText(operation.kept.expireTime)}`],
+    ...operation.warnings.map(({ reason, message }) => ['warning', `${reason}: ${message}`] as const),
+  ]);
+  const end =
+    last?.result !== undefined
+      ? `\n${showResult(last.result)}`
+      : last?.error !== undefined
+        ? `\n${explain(failureOf(last.error), address)}`
+        : '';
+  return `${facts}${end}`;
+}
+
+function took({ startTime, endTime }: Operation): string {
+  return startTime === undefined
+    ? ''
+    : duration(((endTime === undefined ? Date.now() : msOf(endTime)) - msOf(startTime)) / 1000);
+}
+
+function changeLine({ event, method }: WatchOperationsResponse): string {
+  const { doneBytes = 0n, totalBytes = 0n } = event?.progress ?? {};
+  const amount = totalBytes === 0n ? '' : ` ${bytes(doneBytes)} of ${bytes(totalBytes)}`;
+  return `${timeText(event?.eventTime)} ${event?.operationId ?? ''} ${method} ${event === undefined ? '' : stateName(event.state)}${amount}`;
+}

@@ -1,0 +1,132 @@
+import { Command } from 'commander';
+import { Extent } from '../../gen/hostler/v1/image.js';
+import {
+  DetectDiskTypeResponse,
+  DetectionBasis,
+  GetImageInfoRequest,
+  GetImageInfoResponse,
+  MeasureImageResponse,
+} from '../../gen/hostler/v1/image_service.js';
+import { ask } from '../connection.js';
+import type { Context } from '../context.js';
+import { events } from '../follow.js';
+import { address } from '../options.js';
+import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
+import { ExtentDrawing, kindOf } from '../draw-extents.js';
+import { showChain, showInfo } from '../show-result.js';
+import { exactBytes, listing } from '../text.js';
+
+/** `hostler image …`: the verbs that only look. */
+export function readingCommands(context: Context): Command[] {
+  return [
+    infoCommand(context),
+    detectCommand(context),
+    inspectCommand(context),
+    mapCommand(context),
+    measureCommand(context),
+  ];
+}
+
+function infoCommand(context: Context): Command {
+  return new Command('info')
+    .description('what an image is')
+    .argument('<path>')
+    .option(
+      '-f, --format <format>',
+      'declared format; unset: detected from the content, which a guest may have written',
+    )
+    .option('--chain', 'follow the backing chain; only with --format')
+    .action((path: string, { format, chain = false }: { format?: string; chain?: boolean }) =>
+      context.use(async ({ images }) => {
+        const request = GetImageInfoRequest.fromPartial({ path: address(path), format, backingChain: chain });
+        const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
+        const layers = answer.info === undefined ? [] : [answer.info, ...answer.backingChain];
+        context.print(GetImageInfoResponse.toJSON(answer), layers.map(showInfo).join('\n\n'));
+      }),
+    );
+}
+
+function detectCommand(context: Context): Command {
+  return new Command('detect')
+    .description(
+      'the type of a disk, by its path or its content; never trust the content of a disk that a guest writes',
+    )
+    .argument('<path>')
+    .action((path: string) =>
+      context.use(async ({ images }) => {
+        const named = path.startsWith('rbd:') ? path : address(path);
+        const answer = await ask<DetectDiskTypeResponse>((done) => images.detectDiskType({ path: named }, done));
+        const basis = answer.basis === DetectionBasis.DETECTION_BASIS_PATH ? 'path' : 'content';
+        context.print(DetectDiskTypeResponse.toJSON(answer), `${answer.type ?? 'unknown'} (by its ${basis})`);
+      }),
+    );
+}
+
+function inspectCommand(context: Context): Command {
+  return new Command('inspect')
+    .description('the header, the findings and the backing chain as a tree')
+    .argument('<path>')
+    .option('-f, --format <format>', 'declared format; without it the chain is not followed')
+    .action((path: string, { format }: { format?: string }) =>
+      context.use(async ({ images }) => {
+        const request = GetImageInfoRequest.fromPartial({
+          path: address(path),
+          format,
+          backingChain: format !== undefined,
+        });
+        const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
+        const { info, backingChain } = answer;
+        const text = info === undefined ? '' : `${showInfo(info)}\n\n${showChain(info, backingChain)}`;
+        context.print(GetImageInfoResponse.toJSON(answer), text);
+      }),
+    );
+}
+
+function mapCommand(context: Context): Command {
+  return new Command('map')
+    .description('which parts of the disk are data, zeros or holes')
+    .argument('<path>')
+    .requiredOption('-f, --format <format>', 'format of the image')
+    .addOption(passphraseFile())
+    .action((path: string, { format, passphraseFile: given }: { format: string } & PassphraseFlags) =>
+      context.use(async ({ images }) => {
+        const drawing = new ExtentDrawing();
+        const request = { path: address(path), format, secret: secretOf(given) };
+        for await (const { extents } of events(images.mapImage(request))) {
+          for (const extent of extents) {
+            context.print(Extent.toJSON(extent), showExtent(extent));
+            drawing.add(extent);
+          }
+        }
+        if (!context.json) process.stdout.write(`\n${drawing.toString()}\n`);
+      }),
+    );
+}
+
+function measureCommand(context: Context): Command {
+  return new Command('measure')
+    .description('how much space an image takes in another format')
+    .argument('<path>')
+    .requiredOption('-f, --format <format>', 'format of the image')
+    .requiredOption('-O, --target-format <format>', 'the other format')
+    .addOption(passphraseFile())
+    .action((path: string, flags: { format: string; targetFormat: string } & PassphraseFlags) =>
+      context.use(async ({ images }) => {
+        const { format, targetFormat, passphraseFile: given } = flags;
+        const request = { path: address(path), format, targetFormat, secret: secretOf(given) };
+        const answer = await ask<MeasureImageResponse>((done) => images.measureImage(request, done));
+        const text = listing([
+          ['required', exactBytes(answer.requiredBytes)],
+          ['fully allocated', exactBytes(answer.fullyAllocatedBytes)],
+          ['data', exactBytes(answer.dataBytes)],
+        ]);
+        context.print(MeasureImageResponse.toJSON(answer), text);
+      }),
+    );
+}
+
+function showExtent(extent: Extent): string {
+  const { offsetBytes, lengthBytes, depth, fileOffsetBytes } = extent;
+  const place = fileOffsetBytes === undefined ? '' : ` at ${String(fileOffsetBytes)}`;
+  return `${String(offsetBytes).padStart(16)} ${String(lengthBytes).padStart(16)} ${kindOf(extent)} layer ${String(depth)}${place}`;
+}

@@ -1,0 +1,205 @@
+import { randomBytes } from 'node:crypto';
+import { link, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { Command } from 'commander';
+import { BLOCK_ALGORITHM } from '../../domain/model/block-digest.js';
+import { WriteBehind } from '../../domain/transfer/write-behind.js';
+import { ThreadedDigest } from '../../file-io/file-digest.js';
+import {
+  StartUploadRequest,
+  UploadImageResponse,
+  type DownloadImageResponse,
+  type StartUploadResponse,
+  type UploadImageRequest,
+} from '../../gen/hostler/v1/image_service.js';
+import { WIRE_IMAGE_SERVICE } from '../../protocol/bulk-messages.js';
+import { ask, askStreaming, type Connection } from '../connection.js';
+import type { Context } from '../context.js';
+import { UsageError } from '../failure.js';
+import { events } from '../follow.js';
+import { address, targetOptions, writableOf, type TargetFlags } from '../options.js';
+import { showInfo } from '../show-result.js';
+import { exactBytes } from '../text.js';
+
+/** What gRPC carries best in one message. */
+const PIECE_BYTES = 256 * 1024;
+/** So many bytes are made durable at a time. */
+const SYNC_BYTES = 64 * 1024 * 1024;
+const ZEROS = Buffer.alloc(PIECE_BYTES);
+
+export function uploadCommand(context: Context): Command {
+  return targetOptions(new Command('upload'))
+    .description('send an image file; the same command again goes on where a broken one ended')
+    .argument('<file>', 'here')
+    .argument('<target>', "on the daemon's host")
+    .requiredOption('-f, --format <format>', 'format of the image')
+    .action((file: string, target: string, flags: TargetFlags & { format: string }) =>
+      context.use(async (connection) => {
+        const answer = await upload(connection, file, { target: address(target), ...flags });
+        const text = answer.info === undefined ? `${exactBytes(answer.committedBytes)} sent` : showInfo(answer.info);
+        context.print(UploadImageResponse.toJSON(answer), text);
+      }),
+    );
+}
+
+async function upload(
+  { images }: Connection,
+  path: string,
+  { target, format, ...flags }: TargetFlags & { target: string; format: string },
+): Promise<UploadImageResponse> {
+  const file = await open(path);
+  const digest = await digestOf(path);
+  try {
+    const { size, blocks } = await file.stat({ bigint: true });
+    const { overwrite, attributes } = writableOf(flags);
+    const onDisk = blocks * 512n;
+    const request = StartUploadRequest.fromPartial({
+      target,
+      format,
+      lengthBytes: size,
+      dataBytes: onDisk < size ? onDisk : size,
+      overwrite,
+      attributes,
+    });
+    const { uploadId, committedBytes } = await ask<StartUploadResponse>((done) => images.startUpload(request, done));
+    return await askStreaming<UploadImageResponse, UploadImageRequest>(
+      (done) => {
+        const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.uploadImage;
+        return images.makeClientStreamRequest(method, requestSerialize, responseDeserialize, done);
+      },
+      async (send) => {
+        await send({ content: { $case: 'header', value: { uploadId, offset: committedBytes } } });
+        let position = 0n;
+        for await (const piece of piecesOf(file)) {
+          position += BigInt(piece.data.length);
+          if (piece.zero) digest.skip(position);
+          else digest.reach(position);
+          if (position <= committedBytes) continue;
+          // A piece that was taken in part before.
+          const data = piece.data.subarray(-Number(position - committedBytes));
+          await send({
+            content: piece.zero ? { $case: 'zeroBytes', value: BigInt(data.length) } : { $case: 'data', value: data },
+          });
+        }
+        const checksum = { algorithm: BLOCK_ALGORITHM, digest: await digest.digest() };
+        await send({ content: { $case: 'checksum', value: checksum } });
+      },
+    );
+  } finally {
+    await digest.close();
+    await file.close();
+  }
+}
+
+/** Read by itself, in a thread: sending is enough for one. */
+async function digestOf(path: string): Promise<ThreadedDigest> {
+  return new ThreadedDigest(await open(path), { algorithm: BLOCK_ALGORITHM, told: asError });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** The next one is read while one is sent. */
+async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buffer; readonly zero: boolean }> {
+  const read = (position: number) => file.read(Buffer.allocUnsafe(PIECE_BYTES), 0, PIECE_BYTES, position);
+  let coming = read(0);
+  for (let position = 0; ;) {
+    const { buffer, bytesRead } = await coming;
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    coming = read(position);
+    coming.catch(() => undefined); // heard when its turn comes
+    const data = buffer.subarray(0, bytesRead);
+    yield { data, zero: data[0] === 0 && ZEROS.subarray(0, bytesRead).equals(data) };
+  }
+}
+
+export function downloadCommand(context: Context): Command {
+  return new Command('download')
+    .description('take an image file; it gets its name here when everything has come and agrees')
+    .argument('<path>', "on the daemon's host")
+    .argument('<file>', 'here')
+    .option('--overwrite', 'replace an existing file')
+    .option('--allow-in-use', 'work although a process holds the image')
+    .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true }) =>
+      context.use(async ({ images }) => {
+        const target = resolve(file);
+        // To spare the download: link() below refuses what exists, and says what else is wrong.
+        if (flags.overwrite !== true && (await stat(target).catch(() => undefined)) !== undefined)
+          throw new UsageError(`${target} exists; --overwrite replaces it`);
+        const part = join(dirname(target), `.hostler-download-${randomBytes(6).toString('hex')}`);
+        try {
+          const request = {
+            path: address(path),
+            offset: 0n,
+            length: undefined,
+            allowInUse: flags.allowInUse ?? false,
+          };
+          const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.downloadImage;
+          const answers = images.makeServerStreamRequest(method, requestSerialize, responseDeserialize, request);
+          const length = await receive(events(answers), part);
+          if (flags.overwrite === true) await rename(part, target);
+          else await link(part, target);
+          context.print({ path: target, lengthBytes: String(length) }, `${target}: ${exactBytes(length)}`);
+        } finally {
+          await rm(part, { force: true });
+        }
+      }),
+    );
+}
+
+/** The length of what came. */
+async function receive(answers: AsyncIterable<DownloadImageResponse>, part: string): Promise<bigint> {
+  const file = await open(part, 'wx', 0o600);
+  const digest = await digestOf(part);
+  const synced = new SyncedFile(file);
+  try {
+    const writes = new WriteBehind(synced, (end) => digest.reach(end));
+    let [position, wanted] = [0n, ''];
+    for await (const { content } of answers) {
+      if (content?.$case === 'data') {
+        await writes.write(content.value, position);
+        position += BigInt(content.value.length);
+      } else if (content?.$case === 'zeroBytes') {
+        await writes.drain();
+        position += content.value;
+        digest.skip(position);
+      } else if (content?.$case === 'checksum' && content.value.algorithm === BLOCK_ALGORITHM) {
+        wanted = content.value.digest;
+      }
+    }
+    await writes.drain();
+    await file.truncate(Number(position));
+    if (wanted !== (await digest.digest())) throw new UsageError('what came does not agree with its digest');
+    await synced.sync();
+    return position;
+  } finally {
+    await digest.close();
+    await file.close();
+  }
+}
+
+/** What is written becomes durable on the way, not all of it at the end. */
+class SyncedFile {
+  #unsynced = 0;
+  #syncing: Promise<void> = Promise.resolve();
+
+  constructor(private readonly file: FileHandle) {}
+
+  async write(data: Uint8Array, position: bigint): Promise<void> {
+    for (let done = 0; done < data.length;)
+      done += (await this.file.write(data, done, data.length - done, Number(position) + done)).bytesWritten;
+    this.#unsynced += data.length;
+    if (this.#unsynced < SYNC_BYTES) return;
+    this.#unsynced = 0;
+    await this.#syncing;
+    this.#syncing = this.file.datasync();
+    this.#syncing.catch(() => undefined); // heard by whoever writes or syncs next
+  }
+
+  async sync(): Promise<void> {
+    await this.#syncing;
+    await this.file.sync();
+  }
+}

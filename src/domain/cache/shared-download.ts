@@ -1,0 +1,59 @@
+import { BUILT_IN } from '../access/role.js';
+import type { Operations } from '../operations/engine.js';
+import type { FetchResult } from '../operations/record.js';
+import type { Run, Verb } from '../operations/verb.js';
+
+/** Operations of the cache itself belong to nobody who calls. */
+const OWN_IDENTITY = 'hostler:cache';
+
+/** Brings each image once, however many of this host ask for it: one operation, which all of them wait for. */
+export class SharedDownload<S extends object> {
+  /** What is being filled for a key, and how many wait for it. */
+  readonly #filling = new Map<string, { readonly id: string; waiting: number }>();
+
+  /** @param nextId of the operation that brings what a key stands for; `fresh`: no other has it, whatever an attempt before has left */
+  constructor(
+    private readonly operations: Operations,
+    private readonly verb: Verb<S, FetchResult>,
+    private readonly nextId: (key: string, fresh: boolean) => string,
+  ) {}
+
+  isUnderWay(key: string): boolean {
+    return this.#filling.has(key);
+  }
+
+  /**
+   * Starts the one operation that brings it, or waits for the one that does; what came over the network for it. Fails as that does.
+   * One that this caller alone waits for needs what this caller alone knows.
+   */
+  async bring(key: string, specOf: (id: string) => S, run: Run, alone = false): Promise<bigint> {
+    const filling = (alone ? undefined : this.#filling.get(key)) ?? { id: this.nextId(key, alone), waiting: 0 };
+    this.#filling.set(key, filling);
+    filling.waiting += 1;
+    const { id } = filling;
+    const ask = { detach: false, labels: {}, planOnly: false, requestId: id, secrets: run.secrets };
+    const caller = {
+      identity: OWN_IDENTITY,
+      // Else one who asks for what comes slowly would take the places of all fills.
+      worksFor: run.caller.identity,
+      roles: [],
+      grant: BUILT_IN.operator,
+      peer: '',
+      signal: run.signal,
+      deadline: undefined,
+    };
+    let networkBytes = 0n;
+    try {
+      const events = this.operations.start(this.verb, specOf(id), ask, caller);
+      for await (const { phase, cancellable, progress, result } of events) {
+        if (phase !== undefined && cancellable) run.phase(phase);
+        if (progress !== undefined) run.progress(progress);
+        if (result?.kind === 'fetch') networkBytes = result.networkBytes;
+      }
+    } finally {
+      filling.waiting -= 1;
+      if (filling.waiting === 0 && this.#filling.get(key) === filling) this.#filling.delete(key);
+    }
+    return networkBytes;
+  }
+}

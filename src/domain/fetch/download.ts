@@ -1,0 +1,62 @@
+import type { ImageAddress } from '../model/address.js';
+import type { Checkpoint } from '../operations/recovery/resume-entries.js';
+import type { Run } from '../operations/verb.js';
+import type { StagingFile } from '../ports/images.js';
+import type { SourceFacts, Sources } from '../ports/sources.js';
+import { isGuarded, sourceText } from './source.js';
+import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
+import { Transfer, type FetchTransferPorts } from './transfer.js';
+import type { ExpectedChecksum } from '../model/checksum.js';
+import type { SourceSpec } from '../model/image-source.js';
+
+export type BringPorts = TakeFilePorts & FetchTransferPorts & { readonly sources: Sources };
+
+export interface BringSpec {
+  readonly source: SourceSpec;
+  readonly target: ImageAddress;
+  readonly checksum?: ExpectedChecksum;
+}
+
+/** What came, and what the source said of it. */
+export interface Downloaded {
+  readonly facts: SourceFacts;
+  readonly networkBytes: bigint;
+  readonly checksum?: ExpectedChecksum;
+  /** For a later question whether the source still has this content. */
+  readonly freshness?: string;
+}
+
+/** The bytes of a source as they are, in a private file. `assertFacts` may refuse them before any comes. */
+export async function download(
+  { source, target, checksum: asked }: BringSpec,
+  file: StagingFile,
+  checkpoint: Checkpoint | undefined,
+  limits: { readonly maxBytes: bigint; readonly assertFacts: (facts: SourceFacts) => void },
+  run: Run,
+  ports: BringPorts,
+): Promise<Downloaded> {
+  const what = sourceText(source);
+  const { maxBytes } = limits;
+  if (source.kind === 'file') {
+    const { address } = await takeFile(source.path, target, file, maxBytes, run, ports);
+    if (asked !== undefined) await verifyFile({ ...file, address }, asked, what, run, ports.files);
+    return { facts: {}, networkBytes: 0n, ...(asked === undefined ? {} : { checksum: asked }) };
+  }
+  run.phase('INSPECTING');
+  await run.step('describe');
+  const remote = ports.sources.open(source, run.secrets);
+  const facts = await remote.describe(run.signal);
+  limits.assertFacts(facts);
+  const checksum = asked ?? facts.checksum;
+  if (checksum === undefined && facts.unknownAlgorithm !== undefined) {
+    const message = `${what} has a checksum by ${facts.unknownAlgorithm}, which is not known here, and was not verified`;
+    run.warn({ reason: 'CHECKSUM_UNKNOWN', message });
+  }
+  const spec = {
+    ...{ target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) },
+    ...(facts.lengthBytes === undefined ? {} : { lengthBytes: facts.lengthBytes }),
+  };
+  const transfer = new Transfer(remote, file, spec, run, ports);
+  const { networkBytes, checksum: computed, freshness } = await transfer.from(checkpoint);
+  return { facts, networkBytes, checksum: computed, ...(freshness === undefined ? {} : { freshness }) };
+}

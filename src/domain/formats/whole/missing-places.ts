@@ -1,0 +1,77 @@
+import type { ByteSource } from '../../ports/images.js';
+import type { Missing } from '../../model/image-info.js';
+
+/** A place in the file; more than 2^53 bytes are not exact, and beyond every file. */
+export interface TablePlace {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Read at a time from a table. */
+const SLICE_BYTES = 1 << 20;
+/** So many tables are remembered, 40 MiB of them: whoever names one twice has it read once. */
+const MAX_REMEMBERED = 1 << 20;
+/** What it takes to come to a table, in bytes of tables that are read meanwhile. */
+const TABLE_COST_BYTES = 512;
+
+/** Notes which of the places that an image names lie beyond the end of its file. */
+export class MissingPlaces {
+  readonly lengthBytes: number;
+  readonly #read = new Set<number>();
+  #first: { readonly what: string; readonly at: number } | undefined;
+  #places = 0;
+  #end = 0;
+
+  /** @param spend hears of so many bytes before they are looked at; what it throws ends the walk */
+  constructor(
+    readonly bytes: ByteSource,
+    readonly spend: (bytes: number) => void = () => undefined,
+  ) {
+    this.lengthBytes = Number(bytes.lengthBytes);
+  }
+
+  get missing(): Missing | undefined {
+    const { lengthBytes } = this;
+    if (this.#first === undefined) return undefined;
+    const { what, at } = this.#first;
+    return { what, atBytes: at, places: this.#places, lengthBytes, endBytes: this.#end };
+  }
+
+  /** Whether the place lies in the file; one that does not is noted. */
+  has(what: string, offset: number, bytes: number): boolean {
+    const end = offset + bytes;
+    if (end <= this.lengthBytes) return true;
+    this.#places += 1;
+    if (end > this.#end) this.#end = end;
+    if (this.#first === undefined || offset < this.#first.at) this.#first = { what, at: offset };
+    return false;
+  }
+
+  /** The table in slices, with the index of the first entry of each; nothing of one that is not all there, or was read before. */
+  async *table(what: string, { offset, bytes }: TablePlace, entryBytes: number): AsyncGenerator<Slice> {
+    if (bytes === 0) return;
+    this.spend(TABLE_COST_BYTES);
+    if (!this.has(what, offset, bytes) || this.#read.has(offset)) return;
+    if (this.#read.size < MAX_REMEMBERED) this.#read.add(offset);
+    for (let done = 0; done < bytes; done += SLICE_BYTES) {
+      const length = Math.min(SLICE_BYTES, bytes - done);
+      this.spend(length);
+      const data = await this.bytes.read(BigInt(offset + done), length);
+      yield { data, first: done / entryBytes, count: Math.floor(data.length / entryBytes) };
+    }
+  }
+}
+
+export interface Slice {
+  readonly data: Buffer;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Of a unit of the guest's disk only what lies on the disk is needed: no tool reads the rest. */
+export function onDisk(diskBytes: number, startBytes: number, unitBytes: number): number {
+  const left = diskBytes - startBytes;
+  return left > 0 && left < unitBytes ? left : unitBytes;
+}
+
+export const TWO_32 = 2 ** 32;

@@ -1,0 +1,27 @@
+/** What tells whether an operation has taken effect: the same in the life in which it acts and in the one after a crash. */
+import { asHostlerError, type Reason } from '../../model/errors.js';
+import type { FileIdentity, ResolvedTarget } from '../../ports/images.js';
+import { sameFile } from '../../images/read-image.js';
+import type { Commit } from '../record.js';
+
+/** What a removal says that came too late. */
+const GONE_BEFORE: readonly Reason[] = ['IMAGE_NOT_FOUND', 'FILE_NOT_FOUND'];
+
+/** What a commit leaves behind for later: which file the name will stand for, and in which folder that is so. */
+export function evidenceOf(made: FileIdentity | undefined, target: ResolvedTarget | undefined) {
+  return {
+    ...(made === undefined ? {} : { made: { device: made.device, inode: made.inode } }),
+    ...(target?.storage === 'file' ? { folder: target.directoryIdentity } : {}),
+  } satisfies Partial<Commit>;
+}
+
+/** Whether what the commit speaks of has happened, by what the target's name stands for now. */
+export function tookEffect({ made }: Pick<Commit, 'made'>, existing: ResolvedTarget['existing']): boolean {
+  if (made === undefined) return existing === undefined;
+  return existing !== undefined && sameFile(made, existing);
+}
+
+/** Whether an act that failed may have taken effect before: what somebody else removed was not removed by us. */
+export function mayHaveActed({ made }: Pick<Commit, 'made'>, failure: unknown): boolean {
+  return made !== undefined || !GONE_BEFORE.includes(asHostlerError(failure).reason);
+}

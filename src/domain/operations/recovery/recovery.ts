@@ -1,0 +1,153 @@
+import { HostlerError, asHostlerError } from '../../model/errors.js';
+import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../../ports/images.js';
+import { sameFile } from '../../images/read-image.js';
+import { tookEffect } from './evidence.js';
+import type { Journal } from '../journal.js';
+import { atRest, storeError, type Commit, type OperationRecord } from '../record.js';
+import type { ResumeEntries, ResumeEntry } from './resume-entries.js';
+import { foldersOf } from './resumable-work.js';
+
+/** So long somebody may still mount what an operation was working in; then it has failed. */
+const UNDECIDED_MS = 24 * 3_600_000;
+
+export interface Recovered {
+  /** Those that go on by themselves. */
+  readonly goOn: readonly OperationRecord[];
+  /** Those that stay as they are until one can look: see `settleAll`. */
+  readonly undecided: readonly OperationRecord[];
+}
+
+export interface RecoveryLog {
+  undecided(record: OperationRecord, cause: unknown): void;
+  recovered(record: OperationRecord, removed: readonly string[]): void;
+  failed(record: OperationRecord, cause: unknown): void;
+}
+
+export interface RecoveryPorts {
+  readonly journal: Journal;
+  readonly paths: Paths;
+  readonly targets: Targets;
+  readonly strays: Strays;
+  readonly clock: Clock;
+  readonly resumes: ResumeEntries;
+  /** Whether an operation goes on without its caller. */
+  readonly goesOn: (record: OperationRecord) => boolean;
+  readonly log: RecoveryLog;
+}
+
+/**
+ * What a daemon before us left unfinished: its children are ended, its private folders removed or kept as resume entries, and each
+ * operation gets its end. One whose result had its name already has SUCCEEDED; every other one has failed with AGENT_RESTARTED, except
+ * those that go on by themselves, and those that may have given a name in a folder that is not there now: those stay unfinished.
+ */
+export async function recover(ports: RecoveryPorts): Promise<Recovered> {
+  return decideOutcomes(await ports.journal.unfinished(), ports);
+}
+
+/** One more look at those that could not be decided. */
+export async function decideOutcomes(records: readonly OperationRecord[], ports: RecoveryPorts): Promise<Recovered> {
+  const goOn: OperationRecord[] = [];
+  const undecided: OperationRecord[] = [];
+  for (const record of records) {
+    try {
+      if ((await decideOutcome(record, ports)) === 'goes on') goOn.push(record);
+    } catch (error) {
+      // Such as a root that is not mounted now.
+      if (mayBeDecidedLater(record, ports.clock())) {
+        ports.log.undecided(record, error);
+        undecided.push(record);
+        continue;
+      }
+      // The sweep, or the next start, cleans it. The operation is over all the same.
+      ports.log.failed(record, error);
+      await ports.journal.put(ended(record, undefined, ports.clock()));
+    }
+  }
+  return { goOn, undecided };
+}
+
+/** One that had begun to change a name may have succeeded: whoever could tell is not there now, and may come. */
+function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number): boolean {
+  return commit !== undefined && now - eventTime < UNDECIDED_MS;
+}
+
+async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Promise<'goes on' | 'ended'> {
+  const { journal, strays, clock, log, resumes } = ports;
+  if (record.pid !== undefined && record.pidStart !== undefined)
+    await strays.end({ pid: record.pid, start: record.pidStart });
+  const removed: string[] = [];
+  const entry = resumes.of(record.id);
+  let passed: Commit | undefined;
+  for (const address of record.addresses) {
+    const target = await findTarget(address, ports);
+    if (target === undefined) {
+      if (record.commit?.address === address) throw elsewhere(address);
+      continue;
+    }
+    try {
+      if (record.commit?.address === address) assertSameFolder(record.commit, target);
+      if (record.commit?.address === address && tookEffect(record.commit, target.existing)) passed = record.commit;
+      if (passed === undefined && entry?.address === address) await keep(entry, target, ports);
+      else removed.push(...(await ports.targets.clean(target, record.id)));
+    } finally {
+      await target.directory.close();
+    }
+  }
+  if (passed !== undefined && entry !== undefined) await resumes.remove(entry);
+  if (passed === undefined && ports.goesOn(record)) return 'goes on';
+  const final = ended(record, passed, clock());
+  await journal.put(final);
+  log.recovered(final, removed);
+  return 'ended';
+}
+
+/** Where the folder is another one, as under a mount point without its mount, the name says nothing. */
+function assertSameFolder({ address, folder, made }: Commit, { directoryIdentity, existing }: ResolvedTarget): void {
+  if (folder === undefined || sameFile(folder, directoryIdentity)) return;
+  if (made !== undefined && existing !== undefined && sameFile(made, existing)) return;
+  throw elsewhere(address);
+}
+
+function elsewhere(address: string): HostlerError {
+  return new HostlerError('ROOT_UNAVAILABLE', `the folder in which ${address} got its name is not there now`, {
+    facts: { path: address },
+  });
+}
+
+/** For the next request that is the same work. */
+async function keep(entry: ResumeEntry, target: ResolvedTarget, { targets, resumes }: RecoveryPorts): Promise<void> {
+  for (const id of foldersOf(entry)) {
+    const bytes = await targets.takenBytes(target, id);
+    if (bytes !== undefined) return resumes.keep(entry, bytes);
+  }
+  await resumes.remove(entry);
+}
+
+/** Undefined where nothing of an operation can be: its folder is gone, or it was only read. */
+async function findTarget(
+  address: OperationRecord['addresses'][number],
+  { paths }: RecoveryPorts,
+): Promise<ResolvedTarget | undefined> {
+  try {
+    return await paths.target(address);
+  } catch (error) {
+    if (
+      ['ROOT_READ_ONLY', 'PARENT_NOT_FOUND', 'PATH_OUTSIDE_ROOTS', 'NOT_A_FILE', 'POOL_NOT_FOUND'].includes(
+        asHostlerError(error).reason,
+      )
+    )
+      return undefined;
+    throw error;
+  }
+}
+
+function ended(record: OperationRecord, passed: Commit | undefined, now: number): OperationRecord {
+  const end = atRest(record, now);
+  if (passed !== undefined) return { ...end, state: 'SUCCEEDED', result: passed.result };
+  const error = new HostlerError(
+    'AGENT_RESTARTED',
+    `the daemon ended while ${record.method} ${record.id} was ${record.state.toLowerCase()}`,
+    { facts: { operation: record.id } },
+  );
+  return { ...end, state: 'FAILED', error: storeError(error) };
+}

@@ -1,0 +1,72 @@
+import type { ImageAddress } from '../../model/address.js';
+import { HostlerError } from '../../model/errors.js';
+import type { StagedImage } from '../../ports/images.js';
+import type { OperationRecord } from '../record.js';
+import type { Checkpoint, ResumeEntries, ResumeEntry } from './resume-entries.js';
+import type { Resume } from '../verb.js';
+
+/** One operation's side of its resume entry. */
+export class ResumableWork<S extends object> {
+  #entry: ResumeEntry | undefined;
+  #part: StagedImage | undefined;
+
+  constructor(
+    private readonly resume: Resume<S> | undefined,
+    private readonly spec: S,
+    private readonly record: () => OperationRecord,
+    private readonly entries: ResumeEntries,
+  ) {}
+
+  /** The part, made by `prepare` from the folder of an earlier attempt where there is one, and how far that came. */
+  async begin(
+    address: ImageAddress,
+    prepare: (takeOver: readonly string[]) => Promise<StagedImage>,
+  ): Promise<{ readonly part: StagedImage; readonly checkpoint: Checkpoint | undefined }> {
+    const { id, method, labels } = this.record();
+    if (this.resume === undefined) throw new HostlerError('BUG', `${method} has no resume`);
+    const key = JSON.stringify([method, address, this.resume.key(this.spec)]);
+    // Nobody else is at work on it: the target is locked by us.
+    const former = this.entries.find(key);
+    const entry = { key, operationId: id, method, labels, address, checkpoint: former?.checkpoint ?? {} };
+    // Before the folder gets our name, so that a crash in between loses neither.
+    if (former !== undefined) await this.entries.put({ ...entry, formerId: former.operationId });
+    const part = await prepare(former === undefined ? [] : foldersOf(former));
+    this.#part = part;
+    this.#entry = entry;
+    if (former !== undefined && !part.inherited) await this.entries.remove(entry);
+    return { part, checkpoint: part.inherited ? former?.checkpoint : undefined };
+  }
+
+  async checkpoint(checkpoint: Checkpoint): Promise<void> {
+    if (this.#entry === undefined) throw new HostlerError('BUG', 'a checkpoint without a resumable part');
+    this.#entry = { ...this.#entry, checkpoint };
+    await this.entries.put(this.#entry);
+  }
+
+  /** Lets go of the part and keeps it for later; false when there is nothing worth it. */
+  async keep(): Promise<boolean> {
+    if (this.#entry === undefined || this.#part === undefined) return false;
+    if (this.entries.find(this.#entry.key)?.operationId !== this.#entry.operationId) return false;
+    await this.entries.keep(this.#entry, await this.#part.leave());
+    return true;
+  }
+
+  /** When nothing of it is to be kept: after its folder has gone. */
+  async forget(): Promise<void> {
+    if (this.#entry !== undefined) await this.entries.remove(this.#entry);
+  }
+}
+
+/** Whose names its folder may have. */
+export function foldersOf({ operationId, formerId }: ResumeEntry): readonly string[] {
+  return formerId === undefined ? [operationId] : [operationId, formerId];
+}
+
+/** Whether it goes on by itself when the daemon starts again. */
+export function resumesAfterRestart<S extends object>(
+  resume: Resume<S> | undefined,
+  spec: S,
+  detached: boolean,
+): boolean {
+  return detached && resume?.alone(spec) === true;
+}

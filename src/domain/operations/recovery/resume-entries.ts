@@ -1,0 +1,112 @@
+/**
+ * What operations that can go on have moved so far, and what is left of those that could not.
+ *
+ * An entry begins with the first checkpoint of an operation and names its private folder. Success and cancel end it. When the
+ * operation fails on transport, or the daemon ends under it, entry and folder are kept for a time and within a size, for the next
+ * request that is the same work (`Verb.resume.key`), which takes both over.
+ */
+import type { ImageAddress } from '../../model/address.js';
+import type { Clock } from '../../ports/images.js';
+import { nowOrLater } from '../journal.js';
+
+/** How far work has come, in a verb's own words. */
+export type Checkpoint = Readonly<Record<string, string>>;
+
+export interface ResumeEntry {
+  /** The verb, and what makes two of its requests the same work. */
+  readonly key: string;
+  /** Whose private folder it is. */
+  readonly operationId: string;
+  /** Whose name the folder still has when a crash came between taking over and renaming it. */
+  readonly formerId?: string;
+  readonly method: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The target beside which the folder lies. */
+  readonly address: ImageAddress;
+  /** How far it came, in the verb's own terms; what it speaks of is durable. */
+  readonly checkpoint: Checkpoint;
+  /** Unset: an operation is at work on it. */
+  readonly kept?: { readonly sinceMs: number; readonly bytes: bigint };
+}
+
+export type KeptEntry = ResumeEntry & { readonly kept: { readonly sinceMs: number; readonly bytes: bigint } };
+
+/** Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
+export interface ResumeStore {
+  resumeEntries(): Promise<readonly ResumeEntry[]>;
+  putResumeEntry(entry: ResumeEntry): Promise<void>;
+  removeResumeEntry(entry: ResumeEntry): Promise<void>;
+}
+
+export interface ResumeLimits {
+  readonly ttlMs: number;
+  /** Of all kept entries together. */
+  readonly bytes: bigint;
+}
+
+export class ResumeEntries {
+  readonly #entries = new Map<string, ResumeEntry>();
+
+  private constructor(
+    private readonly store: ResumeStore,
+    readonly limits: ResumeLimits,
+    private readonly clock: Clock,
+  ) {}
+
+  static async load(store: ResumeStore, limits: ResumeLimits, clock: Clock): Promise<ResumeEntries> {
+    const entries = new ResumeEntries(store, limits, clock);
+    for (const entry of await store.resumeEntries()) entries.#entries.set(entry.key, entry);
+    return entries;
+  }
+
+  find(key: string): ResumeEntry | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** The entry whose folder is, or was, this operation's. */
+  of(operationId: string): ResumeEntry | undefined {
+    return [...this.#entries.values()].find(
+      (entry) => entry.operationId === operationId || entry.formerId === operationId,
+    );
+  }
+
+  /** Oldest first. */
+  get kept(): readonly KeptEntry[] {
+    return [...this.#entries.values()].filter(isKept).sort((a, b) => a.kept.sinceMs - b.kept.sinceMs);
+  }
+
+  get keptBytes(): bigint {
+    return this.kept.reduce((sum, { kept }) => sum + kept.bytes, 0n);
+  }
+
+  /** Durable when resolved. */
+  async put(entry: ResumeEntry): Promise<void> {
+    this.#entries.set(entry.key, entry);
+    await this.store.putResumeEntry(entry);
+  }
+
+  /** Its operation has ended without it. */
+  async keep(entry: ResumeEntry, bytes: bigint): Promise<void> {
+    await nowOrLater(this.put({ ...entry, kept: { sinceMs: this.clock(), bytes } }));
+  }
+
+  /** Its folder is gone, or what it was for is done. */
+  async remove(entry: ResumeEntry): Promise<void> {
+    if (this.#entries.get(entry.key)?.operationId === entry.operationId) this.#entries.delete(entry.key);
+    await nowOrLater(this.store.removeResumeEntry(entry));
+  }
+
+  /** What is too old, and the oldest of what is too much. */
+  overdue(): readonly KeptEntry[] {
+    let bytes = this.keptBytes;
+    return this.kept.filter(({ kept }) => {
+      const goes = kept.sinceMs + this.limits.ttlMs <= this.clock() || bytes > this.limits.bytes;
+      if (goes) bytes -= kept.bytes;
+      return goes;
+    });
+  }
+}
+
+function isKept(entry: ResumeEntry): entry is KeptEntry {
+  return entry.kept !== undefined;
+}

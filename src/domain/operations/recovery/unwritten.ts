@@ -1,0 +1,35 @@
+/** Whether a change in place that failed has changed anything: a tool that refuses may have opened the image for writing all the same. */
+import type { Reason } from '../../model/errors.js';
+import type { Files, Resolved } from '../../ports/images.js';
+
+/** Headers, and what they lead to first. Reading it takes a tenth of a millisecond. */
+const HEAD_BYTES = 256 * 1024;
+/** What a tool says before it does anything. */
+const REFUSALS: readonly Reason[] = ['UNSUPPORTED_BY_BACKEND', 'IMAGE_IN_USE', 'INVALID_FIELD', 'SNAPSHOT_NOT_FOUND'];
+
+/** An image before it is changed. */
+export interface Before {
+  readonly file: Resolved;
+  /** Its first bytes; unset where they cannot be read one by one. */
+  readonly head?: Buffer;
+}
+
+export async function lookBefore(file: Resolved, files: Files): Promise<Before> {
+  if (file.storage !== 'file') return { file };
+  return { file, head: await headOf(file, files) };
+}
+
+/** Known to be as it was. Of a long image after anything but a refusal that is not known: data may have been written. */
+export async function isUnwritten({ file, head }: Before, why: string | undefined, files: Files): Promise<boolean> {
+  const now = await files.refresh(file);
+  if (now.lengthBytes !== file.lengthBytes) return false;
+  if (now.modifyTimeNs === file.modifyTimeNs) return true;
+  if (head === undefined || now.allocatedBytes !== file.allocatedBytes) return false;
+  const isWhole = file.lengthBytes <= BigInt(HEAD_BYTES);
+  if (!isWhole && !REFUSALS.some((reason) => reason === why)) return false;
+  return head.equals(await headOf(file, files));
+}
+
+function headOf(file: Resolved, files: Files): Promise<Buffer> {
+  return files.withBytes(file, async (bytes) => Buffer.from(await bytes.read(0n, HEAD_BYTES)));
+}

@@ -1,0 +1,132 @@
+import { HostlerError } from '../../model/errors.js';
+import { orAborted, pause } from '../../model/async.js';
+
+/** A filesystem, and the path that it is spoken of by. */
+interface Place {
+  readonly filesystem: string;
+  readonly path: string;
+}
+
+/** Space that is spoken for on one filesystem. */
+interface Reservation {
+  readonly filesystem: string;
+  readonly needBytes: bigint;
+  /** What the operation's files take by now: that much is no longer outstanding. */
+  readonly takenBytes: () => Promise<bigint>;
+}
+
+/** Who asks, and how to find out what is free. */
+export interface SpaceRequest extends Reservation, Place {
+  readonly freeBytes: () => Promise<bigint>;
+}
+
+/** What is measured on one filesystem, one measurement after the other. */
+interface Line {
+  last: Promise<unknown>;
+  /** Those who have not had an answer in time, and still have none. */
+  overdue: number;
+}
+
+/**
+ * Reserves space before work starts, so that jobs that fit one at a time but not together do not both begin. Each filesystem has a line of its own:
+ * one that does not answer costs only those who ask for it, and one thread.
+ */
+export class SpaceLedger {
+  readonly #reservations = new Set<Reservation>();
+  /** One decision at a time: looking and reserving must not interleave. */
+  readonly #lines = new Map<string, Line>();
+
+  /**
+   * @param overheadBytes kept free on every filesystem
+   * @param patienceMs a filesystem that has not said for so long what is free does not answer
+   */
+  constructor(
+    private readonly overheadBytes: bigint,
+    private readonly patienceMs: number,
+  ) {}
+
+  /** Returns the release. Fails with NO_SPACE, saying what is needed, free and reserved, with ROOT_STALLED, and with the signal's reason. */
+  reserve(request: SpaceRequest, signal: AbortSignal): Promise<() => void> {
+    return this.#inTurn(request, signal, (isAwaited) => this.#decide(request, isAwaited));
+  }
+
+  /** Outstanding on a filesystem: reserved and not yet taken. Fails with ROOT_STALLED. */
+  reservedBytes(place: Place, signal: AbortSignal): Promise<bigint> {
+    return this.#inTurn(place, signal, () => this.#reserved(place.filesystem));
+  }
+
+  get size(): number {
+    return this.#reservations.size;
+  }
+
+  /** Measures after all that came before. Who does not wait for it any more reserves nothing: then `isAwaited` is false. */
+  async #inTurn<T>(
+    { filesystem, path }: Place,
+    signal: AbortSignal,
+    measure: (isAwaited: () => boolean) => Promise<T>,
+  ): Promise<T> {
+    const line = this.#lines.get(filesystem) ?? { last: Promise.resolve(), overdue: 0 };
+    if (line.overdue > 0) throw this.#stalled(path);
+    this.#lines.set(filesystem, line);
+    const state = { awaited: true, over: false };
+    const measured = line.last.then(() => {
+      // It has waited behind one that hung, and nobody waits with it.
+      if (!state.awaited) throw this.#stalled(path);
+      return measure(() => state.awaited);
+    });
+    const settled = measured
+      .catch(() => undefined)
+      .then(() => {
+        state.over = true;
+        if (line.last === settled) this.#lines.delete(filesystem);
+      });
+    line.last = settled;
+    try {
+      await orAborted(pause(this.patienceMs, settled), signal);
+      if (state.over) return await measured;
+      line.overdue += 1;
+      void settled.then(() => (line.overdue -= 1));
+      throw this.#stalled(path);
+    } finally {
+      state.awaited = false;
+    }
+  }
+
+  async #decide(request: SpaceRequest, isAwaited: () => boolean): Promise<() => void> {
+    const { filesystem, needBytes, freeBytes, path, takenBytes } = request;
+    const [reserved, missing, free] = [await this.#reserved(filesystem), await outstanding(request), await freeBytes()];
+    if (!isAwaited()) throw this.#stalled(path);
+    if (missing + reserved + this.overheadBytes > free) {
+      throw new HostlerError(
+        'NO_SPACE',
+        `${path} needs ${String(needBytes)} bytes; ${String(free)} are free, ${String(reserved)} of them reserved`,
+        {
+          facts: { path, needed: String(needBytes), free: String(free), reserved: String(reserved) },
+        },
+      );
+    }
+    const reservation = { filesystem, needBytes, takenBytes };
+    this.#reservations.add(reservation);
+    return () => this.#reservations.delete(reservation);
+  }
+
+  async #reserved(filesystem: string): Promise<bigint> {
+    let sum = 0n;
+    for (const reservation of this.#reservations)
+      if (reservation.filesystem === filesystem) sum += await outstanding(reservation);
+    return sum;
+  }
+
+  #stalled(path: string): HostlerError {
+    return new HostlerError('ROOT_STALLED', `the filesystem of ${path} does not say what space it has`, {
+      facts: { path, waited_ms: String(this.patienceMs) },
+      retryAfterMs: this.patienceMs,
+    });
+  }
+}
+
+/** What is outstanding of one; all of it where what it takes cannot be known: another's disk is no reason for ours to fail. */
+async function outstanding({ needBytes, takenBytes }: Reservation): Promise<bigint> {
+  const taken = await takenBytes().catch(() => 0n);
+  return taken >= needBytes ? 0n : needBytes - taken;
+}

@@ -1,0 +1,177 @@
+/** A listening address: takes connections, finds out whose they are, and hands them on. */
+import { constants } from 'node:crypto';
+import { Server as PlainServer, Socket } from 'node:net';
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
+import { HostlerError, asHostlerError } from '../domain/model/errors.js';
+import { whyRefused } from '../domain/model/own-files.js';
+import type { TlsFiles } from '../protocol/certificate-files.js';
+import { certificateNames } from '../protocol/certificate-names.js';
+import type { Certificates } from './certificates.js';
+import type { Connections } from './connections.js';
+import { rejectConnection } from './reject-connection.js';
+import { handshakeProblem } from './handshake-problem.js';
+import { ListenError, prepareSocket, protectSocket, type SocketOwner } from './unix-socket.js';
+
+export interface DoorOptions {
+  /** `unix:///PATH` or `tcp://HOST:PORT`. */
+  readonly address: string;
+  /** Unset: in the clear. */
+  readonly certificates?: Certificates;
+  readonly socketOwner: SocketOwner;
+  readonly handshakeMs: number;
+}
+
+export interface DoorPorts {
+  readonly connections: Connections;
+  /** Who calls on this connection: typed names of its certificate, or none in the clear. */
+  readonly whoIs: (names: readonly string[] | undefined) => string;
+  readonly enter: (socket: Socket) => void;
+  /** Somebody was turned away at the door. */
+  readonly refused: (peer: string, error: HostlerError) => void;
+}
+
+/** A connection's far end, as grpc-js names it too. */
+const peerOf = ({ remoteAddress = '', remotePort = 0 }: Socket) => `${remoteAddress}:${String(remotePort)}`;
+
+/** The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): less is no client. */
+const PREFACE_BYTES = 24 + 9;
+
+/** The far end of a TLS connection that may have ended: only the socket below (Node calls it so) still knows it. */
+function peerBelow(socket: TLSSocket): string {
+  const below: unknown = Reflect.get(socket, '_parent');
+  return peerOf(below instanceof Socket && socket.remoteAddress === undefined ? below : socket);
+}
+
+export class Listener {
+  readonly #server: PlainServer | TlsServer;
+  /** Of each connection with a certificate, by its far end. */
+  readonly #names = new Map<string, readonly string[]>();
+
+  constructor(
+    private readonly options: DoorOptions,
+    private readonly ports: DoorPorts,
+  ) {
+    const { certificates } = options;
+    this.#server = certificates === undefined ? this.#plain() : this.#secure(certificates);
+    // A connection that could not be taken, such as without a descriptor.
+    this.#server.on('error', (error: Error) => this.ports.refused('', asHostlerError(error)));
+    this.#server.maxConnections = Number.MAX_SAFE_INTEGER; // counted over all doors instead
+  }
+
+  /** The names of the certificate that a connection came with. */
+  namesOf(peer: string): readonly string[] | undefined {
+    return this.#names.get(peer);
+  }
+
+  /** Returns the bound address, with the real port where 0 was asked for. Fails with ListenError, OwnFileError. */
+  async listen(): Promise<string> {
+    const { address, socketOwner } = this.options;
+    const path = address.startsWith('unix://') ? address.slice('unix://'.length) : undefined;
+    if (path !== undefined) await prepareSocket(path);
+    // Nobody may connect between bind and chmod.
+    const umask = path === undefined ? undefined : process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', (error: Error) => {
+          reject(new ListenError(`cannot listen on ${address} (server.listen): ${whyRefused(error) ?? error.message}`));
+        });
+        this.#server.listen(path === undefined ? hostAndPort(address) : { path }, resolve);
+      });
+    } finally {
+      if (umask !== undefined) process.umask(umask);
+    }
+    if (path !== undefined) await protectSocket(path, socketOwner);
+    const bound = this.#server.address();
+    return typeof bound === 'object' && bound !== null
+      ? `${address.slice(0, address.lastIndexOf(':'))}:${String(bound.port)}`
+      : address;
+  }
+
+  /** Takes no more connections; those that are open go on. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #plain(): PlainServer {
+    return new PlainServer({ noDelay: true }, (socket) => {
+      const { connections, whoIs, enter } = this.ports;
+      if (
+        connections.arrive(socket, () => socket.bytesRead >= PREFACE_BYTES) &&
+        connections.belongsTo(whoIs(undefined), socket)
+      )
+        enter(socket);
+    });
+  }
+
+  #secure(certificates: Certificates): TlsServer {
+    const { connections } = this.ports;
+    /** Connections in the middle of their handshake, or told why they are refused. */
+    const outside = new Map<string, Socket>();
+    const server = createTlsServer({
+      ...contextOf(certificates.files),
+      ALPNProtocols: ['h2'],
+      requestCert: true,
+      // Told to the caller in words, as the status of its calls.
+      rejectUnauthorized: false,
+      handshakeTimeout: this.options.handshakeMs,
+      noDelay: true,
+    });
+    certificates.onChange((files) => server.setSecureContext(contextOf(files)));
+    server.on('connection', (socket: Socket) => {
+      const peer = peerOf(socket);
+      outside.set(peer, socket);
+      socket.once('close', () => outside.delete(peer));
+      connections.arrive(socket, () => !outside.has(peer));
+    });
+    server.on('secureConnection', (socket) => {
+      this.#welcome(socket, () => outside.delete(peerOf(socket)));
+    });
+    // Such as a port scanner; the connection is closed already.
+    server.on('tlsClientError', (error, socket) => {
+      const problem = new HostlerError('NOT_AUTHENTICATED', handshakeProblem(error), { cause: error });
+      this.ports.refused(peerBelow(socket), problem);
+    });
+    return server;
+  }
+
+  #welcome(socket: TLSSocket, settled: () => void): void {
+    const { connections, whoIs, enter, refused } = this.ports;
+    const peer = peerOf(socket);
+    socket.on('error', () => undefined); // its end is what counts
+    const found = holderOf(socket);
+    if (found instanceof HostlerError) {
+      refused(peer, found);
+      rejectConnection(socket, found);
+      return;
+    }
+    settled();
+    if (!connections.belongsTo(whoIs(found), socket)) return;
+    this.#names.set(peer, found);
+    socket.once('close', () => this.#names.delete(peer));
+    enter(socket);
+  }
+}
+
+function contextOf(files: TlsFiles) {
+  // No tickets: a session that is taken up again would not be looked at again, though its certificate may have been revoked.
+  return { ...files, minVersion: 'TLSv1.3' as const, secureOptions: constants.SSL_OP_NO_TICKET };
+}
+
+function hostAndPort(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  return {
+    host: address.slice('tcp://'.length, colon).replaceAll(/[[\]]/g, ''),
+    port: Number(address.slice(colon + 1)),
+  };
+}
+
+/** The names of whoever is on the other end, or why they do not count. */
+function holderOf(socket: TLSSocket): readonly string[] | HostlerError {
+  const certificate = socket.getPeerCertificate();
+  const refuse = (why: string) => new HostlerError('NOT_AUTHENTICATED', why);
+  if (Object.keys(certificate).length === 0) return refuse('there is no client certificate');
+  // A word of OpenSSL's, such as CERT_HAS_EXPIRED, whatever the types say.
+  if (!socket.authorized) return refuse(`the client certificate is not accepted: ${String(socket.authorizationError)}`);
+  const found = certificateNames(certificate);
+  return 'names' in found ? found.names : refuse(`the client certificate is not accepted: ${found.problem}`);
+}

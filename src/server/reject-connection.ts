@@ -1,0 +1,39 @@
+/** Tells a client whose certificate is no good why its calls are refused; nothing else is there for it. */
+import { performServerHandshake, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { HostlerError } from '../domain/model/errors.js';
+import { wireError } from './service-call.js';
+
+/** Time to ask once and to read the answer. */
+const REFUSAL_MS = 2000;
+const SETTINGS = { maxConcurrentStreams: 10, maxHeaderListSize: 8192 };
+
+/** Answers every call on the connection with the error, without reading its messages, and ends the connection soon. */
+export function rejectConnection(socket: Socket, error: HostlerError): void {
+  const { code, details, metadata } = wireError(error);
+  const session = performServerHandshake(socket, { settings: SETTINGS, maxSessionMemory: 1 });
+  // Who breaks the rules here is cut off, which is what was meant.
+  session.on('error', () => undefined);
+  session.on('stream', (stream: ServerHttp2Stream) => {
+    stream.on('error', () => undefined);
+    stream.respond(
+      {
+        ':status': 200,
+        'content-type': 'application/grpc',
+        'grpc-status': code,
+        'grpc-message': encodeURI(details),
+        ...metadata.toHttp2Headers(),
+      },
+      { endStream: true },
+    );
+    session.close();
+  });
+  const timer = setTimeout(() => {
+    session.destroy();
+    socket.destroy();
+  }, REFUSAL_MS);
+  session.once('close', () => {
+    clearTimeout(timer);
+    socket.destroy();
+  });
+}

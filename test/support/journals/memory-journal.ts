@@ -1,0 +1,119 @@
+import type { Journal, RecordPage, RequestKey, Trait, TraitFilter } from '../../../src/domain/operations/journal.js';
+import type { ResumeEntry, ResumeStore } from '../../../src/domain/operations/recovery/resume-entries.js';
+import type { RawDiskStore } from '../../../src/domain/operations/raw-disks.js';
+import type { MarkStore } from '../../../src/domain/operations/recovery/touched.js';
+import { isFinal, type OperationRecord } from '../../../src/domain/operations/record.js';
+
+/** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
+export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeStore {
+  /** In the order of ids: a map keeps insertion order, and ids are given in order. */
+  readonly #records = new Map<string, OperationRecord>();
+  readonly #resumes = new Map<string, ResumeEntry>();
+  readonly #requests = new Map<string, string>();
+
+  constructor(private readonly historyLimit: number) {}
+
+  put(record: OperationRecord): Promise<void> {
+    this.#records.set(record.id, record);
+    if (record.requestId !== undefined)
+      this.#requests.set(
+        requestText({ caller: record.caller, method: record.method, requestId: record.requestId }),
+        record.id,
+      );
+    if (isFinal(record.state)) this.#prune();
+    return Promise.resolve();
+  }
+
+  get(id: string): Promise<OperationRecord | undefined> {
+    return Promise.resolve(this.#records.get(id));
+  }
+
+  findRequest(key: RequestKey): Promise<OperationRecord | undefined> {
+    const id = this.#requests.get(requestText(key));
+    return Promise.resolve(id === undefined ? undefined : this.#records.get(id));
+  }
+
+  unfinished(): Promise<readonly OperationRecord[]> {
+    return Promise.resolve([...this.#records.values()].filter(({ state }) => !isFinal(state)));
+  }
+
+  assertWritable(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  forget(id: string): void {
+    this.#records.delete(id);
+  }
+
+  page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage> {
+    const all = [...this.#records.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const found = all.filter(
+      (each) => each.id > after && wanted.every((group) => group.some((trait) => has(each, trait))),
+    );
+    const records = found.slice(0, limit);
+    return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.id : undefined });
+  }
+
+  rawDisks(): Promise<readonly never[]> {
+    return Promise.resolve([]);
+  }
+
+  putRawDisk(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  removeRawDisk(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  marks(): Promise<readonly never[]> {
+    return Promise.resolve([]);
+  }
+
+  putMark(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  removeMark(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  resumeEntries(): Promise<readonly ResumeEntry[]> {
+    return Promise.resolve([...this.#resumes.values()]);
+  }
+
+  putResumeEntry(entry: ResumeEntry): Promise<void> {
+    this.#resumes.set(entry.key, entry);
+    return Promise.resolve();
+  }
+
+  removeResumeEntry({ key }: ResumeEntry): Promise<void> {
+    this.#resumes.delete(key);
+    return Promise.resolve();
+  }
+
+  #prune(): void {
+    if (this.#records.size <= this.historyLimit) return;
+    for (const record of this.#records.values()) {
+      if (!isFinal(record.state)) continue;
+      this.#records.delete(record.id);
+      if (record.requestId !== undefined) this.#forget(record.requestId, record);
+      if (this.#records.size <= this.historyLimit) return;
+    }
+  }
+
+  #forget(requestId: string, { id, caller, method }: OperationRecord): void {
+    const key = requestText({ caller, method, requestId });
+    if (this.#requests.get(key) === id) this.#requests.delete(key);
+  }
+}
+
+function requestText({ caller, method, requestId }: RequestKey): string {
+  return JSON.stringify([caller, method, requestId]);
+}
+
+function has(record: OperationRecord, trait: Trait): boolean {
+  if (trait.kind === 'label') return record.labels[trait.key] === trait.value;
+  if (trait.kind === 'state' && !isFinal(record.state)) return true;
+  return record[trait.kind] === trait.value;
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { Slots } from '../../../src/domain/operations/resources/slots.js';
+
+const never = new AbortController().signal;
+
+describe('places of what waits for other hosts', () => {
+  it('what waits for other hosts leaves some to what needs nobody, whoever asks', async () => {
+    const running = { io: 4, none: 1, export: 1, open: 1 };
+    const slots = new Slots({
+      running,
+      perFilesystem: 2,
+      callersPart: 0.75,
+      queued: 20,
+      queuedPerCaller: 20,
+    });
+    const at: string[] = [];
+    const enter = (caller: string, filesystem: string, far: boolean) => {
+      const ticket = slots.enter({ slot: 'io', filesystems: [filesystem], caller, far }, () => undefined);
+      void ticket.granted(never).then(() => at.push(`${caller} ${filesystem}`));
+      return ticket;
+    };
+    // Of two on one filesystem one is for local work, and of four in all one.
+    const first = enter('a', 'x', true);
+    enter('b', 'x', true);
+    enter('c', 'y', true);
+    enter('d', 'z', true);
+    enter('e', 'w', true);
+    await new Promise(setImmediate);
+    assert.deepEqual(at.splice(0), ['a x', 'c y', 'd z']);
+    enter('f', 'x', false);
+    await new Promise(setImmediate);
+    assert.deepEqual(at.splice(0), ['f x']);
+    first.release();
+    await new Promise(setImmediate);
+    assert.deepEqual(at, ['b x']);
+  });
+
+  for (const [io, perFilesystem, callersPart, most] of [
+    [8, 4, 0.75, 2],
+    [8, 8, 0.75, 5],
+    [4, 4, 0.5, 1],
+    [8, 4, 1, 4],
+    [2, 2, 0.75, 1],
+  ] as const)
+    it(`of ${String(perFilesystem)} on one filesystem and ${String(io)} in all one caller's slow servers leave some`, async () => {
+      const running = { io, none: 1, export: 1, open: 1 };
+      const slots = new Slots({ running, perFilesystem, callersPart, queued: 50, queuedPerCaller: 50 });
+      const at: string[] = [];
+      const enter = (caller: string, filesystem: string) => {
+        const ticket = slots.enter({ slot: 'io', filesystems: [filesystem], caller, far: true }, () => undefined);
+        void ticket.granted(never).then(() => at.push(caller));
+      };
+      for (let n = 0; n < 10; n++) enter('a', 'x');
+      enter('b', 'x');
+      await new Promise(setImmediate);
+      assert.equal(at.filter((caller) => caller === 'a').length, most);
+      // Of one place for all nobody can have a part, nor of all that one caller may have.
+      assert.equal(at.includes('b'), callersPart < 1 && perFilesystem > 2);
+    });
+});
