@@ -11,7 +11,7 @@ import { RootedPaths } from '../../src/adapters/paths/paths.js';
 import { ProcessRunner } from '../../src/adapters/process/process.js';
 import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/paths/roots.js';
-import { MissingPlaces } from '../../src/domain/formats/whole/missing-places.js';
+import { PathScope } from '../../src/domain/access/path-scope.js';
 import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
 import { HOSTLERD } from '../support/daemon.js';
@@ -44,7 +44,7 @@ describe('a place that does not answer', () => {
     const roots = await openRoots([config], PATIENCE_MS);
     root = roots[0] ?? assert.fail();
     scratch.onEnd(() => root.handle.close());
-    paths = new RootedPaths(roots, { closed: [], own: [] }, new MissingPlaces());
+    paths = new RootedPaths(roots, { closed: [], own: [] }, new PathScope());
   });
   afterEach(() => server.heal());
 
