@@ -5,17 +5,19 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 NPM_STAMP := node_modules/.hostler-stamp
 BUILD_STAMP := dist/.stamp
-SOURCES := $(shell find src test bench -name '*.ts' 2>/dev/null) tsconfig.json
+# Not in src/gen, which each run empties.
+GEN_STAMP := node_modules/.hostler-gen-stamp
+SOURCES := $(shell find src test bench scripts -name '*.ts' -not -path 'src/gen/*' 2>/dev/null) tsconfig.json
 # Ends when make does.
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: help setup build gen run demo test test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(NPM_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages
+setup: $(NPM_STAMP) $(GEN_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages; generate src/gen
 	@scripts/system-packages.sh
 
 # Not `npm ci`: it refuses a lock file made where a registry lacks packages for other platforms. --no-save leaves the lock alone.
@@ -27,17 +29,21 @@ $(NPM_STAMP): package.json package-lock.json
 
 build: $(BUILD_STAMP) ## compile into dist/
 
-$(BUILD_STAMP): $(NPM_STAMP) $(SOURCES) $(PROTOS)
+# Generated code is made, not kept; it goes when somebody removes it.
+$(GEN_STAMP): $(NPM_STAMP) $(PROTOS) $(if $(wildcard src/gen),,again)
+	scripts/generate.sh code
+	@touch $@
+
+$(BUILD_STAMP): $(NPM_STAMP) $(GEN_STAMP) $(SOURCES)
 	npx tsc
 	scripts/bundle.sh
 	npx buf build --as-file-descriptor-set -o dist/hostler.binpb
 	@touch $@
 
-gen: $(NPM_STAMP) ## generate src/gen, docs/errors.md and docs/limits.md from their sources
-	npx buf generate
-	$(MAKE) --no-print-directory build
-	node dist/src/tools/error-docs.js > docs/errors.md
-	node dist/src/tools/limit-docs.js > docs/limits.md
+gen: $(NPM_STAMP) ## generate src/gen and the pages of docs/ that have tables from the sources
+	scripts/generate.sh code
+	@touch $(GEN_STAMP)
+	scripts/generate.sh docs
 
 run: setup build ## start a daemon in a scratch folder and leave it running, for grpcurl
 	@scripts/run.sh

@@ -12,9 +12,10 @@ step() {
   "${@:2}" || complaints+=("$1")
 }
 generated() {
-  buf generate -o "$fresh" || return 1
-  diff -r src/gen "$fresh/src/gen" || { echo "src/gen is not what proto/ says: make gen" >&2; return 1; }
-  node dist/src/tools/error-docs.js | diff docs/errors.md - || { echo "docs/errors.md is not what errors.ts says: make gen" >&2; return 1; }
+  scripts/generate.sh docs "$fresh" || return 1
+  for page in "$fresh"/*.md; do
+    diff "docs/$(basename "$page")" "$page" || { echo "docs/$(basename "$page") is not what the sources say: make gen" >&2; return 1; }
+  done
 }
 breaking() {
   # Only what is released may not break; the image is committed with each release.
@@ -23,7 +24,7 @@ breaking() {
 step "proto lint" buf lint proto
 step "proto format" buf format -d --exit-code proto
 step "proto breaking" breaking
-step "generated code" generated
+step "generated pages" generated
 step "format" prettier --check --log-level warn --cache --cache-location .cache/prettier .
 step "unused code" knip
 step "imports" depcruise --output-type err-long --config .dependency-cruiser.cjs src

@@ -1,5 +1,5 @@
 /** Prints docs/errors.md from the table of reasons. */
-import { REASONS } from '../domain/model/errors.js';
+import { REASONS } from '../../src/domain/model/errors.js';
 
 const rows = Object.entries(REASONS).map(
   ([reason, { code, meaning, advice, retry }]) => `| \`${reason}\` | ${code} | ${meaning} | ${advice} | ${retry} |`,

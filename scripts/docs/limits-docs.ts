@@ -1,9 +1,9 @@
 /** Prints docs/limits.md: how long each field of each request may be, from the descriptors and the one table of bounds. */
 import { readFileSync } from 'node:fs';
-import { MAX_DEPTH, MAX_FIELDS } from '../server/bounds/walk.js';
-import { messageBytes, requestShapes, type FieldShape, type Shape } from '../server/bounds/shapes.js';
+import { MAX_DEPTH, MAX_FIELDS } from '../../src/server/bounds/walk.js';
+import { messageBytes, requestShapes, type FieldShape, type Shape } from '../../src/server/bounds/shapes.js';
 
-const DESCRIPTORS = new URL('../../hostler.binpb', import.meta.url);
+const DESCRIPTORS = process.argv[2] ?? 'dist/hostler.binpb';
 const number = (value: number) => value.toLocaleString('en-US');
 
 function bound(field: FieldShape): string {
