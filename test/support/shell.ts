@@ -24,7 +24,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, however it ends. */
+/** Runs a program to its end, however it ends. Fails where it cannot be started. */
 export async function tryRun(
   program: string,
   args: readonly string[],
@@ -39,7 +39,9 @@ export async function tryRun(
   child.stdin.end(options.input ?? '');
   const { signalAfter } = options;
   const timer = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.ms);
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once('error', reject).once('close', resolve),
+  );
   clearTimeout(timer);
   return { code, stdout, stderr };
 }

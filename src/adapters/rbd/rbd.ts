@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { ToolRun } from '../../domain/ports/images.js';
-import { errnoOf } from '../linux/errno.js';
+import { systemError } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { ToolLimits } from '../process/tool-call.js';
 import type { Cluster, ClusterAccess } from '../qemu/rbd-pool.js';
@@ -119,14 +119,17 @@ function stalled({ name, patienceMs }: Cluster, cause: unknown): HostlerError {
 
 /**
  * What qemu needs of a cluster, read anew each time: keys change. Two small files beside the daemon's own configuration; by way of the thread
- * pool they would take eight changes of thread, on a busy host as long as `rbd` takes. Fails with ACCESS_DENIED.
+ * pool they would take eight changes of thread, on a busy host as long as `rbd` takes.
+ * Fails with CLUSTER_UNUSABLE, ACCESS_DENIED, IO_ERROR and HOST_EXHAUSTED.
  */
 export function clusterAccess(cluster: Cluster): ClusterAccess {
   const config = { cluster: read(cluster, cluster.configFile) };
   if (cluster.keyring === undefined) return { config };
   const key = keyOf(read(cluster, cluster.keyring).toString('utf8'), cluster.user);
   if (key === undefined)
-    throw new HostlerError('ACCESS_DENIED', `the keyring of the cluster ${cluster.name} has no key of its user`);
+    throw new HostlerError('CLUSTER_UNUSABLE', `the keyring of the cluster ${cluster.name} has no key of its user`, {
+      facts: { cluster: cluster.name },
+    });
   return { config, key: { secret: Buffer.from(key) } };
 }
 
@@ -142,14 +145,20 @@ export function keyOf(keyring: string, user: string): string | undefined {
   return undefined;
 }
 
+const NOT_THERE = {
+  ENOENT: 'CLUSTER_UNUSABLE',
+  ENOTDIR: 'CLUSTER_UNUSABLE',
+  EISDIR: 'CLUSTER_UNUSABLE',
+  ELOOP: 'CLUSTER_UNUSABLE',
+} as const;
+
 function read({ name }: Cluster, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new HostlerError(
-      'ACCESS_DENIED',
-      `the configuration or keyring of the cluster ${name} cannot be read: ${errnoOf(error) ?? ''}`,
-      { facts: { cluster: name }, cause: error },
-    );
+    // Where they lie on this host is not the caller's affair.
+    const what = `the configuration or keyring of the cluster ${name}`;
+    const { reason, message, facts } = systemError(error, what, NOT_THERE);
+    throw new HostlerError(reason, message, { facts: { ...facts, path: what, cluster: name }, cause: error });
   }
 }

@@ -1,4 +1,5 @@
 import { DAEMON_REASONS } from './daemon-reasons.js';
+import { LAYER_REASONS } from './layer-reasons.js';
 import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
 import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js';
 import { row, type ReasonRow, type NamedElsewhere } from './reason-row.js';
@@ -68,6 +69,12 @@ export const REASONS = {
     'after a change',
     'No such Ceph pool is configured, or its cluster has no such pool or namespace.',
     'Check the address, or have the pool configured under `[[pools]]`.',
+  ),
+  CLUSTER_UNUSABLE: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'The configuration or keyring of the Ceph cluster is not there, is no file, or has no key of the user.',
+    'Put right what `[[clusters]]` names on the host.',
   ),
   FILE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'There is no such file or folder.', 'Check the path.'),
   DOMAIN_NOT_FOUND: row('NOT_FOUND', 'after a change', 'libvirt knows no such domain.', 'Check the name.'),
@@ -176,18 +183,7 @@ export const REASONS = {
     'Choose another name, or delete that one.',
   ),
   IMAGE_MALFORMED: row('FAILED_PRECONDITION', 'no', 'The header is broken.', 'Restore the image from another copy.'),
-  BASE_SIZE_DIFFERS: row(
-    'FAILED_PRECONDITION',
-    'after a change',
-    "A guest's qemu, which opens the base of its disk by itself, would take it for a disk of another size: a VHD whose geometry is not its size.",
-    'Convert the base, to qcow2 or raw, and use that.',
-  ),
-  BASE_HAS_BACKING_FILE: row(
-    'FAILED_PRECONDITION',
-    'after a change',
-    'The base of a new overlay has a backing file itself, and the request does not say that a chain is meant.',
-    'Set allow_chain, or name a base without a backing file.',
-  ),
+  ...LAYER_REASONS,
   WOULD_SHRINK: row(
     'FAILED_PRECONDITION',
     'after a change',

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { ImageAddress } from '../model/address.js';
 import { scale } from '../model/numbers.js';
-import { invalidFields } from '../model/errors.js';
+import { HostlerError } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { dataFrom } from '../images/guest-data.js';
 import { assertNoSnapshots, changeInPlace, planned, type ChangePorts } from './in-place.js';
@@ -68,17 +68,21 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
   };
 }
 
-/** A volume's parent is a snapshot, which stays as it is: the volume itself becomes whole. Fails with INVALID_FIELD. */
+/** A volume's parent is a snapshot, which stays as it is: the volume itself becomes whole. Fails with LAYER_NOT_FOUND. */
 function baseOf({ address, base }: CommitSpec, [top, ...below]: Chain): Layer {
   const [nearest] = below;
   if (top.file.volume?.parent !== undefined && base === undefined) return top;
   if (nearest === undefined)
-    throw invalidFields([{ field: 'path', description: `${address} has no backing file to commit into` }]);
+    throw new HostlerError('LAYER_NOT_FOUND', `${address} has no backing file to commit into`, {
+      facts: { path: address },
+    });
   if (base === undefined) return nearest;
   const found = below.find(({ file }) => posix.resolve(file.storedName) === base);
   if (found !== undefined) return found;
   const layers = below.map(({ file }) => file.storedName).join(', ');
-  throw invalidFields([{ field: 'base', description: `is no layer below ${address}; those are ${layers}` }]);
+  throw new HostlerError('LAYER_NOT_FOUND', `${base} is no layer below ${address}; those are ${layers}`, {
+    facts: { path: address, base },
+  });
 }
 
 function dataAbove(

@@ -75,6 +75,16 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
   };
 }
 
+/** An image on this base would have less of it than there is, both in bytes. */
+export function baseLarger(path: string, ownBytes: bigint, base: string, baseBytes: bigint): HostlerError {
+  const sizes = { virtual_size_bytes: String(ownBytes), base_virtual_size_bytes: String(baseBytes) };
+  return new HostlerError(
+    'BASE_LARGER',
+    `the virtual size of ${base} is ${sizes.base_virtual_size_bytes} bytes, more than the ${sizes.virtual_size_bytes} of ${path}`,
+    { facts: { path, backing_file: base, ...sizes } },
+  );
+}
+
 /** Checks the base and says what to create. */
 function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateRequest {
   const chain = resolution.chain(spec.backing);
@@ -101,10 +111,8 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
     ]);
   }
   const sizeBytes = roundUp(spec.sizeBytes ?? facts.virtualSizeBytes, SECTOR_BYTES);
-  if (sizeBytes < facts.virtualSizeBytes) {
-    const description = `${String(sizeBytes)} bytes is less than the base's virtual size of ${String(facts.virtualSizeBytes)}: the guest's disk would be cut`;
-    throw invalidFields([{ field: 'size_bytes', description }]);
-  }
+  if (sizeBytes < facts.virtualSizeBytes)
+    throw baseLarger(spec.address, sizeBytes, spec.backing, facts.virtualSizeBytes);
   const { storage } = resolution.target(spec.address);
   if (storage !== file.storage)
     throw new HostlerError('UNSUPPORTED_BY_BACKEND', `an overlay lies where its base lies, in files or in a cluster`, {

@@ -1,7 +1,7 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
 import type { Written } from '../ports/changes.js';
 import { scale } from '../model/numbers.js';
-import { MAX_BACKING_NAME_BYTES } from './create-overlay.js';
+import { MAX_BACKING_NAME_BYTES, baseLarger } from './create-overlay.js';
 import { fullBackingFile } from '../images/describe-image.js';
 import { HostlerError, invalidFields } from '../model/errors.js';
 import { assertSameForGuests } from '../images/guests-base.js';
@@ -119,7 +119,10 @@ async function rebase(
   await changer.setBase(image, name, run.tool());
 }
 
-/** The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND, BASE_SIZE_DIFFERS. */
+/**
+ * The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND,
+ * BASE_LARGER, BASE_SIZE_DIFFERS.
+ */
 function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: Resolution): readonly Layer[] {
   const { volume } = resolution.chain(address)[0].file;
   if (!traits(format).backing && volume === undefined)
@@ -155,8 +158,7 @@ function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: R
       facts: { path: backing.address },
     });
   const [size, own] = [base[0].facts.virtualSizeBytes, top.facts.virtualSizeBytes];
-  if (size > own)
-    throw wrong(`its virtual size of ${String(size)} bytes is more than the image's ${String(own)}: resize that first`);
+  if (size > own) throw baseLarger(address, own, backing.address, size);
   assertSameForGuests(base);
   return base;
 }

@@ -146,7 +146,7 @@ describe('bad input', () => {
     ['no source format', () => convert({ source_format: '' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
     ['compress with raw', () => convert({ compress: true }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
     ['luks without a passphrase', () => create({ format: 'luks' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
-    ['an overlay smaller than its base', () => overlay({ size: '32M' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
+    ['an overlay smaller than its base', () => overlay({ size: '32M' }), 'FAILED_PRECONDITION', 'BASE_LARGER'],
     [
       'a base declared in another format',
       () => overlay({ backing_format: 'vmdk' }),

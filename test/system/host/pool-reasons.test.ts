@@ -26,12 +26,22 @@ describe('what an RPC promises of pools', () => {
     (name) => `[[clusters]]\nname = "${name}"\nuser = "${name}"\nconfig_file = "CONF"\npatience_seconds = 1
 [[pools]]\nname = "${name}"\ncluster = "${name}"\n${name === 'named' ? 'roles = ["operator"]\n' : ''}`,
   );
+  const unusable = () =>
+    [
+      ['no-conf', 'none.conf', 'other.keyring'],
+      ['no-keyring', 'ceph.conf', 'none.keyring'],
+      ['no-key', 'ceph.conf', 'other.keyring'],
+    ].map(
+      ([name = '', config = '', keyring = '']) => `[[clusters]]\nname = "${name}"
+config_file = "${scratch.path(config)}"\nkeyring = "${scratch.path(keyring)}"\n[[pools]]\nname = "${name}"\ncluster = "${name}"\n`,
+    );
   const toml = () =>
     [
       `[cache]\npools = ["broken", "locked", "away", "named"]`,
       `[[listeners]]\naddress = "unix://${scratch.path('reader.sock')}"\nrole = "reader"`,
       `[roles.reader]\nservices = ["ImageService"]\nread = ["/", "rbd:broken"]`,
       ...pools.map((text) => text.replace('CONF', scratch.path('ceph.conf'))),
+      ...unusable(),
     ].join('\n');
   const start = async (PATH: string) => {
     daemon = await Daemon.start(scratch.path('daemon'), { toml: toml(), env: { PATH } });
@@ -56,6 +66,7 @@ describe('what an RPC promises of pools', () => {
   }
 
   before(() => writeFile(scratch.path('ceph.conf'), '[global]\nmon_host = [v2:127.0.0.1:1]\n'));
+  before(() => writeFile(scratch.path('other.keyring'), '[client.other]\n\tkey = AAAA\n'));
 
   describe('whose tools fail', () => {
     before(async () => {
@@ -66,6 +77,12 @@ describe('what an RPC promises of pools', () => {
       reader.close();
       await daemon.stop();
     });
+    for (const pool of ['no-conf', 'no-keyring', 'no-key'])
+      it(`GetImageInfo: CLUSTER_UNUSABLE (${pool})`, async () => {
+        const error = await failure(callByName(daemon.stranger, 'GetImageInfo', { path: `rbd:${pool}/image` }));
+        assert.deepEqual([error.reason, error.metadata['cluster']], ['CLUSTER_UNUSABLE', pool], error.message);
+        assert.ok(!error.message.includes(scratch.path()), error.message);
+      });
     each('TOOL_FAILED', 'broken', all);
     each('TOOL_FAILED', 'lost', ['GetPoolInfo']);
     each('IMAGE_NOT_FOUND', 'lost', ['DeleteImage']);

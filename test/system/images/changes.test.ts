@@ -193,7 +193,7 @@ describe('changes in place', () => {
       await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('refused/large.qcow2'), '1G');
       const rebase = (path: string, backing_file: string, backing_format = 'qcow2') =>
         reason('RebaseImage', { path, format: 'qcow2', backing_file, backing_format });
-      assert.equal(await rebase(top, at('refused/large.qcow2')), 'INVALID_FIELD');
+      assert.equal(await rebase(top, at('refused/large.qcow2')), 'BASE_LARGER');
       assert.equal(await rebase(top, top), 'INVALID_FIELD');
       assert.equal(await rebase(middle, top), 'IMAGE_UNSAFE');
       assert.equal(await rebase(top, bottom, ''), 'INVALID_FIELD');
@@ -232,8 +232,11 @@ describe('changes in place', () => {
 
     it('refuses an image without a base, a base that is no layer, and one in a read-only root', async () => {
       const [bottom = '', top = ''] = await chain('no-commit', 2);
-      assert.equal(await reason('CommitImage', { path: bottom, format: 'qcow2' }), 'INVALID_FIELD');
-      assert.equal(await reason('CommitImage', { path: top, format: 'qcow2', base: top }), 'INVALID_FIELD');
+      assert.equal(await reason('CommitImage', { path: bottom, format: 'qcow2' }), 'LAYER_NOT_FOUND');
+      for (const base of [top, at('refused/large.qcow2'), at('nothing')])
+        assert.equal(await reason('CommitImage', { path: top, format: 'qcow2', base }), 'LAYER_NOT_FOUND', base);
+      const relative = { path: top, format: 'qcow2', base: 'bottom.qcow2' };
+      assert.equal(await reason('CommitImage', relative), 'INVALID_FIELD');
       const frozen = scratch.path('daemon/frozen/base.qcow2');
       await copyFile(bottom, frozen);
       await sh('qemu-img', 'rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', frozen, top);
