@@ -17,10 +17,13 @@ import {
   requestId,
   targetFormat,
 } from './fields.js';
+import { checkLayout, layout, layoutField, type LayoutFields } from './layout/fields.js';
 import type { Parsed } from './running.js';
 import { contentQuery } from './signed-query.js';
 import { CHECKSUM_ALGORITHMS, DIGEST_DIGITS, type ExpectedChecksum } from '../domain/model/checksum.js';
 import type { Secrets } from '../domain/model/secrets.js';
+import { isRbd, type ImageAddress } from '../domain/model/address.js';
+import type { ImageFormat } from '../domain/model/image-format.js';
 import type { SourceSpec } from '../domain/model/image-source.js';
 import type { FetchSpec } from '../domain/fetch/fetch-spec.js';
 
@@ -170,6 +173,44 @@ const checksum = z
   .transform((given): ExpectedChecksum => given)
   .optional();
 
+interface FetchFields extends LayoutFields {
+  readonly source?: Partial<ParsedSource>;
+  readonly target?: ImageAddress;
+  readonly useCache: boolean;
+  readonly overlay: boolean;
+  readonly targetFormat?: ImageFormat | undefined;
+}
+
+function checkFetch(request: FetchFields, context: z.RefinementCtx): void {
+  const { source, useCache, overlay, targetFormat: wanted } = request;
+  const issue = (field: string, message: string) => {
+    context.addIssue({ code: 'custom', path: [field], message });
+  };
+  if (useCache && isFile(source)) refuseFile(context, ['useCache']);
+  if (overlay && !useCache) issue('overlay', 'only with use_cache');
+  if (overlay && wanted !== undefined && wanted !== 'qcow2') issue('targetFormat', 'an overlay is qcow2');
+  if (wanted === 'luks') issue('targetFormat', 'luks needs a passphrase: use ConvertImage');
+  checkFetchLayout(overlay ? 'qcow2' : wanted, request, context);
+}
+
+/** Of what comes as it is nobody says how it is laid out, and a cluster does that by itself. */
+function checkFetchLayout(
+  wanted: ImageFormat | undefined,
+  request: LayoutFields & { readonly target?: ImageAddress },
+  context: z.RefinementCtx,
+): void {
+  const field = layoutField(request);
+  if (field === undefined) return;
+  const problem =
+    wanted === undefined
+      ? 'needs target_format'
+      : request.target !== undefined && isRbd(request.target)
+        ? 'not in a cluster'
+        : undefined;
+  if (problem !== undefined) context.addIssue({ code: 'custom', path: [field], message: problem });
+  else if (wanted !== undefined) checkLayout(wanted, request, context);
+}
+
 /** A name as an archive has it. */
 const archiveMember = orUnset(z.string().refine((name) => !name.includes('\0'), 'must not contain NUL'));
 
@@ -190,20 +231,10 @@ export function fetchParsers(defaults: SourceDefaults) {
       archiveMember,
       useCache: z.boolean(),
       overlay: z.boolean(),
+      ...layout,
     })
     .superRefine(refuseTwo)
-    .superRefine(({ source, useCache, overlay, targetFormat: wanted }, context) => {
-      if (useCache && isFile(source)) refuseFile(context, ['useCache']);
-      if (overlay && !useCache) context.addIssue({ code: 'custom', path: ['overlay'], message: 'only with use_cache' });
-      if (overlay && wanted !== undefined && wanted !== 'qcow2')
-        context.addIssue({ code: 'custom', path: ['targetFormat'], message: 'an overlay is qcow2' });
-      if (wanted === 'luks')
-        context.addIssue({
-          code: 'custom',
-          path: ['targetFormat'],
-          message: 'luks needs a passphrase: use ConvertImage',
-        });
-    });
+    .superRefine(checkFetch);
   const raw = z.object(common).superRefine(refuseTwo);
   const prefetch = z
     .object({

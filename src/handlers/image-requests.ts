@@ -1,7 +1,7 @@
 /** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
 import * as z from 'zod';
 import { traits, type ImageFormat } from '../domain/model/image-format.js';
-import { layoutProblems } from '../domain/model/image-layout.js';
+import { checkLayout, layout, qcow2Layout } from './layout/fields.js';
 import type { ConvertSpec } from '../domain/verbs/convert-image.js';
 import type { CreateSpec } from '../domain/verbs/create-image.js';
 import type { OverlaySpec } from '../domain/verbs/create-overlay.js';
@@ -11,7 +11,6 @@ import {
   address,
   ask,
   attributes,
-  clusterSize,
   compressionType,
   defined,
   format,
@@ -54,29 +53,9 @@ function checkEncryption(target: ImageFormat, request: Encrypted, context: Conte
   if (need === 'no' && request.encryption !== undefined) issue(context, 'encryption', `${target} cannot be encrypted`);
 }
 
-function checkOptions(
-  target: ImageFormat,
-  request: { preallocation: string; clusterSizeBytes?: bigint | undefined },
-  context: Context,
-): void {
-  const can = traits(target);
-  if (!can.preallocations.some((known) => known === request.preallocation))
+function checkPreallocation(target: ImageFormat, request: { preallocation: string }, context: Context): void {
+  if (!traits(target).preallocations.some((known) => known === request.preallocation))
     issue(context, 'preallocation', `${target} cannot be preallocated so`);
-  if (!can.clusterSize && request.clusterSizeBytes !== undefined)
-    issue(context, 'clusterSizeBytes', `${target} has no choice of cluster size`);
-}
-
-/** Where a format's clusters differ from qcow2's range, which the field itself allows. */
-function checkClusters(
-  target: ImageFormat,
-  request: { clusterSizeBytes?: bigint | undefined; extendedL2?: boolean | undefined },
-  context: Context,
-): void {
-  const size = request.clusterSizeBytes;
-  if (size === undefined) return;
-  if (request.extendedL2 === true && size < 16_384n)
-    issue(context, 'clusterSizeBytes', 'extended L2 needs at least 16384');
-  if (target === 'qed' && size < 4096n) issue(context, 'clusterSizeBytes', 'qed needs at least 4096');
 }
 
 function checkCompression(
@@ -88,19 +67,6 @@ function checkCompression(
   if (request.compressionType === undefined) return;
   if (!request.compress) issue(context, 'compressionType', 'only with compress');
   else if (target !== 'qcow2') issue(context, 'compressionType', `${target} has no choice of compression`);
-}
-
-const layout = {
-  subformat: z.string().optional(),
-  compat: z.enum(['0.10', '1.1'], 'must be 0.10 or 1.1').optional(),
-  refcountBits: z
-    .number()
-    .refine((bits) => [1, 2, 4, 8, 16, 32, 64].includes(bits), 'must be a power of two from 1 to 64')
-    .optional(),
-};
-
-function checkLayout(target: ImageFormat, request: Parameters<typeof layoutProblems>[1], context: Context): void {
-  for (const [field, message] of layoutProblems(target, request)) issue(context, field, message);
 }
 
 const info = z
@@ -149,21 +115,14 @@ const create = z
     format: targetFormat,
     virtualSize: size,
     preallocation,
-    clusterSizeBytes: clusterSize,
     encryption,
-    lazyRefcounts: z.boolean().optional(),
-    extendedL2: z.boolean().optional(),
     ...layout,
     ...writable,
   })
   .superRefine((request, context) => {
-    checkLayout(request.format, defined(request), context);
+    checkLayout(request.format, request, context);
     checkEncryption(request.format, request, context);
-    checkOptions(request.format, request, context);
-    checkClusters(request.format, request, context);
-    if (request.format === 'qcow2') return;
-    if (request.lazyRefcounts !== undefined) issue(context, 'lazyRefcounts', 'only for qcow2');
-    if (request.extendedL2 !== undefined) issue(context, 'extendedL2', 'only for qcow2');
+    checkPreallocation(request.format, request, context);
   });
 export function parseCreate(request: unknown): Parsed<CreateSpec> {
   const { path, virtualSize, encryption: secret, ...rest } = parseVerb(create, request);
@@ -179,14 +138,14 @@ const overlay = z
     backingFile: address,
     backingFormat: format,
     virtualSize: optionalSize,
-    clusterSizeBytes: clusterSize,
-    lazyRefcounts: z.boolean().optional(),
-    extendedL2: z.boolean().optional(),
+    ...qcow2Layout,
     allowChain: z.boolean(),
     allowInUse: z.boolean(),
     ...writable,
   })
-  .superRefine((request, context) => checkClusters('qcow2', request, context));
+  .superRefine((request, context) => {
+    checkLayout('qcow2', request, context);
+  });
 export function parseOverlay(request: unknown): Parsed<OverlaySpec> {
   const { path, backingFile, virtualSize, ...rest } = parseVerb(overlay, request);
   return {
@@ -203,7 +162,6 @@ const convert = z
     targetFormat,
     ...compression,
     preallocation,
-    clusterSizeBytes: clusterSize,
     bandwidthBytesPerSecond: positive.optional(),
     sourceSecret: passphrase,
     encryption,
@@ -212,10 +170,9 @@ const convert = z
     ...writable,
   })
   .superRefine((request, context) => {
-    checkLayout(request.targetFormat, defined(request), context);
+    checkLayout(request.targetFormat, request, context);
     checkCompression(request.targetFormat, request, context);
-    checkOptions(request.targetFormat, request, context);
-    checkClusters(request.targetFormat, request, context);
+    checkPreallocation(request.targetFormat, request, context);
     checkEncryption(request.targetFormat, request, context);
   });
 export function parseConvert(request: unknown): Parsed<ConvertSpec> {
@@ -249,9 +206,11 @@ const extract = z
     bandwidthBytesPerSecond: positive.optional(),
     allowInUse: z.boolean(),
     secret: passphrase,
+    ...layout,
     ...writable,
   })
   .superRefine((request, context) => {
+    checkLayout(request.targetFormat, request, context);
     checkCompression(request.targetFormat, request, context);
     if (traits(request.targetFormat).encryption === 'needed')
       issue(context, 'targetFormat', `${request.targetFormat} needs a passphrase: use ConvertImage`);

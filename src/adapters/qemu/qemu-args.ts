@@ -231,8 +231,16 @@ export function mapArgs(source: Chain): Arg[] {
   return ['map', '-U', '--output=json', ...keysOf(source), chainName(source)];
 }
 
-export function measureArgs(source: Chain, format: string, { snapshot, clusterSizeBytes }: MeasureOf = {}): Arg[] {
-  const options = clusterSizeBytes === undefined ? [] : ['-o', `cluster_size=${String(clusterSizeBytes)}`];
+export function measureArgs(
+  source: Chain,
+  format: string,
+  { snapshot, clusterSizeBytes, extendedL2 }: MeasureOf = {},
+): Arg[] {
+  const chosen = [
+    ...(clusterSizeBytes === undefined ? [] : [`cluster_size=${String(clusterSizeBytes)}`]),
+    ...(extendedL2 === undefined ? [] : [`extended_l2=${onOff(extendedL2)}`]),
+  ];
+  const options = chosen.length === 0 ? [] : ['-o', chosen.join(',')];
   const words = ['measure', '-U', '--output=json', '-O', format, ...options, ...ofSnapshot(source, snapshot)];
   return [...words, ...keysOf(source), chainName(source)];
 }
@@ -282,10 +290,7 @@ function secretObject(id: string, secret: Uint8Array | undefined): Arg[] {
   return secret === undefined ? [] : ['--object', [`secret,id=${id},file=`, { secret }]];
 }
 
-type FormatRequest = Pick<
-  CreateRequest,
-  'format' | 'preallocation' | 'clusterSizeBytes' | 'lazyRefcounts' | 'extendedL2' | 'passphrase' | keyof Layout
-> &
+type FormatRequest = Pick<CreateRequest, 'format' | 'preallocation' | 'passphrase' | keyof Layout> &
   Partial<Pick<ConvertRequest, 'compress' | 'compressionType'>>;
 
 /** `-o …` with what was asked for; nothing when nothing was. */

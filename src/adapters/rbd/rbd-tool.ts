@@ -12,6 +12,7 @@ import type {
 } from '../../domain/ports/images.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
 import { isRbdHandle, rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
+import { layoutOf } from '../../domain/model/image-layout.js';
 import { createWords, imageWords, resizeWords, targetWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
 
@@ -26,7 +27,8 @@ export class RbdTool {
 
   async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
     assertRaw(request);
-    if (request.clusterSizeBytes !== undefined) throw unsupported('the size of its objects is the cluster’s choice');
+    if (Object.keys(layoutOf(request)).length > 0)
+      throw unsupported('the size of its objects is the cluster’s choice, and it has no other layout');
     const image = rbdImage(target);
     if (request.backing !== undefined) await this.#clone(image, request.sizeBytes, request.backing, run);
     else await this.#create(image, request.sizeBytes, run);

@@ -16,6 +16,7 @@ import { listedIn } from '../checksum-file.js';
 import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
+import { layoutOf, layoutOptions, type LayoutFlags } from '../layout-options.js';
 import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from '../options.js';
 import type { OperationFlags, TargetFlags } from '../options.js';
 import { bytes, table } from '../text.js';
@@ -31,11 +32,14 @@ interface SourceFlags {
   readonly member?: string;
   readonly format?: string;
 }
-type FetchFlags = OperationFlags & TargetFlags & SourceFlags & { readonly cache?: true; readonly overlay?: true };
+type FetchFlags = OperationFlags &
+  TargetFlags &
+  SourceFlags &
+  LayoutFlags & { readonly cache?: true; readonly overlay?: true };
 
 /** `hostler image fetch` and `fetch-raw`. */
 export function fetchCommands(context: Context): Command[] {
-  const fetch = sourceOptions(targetOptions(operationOptions(new Command('fetch'))))
+  const fetch = layoutOptions(sourceOptions(targetOptions(operationOptions(new Command('fetch')))))
     .description('fetch an image, check it, and convert it where another format is wanted')
     .argument('<url>', 'http, https, a path of this host, or glance:IMAGE-ID')
     .argument('<target>')
@@ -58,6 +62,7 @@ export function fetchCommands(context: Context): Command[] {
             overlay: flags.overlay ?? false,
             overwrite: flags.overwrite ?? false,
             attributes: writableOf(flags).attributes,
+            ...layoutOf(flags),
             ...askOf(flags),
           }),
         ),

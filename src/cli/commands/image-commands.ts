@@ -22,6 +22,14 @@ import {
   type OperationFlags,
   type TargetFlags,
 } from '../options.js';
+import {
+  layoutOf,
+  layoutOptions,
+  qcow2LayoutOf,
+  qcow2Options,
+  type LayoutFlags,
+  type Qcow2Flags,
+} from '../layout-options.js';
 import { encryptionOf, passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 
 type MakeFlags = OperationFlags & TargetFlags;
@@ -38,30 +46,11 @@ const ENGINES = {
 
 const preallocation = () =>
   new Option('--preallocation <how>', 'allocate beforehand').choices(Object.keys(PREALLOCATIONS)).default('off');
-const clusterSize = () => new Option('--cluster-size <bytes>', 'allocation unit, such as 64K').argParser(byteCount);
 const bandwidth = () =>
   new Option('--bandwidth <bytes>', 'limit of the rate in bytes a second, such as 50M').argParser(byteCount);
 const allowInUse = () => new Option('--allow-in-use', 'work although a process holds the image');
 const compressionType = () =>
   new Option('--compression-type <type>', 'how to compress').choices(Object.keys(COMPRESSIONS));
-
-/** How an image is laid out, beside its format. */
-function layoutOptions(command: Command): Command {
-  return command
-    .option('--subformat <name>', 'vpc, vhdx: dynamic or fixed; vmdk: monolithicSparse or streamOptimized')
-    .addOption(new Option('--compat <version>', 'of qcow2').choices(['0.10', '1.1']))
-    .option('--refcount-bits <bits>', 'of qcow2: width of a reference count', Number);
-}
-
-interface LayoutFlags {
-  readonly subformat?: string;
-  readonly compat?: string;
-  readonly refcountBits?: number;
-}
-
-function layoutOf({ subformat, compat, refcountBits }: LayoutFlags) {
-  return { subformat, compat, refcountBits };
-}
 
 /** `hostler image …`: the verbs that make and remove images. */
 export function makingCommands(context: Context): Command[] {
@@ -86,7 +75,6 @@ function createCommand(context: Context): Command {
     .argument('<size>', 'such as 10G')
     .requiredOption('-f, --format <format>', 'format of the image')
     .addOption(preallocation())
-    .addOption(clusterSize())
     .addOption(passphraseFile('encrypts the image (luks, qcow2)'))
     .action(
       (
@@ -94,7 +82,7 @@ function createCommand(context: Context): Command {
         size: string,
         flags: MakeFlags &
           LayoutFlags &
-          PassphraseFlags & { format: string; preallocation: keyof typeof PREALLOCATIONS; clusterSize?: bigint },
+          PassphraseFlags & { format: string; preallocation: keyof typeof PREALLOCATIONS },
       ) =>
         context.follow(flags, (client) =>
           client.images.createImage(
@@ -103,7 +91,6 @@ function createCommand(context: Context): Command {
               format: flags.format,
               virtualSize: { $case: 'size', value: size },
               preallocation: PREALLOCATIONS[flags.preallocation],
-              clusterSizeBytes: flags.clusterSize,
               encryption: encryptionOf(flags.passphraseFile),
               ...layoutOf(flags),
               ...writableOf(flags),
@@ -115,26 +102,25 @@ function createCommand(context: Context): Command {
 }
 
 function overlayCommand(context: Context): Command {
-  return make('overlay')
+  return qcow2Options(make('overlay'))
     .description('make a qcow2 overlay on a base')
     .argument('<path>')
     .argument('<base>')
     .requiredOption('-F, --backing-format <format>', 'format of the base')
     .option('--size <size>', "virtual size; the base's unless given")
-    .addOption(clusterSize())
     .addOption(allowInUse())
     .option('--allow-chain', 'the base may have a base itself')
     .action(
       (
         path: string,
         base: string,
-        flags: MakeFlags & {
-          backingFormat: string;
-          size?: string;
-          clusterSize?: bigint;
-          allowChain?: true;
-          allowInUse?: true;
-        },
+        flags: MakeFlags &
+          Qcow2Flags & {
+            backingFormat: string;
+            size?: string;
+            allowChain?: true;
+            allowInUse?: true;
+          },
       ) =>
         context.follow(flags, (client) =>
           client.images.createOverlay(
@@ -143,9 +129,9 @@ function overlayCommand(context: Context): Command {
               backingFile: address(base),
               backingFormat: flags.backingFormat,
               virtualSize: flags.size === undefined ? undefined : { $case: 'size', value: flags.size },
-              clusterSizeBytes: flags.clusterSize,
               allowChain: flags.allowChain ?? false,
               allowInUse: flags.allowInUse ?? false,
+              ...qcow2LayoutOf(flags),
               ...writableOf(flags),
               ...askOf(flags),
             }),
@@ -164,7 +150,6 @@ function convertCommand(context: Context): Command {
     .option('-c, --compress', 'compress the data')
     .addOption(compressionType())
     .addOption(preallocation())
-    .addOption(clusterSize())
     .addOption(bandwidth())
     .addOption(allowInUse())
     .addOption(passphraseFile('opens the encrypted source, and encrypted layers below it'))
@@ -178,7 +163,6 @@ function convertCommand(context: Context): Command {
           LayoutFlags &
           PassphraseFlags & {
             preallocation: keyof typeof PREALLOCATIONS;
-            clusterSize?: bigint;
             targetPassphraseFile?: Buffer;
           },
       ) =>
@@ -188,7 +172,6 @@ function convertCommand(context: Context): Command {
               source: address(source),
               target: address(target),
               preallocation: PREALLOCATIONS[flags.preallocation],
-              clusterSizeBytes: flags.clusterSize,
               sourceSecret: secretOf(flags.passphraseFile),
               encryption: encryptionOf(flags.targetPassphraseFile),
               ...layoutOf(flags),
@@ -200,7 +183,7 @@ function convertCommand(context: Context): Command {
 }
 
 function extractCommand(context: Context): Command {
-  return make('extract')
+  return layoutOptions(make('extract'))
     .description('write the content of a disk, or of a snapshot in it, to an image of its own')
     .argument('<disk>')
     .argument('<target>')
@@ -212,18 +195,24 @@ function extractCommand(context: Context): Command {
     .addOption(bandwidth())
     .addOption(allowInUse())
     .addOption(passphraseFile())
-    .action((disk: string, target: string, flags: MakeFlags & ConvertFlags & PassphraseFlags & { snapshot?: string }) =>
-      context.follow(flags, (client) =>
-        client.images.extractSnapshot(
-          ExtractSnapshotRequest.fromPartial({
-            path: address(disk),
-            target: address(target),
-            snapshot: flags.snapshot,
-            secret: secretOf(flags.passphraseFile),
-            ...conversionOf(flags),
-          }),
+    .action(
+      (
+        disk: string,
+        target: string,
+        flags: MakeFlags & ConvertFlags & LayoutFlags & PassphraseFlags & { snapshot?: string },
+      ) =>
+        context.follow(flags, (client) =>
+          client.images.extractSnapshot(
+            ExtractSnapshotRequest.fromPartial({
+              path: address(disk),
+              target: address(target),
+              snapshot: flags.snapshot,
+              secret: secretOf(flags.passphraseFile),
+              ...layoutOf(flags),
+              ...conversionOf(flags),
+            }),
+          ),
         ),
-      ),
     );
 }
 

@@ -4,9 +4,10 @@ import { HostlerError, invalidFields } from '../model/errors.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageFormat } from '../model/image-format.js';
+import { layoutOf, type Layout } from '../model/image-layout.js';
 import type { StagedImage, Reflink, ResolvedTarget } from '../ports/images.js';
 import { assertAnnouncedSize, assertSize } from './validate-foreign.js';
-import type { MakePorts } from './make-image.js';
+import { convertLayer, showConverted, type MakePorts } from './make-image.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { sourceText } from './source.js';
 import type { FetchSpec } from './fetch-spec.js';
@@ -35,11 +36,12 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
     assertSize(entry.info, spec.maxSizeBytes, spec.target);
     assertPoolTakesFormat(run.target(spec.target), entry.info.format);
     const part = await run.part(spec.target, spec);
-    if (spec.overlay) await layOver(lease, part, run, ports);
-    else await copyOut(spec, lease, part, run, ports);
+    const converted = await laidOut(spec, lease, part, run, ports);
     await run.step('seal');
     const made = await part.seal();
-    const facts = spec.overlay ? await ports.reader.facts(made, 'qcow2') : entry.info;
+    if (converted !== undefined) showConverted(made, converted, run);
+    const isAsCached = !spec.overlay && converted === undefined;
+    const facts = isAsCached ? entry.info : await ports.reader.facts(made, spec.overlay ? 'qcow2' : entry.info.format);
     const result: FetchResult = {
       kind: 'fetch',
       info: describeFile(made, facts, false),
@@ -84,7 +86,22 @@ export function wishOf({
   };
 }
 
+/** The cached image: below the target, as the target, or, where its layout was chosen, rewritten. */
+async function laidOut(spec: FetchSpec, lease: Lease, part: StagedImage, run: Run, ports: FromCachePorts) {
+  const layout = layoutOf(spec);
+  if (spec.overlay) await layOver(layout, lease, part, run, ports);
+  else if (Object.keys(layout).length === 0) await copyOut(spec, lease, part, run, ports);
+  else {
+    const { entry, file } = lease;
+    const { format } = entry.info;
+    const image = { file, format, facts: await ports.reader.facts(file, format), foreign: 'taken' as const };
+    return convertLayer(image, part, run.target(spec.target), { ...layout, format }, run, ports);
+  }
+  return undefined;
+}
+
 async function layOver(
+  layout: Layout,
   { entry: { info }, file }: Lease,
   part: StagedImage,
   run: Run,
@@ -97,7 +114,7 @@ async function layOver(
   const backing = { storedName: file.storedName, format: info.format, lengthBytes: file.lengthBytes };
   await tool.create(
     part,
-    { format: 'qcow2', sizeBytes: info.virtualSizeBytes, preallocation: 'off', backing },
+    { ...layout, format: 'qcow2', sizeBytes: info.virtualSizeBytes, preallocation: 'off', backing },
     run.tool(),
   );
 }

@@ -1,10 +1,12 @@
 import type { SourceSpec } from '../model/image-source.js';
 import type { ImageAddress } from '../model/address.js';
 import type { ImageFormat } from '../model/image-format.js';
+import type { Layout } from '../model/image-layout.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { FileAttributes } from '../ports/images.js';
 
-export interface FetchSpec {
+/** How the target is laid out is chosen only with its format, or of an overlay. */
+export interface FetchSpec extends Layout {
   readonly source: SourceSpec;
   readonly target: ImageAddress;
   /** Unset: as the source. */

@@ -1,6 +1,7 @@
 import { imageNeed } from '../verbs/convert-image.js';
 import { dataBytes } from '../images/guest-data.js';
 import type { ImageFormat } from '../model/image-format.js';
+import { layoutOf, type Layout } from '../model/image-layout.js';
 import type { ImageFacts } from '../model/image-info.js';
 import type { Run } from '../operations/verb.js';
 import type { Layer, StagedImage, Resolved, ResolvedTarget } from '../ports/images.js';
@@ -13,7 +14,8 @@ import { rest, scale } from '../model/numbers.js';
 
 export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
 
-interface MakeSpec {
+/** How it is to be laid out needs a format. */
+interface MakeSpec extends Layout {
   /** Unset: as it is. */
   readonly format?: ImageFormat;
   readonly sourceFormat?: ImageFormat;
@@ -26,10 +28,12 @@ interface MakeSpec {
 export async function makeImage(
   part: StagedImage,
   target: ResolvedTarget,
-  { format, sourceFormat, maxSizeBytes, archiveMember }: MakeSpec,
+  spec: MakeSpec,
   run: Run,
   ports: MakePorts,
 ): Promise<{ readonly format: ImageFormat; readonly kept?: ImageFacts; readonly converted?: Converted }> {
+  const { format, sourceFormat, maxSizeBytes, archiveMember } = spec;
+  const layout = layoutOf(spec);
   const { maxBytes } = ports.rules;
   const came = await expand(part.aside, part, target.address, maxBytes, run, ports);
   const file =
@@ -50,14 +54,17 @@ export async function makeImage(
   };
   const image = await validateForeign(file, target, said, run, ports);
   const wanted = format ?? image.format;
-  if (wanted === image.format && target.storage === 'file') {
+  if (wanted === image.format && target.storage === 'file' && Object.keys(layout).length === 0) {
     await run.step('keep');
     // So that little is left to make durable once it has another name.
     await ports.files.sync(image.file);
     await part.adopt(file.name);
     return { format: image.format, kept: image.facts };
   }
-  return { format: wanted, converted: await convertLayer(image, part, target, wanted, run, ports) };
+  return {
+    format: wanted,
+    converted: await convertLayer(image, part, target, { ...layout, format: wanted }, run, ports),
+  };
 }
 
 /** Bytes of the guest's disk: so many were read of so many. */
@@ -72,19 +79,23 @@ export function showConverted(made: Resolved, { readBytes, wholeBytes }: Convert
   run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
 }
 
-/** One image without a base, in another format. */
+/** One image without a base, in another format or otherwise laid out. */
 export async function convertLayer(
   image: Layer,
   part: StagedImage,
   { address }: ResolvedTarget,
-  format: ImageFormat,
+  wanted: Layout & { readonly format: ImageFormat },
   run: Run,
   { tool }: Pick<MakePorts, 'tool'>,
 ): Promise<Converted> {
   const totalBytes = await dataBytes([image], tool, run.tool());
   const { virtualSizeBytes } = image.facts;
   const skippedBytes = rest(virtualSizeBytes, totalBytes);
-  await run.reserve(address, await imageNeed([image], format, totalBytes, tool, run.tool()), part);
+  await run.reserve(
+    address,
+    await imageNeed([image], wanted.format, totalBytes, tool, run.tool(), layoutOf(wanted)),
+    part,
+  );
   run.phase('CONVERTING');
   run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
   await run.step('convert');
@@ -92,7 +103,7 @@ export async function convertLayer(
   await tool.convert(
     [image],
     part,
-    { format, compress: false, preallocation: 'off', direct, shared: false },
+    { ...wanted, compress: false, preallocation: 'off', direct, shared: false },
     run.tool((fraction, ahead) => {
       run.progress({ doneBytes: scale(totalBytes, fraction, ahead), totalBytes, skippedBytes });
     }),

@@ -8,6 +8,25 @@ export interface Layout {
   readonly compat?: '0.10' | '1.1';
   /** Of qcow2: the width of a reference count. */
   readonly refcountBits?: number;
+  /** Of qcow2 and other formats with clusters. */
+  readonly clusterSizeBytes?: bigint;
+  /** Of qcow2. */
+  readonly lazyRefcounts?: boolean;
+  /** Of qcow2. */
+  readonly extendedL2?: boolean;
+}
+
+/** What was chosen, and nothing else of what has it. */
+export function layoutOf(given: Layout): Layout {
+  const { subformat, compat, refcountBits, clusterSizeBytes, lazyRefcounts, extendedL2 } = given;
+  return {
+    ...(subformat === undefined ? {} : { subformat }),
+    ...(compat === undefined ? {} : { compat }),
+    ...(refcountBits === undefined ? {} : { refcountBits }),
+    ...(clusterSizeBytes === undefined ? {} : { clusterSizeBytes }),
+    ...(lazyRefcounts === undefined ? {} : { lazyRefcounts }),
+    ...(extendedL2 === undefined ? {} : { extendedL2 }),
+  };
 }
 
 /** Those of one file, which is what gets a name here. */
@@ -21,13 +40,11 @@ const OF_SEVERAL_FILES = ['monolithicFlat', 'twoGbMaxExtentSparse', 'twoGbMaxExt
 const OLD_REFCOUNT_BITS = 16;
 
 /** Names of what is chosen, as messages have them. */
-export type LayoutField = 'subformat' | 'compat' | 'refcountBits' | 'lazyRefcounts' | 'extendedL2' | 'compressionType';
+export type LayoutField = keyof Layout | 'compressionType';
 
 interface Wanted extends Layout {
   readonly compress?: boolean;
   readonly compressionType?: string;
-  readonly lazyRefcounts?: boolean;
-  readonly extendedL2?: boolean;
 }
 
 /** What a format cannot be or have, or what contradicts each other: each with its field. */
@@ -53,6 +70,8 @@ function versionProblems(format: ImageFormat, wanted: Wanted): (readonly [Layout
     return [
       ...(compat === undefined ? [] : [['compat', 'only for qcow2'] as const]),
       ...(refcountBits === undefined ? [] : [['refcountBits', 'only for qcow2'] as const]),
+      ...(lazyRefcounts === undefined ? [] : [['lazyRefcounts', 'only for qcow2'] as const]),
+      ...(extendedL2 === undefined ? [] : [['extendedL2', 'only for qcow2'] as const]),
     ];
   if (compat !== '0.10') return [];
   const newer: readonly (readonly [LayoutField, boolean])[] = [

@@ -323,9 +323,6 @@ export interface CreateRequest extends Layout {
   readonly format: ImageFormat;
   readonly sizeBytes: bigint;
   readonly preallocation: Preallocation;
-  readonly clusterSizeBytes?: bigint;
-  readonly lazyRefcounts?: boolean;
-  readonly extendedL2?: boolean;
   readonly backing?: { readonly storedName: string; readonly format: ImageFormat; readonly lengthBytes: bigint };
   /** Encrypts with LUKS. */
   readonly passphrase?: Uint8Array;
@@ -336,7 +333,6 @@ export interface ConvertRequest extends Layout {
   readonly compress: boolean;
   readonly compressionType?: 'zlib' | 'zstd';
   readonly preallocation: Preallocation;
-  readonly clusterSizeBytes?: bigint;
   readonly snapshot?: string;
   readonly bytesPerSecond?: bigint;
   /** Write past the page cache; the filesystem must be able to. */
@@ -350,6 +346,7 @@ export interface ConvertRequest extends Layout {
 export interface MeasureOf {
   readonly snapshot?: string;
   readonly clusterSizeBytes?: bigint;
+  readonly extendedL2?: boolean;
 }
 
 /** What qemu-img does for us. Failures: TOOL_FAILED, TOOL_MISSING, NO_SPACE, IMAGE_IN_USE, IO_ERROR, UNSUPPORTED_BY_BACKEND … */

@@ -34,7 +34,6 @@ export interface ConvertSpec extends Layout {
   readonly compress: boolean;
   readonly compressionType?: 'zlib' | 'zstd';
   readonly preallocation: Preallocation;
-  readonly clusterSizeBytes?: bigint;
   /** An internal snapshot; unset: the current state. */
   readonly snapshot?: string;
   readonly bytesPerSecond?: bigint;
@@ -196,22 +195,21 @@ export async function imageNeed(
   what: MeasureOf = {},
 ): Promise<bigint> {
   if (format === 'raw') return moveBytes;
-  const { snapshot, clusterSizeBytes = DEFAULT_CLUSTER_BYTES } = what;
+  const { snapshot, clusterSizeBytes = DEFAULT_CLUSTER_BYTES, extendedL2 } = what;
   const { virtualSizeBytes } = chain[0].facts;
   if (format === 'qcow2' && !hasMap(chain))
-    return moveBytes + qcow2Tables(virtualSizeBytes, moveBytes, clusterSizeBytes);
+    return moveBytes + qcow2Tables(virtualSizeBytes, moveBytes, clusterSizeBytes, extendedL2);
   const canMeasure = format === 'qcow2' && chain[0].foreign !== 'there' && !isClosed(chain);
   if (!canMeasure) return moveBytes + moveBytes / 64n;
-  const measured = await tool.measure(
-    chain,
-    format,
-    run,
-    snapshot === undefined ? { clusterSizeBytes } : { clusterSizeBytes, snapshot },
-  );
+  const measured = await tool.measure(chain, format, run, {
+    clusterSizeBytes,
+    ...(snapshot === undefined ? {} : { snapshot }),
+    ...(extendedL2 === undefined ? {} : { extendedL2 }),
+  });
   // qemu-img counts the tables of a disk that is full: of an empty one of 100 TiB that would be 16 GB.
   const allTables = measured.fullyAllocatedBytes - roundUp(virtualSizeBytes, clusterSizeBytes);
   const data = measured.requiredBytes - allTables;
-  const tables = qcow2Tables(virtualSizeBytes, data, clusterSizeBytes);
+  const tables = qcow2Tables(virtualSizeBytes, data, clusterSizeBytes, extendedL2);
   return data + (tables < allTables ? tables : allTables);
 }
 

@@ -15,9 +15,6 @@ export interface CreateSpec extends Layout {
   readonly format: ImageFormat;
   readonly sizeBytes: bigint;
   readonly preallocation: Preallocation;
-  readonly clusterSizeBytes?: bigint;
-  readonly lazyRefcounts?: boolean;
-  readonly extendedL2?: boolean;
   /** With the passphrase that comes apart from the spec. */
   readonly encrypted: boolean;
   readonly overwrite: boolean;

@@ -1,6 +1,7 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
 import { HostlerError, invalidFields } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
+import { layoutOf, type Layout } from '../model/image-layout.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Resolution, Verb } from '../operations/verb.js';
 import { tablesBytes, type CreatePorts } from './create-image.js';
@@ -14,15 +15,12 @@ export const MAX_BACKING_NAME_BYTES = 1023;
 /** Reads get slower with each layer; deeper chains should be flattened. */
 const MAX_OVERLAY_LAYERS = 16;
 
-export interface OverlaySpec {
+export interface OverlaySpec extends Layout {
   readonly address: ImageAddress;
   readonly backing: ImageAddress;
   readonly backingFormat: ImageFormat;
   /** Unset: the base's. */
   readonly sizeBytes?: bigint;
-  readonly clusterSizeBytes?: bigint;
-  readonly lazyRefcounts?: boolean;
-  readonly extendedL2?: boolean;
   readonly allowChain: boolean;
   readonly overwrite: boolean;
   readonly allowDependants: boolean;
@@ -123,9 +121,8 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
     format: storage === 'volume' ? 'raw' : 'qcow2',
     sizeBytes,
     preallocation: 'off',
+    ...layoutOf(spec),
     ...(clusterSizeBytes === undefined ? {} : { clusterSizeBytes }),
-    ...(spec.lazyRefcounts === undefined ? {} : { lazyRefcounts: spec.lazyRefcounts }),
-    ...(spec.extendedL2 === undefined ? {} : { extendedL2: spec.extendedL2 }),
     backing: { storedName: file.storedName, format: spec.backingFormat, lengthBytes: file.lengthBytes },
   };
 }
