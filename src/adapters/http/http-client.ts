@@ -252,6 +252,13 @@ const OF_THE_CALLER = /ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/;
 /** Codes of OpenSSL and of Node that speak of a certificate. */
 const CERTIFICATE = /CERT|ERR_TLS|SELF_SIGNED|ISSUER|CRL|UNABLE_TO_|INVALID_(PURPOSE|CA)|PATH_LENGTH|HOSTNAME/;
 
+/** Codes of Node's parser, which takes no answer with two Content-Length, equal or not. */
+const UNREADABLE = /^HPE_/;
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function asFailure(error: unknown, url: URL, signal: AbortSignal): HostlerError {
   if (signal.aborted) return asHostlerError(signal.reason);
   const refusal = chainOf(error).find((each) => each instanceof HostlerError);
@@ -261,6 +268,7 @@ function asFailure(error: unknown, url: URL, signal: AbortSignal): HostlerError 
       .map(errnoOf)
       .find((each) => each !== undefined) ?? 'unknown';
   const wantsOurs = OF_THE_CALLER.test(code);
+  if (UNREADABLE.test(code)) return unavailable(url, `its answer cannot be read: ${wordsOf(error)} (${code})`, error);
   if (!wantsOurs && !CERTIFICATE.test(code)) return unavailable(url, code, error);
   const why = wantsOurs
     ? 'it wants a certificate of who fetches, and there is none'

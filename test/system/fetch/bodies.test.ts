@@ -119,6 +119,19 @@ describe('what a web server sends', () => {
         assert.ok(['SOURCE_UNAVAILABLE', 'SOURCE_REFUSED'].includes(error.reason), error.reason);
         assert.ok(!existsSync(daemon.get().image(`f${String(count - 1)}`)));
       });
+    it('when nobody can tell where it ends: the error says what is wrong with its head', async () => {
+      const length = `Content-Length: ${String(content.length)}`;
+      for (const [lines, words] of [
+        [[length, length], /cannot be read: .*Duplicate Content-Length/],
+        [[length, 'Content-Length: 5'], /cannot be read: .*Duplicate Content-Length/],
+        [['Content-Length: x'], /cannot be read: .*Content-Length/],
+        [[length, 'no header'], /cannot be read: .*header/],
+      ] as const) {
+        const error = await failure(fetch(() => ({ bytes: answer(['HTTP/1.1 200 OK', ...lines], content) })));
+        assert.equal(error.reason, 'SOURCE_UNAVAILABLE');
+        assert.match(error.message, words);
+      }
+    });
     it('when it is a web page in the place of an image', async () => {
       for (const page of ['<html>Sign in</html>', ' \n<!-- größe -->'.padEnd(2000, 'ü'), 'Access denied', ''])
         await refuses('SOURCE_UNAVAILABLE', () => ({ bytes: sized(Buffer.from(page), 'Content-Type: text/html') }));
