@@ -1,6 +1,7 @@
 /**
- * Which folder imports which, types counted: `server -> handlers -> domain <- adapters`, and inside of the domain and of the adapters
- * each folder only those that stand before it. Why so: docs/architecture.md.
+ * Which folder imports which, types counted: `server -> handlers -> domain <- adapters`, and inside
+ * of the domain and of the adapters each folder only those that stand before it. Why so:
+ * docs/architecture.md.
  */
 const DOMAIN = [
   'model',

@@ -121,4 +121,4 @@ bench-far: setup build ## measure copies between hosts beside rsync, scp and qem
 	node dist/bench/far.js
 
 clean: ## remove everything built or downloaded
-	rm -rf dist coverage node_modules .cache
+	rm -rf dist src/gen coverage node_modules .cache

@@ -2,7 +2,10 @@ import eslint from '@eslint/js';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
-/** What of Node and of gRPC a part may not import. Which folder imports which: .dependency-cruiser.cjs. */
+/**
+ * What of Node and of gRPC a part may not import. Which folder imports which:
+ * .dependency-cruiser.cjs.
+ */
 const forbid = (...group) => ({
   'no-restricted-imports': ['error', { patterns: [{ group, message: 'see docs/architecture.md' }] }],
 });
@@ -33,7 +36,8 @@ export default tseslint.config(
     },
   },
   { files: ['src/**'], rules: forbid(...PROCESSES) },
-  // A start reads and compiles the bundle: of a library, what is used comes into it, and not its 50 languages.
+  // A start reads and compiles the bundle: of a library, what is used comes into it, and not its 50
+  // languages.
   {
     files: ['src/**'],
     rules: {
@@ -43,7 +47,8 @@ export default tseslint.config(
       ],
     },
   },
-  // What callers, guests and peers send is matched: a pattern that goes back and forth over it would hold the main thread.
+  // What callers, guests and peers send is matched: a pattern that goes back and forth over it
+  // would hold the main thread.
   {
     files: ['src/**'],
     plugins: { regexp },

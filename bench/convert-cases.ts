@@ -1,4 +1,7 @@
-/** Conversions that take more than a second. Peers leave data in the page cache: they are timed with a sync. */
+/**
+ * Conversions that take more than a second. Peers leave data in the page cache: they are timed with
+ * a sync.
+ */
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Daemon } from '../test/support/daemon.js';

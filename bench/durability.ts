@@ -1,4 +1,7 @@
-/** What durability costs: starting with a past, working with a long past, being on disk, and cancelling. */
+/**
+ * What durability costs: starting with a past, working with a long past, being on disk, and
+ * cancelling.
+ */
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -72,7 +75,10 @@ async function unfinishedWork(folder: string, count: number): Promise<OperationR
   return records;
 }
 
-/** A small CreateImage: with few and many records on disk, and with a journal in memory. Turn by turn in one run. */
+/**
+ * A small CreateImage: with few and many records on disk, and with a journal in memory. Turn by
+ * turn in one run.
+ */
 async function startCosts(folder: string): Promise<DurabilityFigure[]> {
   const memory = await mkdtemp(join(MEMORY, 'hostler-bench-'));
   const daemons: [string, string, Daemon, number[]][] = [];

@@ -1,4 +1,7 @@
-/** Copies between two hosts, which are network namespaces: two daemons, a real sshd, qemu-nbd with the same TLS. */
+/**
+ * Copies between two hosts, which are network namespaces: two daemons, a real sshd, qemu-nbd with
+ * the same TLS.
+ */
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +18,10 @@ const A = { host: 'hv1.example', address: HERE.v4 };
 const B = { host: 'hv2.example', address: THERE.v4 };
 const ROUNDS = 3;
 
-/** The two hosts; `close` removes them. The copies are pulled by `here` from `there`, where the sshd is. */
+/**
+ * The two hosts; `close` removes them. The copies are pulled by `here` from `there`, where the sshd
+ * is.
+ */
 export async function openFarBench(folder: string): Promise<{ cases: Case[]; close: () => Promise<void> }> {
   const hosts = await TwoHosts.connect();
   const closes: (() => Promise<unknown>)[] = [() => hosts.remove()];

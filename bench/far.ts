@@ -1,4 +1,7 @@
-/** `make bench-far`: copies between hosts beside the bare tools; about ten minutes, because rsync reads every hole. Needs root. */
+/**
+ * `make bench-far`: copies between hosts beside the bare tools; about ten minutes, because rsync
+ * reads every hole. Needs root.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

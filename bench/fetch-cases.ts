@@ -1,4 +1,7 @@
-/** Fetching from nginx beside curl: with a conversion, without one, from the cache; and what memory it takes. */
+/**
+ * Fetching from nginx beside curl: with a conversion, without one, from the cache; and what memory
+ * it takes.
+ */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Daemon } from '../test/support/daemon.js';

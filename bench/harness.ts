@@ -1,6 +1,9 @@
 import { sh } from '../test/support/shell.js';
 
-/** Runs contenders in turn, so that a machine that drifts drifts for all of them; medians, spreads, ratios. */
+/**
+ * Runs contenders in turn, so that a machine that drifts drifts for all of them; medians, spreads,
+ * ratios.
+ */
 export interface Contender {
   readonly name: string;
   /** Untimed, before each run. */
@@ -44,7 +47,8 @@ export async function measure({ name, bar, contenders, rounds = ROUNDS, warmUp =
   const times = new Map<string, number[]>(contenders.map((each) => [each.name, []]));
   // Round 0 warms up and is checked; it does not count.
   for (let round = warmUp ? 0 : 1; round <= rounds; round++) {
-    // In another order each time: whoever comes after a heavy one pays for what the disk still has to do.
+    // In another order each time: whoever comes after a heavy one pays for what the disk still has
+    // to do.
     for (const { name: who, prepare, run, verify } of shuffled(contenders)) {
       await prepare?.();
       await sh('sync');

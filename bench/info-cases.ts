@@ -10,7 +10,10 @@ const CALLS = 20;
 const IN_FLIGHT = 64;
 const MANY = 3000;
 
-/** Each contender looks so often in a round: one call alone is too short to be timed beside a process. */
+/**
+ * Each contender looks so often in a round: one call alone is too short to be timed beside a
+ * process.
+ */
 export function infoCases(daemon: Daemon): Case[] {
   const image = (n: number) => daemon.image(`layer-${String(n)}.qcow2`);
   const ours = (request: Record<string, unknown>) => async () => {

@@ -1,4 +1,7 @@
-/** What a long history costs: pages, starts, forgetting beside the work, and a change of an operation. */
+/**
+ * What a long history costs: pages, starts, forgetting beside the work, and a change of an
+ * operation.
+ */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** `make bench`: ours beside the bare tools, in one run. `make bench ONLY=copy` runs the cases whose name has that word. */
+/**
+ * `make bench`: ours beside the bare tools, in one run. `make bench ONLY=copy` runs the cases whose
+ * name has that word.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Images of a Ceph cluster of one node on this machine: what the agent adds to what the cluster needs. */
+/**
+ * Images of a Ceph cluster of one node on this machine: what the agent adds to what the cluster
+ * needs.
+ */
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,7 +10,10 @@ import { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
 
-/** A cluster with a daemon of its own; `close` stops both. Undefined, and said, where Ceph is not installed. */
+/**
+ * A cluster with a daemon of its own; `close` stops both. Undefined, and said, where Ceph is not
+ * installed.
+ */
 export async function openRbdBench(folder: string): Promise<{ cases: Case[]; close: () => Promise<void> } | undefined> {
   if (!cephInstalled()) {
     process.stdout.write('skipped: rbd (Ceph is not installed; scripts/ceph-packages.sh installs it)\n');

@@ -34,7 +34,10 @@ export function smallCases(daemon: Daemon): Case[] {
       await sh('sh', '-c', `qemu-img create -q -f qcow2 "$@" ${sync}`, 'sh', ...args);
     },
   });
-  /** The bare tool leaves its file in the page cache; ours is on disk when it answers. Both are shown. */
+  /**
+   * The bare tool leaves its file in the page cache; ours is on disk when it answers. Both are
+   * shown.
+   */
   const peers = (...args: string[]) => [
     bare('qemu-img create && sync', `&& sync '${theirs}'`, ...args),
     bare('qemu-img create', '', ...args),

@@ -247,7 +247,10 @@ function assertMayBecome({ commands }: Config): void {
     );
 }
 
-/** What everything stands on: the door for processes, the daemon's own folder, the roots, the journal. */
+/**
+ * What everything stands on: the door for processes, the daemon's own folder, the roots, the
+ * journal.
+ */
 async function openResources(config: Config, log: Log): Promise<Omit<Resources, 'mishaps'>> {
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
@@ -301,7 +304,10 @@ async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): P
   return audit;
 }
 
-/** The door for processes, with the sandbox that the configuration wants and the host can make. Fails with ConfigError. */
+/**
+ * The door for processes, with the sandbox that the configuration wants and the host can make.
+ * Fails with ConfigError.
+ */
 async function openRunner(config: Config, folders: MemoryFolders, log: Log): Promise<ProcessRunner> {
   const { limits } = config;
   const { mode } = config.sandbox;
@@ -331,7 +337,10 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log): Pro
   return new ProcessRunner({ ...options, refuseForeign: true });
 }
 
-/** Images that a daemon before us began to change in place and did not finish; what has gone since is forgotten. */
+/**
+ * Images that a daemon before us began to change in place and did not finish; what has gone since
+ * is forgotten.
+ */
 async function reportInterrupted(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
   for (const mark of touched.all) {
     const { address, method, operationId } = mark;

@@ -1,4 +1,7 @@
-/** Prints docs/limits.md: how long each field of each request may be, from the descriptors and the one table of bounds. */
+/**
+ * Prints docs/limits.md: how long each field of each request may be, from the descriptors and the
+ * one table of bounds.
+ */
 import { readFileSync } from 'node:fs';
 import { MAX_DEPTH, MAX_FIELDS } from '../../src/server/bounds/walk.js';
 import { messageBytes, requestShapes, type FieldShape, type Shape } from '../../src/server/bounds/shapes.js';

@@ -1,4 +1,7 @@
-/** One port for each kind of storage behind it: what an address or a handle belongs to decides who is asked. */
+/**
+ * One port for each kind of storage behind it: what an address or a handle belongs to decides who
+ * is asked.
+ */
 import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/model/address.js';
 import type { BlockHasher } from '../domain/verbs/digest-image.js';
 import type { Dependants, Eraser, ImageChanger } from '../domain/ports/changes.js';

@@ -1,4 +1,7 @@
-/** A list such as SHA256SUMS in a file beside the command, whose signature its user has verified perhaps. */
+/**
+ * A list such as SHA256SUMS in a file beside the command, whose signature its user has verified
+ * perhaps.
+ */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { checksumIn, type ListPlace } from '../domain/fetch/checksum-list.js';
@@ -9,7 +12,9 @@ export interface ListedChecksum {
   readonly digest: string;
 }
 
-/** The checksum that the list has for a source: a URL, or an absolute path. Fails with UsageError. */
+/**
+ * The checksum that the list has for a source: a URL, or an absolute path. Fails with UsageError.
+ */
 export async function listedIn(file: string, source: string): Promise<ListedChecksum> {
   const found = await checksumIn(textOf(file), placeOf(source, resolve(file)));
   if ('checksum' in found) return found.checksum;

@@ -27,7 +27,10 @@ export interface Connection {
 
 const MAX_PORT = 65535;
 
-/** `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT; with TLS files, mutual TLS. Fails with UsageError, TlsFilesBroken. */
+/**
+ * `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT; with TLS files, mutual TLS. Fails with
+ * UsageError, TlsFilesBroken.
+ */
 export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
   const target = address.startsWith('tcp://') ? address.slice('tcp://'.length) : address;
   const [, port = '0'] = /^[^/]+:(\d{1,5})$/.exec(target) ?? [];

@@ -13,7 +13,10 @@ export interface GlobalFlags {
   readonly tlsKey?: string;
 }
 
-/** What every command gets: a connection for as long as it runs, and whether a program reads the output. */
+/**
+ * What every command gets: a connection for as long as it runs, and whether a program reads the
+ * output.
+ */
 export class Context {
   constructor(private readonly options: () => GlobalFlags) {}
 

@@ -33,7 +33,8 @@ export async function follow(
       view.show(event);
     }
   } finally {
-    // The stream ends with the cancel's error; what the cancel itself says is worth more, and then we are gone.
+    // The stream ends with the cancel's error; what the cancel itself says is worth more, and then
+    // we are gone.
     await cancelling;
     view.end();
     process.off('SIGINT', interrupt);

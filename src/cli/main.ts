@@ -82,7 +82,10 @@ async function explainDecision(question: AuthQuestion): Promise<AuthVerdict | un
   return authCheck(question);
 }
 
-/** What is wrong on this side: a file that cannot be read or written, a configuration that cannot be used. */
+/**
+ * What is wrong on this side: a file that cannot be read or written, a configuration that cannot be
+ * used.
+ */
 function localProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (ABOUT_FILES.includes(error.name)) return error.message;

@@ -59,7 +59,8 @@ export function explainNoConnection(details: string, address: string): string {
 
 function fallback(details: string): readonly [RegExp, string, string] {
   const [, last] = /Last error: (?:Error: )?(.*?)(?:\. Resolution note|$)/s.exec(details) ?? [];
-  // What grpc-js says when the other side closes before it has said a word, as a port with TLS does to a client without.
+  // What grpc-js says when the other side closes before it has said a word, as a port with TLS does
+  // to a client without.
   if (last === undefined || /^Failed to connect|\bECONNRESET\b|\bEPIPE\b/.test(last))
     return [
       /(?:)/,

@@ -1,4 +1,7 @@
-/** Passphrases come from files or standard input: an argument would be in the process list and in the shell's history. */
+/**
+ * Passphrases come from files or standard input: an argument would be in the process list and in
+ * the shell's history.
+ */
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 

@@ -6,7 +6,9 @@ import { bytes, duration } from './text.js';
 /** Plain lines come no more often than this. */
 const PLAIN_INTERVAL_MS = 1000;
 
-/** Shows events as they come: a live bar on a terminal, plain lines elsewhere, nothing for programs. */
+/**
+ * Shows events as they come: a live bar on a terminal, plain lines elsewhere, nothing for programs.
+ */
 export interface ProgressView {
   show(event: OperationEvent): void;
   end(): void;
@@ -17,7 +19,10 @@ export function createView(stream: NodeJS.WriteStream, quiet: boolean): Progress
   return stream.isTTY ? new Bar(stream) : new PlainLines(stream);
 }
 
-/** What is counted, as numbers and for people: bytes, or entries where there are no bytes. Nothing of nothing is no count. */
+/**
+ * What is counted, as numbers and for people: bytes, or entries where there are no bytes. Nothing
+ * of nothing is no count.
+ */
 function counted({ progress }: OperationEvent): { done: number; all: number; text: string } | undefined {
   const { totalBytes, totalItems, doneBytes, doneItems = 0n } = progress ?? { doneBytes: 0n };
   if (totalBytes !== undefined && totalBytes > 0n)

@@ -1,4 +1,7 @@
-/** A thread that digests an open file in order, behind whoever writes or reads it; `file-digest.ts` starts it. */
+/**
+ * A thread that digests an open file in order, behind whoever writes or reads it; `file-digest.ts`
+ * starts it.
+ */
 import { readSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { RunningDigest } from '../domain/transfer/running-digest.js';
@@ -10,7 +13,10 @@ export interface DigestJob {
   readonly start: bigint;
 }
 
-/** Everything before an offset is there; up to an offset are zeros; begin again; say the digest of what was reached. */
+/**
+ * Everything before an offset is there; up to an offset are zeros; begin again; say the digest of
+ * what was reached.
+ */
 export type DigestOrder = { readonly reach: bigint } | { readonly skip: bigint } | 'restart' | 'digest';
 
 export type DigestAnswer = { readonly digest: string } | { readonly code: string | undefined; readonly text: string };

@@ -8,7 +8,10 @@ import type { ChecksumAlgorithm } from '../domain/model/checksum.js';
 
 const WORKER = new URL('./file-digest-worker.js', import.meta.url);
 const YOUNG_MIB = 2;
-/** The thread hears of so many bytes at a time: they are still in the page cache. A file with less data than this gets none. */
+/**
+ * The thread hears of so many bytes at a time: they are still in the page cache. A file with less
+ * data than this gets none.
+ */
 const STEP_BYTES = 4n << 20n;
 /** Nor one with few stretches. */
 const MAX_ORDERS = 1024;
@@ -20,13 +23,17 @@ export interface DigestOptions {
   readonly start?: bigint;
   /** What the system said, in the words of whoever asks. */
   readonly told: (error: unknown) => Error;
-  /** Waits for the end, unless that takes too long: the thread has none before its reads have one. */
+  /**
+   * Waits for the end, unless that takes too long: the thread has none before its reads have one.
+   */
   readonly letGo?: (closed: Promise<void>) => Promise<void>;
   /** Waits for a read, unless that takes too long; unset: however long. */
   readonly inTime?: <T>(read: () => Promise<T>) => Promise<T>;
 }
 
-/** Digests a file in a thread of its own, behind whoever writes or reads it: they have enough to do. */
+/**
+ * Digests a file in a thread of its own, behind whoever writes or reads it: they have enough to do.
+ */
 export class ThreadedDigest implements FileDigest {
   readonly algorithm: ChecksumAlgorithm;
   readonly #start: bigint;

@@ -2,8 +2,9 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder and those above it where they are missing. Fails with the error of the system that stands in the way; Node's own recursive
- * mkdir calls one that it does not expect, such as EIO, ENOENT.
+ * Makes a folder and those above it where they are missing. Fails with the error of the system that
+ * stands in the way; Node's own recursive mkdir calls one that it does not expect, such as EIO,
+ * ENOENT.
  */
 export async function makeFolder(path: string, mode: number): Promise<void> {
   try {

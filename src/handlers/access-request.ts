@@ -1,4 +1,6 @@
-/** Requests as attempts: what authorisation and audit have to know of them, by the table of RPCs. */
+/**
+ * Requests as attempts: what authorisation and audit have to know of them, by the table of RPCs.
+ */
 import type { AccessRequest, RequestedPlace } from '../domain/access/decide.js';
 import type { RpcRow } from './rpc-table.js';
 
@@ -73,7 +75,10 @@ function textAt(message: unknown, path: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** A field of a message of the generated code; a member of a oneof stands under the oneof's name, with its own in `$case`. */
+/**
+ * A field of a message of the generated code; a member of a oneof stands under the oneof's name,
+ * with its own in `$case`.
+ */
 function fieldOf(message: unknown, name: string): unknown {
   if (typeof message !== 'object' || message === null) return undefined;
   const entries = Object.entries(message);

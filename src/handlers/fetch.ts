@@ -90,7 +90,10 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   };
 }
 
-/** What an image was fetched from, and its checksum, are for those who were given it, and for admins. */
+/**
+ * What an image was fetched from, and its checksum, are for those who were given it, and for
+ * admins.
+ */
 function mayKnow({ knownTo = [] }: Pick<CacheEntry, 'knownTo'>, { identity, grant }: Caller): boolean {
   return grant.name === BUILT_IN.admin.name || knownTo.includes(identity);
 }

@@ -1,4 +1,7 @@
-/** What fields of requests may be, as zod schemas: parsing a request is the proof that it was checked. */
+/**
+ * What fields of requests may be, as zod schemas: parsing a request is the proof that it was
+ * checked.
+ */
 import * as z from 'zod';
 import { parseAddress } from '../domain/model/address.js';
 import { invalidFields, type FieldViolation } from '../domain/model/errors.js';
@@ -153,7 +156,10 @@ export function defined<T extends object>(object: T): Defined<T> {
 
 const PLAIN = { error: schemaWords };
 
-/** Parses a request; all wrong fields are reported at once, by their proto names. Fails with INVALID_FIELD. */
+/**
+ * Parses a request; all wrong fields are reported at once, by their proto names. Fails with
+ * INVALID_FIELD.
+ */
 export function parseRequest<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
   const result = schema.safeParse(request, PLAIN);
   if (result.success) return result.data;
@@ -186,7 +192,10 @@ function flatten(issue: Issue, above: readonly PropertyKey[]): { field: string; 
   return [{ field: protoPath(path), description: issue.message }];
 }
 
-/** Steps of a path that are no fields on the wire: the member of a oneof, and a oneof whose members are named themselves. */
+/**
+ * Steps of a path that are no fields on the wire: the member of a oneof, and a oneof whose members
+ * are named themselves.
+ */
 const NO_FIELDS = ['value'];
 
 function protoPath(path: readonly PropertyKey[]): string {

@@ -1,4 +1,6 @@
-/** Requests of FileService as specs of the domain. Syntax only; paths are resolved by the domain. */
+/**
+ * Requests of FileService as specs of the domain. Syntax only; paths are resolved by the domain.
+ */
 import * as z from 'zod';
 import type { DeleteSpec } from '../domain/verbs/delete-image.js';
 import { HostlerError, invalidFields } from '../domain/model/errors.js';
@@ -121,7 +123,10 @@ async function* dataOf(messages: AsyncIterator<WriteFileRequest>): AsyncGenerato
   }
 }
 
-/** Fails with REQUEST_ID_REUSED when a repetition brought other data than the request that it repeats. */
+/**
+ * Fails with REQUEST_ID_REUSED when a repetition brought other data than the request that it
+ * repeats.
+ */
 export function assertSameData(id: string, written: string | undefined, sent: string): void {
   if (written !== sent)
     throw new HostlerError('REQUEST_ID_REUSED', `request id ${id} was used with other data`, {

@@ -14,7 +14,9 @@ export type ServerStream<Request, Response> = (request: Request, caller: Caller)
 /** A stream of requests, one answer; whoever sends faster than they are read is slowed. */
 export type ClientStream<Request, Response> = (requests: AsyncIterable<Request>, caller: Caller) => Promise<Response>;
 
-/** The handlers of a generated service. What is absent answers UNIMPLEMENTED with the RPC's name. */
+/**
+ * The handlers of a generated service. What is absent answers UNIMPLEMENTED with the RPC's name.
+ */
 export type Handlers<S> = {
   readonly [K in keyof S]?: S[K] extends Method<false, false, infer Request, infer Response>
     ? Unary<Request, Response>

@@ -29,7 +29,10 @@ import { mapStream, type Handlers } from './handler.js';
 
 export interface HostPorts extends FilesystemPorts {
   readonly pools: {
-    /** What a configured pool holds, and what it can still take. Fails with POOL_NOT_FOUND, ROOT_STALLED. */
+    /**
+     * What a configured pool holds, and what it can still take. Fails with POOL_NOT_FOUND,
+     * ROOT_STALLED.
+     */
     space(name: string): Promise<{ readonly usedBytes: bigint; readonly freeBytes: bigint }>;
     /** Those that the caller reaches. */
     reached(): readonly HostPool[];

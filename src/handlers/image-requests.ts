@@ -1,4 +1,6 @@
-/** Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain. */
+/**
+ * Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain.
+ */
 import * as z from 'zod';
 import { traits, type ImageFormat } from '../domain/model/image-format.js';
 import { checkLayout, layout, qcow2Layout } from './layout/fields.js';

@@ -61,14 +61,17 @@ const domainStates: readonly domain.OperationState[] = [
 ];
 
 /**
- * An event of the operation that a call has started: a part that cannot be sent fails that call, which then says so. Everybody else is
- * shown the operation by `shownEvent`.
+ * An event of the operation that a call has started: a part that cannot be sent fails that call,
+ * which then says so. Everybody else is shown the operation by `shownEvent`.
  */
 export function operationEvent(record: domain.OperationRecord): OperationEvent {
   return event(record, new Parts('whole'));
 }
 
-/** The same for those who look at operations: what cannot be sent is left out and named, so that one operation never hides the others. */
+/**
+ * The same for those who look at operations: what cannot be sent is left out and named, so that one
+ * operation never hides the others.
+ */
 export function shownEvent(record: domain.OperationRecord): OperationEvent {
   return event(record, new Parts('what can be sent'));
 }

@@ -1,13 +1,22 @@
-/** Pages of lists, bounded in bytes as well as in items, and made in slices: others have their turn meanwhile. */
+/**
+ * Pages of lists, bounded in bytes as well as in items, and made in slices: others have their turn
+ * meanwhile.
+ */
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { inTurns } from '../domain/model/async.js';
 
-/** Much less than clients take: the whole page is put into bytes at once, which holds everybody for 5 ms. One item may be larger. */
+/**
+ * Much less than clients take: the whole page is put into bytes at once, which holds everybody for
+ * 5 ms. One item may be larger.
+ */
 const MAX_PAGE_BYTES = 256 * 1024;
 /** Of one slice; an item takes up to 0.1 ms. */
 const ITEMS_AT_ONCE = 20;
 
-/** The first of the items as they are shown, as many as fit into one page; at least one. Fails with the signal's reason. */
+/**
+ * The first of the items as they are shown, as many as fit into one page; at least one. Fails with
+ * the signal's reason.
+ */
 export async function pageOf<T, M>(
   items: readonly T[],
   show: (item: T) => M,

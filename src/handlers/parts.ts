@@ -1,4 +1,7 @@
-/** Messages that are made part by part, so that one part that cannot be sent does not take the others along. */
+/**
+ * Messages that are made part by part, so that one part that cannot be sent does not take the
+ * others along.
+ */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Warning } from '../gen/hostler/v1/operation.js';
 
@@ -10,7 +13,10 @@ export class Parts {
   /** Names of the parts that were left out. */
   readonly notShown: string[] = [];
 
-  /** @param wanted `whole`: nothing is looked at or left out, whoever encodes the message finds what cannot be sent */
+  /**
+   * @param wanted `whole`: nothing is looked at or left out, whoever encodes the message finds what
+   * cannot be sent
+   */
   constructor(private readonly wanted: 'whole' | 'what can be sent') {}
 
   /** The part; undefined when it cannot be made. */
@@ -28,7 +34,9 @@ export class Parts {
     return this.take(name, () => asText(make()));
   }
 
-  /** A message; undefined also when it cannot be encoded, or is so long that nobody would take it. */
+  /**
+   * A message; undefined also when it cannot be encoded, or is so long that nobody would take it.
+   */
   message<T>(name: string, make: () => T, encode: (message: T) => BinaryWriter): T | undefined {
     if (this.wanted === 'whole') return make();
     return this.take(name, () => {
@@ -47,7 +55,10 @@ export function wordOf<T>(table: Readonly<Record<string, T>>, word: string): T {
   return found;
 }
 
-/** Records may come from another version of the daemon: what their type says is looked at all the same. */
+/**
+ * Records may come from another version of the daemon: what their type says is looked at all the
+ * same.
+ */
 export function asText(value: unknown): string {
   if (typeof value !== 'string') throw unfit(typeof value);
   return value;

@@ -1,5 +1,6 @@
 /**
- * One row per RPC: authorisation, audit and the request log are derived from it. An RPC without a row does not compile.
+ * One row per RPC: authorisation, audit and the request log are derived from it. An RPC without a
+ * row does not compile.
  */
 import type { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import type { FileServiceService } from '../gen/hostler/v1/file_service.js';
@@ -13,8 +14,8 @@ interface Row {
   /** `read` looks; `change` changes the host, ends somebody's work, or shows content. */
   readonly access: 'read' | 'change';
   /**
-   * Fields of the request that hold addresses, and what each is needed for; in the generated code's spelling, with dots into
-   * messages. A member of a oneof goes by its own name.
+   * Fields of the request that hold addresses, and what each is needed for; in the generated code's
+   * spelling, with dots into messages. A member of a oneof goes by its own name.
    */
   readonly addresses: Readonly<Record<string, Need>>;
   /** Of the addresses, the one on a far host by what the request says: it is no address here. */
@@ -23,7 +24,10 @@ interface Row {
   readonly farEnd?: string;
   /** It may be empty: then there is no far end. */
   readonly farEndOptional?: true;
-  /** Its answers may be long: room for one is taken before it is made, and given back when it is read. */
+  /**
+   * Its answers may be long: room for one is taken before it is made, and given back when it is
+   * read.
+   */
   readonly long?: true;
   /** The field that names a configured command. */
   readonly command?: string;

@@ -1,7 +1,13 @@
-/** Parts of a query that say who may ask, and until when; they change with each signature, the content does not. */
+/**
+ * Parts of a query that say who may ask, and until when; they change with each signature, the
+ * content does not.
+ */
 
 interface Scheme {
-  /** A query that lacks one of these is signed in another way, or not at all: the parts may name the content then. */
+  /**
+   * A query that lacks one of these is signed in another way, or not at all: the parts may name the
+   * content then.
+   */
   readonly all: readonly string[];
   /** What else belongs to the signature. */
   readonly more?: readonly string[];
@@ -12,7 +18,10 @@ const v4 = (prefix: string) =>
 
 const AZURE = ['se', 'sp', 'st', 'spr', 'sip', 'skoid', 'sktid', 'skt', 'ske', 'sks', 'skv'];
 
-/** In small letters. What a store makes of the content (`x-oss-process`, `response-content-type`) is in none of them. */
+/**
+ * In small letters. What a store makes of the content (`x-oss-process`, `response-content-type`) is
+ * in none of them.
+ */
 const SCHEMES: readonly Scheme[] = [
   // S3 and what speaks its language; Google; Alibaba.
   { all: v4('x-amz-'), more: ['x-amz-security-token'] },
@@ -41,8 +50,9 @@ const SCHEMES: readonly Scheme[] = [
 ];
 
 /**
- * The query without its signature. One that is not signed in a way that is known, with all that belongs to it and each part once, is all
- * content: another image is worse than one that is fetched twice.
+ * The query without its signature. One that is not signed in a way that is known, with all that
+ * belongs to it and each part once, is all content: another image is worse than one that is fetched
+ * twice.
  */
 export function contentQuery(search: string): string {
   const parts = search.replace(/^\?/, '').split('&');

@@ -1,4 +1,7 @@
-/** The one mapper from errors of the domain to google.rpc.Status. It takes whatever an error holds: a status is always sent. */
+/**
+ * The one mapper from errors of the domain to google.rpc.Status. It takes whatever an error holds:
+ * a status is always sent.
+ */
 import { status } from '@grpc/grpc-js';
 import type { FieldViolation, HostlerError } from '../domain/model/errors.js';
 import type { Code } from '../domain/model/reason-row.js';
@@ -84,7 +87,9 @@ function pack(type: string, value: Uint8Array): Any {
   return { typeUrl: `type.googleapis.com/${type}`, value: Buffer.from(value) };
 }
 
-/** At most so many bytes of UTF-8; half of a surrogate pair, which no encoder takes, becomes U+FFFD. */
+/**
+ * At most so many bytes of UTF-8; half of a surrogate pair, which no encoder takes, becomes U+FFFD.
+ */
 function cut(text: string, bytes: number): string {
   const whole = text.toWellFormed();
   if (Buffer.byteLength(whole) <= bytes) return whole;

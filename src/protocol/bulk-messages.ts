@@ -1,6 +1,7 @@
 /**
- * The two messages that carry an image's bytes, put on the wire with one copy instead of four: the generated code grows a buffer, cuts it
- * and copies the result, which took a quarter of the time of an upload. Only messages that hold nothing but data go this way.
+ * The two messages that carry an image's bytes, put on the wire with one copy instead of four: the
+ * generated code grows a buffer, cuts it and copies the result, which took a quarter of the time of
+ * an upload. Only messages that hold nothing but data go this way.
  */
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { DownloadImageResponse, ImageServiceService, UploadImageRequest } from '../gen/hostler/v1/image_service.js';

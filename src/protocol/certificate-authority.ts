@@ -1,4 +1,7 @@
-/** A small certificate authority in a folder, for trying things out. What runs in earnest has its authority elsewhere. */
+/**
+ * A small certificate authority in a folder, for trying things out. What runs in earnest has its
+ * authority elsewhere.
+ */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
@@ -43,7 +46,9 @@ export class CertificateProblem extends Error {
   override readonly name = 'CertificateProblem';
 }
 
-/** Makes ca.pem and ca.key in the folder. Fails with CertificateProblem when they are there already. */
+/**
+ * Makes ca.pem and ca.key in the folder. Fails with CertificateProblem when they are there already.
+ */
 export async function initAuthority(folder: string, days: number): Promise<string[]> {
   await makeFolder(folder, 0o700);
   const keys = await newKeys();

@@ -30,7 +30,10 @@ export class TlsFilesBroken extends Error {
   override readonly name = 'TlsFilesBroken';
 }
 
-/** Fails with TlsFilesBroken: a file is missing, the key can be read by others or is another certificate's, a certificate has expired. */
+/**
+ * Fails with TlsFilesBroken: a file is missing, the key can be read by others or is another
+ * certificate's, a certificate has expired.
+ */
 export async function readTlsFiles({ ca, cert, key, crl }: TlsPaths): Promise<TlsFiles> {
   const files = {
     ca: await read(ca),

@@ -1,17 +1,23 @@
 /** Who a certificate says that its holder is. */
 import type { PeerCertificate } from 'node:tls';
 
-/** Typed, so that a common name cannot pass for a host's: `uri:spiffe://cloud/scheduler`, `dns:host-b.example`, `cn:alice`. */
+/**
+ * Typed, so that a common name cannot pass for a host's: `uri:spiffe://cloud/scheduler`,
+ * `dns:host-b.example`, `cn:alice`.
+ */
 export type CertificateNames = { readonly names: readonly string[] } | { readonly problem: string };
 
 /** A name goes into logs, journals and request-id scopes. */
 const MAX_NAME = 255;
-/** NUL and its like end or hide a name where it is read by others; a wildcard is nobody in particular. */
+/**
+ * NUL and its like end or hide a name where it is read by others; a wildcard is nobody in
+ * particular.
+ */
 const FORBIDDEN = /[\p{Cc}\p{Zl}\p{Zp}*\uFFFD]/u;
 
 /**
- * The names of a certificate whose chain was verified, in the order in which they count: URIs, then DNS names, then, without either, the
- * common name. One bad name spoils the whole certificate.
+ * The names of a certificate whose chain was verified, in the order in which they count: URIs, then
+ * DNS names, then, without either, the common name. One bad name spoils the whole certificate.
  */
 export function certificateNames(certificate: Pick<PeerCertificate, 'subject' | 'subjectaltname'>): CertificateNames {
   const alternatives = splitAlternatives(certificate.subjectaltname ?? '');
@@ -30,7 +36,10 @@ export function certificateNames(certificate: Pick<PeerCertificate, 'subject' | 
   return { names };
 }
 
-/** `DNS:a, URI:"quo\u002cted"`: node quotes, as JSON, every value that could be mistaken for more than one (CVE-2021-44532). */
+/**
+ * `DNS:a, URI:"quo\u002cted"`: node quotes, as JSON, every value that could be mistaken for more
+ * than one (CVE-2021-44532).
+ */
 function splitAlternatives(text: string): { readonly kind: string; readonly value: string }[] {
   return [...text.matchAll(/(?:^|, )([^:,"]+):("(?:[^"\\]|\\.)*"|[^,]*)/gs)].map(([, kind = '', value = '']) => ({
     kind,

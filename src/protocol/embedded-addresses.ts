@@ -21,7 +21,8 @@ const FORMS: readonly Form[] = [
   { prefix: zeros(12), at: LAST },
   // IPv4-translated (RFC 2765, 2.1).
   { prefix: [...zeros(8), 0xff, 0xff, 0, 0], at: LAST },
-  // NAT64: well-known (RFC 6052), and local (RFC 8215) with each length of prefix that it has room for: byte 8 is skipped.
+  // NAT64: well-known (RFC 6052), and local (RFC 8215) with each length of prefix that it has room
+  // for: byte 8 is skipped.
   { prefix: [...NAT64, ...zeros(8)], at: LAST },
   { prefix: LOCAL_NAT64, at: LAST },
   { prefix: LOCAL_NAT64, at: [6, 7, 9, 10] },
@@ -33,7 +34,10 @@ const FORMS: readonly Form[] = [
   { prefix: [0x20, 0x01, 0, 0], at: LAST, turned: true },
 ];
 
-/** The IPv4 addresses to which an IPv6 address may lead; none of an IPv4 address. Fails with TypeError on what is no address. */
+/**
+ * The IPv4 addresses to which an IPv6 address may lead; none of an IPv4 address. Fails with
+ * TypeError on what is no address.
+ */
 export function embeddedAddresses(address: string): readonly string[] {
   const [plain = ''] = address.split('%');
   if (!isIPv6(plain)) return [];

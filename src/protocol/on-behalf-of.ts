@@ -1,4 +1,6 @@
-/** An agent that calls another agent says for whom: for the other's audit log, never for a decision. */
+/**
+ * An agent that calls another agent says for whom: for the other's audit log, never for a decision.
+ */
 import { Metadata } from '@grpc/grpc-js';
 
 const KEY = 'hostler-on-behalf-of';

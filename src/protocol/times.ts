@@ -1,4 +1,7 @@
-/** Times and durations as messages: the one place where they are made, so that each is one that can be sent. */
+/**
+ * Times and durations as messages: the one place where they are made, so that each is one that can
+ * be sent.
+ */
 import type { Duration } from '../gen/google/protobuf/duration.js';
 import type { Timestamp } from '../gen/google/protobuf/timestamp.js';
 

@@ -1,4 +1,7 @@
-/** What a caller has open, counted from the headers of its calls on: before a message is read, and before any handler knows of them. */
+/**
+ * What a caller has open, counted from the headers of its calls on: before a message is read, and
+ * before any handler knows of them.
+ */
 import {
   ResponderBuilder,
   ServerInterceptingCall,
@@ -34,7 +37,10 @@ export interface CallLimits {
 const RETRY_MS = 1000;
 /** So many callers together may send what each of them may. */
 const CALLERS = 4;
-/** A call that ends by itself because nothing is read says so, in the log at least, before its stream is reset. */
+/**
+ * A call that ends by itself because nothing is read says so, in the log at least, before its
+ * stream is reset.
+ */
 const LAST_WORDS_MS = 500;
 
 /** What all callers together have open, over all addresses. */
@@ -58,7 +64,9 @@ export interface DoorPolicy {
   readonly whoIs: (peer: string) => string;
   /** How long a message to an RPC may be, by its path. */
   readonly messageBytes: (path: string) => number;
-  /** Whether the RPC's own handler takes what was not decoded, so that it is logged as the call's. */
+  /**
+   * Whether the RPC's own handler takes what was not decoded, so that it is logged as the call's.
+   */
   readonly takesOutOfBounds: (path: string) => boolean;
 }
 
@@ -167,7 +175,8 @@ class CountedCall {
       .withOnReceiveHalfClose((next) => {
         if (!isReset(this.call)) next();
       })
-      // Comes at every end, once the status is out or the stream is gone: what the caller does not read counts until then.
+      // Comes at every end, once the status is out or the stream is gone: what the caller does not
+      // read counts until then.
       .withOnCancel(() => {
         this.#leave();
       })

@@ -10,7 +10,10 @@ export interface CertificateLog {
   failed(cause: unknown): void;
 }
 
-/** The daemon's certificate, key and authorities, read again when they change or when somebody says so. */
+/**
+ * The daemon's certificate, key and authorities, read again when they change or when somebody says
+ * so.
+ */
 export class Certificates {
   readonly #listeners = new Set<(files: TlsFiles) => void>();
   readonly #look = () => void this.reload();
@@ -37,7 +40,10 @@ export class Certificates {
     this.#listeners.add(listener);
   }
 
-  /** Never rejects. Files of which only one has been replaced yet do not fit: the next look finds the other. */
+  /**
+   * Never rejects. Files of which only one has been replaced yet do not fit: the next look finds
+   * the other.
+   */
   reload(): Promise<void> {
     return (this.#reading = this.#reading.then(async () => {
       try {

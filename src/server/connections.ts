@@ -15,8 +15,8 @@ export type WhyDropped =
   'not authenticated' | 'too many' | 'too many of the caller' | 'too many half-open' | 'silent' | 'idle, to make room';
 
 /**
- * Counts connections, so that nobody can take them all: those without a call have to go first. Clients connect again by themselves
- * when they have one.
+ * Counts connections, so that nobody can take them all: those without a call have to go first.
+ * Clients connect again by themselves when they have one.
  */
 export class Connections {
   /** In the order of their arrival, with the number of their open calls. */
@@ -35,7 +35,10 @@ export class Connections {
     return this.#open.size;
   }
 
-  /** A new connection; false when there is no room for it. Where too many are half-open the oldest of them makes room. */
+  /**
+   * A new connection; false when there is no room for it. Where too many are half-open the oldest
+   * of them makes room.
+   */
   arrive(socket: Socket, isThrough: () => boolean): boolean {
     // Whatever is wrong with a connection, its end is what counts.
     socket.on('error', () => undefined);
@@ -55,7 +58,9 @@ export class Connections {
     return true;
   }
 
-  /** It is known now whose it is; false when the caller has too many, and a call is open on each. */
+  /**
+   * It is known now whose it is; false when the caller has too many, and a call is open on each.
+   */
   belongsTo(caller: string, socket: Socket): boolean {
     const own = this.#ofCaller.get(caller) ?? new Set();
     if (own.size >= this.limits.connectionsPerCaller && !this.#dropIdle(own))

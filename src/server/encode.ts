@@ -1,6 +1,7 @@
 /**
- * Answers are put into bytes inside of the call. grpc-js would do it after the call is over, where a value that cannot be encoded is
- * nobody's error: the log says OK, and the operation behind the call is cancelled.
+ * Answers are put into bytes inside of the call. grpc-js would do it after the call is over, where
+ * a value that cannot be encoded is nobody's error: the log says OK, and the operation behind the
+ * call is cancelled.
  */
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { HostlerError } from '../domain/model/errors.js';

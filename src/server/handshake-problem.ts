@@ -1,4 +1,7 @@
-/** What OpenSSL and Node say of a TLS handshake that did not come about, and what it means. The first that fits counts. */
+/**
+ * What OpenSSL and Node say of a TLS handshake that did not come about, and what it means. The
+ * first that fits counts.
+ */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/wrong version number|http request|packet length too long|record layer/, 'the client does not speak TLS'],
   [/unsupported protocol|version too low|alert protocol version|no shared cipher/, 'the client does not offer TLS 1.3'],

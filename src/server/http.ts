@@ -7,7 +7,9 @@ import { Connections } from './connections.js';
 import type { ServerLog } from './server.js';
 import { ListenError } from './unix-socket.js';
 
-/** Scrapers and load balancers of one host: connections without a request make room for new ones. */
+/**
+ * Scrapers and load balancers of one host: connections without a request make room for new ones.
+ */
 const CONNECTIONS = { connections: 64, connectionsPerCaller: 64, halfOpen: 32, handshakeMs: 10_000 };
 /** For a request, for the next one on its connection, and for reading an answer. */
 const [REQUEST_MS, NEXT_MS, IDLE_MS] = [10_000, 5000, 30_000];

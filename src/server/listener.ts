@@ -33,10 +33,16 @@ export interface DoorPorts {
 /** A connection's far end, as grpc-js names it too. */
 const peerOf = ({ remoteAddress = '', remotePort = 0 }: Socket) => `${remoteAddress}:${String(remotePort)}`;
 
-/** The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): less is no client. */
+/**
+ * The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): less is
+ * no client.
+ */
 const PREFACE_BYTES = 24 + 9;
 
-/** The far end of a TLS connection that may have ended: only the socket below (Node calls it so) still knows it. */
+/**
+ * The far end of a TLS connection that may have ended: only the socket below (Node calls it so)
+ * still knows it.
+ */
 function peerBelow(socket: TLSSocket): string {
   const below: unknown = Reflect.get(socket, '_parent');
   return peerOf(below instanceof Socket && socket.remoteAddress === undefined ? below : socket);
@@ -63,7 +69,10 @@ export class Listener {
     return this.#names.get(peer);
   }
 
-  /** Returns the bound address, with the real port where 0 was asked for. Fails with ListenError, OwnFileError. */
+  /**
+   * Returns the bound address, with the real port where 0 was asked for. Fails with ListenError,
+   * OwnFileError.
+   */
   async listen(): Promise<string> {
     const { address, socketOwner } = this.options;
     const path = address.startsWith('unix://') ? address.slice('unix://'.length) : undefined;
@@ -153,7 +162,8 @@ export class Listener {
 }
 
 function contextOf(files: TlsFiles) {
-  // No tickets: a session that is taken up again would not be looked at again, though its certificate may have been revoked.
+  // No tickets: a session that is taken up again would not be looked at again, though its
+  // certificate may have been revoked.
   return { ...files, minVersion: 'TLSv1.3' as const, secureOptions: constants.SSL_OP_NO_TICKET };
 }
 

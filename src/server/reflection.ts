@@ -1,6 +1,7 @@
 /**
- * Server reflection, v1 and v1alpha, from the descriptors that buf built. @grpc/reflection merges files and loses their
- * dependencies (1.0.4), so that clients of other languages refuse what it serves; the raw bytes are what they want.
+ * Server reflection, v1 and v1alpha, from the descriptors that buf built. @grpc/reflection merges
+ * files and loses their dependencies (1.0.4), so that clients of other languages refuse what it
+ * serves; the raw bytes are what they want.
  */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';

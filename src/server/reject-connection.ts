@@ -1,4 +1,7 @@
-/** Tells a client whose certificate is no good why its calls are refused; nothing else is there for it. */
+/**
+ * Tells a client whose certificate is no good why its calls are refused; nothing else is there for
+ * it.
+ */
 import { performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { HostlerError } from '../domain/model/errors.js';
@@ -8,7 +11,10 @@ import { wireError } from './service-call.js';
 const REFUSAL_MS = 2000;
 const SETTINGS = { maxConcurrentStreams: 10, maxHeaderListSize: 8192 };
 
-/** Answers every call on the connection with the error, without reading its messages, and ends the connection soon. */
+/**
+ * Answers every call on the connection with the error, without reading its messages, and ends the
+ * connection soon.
+ */
 export function rejectConnection(socket: Socket, error: HostlerError): void {
   const { code, details, metadata } = wireError(error);
   const session = performServerHandshake(socket, { settings: SETTINGS, maxSessionMemory: 1 });

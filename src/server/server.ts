@@ -89,7 +89,10 @@ export interface ServerLog {
   readonly dropped: (why: WhyDropped) => void;
 }
 
-/** Serves all services on all addresses. One grpc server per address, so that an address decides who its callers are. */
+/**
+ * Serves all services on all addresses. One grpc server per address, so that an address decides who
+ * its callers are.
+ */
 export class HostlerServer {
   readonly #servers: Server[] = [];
   readonly #doors: Listener[] = [];
@@ -264,7 +267,9 @@ export class HostlerServer {
   }
 }
 
-/** What is served is told to those only who may ask for something. Fails with METHOD_NOT_ALLOWED. */
+/**
+ * What is served is told to those only who may ask for something. Fails with METHOD_NOT_ALLOWED.
+ */
 function assertSomeRole({ name, roles }: Identity): void {
   if (roles.length > 0) return;
   throw new HostlerError('METHOD_NOT_ALLOWED', `${name} may not list services: the caller has no role`, {

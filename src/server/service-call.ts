@@ -12,7 +12,10 @@ import type { Call, CallContext, AdmittedCall } from './call.js';
 
 const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
 
-/** An error as grpc-js sends it, with google.rpc details. Nothing that it holds keeps it from being sent. */
+/**
+ * An error as grpc-js sends it, with google.rpc details. Nothing that it holds keeps it from being
+ * sent.
+ */
 export function wireError(error: HostlerError): { code: status; details: string; metadata: Metadata } {
   const { message, ...rest } = toStatus(error);
   const metadata = new Metadata();
@@ -21,8 +24,9 @@ export function wireError(error: HostlerError): { code: status; details: string;
 }
 
 /**
- * Runs one call: finds out whose it is and whether it is allowed, works, writes it down. The work puts the answer into bytes too: what cannot
- * be sent is a failure like any other. What is thrown comes back as an error.
+ * Runs one call: finds out whose it is and whether it is allowed, works, writes it down. The work
+ * puts the answer into bytes too: what cannot be sent is a failure like any other. What is thrown
+ * comes back as an error.
  */
 export async function serveCall(
   rpc: Rpc,
@@ -71,13 +75,19 @@ export async function serveCall(
   return failure;
 }
 
-/** grpc-js (1.14) says `cancelled` at every end: when the last byte of the answer is on its way, or the stream is gone. */
+/**
+ * grpc-js (1.14) says `cancelled` at every end: when the last byte of the answer is on its way, or
+ * the stream is gone.
+ */
 function giveWhenRead(room: Held, call: Call): void {
   if (call.cancelled) room.give();
   else call.on('cancelled', () => room.give());
 }
 
-/** Every call that changes something, and every denial, unless those of its caller are too many: then it answers so. */
+/**
+ * Every call that changes something, and every denial, unless those of its caller are too many:
+ * then it answers so.
+ */
 async function auditEnd(
   seen: AuthorizedCall,
   rpc: Rpc,
@@ -94,7 +104,10 @@ async function auditEnd(
   return false;
 }
 
-/** Tells when the caller goes, its deadline passes or the server ends. Returns what to call when the call is over. */
+/**
+ * Tells when the caller goes, its deadline passes or the server ends. Returns what to call when the
+ * call is over.
+ */
 function onLeaving(call: Call, closing: AbortSignal, leave: (reason: unknown) => void): () => void {
   const onCancelled = () => {
     leave(goneReason(call));

@@ -20,8 +20,8 @@ import { serveCall, wireError } from './service-call.js';
 import type { CallContext } from './call.js';
 
 /**
- * The implementation of a service whose answers are bytes, as `answeredInBytes` has it; RPCs without a handler answer UNIMPLEMENTED with
- * their name.
+ * The implementation of a service whose answers are bytes, as `answeredInBytes` has it; RPCs
+ * without a handler answer UNIMPLEMENTED with their name.
  */
 export function implement<S extends ServiceDefinition>(
   name: ServiceName,
@@ -56,7 +56,10 @@ export function implement<S extends ServiceDefinition>(
   );
 }
 
-/** For a reset that comes behind the end of a stream: both come in one piece, or in two that follow each other. */
+/**
+ * For a reset that comes behind the end of a stream: both come in one piece, or in two that follow
+ * each other.
+ */
 const AFTER_END_MS = 5;
 
 /** An RPC, and how its answers become bytes. */
@@ -64,7 +67,8 @@ interface Served extends Rpc {
   readonly encode: (answer: unknown) => Buffer;
 }
 
-// The generated definition says which kind a handler is; its types were checked where it was written.
+// The generated definition says which kind a handler is; its types were checked where it was
+// written.
 interface Kind {
   readonly requestStream: boolean;
   readonly responseStream: boolean;
@@ -115,8 +119,9 @@ function ended(served: Promise<HostlerError | undefined>, send: (failure: Hostle
 }
 
 /**
- * The requests up to the caller's own end; a stream that breaks off before that is an error, never an end, and so is one in which nothing
- * comes for too long while somebody waits for it (CALLER_DEADLINE).
+ * The requests up to the caller's own end; a stream that breaks off before that is an error, never
+ * an end, and so is one in which nothing comes for too long while somebody waits for it
+ * (CALLER_DEADLINE).
  */
 async function* readRequests(
   call: ServerReadableStream<unknown, unknown>,
@@ -156,7 +161,8 @@ function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, conte
     const served = serveCall(rpc, call, context, async ({ caller, leave }) => {
       let read: Promise<void> | undefined;
       for await (const message of handler(call.request, caller)) {
-        // A slow reader stops the generator here, with one message that is on its way and one that is made meanwhile.
+        // A slow reader stops the generator here, with one message that is on its way and one that
+        // is made meanwhile.
         const bytes = rpc.encode(message);
         await read;
         read = call.write(bytes) ? undefined : drained(call, caller.signal, leave, context.unreadMs);
@@ -171,7 +177,10 @@ function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, conte
   };
 }
 
-/** Fails with the signal's reason, or WATCHER_TOO_SLOW when nothing at all is read: such a caller counts as gone. */
+/**
+ * Fails with the signal's reason, or WATCHER_TOO_SLOW when nothing at all is read: such a caller
+ * counts as gone.
+ */
 async function drained(
   call: ServerWritableStream<unknown, unknown>,
   signal: AbortSignal,

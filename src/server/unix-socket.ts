@@ -23,8 +23,8 @@ export class ListenError extends Error {
 const WHAT = 'the socket (server.listen)';
 
 /**
- * Makes room for a socket: creates its folder, removes what a dead daemon left, refuses what somebody answers on. Fails with ListenError,
- * OwnFileError.
+ * Makes room for a socket: creates its folder, removes what a dead daemon left, refuses what
+ * somebody answers on. Fails with ListenError, OwnFileError.
  */
 export async function prepareSocket(path: string): Promise<void> {
   const bytes = Buffer.byteLength(path);

@@ -1,4 +1,7 @@
-/** Part of the command's composition root: explains a decision of the daemon's, by its configuration and with its own functions. */
+/**
+ * Part of the command's composition root: explains a decision of the daemon's, by its configuration
+ * and with its own functions.
+ */
 import { type Config } from '../adapters/config/config.js';
 import { identify } from './callers.js';
 import type { AuthQuestion, AuthVerdict } from '../cli/commands/auth-command.js';
@@ -46,7 +49,10 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
   };
 }
 
-/** What the daemon says of a place that the role may touch: a root or pool must be there, be for the role, and be writable. */
+/**
+ * What the daemon says of a place that the role may touch: a root or pool must be there, be for the
+ * role, and be writable.
+ */
 function whyUnfit({ address, need }: RequestedPlace, role: string, { roots, pools }: Config): string | undefined {
   if (isRbd(address)) {
     const name = parseRbdName(address);

@@ -1,4 +1,7 @@
-/** The part of the composition root that works by itself: it removes what is too old, too much, or free at last. */
+/**
+ * The part of the composition root that works by itself: it removes what is too old, too much, or
+ * free at last.
+ */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { RbdBases } from '../adapters/rbd/rbd-bases.js';
 import type { ImageCache } from '../domain/cache/image-cache.js';
@@ -68,7 +71,10 @@ async function expireBases({ config, log }: Resources, { bases }: BackgroundNeed
   log.debug('looked at bases');
 }
 
-/** Files of the cache that no fetch uses any more go when it is known that no image is backed by them. */
+/**
+ * Files of the cache that no fetch uses any more go when it is known that no image is backed by
+ * them.
+ */
 async function discardSetAside({ log, journalMovedAside }: Resources, { imageCache }: BackgroundNeeds): Promise<void> {
   if (journalMovedAside) return;
   const { items, freedBytes } = await imageCache.eviction.discardSetAside();

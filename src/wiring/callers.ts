@@ -33,7 +33,10 @@ export async function listenersOf(config: Config, runner: ProcessRunner): Promis
   );
 }
 
-/** Who somebody is by name: of a certificate, or of a place where one calls in the clear, such as `local`. */
+/**
+ * Who somebody is by name: of a certificate, or of a place where one calls in the clear, such as
+ * `local`.
+ */
 export async function identify(name: string, config: Config): Promise<Identity> {
   const roles = await rolesOf(config);
   const clear = allListeners(config)
@@ -75,7 +78,10 @@ async function authorityOf(config: Config): Promise<Authority> {
   );
 }
 
-/** Whom the configuration names now; `reload` reads the file again, and leaves the old in force when it cannot be used. */
+/**
+ * Whom the configuration names now; `reload` reads the file again, and leaves the old in force when
+ * it cannot be used.
+ */
 export async function reloadingAuthority(config: Config, file: string, log: Log) {
   let current = await authorityOf(config);
   return {

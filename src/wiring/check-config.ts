@@ -1,4 +1,7 @@
-/** What `hostlerd --check-config` looks at: everything that would stop the start, without changing anything. */
+/**
+ * What `hostlerd --check-config` looks at: everything that would stop the start, without changing
+ * anything.
+ */
 import { constants, type Stats } from 'node:fs';
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -21,8 +24,8 @@ interface Place {
 }
 
 /**
- * Every problem in a line of its own; none: the daemon would start. A place that does not answer
- * is one: the start would wait for it.
+ * Every problem in a line of its own; none: the daemon would start. A place that does not answer is
+ * one: the start would wait for it.
  */
 export async function problemsOf(config: Config): Promise<readonly string[]> {
   const { limits, tls } = config;
@@ -82,7 +85,10 @@ async function socket(what: string, path: string): Promise<string | undefined> {
   return found === undefined || found.isSocket() ? undefined : `${what}: ${path} exists and is no socket`;
 }
 
-/** Undefined where nothing is there, or nobody can look: what stands in the way is a problem of the folder. */
+/**
+ * Undefined where nothing is there, or nobody can look: what stands in the way is a problem of the
+ * folder.
+ */
 function thereAt(path: string): Promise<Stats | undefined> {
   return lstat(path).catch(() => undefined);
 }
@@ -93,7 +99,9 @@ function sockets({ server, listeners }: Pick<Config, 'server' | 'listeners'>): s
   return addresses.filter((address) => address.startsWith(unix)).map((address) => address.slice(unix.length));
 }
 
-/** It is made at the first start, so what is there of its path must be a folder that may be written. */
+/**
+ * It is made at the first start, so what is there of its path must be a folder that may be written.
+ */
 async function folderToBe(what: string, path: string): Promise<string | undefined> {
   try {
     if (!(await stat(path)).isDirectory()) return `${what}: ${path} is no folder`;

@@ -1,4 +1,6 @@
-/** The part of the composition root that comes back to operations that recovery could not decide. */
+/**
+ * The part of the composition root that comes back to operations that recovery could not decide.
+ */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { OperationRecord } from '../domain/operations/record.js';

@@ -1,4 +1,7 @@
-/** The second half of the composition root: adapters and domain, put together as the configuration says. */
+/**
+ * The second half of the composition root: adapters and domain, put together as the configuration
+ * says.
+ */
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
 import { assembleFetch } from './fetching.js';
@@ -52,10 +55,15 @@ import type { Resources } from './resources.js';
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
 
-/** Uploads and copies that others carry out: they take memory and a lock, and hardly anything else. */
+/**
+ * Uploads and copies that others carry out: they take memory and a lock, and hardly anything else.
+ */
 const OPEN_OPERATIONS = 64;
 
-/** Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is half of what it is elsewhere. */
+/**
+ * Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is
+ * half of what it is elsewhere.
+ */
 const READING_CALLS = 32;
 
 export function assemble(foundations: Resources) {

@@ -96,7 +96,10 @@ function tokenOf({ endpoint, token_file: file }: Config['fetch']['glance']): Con
 
 const END_OF_CERTIFICATE = '-----END CERTIFICATE-----';
 
-/** Whom servers may be certified by: Node's list, or the system's, and who is in the file. Fails with ConfigError. */
+/**
+ * Whom servers may be certified by: Node's list, or the system's, and who is in the file. Fails
+ * with ConfigError.
+ */
 export function authoritiesOf({ ca_file: file, system_ca: system }: Config['fetch']): {
   readonly ca?: readonly string[];
 } {
@@ -114,7 +117,10 @@ function proxyOf({ proxy, no_proxy: spared, ...fetch }: Config['fetch']): ProxyR
   return { ...proxies, spared: hostsOf([...spared, ...direct]), seesSecrets };
 }
 
-/** What is no entry of such a list is none in the variables either, as others read them; the configuration refuses it. */
+/**
+ * What is no entry of such a list is none in the variables either, as others read them; the
+ * configuration refuses it.
+ */
 function hostsOf(texts: readonly string[]): readonly HostPattern[] {
   return texts.map(parseHostPattern).filter((pattern) => pattern !== undefined);
 }

@@ -1,4 +1,7 @@
-/** The part of the composition root that opens the folders in which the daemon works, its own and its roots. */
+/**
+ * The part of the composition root that opens the folders in which the daemon works, its own and
+ * its roots.
+ */
 import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CacheFolder } from '../adapters/files/cache-folder.js';
@@ -23,8 +26,9 @@ import type { CacheIndex } from '../domain/cache/cache-index.js';
 import type { Resources } from './resources.js';
 
 /**
- * The state folder, the roots, and the lock that says that this agent lives. An id that another daemon has too, because the state folder is a
- * copy of its, is given up for a new one. Fails with ConfigError, OwnFileError, StateFolderBusy, StateFolderBroken.
+ * The state folder, the roots, and the lock that says that this agent lives. An id that another
+ * daemon has too, because the state folder is a copy of its, is given up for a new one. Fails with
+ * ConfigError, OwnFileError, StateFolderBusy, StateFolderBroken.
  */
 export async function openFolders(config: Config, runner: ProcessRunner, log: Log) {
   const identity = await hostIdentity();
@@ -101,7 +105,10 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
   };
 }
 
-/** The cache's folder. In a root it is a root of its own, in which callers make and remove nothing, and images may be backed by it. */
+/**
+ * The cache's folder. In a root it is a root of its own, in which callers make and remove nothing,
+ * and images may be backed by it.
+ */
 async function openCache(
   { cache, instances_path: instances, limits }: Config,
   roots: readonly Root[],
@@ -149,8 +156,9 @@ export async function claimCacheFolder(folder: CacheFolder, { cache, state, runn
 }
 
 /**
- * Before anybody works in the cache: folders of operations that ended with an earlier life go, what nobody knows is told of. A folder that cannot
- * be looked at keeps nobody from starting: nothing is removed.
+ * Before anybody works in the cache: folders of operations that ended with an earlier life go, what
+ * nobody knows is told of. A folder that cannot be looked at keeps nobody from starting: nothing is
+ * removed.
  */
 export async function sweepCache(foundations: Resources): Promise<void> {
   const { cacheFolder, log } = foundations;

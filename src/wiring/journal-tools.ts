@@ -1,4 +1,7 @@
-/** Part of the command's composition root: what a journal holds, read from its file while no daemon works with it. */
+/**
+ * Part of the command's composition root: what a journal holds, read from its file while no daemon
+ * works with it.
+ */
 import {
   closeSync,
   constants,
@@ -30,7 +33,9 @@ export class JournalToolError extends Error {
   override readonly name = 'JournalToolError';
 }
 
-/** What the system or SQLite refuse says nothing of the journal. Fails with JournalToolError then. */
+/**
+ * What the system or SQLite refuse says nothing of the journal. Fails with JournalToolError then.
+ */
 async function inWords<T>(path: string, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
@@ -41,7 +46,10 @@ async function inWords<T>(path: string, work: () => T | Promise<T>): Promise<T> 
   }
 }
 
-/** The journal of a state folder and those that were moved aside there, or one file. Fails with JournalToolError. */
+/**
+ * The journal of a state folder and those that were moved aside there, or one file. Fails with
+ * JournalToolError.
+ */
 export function journalStatus(path: string): Promise<readonly JournalSurvey[]> {
   return inWords(path, () => status(path));
 }
@@ -115,7 +123,9 @@ function journalsOf(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** Works on a copy, so that nothing is changed, not even by what SQLite does when it opens a file. */
+/**
+ * Works on a copy, so that nothing is changed, not even by what SQLite does when it opens a file.
+ */
 async function survey(path: string, take: (write: Write) => void): Promise<JournalSurvey> {
   assertFree(path);
   const states: Record<string, number> = {};
@@ -184,8 +194,9 @@ async function ofLevel(path: string, take: (write: Write) => void): Promise<Read
 }
 
 /**
- * Fails while a daemon works with it: a copy that is made meanwhile may be torn. The daemon's own lock is that of a process which
- * has ended, so it does not show in a container; SQLite's is that of the daemon.
+ * Fails while a daemon works with it: a copy that is made meanwhile may be torn. The daemon's own
+ * lock is that of a process which has ended, so it does not show in a container; SQLite's is that
+ * of the daemon.
  */
 function assertFree(path: string): void {
   const folder = dirname(path);

@@ -1,4 +1,7 @@
-/** `hostlerd --list-folders` and `--remove-folders-of`: private folders in the roots whose daemon is gone. No daemon has to run. */
+/**
+ * `hostlerd --list-folders` and `--remove-folders-of`: private folders in the roots whose daemon is
+ * gone. No daemon has to run.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../adapters/config/config.js';
@@ -42,8 +45,8 @@ export async function listFolders(config: Config): Promise<void> {
 }
 
 /**
- * Removes the private folders of one agent, unless its daemon lives. Of this state folder's own agent only those that were left after its journal
- * was lost. Fails with LeftoverError.
+ * Removes the private folders of one agent, unless its daemon lives. Of this state folder's own
+ * agent only those that were left after its journal was lost. Fails with LeftoverError.
  */
 export async function removeFoldersOf(config: Config, agentId: string, force: boolean): Promise<void> {
   const roots = await openFileRoots(config);

@@ -1,4 +1,7 @@
-/** What looks at all images of the roots, in threads of its own: for dependants, and for what they may still grow by. */
+/**
+ * What looks at all images of the roots, in threads of its own: for dependants, and for what they
+ * may still grow by.
+ */
 import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/index/bad-files.js';
 import { ImageIndex } from '../adapters/index/image-index.js';
 import { errorText } from '../adapters/telemetry/log.js';

@@ -34,8 +34,9 @@ export interface Resources {
   readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
   readonly journal: JournalStore;
   /**
-   * At this start the journal was moved aside, or something in it could not be read: it does not know everything that is ours, and
-   * nothing may be removed in this life of the daemon because the journal does not know it.
+   * At this start the journal was moved aside, or something in it could not be read: it does not
+   * know everything that is ours, and nothing may be removed in this life of the daemon because the
+   * journal does not know it.
    */
   readonly journalMovedAside: boolean;
   readonly version: string;

@@ -1,4 +1,7 @@
-/** How the daemon ends: by a signal, or because too much went wrong. In any state it does so in bounded time. */
+/**
+ * How the daemon ends: by a signal, or because too much went wrong. In any state it does so in
+ * bounded time.
+ */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { pause } from '../domain/model/async.js';
@@ -8,7 +11,10 @@ const CLOSE_MS = 10_000;
 
 export interface RunningServices {
   readonly operations: Operations;
-  /** Running operations get the first, then are cancelled; what has not ended after the second is left to the next start. */
+  /**
+   * Running operations get the first, then are cancelled; what has not ended after the second is
+   * left to the next start.
+   */
   readonly times: { readonly graceMs: number; readonly giveUpMs: number };
   /** Nobody waits for it: tells others that the daemon stops. */
   readonly begin: () => void;
@@ -26,7 +32,10 @@ export class Stopping {
     private readonly end: (code: number) => Promise<never>,
   ) {}
 
-  /** From here on a signal stops it: before it serves at once, as nothing is at work that the next start would not find. */
+  /**
+   * From here on a signal stops it: before it serves at once, as nothing is at work that the next
+   * start would not find.
+   */
   listen(): void {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.stop(signal, 0));
   }

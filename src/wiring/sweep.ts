@@ -1,4 +1,7 @@
-/** The part of the composition root that looks, after a start, for private folders that no journal knows. */
+/**
+ * The part of the composition root that looks, after a start, for private folders that no journal
+ * knows.
+ */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
@@ -12,10 +15,16 @@ import type { Operations } from '../domain/operations/engine.js';
 import type { Targets } from '../domain/ports/images.js';
 import type { Resources } from './resources.js';
 
-/** In the state folder: operations of a journal that was lost, whose private folders stay until they are asked for. */
+/**
+ * In the state folder: operations of a journal that was lost, whose private folders stay until they
+ * are asked for.
+ */
 export const LEFT_FILE = 'left-folders';
 
-/** In the background, after a start: what there is is this daemon's from now on. Folders of this agent that no operation is at work in go, others are told of. */
+/**
+ * In the background, after a start: what there is is this daemon's from now on. Folders of this
+ * agent that no operation is at work in go, others are told of.
+ */
 export function sweep(foundations: Resources, targets: Targets, operations: Operations): void {
   sweepNow(foundations, targets, operations).catch((error: unknown) =>
     foundations.log.error('sweep failed', { cause: errorText(error) }),
@@ -47,12 +56,18 @@ async function sweepNow(foundations: Resources, targets: Targets, operations: Op
   await journal.settled();
 }
 
-/** What is not at work has its folder all the same: it goes on when it is asked for again, or another version ends it. */
+/**
+ * What is not at work has its folder all the same: it goes on when it is asked for again, or
+ * another version ends it.
+ */
 export function isKept({ resumes, journal }: Pick<Resources, 'resumes' | 'journal'>, operationId: string): boolean {
   return resumes.of(operationId) !== undefined || journal.leftToOthers.has(operationId);
 }
 
-/** Ids of operations whose folders no sweep removes; undefined where the file holds no list. Fails with OwnFileError. */
+/**
+ * Ids of operations whose folders no sweep removes; undefined where the file holds no list. Fails
+ * with OwnFileError.
+ */
 export async function readLeft(stateFolder: string): Promise<ReadonlySet<string> | undefined> {
   const path = join(stateFolder, LEFT_FILE);
   const text = await ownFile('the folders that are left alone (in state_dir)', path, () =>

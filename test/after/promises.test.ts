@@ -1,4 +1,7 @@
-/** At the end of a run of all tests: what clients got in it, held against what the comments of proto/ promise. */
+/**
+ * At the end of a run of all tests: what clients got in it, held against what the comments of
+ * proto/ promise.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { needs, skips, type Skip } from '../support/needs.js';
@@ -31,7 +34,10 @@ function excuse(pair: Pair, all: readonly Skip[]): Skip | undefined {
   );
 }
 
-/** No test makes the first. The others get clients that notes are not taken of: floods.test.ts and bounds/ have such. */
+/**
+ * No test makes the first. The others get clients that notes are not taken of: floods.test.ts and
+ * bounds/ have such.
+ */
 const NOT_TO_BE_SEEN = ['BUG', 'WATCHER_TOO_SLOW', 'CALLER_AT_LIMIT'];
 
 describe('after all tests, of what RPCs failed with', () => {

@@ -1,6 +1,7 @@
 /**
- * Mixed work of several callers for minutes, while callers leave and cancel, the daemon is killed, and the disk with its state is
- * full, broken, read-only, and well again, all by chance. No image is lost, no answer is wrong, nothing is left.
+ * Mixed work of several callers for minutes, while callers leave and cancel, the daemon is killed,
+ * and the disk with its state is full, broken, read-only, and well again, all by chance. No image
+ * is lost, no answer is wrong, nothing is left.
  */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -49,7 +50,10 @@ const EXPECTED = [
 /** How a broken connection and a deadline of the caller's look to the caller. */
 const OF_THE_LINE: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED];
 
-/** Uploads wait for what is still to come, which is nothing; what was kept of those that failed would wait for its time. */
+/**
+ * Uploads wait for what is still to come, which is nothing; what was kept of those that failed
+ * would wait for its time.
+ */
 async function cancelAll({ stranger }: Daemon): Promise<void> {
   for (const filter of [{ states: ['OPERATION_STATE_RUNNING', 'OPERATION_STATE_QUEUED'] }, { kept_only: true }]) {
     const { operations = [] } = (await stranger.unary('OperationService/ListOperations', {
@@ -145,7 +149,8 @@ describe('a campaign', () => {
           await dead.exited;
         });
         kills += 1;
-        // With a state disk that fails a start is refused, or goes on reading; the next one finds the disk well again.
+        // With a state disk that fails a start is refused, or goes on reading; the next one finds
+        // the disk well again.
         const early = random() < 0.3 ? await start().catch(() => undefined) : undefined;
         await state.heal();
         daemon = early ?? (await start());

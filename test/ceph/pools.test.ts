@@ -1,4 +1,7 @@
-/** What a pool's configuration means, for a client that has no more rights than the documentation asks for. */
+/**
+ * What a pool's configuration means, for a client that has no more rights than the documentation
+ * asks for.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { cephCluster } from '../support/servers/ceph.js';

@@ -1,4 +1,7 @@
-/** The image verbs on images of a real Ceph cluster, with and without keys, against the cluster's own word. */
+/**
+ * The image verbs on images of a real Ceph cluster, with and without keys, against the cluster's
+ * own word.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { checkEach } from '../support/check-each.js';

@@ -1,4 +1,7 @@
-/** Images of every kind that the tools of this world make, through every call that takes one in: honest ones stay the same, wrong ones are refused. */
+/**
+ * Images of every kind that the tools of this world make, through every call that takes one in:
+ * honest ones stay the same, wrong ones are refused.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

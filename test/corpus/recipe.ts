@@ -5,8 +5,8 @@ interface Made {
   /** The row of the table in docs/images.md. */
   readonly kind: string;
   /**
-   * For bash, in a folder of its own: makes `image`. `$D` is the folder with the contents (see CONTENTS), `$W` that with
-   * the writers.
+   * For bash, in a folder of its own: makes `image`. `$D` is the folder with the contents (see
+   * CONTENTS), `$W` that with the writers.
    */
   readonly make: string;
 }
@@ -16,8 +16,10 @@ export interface Honest extends Made {
   /** What `GetImageInfo` says that it is. */
   readonly format: ImageFormat;
   /**
-   * `all`: by every call, and its content is that of `truth` where the command makes that too, else what qemu-img says. `bytes`: nobody can read its
-   * content without a secret. `fetch`: it is packed; the command makes `truth` too, which has to come out of it, and for all other calls it is bytes.
+   * `all`: by every call, and its content is that of `truth` where the command makes that too, else
+   * what qemu-img says. `bytes`: nobody can read its content without a secret. `fetch`: it is
+   * packed; the command makes `truth` too, which has to come out of it, and for all other calls it
+   * is bytes.
    */
   readonly by: 'all' | 'bytes' | 'fetch';
   /** Of an archive. */

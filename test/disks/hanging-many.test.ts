@@ -1,4 +1,7 @@
-/** More calls into a file server that does not answer than the daemon has threads: they end, and everything else goes on. */
+/**
+ * More calls into a file server that does not answer than the daemon has threads: they end, and
+ * everything else goes on.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';

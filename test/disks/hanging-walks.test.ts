@@ -1,4 +1,7 @@
-/** The disk below a root stops answering while the tables of a large image are read: a cancel ends that, and a stop of the daemon too. */
+/**
+ * The disk below a root stops answering while the tables of a large image are read: a cancel ends
+ * that, and a stop of the daemon too.
+ */
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
@@ -8,7 +11,10 @@ import { sh } from '../support/shell.js';
 import { failure } from '../support/stranger.js';
 import { until } from '../support/until.js';
 
-/** Of some sixty reads of the image: while it is looked at in the main thread, and in a thread of its own. */
+/**
+ * Of some sixty reads of the image: while it is looked at in the main thread, and in a thread of
+ * its own.
+ */
 const READS = [10, 30];
 const LAST = 40;
 

@@ -1,4 +1,7 @@
-/** Filesystems come and go under roots: what is written lies where its path leads, or is not written. */
+/**
+ * Filesystems come and go under roots: what is written lies where its path leads, or is not
+ * written.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';

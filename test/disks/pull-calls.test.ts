@@ -1,4 +1,7 @@
-/** Each system call of a pull from another agent fails once, or does not come back: below the root that it reads, and below the one that it writes. */
+/**
+ * Each system call of a pull from another agent fails once, or does not come back: below the root
+ * that it reads, and below the one that it writes.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';

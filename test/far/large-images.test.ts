@@ -1,4 +1,7 @@
-/** Copies of 20 GiB with 0.8 GiB in them, with segments as they come: what is too much for every run of the tests. */
+/**
+ * Copies of 20 GiB with 0.8 GiB in them, with segments as they come: what is too much for every run
+ * of the tests.
+ */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** Runs calls side by side, looks at what comes of each, and keeps one example of each kind of mistake. */
+/**
+ * Runs calls side by side, looks at what comes of each, and keeps one example of each kind of
+ * mistake.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Stranger } from '../support/stranger.js';
 import { bodyOf, type Case } from './cases.js';

@@ -1,4 +1,7 @@
-/** One call, whole: by whom, of what, with which bytes, in which manner. A line of text is enough to make it again. */
+/**
+ * One call, whole: by whom, of what, with which bytes, in which manner. A line of text is enough to
+ * make it again.
+ */
 import { deflateRawSync, gzipSync, inflateRawSync } from 'node:zlib';
 import { foreignRpcs, requestOf } from '../support/descriptors.js';
 import { RPCS } from '../support/stranger.js';
@@ -57,7 +60,10 @@ export function makeCase(seed: number, n: number, roles: Readonly<Record<string,
 
 type Desc = ReturnType<typeof requestOf>;
 
-/** Mostly a header and then content, as each member of the oneof comes first in turn; sometimes in any order. */
+/**
+ * Mostly a header and then content, as each member of the oneof comes first in turn; sometimes in
+ * any order.
+ */
 function streamed(desc: Desc, dice: Dice, around: Surroundings, rpc: string): Buffer[] {
   const maker = new RequestMaker(dice, around, rpc);
   const [content] = desc.oneofs;

@@ -1,6 +1,7 @@
 /**
- * Hostile requests for every RPC, from five roles, made from the descriptors, while another caller works and measures its waits.
- * FUZZ=n requests, SEED=n; REPLAY='a line that a run has printed' makes that one call.
+ * Hostile requests for every RPC, from five roles, made from the descriptors, while another caller
+ * works and measures its waits. FUZZ=n requests, SEED=n; REPLAY='a line that a run has printed'
+ * makes that one call.
  */
 import assert from 'node:assert/strict';
 import { Worker } from 'node:worker_threads';
@@ -25,8 +26,9 @@ const BASELINE_MS = 3000;
 /** Findings that are made smaller and printed. */
 const MOST_SHRUNK = 12;
 /**
- * What another caller waits for at the most on a machine that has nothing else to do; on any, so many times what it waits alone. Coarse, as
- * all share two processors: that no request holds the daemon's main thread is what the watchdog of all tests looks at.
+ * What another caller waits for at the most on a machine that has nothing else to do; on any, so
+ * many times what it waits alone. Coarse, as all share two processors: that no request holds the
+ * daemon's main thread is what the watchdog of all tests looks at.
  */
 const [P99_MS, P99_TIMES] = [100, 300];
 

@@ -1,4 +1,7 @@
-/** Values that nobody means well by. Everything is drawn from the dice, so that the same seed gives the same. */
+/**
+ * Values that nobody means well by. Everything is drawn from the dice, so that the same seed gives
+ * the same.
+ */
 import type { Dice } from './dice.js';
 
 const BORDERS = [7n, 8n, 9n, 16n, 31n, 32n, 40n, 53n, 62n, 63n, 64n].flatMap((bits) => [

@@ -1,4 +1,7 @@
-/** Requests made from the descriptors: what most fields hold is as it should be, so that the call gets far; the rest is hostile. */
+/**
+ * Requests made from the descriptors: what most fields hold is as it should be, so that the call
+ * gets far; the rest is hostile.
+ */
 import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
 import { WORK } from '../support/reasons/work.js';
 import type { Dice } from './dice.js';

@@ -1,4 +1,6 @@
-/** In a thread of its own: another caller, who works all the time and measures how long it waits. */
+/**
+ * In a thread of its own: another caller, who works all the time and measures how long it waits.
+ */
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';

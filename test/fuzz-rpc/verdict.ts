@@ -5,7 +5,10 @@ import { promises } from '../support/reasons/promised.js';
 import { ODD_TIMEOUTS, type Case } from './cases.js';
 import type { Outcome } from './line.js';
 
-/** Details are 4 KiB at most; the message stands in them once more, and both are in base64 or percent-encoded. */
+/**
+ * Details are 4 KiB at most; the message stands in them once more, and both are in base64 or
+ * percent-encoded.
+ */
 const MOST_STATUS_BYTES = 16 << 10;
 const MOST_MESSAGE_BYTES = 4 << 20;
 /** grpc-js sends these by itself, without a reason. */

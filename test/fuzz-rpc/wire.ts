@@ -1,4 +1,6 @@
-/** Protobuf as it is on the wire, written by hand: what no library would write can be written too. */
+/**
+ * Protobuf as it is on the wire, written by hand: what no library would write can be written too.
+ */
 import type { Dice } from './dice.js';
 
 /** A field: a varint, eight or four bytes, bytes or a message, or a group. */

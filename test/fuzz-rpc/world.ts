@@ -1,4 +1,7 @@
-/** A daemon with five roles, images of every format, a filesystem of its own, and files around it that nobody may touch. */
+/**
+ * A daemon with five roles, images of every format, a filesystem of its own, and files around it
+ * that nobody may touch.
+ */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readlink, rm, stat, symlink, truncate, writeFile, lstat, copyFile } from 'node:fs/promises';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -129,7 +132,9 @@ export class World {
     return this.#lines.get(role) ?? raise(`no role ${role}`);
   }
 
-  /** Puts the images back that are no longer as they were. @param all what else was made goes too */
+  /**
+   * Puts the images back that are no longer as they were. @param all what else was made goes too
+   */
   async restore(all = false): Promise<void> {
     for (const home of [this.images, join(this.images, 'ours')]) {
       if (all) await rm(home, { recursive: true, force: true }).catch(ignoreBusy);
@@ -162,7 +167,10 @@ export class World {
     return found;
   }
 
-  /** Private folders, children, descriptors, reservations and operations of the daemon, beyond those at the start. */
+  /**
+   * Private folders, children, descriptors, reservations and operations of the daemon, beyond those
+   * at the start.
+   */
   async leftovers(): Promise<string[]> {
     const { daemon } = this;
     const { filesystem } = (await daemon.stranger.unary('HostInfoService/GetFilesystemInfo', {

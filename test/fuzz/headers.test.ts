@@ -1,4 +1,7 @@
-/** Hostile headers. `make fuzz` runs more of it (FUZZ=executions, SEED=n, FUZZ_SECONDS for the lengths). */
+/**
+ * Hostile headers. `make fuzz` runs more of it (FUZZ=executions, SEED=n, FUZZ_SECONDS for the
+ * lengths).
+ */
 import assert from 'node:assert/strict';
 import { lstat, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,13 +19,19 @@ const EXECUTIONS = Number(process.env['FUZZ'] ?? '20000');
 const SEED = Number(process.env['SEED'] ?? '1');
 /** In `make fuzz` all lengths to 1 MiB. */
 const LENGTHS = process.env['FUZZ'] === undefined ? 8 << 10 : 1 << 20;
-/** So far apart are the lengths of one round; what is not reached in time is spread over all of them. */
+/**
+ * So far apart are the lengths of one round; what is not reached in time is spread over all of
+ * them.
+ */
 const STRIDE = 64;
 const LENGTHS_MS = Number(process.env['FUZZ_SECONDS'] ?? '1500') * 1000;
 /** For one header. */
 const SLOW_MS = 100;
 
-/** What a question of the index and of the figure of overcommitted bytes read of a file, wherever it begins. */
+/**
+ * What a question of the index and of the figure of overcommitted bytes read of a file, wherever it
+ * begins.
+ */
 async function assertLooked(folder: string, contents: readonly Buffer[]): Promise<void> {
   await Promise.all(contents.map((content, n) => writeFile(join(folder, `${String(n)}.raw`), content)));
   const { dev: device, ino: inode } = await lstat(folder, { bigint: true });

@@ -1,4 +1,7 @@
-/** What fails after the point of no return is a warning: the operation has succeeded. With the engine and real files. */
+/**
+ * What fails after the point of no return is a warning: the operation has succeeded. With the
+ * engine and real files.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { asAddress, type ImageAddress } from '../../src/domain/model/address.js';

@@ -1,4 +1,6 @@
-/** Images whose file was cut short, and honest ones that only look like it; all made by qemu-img. */
+/**
+ * Images whose file was cut short, and honest ones that only look like it; all made by qemu-img.
+ */
 import assert from 'node:assert/strict';
 import { deflateRawSync } from 'node:zlib';
 import { appendFile, copyFile, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
@@ -123,7 +125,8 @@ describe('images that were cut', () => {
   for (const [format, options, unit] of KINDS)
     it(`${[format, ...options].join(' ')}: whole it passes, cut it does not`, async () => {
       const whole = scratch.path('whole');
-      // qemu-img 7.2 takes no compressed qcow of another size, and says then that it failed, although it did not.
+      // qemu-img 7.2 takes no compressed qcow of another size, and says then that it failed,
+      // although it did not.
       const isOld = format === 'qcow' && options.includes('-c');
       const words = ['-f', 'raw', '-O', format, ...options, scratch.path(isOld ? 'whole-disk' : 'disk'), whole];
       const { code, stderr } = await tryRun('qemu-img', ['convert', ...words]);

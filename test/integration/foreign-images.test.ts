@@ -1,4 +1,7 @@
-/** What a stranger's image may be: the policy on its own, with images made by the tools that people use. */
+/**
+ * What a stranger's image may be: the policy on its own, with images made by the tools that people
+ * use.
+ */
 import assert from 'node:assert/strict';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { LocalFiles } from '../../src/adapters/files/files.js';
@@ -184,7 +187,8 @@ describe('images of strangers', () => {
       'label: dos\nstart=2048, size=8192, type=83\nstart=16384, size=65536, type=5\nstart=18432, size=8192, type=83\n',
     );
     for (const path of [mbr, gpt, logical]) assert.deepEqual((await judge(path, 'raw')).findings, []);
-    // Torn ones are told of and let in, as they are inside of a qcow2: no tool of ours reads partitions.
+    // Torn ones are told of and let in, as they are inside of a qcow2: no tool of ours reads
+    // partitions.
     const told = async (path: string) => (await judge(path, 'raw')).findings.map(({ message }) => message);
     const overlapping = await patched(mbr, 'overlap', 446 + 16 + 8, u32le(4096));
     assert.deepEqual(await told(overlapping), ['partitions of the MBR overlap']);

@@ -95,7 +95,8 @@ describe('format readers beside qemu-img', () => {
       {
         format: ours.format,
         size: ours.virtualSizeBytes,
-        // Split sparse extents have it in files that only the descriptor names: those are not opened.
+        // Split sparse extents have it in files that only the descriptor names: those are not
+        // opened.
         cluster: namesFiles(ours) ? undefined : ours.clusterSizeBytes,
         backing: ours.backingFile,
         backingFormat: ours.backingFormat,

@@ -1,4 +1,7 @@
-/** What the worst header costs that each reader lets pass, or refuses: at most 8 MiB and 100 ms, in a process that does nothing else. */
+/**
+ * What the worst header costs that each reader lets pass, or refuses: at most 8 MiB and 100 ms, in
+ * a process that does nothing else.
+ */
 import assert from 'node:assert/strict';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,7 @@
-/** The journal on disks that are full, fail, hang or are killed: what was acknowledged stays, and it goes on by itself. */
+/**
+ * The journal on disks that are full, fail, hang or are killed: what was acknowledged stays, and it
+ * goes on by itself.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -223,7 +226,10 @@ describe('the journal on a bad disk', () => {
   });
 });
 
-/** Lets a process write, and kills it when it has said so often that something is durable; the last that it said. */
+/**
+ * Lets a process write, and kills it when it has said so often that something is durable; the last
+ * that it said.
+ */
 async function writeAndKill(folder: string, after: number): Promise<number> {
   const writer = spawn(process.execPath, [WRITER, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise((resolve) => writer.once('exit', resolve));
@@ -255,7 +261,10 @@ describe('damage in the file of the journal', () => {
     await journal.close();
   });
 
-  /** Opens a copy in which something was changed; what is there now, and whether it says that something is missing. */
+  /**
+   * Opens a copy in which something was changed; what is there now, and whether it says that
+   * something is missing.
+   */
   const look = (change: (folder: string) => void) => {
     const folder = scratch.path('copy');
     rmSync(folder, { recursive: true, force: true });

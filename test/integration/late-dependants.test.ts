@@ -1,4 +1,7 @@
-/** An image counts as a dependant from the moment at which it needs another, whatever it was before and however it names it. */
+/**
+ * An image counts as a dependant from the moment at which it needs another, whatever it was before
+ * and however it names it.
+ */
 import assert from 'node:assert/strict';
 import { lstat, mkdir, truncate, utimes, writeFile } from 'node:fs/promises';
 import { RootIndex } from '../../src/adapters/index/root-index.js';
@@ -58,7 +61,8 @@ describe('dependants that come later', () => {
       await refreshLater(index);
       const before = await lstat(root);
       await overlay(base, path);
-      // What qemu-img made beside it and removed again has touched the folder; nothing has changed in it.
+      // What qemu-img made beside it and removed again has touched the folder; nothing has changed
+      // in it.
       await utimes(root, before.atime, before.mtime);
       await index.refresh();
       assert.deepEqual(

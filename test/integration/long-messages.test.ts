@@ -1,4 +1,7 @@
-/** A peer sends what it likes: a message that no agent sends is refused by its length, before it is decoded. */
+/**
+ * A peer sends what it likes: a message that no agent sends is refused by its length, before it is
+ * decoded.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';

@@ -1,4 +1,7 @@
-/** What is no disk is known by its name, and no disk is taken for something else; made by the tools that make such files. */
+/**
+ * What is no disk is known by its name, and no disk is taken for something else; made by the tools
+ * that make such files.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { LocalFiles } from '../../src/adapters/files/files.js';

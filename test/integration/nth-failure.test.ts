@@ -1,4 +1,7 @@
-/** Fail the first step, then the second, then the third …, until the verb passes: nothing is ever left over. */
+/**
+ * Fail the first step, then the second, then the third …, until the verb passes: nothing is ever
+ * left over.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';

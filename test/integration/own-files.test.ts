@@ -1,4 +1,7 @@
-/** What each file and folder of the daemon's own is to whoever runs the daemon when the system refuses it: one table. */
+/**
+ * What each file and folder of the daemon's own is to whoever runs the daemon when the system
+ * refuses it: one table.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

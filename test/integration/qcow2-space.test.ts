@@ -1,4 +1,7 @@
-/** What we count for the tables of a qcow2 beside what qemu-img takes for them: never less, and not many times as much. */
+/**
+ * What we count for the tables of a qcow2 beside what qemu-img takes for them: never less, and not
+ * many times as much.
+ */
 import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { qcow2Tables } from '../../src/domain/images/qcow2-space.js';

@@ -1,4 +1,7 @@
-/** The base of a QED: what qemu would open, our reader says, or refuses the image. qemu-img itself is the witness. */
+/**
+ * The base of a QED: what qemu would open, our reader says, or refuses the image. qemu-img itself
+ * is the witness.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { readQed } from '../../src/domain/formats/qed.js';

@@ -1,4 +1,7 @@
-/** Who holds an image: asking for the locks of one file says what the table of all locks says, with real holders. */
+/**
+ * Who holds an image: asking for the locks of one file says what the table of all locks says, with
+ * real holders.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,6 @@
-/** What an operation that could not go on leaves for the next one, with the engine and real files. */
+/**
+ * What an operation that could not go on leaves for the next one, with the engine and real files.
+ */
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { asAddress, type ImageAddress } from '../../src/domain/model/address.js';

@@ -1,4 +1,7 @@
-/** What a real tool can reach from inside the sandbox, with the images of an attacker and no policy before it. */
+/**
+ * What a real tool can reach from inside the sandbox, with the images of an attacker and no policy
+ * before it.
+ */
 import assert from 'node:assert/strict';
 import { chmod, chown, mkdir, open, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';

@@ -1,4 +1,7 @@
-/** An answer that cannot be sent, behind every kind of call: its status, its line in the log and in the audit log, and its operation. */
+/**
+ * An answer that cannot be sent, behind every kind of call: its status, its line in the log and in
+ * the audit log, and its operation.
+ */
 import assert from 'node:assert/strict';
 import { connect as openSession } from 'node:http2';
 import { connect } from 'node:net';

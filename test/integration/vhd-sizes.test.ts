@@ -1,4 +1,7 @@
-/** The size of a VHD, whoever made it: what our reader says is what qemu-img finds when it is told how to open it. */
+/**
+ * The size of a VHD, whoever made it: what our reader says is what qemu-img finds when it is told
+ * how to open it.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { layerMembers } from '../../src/adapters/qemu/qemu-args.js';
@@ -66,7 +69,9 @@ describe('sizes of VHDs', () => {
     const how = facts.subformat === 'fixed' ? 'size' : 'force_size_calc';
     return `json:{${option('driver')},${option(how)},"file":{"driver":"file","filename":"${path}"}}`;
   };
-  /** With a block table of so many entries, as programs make it that leave room for a larger disk. */
+  /**
+   * With a block table of so many entries, as programs make it that leave room for a larger disk.
+   */
   const withTable = async (path: string, entries: number) => {
     const content = await readFile(path);
     const [footer, header] = [content.subarray(0, 512), content.subarray(512, 1536)];

@@ -1,4 +1,7 @@
-/** A VHDX whose log is in use: pending is what qemu would apply before it opens the image, and nothing else. */
+/**
+ * A VHDX whose log is in use: pending is what qemu would apply before it opens the image, and
+ * nothing else.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { crc32c } from '../../src/domain/formats/crc32c.js';

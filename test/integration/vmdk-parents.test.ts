@@ -1,4 +1,7 @@
-/** What qemu's vmdk driver opens because of what an image says, our reader has seen before: qemu-img itself is the witness. */
+/**
+ * What qemu's vmdk driver opens because of what an image says, our reader has seen before: qemu-img
+ * itself is the witness.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { detectFormat } from '../../src/domain/formats/magic.js';

@@ -1,6 +1,7 @@
 /**
- * The power goes in the middle of work: what was acknowledged is there, images that have their name are whole, and the next start
- * finds its journal. Between two syncs a disk may have written all, nothing, or any part of what came.
+ * The power goes in the middle of work: what was acknowledged is there, images that have their name
+ * are whole, and the next start finds its journal. Between two syncs a disk may have written all,
+ * nothing, or any part of what came.
  */
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
@@ -55,7 +56,10 @@ describe('power cuts', () => {
     daemon.stranger.close();
   };
 
-  /** Works, and cuts the power so many times at moments of chance; the disk goes on without noticing. */
+  /**
+   * Works, and cuts the power so many times at moments of chance; the disk goes on without
+   * noticing.
+   */
   const cutAtWork = async (count: number, first: number): Promise<Cut[]> => {
     const daemon = await start('at-work');
     const work = workload.run(daemon);

@@ -1,4 +1,7 @@
-/** Answers with a value at any of their fields, made from the descriptors: no field is named by hand. */
+/**
+ * Answers with a value at any of their fields, made from the descriptors: no field is named by
+ * hand.
+ */
 import { create, toBinary, type DescField, type DescMessage, type Message } from '@bufbuild/protobuf';
 import { reflect, type ReflectMessage } from '@bufbuild/protobuf/reflect';
 
@@ -39,7 +42,9 @@ export const BORDERS: Readonly<
   int32: { held: [-(2 ** 31), -1, 2 ** 31 - 1], beyond: [2 ** 31, -(2 ** 31) - 1, 0.5, NaN, Infinity, null] },
 };
 
-/** The bytes of an answer in which every message on the way to the field is there, and nothing else. */
+/**
+ * The bytes of an answer in which every message on the way to the field is there, and nothing else.
+ */
 export function bytesTo(message: DescMessage, path: Path): Uint8Array {
   const root = create(message);
   let at: ReflectMessage = reflect(message, root);

@@ -1,6 +1,7 @@
 /**
- * Checks something after each test of a suite. What it finds is a failure of that test, and the next one runs all the
- * same: a hook that fails takes the rest of its suite along. Call inside describe().
+ * Checks something after each test of a suite. What it finds is a failure of that test, and the
+ * next one runs all the same: a hook that fails takes the rest of its suite along. Call inside
+ * describe().
  */
 export function checkEach(check: () => Promise<void>): void {
   beforeEach(function () {

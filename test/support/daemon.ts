@@ -47,7 +47,9 @@ export interface DaemonOptions {
   readonly uid?: number;
   /** Instead of the checkout's. */
   readonly program?: string;
-  /** So long one turn of its main thread may take, in ms of that thread's processor time; unset: 50. */
+  /**
+   * So long one turn of its main thread may take, in ms of that thread's processor time; unset: 50.
+   */
   readonly heldMs?: number;
 }
 
@@ -63,7 +65,9 @@ export async function allEnded(): Promise<string[]> {
   return left.map(({ folder }) => folder);
 }
 
-/** Ends what a failed test has left at work in every daemon, so that the next test finds none of it. */
+/**
+ * Ends what a failed test has left at work in every daemon, so that the next test finds none of it.
+ */
 export async function settle(): Promise<void> {
   for (const daemon of [...open.keys()].filter(runs)) {
     const { operations = [] } = (await daemon.stranger.unary(
@@ -135,7 +139,8 @@ export class Daemon {
     child.once('close', () => {
       open.delete(daemon);
       daemon.#searchLogs(config);
-      // Fails whichever test runs now: a daemon goes on after this, with a promise that it has forgotten.
+      // Fails whichever test runs now: a daemon goes on after this, with a promise that it has
+      // forgotten.
       if (options.faulty !== true && FORGOTTEN.test(daemon.log)) throw new Error(daemon.log);
     });
     let serves = false;

@@ -24,7 +24,10 @@ export function services(): DescService[] {
     .filter(({ file }) => file.proto.package === 'hostler.v1');
 }
 
-/** The path of an RPC as it is called: `ImageService/CopyImage` is Hostler's, others have their package before them. */
+/**
+ * The path of an RPC as it is called: `ImageService/CopyImage` is Hostler's, others have their
+ * package before them.
+ */
 export function pathOf(rpc: string): string {
   return rpc.includes('.') ? `/${rpc}` : `/hostler.v1.${rpc}`;
 }
@@ -46,7 +49,10 @@ function methodOf(rpc: string): DescMethod {
   return method;
 }
 
-/** The RPCs of health and reflection, `package.Service/Method`, and whether requests or answers stream. */
+/**
+ * The RPCs of health and reflection, `package.Service/Method`, and whether requests or answers
+ * stream.
+ */
 export function foreignRpcs(): { rpc: string; requestStream: boolean; responseStream: boolean }[] {
   return [...registry]
     .filter((each) => each.kind === 'service')
@@ -60,7 +66,10 @@ export function foreignRpcs(): { rpc: string; requestStream: boolean; responseSt
     );
 }
 
-/** Every RPC that the daemon serves, health and reflection too, as `package.Service/Method`, and its request. */
+/**
+ * Every RPC that the daemon serves, health and reflection too, as `package.Service/Method`, and its
+ * request.
+ */
 export function requests(): Map<string, DescMessage> {
   const all = [...registry].filter((each) => each.kind === 'service');
   return new Map(
@@ -68,7 +77,10 @@ export function requests(): Map<string, DescMessage> {
   );
 }
 
-/** Fields of a message, and of those in it, that may be long: strings, bytes, lists and maps, by their full names. */
+/**
+ * Fields of a message, and of those in it, that may be long: strings, bytes, lists and maps, by
+ * their full names.
+ */
 export function longFields(message: DescMessage): { readonly name: string; readonly kind: 'text' | 'list' | 'map' }[] {
   return message.fields.flatMap((field) => {
     const name = `${message.typeName}.${field.name}`;
@@ -80,7 +92,10 @@ export function longFields(message: DescMessage): { readonly name: string; reado
   });
 }
 
-/** Every string field of a message and of those in it, as the names that lead to it; keys and values of maps are none. */
+/**
+ * Every string field of a message and of those in it, as the names that lead to it; keys and values
+ * of maps are none.
+ */
 export function stringFields(message: DescMessage, above: readonly string[] = []): string[][] {
   return message.fields.flatMap((field) => {
     const path = [...above, field.name];
@@ -108,7 +123,9 @@ function put(message: DescMessage, given: Message, name: string, rest: readonly 
   return { ...given, [name]: put(field.message, (given[name] as Message | undefined) ?? {}, next, more, value) };
 }
 
-/** What makes a request of these fields valid as far as a machine can guess: formats, sizes, owners. */
+/**
+ * What makes a request of these fields valid as far as a machine can guess: formats, sizes, owners.
+ */
 export function plausible(rpc: string): Message {
   const guesses: Message = {
     format: 'raw',

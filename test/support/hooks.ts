@@ -6,11 +6,17 @@ import { assertNeverHeld, watchDaemons } from './watchdog/held.js';
 
 watchDaemons();
 
-/** A test of this file has failed, though it may pass when it runs again: what it has left says nothing more. */
+/**
+ * A test of this file has failed, though it may pass when it runs again: what it has left says
+ * nothing more.
+ */
 let failed = false;
 
 export const mochaHooks = {
-  /** A hook that fails would take the other tests of its suite along: the look is a part of the test. */
+  /**
+   * A hook that fails would take the other tests of its suite along: the look is a part of the
+   * test.
+   */
   beforeEach(this: Mocha.Context) {
     const test = this.currentTest;
     const body = test?.fn as Mocha.AsyncFunc | undefined;
@@ -28,7 +34,8 @@ export const mochaHooks = {
 
   async afterEach(this: Mocha.Context) {
     if (this.currentTest?.state !== 'failed') return;
-    // A daemon that does not answer is what the test has failed with, or what the next one fails with.
+    // A daemon that does not answer is what the test has failed with, or what the next one fails
+    // with.
     await settle().catch((error: unknown) => process.stderr.write(`after a failed test: ${String(error)}\n`));
   },
 

@@ -5,7 +5,10 @@ import { sh } from './shell.js';
 
 const OWN = ['bin', 'dist/bundle', 'dist/hostler.binpb', 'package.json', 'node_modules/.bin/node'];
 
-/** A copy that every user may read, with the packages that it needs: a checkout may lie where only its owner gets in. */
+/**
+ * A copy that every user may read, with the packages that it needs: a checkout may lie where only
+ * its owner gets in.
+ */
 export async function copiedProgram(to: string): Promise<string> {
   const listed = await sh('npm', '--prefix', ROOT_FOLDER, 'ls', '--omit=dev', '--all', '--parseable');
   const packages = listed.split('\n').slice(1, -1);

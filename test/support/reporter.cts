@@ -10,7 +10,8 @@ class Reporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
     super(runner, options);
     const again: string[] = [];
-    // Beside others a test may fail that passes when it runs again; it is named, so that nobody takes it for sound.
+    // Beside others a test may fail that passes when it runs again; it is named, so that nobody
+    // takes it for sound.
     runner.on(EVENT_TEST_RETRY, (test: Mocha.Test, error: Error) => {
       again.push(`  ${test.fullTitle()}: ${error.message.slice(0, 300).replaceAll('\n', ' ')}\n`);
     });
@@ -38,8 +39,8 @@ class Reporter extends Mocha.reporters.Spec {
 }
 
 /**
- * What has failed in this run until now, a line for each file with its count and its first failure: of a long output often
- * the end alone is at hand.
+ * What has failed in this run until now, a line for each file with its count and its first failure:
+ * of a long output often the end alone is at hand.
  */
 function inShort(failed: readonly string[]): string {
   const folder = process.env['HOSTLER_RUN'] ?? '';
@@ -52,7 +53,10 @@ function inShort(failed: readonly string[]): string {
   return lines.length === 0 ? '' : `Failed:\n${lines.join('')}`;
 }
 
-/** With those of the suites that ran before this one, whose counts stand in a file: CI reads one line. */
+/**
+ * With those of the suites that ran before this one, whose counts stand in a file: CI reads one
+ * line.
+ */
 function sums(counts: readonly [number, number, number]): readonly [number, number, number] {
   const file = process.env['HOSTLER_TEST_COUNTS'] ?? '';
   if (file === '') return counts;

@@ -9,8 +9,9 @@ const SEARCH = process.env['PATH'] ?? '';
 let problem: Promise<string | undefined> | undefined;
 
 /**
- * Skips what works with images of strangers, as everything is that was fetched: without a sandbox the daemon refuses them.
- * In describe() `before(needsSandbox)`, in a test `await needsSandbox.call(this)`.
+ * Skips what works with images of strangers, as everything is that was fetched: without a sandbox
+ * the daemon refuses them. In describe() `before(needsSandbox)`, in a test `await
+ * needsSandbox.call(this)`.
  */
 export async function needsSandbox(this: Mocha.Context): Promise<void> {
   problem ??= trySandbox(

@@ -1,4 +1,7 @@
-/** Secrets that tests hand to daemons, and the logs of those daemons: the one must never be in the other. */
+/**
+ * Secrets that tests hand to daemons, and the logs of those daemons: the one must never be in the
+ * other.
+ */
 import type { Message } from './stranger.js';
 
 const FIELDS = ['passphrase', 'token', 'key', 'headers'];
@@ -28,7 +31,10 @@ function remember(value: unknown): void {
   else if (typeof value === 'object' && value !== null) Object.values(value).forEach(remember);
 }
 
-/** Looks for every secret so far in a log, as it is and as encodings show it; what is found fails the run. */
+/**
+ * Looks for every secret so far in a log, as it is and as encodings show it; what is found fails
+ * the run.
+ */
 export function searchLog(name: string, text: string): void {
   leaks.push(...leaksIn(name, text));
 }
@@ -46,8 +52,9 @@ export function leaksIn(name: string, text: string): string[] {
 }
 
 /**
- * What `searchLog` has found, to be asked when every daemon of a file of tests has ended. Forgets it and all secrets: in the
- * next file, which may run in the same process, they would be words like others.
+ * What `searchLog` has found, to be asked when every daemon of a file of tests has ended. Forgets
+ * it and all secrets: in the next file, which may run in the same process, they would be words like
+ * others.
  */
 export function takeLeaks(): readonly string[] {
   secrets.clear();

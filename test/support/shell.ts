@@ -4,7 +4,9 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** qemu-img measures how fast it hashes for LUKS, and gives up where the kernel has counted no time. */
+/**
+ * qemu-img measures how fast it hashes for LUKS, and gives up where the kernel has counted no time.
+ */
 const AGAIN = /Unable to get accurate CPU usage/;
 
 /** Runs a program to its end; its standard output. Throws when it fails. */

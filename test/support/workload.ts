@@ -1,4 +1,7 @@
-/** Mixed work by several callers at once, and what every path may hold after it: whatever happens to the daemon meanwhile. */
+/**
+ * Mixed work by several callers at once, and what every path may hold after it: whatever happens to
+ * the daemon meanwhile.
+ */
 import { createHash } from 'node:crypto';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +26,10 @@ export type Content =
   | { readonly kind: 'raw' | 'qcow2'; readonly fixture: string }
   | { readonly kind: 'size'; readonly bytes: number };
 
-/** The contents of a path one after the other. The one at `acked` was acknowledged; those behind it may have come or not. */
+/**
+ * The contents of a path one after the other. The one at `acked` was acknowledged; those behind it
+ * may have come or not.
+ */
 interface History {
   readonly contents: Content[];
   acked: number;
@@ -94,7 +100,10 @@ export class Workload {
     this.#isOver = true;
   }
 
-  /** What was acknowledged before `act` is there afterwards; what came meanwhile, or was under way, may be. */
+  /**
+   * What was acknowledged before `act` is there afterwards; what came meanwhile, or was under way,
+   * may be.
+   */
   async around(act: () => Promise<unknown>): Promise<Snapshot> {
     const succeeded = this.#succeeded.slice(-LAST);
     const acked = new Map([...this.#histories].map(([path, history]) => [path, history.acked]));
@@ -105,7 +114,10 @@ export class Workload {
     return { allowed: new Map(possible), succeeded };
   }
 
-  /** Forgets all paths, which must hold what they may; removes what is there. Complaints, a line each. */
+  /**
+   * Forgets all paths, which must hold what they may; removes what is there. Complaints, a line
+   * each.
+   */
   async settle(): Promise<string[]> {
     const { allowed } = await this.around(() => Promise.resolve());
     const complaints = await complaintsAbout(allowed);
@@ -257,7 +269,10 @@ export class Workload {
     };
   }
 
-  /** All events of a call that its caller may leave, or have cancelled, or that may pass its deadline, or whose line may break. */
+  /**
+   * All events of a call that its caller may leave, or have cancelled, or that may pass its
+   * deadline, or whose line may break.
+   */
   async #call(caller: Caller, rpc: string, request: Message): Promise<Message[]> {
     const { random, cancels } = this.options;
     const fate = cancels ? random() : 1;
@@ -320,7 +335,10 @@ async function overAnyLine<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Connections of one process to one address are shared, and one that broke is tried again after a while only. */
+/**
+ * Connections of one process to one address are shared, and one that broke is tried again after a
+ * while only.
+ */
 async function answers(daemon: Daemon): Promise<boolean> {
   try {
     await daemon.stranger.unary('OperationService/ListOperations', { page_size: 1 });

@@ -3,7 +3,10 @@ import type { AddressedFile } from '../../domain/ports/images.js';
 
 /** So many members are looked at: an archive with a disk in it has a few. */
 export const MAX_MEMBERS = 10_000;
-/** What is read of all members together, beside their content: ten thousand names of 100 bytes, twice. */
+/**
+ * What is read of all members together, beside their content: ten thousand names of 100 bytes,
+ * twice.
+ */
 export const MAX_LISTING_BYTES = 2 << 20;
 /** The longest path that Linux takes. */
 const MAX_NAME_BYTES = 4096;

@@ -7,8 +7,9 @@ import { toolReason } from '../linux/tool-words.js';
 import { withoutStall, type ToolLimits } from '../process/tool-call.js';
 
 /**
- * What a tool may remember of what it has expanded: the largest window of zstd, whose logarithm its option takes, and as much of xz. Half of
- * that where the limit of a tool's memory leaves no room for more.
+ * What a tool may remember of what it has expanded: the largest window of zstd, whose logarithm its
+ * option takes, and as much of xz. Half of that where the limit of a tool's memory leaves no room
+ * for more.
  */
 const WINDOWS = { large: { log: 31, mib: 2112 }, small: { log: 30, mib: 1088 } };
 /** zstd 1.5 says so of a larger window, xz 5.4 of a larger dictionary. The image is whole. */
@@ -19,7 +20,10 @@ const LARGE_NEEDS_BYTES = 3n << 30n;
 const IGNORED = /trailing garbage(?: after EOF)? ignored/;
 const [DONE, WARNED] = [0, 2];
 
-/** By the tools that everybody takes, in the sandbox: what they read is read, and what they call broken is broken. */
+/**
+ * By the tools that everybody takes, in the sandbox: what they read is read, and what they call
+ * broken is broken.
+ */
 export class ToolExpander implements Expander {
   constructor(
     private readonly runner: ProcessRunner,

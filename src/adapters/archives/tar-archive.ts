@@ -17,7 +17,9 @@ import {
 const PLAINLY = ['--force-local', '--absolute-names'];
 const LISTING = ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=escape', ...PLAINLY];
 const READING = ['--extract', '--to-stdout', '--no-recursion', '--no-wildcards', '--occurrence=1', ...PLAINLY];
-/** Type and mode, owner, size, date, time, name; what comes before the name is shorter than this. */
+/**
+ * Type and mode, owner, size, date, time, name; what comes before the name is shorter than this.
+ */
 const BEFORE_NAME = 200;
 const LINE = /^([-Ch])\S* \d+\/\d+ +(\d{1,19}) \S+ \S+ (.*)$/;
 /** Between the name of a hard link and that of its file; either may have it too. */

@@ -121,7 +121,9 @@ function isFile({ versionMadeBy, externalFileAttributes }: Entry, name: string):
   return !name.endsWith('/') && (versionMadeBy >> 8 !== UNIX || type === 0 || type === REGULAR);
 }
 
-/** Of names and comments only what is asked for is decoded: yauzl takes milliseconds for a long one. */
+/**
+ * Of names and comments only what is asked for is decoded: yauzl takes milliseconds for a long one.
+ */
 const PLAINLY = { lazyEntries: true, autoClose: false, decodeStrings: false };
 
 async function withZip<T>(file: AddressedFile, run: ToolRun, use: (zip: ZipFile) => Promise<T>): Promise<T> {

@@ -4,7 +4,9 @@ import { domainToASCII } from 'node:url';
 
 /** One entry of a list. */
 export interface HostPattern {
-  /** `all`: `*`. `below`: `*.example.org`. `suffix`: `.example.org`, which means `example.org` too. */
+  /**
+   * `all`: `*`. `below`: `*.example.org`. `suffix`: `.example.org`, which means `example.org` too.
+   */
   readonly kind: 'all' | 'name' | 'below' | 'suffix' | 'addresses';
   readonly name: string;
   readonly addresses: BlockList;
@@ -17,8 +19,8 @@ const NAME = /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[
 const BITS = { 4: 32, 6: 128 } as const;
 
 /**
- * `*`, a name, `.example.org`, `*.example.org`, an address or a range of them (`10.0.0.0/8`), each with a port if need be (`[::1]:80`);
- * in any case. Undefined: it is none of these.
+ * `*`, a name, `.example.org`, `*.example.org`, an address or a range of them (`10.0.0.0/8`), each
+ * with a port if need be (`[::1]:80`); in any case. Undefined: it is none of these.
  */
 export function parseHostPattern(text: string): HostPattern | undefined {
   const { host, port } = withoutPort(text.trim().toLowerCase());
@@ -34,7 +36,10 @@ export function parseHostPattern(text: string): HostPattern | undefined {
   return { kind: mark === '*.' ? 'below' : mark === '.' ? 'suffix' : 'name', name, ...rest };
 }
 
-/** Whether an entry means this URL's host; a name means what is below it too where that is how the list is read (`below`). */
+/**
+ * Whether an entry means this URL's host; a name means what is below it too where that is how the
+ * list is read (`below`).
+ */
 export function isMeant(url: URL, patterns: readonly HostPattern[], names: 'alone' | 'below'): boolean {
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const port = url.port === '' ? DEFAULT_PORTS[url.protocol] : url.port;

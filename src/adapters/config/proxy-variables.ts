@@ -10,7 +10,10 @@ export interface NamedProxies {
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-/** Small letters go first; HTTP_PROXY alone is not read, which a web server may set from a request (CVE-2016-5385). */
+/**
+ * Small letters go first; HTTP_PROXY alone is not read, which a web server may set from a request
+ * (CVE-2016-5385).
+ */
 export function proxiesOf(variables: Variables): NamedProxies {
   const named = (...names: readonly string[]) => names.map((name) => variables[name]).find((value) => value);
   const http = named('http_proxy', 'all_proxy', 'ALL_PROXY');

@@ -144,7 +144,10 @@ export interface SshConfig {
   readonly knownHostsFile?: string;
   /** ssh's own configuration; unset: none. */
   readonly configFile?: string;
-  /** `known`: only hosts whose key is known. `accept-new`: a host that was never seen is believed once. */
+  /**
+   * `known`: only hosts whose key is known. `accept-new`: a host that was never seen is believed
+   * once.
+   */
   readonly hostKeys: 'known' | 'accept-new';
   readonly connectTimeoutSeconds: number;
   /** A line that is dead for so long is given up. */

@@ -16,7 +16,9 @@ import { errnoOf } from '../linux/errno.js';
 import { isDeviceHandle, type DeviceHandle } from '../linux/device-handle.js';
 import { procPath } from '../linux/proc-path.js';
 
-/** A device has no time of its last change that could be relied upon: it may have changed just now. */
+/**
+ * A device has no time of its last change that could be relied upon: it may have changed just now.
+ */
 const UNKNOWN_NS = 1n << 63n;
 
 /** The device that a reference stands for. */
@@ -25,7 +27,10 @@ export function deviceOf({ handle }: FileRef): DeviceHandle {
   throw new HostlerError('BUG', 'a file was taken for a block device');
 }
 
-/** Block devices in the place of files: read and written like those, of one size for ever, removed by nobody here. */
+/**
+ * Block devices in the place of files: read and written like those, of one size for ever, removed
+ * by nobody here.
+ */
 export class DeviceFiles implements Files {
   /** @param local reads and syncs whatever has a descriptor */
   constructor(private readonly local: Pick<Files, 'withBytes' | 'sync' | 'openForChange'>) {}
@@ -70,7 +75,10 @@ export class DeviceFiles implements Files {
   }
 }
 
-/** Who holds a device: qemu by its locks on the node, everybody else (a mount, device mapper, swap) by claiming it. */
+/**
+ * Who holds a device: qemu by its locks on the node, everybody else (a mount, device mapper, swap)
+ * by claiming it.
+ */
 export class DeviceLocks implements ImageLocks {
   /** One look at a time: two at one device would take each other for its holder. */
   #last: Promise<unknown> = Promise.resolve();

@@ -12,7 +12,9 @@ import { DeviceHandle } from '../linux/device-handle.js';
 import { DEVICES } from '../linux/device-identity.js';
 import { procPath } from '../linux/proc-path.js';
 
-/** Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them. */
+/**
+ * Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them.
+ */
 export class DevicePaths implements Paths {
   /**
    * @param nodes /dev, where the last link of an address may lead

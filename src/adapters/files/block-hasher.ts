@@ -19,9 +19,14 @@ import { asked } from '../gates/handles.js';
 import { procPath } from '../linux/proc-path.js';
 
 const WORKER = new URL('./block-hasher-worker.js', import.meta.url);
-/** One thread hashes as fast as one core can; more than these only take the host's cores from its guests. */
+/**
+ * One thread hashes as fast as one core can; more than these only take the host's cores from its
+ * guests.
+ */
 const MAX_THREADS = 4;
-/** Blocks that a thread gets at a time: 32 MiB, so that asking costs nothing and a cancel is quick. */
+/**
+ * Blocks that a thread gets at a time: 32 MiB, so that asking costs nothing and a cancel is quick.
+ */
 const JOB_BLOCKS = 8;
 /** Jobs waiting for each thread: it never runs dry. */
 const JOBS_PER_THREAD = 3;

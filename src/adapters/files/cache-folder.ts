@@ -19,7 +19,10 @@ import { O_PATH, procPath } from '../linux/proc-path.js';
 
 const NOTHING_TO_CLOSE = () => Promise.resolve();
 
-/** Where cached images are: a folder that only the daemon writes to. Its files have addresses that no caller can name. */
+/**
+ * Where cached images are: a folder that only the daemon writes to. Its files have addresses that
+ * no caller can name.
+ */
 export class CacheFolder implements CacheFiles {
   #lock: FileHandle | undefined;
   /** What the latest look at unknown files found. */
@@ -39,7 +42,8 @@ export class CacheFolder implements CacheFiles {
 
   /**
    * @param realPath of a folder that is there
-   * @param patienceMs its disk may take for an answer; after that what asks it fails with ROOT_STALLED
+   * @param patienceMs its disk may take for an answer; after that what asks it fails with
+   * ROOT_STALLED
    */
   static async open(realPath: string, attributes: FileAttributes, patienceMs: number): Promise<CacheFolder> {
     const folder = await open(realPath, O_PATH | constants.O_DIRECTORY);
@@ -125,7 +129,9 @@ export class CacheFolder implements CacheFiles {
     await this.folder.close();
   }
 
-  /** Removes private folders that begin with this agent's prefix and whose operation is not at work. */
+  /**
+   * Removes private folders that begin with this agent's prefix and whose operation is not at work.
+   */
   async sweep(prefix: string, isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const removed: string[] = [];
     for (const name of await readdir(procPath({ handle: this.folder })))

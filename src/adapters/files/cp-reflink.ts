@@ -17,7 +17,10 @@ const NEVER: Readonly<Record<string, string>> = {
 };
 const BTRFS = 0x9123683en;
 
-/** Shares extents through cp in a child: FICLONE of a scattered file takes seconds and cannot be interrupted. */
+/**
+ * Shares extents through cp in a child: FICLONE of a scattered file takes seconds and cannot be
+ * interrupted.
+ */
 export class CpReflink implements Reflink {
   constructor(private readonly runner: ProcessRunner) {}
 

@@ -67,7 +67,10 @@ interface Ownership {
   readonly mode?: number;
 }
 
-/** Files are made in a private folder beside their name, and get the name when they are whole and durable. */
+/**
+ * Files are made in a private folder beside their name, and get the name when they are whole and
+ * durable.
+ */
 export class FileTargets implements Targets {
   constructor(private readonly ports: TargetPorts) {}
 
@@ -109,7 +112,10 @@ export class FileTargets implements Targets {
     return asked(directory, () => privateFolderBytes(directory, this.#folderName(operationId)));
   }
 
-  /** Of this agent's folders those that no operation is at work in go; all others are told of. One that cannot be removed stops nothing. */
+  /**
+   * Of this agent's folders those that no operation is at work in go; all others are told of. One
+   * that cannot be removed stops nothing.
+   */
   async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const { agentId, roots, sweepLog } = this.ports;
     const removed: string[] = [];
@@ -147,7 +153,8 @@ export class FileTargets implements Targets {
   }
 
   async #ownership({ defaults, existing }: ResolvedTarget, { attributes }: PartRequest): Promise<Ownership> {
-    // An overwritten file keeps its own unless the caller says otherwise, so the root's defaults are for new names only.
+    // An overwritten file keeps its own unless the caller says otherwise, so the root's defaults
+    // are for new names only.
     const { owner, group, mode } = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
     const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
     return {
@@ -328,7 +335,10 @@ class FilePart implements StagedImage {
     return toItsEnd(this.handle, () => movePart(this.#publication, this.ports));
   }
 
-  /** Takes over what the file that is to be replaced has beside owner and mode; the mode that the new one gets then. */
+  /**
+   * Takes over what the file that is to be replaced has beside owner and mode; the mode that the
+   * new one gets then.
+   */
   async #carried(mode: number): Promise<number> {
     const { lost, groupRights } = await carriedTo(this, this.#target);
     const { address } = this.target;

@@ -5,13 +5,19 @@ import { errnoOf, systemError } from '../linux/errno.js';
 import { assertNotCovered } from '../paths/covered.js';
 import { procPath } from '../linux/proc-path.js';
 
-/** What a filesystem answers that syncs no folders (CIFS, some FUSE), or lets nobody open them for it. */
+/**
+ * What a filesystem answers that syncs no folders (CIFS, some FUSE), or lets nobody open them for
+ * it.
+ */
 const CANNOT = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EBADF', 'EISDIR', 'EACCES', 'EPERM'];
 
 /** How the sync of a folder ended: `cannot` is no failure, its filesystem has no such thing. */
 type Synced = 'synced' | { readonly how: 'cannot' | 'failed'; readonly error: unknown };
 
-/** Makes names in folders durable. One for all who do, so that what a filesystem cannot do is noted once. */
+/**
+ * Makes names in folders durable. One for all who do, so that what a filesystem cannot do is noted
+ * once.
+ */
 export class FolderSync {
   readonly #noted = new Set<bigint>();
 
@@ -19,8 +25,9 @@ export class FolderSync {
   constructor(private readonly note: (why: string) => void = () => undefined) {}
 
   /**
-   * To be opened before the name is changed: what stands in the way of opening it fails there, while nothing has happened.
-   * Fails with ROOT_UNAVAILABLE where something was mounted over it. The caller closes it.
+   * To be opened before the name is changed: what stands in the way of opening it fails there,
+   * while nothing has happened. Fails with ROOT_UNAVAILABLE where something was mounted over it.
+   * The caller closes it.
    */
   async open(folder: Handle): Promise<OpenFolder> {
     try {

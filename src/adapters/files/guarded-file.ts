@@ -34,7 +34,10 @@ export class GuardedFile {
     }
   }
 
-  /** A file that is being made. Fails with PARENT_NOT_FOUND, ACCESS_DENIED, IO_ERROR, NO_SPACE, ROOT_STALLED. */
+  /**
+   * A file that is being made. Fails with PARENT_NOT_FOUND, ACCESS_DENIED, IO_ERROR, NO_SPACE,
+   * ROOT_STALLED.
+   */
   static async make(ref: FileRef, address: ImageAddress, flags: number, mode?: number): Promise<GuardedFile> {
     try {
       return await GuardedFile.#opened(ref, flags, guardOf(ref, address), mode);

@@ -1,4 +1,7 @@
-/** The walk itself, with synchronous calls: it runs in a thread of its own, where it holds up nobody. */
+/**
+ * The walk itself, with synchronous calls: it runs in a thread of its own, where it holds up
+ * nobody.
+ */
 import {
   chmodSync,
   chownSync,
@@ -81,7 +84,10 @@ export function walkOwners(job: WalkJob, report: (state: WalkState) => void): Wa
   return { seen, changed, total: seen, lost };
 }
 
-/** How much there is, and how much of it is not as it should be; unless that is asked for, one is enough to know. */
+/**
+ * How much there is, and how much of it is not as it should be; unless that is asked for, one is
+ * enough to know.
+ */
 function lookAtAll(job: WalkJob): { seen: number; wrong: number } {
   const top = fstatSync(job.fd);
   let [seen, wrong] = [1, isRight(top, job.change, (use) => use(job.fd)) ? 0 : 1];
@@ -148,8 +154,8 @@ function eachName(
 const WORK_NAME = /^\.hostler-(?:far-)?[0-9a-f]{12}-.+$/;
 
 /**
- * What an operation works in: a folder that nobody but the daemon can enter, so that nothing in it serves anybody else. Others may have
- * names like it.
+ * What an operation works in: a folder that nobody but the daemon can enter, so that nothing in it
+ * serves anybody else. Others may have names like it.
  */
 function isPrivate(name: Name, { uid, mode }: Stats): boolean {
   return (

@@ -12,7 +12,10 @@ const LOOKUP_LIMITS = { wallMs: 10_000 };
 export class Owners {
   constructor(private readonly runner: ProcessRunner) {}
 
-  /** Fails with INVALID_FIELD, naming the field, on a name that nobody has; with TOOL_FAILED, TOOL_MISSING when that cannot be known. */
+  /**
+   * Fails with INVALID_FIELD, naming the field, on a name that nobody has; with TOOL_FAILED,
+   * TOOL_MISSING when that cannot be known.
+   */
   async id(kind: 'owner' | 'group', text: string, run: ToolRun, field: string): Promise<number> {
     if (/^[0-9]{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
     const unknown = invalidFields([{ field, description: `there is no such ${kind === 'owner' ? 'user' : 'group'}` }]);

@@ -28,8 +28,9 @@ export interface Publication {
 }
 
 /**
- * Gives a part its name, durably where the filesystem can do that. Fails only where the name is not the part's afterwards:
- * an error of a call that did its work all the same (a repeated request of NFS) is none, nor is a failed sync.
+ * Gives a part its name, durably where the filesystem can do that. Fails only where the name is not
+ * the part's afterwards: an error of a call that did its work all the same (a repeated request of
+ * NFS) is none, nor is a failed sync.
  */
 export async function publishPart(publication: Publication, ports: PublicationPorts): Promise<NotDurable | undefined> {
   const folder = await ports.folderSync.open(publication.target.handle);
@@ -50,7 +51,10 @@ async function giveName(publication: Publication, ports: PublicationPorts): Prom
   }
 }
 
-/** Whether the target's name stands for the part. False too where nobody can look: then the first error counts. */
+/**
+ * Whether the target's name stands for the part. False too where nobody can look: then the first
+ * error counts.
+ */
 async function isNamed({ target, made }: Publication): Promise<boolean> {
   if (made === undefined) return false;
   const now = await lstat(procPath(target), { bigint: true }).catch(() => undefined);

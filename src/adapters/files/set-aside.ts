@@ -16,7 +16,10 @@ export interface AsideFiles {
 /** End the names of the second and third. */
 const [EXPANDED, MEMBER] = ['-expanded', '-member'];
 
-/** Where a stranger's file is looked at that goes to a cluster or a device: those have no folder for it. */
+/**
+ * Where a stranger's file is looked at that goes to a cluster or a device: those have no folder for
+ * it.
+ */
 export class AsideFolder {
   #folder: Promise<FileHandle> | undefined;
   readonly #path: string;

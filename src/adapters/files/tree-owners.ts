@@ -14,7 +14,10 @@ import { procPath } from '../linux/proc-path.js';
 
 const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
 
-/** Owners of files and trees. A tree is walked by a thread of its own: one that hangs holds up no call of anybody else. */
+/**
+ * Owners of files and trees. A tree is walked by a thread of its own: one that hangs holds up no
+ * call of anybody else.
+ */
 export class TreeOwners implements Ownership {
   /** @param ownFolders what no walk enters, whatever its name: the daemon's own state and cache */
   constructor(

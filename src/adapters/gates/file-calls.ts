@@ -36,7 +36,10 @@ function hasName(fd: number): boolean {
   }
 }
 
-/** At once: five times as fast as through the pool of threads, and only for filesystems that always answer. */
+/**
+ * At once: five times as fast as through the pool of threads, and only for filesystems that always
+ * answer.
+ */
 export const SYNC: FileCalls = {
   open: openSync,
   // Whoever closes the last descriptor of a removed file waits until its space is free.

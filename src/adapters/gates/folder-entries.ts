@@ -15,8 +15,8 @@ export interface FolderEntry {
 
 /**
  * What is in a folder. Where a filesystem does not list what its names stand for (many of FUSE),
- * Node asks about all of them at the
- * same time, in as many threads as there are: so those of other hosts are asked about one name after the other here.
+ * Node asks about all of them at the same time, in as many threads as there are: so those of other
+ * hosts are asked about one name after the other here.
  */
 export async function folderEntries(folder: Handle): Promise<readonly FolderEntry[]> {
   const path = procPath({ handle: folder });

@@ -52,14 +52,17 @@ export async function statOrClose(handle: RootedHandle): Promise<BigIntStats> {
   }
 }
 
-/** By which calls what a handle names may be asked; in a root that may not answer each fails with ROOT_STALLED then. */
+/**
+ * By which calls what a handle names may be asked; in a root that may not answer each fails with
+ * ROOT_STALLED then.
+ */
 export function callsOf(handle: Handle): FileCalls {
   return handle instanceof RootedHandle ? handle.gate.guardedCalls : THREADPOOL;
 }
 
 /**
- * A call into the filesystem of a handle. Fails with ROOT_STALLED when that does not answer, where a root says how long that may take;
- * what comes after that is given to `dispose`.
+ * A call into the filesystem of a handle. Fails with ROOT_STALLED when that does not answer, where
+ * a root says how long that may take; what comes after that is given to `dispose`.
  */
 export function inTime<T>(
   handle: Handle,
@@ -79,7 +82,10 @@ export function slowly<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.slowCall(work) : work();
 }
 
-/** The same for what moves a piece of data into or out of a file that is being made, and for opening that. */
+/**
+ * The same for what moves a piece of data into or out of a file that is being made, and for opening
+ * that.
+ */
 export function moving<T>(handle: Handle, work: () => Promise<T>, dispose?: (late: T) => Promise<void>): Promise<T> {
   if (!(handle instanceof RootedHandle)) return work();
   return handle.gate.slowCall(work, { times: PIECE, ...(dispose === undefined ? {} : { dispose }) });
@@ -93,7 +99,10 @@ export function toItsEnd<T>(handle: Handle, work: () => Promise<T>): Promise<T> 
   return handle instanceof RootedHandle ? handle.gate.callToItsEnd(work) : work();
 }
 
-/** The same for what must happen at last: waits until the filesystem answers, for as long as that takes. */
+/**
+ * The same for what must happen at last: waits until the filesystem answers, for as long as that
+ * takes.
+ */
 export function atLast<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.enterAtLast(work) : work();
 }

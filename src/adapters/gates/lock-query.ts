@@ -20,12 +20,16 @@ interface Flock {
   l_pid: number;
 }
 
-/** Where the first lock of somebody else begins and ends within a range; 'other' if it is of no kind that qemu uses. */
+/**
+ * Where the first lock of somebody else begins and ends within a range; 'other' if it is of no kind
+ * that qemu uses.
+ */
 export type FirstLock = { readonly first: bigint; readonly last: bigint } | 'other' | undefined;
 
 /**
- * Asks the kernel for the locks of one file, which takes microseconds and stops nobody; reading /proc/locks takes 13 ms and stops all locking
- * on the host. Node has no such call, so it is made through koffi, an optional dependency.
+ * Asks the kernel for the locks of one file, which takes microseconds and stops nobody; reading
+ * /proc/locks takes 13 ms and stops all locking on the host. Node has no such call, so it is made
+ * through koffi, an optional dependency.
  */
 export class LockQuery {
   private constructor(private readonly fcntl: (fd: number, command: number, lock: Flock) => number) {}
@@ -45,8 +49,9 @@ export class LockQuery {
   }
 
   /**
-   * Runs `work` with a way to ask for the locks on a file. Undefined where the file cannot be asked like this: it is no regular
-   * file, its filesystem may not answer at once, it is gone, or may not be opened.
+   * Runs `work` with a way to ask for the locks on a file. Undefined where the file cannot be asked
+   * like this: it is no regular file, its filesystem may not answer at once, it is gone, or may not
+   * be opened.
    */
   ask<T>(file: FileRef, work: (firstLock: (first: bigint, last: bigint) => FirstLock) => T): T | undefined {
     if (callsOf(file.handle) !== SYNC) return undefined;
@@ -59,12 +64,17 @@ export class LockQuery {
     }
   }
 
-  /** Takes a shared lock on one byte; it goes when the descriptor is closed. False where the filesystem takes none. */
+  /**
+   * Takes a shared lock on one byte; it goes when the descriptor is closed. False where the
+   * filesystem takes none.
+   */
   hold(fd: number, at: bigint): boolean {
     return this.fcntl(fd, F_OFD_SETLK, oneByte(F_RDLCK, at)) === 0;
   }
 
-  /** Whether somebody else has a lock on this byte. Where that cannot be asked it counts as held. */
+  /**
+   * Whether somebody else has a lock on this byte. Where that cannot be asked it counts as held.
+   */
   isHeld(fd: number, at: bigint): boolean {
     const lock = oneByte(F_WRLCK, at);
     return this.fcntl(fd, F_OFD_GETLK, lock) !== 0 || lock.l_type !== F_UNLCK;

@@ -13,8 +13,8 @@ export class PathLooks {
 
   /**
    * What the system says of a path, and its error as it is. Fails with ROOT_STALLED when there is
-   * no answer in time, and when so many
-   * looks at the same filesystem have none that there is no thread for another one.
+   * no answer in time, and when so many looks at the same filesystem have none that there is no
+   * thread for another one.
    */
   async ask<T>(path: string, look: (path: string) => Promise<T>): Promise<T> {
     const filesystem = around(path, await readMounts())?.device ?? '';
@@ -35,7 +35,10 @@ export class PathLooks {
   }
 }
 
-/** The mount that a path lies on by its words. A link in it may lead elsewhere, which only its filesystem could tell. */
+/**
+ * The mount that a path lies on by its words. A link in it may lead elsewhere, which only its
+ * filesystem could tell.
+ */
 function around(path: string, mounts: readonly Mount[]): Mount | undefined {
   let best: Mount | undefined;
   for (const mount of mounts)

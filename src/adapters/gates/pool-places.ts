@@ -1,9 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Of the pool that all calls of files share; the launcher (`bin/hostlerd`) sets it, Node's own number is 4. */
+/**
+ * Of the pool that all calls of files share; the launcher (`bin/hostlerd`) sets it, Node's own
+ * number is 4.
+ */
 const THREADS = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
-/** For filesystems that hold no place yet, so that one that does not answer keeps no other one out. */
+/**
+ * For filesystems that hold no place yet, so that one that does not answer keeps no other one out.
+ */
 const KEPT_FREE = 2;
 
 /** A call, or calls one after the other, into a filesystem. */
@@ -28,8 +33,8 @@ const inside = new AsyncLocalStorage<{ holdsPlace: boolean }>();
 
 /**
  * Calls into filesystems that may never answer hold a thread of the pool each until they come back,
- * also when nobody waits for them
- * any more. At most half of the threads are held so: the others are for filesystems of this host and for looking up names.
+ * also when nobody waits for them any more. At most half of the threads are held so: the others are
+ * for filesystems of this host and for looking up names.
  */
 export class PoolPlaces {
   #taken = 0;
@@ -41,8 +46,9 @@ export class PoolPlaces {
   constructor(private readonly most: number = Math.max(2, Math.floor(THREADS / 2))) {}
 
   /**
-   * The value of a call that has one in time. For its place it waits so long after the last call of its kind there has come back.
-   * `overdue` hears of a call that began and has no answer; it keeps its place until it has one.
+   * The value of a call that has one in time. For its place it waits so long after the last call of
+   * its kind there has come back. `overdue` hears of a call that began and has no answer; it keeps
+   * its place until it has one.
    */
   async inTime<T>(
     call: PoolCall,
@@ -63,7 +69,10 @@ export class PoolPlaces {
     }
   }
 
-  /** The value of a call that is waited for as long as it takes; `late` when there is no place in time, and it did not begin. */
+  /**
+   * The value of a call that is waited for as long as it takes; `late` when there is no place in
+   * time, and it did not begin.
+   */
   async toItsEnd<T>(call: PoolCall, work: () => Promise<T>): Promise<{ readonly value: T } | 'late'> {
     if (inside.getStore()?.holdsPlace === true) return { value: await work() };
     if (!(await this.#place(call, call.patienceMs))) return 'late';

@@ -15,8 +15,9 @@ export const PIECE = 4;
 const nothing = () => Promise.resolve();
 
 /**
- * Keeps a filesystem that does not answer from holding threads that others need: so many calls at a time (`PoolPlaces`), each
- * waited for so long. While one is overdue nobody else goes in; when it comes back, the root works again.
+ * Keeps a filesystem that does not answer from holding threads that others need: so many calls at a
+ * time (`PoolPlaces`), each waited for so long. While one is overdue nobody else goes in; when it
+ * comes back, the root works again.
  */
 export class RootGate {
   #overdue = 0;
@@ -56,7 +57,10 @@ export class RootGate {
     return this.call(() => this.#walk(work), dispose);
   }
 
-  /** The same for a call by a handle that is open: where the root's path leads now is not asked. Fails with ROOT_STALLED. */
+  /**
+   * The same for a call by a handle that is open: where the root's path leads now is not asked.
+   * Fails with ROOT_STALLED.
+   */
   async call<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void> = nothing): Promise<T> {
     // Nothing but filesystems of this host's own lies in the root: those always answer.
     if (this.place.isLocal()) return work();
@@ -65,8 +69,9 @@ export class RootGate {
   }
 
   /**
-   * The same for a call in the middle of some work that moves data, makes it durable or frees space: that waits also while others
-   * are overdue, and so many times as long. Fails with ROOT_STALLED.
+   * The same for a call in the middle of some work that moves data, makes it durable or frees
+   * space: that waits also while others are overdue, and so many times as long. Fails with
+   * ROOT_STALLED.
    */
   async slowCall<T>(
     work: () => Promise<T>,
@@ -100,8 +105,9 @@ export class RootGate {
   }
 
   /**
-   * For work with handles that are open: waits until nothing is overdue, and then for as long as the work takes. Where the root's
-   * path leads now is not asked: that takes a descriptor, and a removal must not need one.
+   * For work with handles that are open: waits until nothing is overdue, and then for as long as
+   * the work takes. Where the root's path leads now is not asked: that takes a descriptor, and a
+   * removal must not need one.
    */
   async enterAtLast<T>(work: () => Promise<T>): Promise<T> {
     if (this.place.isLocal()) return work();

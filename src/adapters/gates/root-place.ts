@@ -21,8 +21,9 @@ interface Held extends FileIdentity {
 }
 
 /**
- * The folder that a root's path leads to, held open, and followed when another filesystem is mounted there. When the filesystem
- * under it has gone, nothing is followed: what is written then would lie beneath the mount point, and nobody would see it.
+ * The folder that a root's path leads to, held open, and followed when another filesystem is
+ * mounted there. When the filesystem under it has gone, nothing is followed: what is written then
+ * would lie beneath the mount point, and nobody would see it.
  */
 export class RootPlace {
   #held: Held;
@@ -57,7 +58,9 @@ export class RootPlace {
     return this.#held.mountPoint;
   }
 
-  /** Its number, as the table of mounts has it: roots on one filesystem answer, or hang, together. */
+  /**
+   * Its number, as the table of mounts has it: roots on one filesystem answer, or hang, together.
+   */
   get filesystem(): string {
     return this.#held.filesystem;
   }

@@ -8,7 +8,10 @@ import type { Waiter } from '../../domain/model/waiter.js';
 
 /** Longer than any domain that a host could run. */
 const MAX_CHARS = 512 * 1024;
-/** What the parser makes objects of; so many are read in some milliseconds. A domain with a few disks has two hundred. */
+/**
+ * What the parser makes objects of; so many are read in some milliseconds. A domain with a few
+ * disks has two hundred.
+ */
 const [FEW_MARKS, FEW_CHARS] = [500, 32 * 1024];
 /** The largest domain takes a tenth of it. */
 const PATIENCE_MS = 3000;

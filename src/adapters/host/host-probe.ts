@@ -45,12 +45,15 @@ interface Known<T> {
   readonly found: Promise<T>;
 }
 
-/** Callers that come within so long get the same answer: looking for every tool again takes some 200 calls of the filesystem. */
+/**
+ * Callers that come within so long get the same answer: looking for every tool again takes some 200
+ * calls of the filesystem.
+ */
 const TOOLS_FRESH_MS = 1000;
 
 /**
- * What is on this host. What was found out is kept for as long as the tool, or the mount, is the same, and callers that ask at the
- * same time wait for the same look.
+ * What is on this host. What was found out is kept for as long as the tool, or the mount, is the
+ * same, and callers that ask at the same time wait for the same look.
  */
 export class LocalHostProbe implements HostProbe {
   readonly #versions = new Map<string, Known<string>>();
@@ -121,7 +124,10 @@ export class LocalHostProbe implements HostProbe {
   }
 }
 
-/** What is known of `key` at this stamp; found out once, however many ask. What fails is tried again by the next caller. */
+/**
+ * What is known of `key` at this stamp; found out once, however many ask. What fails is tried again
+ * by the next caller.
+ */
 function once<T>(known: Map<string, Known<T>>, key: string, stamp: string, find: () => Promise<T>): Promise<T> {
   const before = known.get(key);
   if (before?.stamp === stamp) return before.found;

@@ -63,7 +63,10 @@ export class LinuxHost implements Filesystems {
     }
   }
 
-  /** Whether a name below the instances folder exists. Fails with ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
+  /**
+   * Whether a name below the instances folder exists. Fails with ACCESS_DENIED, IO_ERROR,
+   * ROOT_STALLED.
+   */
   readonly exists = async (path: string): Promise<boolean> => {
     try {
       await this.looks.ask(path, (at) => access(at));

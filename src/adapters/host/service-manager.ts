@@ -22,7 +22,10 @@ export class ServiceManager {
     return this.#notify('STOPPING=1').catch(this.onFailed);
   }
 
-  /** Node cannot send to a unix datagram socket; systemd's own tool can, and is there where systemd is. */
+  /**
+   * Node cannot send to a unix datagram socket; systemd's own tool can, and is there where systemd
+   * is.
+   */
   async #notify(...args: readonly string[]): Promise<void> {
     if (this.socket === undefined) return;
     const run = { signal: AbortSignal.timeout(LIMITS.wallMs), onChild: () => undefined };

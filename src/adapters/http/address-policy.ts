@@ -11,11 +11,17 @@ export interface AddressRules {
   readonly hosts?: readonly HostPattern[];
   /** CIDR ranges; unset: all but link-local addresses and those at which clouds tell secrets. */
   readonly networks?: readonly string[];
-  /** What listens on this host's loopback may be connected to; if not, `networks` does not allow it either. */
+  /**
+   * What listens on this host's loopback may be connected to; if not, `networks` does not allow it
+   * either.
+   */
   readonly loopback: boolean;
 }
 
-/** Link-local, and the metadata services of clouds that are elsewhere (AWS, Azure, GCP, Alibaba, Oracle). */
+/**
+ * Link-local, and the metadata services of clouds that are elsewhere (AWS, Azure, GCP, Alibaba,
+ * Oracle).
+ */
 const NEVER_UNASKED = [
   '169.254.0.0/16',
   'fe80::/10',
@@ -78,7 +84,8 @@ export class AddressPolicy {
     if (!this.rules.loopback && [address, ...inner].some((each) => holds(this.#loopback, each)))
       throw forbidden(host, NOT_HERE);
     const isListed = (each: string) => holds(this.#listed, each);
-    // Where a translator, or the kernel, may lead on to another address, that one counts; of what is forbidden, both.
+    // Where a translator, or the kernel, may lead on to another address, that one counts; of what
+    // is forbidden, both.
     const [few = address, ...more] = inner;
     const allowed =
       this.rules.networks === undefined ? ![address, ...inner].some(isListed) : [few, ...more].every(isListed);

@@ -1,7 +1,10 @@
 /** Connections to names with several addresses, as RFC 8305 has them. */
 import { connect, type LookupFunction, type Socket } from 'node:net';
 
-/** So long an address is waited for before the next one is tried beside it; the first goes on (RFC 8305, 5). */
+/**
+ * So long an address is waited for before the next one is tried beside it; the first goes on (RFC
+ * 8305, 5).
+ */
 const HEAD_START_MS = 250;
 
 interface Address {
@@ -20,7 +23,10 @@ export interface Endpoint {
 
 type Done = (error: Error | null, socket?: Socket) => void;
 
-/** A connection to the first address that answers; others are tried beside it, and each has all of the time. */
+/**
+ * A connection to the first address that answers; others are tried beside it, and each has all of
+ * the time.
+ */
 export function connectAny(place: Endpoint): Promise<Socket> {
   return new Promise((resolve, reject) => {
     connectTo(place, (error, socket) => {

@@ -1,4 +1,6 @@
-/** Undoes Content-Encoding (RFC 9110, 8.4) of servers that encode although they were asked not to. */
+/**
+ * Undoes Content-Encoding (RFC 9110, 8.4) of servers that encode although they were asked not to.
+ */
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib';
@@ -16,8 +18,7 @@ const NAMES: ReadonlyMap<string, Coding> = new Map([
 ]);
 /**
  * `aws-chunked` is how an object was uploaded; some stores repeat it of what they send as it is.
- * Others are a charset or a coding of mail in the
- * wrong field.
+ * Others are a charset or a coding of mail in the wrong field.
  */
 const AS_IT_IS = ['', 'identity', 'none', 'binary', '8bit', '7bit', 'utf-8', 'utf8', 'us-ascii', 'aws-chunked'];
 /** Two are a proxy behind a server that encodes; more are no honest answer. */
@@ -37,13 +38,16 @@ const OWN_ONLY: readonly (readonly [RegExp, RegExp])[] = [
   [/^(?:x-)?lz4$/, /\.lz4$/i],
 ];
 const FILE_NAME = /\bfilename\*?\s*=\s*(?:[\w-]+'[\w-]*')?"?([^";]+)/i;
-/** The low half of zlib's first byte (RFC 1950); without it the coding is deflate alone, as some servers have it. */
+/**
+ * The low half of zlib's first byte (RFC 1950); without it the coding is deflate alone, as some
+ * servers have it.
+ */
 const ZLIB_METHOD = 8;
 
 /**
  * How the content was encoded, in that order; undefined where that cannot be undone. None where the
- * encoding is the file's own, by one of its
- * names: the one that was asked for, the one that redirects led to, and the one that the answer has.
+ * encoding is the file's own, by one of its names: the one that was asked for, the one that
+ * redirects led to, and the one that the answer has.
  */
 export function codingsOf(
   { header, url: found }: Pick<HttpAnswer, 'header' | 'url'>,
@@ -65,7 +69,10 @@ function isOwn(word: string, name: string): boolean {
   return OWN_ONLY.some(([words, names]) => words.test(word) && names.test(name));
 }
 
-/** The content as it was before. What reads it bounds it: it is made as it is read. Fails where it is not so encoded, or cut. */
+/**
+ * The content as it was before. What reads it bounds it: it is made as it is read. Fails where it
+ * is not so encoded, or cut.
+ */
 export async function* decoded(body: Body, codings: readonly Coding[]): AsyncGenerator<Uint8Array, void> {
   let content = body;
   for (const coding of codings.toReversed()) content = undone(content, coding);

@@ -69,7 +69,9 @@ export class GlanceFile implements RemoteFile {
     return (await this.#data()).read(...args);
   }
 
-  /** Glance never changes the data of an image; that the caller may see it is asked all the same. */
+  /**
+   * Glance never changes the data of an image; that the caller may see it is asked all the same.
+   */
   async isStill(_: string, signal: AbortSignal): Promise<boolean> {
     await this.describe(signal);
     return true;
@@ -121,7 +123,10 @@ function factsOf(found: Metadata): SourceFacts {
   };
 }
 
-/** The digest that was made with an algorithm of the operator's choice, in hashlib's words; else the md5 of old. */
+/**
+ * The digest that was made with an algorithm of the operator's choice, in hashlib's words; else the
+ * md5 of old.
+ */
 function checksumOf({
   os_hash_algo: algorithm,
   os_hash_value: digest,

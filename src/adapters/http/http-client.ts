@@ -14,7 +14,10 @@ export interface HttpRules extends AddressRules {
   /** Between two signs of life. */
   readonly stallMs: number;
   readonly proxy: ProxyRules;
-  /** The origin of a server that the operator has named: it may be on the loopback, whatever `loopback` says. */
+  /**
+   * The origin of a server that the operator has named: it may be on the loopback, whatever
+   * `loopback` says.
+   */
   readonly named?: string;
   /** Certificates that are trusted; unset: those that Node brings along. */
   readonly ca?: readonly string[];
@@ -27,7 +30,10 @@ export interface HttpAnswer {
   /** Of several lines of this name all values. */
   readonly header: (name: string) => string | undefined;
   readonly body: AsyncIterable<Uint8Array>;
-  /** The end of the body is the end that the server meant: by a length, or by a last chunk. Else it is that of the line. */
+  /**
+   * The end of the body is the end that the server meant: by a length, or by a last chunk. Else it
+   * is that of the line.
+   */
   readonly hasEnd: boolean;
   /** Of the body so far. */
   readonly receivedBytes: () => number;
@@ -43,10 +49,16 @@ const HTTPS_PORT = 443;
 const LISTS = ['transfer-encoding', 'content-encoding'];
 /** Of the head of an answer. Some send policies and cookies of more than Node's 16 KiB. */
 const MAX_HEAD_BYTES = 256 * 1024;
-/** Takes heads whose lines end with LF alone, as RFC 9112, 2.2 allows. What it is lax in besides decides on the next request of a connection, and ours have one. */
+/**
+ * Takes heads whose lines end with LF alone, as RFC 9112, 2.2 allows. What it is lax in besides
+ * decides on the next request of a connection, and ours have one.
+ */
 const LAX = { insecureHTTPParser: true, maxHeaderSize: MAX_HEAD_BYTES };
 
-/** GET requests by the rules: where to, which redirects, through which proxy. Never follows anything by itself. */
+/**
+ * GET requests by the rules: where to, which redirects, through which proxy. Never follows anything
+ * by itself.
+ */
 export class HttpClient {
   readonly #policy: AddressPolicy;
   readonly #namedPolicy: AddressPolicy;
@@ -65,8 +77,8 @@ export class HttpClient {
   }
 
   /**
-   * The answer after redirects. Headers of the caller go to the host that it named and to no other. Fails with SOURCE_UNAVAILABLE,
-   * SOURCE_REFUSED (a certificate), SOURCE_FORBIDDEN.
+   * The answer after redirects. Headers of the caller go to the host that it named and to no other.
+   * Fails with SOURCE_UNAVAILABLE, SOURCE_REFUSED (a certificate), SOURCE_FORBIDDEN.
    */
   async get(
     start: URL,
@@ -182,8 +194,9 @@ interface Listening {
 }
 
 /**
- * The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is not. One that ends with its line
- * is whole only if the line was closed: Node takes a reset for such an end.
+ * The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is
+ * not. One that ends with its line is whole only if the line was closed: Node takes a reset for
+ * such an end.
  */
 async function* told(
   body: IncomingMessage,

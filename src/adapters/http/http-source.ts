@@ -71,7 +71,8 @@ export class HttpFile implements RemoteFile {
 
   async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
     const tagged = isTag(validator);
-    // If-Modified-Since would be answered the same for every older file, and a query may name another caller's.
+    // If-Modified-Since would be answered the same for every older file, and a query may name
+    // another caller's.
     const asked = tagged ? { ...PLAIN, 'if-none-match': validator } : FIRST_BYTE;
     const answer = await this.client.get(this.url, this.headers, asked, signal);
     answer.discard();
@@ -196,7 +197,10 @@ function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: WantedByt
   return offset + BigInt(length) === totalBytes ? { offset, end: totalBytes, totalBytes } : undefined;
 }
 
-/** Whether nothing is missing: the content is as long as what has come, and nothing says that it is another one. */
+/**
+ * Whether nothing is missing: the content is as long as what has come, and nothing says that it is
+ * another one.
+ */
 function isTheEnd(answer: HttpAnswer, { offset, validator, totalBytes }: WantedBytes): boolean {
   const same = validator === undefined || isSameContent(validator, answer);
   return same && lengthOf416(answer) === offset && (totalBytes ?? offset) === offset;

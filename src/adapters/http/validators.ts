@@ -1,6 +1,9 @@
 import type { HttpAnswer } from './http-client.js';
 
-/** A file that changed so shortly before the answer may change again without getting another time (RFC 9110, 8.8.2.2). */
+/**
+ * A file that changed so shortly before the answer may change again without getting another time
+ * (RFC 9110, 8.8.2.2).
+ */
 const SETTLED_MS = 60_000;
 /** nginx makes its tags of the second of the last change, too. */
 const TAG_SETTLED_MS = 1000;
@@ -14,14 +17,17 @@ export function rangeValidator(answer: Head): string | undefined {
   return isSettled(answer, SETTLED_MS) ? timeOf(answer) : undefined;
 }
 
-/** What tells whether a content is still the same, where not every byte has to be: weak tags and times too. */
+/**
+ * What tells whether a content is still the same, where not every byte has to be: weak tags and
+ * times too.
+ */
 export function freshness(answer: Head): string | undefined {
   return isSettled(answer, TAG_SETTLED_MS) ? (answer.header('etag') ?? timeOf(answer)) : undefined;
 }
 
 /**
- * Whether a 206 is of the content that If-Range asked for. It need not repeat what was sent with the whole (RFC 9110, 15.3.7):
- * with nothing to compare it says so by being a 206.
+ * Whether a 206 is of the content that If-Range asked for. It need not repeat what was sent with
+ * the whole (RFC 9110, 15.3.7): with nothing to compare it says so by being a 206.
  */
 export function isSameContent(asked: string, { header }: Head): boolean {
   const theirs = isTag(asked) ? header('etag') : header('last-modified');
@@ -32,7 +38,10 @@ export function isTag(validator: string): boolean {
   return /^(?:W\/)?"/.test(validator);
 }
 
-/** Whether both are of the same content, where not every byte has to be the same (RFC 9110, 8.8.3.2). */
+/**
+ * Whether both are of the same content, where not every byte has to be the same (RFC 9110,
+ * 8.8.3.2).
+ */
 export function isAsFresh(one: string, other: string | undefined): boolean {
   return other !== undefined && withoutWeakness(one) === withoutWeakness(other);
 }

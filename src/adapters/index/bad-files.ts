@@ -1,4 +1,7 @@
-/** Files of the roots that are named or begin as images do and cannot be read as such: the threads that look at all files find them. */
+/**
+ * Files of the roots that are named or begin as images do and cannot be read as such: the threads
+ * that look at all files find them.
+ */
 import type { FileIdentity } from '../../domain/ports/images.js';
 
 /** A file as `RawDisks` knows files. */
@@ -13,7 +16,10 @@ export interface BadFile {
   readonly file: Claimant;
 }
 
-/** Whoever may write into a root may fill it with such files: so many are named in the life of a daemon, and by one look of a thread. */
+/**
+ * Whoever may write into a root may fill it with such files: so many are named in the life of a
+ * daemon, and by one look of a thread.
+ */
 export const MOST_BAD_FILES = 1000;
 
 /** Passes on the first of a thread's, so that it cannot flood the thread that hears of them. */

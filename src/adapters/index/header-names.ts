@@ -10,14 +10,23 @@ import type { ByteSource } from '../../domain/ports/images.js';
 import { lengthNow } from '../linux/lengths.js';
 import { sourceOf } from '../linux/sync-look.js';
 
-/** How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk begins in many ways. */
+/**
+ * How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk
+ * begins in many ways.
+ */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
 const HEAD_BYTES = 512;
-/** Of the descriptor of a VMDK: each is looked up for every question, and thousands of files may name what is not there. */
+/**
+ * Of the descriptor of a VMDK: each is looked up for every question, and thousands of files may
+ * name what is not there.
+ */
 const MAX_PATHS = 16;
 const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
 
-/** Of an image: the paths of files that it names, the files of its folder with its data, and why it cannot be read otherwise. */
+/**
+ * Of an image: the paths of files that it names, the files of its folder with its data, and why it
+ * cannot be read otherwise.
+ */
 export interface Head {
   readonly names: readonly string[];
   readonly extents?: readonly string[];
@@ -25,7 +34,8 @@ export interface Head {
 }
 
 /**
- * Undefined when it is no container format. Fails with system errors, and with nothing that the bytes could cause.
+ * Undefined when it is no container format. Fails with system errors, and with nothing that the
+ * bytes could cause.
  * @param follow whether a link is followed, as devices are named by
  */
 export async function readNames(path: Buffer, follow: boolean): Promise<Head | undefined> {

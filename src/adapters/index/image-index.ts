@@ -17,7 +17,10 @@ export interface ImageIndexOptions {
   readonly roots: readonly RootToIndex[];
   /** Folders that are left out, such as the daemon's own state. */
   readonly closed: readonly string[];
-  /** Whether a file is a disk whose bytes are a guest's: what it claims to be backed by counts for nothing. */
+  /**
+   * Whether a file is a disk whose bytes are a guest's: what it claims to be backed by counts for
+   * nothing.
+   */
   isRaw(file: Claimant): boolean;
   /** A root that has said nothing for so long does not answer. */
   readonly patienceMs: number;
@@ -38,11 +41,17 @@ export interface RootToIndex {
   readonly holds: PlaceOfImages;
   /** Why what lay in it in the daemon's life before cannot be seen now; undefined: it can. */
   absent(): string | undefined;
-  /** Onto what is mounted there now: `identity` may be another one then. Fails where nobody can look. */
+  /**
+   * Onto what is mounted there now: `identity` may be another one then. Fails where nobody can
+   * look.
+   */
   follow(): Promise<void>;
 }
 
-/** Which images of the roots are backed by others: a thread for each root keeps up with what is there. */
+/**
+ * Which images of the roots are backed by others: a thread for each root keeps up with what is
+ * there.
+ */
 export class ImageIndex implements Dependants {
   readonly #roots: readonly IndexedRoot[];
 
@@ -55,7 +64,9 @@ export class ImageIndex implements Dependants {
     for (const root of this.#roots) root.start();
   }
 
-  /** A root that does not answer is named in the answer: what lies elsewhere does not wait for it. */
+  /**
+   * A root that does not answer is named in the answer: what lies elsewhere does not wait for it.
+   */
   async of(file: FileIdentity): Promise<DependantsFound> {
     const answers = await Promise.all(this.#roots.map((root) => root.ask(file)));
     // A root may lie in another.
@@ -132,7 +143,10 @@ class IndexedRoot {
     }
   }
 
-  /** What lay in the root at the start cannot be seen under another filesystem: nobody may take it for gone. */
+  /**
+   * What lay in the root at the start cannot be seen under another filesystem: nobody may take it
+   * for gone.
+   */
   #withCovered({ found, unseen }: FoundDependants): FoundDependants {
     const { device, inode } = this.root.identity;
     const absent = this.root.absent();

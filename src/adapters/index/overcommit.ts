@@ -1,4 +1,7 @@
-/** What images may still grow by. Synchronous calls: it runs in a thread of its own, where it holds up nobody. */
+/**
+ * What images may still grow by. Synchronous calls: it runs in a thread of its own, where it holds
+ * up nobody.
+ */
 import { closeSync, fstatSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cached } from '../../domain/formats/head.js';
@@ -11,8 +14,9 @@ import { look, openToLook, sourceOf } from '../linux/sync-look.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';
 
 /**
- * For each device (as stat numbers it) below the folders, the virtual sizes of images beyond what they take. The format is what the content
- * claims, which a guest can write into a raw disk: a figure to plan by, nothing to rely on, and at most 2^64-1.
+ * For each device (as stat numbers it) below the folders, the virtual sizes of images beyond what
+ * they take. The format is what the content claims, which a guest can write into a raw disk: a
+ * figure to plan by, nothing to rely on, and at most 2^64-1.
  */
 export async function overcommitted(
   folders: readonly string[],
@@ -46,7 +50,10 @@ export async function overcommitted(
   return sums;
 }
 
-/** A broken header promises nothing, and a file that cannot be read fails nothing but itself: a guest may have written it. */
+/**
+ * A broken header promises nothing, and a file that cannot be read fails nothing but itself: a
+ * guest may have written it.
+ */
 async function virtualSize(path: string, length: bigint, onBad: (why: string) => void): Promise<bigint> {
   const fd = openToLook(path);
   if (fd === undefined) return length;

@@ -22,7 +22,10 @@ interface Folder {
   readonly lookedAtNs: bigint;
   readonly folders: readonly string[];
   readonly images: Map<string, Image>;
-  /** Files that are no images, by the time of their last change, in ms: a change may make one of them an image. */
+  /**
+   * Files that are no images, by the time of their last change, in ms: a change may make one of
+   * them an image.
+   */
   readonly others: ReadonlyMap<string, number>;
 }
 
@@ -35,7 +38,10 @@ interface Image {
   readonly extents: readonly string[];
 }
 
-/** What images lie in. Nothing but its content tells of a change of a device: it is read anew each time. */
+/**
+ * What images lie in. Nothing but its content tells of a change of a device: it is read anew each
+ * time.
+ */
 export type PlaceOfImages = 'files' | 'devices';
 
 /** What was found, and the places at which nobody could look. */
@@ -61,7 +67,8 @@ export class RootIndex {
   /**
    * @param identity what the root is: something else at its path is not the root
    * @param beat called now and then while it works
-   * @param onBad called for each file that begins as an image and cannot be read as one, when it is looked at
+   * @param onBad called for each file that begins as an image and cannot be read as one, when it is
+   * looked at
    * @param holds devices may be named by links, as LVM names them
    */
   constructor(
@@ -101,8 +108,7 @@ export class RootIndex {
 
   /**
    * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand
-   * images those of each other: only what is there is
-   * looked at, and once.
+   * images those of each other: only what is there is looked at, and once.
    */
   #extentsIn(folder: string, images: ReadonlyMap<string, Image>, file: FileIdentity, unseen: Unseen[]) {
     const none = ![...images.values()].some(({ extents }) => extents.length > 0);
@@ -129,8 +135,7 @@ export class RootIndex {
 
   /**
    * Looks at what is there now. Folders that have not changed are not listed again; files always
-   * are looked at, for a header can be
-   * written in place, and over what was none.
+   * are looked at, for a header can be written in place, and over what was none.
    * @param root what the root has become
    */
   async refresh(root = this.identity): Promise<void> {
@@ -205,7 +210,9 @@ export class RootIndex {
     return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images, others };
   }
 
-  /** Of a folder whose names are the same: its images, and those of the others that have changed. */
+  /**
+   * Of a folder whose names are the same: its images, and those of the others that have changed.
+   */
   async #again(path: string, known: Folder): Promise<Folder> {
     const images = new Map<string, Image>();
     const others = new Map<string, number>();
@@ -276,7 +283,10 @@ export class RootIndex {
   }
 }
 
-/** Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has such a name may need its base all the same. */
+/**
+ * Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has
+ * such a name may need its base all the same.
+ */
 function bytesOf(path: string): string {
   return Buffer.from(path).toString('latin1');
 }

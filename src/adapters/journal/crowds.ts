@@ -15,8 +15,9 @@ interface Caller {
 }
 
 /**
- * Counts the request ids of one caller after the other, a step at a time. After a round in which nobody
- * had too many the next one begins when so many operations were added that somebody may have.
+ * Counts the request ids of one caller after the other, a step at a time. After a round in which
+ * nobody had too many the next one begins when so many operations were added that somebody may
+ * have.
  */
 export class Crowds {
   #caller: Caller | undefined;
@@ -37,7 +38,10 @@ export class Crowds {
     return this.file.added >= this.#dueAt;
   }
 
-  /** Ended operations of a caller who has too many request ids: at most so many, oldest first. One step. */
+  /**
+   * Ended operations of a caller who has too many request ids: at most so many, oldest first. One
+   * step.
+   */
   step(atMost: number): string[] {
     const caller = (this.#caller ??= this.#next());
     if (caller === undefined) {
@@ -56,7 +60,10 @@ export class Crowds {
     return ids;
   }
 
-  /** An operation with this request id was forgotten. It may not have been counted yet: then the count is low for this round. */
+  /**
+   * An operation with this request id was forgotten. It may not have been counted yet: then the
+   * count is low for this round.
+   */
   removed(request: string): void {
     const caller = this.#caller;
     if (caller !== undefined && request >= caller.from && request < caller.to) caller.count -= 1;
@@ -81,7 +88,10 @@ export class Crowds {
     caller.isCounted = true;
   }
 
-  /** The caller's operations by their ids: not those of all request ids, which would have to be sorted. */
+  /**
+   * The caller's operations by their ids: not those of all request ids, which would have to be
+   * sorted.
+   */
   #oldest({ name, from, to }: Caller, count: number): string[] {
     if (count <= 0) return [];
     const trait = traitText({ kind: 'caller', value: name });
@@ -97,8 +107,8 @@ export class Crowds {
 
   #endRound(): void {
     const room = this.limit - this.#most;
-    // What came meanwhile may not be counted. Who has too many all the same had nothing that might be forgotten:
-    // the next operation may end that, also one that came meanwhile.
+    // What came meanwhile may not be counted. Who has too many all the same had nothing that might
+    // be forgotten: the next operation may end that, also one that came meanwhile.
     this.#dueAt = this.#roundBegan + Math.max(room, 0) + 1;
     this.#roundBegan = this.file.added;
     [this.#most, this.#request, this.#id] = [0, '', ''];

@@ -1,4 +1,6 @@
-/** Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own. */
+/**
+ * Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own.
+ */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { JournalDamaged } from './schema.js';
 import { sumOf, type JournalRow, type SetAside, type Write, type FoundRows, type OperationSearch } from './rows.js';
@@ -9,7 +11,9 @@ import { troubleOf } from './trouble.js';
 type Fields = Record<string, SQLOutputValue>;
 
 export class JournalFile {
-  /** How many changes were ever written; the file and the witness beside it hold the same number. */
+  /**
+   * How many changes were ever written; the file and the witness beside it hold the same number.
+   */
   writes: number;
   /** How many operations there are. */
   operations: number;
@@ -180,7 +184,10 @@ export class JournalFile {
     return request === null ? [] : [request];
   }
 
-  /** The checksum is of the record alone: what is kept beside it, so that it is found, is held against it. */
+  /**
+   * The checksum is of the record alone: what is kept beside it, so that it is found, is held
+   * against it.
+   */
   #checkColumns({ key, body }: JournalRow, { ended, request }: Fields): void {
     const said = columnsOf(body);
     const isTrait = this.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');

@@ -1,4 +1,7 @@
-/** The thread that has the journal open: a disk that hangs holds this thread only. `thread.ts` starts it. */
+/**
+ * The thread that has the journal open: a disk that hangs holds this thread only. `thread.ts`
+ * starts it.
+ */
 import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { JournalAnswer, Asked, ThreadJob } from './messages.js';
@@ -110,7 +113,10 @@ class Journal {
     this.#later(PAUSE_MS);
   }
 
-  /** After a failure: on from where the disk is, as if it had just been opened. Durable is what this leaves. */
+  /**
+   * After a failure: on from where the disk is, as if it had just been opened. Durable is what this
+   * leaves.
+   */
   #mend(): JournalAnswer {
     if (this.#witness !== undefined && isMoving(path)) return this.#begin(openJournal(path, this.#witness, Date.now));
     const file = this.#again();
@@ -121,7 +127,10 @@ class Journal {
     return {};
   }
 
-  /** The file as it is open, or opened again. One that does not have everything is not opened: reads go on in the one before. */
+  /**
+   * The file as it is open, or opened again. One that does not have everything is not opened: reads
+   * go on in the one before.
+   */
   #again(): JournalFile {
     const identity = identityOf(path);
     if (identity === this.#identity && this.#file?.database.isOpen === true) return this.#file;

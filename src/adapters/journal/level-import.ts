@@ -31,8 +31,9 @@ export interface Imported {
 }
 
 /**
- * Undefined where there is no such folder, or it was taken over before. Until the new file has its name nothing has happened. Fails
- * with JournalForeign, and with what LevelDB says unless that is damage.
+ * Undefined where there is no such folder, or it was taken over before. Until the new file has its
+ * name nothing has happened. Fails with JournalForeign, and with what LevelDB says unless that is
+ * damage.
  */
 export async function importLevel(
   folder: string,
@@ -57,7 +58,8 @@ export async function importLevel(
       await thread.ask({ ask: 'write', writes, now: 0 }, PATIENCE_MS);
     };
     copied = { ...(await readLevel(old, aside, write)), aside };
-    // All of it goes into the file, which is renamed without its log; SQLite tells nobody of a close that could not do that.
+    // All of it goes into the file, which is renamed without its log; SQLite tells nobody of a
+    // close that could not do that.
     await thread.ask({ ask: 'mend' }, PATIENCE_MS);
     await thread.close(PATIENCE_MS);
   } finally {
@@ -71,7 +73,10 @@ export async function importLevel(
   return { movedTo, ...copied };
 }
 
-/** Reads what can be read; `write` gets it as it is written now, `aside` what cannot be read. Fails as `importLevel` does. */
+/**
+ * Reads what can be read; `write` gets it as it is written now, `aside` what cannot be read. Fails
+ * as `importLevel` does.
+ */
 export async function readLevel(
   old: string,
   aside: SetAside[],

@@ -1,4 +1,7 @@
-/** Opens the journal of a state folder. What is damaged is moved aside, and what can be read of it goes into a new one. */
+/**
+ * Opens the journal of a state folder. What is damaged is moved aside, and what can be read of it
+ * goes into a new one.
+ */
 import { copyFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -9,7 +12,10 @@ import { BESIDE, assertOurs, create, isEmpty, JournalDamaged, configureDatabase 
 import { troubleOf } from './trouble.js';
 import { syncFolderOf, type WriteCountFile } from './write-count-file.js';
 
-/** A file up to this size is looked through before anything is done with it, in about 50 ms; a larger one in the background. */
+/**
+ * A file up to this size is looked through before anything is done with it, in about 50 ms; a
+ * larger one in the background.
+ */
 const LOOKED_THROUGH_BYTES = 16 << 20;
 
 /** Between the name of a damaged journal and the time when it was moved aside. */
@@ -54,7 +60,9 @@ export function openJournal(path: string, witness: WriteCountFile, clock: () => 
   }
 }
 
-/** A new journal with what can be read of a damaged one, which is moved aside. Closes its database. */
+/**
+ * A new journal with what can be read of a damaged one, which is moved aside. Closes its database.
+ */
 export function rebuild(
   path: string,
   damaged: DatabaseSync | undefined,
@@ -70,10 +78,12 @@ export function rebuild(
   to.transaction(() => to.sql("INSERT INTO meta VALUES ('moved', ?), ('moved_why', ?)").run(aside, why));
   // Its end would count as lost otherwise.
   to.countOn(writes);
-  // It is renamed without its log, and a close that could not write that into the file does not fail.
+  // It is renamed without its log, and a close that could not write that into the file does not
+  // fail.
   to.checkpoint('TRUNCATE');
   made.close();
-  // SQLite may take the end of its log for what never was: it goes aside as it is before the file is closed.
+  // SQLite may take the end of its log for what never was: it goes aside as it is before the file
+  // is closed.
   if (isThere(`${path}-wal`)) copyFileSync(`${path}-wal`, `${aside}-wal`);
   try {
     damaged?.close();
@@ -85,7 +95,10 @@ export function rebuild(
   return { file: check(connect(path), path, clock), moved: { movedTo: aside, why, salvaged } };
 }
 
-/** The new one gets its name. It is whole once the damaged one has lost that, also when a start was ended in between. */
+/**
+ * The new one gets its name. It is whole once the damaged one has lost that, also when a start was
+ * ended in between.
+ */
 function completeMove(path: string): boolean {
   if (!isMoving(path)) return false;
   for (const end of BESIDE) rmSync(path + end, { force: true });
@@ -103,7 +116,9 @@ function freshOf(path: string): string {
   return `${path}.new`;
 }
 
-/** What a new journal says of the one that it was made of, until `forgetMove`; also to later starts. */
+/**
+ * What a new journal says of the one that it was made of, until `forgetMove`; also to later starts.
+ */
 function moveOf(file: JournalFile, path: string, completed: boolean): MovedAside | undefined {
   const said = (key: string) => file.sql('SELECT value FROM meta WHERE key = ?').get(key)?.['value'];
   const salvaged = { kept: { operation: file.operations }, aside: [], unreadable: 0 };

@@ -2,7 +2,10 @@
 import { Crowds } from './crowds.js';
 import type { JournalFile } from './journal-file.js';
 
-/** A request id is known for so long, whatever the limits say, unless its caller alone has more than the limit. */
+/**
+ * A request id is known for so long, whatever the limits say, unless its caller alone has more than
+ * the limit.
+ */
 const REQUEST_ID_MS = 24 * 3600 * 1000;
 
 export interface HistoryLimits {
@@ -20,7 +23,10 @@ export class Pruner {
     this.#crowds = new Crowds(file, limits.operations);
   }
 
-  /** Forgets at most so many, oldest first, never an unfinished one; how many, and whether there may be more to do. */
+  /**
+   * Forgets at most so many, oldest first, never an unfinished one; how many, and whether there may
+   * be more to do.
+   */
   slice(now: number, limit: number): { readonly gone: number; readonly more: boolean } {
     const { file, limits } = this;
     const old = [

@@ -103,7 +103,10 @@ const operation = z.looseObject({
 /** Fields whose values differ between versions. */
 const VERSIONED: readonly string[] = ['state', 'phase', 'progress', 'commit', 'result', 'error', 'warnings'];
 
-/** Fails when it is no operation at all. What only a newer version knows of it is left out, and a warning says so. */
+/**
+ * Fails when it is no operation at all. What only a newer version knows of it is left out, and a
+ * warning says so.
+ */
 export function readOperation(value: unknown): OperationRecord {
   const fields = anyFields.parse(value);
   const known = new Known(fields);

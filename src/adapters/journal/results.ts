@@ -1,4 +1,7 @@
-/** Results of operations, checked as they come from the journal. Fields that are not named here pass as they are. */
+/**
+ * Results of operations, checked as they come from the journal. Fields that are not named here pass
+ * as they are.
+ */
 import * as z from 'zod';
 import { asAddress } from '../../domain/model/address.js';
 import { READABLE_FORMATS } from '../../domain/model/image-format.js';

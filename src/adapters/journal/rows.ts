@@ -1,7 +1,10 @@
 /** What is kept of a record, as text. Shared by the thread that writes and those who read. */
 import { crc32 } from 'node:zlib';
 
-/** Beside operations: images that were being changed, disks that were made as raw, resume entries, and images of the cache. */
+/**
+ * Beside operations: images that were being changed, disks that were made as raw, resume entries,
+ * and images of the cache.
+ */
 export type EntryKind = 'mark' | 'raw' | 'resume' | 'cached';
 
 /** One record; the body is JSON. */
@@ -18,19 +21,28 @@ export interface Write {
   readonly body: string | undefined;
 }
 
-/** A record that is not as it was written, and what was done: one that cannot be read is kept, and nobody is shown it. */
+/**
+ * A record that is not as it was written, and what was done: one that cannot be read is kept, and
+ * nobody is shown it.
+ */
 export interface SetAside {
   readonly kind: string;
   readonly key: string;
   readonly why: string;
 }
 
-/** What is kept with a record to tell whether it is as it was written; every single flipped bit shows. */
+/**
+ * What is kept with a record to tell whether it is as it was written; every single flipped bit
+ * shows.
+ */
 export function sumOf(kind: string, { key, body }: JournalRow): number {
   return crc32(`${kind}\n${key}\n${body}`);
 }
 
-/** JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL are escaped. */
+/**
+ * JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL
+ * are escaped.
+ */
 const BIGINT = '\0n';
 const ESCAPED = '\0s';
 
@@ -41,7 +53,10 @@ export function encode(value: object): string {
   });
 }
 
-/** A string as `encode` was given it, where the text is parsed without `decode`, which takes three times as long. */
+/**
+ * A string as `encode` was given it, where the text is parsed without `decode`, which takes three
+ * times as long.
+ */
 export function unescaped(text: string): string {
   return text.startsWith(ESCAPED) ? text.slice(ESCAPED.length) : text;
 }

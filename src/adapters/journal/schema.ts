@@ -1,4 +1,7 @@
-/** How a journal lies in its file. Everything that reads or makes one, the daemon or a command, begins here. */
+/**
+ * How a journal lies in its file. Everything that reads or makes one, the daemon or a command,
+ * begins here.
+ */
 import type { DatabaseSync } from 'node:sqlite';
 
 /** In the header of the file: it is a journal of ours, and no other database. */
@@ -10,9 +13,10 @@ export const JOURNAL_FILE = 'journal.sqlite';
 export const BESIDE = ['-wal', '-shm', '-journal'] as const;
 
 /**
- * operations: one row an operation; `ended` is unset while it is unfinished, `request` is what makes its request id unique.
- * traits: by what operations are looked for; see traits.ts. entries: everything else, by kind. aside: what could not be read.
- * Tables have plain row numbers, so that rows can be read one by one where the pages above them are damaged.
+ * operations: one row an operation; `ended` is unset while it is unfinished, `request` is what
+ * makes its request id unique. traits: by what operations are looked for; see traits.ts. entries:
+ * everything else, by kind. aside: what could not be read. Tables have plain row numbers, so that
+ * rows can be read one by one where the pages above them are damaged.
  */
 const TABLES = `
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -26,8 +30,9 @@ const TABLES = `
 `;
 
 /**
- * The lock is exclusive, so that the index of the write-ahead log lies in our memory: a mapped file would end the daemon with SIGBUS
- * when its disk fails. A commit is synced. Who writes says when the log goes into the file.
+ * The lock is exclusive, so that the index of the write-ahead log lies in our memory: a mapped file
+ * would end the daemon with SIGBUS when its disk fails. A commit is synced. Who writes says when
+ * the log goes into the file.
  */
 const SETTINGS = `
   PRAGMA locking_mode = EXCLUSIVE;
@@ -65,7 +70,10 @@ export function create(database: DatabaseSync): void {
   database.exec('COMMIT');
 }
 
-/** Fails with JournalForeign unless it is a journal of this version, and with JournalDamaged where it does not say. */
+/**
+ * Fails with JournalForeign unless it is a journal of this version, and with JournalDamaged where
+ * it does not say.
+ */
 export function assertOurs(database: DatabaseSync, path: string): void {
   const id = database.prepare('PRAGMA application_id').get()?.['application_id'];
   if (id !== APPLICATION_ID)

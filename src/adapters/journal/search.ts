@@ -33,7 +33,10 @@ export class Search {
     return { rows, reached: at };
   }
 
-  /** The first id that is in all groups, or how far there is none when it took too long; neither: there is none at all. */
+  /**
+   * The first id that is in all groups, or how far there is none when it took too long; neither:
+   * there is none at all.
+   */
   #meet(groups: readonly (readonly string[])[], after: string): { id?: string; passed?: string } {
     let candidate = this.#first(groups[0] ?? [], after, '>');
     for (let agreed = 1, turn = 1; agreed < groups.length; turn += 1) {

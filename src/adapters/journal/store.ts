@@ -36,7 +36,9 @@ export interface JournalOptions {
 
 /** What an operator should hear of. */
 export interface JournalLog {
-  /** The journal was damaged and has been moved aside; what could be read of it is in the new one. */
+  /**
+   * The journal was damaged and has been moved aside; what could be read of it is in the new one.
+   */
   moved(facts: NonNullable<News['moved']>): void;
   setAside(facts: SetAside): void;
   /** The journal of an earlier version was taken over. */
@@ -47,12 +49,17 @@ export interface JournalLog {
   tidyFailed(why: string): void;
 }
 
-/** The journal cannot be opened, and nothing is wrong with what it holds; an operator has to act. */
+/**
+ * The journal cannot be opened, and nothing is wrong with what it holds; an operator has to act.
+ */
 export class JournalUnavailable extends Error {
   override readonly name = 'JournalUnavailable';
 }
 
-/** The journal on disk: operations, marks, resume entries and the index of the cache, in one file that one thread has open. */
+/**
+ * The journal on disk: operations, marks, resume entries and the index of the cache, in one file
+ * that one thread has open.
+ */
 export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeStore, CacheStore {
   readonly #thread: JournalThread;
   readonly #writer: Writer;
@@ -60,7 +67,10 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   readonly #patienceMs: number;
   /** Records that cannot be read, since the file was made. */
   asideCount = 0;
-  /** Operations that only another version can end: what they work in is theirs. Known once it is open. */
+  /**
+   * Operations that only another version can end: what they work in is theirs. Known once it is
+   * open.
+   */
   readonly leftToOthers = new Set<string>();
   /** Something that was in the journal is not known to this life of the daemon. */
   incomplete = false;
@@ -81,7 +91,10 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     });
   }
 
-  /** Fails with JournalUnavailable, which names the file and the cause; a damaged journal is moved aside instead. */
+  /**
+   * Fails with JournalUnavailable, which names the file and the cause; a damaged journal is moved
+   * aside instead.
+   */
   static async open(options: JournalOptions): Promise<JournalStore> {
     const store = new JournalStore(options);
     try {
@@ -213,8 +226,8 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   }
 
   /**
-   * What is left alone because the journal was moved aside is written down elsewhere: the next start
-   * need not hear of the move again. Fails with STATE_UNAVAILABLE.
+   * What is left alone because the journal was moved aside is written down elsewhere: the next
+   * start need not hear of the move again. Fails with STATE_UNAVAILABLE.
    */
   async settled(): Promise<void> {
     await this.#ask({ ask: 'settled' });

@@ -25,7 +25,10 @@ interface Waiting {
 export class JournalThread {
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
-  /** The last question, and the last that was answered: as long as they differ the thread is at work, or hangs. */
+  /**
+   * The last question, and the last that was answered: as long as they differ the thread is at
+   * work, or hangs.
+   */
   #asked = 0;
   #answered = 0;
 
@@ -39,7 +42,10 @@ export class JournalThread {
     return this.#asked === this.#answered;
   }
 
-  /** Fails with JournalTrouble; the thread may still do what it was asked for when its answer did not come in time. */
+  /**
+   * Fails with JournalTrouble; the thread may still do what it was asked for when its answer did
+   * not come in time.
+   */
   async ask(question: Question, patienceMs: number): Promise<JournalAnswer> {
     const worker = (this.#worker ??= this.#start());
     const asked: Asked = { ...question, number: ++this.#asked };
@@ -56,7 +62,9 @@ export class JournalThread {
     return answer;
   }
 
-  /** Fails with JournalTrouble where the disk does not answer; the thread is left to itself then. */
+  /**
+   * Fails with JournalTrouble where the disk does not answer; the thread is left to itself then.
+   */
   async close(patienceMs: number): Promise<void> {
     if (this.#worker === undefined) return;
     await this.ask({ ask: 'close' }, patienceMs);

@@ -1,6 +1,7 @@
 /**
- * By what operations are looked for. An operation has a row a trait, so that those with several traits are found by going through the
- * shortest of their lists. A trait finds all operations that have it; it may find others too, which whoever asks passes over.
+ * By what operations are looked for. An operation has a row a trait, so that those with several
+ * traits are found by going through the shortest of their lists. A trait finds all operations that
+ * have it; it may find others too, which whoever asks passes over.
  */
 import { hash } from 'node:crypto';
 import type { Trait } from '../../domain/operations/journal.js';
@@ -33,7 +34,10 @@ export function requestText({ caller, method, requestId }: RequestKey): string {
   return JSON.stringify([caller, method, requestId]);
 }
 
-/** The range that holds what `requestText` made for the caller of one of them: from the first up to the second. */
+/**
+ * The range that holds what `requestText` made for the caller of one of them: from the first up to
+ * the second.
+ */
 export function callersRequests(request: string): readonly [string, string] {
   const begin = JSON.stringify([callerOf(request)]).slice(0, -1);
   // What comes next is a comma, and nothing else.

@@ -5,9 +5,9 @@ import { errnoOf } from '../linux/errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
 /**
- * damaged: the file does not hold what was written into it, which is all that is none of the others.
- * foreign: it is not ours. Everything else passes: the disk is full, fails, is read-only, is closed to
- * us, or has not answered for a long time.
+ * damaged: the file does not hold what was written into it, which is all that is none of the
+ * others. foreign: it is not ours. Everything else passes: the disk is full, fails, is read-only,
+ * is closed to us, or has not answered for a long time.
  */
 export type TroubleKind = 'damaged' | 'foreign' | 'full' | 'failing' | 'hangs' | 'busy' | 'bug';
 
@@ -71,7 +71,9 @@ export function adviceOn({ kind, why }: Trouble): string {
     : '; its disk or filesystem fails: see the log of the kernel';
 }
 
-/** The system's own word for why the file cannot be opened, where SQLite says only that it cannot. */
+/**
+ * The system's own word for why the file cannot be opened, where SQLite says only that it cannot.
+ */
 export function withErrno(trouble: Trouble, path: string): Trouble {
   if (trouble.kind !== 'failing') return trouble;
   try {

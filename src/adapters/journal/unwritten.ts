@@ -8,7 +8,10 @@ interface Item {
   readonly record?: OperationRecord;
 }
 
-/** What should be in the journal and may not be, the latest of each record: readers see it as if it were. */
+/**
+ * What should be in the journal and may not be, the latest of each record: readers see it as if it
+ * were.
+ */
 export class Unwritten {
   readonly #items = new Map<string, Item>();
 

@@ -1,6 +1,7 @@
 /**
- * A number beside the journal: how many changes its disk has taken. A journal that knows of fewer has lost its end, which SQLite would
- * not notice: a log that breaks off is what any crash leaves. Written after each change and not synced, so it is never ahead.
+ * A number beside the journal: how many changes its disk has taken. A journal that knows of fewer
+ * has lost its end, which SQLite would not notice: a log that breaks off is what any crash leaves.
+ * Written after each change and not synced, so it is never ahead.
  */
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -33,8 +33,8 @@ interface Waiting {
 }
 
 /**
- * Writes of one moment share a sync. After a failure nothing more is written until the disk takes everything again that should be
- * there; it is tried again by itself.
+ * Writes of one moment share a sync. After a failure nothing more is written until the disk takes
+ * everything again that should be there; it is tried again by itself.
  */
 export class Writer {
   #state: WriterState = { writable: true, failedMs: 0, caughtUp: 0 };
@@ -55,7 +55,10 @@ export class Writer {
     return this.#state;
   }
 
-  /** A failed store is tried again at once, so that nobody is refused for longer than it fails. Fails with STATE_UNAVAILABLE. */
+  /**
+   * A failed store is tried again at once, so that nobody is refused for longer than it fails.
+   * Fails with STATE_UNAVAILABLE.
+   */
   async assertWritable(): Promise<void> {
     if (this.#state.writable) return;
     if (this.options.thread.idle || this.#trying !== undefined) {
@@ -69,7 +72,9 @@ export class Writer {
     if (!this.#state.writable) throw unavailable(this.#state.why);
   }
 
-  /** Durable when resolved. Fails with STATE_UNAVAILABLE; then it is written when that is possible. */
+  /**
+   * Durable when resolved. Fails with STATE_UNAVAILABLE; then it is written when that is possible.
+   */
   write(write: Write, record?: OperationRecord): Promise<void> {
     if (!this.#state.writable) {
       this.options.unwritten.set(write, record);

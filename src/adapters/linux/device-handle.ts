@@ -1,6 +1,9 @@
 import type { FileRef, Handle } from '../../domain/ports/images.js';
 
-/** An open descriptor of a block device's node; it knows the node, because a sandbox has to be given that. */
+/**
+ * An open descriptor of a block device's node; it knows the node, because a sandbox has to be given
+ * that.
+ */
 export class DeviceHandle implements Handle {
   /**
    * @param path the node below /dev

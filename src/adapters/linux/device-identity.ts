@@ -1,7 +1,9 @@
 import type { BigIntStats } from 'node:fs';
 import type { FileIdentity } from '../../domain/ports/images.js';
 
-/** Stands where files have their filesystem's number: devices are told apart by their own numbers. */
+/**
+ * Stands where files have their filesystem's number: devices are told apart by their own numbers.
+ */
 export const DEVICES = 1n << 62n;
 
 /** What a file or block device is, whatever leads to it. */

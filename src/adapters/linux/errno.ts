@@ -17,7 +17,9 @@ export function systemError(error: unknown, path: string, own: Readonly<Record<s
   return new HostlerError(own[code] ?? known.reason, `${path}: ${known.sentence} (${code})`, { facts, cause: error });
 }
 
-/** The name of a system error's errno, also where libuv has none; other codes of Node as they are. */
+/**
+ * The name of a system error's errno, also where libuv has none; other codes of Node as they are.
+ */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;

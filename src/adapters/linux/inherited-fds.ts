@@ -5,8 +5,9 @@ import { loadKoffi } from './koffi.js';
 const O_CLOEXEC = 0o2000000;
 
 /**
- * Closes what the process that started us left open in us, such as a service of another; to be called before anything else is opened. Every tool
- * would inherit it, or a cover for every number up to its own: with one at 251 each start of a tool took 20 ms more. What was closed.
+ * Closes what the process that started us left open in us, such as a service of another; to be
+ * called before anything else is opened. Every tool would inherit it, or a cover for every number
+ * up to its own: with one at 251 each start of a tool took 20 ms more. What was closed.
  */
 export function closeInherited(): readonly number[] {
   // The channel to a parent that is Node is Node's own.
@@ -19,9 +20,9 @@ export function closeInherited(): readonly number[] {
 }
 
 /**
- * Sees to it that a child inherits no descriptor unasked: libraries may open files so, which no tool may see. Returns the highest
- * one that it would inherit all the same, where the kernel cannot be asked for this (koffi has no build, Linux before 5.11);
- * else 2.
+ * Sees to it that a child inherits no descriptor unasked: libraries may open files so, which no
+ * tool may see. Returns the highest one that it would inherit all the same, where the kernel cannot
+ * be asked for this (koffi has no build, Linux before 5.11); else 2.
  */
 export function highestInheritable(): number {
   closeOnExec ??= closeOnExecCall();

@@ -3,7 +3,10 @@ import type { Handle } from '../../domain/ports/images.js';
 import { mountOf, parseMountinfo, type Mount } from './mounts.js';
 import { isBelow } from '../../domain/model/address.js';
 
-/** Filesystems whose data this host keeps itself. Whatever is not here may be a server that does not answer. */
+/**
+ * Filesystems whose data this host keeps itself. Whatever is not here may be a server that does not
+ * answer.
+ */
 const LOCAL_TYPES = [
   ...['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'jfs', 'reiserfs', 'bcachefs'],
   ...['tmpfs', 'ramfs', 'overlay', 'squashfs', 'iso9660', 'udf', 'vfat', 'exfat', 'ntfs3', 'devtmpfs'],

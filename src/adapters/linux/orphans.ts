@@ -4,15 +4,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunningTool, Strays } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from './errno.js';
 
-/** A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not hold up our start. */
+/**
+ * A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not
+ * hold up our start.
+ */
 const PATIENCE_MS = 5000;
 const LOOK_EVERY_MS = 20;
 
-/** When a process was started, in clock ticks since boot; undefined when there is none, or only its exit code is left. */
+/**
+ * When a process was started, in clock ticks since boot; undefined when there is none, or only its
+ * exit code is left.
+ */
 export function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
-    // The second field is the command in parentheses and may hold anything; the 3rd is the state, the 22nd the start.
+    // The second field is the command in parentheses and may hold anything; the 3rd is the state,
+    // the 22nd the start.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' ? undefined : fields[19];
   } catch (error) {
@@ -21,7 +28,10 @@ export function startOf(pid: number): string | undefined {
   }
 }
 
-/** Ends process groups by pid and start time, so that a later process of the same number is left alone. */
+/**
+ * Ends process groups by pid and start time, so that a later process of the same number is left
+ * alone.
+ */
 export class ProcessStrays implements Strays {
   async end({ pid, start }: RunningTool): Promise<void> {
     if (startOf(pid) !== start) return;
@@ -39,8 +49,9 @@ export function sandboxMark(stateFolder: string): string {
 }
 
 /**
- * Ends sandboxes that a daemon before us left: one that is killed while bubblewrap starts leaves a process that waits for its parent for
- * ever, and that no journal knows. To be called before a tool of ours runs; their pids.
+ * Ends sandboxes that a daemon before us left: one that is killed while bubblewrap starts leaves a
+ * process that waits for its parent for ever, and that no journal knows. To be called before a tool
+ * of ours runs; their pids.
  */
 export async function endSandboxes(mark: string): Promise<number[]> {
   const found = readdirSync('/proc')

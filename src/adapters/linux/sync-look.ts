@@ -1,9 +1,15 @@
-/** Looking at files with synchronous calls: only for threads of their own, where they hold up nobody. */
+/**
+ * Looking at files with synchronous calls: only for threads of their own, where they hold up
+ * nobody.
+ */
 import { constants, openSync, readSync } from 'node:fs';
 import type { ByteSource } from '../../domain/ports/images.js';
 import { errnoOf } from './errno.js';
 
-/** Gone meanwhile, not ours to look at, or broken: what the daemon cannot read it cannot use as an image either. */
+/**
+ * Gone meanwhile, not ours to look at, or broken: what the daemon cannot read it cannot use as an
+ * image either.
+ */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO', 'ENAMETOOLONG', 'EIO', 'ESTALE', 'ENOTCONN'];
 
 /** Undefined for what has gone meanwhile, or may not be looked at. */
@@ -16,7 +22,10 @@ export function look<T>(work: () => T): T | undefined {
   }
 }
 
-/** A descriptor for reading, of the file itself and no FIFO that waits; undefined as `look`. The caller closes it. */
+/**
+ * A descriptor for reading, of the file itself and no FIFO that waits; undefined as `look`. The
+ * caller closes it.
+ */
 export function openToLook(path: string): number | undefined {
   return look(() => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
 }

@@ -1,4 +1,7 @@
-/** Sizes as stat and statfs give them: the one place where they become ours, so that none is negative or more than can be sent. */
+/**
+ * Sizes as stat and statfs give them: the one place where they become ours, so that none is
+ * negative or more than can be sent.
+ */
 import type { BigIntStats, BigIntStatsFs } from 'node:fs';
 import type { FilesystemCounts } from '../../domain/host/filesystem-info.js';
 import { uint64 } from '../../domain/model/numbers.js';
@@ -14,7 +17,10 @@ export function sizesOf({ size, blocks }: Pick<BigIntStats, 'size' | 'blocks'>):
   return { lengthBytes: uint64(size), allocatedBytes: uint64(blocks * BLOCK_BYTES) };
 }
 
-/** Blocks are counted in f_frsize; f_bsize is only what suits reading and writing, and may be 256 times as large. */
+/**
+ * Blocks are counted in f_frsize; f_bsize is only what suits reading and writing, and may be 256
+ * times as large.
+ */
 export function countsOf(stats: BigIntStatsFs): FilesystemCounts {
   const { bsize, frsize, blocks, bfree, bavail, files, ffree } = stats;
   return {

@@ -12,8 +12,9 @@ const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 export type Life = 'lives' | 'ended' | 'unknown';
 
 /**
- * A daemon that lives holds a lock on the folder of each of its roots: on the one byte whose offset is its agent id. So every
- * daemon of this host that reaches the folder, whatever it calls it, can ask for any agent, and nothing has to lie in the root.
+ * A daemon that lives holds a lock on the folder of each of its roots: on the one byte whose offset
+ * is its agent id. So every daemon of this host that reaches the folder, whatever it calls it, can
+ * ask for any agent, and nothing has to lie in the root.
  */
 export class AgentLocks {
   readonly #held: number[] = [];
@@ -24,7 +25,9 @@ export class AgentLocks {
     private readonly query: LockQuery | undefined,
   ) {}
 
-  /** Takes the lock in all roots; false when another daemon has it in one of them, and then in none. */
+  /**
+   * Takes the lock in all roots; false when another daemon has it in one of them, and then in none.
+   */
   hold(agentId: string): boolean {
     const { query } = this;
     if (query === undefined) return true;
@@ -45,7 +48,10 @@ export class AgentLocks {
     for (const fd of this.#held.splice(0)) closeSync(fd);
   }
 
-  /** Of the daemon that made a private folder in this folder. It may have a root that lies in ours, or ours may lie in its. */
+  /**
+   * Of the daemon that made a private folder in this folder. It may have a root that lies in ours,
+   * or ours may lie in its.
+   */
   lifeIn(folder: string, agentId: string): Life {
     if (this.query === undefined || !this.#isLocal(folder)) return 'unknown';
     let answer: Life = 'ended';

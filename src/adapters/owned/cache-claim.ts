@@ -29,9 +29,10 @@ export function isPartOfCache(entry: Pick<Dirent, 'name' | 'isFile' | 'isDirecto
 }
 
 /**
- * The lock on a cache folder that is ours from now on. Nobody's folder becomes ours when it is empty, or when everything in it
- * is what a cache without an owner file has, as versions before this one left it. Nothing in it is changed. Fails with
- * ConfigError, which says whose it is, or OwnFileError.
+ * The lock on a cache folder that is ours from now on. Nobody's folder becomes ours when it is
+ * empty, or when everything in it is what a cache without an owner file has, as versions before
+ * this one left it. Nothing in it is changed. Fails with ConfigError, which says whose it is, or
+ * OwnFileError.
  */
 export async function claimCache(path: string, claimant: CacheClaimant): Promise<FileHandle> {
   try {
@@ -69,8 +70,9 @@ async function claim(path: string, { owner, formerAgents, runner, isEntry }: Cac
 }
 
 /**
- * Ours; also by an id that went with a state folder that was lost, or that a state folder had from which ours was copied on this machine: the daemon of
- * that one has ended. What lies in our own state folder came with it.
+ * Ours; also by an id that went with a state folder that was lost, or that a state folder had from
+ * which ours was copied on this machine: the daemon of that one has ended. What lies in our own
+ * state folder came with it.
  */
 function mayTakeOver(path: string, found: Owner, own: Owner, formerAgents: readonly string[]): boolean {
   if (found.agent === own.agent || isBelow(path, own.state)) return true;
@@ -93,7 +95,10 @@ export interface CachePlaces {
   readonly instances: string;
 }
 
-/** A cache holds nothing but its own: it is no root, and nothing that others work in lies in it. Fails with ConfigError. */
+/**
+ * A cache holds nothing but its own: it is no root, and nothing that others work in lies in it.
+ * Fails with ConfigError.
+ */
 export function assertOwnPlace(path: string, { roots, stateFolder, instances }: CachePlaces): void {
   const taken: readonly (readonly [string, string])[] = [
     ...roots.map((root) => ['the root', root] as const),

@@ -5,8 +5,9 @@ import type { ProcessRunner } from '../process/process.js';
 const EXIT_LOCKED = 1;
 
 /**
- * Takes the exclusive flock(2) of an open file; false when another process holds it. The lock belongs to the open file,
- * which the child shares with us: it stays when the child has gone, and goes with this process however that ends.
+ * Takes the exclusive flock(2) of an open file; false when another process holds it. The lock
+ * belongs to the open file, which the child shares with us: it stays when the child has gone, and
+ * goes with this process however that ends.
  */
 export async function tryLock(file: FileHandle, runner: ProcessRunner): Promise<boolean> {
   const run = { signal: AbortSignal.timeout(10_000), onChild: () => undefined };

@@ -4,12 +4,17 @@ import * as z from 'zod';
 import type { ProcessRunner } from '../process/process.js';
 import { tryLock } from './flock.js';
 
-/** In a folder that a daemon keeps: whose the folder is. Its lock says whether that daemon lives. */
+/**
+ * In a folder that a daemon keeps: whose the folder is. Its lock says whether that daemon lives.
+ */
 export const OWNER_FILE = '.owner';
 
 const owner = z.object({ agent: z.string(), machine: z.string(), host: z.string(), state: z.string() });
 
-/** The agent id of a daemon, the machine and host on which it works, and the real path of its state folder. */
+/**
+ * The agent id of a daemon, the machine and host on which it works, and the real path of its state
+ * folder.
+ */
 export type Owner = z.infer<typeof owner>;
 
 /** The lock on an owner file, and what the file says. */
@@ -21,7 +26,10 @@ export interface OwnerLock {
   readonly owner: Owner | undefined;
 }
 
-/** Opens, or makes, the owner file and tries to take its lock, which stays until the file is closed. Fails with system errors. */
+/**
+ * Opens, or makes, the owner file and tries to take its lock, which stays until the file is closed.
+ * Fails with system errors.
+ */
 export async function lockOwnerFile(path: string, runner: ProcessRunner): Promise<OwnerLock> {
   const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   try {

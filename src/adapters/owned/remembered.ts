@@ -6,15 +6,19 @@ import { errnoOf } from '../linux/errno.js';
 import type { Root } from '../paths/roots.js';
 import { writeAtomically } from './state-folder.js';
 
-/** In the state folder: of each root, by its real path, the mount point that it lay below when the daemon ran last. */
+/**
+ * In the state folder: of each root, by its real path, the mount point that it lay below when the
+ * daemon ran last.
+ */
 const FILE = 'root-mounts';
 const WHAT = 'the mount points of roots (in state_dir)';
 
 const mounts = z.record(z.string(), z.string());
 
 /**
- * Where roots were mounted in the daemon's life before. A root whose filesystem is not mounted now holds images that nobody can see:
- * what they are backed by is not known. Removing the file says that it is to be so.
+ * Where roots were mounted in the daemon's life before. A root whose filesystem is not mounted now
+ * holds images that nobody can see: what they are backed by is not known. Removing the file says
+ * that it is to be so.
  */
 export class RememberedMounts {
   private constructor(
@@ -29,7 +33,10 @@ export class RememberedMounts {
     return new RememberedMounts(path, parse(text));
   }
 
-  /** Why what lay in a root cannot be seen; undefined: its filesystem is mounted as it was, or nearer to the root. */
+  /**
+   * Why what lay in a root cannot be seen; undefined: its filesystem is mounted as it was, or
+   * nearer to the root.
+   */
   absent({ realPath, mountPoint }: Pick<Root, 'realPath' | 'mountPoint'>): string | undefined {
     const before = this.before[realPath];
     // Both lie above the same path, so the shorter one is the outer one.

@@ -18,7 +18,10 @@ export interface StateFolder {
   readonly agentId: string;
   /** It had no agent id: whatever else there is of this agent's is not known here. */
   readonly isNew: boolean;
-  /** Set: the id is new because the folder is a copy. What the journal knows belongs to the daemon of the former id. */
+  /**
+   * Set: the id is new because the folder is a copy. What the journal knows belongs to the daemon
+   * of the former id.
+   */
   readonly former?: Former;
   /** All ids that it had before it was copied. */
   readonly formerIds: readonly string[];
@@ -44,7 +47,10 @@ export const AGENT_ID = /^[0-9a-f]{12}$/;
 
 const former = z.object({ agentId: z.string(), why: z.string() });
 
-/** Beside the agent id: where it was at work last, and what it was before it was copied. `former` until a start has come to its end. */
+/**
+ * Beside the agent id: where it was at work last, and what it was before it was copied. `former`
+ * until a start has come to its end.
+ */
 const place = z.object({
   machine: z.string(),
   folder: z.string(),
@@ -55,8 +61,8 @@ const place = z.object({
 const WHAT = 'the state folder (state_dir)';
 
 /**
- * Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this process however that ends. Fails with
- * StateFolderBusy, StateFolderBroken, OwnFileError.
+ * Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this
+ * process however that ends. Fails with StateFolderBusy, StateFolderBroken, OwnFileError.
  */
 export function openStateFolder(
   path: string,
@@ -109,7 +115,10 @@ async function lockedFolder(
   return state;
 }
 
-/** The same folder with a new agent id: the daemon whose the old one is may live. Durable when resolved. Fails with OwnFileError. */
+/**
+ * The same folder with a new agent id: the daemon whose the old one is may live. Durable when
+ * resolved. Fails with OwnFileError.
+ */
 export function renewed(
   state: StateFolder,
   why: string,
@@ -134,7 +143,10 @@ async function renew(
 
 type Place = z.infer<typeof place>;
 
-/** Why the folder is a copy of another one, in which the daemon of this id may work; undefined: it is not known to be one. */
+/**
+ * Why the folder is a copy of another one, in which the daemon of this id may work; undefined: it
+ * is not known to be one.
+ */
 async function whyCopied(agentId: string, before: Place, here: Place): Promise<string | undefined> {
   // The start that found out was ended before it had a new id.
   if (before.former?.agentId === agentId) return before.former.why;

@@ -4,14 +4,21 @@ import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { procPath } from '../linux/proc-path.js';
 
-/** A folder that is renamed between the two questions is asked for again; one under a mount answers the same each time. */
+/**
+ * A folder that is renamed between the two questions is asked for again; one under a mount answers
+ * the same each time.
+ */
 const TRIES = 5;
-/** So often a link stands, or nothing, where the folder was: no mount does that, and nobody renames for ever. */
+/**
+ * So often a link stands, or nothing, where the folder was: no mount does that, and nobody renames
+ * for ever.
+ */
 const RENAMES = 200;
 
 /**
- * Fails with ROOT_UNAVAILABLE when the own path of a folder or file leads to another one: a filesystem was mounted over it, or taken
- * from under it, since it was opened. What is given a name there, or written there, nobody would find.
+ * Fails with ROOT_UNAVAILABLE when the own path of a folder or file leads to another one: a
+ * filesystem was mounted over it, or taken from under it, since it was opened. What is given a name
+ * there, or written there, nobody would find.
  */
 export async function assertNotCovered(opened: Handle): Promise<void> {
   const own = procPath({ handle: opened });

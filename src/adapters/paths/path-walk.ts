@@ -28,7 +28,10 @@ export interface Leaf {
   readonly realPath: string;
 }
 
-/** A folder of the daemon's own, by its real path and by what it is now: a mount may give it another name inside a root. */
+/**
+ * A folder of the daemon's own, by its real path and by what it is now: a mount may give it another
+ * name inside a root.
+ */
 export interface OwnFolder {
   readonly realPath: string;
   readonly identity: FileIdentity;
@@ -51,8 +54,8 @@ interface Level {
 }
 
 /**
- * Walks from a root's open handle, one component at a time. Links are read and followed here, inside the root only, so that
- * nothing that is renamed or replaced meanwhile can lead out of it.
+ * Walks from a root's open handle, one component at a time. Links are read and followed here,
+ * inside the root only, so that nothing that is renamed or replaced meanwhile can lead out of it.
  */
 export class PathWalk {
   readonly #todo: string[];
@@ -77,7 +80,10 @@ export class PathWalk {
     return this.#at;
   }
 
-  /** The folder and name of the last component, which is not looked at. The folder's handle is the caller's. */
+  /**
+   * The folder and name of the last component, which is not looked at. The folder's handle is the
+   * caller's.
+   */
   place(): Promise<Place> {
     return this.#toLast(async (name) => {
       const realPath = this.#realPath(name);
@@ -91,7 +97,9 @@ export class PathWalk {
     });
   }
 
-  /** What the last component names, a link as itself unless `follow`. Its handle is the caller's. */
+  /**
+   * What the last component names, a link as itself unless `follow`. Its handle is the caller's.
+   */
   leaf(follow: boolean): Promise<Leaf> {
     return this.#toLast(async (name) => {
       const { gate } = this.root;
@@ -201,7 +209,10 @@ export class PathWalk {
       throw this.#isKept();
   }
 
-  /** Who comes to a folder of the daemon's own by another name than its own is stopped by nothing that goes by names. */
+  /**
+   * Who comes to a folder of the daemon's own by another name than its own is stopped by nothing
+   * that goes by names.
+   */
   #assertOwnName(realPath: string, { device, inode }: FileIdentity): void {
     const own = this.kept.own.find(({ identity }) => identity.device === device && identity.inode === inode);
     if (own !== undefined && own.realPath !== realPath) throw this.#isKept();

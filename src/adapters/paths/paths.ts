@@ -74,7 +74,10 @@ export class RootedPaths implements Paths {
     return { handle, stat: await statOrClose(handle), realPath: root.realPath };
   }
 
-  /** A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave closed folders out. */
+  /**
+   * A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave
+   * closed folders out.
+   */
   #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
     const policy = findRoot(this.roots, realPath)?.root ?? root;
     const isClosed = (path: string) => this.kept.closed.some((closed) => isBelow(path, closed));
@@ -185,7 +188,10 @@ export class RootedPaths implements Paths {
     }
   }
 
-  /** What goes wrong, or is missing, outside of the caller's places is not told: it would say what is there. */
+  /**
+   * What goes wrong, or is missing, outside of the caller's places is not told: it would say what
+   * is there.
+   */
   #assertInSight({ at }: PathWalk, path: string): void {
     if (!this.reach.touches(at)) this.reach.assert({ address: at, need: 'read' }, path);
   }

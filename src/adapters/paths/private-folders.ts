@@ -8,7 +8,10 @@ import { procPath } from '../linux/proc-path.js';
 /** Folders in which the daemon works begin so; nobody else's names may. */
 export const PRIVATE_PREFIX = '.hostler-';
 
-/** Removes a private folder and what is in it; the paths that were removed. None when it is not there. */
+/**
+ * Removes a private folder and what is in it; the paths that were removed. None when it is not
+ * there.
+ */
 export async function removePrivateFolder(parent: Handle, name: string, parentPath: string): Promise<string[]> {
   const folder = await openFolder(parent, name).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
@@ -29,8 +32,8 @@ export async function removePrivateFolder(parent: Handle, name: string, parentPa
 }
 
 /**
- * The same for a folder that is open, without opening anything: it works when no descriptor is left. Undefined when there is more in it than
- * these names; then some of it is still there.
+ * The same for a folder that is open, without opening anything: it works when no descriptor is
+ * left. Undefined when there is more in it than these names; then some of it is still there.
  */
 export async function removeByNames(
   parent: Handle,

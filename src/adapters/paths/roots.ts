@@ -20,7 +20,10 @@ export interface RootConfig {
 /** A configured root, held open for as long as the daemon lives. */
 export interface Root extends RootConfig {
   readonly realPath: string;
-  /** Another one after something was mounted there: to be asked for at the beginning of a walk, inside the gate. */
+  /**
+   * Another one after something was mounted there: to be asked for at the beginning of a walk,
+   * inside the gate.
+   */
   readonly handle: FileHandle;
   /** Of that folder. */
   readonly identity: FileIdentity;
@@ -39,7 +42,10 @@ export interface RootEvents {
 
 const NOBODY: RootEvents = { followed: () => undefined, waits: () => undefined };
 
-/** Opens the roots where they really are, one after the other. Fails with OwnFileError when one is not a folder. */
+/**
+ * Opens the roots where they really are, one after the other. Fails with OwnFileError when one is
+ * not a folder.
+ */
 export async function openRoots(configs: readonly RootConfig[], patienceMs: number, events = NOBODY): Promise<Root[]> {
   const roots: Root[] = [];
   const localMounts = new LocalMounts();

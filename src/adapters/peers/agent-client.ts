@@ -61,8 +61,8 @@ export interface Patience {
 }
 
 /**
- * Of one message of a peer. A page of 2,000 extents has at most 76 KB, all others are shorter; 1 MiB of extents held the main thread for
- * 75 ms.
+ * Of one message of a peer. A page of 2,000 extents has at most 76 KB, all others are shorter; 1
+ * MiB of extents held the main thread for 75 ms.
  */
 const MAX_MESSAGE_BYTES = 96 * 1024;
 /** sha256 in hex. */
@@ -277,7 +277,10 @@ class PeerAgent implements FarAgent {
     return messagesOf(stream, signal, silenceMs, onSilence, isNew);
   }
 
-  /** The last event. A cancel here, or that it is given up, is a cancel there, and waited for; it may come too late. */
+  /**
+   * The last event. A cancel here, or that it is given up, is a cancel there, and waited for; it
+   * may come too late.
+   */
   async #follow(
     stream: ClientReadableStream<OperationEvent>,
     signal: AbortSignal,
@@ -300,7 +303,10 @@ class PeerAgent implements FarAgent {
     return last;
   }
 
-  /** Ends it there; its last event where it has succeeded all the same. One whose agent has gone needs no end. */
+  /**
+   * Ends it there; its last event where it has succeeded all the same. One whose agent has gone
+   * needs no end.
+   */
   async #cancel(operationId: string): Promise<OperationEvent | undefined> {
     try {
       await this.#ask<CancelOperationResponse>(

@@ -1,4 +1,7 @@
-/** What another agent answers about an export, checked before anything relies on it: parts of it become options of a tool. */
+/**
+ * What another agent answers about an export, checked before anything relies on it: parts of it
+ * become options of a tool.
+ */
 import { BlockList, isIP } from 'node:net';
 import type { FarExport } from '../../domain/copy/agents.js';
 import { HostlerError } from '../../domain/model/errors.js';
@@ -21,7 +24,10 @@ export interface ExportingPeer {
   readonly exportNetworks: readonly string[];
 }
 
-/** Whether we may connect there because the peer says so: to where it was asked itself, or to where the configuration says. */
+/**
+ * Whether we may connect there because the peer says so: to where it was asked itself, or to where
+ * the configuration says.
+ */
 function isPlaceOf(host: string, { address, connected, exportNetworks }: ExportingPeer): boolean {
   if (host === hostOf(address)) return true;
   if (isIP(host) === 0) return false;

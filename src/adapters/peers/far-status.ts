@@ -33,7 +33,9 @@ export function farFailure(host: string, error: unknown): HostlerError {
   });
 }
 
-/** The word that the far end gives as its reason; undefined where it gives none that can be read. */
+/**
+ * The word that the far end gives as its reason; undefined where it gives none that can be read.
+ */
 function reasonOf(metadata: Metadata): string | undefined {
   try {
     const [packed] = metadata.get('grpc-status-details-bin');

@@ -3,9 +3,11 @@ import type { HostlerError } from '../../domain/model/errors.js';
 import { orAborted } from '../../domain/model/async.js';
 
 /**
- * The messages of a call as they come. Ends the call when nobody wants them any more. Fails with the signal's reason, with what `onSilence`
- * says when nothing new comes for so long, and as the call does.
- * @param isNew whether a message ends the silence: one that says next to nothing would keep the call open for ever
+ * The messages of a call as they come. Ends the call when nobody wants them any more. Fails with
+ * the signal's reason, with what `onSilence` says when nothing new comes for so long, and as the
+ * call does.
+ * @param isNew whether a message ends the silence: one that says next to nothing would keep the
+ * call open for ever
  */
 export async function* messagesOf<T>(
   stream: ClientReadableStream<T>,

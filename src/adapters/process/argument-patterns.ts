@@ -6,7 +6,10 @@ import { compile, firstMisfit, type Pattern } from './pattern.js';
 import type { ArgumentRule } from '../../domain/ports/commands.js';
 import type { Waiter } from '../../domain/model/waiter.js';
 
-/** Of the main thread, for one argument: a step took a microsecond at the most (4096 characters by 84 steps: 317 ms). */
+/**
+ * Of the main thread, for one argument: a step took a microsecond at the most (4096 characters by
+ * 84 steps: 317 ms).
+ */
 const FEW_STEPS = 8000;
 
 /** Why it is no pattern; undefined: it is one. */
@@ -20,9 +23,9 @@ export async function whyNoPattern(text: string): Promise<string | undefined> {
 }
 
 /**
- * An argument fits when one of the patterns matches all of it. What may take long is matched in a thread, one call at a time,
- * in turns of the callers. Fails with
- * TOOL_LIMIT_EXCEEDED when that takes too long.
+ * An argument fits when one of the patterns matches all of it. What may take long is matched in a
+ * thread, one call at a time, in turns of the callers. Fails with TOOL_LIMIT_EXCEEDED when that
+ * takes too long.
  */
 export class ArgumentPatterns implements ArgumentRule {
   #compiled: Promise<readonly Pattern[]> | undefined;

@@ -1,4 +1,7 @@
-/** What a tool prints, with the names that callers know in the place of the paths at which the tool found its files. */
+/**
+ * What a tool prints, with the names that callers know in the place of the paths at which the tool
+ * found its files.
+ */
 import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './tool-call.js';
 
 /** qemu repeats how it was told to open an image; whatever it made of that itself. */

@@ -12,8 +12,9 @@ export interface Endable {
 }
 
 /**
- * Ends a process group: TERM, then KILL after the grace time, and after another one the end of all waiting: what still holds our pipes is
- * let go. A child that became somebody else cannot be signalled by a daemon that is not root; it is abandoned.
+ * Ends a process group: TERM, then KILL after the grace time, and after another one the end of all
+ * waiting: what still holds our pipes is let go. A child that became somebody else cannot be
+ * signalled by a daemon that is not root; it is abandoned.
  */
 export class GroupKiller {
   readonly #over = new AbortController();

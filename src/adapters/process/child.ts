@@ -21,16 +21,20 @@ export interface ChildOptions {
 const UNREAD = ['EPIPE', 'ECONNRESET', 'ECANCELED', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'];
 
 /**
- * A child in a process group of its own. Whatever it and its pipes report is heard here, so that none of it can be an event that nobody
- * listens to, which would end the daemon. Node's own spawn: a library between that touches the pipes first misses the error of a spawn for
- * which there was no descriptor.
+ * A child in a process group of its own. Whatever it and its pipes report is heard here, so that
+ * none of it can be an event that nobody listens to, which would end the daemon. Node's own spawn:
+ * a library between that touches the pipes first misses the error of a spawn for which there was no
+ * descriptor.
  */
 export class Child {
   readonly #child: ChildProcess;
   readonly #ended = deferred<Ended>();
   /** Fails when it could not be started. */
   readonly ended: Promise<Ended>;
-  /** All that came on its standard error was handed to who listens, or nobody waits for it any more. An exit comes before that. */
+  /**
+   * All that came on its standard error was handed to who listens, or nobody waits for it any more.
+   * An exit comes before that.
+   */
   readonly errorsRead: Promise<void>;
 
   /** Fails with the system's error when it cannot be started; some such errors come by `ended`. */

@@ -1,6 +1,7 @@
 /**
- * What a tool prints on standard error although its exit code says that all is well. qemu-img 7.2 reports a table that it
- * could not write when it closes an image, and exits with 0 all the same: such text is a failure.
+ * What a tool prints on standard error although its exit code says that all is well. qemu-img 7.2
+ * reports a table that it could not write when it closes an image, and exits with 0 all the same:
+ * such text is a failure.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { LastBytes } from './output.js';
@@ -67,7 +68,10 @@ export const HARMLESS: readonly Harmless[] = [
   },
 ];
 
-/** Whether what a tool prints on standard error counts: it writes something, or its silence is its answer. */
+/**
+ * Whether what a tool prints on standard error counts: it writes something, or its silence is its
+ * answer.
+ */
 export function isJudged({ args, silent }: Pick<ToolCall, 'args' | 'silent'>): boolean {
   const writes = (piece: ToolCall['args'][number] | Exclude<ToolCall['args'][number], string>[number]) =>
     typeof piece === 'object' && 'write' in piece;

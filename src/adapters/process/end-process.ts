@@ -5,8 +5,9 @@ import { errnoOf } from '../linux/errno.js';
 const FILE_CALLS = ['FSReqCallback', 'FSReqPromise'];
 
 /**
- * Ends the process now, whatever its threads wait for: `process.exit` waits for each thread that a filesystem holds, for ever when that does not
- * answer. So it ends through the system's own `_exit`; on a host for which koffi has no build, by SIGKILL when something hangs.
+ * Ends the process now, whatever its threads wait for: `process.exit` waits for each thread that a
+ * filesystem holds, for ever when that does not answer. So it ends through the system's own
+ * `_exit`; on a host for which koffi has no build, by SIGKILL when something hangs.
  */
 export async function endProcess(code: number): Promise<never> {
   takeCoverage(); // which an orderly exit would write; nothing unless it is asked for

@@ -13,7 +13,10 @@ export interface PatternsJob {
   readonly args: readonly string[];
 }
 
-/** The place of the first argument that none of the patterns matches. Fails with TOOL_LIMIT_EXCEEDED, and with the signal's reason. */
+/**
+ * The place of the first argument that none of the patterns matches. Fails with
+ * TOOL_LIMIT_EXCEEDED, and with the signal's reason.
+ */
 export async function matchInThread(job: PatternsJob, signal: AbortSignal): Promise<number | undefined> {
   const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxOldGenerationSizeMb: MOST_MIB } });
   const answer = deferred<PatternsAnswer | HostlerError>();

@@ -1,7 +1,10 @@
 import { StringDecoder } from 'node:string_decoder';
 import { breathe } from '../../domain/model/async.js';
 
-/** No tool's line is longer; a longer one is cut there, so that output without line ends costs no memory. */
+/**
+ * No tool's line is longer; a longer one is cut there, so that output without line ends costs no
+ * memory.
+ */
 const MAX_LINE = 64 * 1024;
 
 /** What is made of a line takes up to 20 µs; many tools may print many lines at once. */

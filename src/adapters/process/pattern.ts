@@ -1,4 +1,7 @@
-/** One pattern of RE2, whose time grows with the length of the text, and with its own. The library is loaded where there are patterns. */
+/**
+ * One pattern of RE2, whose time grows with the length of the text, and with its own. The library
+ * is loaded where there are patterns.
+ */
 export interface Pattern {
   readonly matches: (text: string) => boolean;
   /** Each character of a text costs so many steps at the most. */

@@ -1,6 +1,7 @@
 /**
- * The one door for child processes: argument array, no shell, a bare environment, own process group, ended with the daemon,
- * TERM to the group and KILL after a grace time, bounded output, always awaited.
+ * The one door for child processes: argument array, no shell, a bare environment, own process
+ * group, ended with the daemon, TERM to the group and KILL after a grace time, bounded output,
+ * always awaited.
  */
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -37,7 +38,10 @@ export interface Exit {
   /** Set unless a signal ended it. */
   readonly code: number | undefined;
   readonly signal: string | undefined;
-  /** The last few KiB of standard error; where its exit code says otherwise, what speaks against that code. */
+  /**
+   * The last few KiB of standard error; where its exit code says otherwise, what speaks against
+   * that code.
+   */
   readonly stderr: string;
   /** The same with the names that callers know. */
   readonly shown: string;
@@ -69,7 +73,9 @@ interface Launch {
   readonly sandboxed: boolean;
 }
 
-/** Takes a line; the signal says that the tool is ended: whoever waits for a reader need not go on. */
+/**
+ * Takes a line; the signal says that the tool is ended: whoever waits for a reader need not go on.
+ */
 type OnLine = (line: string, signal: AbortSignal) => void | Promise<void>;
 /** The same for a piece of what it printed. */
 type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal) => Promise<void>;
@@ -106,7 +112,9 @@ export class ProcessRunner {
     return this.options.refuseForeign !== true;
   }
 
-  /** Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw. */
+  /**
+   * Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw.
+   */
   async run(call: ToolCall, run: ToolRun): Promise<Exit & { readonly stdout: string }> {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -120,14 +128,20 @@ export class ProcessRunner {
     return { ...exit, stdout: Buffer.concat(chunks).toString('utf8') };
   }
 
-  /** Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows the tool. */
+  /**
+   * Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows
+   * the tool.
+   */
   lines(call: ToolCall, run: ToolRun, onLine: OnLine): Promise<Exit> {
     return this.#spawn(call, run, async (stdout, signal) => {
       for await (const line of splitLines(stdout)) await onLine(line, signal);
     });
   }
 
-  /** Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows the tool. */
+  /**
+   * Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows
+   * the tool.
+   */
   pieces(call: ToolCall, run: ToolRun, onPiece: OnPiece): Promise<Exit> {
     const hand = (stream: 'stdout' | 'stderr') => async (source: AsyncIterable<Buffer>, signal: AbortSignal) => {
       for await (const piece of source) await onPiece(stream, piece, signal);
@@ -210,7 +224,8 @@ export class ProcessRunner {
     consumeErrors?: Consumer,
   ): Promise<Omit<Exit, 'shown'>> {
     await this.#turns.next();
-    // In the same moment as the listener below: a cancel that came while the command was put together counts too.
+    // In the same moment as the listener below: a cancel that came while the command was put
+    // together counts too.
     run.signal.throwIfAborted();
     const started = performance.now();
     const fail = (error: unknown) => ender.end(asHostlerError(error));
@@ -252,7 +267,9 @@ export class ProcessRunner {
     }
   }
 
-  /** Until the child has ended and all that it printed is read. Fails only when it did not start. */
+  /**
+   * Until the child has ended and all that it printed is read. Fails only when it did not start.
+   */
   async #toItsEnd(child: Child, { tool }: ToolCall, ender: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
     const ended = child.ended.catch((error: unknown) => {
       throw startFailure(tool, error);
@@ -305,7 +322,10 @@ function judged(
   return { ...exit, succeeded: answered };
 }
 
-/** What it printed is handed on by these; the signal says that the tool is ended, so that nobody need wait for a reader any more. */
+/**
+ * What it printed is handed on by these; the signal says that the tool is ended, so that nobody
+ * need wait for a reader any more.
+ */
 type Consumer = (output: AsyncIterable<Buffer>, signal: AbortSignal) => Promise<void>;
 
 /** Fails when it was a limit that ended the tool, or something around it. */

@@ -4,7 +4,10 @@ import { limitExceeded } from './child-control.js';
 import { errnoOf } from '../linux/errno.js';
 import type { ToolCall } from './tool-call.js';
 
-/** A child that could not be started. HOST_EXHAUSTED when there is no more of something, else TOOL_FAILED. */
+/**
+ * A child that could not be started. HOST_EXHAUSTED when there is no more of something, else
+ * TOOL_FAILED.
+ */
 export function startFailure(tool: string, error: unknown): HostlerError {
   if (error instanceof HostlerError) return error;
   const exhausted = exhaustion(error);
@@ -31,7 +34,10 @@ interface End {
   readonly stderr: string;
 }
 
-/** Fails when a tool that failed had come to the end of its memory, with the limit's name, or of the host's processes: HOST_EXHAUSTED. */
+/**
+ * Fails when a tool that failed had come to the end of its memory, with the limit's name, or of the
+ * host's processes: HOST_EXHAUSTED.
+ */
 export function assertResources(
   { tool, limits: { addressSpaceBytes } }: Pick<ToolCall, 'tool' | 'limits'>,
   { code, signal, stderr }: End,

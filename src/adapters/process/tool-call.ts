@@ -15,11 +15,11 @@ export interface Text {
 }
 
 /**
- * Something the tool opens: a file to read or write, by handle, or a secret on an inherited descriptor. `descriptor` stands for
- * the number of an inherited descriptor itself. A secret with `within` is a folder in which it has
- * that name; one that is no secret, but stands
- * for a file, has the `address` of that. `cluster` is the
- * configuration of a cluster; a tool that is given one is given the network too.
+ * Something the tool opens: a file to read or write, by handle, or a secret on an inherited
+ * descriptor. `descriptor` stands for the number of an inherited descriptor itself. A secret with
+ * `within` is a folder in which it has that name; one that is no secret, but stands for a file, has
+ * the `address` of that. `cluster` is the configuration of a cluster; a tool that is given one is
+ * given the network too.
  */
 export type Reference =
   | { readonly read: FileRef }
@@ -60,19 +60,24 @@ export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
   };
 }
 
-/** One run of a tool. What it may read and write is what its references say; nothing else is meant for it. */
+/**
+ * One run of a tool. What it may read and write is what its references say; nothing else is meant
+ * for it.
+ */
 export interface ToolCall {
   readonly tool: string;
   readonly args: readonly Arg[];
   /** It reads nothing that a guest or a stranger wrote, and runs outside the sandbox. */
   readonly trusted?: boolean;
-  /** It opens an image that a stranger made: never without what the configuration says of a sandbox. */
+  /**
+   * It opens an image that a stranger made: never without what the configuration says of a sandbox.
+   */
   readonly foreign?: boolean;
   /** Exit codes that are answers; unset: 0. */
   readonly answers?: readonly number[];
   /**
-   * Whether text on standard error is a failure, whatever the exit code says; unset: when it writes a file. See
-   * `process/complaints.ts`.
+   * Whether text on standard error is a failure, whatever the exit code says; unset: when it writes
+   * a file. See `process/complaints.ts`.
    */
   readonly silent?: boolean;
   /** It speaks to other hosts; the sandbox leaves it the network, and nothing else. */
@@ -95,7 +100,10 @@ export interface PlainCall {
 /** The child's first descriptor after stdin, stdout and stderr. */
 export const FIRST_FD = 3;
 
-/** Turns references into plain paths, as `pathOf` says. Each gets a descriptor, in order; one that is there twice keeps its own. */
+/**
+ * Turns references into plain paths, as `pathOf` says. Each gets a descriptor, in order; one that
+ * is there twice keeps its own.
+ */
 export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd: number) => string): PlainCall {
   const references: Reference[] = [];
   const texts = new Map<Text, Reference>();

@@ -3,8 +3,9 @@ import type { FileRef } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 
 /**
- * A process, not this one, that has the file open. qemu's locks belong to open files, and /proc/locks names no process for them. Links in
- * /proc are read, never followed: what they lead to may lie on a filesystem that does not answer.
+ * A process, not this one, that has the file open. qemu's locks belong to open files, and
+ * /proc/locks names no process for them. Links in /proc are read, never followed: what they lead to
+ * may lie on a filesystem that does not answer.
  */
 export async function holderOf({ handle, name }: FileRef): Promise<number | undefined> {
   const own = await readlink(`/proc/self/fd/${String(handle.fd)}`);

@@ -1,4 +1,7 @@
-/** A thread that looks for what an image names and its file does not have; `table-walk.ts` starts it. */
+/**
+ * A thread that looks for what an image names and its file does not have; `table-walk.ts` starts
+ * it.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { findMissing } from '../../domain/formats/whole/find-missing.js';
 import type { ImageFormat } from '../../domain/model/image-format.js';

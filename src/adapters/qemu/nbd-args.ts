@@ -1,17 +1,24 @@
 import type { NbdPlace } from '../../domain/copy/agents.js';
 import type { Arg, Reference } from '../process/tool-call.js';
 
-/** Forced: the default is a third slower, and the cipher's hardware is in every processor that runs guests. */
+/**
+ * Forced: the default is a third slower, and the cipher's hardware is in every processor that runs
+ * guests.
+ */
 const PRIORITY = 'NORMAL:-CIPHER-ALL:+AES-128-GCM';
 const USER = 'hostler';
 
 /**
- * For tools that speak NBD: buffers of 2 MiB stay theirs between requests. Otherwise the C library gives each one back to the kernel, which clears the
- * pages of the next: a sixth of the processor time of a dense copy.
+ * For tools that speak NBD: buffers of 2 MiB stay theirs between requests. Otherwise the C library
+ * gives each one back to the kernel, which clears the pages of the next: a sixth of the processor
+ * time of a dense copy.
  */
 export const NBD_ENV = { MALLOC_MMAP_THRESHOLD_: String(32 << 20), MALLOC_TRIM_THRESHOLD_: String(256 << 20) };
 
-/** TLS with a pre-shared key, as the object `tls` of a qemu tool. qemu wants a folder with the key in a file of its own format. */
+/**
+ * TLS with a pre-shared key, as the object `tls` of a qemu tool. qemu wants a folder with the key
+ * in a file of its own format.
+ */
 export function pskObject(endpoint: 'client' | 'server', key: Uint8Array): Arg[] {
   const user = endpoint === 'client' ? `,username=${USER}` : '';
   const file = Buffer.from(`${USER}:${Buffer.from(key).toString('hex')}\n`);

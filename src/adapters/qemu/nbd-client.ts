@@ -11,7 +11,10 @@ import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js
 /** Onto what is there, all of it or a part: what is a hole at the source is left as it is. */
 const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W'];
 
-/** Reads and writes what others serve, by qemu-img in the sandbox, with the network where it is needed. */
+/**
+ * Reads and writes what others serve, by qemu-img in the sandbox, with the network where it is
+ * needed.
+ */
 export class NbdClient implements NbdTool {
   /** @param limits of each child; its stall limit is what ends one whose line is dead */
   constructor(
@@ -63,8 +66,8 @@ export class NbdClient implements NbdTool {
 }
 
 /**
- * Into a file that is there, at the same place. Without qemu's locks on it: several pulls write into it at once, each its own
- * segments, and it lies in our private folder.
+ * Into a file that is there, at the same place. Without qemu's locks on it: several pulls write
+ * into it at once, each its own segments, and it lies in our private folder.
  */
 export function pullArgs(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions): Arg[] {
   const { from, to } = stretch;
@@ -111,7 +114,9 @@ function overNetwork(place: NbdPlace): boolean {
 /** About the far end, whatever is done with it. */
 const OF_THE_LINE = /TLS|file\.driver=nbd|[Ff]ailed to connect|server|option|Connection|end-of-file|Broken pipe/;
 
-/** What fails at the far end's side of a copy. A failure of the other side is about our own file. */
+/**
+ * What fails at the far end's side of a copy. A failure of the other side is about our own file.
+ */
 const FAR_SIDE = { reads: /error while reading/, writes: /error while writing/ };
 
 function lineError(exit: Exit, far: keyof typeof FAR_SIDE): HostlerError {

@@ -11,7 +11,10 @@ export interface FrontJob {
   /** The tool's socket. */
   readonly socket: string;
   readonly maxConnections: number;
-  /** A connection on which TLS has not begun is ended after so long, and before that where others need its place. */
+  /**
+   * A connection on which TLS has not begun is ended after so long, and before that where others
+   * need its place.
+   */
   readonly silenceMs: number;
 }
 
@@ -53,7 +56,10 @@ function join(one: Socket, other: Socket): void {
   }
 }
 
-/** The flags and the option that begin TLS have 20 bytes (NBD, STARTTLS); more than these is a hello. */
+/**
+ * The flags and the option that begin TLS have 20 bytes (NBD, STARTTLS); more than these is a
+ * hello.
+ */
 const BEGUN_BYTES = 64;
 
 /** Those who are connected. Who is silent does not count as one who uses the export. */

@@ -8,15 +8,19 @@ const YOUNG_MIB = 4;
 const TRY_LATER_MS = 10_000;
 
 /**
- * TCP before a tool that listens on a socket of its own. qemu-nbd 7.2 does not switch Nagle's algorithm off for connections with TLS: each
- * small answer would wait for the acknowledgement of the one before it, 40 ms later (block status is asked extent by extent).
+ * TCP before a tool that listens on a socket of its own. qemu-nbd 7.2 does not switch Nagle's
+ * algorithm off for connections with TLS: each small answer would wait for the acknowledgement of
+ * the one before it, 40 ms later (block status is asked extent by extent).
  */
 export class NbdFront {
   #connections = 0;
   readonly #port = deferred<number>();
   readonly #worker: Worker;
 
-  /** @param onFailed hears once why nothing is served, or no longer: IO_ERROR, TOO_MANY_OPERATIONS when every port is taken */
+  /**
+   * @param onFailed hears once why nothing is served, or no longer: IO_ERROR, TOO_MANY_OPERATIONS
+   * when every port is taken
+   */
   constructor(job: FrontJob, onFailed: (error: HostlerError) => void) {
     this.#worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
     this.#worker.on('message', (news: FrontNews) => {

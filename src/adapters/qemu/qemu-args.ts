@@ -18,7 +18,10 @@ import { rbdMembers, clusterKeys } from './rbd-node.js';
 import { fileOf, type Arg } from '../process/tool-call.js';
 import { descriptorText } from './vmdk-text.js';
 
-/** Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x (measured). */
+/**
+ * Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x
+ * (measured).
+ */
 const REQUESTS = 16;
 /** The most that one of them is for (IO_BUF_SIZE in qemu-img.c). */
 const REQUEST_BYTES = 2 * 1024 * 1024;
@@ -31,7 +34,9 @@ export function escapeOption(value: string): string {
   return value.replaceAll(',', ',,');
 }
 
-/** The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header. */
+/**
+ * The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header.
+ */
 export function chainName(chain: Chain): Pieces {
   return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file })))];
 }
@@ -42,7 +47,10 @@ type Opening = Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>;
 /** How a file is opened. */
 export type OpenedAs = Parameters<typeof fileOf>[0];
 
-/** A layer of a chain, opened as the reference says; `more` options of its file. Fails with UNSUPPORTED_BY_BACKEND for what qemu cannot open. */
+/**
+ * A layer of a chain, opened as the reference says; `more` options of its file. Fails with
+ * UNSUPPORTED_BY_BACKEND for what qemu cannot open.
+ */
 export function layerMembers(
   layer: Opening,
   as: OpenedAs,
@@ -131,7 +139,9 @@ function writtenPart({ handle, name }: FileRef): string {
   return `size=${String(roundUp(handle.bytes, SECTOR_BYTES))},`;
 }
 
-/** `create` has no --image-opts: the target is an absolute path, which qemu takes as nothing else. */
+/**
+ * `create` has no --image-opts: the target is an absolute path, which qemu takes as nothing else.
+ */
 export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
   const { format, sizeBytes, backing, passphrase } = request;
   return [
@@ -251,7 +261,10 @@ function ofSnapshot([top]: Chain, snapshot: string | undefined): string[] {
   return ['-l', `snapshot.name=${escapeOption(snapshot)}`];
 }
 
-/** The one call without a format: it is to say what it would take the image for. Names in headers it does not follow. */
+/**
+ * The one call without a format: it is to say what it would take the image for. Names in headers it
+ * does not follow.
+ */
 export function identifyArgs(file: FileRef): Arg[] {
   return ['info', '-U', '--output=json', [{ read: file }]];
 }

@@ -8,7 +8,10 @@ import type { Arg } from '../process/tool-call.js';
 /** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
 const TOO_LONG_FOR_A_HEADER = 1100;
 
-/** What each layer is opened as: the image and the layer that is written for writing, a copy in the place of the latter. */
+/**
+ * What each layer is opened as: the image and the layer that is written for writing, a copy in the
+ * place of the latter.
+ */
 function referencesOf({ chain, copy }: Written, depth: number): OpenedAs[] {
   return chain.map(({ file }, at) => {
     if (at === depth) return { write: copy ?? file };
@@ -52,9 +55,10 @@ export function resizeArgs(
 }
 
 /**
- * `rebase` copies up what differs, then writes the base's name into the header, while its own tables may be in memory still: ended at that
- * moment it would leave an image without its data. What it is given as the name here is the description of open files, too long for
- * a header: that stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
+ * `rebase` copies up what differs, then writes the base's name into the header, while its own
+ * tables may be in memory still: ended at that moment it would leave an image without its data.
+ * What it is given as the name here is the description of open files, too long for a header: that
+ * stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
  */
 export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
   return [
@@ -96,14 +100,16 @@ export function setBaseArgs(image: Written, base: { storedName: string; format: 
 
 /** @param base what qemu calls the layer that is written, unless that is the nearest one below */
 export function commitArgs(image: Written, depth: number, base: string | undefined): Arg[] {
-  // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the base yet.
+  // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the
+  // base yet.
   const into = base === undefined ? [] : ['-b', base];
   return ['commit', '-p', '-d', ...secretsOf(image.chain), ...into, spell(image.chain, referencesOf(image, depth))];
 }
 
 /**
- * Makes qemu show what it calls a layer of the chain, which `commit` has to be told to the letter. `info` leaves out what its image is
- * backed by, but not what the image lies in: here that is the layer. Each file is at the same path as in `commitArgs`.
+ * Makes qemu show what it calls a layer of the chain, which `commit` has to be told to the letter.
+ * `info` leaves out what its image is backed by, but not what the image lies in: here that is the
+ * layer. Each file is at the same path as in `commitArgs`.
  */
 export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
   const references = referencesOf(image, depth);
@@ -134,9 +140,10 @@ export function compareImagesArgs(first: Chain, second: Chain, strict: boolean):
 }
 
 /**
- * Where qemu 7.2 cannot flush a new table of snapshots, it discards that table, although the header may name it already
- * (block/qcow2-snapshot.c, `qcow2_write_snapshots`): all snapshots would be lost. So nothing is discarded, except with the last
- * snapshot, after which there is no table: then the file gives its blocks back.
+ * Where qemu 7.2 cannot flush a new table of snapshots, it discards that table, although the header
+ * may name it already (block/qcow2-snapshot.c, `qcow2_write_snapshots`): all snapshots would be
+ * lost. So nothing is discarded, except with the last snapshot, after which there is no table: then
+ * the file gives its blocks back.
  */
 export function snapshotArgs(image: Written, option: '-c' | '-d' | '-a', name: string): Arg[] {
   const isLast = option === '-d' && image.chain[0].facts.snapshots.length === 1;

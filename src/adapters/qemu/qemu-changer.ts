@@ -18,8 +18,8 @@ import { parseCheck, parseComparison, parseNameOfLayer, parseProgress, qemuError
 import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js';
 
 /**
- * The data is copied, only the name was refused; see `copyUpArgs`. It must be all that qemu-img has to say (7.2 to 9.2): a
- * table that could not be written is another line, with the same exit code.
+ * The data is copied, only the name was refused; see `copyUpArgs`. It must be all that qemu-img has
+ * to say (7.2 to 9.2): a table that could not be written is another line, with the same exit code.
  */
 const NAME_REFUSED =
   /^qemu-img: Could not change the backing file to '.*': (?:backing format must be specified|No space left in the file header)$/;

@@ -40,7 +40,10 @@ const EXIT_DIFFERENT = 1;
 const LINES_WAITING = 4096;
 
 export class QemuImg implements ImageTool {
-  /** @param limits of the children that work on whole images @param foreignLimits of those that open a stranger's */
+  /**
+   * @param limits of the children that work on whole images @param foreignLimits of those that open
+   * a stranger's
+   */
   constructor(
     private readonly runner: ProcessRunner,
     private readonly limits: ToolLimits,
@@ -125,7 +128,8 @@ export class QemuImg implements ImageTool {
     const held = withoutStallLimit({ limits: this.foreignLimits, foreign: true });
     const untold = parseIdentity(await this.#print(identifyArgs(image.file), held, run));
     if (image.format !== 'vpc') return untold;
-    // Untold, it looks for the mark at the start only, and goes by its own list of creators for the size.
+    // Untold, it looks for the mark at the start only, and goes by its own list of creators for the
+    // size.
     const told = parseIdentity(await this.#print(informArgs(image), held, run));
     return { ...told, format: untold.format === 'raw' ? 'vpc' : untold.format };
   }
@@ -146,8 +150,8 @@ export class QemuImg implements ImageTool {
   }
 
   /**
-   * Making a LUKS header measures the processor (crypto/pbkdf.c); on a busy machine that now and then fails, before anything is
-   * written, with words that mean nothing but "again".
+   * Making a LUKS header measures the processor (crypto/pbkdf.c); on a busy machine that now and
+   * then fails, before anything is written, with words that mean nothing but "again".
    */
   async #timed<T>(args: readonly Arg[], luks: boolean, work: (args: readonly Arg[]) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {

@@ -1,4 +1,7 @@
-/** Nodes of qemu's block layer as JSON, which qemu takes in the place of a file's name. Only so can be said that a chain ends. */
+/**
+ * Nodes of qemu's block layer as JSON, which qemu takes in the place of a file's name. Only so can
+ * be said that a chain ends.
+ */
 import type { ArgumentPart, Reference, Text } from '../process/tool-call.js';
 
 export type Pieces = readonly ArgumentPart[];
@@ -23,8 +26,9 @@ export function object(members: readonly JsonMember[]): Pieces {
 }
 
 /**
- * The layers below each other, each spelt out by its members, and an end: qemu follows no name from a header. The lowest stands first, so that
- * a layer has the same path for a tool whatever lies above it.
+ * The layers below each other, each spelt out by its members, and an end: qemu follows no name from
+ * a header. The lowest stands first, so that a layer has the same path for a tool whatever lies
+ * above it.
  */
 export function chainOf([top, ...below]: readonly (readonly JsonMember[])[]): Pieces {
   return top === undefined ? ['null'] : object([['backing', chainOf(below)], ...top]);

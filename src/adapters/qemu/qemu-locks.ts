@@ -8,14 +8,17 @@ import { mountOf, readMounts, type Mount } from '../linux/mounts.js';
 import { procPath } from '../linux/proc-path.js';
 
 /**
- * qemu locks single bytes of an image (block/file-posix.c): byte 100 + n says that permission n is used, 200 + n that it is
- * not shared. Permission 1 is writing, 3 resizing; 0 (consistent read) is what a reader holds.
+ * qemu locks single bytes of an image (block/file-posix.c): byte 100 + n says that permission n is
+ * used, 200 + n that it is not shared. Permission 1 is writing, 3 resizing; 0 (consistent read) is
+ * what a reader holds.
  */
 const FIRST_BYTE = 100n;
 const LAST_BYTE = 203n;
 const WRITER_BYTES: readonly bigint[] = [101n, 103n];
 
-/** What is only shown is looked up again after so long, and not shown when it is older than that. */
+/**
+ * What is only shown is looked up again after so long, and not shown when it is older than that.
+ */
 const [FRESH_MS, STALE_MS] = [25, 100];
 
 type Hold = 'none' | 'reader' | 'writer';
@@ -27,7 +30,9 @@ interface LockedRange {
   readonly last: bigint;
 }
 
-/** Lines such as `7: OFDLCK ADVISORY READ -1 fe:00:1234 100 101`; device numbers are hexadecimal. */
+/**
+ * Lines such as `7: OFDLCK ADVISORY READ -1 fe:00:1234 100 101`; device numbers are hexadecimal.
+ */
 export function parseLocks(text: string): LockedRange[] {
   const ranges: LockedRange[] = [];
   for (const line of text.split('\n')) {
@@ -46,7 +51,10 @@ export function holdOf(ranges: readonly LockedRange[], file: string): Hold {
   return writes ? 'writer' : 'reader';
 }
 
-/** The same by asking. Undefined where others than qemu have locks too, which may hide those of qemu. */
+/**
+ * The same by asking. Undefined where others than qemu have locks too, which may hide those of
+ * qemu.
+ */
 function holdAsked(firstLock: (first: bigint, last: bigint) => FirstLock): Hold | undefined {
   const first = firstLock(FIRST_BYTE, LAST_BYTE);
   if (first === undefined) return 'none';
@@ -59,7 +67,10 @@ interface Look {
   readonly ranges: Promise<LockedRange[]>;
 }
 
-/** Looks for qemu's byte locks: asks for those of one file where that can be done, and reads /proc/locks where not. Nothing is locked for it. */
+/**
+ * Looks for qemu's byte locks: asks for those of one file where that can be done, and reads
+ * /proc/locks where not. Nothing is locked for it.
+ */
 export class QemuLocks implements ImageLocks {
   #latest: Look | undefined;
   #shown: Look | undefined;
@@ -99,7 +110,10 @@ export class QemuLocks implements ImageLocks {
     return this.#latest?.ranges ?? this.#look().ranges;
   }
 
-  /** Reading /proc/locks takes the kernel's write lock of all file locks, and with it an RCU grace period. */
+  /**
+   * Reading /proc/locks takes the kernel's write lock of all file locks, and with it an RCU grace
+   * period.
+   */
   #look(): Look {
     this.#latest = { time: performance.now(), ranges: readFile('/proc/locks', 'utf8').then(parseLocks) };
     return this.#latest;

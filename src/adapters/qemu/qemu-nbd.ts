@@ -21,7 +21,10 @@ const LOOK_EVERY_MS = 5;
 /** Names in its folder; the second is written when the first listens. */
 const [SOCKET, PID_FILE] = ['s', 'pid'];
 
-/** One qemu-nbd an export, in the sandbox, on a socket in a private folder; a thread of the daemon is its network. */
+/**
+ * One qemu-nbd an export, in the sandbox, on a socket in a private folder; a thread of the daemon
+ * is its network.
+ */
 export class QemuNbdServer implements ExportServer {
   readonly #fronts = new Map<number, NbdFront>();
 

@@ -53,8 +53,9 @@ const alone = z.strictObject({
 });
 
 /**
- * What qemu calls a layer that `info --output=json` shows as all that is in an image: the name of its file, or, where that does not say all of
- * it, its description to the letter. Undefined where that is longer than qemu's own limit of a name.
+ * What qemu calls a layer that `info --output=json` shows as all that is in an image: the name of
+ * its file, or, where that does not say all of it, its description to the letter. Undefined where
+ * that is longer than qemu's own limit of a name.
  */
 export function parseNameOfLayer(text: string): string | undefined {
   const { data } = z.object({ filename: z.string() }).safeParse(parseJson(text));

@@ -1,12 +1,16 @@
 /**
- * What qemu's sentences say of an image's own state, and of what its format can do. As patterns only: qemu 7.2 to 10, block/*.c, block.c and
- * qemu-img.c. The first that matches counts; what is between quotes is a name and says nothing.
+ * What qemu's sentences say of an image's own state, and of what its format can do. As patterns
+ * only: qemu 7.2 to 10, block/*.c, block.c and qemu-img.c. The first that matches counts; what is
+ * between quotes is a name and says nothing.
  */
 import type { Reason } from '../../domain/model/errors.js';
 
 type Meaning = readonly [RegExp, Reason];
 
-/** Of these nothing else that is said matters, not even an error of the system: qemu makes one up for them. */
+/**
+ * Of these nothing else that is said matters, not even an error of the system: qemu makes one up
+ * for them.
+ */
 const OF_THE_STATE: readonly Meaning[] = [
   [/Parameter '' is required for cipher|Invalid password|cannot unlock any keyslot/i, 'SECRET_REQUIRED'],
   [
@@ -20,7 +24,8 @@ const OF_THE_STATE: readonly Meaning[] = [
     /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid|smaller or equal to the \s*actual size of the containing file/i,
     'IMAGE_MALFORMED',
   ],
-  // qemu cannot read a table that names places beyond all files, or trips over one that it has believed.
+  // qemu cannot read a table that names places beyond all files, or trips over one that it has
+  // believed.
   [
     /bitmaps_ext: |bitmaps extension with zero|(?:Broken|Can't update|Cannot update) bitmap directory/i,
     'IMAGE_MALFORMED',
@@ -89,7 +94,10 @@ export function stateOfImage(stderr: string): Reason | undefined {
   return first(OF_THE_STATE, withoutNames(stderr));
 }
 
-/** What the format cannot be or do; unset: nothing that is known. Ask it when the system has said nothing. */
+/**
+ * What the format cannot be or do; unset: nothing that is known. Ask it when the system has said
+ * nothing.
+ */
 export function limitOfFormat(stderr: string): Reason | undefined {
   return first(OF_THE_FORMAT, withoutNames(stderr));
 }

@@ -1,9 +1,14 @@
-/** How qemu is told of an image of a cluster: everything spelt out, the cluster's configuration and key as references. */
+/**
+ * How qemu is told of an image of a cluster: everything spelt out, the cluster's configuration and
+ * key as references.
+ */
 import type { FileRef } from '../../domain/ports/images.js';
 import type { Arg, Reference } from '../process/tool-call.js';
 import { imageOf, isRbdHandle } from './rbd-pool.js';
 
-/** What names an image of a cluster, with the cluster's configuration; undefined when it is a file. */
+/**
+ * What names an image of a cluster, with the cluster's configuration; undefined when it is a file.
+ */
 export function rbdMembers(file: FileRef): readonly (readonly [name: string, value: string | Reference])[] | undefined {
   const { handle } = file;
   const image = imageOf(file);

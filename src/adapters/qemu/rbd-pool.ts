@@ -14,7 +14,10 @@ export interface Cluster {
   readonly keyring?: string;
   /** Whoever asks it something small waits so long. */
   readonly patienceMs: number;
-  /** How long an image to be removed may still be watched: librbd's watches outlive a client that was killed by 30 s. */
+  /**
+   * How long an image to be removed may still be watched: librbd's watches outlive a client that
+   * was killed by 30 s.
+   */
   readonly watcherPatienceMs: number;
   /** What another host's daemon has left for so long, with nobody working at it, is abandoned. */
   readonly abandonedMs: number;
@@ -37,7 +40,10 @@ export interface ClusterAccess {
   readonly key?: Reference;
 }
 
-/** Stands where a file has its descriptor: a pool and namespace, or an image in them. It holds nothing open. */
+/**
+ * Stands where a file has its descriptor: a pool and namespace, or an image in them. It holds
+ * nothing open.
+ */
 export class RbdHandle implements Handle {
   readonly fd = -1;
 

@@ -22,7 +22,10 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Of a file that grows while it is read. */
 const MAX_LOOKS = 10;
 
-/** So much of tables is looked at without a thread of its own, which takes longer to start: 3 ms of work. */
+/**
+ * So much of tables is looked at without a thread of its own, which takes longer to start: 3 ms of
+ * work.
+ */
 const AT_ONCE_BYTES = 512 << 10;
 
 class TooMuch extends Error {}
@@ -36,8 +39,9 @@ interface Look extends MissingJob {
 }
 
 /**
- * Walks through the tables of images: those of a large disk are gigabytes, and a filesystem may stop answering, so each walk has a thread of
- * its own unless it is short. Nobody waits for a thread that a filesystem holds.
+ * Walks through the tables of images: those of a large disk are gigabytes, and a filesystem may
+ * stop answering, so each walk has a thread of its own unless it is short. Nobody waits for a
+ * thread that a filesystem holds.
  */
 export class TableWalk implements Wholeness {
   /** @param limits of one walk; unset: as long as it takes */
@@ -69,7 +73,8 @@ export class TableWalk implements Wholeness {
       return await this.#look(bytes, { ...this.limits, fd: bytes.fd, lengthBytes: 0, format, file, signal, readers });
     } finally {
       const closed = Promise.all(readers).then(() => bytes.close());
-      // Its root stays shut while that is overdue; the tables have been read, or who asked hears of something else.
+      // Its root stays shut while that is overdue; the tables have been read, or who asked hears of
+      // something else.
       await orAborted(
         inTime(handle, () => closed),
         signal,

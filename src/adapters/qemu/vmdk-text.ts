@@ -1,4 +1,7 @@
-/** The descriptor of ours by which qemu opens a VMDK of several files: it names them by what we have opened, and nothing else. */
+/**
+ * The descriptor of ours by which qemu opens a VMDK of several files: it names them by what we have
+ * opened, and nothing else.
+ */
 import type { Described } from '../../domain/model/image-info.js';
 import type { LayerExtent } from '../../domain/ports/images.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';

@@ -5,7 +5,10 @@ const HEADER = 'rbd diff v1\n';
 const [FROM, TO, SIZE, DATA, ZEROS, END] = ['f', 't', 's', 'w', 'z', 'e'];
 const NUMBER_BYTES = 8;
 
-/** What an image holds, as `rbd export-diff` writes it (Ceph, doc/dev/rbd-diff.rst): data where there is any, in order. */
+/**
+ * What an image holds, as `rbd export-diff` writes it (Ceph, doc/dev/rbd-diff.rst): data where
+ * there is any, in order.
+ */
 export class DiffStream {
   #rest: Buffer = Buffer.alloc(0);
   #begun = false;

@@ -1,4 +1,7 @@
-/** Command lines of `rbd`. Names go into options of their own, so that none is taken for another's part. */
+/**
+ * Command lines of `rbd`. Names go into options of their own, so that none is taken for another's
+ * part.
+ */
 import type { Pool, RbdImage } from '../qemu/rbd-pool.js';
 
 export function imageWords({ pool, namespace, image, snapshot }: RbdImage): string[] {

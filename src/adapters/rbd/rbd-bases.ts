@@ -18,7 +18,10 @@ import { parseNotes, parseTimeMs, type RbdInfo } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
 import { clusterAccess } from './rbd.js';
 
-/** Begins the names of bases. No caller can name one, so that no caller can put one there for others to find. */
+/**
+ * Begins the names of bases. No caller can name one, so that no caller can put one there for others
+ * to find.
+ */
 export const BASE_PREFIX = `${PRIVATE_PREFIX}base-`;
 const SNAPSHOT = 'base';
 const [SOURCE_KEY, CHECKSUM_KEY, USED_KEY] = ['hostler.source', 'hostler.checksum', 'hostler.used'];
@@ -174,7 +177,10 @@ export class RbdBases implements PoolBases {
     return age >= maxAgeMs && pinned !== PINNED && this.#remove(base, info);
   }
 
-  /** First the name goes, so that nobody finds half of it; of a base that got a clone meanwhile it comes back. False: it has clones. */
+  /**
+   * First the name goes, so that nobody finds half of it; of a base that got a clone meanwhile it
+   * comes back. False: it has clones.
+   */
   async #remove(base: RbdImage, info: RbdInfo): Promise<boolean> {
     if ((await this.images.children(base)).length > 0) return false;
     const gone = { ...base, image: `${this.options.mark}${info.id}-gone` };

@@ -38,7 +38,10 @@ export class RbdChanger implements ImageChanger {
     return Promise.resolve();
   }
 
-  /** Its parent is a snapshot, which nothing can be written into: what both hold becomes the clone's own. */
+  /**
+   * Its parent is a snapshot, which nothing can be written into: what both hold becomes the clone's
+   * own.
+   */
   async commit(image: Written, _depth: number, run: ToolRun): Promise<void> {
     await this.#flatten(imageIn(image), run);
   }

@@ -28,10 +28,15 @@ import { parsePoolSpace, parseTimeMs } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
 
 const NS_PER_MS = 1_000_000n;
-/** A cluster writes an image's time down once a minute at the most: it may have changed just now. */
+/**
+ * A cluster writes an image's time down once a minute at the most: it may have changed just now.
+ */
 const UNKNOWN_NS = 1n << 63n;
 
-/** Whoever makes a snapshot, on any host, has the image open for a moment; whoever uses it has it open longer. */
+/**
+ * Whoever makes a snapshot, on any host, has the image open for a moment; whoever uses it has it
+ * open longer.
+ */
 const LOOKS = 4;
 const LOOK_AGAIN_MS = 400;
 
@@ -58,8 +63,9 @@ export class RbdFiles implements Files {
   }
 
   /**
-   * First the name goes, then the image: whoever looks sees it whole, or not at all. A crash in between leaves an image whose name says that
-   * it was on its way; the sweep of any host removes it. With a trash it goes there.
+   * First the name goes, then the image: whoever looks sees it whole, or not at all. A crash in
+   * between leaves an image whose name says that it was on its way; the sweep of any host removes
+   * it. With a trash it goes there.
    */
   async remove({ address, directory, name }: ResolvedTarget): Promise<undefined> {
     const image = rbdImage({ handle: directory, name });

@@ -8,7 +8,10 @@ import { imageWords } from './rbd-args.js';
 import { addressOf } from './rbd-images.js';
 import type { Rbd } from './rbd.js';
 
-/** Hashes an image of a cluster as its data comes by: nothing of it is kept here, and holes do not come. */
+/**
+ * Hashes an image of a cluster as its data comes by: nothing of it is kept here, and holes do not
+ * come.
+ */
 export class RbdHasher implements BlockHasher {
   constructor(private readonly rbd: Rbd) {}
 

@@ -42,8 +42,8 @@ export class RbdImages {
   }
 
   /**
-   * The same with the space that it takes with its snapshots. Where the cluster would have to look for each object, that is as much as it can
-   * be at most: its length.
+   * The same with the space that it takes with its snapshots. Where the cluster would have to look
+   * for each object, that is as much as it can be at most: its length.
    */
   async look(image: RbdImage): Promise<{ readonly info: RbdInfo; readonly usedBytes: bigint } | undefined> {
     const given = new AbortController();
@@ -90,8 +90,9 @@ export class RbdImages {
   }
 
   /**
-   * Fails with TARGET_EXISTS, IMAGE_NOT_FOUND. Of two hosts that give the same name in the same moment `rbd` tells both that they have done
-   * it, and does it for the first (16.2, seen in one of five such races): whose image still has its old name has lost.
+   * Fails with TARGET_EXISTS, IMAGE_NOT_FOUND. Of two hosts that give the same name in the same
+   * moment `rbd` tells both that they have done it, and does it for the first (16.2, seen in one of
+   * five such races): whose image still has its old name has lost.
    */
   async rename(image: RbdImage, name: string): Promise<void> {
     await this.setAside(image, name);
@@ -126,7 +127,10 @@ export class RbdImages {
     });
   }
 
-  /** A clone of a snapshot that is made for it. Fails with SNAPSHOT_EXISTS, and the snapshot stays when the clone fails. */
+  /**
+   * A clone of a snapshot that is made for it. Fails with SNAPSHOT_EXISTS, and the snapshot stays
+   * when the clone fails.
+   */
   async cloneNow(snapshot: RbdImage, target: RbdImage): Promise<void> {
     await this.createSnapshot(snapshot);
     if (this.#protecting.has(snapshot.pool.cluster.name)) await this.#protect(snapshot);
@@ -141,8 +145,9 @@ export class RbdImages {
   }
 
   /**
-   * Removes an image that has a name of the daemon's, with its snapshots, and the snapshot that was made for it alone. False: there was
-   * none. Fails with IMAGE_IN_USE when it is watched longer than a killed client would watch it.
+   * Removes an image that has a name of the daemon's, with its snapshots, and the snapshot that was
+   * made for it alone. False: there was none. Fails with IMAGE_IN_USE when it is watched longer
+   * than a killed client would watch it.
    */
   async remove(image: RbdImage): Promise<boolean> {
     const info = await this.info(image);
@@ -156,8 +161,9 @@ export class RbdImages {
   }
 
   /**
-   * Shuts out whoever has an image open that is the daemon's own: a tool of ours that was ended. Otherwise its watch, and perhaps a write on its
-   * way, would outlive it by 30 s. A client that may not do that waits for them instead.
+   * Shuts out whoever has an image open that is the daemon's own: a tool of ours that was ended.
+   * Otherwise its watch, and perhaps a write on its way, would outlive it by 30 s. A client that
+   * may not do that waits for them instead.
    */
   async fence(image: RbdImage): Promise<void> {
     const watchers = await this.watchers(image).catch(without('IMAGE_NOT_FOUND'));
@@ -167,7 +173,10 @@ export class RbdImages {
         .catch(without('ACCESS_DENIED'));
   }
 
-  /** Does something that an image must not be watched for; while it is, again, as long as the watch of a dead client can last. */
+  /**
+   * Does something that an image must not be watched for; while it is, again, as long as the watch
+   * of a dead client can last.
+   */
   async untilUnwatched(image: RbdImage, act: () => Promise<void>): Promise<void> {
     const end = performance.now() + image.pool.cluster.watcherPatienceMs;
     for (;;) {

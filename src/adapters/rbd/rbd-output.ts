@@ -30,7 +30,10 @@ export function parseInfo(text: string): RbdInfo {
   return parse(info, text);
 }
 
-/** Whether the cluster knows which of an image's objects there are; otherwise it would look for each of them. */
+/**
+ * Whether the cluster knows which of an image's objects there are; otherwise it would look for each
+ * of them.
+ */
 export function hasObjectMap({ features, flags }: RbdInfo): boolean {
   return features.includes('fast-diff') && flags.length === 0;
 }
@@ -102,7 +105,10 @@ export function parseNamespaces(text: string): string[] {
 const usages = z.object({
   pools: z.array(z.object({ name: z.string(), stats: z.object({ stored: whole, max_avail: whole }) })),
 });
-/** Bytes that a pool's images hold, and bytes that it can still take; copies that the cluster keeps are counted once. */
+/**
+ * Bytes that a pool's images hold, and bytes that it can still take; copies that the cluster keeps
+ * are counted once.
+ */
 export function parsePoolSpace(
   text: string,
   pool: string,

@@ -39,8 +39,8 @@ export interface RbdTargetOptions {
 }
 
 /**
- * Images are made under a private name in the same pool, and renamed when they are whole. The name carries agent and operation, so that any host
- * finds what an ended daemon left.
+ * Images are made under a private name in the same pool, and renamed when they are whole. The name
+ * carries agent and operation, so that any host finds what an ended daemon left.
  */
 export class RbdTargets implements Targets {
   constructor(private readonly options: RbdTargetOptions) {}
@@ -111,7 +111,9 @@ export class RbdTargets implements Targets {
     return found;
   }
 
-  /** Our own: no operation of this life is at it. Another host's: nobody has it open, and it is old. */
+  /**
+   * Our own: no operation of this life is at it. Another host's: nobody has it open, and it is old.
+   */
   async #isAbandoned(image: RbdImage, isAtWork: (operationId: string) => boolean): Promise<boolean> {
     const { agentId, images, clock } = this.options;
     const own = `${PRIVATE_PREFIX}${agentId}-`;
@@ -122,7 +124,10 @@ export class RbdTargets implements Targets {
     return age >= image.pool.cluster.abandonedMs && (await images.watchers(image)).length === 0;
   }
 
-  /** Nothing of an operation stays: a replaced image that has lost its name gets it back, what was being made is removed. */
+  /**
+   * Nothing of an operation stays: a replaced image that has lost its name gets it back, what was
+   * being made is removed.
+   */
   async #settle(part: RbdImage): Promise<string[]> {
     const { images, agentId } = this.options;
     // Whoever has one of ours open is a tool of an earlier life, which has been ended.
@@ -159,7 +164,10 @@ export class RbdTargets implements Targets {
   }
 }
 
-/** The part of an operation that left this image: itself, the part whose target was replaced, or an image on its way out. */
+/**
+ * The part of an operation that left this image: itself, the part whose target was replaced, or an
+ * image on its way out.
+ */
 function partOf(image: RbdImage): RbdImage {
   return image.image.endsWith(OLD) ? { ...image, image: image.image.slice(0, -OLD.length) } : image;
 }
@@ -247,7 +255,10 @@ class RbdPart implements StagedImage {
     if (this.overwrite && existing !== undefined) await images.remove(this.#old);
   }
 
-  /** A pool cannot replace a name in one step: whoever finds the old image without the new one gives it its name back. */
+  /**
+   * A pool cannot replace a name in one step: whoever finds the old image without the new one gives
+   * it its name back.
+   */
   async #replace(address: ImageAddress): Promise<void> {
     const { images } = this.options;
     const { cluster } = this.handle.pool;
@@ -280,7 +291,9 @@ class RbdPart implements StagedImage {
     }
   }
 
-  /** A tool that writes into an image cannot go on where another stopped: nothing is worth keeping. */
+  /**
+   * A tool that writes into an image cannot go on where another stopped: nothing is worth keeping.
+   */
   async leave(): Promise<bigint> {
     await this.discard();
     return 0n;

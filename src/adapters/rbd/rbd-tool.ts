@@ -45,7 +45,9 @@ export class RbdTool {
     await this.images.rbd.ask(image.pool.cluster, addressOf(image), createWords(image, sizeBytes, false), run);
   }
 
-  /** Of the snapshot that is named, or of one that is made for this clone alone and has its name. */
+  /**
+   * Of the snapshot that is named, or of one that is made for this clone alone and has its name.
+   */
   async #clone(image: RbdImage, sizeBytes: bigint, base: Backing, run: ToolRun): Promise<void> {
     const snapshot = this.#snapshotOf(base.storedName, image);
     if (snapshot.snapshot !== image.image) await this.images.clone(snapshot, image);

@@ -11,10 +11,15 @@ import { parsePercent, rbdError } from './rbd-output.js';
 const SAID = 200;
 /** Times in its answers are in its time zone. */
 const ENV = { TZ: 'UTC' };
-/** Nothing has moved for so long, where the configuration gives no limit: `rbd` says each percent. */
+/**
+ * Nothing has moved for so long, where the configuration gives no limit: `rbd` says each percent.
+ */
 const STALL_MS = 600_000;
 
-/** Runs `rbd` and `ceph` against a cluster. They read nothing that a guest wrote, so they run outside the sandbox. */
+/**
+ * Runs `rbd` and `ceph` against a cluster. They read nothing that a guest wrote, so they run
+ * outside the sandbox.
+ */
 export class Rbd {
   /** @param limits of the children that work on whole images */
   constructor(
@@ -22,7 +27,10 @@ export class Rbd {
     private readonly limits: ToolLimits,
   ) {}
 
-  /** Something small: its output. Fails with ROOT_STALLED when the cluster does not answer in time, and as `rbdError`. */
+  /**
+   * Something small: its output. Fails with ROOT_STALLED when the cluster does not answer in time,
+   * and as `rbdError`.
+   */
   async ask(cluster: Cluster, what: string, words: readonly string[], run?: ToolRun): Promise<string> {
     return this.#ask('rbd', cluster, what, words, run);
   }
@@ -32,7 +40,10 @@ export class Rbd {
     return this.#ask('ceph', cluster, `the cluster ${cluster.name}`, words);
   }
 
-  /** Something that takes its time, with progress. Fails as `ask`, with STALLED instead of ROOT_STALLED. */
+  /**
+   * Something that takes its time, with progress. Fails as `ask`, with STALLED instead of
+   * ROOT_STALLED.
+   */
   async work(cluster: Cluster, what: string, words: readonly string[], run: ToolRun): Promise<void> {
     let said = '';
     const call = {
@@ -118,9 +129,10 @@ function stalled({ name, patienceMs }: Cluster, cause: unknown): HostlerError {
 }
 
 /**
- * What qemu needs of a cluster, read anew each time: keys change. Two small files beside the daemon's own configuration; by way of the thread
- * pool they would take eight changes of thread, on a busy host as long as `rbd` takes.
- * Fails with CLUSTER_UNUSABLE, ACCESS_DENIED, IO_ERROR and HOST_EXHAUSTED.
+ * What qemu needs of a cluster, read anew each time: keys change. Two small files beside the
+ * daemon's own configuration; by way of the thread pool they would take eight changes of thread, on
+ * a busy host as long as `rbd` takes. Fails with CLUSTER_UNUSABLE, ACCESS_DENIED, IO_ERROR and
+ * HOST_EXHAUSTED.
  */
 export function clusterAccess(cluster: Cluster): ClusterAccess {
   const config = { cluster: read(cluster, cluster.configFile) };

@@ -1,4 +1,7 @@
-/** Access control lists and capabilities of files as the kernel keeps them (acl(5), linux/posix_acl_xattr.h, linux/capability.h). */
+/**
+ * Access control lists and capabilities of files as the kernel keeps them (acl(5),
+ * linux/posix_acl_xattr.h, linux/capability.h).
+ */
 
 export const ACCESS_ACL = 'system.posix_acl_access';
 export const DEFAULT_ACL = 'system.posix_acl_default';
@@ -10,7 +13,9 @@ const ENTRY_BYTES = 8;
 const [TAG_AT, RIGHTS_AT, ID_AT] = [0, 2, 4];
 const [USER, GROUP_OBJ, GROUP] = [0x02, 0x04, 0x08];
 
-/** The owner of the capabilities is behind them since revision 3; before, it is root of the host. */
+/**
+ * The owner of the capabilities is behind them since revision 3; before, it is root of the host.
+ */
 const REVISION_MASK = 0xff000000;
 const [REVISION_2, REVISION_3] = [0x02000000, 0x03000000];
 const [REVISION_2_BYTES, REVISION_3_BYTES] = [20, 24];
@@ -19,7 +24,10 @@ function* entriesOf(acl: Buffer): Generator<number, void> {
   for (let at = HEADER_BYTES; at + ENTRY_BYTES <= acl.length; at += ENTRY_BYTES) yield at;
 }
 
-/** What a list allows to the file's group itself, which is not what the mode shows: that is the mask. */
+/**
+ * What a list allows to the file's group itself, which is not what the mode shows: that is the
+ * mask.
+ */
 export function groupRights(acl: Buffer): number {
   for (const at of entriesOf(acl))
     if (acl.readUInt16LE(at + TAG_AT) === GROUP_OBJ) return acl.readUInt16LE(at + RIGHTS_AT);
@@ -47,7 +55,10 @@ export function capabilityRoot(value: Buffer): number | undefined {
   return revision === REVISION_2 && value.length === REVISION_2_BYTES ? 0 : undefined;
 }
 
-/** The same capabilities, given by another root: only in a namespace whose root that is do they count. */
+/**
+ * The same capabilities, given by another root: only in a namespace whose root that is do they
+ * count.
+ */
 export function shiftedCapability(value: Buffer, uid: (id: number) => number): Buffer {
   const before = capabilityRoot(value);
   if (before === undefined) return value;

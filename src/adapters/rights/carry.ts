@@ -23,8 +23,9 @@ export function hasFew(path: string, few: number): boolean {
 }
 
 /**
- * Gives one file the access list, the label and the other attributes of another. Capabilities are not carried: like set-id bits they were
- * given to what was in the file. Where the access list cannot be read, the file's group gets nothing: the mode may show its mask.
+ * Gives one file the access list, the label and the other attributes of another. Capabilities are
+ * not carried: like set-id bits they were given to what was in the file. Where the access list
+ * cannot be read, the file's group gets nothing: the mode may show its mask.
  */
 export function carryRights(from: string, to: string): Carried {
   const xattrs = Xattrs.load('itself');

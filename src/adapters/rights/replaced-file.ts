@@ -10,7 +10,10 @@ const WORKER = new URL('./carry-worker.js', import.meta.url);
 /** An access list, a label, and some of a tool; a thread takes longer to start. */
 const FEW = 16;
 
-/** As `carryRights`, at once where the filesystem is of this host and there is little to do, else in a thread. Fails with ROOT_STALLED. */
+/**
+ * As `carryRights`, at once where the filesystem is of this host and there is little to do, else in
+ * a thread. Fails with ROOT_STALLED.
+ */
 export function carriedTo(made: FileRef, replaced: FileRef): Promise<Carried> | Carried {
   const [from, to] = [procPath(replaced), procPath(made)];
   const { handle } = replaced;

@@ -7,10 +7,10 @@ import { Xattrs } from './xattrs.js';
 let loaded: Xattrs | 'none' | undefined;
 
 /**
- * What sets them once the entry has its new owner: the kernel takes capabilities away then. Of an entry that keeps its owner only what
- * changes. `path` leads to the entry's descriptor. Capabilities that would count on the host are
- * removed; then `onLost` is called.
- * Fails with a system error.
+ * What sets them once the entry has its new owner: the kernel takes capabilities away then. Of an
+ * entry that keeps its owner only what changes. `path` leads to the entry's descriptor.
+ * Capabilities that would count on the host are removed; then `onLost` is called. Fails with a
+ * system error.
  */
 export function shiftedRights(
   path: string,
@@ -36,7 +36,10 @@ export function shiftedRights(
   });
 }
 
-/** Whether they may stay if that holds for the whole tree: all ids in them are those of a shifted one. Fails as `shiftedRights`. */
+/**
+ * Whether they may stay if that holds for the whole tree: all ids in them are those of a shifted
+ * one. Fails as `shiftedRights`.
+ */
 export function areShifted(path: string, stat: Stats, { uidMaps, gidMaps }: Shift): boolean {
   const xattrs = xattrsOf(stat);
   if (xattrs === undefined) return true;

@@ -23,8 +23,8 @@ export class Xattrs {
   private constructor(private readonly calls: Calls) {}
 
   /**
-   * Of what a path names `itself`, be it a link; or of what it leads to, as paths of descriptors do. Undefined on a host for which
-   * koffi has no build.
+   * Of what a path names `itself`, be it a link; or of what it leads to, as paths of descriptors
+   * do. Undefined on a host for which koffi has no build.
    */
   static load(of: 'itself' | 'target'): Xattrs | undefined {
     const koffi = loadKoffi();

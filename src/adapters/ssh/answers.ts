@@ -14,7 +14,9 @@ export function answerBehind(said: string, mark: string, host: SshHost): string 
   return said.slice(at + mark.length + 2);
 }
 
-/** A number of units of so many bytes, of a line that begins with this word. Fails with TOOL_FAILED. */
+/**
+ * A number of units of so many bytes, of a line that begins with this word. Fails with TOOL_FAILED.
+ */
 export function bytesOf(word: string, answer: string, host: SshHost): bigint {
   const [, count, unit] = new RegExp(`^${word} (\\d+) (\\d+)$`, 'm').exec(answer) ?? [];
   if (count === undefined || unit === undefined) throw unreadable(host, answer);

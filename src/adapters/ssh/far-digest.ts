@@ -22,7 +22,9 @@ interface FarDigester {
   readonly silenceMs: number;
 }
 
-/** The block digest of a file on a far host, which hashes what is data and sends the digests alone. */
+/**
+ * The block digest of a file on a far host, which hashes what is data and sends the digests alone.
+ */
 export async function farDigest(
   { runner, config, host, silenceMs }: FarDigester,
   { path, lengthBytes }: { readonly path: string; readonly lengthBytes: bigint },
@@ -50,7 +52,9 @@ export async function farDigest(
   return all.digest();
 }
 
-/** Its number, and how long it is: the last one as long as it should be, whatever lies behind it. */
+/**
+ * Its number, and how long it is: the last one as long as it should be, whatever lies behind it.
+ */
 function blockLine(block: number, lengthBytes: bigint): string {
   const left = lengthBytes - BigInt(block) * BigInt(BLOCK_BYTES);
   return `${String(block)} ${String(left < BigInt(BLOCK_BYTES) ? left : BLOCK_BYTES)}`;

@@ -1,4 +1,7 @@
-/** What runs on a far host while a file of it is served over NBD. POSIX shell and coreutils; every word of a caller's is quoted. */
+/**
+ * What runs on a far host while a file of it is served over NBD. POSIX shell and coreutils; every
+ * word of a caller's is quoted.
+ */
 import type { Places } from '../../domain/access/role.js';
 import { dirname } from '../../domain/model/address.js';
 import { BLOCK_BYTES } from '../../domain/model/block-digest.js';
@@ -52,7 +55,9 @@ export function serveScript(source: string, shared: boolean, serving: FarNbdServ
   ].join('; ');
 }
 
-/** Makes a private folder with the part, serves it to be written, and publishes it when it hears so. */
+/**
+ * Makes a private folder with the part, serves it to be written, and publishes it when it hears so.
+ */
 export function draftScript(
   part: FarPart,
   { lengthBytes, overwrite }: { readonly lengthBytes: bigint; readonly overwrite: boolean },

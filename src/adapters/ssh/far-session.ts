@@ -11,7 +11,10 @@ import type { SshConfig } from '../config/transfer-config.js';
 const HEARTBEAT = '.';
 const BEATS = 3;
 const MAX_STDERR_BYTES = 4096;
-/** More than any script of ours says, and a greeting before it: a far end that goes on and on is cut off. */
+/**
+ * More than any script of ours says, and a greeting before it: a far end that goes on and on is cut
+ * off.
+ */
 const MAX_SAID = 256 * 1024;
 /** To tidy up at the far end, before the line is cut. */
 const GOODBYE_MS = 10_000;
@@ -24,8 +27,9 @@ export interface FarScript {
 }
 
 /**
- * A script that runs on a far host while we speak to it. It hears a heartbeat on its standard input, or a letter that means something to
- * it; when it hears nothing, or the end, it tidies up: so nothing stays there, whatever becomes of us or of the line.
+ * A script that runs on a far host while we speak to it. It hears a heartbeat on its standard
+ * input, or a letter that means something to it; when it hears nothing, or the end, it tidies up:
+ * so nothing stays there, whatever becomes of us or of the line.
  */
 export class FarSession {
   readonly #stdin = new PassThrough();

@@ -24,7 +24,10 @@ import type { SshConfig } from '../config/transfer-config.js';
 /** Where the caller's role may reach on a far host. */
 export type FarReach = Pick<PathScope, 'farPlaces'>;
 
-/** Scripts end with these when they know what is wrong; ssh's own failures end with 255, a shell's with 126 and 127. */
+/**
+ * Scripts end with these when they know what is wrong; ssh's own failures end with 255, a shell's
+ * with 126 and 127.
+ */
 const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
   41: ['IMAGE_NOT_FOUND', 'does not exist'],
   42: ['NOT_A_FILE', 'is no regular file'],
@@ -144,8 +147,9 @@ export function lookScript(path: string, allowInUse: boolean, places: Places): s
 }
 
 /**
- * Ends the script when a path, behind all links of the far host, lies in none of the places; `missing` is how it ends when there is no
- * such path: a file that is read (41), or the folder of a target (43).
+ * Ends the script when a path, behind all links of the far host, lies in none of the places;
+ * `missing` is how it ends when there is no such path: a file that is read (41), or the folder of a
+ * target (43).
  */
 export function withinLines(path: string, places: Places, missing: 41 | 43): string[] {
   if (places === 'all') return [];
@@ -182,7 +186,10 @@ export function planScript(target: string, places: Places): string {
   return `${within.join('')}[ -d ${parent} ] || exit 43; stat -f -c 'free %a %S' -- ${parent} || exit 1; ${TOOLS}`;
 }
 
-/** Removes folders of ours in which nothing was touched for so long: sends that broke and were never repeated. */
+/**
+ * Removes folders of ours in which nothing was touched for so long: sends that broke and were never
+ * repeated.
+ */
 export function sweepLine(prefix: string, minutes: number): string {
   const touched = `find "$d" -mmin -${String(minutes)} | head -n 1`;
   return `for d in ${shellWord(prefix)}*; do if [ -d "$d" ] && [ -z "$(${touched})" ]; then rm -rf -- "$d"; fi; done`;
@@ -208,7 +215,10 @@ export function publishScript(part: FarPart, attributes: FarAttributes, overwrit
   return publishLines(part, attributes, overwrite).join('; ');
 }
 
-/** A file that is replaced keeps owner, mode, access list and attributes unless others are given, as on this host. */
+/**
+ * A file that is replaced keeps owner, mode, access list and attributes unless others are given, as
+ * on this host.
+ */
 export function publishLines(
   farPart: FarPart,
   { owner = '', group = '', mode }: FarAttributes,

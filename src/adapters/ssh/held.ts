@@ -1,12 +1,16 @@
-/** Whether qemu holds a file of a far host, by the locks that it takes on single bytes (block/file-posix.c), as on this host. */
+/**
+ * Whether qemu holds a file of a far host, by the locks that it takes on single bytes
+ * (block/file-posix.c), as on this host.
+ */
 import { shellWord } from './ssh.js';
 
 /** How a script ends that found one. */
 export const HELD = 49;
 
 /**
- * Defines `held FILE BYTES`, true when somebody has a lock on one of those bytes. /proc/locks writes the number of a device in
- * hexadecimal; stat tells it as the kernel packs it (linux/kdev_t.h). Where there are no such lists nothing is held.
+ * Defines `held FILE BYTES`, true when somebody has a lock on one of those bytes. /proc/locks
+ * writes the number of a device in hexadecimal; stat tells it as the kernel packs it
+ * (linux/kdev_t.h). Where there are no such lists nothing is held.
  */
 const FUNCTION = [
   'held() { [ -r /proc/locks ] && s=$(stat -L -c "%d %i" -- "$1") || return 1; d=${s% *}',

@@ -1,7 +1,6 @@
 /**
  * What a file that is replaced on a far host has beside owner and mode, for the one that gets its
- * name: as `carryRights` does on this
- * host, by the tools that are there.
+ * name: as `carryRights` does on this host, by the tools that are there.
  */
 import type { FarPart } from '../../domain/copy/remote.js';
 import { shellWord } from './ssh.js';
@@ -17,14 +16,15 @@ const HAS_LIST = 'has_list() { case "$(ls -ld -- "$1")" in ??????????+*) return 
 
 /**
  * Gives the part the access list, attributes, label and owner of the file that has its name; `$m`,
- * the mode that it gets in the end, is that
- * file's too if `keepsMode`, without set-id bits. Says what it has not in lines that `lostOf`
- * reads. Capabilities go: they were given to
- * another content. Where its access list may be lost the file's group gets nothing: the mode may show its mask.
+ * the mode that it gets in the end, is that file's too if `keepsMode`, without set-id bits. Says
+ * what it has not in lines that `lostOf` reads. Capabilities go: they were given to another
+ * content. Where its access list may be lost the file's group gets nothing: the mode may show its
+ * mask.
  */
 export function keepRightsLines({ target, folder }: FarPart, keepsMode: boolean): string[] {
   const [name, part, like] = [shellWord(target), shellWord(`${folder}/part`), shellWord(`${folder}/${LIKE}`)];
-  // cp takes the label for a part of the mode only where the kernel knows labels, and fails elsewhere.
+  // cp takes the label for a part of the mode only where the kernel knows labels, and fails
+  // elsewhere.
   const carry = (to: string) => `cp --attributes-only --preserve="$k" -- ${name} ${to}`;
   const capabilities = `cd ${shellWord(folder)} && { tar --xattrs -cf - ${LIKE}; getcap ${LIKE}; }`;
   return [

@@ -12,7 +12,10 @@ const VANISHED = 24;
 const TIMEOUTS = [30, 35];
 const KIB = 1024n;
 
-/** Copies of files by rsync over ssh: every byte is read at both ends, holes too; what an earlier try left is used again. */
+/**
+ * Copies of files by rsync over ssh: every byte is read at both ends, holes too; what an earlier
+ * try left is used again.
+ */
 export class Rsync implements RsyncTool {
   constructor(
     private readonly runner: ProcessRunner,
@@ -83,7 +86,10 @@ export class Rsync implements RsyncTool {
   }
 }
 
-/** What every copy says: exact, with holes, with progress for us, and nothing kept from one name to another. */
+/**
+ * What every copy says: exact, with holes, with progress for us, and nothing kept from one name to
+ * another.
+ */
 export function copyArgs(config: SshConfig, host: SshHost, { compress, bytesPerSecond }: RsyncOptions): Arg[] {
   return [
     '--sparse',
@@ -109,8 +115,8 @@ function common(config: SshConfig, host: SshHost): Arg[] {
 }
 
 /**
- * The source's name goes over in a list that ends its names with NUL: no shell and no pattern sees it, whichever version is there.
- * The list comes in on standard input.
+ * The source's name goes over in a list that ends its names with NUL: no shell and no pattern sees
+ * it, whichever version is there. The list comes in on standard input.
  */
 function receiveArgs({ host }: SshHost, folder: FileRef): Arg[] {
   return ['--from0', '--files-from=-', '--no-relative', '--', `${hostWord(host)}:/`, [{ write: folder }, '/']];

@@ -26,7 +26,10 @@ interface Waiting {
   readonly keep: boolean;
 }
 
-/** JSON lines, appended to a file of their own. A file that was moved away is made anew, so that it can be rotated at any time. */
+/**
+ * JSON lines, appended to a file of their own. A file that was moved away is made anew, so that it
+ * can be rotated at any time.
+ */
 export class AuditLog implements AuditTrail {
   #file: FileHandle | undefined;
   #waiting: Waiting[] = [];
@@ -50,7 +53,9 @@ export class AuditLog implements AuditTrail {
     await this.#write(entry, true);
   }
 
-  /** Opens the file, so that one that can't be had is told at start. Fails with the system's error. */
+  /**
+   * Opens the file, so that one that can't be had is told at start. Fails with the system's error.
+   */
   async open(): Promise<void> {
     const { file } = this.options;
     const now = await stat(file).catch((error: unknown) => {

@@ -1,11 +1,14 @@
 import { errorText, type Log } from './log.js';
 
-/** So many exceptions that nobody caught within so long, and the daemon is not what it should be. */
+/**
+ * So many exceptions that nobody caught within so long, and the daemon is not what it should be.
+ */
 const [MOST, WITHIN_MS] = [10, 60_000];
 
 /**
- * What nobody caught, or waited for: a mistake of ours that must not end what others have running. It is logged with its stack and counted, and the
- * daemon goes on; when exceptions become many it stops in order, so that its service manager starts it afresh. See docs/adr.
+ * What nobody caught, or waited for: a mistake of ours that must not end what others have running.
+ * It is logged with its stack and counted, and the daemon goes on; when exceptions become many it
+ * stops in order, so that its service manager starts it afresh. See docs/adr.
  */
 export class LastResort {
   #exceptions = 0;

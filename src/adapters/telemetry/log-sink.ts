@@ -14,8 +14,10 @@ const RETRY_MS = 1000;
 type Write = (bytes: Buffer) => Promise<number>;
 
 /**
- * Lines for a descriptor that may fail: its reader has gone, its disk is full, nobody reads. Nothing of that is an error of whoever writes, and none
- * of it costs more than a bounded memory: what cannot be written is lost, and how many lines that were is the first line when it works again.
+ * Lines for a descriptor that may fail: its reader has gone, its disk is full, nobody reads.
+ * Nothing of that is an error of whoever writes, and none of it costs more than a bounded memory:
+ * what cannot be written is lost, and how many lines that were is the first line when it works
+ * again.
  */
 export class LogSink {
   #waiting: string[] = [];
@@ -108,7 +110,8 @@ function streamWriter(fd: number): Write {
     new Promise((resolve, reject) => {
       if (socket?.destroyed !== false) {
         socket = new Socket({ fd, readable: false, writable: true });
-        // Whoever writes hears of it; Node keeps descriptors up to 2 open, and somebody else may come to read.
+        // Whoever writes hears of it; Node keeps descriptors up to 2 open, and somebody else may
+        // come to read.
         socket.on('error', () => undefined);
       }
       socket.write(bytes, (error) => {

@@ -4,7 +4,10 @@ import type { LogSink } from './log-sink.js';
 
 export type Log = winston.Logger;
 
-/** One JSON object a line, for the journal of the system; without a sink on standard output, for a program that prints and ends. */
+/**
+ * One JSON object a line, for the journal of the system; without a sink on standard output, for a
+ * program that prints and ends.
+ */
 export function createLog(level: string, sink?: LogSink): Log {
   const transport =
     sink === undefined

@@ -14,7 +14,10 @@ interface ExecFlags {
   readonly requestId: string;
 }
 
-/** `hostler exec`: a command that the operator has named. An accepted exit code becomes ours; any other is a failure like all. */
+/**
+ * `hostler exec`: a command that the operator has named. An accepted exit code becomes ours; any
+ * other is a failure like all.
+ */
 export function execCommand(context: Context): Command {
   return new Command('exec')
     .description('run a command that the configuration names')

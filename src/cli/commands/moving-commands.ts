@@ -4,7 +4,10 @@ import type { Context } from '../context.js';
 import { downloadCommand, uploadCommand } from './transfer-commands.js';
 import { address, askOf, operationOptions, type OperationFlags } from '../options.js';
 
-/** `hostler image …`: the verbs that move an image's bytes between here and elsewhere, and what tells that they arrived. */
+/**
+ * `hostler image …`: the verbs that move an image's bytes between here and elsewhere, and what
+ * tells that they arrived.
+ */
 export function movingCommands(context: Context): Command[] {
   return [digestCommand(context), uploadCommand(context), downloadCommand(context)];
 }

@@ -1,6 +1,9 @@
 /** Who did what, and what came of it. Never content or secrets. */
 export interface AuditEntry {
-  /** `begin`: is about to work; `call`: has ended; `refused`: was turned away at the door; `operation`: ended without its caller. */
+  /**
+   * `begin`: is about to work; `call`: has ended; `refused`: was turned away at the door;
+   * `operation`: ended without its caller.
+   */
   readonly event: 'begin' | 'call' | 'refused' | 'operation';
   readonly caller: string;
   /** Whom the calling agent says that it calls for. */
@@ -20,7 +23,10 @@ export interface AuditEntry {
 
 /** Where it is written down. */
 export interface AuditTrail {
-  /** Before something is changed. Fails with AUDIT_FAILED when it must be written down and cannot be. */
+  /**
+   * Before something is changed. Fails with AUDIT_FAILED when it must be written down and cannot
+   * be.
+   */
   begin(entry: Omit<AuditEntry, 'event'>): Promise<void>;
   /** When it is over. Never rejects: what cannot be written now is kept and written later. */
   end(entry: AuditEntry): Promise<void>;
@@ -30,7 +36,10 @@ export interface AuditTrail {
 
 /** So many addresses, and ids, of one call are written down. */
 const MOST_WORDS = 32;
-/** As it stands in the line, where a control character takes six; no path that a filesystem takes is longer. */
+/**
+ * As it stands in the line, where a control character takes six; no path that a filesystem takes is
+ * longer.
+ */
 const MOST_TEXT = 4096;
 /** Room for the addresses of any request. */
 const MOST_TEXTS = 3 * MOST_TEXT;
@@ -44,7 +53,9 @@ export function auditText(text: string): string {
   return `${text.slice(0, SHORTENED).toWellFormed()}… (${String(text.length)} characters)`;
 }
 
-/** Texts of one call, in bounds however many it sends; those for which there is no room are counted. */
+/**
+ * Texts of one call, in bounds however many it sends; those for which there is no room are counted.
+ */
 export class AuditTexts {
   readonly #shown: string[] = [];
   #room = MOST_TEXTS;
@@ -66,7 +77,10 @@ export class AuditTexts {
   }
 }
 
-/** So many connections that are refused are written down in a second, of all strangers together: a flood must not fill the disk. */
+/**
+ * So many connections that are refused are written down in a second, of all strangers together: a
+ * flood must not fill the disk.
+ */
 export const REFUSALS_A_SECOND = 20;
 const SECOND_MS = 1000;
 
@@ -80,7 +94,10 @@ export class Throttle {
     private readonly mostASecond: number,
   ) {}
 
-  /** Undefined when this one is too much; else how many were too much since the last one that was not. */
+  /**
+   * Undefined when this one is too much; else how many were too much since the last one that was
+   * not.
+   */
   pass(key: string): number | undefined {
     const now = this.clock();
     const over = (count: number) => Math.max(0, count - this.mostASecond);

@@ -38,7 +38,10 @@ export class Authority {
     );
   }
 
-  /** The first of a certificate's names that the configuration knows; else the first, without a role. */
+  /**
+   * The first of a certificate's names that the configuration knows; else the first, without a
+   * role.
+   */
   identify(names: readonly string[]): Identity {
     const known = names.flatMap((name) => this.#known.get(name) ?? [])[0];
     const [first] = names;

@@ -24,7 +24,10 @@ export function placesOf({ identity, worksFor = identity }: Caller): string {
   return worksFor;
 }
 
-/** Nobody waits for an operation that goes on after a restart; what its caller may do was asked when it came. */
+/**
+ * Nobody waits for an operation that goes on after a restart; what its caller may do was asked when
+ * it came.
+ */
 export const NOBODY = {
   roles: [],
   grant: roleOf('nobody', {}),

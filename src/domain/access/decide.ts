@@ -35,7 +35,10 @@ export interface RequestedPlace {
   readonly need: 'read' | 'write';
 }
 
-/** The role that allows it, or what each role objects; the error is that of the role that comes closest. */
+/**
+ * The role that allows it, or what each role objects; the error is that of the role that comes
+ * closest.
+ */
 export type Decision =
   | { readonly role: Role }
   | { readonly refused: HostlerError; readonly objections: readonly { readonly role: string; readonly why: string }[] };
@@ -84,7 +87,10 @@ function objectionOf(role: Role, identity: Identity, attempt: AccessRequest): Ob
   return attempt.places.flatMap((place) => objectionTo(place, role) ?? [])[0];
 }
 
-/** Deny by default: the daemon's key opens far hosts, and a caller who may copy does not. One entry must allow all of it. */
+/**
+ * Deny by default: the daemon's key opens far hosts, and a caller who may copy does not. One entry
+ * must allow all of it.
+ */
 function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Role): Objection | undefined {
   if (role.farEndIsCaller && !agent) return notAllowed(`role ${role.name} is for agents, not for ssh`);
   if (role.remote === 'all') return undefined;
@@ -98,7 +104,10 @@ function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Ro
   return first === undefined ? undefined : { ...first, why: `${first.why} on ${host}`, path: `${host}:${address}` };
 }
 
-/** Why a role may not touch an address, textual or real. @param path the address as the role's callers know it */
+/**
+ * Why a role may not touch an address, textual or real. @param path the address as the role's
+ * callers know it
+ */
 export function objectionTo(
   { address, need }: RequestedPlace,
   role: Pick<Role, 'name' | 'read' | 'write'>,

@@ -10,7 +10,10 @@ interface Owned {
   readonly addresses: readonly string[];
 }
 
-/** An operation belongs to its caller: others see it by role only, and only where they could have looked themselves. */
+/**
+ * An operation belongs to its caller: others see it by role only, and only where they could have
+ * looked themselves.
+ */
 export function maySee(operation: Owned, { identity, grant }: Asker): boolean {
   return operation.caller === identity || (grant.operations !== 'own' && isInSight(operation, grant));
 }

@@ -5,9 +5,10 @@ import { objectionTo, type RequestedPlace } from './decide.js';
 import { isHost, liesIn, type Places, type Role } from './role.js';
 
 /**
- * What the call at work may touch, asked where a path has been resolved to a real one: behind links, and for every layer that a
- * header names. It goes beside the call and whatever the call starts, and through no signature, so that no verb can forget it. What the daemon does for
- * itself may touch everything.
+ * What the call at work may touch, asked where a path has been resolved to a real one: behind
+ * links, and for every layer that a header names. It goes beside the call and whatever the call
+ * starts, and through no signature, so that no verb can forget it. What the daemon does for itself
+ * may touch everything.
  */
 export class PathScope {
   readonly #roles = new AsyncLocalStorage<Role>();
@@ -50,8 +51,8 @@ export class PathScope {
   }
 
   /**
-   * Speaks of the address as it was written: where it really leads is not for who may not go there. Fails with PATH_OUTSIDE_ROOTS,
-   * ROOT_READ_ONLY.
+   * Speaks of the address as it was written: where it really leads is not for who may not go there.
+   * Fails with PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY.
    */
   assert(place: RequestedPlace, written: string = place.address): void {
     const objection = this.#objectionTo(place, written);

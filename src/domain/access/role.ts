@@ -102,7 +102,10 @@ export function roleOf(name: string, given: Partial<Omit<Role, 'name' | 'farEndI
   return { ...nothing, ...given, name };
 }
 
-/** Whether an address lies in one of the places. The address has no `.`, `..` or `//`, or is a real path. */
+/**
+ * Whether an address lies in one of the places. The address has no `.`, `..` or `//`, or is a real
+ * path.
+ */
 export function liesIn(address: string, places: Places): boolean {
   return places === 'all' || places.some((place) => isBelow(address, place) || isSnapshot(address, place));
 }

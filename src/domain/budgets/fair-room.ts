@@ -5,7 +5,10 @@ export interface RoomLimits {
   readonly inAll: number;
   /** Held at once by one caller. */
   readonly perCaller: number;
-  /** A caller that holds nothing goes beyond both with one thing: nobody keeps it waiting but itself. */
+  /**
+   * A caller that holds nothing goes beyond both with one thing: nobody keeps it waiting but
+   * itself.
+   */
   readonly oneBeyond: boolean;
 }
 
@@ -22,8 +25,7 @@ export interface Held {
 
 /**
  * Room, in bytes or places, that callers share. Who finds too little waits; callers take turns, and
- * the calls of one caller go in the
- * order in which they came.
+ * the calls of one caller go in the order in which they came.
  */
 export class FairRoom {
   /** Whose turn comes next is first. */
@@ -33,7 +35,10 @@ export class FairRoom {
 
   constructor(private readonly limits: RoomLimits) {}
 
-  /** Waits for so much room. Fails with the signal's reason; then it has no place in the queue any more. */
+  /**
+   * Waits for so much room. Fails with the signal's reason; then it has no place in the queue any
+   * more.
+   */
   async take(caller: string, amount: number, signal: AbortSignal): Promise<Held> {
     signal.throwIfAborted();
     if (!this.#waiting.has(caller) && this.#fits(caller, amount)) return this.#hold(caller, amount);

@@ -94,7 +94,10 @@ export class CacheIndex {
     return this.put({ ...entry, setAside: why });
   }
 
-  /** Its file has gone, or is not ours. Nothing happens to an entry that came into its place meanwhile. */
+  /**
+   * Its file has gone, or is not ours. Nothing happens to an entry that came into its place
+   * meanwhile.
+   */
   async forget(entry: CacheEntry): Promise<void> {
     if ((this.#aside.get(entry.id) ?? this.#entries.get(entry.id)) !== entry) return;
     this.#aside.delete(entry.id);
@@ -130,7 +133,10 @@ export class CacheIndex {
     return this.#leases.has(id);
   }
 
-  /** What is too old, and the least recently used of what is too much; pinned and leased entries are passed over. */
+  /**
+   * What is too old, and the least recently used of what is too much; pinned and leased entries are
+   * passed over.
+   */
   overdue(maxBytes: bigint = this.limits.maxBytes): readonly CacheEntry[] {
     let bytes = this.bytes;
     return this.all.filter((entry) => {

@@ -47,7 +47,10 @@ export interface EvictSpec {
   readonly targetBytes?: bigint;
 }
 
-/** Removes entries that nobody needs, and by their names files that have no entry. Each is there whole or gone. */
+/**
+ * Removes entries that nobody needs, and by their names files that have no entry. Each is there
+ * whole or gone.
+ */
 export function evictCachedImages(cache: ImageCache, bases: PoolBases): Verb<EvictSpec, DeleteResult> {
   const { index, eviction } = cache;
   const evict = (id: string) => {

@@ -38,8 +38,8 @@ export class BaseClones {
   }
 
   /**
-   * Undefined when this target has no bases beside it, or nothing tells which content it will be, or that the source gives this caller
-   * that content. Fails as FetchImage does.
+   * Undefined when this target has no bases beside it, or nothing tells which content it will be,
+   * or that the source gives this caller that content. Fails as FetchImage does.
    */
   async fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> {
     const wish: CacheKeyRequest = { ...wishOf(spec), format: 'raw' };
@@ -51,7 +51,8 @@ export class BaseClones {
     const address = id === undefined ? undefined : this.ports.bases.addressOf(spec.target, id);
     if (address === undefined) return undefined;
     const found = await this.#obtain(address, wish, run);
-    // What never changes has just been described to this caller; another host, or caller, may have brought the rest.
+    // What never changes has just been described to this caller; another host, or caller, may have
+    // brought the rest.
     const mustAsk = facts.immutable !== true && found.guarded && (found.fromCache || found.joined);
     if (mustAsk && !(await isGiven(found, remote, run))) return undefined;
     this.ports.onCache(found.fromCache ? 'hit' : 'miss', found.fromCache ? found.file.lengthBytes : found.networkBytes);

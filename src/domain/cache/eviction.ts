@@ -38,21 +38,28 @@ export class Eviction {
     return this.ports.cache;
   }
 
-  /** Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE, DEPENDANTS_UNKNOWN. */
+  /**
+   * Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE,
+   * DEPENDANTS_UNKNOWN.
+   */
   async evict(entry: CacheEntry): Promise<bigint> {
     const answer = await this.#dependantsOf(entry.id);
     // Last, so that nothing comes between this look and the removal.
     const why = answer.found.length > 0 ? BACKING : this.#claim(entry);
     if (why !== undefined) throw inUse(entry.id, why);
     assertLookedAt(answer, `the cache's entry ${entry.id}`);
-    // First the entry: one without a file would be a lie; a file without an entry would be nobody's.
+    // First the entry: one without a file would be a lie; a file without an entry would be
+    // nobody's.
     const aside = await this.index.setAside(entry, 'evicting');
     const freed = await this.#removeFile(entry.id, entry.inode);
     await this.index.forget(aside);
     return freed;
   }
 
-  /** What has no entry, or none that anybody gets. Fails with IMAGE_NOT_FOUND, IMAGE_IN_USE, DEPENDANTS_UNKNOWN, NOT_A_FILE. */
+  /**
+   * What has no entry, or none that anybody gets. Fails with IMAGE_NOT_FOUND, IMAGE_IN_USE,
+   * DEPENDANTS_UNKNOWN, NOT_A_FILE.
+   */
   async removeSetAside(id: string): Promise<bigint> {
     const entry = this.index.aside.find((each) => each.id === id);
     const unknown = (await this.unknown()).find(({ name }) => name === id);
@@ -91,7 +98,10 @@ export class Eviction {
     return this.ports.cacheFiles.unknown((id) => this.index.knows(id));
   }
 
-  /** Removes files of entries that were set aside, as far as they are ours and known to be free; the space that they took. */
+  /**
+   * Removes files of entries that were set aside, as far as they are ours and known to be free; the
+   * space that they took.
+   */
   async discardSetAside(): Promise<Evicted> {
     let [items, freedBytes] = [0n, 0n];
     for (const entry of this.index.aside) {

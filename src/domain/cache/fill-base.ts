@@ -16,8 +16,9 @@ export interface FillBaseSpec extends CacheKeyRequest {
 export type FillBasePorts = MakePorts & { readonly bases: PoolBases };
 
 /**
- * Brings an image into a pool, for all hosts: it is frozen under a private name and gets its own at the end, so that whoever finds it finds it
- * whole. The first host wins; the others fail with TARGET_EXISTS, and use its. A crash leaves nothing under the final name.
+ * Brings an image into a pool, for all hosts: it is frozen under a private name and gets its own at
+ * the end, so that whoever finds it finds it whole. The first host wins; the others fail with
+ * TARGET_EXISTS, and use its. A crash leaves nothing under the final name.
  */
 export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> {
   return {

@@ -27,7 +27,10 @@ export type FillPorts = MakePorts & {
 /** The verb's name, by which what an attempt left is found. */
 export const FILL_CACHE = 'FillCache';
 
-/** Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what has come for the next attempt. */
+/**
+ * Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what
+ * has come for the next attempt.
+ */
 export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
   return {
     name: FILL_CACHE,

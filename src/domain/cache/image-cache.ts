@@ -39,7 +39,10 @@ export class ImageCache {
     return this.ports.cache;
   }
 
-  /** The image, from the cache or by way of it. `assertFacts` may refuse it by what its source says. Fails as FetchImage does. */
+  /**
+   * The image, from the cache or by way of it. `assertFacts` may refuse it by what its source says.
+   * Fails as FetchImage does.
+   */
   async obtain(wish: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
     const key = keyOf(wish);
     // Glance is asked each time: also whether this caller may have it.
@@ -60,7 +63,10 @@ export class ImageCache {
     return { ...made, fromCache: false, isLasting: isLasting(made.entry, wish) };
   }
 
-  /** What nobody can be given again, as nothing tells whether it still is the same, goes with the last who works with it. */
+  /**
+   * What nobody can be given again, as nothing tells whether it still is the same, goes with the
+   * last who works with it.
+   */
   async dropUseless({ entry, isLasting }: Lease, run: Run): Promise<void> {
     if (!isLasting && this.index.has(entry.id)) await this.#drop(entry, run);
   }
@@ -111,7 +117,10 @@ export class ImageCache {
     }
   }
 
-  /** An entry of this content that is what it was, and that this caller may have, leased. What is not is forgotten. */
+  /**
+   * An entry of this content that is what it was, and that this caller may have, leased. What is
+   * not is forgotten.
+   */
   async #usable(
     key: string,
     wish: CacheKeyRequest,
@@ -130,9 +139,13 @@ export class ImageCache {
     return this.#open(entry, run);
   }
 
-  /** Asks the source, as this caller, for what is its to tell: who may have it, and whether it is still this content. */
+  /**
+   * Asks the source, as this caller, for what is its to tell: who may have it, and whether it is
+   * still this content.
+   */
   async #isGiven({ validator }: CacheEntry, { source }: CacheKeyRequest, run: Run): Promise<boolean> {
-    // That the source lets somebody in does not prove of what: a signature, or a header, may name the content too.
+    // That the source lets somebody in does not prove of what: a signature, or a header, may name
+    // the content too.
     if (validator === undefined) return false;
     await run.step('revalidate');
     return this.ports.sources.open(source, run.secrets).isStill(validator, run.signal);

@@ -14,7 +14,9 @@ export interface Base {
   /** Frozen: a snapshot, which nobody can write. */
   readonly file: Resolved;
   readonly checksum: string;
-  /** It came for a caller's secrets, or so it may be: each caller has to be let in by the source. */
+  /**
+   * It came for a caller's secrets, or so it may be: each caller has to be let in by the source.
+   */
   readonly guarded: boolean;
   /** Tells whether what a source gives is this content; unset: nothing does. */
   readonly validator?: string;
@@ -37,9 +39,14 @@ export type BaseEntry = Pick<
   readonly inUse: boolean;
 };
 
-/** Bases of a cluster: images that were fetched once, by whichever host, and of which the disks of all hosts are clones. */
+/**
+ * Bases of a cluster: images that were fetched once, by whichever host, and of which the disks of
+ * all hosts are clones.
+ */
 export interface PoolBases {
-  /** The address of a base beside this target; undefined where the configuration keeps none there. */
+  /**
+   * The address of a base beside this target; undefined where the configuration keeps none there.
+   */
   addressOf(target: ImageAddress, id: string): ImageAddress | undefined;
   /** Undefined when it is not there. */
   find(address: ImageAddress): Promise<Base | undefined>;
@@ -47,19 +54,25 @@ export interface PoolBases {
   freeze(part: FileRef, facts: BaseFacts): Promise<void>;
   /** Somebody was served by it. */
   used(base: Pick<Base, 'file'>): Promise<void>;
-  /** Ids of the bases in a pool, in their order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS, ROOT_STALLED, as all that follow. */
+  /**
+   * Ids of the bases in a pool, in their order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS,
+   * ROOT_STALLED, as all that follow.
+   */
   list(pool: string): Promise<readonly string[]>;
   /** Undefined when it is not there. */
   entry(id: string): Promise<BaseEntry | undefined>;
   /** Keeps it from being removed, or no longer. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY. */
   pin(id: string, pinned: boolean): Promise<void>;
-  /** Removes it; the space that it took. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY, and with IMAGE_IN_USE when it is pinned or has clones. */
+  /**
+   * Removes it; the space that it took. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY, and with
+   * IMAGE_IN_USE when it is pinned or has clones.
+   */
   evict(id: string): Promise<bigint>;
 }
 
 /**
- * The same on every host for the same content; undefined where nothing tells beforehand which content it will be: other hosts could not know
- * whether what they find is what they want.
+ * The same on every host for the same content; undefined where nothing tells beforehand which
+ * content it will be: other hosts could not know whether what they find is what they want.
  */
 export function baseIdOf(wish: CacheKeyRequest, facts: SourceFacts): string | undefined {
   if (wish.checksum === undefined && facts.immutable !== true) return undefined;

@@ -6,12 +6,18 @@ import type { Run, Verb } from '../operations/verb.js';
 /** Operations of the cache itself belong to nobody who calls. */
 const OWN_IDENTITY = 'hostler:cache';
 
-/** Brings each image once, however many of this host ask for it: one operation, which all of them wait for. */
+/**
+ * Brings each image once, however many of this host ask for it: one operation, which all of them
+ * wait for.
+ */
 export class SharedDownload<S extends object> {
   /** What is being filled for a key, and how many wait for it. */
   readonly #filling = new Map<string, { readonly id: string; waiting: number }>();
 
-  /** @param nextId of the operation that brings what a key stands for; `fresh`: no other has it, whatever an attempt before has left */
+  /**
+   * @param nextId of the operation that brings what a key stands for; `fresh`: no other has it,
+   * whatever an attempt before has left
+   */
   constructor(
     private readonly operations: Operations,
     private readonly verb: Verb<S, FetchResult>,
@@ -23,8 +29,9 @@ export class SharedDownload<S extends object> {
   }
 
   /**
-   * Starts the one operation that brings it, or waits for the one that does; what came over the network for it. Fails as that does.
-   * One that this caller alone waits for needs what this caller alone knows.
+   * Starts the one operation that brings it, or waits for the one that does; what came over the
+   * network for it. Fails as that does. One that this caller alone waits for needs what this caller
+   * alone knows.
    */
   async bring(key: string, specOf: (id: string) => S, run: Run, alone = false): Promise<bigint> {
     const filling = (alone ? undefined : this.#filling.get(key)) ?? { id: this.nextId(key, alone), waiting: 0 };

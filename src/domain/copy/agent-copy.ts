@@ -48,12 +48,15 @@ export async function planByAgent(
   }
 }
 
-/** What may pass while the far agent pulls: asked again with the same request id it says what has become of it. */
+/**
+ * What may pass while the far agent pulls: asked again with the same request id it says what has
+ * become of it.
+ */
 const MAY_PASS: readonly Reason[] = ['REMOTE_UNREACHABLE', 'SHUTTING_DOWN', 'AGENT_RESTARTED'];
 
 /**
- * A push: the far agent is asked to pull, and we wait. It goes on when we are gone, and is found again by the same request, or by us when
- * the line or the far agent comes back.
+ * A push: the far agent is asked to pull, and we wait. It goes on when we are gone, and is found
+ * again by the same request, or by us when the line or the far agent comes back.
  */
 export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
   const { agents } = ports;
@@ -74,7 +77,10 @@ export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
   }
 }
 
-/** What an earlier attempt at the same request came to counts as far as it is there still, and is what our file is now. */
+/**
+ * What an earlier attempt at the same request came to counts as far as it is there still, and is
+ * what our file is now.
+ */
 async function pulledThere(spec: FarSpec, run: Run, agent: FarAgent, ports: NbdCopyPorts): Promise<FarCopy> {
   const { clock, pulls } = ports;
   const ask = (requestId: string) => () => agent.pull(pullRequest(spec, requestId), run.signal, shownAs(run));

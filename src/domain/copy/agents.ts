@@ -3,7 +3,9 @@ import type { CopyResult, OperationPhase, Plan, Progress, Warning } from '../ope
 import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports/images.js';
 import type { DataExtent } from '../model/block-digest.js';
 
-/** Where NBD is spoken: over TLS with a key, or on a socket of this host that leads to the far one. */
+/**
+ * Where NBD is spoken: over TLS with a key, or on a socket of this host that leads to the far one.
+ */
 export type NbdPlace =
   { readonly host: string; readonly port: number; readonly key: Uint8Array } | { readonly socket: FileRef };
 
@@ -41,7 +43,10 @@ export type FarCopy = Omit<CopyResult, 'kind' | 'target'> & {
 
 export type FarProgress = (progress: Progress, phase: OperationPhase | undefined) => void;
 
-/** Where files are pulled from. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, and as named. */
+/**
+ * Where files are pulled from. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED,
+ * and as named.
+ */
 export interface FarSource {
   /** What is pulled from it is as good as our own. */
   readonly trusted: boolean;
@@ -56,8 +61,9 @@ export interface FarSource {
 }
 
 /**
- * An agent on a far host. REMOTE_NOT_TRUSTED: its certificate; REMOTE_REFUSED: ours. Fails with what the far agent fails with, too. It is
- * asked for extents itself: over NBD 8 TiB of hole are 4,000 round trips.
+ * An agent on a far host. REMOTE_NOT_TRUSTED: its certificate; REMOTE_REFUSED: ours. Fails with
+ * what the far agent fails with, too. It is asked for extents itself: over NBD 8 TiB of hole are
+ * 4,000 round trips.
  */
 export interface FarAgent extends FarSource {
   /**
@@ -76,11 +82,20 @@ export interface FarAgents {
   connect(host: string, caller?: string): Promise<FarAgent>;
 }
 
-/** Reads and writes what is served. Fails with REMOTE_UNREACHABLE, STALLED, TOOL_FAILED, NO_SPACE, IO_ERROR. */
+/**
+ * Reads and writes what is served. Fails with REMOTE_UNREACHABLE, STALLED, TOOL_FAILED, NO_SPACE,
+ * IO_ERROR.
+ */
 export interface NbdTool {
-  /** Copies the stretch to the same place in the target, which holds zeros there or what an earlier try wrote. */
+  /**
+   * Copies the stretch to the same place in the target, which holds zeros there or what an earlier
+   * try wrote.
+   */
   pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void>;
-  /** Copies a file's bytes into an export of at least its length that is all hole. With `shared` although somebody writes the file. */
+  /**
+   * Copies a file's bytes into an export of at least its length that is all hole. With `shared`
+   * although somebody writes the file.
+   */
   push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void>;
   /** Which stretches are data, asked over NBD. */
   map(source: FarExport, run: ToolRun): AsyncIterable<DataExtent>;

@@ -13,8 +13,9 @@ import type { CopySpec, FarSpec } from './copy-spec.js';
 export type CopyPorts = LocalCopyPorts & SshCopyPorts & NbdCopyPorts;
 
 /**
- * Copies the bytes of a file: same length, same bytes, holes stay holes. A crash leaves nothing under the final name. What was pulled from
- * another agent is kept for the next call; at a far host that is reached by ssh a private folder may stay, which the same call finds again.
+ * Copies the bytes of a file: same length, same bytes, holes stay holes. A crash leaves nothing
+ * under the final name. What was pulled from another agent is kept for the next call; at a far host
+ * that is reached by ssh a private folder may stay, which the same call finds again.
  */
 export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
   const byAgent = (spec: FarSpec) => goesByAgent(spec, ports);
@@ -56,13 +57,18 @@ function isFar(spec: CopySpec): spec is FarSpec {
   return spec.remote !== undefined;
 }
 
-/** What is between hosts are files: an image of a cluster is there for every host of the cluster. */
+/**
+ * What is between hosts are files: an image of a cluster is there for every host of the cluster.
+ */
 function assertSendable({ source, target, remote }: FarSpec, { file, target: targetAt }: Resolution): void {
   const here = remote.side === 'source' ? targetAt(target) : file(source);
   assertStorage(here, ['file', 'device'], 'a copy between hosts');
 }
 
-/** Whether its agent moves it, as the configuration knows one and nothing else is asked for; otherwise ssh. */
+/**
+ * Whether its agent moves it, as the configuration knows one and nothing else is asked for;
+ * otherwise ssh.
+ */
 function goesByAgent({ engine, remote: { host, agent } }: FarSpec, { agents }: NbdCopyPorts): boolean {
   if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return false;
   const known = agents.knows(host);

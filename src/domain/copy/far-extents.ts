@@ -1,16 +1,23 @@
-/** What a far end says of where a file's data is: checked against the file's length, and never more than can be held. */
+/**
+ * What a far end says of where a file's data is: checked against the file's length, and never more
+ * than can be held.
+ */
 import type { DataExtent } from '../model/block-digest.js';
 import { HostlerError } from '../model/errors.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 
 /** Of data, held at a time: some megabytes. */
 export const MAX_STRETCHES = 65_536;
-/** When there are more, what lies closer together than this counts as one; then twice as far, and so on. */
+/**
+ * When there are more, what lies closer together than this counts as one; then twice as far, and so
+ * on.
+ */
 const FIRST_GRAIN = 65_536n;
 
 /**
- * The stretches of data, in order; of more than `MAX_STRETCHES` those that lie close together are one, whose holes are moved as zeros. Fails with
- * REMOTE_UNREACHABLE when they are not in order, overlap, are empty, or reach beyond the file.
+ * The stretches of data, in order; of more than `MAX_STRETCHES` those that lie close together are
+ * one, whose holes are moved as zeros. Fails with REMOTE_UNREACHABLE when they are not in order,
+ * overlap, are empty, or reach beyond the file.
  */
 export async function dataExtents(
   told: AsyncIterable<DataExtent>,

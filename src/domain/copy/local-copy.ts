@@ -98,7 +98,10 @@ function sparseWay(objection: string, bytesPerSecond: bigint | undefined): Engin
   };
 }
 
-/** Only the filesystem knows for certain: what it refuses is copied instead, unless REFLINK was demanded. */
+/**
+ * Only the filesystem knows for certain: what it refuses is copied instead, unless REFLINK was
+ * demanded.
+ */
 async function clone(
   spec: CopySpec,
   source: Resolved,
@@ -140,7 +143,8 @@ export async function copySparse(
       format: 'raw',
       compress: false,
       preallocation: keepsAllocation ? 'falloc' : 'off',
-      // Measured: as fast as the page cache at its best, and not at the mercy of what else waits to be written.
+      // Measured: as fast as the page cache at its best, and not at the mercy of what else waits to
+      // be written.
       direct: await part.canWriteDirectly(),
       shared: spec.allowInUse,
       ...(spec.bytesPerSecond === undefined ? {} : { bytesPerSecond: spec.bytesPerSecond }),
@@ -164,14 +168,17 @@ async function verify(source: Resolved, part: StagedImage, run: Run, tool: Image
   });
 }
 
-/** As bytes a stranger's file may be read where it lies; the tool that does it is held as for any of those. */
+/**
+ * As bytes a stranger's file may be read where it lies; the tool that does it is held as for any of
+ * those.
+ */
 function asBytes(file: Resolved): Layer {
   return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { foreign: 'taken' }) };
 }
 
 /**
- * What has to be read of a file: holes are free. Some filesystems in user space or in the network count no blocks; there its extents
- * are asked for.
+ * What has to be read of a file: holes are free. Some filesystems in user space or in the network
+ * count no blocks; there its extents are asked for.
  */
 async function dataOf(file: Resolved, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const { allocatedBytes, lengthBytes } = file;

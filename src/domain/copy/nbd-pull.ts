@@ -22,7 +22,9 @@ export async function pullByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
   );
 }
 
-/** Pulls a file: segments, several at a time, each durable before it counts. Lets go of the source. */
+/**
+ * Pulls a file: segments, several at a time, each durable before it counts. Lets go of the source.
+ */
 export async function pullByNbd(
   spec: FarSpec,
   run: Run,
@@ -119,7 +121,10 @@ async function isSame(
   return here === there;
 }
 
-/** Asked again for a while when the far agent has gone, or has no place: everything has come already. */
+/**
+ * Asked again for a while when the far agent has gone, or has no place: everything has come
+ * already.
+ */
 async function farDigest(
   { source }: FarSpec,
   agent: FarSource,

@@ -4,7 +4,10 @@ import { sleepOrAborted } from '../model/async.js';
 
 const AGAIN_MS = 1000;
 
-/** Asks again for a while after what may pass; fails as the last one does, and with the signal's reason. */
+/**
+ * Asks again for a while after what may pass; fails as the last one does, and with the signal's
+ * reason.
+ */
 export async function patiently<T>(
   ask: () => Promise<T>,
   mayPass: readonly Reason[],

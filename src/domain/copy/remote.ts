@@ -55,14 +55,19 @@ export interface FarPublished {
 }
 
 /**
- * What is done on far hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED, REMOTE_REFUSED, TOOL_MISSING, and as named.
+ * What is done on far hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED,
+ * REMOTE_REFUSED, TOOL_MISSING, and as named.
  */
 export interface FarShell {
-  /** Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE while a guest there writes it, unless that is allowed. */
+  /**
+   * Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE while a guest
+   * there writes it, unless that is allowed.
+   */
   look(host: SshHost, path: ImageAddress, allowInUse: boolean, run: ToolRun): Promise<FarFile>;
   /**
-   * Makes, or finds again, the private folder for a target. `key` is the same for the same copy. Fails with TARGET_EXISTS,
-   * PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE where a guest there has what is to be replaced.
+   * Makes, or finds again, the private folder for a target. `key` is the same for the same copy.
+   * Fails with TARGET_EXISTS, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED, and with
+   * IMAGE_IN_USE where a guest there has what is to be replaced.
    */
   prepare(
     host: SshHost,
@@ -77,15 +82,18 @@ export interface FarShell {
     run: ToolRun,
   ): Promise<{ readonly tools: FarTools; readonly freeBytes: bigint }>;
   /**
-   * Makes the part durable, gives it the target's name and removes the folder. A file that is replaced keeps owner,
-   * mode, access list and attributes. Fails with TARGET_EXISTS, IMAGE_IN_USE.
+   * Makes the part durable, gives it the target's name and removes the folder. A file that is
+   * replaced keeps owner, mode, access list and attributes. Fails with TARGET_EXISTS, IMAGE_IN_USE.
    */
   publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<FarPublished>;
   /** Removes the folder. */
   discard(part: FarPart, run: ToolRun): Promise<void>;
 }
 
-/** A file that comes into being on a far host, written over NBD. Whatever becomes of us, the far host keeps nothing of it until it is published. */
+/**
+ * A file that comes into being on a far host, written over NBD. Whatever becomes of us, the far
+ * host keeps nothing of it until it is published.
+ */
 export interface FarDraft {
   /** All of a file's bytes. With `shared` although somebody writes the file. */
   write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void>;
@@ -101,7 +109,9 @@ export interface FarDraft {
 export interface FarNbd {
   /** Whence a file of it is pulled. */
   source(host: SshHost, run: ToolRun): FarSource;
-  /** Fails with TARGET_EXISTS, IMAGE_IN_USE, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED. */
+  /**
+   * Fails with TARGET_EXISTS, IMAGE_IN_USE, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED.
+   */
   draft(host: SshHost, target: ImageAddress, need: DraftNeed, run: ToolRun): Promise<FarDraft>;
 }
 
@@ -123,9 +133,15 @@ export interface RsyncCounts {
   readonly literalBytes: bigint;
 }
 
-/** Copies between this host and one that is reached by ssh. Fails as FarShell, and with IO_ERROR, NO_SPACE, IMAGE_NOT_FOUND, SOURCE_CHANGED. */
+/**
+ * Copies between this host and one that is reached by ssh. Fails as FarShell, and with IO_ERROR,
+ * NO_SPACE, IMAGE_NOT_FOUND, SOURCE_CHANGED.
+ */
 export interface RsyncTool {
-  /** Into a folder, under the source's own name; what an earlier try left there is used. `onBytes` hears how far in the file it is. */
+  /**
+   * Into a folder, under the source's own name; what an earlier try left there is used. `onBytes`
+   * hears how far in the file it is.
+   */
   receive(
     host: SshHost,
     source: ImageAddress,

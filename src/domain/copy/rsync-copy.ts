@@ -32,7 +32,8 @@ export async function receiveByRsync(
   const { farShell, reader, rsync } = ports;
   assertLengthWithinLimits({ address: spec.source, lengthBytes: source.lengthBytes }, source, reader);
   await run.reserve(spec.target, least(source));
-  // What rsync has when the line breaks lies under the source's name, and is what it begins with the next time.
+  // What rsync has when the line breaks lies under the source's name, and is what it begins with
+  // the next time.
   const { part } = await run.resumablePart(spec.target, spec);
   await run.checkpoint({ fingerprint: source.fingerprint });
   const folder = { handle: part.handle };
@@ -58,7 +59,10 @@ export async function receiveByRsync(
   return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
 }
 
-/** Pushes a file to a host that is reached by ssh: into a private folder there, from which it gets its name when it is whole. */
+/**
+ * Pushes a file to a host that is reached by ssh: into a private folder there, from which it gets
+ * its name when it is whole.
+ */
 export async function sendByRsync(
   spec: FarSpec,
   run: Run,
@@ -76,7 +80,8 @@ export async function sendByRsync(
   try {
     return await sendInto(far.part, source, spec, run, ports, why);
   } catch (error) {
-    // What was sent before the line broke is found again by the same call; everything else leaves nothing.
+    // What was sent before the line broke is found again by the same call; everything else leaves
+    // nothing.
     if (run.signal.aborted || asHostlerError(error).reason !== 'REMOTE_UNREACHABLE')
       await farShell.discard(far.part, { signal: AbortSignal.timeout(TIDY_MS), onChild: () => undefined }).catch(() => {
         run.warn({ reason: 'CLEANUP_FAILED', message: `${far.part.folder} on ${remote.host} could not be removed` });

@@ -27,7 +27,10 @@ export interface PullConfig {
   /** Data of a segment: what is moved again after a crash, at the most, for each stream. */
   readonly segmentBytes: bigint;
   readonly streams: number;
-  /** So long a copy waits for a far agent that has gone, before it fails and is kept for the next call. */
+  /**
+   * So long a copy waits for a far agent that has gone, before it fails and is kept for the next
+   * call.
+   */
   readonly patienceMs: number;
 }
 
@@ -48,8 +51,8 @@ export interface Counts {
 /** The moving itself, from one export after the other when agents or lines break. */
 export class Pull {
   /**
-   * Set when nothing but the source's times changed, since an earlier attempt or while it was read: somebody touched it, or wrote into it.
-   * The digests tell.
+   * Set when nothing but the source's times changed, since an earlier attempt or while it was read:
+   * somebody touched it, or wrote into it. The digests tell.
    */
   suspect: 'before' | 'meanwhile' | undefined;
   #done: Range[] = [];
@@ -92,7 +95,9 @@ export class Pull {
     return this.agent.openExport(this.spec.source, this.spec.allowInUse, this.run.signal);
   }
 
-  /** Whether or not the far agent still hears it: an export that nobody uses is closed there too. */
+  /**
+   * Whether or not the far agent still hears it: an export that nobody uses is closed there too.
+   */
   async #letGo({ name }: FarExport, error: unknown): Promise<never> {
     await this.agent.closeExport(name, AbortSignal.timeout(LET_GO_MS)).catch(() => undefined);
     throw error;

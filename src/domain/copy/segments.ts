@@ -9,12 +9,16 @@ export interface Range {
 
 const SECTOR = 512n;
 
-/** Over a longer hole than this nobody is asked to look: NBD asks for 2 GiB at a time, a round trip each. */
+/**
+ * Over a longer hole than this nobody is asked to look: NBD asks for 2 GiB at a time, a round trip
+ * each.
+ */
 const LONG_HOLE = 1n << 30n;
 
 /**
- * Cuts what is left of a file into segments of so much data each, holes counting for nothing: what is lost with a segment is what it
- * costs to move it again. Long holes are segments of their own, without data.
+ * Cuts what is left of a file into segments of so much data each, holes counting for nothing: what
+ * is lost with a segment is what it costs to move it again. Long holes are segments of their own,
+ * without data.
  */
 export function cutSegments(
   stretches: readonly DataExtent[],

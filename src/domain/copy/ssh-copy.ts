@@ -100,7 +100,10 @@ function planned({ engine, why }: EngineChoice, file: Sizes, freeBytes: bigint):
   return { kind: 'plan', method: engine, why, moveBytes, needBytes, freeBytes };
 }
 
-/** Writes a file's data into an export of the far host, which gives it its name when it is whole, and keeps nothing otherwise. */
+/**
+ * Writes a file's data into an export of the far host, which gives it its name when it is whole,
+ * and keeps nothing otherwise.
+ */
 async function sendByNbd(
   spec: FarSpec,
   run: Run,

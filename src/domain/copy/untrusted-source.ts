@@ -19,8 +19,9 @@ export function assertLengthWithinLimits(
 }
 
 /**
- * Whatever lies in a trusted root is trusted from then on: what has come from elsewhere has to be harmless and whole, in whatever format it claims
- * to have. Fails as `ImageReader.foreign` and `ImageReader.assertWhole`.
+ * Whatever lies in a trusted root is trusted from then on: what has come from elsewhere has to be
+ * harmless and whole, in whatever format it claims to have. Fails as `ImageReader.foreign` and
+ * `ImageReader.assertWhole`.
  */
 export async function assertSafeForTrustedRoot(
   file: AddressedFile,

@@ -22,7 +22,10 @@ const HIDDEN = /(?:^|\/)(?:\._[^/]*|\.DS_Store)$|^__MACOSX\//;
 /** So many names are in an error. */
 const NAMES_SHOWN = 10;
 
-/** The bytes of one member, alone, with holes for zeros. Fails with IMAGE_MALFORMED, MEMBER_NOT_FOUND, IMAGE_TOO_LARGE, NO_SPACE. */
+/**
+ * The bytes of one member, alone, with holes for zeros. Fails with IMAGE_MALFORMED,
+ * MEMBER_NOT_FOUND, IMAGE_TOO_LARGE, NO_SPACE.
+ */
 export async function takeMember(
   file: StagingFile,
   part: StagedImage,
@@ -48,7 +51,10 @@ export async function takeMember(
   return part.member;
 }
 
-/** The one disk in an archive; undefined: it has none, or several, or it is no archive that can be read. */
+/**
+ * The one disk in an archive; undefined: it has none, or several, or it is no archive that can be
+ * read.
+ */
 export async function onlyDisk(
   head: Buffer,
   archive: Parameters<Archives['list']>[1],

@@ -7,8 +7,9 @@ import { onlyDisk } from './archive-member.js';
 import type { Archives, ArchiveMember } from '../ports/sources.js';
 
 /**
- * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is none; what nobody has declared to be raw, and
- * begins as something else, is none unless it has partitions, or the mark of an optical medium. Fails with IMAGE_MALFORMED.
+ * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is
+ * none; what nobody has declared to be raw, and begins as something else, is none unless it has
+ * partitions, or the mark of an optical medium. Fails with IMAGE_MALFORMED.
  */
 export async function assertDisk(
   file: Resolved,
@@ -29,7 +30,10 @@ export async function assertDisk(
   });
 }
 
-/** The error that an archive is not the format that it is declared, with a hint at the disk in it; another error as it is. */
+/**
+ * The error that an archive is not the format that it is declared, with a hint at the disk in it;
+ * another error as it is.
+ */
 export async function withHint(
   error: unknown,
   file: Resolved,

@@ -1,4 +1,6 @@
-/** Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a digest alone. */
+/**
+ * Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a digest alone.
+ */
 import { algorithmNamed, byLength, hintOf, type Named } from './digest-names.js';
 import { breathe } from '../model/async.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
@@ -55,8 +57,7 @@ interface Line {
 
 /**
  * The best checksum that a list has for a file. Of names in several folders the file's own counts:
- * the one that is its path from the list
- * on, else the longest with which its path ends.
+ * the one that is its path from the list on, else the longest with which its path ends.
  */
 export async function checksumIn(text: string, place: ListPlace): Promise<Listed> {
   const wanted = (place.below ?? place.path.slice(-1)).join('/');

@@ -46,13 +46,19 @@ export function algorithmNamed(name: string): Exclude<Named, undefined> {
   return BY_NAME.get(name.toLowerCase().replaceAll(/[-_]/g, '')) ?? { unknown: name };
 }
 
-/** What the name of a list says of its digests; the last word counts: before it there may be the name of an image. */
+/**
+ * What the name of a list says of its digests; the last word counts: before it there may be the
+ * name of an image.
+ */
 export function hintOf(listName: string): Named {
   const word = listName.match(IN_NAMES)?.at(-1);
   return word === undefined ? undefined : algorithmNamed(word);
 }
 
-/** The algorithm of a digest: the one that is named, if it is as long as that one's are; else by its length. */
+/**
+ * The algorithm of a digest: the one that is named, if it is as long as that one's are; else by its
+ * length.
+ */
 export function byLength({ length }: string, hint: Algorithm | undefined): Algorithm | undefined {
   return hint !== undefined && DIGEST_DIGITS[hint] === length ? hint : BY_LENGTH.get(length);
 }

@@ -26,7 +26,10 @@ export interface Downloaded {
   readonly freshness?: string;
 }
 
-/** The bytes of a source as they are, in a private file. `assertFacts` may refuse them before any comes. */
+/**
+ * The bytes of a source as they are, in a private file. `assertFacts` may refuse them before any
+ * comes.
+ */
 export async function download(
   { source, target, checksum: asked }: BringSpec,
   file: StagingFile,

@@ -9,7 +9,10 @@ import type { Expander } from '../ports/sources.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin } from './wrong-bodies.js';
 
-/** What follows the end of an image, such as a signature, takes some KiB; more, or half of what came, may be the rest of it, damaged. */
+/**
+ * What follows the end of an image, such as a signature, takes some KiB; more, or half of what
+ * came, may be the rest of it, damaged.
+ */
 const MOST_FOLLOWING = 64n * 1024n;
 const READ_BYTES = 1024 * 1024;
 
@@ -19,7 +22,10 @@ export interface ExpandPorts {
   readonly expander: Expander;
 }
 
-/** The file that holds the image: this one, or what it expands to, with holes for zeros. Fails with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE. */
+/**
+ * The file that holds the image: this one, or what it expands to, with holes for zeros. Fails with
+ * IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE.
+ */
 export async function expand(
   file: StagingFile,
   part: StagedImage,
@@ -42,7 +48,8 @@ export async function expand(
       try {
         return await expander.endsWithin(compression, pieces, run.tool());
       } finally {
-        // A tool that ends early leaves a piece that is being read, from a file that is closed next.
+        // A tool that ends early leaves a piece that is being read, from a file that is closed
+        // next.
         await pieces.return();
       }
     });
@@ -69,7 +76,10 @@ function muchFollows(target: ImageAddress, compression: string): HostlerError {
   return new HostlerError('IMAGE_MALFORMED', text, { facts: { path: target, compression } });
 }
 
-/** Makes a file of what `produce` gives, with holes for zeros; of what was there before nothing stays. Fails with IMAGE_TOO_LARGE, NO_SPACE. */
+/**
+ * Makes a file of what `produce` gives, with holes for zeros; of what was there before nothing
+ * stays. Fails with IMAGE_TOO_LARGE, NO_SPACE.
+ */
 export async function fill<T>(
   into: StagingFile,
   target: ImageAddress,

@@ -25,7 +25,10 @@ export type FromCachePorts = MakePorts & {
   readonly cacheInRoots: boolean;
 };
 
-/** Makes the target from the cache's copy: shares its extents, lays an overlay on it, or copies its data. */
+/**
+ * Makes the target from the cache's copy: shares its extents, lays an overlay on it, or copies its
+ * data.
+ */
 export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCachePorts): Promise<FetchResult> {
   const cloned = await ports.baseClones.fetch(spec, run);
   if (cloned !== undefined) return cloned;

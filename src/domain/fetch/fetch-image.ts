@@ -12,7 +12,10 @@ import type { ExpectedChecksum } from '../model/checksum.js';
 import type { SourceSpec } from '../model/image-source.js';
 import type { FetchSpec } from './fetch-spec.js';
 
-/** Fetches an image, checks it, converts it where another format is wanted, and publishes it. A crash leaves nothing under the final name. */
+/**
+ * Fetches an image, checks it, converts it where another format is wanted, and publishes it. A
+ * crash leaves nothing under the final name.
+ */
 export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> {
   return {
     name: 'FetchImage',
@@ -54,7 +57,10 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
   };
 }
 
-/** A declared format goes before what the source says, which may be that of what is taken out of an archive. */
+/**
+ * A declared format goes before what the source says, which may be that of what is taken out of an
+ * archive.
+ */
 export function withFormat<S extends { readonly sourceFormat?: ImageFormat; readonly archiveMember?: string }>(
   spec: S,
   { facts }: Downloaded,
@@ -71,7 +77,9 @@ export function checksumText({ algorithm, digest }: ExpectedChecksum): string {
   return `${algorithm}:${digest}`;
 }
 
-/** A fetch goes on where one of the same source with the same checksum to the same target stopped. */
+/**
+ * A fetch goes on where one of the same source with the same checksum to the same target stopped.
+ */
 export function fetchResume<
   S extends { readonly source: SourceSpec; readonly checksum?: ExpectedChecksum },
 >(): Resume<S> {

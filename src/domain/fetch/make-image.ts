@@ -24,7 +24,10 @@ interface MakeSpec extends Layout {
   readonly archiveMember?: string;
 }
 
-/** What came into the part's private folder, taken apart, judged, and made the part in the format that is wanted. */
+/**
+ * What came into the part's private folder, taken apart, judged, and made the part in the format
+ * that is wanted.
+ */
 export async function makeImage(
   part: StagedImage,
   target: ResolvedTarget,

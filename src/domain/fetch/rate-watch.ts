@@ -9,7 +9,10 @@ interface Look {
   readonly bytes: number;
 }
 
-/** Ends a transfer to which too little comes for too long. Only the time counts that the source is waited for. */
+/**
+ * Ends a transfer to which too little comes for too long. Only the time counts that the source is
+ * waited for.
+ */
 export class RateWatch {
   readonly #abort = new AbortController();
   readonly #timer: NodeJS.Timeout;
@@ -51,7 +54,10 @@ export class RateWatch {
     clearInterval(this.#timer);
   }
 
-  /** A process that could not look for longer than twice the interval was busy itself: what came meanwhile was not heard. */
+  /**
+   * A process that could not look for longer than twice the interval was busy itself: what came
+   * meanwhile was not heard.
+   */
   #count(): void {
     if (this.#since === undefined) return;
     const now = performance.now();

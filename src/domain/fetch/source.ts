@@ -37,8 +37,7 @@ export function sourceIdentity(source: SourceSpec): string {
 
 /**
  * The same source without what tells callers apart, such as a signature: what is fetched for all
- * who ask for it. Where a checksum says
- * what the content is, no part of a query does.
+ * who ask for it. Where a checksum says what the content is, no part of a query does.
  */
 export function forAllCallers(source: NetworkSource, hasChecksum: boolean): NetworkSource {
   if (source.kind === 'glance') return { ...source, token: false };
@@ -51,14 +50,16 @@ export function forAllCallers(source: NetworkSource, hasChecksum: boolean): Netw
 }
 
 /**
- * Whether a source may have let its caller in by what that caller alone knows. What came so is given to others only when the
- * source, asked with what they know, lets them in too.
+ * Whether a source may have let its caller in by what that caller alone knows. What came so is
+ * given to others only when the source, asked with what they know, lets them in too.
  */
 export function isGuarded(secrets: Secrets): boolean {
   return Object.keys(secrets).length > 0;
 }
 
-/** Whether it can be fetched without its caller: with what the journal and the configuration hold. */
+/**
+ * Whether it can be fetched without its caller: with what the journal and the configuration hold.
+ */
 export function needsNoSecrets(source: SourceSpec): boolean {
   if (source.kind === 'http') return !source.headers && source.querySha256 === undefined;
   return source.kind === 'file' || !source.token;

@@ -6,7 +6,10 @@ const BLOCK_BYTES = 4096;
 const PIECE_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
-/** Writes a stream into a file that is empty from `position` on; blocks of zeros are left out. One write is under way while the next piece comes. */
+/**
+ * Writes a stream into a file that is empty from `position` on; blocks of zeros are left out. One
+ * write is under way while the next piece comes.
+ */
 export class SparseSink {
   #pieces: Uint8Array[] = [];
   #size = 0;

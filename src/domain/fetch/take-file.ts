@@ -17,7 +17,10 @@ export interface TakeFilePorts {
 
 const READ_BYTES = 1024 * 1024;
 
-/** The bytes of a file of this host as they are: shared where the filesystem can, holes left out where it cannot. Fails with SOURCE_CHANGED. */
+/**
+ * The bytes of a file of this host as they are: shared where the filesystem can, holes left out
+ * where it cannot. Fails with SOURCE_CHANGED.
+ */
 export async function takeFile(
   from: ImageAddress,
   target: ImageAddress,

@@ -16,7 +16,10 @@ import type { ExpectedChecksum } from '../model/checksum.js';
 
 /** What trying again may help with. */
 export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
-/** Less than so much since the best attempt is no progress: a byte now and then would be waited for for ever. */
+/**
+ * Less than so much since the best attempt is no progress: a byte now and then would be waited for
+ * for ever.
+ */
 const PROGRESS_BYTES = 256n * 1024n;
 /** Whoever watches hears so often of a slow source. */
 const SHOW_MS = 200;
@@ -55,7 +58,10 @@ interface OpenPart {
   readonly digest: FileDigest;
 }
 
-/** Moves a remote file into a file of ours: goes on after broken lines and restarts, hashes as it goes, leaves holes for zeros. */
+/**
+ * Moves a remote file into a file of ours: goes on after broken lines and restarts, hashes as it
+ * goes, leaves holes for zeros.
+ */
 export class Transfer {
   #position: Position = { offset: 0n };
   #networkBytes = 0n;
@@ -84,7 +90,10 @@ export class Transfer {
     this.#growing = new GrowingSpace(run, spec.target, file);
   }
 
-  /** Fails with SOURCE_UNAVAILABLE and STALLED when patience ends, with CHECKSUM_MISMATCH, IMAGE_TOO_LARGE, and as `RemoteFile`. */
+  /**
+   * Fails with SOURCE_UNAVAILABLE and STALLED when patience ends, with CHECKSUM_MISMATCH,
+   * IMAGE_TOO_LARGE, and as `RemoteFile`.
+   */
   async from(checkpoint: Checkpoint | undefined): Promise<Transferred> {
     const { transfers } = this.ports;
     const { target, checksum } = this.spec;
@@ -175,7 +184,10 @@ export class Transfer {
     return true;
   }
 
-  /** Until the end is there. Parts that end where they should are asked for one behind the other, as long as enough comes. */
+  /**
+   * Until the end is there. Parts that end where they should are asked for one behind the other, as
+   * long as enough comes.
+   */
   async #receive(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
     const watch = new RateWatch(this.spec.what, this.ports.rules);
     try {
@@ -203,7 +215,8 @@ export class Transfer {
     const answer = await watch.waitFor(this.remote.read(this.#position, signal));
     if (!this.#continues(answer)) {
       await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
-      // A new beginning behind a part is an attempt that failed: else there may be one for each part, for ever.
+      // A new beginning behind a part is an attempt that failed: else there may be one for each
+      // part, for ever.
       if (answer.offset > 0n || turn === 'next') {
         answer.discard();
         throw otherContent(what, answer.offset);

@@ -17,8 +17,9 @@ export interface JudgePorts {
 }
 
 /**
- * What an image is that came from outside, when it may go on: our reader and the tool agree on what it is, nothing in it reaches beyond it,
- * and it is not too large. Fails as `ImageReader.foreign`, and with IMAGE_TOO_LARGE.
+ * What an image is that came from outside, when it may go on: our reader and the tool agree on what
+ * it is, nothing in it reaches beyond it, and it is not too large. Fails as `ImageReader.foreign`,
+ * and with IMAGE_TOO_LARGE.
  */
 export async function validateForeign(
   file: StagingFile,

@@ -28,7 +28,10 @@ const LOST =
   'files came to belong to ids of the host (below 65536): they lost their set-id bits and capabilities, which would count on the host';
 const ALL_KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
 
-/** Gives a file, or a whole tree, to an owner. After a crash or cancel some entries are changed; the same call finishes it. */
+/**
+ * Gives a file, or a whole tree, to an owner. After a crash or cancel some entries are changed; the
+ * same call finishes it.
+ */
 export function chown({ ownership }: Ports): Verb<ChownSpec, ChownResult> {
   return {
     name: 'Chown',
@@ -52,8 +55,9 @@ export function chown({ ownership }: Ports): Verb<ChownSpec, ChownResult> {
 }
 
 /**
- * Shifts every owner of a tree through id maps. After a crash or cancel some entries are shifted; the same call finishes it, and knows
- * what is done by its owner. Where targets are sources too that cannot be known: such a walk must not be interrupted.
+ * Shifts every owner of a tree through id maps. After a crash or cancel some entries are shifted;
+ * the same call finishes it, and knows what is done by its owner. Where targets are sources too
+ * that cannot be known: such a walk must not be interrupted.
  */
 export function shiftOwners({ ownership }: Ports): Verb<ShiftSpec, ChownResult> {
   return {

@@ -27,8 +27,8 @@ const ALL_MAY = 0o666;
 const DEFAULT_UMASK = 0o022;
 
 /**
- * Replaces a file's content: after a crash, or when the writer vanishes, it is the old one or the new one. Or writes into it: then a
- * part of the data may be there.
+ * Replaces a file's content: after a crash, or when the writer vanishes, it is the old one or the
+ * new one. Or writes into it: then a part of the data may be there.
  */
 export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResult> {
   return {
@@ -77,7 +77,8 @@ async function writeInto(
   const entry = run.entry(address);
   if (entry === undefined) throw new HostlerError('BUG', `${address} was admitted without being there`);
   run.phase('MODIFYING');
-  // What is there already takes no more room when it is written over; holes do, and nobody knows where they are.
+  // What is there already takes no more room when it is written over; holes do, and nobody knows
+  // where they are.
   const isSparse = entry.allocatedBytes < entry.lengthBytes;
   const there = at === 'end' || isSparse ? 0n : rest(entry.lengthBytes, at);
   let reserved = 0n;

@@ -5,7 +5,10 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return value;
 });
 
-/** The Castagnoli checksum, which Node's zlib does not have. @param before the checksum of what comes before these bytes */
+/**
+ * The Castagnoli checksum, which Node's zlib does not have. @param before the checksum of what
+ * comes before these bytes
+ */
 export function crc32c(bytes: Uint8Array, before = 0): number {
   let value = ~before;
   for (const byte of bytes) value = (value >>> 8) ^ (TABLE[(value ^ byte) & 0xff] ?? 0);

@@ -55,7 +55,10 @@ export function isPowerOfTwo(value: number): boolean {
 const MODEST_TABLE_BYTES = 1n << 20n;
 const GENEROUS = 4n;
 
-/** What is wrong with a table: it ends beyond the file, or is many times as large as what it describes needs. */
+/**
+ * What is wrong with a table: it ends beyond the file, or is many times as large as what it
+ * describes needs.
+ */
 export function tableFindings(
   bytes: ByteSource,
   table: { readonly what: string; readonly offset: bigint; readonly lengthBytes: bigint; readonly neededBytes: bigint },

@@ -1,4 +1,7 @@
-/** Formats that qemu can read and nobody makes any more: bochs, cloop, dmg. The source of every rule is the driver in qemu's block/. */
+/**
+ * Formats that qemu can read and nobody makes any more: bochs, cloop, dmg. The source of every rule
+ * is the driver in qemu's block/.
+ */
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import { imageFacts, malformed, readExactly, sectors } from './facts.js';

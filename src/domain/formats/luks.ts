@@ -1,4 +1,7 @@
-/** Reads LUKS headers, versions 1 and 2. The source of every rule is the LUKS on-disk format specification of cryptsetup. */
+/**
+ * Reads LUKS headers, versions 1 and 2. The source of every rule is the LUKS on-disk format
+ * specification of cryptsetup.
+ */
 import * as z from 'zod';
 import type { ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
@@ -8,7 +11,10 @@ const V1_HEADER_BYTES = 112;
 const BINARY_HEADER_BYTES = 4096;
 /** The largest that the specification allows. */
 const MAX_HEADER_BYTES = 4n << 20n;
-/** 32 key slots and as many tokens fit into it; parsed, JSON of a foreign image can be thirty times its length. */
+/**
+ * 32 key slots and as many tokens fit into it; parsed, JSON of a foreign image can be thirty times
+ * its length.
+ */
 const MAX_JSON_BYTES = 64 << 10;
 
 /** Of the others, of which there may be thousands, nothing is needed. */

@@ -44,8 +44,8 @@ const MEDIA: Readonly<Record<string, string>> = { CD001: 'iso', BEA01: 'udf' };
 
 /**
  * The format that the content claims to be; `raw` when it claims nothing. A guest can write any
- * claim into a raw disk, and into the first
- * sector of a fixed VHD: what is declared to be one is one.
+ * claim into a raw disk, and into the first sector of a fixed VHD: what is declared to be one is
+ * one.
  */
 export async function detectFormat(bytes: ByteSource, declared?: ImageFormat): Promise<ImageFormat> {
   return (await claims(bytes, declared))[0] ?? 'raw';

@@ -1,4 +1,6 @@
-/** Reads Parallels headers, of both kinds. The source of every rule is block/parallels.c of qemu. */
+/**
+ * Reads Parallels headers, of both kinds. The source of every rule is block/parallels.c of qemu.
+ */
 import type { ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import { imageFacts, malformed, readExactly, sectors, sizeFindings, tableFindings, units } from './facts.js';

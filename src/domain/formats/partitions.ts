@@ -1,4 +1,7 @@
-/** Reads partition tables. The source of every rule is the UEFI specification 2.10, chapter 5, and what BIOSes agree on. */
+/**
+ * Reads partition tables. The source of every rule is the UEFI specification 2.10, chapter 5, and
+ * what BIOSes agree on.
+ */
 import { crc32 } from 'node:zlib';
 import type { Finding } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
@@ -16,7 +19,10 @@ interface Partition {
   readonly sectors: number;
 }
 
-/** The entries that are in use; undefined where there is no such table, such as in the boot sector of a filesystem. */
+/**
+ * The entries that are in use; undefined where there is no such table, such as in the boot sector
+ * of a filesystem.
+ */
 export async function readMbr(bytes: ByteSource): Promise<readonly Partition[] | undefined> {
   const head = await bytes.read(0n, SECTOR);
   if (head.length < SECTOR || head.readUInt16LE(510) !== 0xaa55) return undefined;
@@ -36,8 +42,9 @@ export async function findGpt(bytes: ByteSource): Promise<{ readonly sectorBytes
 }
 
 /**
- * What two kernels could take differently, or a tool for partitions would complain of. Nothing of ours reads partitions, and honest disks have all of
- * it: a disk that grew or was cut behind its last partition, an older table that was left.
+ * What two kernels could take differently, or a tool for partitions would complain of. Nothing of
+ * ours reads partitions, and honest disks have all of it: a disk that grew or was cut behind its
+ * last partition, an older table that was left.
  */
 export async function partitionFindings(bytes: ByteSource): Promise<Finding[]> {
   const [mbr, gpt] = [await readMbr(bytes), await findGpt(bytes)];

@@ -1,4 +1,6 @@
-/** Reads the snapshot table of a qcow2. The source of every rule is docs/interop/qcow2.txt of qemu. */
+/**
+ * Reads the snapshot table of a qcow2. The source of every rule is docs/interop/qcow2.txt of qemu.
+ */
 import type { SnapshotFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import { SECTOR_BYTES } from '../model/size.js';

@@ -1,5 +1,6 @@
 /**
- * Reads qcow2 headers, versions 2 and 3. The source of every rule is docs/interop/qcow2.txt of qemu.
+ * Reads qcow2 headers, versions 2 and 3. The source of every rule is docs/interop/qcow2.txt of
+ * qemu.
  */
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
@@ -103,7 +104,9 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
   };
 }
 
-/** As qemu: tables begin at clusters, are no larger than it reads, and the L1 table covers the disk. */
+/**
+ * As qemu: tables begin at clusters, are no larger than it reads, and the L1 table covers the disk.
+ */
 function assertTables(head: Buffer, clusterBits: number, version: number): void {
   const clusterMask = (1n << BigInt(clusterBits)) - 1n;
   const [l1Entries, l1Offset, refcountOffset] = [
@@ -121,7 +124,10 @@ function assertTables(head: Buffer, clusterBits: number, version: number): void 
   if (version === 3 && head.readUInt32BE(96) > MAX_REFCOUNT_ORDER) throw malformed('refcounts are wider than 64 bits');
 }
 
-/** As qemu: LUKS has its header, with the keys, in an area that an extension names, and nothing else has. */
+/**
+ * As qemu: LUKS has its header, with the keys, in an area that an extension names, and nothing else
+ * has.
+ */
 function assertKeys(head: Buffer, keys: Buffer | undefined, clusterBytes: number): void {
   const method = head.readUInt32BE(32);
   if (method > LUKS) throw malformed(`the encryption method is ${String(method)}`);
@@ -159,7 +165,10 @@ function l1EntriesOf(head: Buffer, clusterBits: number, version: number): bigint
   return units(head.readBigUInt64BE(24), 1n << BigInt(2 * clusterBits - (extended ? 4 : 3)));
 }
 
-/** The header's own cluster and the tables that it names; whoever writes to one of two that overlap destroys the other. */
+/**
+ * The header's own cluster and the tables that it names; whoever writes to one of two that overlap
+ * destroys the other.
+ */
 function tablesOverlapping(head: Buffer, clusterBits: number): Finding[] {
   const cluster = 1n << BigInt(clusterBits);
   const areas = [

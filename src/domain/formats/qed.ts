@@ -1,4 +1,6 @@
-/** Reads QED headers. The source of every rule is docs/interop/qed_spec.rst and block/qed.c of qemu. */
+/**
+ * Reads QED headers. The source of every rule is docs/interop/qed_spec.rst and block/qed.c of qemu.
+ */
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import { imageFacts, isPowerOfTwo, malformed, readExactly, readName, tableFindings } from './facts.js';

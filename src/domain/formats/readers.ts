@@ -12,7 +12,10 @@ import { readVhdx } from './vhdx.js';
 import { readVmdk } from './vmdk.js';
 import { readVpc } from './vpc.js';
 
-/** What reads the header of each container format. Each fails with IMAGE_MALFORMED, and with nothing else. */
+/**
+ * What reads the header of each container format. Each fails with IMAGE_MALFORMED, and with nothing
+ * else.
+ */
 export const READERS: Readonly<Record<Exclude<ImageFormat, 'raw'>, (bytes: ByteSource) => Promise<ImageFacts>>> = {
   qcow2: readQcow2,
   qcow: readQcow,

@@ -1,4 +1,7 @@
-/** Whether the log of a VHDX has to be applied. The source of every rule is section 2.3 of Microsoft's specification and block/vhdx-log.c of qemu. */
+/**
+ * Whether the log of a VHDX has to be applied. The source of every rule is section 2.3 of
+ * Microsoft's specification and block/vhdx-log.c of qemu.
+ */
 import { breathe } from '../model/async.js';
 import type { ByteSource } from '../ports/images.js';
 import { crc32c } from './crc32c.js';
@@ -11,19 +14,25 @@ const [LOG_GUID, LOG_LENGTH, LOG_OFFSET] = [48, 68, 72];
 const ENTRY = { signature: 'loge', checksum: 4, length: 8, sequence: 16, guid: 32 } as const;
 /** Hyper-V and qemu make logs of 1 MiB; what is longer is not looked at, and counts as pending. */
 const MAX_LOG_BYTES = 4 << 20;
-/** Entries of a hostile log can overlap: so much is summed up at most, and more counts as pending. */
+/**
+ * Entries of a hostile log can overlap: so much is summed up at most, and more counts as pending.
+ */
 const MAX_SUMMED_BYTES = 1 << 20;
 /** Summed up at once, in some milliseconds; then others have their turn. */
 const PIECE_BYTES = 128 << 10;
 
-/** The header names a log, and the log has an entry that is whole. One that a host left empty, or whose entries were applied, is not pending. */
+/**
+ * The header names a log, and the log has an entry that is whole. One that a host left empty, or
+ * whose entries were applied, is not pending.
+ */
 export async function isLogPending(bytes: ByteSource, header: Buffer): Promise<boolean> {
   const guid = header.subarray(LOG_GUID, LOG_GUID + GUID_BYTES);
   const length = header.readUInt32LE(LOG_LENGTH);
   if (length === 0 || !guid.some((byte) => byte !== 0)) return false;
   if (length > MAX_LOG_BYTES) return true;
   const log = await bytes.read(header.readBigUInt64LE(LOG_OFFSET), length);
-  // Beyond the end of the file there is nothing to apply, and what is cut is found by those who look at the tables.
+  // Beyond the end of the file there is nothing to apply, and what is cut is found by those who
+  // look at the tables.
   let summed = 0;
   for (let at = 0; at + SECTOR_BYTES <= log.length; at += SECTOR_BYTES) {
     const entryBytes = lengthOfEntry(log, at, guid);

@@ -1,4 +1,7 @@
-/** Reads VHDX headers. The source of every rule is Microsoft's VHDX specification 1.00 and block/vhdx.c of qemu. */
+/**
+ * Reads VHDX headers. The source of every rule is Microsoft's VHDX specification 1.00 and
+ * block/vhdx.c of qemu.
+ */
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import { crc32c } from './crc32c.js';

@@ -1,4 +1,7 @@
-/** What qemu takes for the text of a VMDK, and what it opens because of it. The source of every rule is block/vmdk.c of qemu. */
+/**
+ * What qemu takes for the text of a VMDK, and what it opens because of it. The source of every rule
+ * is block/vmdk.c of qemu.
+ */
 import type { ByteSource } from '../ports/images.js';
 import { malformed } from './facts.js';
 
@@ -28,8 +31,9 @@ export function isDescriptor(head: Buffer): boolean {
 }
 
 /**
- * The name of the file that qemu opens as the image's base, byte for byte as it finds it: the word anywhere in the area, whatever the image says
- * of its parent's id. Undefined: it opens none. Fails with IMAGE_MALFORMED where qemu refuses the image.
+ * The name of the file that qemu opens as the image's base, byte for byte as it finds it: the word
+ * anywhere in the area, whatever the image says of its parent's id. Undefined: it opens none. Fails
+ * with IMAGE_MALFORMED where qemu refuses the image.
  */
 export async function parentName(bytes: ByteSource, areaOffset: bigint): Promise<string | undefined> {
   const area = await bytes.read(areaOffset, PARENT_AREA_BYTES);
@@ -41,7 +45,10 @@ export async function parentName(bytes: ByteSource, areaOffset: bigint): Promise
   return length === 0 ? undefined : rest.toString('utf8', 0, length);
 }
 
-/** What the text says of how the image is laid out, such as `streamOptimized`; undefined: nothing that is a word. */
+/**
+ * What the text says of how the image is laid out, such as `streamOptimized`; undefined: nothing
+ * that is a word.
+ */
 export async function subformatOf(bytes: ByteSource, areaOffset: bigint): Promise<string | undefined> {
   const text = upToNul(await bytes.read(areaOffset, PARENT_AREA_BYTES)).toString('latin1');
   return /^createType="(\w{1,40})"/m.exec(text)?.[1];

@@ -1,7 +1,7 @@
 /**
  * The lines of a VMDK's descriptor that say where its data is, as VMware's "Virtual Disk Format"
- * has them. What qemu would make of them does
- * not count (it leaves out what is read-only, and zeros): the tools get a descriptor of ours.
+ * has them. What qemu would make of them does not count (it leaves out what is read-only, and
+ * zeros): the tools get a descriptor of ours.
  */
 import type { NamedExtent } from '../model/image-info.js';
 import { breathe } from '../model/async.js';
@@ -93,7 +93,10 @@ function isPlain(name: string): boolean {
   return isText && !['', '.', '..'].includes(name) && !name.includes('/') && Buffer.byteLength(name) <= MAX_NAME_BYTES;
 }
 
-/** Whether parents and children belong together; unset by whoever wrote it, as VMware does for an image that has none. */
+/**
+ * Whether parents and children belong together; unset by whoever wrote it, as VMware does for an
+ * image that has none.
+ */
 export function contentIds(text: string): { readonly contentId: string; readonly parentContentId: string } {
   const [, contentId = 'fffffffe'] = /^CID=([0-9a-f]{1,8})[ \t\r]*$/im.exec(text) ?? [];
   const [, parentContentId = 'ffffffff'] = /^parentCID=([0-9a-f]{1,8})[ \t\r]*$/im.exec(text) ?? [];

@@ -1,4 +1,7 @@
-/** Reads VMDK headers: hosted sparse extents, text descriptors, ESX redo logs. The source of every rule is block/vmdk.c of qemu. */
+/**
+ * Reads VMDK headers: hosted sparse extents, text descriptors, ESX redo logs. The source of every
+ * rule is block/vmdk.c of qemu.
+ */
 import type { ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import { imageFacts, malformed, readExactly, sectors, tableFindings, units } from './facts.js';

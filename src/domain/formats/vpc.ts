@@ -1,4 +1,7 @@
-/** Reads VHD ("vpc") footers. The source of every rule is block/vpc.c of qemu and Microsoft's VHD specification 1.0. */
+/**
+ * Reads VHD ("vpc") footers. The source of every rule is block/vpc.c of qemu and Microsoft's VHD
+ * specification 1.0.
+ */
 import type { ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 import {
@@ -26,14 +29,21 @@ const ENDS_WITH_ANOTHER =
 const MAX_GEOMETRY = 65535n * 16n * 255n;
 /** qemu and Microsoft open no larger disk: 2040 GiB. */
 const MAX_SECTORS = 0xff000000n;
-/** Some programs make the block table for the largest disk at once, such as XenServer's `vhd-util create -S`. */
+/**
+ * Some programs make the block table for the largest disk at once, such as XenServer's `vhd-util
+ * create -S`.
+ */
 const LARGEST_DISK = sectors(MAX_SECTORS);
 /**
- * Creators whose disk has the size of its geometry: Virtual PC, and qemu without `force_size`. All others mean the size field, such as
- * Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of them by name, and must be told of the rest.
+ * Creators whose disk has the size of its geometry: Virtual PC, and qemu without `force_size`. All
+ * others mean the size field, such as Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of
+ * them by name, and must be told of the rest.
  */
 const BY_GEOMETRY = ['vpc ', 'qemu'];
-/** Those whose size field qemu takes when it is not told (`vpc_open`; the list of 7.2, later ones are longer). */
+/**
+ * Those whose size field qemu takes when it is not told (`vpc_open`; the list of 7.2, later ones
+ * are longer).
+ */
 const BY_FIELD_UNTOLD = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
 
 export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
@@ -90,8 +100,8 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
 
 /**
  * A disk with the footer of a fixed VHD behind it. A guest can write its disk and not the footer:
- * whatever the first sector says, it is
- * that. With the same footer at the start it is something that no program writes.
+ * whatever the first sector says, it is that. With the same footer at the start it is something
+ * that no program writes.
  */
 export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
   if (!(await endsAsFixedVhd(bytes))) return false;
@@ -103,8 +113,7 @@ export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
 
 /**
  * The last sector says that it is the footer of a fixed VHD, and all before it is that disk: the
- * size field or the geometry says so, but for less
- * than a cylinder, to which some programs round.
+ * size field or the geometry says so, but for less than a cylinder, to which some programs round.
  */
 export async function endsAsFixedVhd(bytes: ByteSource): Promise<boolean> {
   const diskBytes = bytes.lengthBytes - BigInt(FOOTER_BYTES);

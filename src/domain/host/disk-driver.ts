@@ -14,7 +14,10 @@ export type Try = (tool: string, ...args: readonly string[]) => Promise<string |
 const XEND_MAY_BE_GONE = 4002000;
 const TAP2_AFTER = 4000000;
 
-/** The disk driver's name; undefined where the hypervisor takes none (parity row 25). Fails with INVALID_FIELD. */
+/**
+ * The disk driver's name; undefined where the hypervisor takes none (parity row 25). Fails with
+ * INVALID_FIELD.
+ */
 export async function pickDiskDriver(
   { virtType, hypervisorVersion: version, isBlockDevice }: DiskDriverSpec,
   tried: Try,

@@ -26,7 +26,10 @@ export interface Filesystem {
 }
 
 export interface Filesystems {
-  /** Any file or folder inside the roots. Fails with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ACCESS_DENIED, ROOT_STALLED. */
+  /**
+   * Any file or folder inside the roots. Fails with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND,
+   * ACCESS_DENIED, ROOT_STALLED.
+   */
   open(address: ImageAddress): Promise<Handle>;
   /** Fails with ROOT_STALLED. */
   describe(place: Handle): Promise<Filesystem>;
@@ -47,8 +50,8 @@ export interface FilesystemInfo extends Omit<Filesystem, 'key'> {
 }
 
 /**
- * Free is what a user without privileges can have; used is what is not free for anybody (parity row 17). None is more than the total, whatever
- * the filesystem counts.
+ * Free is what a user without privileges can have; used is what is not free for anybody (parity row
+ * 17). None is more than the total, whatever the filesystem counts.
  */
 export function spaceOf({ fragmentBytes, blocks, freeBlocks, availableBlocks }: FilesystemCounts) {
   const bytes = (count: bigint) => uint64(fragmentBytes * (count < blocks ? count : blocks));
@@ -92,7 +95,10 @@ export interface WatchSpec {
   readonly intervalMs: number;
 }
 
-/** The filesystem now, and again whenever what is free differs from the last report by more than the threshold. */
+/**
+ * The filesystem now, and again whenever what is free differs from the last report by more than the
+ * threshold.
+ */
 export async function* watchFilesystem(
   { address, thresholdBytes, intervalMs }: WatchSpec,
   { signal }: Caller,

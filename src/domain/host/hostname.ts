@@ -5,7 +5,10 @@ export type HostnameKind = 'hostname' | 'ipv4' | 'ipv6';
 /** DNS allows no more. */
 const MAX_LENGTH = 253;
 
-/** What a name of a host is; undefined when it is none: nothing else may reach a command line as a host. */
+/**
+ * What a name of a host is; undefined when it is none: nothing else may reach a command line as a
+ * host.
+ */
 export function hostnameKind(name: string): HostnameKind | undefined {
   if (!/^[\w:.-]+$/.test(name) || name.length > MAX_LENGTH) return undefined;
   if (/^[-.]/.test(name)) return undefined;

@@ -14,7 +14,10 @@ export interface InstancePathSpec {
   readonly relative: boolean;
 }
 
-/** The folder of an instance: by name where that exists or is demanded, else by UUID. Fails with INVALID_FIELD. */
+/**
+ * The folder of an instance: by name where that exists or is demanded, else by UUID. Fails with
+ * INVALID_FIELD.
+ */
 export async function instancePath(
   { instance, forceOld, relative }: InstancePathSpec,
   instancesPath: string,
@@ -31,7 +34,10 @@ export async function instancePath(
   return relative ? component : `${instancesPath}/${component}`;
 }
 
-/** The folder of an instance that is being migrated here: what the source says, else as `instancePath`. Fails with INVALID_FIELD. */
+/**
+ * The folder of an instance that is being migrated here: what the source says, else as
+ * `instancePath`. Fails with INVALID_FIELD.
+ */
 export async function instancePathAtDestination(
   spec: InstancePathSpec & { readonly relativePath?: string | undefined },
   instancesPath: string,

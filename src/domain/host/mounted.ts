@@ -8,9 +8,15 @@ export interface MountEntry {
 /** What a host knows of its mounts and of what paths are. */
 export interface Mounts {
   mounts(): Promise<readonly MountEntry[]>;
-  /** The place that a path means, without links; undefined where there is none. Fails with ROOT_STALLED. */
+  /**
+   * The place that a path means, without links; undefined where there is none. Fails with
+   * ROOT_STALLED.
+   */
   realPath(path: string): Promise<string | undefined>;
-  /** Names a block device by its number; undefined: the path is no block device. Fails with ROOT_STALLED. */
+  /**
+   * Names a block device by its number; undefined: the path is no block device. Fails with
+   * ROOT_STALLED.
+   */
   deviceOf(path: string): Promise<string | undefined>;
 }
 
@@ -46,7 +52,10 @@ export function mountAt<M extends MountEntry>(place: string, mounts: readonly M[
   return mounts.findLast(({ mountPoint }) => mountPoint === place);
 }
 
-/** Without `//`, `/.` and a slash at the end; undefined with `..`, which means another place behind a link. */
+/**
+ * Without `//`, `/.` and a slash at the end; undefined with `..`, which means another place behind
+ * a link.
+ */
 export function plainPath(path: string): string | undefined {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
   return names.includes('..') ? undefined : `/${names.join('/')}`;

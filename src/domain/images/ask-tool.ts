@@ -5,9 +5,8 @@ import type { ImageTool, Layer, ToolRun } from '../ports/images.js';
 
 /**
  * What a tool says of a stranger's image, in the sandbox, must be what we say. Of an image that is
- * sound, but beyond what the tools here can
- * open, they say nothing: it can be kept and copied as it is, and a verb that opens it fails then.
- * Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
+ * sound, but beyond what the tools here can open, they say nothing: it can be kept and copied as it
+ * is, and a verb that opens it fails then. Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
  */
 export async function assertToolSays(image: Layer, tool: Pick<ImageTool, 'identify'>, run: ToolRun): Promise<void> {
   const { file, facts } = image;

@@ -1,4 +1,7 @@
-/** What the name of a base in a header means. The source of every rule is block.c of qemu: `path_has_protocol`, `bdrv_make_absolute_filename`. */
+/**
+ * What the name of a base in a header means. The source of every rule is block.c of qemu:
+ * `path_has_protocol`, `bdrv_make_absolute_filename`.
+ */
 import { posix } from 'node:path';
 import * as z from 'zod';
 import { dirname } from '../model/address.js';
@@ -23,8 +26,9 @@ export interface NamedBase {
 }
 
 /**
- * The file that a name leads to: a path, `file:` and an absolute path, or `json:` and the description of an image in a file. Undefined: it leads
- * elsewhere, or is no path to qemu, which does not look for a file then.
+ * The file that a name leads to: a path, `file:` and an absolute path, or `json:` and the
+ * description of an image in a file. Undefined: it leads elsewhere, or is no path to qemu, which
+ * does not look for a file then.
  */
 export function namedBase(name: string): NamedBase | undefined {
   if (!PROTOCOL.test(name)) return { path: name };

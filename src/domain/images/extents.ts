@@ -1,4 +1,7 @@
-/** The files with the data of a VMDK whose descriptor names them, which lie in the descriptor's folder. */
+/**
+ * The files with the data of a VMDK whose descriptor names them, which lie in the descriptor's
+ * folder.
+ */
 import { HostlerError } from '../model/errors.js';
 import { malformed } from '../formats/facts.js';
 import { cached } from '../formats/head.js';
@@ -24,8 +27,8 @@ export function filesOf(layers: readonly Layer[]): Resolved[] {
 
 /**
  * The layer with its extents, each as long as the descriptor says; what is opened comes into
- * `opened`, also when it fails. Fails as
- * `Paths.named`, with IMAGE_UNSAFE, and with IMAGE_MALFORMED.
+ * `opened`, also when it fails. Fails as `Paths.named`, with IMAGE_UNSAFE, and with
+ * IMAGE_MALFORMED.
  */
 export async function withExtents(layer: Layer, opened: Resolved[], ports: ExtentPorts): Promise<Layer> {
   const { file, facts } = layer;
@@ -51,7 +54,10 @@ export async function withExtents(layer: Layer, opened: Resolved[], ports: Exten
   return { ...layer, extents };
 }
 
-/** Fails with IMAGE_MALFORMED where a flat extent's file ends before the extent does: it would be read as zeros. */
+/**
+ * Fails with IMAGE_MALFORMED where a flat extent's file ends before the extent does: it would be
+ * read as zeros.
+ */
 export function assertUncutExtent({ kind, file, offsetBytes, lengthBytes }: LayerExtent): void {
   const endBytes = offsetBytes + lengthBytes;
   if (kind !== 'flat' || file === undefined || endBytes <= file.lengthBytes) return;

@@ -1,4 +1,7 @@
-/** How much of a guest's disk is data: what a copy of it has to move, and the space that it takes as raw. */
+/**
+ * How much of a guest's disk is data: what a copy of it has to move, and the space that it takes as
+ * raw.
+ */
 import { isClosed } from './unlocked.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Chain, ImageTool, Layer, ToolRun } from '../ports/images.js';
@@ -12,8 +15,8 @@ export function hasMap(chain: Chain): boolean {
 }
 
 /**
- * Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no child to learn; an encrypted
- * image's tables are closed to us, so it gets the same estimate.
+ * Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no
+ * child to learn; an encrypted image's tables are closed to us, so it gets the same estimate.
  */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const [{ file, format, facts, foreign }] = chain;

@@ -3,9 +3,8 @@ import type { Layer } from '../ports/images.js';
 
 /**
  * A guest's qemu opens the layers below an overlay by their names alone: a disk that is another one
- * then loses sectors, or all of them, without
- * a word. Fails with BASE_SIZE_DIFFERS, and for layers of several files, which the guest's qemu may
- * read otherwise, with UNSUPPORTED_BY_BACKEND.
+ * then loses sectors, or all of them, without a word. Fails with BASE_SIZE_DIFFERS, and for layers
+ * of several files, which the guest's qemu may read otherwise, with UNSUPPORTED_BY_BACKEND.
  */
 export function assertSameForGuests(base: readonly Layer[]): void {
   for (const { file, format, facts, extents } of base) {

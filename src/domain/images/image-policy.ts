@@ -3,7 +3,10 @@ import type { ImageFormat } from '../model/image-format.js';
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { Chain } from '../ports/images.js';
 
-/** What reaches beyond the image, what nobody here understands, or what no program makes: no tool may open it, whoever made it. */
+/**
+ * What reaches beyond the image, what nobody here understands, or what no program makes: no tool
+ * may open it, whoever made it.
+ */
 const NEVER: readonly Finding['reason'][] = [
   'NAMES_OTHER_FILES',
   'EXTERNAL_DATA_FILE',
@@ -11,7 +14,10 @@ const NEVER: readonly Finding['reason'][] = [
   'METADATA_OVERLAPS',
 ];
 
-/** What an honest image has now and then, and a stranger's must not: it is broken, or two programs would read it differently. */
+/**
+ * What an honest image has now and then, and a stranger's must not: it is broken, or two programs
+ * would read it differently.
+ */
 const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
   ...NEVER,
   'BACKING_FORMAT_MISSING',
@@ -49,7 +55,10 @@ export interface ForeignRules {
   readonly maxBytes: bigint;
 }
 
-/** Fails with SANDBOX_UNAVAILABLE when no stranger's image may be worked on here, and with IMAGE_TOO_LARGE. */
+/**
+ * Fails with SANDBOX_UNAVAILABLE when no stranger's image may be worked on here, and with
+ * IMAGE_TOO_LARGE.
+ */
 export function assertWithinForeignLimits(
   { address, lengthBytes }: { readonly address: string; readonly lengthBytes: bigint },
   { allowed, maxBytes }: ForeignRules,
@@ -76,8 +85,8 @@ export function unsafe(path: string, why: string): HostlerError {
 }
 
 /**
- * Lets a tool open an image that a stranger made, inside the sandbox; the facts are those of `ImageReader.foreign`. Fails with
- * IMAGE_UNSAFE and each finding.
+ * Lets a tool open an image that a stranger made, inside the sandbox; the facts are those of
+ * `ImageReader.foreign`. Fails with IMAGE_UNSAFE and each finding.
  */
 export function assertForeign(path: string, facts: ImageFacts): void {
   const { backingFile, findings } = facts;
@@ -89,7 +98,10 @@ export function assertForeign(path: string, facts: ImageFacts): void {
   ]);
 }
 
-/** What a stranger's image is, as far as what it is declared as must agree: `raw` is no container; LUKS may be either. */
+/**
+ * What a stranger's image is, as far as what it is declared as must agree: `raw` is no container;
+ * LUKS may be either.
+ */
 export function foreignFormat(declared: ImageFormat, claims: readonly ImageFormat[]): ImageFormat {
   const containers = declared === 'raw' ? claims.filter((claim) => claim !== 'luks') : claims;
   return containers[0] ?? 'raw';
@@ -101,7 +113,8 @@ export function assertToolAgrees(
   { format, virtualSizeBytes, luksVersion = 1, subformat }: ImageFacts,
   told: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
-  // qemu-img looks for LUKS where we were told to see bytes or a fixed VHD, and does not know its version 2.
+  // qemu-img looks for LUKS where we were told to see bytes or a fixed VHD, and does not know its
+  // version 2.
   const isBytes = format === 'raw' || (format === 'vpc' && subformat === 'fixed');
   const others: readonly string[] = isBytes ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
   if (others.includes(told.format)) return;

@@ -6,10 +6,16 @@ export const DEFAULT_CLUSTER_BYTES = 65_536n;
 const ENTRY_BYTES = 8n;
 /** What a filesystem gives to the smallest piece. */
 const BLOCK_BYTES = 4096n;
-/** Refcounts of 64 bits are the widest; blocks of them then count as many clusters as an L2 table has entries. */
+/**
+ * Refcounts of 64 bits are the widest; blocks of them then count as many clusters as an L2 table
+ * has entries.
+ */
 const WIDEST_REFCOUNT_BYTES = 8n;
 
-/** The most that the tables take of a disk of so many bytes with so much data, wherever on the disk it lies. */
+/**
+ * The most that the tables take of a disk of so many bytes with so much data, wherever on the disk
+ * it lies.
+ */
 export function qcow2Tables(
   sizeBytes: bigint,
   dataBytes: bigint,

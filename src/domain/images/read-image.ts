@@ -62,8 +62,9 @@ export class ImageReader {
   }
 
   /**
-   * What the header says. A declared container format must be the one found; declared `raw` never mismatches, because its
-   * bytes are the guest's. Undeclared, the format is detected, and of raw the partitions are looked at. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
+   * What the header says. A declared container format must be the one found; declared `raw` never
+   * mismatches, because its bytes are the guest's. Undeclared, the format is detected, and of raw
+   * the partitions are looked at. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   async facts(file: Resolved, declared: ImageFormat | undefined): Promise<ImageFacts> {
     if (file.volume !== undefined) return volumeFacts(file, file.volume, declared);
@@ -81,7 +82,10 @@ export class ImageReader {
     });
   }
 
-  /** From now on what a guest writes into it is data. What looks like an image may be one, whatever it is declared. */
+  /**
+   * From now on what a guest writes into it is data. What looks like an image may be one, whatever
+   * it is declared.
+   */
   async #heard(file: Resolved): Promise<void> {
     if (!file.writable || file.storage !== 'file') return;
     const format = await this.detect(file).catch((error: unknown) => {
@@ -93,10 +97,12 @@ export class ImageReader {
   }
 
   /**
-   * What the header of a stranger's image says, when it may go on to a tool, in the sandbox and with the limits for such images:
-   * `declared` is what it is, nothing in it reaches beyond it, nothing about it is broken or can be read in two ways. `raw` is
-   * every content that is no container; its partitions are looked at. Nobody but us may be able to write to the file.
-   * Undeclared, it is whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
+   * What the header of a stranger's image says, when it may go on to a tool, in the sandbox and
+   * with the limits for such images: `declared` is what it is, nothing in it reaches beyond it,
+   * nothing about it is broken or can be read in two ways. `raw` is every content that is no
+   * container; its partitions are looked at. Nobody but us may be able to write to the file.
+   * Undeclared, it is whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE
+   * with each finding.
    */
   async foreign(file: AddressedFile, said: ImageFormat | undefined): Promise<ImageFacts> {
     return this.ports.files.withBytes(file, async (source) => {
@@ -112,15 +118,19 @@ export class ImageReader {
   }
 
   /**
-   * Every cluster and table that the image names lies in its file: what was cut off would be read as zeros. It reads every table, which for a
-   * large disk takes seconds, so it belongs into operations. Fails with IMAGE_MALFORMED, which says where and how much.
+   * Every cluster and table that the image names lies in its file: what was cut off would be read
+   * as zeros. It reads every table, which for a large disk takes seconds, so it belongs into
+   * operations. Fails with IMAGE_MALFORMED, which says where and how much.
    */
   async assertWhole(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<void> {
     const cut = await this.cut(file, format, signal);
     if (cut !== undefined) throw cut.error;
   }
 
-  /** The same as an answer: in how many places something is missing, and the error that says it. Unset: nothing is. */
+  /**
+   * The same as an answer: in how many places something is missing, and the error that says it.
+   * Unset: nothing is.
+   */
   async cut(
     file: AddressedFile,
     format: ImageFormat,
@@ -130,7 +140,10 @@ export class ImageReader {
     return missing && { places: missing.places, error: cutOff(file.address, format, missing) };
   }
 
-  /** The same of each layer of a chain; what a stranger has brought is looked at where it is taken in. */
+  /**
+   * The same of each layer of a chain; what a stranger has brought is looked at where it is taken
+   * in.
+   */
   async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
     for (const { file, format, foreign, extents } of chain) {
       if (file.storage === 'volume' || foreign !== undefined) continue;
@@ -149,9 +162,10 @@ export class ImageReader {
   }
 
   /**
-   * The image and all that it is backed by; handles are the caller's to close. A stranger's image stands alone, as it is where it lies.
-   * The files that a VMDK's descriptor names come with it. Fails with IMAGE_UNSAFE, and as `facts`;
-   * of a stranger's also as `foreign`, with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
+   * The image and all that it is backed by; handles are the caller's to close. A stranger's image
+   * stands alone, as it is where it lies. The files that a VMDK's descriptor names come with it.
+   * Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with
+   * SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
    */
   async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
     const file = await this.ports.paths.source(address, reading);
@@ -199,7 +213,10 @@ export class ImageReader {
     }
   }
 
-  /** What a volume is a clone of, nearest first; handles are the caller's to close. Whoever opens the volume sees it with them. Fails as `chain`. */
+  /**
+   * What a volume is a clone of, nearest first; handles are the caller's to close. Whoever opens
+   * the volume sees it with them. Fails as `chain`.
+   */
   async parents(volume: Layer): Promise<readonly Layer[]> {
     const found: Layer[] = [];
     const opened: Resolved[] = [];
@@ -218,7 +235,10 @@ export class ImageReader {
     }
   }
 
-  /** The image alone, whatever it is backed by; its handle is the caller's to close. Fails as `facts`. */
+  /**
+   * The image alone, whatever it is backed by; its handle is the caller's to close. Fails as
+   * `facts`.
+   */
   async top(address: ImageAddress, format: ImageFormat): Promise<Chain> {
     const file = await this.ports.paths.source(address);
     try {
@@ -235,7 +255,10 @@ export class ImageReader {
     return { file, format, facts: await this.facts(file, format) };
   }
 
-  /** Never guessed: where the header does not say it, only a base without any mark can be taken, as raw (CVE-2014-0134). */
+  /**
+   * Never guessed: where the header does not say it, only a base without any mark can be taken, as
+   * raw (CVE-2014-0134).
+   */
   private async backingFormat(file: Resolved, above: Layer): Promise<ImageFormat> {
     const stored = above.facts.backingFormat;
     if (stored === undefined) {
@@ -261,7 +284,10 @@ async function assertDeclared(
   throw formatMismatch(address, declared, detected, content);
 }
 
-/** The path of a base. Fails with IMAGE_UNSAFE for a name that is no path, and one that says another format than the header. */
+/**
+ * The path of a base. Fails with IMAGE_UNSAFE for a name that is no path, and one that says another
+ * format than the header.
+ */
 function baseOf(address: ImageAddress, name: string, format: string | undefined): string {
   const base = namedBase(name);
   if (base === undefined)

@@ -1,7 +1,10 @@
 import { HostlerError } from '../model/errors.js';
 import type { Files, Resolved } from '../ports/images.js';
 
-/** Fails with SOURCE_CHANGED when a file is not what it was: what was read of it may never have been its content. */
+/**
+ * Fails with SOURCE_CHANGED when a file is not what it was: what was read of it may never have been
+ * its content.
+ */
 export async function assertUnchanged(sources: readonly Resolved[], files: Files): Promise<void> {
   for (const source of sources) {
     const now = await files.refresh(source);

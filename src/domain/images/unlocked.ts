@@ -8,7 +8,9 @@ export function isClosed(chain: Chain): boolean {
   return chain.some(({ facts, opens }) => facts.encrypted && opens === undefined);
 }
 
-/** A chain with what opens those of its layers that are encrypted; without a passphrase as it is. */
+/**
+ * A chain with what opens those of its layers that are encrypted; without a passphrase as it is.
+ */
 export function unlocked(chain: Chain, passphrase: Uint8Array | undefined, id = OPENS): Chain {
   if (passphrase === undefined) return chain;
   const [top, ...below] = chain.map((layer) =>

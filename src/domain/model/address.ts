@@ -1,6 +1,9 @@
 declare const brand: unique symbol;
 
-/** A checked name of an image: an absolute path, or `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It still has to be resolved inside the roots. */
+/**
+ * A checked name of an image: an absolute path, or `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It
+ * still has to be resolved inside the roots.
+ */
 export type ImageAddress = string & { readonly [brand]: 'ImageAddress' };
 
 /** Linux's PATH_MAX less its NUL. */
@@ -8,13 +11,19 @@ const MAX_ADDRESS_BYTES = 4095;
 /** Linux's NAME_MAX. */
 const MAX_NAME_BYTES = 255;
 
-/** What is wrong with an address, or the address. Any UTF-8 name without NUL is fine; nothing is normalised. */
+/**
+ * What is wrong with an address, or the address. Any UTF-8 name without NUL is fine; nothing is
+ * normalised.
+ */
 export function parseAddress(text: string): ImageAddress | { readonly problem: string } {
   const problem = findProblem(text);
   return problem === undefined ? asAddress(text) : { problem };
 }
 
-/** For names that are only walked, inside the roots, whatever they look like: those that a header of an image holds. */
+/**
+ * For names that are only walked, inside the roots, whatever they look like: those that a header of
+ * an image holds.
+ */
 export function asAddress(text: string): ImageAddress {
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- the one constructor of the brand
   return text as ImageAddress;
@@ -28,7 +37,8 @@ function findProblem(text: string): string | undefined {
   }
   if (!text.startsWith('/')) return 'must be an absolute path or an rbd: address';
   if (text.includes('\0')) return 'must not contain NUL';
-  // What a decoder puts in the place of bytes that are no UTF-8: it would reach another file than was meant.
+  // What a decoder puts in the place of bytes that are no UTF-8: it would reach another file than
+  // was meant.
   if (text.includes('\uFFFD')) return 'must be UTF-8';
   if (Buffer.byteLength(text) > MAX_ADDRESS_BYTES) return `longer than ${String(MAX_ADDRESS_BYTES)} bytes`;
   for (const component of text.slice(1).split('/')) {

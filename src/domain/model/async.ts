@@ -33,7 +33,10 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-/** The items as they come; the signal's reason thrown when that comes first, also where the next item never comes. */
+/**
+ * The items as they come; the signal's reason thrown when that comes first, also where the next
+ * item never comes.
+ */
 export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void> {
   const rest: AsyncIterator<T> = items[Symbol.asyncIterator]();
   let waits = false;
@@ -76,8 +79,9 @@ export async function pause(ms: number, until: Promise<unknown>): Promise<void> 
 const turns: (() => void)[] = [];
 
 /**
- * Resolved in a turn of the event loop of its own. Of all who wait each has another one, so that what comes in is heard between two of them,
- * however many there are: Node itself calls all that wait for an immediate, or whose time is up, in one turn.
+ * Resolved in a turn of the event loop of its own. Of all who wait each has another one, so that
+ * what comes in is heard between two of them, however many there are: Node itself calls all that
+ * wait for an immediate, or whose time is up, in one turn.
  */
 export function breathe(): Promise<void> {
   return new Promise((resolve) => {
@@ -91,7 +95,10 @@ function nextTurn(): void {
   if (turns.length > 0) setImmediate(nextTurn);
 }
 
-/** Does the steps one after the other; between two of them others have their turn. Fails with the signal's reason. */
+/**
+ * Does the steps one after the other; between two of them others have their turn. Fails with the
+ * signal's reason.
+ */
 export async function inTurns(steps: Iterator<void, void>, signal?: AbortSignal): Promise<void> {
   while (steps.next().done !== true) {
     await breathe();

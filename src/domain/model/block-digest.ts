@@ -1,14 +1,21 @@
 import { createHash, type Hash } from 'node:crypto';
 
-/** Names the digest below in answers: sha256 over the sha256 of each block, the last one as long as it is. */
+/**
+ * Names the digest below in answers: sha256 over the sha256 of each block, the last one as long as
+ * it is.
+ */
 export const BLOCK_ALGORITHM = 'sha256-4m-blocks';
 export const BLOCK_BYTES = 4 * 1024 * 1024;
 const DIGEST_BYTES = 32;
 /**
- * Longer files have no digest: the holes of this one take a minute. Larger than what any filesystem but XFS, btrfs and tmpfs lets a file be.
+ * Longer files have no digest: the holes of this one take a minute. Larger than what any filesystem
+ * but XFS, btrfs and tmpfs lets a file be.
  */
 export const MAX_DIGEST_BYTES = 1n << 53n;
-/** Digests of zero blocks are taken in so many at a time, in less than a millisecond: 512 KiB of them stand for 64 GiB of hole. */
+/**
+ * Digests of zero blocks are taken in so many at a time, in less than a millisecond: 512 KiB of
+ * them stand for 64 GiB of hole.
+ */
 const ZERO_DIGESTS = 16_384;
 
 export function sha256(bytes: Uint8Array): Buffer {
@@ -31,7 +38,10 @@ export class BlockDigests {
     this.#hash.update(digests);
   }
 
-  /** So many whole blocks of zeros, in steps of a millisecond at most: between two of them others can have their turn. */
+  /**
+   * So many whole blocks of zeros, in steps of a millisecond at most: between two of them others
+   * can have their turn.
+   */
   *appendZeros(blocks: number): Generator<void, void> {
     const many = manyZeroDigests();
     for (let left = blocks; left > 0; left -= ZERO_DIGESTS) {
@@ -107,8 +117,8 @@ export interface DataExtent {
 }
 
 /**
- * The blocks of a file of this length, in order, from its extents. A block is zeros when no data touches it; a last block that is not
- * whole is always hashed.
+ * The blocks of a file of this length, in order, from its extents. A block is zeros when no data
+ * touches it; a last block that is not whole is always hashed.
  */
 export async function* blockRanges(
   stretches: AsyncIterable<DataExtent> | Iterable<DataExtent>,

@@ -2,8 +2,9 @@ import { asHostlerError } from './errors.js';
 import { orAborted, untilAborted } from './async.js';
 
 /**
- * Hands items from any number of producers to one reader, with backpressure: so many items wait for a slow reader, then each producer
- * waits. The queue and its wake-ups are the platform's own stream.
+ * Hands items from any number of producers to one reader, with backpressure: so many items wait for
+ * a slow reader, then each producer waits. The queue and its wake-ups are the platform's own
+ * stream.
  */
 export class BoundedQueue<T> {
   readonly #writer: WritableStreamDefaultWriter<T>;
@@ -20,7 +21,10 @@ export class BoundedQueue<T> {
     this.#writer.closed.catch(() => undefined);
   }
 
-  /** Waits while it is full; when the reader has gone it does nothing. Fails with the signal's reason. */
+  /**
+   * Waits while it is full; when the reader has gone it does nothing. Fails with the signal's
+   * reason.
+   */
   async put(item: T, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#closed) return;
@@ -29,7 +33,10 @@ export class BoundedQueue<T> {
     await orAborted(taken, signal);
   }
 
-  /** No more items; an error is thrown to the reader after the last one. Items that still wait come first. */
+  /**
+   * No more items; an error is thrown to the reader after the last one. Items that still wait come
+   * first.
+   */
   end(error: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -37,7 +44,10 @@ export class BoundedQueue<T> {
     this.#writer.close().catch(() => undefined); // the reader has gone
   }
 
-  /** The items up to the end, for one reader. Producers that wait go on when it leaves. Fails with what `end` was given, and with the signal's reason. */
+  /**
+   * The items up to the end, for one reader. Producers that wait go on when it leaves. Fails with
+   * what `end` was given, and with the signal's reason.
+   */
   async *items(signal: AbortSignal): AsyncGenerator<T, void> {
     const reader = this.#readable.getReader();
     try {

@@ -5,8 +5,8 @@ import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js'
 import { row, type ReasonRow, type NamedElsewhere } from './reason-row.js';
 import { TOOL_REASONS } from './tool-reasons.js';
 /**
- * The one table of reasons that callers can act on. The wire's codes are names here; `server/status.ts` turns them into
- * numbers and `docs/errors.md` is generated from this table.
+ * The one table of reasons that callers can act on. The wire's codes are names here;
+ * `server/status.ts` turns them into numbers and `docs/errors.md` is generated from this table.
  */
 export const REASONS = {
   INVALID_FIELD: row(
@@ -309,7 +309,9 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/** Whether this version knows the word as a reason. Only then may it stand for a row of the table. */
+/**
+ * Whether this version knows the word as a reason. Only then may it stand for a row of the table.
+ */
 export function isReason(word: string): word is Reason {
   return Object.hasOwn(REASONS, word);
 }
@@ -384,7 +386,10 @@ export function hostExhausted(
   return new HostlerError('HOST_EXHAUSTED', `${why} (${errno})`, details);
 }
 
-/** Anything thrown as a HostlerError: what nobody expected is a BUG, with its cause kept for the log. */
+/**
+ * Anything thrown as a HostlerError: what nobody expected is a BUG, with its cause kept for the
+ * log.
+ */
 export function asHostlerError(error: unknown): HostlerError {
   if (error instanceof HostlerError) return error;
   const exhausted = exhaustion(error);

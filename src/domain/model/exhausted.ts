@@ -16,7 +16,10 @@ export interface Exhaustion {
 /** Calls that start something: of others EAGAIN says something else. */
 const STARTS = /^spawn\b|Worker initialization failure/;
 
-/** Which errno says that the host, or the daemon's share of it, is used up, and what that means; undefined for all other errors. */
+/**
+ * Which errno says that the host, or the daemon's share of it, is used up, and what that means;
+ * undefined for all other errors.
+ */
 export function exhaustion(error: unknown): Exhaustion | undefined {
   if (!(error instanceof Error)) return undefined;
   const starts = STARTS.test(error.message);

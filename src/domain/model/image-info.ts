@@ -35,7 +35,9 @@ export interface Finding {
 
 /** A stretch of a disk, as the descriptor of a VMDK says it. */
 export interface NamedExtent {
-  /** `flat`: bytes as they are; `sparse`: a VMDK with tables of its own; `zero`: nothing but zeros. */
+  /**
+   * `flat`: bytes as they are; `sparse`: a VMDK with tables of its own; `zero`: nothing but zeros.
+   */
   readonly kind: 'flat' | 'sparse' | 'zero';
   readonly lengthBytes: bigint;
   /** Where a flat one begins in its file. */
@@ -44,7 +46,10 @@ export interface NamedExtent {
   readonly name?: string;
 }
 
-/** What the descriptor of a VMDK says, where all of it is understood and leads to files of its own folder only. */
+/**
+ * What the descriptor of a VMDK says, where all of it is understood and leads to files of its own
+ * folder only.
+ */
 export interface Described {
   /** Hexadecimal. */
   readonly contentId: string;
@@ -74,11 +79,20 @@ export interface ImageFacts {
   readonly refcountBits?: number;
   /** By qemu's name. */
   readonly subformat?: string;
-  /** What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by another list of creators. */
+  /**
+   * What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by
+   * another list of creators.
+   */
   readonly vhdSizeFrom?: 'chs' | 'current_size';
-  /** The virtual size for a qemu that is told nothing but the format, as a guest's is of a base; unset: the same. */
+  /**
+   * The virtual size for a qemu that is told nothing but the format, as a guest's is of a base;
+   * unset: the same.
+   */
   readonly untoldSizeBytes?: bigint;
-  /** As the descriptor of a VMDK has them, also of one that is read by no tool here; each once, and not more than can be read. */
+  /**
+   * As the descriptor of a VMDK has them, also of one that is read by no tool here; each once, and
+   * not more than can be read.
+   */
   readonly extentNames?: readonly string[];
   /** Of a VMDK of several files that can be read. */
   readonly described?: Described;

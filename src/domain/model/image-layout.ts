@@ -1,4 +1,7 @@
-/** How an image of a format is laid out, by qemu's names: what a caller can choose beside the format. */
+/**
+ * How an image of a format is laid out, by qemu's names: what a caller can choose beside the
+ * format.
+ */
 import type { ImageFormat } from './image-format.js';
 
 export interface Layout {

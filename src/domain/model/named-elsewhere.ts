@@ -1,4 +1,7 @@
-/** Failures that another version of the daemon has named: in a record that it wrote, or as the agent at the far end. */
+/**
+ * Failures that another version of the daemon has named: in a record that it wrote, or as the agent
+ * at the far end.
+ */
 import { HostlerError, isReason, type ErrorFacts } from './errors.js';
 import { codeNamed } from './reason-row.js';
 
@@ -11,8 +14,9 @@ export function isReasonWord(word: string): boolean {
 }
 
 /**
- * The failure that a record of another version, or another agent, tells of: with our reason where we know the word, and as it was named
- * there otherwise. A word that can be no reason at all is UNKNOWN_REASON.
+ * The failure that a record of another version, or another agent, tells of: with our reason where
+ * we know the word, and as it was named there otherwise. A word that can be no reason at all is
+ * UNKNOWN_REASON.
  */
 export function namedError(
   { reason, code }: { readonly reason: string; readonly code: string | undefined },

@@ -8,7 +8,10 @@ export function uint64(value: bigint): bigint {
   return value > MAX_UINT64 ? MAX_UINT64 : value;
 }
 
-/** What is left of the whole without the part: 0 when the part is more, such as of a file that has grown. */
+/**
+ * What is left of the whole without the part: 0 when the part is more, such as of a file that has
+ * grown.
+ */
 export function rest(whole: bigint, part: bigint): bigint {
   return uint64(whole - part);
 }

@@ -1,9 +1,15 @@
-/** What the daemon says of its own files, folders and sockets when the system refuses them. Pure: for every layer. */
+/**
+ * What the daemon says of its own files, folders and sockets when the system refuses them. Pure:
+ * for every layer.
+ */
 
 const ELSEWHERE = 'or name another place';
 const DISK_FAILS = 'its disk or filesystem fails: see the log of the kernel';
 
-/** Errnos of Linux by number: libuv has no name for some, such as EDQUOT. What the operator can do about each. */
+/**
+ * Errnos of Linux by number: libuv has no name for some, such as EDQUOT. What the operator can do
+ * about each.
+ */
 const ADVICE: Readonly<Record<number, readonly [name: string, what: string, advice: string]>> = {
   1: ['EPERM', 'operation not permitted', `let the daemon's user change it, ${ELSEWHERE}`],
   2: ['ENOENT', 'no such file or folder', `make it, ${ELSEWHERE}`],
@@ -34,7 +40,8 @@ export class OwnFileError extends Error {
 }
 
 /**
- * An error of the system at something of the daemon's own, as an OwnFileError; any other error as it is.
+ * An error of the system at something of the daemon's own, as an OwnFileError; any other error as
+ * it is.
  * @param what it is, with its key in the configuration, such as `the state folder (state_dir)`
  */
 export function ownFileError(what: string, path: string, error: unknown): unknown {

@@ -1,4 +1,7 @@
-/** What becomes of the owners of files. No I/O: also the thread that walks trees works by these rules. */
+/**
+ * What becomes of the owners of files. No I/O: also the thread that walks trees works by these
+ * rules.
+ */
 
 /** Unset: as it is. */
 export interface OwnerIds {
@@ -18,7 +21,10 @@ export type OwnerChange = ({ readonly kind: 'set' } & OwnerIds) | ({ readonly ki
 export interface Shift {
   readonly uidMaps: readonly IdMap[];
   readonly gidMaps: readonly IdMap[];
-  /** Set-id bits and capabilities stay also where they come to be an id's of the host, on which they count then. */
+  /**
+   * Set-id bits and capabilities stay also where they come to be an id's of the host, on which they
+   * count then.
+   */
   readonly rightsOnHost: boolean;
 }
 
@@ -30,10 +36,16 @@ interface Owner {
 /** The kernel's overflow id, for what no map knows. */
 const NOBODY = 65534;
 
-/** Ids from here on are containers': 65535 is the last of the host's users, and SUB_UID_MIN of login.defs(5) is 100000. */
+/**
+ * Ids from here on are containers': 65535 is the last of the host's users, and SUB_UID_MIN of
+ * login.defs(5) is 100000.
+ */
 const FIRST_OF_CONTAINERS = 65_536;
 
-/** Whether what a file allows as this id stays when it was another's before: programs of a container's are none of the host's. */
+/**
+ * Whether what a file allows as this id stays when it was another's before: programs of a
+ * container's are none of the host's.
+ */
 export function staysAllowed(id: number, before: number, { rightsOnHost }: Shift): boolean {
   return rightsOnHost || id === before || id >= FIRST_OF_CONTAINERS;
 }
@@ -52,8 +64,9 @@ export function isSettled(owner: Owner, change: OwnerChange): boolean {
 }
 
 /**
- * The first map that knows the id decides. An id that no map knows becomes nobody's, unless it is a target already: then a walk
- * that was interrupted has been here, and must not take the file from its owner when it comes again.
+ * The first map that knows the id decides. An id that no map knows becomes nobody's, unless it is a
+ * target already: then a walk that was interrupted has been here, and must not take the file from
+ * its owner when it comes again.
  */
 export function shiftId(id: number, maps: readonly IdMap[]): number {
   const map = maps.find(({ start, count }) => start <= id && id < start + count);

@@ -1,4 +1,6 @@
-/** What a reason of the table says: its gRPC code by name, whether to try again, and two sentences. */
+/**
+ * What a reason of the table says: its gRPC code by name, whether to try again, and two sentences.
+ */
 const CODES = [
   'INVALID_ARGUMENT',
   'NOT_FOUND',
@@ -18,7 +20,10 @@ const CODES = [
 ] as const;
 export type Code = (typeof CODES)[number];
 
-/** Whether the same call can succeed later: never, after the caller changed something, or by waiting. */
+/**
+ * Whether the same call can succeed later: never, after the caller changed something, or by
+ * waiting.
+ */
 export type Retry = 'no' | 'after a change' | 'later';
 
 export interface ReasonRow {

@@ -2,7 +2,10 @@ import type * as z from 'zod';
 
 type RawIssue = Parameters<z.core.$ZodErrorMap>[0];
 
-/** What a schema finds wrong, in plain words, for those who wrote the value: a caller, or the author of a configuration. */
+/**
+ * What a schema finds wrong, in plain words, for those who wrote the value: a caller, or the author
+ * of a configuration.
+ */
 export function schemaWords(issue: RawIssue): string | undefined {
   switch (issue.code) {
     case 'invalid_type':

@@ -5,7 +5,9 @@ export const MAX_SIZE_BYTES = 2n ** 63n - SECTOR_BYTES;
 
 const UNITS: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
 
-/** Bytes, or what is wrong. `10G`, `1.5M`, `1024`; 1024-based; a fraction of a byte is rounded up. */
+/**
+ * Bytes, or what is wrong. `10G`, `1.5M`, `1024`; 1024-based; a fraction of a byte is rounded up.
+ */
 export function parseSize(text: string): bigint | { readonly problem: string } {
   const match = /^([0-9]+)(?:\.([0-9]{1,18}))?([KMGT]?)$/.exec(text);
   if (match === null || text.length > 64)

@@ -52,7 +52,10 @@ export class Admission {
     return existing;
   }
 
-  /** Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not look like strangers. */
+  /**
+   * Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not
+   * look like strangers.
+   */
   async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
     const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));
     admitted.askSourcesFree = () => this.#assertSourcesFree(sources, admitted);
@@ -205,7 +208,8 @@ export class Admission {
     const target = targetOf(use, admitted);
     const existing = target?.existing;
     if (target === undefined || existing === undefined) return;
-    // A volume that a client has open cannot be removed: the removal itself finds out, and waits for watches of dead clients.
+    // A volume that a client has open cannot be removed: the removal itself finds out, and waits
+    // for watches of dead clients.
     const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : ['file', 'device'].includes(existing.type);
     if (!mayBeHeld || (use.role === 'removal' && use.allowInUse)) return;
     const image = { ...existing, handle: target.directory, name: target.name };
@@ -239,7 +243,10 @@ export class Admission {
 
 type InPlace = Use & { role: 'inplace' };
 
-/** The tools have the image itself open for writing, whichever layer is written. Fails with UNSUPPORTED_BY_BACKEND. */
+/**
+ * The tools have the image itself open for writing, whichever layer is written. Fails with
+ * UNSUPPORTED_BY_BACKEND.
+ */
 function assertOneFile(chain: Chain, written: Resolved): void {
   const several = chain.find(({ file, extents }) => extents !== undefined && [written, chain[0].file].includes(file));
   if (several === undefined) return;
@@ -280,7 +287,10 @@ function missing({ address }: Use, reason: Reason): HostlerError {
   return new HostlerError(reason, `${address} does not exist`, { facts: { path: address } });
 }
 
-/** For a use that may be missing: the error that says so is no error; for a removal it is told by the removal's own reason. */
+/**
+ * For a use that may be missing: the error that says so is no error; for a removal it is told by
+ * the removal's own reason.
+ */
 function missingIsFine(use: Use & { role: 'change' | 'removal' }, reason: Reason): (error: unknown) => undefined {
   return (error) => {
     if (asHostlerError(error).reason !== reason) throw error;

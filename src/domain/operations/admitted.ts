@@ -11,7 +11,10 @@ export class Admitted implements Resolution {
   readonly targets = new Map<ImageAddress, ResolvedTarget>();
   readonly entries = new Map<ImageAddress, Entry>();
   readonly keys: LockKey[] = [];
-  /** Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the work goes on. */
+  /**
+   * Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the
+   * work goes on.
+   */
   sourcesFree: Promise<void> = Promise.resolve();
   /** Asks once more: a writer may have come since. */
   askSourcesFree: () => Promise<void> = () => Promise.resolve();

@@ -26,7 +26,9 @@ export interface EnginePorts {
   readonly newId: () => string;
   readonly step: Step;
   readonly log: OperationLog;
-  /** An operation that is cancelled is waited for so long; a disk that does not answer holds nobody. */
+  /**
+   * An operation that is cancelled is waited for so long; a disk that does not answer holds nobody.
+   */
   readonly letGoMs: number;
   /** A watcher gets at most one event in so long. */
   readonly watchIntervalMs: number;
@@ -42,7 +44,9 @@ export interface Ask {
   readonly secrets?: Secrets;
   /** What the caller streams in; read once, by the operation that this call starts. */
   readonly input?: AsyncIterable<Uint8Array>;
-  /** Takes what the operation that this call starts prints; waits for its reader until the signal. */
+  /**
+   * Takes what the operation that this call starts prints; waits for its reader until the signal.
+   */
   readonly output?: (piece: OutputPiece, signal: AbortSignal) => Promise<void>;
 }
 
@@ -60,9 +64,15 @@ export interface Outcome {
   readonly result?: OperationResult;
   readonly error?: StoredError;
   readonly cause?: unknown;
-  /** A filesystem does not answer: until this settles, what the operation holds is not free. Never rejects. */
+  /**
+   * A filesystem does not answer: until this settles, what the operation holds is not free. Never
+   * rejects.
+   */
   readonly rest?: Promise<unknown>;
 }
 
-/** Called before each action that changes something; an error thrown here fails the operation at that step. */
+/**
+ * Called before each action that changes something; an error thrown here fails the operation at
+ * that step.
+ */
 export type Step = (operationId: string, method: string, name: string) => Promise<void>;

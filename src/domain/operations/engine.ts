@@ -48,8 +48,9 @@ export class Operations {
   }
 
   /**
-   * Runs the verb and follows it: the first record comes at once, the last one is final. When the caller goes, the operation
-   * goes too, unless somebody else waits for it or has detached. Throws the operation's error after its final record.
+   * Runs the verb and follows it: the first record comes at once, the last one is final. When the
+   * caller goes, the operation goes too, unless somebody else waits for it or has detached. Throws
+   * the operation's error after its final record.
    */
   async *start<S extends object, R extends OperationResult>(
     verb: Verb<S, R>,
@@ -69,7 +70,9 @@ export class Operations {
     else yield { ...started, replayed: true };
   }
 
-  /** A new operation, one of the same request that runs, or the record of one that has succeeded. */
+  /**
+   * A new operation, one of the same request that runs, or the record of one that has succeeded.
+   */
   async #find<S extends object, R extends OperationResult>(
     verb: Verb<S, R>,
     spec: S,
@@ -130,8 +133,8 @@ export class Operations {
   }
 
   /**
-   * No new operations from now on; running ones get the grace time, then are cancelled. Resolved when none is left, or when those that are cancelled have
-   * not ended in time: these.
+   * No new operations from now on; running ones get the grace time, then are cancelled. Resolved
+   * when none is left, or when those that are cancelled have not ended in time: these.
    */
   async drain({ graceMs, giveUpMs }: { readonly graceMs: number; readonly giveUpMs: number }) {
     this.#draining = true;
@@ -243,8 +246,8 @@ export class Operations {
   }
 
   /**
-   * Locks and slot are free, and the end is in the journal, before anybody hears of it; the locks of what was let go are free when it has
-   * come back. Never rejects.
+   * Locks and slot are free, and the end is in the journal, before anybody hears of it; the locks
+   * of what was let go are free when it has come back. Never rejects.
    */
   async #finish(
     operation: LiveOperation,

@@ -170,7 +170,10 @@ class OperationRun implements Run {
     await this.ports.step(this.operationId, this.method, name);
   }
 
-  /** The result of what is past the point of no return: from then on nothing makes the operation a failure. */
+  /**
+   * The result of what is past the point of no return: from then on nothing makes the operation a
+   * failure.
+   */
   get passed(): OperationResult | undefined {
     return this.#passed;
   }
@@ -366,7 +369,10 @@ class OperationRun implements Run {
     return part;
   }
 
-  /** Removes what was not published. A failure here is logged and warned of: it must not hide how the verb ended. */
+  /**
+   * Removes what was not published. A failure here is logged and warned of: it must not hide how
+   * the verb ended.
+   */
   async cleanUp(keep: boolean): Promise<void> {
     const { operation } = this.assignment;
     this.#releases.end();

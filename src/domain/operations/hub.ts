@@ -7,7 +7,10 @@ const MAX_BEHIND = 10_000;
 
 type Matches = (record: OperationRecord) => boolean;
 
-/** What one watcher of many operations has not been sent yet: every change of state, and the latest progress. */
+/**
+ * What one watcher of many operations has not been sent yet: every change of state, and the latest
+ * progress.
+ */
 class Backlog {
   states: OperationRecord[] = [];
   readonly progress = new Map<string, OperationRecord>();

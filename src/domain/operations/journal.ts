@@ -2,8 +2,8 @@ import { asHostlerError } from '../model/errors.js';
 import type { OperationRecord } from './record.js';
 
 /**
- * For what nobody has to wait for: when the journal cannot be written now it is written later, and what it says until then is old but
- * not wrong. Fails with everything else.
+ * For what nobody has to wait for: when the journal cannot be written now it is written later, and
+ * what it says until then is old but not wrong. Fails with everything else.
  */
 export async function nowOrLater(writing: Promise<void>): Promise<void> {
   try {
@@ -31,7 +31,10 @@ export type TraitFilter = readonly (readonly Trait[])[];
 export interface RecordPage {
   /** In the order of ids. Whoever asks passes over those that do not have the traits. */
   readonly records: readonly OperationRecord[];
-  /** All that are wanted up to this id are in this page; the next one begins after it. Unset: there are no more. */
+  /**
+   * All that are wanted up to this id are in this page; the next one begins after it. Unset: there
+   * are no more.
+   */
   readonly reached: string | undefined;
 }
 
@@ -40,8 +43,9 @@ export interface Journal {
   /** Fails with STATE_UNAVAILABLE while nothing can be written: nothing new may begin. */
   assertWritable(): Promise<void>;
   /**
-   * Adds or replaces; durable, as far as this journal is durable at all, when resolved. Fails with STATE_UNAVAILABLE: then this
-   * journal answers as if it were written, and it is written as soon as that is possible.
+   * Adds or replaces; durable, as far as this journal is durable at all, when resolved. Fails with
+   * STATE_UNAVAILABLE: then this journal answers as if it were written, and it is written as soon
+   * as that is possible.
    */
   put(record: OperationRecord): Promise<void>;
   /** What was put, or may have been, is not kept: it was refused, and is no operation. */
@@ -51,6 +55,8 @@ export interface Journal {
   findRequest(key: RequestKey): Promise<OperationRecord | undefined>;
   /** What a daemon before us left behind. */
   unfinished(): Promise<readonly OperationRecord[]>;
-  /** At most so many, beginning after the given id; a page may be shorter although there are more. */
+  /**
+   * At most so many, beginning after the given id; a page may be shorter although there are more.
+   */
   page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage>;
 }

@@ -1,13 +1,16 @@
-/** An operation ends in bounded time after its cancel and after its work, whatever filesystem does not answer. */
+/**
+ * An operation ends in bounded time after its cancel and after its work, whatever filesystem does
+ * not answer.
+ */
 import { orAborted, pause } from '../model/async.js';
 import type { LiveOperation } from './live-operation.js';
 import { storeError } from './record.js';
 import type { Outcome } from './engine-ports.js';
 
 /**
- * How an operation ended. One that was cancelled and whose work has not come back after so long has ended all the same: its work is
- * the outcome's `rest`, which removes what it has made as soon as it can. One that the daemon suspends is waited for: its drain has
- * a limit of its own.
+ * How an operation ended. One that was cancelled and whose work has not come back after so long has
+ * ended all the same: its work is the outcome's `rest`, which removes what it has made as soon as
+ * it can. One that the daemon suspends is waited for: its drain has a limit of its own.
  * @param whole never rejects
  */
 export async function orLetGo(whole: Promise<Outcome>, operation: LiveOperation, letGoMs: number): Promise<Outcome> {

@@ -11,14 +11,19 @@ import {
   type Warning,
 } from './record.js';
 
-/** An operation has a handful; whatever a source or a disk does over and over is told with these. */
+/**
+ * An operation has a handful; whatever a source or a disk does over and over is told with these.
+ */
 const MOST_WARNINGS = 64;
 /** What is counted in one of these is not what was counted before it. */
 const MOVING: readonly OperationPhase[] = ['DOWNLOADING', 'EXPANDING', 'CONVERTING', 'COPYING'];
 const NOTHING_YET = { doneBytes: 0n, skippedBytes: 0n };
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
-/** How a call ends that waits for an operation: its caller goes, or the daemon cannot send the answer. */
+/**
+ * How a call ends that waits for an operation: its caller goes, or the daemon cannot send the
+ * answer.
+ */
 export type Leaving = 'CANCELLED' | 'CALLER_DEADLINE' | 'unanswered';
 
 /** Who leaves says so by the signal; a call that ends otherwise could not be answered. */
@@ -29,7 +34,10 @@ export function leavingBy(signal: AbortSignal): Leaving {
 
 export type RecordListener = (record: OperationRecord, stateChanged: boolean) => void;
 
-/** An unfinished operation: its latest record as a slot that watchers read, its callers, and its cancel switch. */
+/**
+ * An unfinished operation: its latest record as a slot that watchers read, its callers, and its
+ * cancel switch.
+ */
 export class LiveOperation {
   #record: OperationRecord;
   #version = 0;
@@ -37,7 +45,10 @@ export class LiveOperation {
   #announced = false;
   #callers = 0;
   #pendingCancel: HostlerError | undefined;
-  /** Why it is being cancelled: the last word counts, and a caller's word outweighs that the daemon stops. */
+  /**
+   * Why it is being cancelled: the last word counts, and a caller's word outweighs that the daemon
+   * stops.
+   */
   #why: HostlerError | undefined;
   /** Set when it has been decided that the next start of the daemon goes on with it. */
   #goesOn: HostlerError | undefined;
@@ -75,12 +86,18 @@ export class LiveOperation {
     return this.#why;
   }
 
-  /** Resolved when this daemon is done with it: with the final record, or with the last one of an operation that is suspended. */
+  /**
+   * Resolved when this daemon is done with it: with the final record, or with the last one of an
+   * operation that is suspended.
+   */
   get finished(): Promise<OperationRecord> {
     return this.#finished.promise;
   }
 
-  /** Its final record. Fails with SHUTTING_DOWN when the daemon stops and the operation goes on at the next start. */
+  /**
+   * Its final record. Fails with SHUTTING_DOWN when the daemon stops and the operation goes on at
+   * the next start.
+   */
   async ending(): Promise<OperationRecord> {
     const record = await this.#finished.promise;
     if (this.#suspended !== undefined) throw this.#suspended;
@@ -117,14 +134,20 @@ export class LiveOperation {
     this.#finished.resolve(final);
   }
 
-  /** The daemon stops and its next start goes on with the operation: from now on a cancel is refused, as it would be forgotten. */
+  /**
+   * The daemon stops and its next start goes on with the operation: from now on a cancel is
+   * refused, as it would be forgotten.
+   */
   decideToGoOn(): void {
     const { id } = this.#record;
     const text = `the daemon is stopping; ${id} goes on when it starts again, and can be cancelled then`;
     this.#goesOn = new HostlerError('SHUTTING_DOWN', text, { facts: { operation: id } });
   }
 
-  /** This daemon is done with an operation that goes on: those who watch are told, and it has no end yet. */
+  /**
+   * This daemon is done with an operation that goes on: those who watch are told, and it has no end
+   * yet.
+   */
   suspend(): void {
     if (this.#goesOn === undefined) this.decideToGoOn();
     this.#suspended = this.#goesOn;
@@ -179,8 +202,9 @@ export class LiveOperation {
   }
 
   /**
-   * Asks the work to end; `finished` says when it has. One that ends because the daemon stops is cancelled for good. Fails with
-   * NOT_CANCELLABLE, and with SHUTTING_DOWN when it is too late for that.
+   * Asks the work to end; `finished` says when it has. One that ends because the daemon stops is
+   * cancelled for good. Fails with NOT_CANCELLABLE, and with SHUTTING_DOWN when it is too late for
+   * that.
    */
   cancel(reason: HostlerError): void {
     if (this.#goesOn !== undefined) throw this.#goesOn;
@@ -198,7 +222,10 @@ export class LiveOperation {
     this.#cancel(reason);
   }
 
-  /** The latest record at once, then the latest whenever it has changed, not too often; the final one always. */
+  /**
+   * The latest record at once, then the latest whenever it has changed, not too often; the final
+   * one always.
+   */
   async *watch(signal: AbortSignal, intervalMs: number): AsyncGenerator<OperationRecord, void> {
     for (let seen = -1; ;) {
       if (this.#suspended !== undefined) throw this.#suspended;

@@ -7,7 +7,9 @@ import type { OperationRecord } from './record.js';
 export type Stood<T> =
   { readonly id: string; readonly item: T } | { readonly id: string; readonly ended: OperationRecord };
 
-/** What operations keep open for callers to come back to, by the operation's id: uploads, exports. */
+/**
+ * What operations keep open for callers to come back to, by the operation's id: uploads, exports.
+ */
 export class OpenSessions<T> {
   readonly #open = new Map<string, T>();
   readonly #awaited = new Map<string, Set<Deferred<T>>>();
@@ -32,8 +34,8 @@ export class OpenSessions<T> {
   }
 
   /**
-   * Starts the operation and waits until it keeps its item; then it goes on without the caller. Of one that has succeeded already it is the
-   * record. Fails as the operation does that ends before.
+   * Starts the operation and waits until it keeps its item; then it goes on without the caller. Of
+   * one that has succeeded already it is the record. Fails as the operation does that ends before.
    */
   async start(begin: (caller: Caller) => AsyncGenerator<OperationRecord, void>, caller: Caller): Promise<Stood<T>> {
     const enough = new AbortController();
@@ -79,7 +81,10 @@ async function toTheEnd(
   for (let next = await records.next(); next.done !== true; next = await records.next()) hear(next.value);
 }
 
-/** Waits until `done`, or until nobody has come for so long. Fails with EXPIRED, and with the signal's reason. */
+/**
+ * Waits until `done`, or until nobody has come for so long. Fails with EXPIRED, and with the
+ * signal's reason.
+ */
 export async function untilIdle<R>(
   done: Promise<R>,
   expiresAt: () => number,

@@ -10,8 +10,8 @@ const MIN_SPAN_MS = 500;
 const MAX_ETA_MS = 366n * 24n * 3600n * 1000n;
 
 /**
- * Turns what a verb has counted into progress: the one place where progress is made, so that none of its numbers is negative, more than a
- * counter holds, or beyond its total.
+ * Turns what a verb has counted into progress: the one place where progress is made, so that none
+ * of its numbers is negative, more than a counter holds, or beyond its total.
  */
 export class ProgressMeter {
   #samples: { readonly time: number; readonly done: bigint }[] = [];
@@ -35,7 +35,10 @@ export class ProgressMeter {
     return { ...counters, bytesPerSecond: rate, ...(eta === undefined ? {} : { etaMs: eta }) };
   }
 
-  /** Undefined until there is one: also after a transfer has begun again, and after the clock was set back. */
+  /**
+   * Undefined until there is one: also after a transfer has begun again, and after the clock was
+   * set back.
+   */
   #rate(done: bigint): bigint | undefined {
     const time = this.clock();
     const last = this.#samples.at(-1);

@@ -52,7 +52,10 @@ export class OperationQueries {
     return shownTo(record, caller);
   }
 
-  /** A page, oldest first, and where the next one begins; empty at the end. It may be short, or empty, and not be the last one. */
+  /**
+   * A page, oldest first, and where the next one begins; empty at the end. It may be short, or
+   * empty, and not be the last one.
+   */
   async list(
     filter: OperationFilter,
     size: number,
@@ -127,8 +130,9 @@ export class OperationQueries {
   }
 
   /**
-   * Resolved when children and files are gone. By labels, those of others are passed over. Fails with OPERATION_NOT_FOUND,
-   * METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with SHUTTING_DOWN when one of them goes on at the next start.
+   * Resolved when children and files are gone. By labels, those of others are passed over. Fails
+   * with OPERATION_NOT_FOUND, METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with
+   * SHUTTING_DOWN when one of them goes on at the next start.
    */
   async cancel(id: string, labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
     const byLabels = Object.keys(labels).length > 0;
@@ -157,7 +161,10 @@ export class OperationQueries {
     return [...ended.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])), ...dropped];
   }
 
-  /** What a cancel came to, with what was kept for later: a daemon that stops keeps more than a cancel does. */
+  /**
+   * What a cancel came to, with what was kept for later: a daemon that stops keeps more than a
+   * cancel does.
+   */
   async #ended(operation: LiveOperation): Promise<Cancelled> {
     const { id, state } = await operation.ending();
     const kept = await this.#drop((entry) => entry.operationId === id);

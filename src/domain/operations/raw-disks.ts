@@ -23,9 +23,9 @@ export interface RawDiskStore {
 const MOST = 65_536;
 
 /**
- * Disks that are known to be raw, because this daemon made them so, or because they were declared so when they held no image:
- * whatever a guest writes into one, it names no base. Known is a file by device, inode, time of birth and length; what differs in
- * any of them is not known.
+ * Disks that are known to be raw, because this daemon made them so, or because they were declared
+ * so when they held no image: whatever a guest writes into one, it names no base. Known is a file
+ * by device, inode, time of birth and length; what differs in any of them is not known.
  */
 export class RawDisks {
   readonly #disks = new Map<string, RawDisk>();
@@ -42,8 +42,8 @@ export class RawDisks {
   }
 
   /**
-   * What was published, if it is raw: it was made so, or has the bytes of these sources as they are. Nobody waits for the
-   * journal: a disk that it does not know is one that may name a base.
+   * What was published, if it is raw: it was made so, or has the bytes of these sources as they
+   * are. Nobody waits for the journal: a disk that it does not know is one that may name a base.
    */
   note(made: Omit<Made, 'lengthBytes'> | undefined, result: OperationResult, sources: Files): void {
     if (made === undefined) return;

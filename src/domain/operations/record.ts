@@ -4,7 +4,10 @@ import { namedError } from '../model/named-elsewhere.js';
 import type { CheckCounts, Comparison } from '../ports/changes.js';
 import type { ImageInfo, SnapshotFacts } from '../model/image-info.js';
 
-/** UNKNOWN: another version of the daemon wrote the record, and this one does not know how it stands; nothing acts on it. */
+/**
+ * UNKNOWN: another version of the daemon wrote the record, and this one does not know how it
+ * stands; nothing acts on it.
+ */
 export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED' | 'UNKNOWN';
 
 /** The one table of how states follow each other. */
@@ -139,7 +142,10 @@ export interface FetchResult {
   readonly info?: ImageInfo;
   readonly networkBytes: bigint;
   readonly fromCache: boolean;
-  /** Of the bytes as they came, `algorithm:digest`; unset where nobody asked and nothing came over the network. */
+  /**
+   * Of the bytes as they came, `algorithm:digest`; unset where nobody asked and nothing came over
+   * the network.
+   */
   readonly checksum?: string;
   readonly lengthBytes: bigint;
   readonly cacheId?: string;
@@ -173,7 +179,10 @@ export interface ChownResult {
 export interface WriteResult {
   readonly kind: 'write';
   readonly writtenBytes: bigint;
-  /** Of what was written; set when the call had a request id, so that a repetition can be told from another request. */
+  /**
+   * Of what was written; set when the call had a request id, so that a repetition can be told from
+   * another request.
+   */
   readonly sha256?: string;
 }
 
@@ -205,12 +214,17 @@ export type OperationResult =
   | ExecuteResult
   | Plan;
 
-/** Evidence that an operation took effect: the target's name stands for this file now, or for none. */
+/**
+ * Evidence that an operation took effect: the target's name stands for this file now, or for none.
+ */
 export interface Commit {
   readonly address: ImageAddress;
   /** Unset: the name was removed. */
   readonly made?: { readonly device: bigint; readonly inode: bigint };
-  /** In which the name was changed; unset where that is no folder. Another one says nothing about the name. */
+  /**
+   * In which the name was changed; unset where that is no folder. Another one says nothing about
+   * the name.
+   */
   readonly folder?: { readonly device: bigint; readonly inode: bigint };
   readonly result: OperationResult;
 }
@@ -219,7 +233,10 @@ export interface Commit {
 export interface StoredError {
   /** One of ours, or what another version of the daemon named. */
   readonly reason: string;
-  /** What an older version that does not know the reason shows; unset in records of before it was kept. */
+  /**
+   * What an older version that does not know the reason shows; unset in records of before it was
+   * kept.
+   */
   readonly code?: string;
   readonly message: string;
   readonly facts: Readonly<Record<string, string>>;
@@ -248,7 +265,10 @@ export interface OperationRecord {
   /** Child at work, with what tells it from a later process of the same number. */
   readonly pid?: number | undefined;
   readonly pidStart?: string | undefined;
-  /** Written before the point of no return: what shows, after a crash, whether it was passed, and the result if it was. */
+  /**
+   * Written before the point of no return: what shows, after a crash, whether it was passed, and
+   * the result if it was.
+   */
   readonly commit?: Commit;
   readonly queuePosition?: number | undefined;
   readonly eventTime: number;
@@ -258,7 +278,10 @@ export interface OperationRecord {
   readonly warnings: readonly Warning[];
 }
 
-/** A record whose work is over: no child, no place in the queue, nothing left to cancel. Its final state is the caller's to set. */
+/**
+ * A record whose work is over: no child, no place in the queue, nothing left to cancel. Its final
+ * state is the caller's to set.
+ */
 export function atRest(record: OperationRecord, now: number): OperationRecord {
   const nothing = { pid: undefined, pidStart: undefined, queuePosition: undefined };
   return { ...record, ...nothing, endTime: now, eventTime: now, cancellable: false };

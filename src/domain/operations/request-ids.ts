@@ -13,9 +13,15 @@ interface Starting {
   readonly started: Promise<LiveOperation | OperationRecord>;
 }
 
-/** One request id, one operation: repeated calls attach to it or get its result again. Scope: caller, method, id. */
+/**
+ * One request id, one operation: repeated calls attach to it or get its result again. Scope:
+ * caller, method, id.
+ */
 export class RequestIds {
-  /** Between the first await of an admission and its live operation: repeated calls of that moment wait for the same one. */
+  /**
+   * Between the first await of an admission and its live operation: repeated calls of that moment
+   * wait for the same one.
+   */
   readonly #starting = new Map<string, Starting>();
 
   constructor(
@@ -23,7 +29,10 @@ export class RequestIds {
     private readonly live: ReadonlyMap<string, LiveOperation>,
   ) {}
 
-  /** A live operation, old or new, or a finished record to replay. Fails with REQUEST_ID_REUSED, and as `begin`. */
+  /**
+   * A live operation, old or new, or a finished record to replay. Fails with REQUEST_ID_REUSED, and
+   * as `begin`.
+   */
   async once(
     method: string,
     spec: object,
@@ -69,7 +78,10 @@ export class RequestIds {
   }
 }
 
-/** Names a request, whichever attempt at it this is: as long as any request id may be, and of this caller alone. */
+/**
+ * Names a request, whichever attempt at it this is: as long as any request id may be, and of this
+ * caller alone.
+ */
 export function requestKeyOf({ id, caller, requestId }: Pick<OperationRecord, 'id' | 'caller' | 'requestId'>): string {
   if (requestId === undefined) return id;
   return createHash('sha256')

@@ -8,8 +8,8 @@ const HIDDEN = 'what came of a fetch is for its caller and for admins';
 
 /**
  * An operation as somebody sees it who may. With a checksum an image is found in the cache, and an
- * address may hold a signature: of a fetch
- * its caller sees both, and admins do; others see how it goes, and the reason of a failure.
+ * address may hold a signature: of a fetch its caller sees both, and admins do; others see how it
+ * goes, and the reason of a failure.
  */
 export function shownTo(
   record: OperationRecord,

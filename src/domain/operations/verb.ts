@@ -31,7 +31,9 @@ export type Use =
       readonly address: ImageAddress;
       readonly format?: ImageFormat;
       readonly allowInUse: boolean;
-      /** A stranger's image is welcome: the verb takes it in (`takeIn`) before any tool opens it. */
+      /**
+       * A stranger's image is welcome: the verb takes it in (`takeIn`) before any tool opens it.
+       */
       readonly takesForeign?: true;
       /** It is only named by what is made. */
       readonly reading?: 'unread';
@@ -55,7 +57,10 @@ export type Use =
       readonly allowInUse: boolean;
       readonly allowDependants: boolean;
     }
-  /** An image that is changed where it is, with its chain: the image itself, or the layer that `written` picks. */
+  /**
+   * An image that is changed where it is, with its chain: the image itself, or the layer that
+   * `written` picks.
+   */
   | {
       readonly role: 'inplace';
       readonly address: ImageAddress;
@@ -64,12 +69,18 @@ export type Use =
       readonly chain: 'whole' | 'top';
       /** Unset: the image itself. Fails with INVALID_FIELD. */
       readonly written?: (chain: Chain) => Layer;
-      /** Refuse when others, not in this chain, are backed by what is written: their content would change. */
+      /**
+       * Refuse when others, not in this chain, are backed by what is written: their content would
+       * change.
+       */
       readonly refuseDependants: (chain: Chain) => boolean;
       /** Work on a copy beside it that takes its name. */
       readonly safeCopy: boolean;
     }
-  /** Changed where it is, itself or the tree below it; must exist unless missingOk, and be of one of these kinds. */
+  /**
+   * Changed where it is, itself or the tree below it; must exist unless missingOk, and be of one of
+   * these kinds.
+   */
   | {
       readonly role: 'change';
       readonly address: ImageAddress;
@@ -95,7 +106,10 @@ export interface Resolution {
 /** What a verb works with while it runs. */
 export interface Run extends Resolution {
   readonly operationId: string;
-  /** The same for every attempt at the same request; without a request id the operation's id. For other daemons, as their request id. */
+  /**
+   * The same for every attempt at the same request; without a request id the operation's id. For
+   * other daemons, as their request id.
+   */
   readonly requestKey: string;
   readonly caller: Pick<Caller, 'identity' | 'roles' | 'grant'>;
   readonly signal: AbortSignal;
@@ -113,28 +127,34 @@ export interface Run extends Resolution {
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
   tool(onFraction?: (fraction: number, aheadBytes?: bigint) => void): ToolRun;
   /**
-   * Fails with IMAGE_IN_USE when a process writes to something that is read, and `allowInUse` is not set: one that did when the
-   * operation began, or one that has come since. `touch`, `commit` and the end of the verb ask by themselves; a verb
-   * that shows its work to somebody else in another way asks before it does.
+   * Fails with IMAGE_IN_USE when a process writes to something that is read, and `allowInUse` is
+   * not set: one that did when the operation began, or one that has come since. `touch`, `commit`
+   * and the end of the verb ask by themselves; a verb that shows its work to somebody else in
+   * another way asks before it does.
    */
   assertSourcesFree(): Promise<void>;
   /**
-   * The point of no return: journals the result with the evidence, then acts. Not cancellable from here on. After a crash the
-   * evidence decides between SUCCEEDED with this result and AGENT_RESTARTED; so it does when `act` fails after its effect. What is not
-   * durable, and what fails afterwards, is a warning.
+   * The point of no return: journals the result with the evidence, then acts. Not cancellable from
+   * here on. After a crash the evidence decides between SUCCEEDED with this result and
+   * AGENT_RESTARTED; so it does when `act` fails after its effect. What is not durable, and what
+   * fails afterwards, is a warning.
    */
   commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
     act: () => Promise<NotDurable | undefined>,
   ): Promise<R>;
-  /** The same where the target lies on another host: acts, and what fails after that is a warning. Not cancellable from here on. */
+  /**
+   * The same where the target lies on another host: acts, and what fails after that is a warning.
+   * Not cancellable from here on.
+   */
   commitFar<R extends OperationResult>(act: () => Promise<R>): Promise<R>;
   /** For a target that another agent has published: what fails after this is a warning. */
   took<R extends OperationResult>(result: R): Promise<R>;
   /**
-   * Reserves space on the target's filesystem until the operation ends, or the return value is called; what the target's parts, or `taker` alone,
-   * have taken of it counts as used. Fails with NO_SPACE.
+   * Reserves space on the target's filesystem until the operation ends, or the return value is
+   * called; what the target's parts, or `taker` alone, have taken of it counts as used. Fails with
+   * NO_SPACE.
    */
   reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void>;
   /** The same for a file that grows where it is. */
@@ -142,21 +162,26 @@ export interface Run extends Resolution {
   /** An operation before this one began to change the file and did not succeed. */
   isTouched(file: Resolved): boolean;
   /**
-   * Before the first change to a file that cannot be undone: it is marked as touched until an operation on it has succeeded. True
-   * when it was marked already: an operation before this one began to change it and did not succeed.
+   * Before the first change to a file that cannot be undone: it is marked as touched until an
+   * operation on it has succeeded. True when it was marked already: an operation before this one
+   * began to change it and did not succeed.
    */
   touch(file: Resolved): Promise<boolean>;
   /** A private place for the target; removed, unless published, however the verb leaves. */
   part(target: ImageAddress, options: PartOptions): Promise<StagedImage>;
   /**
-   * The same for a verb with `resume`, at most once a run: with the private folder and the last checkpoint of an earlier attempt at the
-   * same work, where there is one. The files in it are whatever that attempt left there.
+   * The same for a verb with `resume`, at most once a run: with the private folder and the last
+   * checkpoint of an earlier attempt at the same work, where there is one. The files in it are
+   * whatever that attempt left there.
    */
   resumablePart(
     target: ImageAddress,
     options: PartOptions,
   ): Promise<{ readonly part: StagedImage; readonly checkpoint: Checkpoint | undefined }>;
-  /** How far the work has come. What it speaks of must be durable already: whoever goes on relies on it. */
+  /**
+   * How far the work has come. What it speaks of must be durable already: whoever goes on relies on
+   * it.
+   */
   checkpoint(state: Checkpoint): Promise<void>;
 }
 
@@ -169,16 +194,24 @@ export interface PartOptions {
 }
 
 /**
- * How a verb goes on where an attempt before it stopped. Such a verb asks for its part with `run.resumablePart` and says with
- * `run.checkpoint`, after a sync, how far it is. When it fails for one of the reasons of `after`, or the daemon stops or dies, the private
- * folder stays as a resume entry for `limits.resume_hours`. Whoever asks for the same work again gets it; a cancel removes it.
+ * How a verb goes on where an attempt before it stopped. Such a verb asks for its part with
+ * `run.resumablePart` and says with `run.checkpoint`, after a sync, how far it is. When it fails
+ * for one of the reasons of `after`, or the daemon stops or dies, the private folder stays as a
+ * resume entry for `limits.resume_hours`. Whoever asks for the same work again gets it; a cancel
+ * removes it.
  */
 export interface Resume<Spec extends object> {
-  /** What makes two requests the same work on the same target, such as the source's identity and the target's address. */
+  /**
+   * What makes two requests the same work on the same target, such as the source's identity and the
+   * target's address.
+   */
   key(spec: Spec): string;
   /** Failures after which what has come is worth keeping. */
   readonly after: readonly Reason[];
-  /** Whether it needs nothing that only its caller has, such as secrets: then, when detached, it goes on by itself after a restart. */
+  /**
+   * Whether it needs nothing that only its caller has, such as secrets: then, when detached, it
+   * goes on by itself after a restart.
+   */
   alone(spec: Spec): boolean;
 }
 
@@ -189,7 +222,10 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   slot(spec: Spec): Slot;
   /** Whether it waits for another host, as long as that likes. Absent: never. */
   far?(spec: Spec): boolean;
-  /** It stays open until its callers are done, or for hours: when the daemon stops, nobody waits for that. */
+  /**
+   * It stays open until its callers are done, or for hours: when the daemon stops, nobody waits for
+   * that.
+   */
   readonly standing?: boolean;
   uses(spec: Spec): readonly Use[];
   /** What `run` would do; changes nothing. Absent where the RPC has no `plan_only`. */

@@ -32,9 +32,15 @@ export interface ImageChanger {
     request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
     run: ToolRun,
   ): Promise<void>;
-  /** Copies up what the guest would see differently on another chain of layers, or on none. The header stays as it is. */
+  /**
+   * Copies up what the guest would see differently on another chain of layers, or on none. The
+   * header stays as it is.
+   */
   copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
-  /** Fails with IO_ERROR unless the guest sees the same on the other chain as on the one that the header names. Changes nothing. */
+  /**
+   * Fails with IO_ERROR unless the guest sees the same on the other chain as on the one that the
+   * header names. Changes nothing.
+   */
   assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
   /** Writes another base into the header, or none, and opens neither. */
   setBase(
@@ -95,7 +101,10 @@ export function mayHaveDependants(answer: DependantsFound): boolean {
   return !answer.known || answer.found.length > 0;
 }
 
-/** For a caller who has to know: fails with DEPENDANTS_UNKNOWN when a whole root could not be looked at. */
+/**
+ * For a caller who has to know: fails with DEPENDANTS_UNKNOWN when a whole root could not be looked
+ * at.
+ */
 export function assertLookedAt(
   answer: DependantsFound,
   path: string,

@@ -9,7 +9,10 @@ export interface OutputPiece {
 
 /** Which arguments a command may be given. */
 export interface ArgumentRule {
-  /** The place of the first argument that it may not be given; undefined: there is none. Fails with the signal's reason. */
+  /**
+   * The place of the first argument that it may not be given; undefined: there is none. Fails with
+   * the signal's reason.
+   */
   misfit(args: readonly string[], waiter: Waiter): Promise<number | undefined>;
 }
 
@@ -33,8 +36,8 @@ export interface CommandCall {
 }
 
 /**
- * Runs a command. The signal of a piece says that the command is ended, by whatever limit: nobody waits for a reader any more. Fails with
- * TOOL_MISSING, TOOL_LIMIT_EXCEEDED.
+ * Runs a command. The signal of a piece says that the command is ended, by whatever limit: nobody
+ * waits for a reader any more. Fails with TOOL_MISSING, TOOL_LIMIT_EXCEEDED.
  */
 export interface CommandRunner {
   run(

@@ -5,13 +5,17 @@ import type { OwnerChange, OwnerIds } from '../model/owner-change.js';
 /** What is in files, through handles. */
 export interface Contents {
   /**
-   * The bytes from `offset` on, `length` of them or up to the end, in order; what has no length of its own (/proc, /sys) up to its
-   * end. Fails with IO_ERROR, ROOT_STALLED, ACCESS_DENIED, and with SOURCE_CHANGED when the file became shorter meanwhile.
+   * The bytes from `offset` on, `length` of them or up to the end, in order; what has no length of
+   * its own (/proc, /sys) up to its end. Fails with IO_ERROR, ROOT_STALLED, ACCESS_DENIED, and with
+   * SOURCE_CHANGED when the file became shorter meanwhile.
    */
   read(file: Entry, range: { readonly offset: bigint; readonly length?: bigint }): AsyncIterable<Uint8Array>;
   /** Makes the file and fills it. Fails with NO_SPACE, IO_ERROR. */
   fill(file: FileRef, input: AsyncIterable<Uint8Array>, address: ImageAddress): Promise<void>;
-  /** Writes from an offset on, or at the end, wherever others have moved that by then, durably. Fails with NO_SPACE, IO_ERROR, ACCESS_DENIED. */
+  /**
+   * Writes from an offset on, or at the end, wherever others have moved that by then, durably.
+   * Fails with NO_SPACE, IO_ERROR, ACCESS_DENIED.
+   */
   writeInto(file: Entry, at: bigint | 'end', input: AsyncIterable<Uint8Array>): Promise<void>;
   /** Sets the modification time to now. Fails with ACCESS_DENIED. */
   touch(entry: Entry): Promise<void>;
@@ -28,7 +32,9 @@ export interface WalkCounts {
   readonly changedItems: bigint;
   /** Access lists and capabilities could not be looked at: they name the ids that they named. */
   readonly rights?: 'unread';
-  /** Some files have lost set-id bits or capabilities, because they came to be an id's of the host. */
+  /**
+   * Some files have lost set-id bits or capabilities, because they came to be an id's of the host.
+   */
   readonly lost: boolean;
 }
 
@@ -48,8 +54,9 @@ export interface Ownership {
   /** Changes one entry; false when it was so already. Fails with ACCESS_DENIED, ROOT_STALLED. */
   set(entry: Entry, ids: OwnerIds): Promise<boolean>;
   /**
-   * Changes the entry and all below it, unless all of it is as it should be already. What the daemon keeps for itself is left out.
-   * Stops between two entries when the signal says so. Fails with ACCESS_DENIED.
+   * Changes the entry and all below it, unless all of it is as it should be already. What the
+   * daemon keeps for itself is left out. Stops between two entries when the signal says so. Fails
+   * with ACCESS_DENIED.
    */
   walk(entry: Entry, change: OwnerChange, walk: Walk): Promise<WalkCounts>;
 }

@@ -16,24 +16,33 @@ export interface CacheEntry {
   readonly validator?: string;
   /** Nobody has to ask whether it still is: a checksum was demanded. */
   readonly verified: boolean;
-  /** It came for a caller's secrets: each caller has to be let in by the source. Unset, as of earlier versions: so it may be. */
+  /**
+   * It came for a caller's secrets: each caller has to be let in by the source. Unset, as of
+   * earlier versions: so it may be.
+   */
   readonly guarded?: boolean;
   /** Callers who were given it, the latest last. They know what it is. */
   readonly knownTo?: readonly string[];
   readonly info: ImageInfo;
   readonly inode: bigint;
   readonly modifyTimeNs: bigint;
-  /** Of the file as it is here; unset unless the configuration wants entries hashed before each use. */
+  /**
+   * Of the file as it is here; unset unless the configuration wants entries hashed before each use.
+   */
   readonly fileSha256?: string;
   readonly createTimeMs: number;
   readonly useTimeMs: number;
   readonly pinned: boolean;
-  /** Set: nobody gets it any more; its file is still ours, and stays while images may be backed by it. */
+  /**
+   * Set: nobody gets it any more; its file is still ours, and stays while images may be backed by
+   * it.
+   */
   readonly setAside?: WhySetAside;
 }
 
 /**
- * `changed`: its file is not what it was. `evicting`: its file was to be removed. `unfinished`: its file was about to get its name.
+ * `changed`: its file is not what it was. `evicting`: its file was to be removed. `unfinished`: its
+ * file was about to get its name.
  */
 export type WhySetAside = 'changed' | 'evicting' | 'unfinished';
 
@@ -51,7 +60,10 @@ export interface CacheFiles {
   unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]>;
 }
 
-/** Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
+/**
+ * Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written
+ * later.
+ */
 export interface CacheStore {
   cacheEntries(): Promise<readonly CacheEntry[]>;
   putCacheEntry(entry: CacheEntry): Promise<void>;

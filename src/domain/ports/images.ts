@@ -4,8 +4,8 @@ import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
 
 /**
- * What names an inode whatever happens to its path: an open O_PATH descriptor. An image in a cluster has a handle too, of a class that
- * its adapters know. Only adapters look inside.
+ * What names an inode whatever happens to its path: an open O_PATH descriptor. An image in a
+ * cluster has a handle too, of a class that its adapters know. Only adapters look inside.
  */
 export interface Handle {
   readonly fd: number;
@@ -25,7 +25,10 @@ export interface FileIdentity {
   readonly inode: bigint;
 }
 
-/** Where an image's bytes are: in a file, on a block device, or in a volume, an image of a Ceph cluster. */
+/**
+ * Where an image's bytes are: in a file, on a block device, or in a volume, an image of a Ceph
+ * cluster.
+ */
 export type StorageKind = 'file' | 'device' | 'volume';
 
 /** What a cluster says of a volume; of a file its header says such things. */
@@ -46,7 +49,10 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
   readonly modifyTimeNs: bigint;
-  /** When the file was made, which nothing changes; unset where its filesystem does not know, and for what is no file. */
+  /**
+   * When the file was made, which nothing changes; unset where its filesystem does not know, and
+   * for what is no file.
+   */
   readonly birthTimeNs?: bigint;
   /** It lies in a root that may be written. */
   readonly writable: boolean;
@@ -90,7 +96,10 @@ export interface Entry extends FileRef, FileIdentity {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** A call into its filesystem. Fails with ROOT_STALLED when that does not answer; what comes too late goes to `dispose`. */
+  /**
+   * A call into its filesystem. Fails with ROOT_STALLED when that does not answer; what comes too
+   * late goes to `dispose`.
+   */
   inTime<T>(work: () => Promise<T>, dispose?: (late: T) => Promise<void>): Promise<T>;
 }
 
@@ -122,25 +131,34 @@ export interface EntryNeed {
   readonly access: 'look' | 'change' | 'change tree';
 }
 
-/** Resolves addresses inside the roots, component by component, by handles. Every handle returned is the caller's to close. */
+/**
+ * Resolves addresses inside the roots, component by component, by handles. Every handle returned is
+ * the caller's to close.
+ */
 export interface Paths {
   /**
-   * With `unread` a cluster is not asked what the image takes, which may take it seconds; its length stands for that. Fails with
-   * PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED.
+   * With `unread` a cluster is not asked what the image takes, which may take it seconds; its
+   * length stands for that. Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
+   * ACCESS_DENIED.
    */
   source(address: ImageAddress, reading?: 'unread'): Promise<Resolved>;
-  /** A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as `source`. */
+  /**
+   * A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as
+   * `source`.
+   */
   named(name: string, from: Resolved): Promise<Resolved>;
   /**
-   * Whatever has this name. With `follow` a link in the last component is followed; to change it, it must lie in a root that may be
-   * written; to change the tree, all that is below it too. Fails with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED.
+   * Whatever has this name. With `follow` a link in the last component is followed; to change it,
+   * it must lie in a root that may be written; to change the tree, all that is below it too. Fails
+   * with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED.
    */
   entry(address: ImageAddress, need: EntryNeed): Promise<Entry>;
   /** Fails with PATH_OUTSIDE_ROOTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED. */
   target(address: ImageAddress): Promise<ResolvedTarget>;
   /**
-   * Refuses an address that a header may not name: one that leads out of the roots, out of the caller's places, or into a folder that
-   * the daemon keeps for itself. It need not be there. Fails with PATH_OUTSIDE_ROOTS.
+   * Refuses an address that a header may not name: one that leads out of the roots, out of the
+   * caller's places, or into a folder that the daemon keeps for itself. It need not be there. Fails
+   * with PATH_OUTSIDE_ROOTS.
    */
   assertNameable(address: ImageAddress): Promise<void>;
 }
@@ -156,7 +174,10 @@ export interface ByteSource {
 export interface Files {
   /** Opens for reading, calls, closes. Fails with ACCESS_DENIED, IO_ERROR. */
   withBytes<T>(file: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T>;
-  /** Removes the name, durably where the filesystem can do that. Fails with ACCESS_DENIED, ROOT_READ_ONLY, IO_ERROR. */
+  /**
+   * Removes the name, durably where the filesystem can do that. Fails with ACCESS_DENIED,
+   * ROOT_READ_ONLY, IO_ERROR.
+   */
   remove(target: ResolvedTarget): Promise<NotDurable | undefined>;
   /** The same file with its length, space and time of now. */
   refresh(file: Resolved): Promise<Resolved>;
@@ -165,8 +186,9 @@ export interface Files {
   /** Makes the content of a file durable. */
   sync(file: Resolved): Promise<void>;
   /**
-   * Opens a file that a tool is about to change, so that the change can be made durable. It has to be open before: the kernel reports a
-   * write that failed once to each open file, and nobody reports it to one that is opened after the tool has heard of it.
+   * Opens a file that a tool is about to change, so that the change can be made durable. It has to
+   * be open before: the kernel reports a write that failed once to each open file, and nobody
+   * reports it to one that is opened after the tool has heard of it.
    */
   openForChange(file: Resolved): Promise<OpenFile>;
   /** Space that a file takes by now; 0 when it is not there yet. */
@@ -178,15 +200,18 @@ export interface Files {
 /** Whether a file has all that its image names. */
 export interface Wholeness {
   /**
-   * What lies beyond the end of the file; undefined: nothing, or the format has no tables that say it. Its header has been read. Fails with
-   * ACCESS_DENIED, IO_ERROR, TOOL_LIMIT_EXCEEDED.
+   * What lies beyond the end of the file; undefined: nothing, or the format has no tables that say
+   * it. Its header has been read. Fails with ACCESS_DENIED, IO_ERROR, TOOL_LIMIT_EXCEEDED.
    */
   missing(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined>;
 }
 
 /** Close it when the change is over. */
 export interface OpenFile {
-  /** Makes durable what has been written. Fails with IO_ERROR, NO_SPACE also for what somebody else wrote since it was opened. */
+  /**
+   * Makes durable what has been written. Fails with IO_ERROR, NO_SPACE also for what somebody else
+   * wrote since it was opened.
+   */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -194,8 +219,9 @@ export interface OpenFile {
 /** Who holds an image through qemu's byte locks. */
 export interface ImageLocks {
   /**
-   * The strongest hold on each file, in the same order. Where a file cannot be asked by itself, looking costs about 13 ms (the
-   * kernel stops all locking for it), so whoever only shows it gets what was so within the last tenth of a second.
+   * The strongest hold on each file, in the same order. Where a file cannot be asked by itself,
+   * looking costs about 13 ms (the kernel stops all locking for it), so whoever only shows it gets
+   * what was so within the last tenth of a second.
    */
   holds(
     files: readonly (FileRef & Partial<FileIdentity>)[],
@@ -230,13 +256,14 @@ export interface StagedImage extends FileRef {
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   /**
-   * Sets owner and mode, and what a file that is replaced has beside these (access list, label, attributes), then makes the content durable. What the target will be; its handle is the part's. Of an `empty` one it is known that
-   * nothing has been written into it.
+   * Sets owner and mode, and what a file that is replaced has beside these (access list, label,
+   * attributes), then makes the content durable. What the target will be; its handle is the part's.
+   * Of an `empty` one it is known that nothing has been written into it.
    */
   seal(content?: 'empty'): Promise<Resolved>;
   /**
-   * Gives it the target's name, durably where the filesystem can do that. After a failure, such as TARGET_EXISTS when it lost a race,
-   * the name is not the part's.
+   * Gives it the target's name, durably where the filesystem can do that. After a failure, such as
+   * TARGET_EXISTS when it lost a race, the name is not the part's.
    */
   publish(): Promise<NotDurable | undefined>;
   /** Removes everything; what it removed. Safe to call at any time, also after publish. */
@@ -251,9 +278,15 @@ export interface PartRequest {
   readonly operationId: string;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
-  /** Operations whose private folder is taken over, the first that there is; a new one is made where none is. */
+  /**
+   * Operations whose private folder is taken over, the first that there is; a new one is made where
+   * none is.
+   */
   readonly takeOver?: readonly string[];
-  /** Hears, in a sentence, what a file that is replaced had beside owner and mode, and the new one has not. */
+  /**
+   * Hears, in a sentence, what a file that is replaced had beside owner and mode, and the new one
+   * has not.
+   */
   readonly onLost?: (message: string) => void;
 }
 
@@ -266,7 +299,10 @@ export interface NotDurable {
 /** Where new images come into being, and how they get their name. */
 export interface Targets {
   prepare(target: ResolvedTarget, request: PartRequest): Promise<StagedImage>;
-  /** Removes the private folder that an operation of an earlier life left beside this target; what it removed. */
+  /**
+   * Removes the private folder that an operation of an earlier life left beside this target; what
+   * it removed.
+   */
   clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]>;
   /** Space that such a folder takes; undefined where there is none. */
   takenBytes(target: ResolvedTarget, operationId: string): Promise<bigint | undefined>;
@@ -305,8 +341,9 @@ export interface Layer {
   readonly format: ImageFormat;
   readonly facts: ImageFacts;
   /**
-   * A stranger's: no tool may open it where it lies (`there`); taken to where nobody else can change it, and looked at there, it may be
-   * opened in the sandbox, under the limits for such images (`taken`).
+   * A stranger's: no tool may open it where it lies (`there`); taken to where nobody else can
+   * change it, and looked at there, it may be opened in the sandbox, under the limits for such
+   * images (`taken`).
    */
   readonly foreign?: 'there' | 'taken';
   /** Opens an encrypted one. Never written anywhere; tools know it by the id. */
@@ -349,13 +386,19 @@ export interface MeasureOf {
   readonly extendedL2?: boolean;
 }
 
-/** What qemu-img does for us. Failures: TOOL_FAILED, TOOL_MISSING, NO_SPACE, IMAGE_IN_USE, IO_ERROR, UNSUPPORTED_BY_BACKEND … */
+/**
+ * What qemu-img does for us. Failures: TOOL_FAILED, TOOL_MISSING, NO_SPACE, IMAGE_IN_USE, IO_ERROR,
+ * UNSUPPORTED_BY_BACKEND …
+ */
 export interface ImageTool {
   create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void>;
   convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void>;
   /** Extents in order, without gaps. */
   map(source: Chain, run: ToolRun): AsyncIterable<Extent>;
-  /** Space in another format, of the current state or of a snapshot; unset clusters are the format's own. */
+  /**
+   * Space in another format, of the current state or of a snapshot; unset clusters are the format's
+   * own.
+   */
   measure(
     source: Chain,
     format: ImageFormat,
@@ -363,15 +406,18 @@ export interface ImageTool {
     of?: MeasureOf,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
   /**
-   * What the tool takes a stranger's image for that has been taken in, without being told; of a VHD the size is the one that it has when told
-   * how to open it.
+   * What the tool takes a stranger's image for that has been taken in, without being told; of a VHD
+   * the size is the one that it has when told how to open it.
    */
   identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
   /** Whether two files hold the same bytes, holes being zeros. */
   equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean>;
 }
 
-/** Copying without reading: sharing extents between two files of one filesystem, or inside of a cluster. */
+/**
+ * Copying without reading: sharing extents between two files of one filesystem, or inside of a
+ * cluster.
+ */
 export interface Reflink {
   /** How results name it, and why it is what can be done, when nothing speaks against it. */
   describe(source: FileRef): { readonly shown: string; readonly why: string };

@@ -40,8 +40,8 @@ export interface SourceAnswer {
   /** A later request can go on where this body stops. */
   readonly resumable: boolean;
   /**
-   * What it means that the body ends without a failure: that is the end of the file, or of a part behind which there may be more;
-   * or the line was closed, at the end or before it.
+   * What it means that the body ends without a failure: that is the end of the file, or of a part
+   * behind which there may be more; or the line was closed, at the end or before it.
    */
   readonly ends: 'whole' | 'part' | 'line';
   /** It says that it is a web page. */
@@ -55,14 +55,17 @@ export interface SourceAnswer {
 }
 
 /**
- * A file at a source in the network. Failures: SOURCE_UNAVAILABLE (trying again may help), SOURCE_NOT_FOUND, SOURCE_REFUSED,
- * SOURCE_FORBIDDEN.
+ * A file at a source in the network. Failures: SOURCE_UNAVAILABLE (trying again may help),
+ * SOURCE_NOT_FOUND, SOURCE_REFUSED, SOURCE_FORBIDDEN.
  */
 export interface RemoteFile {
   describe(signal: AbortSignal): Promise<SourceFacts>;
   /** With a validator the server is asked for the rest only if the content is still that one. */
   read(from: WantedBytes, signal: AbortSignal): Promise<SourceAnswer>;
-  /** Whether it gives this caller, and still has, the content of this freshness; where a server leaves that open, it does not. */
+  /**
+   * Whether it gives this caller, and still has, the content of this freshness; where a server
+   * leaves that open, it does not.
+   */
   isStill(freshness: string, signal: AbortSignal): Promise<boolean>;
 }
 
@@ -89,8 +92,9 @@ export type Compression = (typeof COMPRESSIONS)[number];
 /** Takes what was compressed apart, in order. */
 export interface Expander {
   /**
-   * `followed`: something else comes after the end of what was compressed, such as a signature, and was left out. Fails with IMAGE_MALFORMED,
-   * TOOL_MISSING, IO_ERROR; and with whatever `take` throws.
+   * `followed`: something else comes after the end of what was compressed, such as a signature, and
+   * was left out. Fails with IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR; and with whatever `take`
+   * throws.
    */
   expand(
     compression: Compression,
@@ -98,7 +102,10 @@ export interface Expander {
     take: (piece: Uint8Array) => Promise<void>,
     run: ToolRun,
   ): Promise<'all' | 'followed'>;
-  /** Whether what was compressed has its end in these bytes, whatever follows it there. Fails with TOOL_MISSING, and as `bytes`. */
+  /**
+   * Whether what was compressed has its end in these bytes, whatever follows it there. Fails with
+   * TOOL_MISSING, and as `bytes`.
+   */
   endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, run: ToolRun): Promise<boolean>;
 }
 

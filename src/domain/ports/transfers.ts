@@ -14,7 +14,10 @@ export interface FileReader {
 /** A file that is being made. Fails with NO_SPACE, IO_ERROR. */
 export interface FileWriter {
   write(data: Uint8Array, position: bigint): Promise<void>;
-  /** The file is so long, with zeros where nothing was written. Nothing was written behind, nor is meanwhile. */
+  /**
+   * The file is so long, with zeros where nothing was written. Nothing was written behind, nor is
+   * meanwhile.
+   */
   endAt(position: bigint): Promise<void>;
   /** Fewer bytes than asked for only at the end. */
   read(position: bigint, length: number): Promise<Uint8Array>;
@@ -32,7 +35,9 @@ export interface FileDigest {
   skip(offset: bigint): void;
   /** Everything is written anew. */
   restart(): void;
-  /** Of everything before the offset that was reached last; to be asked once. Fails with IO_ERROR. */
+  /**
+   * Of everything before the offset that was reached last; to be asked once. Fails with IO_ERROR.
+   */
   digest(): Promise<string>;
   close(): Promise<void>;
 }

@@ -32,8 +32,9 @@ export const PIECE_BYTES = 256 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /**
- * A file's bytes, in order, runs of zeros as runs; at last the digest of all that was sent. Fails with IMAGE_NOT_FOUND, NOT_A_FILE,
- * IMAGE_IN_USE, IMAGE_TOO_LARGE, and with SOURCE_CHANGED when it was changed meanwhile.
+ * A file's bytes, in order, runs of zeros as runs; at last the digest of all that was sent. Fails
+ * with IMAGE_NOT_FOUND, NOT_A_FILE, IMAGE_IN_USE, IMAGE_TOO_LARGE, and with SOURCE_CHANGED when it
+ * was changed meanwhile.
  */
 export async function* downloadImage(
   spec: DownloadSpec,
@@ -80,7 +81,10 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
   }
 }
 
-/** The digest of what is sent: of the file itself, beside the sending, unless somebody may write it meanwhile. */
+/**
+ * The digest of what is sent: of the file itself, beside the sending, unless somebody may write it
+ * meanwhile.
+ */
 class SentDigest {
   readonly #sent = new RunningDigest(BLOCK_ALGORITHM);
   #at: bigint;

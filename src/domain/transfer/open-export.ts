@@ -32,8 +32,8 @@ export interface Sharing {
 /** Serves a file's bytes over NBD with TLS, read-only. */
 export interface ExportServer {
   /**
-   * Serves until the run's signal; any number of connections. `onReady` hears the port. Fails with TOOL_MISSING, TOOL_FAILED, and
-   * TOO_MANY_OPERATIONS when every port is taken.
+   * Serves until the run's signal; any number of connections. `onReady` hears the port. Fails with
+   * TOOL_MISSING, TOOL_FAILED, and TOO_MANY_OPERATIONS when every port is taken.
    */
   serve(file: Resolved, access: ExportAccess & Sharing, run: ToolRun, onReady: (port: number) => void): Promise<void>;
   /** Whether anybody is connected. */

@@ -57,8 +57,9 @@ export class PublishedUploads {
   }
 
   /**
-   * Whether an upload that has succeeded had this digest. Of one that is not remembered its id tells: nobody has it but who began it.
-   * Fails with CHECKSUM_MISMATCH, and with TARGET_EXISTS where nobody can tell.
+   * Whether an upload that has succeeded had this digest. Of one that is not remembered its id
+   * tells: nobody has it but who began it. Fails with CHECKSUM_MISMATCH, and with TARGET_EXISTS
+   * where nobody can tell.
    */
   assertSame(id: string, { algorithm, digest }: UploadChecksum): void {
     const had = this.#all.get(id)?.checksum;

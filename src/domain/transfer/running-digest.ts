@@ -27,7 +27,9 @@ export class RunningDigest {
         this.#hash.update(left < ZEROS_BYTES ? ZEROS.subarray(0, Number(left)) : ZEROS);
   }
 
-  /** Others want to work too: a terabyte of zeros takes ten minutes. Fails with the signal's reason. */
+  /**
+   * Others want to work too: a terabyte of zeros takes ten minutes. Fails with the signal's reason.
+   */
   async take(piece: Chunk, signal?: AbortSignal): Promise<void> {
     if ('data' in piece) {
       this.update(piece.data);

@@ -26,7 +26,10 @@ export interface UploadSpec {
   readonly target: ImageAddress;
   readonly format: ImageFormat;
   readonly lengthBytes: bigint;
-  /** So much of it will be data, the rest zeros, says the caller: reserved at once; what comes beyond is reserved as it comes. */
+  /**
+   * So much of it will be data, the rest zeros, says the caller: reserved at once; what comes
+   * beyond is reserved as it comes.
+   */
   readonly dataBytes: bigint;
   readonly checksum?: UploadChecksum;
   readonly overwrite: boolean;
@@ -61,8 +64,8 @@ interface Started {
 }
 
 /**
- * Uploads: begun, found again, gone on with, and published when whole. Each is an operation, whose id is the upload's; it goes on when the
- * daemon starts again.
+ * Uploads: begun, found again, gone on with, and published when whole. Each is an operation, whose
+ * id is the upload's; it goes on when the daemon starts again.
  */
 export class Uploads {
   readonly #standing = new OpenSessions<Entry>();
@@ -77,8 +80,8 @@ export class Uploads {
   }
 
   /**
-   * Begins an upload, or finds the caller's own that is the same, also one that has succeeded; a connection that still sends to that is
-   * ended. `info` is set when nothing is left to send.
+   * Begins an upload, or finds the caller's own that is the same, also one that has succeeded; a
+   * connection that still sends to that is ended. `info` is set when nothing is left to send.
    */
   async start(asked: UploadSpec, requestId: string, caller: Caller): Promise<Started> {
     const spec = { ...asked, owner: caller.identity };
@@ -98,8 +101,9 @@ export class Uploads {
   }
 
   /**
-   * One that is open, or about to be: after a start of the daemon, or as another call asks for it. One that is being checked is waited
-   * for. Without a request id also one that was published a while ago.
+   * One that is open, or about to be: after a start of the daemon, or as another call asks for it.
+   * One that is being checked is waited for. Without a request id also one that was published a
+   * while ago.
    */
   async #find(spec: OwnedSpec, requestId: string, signal: AbortSignal): Promise<Stood<Entry> | undefined> {
     const wanted = fingerprint(spec);
@@ -114,7 +118,10 @@ export class Uploads {
     return requestId === '' && !spec.overwrite ? this.#published.find(wanted, spec.target) : undefined;
   }
 
-  /** Takes bytes; with the last of them the image is checked and published. Fails with UPLOAD_NOT_FOUND, and as the operation does. */
+  /**
+   * Takes bytes; with the last of them the image is checked and published. Fails with
+   * UPLOAD_NOT_FOUND, and as the operation does.
+   */
   async receive(
     id: string,
     offset: bigint,
@@ -130,7 +137,10 @@ export class Uploads {
     return { committedBytes: upload.committedBytes, info: infoOf(ended) };
   }
 
-  /** What an upload came to that has succeeded, for a caller that did not hear it. Fails with UPLOAD_NOT_FOUND. */
+  /**
+   * What an upload came to that has succeeded, for a caller that did not hear it. Fails with
+   * UPLOAD_NOT_FOUND.
+   */
   async #again(id: string, offset: bigint, pieces: AsyncIterable<UploadPiece>, caller: Caller) {
     const operation = this.operations.live.get(id);
     const record = operation?.record ?? (await this.operations.ports.journal.get(id));
@@ -150,8 +160,8 @@ export class Uploads {
   }
 
   /**
-   * Waits for an image's bytes and publishes them when they are whole, agree with their digest, and are an image that a stranger may
-   * bring. A cancel, or time over, removes what has come.
+   * Waits for an image's bytes and publishes them when they are whole, agree with their digest, and
+   * are an image that a stranger may bring. A cancel, or time over, removes what has come.
    */
   get #verb(): Verb<OwnedSpec, ImageResult> {
     return {

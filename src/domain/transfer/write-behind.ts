@@ -1,11 +1,15 @@
 import type { FileWriter } from '../ports/transfers.js';
 
-/** So many pieces wait to be written while the next ones come: of 256 KiB each, they are the window of a connection. */
+/**
+ * So many pieces wait to be written while the next ones come: of 256 KiB each, they are the window
+ * of a connection.
+ */
 const DEPTH = 4;
 
 /**
- * Writes pieces that follow each other, and says how far the file is written without a gap. One at a time: the kernel lets only one write
- * into a file, and the others would spin on their cores until it is their turn.
+ * Writes pieces that follow each other, and says how far the file is written without a gap. One at
+ * a time: the kernel lets only one write into a file, and the others would spin on their cores
+ * until it is their turn.
  */
 export class WriteBehind {
   readonly #pending: Promise<void>[] = [];

@@ -13,7 +13,10 @@ export interface CheckSpec {
   readonly repair: 'none' | 'leaks' | 'all';
 }
 
-/** Checks an image's tables, and repairs them when asked. After a crash in a repair the same call goes on. */
+/**
+ * Checks an image's tables, and repairs them when asked. After a crash in a repair the same call
+ * goes on.
+ */
 export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
   return {
     name: 'CheckImage',

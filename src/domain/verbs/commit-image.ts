@@ -20,8 +20,9 @@ export interface CommitSpec {
 }
 
 /**
- * Writes an image's content into a layer below it. The image keeps its data, so that its content is the same at every moment, also when a
- * crash leaves the base half written; the same call completes it.
+ * Writes an image's content into a layer below it. The image keeps its data, so that its content is
+ * the same at every moment, also when a crash leaves the base half written; the same call completes
+ * it.
  */
 export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
   return {
@@ -68,7 +69,10 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
   };
 }
 
-/** A volume's parent is a snapshot, which stays as it is: the volume itself becomes whole. Fails with LAYER_NOT_FOUND. */
+/**
+ * A volume's parent is a snapshot, which stays as it is: the volume itself becomes whole. Fails
+ * with LAYER_NOT_FOUND.
+ */
 function baseOf({ address, base }: CommitSpec, [top, ...below]: Chain): Layer {
   const [nearest] = below;
   if (top.file.volume?.parent !== undefined && base === undefined) return top;

@@ -46,7 +46,10 @@ export interface ConvertSpec extends Layout {
   readonly allowInUse: boolean;
 }
 
-/** Rewrites an image, with its whole chain, in another format. A crash leaves nothing under the final name. */
+/**
+ * Rewrites an image, with its whole chain, in another format. A crash leaves nothing under the
+ * final name.
+ */
 export function convertImage(
   name: 'ConvertImage' | 'ExtractSnapshot',
   ports: CreatePorts & TakePorts,
@@ -85,7 +88,8 @@ export function convertImage(
       run.phase('CONVERTING');
       run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
       await run.step('convert');
-      // Measured: qcow2 gets whole clusters and is written faster and more evenly past the page cache; raw, out of order, is not.
+      // Measured: qcow2 gets whole clusters and is written faster and more evenly past the page
+      // cache; raw, out of order, is not.
       const direct = spec.format === 'qcow2' && !spec.compress && (await part.canWriteDirectly());
       const request: ConvertRequest = { ...spec, ...run.secrets, direct, shared: spec.allowInUse };
       await ports.tool.convert(
@@ -130,7 +134,10 @@ function workOf(spec: ConvertSpec, made: Resolved, readBytes: bigint, wholeBytes
   return { method: 'convert', why: why(spec), ...moved };
 }
 
-/** Fails with SNAPSHOT_NOT_FOUND, and with SNAPSHOT_SIZE_DIFFERS where qemu-img would lose some of its content, or give it another size. */
+/**
+ * Fails with SNAPSHOT_NOT_FOUND, and with SNAPSHOT_SIZE_DIFFERS where qemu-img would lose some of
+ * its content, or give it another size.
+ */
 function assertSnapshot(spec: ConvertSpec, chain: Chain): void {
   const { source, snapshot, target, format } = spec;
   if (snapshot === undefined) return;
@@ -171,7 +178,10 @@ async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePor
   return data < 0n ? 0n : data < size ? data : size;
 }
 
-/** Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like raw with some tables. */
+/**
+ * Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like
+ * raw with some tables.
+ */
 async function needOf(
   spec: ConvertSpec,
   chain: Chain,
@@ -206,7 +216,8 @@ export async function imageNeed(
     ...(snapshot === undefined ? {} : { snapshot }),
     ...(extendedL2 === undefined ? {} : { extendedL2 }),
   });
-  // qemu-img counts the tables of a disk that is full: of an empty one of 100 TiB that would be 16 GB.
+  // qemu-img counts the tables of a disk that is full: of an empty one of 100 TiB that would be 16
+  // GB.
   const allTables = measured.fullyAllocatedBytes - roundUp(virtualSizeBytes, clusterSizeBytes);
   const data = measured.requiredBytes - allTables;
   const tables = qcow2Tables(virtualSizeBytes, data, clusterSizeBytes, extendedL2);

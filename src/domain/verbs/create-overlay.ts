@@ -28,7 +28,10 @@ export interface OverlaySpec extends Layout {
   readonly allowInUse: boolean;
 }
 
-/** Makes a qcow2 overlay on a base that qemu does not open, or a clone in a cluster. A crash leaves nothing under the final name. */
+/**
+ * Makes a qcow2 overlay on a base that qemu does not open, or a clone in a cluster. A crash leaves
+ * nothing under the final name.
+ */
 export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult> {
   return {
     name: 'CreateOverlay',

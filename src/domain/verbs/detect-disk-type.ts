@@ -11,13 +11,19 @@ export interface DiskType {
 /** What a ploop image's folder holds. */
 const PLOOP_DESCRIPTOR = 'DiskDescriptor.xml';
 
-/** The type that a path tells by its beginning alone; such a path need not be in a root, and nothing is looked at. */
+/**
+ * The type that a path tells by its beginning alone; such a path need not be in a root, and nothing
+ * is looked at.
+ */
 export function typeByPrefix(path: string): DiskType | undefined {
   if (path.startsWith('rbd:')) return { type: 'rbd', basis: 'path' };
   return path.startsWith('/dev/') ? { type: 'lvm', basis: 'path' } : undefined;
 }
 
-/** A folder with a ploop descriptor is ploop; a file is what its content says, which a guest may have written. */
+/**
+ * A folder with a ploop descriptor is ploop; a file is what its content says, which a guest may
+ * have written.
+ */
 export async function detectDiskType(
   address: ImageAddress,
   { paths, reader }: { readonly paths: Paths; readonly reader: ImageReader },

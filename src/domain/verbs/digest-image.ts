@@ -16,8 +16,8 @@ export interface DigestSpec {
 /** Hashes a file's blocks beside everything else. */
 export interface BlockHasher {
   /**
-   * The block digest (`sha256-4m-blocks`) of a file whose extents are these. `onBytes` hears how much data was hashed so far. Fails with
-   * IO_ERROR, ACCESS_DENIED.
+   * The block digest (`sha256-4m-blocks`) of a file whose extents are these. `onBytes` hears how
+   * much data was hashed so far. Fails with IO_ERROR, ACCESS_DENIED.
    */
   digest(
     file: Resolved,
@@ -34,11 +34,16 @@ export interface DigestPorts {
 
 /** So many digests are remembered. */
 const REMEMBERED = 4096;
-/** What was changed so shortly before may change again within the same tick of the kernel's clock. */
+/**
+ * What was changed so shortly before may change again within the same tick of the kernel's clock.
+ */
 const SETTLED_NS = 100_000_000n;
 const NS_PER_MS = 1_000_000n;
 
-/** Digests of files, remembered for as long as a file stays what it is: the same inode, size, mtime and ctime. */
+/**
+ * Digests of files, remembered for as long as a file stays what it is: the same inode, size, mtime
+ * and ctime.
+ */
 export class Digests {
   readonly #known = new Map<string, string>();
 
@@ -51,7 +56,10 @@ export class Digests {
     },
   ) {}
 
-  /** Fails with SOURCE_CHANGED when the file was changed meanwhile, with IMAGE_TOO_LARGE, and as `BlockHasher`. */
+  /**
+   * Fails with SOURCE_CHANGED when the file was changed meanwhile, with IMAGE_TOO_LARGE, and as
+   * `BlockHasher`.
+   */
   async of(file: Resolved, run: ToolRun, onBytes?: (bytes: bigint) => void): Promise<string> {
     const { tool, files, hasher, clock } = this.ports;
     const startNs = BigInt(clock()) * NS_PER_MS;
@@ -106,7 +114,10 @@ export function fingerprintText(print: Fingerprint): string {
   return [print.device, print.inode, print.lengthBytes, print.modifyTimeNs, print.changeTimeNs].join(':');
 }
 
-/** The digest of a file's bytes, equal whatever the sparseness. Changes nothing; a crash leaves nothing. */
+/**
+ * The digest of a file's bytes, equal whatever the sparseness. Changes nothing; a crash leaves
+ * nothing.
+ */
 export function digestImage({ files, digests }: DigestPorts): Verb<DigestSpec, DigestResult> {
   return {
     name: 'DigestImage',

@@ -19,7 +19,10 @@ export interface ExecutePorts {
   readonly commands: CommandRunner;
 }
 
-/** Before anything is begun: whether the caller may have this run. Fails with COMMAND_NOT_FOUND, ARGUMENT_NOT_ALLOWED. */
+/**
+ * Before anything is begun: whether the caller may have this run. Fails with COMMAND_NOT_FOUND,
+ * ARGUMENT_NOT_ALLOWED.
+ */
 export async function assertAllowed(
   { name, args }: ExecuteSpec,
   rules: readonly CommandRule[],
@@ -34,8 +37,8 @@ export async function assertAllowed(
 }
 
 /**
- * Runs a configured command whose arguments are allowed, again while its exit code is not accepted and attempts are left. After a crash it
- * is gone.
+ * Runs a configured command whose arguments are allowed, again while its exit code is not accepted
+ * and attempts are left. After a crash it is gone.
  */
 export function executeCommand({ rules, commands }: ExecutePorts): Verb<ExecuteSpec, ExecuteResult> {
   return {

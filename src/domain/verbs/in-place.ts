@@ -33,8 +33,9 @@ export interface Change {
 }
 
 /**
- * Changes an image: marked as touched until that has succeeded, or, with `safeCopy`, on a reflink that takes its name when it is whole.
- * `apply` may sync in between. What is then in the header is looked at (`assertDone`). The result describes the layer that was written.
+ * Changes an image: marked as touched until that has succeeded, or, with `safeCopy`, on a reflink
+ * that takes its name when it is whole. `apply` may sync in between. What is then in the header is
+ * looked at (`assertDone`). The result describes the layer that was written.
  */
 export async function changeInPlace(
   change: Change,
@@ -55,9 +56,10 @@ export async function changeInPlace(
 }
 
 /**
- * Marks an image as touched and has it changed; `change` makes that durable. Where a tool fails, or has failed or been ended before, and has left
- * tables that contradict each other, they are repaired. `reached`: the result if the change is complete all the same, asked
- * when the tables are sound and durable after a failure. Fails with IMAGE_MALFORMED where a file of the chain was cut.
+ * Marks an image as touched and has it changed; `change` makes that durable. Where a tool fails, or
+ * has failed or been ended before, and has left tables that contradict each other, they are
+ * repaired. `reached`: the result if the change is complete all the same, asked when the tables are
+ * sound and durable after a failure. Fails with IMAGE_MALFORMED where a file of the chain was cut.
  */
 export async function changeMarked<T>(
   { chain, written, cancellable }: Pick<Change, 'chain' | 'written' | 'cancellable'>,
@@ -88,9 +90,10 @@ export async function changeMarked<T>(
 }
 
 /**
- * Before a tool opens an image for writing: what was cut off would be read as zeros, and what the tool adds in its place would hide that for
- * ever. An image that an attempt before has left half changed may name what was never written: the change that is repeated completes it.
- * Fails with IMAGE_MALFORMED.
+ * Before a tool opens an image for writing: what was cut off would be read as zeros, and what the
+ * tool adds in its place would hide that for ever. An image that an attempt before has left half
+ * changed may name what was never written: the change that is repeated completes it. Fails with
+ * IMAGE_MALFORMED.
  */
 export async function assertUncut(
   chain: Chain,
@@ -103,8 +106,8 @@ export async function assertUncut(
 }
 
 /**
- * Before a call is refused for what the image holds already: the attempt that made it so may have been interrupted, and nothing else
- * repairs what that left. What fails here is a warning.
+ * Before a call is refused for what the image holds already: the attempt that made it so may have
+ * been interrupted, and nothing else repairs what that left. What fails here is a warning.
  */
 export async function mendInterrupted(chain: Chain, written: Layer, run: Run, ports: ChangePorts): Promise<void> {
   await whileOpen(written.file, ports, async (sync) => {
@@ -151,8 +154,8 @@ async function isWritten(file: Resolved, { files }: ChangePorts): Promise<boolea
 }
 
 /**
- * Repairs the tables of a qcow2 image if they contradict each other. A table that cannot be read is left alone. Leaks do no harm and stay.
- * Fails with IO_ERROR.
+ * Repairs the tables of a qcow2 image if they contradict each other. A table that cannot be read is
+ * left alone. Leaks do no harm and stay. Fails with IO_ERROR.
  */
 async function mend(chain: Chain, written: Layer, run: Run, { changer }: ChangePorts): Promise<void> {
   if (written.format !== 'qcow2') return;
@@ -255,7 +258,10 @@ export async function planned(
   return { kind: 'plan', method, why, needBytes, freeBytes: await files.freeBytes(file.handle) };
 }
 
-/** A snapshot inside an image reads from the image's backing file where it has no data of its own. Fails with IMAGE_HAS_SNAPSHOTS. */
+/**
+ * A snapshot inside an image reads from the image's backing file where it has no data of its own.
+ * Fails with IMAGE_HAS_SNAPSHOTS.
+ */
 export function assertNoSnapshots(layers: readonly Layer[]): void {
   const found = layers.find(({ file, facts }) => file.storage !== 'volume' && facts.snapshots.length > 0);
   if (found === undefined) return;

@@ -8,8 +8,8 @@ export interface Moved {
 }
 
 /**
- * What was moved of so many bytes that were read: those that take space now. Zeros that were read became holes. Where a filesystem
- * counts no blocks nothing tells, and all that was read counts.
+ * What was moved of so many bytes that were read: those that take space now. Zeros that were read
+ * became holes. Where a filesystem counts no blocks nothing tells, and all that was read counts.
  */
 export function movedOf(
   { allocatedBytes }: Pick<Resolved, 'allocatedBytes'>,
@@ -21,8 +21,8 @@ export function movedOf(
 }
 
 /**
- * The progress of a copy that is whole: all bytes but its holes are there. Fewer were moved where an earlier attempt had
- * brought some, more where some came twice.
+ * The progress of a copy that is whole: all bytes but its holes are there. Fewer were moved where
+ * an earlier attempt had brought some, more where some came twice.
  */
 export function wholeOf({
   lengthBytes,

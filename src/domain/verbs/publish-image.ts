@@ -15,7 +15,10 @@ export interface PublishPorts {
 
 type Work = Omit<ImageResult, 'kind' | 'info'>;
 
-/** Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be one: see `ImageReader.foreign`. */
+/**
+ * Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be
+ * one: see `ImageReader.foreign`.
+ */
 export async function publishImage(
   part: StagedImage,
   target: {

@@ -2,7 +2,10 @@ import { HostlerError } from '../model/errors.js';
 
 const RETRY_MS = 1000;
 
-/** Bounds the tools that work for calls which only look: those are no operations and wait in no queue. */
+/**
+ * Bounds the tools that work for calls which only look: those are no operations and wait in no
+ * queue.
+ */
 export class ReadCallLimit {
   #working = 0;
   readonly #ofCaller = new Map<string, number>();

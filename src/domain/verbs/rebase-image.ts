@@ -25,12 +25,18 @@ export interface RebaseSpec {
   readonly format: ImageFormat;
   /** Unset: none, the image is flattened. */
   readonly backing?: Layered;
-  /** Only the name changes; neither the old nor the new base is opened. The name stays in the roots all the same. */
+  /**
+   * Only the name changes; neither the old nor the new base is opened. The name stays in the roots
+   * all the same.
+   */
   readonly unsafe: boolean;
   readonly safeCopy: boolean;
 }
 
-/** Gives an image another base, or none. The guest's content stays (unless `unsafe`), after a crash too; the same call completes it. */
+/**
+ * Gives an image another base, or none. The guest's content stays (unless `unsafe`), after a crash
+ * too; the same call completes it.
+ */
 export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
   return {
     name: 'RebaseImage',
@@ -91,7 +97,10 @@ function baseUse(backing: Layered, unsafe: boolean): Use {
   return unsafe ? { role: 'named', address: backing.address } : { role: 'source', ...backing, allowInUse: false };
 }
 
-/** The header changes last, when all that the guest will see without the old base is durable, and was read again. */
+/**
+ * The header changes last, when all that the guest will see without the old base is durable, and
+ * was read again.
+ */
 async function rebase(
   { unsafe, backing, safeCopy }: RebaseSpec,
   image: Written,

@@ -19,7 +19,10 @@ export interface ResizeSpec {
   readonly allowDependants: boolean;
 }
 
-/** Changes the virtual size. After a crash it is the old or the new one, and the same call completes it. */
+/**
+ * Changes the virtual size. After a crash it is the old or the new one, and the same call completes
+ * it.
+ */
 export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
   return {
     name: 'ResizeImage',

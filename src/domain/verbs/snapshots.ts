@@ -60,7 +60,10 @@ export function revertSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
   });
 }
 
-/** `result`: undefined while the header does not show it done. `unseen`: no header shows it, and its tool alone knows. */
+/**
+ * `result`: undefined while the header does not show it done. `unseen`: no header shows it, and its
+ * tool alone knows.
+ */
 type SnapshotChange = { readonly apply: (tool: ToolRun) => Promise<void> } & (
   { readonly result: (now: ImageInfo) => SnapshotFacts | undefined } | { readonly unseen: SnapshotFacts }
 );
@@ -112,7 +115,10 @@ function snapshotVerb(
   };
 }
 
-/** A snapshot that an interrupted attempt has made, or removed, refuses the call that repeats it: its image is repaired all the same. */
+/**
+ * A snapshot that an interrupted attempt has made, or removed, refuses the call that repeats it:
+ * its image is repaired all the same.
+ */
 async function changeOrMend(
   change: () => SnapshotChange,
   chain: Chain,

@@ -12,7 +12,10 @@ export interface WipeSpec {
   readonly allowDependants: boolean;
 }
 
-/** Overwrites all bytes of a file with zeros, or gives its blocks back. A crash or cancel leaves it partly wiped, and marked so. */
+/**
+ * Overwrites all bytes of a file with zeros, or gives its blocks back. A crash or cancel leaves it
+ * partly wiped, and marked so.
+ */
 export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
   return {
     name: 'WipeImage',

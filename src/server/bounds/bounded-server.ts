@@ -1,4 +1,6 @@
-/** A grpc server that looks at each request's bytes, of whatever service, before it decodes them. */
+/**
+ * A grpc server that looks at each request's bytes, of whatever service, before it decodes them.
+ */
 import { Server, type ServerOptions, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HostlerError, invalidFields } from '../../domain/model/errors.js';
 import { messageBytes, type Shape } from './shapes.js';
@@ -29,7 +31,9 @@ export class BoundedServer extends Server {
   }
 }
 
-/** How long messages to an RPC may be, by its path on the wire; of one that is not served, nothing. */
+/**
+ * How long messages to an RPC may be, by its path on the wire; of one that is not served, nothing.
+ */
 export function messageBound(shapes: ReadonlyMap<string, Shape>, path: string): number {
   const shape = shapes.get(path.slice(1));
   return shape === undefined ? 0 : messageBytes(shape);

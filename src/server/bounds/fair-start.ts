@@ -1,6 +1,7 @@
 /**
- * Calls begin in turns of their callers: one caller's hundreds at a time cost another's call the turns of a few. A turn is for what a
- * call has to do at once; one that waits for a disk or a tool gives its turn back, and goes on.
+ * Calls begin in turns of their callers: one caller's hundreds at a time cost another's call the
+ * turns of a few. A turn is for what a call has to do at once; one that waits for a disk or a tool
+ * gives its turn back, and goes on.
  */
 export class FairStart {
   /** Whose turn comes next is first. */
@@ -10,7 +11,10 @@ export class FairStart {
 
   constructor(private readonly limits: StartLimits = LIMITS) {}
 
-  /** Waits for a turn. Returns how to give it back; it goes back by itself when it was held for too long. */
+  /**
+   * Waits for a turn. Returns how to give it back; it goes back by itself when it was held for too
+   * long.
+   */
   async take(caller: string): Promise<() => void> {
     if (this.#hasRoom(caller)) return this.#hold(caller);
     return new Promise((resolve) => {
@@ -70,7 +74,7 @@ export interface StartLimits {
 }
 
 /**
- * Few, so that a call which does many things one after another comes to each of them soon; enough for the disk to be at work for some
- * while the daemon is for another.
+ * Few, so that a call which does many things one after another comes to each of them soon; enough
+ * for the disk to be at work for some while the daemon is for another.
  */
 const LIMITS: StartLimits = { inAll: 8, perCaller: 4, longestMs: 25 };

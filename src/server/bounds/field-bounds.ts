@@ -1,6 +1,7 @@
 /**
- * The one table of how long fields of requests may be. A field is found by its full name, then by its own name; one that is in neither
- * list keeps the daemon from starting. docs/limits.md is made from it.
+ * The one table of how long fields of requests may be. A field is found by its full name, then by
+ * its own name; one that is in neither list keeps the daemon from starting. docs/limits.md is made
+ * from it.
  */
 
 /** Of a string or bytes field. */
@@ -106,7 +107,8 @@ const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
   'hostler.v1.EvictCachedImagesRequest.cache_ids': { items: 1000, totalBytes: 262_144, bytes: 512 },
   'hostler.v1.ExecuteRequest.args': { items: 256, totalBytes: 1024 * 1024, bytes: 16_384 },
   'hostler.v1.ExecuteRequest.stdin': text(3 * 1024 * 1024),
-  // An instance's definition; libvirt's own limit of a string is 16 MiB, real ones have some 10 KiB.
+  // An instance's definition; libvirt's own limit of a string is 16 MiB, real ones have some 10
+  // KiB.
   'hostler.v1.FindRootDiskRequest.domain_xml': DATA,
   'hostler.v1.HttpSource.headers': { entries: 64, totalBytes: 65_536, keyBytes: 256, valueBytes: 16_384 },
   'hostler.v1.OperationFilter.methods': { items: 100, totalBytes: 8192, bytes: 128 },
@@ -116,7 +118,10 @@ const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
 /** Reflection's requests, in both versions, hold names of files and symbols only. */
 const REFLECTION = /^grpc\.reflection\.v1(?:alpha)?\.[A-Za-z]+\.[a-z_]+$/;
 
-/** How long a field may be, by its full name such as `hostler.v1.ChownRequest.path`; undefined when nobody has said so. */
+/**
+ * How long a field may be, by its full name such as `hostler.v1.ChownRequest.path`; undefined when
+ * nobody has said so.
+ */
 export function boundOf(fullName: string): Bound | undefined {
   if (Object.hasOwn(BY_FULL_NAME, fullName)) return BY_FULL_NAME[fullName];
   if (REFLECTION.test(fullName)) return NAME;

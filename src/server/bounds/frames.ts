@@ -1,4 +1,7 @@
-/** Messages of a call as they come in, before grpc-js has put them together: what is too long ends here, at its first bytes. */
+/**
+ * Messages of a call as they come in, before grpc-js has put them together: what is too long ends
+ * here, at its first bytes.
+ */
 import { Duplex } from 'node:stream';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
@@ -15,8 +18,9 @@ export interface FrameListener {
 }
 
 /**
- * Hears of a call's messages before grpc-js does. The stream is hidden inside of grpc-js' call (1.14: `stream`); where a later version
- * hides it elsewhere, what remains is grpc-js' own limit, which is the same for all RPCs.
+ * Hears of a call's messages before grpc-js does. The stream is hidden inside of grpc-js' call
+ * (1.14: `stream`); where a later version hides it elsewhere, what remains is grpc-js' own limit,
+ * which is the same for all RPCs.
  */
 export function watchFrames(call: ServerInterceptingCallInterface, listener: FrameListener): void {
   const stream = streamOf(call);
@@ -32,7 +36,10 @@ export function watchFrames(call: ServerInterceptingCallInterface, listener: Fra
   });
 }
 
-/** Whether the caller has reset the stream. Node ends its readable side then, as if the caller had sent all that it wanted. */
+/**
+ * Whether the caller has reset the stream. Node ends its readable side then, as if the caller had
+ * sent all that it wanted.
+ */
 export function isReset(call: ServerInterceptingCallInterface): boolean {
   const stream = streamOf(call);
   return stream !== undefined && Reflect.get(stream, 'aborted') === true;
@@ -56,7 +63,9 @@ export class Frames {
 
   constructor(private readonly listener: Pick<FrameListener, 'begins' | 'holds'>) {}
 
-  /** The next bytes of the stream, in pieces of any length. False when the listener has had enough. */
+  /**
+   * The next bytes of the stream, in pieces of any length. False when the listener has had enough.
+   */
   take(chunk: Buffer): boolean {
     for (let at = 0; at < chunk.length;) {
       const taken = this.#left > 0 ? this.#body(chunk.length - at) : this.#begin(chunk, at);

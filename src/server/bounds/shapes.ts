@@ -1,4 +1,6 @@
-/** Requests as the walk over their bytes needs them: which field has which number, kind and bound. */
+/**
+ * Requests as the walk over their bytes needs them: which field has which number, kind and bound.
+ */
 import { fromBinary } from '@bufbuild/protobuf';
 import {
   FieldDescriptorProto_Label,
@@ -20,7 +22,10 @@ interface TextField extends Named {
 interface ListField extends Named {
   readonly kind: 'list';
   readonly bound: ListBound;
-  /** Bytes of an item that is a number, where all have the same, or 0: those of a packed list are counted by it. */
+  /**
+   * Bytes of an item that is a number, where all have the same, or 0: those of a packed list are
+   * counted by it.
+   */
   readonly fixedBytes: 0 | 4 | 8;
   readonly packable: boolean;
   readonly message?: Shape;
@@ -35,7 +40,10 @@ interface MessageField extends Named {
 }
 export type FieldShape = TextField | ListField | MapField | MessageField;
 
-/** Fields of a message that can be long, by their numbers; a number that is missing has a length of its own, or is unknown. */
+/**
+ * Fields of a message that can be long, by their numbers; a number that is missing has a length of
+ * its own, or is unknown.
+ */
 export interface Shape {
   readonly name: string;
   readonly fields: ReadonlyMap<number, FieldShape>;
@@ -54,7 +62,10 @@ const FIXED = new Map<number, 4 | 8>([
   ...[FIXED64, DOUBLE, SFIXED64].map((type) => [type, 8] as const),
 ]);
 
-/** Shapes of the requests of all RPCs, by `package.Service/Method`. Throws on a field for which no bound is known. */
+/**
+ * Shapes of the requests of all RPCs, by `package.Service/Method`. Throws on a field for which no
+ * bound is known.
+ */
 export function requestShapes(descriptorSet: Uint8Array): ReadonlyMap<string, Shape> {
   const { file } = fromBinary(FileDescriptorSetSchema, descriptorSet);
   const messages = new Map<string, DescriptorProto>();

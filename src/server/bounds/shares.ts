@@ -3,8 +3,7 @@ const LITTLE = 8;
 
 /**
  * How much of something each caller holds, up to a bound that is the same for all, and all of them
- * up to another one; a caller that holds
- * little of its own bound is let in beyond that.
+ * up to another one; a caller that holds little of its own bound is let in beyond that.
  */
 export class Shares {
   readonly #held = new Map<string, number>();
@@ -20,7 +19,10 @@ export class Shares {
     return this.#held.size === 0;
   }
 
-  /** Takes so much more, or less where it is negative; false, and nothing is taken, where it would be too much. */
+  /**
+   * Takes so much more, or less where it is negative; false, and nothing is taken, where it would
+   * be too much.
+   */
   take(caller: string, amount: number): boolean {
     const now = (this.#held.get(caller) ?? 0) + amount;
     if (amount > 0 && (now > this.most || (this.#all + amount > this.inAll && now > this.most / LITTLE))) return false;

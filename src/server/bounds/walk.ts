@@ -1,6 +1,6 @@
 /**
- * A look at the bytes of a request before anything of it is decoded: it costs no memory, and no more time than there are fields. The first
- * thing that is wrong ends it.
+ * A look at the bytes of a request before anything of it is decoded: it costs no memory, and no
+ * more time than there are fields. The first thing that is wrong ends it.
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { FieldViolation } from '../../domain/model/errors.js';
@@ -9,14 +9,17 @@ import type { FieldShape, Shape } from './shapes.js';
 /** No request of ours has more messages in each other. */
 export const MAX_DEPTH = 8;
 /**
- * No request of ours has half as many fields, those of the messages in it counted. Fields that nobody knows, and one
- * that is given again and again, have no bound of their own: half a million of them in 1 MiB held the main thread for 0.3 s.
+ * No request of ours has half as many fields, those of the messages in it counted. Fields that
+ * nobody knows, and one that is given again and again, have no bound of their own: half a million
+ * of them in 1 MiB held the main thread for 0.3 s.
  */
 export const MAX_FIELDS = 16_384;
 const KEY = 1;
 const VALUE = 2;
 
-/** What is wrong with a request, as far as its bytes tell; undefined: every field keeps its bound. */
+/**
+ * What is wrong with a request, as far as its bytes tell; undefined: every field keeps its bound.
+ */
 export function firstViolation(shape: Shape, bytes: Uint8Array): FieldViolation | undefined {
   try {
     walk(shape, bytes, '', { depth: MAX_DEPTH, budget: { fields: MAX_FIELDS } });
@@ -70,7 +73,10 @@ function walk({ fields }: Shape, bytes: Uint8Array, above: string, left: Left): 
 
 const path = (above: string, { name }: FieldShape) => (above === '' ? name : `${above}.${name}`);
 
-/** Groups are in no message of ours, and one in another they are a way to have a reader call itself without end. */
+/**
+ * Groups are in no message of ours, and one in another they are a way to have a reader call itself
+ * without end.
+ */
 function skip(reader: BinaryReader, wire: WireType, number: number): void {
   if (wire === WireType.StartGroup || wire === WireType.EndGroup) throw new Error('groups are not used');
   reader.skip(wire, number);

@@ -1,10 +1,16 @@
-/** Images by writers of other worlds: hcsshim's tar2ext4 (layers of containers as disks) and ChaN's FatFs (firmware). */
+/**
+ * Images by writers of other worlds: hcsshim's tar2ext4 (layers of containers as disks) and ChaN's
+ * FatFs (firmware).
+ */
 import type { Honest } from '../recipe.js';
 
 const TAR = 'mkdir d && cp $D/text $D/dense d && tar -cf in.tar d';
 const EXT4 = 'ext4 by tar2ext4';
 const VHD = 'fixed VHD by tar2ext4';
-/** Its footer has no geometry: what the guest sees is what lies before the footer, not what qemu-img says. */
+/**
+ * Its footer has no geometry: what the guest sees is what lies before the footer, not what qemu-img
+ * says.
+ */
 const TRUTH = 'head -c -512 image >truth';
 const FATS = ['4 FAT whole', '8 FAT parted', '64 FAT32 whole', '64 FAT32 parted'];
 

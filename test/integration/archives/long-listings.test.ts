@@ -1,4 +1,7 @@
-/** Directories of archives that are made to cost memory or time: they are refused before their names are read. */
+/**
+ * Directories of archives that are made to cost memory or time: they are refused before their names
+ * are read.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { LocalArchives } from '../../../src/adapters/archives/archives.js';

@@ -1,4 +1,7 @@
-/** Names with several addresses, of which some do not answer: sockets whose queue is full, and that take a connection later. */
+/**
+ * Names with several addresses, of which some do not answer: sockets whose queue is full, and that
+ * take a connection later.
+ */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';

@@ -24,7 +24,9 @@ describe('a start that cannot look at its journal', () => {
     await makeJournal(template, RECORDS);
   });
 
-  /** As the thread of the journal opens it; undefined where that fails, which must be for the disk. */
+  /**
+   * As the thread of the journal opens it; undefined where that fails, which must be for the disk.
+   */
   const look = (folder: string) => {
     try {
       return openedNow(folder);

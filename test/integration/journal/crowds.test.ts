@@ -1,4 +1,7 @@
-/** Request ids of callers who have too many: counted a step at a time, and again only when there may be too many. */
+/**
+ * Request ids of callers who have too many: counted a step at a time, and again only when there may
+ * be too many.
+ */
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { JournalFile } from '../../../src/adapters/journal/journal-file.js';

@@ -1,4 +1,7 @@
-/** Whatever is wrong with the file: it is moved aside and what can be read of it goes on, or nothing was lost. */
+/**
+ * Whatever is wrong with the file: it is moved aside and what can be read of it goes on, or nothing
+ * was lost.
+ */
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -33,7 +36,10 @@ describe('a journal whose pages or tables are damaged', () => {
     whole = readFileSync(join(template, 'journal.sqlite'));
   });
 
-  /** Opens a copy that was changed; false where it was moved aside. Fails when something is missing and nothing says so. */
+  /**
+   * Opens a copy that was changed; false where it was moved aside. Fails when something is missing
+   * and nothing says so.
+   */
   const opens = (what: string, change: (file: string) => void): boolean => {
     const folder = scratch.path('copy');
     rmSync(folder, { recursive: true, force: true });

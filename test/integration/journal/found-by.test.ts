@@ -1,4 +1,7 @@
-/** What operations are found by is damaged: it is made again from their records, and an operator hears of it. */
+/**
+ * What operations are found by is damaged: it is made again from their records, and an operator
+ * hears of it.
+ */
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';

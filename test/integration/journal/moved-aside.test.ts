@@ -1,4 +1,7 @@
-/** A start that is ended while it moves a damaged journal aside: the next one has all that can be read. */
+/**
+ * A start that is ended while it moves a damaged journal aside: the next one has all that can be
+ * read.
+ */
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, readdirSync, renameSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** A qcow2 with as many snapshots as are read, in a table of 1 MiB: the longest header, and an answer as long. */
+/**
+ * A qcow2 with as many snapshots as are read, in a table of 1 MiB: the longest header, and an
+ * answer as long.
+ */
 import { open } from 'node:fs/promises';
 import { sh } from '../shell.js';
 

@@ -1,4 +1,6 @@
-/** Every verb that touches files, with what it needs and what it promises, on a disk with faults. */
+/**
+ * Every verb that touches files, with what it needs and what it promises, on a disk with faults.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
@@ -40,7 +42,10 @@ export async function serveStock(stock: string): Promise<{ readonly url: string;
   return { url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`, server };
 }
 
-/** `disk.raw`, `disk.qcow2` with the same content, `base.qcow2` with other content, `overlay.qcow2` of `disk.raw`'s size. */
+/**
+ * `disk.raw`, `disk.qcow2` with the same content, `base.qcow2` with other content, `overlay.qcow2`
+ * of `disk.raw`'s size.
+ */
 export async function fillStock(stock: string): Promise<void> {
   const disk = Buffer.alloc(SIZE);
   CONTENT.copy(disk, 65_536);

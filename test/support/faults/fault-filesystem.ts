@@ -13,7 +13,10 @@ import { sh, tryRun } from '../shell.js';
 const PYTHON = join(ROOT_FOLDER, '.cache/python/bin/python');
 const PROGRAM = join(ROOT_FOLDER, 'test/support/faults/fault_filesystem.py');
 
-/** System calls by the names that FUSE gives them; `create` makes a file, `open` opens one that there is. */
+/**
+ * System calls by the names that FUSE gives them; `create` makes a file, `open` opens one that
+ * there is.
+ */
 export type CallKind =
   | 'getattr'
   | 'readlink'

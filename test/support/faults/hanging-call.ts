@@ -1,4 +1,7 @@
-/** A verb on a disk that stops answering in the middle: it ends, others go on, and nothing is left when the disk is back. */
+/**
+ * A verb on a disk that stops answering in the middle: it ends, others go on, and nothing is left
+ * when the disk is back.
+ */
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import type { Daemon } from '../daemon.js';

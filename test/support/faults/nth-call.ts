@@ -1,4 +1,7 @@
-/** The n-th system call of a verb fails, for each n: its answer is planned, nothing is left, the same call again succeeds. */
+/**
+ * The n-th system call of a verb fails, for each n: its answer is planned, nothing is left, the
+ * same call again succeeds.
+ */
 import assert from 'node:assert/strict';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,14 +24,22 @@ export interface FaultCase {
   readonly prepare: () => Promise<unknown>;
   /** Runs before that; unset: the disk is emptied. */
   readonly reset?: () => Promise<unknown>;
-  /** What is there that no success and no failure may leave; unset: private folders anywhere on the disk. */
+  /**
+   * What is there that no success and no failure may leave; unset: private folders anywhere on the
+   * disk.
+   */
   readonly leftovers?: () => Promise<readonly string[]>;
   readonly call: () => Promise<unknown>;
   /** Fails unless what a success promises is so. */
   readonly done: (answer: unknown) => Promise<unknown>;
-  /** Reasons that the same call again may have: it took effect in the image before the disk failed. */
+  /**
+   * Reasons that the same call again may have: it took effect in the image before the disk failed.
+   */
   readonly again?: readonly string[];
-  /** Fails unless what a failure promises is so; unset: it promises nothing but that nothing is left. */
+  /**
+   * Fails unless what a failure promises is so; unset: it promises nothing but that nothing is
+   * left.
+   */
   readonly failed?: () => Promise<unknown>;
 }
 
@@ -43,7 +54,10 @@ export interface Weather {
   readonly match?: string;
 }
 
-/** What may fail without an effect on the answer: the private folder is removed after the end, and a warning says so. */
+/**
+ * What may fail without an effect on the answer: the private folder is removed after the end, and a
+ * warning says so.
+ */
 const CLEANING = /^(?:unlink|rmdir|readdir|open) .*\/\.hostler-/;
 
 /** Fails the n-th call, the next, and so on, until the verb passes; how many failed. */

@@ -1,4 +1,7 @@
-/** A filesystem whose server is a process of ours: it can be without hard links, and it can stop answering. */
+/**
+ * A filesystem whose server is a process of ours: it can be without hard links, and it can stop
+ * answering.
+ */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { installed, isRoot, needs } from '../needs.js';

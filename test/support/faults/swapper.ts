@@ -1,4 +1,7 @@
-/** A process of its own: swaps a folder for a link that leads elsewhere, and back, as fast as it can, until its standard input ends. */
+/**
+ * A process of its own: swaps a folder for a link that leads elsewhere, and back, as fast as it
+ * can, until its standard input ends.
+ */
 import { renameSync, symlinkSync, unlinkSync } from 'node:fs';
 
 const [, , folder = '', elsewhere = ''] = process.argv;

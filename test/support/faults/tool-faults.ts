@@ -1,4 +1,7 @@
-/** Verbs on a disk whose n-th call fails, whoever makes it: the daemon, or a tool in the middle of its work. */
+/**
+ * Verbs on a disk whose n-th call fails, whoever makes it: the daemon, or a tool in the middle of
+ * its work.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -21,11 +24,20 @@ interface Trial {
   readonly request: (at: (name: string) => string) => Message;
   /** The image that is changed or made. */
   readonly written: string;
-  /** What guests see of it; after a failure it is as before or as after. Unset: nothing of it may be there. */
+  /**
+   * What guests see of it; after a failure it is as before or as after. Unset: nothing of it may be
+   * there.
+   */
   readonly kept?: (path: string) => Promise<string>;
-  /** After these calls have failed the tables may contradict each other until the same call succeeds. */
+  /**
+   * After these calls have failed the tables may contradict each other until the same call
+   * succeeds.
+   */
   readonly unsoundAfter?: readonly CallKind[];
-  /** What the same call answers when the disk failed after the work was done, and could not be asked then. */
+  /**
+   * What the same call answers when the disk failed after the work was done, and could not be asked
+   * then.
+   */
   readonly again?: string;
   /** What a success has to have done. */
   readonly done: (path: string) => Promise<string>;
@@ -84,7 +96,8 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     rpc: 'ResizeImage',
     request: (at) => ({ ...overlay(at), size: '16M', preallocation: 'PREALLOCATION_METADATA' }),
     written: 'overlay.qcow2',
-    // qemu-img writes the tables first and then cannot make the file as long as they say; behind its end are zeros.
+    // qemu-img writes the tables first and then cannot make the file as long as they say; behind
+    // its end are zeros.
     unsoundAfter: ['truncate'],
     ...inPlace,
   },
@@ -190,7 +203,10 @@ async function makeImages(folder: string): Promise<void> {
   await writeFile(at('disk.raw'), noise(3 << 20));
 }
 
-/** A suite that has, for each verb, the n-th call of these kinds fail, for n = 1, 2, 3 … until the verb passes. */
+/**
+ * A suite that has, for each verb, the n-th call of these kinds fail, for n = 1, 2, 3 … until the
+ * verb passes.
+ */
 export function describeToolFaults(
   title: string,
   {

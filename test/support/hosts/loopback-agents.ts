@@ -1,4 +1,7 @@
-/** Real agents that know each other, each on a loopback address of its own: no root, no network namespaces. */
+/**
+ * Real agents that know each other, each on a loopback address of its own: no root, no network
+ * namespaces.
+ */
 import { randomInt } from 'node:crypto';
 import { Daemon } from '../daemon.js';
 import { Pki } from './pki.js';

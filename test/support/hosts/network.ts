@@ -91,10 +91,15 @@ export class TwoHosts {
 }
 
 export const SSH_PORT = 2222;
-/** The same host, as if its sshd forwarded nothing, or as if it had not what is in `lacking` there. */
+/**
+ * The same host, as if its sshd forwarded nothing, or as if it had not what is in `lacking` there.
+ */
 export const STRICT_PORT = 2223;
 export const BARE_PORT = 2224;
-/** Its login shell greets, without an end of the line, and with words that look like answers of ours. */
+/**
+ * Its login shell greets, without an end of the line, and with words that look like answers of
+ * ours.
+ */
 export const GREETING_PORT = 2225;
 
 /** A real sshd on a host, with keys of its own; `toml` is what a daemon needs to be let in. */
@@ -167,7 +172,10 @@ export async function startSshd(
   };
 }
 
-/** What a daemon needs to copy from and to the one at the other end; both have certificates of the same authority. */
+/**
+ * What a daemon needs to copy from and to the one at the other end; both have certificates of the
+ * same authority.
+ */
 export function agentToml(
   pki: { path(name: string): string },
   own: { readonly host: string; readonly address: string },

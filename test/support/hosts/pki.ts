@@ -1,4 +1,7 @@
-/** Certificates as no sensible authority makes them: expired, not yet valid, with names that mean to deceive. */
+/**
+ * Certificates as no sensible authority makes them: expired, not yet valid, with names that mean to
+ * deceive.
+ */
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';

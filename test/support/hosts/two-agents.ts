@@ -62,7 +62,10 @@ export class TwoAgents {
     this.#b = await Daemon.start(this.scratch.path('b'), { toml: `${top}${toml}${pulls}${more}`, within });
   }
 
-  /** Lets a reach b's host by ssh too; at `BARE_PORT` it has none of the programs that are `lacking`. Starts a anew. */
+  /**
+   * Lets a reach b's host by ssh too; at `BARE_PORT` it has none of the programs that are
+   * `lacking`. Starts a anew.
+   */
   async addSsh(lacking: readonly string[] = []): Promise<void> {
     const sshd = await startSshd(this.scratch.path('sshd'), this.hosts, this.hosts.there, lacking);
     this.scratch.onEnd(() => sshd.stop());

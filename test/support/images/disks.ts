@@ -46,7 +46,10 @@ export async function allocatedBytes(path: string): Promise<number> {
   return (await stat(path)).blocks * 512;
 }
 
-/** Works with a folder that has, for this process and its children, room for so many MiB; `fill` takes what is left of it. */
+/**
+ * Works with a folder that has, for this process and its children, room for so many MiB; `fill`
+ * takes what is left of it.
+ */
 export async function onSmallDisk(
   pid: number | undefined,
   folder: string,

@@ -26,7 +26,10 @@ export async function judge(bytes: ByteSource): Promise<string | undefined> {
   return total > MOST_BYTES ? `it read ${String(total)} bytes` : undefined;
 }
 
-/** A copy with a few changes: bits, bytes, whole numbers, runs copied elsewhere, a cut. Most fall where headers are. */
+/**
+ * A copy with a few changes: bits, bytes, whole numbers, runs copied elsewhere, a cut. Most fall
+ * where headers are.
+ */
 export function mutate(content: Buffer, random: () => number): Buffer {
   const changed = Buffer.from(content);
   const below = (limit: number) => Math.floor(random() * limit);

@@ -1,4 +1,7 @@
-/** A process of its own: reads a harmless header often, then the given file's once; prints what the latter cost as JSON. */
+/**
+ * A process of its own: reads a harmless header often, then the given file's once; prints what the
+ * latter cost as JSON.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { asHostlerError } from '../../../src/domain/model/errors.js';
 import { readHeaderOf } from '../header.js';

@@ -23,7 +23,10 @@ export interface Seed {
   readonly content: Buffer;
 }
 
-/** Made in the folder by qemu-img; luks, bochs, cloop and dmg by hand, for it makes none, or not fast. */
+/**
+ * Made in the folder by qemu-img; luks, bochs, cloop and dmg by hand, for it makes none, or not
+ * fast.
+ */
 export async function makeSeeds(folder: string): Promise<Seed[]> {
   const seeds: Seed[] = [];
   for (const [format, variants] of Object.entries(OPTIONS)) {

@@ -40,7 +40,10 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
   mbr: { fields: at('<', 4, 454, 458, 470, 474) },
 };
 
-/** A copy with a few numbers of its header changed to what breaks programs, and with the right checksums. */
+/**
+ * A copy with a few numbers of its header changed to what breaks programs, and with the right
+ * checksums.
+ */
 export function distort(name: string, content: Buffer, random: () => number): Buffer {
   const structure = STRUCTURES[name.split(/[ ,]/)[0] ?? ''];
   if (structure === undefined) throw new Error(`nothing is known of the structure of ${name}`);

@@ -5,7 +5,10 @@ import { sh } from '../shell.js';
 
 export const SECTOR = 512;
 
-/** A descriptor in VMware's words; `lines` are those of the extents, `end` ends each line of the file. */
+/**
+ * A descriptor in VMware's words; `lines` are those of the extents, `end` ends each line of the
+ * file.
+ */
 export function descriptor(lines: readonly string[], { end = '\n', type = 'twoGbMaxExtentFlat' } = {}): string {
   return [
     '# Disk DescriptorFile',

@@ -1,4 +1,7 @@
-/** A process that writes operations into a journal, one after the other, and says which are durable. To be killed. */
+/**
+ * A process that writes operations into a journal, one after the other, and says which are durable.
+ * To be killed.
+ */
 import { openJournal } from './journals.js';
 import { done, record } from './records.js';
 

@@ -53,7 +53,10 @@ export async function makeJournal(folder: string, records: number): Promise<void
   await journal.close();
 }
 
-/** What the thread of the journal finds when it opens the one of a folder: up to 100 ids, and what it has moved aside. */
+/**
+ * What the thread of the journal finds when it opens the one of a folder: up to 100 ids, and what
+ * it has moved aside.
+ */
 export function openedNow(folder: string) {
   const witness = new WriteCountFile(join(folder, 'journal.writes'));
   try {

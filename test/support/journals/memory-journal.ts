@@ -4,7 +4,9 @@ import type { RawDiskStore } from '../../../src/domain/operations/raw-disks.js';
 import type { MarkStore } from '../../../src/domain/operations/recovery/touched.js';
 import { isFinal, type OperationRecord } from '../../../src/domain/operations/record.js';
 
-/** Keeps operations for the life of the daemon; the oldest finished ones go when there are too many. */
+/**
+ * Keeps operations for the life of the daemon; the oldest finished ones go when there are too many.
+ */
 export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeStore {
   /** In the order of ids: a map keeps insertion order, and ids are given in order. */
   readonly #records = new Map<string, OperationRecord>();

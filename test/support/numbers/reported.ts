@@ -28,8 +28,9 @@ export async function reported(stranger: Stranger, rpc: string, request: Message
 }
 
 /**
- * What the events of an operation that has succeeded say. No progress is beyond its total, or has a wrong eta. None is behind
- * one of the same phase before, but at the end, where zeros that were read have become holes.
+ * What the events of an operation that has succeeded say. No progress is beyond its total, or has a
+ * wrong eta. None is behind one of the same phase before, but at the end, where zeros that were
+ * read have become holes.
  */
 export function numbersOf(events: readonly Message[], breaks: Breaks = 'goes on'): Reported {
   for (const event of events) assertEta(event['progress'] as Message | undefined);

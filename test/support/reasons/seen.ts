@@ -1,4 +1,7 @@
-/** Which RPC failed for which reason: a note of every failure that a test's client gets, kept for the end of the run. */
+/**
+ * Which RPC failed for which reason: a note of every failure that a test's client gets, kept for
+ * the end of the run.
+ */
 import { InterceptingCall, type Interceptor, type Metadata } from '@grpc/grpc-js';
 import { appendFileSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +30,9 @@ export function seenPairs(): Set<Pair> {
   return new Set(lines.filter(Boolean) as Pair[]);
 }
 
-/** How a client reads what came: the reason of a failed call, and those of operations in an answer. */
+/**
+ * How a client reads what came: the reason of a failed call, and those of operations in an answer.
+ */
 interface Reading {
   readonly ofCall: (metadata: Metadata) => string;
   readonly ofOperations: (answer: unknown) => readonly { readonly method: string; readonly reason: string }[];

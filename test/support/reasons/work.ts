@@ -1,4 +1,7 @@
-/** A good request of every RPC that works on files, with the roles of its fields: tests spoil one of them. */
+/**
+ * A good request of every RPC that works on files, with the roles of its fields: tests spoil one of
+ * them.
+ */
 import { RPCS, type Message, type Stranger } from '../stranger.js';
 
 /** Fields of a request by what lies there; `source.file.path` leads into messages. */

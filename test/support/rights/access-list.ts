@@ -18,7 +18,10 @@ function acl(...entries: readonly Entry[]): Buffer {
   return list;
 }
 
-/** A user may read and write, a group may read, the file's own group may nothing; the mode shows 0660. */
+/**
+ * A user may read and write, a group may read, the file's own group may nothing; the mode shows
+ * 0660.
+ */
 export function listFor(user = GUEST, group = 50): Buffer {
   return acl([USER_OBJ, 6], [USER, 6, user], [GROUP_OBJ, 0], [GROUP, 4, group], [MASK, 6], [OTHER, 0]);
 }

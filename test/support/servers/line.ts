@@ -1,4 +1,7 @@
-/** A line to a server that is as slow as a test wants it, can be cut, and counts what it carries to the caller. */
+/**
+ * A line to a server that is as slow as a test wants it, can be cut, and counts what it carries to
+ * the caller.
+ */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -8,7 +8,10 @@ const HEADER_BYTES = 12;
 const [TYPE_A, CLASS_IN] = [1, 1];
 
 export class NameServer {
-  /** What is answered to the next questions for an IPv4 address, one after the other; the last one stays. */
+  /**
+   * What is answered to the next questions for an IPv4 address, one after the other; the last one
+   * stays.
+   */
   answers: readonly (readonly string[])[] = [];
   questions = 0;
 

@@ -22,7 +22,9 @@ export class Nginx {
     private readonly ports: ReadonlyMap<string, number>,
   ) {}
 
-  /** Serves `folder/www`. Each certificate, a path without `.pem` and `.key`, gets an https port. */
+  /**
+   * Serves `folder/www`. Each certificate, a path without `.pem` and `.key`, gets an https port.
+   */
   static async start(folder: string, certificates: readonly string[] = []): Promise<Nginx> {
     const names = ['', ...certificates];
     const numbers = await freePorts(names.length);

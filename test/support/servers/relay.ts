@@ -1,4 +1,7 @@
-/** A unix socket that leads to another, and whose connections can be cut at any moment, as a line between hosts is. */
+/**
+ * A unix socket that leads to another, and whose connections can be cut at any moment, as a line
+ * between hosts is.
+ */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 

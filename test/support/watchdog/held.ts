@@ -1,4 +1,7 @@
-/** Every daemon under test is watched: a test fails in which the main thread of one was held, whoever asked it for what. */
+/**
+ * Every daemon under test is watched: a test fails in which the main thread of one was held,
+ * whoever asked it for what.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

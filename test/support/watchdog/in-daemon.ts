@@ -1,7 +1,7 @@
 /**
- * Loaded into daemons under test before their own code (`--import`): writes down each turn of the main thread that took longer
- * than it may. What counts is the processor time of that thread, in the time of a known machine: neither one with much else to do
- * nor a slow one fails a test.
+ * Loaded into daemons under test before their own code (`--import`): writes down each turn of the
+ * main thread that took longer than it may. What counts is the processor time of that thread, in
+ * the time of a known machine: neither one with much else to do nor a slow one fails a test.
  */
 import { appendFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
@@ -16,7 +16,8 @@ if (isMainThread && file !== undefined) {
   let [cpu, beganMs] = [threadMs(), Date.now()];
   setInterval(() => {
     const [now, nowMs] = [threadMs(), Date.now()];
-    // Timers that are due end a turn: what came between two looks was one turn, and what is shorter than a look.
+    // Timers that are due end a turn: what came between two looks was one turn, and what is shorter
+    // than a look.
     const heldMs = now - cpu - LOOK_MS;
     if (heldMs > most) {
       // As slow as in the turn, for what is beside it is the same.

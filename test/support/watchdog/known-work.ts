@@ -1,4 +1,7 @@
-/** How much slower than a known machine this one is at this moment: its speed, and what others leave of its caches and cores. */
+/**
+ * How much slower than a known machine this one is at this moment: its speed, and what others leave
+ * of its caches and cores.
+ */
 
 /** What a daemon's turns are made of: text into objects, and back. */
 const TEXT = JSON.stringify(

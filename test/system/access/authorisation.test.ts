@@ -1,4 +1,7 @@
-/** Roles of the configuration at work: where a path really leads, whose an operation is, and what is written down. */
+/**
+ * Roles of the configuration at work: where a path really leads, whose an operation is, and what is
+ * written down.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** What one caller's answers hold in the daemon's memory, while they are made and until they are read. */
+/**
+ * What one caller's answers hold in the daemon's memory, while they are made and until they are
+ * read.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** Whatever a request holds, its lines in the audit log and the log are short, and those of denials are not many. */
+/**
+ * Whatever a request holds, its lines in the audit log and the log are short, and those of denials
+ * are not many.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

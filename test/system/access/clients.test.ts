@@ -1,4 +1,6 @@
-/** Clients in other languages, with nothing but reflection: grpcurl and Python. And our own command. */
+/**
+ * Clients in other languages, with nothing but reflection: grpcurl and Python. And our own command.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';

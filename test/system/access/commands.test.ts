@@ -118,7 +118,8 @@ arguments = ["([a-z]+)+!", "(0|0)*1", "(.*.*.*)*=", "(x?){30}x{30}"]
   });
 
   it('patterns that could be tried in many ways are matched in the time that the argument is long', async () => {
-    // Each of these would keep a matcher that goes back and forth for longer than anybody lives, or is many of them.
+    // Each of these would keep a matcher that goes back and forth for longer than anybody lives, or
+    // is many of them.
     for (const args of [['a'.repeat(4096)], ['0'.repeat(4096)], ['\n'.repeat(4096)], Array<string>(256).fill('aaa!')]) {
       const fits = args.length > 1;
       const { error } = await execute({ name: 'patterns', args });

@@ -1,4 +1,7 @@
-/** One caller, or nobody at all, asks for more than there is, while another goes on as if nothing were. */
+/**
+ * One caller, or nobody at all, asks for more than there is, while another goes on as if nothing
+ * were.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect as connectHttp2, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
@@ -24,7 +27,8 @@ describe('floods', () => {
   });
   const daemon = suiteDaemon(scratch, () => ({
     listen: ['tcp://127.0.0.1:0'],
-    // Thousands of streams that are opened in one moment are one turn; how others fare meanwhile is measured here.
+    // Thousands of streams that are opened in one moment are one turn; how others fare meanwhile is
+    // measured here.
     heldMs: 2000,
     toml: [
       pki.toml(),
@@ -149,7 +153,8 @@ describe('floods', () => {
       [...codes.values()].reduce((sum, count) => sum + count, 0),
       10_000,
     );
-    // Those that are too many for one caller are refused at once; the others say nothing for too long.
+    // Those that are too many for one caller are refused at once; the others say nothing for too
+    // long.
     assert.deepEqual([...codes.keys()].sort(), ['4', '8']);
   }).timeout(120_000);
 

@@ -1,4 +1,7 @@
-/** Many long lists at once: the slices of all of them together hold the main thread no longer than those of one. */
+/**
+ * Many long lists at once: the slices of all of them together hold the main thread no longer than
+ * those of one.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { suiteDaemon } from '../../support/daemon.js';

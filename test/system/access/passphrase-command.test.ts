@@ -1,4 +1,6 @@
-/** `hostler image …` on encrypted images: the passphrase comes from a file or from standard input. */
+/**
+ * `hostler image …` on encrypted images: the passphrase comes from a file or from standard input.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { HOSTLER, suiteDaemon } from '../../support/daemon.js';

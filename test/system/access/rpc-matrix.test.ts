@@ -1,6 +1,6 @@
 /**
- * Every RPC x every role x inside and outside of the roots, made from the descriptors: an RPC that is new is here without anybody
- * thinking of it, and fails until somebody has said who may call it.
+ * Every RPC x every role x inside and outside of the roots, made from the descriptors: an RPC that
+ * is new is here without anybody thinking of it, and fails until somebody has said who may call it.
  */
 import assert from 'node:assert/strict';
 import { mkdir, open, readdir, stat, symlink, writeFile } from 'node:fs/promises';
@@ -244,7 +244,10 @@ function rowOf(rpc: string): RpcRow {
   return rows[`${name.charAt(0).toLowerCase()}${name.slice(1)}`] ?? assert.fail(rpc);
 }
 
-/** Where a field of a row is in proto's names; `source.file.path` is the path of the file of the message `source`. */
+/**
+ * Where a field of a row is in proto's names; `source.file.path` is the path of the file of the
+ * message `source`.
+ */
 function pathTo(rpc: string, field: string): string[] {
   const path = field.split('.').map((part) => part.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
   const names = stringFields(requestOf(rpc)).map((each) => each.join('.'));

@@ -1,6 +1,6 @@
 /**
- * Texts that patterns look at again and again, as long as a field may be, in every text of every request. The watchdog of all daemons says
- * whether one of them held the main thread.
+ * Texts that patterns look at again and again, as long as a field may be, in every text of every
+ * request. The watchdog of all daemons says whether one of them held the main thread.
  */
 import assert from 'node:assert/strict';
 import { boundOf } from '../../../src/server/bounds/field-bounds.js';

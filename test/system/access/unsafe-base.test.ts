@@ -1,4 +1,7 @@
-/** What an unsafe RebaseImage writes into a header stays in the roots, in the caller's places, and out of the daemon's own folders. */
+/**
+ * What an unsafe RebaseImage writes into a header stays in the roots, in the caller's places, and
+ * out of the daemon's own folders.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

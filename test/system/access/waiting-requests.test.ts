@@ -1,4 +1,7 @@
-/** What one caller's requests hold in the daemon's memory while they wait, and how long they keep another caller's waiting. */
+/**
+ * What one caller's requests hold in the daemon's memory while they wait, and how long they keep
+ * another caller's waiting.
+ */
 import assert from 'node:assert/strict';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect, type Socket } from 'node:net';

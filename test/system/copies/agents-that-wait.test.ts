@@ -1,4 +1,7 @@
-/** Agents that copy from and to each other never wait for each other in a ring, and nobody is waited for without a limit. */
+/**
+ * Agents that copy from and to each other never wait for each other in a ring, and nobody is waited
+ * for without a limit.
+ */
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { begun } from '../../support/begun.js';

@@ -1,4 +1,7 @@
-/** What copies between hosts report, held against what is on disk at both ends and what the cable between them has carried. */
+/**
+ * What copies between hosts report, held against what is on disk at both ends and what the cable
+ * between them has carried.
+ */
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
 import { begun } from '../../support/begun.js';

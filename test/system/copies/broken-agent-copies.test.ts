@@ -1,4 +1,7 @@
-/** Copies between agents whose line breaks, or who are killed: they go on, and move no more than they must. */
+/**
+ * Copies between agents whose line breaks, or who are killed: they go on, and move no more than
+ * they must.
+ */
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** What plans say is needed and moved, for images of which qemu does not tell where their data is, held against what is then on disk. */
+/**
+ * What plans say is needed and moved, for images of which qemu does not tell where their data is,
+ * held against what is then on disk.
+ */
 import assert from 'node:assert/strict';
 import { readFile, rename } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

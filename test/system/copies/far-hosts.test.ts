@@ -1,4 +1,7 @@
-/** A role reaches of other hosts what its `remote` names, behind links there too; the daemon's ssh key opens more. */
+/**
+ * A role reaches of other hosts what its `remote` names, behind links there too; the daemon's ssh
+ * key opens more.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { Daemon, HOSTLER } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** What this side promises holds at the far end of a copy by ssh too: files in use, owners, modes, space, leftovers, words. */
+/**
+ * What this side promises holds at the far end of a copy by ssh too: files in use, owners, modes,
+ * space, leftovers, words.
+ */
 import assert from 'node:assert/strict';
 import { chmod, chown, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { ACCESS_ACL } from '../../../src/adapters/rights/acl.js';

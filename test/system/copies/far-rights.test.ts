@@ -1,4 +1,7 @@
-/** A file that is replaced by a copy to or from another host has beside owner and mode what it had, or the operation warns. */
+/**
+ * A file that is replaced by a copy to or from another host has beside owner and mode what it had,
+ * or the operation warns.
+ */
 import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL } from '../../../src/adapters/rights/acl.js';

@@ -1,4 +1,7 @@
-/** Images of hosts that are reached by ssh and not trusted are looked at before they get a name in a trusted root. */
+/**
+ * Images of hosts that are reached by ssh and not trusted are looked at before they get a name in a
+ * trusted root.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { checkEach } from '../../support/check-each.js';

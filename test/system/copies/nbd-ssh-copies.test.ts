@@ -1,4 +1,7 @@
-/** Copies to and from a host that has no agent but qemu-nbd, by its socket through ssh; nothing stays there. */
+/**
+ * Copies to and from a host that has no agent but qemu-nbd, by its socket through ssh; nothing
+ * stays there.
+ */
 import assert from 'node:assert/strict';
 import { access, appendFile, mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { begun } from '../../support/begun.js';

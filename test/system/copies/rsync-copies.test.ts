@@ -1,4 +1,6 @@
-/** Copies to and from a host that is reached by ssh: a real sshd in a network namespace of its own. */
+/**
+ * Copies to and from a host that is reached by ssh: a real sshd in a network namespace of its own.
+ */
 import assert from 'node:assert/strict';
 import { access, appendFile, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';

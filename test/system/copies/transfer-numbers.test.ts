@@ -1,4 +1,7 @@
-/** What fetches, uploads and downloads report, held against what a server has sent, a client has seen, and what is on disk. */
+/**
+ * What fetches, uploads and downloads report, held against what a server has sent, a client has
+ * seen, and what is on disk.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';

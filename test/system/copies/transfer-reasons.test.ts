@@ -1,4 +1,7 @@
-/** What RPCs promise that move bytes between a caller and this host, and how many of them may be at work. */
+/**
+ * What RPCs promise that move bytes between a caller and this host, and how many of them may be at
+ * work.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** What operations say they moved and skipped, held against what lies on disk and what a server has sent. */
+/**
+ * What operations say they moved and skipped, held against what lies on disk and what a server has
+ * sent.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';

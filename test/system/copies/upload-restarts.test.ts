@@ -57,7 +57,10 @@ describe('uploads while the daemon starts again', () => {
   const doneBytes = async (id: unknown) =>
     Number((((await operation(id))['last'] as Message)['progress'] as Message | undefined)?.['done_bytes'] ?? 0);
 
-  /** Sends the pieces over a connection that stays; ends the daemon when they have come; what the caller hears. */
+  /**
+   * Sends the pieces over a connection that stays; ends the daemon when they have come; what the
+   * caller hears.
+   */
   async function endInTheMiddle(id: unknown, offset: number, data: Buffer, signal: NodeJS.Signals): Promise<string> {
     const before = await doneBytes(id);
     const { stream, answer } = daemon.stranger.upload('ImageService/UploadImage');
@@ -105,7 +108,8 @@ describe('uploads while the daemon starts again', () => {
       const again = await begin();
       assert.equal(again['upload_id'], id);
       const committed = Number(again['committed_bytes'] ?? 0);
-      // A fortieth of it all, at most 64 MiB, is not durable yet; the connection's end makes the rest durable.
+      // A fortieth of it all, at most 64 MiB, is not durable yet; the connection's end makes the
+      // rest durable.
       assert.ok(committed <= HEAD.length);
       await send(id, committed, ...pieces(HEAD.subarray(committed)), { zero_bytes: String(HOLE) }, ...pieces(TAIL), {
         checksum: blockChecksum(),

@@ -72,7 +72,9 @@ const HONEST: readonly (readonly [string, string])[] = [
   [`gzip -k disk.img && ${zipping(`f = z.ZipFile('out', 'w')\nf.write('disk.img.gz')`)}`, '*'],
 ];
 
-/** What makes an archive, the member that is asked for, the reason of the failure, and words of it. */
+/**
+ * What makes an archive, the member that is asked for, the reason of the failure, and words of it.
+ */
 const REFUSED: readonly (readonly [string, string, string, RegExp])[] = [
   ['tar -cf out readme disk.img', 'no', 'MEMBER_NOT_FOUND', /no such file; it has readme, disk.img/],
   ['cp disk.img b.img && tar -cf out b.img disk.img', '*', 'MEMBER_NOT_FOUND', /no such file|several/],

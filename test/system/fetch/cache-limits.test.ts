@@ -1,4 +1,7 @@
-/** What leaves the cache by itself, what is not used any more, who may share what is on its way, and what is counted. */
+/**
+ * What leaves the cache by itself, what is not used any more, who may share what is on its way, and
+ * what is counted.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { open, readFile, rm } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** The image cache: one download a host, entries that stay while they are needed, none that is half made. */
+/**
+ * The image cache: one download a host, entries that stay while they are needed, none that is half
+ * made.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile, rm, truncate, utimes } from 'node:fs/promises';
@@ -223,7 +226,8 @@ describe('fetches that are killed', () => {
 
   it('the same request goes on: at most 5 % are sent twice', async () => {
     const target = scratch.path('again/images/target');
-    // So that a checkpoint and what is on its way, which take a part of a second, are little of the whole.
+    // So that a checkpoint and what is on its way, which take a part of a second, are little of the
+    // whole.
     const { operations, url } = await killedAt('again', { target }, 'FetchRawImage', 90, slow / 2);
     assert.equal((operations as Message[]).length, 1);
     const daemon = daemons.get('again');
@@ -251,7 +255,8 @@ describe('fetches that are killed', () => {
     assert.equal(events.at(-1)?.['state'], 'OPERATION_STATE_SUCCEEDED', name);
     assert.equal(operation?.['attempt'], 2, name);
     assert.ok((await readFile(request.target)).equals(content), name);
-    // What was on its way when it was ended comes again too: with three beside each other that may be more than 5 %.
+    // What was on its way when it was ended comes again too: with three beside each other that may
+    // be more than 5 %.
     const sent = server.file(name).sentBytes;
     assert.ok(sent <= content.length * 1.2, `${name}: ${String(sent)} bytes were sent`);
     assert.deepEqual(await daemon.leftovers(), []);

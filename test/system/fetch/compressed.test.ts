@@ -1,4 +1,7 @@
-/** Compressed images as the tools of each compression read them: members, frames, padding, what follows, and what was cut. */
+/**
+ * Compressed images as the tools of each compression read them: members, frames, padding, what
+ * follows, and what was cut.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';

@@ -1,4 +1,6 @@
-/** The token of `[fetch.glance]` goes to the server that the configuration names, and to no other. */
+/**
+ * The token of `[fetch.glance]` goes to the server that the configuration names, and to no other.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** Sources that fail or are slow while they are read: nbdkit's error and delay filters behind a file. */
+/**
+ * Sources that fail or are slow while they are read: nbdkit's error and delay filters behind a
+ * file.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

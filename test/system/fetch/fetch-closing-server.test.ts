@@ -1,4 +1,7 @@
-/** Servers that close the connection behind the body: what has come counts when it is whole, and only then. */
+/**
+ * Servers that close the connection behind the body: what has come counts when it is whole, and
+ * only then.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';

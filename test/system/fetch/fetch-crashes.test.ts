@@ -1,4 +1,7 @@
-/** The daemon is killed at steps of a fetch: the same request passes after the next start, and what had come does not come again. */
+/**
+ * The daemon is killed at steps of a fetch: the same request passes after the next start, and what
+ * had come does not come again.
+ */
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { cached } from '../../support/cache.js';

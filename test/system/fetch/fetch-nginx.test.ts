@@ -1,4 +1,6 @@
-/** Fetching from a real nginx: ranges after a broken line, certificates that hold and that do not. */
+/**
+ * Fetching from a real nginx: ranges after a broken line, certificates that hold and that do not.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,6 @@
-/** What Glance says of an image: what is around its data, and by which algorithm its checksum is. */
+/**
+ * What Glance says of an image: what is around its data, and by which algorithm its checksum is.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** Sources that send more than they say, parts of what may have changed, and parts without an end. */
+/**
+ * Sources that send more than they say, parts of what may have changed, and parts without an end.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

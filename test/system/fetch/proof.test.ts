@@ -1,4 +1,7 @@
-/** What a source gave to one caller for a secret is given to another only when the source lets that one in too. */
+/**
+ * What a source gave to one caller for a secret is given to another only when the source lets that
+ * one in too.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** Lines that break, and servers that go on in every way that there is: the image is right, or the fetch ends. */
+/**
+ * Lines that break, and servers that go on in every way that there is: the image is right, or the
+ * fetch ends.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

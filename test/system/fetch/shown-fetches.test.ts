@@ -1,4 +1,7 @@
-/** What came of a fetch, and where from, is shown to its caller and to admins; how it goes is shown to others. */
+/**
+ * What came of a fetch, and where from, is shown to its caller and to admins; how it goes is shown
+ * to others.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** Callers whose URLs differ in their signature: one content comes once for all, and nobody gets what the source does not give him. */
+/**
+ * Callers whose URLs differ in their signature: one content comes once for all, and nobody gets
+ * what the source does not give him.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/** What RPCs promise of sources that change while they are read, that strangers made, and that are encrypted. */
+/**
+ * What RPCs promise of sources that change while they are read, that strangers made, and that are
+ * encrypted.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, copyFile, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** Errors say nothing of what lies outside of the caller's places, not even whether there is something. */
+/**
+ * Errors say nothing of what lies outside of the caller's places, not even whether there is
+ * something.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** What a file has beside owner and mode: access lists, labels, attributes, capabilities, the end of a log that others write too. */
+/**
+ * What a file has beside owner and mode: access lists, labels, attributes, capabilities, the end of
+ * a log that others write too.
+ */
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync } from 'node:fs';
 import { chmod, chown, copyFile, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';

@@ -1,4 +1,6 @@
-/** Walks of trees leave out what only the daemon can enter, and nothing whose name looks like it. */
+/**
+ * Walks of trees leave out what only the daemon can enter, and nothing whose name looks like it.
+ */
 import assert from 'node:assert/strict';
 import { chmod, chown, mkdir, stat, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

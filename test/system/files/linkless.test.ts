@@ -1,4 +1,7 @@
-/** A filesystem without hard links: images get their names by another way, and still never replace anything unasked. */
+/**
+ * A filesystem without hard links: images get their names by another way, and still never replace
+ * anything unasked.
+ */
 import assert from 'node:assert/strict';
 import { link, readFile, stat, writeFile } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';

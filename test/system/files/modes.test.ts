@@ -1,4 +1,7 @@
-/** Who may make files may not make programs that run as somebody else: modes are 0777 at most, and new content has no set-id bits. */
+/**
+ * Who may make files may not make programs that run as somebody else: modes are 0777 at most, and
+ * new content has no set-id bits.
+ */
 import assert from 'node:assert/strict';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** A mount gives the daemon's own folders a second name inside a root: what they are decides, not how they are called. */
+/**
+ * A mount gives the daemon's own folders a second name inside a root: what they are decides, not
+ * how they are called.
+ */
 import assert from 'node:assert/strict';
 import { chown, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** What a container holds becomes no program of the host: set-id bits and capabilities end where ids of the host begin. */
+/**
+ * What a container holds becomes no program of the host: set-id bits and capabilities end where ids
+ * of the host begin.
+ */
 import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, stat } from 'node:fs/promises';
 import { CAPABILITY, capabilityRoot } from '../../../src/adapters/rights/acl.js';

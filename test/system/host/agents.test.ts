@@ -1,4 +1,7 @@
-/** Whose private folders are whose: nobody touches those of a daemon that lives, and those of one that is gone have a name and a way out. */
+/**
+ * Whose private folders are whose: nobody touches those of a daemon that lives, and those of one
+ * that is gone have a name and a way out.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** A file that cannot be read as the image that it begins as is one warning, whoever looks and however often. */
+/**
+ * A file that cannot be read as the image that it begins as is one warning, whoever looks and
+ * however often.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** A cache's folder is one daemon's own: nobody's files in it are removed, and nobody else's folder becomes it. */
+/**
+ * A cache's folder is one daemon's own: nobody's files in it are removed, and nobody else's folder
+ * becomes it.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';

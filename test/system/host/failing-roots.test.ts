@@ -1,4 +1,7 @@
-/** Roots whose disk fails: every call is an error, and none of them costs the daemon anything that stays. */
+/**
+ * Roots whose disk fails: every call is an error, and none of them costs the daemon anything that
+ * stays.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';

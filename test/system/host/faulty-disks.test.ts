@@ -1,4 +1,7 @@
-/** What a disk answers that is full, gone, read-only, or cannot do something: each errno has a planned answer. */
+/**
+ * What a disk answers that is full, gone, read-only, or cannot do something: each errno has a
+ * planned answer.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { readFile, readdir, writeFile } from 'node:fs/promises';

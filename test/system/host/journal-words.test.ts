@@ -1,4 +1,7 @@
-/** What the commands about files say where the system refuses: one line that names it, and no word of damage. */
+/**
+ * What the commands about files say where the system refuses: one line that names it, and no word
+ * of damage.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

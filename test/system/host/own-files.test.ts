@@ -1,4 +1,7 @@
-/** The daemon's own files under a daemon: at the start one line and exit code 1; while it runs others go on, and it mends itself. */
+/**
+ * The daemon's own files under a daemon: at the start one line and exit code 1; while it runs
+ * others go on, and it mends itself.
+ */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';

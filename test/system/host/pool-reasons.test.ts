@@ -1,4 +1,7 @@
-/** What RPCs promise of clusters that cannot be asked: `rbd` and `ceph` are missing, or fail as those of a cluster do. */
+/**
+ * What RPCs promise of clusters that cannot be asked: `rbd` and `ceph` are missing, or fail as
+ * those of a cluster do.
+ */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';
@@ -8,7 +11,9 @@ import { scratchFolder } from '../../support/scratch.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';
 
 const BASE = '0'.repeat(32);
-/** As the tools of Ceph 16 say it, with their exit codes; told by the name of the cluster's user. */
+/**
+ * As the tools of Ceph 16 say it, with their exit codes; told by the name of the cluster's user.
+ */
 const RBD = `case "$*" in
   *"--id locked"*) echo "rbd: couldn't connect to the cluster: (13) Permission denied" >&2; exit 13 ;;
   *"--id away"*) exec sleep 600 ;;

@@ -1,4 +1,7 @@
-/** A filesystem that stops answering, such as a dead network mount, costs its own callers and nobody else. */
+/**
+ * A filesystem that stops answering, such as a dead network mount, costs its own callers and nobody
+ * else.
+ */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,7 +29,8 @@ describe('a root that does not answer', () => {
       roots: [`${folder}/images`, scratch.path('far')].map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
     });
     await writeFile(daemon.image('near.raw'), noise(1 << 20));
-    // The last one given runs first: a stopped server would keep the daemon and the unmount waiting.
+    // The last one given runs first: a stopped server would keep the daemon and the unmount
+    // waiting.
     scratch.onEnd(() => daemon.stop());
     scratch.onEnd(() => Promise.resolve(process.kill(server, 'SIGCONT')));
   });
@@ -54,7 +58,8 @@ describe('a root that does not answer', () => {
         ['ROOT_STALLED', undefined],
       ],
     );
-    // Whether something there is backed by it nobody can tell now: who removes it all the same has to say so.
+    // Whether something there is backed by it nobody can tell now: who removes it all the same has
+    // to say so.
     await stranger.operation('ImageService/DeleteImage', { path: daemon.image('near.qcow2'), allow_dependants: true });
     const { exists } = await stranger.unary('FileService/StatFile', { path: daemon.image('near.raw') });
     assert.equal(exists, true);

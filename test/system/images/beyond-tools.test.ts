@@ -1,4 +1,7 @@
-/** Sound images that no tool here can open: kept and copied as they are, and a verb that has to open them says so. */
+/**
+ * Sound images that no tool here can open: kept and copied as they are, and a verb that has to open
+ * them says so.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
@@ -48,7 +51,8 @@ describe('an image beyond the tools', () => {
       assert.equal((await failure(run('ConvertImage', { source, ...convert }))).reason, 'UNSUPPORTED_BY_BACKEND');
   };
 
-  // What the kernel of this host knows matters to cryptsetup, so the names are written into a header of it.
+  // What the kernel of this host knows matters to cryptsetup, so the names are written into a
+  // header of it.
   for (const [what, offset] of [
     ['camellia', 8],
     ['lrw-benbi', 40],

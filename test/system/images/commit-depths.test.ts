@@ -18,7 +18,9 @@ describe('commit into each layer of a chain', () => {
   const scratch = scratchFolder();
   const daemon = suiteDaemon(scratch);
 
-  /** So many layers, from the base up; each has data of its own and some that the next one hides. */
+  /**
+   * So many layers, from the base up; each has data of its own and some that the next one hides.
+   */
   const chain = async (name: string, layers: number, base: string) => {
     const folder = daemon.get().image(name);
     await mkdir(folder);

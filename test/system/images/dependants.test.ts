@@ -1,4 +1,7 @@
-/** Images that others are backed by are not changed under them: found wherever those lie, and however they were made. */
+/**
+ * Images that others are backed by are not changed under them: found wherever those lie, and
+ * however they were made.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { mkdirSync } from 'node:fs';

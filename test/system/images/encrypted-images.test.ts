@@ -1,4 +1,7 @@
-/** Verbs that open an encrypted image: with its passphrase they do what they do, without it they say that it is missing. */
+/**
+ * Verbs that open an encrypted image: with its passphrase they do what they do, without it they say
+ * that it is missing.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** What ExtractSnapshot makes of a snapshot: its content, in its size, with true numbers; or it says why not. */
+/**
+ * What ExtractSnapshot makes of a snapshot: its content, in its size, with true numbers; or it says
+ * why not.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
 import { guestContent, guestWrites } from '../../support/images/chains.js';

@@ -1,4 +1,7 @@
-/** A fixed VHD is a guest's disk with a footer behind it: what the guest writes into its sectors says nothing of the image. */
+/**
+ * A fixed VHD is a guest's disk with a footer behind it: what the guest writes into its sectors
+ * says nothing of the image.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';
@@ -14,7 +17,10 @@ const MIB = 1 << 20;
 const DISK = noise(8 * MIB);
 const OVER = { overwrite: true };
 
-/** What begins other formats, by how a guest's qemu takes the disk as a base: as it is, or as another. */
+/**
+ * What begins other formats, by how a guest's qemu takes the disk as a base: as it is, or as
+ * another.
+ */
 const MARKS: readonly (readonly [string, Buffer, 'same' | 'other'])[] = [
   ['qcow2', Buffer.from('514649fb00000003', 'hex'), 'same'],
   ['qed', Buffer.from('QED\0'), 'same'],

@@ -1,4 +1,7 @@
-/** A process has an image open for writing: every RPC that promises so refuses it, also when the process comes later. */
+/**
+ * A process has an image open for writing: every RPC that promises so refuses it, also when the
+ * process comes later.
+ */
 import assert from 'node:assert/strict';
 import { rm, stat } from 'node:fs/promises';
 import { readFileSync, statSync } from 'node:fs';
@@ -14,7 +17,10 @@ import { until } from '../../support/until.js';
 
 const MIB = 1 << 20;
 
-/** How an RPC is asked about an image, and the step at which a writer comes that was not there before. */
+/**
+ * How an RPC is asked about an image, and the step at which a writer comes that was not there
+ * before.
+ */
 interface Row {
   readonly request: (held: string) => Message;
   /** Unset: another test has the writer come later. */
@@ -91,7 +97,10 @@ describe('an image that a process has open for writing', function () {
     'FileService/DeleteFile': { request: (path) => ({ path }), middle: 'commit', format: 'raw' },
     'FileService/WriteFile': { request: (path) => ({ header: { path } }), format: 'raw' },
   };
-  /** What is in use there is no image of the caller's: an entry of the cache that has overlays. See cache.test.ts. */
+  /**
+   * What is in use there is no image of the caller's: an entry of the cache that has overlays. See
+   * cache.test.ts.
+   */
   const elsewhere = ['ImageService/EvictCachedImages', 'ImageService/CloseExport'];
 
   let daemon: Daemon;

@@ -1,4 +1,7 @@
-/** Images that honest programs make and that qemu, or its words, see in another way than we do: they come in, and unchanged. */
+/**
+ * Images that honest programs make and that qemu, or its words, see in another way than we do: they
+ * come in, and unchanged.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

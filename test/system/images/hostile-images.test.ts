@@ -1,4 +1,7 @@
-/** An image for each lesson that others paid for (the CVE in the name), and proof that no tool ran on what was refused. */
+/**
+ * An image for each lesson that others paid for (the CVE in the name), and proof that no tool ran
+ * on what was refused.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
@@ -15,7 +18,8 @@ describe('hostile images', () => {
   const scratch = scratchFolder();
   before(() => mkdir(scratch.path('drop')));
   const ran = () => scratch.path('qemu-img-ran');
-  // A qemu-img that leaves a trace wherever it runs: outside the sandbox, which would keep it from that.
+  // A qemu-img that leaves a trace wherever it runs: outside the sandbox, which would keep it from
+  // that.
   const daemon = suiteDaemon(scratch, () => ({
     toml: '[sandbox]\nmode = "off"\n',
     roots: `[[roots]]\npath = "${scratch.path('daemon')}/images"\n[[roots]]\npath = "${scratch.path('drop')}"\ntrusted = false\n`,

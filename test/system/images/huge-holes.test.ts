@@ -1,4 +1,7 @@
-/** Files of petabytes that are nearly all hole: nobody waits for their digests but who asked, and a cancel is heard. */
+/**
+ * Files of petabytes that are nearly all hole: nobody waits for their digests but who asked, and a
+ * cancel is heard.
+ */
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { Daemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** What is wrong with an image is said of the image, in all of the tool's words and with the names that callers know. */
+/**
+ * What is wrong with an image is said of the image, in all of the tool's words and with the names
+ * that callers know.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, open, readFile, writeFile } from 'node:fs/promises';
 import { crc32c } from '../../../src/domain/formats/crc32c.js';

@@ -1,4 +1,7 @@
-/** What a caller can choose beside the format: made by qemu-img, found by its own words, and by ours. */
+/**
+ * What a caller can choose beside the format: made by qemu-img, found by its own words, and by
+ * ours.
+ */
 import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,4 +1,7 @@
-/** What a plan says that an image needs: its data and the tables for that, not those of a disk that is full. */
+/**
+ * What a plan says that an image needs: its data and the tables for that, not those of a disk that
+ * is full.
+ */
 import assert from 'node:assert/strict';
 import { suiteDaemon } from '../../support/daemon.js';
 import { guestWrites } from '../../support/images/chains.js';

@@ -1,4 +1,7 @@
-/** A guest's qemu opens the base of its disk by itself: a VHD that it takes for another disk than we do is no base. */
+/**
+ * A guest's qemu opens the base of its disk by itself: a VHD that it takes for another disk than we
+ * do is no base.
+ */
 import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { suiteDaemon } from '../../support/daemon.js';

@@ -1,6 +1,7 @@
 /**
- * What the comments of RPCs promise alike: for each RPC of the descriptors that promises one of these reasons, the call that fails with
- * it. An RPC that is new, or promises more, is here by itself.
+ * What the comments of RPCs promise alike: for each RPC of the descriptors that promises one of
+ * these reasons, the call that fails with it. An RPC that is new, or promises more, is here by
+ * itself.
  */
 import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
@@ -19,7 +20,10 @@ const NOBODY = 65534;
 /** Of a qcow2 header: where the size of its clusters stands, and one that no cluster may have. */
 const CLUSTER_BITS = 20;
 const BAD_CLUSTER_BITS = 63;
-/** They look, and are no operations: none of their steps can be made to fail, and they wait in no queue. */
+/**
+ * They look, and are no operations: none of their steps can be made to fail, and they wait in no
+ * queue.
+ */
 const LOOKERS = ['ReadFile', 'DownloadImage', 'MapImage', 'MeasureImage'];
 /** Of these, more are open at once than these tests begin. */
 const LONG_OPEN = ['StartUpload', 'OpenExport'];

@@ -1,4 +1,7 @@
-/** Doors through which values came that no message holds: times, waits, sizes and words of servers, files and headers. */
+/**
+ * Doors through which values came that no message holds: times, waits, sizes and words of servers,
+ * files and headers.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -114,7 +117,10 @@ describe('answers that could not be told', () => {
   }
 });
 
-/** A table of 16 snapshots with names of 65,000 bytes that are no UTF-8: three times as long when they are told. */
+/**
+ * A table of 16 snapshots with names of 65,000 bytes that are no UTF-8: three times as long when
+ * they are told.
+ */
 async function addSnapshots(path: string): Promise<void> {
   const image = await readFile(path);
   const name = Buffer.alloc(65_000, 0xff);

@@ -1,4 +1,7 @@
-/** A stream that flows when the caller's deadline comes: the status comes, however the deadline falls between its messages. */
+/**
+ * A stream that flows when the caller's deadline comes: the status comes, however the deadline
+ * falls between its messages.
+ */
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';

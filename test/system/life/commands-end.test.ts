@@ -1,4 +1,7 @@
-/** A command ends by its limit, a cancel and the daemon's end, whatever its caller reads and as whoever it runs. */
+/**
+ * A command ends by its limit, a cancel and the daemon's end, whatever its caller reads and as
+ * whoever it runs.
+ */
 import assert from 'node:assert/strict';
 import { chmod, copyFile, readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** The daemon is killed at every step of every verb; the next one leaves what the contract allows, and nothing else. */
+/**
+ * The daemon is killed at every step of every verb; the next one leaves what the contract allows,
+ * and nothing else.
+ */
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** An export that the far agent ends while the pull that opened it is slow: the pull opens another one and goes on. */
+/**
+ * An export that the far agent ends while the pull that opened it is slow: the pull opens another
+ * one and goes on.
+ */
 import assert from 'node:assert/strict';
 import { stat, truncate, writeFile } from 'node:fs/promises';
 import { LoopbackAgents } from '../../support/hosts/loopback-agents.js';

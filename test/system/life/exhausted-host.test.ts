@@ -1,4 +1,6 @@
-/** No more descriptors, processes or threads: an error of the call that wanted one, and of no other. */
+/**
+ * No more descriptors, processes or threads: an error of the call that wanted one, and of no other.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';

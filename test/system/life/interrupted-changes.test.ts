@@ -1,4 +1,7 @@
-/** The daemon is killed while it changes an image in place: content old or new, no corruption, and the same call completes it. */
+/**
+ * The daemon is killed while it changes an image in place: content old or new, no corruption, and
+ * the same call completes it.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';

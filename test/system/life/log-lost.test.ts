@@ -1,4 +1,7 @@
-/** Whatever becomes of the log, the daemon goes on; how many lines were lost is said when it works again. */
+/**
+ * Whatever becomes of the log, the daemon goes on; how many lines were lost is said when it works
+ * again.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** What RPCs promise that name no path, and those that fetch: each reason by the request that fails with it. */
+/**
+ * What RPCs promise that name no path, and those that fetch: each reason by the request that fails
+ * with it.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';

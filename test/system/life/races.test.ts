@@ -1,4 +1,7 @@
-/** A folder that is swapped for a link out of the root all the time, while files are changed through it. */
+/**
+ * A folder that is swapped for a link out of the root all the time, while files are changed through
+ * it.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +16,10 @@ import { CallError } from '../../support/stranger.js';
 const OPERATIONS = Number(process.env['RACE'] ?? '10000');
 const IN_FLIGHT = 32;
 const NAMES = 40;
-/** What may come of it: it was there, it was a link, it was gone, or somebody else was at it. Never an internal error. */
+/**
+ * What may come of it: it was there, it was a link, it was gone, or somebody else was at it. Never
+ * an internal error.
+ */
 const FINE = [
   'OK',
   'PATH_OUTSIDE_ROOTS',

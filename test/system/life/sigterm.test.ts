@@ -127,7 +127,10 @@ describe('SIGTERM', () => {
       roots: [`${where}/images`, far].map((path) => `[[roots]]\npath = "${path}"\n`).join(''),
       toml: `[limits]\nroot_patience_ms = 1000\n[debug]\nfailpoints = ["${failpoint}"]\n`,
     });
-    /** The kernel keeps a process until its last call into such a filesystem returns; the daemon itself has stopped, and let everything go. */
+    /**
+     * The kernel keeps a process until its last call into such a filesystem returns; the daemon
+     * itself has stopped, and let everything go.
+     */
     const over = async (daemon: Daemon) => {
       daemon.process.kill('SIGTERM');
       await daemon.logged(/"STOPPED"/);

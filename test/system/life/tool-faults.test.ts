@@ -1,4 +1,7 @@
-/** Each fsync fails once: a verb succeeds and has done its work, or it fails, and the same call again succeeds. */
+/**
+ * Each fsync fails once: a verb succeeds and has done its work, or it fails, and the same call
+ * again succeeds.
+ */
 import { describeToolFaults } from '../../support/faults/tool-faults.js';
 
 // All verbs and all calls: `make test-faults`.

@@ -1,4 +1,7 @@
-/** A daemon is killed at each step of an upload, a pull and a push: the same request passes after the next start, and nothing is left. */
+/**
+ * A daemon is killed at each step of an upload, a pull and a push: the same request passes after
+ * the next start, and nothing is left.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** A mistake of ours that nobody catches is logged and counted; only many of them end the daemon, and then in order. */
+/**
+ * A mistake of ours that nobody catches is logged and counted; only many of them end the daemon,
+ * and then in order.
+ */
 import assert from 'node:assert/strict';
 import { Daemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';

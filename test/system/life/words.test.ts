@@ -1,4 +1,7 @@
-/** What people read when something is wrong: one line that says what, no stack, and an exit code that a script can use. */
+/**
+ * What people read when something is wrong: one line that says what, no stack, and an exit code
+ * that a script can use.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';

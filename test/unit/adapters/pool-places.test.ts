@@ -1,4 +1,7 @@
-/** The threads that calls into filesystems hold which do not answer: so many in all, and one filesystem never has them all. */
+/**
+ * The threads that calls into filesystems hold which do not answer: so many in all, and one
+ * filesystem never has them all.
+ */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { PoolPlaces } from '../../../src/adapters/gates/pool-places.js';

@@ -34,7 +34,8 @@ describe('the start of calls', () => {
   it('goes round the callers, however many calls each has', async () => {
     for (const caller of ['a', 'b', 'c']) for (let n = 0; n < (caller === 'a' ? 100 : 3); n++) call(caller);
     for (let n = 0; n < 5; n++) await endNext();
-    // Four at once: two of a and two of b. Then everybody in turn, though a has asked a hundred times.
+    // Four at once: two of a and two of b. Then everybody in turn, though a has asked a hundred
+    // times.
     assert.deepEqual(begun, ['a', 'a', 'b', 'b', 'a', 'c', 'b', 'a', 'c']);
   });
 

@@ -1,4 +1,7 @@
-/** Every field of every request that may be long has a bound, which is checked on the bytes before anything is decoded. */
+/**
+ * Every field of every request that may be long has a bound, which is checked on the bytes before
+ * anything is decoded.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -123,7 +126,8 @@ describe('bounds of requests', () => {
       );
     assert.deepEqual([...requestShapes(set('path')).keys()], ['p.S/R']);
     assert.throws(() => requestShapes(set('new_field')), /p\.M\.new_field has no bound/);
-    // A string's bound is none for a list of them, and the names of what every object has are none of the table.
+    // A string's bound is none for a list of them, and the names of what every object has are none
+    // of the table.
     assert.throws(() => requestShapes(set('path', { label: FieldDescriptorProto_Label.REPEATED })), /another kind/);
     assert.throws(() => requestShapes(set('constructor')), /no bound/);
   });

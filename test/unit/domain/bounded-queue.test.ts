@@ -1,4 +1,7 @@
-/** The queue between producers and a reader: no wake-up is lost, and every wait ends with its signal. */
+/**
+ * The queue between producers and a reader: no wake-up is lost, and every wait ends with its
+ * signal.
+ */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { BoundedQueue } from '../../../src/domain/model/bounded-queue.js';

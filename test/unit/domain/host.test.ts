@@ -1,4 +1,7 @@
-/** What is decided about the host without looking at it: the cases of the old module's own tests, and more. */
+/**
+ * What is decided about the host without looking at it: the cases of the old module's own tests,
+ * and more.
+ */
 import assert from 'node:assert/strict';
 import { canonicalArchitecture } from '../../../src/domain/host/architecture.js';
 import { pickDiskDriver, type DiskDriverSpec } from '../../../src/domain/host/disk-driver.js';

@@ -1,4 +1,7 @@
-/** Numbers, times and words are made so that they can be sent, whatever comes from the system, from peers and from the journal. */
+/**
+ * Numbers, times and words are made so that they can be sent, whatever comes from the system, from
+ * peers and from the journal.
+ */
 import assert from 'node:assert/strict';
 import { Metadata, status } from '@grpc/grpc-js';
 import { fromBinary, type DescMessage } from '@bufbuild/protobuf';

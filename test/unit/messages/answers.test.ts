@@ -1,4 +1,7 @@
-/** Every number of every answer, at the borders of what its field holds and beyond: sent exactly, or an error like any other. */
+/**
+ * Every number of every answer, at the borders of what its field holds and beyond: sent exactly, or
+ * an error like any other.
+ */
 import assert from 'node:assert/strict';
 import { fromBinary } from '@bufbuild/protobuf';
 import { HostlerError } from '../../../src/domain/model/errors.js';

@@ -1,4 +1,7 @@
-/** Comments of proto/ speak of failures in one way, so that the end of a run can hold them against what came. */
+/**
+ * Comments of proto/ speak of failures in one way, so that the end of a run can hold them against
+ * what came.
+ */
 import assert from 'node:assert/strict';
 import { REASONS } from '../../../src/domain/model/errors.js';
 import { promises, reasonsAfter } from '../../support/reasons/promised.js';

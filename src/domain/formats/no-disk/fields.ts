@@ -1,4 +1,6 @@
-/** Marks of one or two bytes prove nothing: these look at the fields behind them. Heads are padded. */
+/**
+ * Marks of one or two bytes prove nothing: these look at the fields behind them. Heads are padded.
+ */
 import { inflateSync, constants } from 'node:zlib';
 
 /** What is inflated to see whether it can be. */
@@ -55,7 +57,10 @@ interface Packet {
   readonly end: number;
 }
 
-/** Of lengths those that packets of keys have; others are parts of what is encrypted, whose length is of no use. */
+/**
+ * Of lengths those that packets of keys have; others are parts of what is encrypted, whose length
+ * is of no use.
+ */
 function packetAt(head: Buffer, at: number): Packet | undefined {
   const first = head.readUInt8(at);
   if (first < 0x80) return undefined;

@@ -1,4 +1,7 @@
-/** Marks of what is no disk. The source of every one is its format's specification, or the magic of file(1). */
+/**
+ * Marks of what is no disk. The source of every one is its format's specification, or the magic of
+ * file(1).
+ */
 
 import { isArj, isBmp, isMp4, isOpenPgp, isZlib } from './fields.js';
 

@@ -1,4 +1,7 @@
-/** Where formats with one table of blocks have their data: vdi, vpc, vhdx, parallels. The source of every rule is their drivers in qemu's block/. */
+/**
+ * Where formats with one table of blocks have their data: vdi, vpc, vhdx, parallels. The source of
+ * every rule is their drivers in qemu's block/.
+ */
 import { vhdxLayout } from '../vhdx.js';
 import { isFixedVhd } from '../vpc.js';
 import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';

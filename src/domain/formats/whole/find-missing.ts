@@ -7,7 +7,10 @@ import { MissingPlaces } from './missing-places.js';
 import { qcowReach, qedReach, vmdkReach } from './two-levels.js';
 import type { Missing } from '../../model/image-info.js';
 
-/** Formats whose tables say where in the file the data is. Of others only the file itself knows how long it was. */
+/**
+ * Formats whose tables say where in the file the data is. Of others only the file itself knows how
+ * long it was.
+ */
 const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: MissingPlaces) => Promise<void>>>> = {
   qcow2: qcow2Reach,
   qcow: qcowReach,
@@ -26,9 +29,10 @@ export function hasTables(format: ImageFormat): boolean {
 }
 
 /**
- * What the tables of an image name and its file does not have: what was cut off. Undefined: nothing. Its header has been read by
- * the reader of its format. It reads every table, so it belongs into a thread of its own, unless `spend` ends it: that hears of so many
- * bytes of tables and of compressed data before they are looked at.
+ * What the tables of an image name and its file does not have: what was cut off. Undefined:
+ * nothing. Its header has been read by the reader of its format. It reads every table, so it
+ * belongs into a thread of its own, unless `spend` ends it: that hears of so many bytes of tables
+ * and of compressed data before they are looked at.
  */
 export async function findMissing(
   bytes: ByteSource,

@@ -47,7 +47,10 @@ export class MissingPlaces {
     return false;
   }
 
-  /** The table in slices, with the index of the first entry of each; nothing of one that is not all there, or was read before. */
+  /**
+   * The table in slices, with the index of the first entry of each; nothing of one that is not all
+   * there, or was read before.
+   */
   async *table(what: string, { offset, bytes }: TablePlace, entryBytes: number): AsyncGenerator<Slice> {
     if (bytes === 0) return;
     this.spend(TABLE_COST_BYTES);

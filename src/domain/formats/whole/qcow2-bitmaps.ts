@@ -1,4 +1,7 @@
-/** Where a qcow2 has its bitmaps of what a guest has written. The source of every rule is docs/interop/qcow2.txt of qemu. */
+/**
+ * Where a qcow2 has its bitmaps of what a guest has written. The source of every rule is
+ * docs/interop/qcow2.txt of qemu.
+ */
 import { TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;

@@ -1,4 +1,7 @@
-/** Where a qcow2 has its tables and its data. The source of every rule is docs/interop/qcow2.txt of qemu. */
+/**
+ * Where a qcow2 has its tables and its data. The source of every rule is docs/interop/qcow2.txt of
+ * qemu.
+ */
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { readExtensions } from '../qcow2.js';
 import { readSnapshotTables } from '../qcow2-snapshots.js';
@@ -110,7 +113,10 @@ function subclusters(allocated: number, clusterBytes: number): number {
   return ((SUBCLUSTERS - Math.clz32(allocated)) * clusterBytes) / SUBCLUSTERS;
 }
 
-/** Its length is known in sectors only. A program need not fill up the last one: then what is there must be all of it. */
+/**
+ * Its length is known in sectors only. A program need not fill up the last one: then what is there
+ * must be all of it.
+ */
 async function compressed(reach: MissingPlaces, data: Buffer, at: number, layout: Layout): Promise<void> {
   const { clusterBits } = layout;
   const high = data.readUInt32BE(at);

@@ -1,4 +1,7 @@
-/** Where formats with tables of tables have them, and their data: qcow, qed, vmdk. The source of every rule is their drivers in qemu's block/. */
+/**
+ * Where formats with tables of tables have them, and their data: qcow, qed, vmdk. The source of
+ * every rule is their drivers in qemu's block/.
+ */
 import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;
@@ -72,7 +75,10 @@ export async function vmdkReach(reach: MissingPlaces): Promise<void> {
   );
 }
 
-/** Only near the end of the file its length has to be looked up: qemu takes none that is twice as long as a grain. */
+/**
+ * Only near the end of the file its length has to be looked up: qemu takes none that is twice as
+ * long as a grain.
+ */
 async function packedGrain(reach: MissingPlaces, offset: number, grainBytes: number): Promise<void> {
   if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= reach.lengthBytes) return;
   if (!reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES)) return;
@@ -81,7 +87,10 @@ async function packedGrain(reach: MissingPlaces, offset: number, grainBytes: num
   reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES + marker.readUInt32LE(8));
 }
 
-/** Of a table of tables: how long an entry is, how much of the disk it stands for, and where it leads. */
+/**
+ * Of a table of tables: how long an entry is, how much of the disk it stands for, and where it
+ * leads.
+ */
 interface Shape {
   readonly entryBytes: number;
   readonly span: number;

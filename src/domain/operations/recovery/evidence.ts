@@ -1,4 +1,7 @@
-/** What tells whether an operation has taken effect: the same in the life in which it acts and in the one after a crash. */
+/**
+ * What tells whether an operation has taken effect: the same in the life in which it acts and in
+ * the one after a crash.
+ */
 import { asHostlerError, type Reason } from '../../model/errors.js';
 import type { FileIdentity, ResolvedTarget } from '../../ports/images.js';
 import { sameFile } from '../../images/read-image.js';
@@ -7,7 +10,10 @@ import type { Commit } from '../record.js';
 /** What a removal says that came too late. */
 const GONE_BEFORE: readonly Reason[] = ['IMAGE_NOT_FOUND', 'FILE_NOT_FOUND'];
 
-/** What a commit leaves behind for later: which file the name will stand for, and in which folder that is so. */
+/**
+ * What a commit leaves behind for later: which file the name will stand for, and in which folder
+ * that is so.
+ */
 export function evidenceOf(made: FileIdentity | undefined, target: ResolvedTarget | undefined) {
   return {
     ...(made === undefined ? {} : { made: { device: made.device, inode: made.inode } }),
@@ -21,7 +27,10 @@ export function tookEffect({ made }: Pick<Commit, 'made'>, existing: ResolvedTar
   return existing !== undefined && sameFile(made, existing);
 }
 
-/** Whether an act that failed may have taken effect before: what somebody else removed was not removed by us. */
+/**
+ * Whether an act that failed may have taken effect before: what somebody else removed was not
+ * removed by us.
+ */
 export function mayHaveActed({ made }: Pick<Commit, 'made'>, failure: unknown): boolean {
   return made !== undefined || !GONE_BEFORE.includes(asHostlerError(failure).reason);
 }

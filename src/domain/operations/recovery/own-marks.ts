@@ -29,8 +29,9 @@ export class OwnMarks {
   }
 
   /**
-   * What was touched is whole again, what was replaced or removed needs no mark any more, and a mark on what had the number of the file
-   * that was made speaks of one that is gone. Never rejects: the work is done.
+   * What was touched is whole again, what was replaced or removed needs no mark any more, and a
+   * mark on what had the number of the file that was made speaks of one that is gone. Never
+   * rejects: the work is done.
    */
   async clear(
     replaced: readonly (Markable & { readonly address: ImageAddress })[],

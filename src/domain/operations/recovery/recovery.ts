@@ -36,9 +36,11 @@ export interface RecoveryPorts {
 }
 
 /**
- * What a daemon before us left unfinished: its children are ended, its private folders removed or kept as resume entries, and each
- * operation gets its end. One whose result had its name already has SUCCEEDED; every other one has failed with AGENT_RESTARTED, except
- * those that go on by themselves, and those that may have given a name in a folder that is not there now: those stay unfinished.
+ * What a daemon before us left unfinished: its children are ended, its private folders removed or
+ * kept as resume entries, and each operation gets its end. One whose result had its name already
+ * has SUCCEEDED; every other one has failed with AGENT_RESTARTED, except those that go on by
+ * themselves, and those that may have given a name in a folder that is not there now: those stay
+ * unfinished.
  */
 export async function recover(ports: RecoveryPorts): Promise<Recovered> {
   return decideOutcomes(await ports.journal.unfinished(), ports);
@@ -66,7 +68,10 @@ export async function decideOutcomes(records: readonly OperationRecord[], ports:
   return { goOn, undecided };
 }
 
-/** One that had begun to change a name may have succeeded: whoever could tell is not there now, and may come. */
+/**
+ * One that had begun to change a name may have succeeded: whoever could tell is not there now, and
+ * may come.
+ */
 function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number): boolean {
   return commit !== undefined && now - eventTime < UNDECIDED_MS;
 }
@@ -101,7 +106,9 @@ async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Pro
   return 'ended';
 }
 
-/** Where the folder is another one, as under a mount point without its mount, the name says nothing. */
+/**
+ * Where the folder is another one, as under a mount point without its mount, the name says nothing.
+ */
 function assertSameFolder({ address, folder, made }: Commit, { directoryIdentity, existing }: ResolvedTarget): void {
   if (folder === undefined || sameFile(folder, directoryIdentity)) return;
   if (made !== undefined && existing !== undefined && sameFile(made, existing)) return;

@@ -20,7 +20,10 @@ export class ResumableLeftovers {
     return this.ports.resumes.kept;
   }
 
-  /** Removes what it holds, then the entry; the paths that were removed. Fails with PATH_BUSY when somebody takes it over. */
+  /**
+   * Removes what it holds, then the entry; the paths that were removed. Fails with PATH_BUSY when
+   * somebody takes it over.
+   */
   async drop(entry: KeptEntry): Promise<readonly string[]> {
     const { resumes, paths, targets, locks } = this.ports;
     const admitted = new Admitted();
@@ -48,7 +51,10 @@ export class ResumableLeftovers {
     }
   }
 
-  /** Removes what is too old or too much; what it removed. One that cannot be removed now is tried again the next time. */
+  /**
+   * Removes what is too old or too much; what it removed. One that cannot be removed now is tried
+   * again the next time.
+   */
   async expire(onFailed: (entry: KeptEntry, error: unknown) => void): Promise<readonly string[]> {
     const removed: string[] = [];
     for (const entry of this.ports.resumes.overdue()) {

@@ -17,7 +17,10 @@ export class ResumableWork<S extends object> {
     private readonly entries: ResumeEntries,
   ) {}
 
-  /** The part, made by `prepare` from the folder of an earlier attempt where there is one, and how far that came. */
+  /**
+   * The part, made by `prepare` from the folder of an earlier attempt where there is one, and how
+   * far that came.
+   */
   async begin(
     address: ImageAddress,
     prepare: (takeOver: readonly string[]) => Promise<StagedImage>,

@@ -1,9 +1,10 @@
 /**
  * What operations that can go on have moved so far, and what is left of those that could not.
  *
- * An entry begins with the first checkpoint of an operation and names its private folder. Success and cancel end it. When the
- * operation fails on transport, or the daemon ends under it, entry and folder are kept for a time and within a size, for the next
- * request that is the same work (`Verb.resume.key`), which takes both over.
+ * An entry begins with the first checkpoint of an operation and names its private folder. Success
+ * and cancel end it. When the operation fails on transport, or the daemon ends under it, entry and
+ * folder are kept for a time and within a size, for the next request that is the same work
+ * (`Verb.resume.key`), which takes both over.
  */
 import type { ImageAddress } from '../../model/address.js';
 import type { Clock } from '../../ports/images.js';
@@ -31,7 +32,10 @@ export interface ResumeEntry {
 
 export type KeptEntry = ResumeEntry & { readonly kept: { readonly sinceMs: number; readonly bytes: bigint } };
 
-/** Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
+/**
+ * Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written
+ * later.
+ */
 export interface ResumeStore {
   resumeEntries(): Promise<readonly ResumeEntry[]>;
   putResumeEntry(entry: ResumeEntry): Promise<void>;

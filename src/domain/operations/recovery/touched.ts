@@ -6,21 +6,29 @@ import { nowOrLater } from '../journal.js';
 export interface TouchMark {
   readonly device: bigint;
   readonly inode: bigint;
-  /** Tells it from a later file that got its inode number; unset where the filesystem keeps none. */
+  /**
+   * Tells it from a later file that got its inode number; unset where the filesystem keeps none.
+   */
   readonly birthTimeNs?: bigint;
   readonly address: ImageAddress;
   readonly operationId: string;
   readonly method: string;
 }
 
-/** Where marks are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written later. */
+/**
+ * Where marks are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written
+ * later.
+ */
 export interface MarkStore {
   marks(): Promise<readonly TouchMark[]>;
   putMark(mark: TouchMark): Promise<void>;
   removeMark(mark: TouchMark): Promise<void>;
 }
 
-/** Images that may be half changed: marked before the first change, free when an operation on them has succeeded. */
+/**
+ * Images that may be half changed: marked before the first change, free when an operation on them
+ * has succeeded.
+ */
 export class TouchedImages {
   readonly #marks = new Map<string, TouchMark>();
 

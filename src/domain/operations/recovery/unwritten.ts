@@ -1,4 +1,7 @@
-/** Whether a change in place that failed has changed anything: a tool that refuses may have opened the image for writing all the same. */
+/**
+ * Whether a change in place that failed has changed anything: a tool that refuses may have opened
+ * the image for writing all the same.
+ */
 import type { Reason } from '../../model/errors.js';
 import type { Files, Resolved } from '../../ports/images.js';
 
@@ -19,7 +22,10 @@ export async function lookBefore(file: Resolved, files: Files): Promise<Before> 
   return { file, head: await headOf(file, files) };
 }
 
-/** Known to be as it was. Of a long image after anything but a refusal that is not known: data may have been written. */
+/**
+ * Known to be as it was. Of a long image after anything but a refusal that is not known: data may
+ * have been written.
+ */
 export async function isUnwritten({ file, head }: Before, why: string | undefined, files: Files): Promise<boolean> {
   const now = await files.refresh(file);
   if (now.lengthBytes !== file.lengthBytes) return false;

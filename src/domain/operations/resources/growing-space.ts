@@ -5,7 +5,10 @@ import type { Run } from '../verb.js';
 /** So much is reserved at a time: asking for it costs less than writing a piece of it. */
 export const STEP_BYTES = 16n << 20n;
 
-/** Space for a file that grows without a known end: reserved a step ahead of what is written, so that the last bytes stay free. */
+/**
+ * Space for a file that grows without a known end: reserved a step ahead of what is written, so
+ * that the last bytes stay free.
+ */
 export class GrowingSpace {
   #bytes = 0n;
   #release: () => void = () => undefined;

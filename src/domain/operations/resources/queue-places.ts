@@ -12,8 +12,9 @@ const INTERVAL_MS = 250;
 const SLICE = 200;
 
 /**
- * Tells those that wait their places. Each change moves all that are behind it, so with thousands in the queue the places are told
- * a few times a second, in slices, and only to those whose place is another.
+ * Tells those that wait their places. Each change moves all that are behind it, so with thousands
+ * in the queue the places are told a few times a second, in slices, and only to those whose place
+ * is another.
  */
 export class QueuePlaces<T extends Waiting> {
   readonly #told = new WeakMap<T, number>();

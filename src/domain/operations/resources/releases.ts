@@ -1,4 +1,7 @@
-/** What an operation gives back at its end, or earlier: a long one that reserves again and again keeps no list of it. */
+/**
+ * What an operation gives back at its end, or earlier: a long one that reserves again and again
+ * keeps no list of it.
+ */
 export class Releases {
   readonly #open = new Set<() => void>();
 

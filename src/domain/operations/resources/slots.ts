@@ -4,9 +4,9 @@ import { deferred, orAborted } from '../../model/async.js';
 import { QueuePlaces, type Waiting } from './queue-places.js';
 
 /**
- * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents that pull from each other do not
- * block; `open` waits for others most of its life: uploads, copies that another agent carries out; `none` is short work that must not
- * wait behind hours of copying.
+ * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents
+ * that pull from each other do not block; `open` waits for others most of its life: uploads, copies
+ * that another agent carries out; `none` is short work that must not wait behind hours of copying.
  */
 export type Slot = 'io' | 'export' | 'open' | 'none';
 
@@ -15,8 +15,9 @@ export interface SlotLimits {
   /** At work at once on one filesystem, of those in `io`. */
   readonly perFilesystem: number;
   /**
-   * Of the running ones, in each slot and on each filesystem, that one caller may have, and of those in `io` that all that wait for other hosts
-   * may have: a part, up to 1. Of the places for those one caller may have this part again.
+   * Of the running ones, in each slot and on each filesystem, that one caller may have, and of
+   * those in `io` that all that wait for other hosts may have: a part, up to 1. Of the places for
+   * those one caller may have this part again.
    */
   readonly callersPart: number;
   readonly queued: number;
@@ -51,8 +52,8 @@ interface Entry extends SlotRequest, Waiting {
 const FULL_RETRY_MS = 2000;
 
 /**
- * Callers take turns, each in the order in which it came; a busy filesystem does not hold up the others. However much one
- * caller asks for, another waits for one of its operations at the most.
+ * Callers take turns, each in the order in which it came; a busy filesystem does not hold up the
+ * others. However much one caller asks for, another waits for one of its operations at the most.
  */
 export class Slots {
   /** In the order of their turns, as far as `#order` has looked at them; later ones behind. */
@@ -67,8 +68,8 @@ export class Slots {
   constructor(private readonly limits: SlotLimits) {}
 
   /**
-   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, and with CALLER_AT_LIMIT when what stands would wait for what
-   * its own caller keeps open.
+   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, and with
+   * CALLER_AT_LIMIT when what stands would wait for what its own caller keeps open.
    * @param onPosition is told the place in the queue, 1 for the next, soon after it changed
    */
   enter(wish: SlotRequest, onPosition: (position: number) => void): Ticket {
@@ -141,7 +142,10 @@ export class Slots {
     if (this.#waiting.size > 0) this.#places.changed();
   }
 
-  /** The caller with the fewest operations at work and in front of it comes first; then as it was before. */
+  /**
+   * The caller with the fewest operations at work and in front of it comes first; then as it was
+   * before.
+   */
   #order(): readonly Entry[] {
     const before = new Map<string, number>();
     const next = ({ slot, caller }: Entry) => {
@@ -192,7 +196,10 @@ export class Slots {
       );
   }
 
-  /** One caller has a part of what there is for other hosts too: else its slow servers would keep everybody from theirs. */
+  /**
+   * One caller has a part of what there is for other hosts too: else its slow servers would keep
+   * everybody from theirs.
+   */
   #hasFarShare(key: string, limit: number, caller: string): boolean {
     const far = farKey(key);
     return this.#at(far) < limit && this.#at(callersKey(far, caller)) < shareOf(limit, this.limits.callersPart);

@@ -28,8 +28,9 @@ interface Line {
 }
 
 /**
- * Reserves space before work starts, so that jobs that fit one at a time but not together do not both begin. Each filesystem has a line of its own:
- * one that does not answer costs only those who ask for it, and one thread.
+ * Reserves space before work starts, so that jobs that fit one at a time but not together do not
+ * both begin. Each filesystem has a line of its own: one that does not answer costs only those who
+ * ask for it, and one thread.
  */
 export class SpaceLedger {
   readonly #reservations = new Set<Reservation>();
@@ -45,7 +46,10 @@ export class SpaceLedger {
     private readonly patienceMs: number,
   ) {}
 
-  /** Returns the release. Fails with NO_SPACE, saying what is needed, free and reserved, with ROOT_STALLED, and with the signal's reason. */
+  /**
+   * Returns the release. Fails with NO_SPACE, saying what is needed, free and reserved, with
+   * ROOT_STALLED, and with the signal's reason.
+   */
   reserve(request: SpaceRequest, signal: AbortSignal): Promise<() => void> {
     return this.#inTurn(request, signal, (isAwaited) => this.#decide(request, isAwaited));
   }
@@ -59,7 +63,10 @@ export class SpaceLedger {
     return this.#reservations.size;
   }
 
-  /** Measures after all that came before. Who does not wait for it any more reserves nothing: then `isAwaited` is false. */
+  /**
+   * Measures after all that came before. Who does not wait for it any more reserves nothing: then
+   * `isAwaited` is false.
+   */
   async #inTurn<T>(
     { filesystem, path }: Place,
     signal: AbortSignal,
@@ -125,7 +132,10 @@ export class SpaceLedger {
   }
 }
 
-/** What is outstanding of one; all of it where what it takes cannot be known: another's disk is no reason for ours to fail. */
+/**
+ * What is outstanding of one; all of it where what it takes cannot be known: another's disk is no
+ * reason for ours to fail.
+ */
 async function outstanding({ needBytes, takenBytes }: Reservation): Promise<bigint> {
   const taken = await takenBytes().catch(() => 0n);
   return taken >= needBytes ? 0n : needBytes - taken;

@@ -1,4 +1,6 @@
-/** VMDKs of several files in a trusted root are read as one disk, however their descriptor says it. */
+/**
+ * VMDKs of several files in a trusted root are read as one disk, however their descriptor says it.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { checkEach } from '../../../support/check-each.js';

@@ -1,4 +1,7 @@
-/** VMDKs of several files that reach beyond their folder, are not whole, or are a stranger's; and what may not be done to their files. */
+/**
+ * VMDKs of several files that reach beyond their folder, are not whole, or are a stranger's; and
+ * what may not be done to their files.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
