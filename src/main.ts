@@ -26,14 +26,12 @@ import { sweep } from './wiring/sweep.js';
 import { LeftoverError, listFolders, removeFoldersOf } from './wiring/leftover-folders.js';
 import { problemsOf } from './wiring/check-config.js';
 import { CacheIndex } from './domain/cache/cache-index.js';
-import { isInternal } from './domain/model/errors.js';
 import { OwnFileError, ownFile } from './domain/model/own-files.js';
 import { shareOf } from './domain/model/share.js';
 import { recover } from './domain/operations/recovery/recovery.js';
 import { ResumeEntries } from './domain/operations/recovery/resume-entries.js';
 import { RawDisks } from './domain/operations/raw-disks.js';
 import { TouchedImages } from './domain/operations/recovery/touched.js';
-import type { Paths } from './domain/ports/images.js';
 import { HttpServer } from './server/http.js';
 import { HostlerServer, type ServerLog } from './server/server.js';
 import { ListenError } from './server/unix-socket.js';
@@ -42,6 +40,8 @@ import { TlsFilesBroken } from './protocol/certificate-files.js';
 import type { Resources } from './wiring/resources.js';
 import { trySandbox } from './adapters/process/try-sandbox.js';
 import { loadConfig } from './wiring/load-config.js';
+import { isInternal } from './domain/model/reasons/reasons.js';
+import type { Paths } from './domain/ports/paths.js';
 
 /** For what is left of the log at the end. */
 const LAST_LINES_MS = 1000;

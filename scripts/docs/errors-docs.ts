@@ -1,5 +1,4 @@
-/** Prints docs/errors.md from the table of reasons. */
-import { REASONS } from '../../src/domain/model/errors.js';
+import { REASONS } from '../../src/domain/model/reasons/reasons.js';
 
 const rows = Object.entries(REASONS).map(
   ([reason, { code, meaning, advice, retry }]) => `| \`${reason}\` | ${code} | ${meaning} | ${advice} | ${retry} |`,
@@ -9,7 +8,7 @@ process.stdout.write(`# Errors
 
 Every failure carries \`google.rpc.ErrorInfo\` with domain \`hostler\`, a reason of this table, and facts about it (paths, holders,
 sizes, a tool's last words) as metadata. Where it fits there are \`BadRequest\` (each wrong field), \`RetryInfo\`, \`QuotaFailure\` and
-\`ResourceInfo\` too. Programs should read the reason, never the message. This file is generated from \`src/domain/model/errors.ts\`.
+\`ResourceInfo\` too. Programs should read the reason, never the message. This file is generated from \`src/domain/model/reasons/reasons.ts\`.
 
 | reason | code | meaning | what to do | same call again |
 | --- | --- | --- | --- | --- |

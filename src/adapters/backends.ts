@@ -5,21 +5,14 @@
 import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/model/address.js';
 import type { BlockHasher } from '../domain/verbs/digest-image.js';
 import type { Dependants, Eraser, ImageChanger } from '../domain/ports/changes.js';
-import type {
-  Chain,
-  FileRef,
-  Files,
-  Handle,
-  ImageLocks,
-  ImageTool,
-  Layer,
-  Paths,
-  Reflink,
-  Targets,
-} from '../domain/ports/images.js';
+import type { Files, ImageLocks } from '../domain/ports/images.js';
 import { isDeviceHandle } from './linux/device-handle.js';
 import type { DevicePaths } from './devices/device-paths.js';
 import { isRbdHandle } from './qemu/rbd-pool.js';
+import type { FileRef, Handle } from '../domain/ports/handles.js';
+import type { Targets } from '../domain/ports/targets.js';
+import type { Chain, ImageTool, Layer, Reflink } from '../domain/ports/tools.js';
+import type { Paths } from '../domain/ports/paths.js';
 
 /** The adapters of each kind, for one port. */
 export interface Kinds<Port> {

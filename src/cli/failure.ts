@@ -1,9 +1,9 @@
 /** What went wrong, for people and for scripts. */
 import { status, type ServiceError } from '@grpc/grpc-js';
-import { REASONS, isReason } from '../domain/model/errors.js';
 import { ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
 import { explainNoConnection } from './no-connection.js';
+import { REASONS, isReason } from '../domain/model/reasons/reasons.js';
 
 export const EXIT = {
   ok: 0,

@@ -7,7 +7,7 @@ import { statFile } from '../domain/files/stat-file.js';
 import { touchFile } from '../domain/files/touch-file.js';
 import { writeFile } from '../domain/files/write-file.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type { FileKind, Files, Paths } from '../domain/ports/images.js';
+import type { Files } from '../domain/ports/images.js';
 import { FileType, StatFileResponse, type FileServiceService } from '../gen/hostler/v1/file_service.js';
 import { timeOfNs } from '../protocol/times.js';
 import { mapStream, type Handlers } from './handler.js';
@@ -22,6 +22,8 @@ import {
   parseWrite,
 } from './file-requests.js';
 import { longRunning, resultOf } from './running.js';
+import type { FileKind } from '../domain/ports/handles.js';
+import type { Paths } from '../domain/ports/paths.js';
 
 export interface FilePorts {
   readonly paths: Paths;

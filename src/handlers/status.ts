@@ -4,7 +4,7 @@
  */
 import { status } from '@grpc/grpc-js';
 import type { FieldViolation, HostlerError } from '../domain/model/errors.js';
-import type { Code } from '../domain/model/reason-row.js';
+import type { Code } from '../domain/model/reasons/reason-row.js';
 import { restoreError, type StoredError } from '../domain/operations/record.js';
 import type { Any } from '../gen/google/protobuf/any.js';
 import { BadRequest, ErrorInfo, QuotaFailure, ResourceInfo, RetryInfo } from '../gen/google/rpc/error_details.js';

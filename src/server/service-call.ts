@@ -2,7 +2,7 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Held } from '../domain/budgets/fair-room.js';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
-import type { Code } from '../domain/model/reason-row.js';
+import type { Code } from '../domain/model/reasons/reason-row.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { Rpc } from '../handlers/access-request.js';
 import { toStatus } from '../handlers/status.js';

@@ -30,7 +30,6 @@ import { assembleStorage } from './storage.js';
 import { PathScope } from '../domain/access/path-scope.js';
 import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
 import { transferPorts } from './transfers.js';
-import { isInternal } from '../domain/model/errors.js';
 import { Admission } from '../domain/operations/admission.js';
 import { Operations } from '../domain/operations/engine.js';
 import { LockTable } from '../domain/operations/resources/locks.js';
@@ -51,6 +50,7 @@ import { operationHandlers } from '../handlers/operation.js';
 import type { CommandRule } from '../domain/ports/commands.js';
 import type { OperationLog } from '../domain/operations/engine-ports.js';
 import type { Resources } from './resources.js';
+import { isInternal } from '../domain/model/reasons/reasons.js';
 
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;

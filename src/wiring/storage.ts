@@ -21,7 +21,7 @@ import { DevicePaths } from '../adapters/devices/device-paths.js';
 import { DeviceTargets } from '../adapters/devices/device-targets.js';
 import { DeviceEraser, DeviceTool, deviceChanger } from '../adapters/devices/device-tool.js';
 import { FileEraser } from '../adapters/files/file-eraser.js';
-import { FileTargets, type SweepLog } from '../adapters/files/file-targets.js';
+import { FileTargets } from '../adapters/files/file-targets.js';
 import { LocalFiles } from '../adapters/files/files.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import { FolderSync } from '../adapters/files/folder-sync.js';
@@ -46,6 +46,7 @@ import type { ToolLimits } from '../adapters/process/tool-call.js';
 import type { PathScope } from '../domain/access/path-scope.js';
 import type { Dependants } from '../domain/ports/changes.js';
 import type { Resources } from './resources.js';
+import type { SweepLog } from '../adapters/files/staged-file.js';
 
 interface StorageNeeds {
   readonly limits: ToolLimits;

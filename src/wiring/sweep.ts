@@ -6,14 +6,14 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { errnoOf } from '../adapters/linux/errno.js';
-import type { SweepLog } from '../adapters/files/file-targets.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Leftovers } from '../adapters/owned/private-walk.js';
 import { writeAtomically } from '../adapters/owned/state-folder.js';
 import { ownFile } from '../domain/model/own-files.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type { Targets } from '../domain/ports/images.js';
 import type { Resources } from './resources.js';
+import type { Targets } from '../domain/ports/targets.js';
+import type { SweepLog } from '../adapters/files/staged-file.js';
 
 /**
  * In the state folder: operations of a journal that was lost, whose private folders stay until they

@@ -1,9 +1,9 @@
 /** What is right for a caller to get, whatever it has sent. */
 import { status } from '@grpc/grpc-js';
-import { REASONS } from '../../src/domain/model/errors.js';
 import { promises } from '../support/reasons/promised.js';
 import { ODD_TIMEOUTS, type Case } from './cases.js';
 import type { Outcome } from './line.js';
+import { REASONS } from '../../src/domain/model/reasons/reasons.js';
 
 /**
  * Details are 4 KiB at most; the message stands in them once more, and both are in base64 or

@@ -9,10 +9,10 @@ import { deleteImage } from '../../src/domain/verbs/delete-image.js';
 import { HostlerError, asHostlerError } from '../../src/domain/model/errors.js';
 import type { OperationRecord, WriteResult } from '../../src/domain/operations/record.js';
 import type { Run, Verb } from '../../src/domain/operations/verb.js';
-import type { StagedImage } from '../../src/domain/ports/images.js';
 import { composeEngine, someCaller } from '../support/engine.js';
 import { scratchFolder } from '../support/scratch.js';
 import { procPath } from '../../src/adapters/linux/proc-path.js';
+import type { StagedImage } from '../../src/domain/ports/targets.js';
 
 interface Spec {
   readonly target: ImageAddress;

@@ -10,11 +10,12 @@ import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
 import { findMissing } from '../../src/domain/formats/whole/find-missing.js';
 import type { ImageFormat } from '../../src/domain/model/image-format.js';
-import type { Paths, Wholeness } from '../../src/domain/ports/images.js';
+import type { Wholeness } from '../../src/domain/ports/images.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
 import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
+import type { Paths } from '../../src/domain/ports/paths.js';
 
 const MIB = 1 << 20;
 /** No multiple of any cluster. */

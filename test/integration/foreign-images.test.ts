@@ -9,13 +9,13 @@ import { asAddress } from '../../src/domain/model/address.js';
 import { assertToolAgrees } from '../../src/domain/images/image-policy.js';
 import type { ImageFormat } from '../../src/domain/model/image-format.js';
 import type { ImageFacts } from '../../src/domain/model/image-info.js';
-import type { Paths } from '../../src/domain/ports/images.js';
 import { TableWalk } from '../../src/adapters/qemu/table-walk.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
 import { noise } from '../support/images/disks.js';
 import { needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
+import type { Paths } from '../../src/domain/ports/paths.js';
 
 describe('images of strangers', () => {
   const scratch = scratchFolder();

@@ -8,11 +8,11 @@ import { LocalFiles } from '../../src/adapters/files/files.js';
 import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
 import { assertDisk } from '../../src/domain/fetch/assert-disk.js';
-import type { Resolved } from '../../src/domain/ports/images.js';
 import { noise } from '../support/images/disks.js';
 import { installed, needs } from '../support/needs.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
+import type { Resolved } from '../../src/domain/ports/handles.js';
 
 /** A name in the words of the error; what makes it of `disk` in the current folder, as `out`. */
 const MADE: readonly (readonly [string, string])[] = [

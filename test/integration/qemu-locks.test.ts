@@ -11,11 +11,11 @@ import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots, type Root } from '../../src/adapters/paths/roots.js';
 import { PathScope } from '../../src/domain/access/path-scope.js';
 import { asAddress } from '../../src/domain/model/address.js';
-import type { FileRef } from '../../src/domain/ports/images.js';
 import { installed, needs } from '../support/needs.js';
 import { whileHeld, whileRun } from '../support/processes.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
+import type { FileRef } from '../../src/domain/ports/handles.js';
 
 describe('locks of qemu', () => {
   const scratch = scratchFolder();

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { REASONS } from '../../src/domain/model/errors.js';
 import { FINDINGS } from '../../src/domain/model/image-info.js';
 import { ROOT_FOLDER } from '../support/daemon.js';
 import { services } from '../support/descriptors.js';
 import { WARNINGS } from '../../src/domain/operations/record.js';
+import { REASONS } from '../../src/domain/model/reasons/reasons.js';
 
 const read = (path: string) => readFileSync(join(ROOT_FOLDER, path), 'utf8');
 const docs = [

@@ -1,7 +1,8 @@
 import type { ArchiveKind, Archives, ArchiveMember } from '../../domain/ports/sources.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import type { TarArchive } from './tar-archive.js';
 import type { ZipArchive } from './zip-archive.js';
+import type { AddressedFile } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Each kind by what reads it. */
 export class LocalArchives implements Archives {

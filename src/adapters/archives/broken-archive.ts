@@ -1,5 +1,5 @@
 import { HostlerError } from '../../domain/model/errors.js';
-import type { AddressedFile } from '../../domain/ports/images.js';
+import type { AddressedFile } from '../../domain/ports/handles.js';
 
 /** So many members are looked at: an archive with a disk in it has a few. */
 export const MAX_MEMBERS = 10_000;

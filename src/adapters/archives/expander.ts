@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Compression, Expander } from '../../domain/ports/sources.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
 import { toolReason } from '../linux/tool-words.js';
 import { withoutStall, type ToolLimits } from '../process/tool-call.js';
+import type { AddressedFile } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /**
  * What a tool may remember of what it has expanded: the largest window of zstd, whose logarithm its

@@ -1,6 +1,5 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { ArchiveMember } from '../../domain/ports/sources.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
 import { toolReason } from '../linux/tool-words.js';
 import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../process/tool-call.js';
@@ -12,6 +11,8 @@ import {
   MAX_MEMBERS,
   tooMany,
 } from './broken-archive.js';
+import type { AddressedFile } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Names are what they are: no host before a colon, nothing left out, no patterns. */
 const PLAINLY = ['--force-local', '--absolute-names'];

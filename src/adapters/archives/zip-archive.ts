@@ -4,7 +4,6 @@ import { crc32 } from 'node:zlib';
 import { fromRandomAccessReaderPromise, getFileNameLowLevel, type Entry, type ZipFile } from 'yauzl';
 import { asHostlerError, HostlerError } from '../../domain/model/errors.js';
 import type { ArchiveMember } from '../../domain/ports/sources.js';
-import type { AddressedFile, ToolRun } from '../../domain/ports/images.js';
 import { GuardedFile, guardOf } from '../files/guarded-file.js';
 import {
   assertName,
@@ -15,6 +14,8 @@ import {
   tooMany,
 } from './broken-archive.js';
 import { ZipReader } from './zip-reader.js';
+import type { AddressedFile } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Members that are looked at in one turn. */
 const AT_ONCE = 100;

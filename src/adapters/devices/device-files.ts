@@ -1,20 +1,11 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
-import type {
-  AddressedFile,
-  ByteSource,
-  FileRef,
-  Files,
-  Fingerprint,
-  Handle,
-  ImageLocks,
-  OpenFile,
-  Resolved,
-} from '../../domain/ports/images.js';
+import type { ByteSource, Files, ImageLocks, OpenFile } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { isDeviceHandle, type DeviceHandle } from '../linux/device-handle.js';
 import { procPath } from '../linux/proc-path.js';
+import type { AddressedFile, FileRef, Fingerprint, Handle, Resolved } from '../../domain/ports/handles.js';
 
 /**
  * A device has no time of its last change that could be relied upon: it may have changed just now.

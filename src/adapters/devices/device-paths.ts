@@ -2,7 +2,6 @@ import { posix } from 'node:path';
 import type { PathScope } from '../../domain/access/path-scope.js';
 import { asAddress, isBelow, type ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Entry, EntryNeed, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
@@ -11,6 +10,9 @@ import { findRoot, type Root } from '../paths/roots.js';
 import { DeviceHandle } from '../linux/device-handle.js';
 import { DEVICES } from '../linux/device-identity.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Entry, Resolved } from '../../domain/ports/handles.js';
+import type { ResolvedTarget } from '../../domain/ports/targets.js';
+import type { EntryNeed, Paths } from '../../domain/ports/paths.js';
 
 /**
  * Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them.

@@ -1,17 +1,11 @@
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type {
-  StagingFile,
-  Files,
-  StagedImage,
-  PartRequest,
-  Resolved,
-  ResolvedTarget,
-  Targets,
-} from '../../domain/ports/images.js';
+import type { Files } from '../../domain/ports/images.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
 import { DeviceHandle } from '../linux/device-handle.js';
 import { deviceOf } from './device-files.js';
+import type { Resolved } from '../../domain/ports/handles.js';
+import type { StagingFile, StagedImage, PartRequest, ResolvedTarget, Targets } from '../../domain/ports/targets.js';
 
 interface DeviceTargetPorts {
   readonly files: Files;

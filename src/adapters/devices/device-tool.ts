@@ -1,10 +1,11 @@
 import type { Eraser, ImageChanger, ByteRange, Written } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Chain, ConvertRequest, FileRef, Resolved, ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
 import { toolReason } from '../linux/tool-words.js';
 import { deviceOf } from './device-files.js';
+import type { FileRef, Resolved } from '../../domain/ports/handles.js';
+import type { Chain, ConvertRequest, ToolRun } from '../../domain/ports/tools.js';
 
 /** Between two of these blkdiscard says how far it is, and can be ended. */
 const DISCARD_STEP = 1n << 30n;

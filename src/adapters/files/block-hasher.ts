@@ -11,12 +11,12 @@ import {
 } from '../../domain/model/block-digest.js';
 import type { BlockHasher } from '../../domain/verbs/digest-image.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Resolved } from '../../domain/ports/images.js';
 import { inTurns } from '../../domain/model/async.js';
 import type { HashAnswer, HashJob } from './block-hasher-worker.js';
 import { systemError } from '../linux/errno.js';
 import { asked } from '../gates/handles.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Resolved } from '../../domain/ports/handles.js';
 
 const WORKER = new URL('./block-hasher-worker.js', import.meta.url);
 /**

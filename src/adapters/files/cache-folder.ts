@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { CACHE_SCHEME, cacheIdOf } from '../../domain/cache/cache-entry.js';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileAttributes, FileIdentity, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
 import { systemError, errnoOf } from '../linux/errno.js';
 import { folderEntries } from '../gates/folder-entries.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
@@ -16,6 +15,9 @@ import { RootGate } from '../gates/root-gate.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import type { CacheFiles, UnknownFile } from '../../domain/ports/image-cache.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
+import type { FileAttributes, FileIdentity, Resolved } from '../../domain/ports/handles.js';
+import type { ResolvedTarget } from '../../domain/ports/targets.js';
+import type { Paths } from '../../domain/ports/paths.js';
 
 const NOTHING_TO_CLOSE = () => Promise.resolve();
 

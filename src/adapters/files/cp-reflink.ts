@@ -1,11 +1,12 @@
 import { stat, statfs } from 'node:fs/promises';
-import type { FileRef, Handle, Reflink, Resolved, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
 import { toolReason } from '../linux/tool-words.js';
 import { asked } from '../gates/handles.js';
 import type { ProcessRunner } from '../process/process.js';
 import { toolError } from '../process/tool-error.js';
 import { procPath } from '../linux/proc-path.js';
+import type { FileRef, Handle, Resolved } from '../../domain/ports/handles.js';
+import type { Reflink, ToolRun } from '../../domain/ports/tools.js';
 
 /** Magic numbers of statfs(2) of filesystems that never share extents. */
 const NEVER: Readonly<Record<string, string>> = {

@@ -2,12 +2,13 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Eraser, ByteRange } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Resolved, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
 import { asked, moving, slowly } from '../gates/handles.js';
 import type { ProcessRunner } from '../process/process.js';
 import { toolReason } from '../linux/tool-words.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Resolved } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Written in one go; between two a cancel is heard. */
 const PIECE_BYTES = 8 << 20;

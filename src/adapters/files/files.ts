@@ -1,18 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { spaceOf } from '../../domain/host/filesystem-info.js';
-import type {
-  AddressedFile,
-  ByteSource,
-  FileRef,
-  Files,
-  Fingerprint,
-  Handle,
-  NotDurable,
-  OpenFile,
-  Resolved,
-  ResolvedTarget,
-} from '../../domain/ports/images.js';
+import type { ByteSource, Files, OpenFile } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { asked, callsOf, inTime, slowly, toItsEnd } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
@@ -21,6 +10,8 @@ import { assertNotCovered } from '../paths/covered.js';
 import { clearSetId } from '../linux/set-id.js';
 import { countsOf, sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
+import type { AddressedFile, FileRef, Fingerprint, Handle, Resolved } from '../../domain/ports/handles.js';
+import type { NotDurable, ResolvedTarget } from '../../domain/ports/targets.js';
 
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {

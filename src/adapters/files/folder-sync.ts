@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import type { Handle, NotDurable } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { assertNotCovered } from '../paths/covered.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
+import type { NotDurable } from '../../domain/ports/targets.js';
 
 /**
  * What a filesystem answers that syncs no folders (CIFS, some FUSE), or lets nobody open them for

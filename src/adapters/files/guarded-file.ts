@@ -1,12 +1,12 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
 import type { ImageAddress } from '../../domain/model/address.js';
-import type { Entry, FileRef } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { moving, slowly } from '../gates/handles.js';
 import { clearSetId } from '../linux/set-id.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Entry, FileRef } from '../../domain/ports/handles.js';
 
 /** How a filesystem is asked that may stop answering. */
 type Guard = Pick<Entry, 'address' | 'handle' | 'inTime'>;

@@ -3,11 +3,11 @@ import { utimes } from 'node:fs/promises';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Contents } from '../../domain/ports/files.js';
-import type { Entry, FileRef } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
 import { GuardedFile } from './guarded-file.js';
 import { assertNotCovered } from '../paths/covered.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Entry, FileRef } from '../../domain/ports/handles.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;

@@ -1,13 +1,13 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { ImageAddress } from '../../domain/model/address.js';
-import type { Entry, FileRef } from '../../domain/ports/images.js';
 import type { FileDigest, FileReader, FileWriter, Transfers } from '../../domain/ports/transfers.js';
 import { ThreadedDigest } from '../../file-io/file-digest.js';
 import { systemError } from '../linux/errno.js';
 import { GuardedFile, guardOf } from './guarded-file.js';
 import type { ChecksumAlgorithm } from '../../domain/model/checksum.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Entry, FileRef } from '../../domain/ports/handles.js';
 
 const NEW_FILE_MODE = 0o600;
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;

@@ -1,6 +1,6 @@
 import { HostlerError, invalidFields } from '../../domain/model/errors.js';
-import type { ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** The highest id that is not "no change" to chown(2). */
 const MAX_ID = 2 ** 32 - 2;

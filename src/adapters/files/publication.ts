@@ -1,11 +1,13 @@
 import { link, lstat, rename } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileIdentity, FileRef, ImageLocks, NotDurable } from '../../domain/ports/images.js';
+import type { ImageLocks } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import { toolReason } from '../linux/tool-words.js';
 import type { FolderSync } from './folder-sync.js';
 import { procPath } from '../linux/proc-path.js';
+import type { FileIdentity, FileRef } from '../../domain/ports/handles.js';
+import type { NotDurable } from '../../domain/ports/targets.js';
 
 /** What filesystems without hard links answer to link(2). */
 const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];

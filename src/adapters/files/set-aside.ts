@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { open, readdir, truncate, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StagingFile } from '../../domain/ports/images.js';
 import { makeFolder } from '../../file-io/make-folder.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
+import type { StagingFile } from '../../domain/ports/targets.js';
 
 /** The files of an operation: what came, what that expands to, what is taken out of that. */
 export interface AsideFiles {

@@ -3,7 +3,6 @@ import { Worker } from 'node:worker_threads';
 import { HostlerError } from '../../domain/model/errors.js';
 import { changedOwner, type OwnerChange, type OwnerIds } from '../../domain/model/owner-change.js';
 import type { OwnerNames, Ownership, Walk, WalkCounts } from '../../domain/ports/files.js';
-import type { Entry, ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
 import type { WalkJob, WalkState } from './owner-walk.js';
 import type { WorkerMessage } from './owner-walk-worker.js';
@@ -11,6 +10,8 @@ import type { Owners } from './owners.js';
 import { hasXattrs } from '../rights/shifted.js';
 import type { OwnFolder } from '../paths/path-walk.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Entry } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
 

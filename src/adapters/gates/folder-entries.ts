@@ -1,10 +1,10 @@
 import { Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
-import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { SYNC } from './file-calls.js';
 import { callsOf } from './handles.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /** What a name in a folder stands for. */
 export interface FolderEntry {

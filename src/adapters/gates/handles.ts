@@ -1,9 +1,9 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import type { Handle } from '../../domain/ports/images.js';
 import { THREADPOOL, type FileCalls } from './file-calls.js';
 import { PIECE, type RootGate } from './root-gate.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Opens a folder, never through a link. */

@@ -1,10 +1,10 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import type { FileRef } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { SYNC } from './file-calls.js';
 import { callsOf } from './handles.js';
 import { look } from '../linux/sync-look.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
+import type { FileRef } from '../../domain/ports/handles.js';
 
 /** Of <fcntl.h>, the same on every architecture of Linux. */
 const [F_OFD_GETLK, F_OFD_SETLK] = [36, 37];

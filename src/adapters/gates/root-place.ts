@@ -1,11 +1,11 @@
 import { constants, statSync } from 'node:fs';
 import { open, readlink, stat, type FileHandle } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileIdentity } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import type { LocalMounts } from '../linux/local-mounts.js';
 import { mountOf, readMounts } from '../linux/mounts.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /** A filesystem that went and came back as the same one is noticed after so long at the latest. */
 const MOUNT_AGE_MS = 1000;

@@ -5,7 +5,6 @@ import type { ImageAddress } from '../../domain/model/address.js';
 import type { Filesystem, Filesystems } from '../../domain/host/filesystem-info.js';
 import type { Try } from '../../domain/host/disk-driver.js';
 import type { MountEntry } from '../../domain/host/mounted.js';
-import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import type { PathLooks } from '../gates/path-looks.js';
 import { inTime } from '../gates/handles.js';
@@ -13,6 +12,7 @@ import { mountOf, readMounts } from '../linux/mounts.js';
 import type { RootedPaths } from '../paths/paths.js';
 import { countsOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /** What /proc, statfs and files of the system say of this host. */
 export class LinuxHost implements Filesystems {

@@ -1,8 +1,4 @@
-/**
- * Files of the roots that are named or begin as images do and cannot be read as such: the threads
- * that look at all files find them.
- */
-import type { FileIdentity } from '../../domain/ports/images.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /** A file as `RawDisks` knows files. */
 export interface Claimant extends FileIdentity {

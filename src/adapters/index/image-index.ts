@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import type { Dependants, DependantsFound, Unseen } from '../../domain/ports/changes.js';
 import { asHostlerError } from '../../domain/model/errors.js';
-import type { FileIdentity } from '../../domain/ports/images.js';
 import { deferred, type Deferred } from '../../domain/model/async.js';
 import { errorText } from '../telemetry/log.js';
 import type { BadFile, Claimant } from './bad-files.js';
 import type { FoundDependants, PlaceOfImages } from './root-index.js';
 import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
 const YOUNG_MIB = 2;

@@ -1,9 +1,9 @@
 /** The thread that knows the images of one root; `image-index.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
-import type { FileIdentity } from '../../domain/ports/images.js';
 import { firstOf, type BadFile } from './bad-files.js';
 import { RootIndex, type FoundDependants, type PlaceOfImages } from './root-index.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 export interface IndexJob {
   readonly root: string;

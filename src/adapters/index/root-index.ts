@@ -5,13 +5,13 @@
 import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Dependant, Unseen } from '../../domain/ports/changes.js';
-import type { FileIdentity } from '../../domain/ports/images.js';
 import type { BadFile, Claimant } from './bad-files.js';
 import { identityOf } from '../linux/device-identity.js';
 import { errnoOf } from '../linux/errno.js';
 import { readNames, type Head } from './header-names.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { birthOf } from '../linux/system-sizes.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /** What was changed so shortly before a look may change again within the same tick of the clock. */
 const SETTLED_NS = 2_000_000_000n;

@@ -5,7 +5,6 @@ import type { OperationRecord } from '../../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../../domain/operations/recovery/resume-entries.js';
 import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
 import type { MarkStore, TouchMark } from '../../domain/operations/recovery/touched.js';
-import type { FileIdentity } from '../../domain/ports/images.js';
 import { importLevel, type Imported } from './level-import.js';
 import type { JournalAnswer, News, Question } from './messages.js';
 import type { HistoryLimits } from './pruning.js';
@@ -18,6 +17,7 @@ import { adviceOn, troubleOf } from './trouble.js';
 import { Unwritten } from './unwritten.js';
 import { Writer, type WriterState } from './writer.js';
 import type { CacheEntry, CacheStore } from '../../domain/ports/image-cache.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /** A start looks through a journal and may have to make it again. */
 const OPEN_PATIENCE_MS = 300_000;

@@ -1,4 +1,4 @@
-import type { FileRef, Handle } from '../../domain/ports/images.js';
+import type { FileRef, Handle } from '../../domain/ports/handles.js';
 
 /**
  * An open descriptor of a block device's node; it knows the node, because a sandbox has to be given

@@ -1,5 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import type { FileIdentity } from '../../domain/ports/images.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /**
  * Stands where files have their filesystem's number: devices are told apart by their own numbers.

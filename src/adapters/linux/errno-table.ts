@@ -1,4 +1,4 @@
-import type { Reason } from '../../domain/model/errors.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 /**
  * Every errno of Linux (asm-generic, as on x64 and arm64): its number, its name, what strerror says

@@ -1,5 +1,6 @@
-import { HostlerError, type Reason } from '../../domain/model/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import { ERRNOS } from './errno-table.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 const BY_NUMBER = new Map(ERRNOS.map(([number, name]) => [number, name]));
 const BY_NAME = new Map(ERRNOS.map(([, name, sentence, reason]) => [name, { sentence, reason }]));

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import type { Handle } from '../../domain/ports/images.js';
 import { mountOf, parseMountinfo, type Mount } from './mounts.js';
 import { isBelow } from '../../domain/model/address.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /**
  * Filesystems whose data this host keeps itself. Whatever is not here may be a server that does not

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Handle } from '../../domain/ports/images.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /** A line of /proc/self/mountinfo. */
 export interface Mount {

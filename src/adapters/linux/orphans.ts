@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunningTool, Strays } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from './errno.js';
+import type { RunningTool, Strays } from '../../domain/ports/tools.js';
 
 /**
  * A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not

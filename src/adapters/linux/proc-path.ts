@@ -1,4 +1,4 @@
-import type { FileRef } from '../../domain/ports/images.js';
+import type { FileRef } from '../../domain/ports/handles.js';
 
 /** A descriptor that names an inode without opening its content. */
 export const O_PATH = 0o10000000;

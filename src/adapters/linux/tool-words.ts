@@ -1,5 +1,5 @@
-import type { Reason } from '../../domain/model/errors.js';
 import { ERRNOS } from './errno-table.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 /**
  * Reasons that a tool's last sentence proves: they are about the disk, whatever the tool did there.

@@ -1,12 +1,12 @@
 /** Private folders below the roots, whoever made them. */
 import { lstat } from 'node:fs/promises';
-import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { folderEntries } from '../gates/folder-entries.js';
 import { asked, openFolderIn, RootedHandle, slowly } from '../gates/handles.js';
 import { PRIVATE_PREFIX, privateFolderBytes } from '../paths/private-folders.js';
 import type { Root } from '../paths/roots.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /** The name of a folder in which an operation works: the agent, and the operation. */
 export const PRIVATE_NAME = /^\.hostler-([0-9a-f]{12})-(.+)$/;

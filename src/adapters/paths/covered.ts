@@ -1,8 +1,8 @@
 import { readlink, realpath, stat } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /**
  * A folder that is renamed between the two questions is asked for again; one under a mount answers

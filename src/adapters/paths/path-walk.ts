@@ -1,13 +1,13 @@
 import type { BigIntStats } from 'node:fs';
 import { isBelow } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileIdentity, Handle } from '../../domain/ports/images.js';
 import { closeAll } from '../linux/close-all.js';
 import { errnoOf } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { Root } from './roots.js';
 import { procPath } from '../linux/proc-path.js';
+import type { FileIdentity, Handle } from '../../domain/ports/handles.js';
 
 /** As the kernel's own limit. */
 const MAX_LINKS = 40;

@@ -2,21 +2,15 @@ import type { BigIntStats } from 'node:fs';
 import { asAddress, dirname, isBelow, type ImageAddress } from '../../domain/model/address.js';
 import type { PathScope } from '../../domain/access/path-scope.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type {
-  Entry,
-  EntryNeed,
-  ExistingTarget,
-  FileKind,
-  Paths,
-  Resolved,
-  ResolvedTarget,
-} from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { PathWalk, type Kept, type Leaf } from './path-walk.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { findRoot, type Root } from './roots.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';
+import type { Entry, FileKind, Resolved } from '../../domain/ports/handles.js';
+import type { ExistingTarget, ResolvedTarget } from '../../domain/ports/targets.js';
+import type { EntryNeed, Paths } from '../../domain/ports/paths.js';
 
 const PERMISSION_BITS = 0o7777n;
 

@@ -1,9 +1,9 @@
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
-import type { Handle } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { openFolder } from '../gates/handles.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 /** Folders in which the daemon works begin so; nobody else's names may. */
 export const PRIVATE_PREFIX = '.hostler-';

@@ -1,11 +1,11 @@
 import { realpath, type FileHandle } from 'node:fs/promises';
 import { isBelow } from '../../domain/model/address.js';
-import type { FileAttributes, FileIdentity } from '../../domain/ports/images.js';
 import { ownFileError } from '../../domain/model/own-files.js';
 import { LocalMounts } from '../linux/local-mounts.js';
 import { whileWaiting } from '../gates/while-waiting.js';
 import { RootGate } from '../gates/root-gate.js';
 import { RootPlace } from '../gates/root-place.js';
+import type { FileAttributes, FileIdentity } from '../../domain/ports/handles.js';
 
 export interface RootConfig {
   readonly path: string;

@@ -1,9 +1,10 @@
 /** What a far agent's failure means here. */
 import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
-import { HostlerError, type Reason } from '../../domain/model/errors.js';
-import { isReasonWord, namedError } from '../../domain/model/named-elsewhere.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import { isReasonWord, namedError } from '../../domain/model/reasons/named-elsewhere.js';
 import { ErrorInfo } from '../../gen/google/rpc/error_details.js';
 import { Status } from '../../gen/google/rpc/status.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 const INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
 /** gRPC's numbers. */

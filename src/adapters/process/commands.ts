@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from './process.js';
 import type { CommandCall, CommandRunner, OutputPiece } from '../../domain/ports/commands.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 const LOOKUP_LIMITS = { wallMs: 10_000 };
 /** As a shell says it. */

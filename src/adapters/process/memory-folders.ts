@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { access, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Handle } from '../../domain/ports/images.js';
 import { O_PATH } from '../linux/proc-path.js';
+import type { Handle } from '../../domain/ports/handles.js';
 
 const MEMORY = '/dev/shm';
 

@@ -6,7 +6,6 @@
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import type { ToolRun } from '../../domain/ports/images.js';
 import { inCallersWords } from './callers-words.js';
 import { Complaints, isJudged } from './complaints.js';
 import { GroupKiller, Watchdog, limitExceeded } from './child-control.js';
@@ -32,6 +31,7 @@ import {
   type ToolCall,
   type ToolLimits,
 } from './tool-call.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** How a child ended. */
 export interface Exit {

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { ImageAddress } from '../../domain/model/address.js';
-import type { FileRef, Handle } from '../../domain/ports/images.js';
+import type { FileRef, Handle } from '../../domain/ports/handles.js';
 
 /** Of a word: a text, the path of what the tool opens, or that of a file with a text. */
 export type ArgumentPart = string | Reference | Text;

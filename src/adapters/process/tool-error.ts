@@ -1,4 +1,5 @@
-import { HostlerError, type Reason } from '../../domain/model/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 /** Of what a tool says in a message. */
 const MAX_WORDS = 1500;

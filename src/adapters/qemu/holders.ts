@@ -1,6 +1,6 @@
 import { readdir, readlink } from 'node:fs/promises';
-import type { FileRef } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
+import type { FileRef } from '../../domain/ports/handles.js';
 
 /**
  * A process, not this one, that has the file open. qemu's locks belong to open files, and

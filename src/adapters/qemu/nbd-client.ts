@@ -1,12 +1,13 @@
 import type { DataExtent } from '../../domain/model/block-digest.js';
 import type { FarExport, NbdPlace, NbdTool, PullOptions, PushOptions, Segment } from '../../domain/copy/agents.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileRef, Resolved, ToolRun } from '../../domain/ports/images.js';
 import { NBD_ENV, credentials, nbdOptions } from './nbd-args.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
 import { aheadBytes, fileOptions, requestsAt } from './qemu-args.js';
 import { parseExtent, parseProgress, qemuError } from './qemu-output.js';
 import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js';
+import type { FileRef, Resolved } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Onto what is there, all of it or a part: what is a hole at the source is left as it is. */
 const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W'];

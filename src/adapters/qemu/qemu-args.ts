@@ -2,21 +2,14 @@ import { HostlerError } from '../../domain/model/errors.js';
 import { traits } from '../../domain/model/image-format.js';
 import type { ImageFacts } from '../../domain/model/image-info.js';
 import type { Layout } from '../../domain/model/image-layout.js';
-import type {
-  Chain,
-  ConvertRequest,
-  CreateRequest,
-  FileRef,
-  Layer,
-  LayerExtent,
-  MeasureOf,
-} from '../../domain/ports/images.js';
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
 import { isDeviceHandle } from '../linux/device-handle.js';
 import { chainOf, object, pathTo, text, type JsonMember, type Pieces } from './qemu-json.js';
 import { rbdMembers, clusterKeys } from './rbd-node.js';
 import { fileOf, type Arg } from '../process/tool-call.js';
 import { descriptorText } from './vmdk-text.js';
+import type { FileRef } from '../../domain/ports/handles.js';
+import type { Chain, ConvertRequest, CreateRequest, Layer, LayerExtent, MeasureOf } from '../../domain/ports/tools.js';
 
 /**
  * Requests in flight inside one qemu-img convert; more brings nothing, fewer costs up to 3x

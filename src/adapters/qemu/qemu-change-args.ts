@@ -1,9 +1,9 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../../domain/ports/changes.js';
-import type { Chain, Layer } from '../../domain/ports/images.js';
 import { chainName, keysOf, layerMembers, secretMembers, secretsOf, type OpenedAs } from './qemu-args.js';
 import { chainOf, object, text, type JsonMember, type Pieces } from './qemu-json.js';
 import type { Arg } from '../process/tool-call.js';
+import type { Chain, Layer } from '../../domain/ports/tools.js';
 
 /** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
 const TOO_LONG_FOR_A_HEADER = 1100;

@@ -1,7 +1,6 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
 import type { ImageFormat, Preallocation } from '../../domain/model/image-format.js';
-import type { Chain, Layer, ToolRun } from '../../domain/ports/images.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
 import {
   checkArgs,
@@ -16,6 +15,7 @@ import {
 } from './qemu-change-args.js';
 import { parseCheck, parseComparison, parseNameOfLayer, parseProgress, qemuError } from './qemu-output.js';
 import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js';
+import type { Chain, Layer, ToolRun } from '../../domain/ports/tools.js';
 
 /**
  * The data is copied, only the name was refused; see `copyUpArgs`. It must be all that qemu-img has

@@ -1,16 +1,6 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { ImageFormat } from '../../domain/model/image-format.js';
 import type { Extent } from '../../domain/model/image-info.js';
-import type {
-  Chain,
-  ConvertRequest,
-  CreateRequest,
-  FileRef,
-  ImageTool,
-  Layer,
-  MeasureOf,
-  ToolRun,
-} from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
 import {
   aheadBytes,
@@ -28,6 +18,16 @@ import {
 import { parseExtent, parseIdentity, parseMeasure, parseProgress, qemuError } from './qemu-output.js';
 import { BoundedQueue } from '../../domain/model/bounded-queue.js';
 import { withoutStall, type Arg, type ToolCall, type ToolLimits } from '../process/tool-call.js';
+import type { FileRef } from '../../domain/ports/handles.js';
+import type {
+  Chain,
+  ConvertRequest,
+  CreateRequest,
+  ImageTool,
+  Layer,
+  MeasureOf,
+  ToolRun,
+} from '../../domain/ports/tools.js';
 
 /** Formats that `qemu-img measure` knows (7.2). */
 const MEASURABLE: readonly ImageFormat[] = ['raw', 'qcow2', 'luks'];

@@ -2,7 +2,6 @@ import { access as look } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Handle, Resolved, ToolRun } from '../../domain/ports/images.js';
 import type { ExportAccess, ExportServer, Sharing } from '../../domain/transfer/open-export.js';
 import type { MemoryFolders } from '../process/memory-folders.js';
 import { NBD_ENV, pskObject } from './nbd-args.js';
@@ -12,6 +11,8 @@ import { fileOptions } from './qemu-args.js';
 import { qemuError } from './qemu-output.js';
 import type { Arg } from '../process/tool-call.js';
 import type { ExportConfig } from '../config/transfer-config.js';
+import type { Handle, Resolved } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** More than any agent opens. */
 const MAX_CONNECTIONS = 64;

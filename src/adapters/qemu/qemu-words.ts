@@ -1,9 +1,4 @@
-/**
- * What qemu's sentences say of an image's own state, and of what its format can do. As patterns
- * only: qemu 7.2 to 10, block/*.c, block.c and qemu-img.c. The first that matches counts; what is
- * between quotes is a name and says nothing.
- */
-import type { Reason } from '../../domain/model/errors.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 type Meaning = readonly [RegExp, Reason];
 

@@ -1,10 +1,6 @@
-/**
- * How qemu is told of an image of a cluster: everything spelt out, the cluster's configuration and
- * key as references.
- */
-import type { FileRef } from '../../domain/ports/images.js';
 import type { Arg, Reference } from '../process/tool-call.js';
 import { imageOf, isRbdHandle } from './rbd-pool.js';
+import type { FileRef } from '../../domain/ports/handles.js';
 
 /**
  * What names an image of a cluster, with the cluster's configuration; undefined when it is a file.

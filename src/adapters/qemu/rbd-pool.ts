@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { RbdName } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileRef, Handle } from '../../domain/ports/images.js';
 import type { Reference } from '../process/tool-call.js';
+import type { FileRef, Handle } from '../../domain/ports/handles.js';
 
 /** A Ceph cluster, as the configuration names it. */
 export interface Cluster {

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { asHostlerError, HostlerError } from '../../domain/model/errors.js';
 import { findMissing, hasTables } from '../../domain/formats/whole/find-missing.js';
 import type { ImageFormat } from '../../domain/model/image-format.js';
-import type { AddressedFile, ByteSource, Wholeness } from '../../domain/ports/images.js';
+import type { ByteSource, Wholeness } from '../../domain/ports/images.js';
 import { orAborted } from '../../domain/model/async.js';
 import { systemError } from '../linux/errno.js';
 import { callsOf, inTime } from '../gates/handles.js';
@@ -13,6 +13,7 @@ import type { ToolLimits } from '../process/tool-call.js';
 import type { MissingAnswer, MissingJob } from './missing-worker.js';
 import type { Missing } from '../../domain/model/image-info.js';
 import { procPath } from '../linux/proc-path.js';
+import type { AddressedFile } from '../../domain/ports/handles.js';
 
 const WORKER = new URL('./missing-worker.js', import.meta.url);
 /** The tables that are remembered, and what is read of one. */

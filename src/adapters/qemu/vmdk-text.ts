@@ -3,9 +3,9 @@
  * opened, and nothing else.
  */
 import type { Described } from '../../domain/model/image-info.js';
-import type { LayerExtent } from '../../domain/ports/images.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';
 import type { ArgumentPart } from '../process/tool-call.js';
+import type { LayerExtent } from '../../domain/ports/tools.js';
 
 const SECTOR = Number(SECTOR_BYTES);
 /** The largest that qemu takes, in sectors. */

@@ -8,7 +8,6 @@ import {
 } from '../../domain/cache/pool-bases.js';
 import { describeFile } from '../../domain/images/describe-image.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import type { FileRef, Paths, Resolved, ResolvedTarget } from '../../domain/ports/images.js';
 import { rawFacts } from '../../domain/images/read-image.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
@@ -17,6 +16,9 @@ import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parseNotes, parseTimeMs, type RbdInfo } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
 import { clusterAccess } from './rbd.js';
+import type { FileRef, Resolved } from '../../domain/ports/handles.js';
+import type { ResolvedTarget } from '../../domain/ports/targets.js';
+import type { Paths } from '../../domain/ports/paths.js';
 
 /**
  * Begins the names of bases. No caller can name one, so that no caller can put one there for others

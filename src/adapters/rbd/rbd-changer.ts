@@ -1,10 +1,10 @@
 import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Preallocation } from '../../domain/model/image-format.js';
-import type { Layer, ToolRun } from '../../domain/ports/images.js';
 import { rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords, resizeWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
+import type { Layer, ToolRun } from '../../domain/ports/tools.js';
 
 /** Changes images of clusters where they are. The cluster does the work. */
 export class RbdChanger implements ImageChanger {

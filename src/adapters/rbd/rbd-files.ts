@@ -1,16 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dependants } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type {
-  FileRef,
-  Files,
-  Fingerprint,
-  Handle,
-  ImageLocks,
-  OpenFile,
-  Resolved,
-  ResolvedTarget,
-} from '../../domain/ports/images.js';
+import type { Files, ImageLocks, OpenFile } from '../../domain/ports/images.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import {
   RbdHandle,
@@ -26,6 +17,8 @@ import { imageWords } from './rbd-args.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parsePoolSpace, parseTimeMs } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
+import type { FileRef, Fingerprint, Handle, Resolved } from '../../domain/ports/handles.js';
+import type { ResolvedTarget } from '../../domain/ports/targets.js';
 
 const NS_PER_MS = 1_000_000n;
 /**

@@ -1,12 +1,12 @@
 import { StreamedBlocks } from '../../domain/model/block-digest.js';
 import type { BlockHasher } from '../../domain/verbs/digest-image.js';
-import type { Resolved } from '../../domain/ports/images.js';
 import { inTurns } from '../../domain/model/async.js';
 import { DiffStream } from './diff-stream.js';
 import { rbdImage } from '../qemu/rbd-pool.js';
 import { imageWords } from './rbd-args.js';
 import { addressOf } from './rbd-images.js';
 import type { Rbd } from './rbd.js';
+import type { Resolved } from '../../domain/ports/handles.js';
 
 /**
  * Hashes an image of a cluster as its data comes by: nothing of it is kept here, and holes do not

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rbdAddress, type ImageAddress } from '../../domain/model/address.js';
-import { HostlerError, asHostlerError, type Reason } from '../../domain/model/errors.js';
+import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { nameOf, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords, poolWords, targetWords } from './rbd-args.js';
@@ -15,6 +15,7 @@ import {
   type RbdInfo,
 } from './rbd-output.js';
 import type { Rbd } from './rbd.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 const POLL_MS = 1000;
 /** Longer than any watch lasts, short enough that the cluster's list stays short. */

@@ -1,8 +1,9 @@
 /** What `rbd` and `ceph` say. */
 import * as z from 'zod';
 import { rbdAddress, type ImageAddress } from '../../domain/model/address.js';
-import { HostlerError, type Reason } from '../../domain/model/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type { SnapshotFacts } from '../../domain/model/image-info.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 const whole = z.number().transform(BigInt);
 

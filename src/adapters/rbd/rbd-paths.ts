@@ -1,12 +1,14 @@
 import { asAddress, parseRbdName, type ImageAddress, type RbdName } from '../../domain/model/address.js';
 import type { PathScope } from '../../domain/access/path-scope.js';
 import { HostlerError, invalidFields } from '../../domain/model/errors.js';
-import type { Entry, Paths, Resolved, ResolvedTarget, VolumeFacts } from '../../domain/ports/images.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import type { RbdImages } from './rbd-images.js';
 import { parentAddress, parseTimeMs, type RbdInfo } from './rbd-output.js';
 import { clusterAccess } from './rbd.js';
+import type { Entry, Resolved, VolumeFacts } from '../../domain/ports/handles.js';
+import type { ResolvedTarget } from '../../domain/ports/targets.js';
+import type { Paths } from '../../domain/ports/paths.js';
 
 /** Asks clusters what addresses stand for. Pools are its roots. */
 export class RbdPaths implements Paths {

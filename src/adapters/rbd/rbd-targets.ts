@@ -1,14 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import type {
-  StagingFile,
-  StagedImage,
-  PartRequest,
-  Resolved,
-  ResolvedTarget,
-  Targets,
-} from '../../domain/ports/images.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
@@ -18,6 +10,8 @@ import { BASE_PREFIX } from './rbd-bases.js';
 import { addressOf, without, type RbdImages } from './rbd-images.js';
 import { parseNamespaces, parseTimeMs } from './rbd-output.js';
 import type { RbdPaths } from './rbd-paths.js';
+import type { Resolved } from '../../domain/ports/handles.js';
+import type { StagingFile, StagedImage, PartRequest, ResolvedTarget, Targets } from '../../domain/ports/targets.js';
 
 /** The image that a target replaced waits under this name until the target has its own. */
 const OLD = '-old';

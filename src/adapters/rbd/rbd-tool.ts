@@ -1,20 +1,13 @@
 import { parseRbdName } from '../../domain/model/address.js';
 import type { Eraser } from '../../domain/ports/changes.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type {
-  Chain,
-  ConvertRequest,
-  CreateRequest,
-  FileRef,
-  Reflink,
-  Resolved,
-  ToolRun,
-} from '../../domain/ports/images.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
 import { isRbdHandle, rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
 import { layoutOf } from '../../domain/model/image-layout.js';
 import { createWords, imageWords, resizeWords, targetWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
+import type { FileRef, Resolved } from '../../domain/ports/handles.js';
+import type { Chain, ConvertRequest, CreateRequest, Reflink, ToolRun } from '../../domain/ports/tools.js';
 
 type Backing = NonNullable<CreateRequest['backing']>;
 

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { ToolRun } from '../../domain/ports/images.js';
 import { systemError } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { ToolLimits } from '../process/tool-call.js';
 import type { Cluster, ClusterAccess } from '../qemu/rbd-pool.js';
 import { parsePercent, rbdError } from './rbd-output.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Of what a tool says on standard error so much is kept while it works. */
 const SAID = 200;

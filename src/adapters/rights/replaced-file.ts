@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
-import type { FileRef } from '../../domain/ports/images.js';
 import { SYNC } from '../gates/file-calls.js';
 import { callsOf, inTime } from '../gates/handles.js';
 import { carryRights, hasFew, type Carried } from './carry.js';
 import { procPath } from '../linux/proc-path.js';
+import type { FileRef } from '../../domain/ports/handles.js';
 
 const WORKER = new URL('./carry-worker.js', import.meta.url);
 

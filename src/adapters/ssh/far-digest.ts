@@ -6,13 +6,13 @@ import {
   type DataExtent,
 } from '../../domain/model/block-digest.js';
 import type { SshHost } from '../../domain/copy/remote.js';
-import type { ToolRun } from '../../domain/ports/images.js';
 import { inTurns } from '../../domain/model/async.js';
 import { digestScript } from './far-nbd-scripts.js';
 import { scriptError } from './far-shell.js';
 import type { ProcessRunner } from '../process/process.js';
 import { farCommand, sshWords } from './ssh.js';
 import type { SshConfig } from '../config/transfer-config.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 interface FarDigester {
   readonly runner: ProcessRunner;

@@ -11,8 +11,7 @@ import type {
   FarTools,
   SshHost,
 } from '../../domain/copy/remote.js';
-import { HostlerError, type Reason } from '../../domain/model/errors.js';
-import type { ToolRun } from '../../domain/ports/images.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type { ProcessRunner } from '../process/process.js';
 import { answerBehind, beginLine, bytesOf, unreadable } from './answers.js';
 import { keepRightsLines, lostOf } from './kept-rights.js';
@@ -20,6 +19,8 @@ import { HELD, assertNoHolder, assertNoWriter } from './held.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { farCommand, farError, isTrusted, shellWord, sshWords } from './ssh.js';
 import type { SshConfig } from '../config/transfer-config.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Where the caller's role may reach on a far host. */
 export type FarReach = Pick<PathScope, 'farPlaces'>;

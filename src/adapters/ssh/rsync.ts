@@ -1,11 +1,12 @@
 import type { ImageAddress } from '../../domain/model/address.js';
 import type { FarPart, RsyncCounts, RsyncOptions, RsyncTool, SshHost } from '../../domain/copy/remote.js';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileRef, ToolRun } from '../../domain/ports/images.js';
 import type { ProcessRunner } from '../process/process.js';
 import { farError, shellWord, sshWords } from './ssh.js';
 import type { Arg, ToolLimits } from '../process/tool-call.js';
 import type { SshConfig } from '../config/transfer-config.js';
+import type { FileRef } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** rsync's exit codes that say more than its words. */
 const VANISHED = 24;

@@ -4,7 +4,6 @@ import type { DataExtent } from '../../domain/model/block-digest.js';
 import type { FarExport, FarSource, NbdTool, PushOptions } from '../../domain/copy/agents.js';
 import type { DraftNeed, FarDraft, FarNbd, FarPart, FarPublished, SshHost } from '../../domain/copy/remote.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import type { Resolved, ToolRun } from '../../domain/ports/images.js';
 import { farDigest } from './far-digest.js';
 import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type FarNbdServer } from './far-nbd-scripts.js';
 import { answerBehind, bytesOf } from './answers.js';
@@ -15,6 +14,8 @@ import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { SshConfig } from '../config/transfer-config.js';
 import { isTrusted } from './ssh.js';
+import type { Resolved } from '../../domain/ports/handles.js';
+import type { ToolRun } from '../../domain/ports/tools.js';
 
 const SOCKET = 's';
 const NAME_BYTES = 10;

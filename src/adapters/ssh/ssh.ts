@@ -1,8 +1,9 @@
 /** How ssh is called, and what its failures mean. */
 import { isHost } from '../../domain/access/role.js';
 import type { SshHost } from '../../domain/copy/remote.js';
-import { HostlerError, type Reason } from '../../domain/model/errors.js';
+import { HostlerError } from '../../domain/model/errors.js';
 import type { SshConfig } from '../config/transfer-config.js';
+import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 /** Whether what comes from a host, by the name that the request gives it, is as good as our own. */
 export function isTrusted({ trustedHosts }: SshConfig, { host }: SshHost): boolean {

@@ -1,6 +1,7 @@
-import { HostlerError, type Reason } from '../model/errors.js';
+import { HostlerError } from '../model/errors.js';
 import type { Identity } from './authority.js';
 import { isHost, liesIn, type Role } from './role.js';
+import type { Reason } from '../model/reasons/reasons.js';
 
 /** What somebody wants to do, as far as roles care. */
 export interface AccessRequest {

@@ -1,10 +1,11 @@
 /** What leaves the cache: only what is known to be ours, and known to be needed by nobody. */
 import { assertLookedAt, mayHaveDependants, type Dependants, type DependantsFound } from '../ports/changes.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import type { Files, Paths } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { cacheAddress } from './cache-entry.js';
 import { notInCache, type CacheIndex } from './cache-index.js';
 import type { CacheEntry, CacheFiles, UnknownFile, WhySetAside } from '../ports/image-cache.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface EvictionPorts {
   readonly cache: CacheIndex;

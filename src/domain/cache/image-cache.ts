@@ -1,17 +1,18 @@
-import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { checksumText } from '../fetch/fetch-image.js';
 import { forAllCallers } from '../fetch/source.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
-import type { Resolved } from '../ports/images.js';
 import { cacheAddress, cacheIdOf, isLasting, keyOf } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
 import { SharedDownload } from './shared-download.js';
 import type { CacheEntry, CacheKeyRequest, Lease } from '../ports/image-cache.js';
+import type { Reason } from '../model/reasons/reasons.js';
+import type { Resolved } from '../ports/handles.js';
 
 export type CachePorts = FillPorts &
   EvictionPorts & {

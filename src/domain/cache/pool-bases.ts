@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { ImageAddress } from '../model/address.js';
-import type { Resolved, FileRef } from '../ports/images.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { keyOf } from './cache-entry.js';
 import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
+import type { Resolved, FileRef } from '../ports/handles.js';
 
 /** Begins addresses of bases. No caller can write one: theirs begin with `/` or `rbd:`. */
 export const BASE_SCHEME = 'base:';

@@ -1,15 +1,16 @@
 import type { CopyResult, OperationPhase, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { ToolRun } from '../ports/images.js';
 import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
 import type { FarAgent, FarCopy, FarProgress, PullRequest } from './agents.js';
 import { dataOf, dataExtents } from './far-extents.js';
 import { patiently } from './patience.js';
 import { beginDigest, digestShown } from '../verbs/digest-image.js';
-import { asHostlerError, type Reason } from '../model/errors.js';
+import { asHostlerError } from '../model/errors.js';
 import { wholeOf } from '../verbs/moved.js';
 import { rest } from '../model/numbers.js';
 import type { FarSpec } from './copy-spec.js';
+import type { Reason } from '../model/reasons/reasons.js';
+import type { ToolRun } from '../ports/tools.js';
 
 /** What a copy with the help of another agent would do. */
 export async function planByAgent(

@@ -1,7 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
 import type { CopyResult, OperationPhase, Plan, Progress, Warning } from '../operations/record.js';
-import type { FileAttributes, FileRef, Resolved, ToolRun } from '../ports/images.js';
 import type { DataExtent } from '../model/block-digest.js';
+import type { FileAttributes, FileRef, Resolved } from '../ports/handles.js';
+import type { ToolRun } from '../ports/tools.js';
 
 /**
  * Where NBD is spoken: over TLS with a key, or on a socket of this host that leads to the far one.

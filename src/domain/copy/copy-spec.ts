@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Remote } from './remote.js';
-import type { FileAttributes } from '../ports/images.js';
+import type { FileAttributes } from '../ports/handles.js';
 
 export type CopyEngine = 'AUTO' | LocalEngine | FarEngine;
 

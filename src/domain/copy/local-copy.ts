@@ -3,11 +3,14 @@ import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { Files, Handle, ImageTool, Layer, StagedImage, Reflink, Resolved, ToolRun } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { rawFacts, type ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { CopySpec } from './copy-spec.js';
 import { assertLengthWithinLimits, assertSafeForTrustedRoot } from './untrusted-source.js';
+import type { Handle, Resolved } from '../ports/handles.js';
+import type { StagedImage } from '../ports/targets.js';
+import type { ImageTool, Layer, Reflink, ToolRun } from '../ports/tools.js';
 
 export interface LocalCopyPorts {
   readonly tool: ImageTool;

@@ -4,12 +4,13 @@ import { wholeOf } from '../verbs/moved.js';
 import { rest } from '../model/numbers.js';
 import type { CopyResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { StagedImage, Resolved } from '../ports/images.js';
 import type { FarAgents, FarSource } from './agents.js';
 import { patiently } from './patience.js';
 import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
 import type { FarEngine, FarSpec } from './copy-spec.js';
 import { assertSafeForTrustedRoot } from './untrusted-source.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagedImage } from '../ports/targets.js';
 
 export type NbdCopyPorts = NbdPullPorts & { readonly agents: FarAgents };
 

@@ -1,6 +1,7 @@
-import { asHostlerError, type Reason } from '../model/errors.js';
+import { asHostlerError } from '../model/errors.js';
 import type { Clock } from '../ports/images.js';
 import { sleepOrAborted } from '../model/async.js';
+import type { Reason } from '../model/reasons/reasons.js';
 
 const AGAIN_MS = 1000;
 

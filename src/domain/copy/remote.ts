@@ -1,7 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
 import type { DataExtent } from '../model/block-digest.js';
 import type { FarSource, PushOptions } from './agents.js';
-import type { FileRef, Resolved, ToolRun } from '../ports/images.js';
+import type { FileRef, Resolved } from '../ports/handles.js';
+import type { ToolRun } from '../ports/tools.js';
 
 /** A far host that is reached by ssh. */
 export interface SshHost {

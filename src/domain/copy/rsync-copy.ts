@@ -3,12 +3,13 @@ import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { CopyResult } from '../operations/record.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
-import type { Files, Resolved } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remote.js';
 import type { FarSpec } from './copy-spec.js';
 import { assertLengthWithinLimits, assertSafeForTrustedRoot } from './untrusted-source.js';
+import type { Resolved } from '../ports/handles.js';
 
 export interface RsyncCopyPorts {
   readonly files: Files;

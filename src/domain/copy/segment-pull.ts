@@ -1,8 +1,8 @@
 import type { Digests } from '../verbs/digest-image.js';
-import { asHostlerError, type Reason } from '../model/errors.js';
+import { asHostlerError } from '../model/errors.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
-import type { Clock, Files, StagedImage } from '../ports/images.js';
+import type { Clock, Files } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import type { FileWriter, Transfers } from '../ports/transfers.js';
@@ -12,6 +12,8 @@ import { dataOf, dataExtents } from './far-extents.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
 import type { FarSpec } from './copy-spec.js';
 import { assertLengthWithinLimits } from './untrusted-source.js';
+import type { Reason } from '../model/reasons/reasons.js';
+import type { StagedImage } from '../ports/targets.js';
 
 export interface NbdPullPorts {
   readonly nbd: NbdTool;

@@ -4,7 +4,6 @@ import { movedOf, wholeOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import type { ImageTool, Resolved, ToolRun } from '../ports/images.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { dataShare, pullByNbd } from './nbd-pull.js';
 import type { NbdPullPorts } from './segment-pull.js';
@@ -19,6 +18,8 @@ import {
   type Sizes,
 } from './rsync-copy.js';
 import type { FarSpec } from './copy-spec.js';
+import type { Resolved } from '../ports/handles.js';
+import type { ImageTool, ToolRun } from '../ports/tools.js';
 
 export type SshCopyPorts = RsyncCopyPorts &
   NbdPullPorts & { readonly farNbd: FarNbd; readonly tool: ImageTool; readonly digests: Digests };

@@ -1,7 +1,7 @@
 import { assertWithinForeignLimits } from '../images/image-policy.js';
 import type { Run } from '../operations/verb.js';
-import type { AddressedFile } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
+import type { AddressedFile } from '../ports/handles.js';
 
 /** Where a file comes from: another root, a far agent, a host that is reached by ssh. */
 interface Origin {

@@ -2,10 +2,12 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import { archiveKind, HEAD_BYTES } from '../formats/no-disk/no-disk.js';
 import type { Run } from '../operations/verb.js';
-import type { StagingFile, Files, StagedImage, ToolRun } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import type { Transfers } from '../ports/transfers.js';
 import { fill } from './expand.js';
 import type { Archives, ArchiveMember } from '../ports/sources.js';
+import type { StagingFile, StagedImage } from '../ports/targets.js';
+import type { ToolRun } from '../ports/tools.js';
 
 export interface ArchivePorts {
   readonly files: Files;

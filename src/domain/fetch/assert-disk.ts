@@ -1,10 +1,12 @@
 import { HostlerError } from '../model/errors.js';
 import { contentMarks } from '../formats/magic.js';
 import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
-import type { Files, Resolved, ToolRun } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { SECTOR_BYTES } from '../model/size.js';
 import { onlyDisk } from './archive-member.js';
 import type { Archives, ArchiveMember } from '../ports/sources.js';
+import type { Resolved } from '../ports/handles.js';
+import type { ToolRun } from '../ports/tools.js';
 
 /**
  * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is

@@ -1,13 +1,14 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
 import type { Run } from '../operations/verb.js';
-import type { StagingFile } from '../ports/images.js';
 import type { SourceFacts, Sources } from '../ports/sources.js';
 import { isGuarded, sourceText } from './source.js';
 import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
-import { Transfer, type FetchTransferPorts } from './transfer.js';
+import { Transfer } from './transfer.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { SourceSpec } from '../model/image-source.js';
+import type { StagingFile } from '../ports/targets.js';
+import type { FetchTransferPorts } from './transfer-spec.js';
 
 export type BringPorts = TakeFilePorts & FetchTransferPorts & { readonly sources: Sources };
 

@@ -2,12 +2,13 @@ import type { ImageAddress } from '../model/address.js';
 import { GrowingSpace } from '../operations/resources/growing-space.js';
 import { HostlerError } from '../model/errors.js';
 import type { Run } from '../operations/verb.js';
-import type { StagingFile, ByteSource, Files, StagedImage } from '../ports/images.js';
+import type { ByteSource, Files } from '../ports/images.js';
 import type { Transfers } from '../ports/transfers.js';
 import { compressionOf } from './compression.js';
 import type { Expander } from '../ports/sources.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin } from './wrong-bodies.js';
+import type { StagingFile, StagedImage } from '../ports/targets.js';
 
 /**
  * What follows the end of an image, such as a signature, takes some KiB; more, or half of what

@@ -5,13 +5,14 @@ import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { layoutOf, type Layout } from '../model/image-layout.js';
-import type { StagedImage, Reflink, ResolvedTarget } from '../ports/images.js';
 import { assertAnnouncedSize, assertSize } from './validate-foreign.js';
 import { convertLayer, showConverted, type MakePorts } from './make-image.js';
 import type { SourceFacts } from '../ports/sources.js';
 import { sourceText } from './source.js';
 import type { FetchSpec } from './fetch-spec.js';
 import type { CacheKeyRequest, Lease } from '../ports/image-cache.js';
+import type { StagedImage, ResolvedTarget } from '../ports/targets.js';
+import type { Reflink } from '../ports/tools.js';
 
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
@@ -89,7 +90,9 @@ export function wishOf({
   };
 }
 
-/** The cached image: below the target, as the target, or, where its layout was chosen, rewritten. */
+/**
+ * The cached image: below the target, as the target, or, where its layout was chosen, rewritten.
+ */
 async function laidOut(spec: FetchSpec, lease: Lease, part: StagedImage, run: Run, ports: FromCachePorts) {
   const layout = layoutOf(spec);
   if (spec.overlay) await layOver(layout, lease, part, run, ports);

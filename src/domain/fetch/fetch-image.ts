@@ -7,10 +7,10 @@ import { fetchFromCache, type FromCachePorts } from './fetch-from-cache.js';
 import { makeImage, showConverted } from './make-image.js';
 import { assertAnnouncedSize } from './validate-foreign.js';
 import { isFarSource, needsNoSecrets, sourceIdentity, sourceText } from './source.js';
-import { TRANSPORT } from './transfer.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { SourceSpec } from '../model/image-source.js';
 import type { FetchSpec } from './fetch-spec.js';
+import { TRANSPORT } from './transfer-spec.js';
 
 /**
  * Fetches an image, checks it, converts it where another format is wanted, and publishes it. A

@@ -3,7 +3,7 @@ import type { ImageAddress } from '../model/address.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
-import type { FileAttributes } from '../ports/images.js';
+import type { FileAttributes } from '../ports/handles.js';
 
 /** How the target is laid out is chosen only with its format, or of an overlay. */
 export interface FetchSpec extends Layout {

@@ -4,13 +4,15 @@ import type { ImageFormat } from '../model/image-format.js';
 import { layoutOf, type Layout } from '../model/image-layout.js';
 import type { ImageFacts } from '../model/image-info.js';
 import type { Run } from '../operations/verb.js';
-import type { Layer, StagedImage, Resolved, ResolvedTarget } from '../ports/images.js';
 import type { BringPorts } from './download.js';
 import { takeMember, type ArchivePorts } from './archive-member.js';
 import { expand, type ExpandPorts } from './expand.js';
 import { validateForeign, type JudgePorts } from './validate-foreign.js';
 import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagedImage, ResolvedTarget } from '../ports/targets.js';
+import type { Layer } from '../ports/tools.js';
 
 export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
 

@@ -2,12 +2,15 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
-import type { StagingFile, Files, ImageTool, Reflink, Resolved } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { rawFacts } from '../images/read-image.js';
 import { RunningDigest } from '../transfer/running-digest.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { assertWithin } from './wrong-bodies.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagingFile } from '../ports/targets.js';
+import type { ImageTool, Reflink } from '../ports/tools.js';
 
 export interface TakeFilePorts {
   readonly files: Files;

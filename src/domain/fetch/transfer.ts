@@ -1,21 +1,19 @@
-import type { ImageAddress } from '../model/address.js';
-import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
 import { GrowingSpace } from '../operations/resources/growing-space.js';
 import type { Run } from '../operations/verb.js';
-import type { StagingFile } from '../ports/images.js';
-import type { FileDigest, FileWriter, Transfers } from '../ports/transfers.js';
+import type { FileDigest, FileWriter } from '../ports/transfers.js';
 import { orAborted, sleepOrAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
-import type { SourceAnswer, RemoteFile, TransferRules } from '../ports/sources.js';
+import type { SourceAnswer, RemoteFile } from '../ports/sources.js';
 import { RateWatch, waitedFor } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
 import { withoutWebPage } from './web-page.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
+import type { StagingFile } from '../ports/targets.js';
+import { type TransferSpec, type FetchTransferPorts, type Transferred, TRANSPORT } from './transfer-spec.js';
 
-/** What trying again may help with. */
-export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
 /**
  * Less than so much since the best attempt is no progress: a byte now and then would be waited for
  * for ever.
@@ -23,35 +21,6 @@ export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
 const PROGRESS_BYTES = 256n * 1024n;
 /** Whoever watches hears so often of a slow source. */
 const SHOW_MS = 200;
-
-export interface TransferSpec {
-  readonly target: ImageAddress;
-  /** For people. */
-  readonly what: string;
-  readonly checksum: ExpectedChecksum | undefined;
-  /** How long the source says that it is; unset: it says so with the content, or not at all. */
-  readonly lengthBytes?: bigint;
-  /** The file may not be longer. */
-  readonly maxBytes: bigint;
-  /** The source is asked with a caller's secrets. */
-  readonly guarded: boolean;
-}
-
-export interface FetchTransferPorts {
-  readonly transfers: Transfers;
-  readonly rules: TransferRules;
-  readonly onNetworkBytes: (bytes: number) => void;
-}
-
-export interface Transferred {
-  readonly lengthBytes: bigint;
-  readonly networkBytes: bigint;
-  readonly zeroBytes: bigint;
-  /** Of all bytes as they came. */
-  readonly checksum: ExpectedChecksum;
-  /** For a later question whether it still is this content. */
-  readonly freshness?: string;
-}
 
 interface OpenPart {
   readonly writer: FileWriter;

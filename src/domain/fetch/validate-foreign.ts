@@ -4,10 +4,13 @@ import type { ImageFacts } from '../model/image-info.js';
 import { assertToolSays } from '../images/ask-tool.js';
 import { assertWithinForeignLimits } from '../images/image-policy.js';
 import type { Run } from '../operations/verb.js';
-import type { StagingFile, Files, ImageTool, Layer, Resolved, ResolvedTarget } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 import { assertDisk, withHint } from './assert-disk.js';
 import type { Archives, SourceFacts } from '../ports/sources.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagingFile, ResolvedTarget } from '../ports/targets.js';
+import type { ImageTool, Layer } from '../ports/tools.js';
 
 export interface JudgePorts {
   readonly files: Files;

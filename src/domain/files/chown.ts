@@ -1,10 +1,11 @@
 import type { ImageAddress } from '../model/address.js';
 import type { ChownResult } from '../operations/record.js';
 import type { Run, Use, Verb } from '../operations/verb.js';
-import type { Entry, FileKind, ToolRun } from '../ports/images.js';
 import { HostlerError } from '../model/errors.js';
 import type { IdMap, OwnerChange } from '../model/owner-change.js';
 import type { OwnerNames, Ownership } from '../ports/files.js';
+import type { Entry, FileKind } from '../ports/handles.js';
+import type { ToolRun } from '../ports/tools.js';
 
 export interface ChownSpec {
   readonly address: ImageAddress;

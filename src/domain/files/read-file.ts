@@ -1,8 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import { HostlerError } from '../model/errors.js';
-import type { Paths } from '../ports/images.js';
 import type { Contents } from '../ports/files.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface ReadFileSpec {
   readonly address: ImageAddress;

@@ -1,6 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
-import type { Entry, Paths } from '../ports/images.js';
+import type { Entry } from '../ports/handles.js';
+import type { Paths } from '../ports/paths.js';
 
 /** What is there; undefined when nothing is, also behind a link. */
 export async function statFile(

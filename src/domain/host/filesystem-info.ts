@@ -2,8 +2,8 @@ import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import { rest, uint64 } from '../model/numbers.js';
 import type { SpaceLedger } from '../operations/resources/space.js';
-import type { Handle } from '../ports/images.js';
 import { breathe, sleepOrAborted } from '../model/async.js';
+import type { Handle } from '../ports/handles.js';
 
 /** What statvfs says, in its units. */
 export interface FilesystemCounts {

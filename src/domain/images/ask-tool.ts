@@ -1,7 +1,8 @@
-import { asHostlerError, type Reason } from '../model/errors.js';
+import { asHostlerError } from '../model/errors.js';
 import type { ImageFacts } from '../model/image-info.js';
 import { assertToolAgrees } from './image-policy.js';
-import type { ImageTool, Layer, ToolRun } from '../ports/images.js';
+import type { Reason } from '../model/reasons/reasons.js';
+import type { ImageTool, Layer, ToolRun } from '../ports/tools.js';
 
 /**
  * What a tool says of a stranger's image, in the sandbox, must be what we say. Of an image that is

@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
-import type { StorageKind } from '../ports/images.js';
+import type { StorageKind } from '../ports/handles.js';
 
 const WORDS: Readonly<Record<StorageKind, string>> = {
   file: 'a file',

@@ -1,6 +1,7 @@
 import { basePath } from './backing-name.js';
 import type { ImageFacts, ImageInfo } from '../model/image-info.js';
-import type { ImageLocks, Resolved } from '../ports/images.js';
+import type { ImageLocks } from '../ports/images.js';
+import type { Resolved } from '../ports/handles.js';
 
 /** What a header says, with what the filesystem says. */
 export async function describeImage(file: Resolved, facts: ImageFacts, imageLocks: ImageLocks): Promise<ImageInfo> {

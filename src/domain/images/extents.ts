@@ -9,8 +9,11 @@ import { detectFormat } from '../formats/magic.js';
 import { READERS } from '../formats/readers.js';
 import { unsafe } from './image-policy.js';
 import type { NamedExtent } from '../model/image-info.js';
-import type { Files, Layer, LayerExtent, Paths, Resolved } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { breathe } from '../model/async.js';
+import type { Resolved } from '../ports/handles.js';
+import type { Layer, LayerExtent } from '../ports/tools.js';
+import type { Paths } from '../ports/paths.js';
 
 interface ExtentPorts {
   readonly paths: Pick<Paths, 'named'>;

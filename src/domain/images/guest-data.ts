@@ -4,7 +4,7 @@
  */
 import { isClosed } from './unlocked.js';
 import type { ImageFormat } from '../model/image-format.js';
-import type { Chain, ImageTool, Layer, ToolRun } from '../ports/images.js';
+import type { Chain, ImageTool, Layer, ToolRun } from '../ports/tools.js';
 
 /** qemu's driver says of the whole disk that it is data (block/vhdx.c tells no block status). */
 const WITHOUT_MAP: readonly ImageFormat[] = ['vhdx'];

@@ -1,5 +1,5 @@
 import { HostlerError } from '../model/errors.js';
-import type { Layer } from '../ports/images.js';
+import type { Layer } from '../ports/tools.js';
 
 /**
  * A guest's qemu opens the layers below an overlay by their names alone: a disk that is another one

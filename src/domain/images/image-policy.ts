@@ -1,7 +1,7 @@
 import { HostlerError } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Finding, ImageFacts } from '../model/image-info.js';
-import type { Chain } from '../ports/images.js';
+import type { Chain } from '../ports/tools.js';
 
 /**
  * What reaches beyond the image, what nobody here understands, or what no program makes: no tool

@@ -18,20 +18,12 @@ import {
   unsafe,
   type ForeignRules,
 } from './image-policy.js';
-import type {
-  AddressedFile,
-  ByteSource,
-  Chain,
-  Files,
-  Layer,
-  LayerExtent,
-  Paths,
-  Resolved,
-  VolumeFacts,
-  Wholeness,
-} from '../ports/images.js';
+import type { ByteSource, Files, Wholeness } from '../ports/images.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import { breathe } from '../model/async.js';
+import type { AddressedFile, Resolved, VolumeFacts } from '../ports/handles.js';
+import type { Chain, Layer, LayerExtent } from '../ports/tools.js';
+import type { Paths } from '../ports/paths.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
 export const MAX_CHAIN_LAYERS = 64;

@@ -1,5 +1,6 @@
 import { HostlerError } from '../model/errors.js';
-import type { Files, Resolved } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
+import type { Resolved } from '../ports/handles.js';
 
 /**
  * Fails with SOURCE_CHANGED when a file is not what it was: what was read of it may never have been

@@ -1,4 +1,4 @@
-import type { Chain } from '../ports/images.js';
+import type { Chain } from '../ports/tools.js';
 
 /** How a passphrase is named among the secrets of an operation, and to a tool. */
 export const [OPENS, OPENS_SECOND] = ['sourcePassphrase', 'secondPassphrase'];

@@ -1,22 +1,18 @@
 import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
-import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import { assertLookedAt, type Dependants } from '../ports/changes.js';
 import { filesOf } from '../images/extents.js';
-import type {
-  Chain,
-  FileIdentity,
-  FileRef,
-  ImageKind,
-  ImageLocks,
-  Paths,
-  Resolved,
-  ResolvedTarget,
-} from '../ports/images.js';
+import type { ImageLocks } from '../ports/images.js';
 import { assertSafe } from '../images/image-policy.js';
 import { sameFile, type ImageReader } from '../images/read-image.js';
 import { Admitted } from './admitted.js';
 import type { Use } from './verb.js';
+import type { Reason } from '../model/reasons/reasons.js';
+import type { FileIdentity, FileRef, ImageKind, Resolved } from '../ports/handles.js';
+import type { ResolvedTarget } from '../ports/targets.js';
+import type { Chain } from '../ports/tools.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface AdmissionPorts {
   readonly paths: Paths;

@@ -1,8 +1,10 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
-import type { Chain, Entry, FileIdentity, Handle, Resolved, ResolvedTarget } from '../ports/images.js';
 import type { LockKey } from './resources/locks.js';
 import type { Resolution } from './verb.js';
+import type { Entry, FileIdentity, Handle, Resolved } from '../ports/handles.js';
+import type { ResolvedTarget } from '../ports/targets.js';
+import type { Chain } from '../ports/tools.js';
 
 /** Everything an operation touches, resolved once; close it when the operation is over. */
 export class Admitted implements Resolution {

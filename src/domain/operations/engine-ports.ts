@@ -2,7 +2,7 @@ import type { Journal } from './journal.js';
 import type { Admission } from './admission.js';
 import type { LockTable } from './resources/locks.js';
 import type { Slots } from './resources/slots.js';
-import type { Targets, Files, Clock } from '../ports/images.js';
+import type { Files, Clock } from '../ports/images.js';
 import type { SpaceLedger } from './resources/space.js';
 import type { TouchedImages } from './recovery/touched.js';
 import type { RawDisks } from './raw-disks.js';
@@ -10,6 +10,7 @@ import type { ResumeEntries } from './recovery/resume-entries.js';
 import type { Secrets } from '../model/secrets.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { OperationRecord, OperationState, OperationResult, StoredError } from './record.js';
+import type { Targets } from '../ports/targets.js';
 
 export interface EnginePorts {
   readonly journal: Journal;

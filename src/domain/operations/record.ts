@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError, type FieldViolation } from '../model/errors.js';
-import { namedError } from '../model/named-elsewhere.js';
+import { namedError } from '../model/reasons/named-elsewhere.js';
 import type { CheckCounts, Comparison } from '../ports/changes.js';
 import type { ImageInfo, SnapshotFacts } from '../model/image-info.js';
 

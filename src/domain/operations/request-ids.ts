@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Caller } from '../access/caller.js';
-import { HostlerError, asHostlerError, type Reason } from '../model/errors.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Journal } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { OperationRecord } from './record.js';
+import type { Reason } from '../model/reasons/reasons.js';
 
 /** How an admission ends whose caller went. */
 const GONE: readonly Reason[] = ['CANCELLED', 'CALLER_DEADLINE'];

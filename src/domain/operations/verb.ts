@@ -1,27 +1,16 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import type { ImageFormat } from '../model/image-format.js';
-import type {
-  Chain,
-  Entry,
-  EntryNeed,
-  FileAttributes,
-  FileKind,
-  FileRef,
-  ImageKind,
-  Layer,
-  NotDurable,
-  StagedImage,
-  Resolved,
-  ResolvedTarget,
-  ToolRun,
-} from '../ports/images.js';
-import type { Reason } from '../model/errors.js';
 import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
 import type { Checkpoint } from './recovery/resume-entries.js';
 import type { Slot } from './resources/slots.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { Secrets } from '../model/secrets.js';
+import type { Reason } from '../model/reasons/reasons.js';
+import type { Entry, FileAttributes, FileKind, FileRef, ImageKind, Resolved } from '../ports/handles.js';
+import type { NotDurable, StagedImage, ResolvedTarget } from '../ports/targets.js';
+import type { Chain, Layer, ToolRun } from '../ports/tools.js';
+import type { EntryNeed } from '../ports/paths.js';
 
 /** How a verb uses an address: decides what is resolved, checked and locked before it starts. */
 export type Use =

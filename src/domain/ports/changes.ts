@@ -1,6 +1,7 @@
 import { HostlerError } from '../model/errors.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
-import type { Chain, FileIdentity, FileRef, Layer, Resolved, ToolRun } from './images.js';
+import type { FileIdentity, FileRef, Resolved } from './handles.js';
+import type { Chain, Layer, ToolRun } from './tools.js';
 
 /** What a check of an image found. */
 export interface CheckCounts {

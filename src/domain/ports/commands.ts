@@ -1,5 +1,5 @@
-import type { ToolRun } from './images.js';
 import type { Waiter } from '../model/waiter.js';
+import type { ToolRun } from './tools.js';
 
 /** Of a command's output. */
 export interface OutputPiece {

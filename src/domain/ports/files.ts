@@ -1,6 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
-import type { Entry, FileRef, ToolRun } from './images.js';
 import type { OwnerChange, OwnerIds } from '../model/owner-change.js';
+import type { Entry, FileRef } from './handles.js';
+import type { ToolRun } from './tools.js';
 
 /** What is in files, through handles. */
 export interface Contents {

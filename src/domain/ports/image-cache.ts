@@ -2,7 +2,7 @@ import type { ImageInfo } from '../model/image-info.js';
 import type { NetworkSource } from '../model/image-source.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
-import type { Resolved } from './images.js';
+import type { Resolved } from './handles.js';
 
 /** An image that may be wanted again. */
 export interface CacheEntry {

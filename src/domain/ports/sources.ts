@@ -1,8 +1,9 @@
 import type { ImageFormat } from '../model/image-format.js';
-import type { AddressedFile, ToolRun } from './images.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { Secrets } from '../model/secrets.js';
 import type { NetworkSource } from '../model/image-source.js';
+import type { AddressedFile } from './handles.js';
+import type { ToolRun } from './tools.js';
 
 /** What a source says of an image beforehand; what it does not say is unset. */
 export interface SourceFacts {

@@ -1,6 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
-import type { Entry, FileRef } from './images.js';
 import type { ChecksumAlgorithm } from '../model/checksum.js';
+import type { Entry, FileRef } from './handles.js';
+
 /** What goes by in order: bytes, or so many zeros. */
 export type Chunk = { readonly data: Uint8Array } | { readonly zeros: bigint };
 

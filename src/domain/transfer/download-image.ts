@@ -3,13 +3,16 @@ import { BLOCK_ALGORITHM } from '../model/block-digest.js';
 import type { Caller } from '../access/caller.js';
 import { assertDigestible, dataExtentsOf } from '../verbs/digest-image.js';
 import { HostlerError } from '../model/errors.js';
-import type { Entry, Files, ImageLocks, ImageTool, Paths } from '../ports/images.js';
+import type { Files, ImageLocks } from '../ports/images.js';
 import type { ReadCallLimit } from '../verbs/read-call-limit.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { orAborted } from '../model/async.js';
 import type { FileDigest, FileReader, Chunk, Transfers } from '../ports/transfers.js';
 import { RunningDigest } from './running-digest.js';
 import type { Checksum } from '../model/checksum.js';
+import type { Entry } from '../ports/handles.js';
+import type { ImageTool } from '../ports/tools.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface DownloadSpec {
   readonly address: ImageAddress;

@@ -7,10 +7,13 @@ import type { Operations } from '../operations/engine.js';
 import type { ExportResult } from '../operations/record.js';
 import { OpenSessions, untilIdle } from '../operations/open-sessions.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, Files, Paths, Resolved, ToolRun } from '../ports/images.js';
+import type { Clock, Files } from '../ports/images.js';
 import { sameFile } from '../images/read-image.js';
 import { deferred, orAborted } from '../model/async.js';
 import type { Ask } from '../operations/engine-ports.js';
+import type { Resolved } from '../ports/handles.js';
+import type { ToolRun } from '../ports/tools.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface ExportSpec {
   readonly address: ImageAddress;

@@ -2,8 +2,10 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import type { Journal } from '../operations/journal.js';
 import type { OperationRecord } from '../operations/record.js';
-import type { Clock, Files, Fingerprint, Paths } from '../ports/images.js';
+import type { Clock, Files } from '../ports/images.js';
 import type { UploadChecksum } from './open-upload.js';
+import type { Fingerprint } from '../ports/handles.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface PublishedPorts {
   readonly paths: Paths;

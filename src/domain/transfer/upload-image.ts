@@ -12,7 +12,7 @@ import { restoreError, type ImageResult, type OperationRecord } from '../operati
 import { fingerprint } from '../operations/request-ids.js';
 import { OpenSessions, untilIdle, type Stood } from '../operations/open-sessions.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, FileAttributes, Files, StagedImage, Paths } from '../ports/images.js';
+import type { Clock, Files } from '../ports/images.js';
 import { assertWithinForeignLimits } from '../images/image-policy.js';
 import { publishImage, type PublishPorts } from '../verbs/publish-image.js';
 import { orAborted } from '../model/async.js';
@@ -21,6 +21,9 @@ import { OpenUpload, type Committed, type UploadChecksum, type UploadPiece } fro
 import { PublishedUploads } from './published-uploads.js';
 import type { Transfers } from '../ports/transfers.js';
 import type { ChecksumAlgorithm } from '../model/checksum.js';
+import type { FileAttributes } from '../ports/handles.js';
+import type { StagedImage } from '../ports/targets.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface UploadSpec {
   readonly target: ImageAddress;

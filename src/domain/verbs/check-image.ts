@@ -4,8 +4,8 @@ import type { ImageFormat } from '../model/image-format.js';
 import { assertUncut, planned, whileOpen, type ChangePorts } from './in-place.js';
 import type { CheckResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Chain } from '../ports/images.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
+import type { Chain } from '../ports/tools.js';
 
 export interface CheckSpec {
   readonly address: ImageAddress;

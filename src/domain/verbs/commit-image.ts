@@ -7,8 +7,8 @@ import { dataFrom } from '../images/guest-data.js';
 import { assertNoSnapshots, changeInPlace, planned, type ChangePorts } from './in-place.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import type { Chain, Layer } from '../ports/images.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
+import type { Chain, Layer } from '../ports/tools.js';
 
 export interface CommitSpec {
   readonly address: ImageAddress;

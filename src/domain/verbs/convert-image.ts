@@ -9,15 +9,6 @@ import type { Layout } from '../model/image-layout.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import type { CreatePorts } from './create-image.js';
-import type {
-  Chain,
-  ConvertRequest,
-  FileAttributes,
-  ImageTool,
-  MeasureOf,
-  Resolved,
-  ToolRun,
-} from '../ports/images.js';
 import { LUKS_HEADER_BYTES } from '../images/luks-space.js';
 import { DEFAULT_CLUSTER_BYTES, qcow2Tables } from '../images/qcow2-space.js';
 import { roundUp } from '../model/size.js';
@@ -25,6 +16,8 @@ import { publishImage } from './publish-image.js';
 import { quarantine, type TakePorts } from './quarantine.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { OPENS, isClosed, unlocked } from '../images/unlocked.js';
+import type { FileAttributes, Resolved } from '../ports/handles.js';
+import type { Chain, ConvertRequest, ImageTool, MeasureOf, ToolRun } from '../ports/tools.js';
 
 export interface ConvertSpec extends Layout {
   readonly source: ImageAddress;

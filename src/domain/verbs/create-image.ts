@@ -4,11 +4,14 @@ import type { Layout } from '../model/image-layout.js';
 import { rest } from '../model/numbers.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import type { FileAttributes, Files, ImageTool, ResolvedTarget } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { LUKS_HEADER_BYTES } from '../images/luks-space.js';
 import { qcow2Tables } from '../images/qcow2-space.js';
 import { publishImage, type PublishPorts } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
+import type { FileAttributes } from '../ports/handles.js';
+import type { ResolvedTarget } from '../ports/targets.js';
+import type { ImageTool } from '../ports/tools.js';
 
 export interface CreateSpec extends Layout {
   readonly address: ImageAddress;

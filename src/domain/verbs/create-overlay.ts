@@ -6,9 +6,10 @@ import type { ImageResult } from '../operations/record.js';
 import type { Resolution, Verb } from '../operations/verb.js';
 import { tablesBytes, type CreatePorts } from './create-image.js';
 import { assertSameForGuests } from '../images/guests-base.js';
-import type { CreateRequest, FileAttributes } from '../ports/images.js';
 import { publishImage } from './publish-image.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
+import type { FileAttributes } from '../ports/handles.js';
+import type { CreateRequest } from '../ports/tools.js';
 
 /** The format keeps the backing file's name in so many bytes. */
 export const MAX_BACKING_NAME_BYTES = 1023;

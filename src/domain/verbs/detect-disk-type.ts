@@ -1,7 +1,8 @@
 import { asAddress, type ImageAddress } from '../model/address.js';
 import { asHostlerError } from '../model/errors.js';
-import type { Paths, Resolved } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
+import type { Resolved } from '../ports/handles.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface DiskType {
   readonly type: string;

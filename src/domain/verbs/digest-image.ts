@@ -4,8 +4,10 @@ import { HostlerError } from '../model/errors.js';
 import { rest } from '../model/numbers.js';
 import type { DigestResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Clock, Files, Fingerprint, ImageTool, Resolved, ToolRun } from '../ports/images.js';
+import type { Clock, Files } from '../ports/images.js';
 import { rawFacts } from '../images/read-image.js';
+import type { Fingerprint, Resolved } from '../ports/handles.js';
+import type { ImageTool, ToolRun } from '../ports/tools.js';
 
 export interface DigestSpec {
   readonly address: ImageAddress;

@@ -4,11 +4,11 @@ import { filesOf } from '../images/extents.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Extent } from '../model/image-info.js';
 import { dataBytes } from '../images/guest-data.js';
-import type { Chain, ImageTool } from '../ports/images.js';
 import { assertSafe } from '../images/image-policy.js';
 import type { ImageReader } from '../images/read-image.js';
 import type { ReadCallLimit } from './read-call-limit.js';
 import { unlocked } from '../images/unlocked.js';
+import type { Chain, ImageTool } from '../ports/tools.js';
 
 export interface ExaminePorts {
   readonly reader: ImageReader;

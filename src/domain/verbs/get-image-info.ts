@@ -4,8 +4,10 @@ import { filesOf } from '../images/extents.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageFacts, ImageInfo } from '../model/image-info.js';
 import type { TouchedImages } from '../operations/recovery/touched.js';
-import type { Handle, ImageLocks, Paths, Resolved } from '../ports/images.js';
+import type { ImageLocks } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
+import type { Handle, Resolved } from '../ports/handles.js';
+import type { Paths } from '../ports/paths.js';
 
 export interface InfoPorts {
   readonly paths: Paths;

@@ -5,8 +5,10 @@ import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { ImageInfo } from '../model/image-info.js';
 import type { ImageResult, Plan } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { Chain, Files, ImageTool, Layer, Reflink, Resolved } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
+import type { Resolved } from '../ports/handles.js';
+import type { Chain, ImageTool, Layer, Reflink } from '../ports/tools.js';
 
 /** So many snapshots are named in an error. */
 const SNAPSHOTS_NAMED = 10;

@@ -1,6 +1,6 @@
 import { rest } from '../model/numbers.js';
 import type { Counters } from '../operations/record.js';
-import type { Resolved } from '../ports/images.js';
+import type { Resolved } from '../ports/handles.js';
 
 export interface Moved {
   readonly movedBytes: bigint;

@@ -5,8 +5,10 @@ import type { ImageFacts } from '../model/image-info.js';
 import { assertToolSays } from '../images/ask-tool.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { ImageTool, StagedImage, Resolved } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagedImage } from '../ports/targets.js';
+import type { ImageTool } from '../ports/tools.js';
 
 export interface PublishPorts {
   readonly reader: ImageReader;

@@ -1,10 +1,13 @@
 import { assertToolSays } from '../images/ask-tool.js';
 import { assertWithinForeignLimits } from '../images/image-policy.js';
 import type { Run } from '../operations/verb.js';
-import type { Chain, Files, ImageTool, Layer, StagedImage, Reflink, Resolved } from '../ports/images.js';
+import type { Files } from '../ports/images.js';
 import { rawFacts, type ImageReader } from '../images/read-image.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import type { ImageAddress } from '../model/address.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagedImage } from '../ports/targets.js';
+import type { Chain, ImageTool, Layer, Reflink } from '../ports/tools.js';
 
 export interface TakePorts {
   readonly files: Files;

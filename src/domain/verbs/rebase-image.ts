@@ -11,9 +11,9 @@ import { dataFrom } from '../images/guest-data.js';
 import { assertHeader, assertNoSnapshots, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Resolution, Run, Use, Verb } from '../operations/verb.js';
-import type { Chain, Layer } from '../ports/images.js';
 import { sameFile } from '../images/read-image.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
+import type { Chain, Layer } from '../ports/tools.js';
 
 interface Layered {
   readonly address: ImageAddress;

@@ -5,9 +5,9 @@ import type { ImageInfo } from '../model/image-info.js';
 import { assertHeader, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import type { Chain } from '../ports/images.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
+import type { Chain } from '../ports/tools.js';
 
 export interface ResizeSpec {
   readonly address: ImageAddress;

@@ -6,8 +6,8 @@ import type { ImageInfo, SnapshotFacts } from '../model/image-info.js';
 import { changeMarked, headerError, infoNow, mendInterrupted, planned, type ChangePorts } from './in-place.js';
 import type { SnapshotResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Chain, ToolRun } from '../ports/images.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
+import type { Chain, ToolRun } from '../ports/tools.js';
 
 export interface SnapshotSpec {
   readonly address: ImageAddress;

@@ -3,8 +3,8 @@ import type { ByteRange } from '../ports/changes.js';
 import { changeInPlace, planned, type ChangePorts } from './in-place.js';
 import type { ImageResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
-import type { Chain } from '../ports/images.js';
 import { rest, scale } from '../model/numbers.js';
+import type { Chain } from '../ports/tools.js';
 
 export interface WipeSpec {
   readonly address: ImageAddress;

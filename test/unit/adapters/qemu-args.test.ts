@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { asAddress } from '../../../src/domain/model/address.js';
-import type { Chain, Layer, Resolved } from '../../../src/domain/ports/images.js';
 import {
   aheadBytes,
   convertArgs,
@@ -22,6 +21,8 @@ import {
 import { inCallersWords } from '../../../src/adapters/process/callers-words.js';
 import { pathInside } from '../../../src/adapters/process/sandbox.js';
 import { pathOutside, plainCall, type Arg } from '../../../src/adapters/process/tool-call.js';
+import type { Resolved } from '../../../src/domain/ports/handles.js';
+import type { Chain, Layer } from '../../../src/domain/ports/tools.js';
 
 const handle = (fd: number) => ({ fd, close: () => Promise.resolve() });
 const file = (fd: number): Resolved => ({

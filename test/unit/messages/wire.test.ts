@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { HostlerError, REASONS, invalidFields } from '../../../src/domain/model/errors.js';
+import { HostlerError, invalidFields } from '../../../src/domain/model/errors.js';
 import { Status } from '../../../src/gen/google/rpc/status.js';
 import { toStatus } from '../../../src/handlers/status.js';
 import { wireError } from '../../../src/server/service-call.js';
+import { REASONS } from '../../../src/domain/model/reasons/reasons.js';
 
 describe('the error mapper', () => {
   it('keeps every status below 4 KiB, whatever is in it', () => {

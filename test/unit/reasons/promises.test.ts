@@ -3,8 +3,8 @@
  * what came.
  */
 import assert from 'node:assert/strict';
-import { REASONS } from '../../../src/domain/model/errors.js';
 import { promises, reasonsAfter } from '../../support/reasons/promised.js';
+import { REASONS } from '../../../src/domain/model/reasons/reasons.js';
 
 describe('the comment of', () => {
   for (const { rpc, reasons, common } of promises())

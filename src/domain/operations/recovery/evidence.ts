@@ -2,10 +2,12 @@
  * What tells whether an operation has taken effect: the same in the life in which it acts and in
  * the one after a crash.
  */
-import { asHostlerError, type Reason } from '../../model/errors.js';
-import type { FileIdentity, ResolvedTarget } from '../../ports/images.js';
+import { asHostlerError } from '../../model/errors.js';
 import { sameFile } from '../../images/read-image.js';
 import type { Commit } from '../record.js';
+import type { Reason } from '../../model/reasons/reasons.js';
+import type { FileIdentity } from '../../ports/handles.js';
+import type { ResolvedTarget } from '../../ports/targets.js';
 
 /** What a removal says that came too late. */
 const GONE_BEFORE: readonly Reason[] = ['IMAGE_NOT_FOUND', 'FILE_NOT_FOUND'];

@@ -1,7 +1,8 @@
 import type { ImageAddress } from '../../model/address.js';
-import type { FileIdentity, Files, Resolved } from '../../ports/images.js';
+import type { Files } from '../../ports/images.js';
 import type { Markable, TouchedImages } from './touched.js';
 import { isUnwritten, lookBefore, type Before } from './unwritten.js';
+import type { FileIdentity, Resolved } from '../../ports/handles.js';
 
 /** Of what one operation changes in place: the marks that say so until it has succeeded. */
 export class OwnMarks {

@@ -1,11 +1,14 @@
 import { HostlerError, asHostlerError } from '../../model/errors.js';
-import type { Clock, Paths, ResolvedTarget, Strays, Targets } from '../../ports/images.js';
+import type { Clock } from '../../ports/images.js';
 import { sameFile } from '../../images/read-image.js';
 import { tookEffect } from './evidence.js';
 import type { Journal } from '../journal.js';
 import { atRest, storeError, type Commit, type OperationRecord } from '../record.js';
 import type { ResumeEntries, ResumeEntry } from './resume-entries.js';
 import { foldersOf } from './resumable-work.js';
+import type { ResolvedTarget, Targets } from '../../ports/targets.js';
+import type { Strays } from '../../ports/tools.js';
+import type { Paths } from '../../ports/paths.js';
 
 /** So long somebody may still mount what an operation was working in; then it has failed. */
 const UNDECIDED_MS = 24 * 3_600_000;

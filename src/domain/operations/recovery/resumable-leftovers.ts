@@ -1,9 +1,10 @@
 import { asHostlerError } from '../../model/errors.js';
-import type { Paths, Targets } from '../../ports/images.js';
 import { Admitted } from '../admitted.js';
 import type { LockTable } from '../resources/locks.js';
 import { foldersOf } from './resumable-work.js';
 import type { KeptEntry, ResumeEntries } from './resume-entries.js';
+import type { Targets } from '../../ports/targets.js';
+import type { Paths } from '../../ports/paths.js';
 
 export interface KeptPorts {
   readonly resumes: ResumeEntries;

@@ -1,9 +1,9 @@
 import type { ImageAddress } from '../../model/address.js';
 import { HostlerError } from '../../model/errors.js';
-import type { StagedImage } from '../../ports/images.js';
 import type { OperationRecord } from '../record.js';
 import type { Checkpoint, ResumeEntries, ResumeEntry } from './resume-entries.js';
 import type { Resume } from '../verb.js';
+import type { StagedImage } from '../../ports/targets.js';
 
 /** One operation's side of its resume entry. */
 export class ResumableWork<S extends object> {

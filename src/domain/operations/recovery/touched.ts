@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../../model/address.js';
-import type { FileIdentity } from '../../ports/images.js';
 import { nowOrLater } from '../journal.js';
+import type { FileIdentity } from '../../ports/handles.js';
 
 /** An image that an operation began to change in place, and did not end. */
 export interface TouchMark {

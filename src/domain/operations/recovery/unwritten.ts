@@ -1,9 +1,6 @@
-/**
- * Whether a change in place that failed has changed anything: a tool that refuses may have opened
- * the image for writing all the same.
- */
-import type { Reason } from '../../model/errors.js';
-import type { Files, Resolved } from '../../ports/images.js';
+import type { Files } from '../../ports/images.js';
+import type { Reason } from '../../model/reasons/reasons.js';
+import type { Resolved } from '../../ports/handles.js';
 
 /** Headers, and what they lead to first. Reading it takes a tenth of a millisecond. */
 const HEAD_BYTES = 256 * 1024;

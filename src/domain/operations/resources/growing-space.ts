@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../../model/address.js';
-import type { FileRef } from '../../ports/images.js';
 import type { Run } from '../verb.js';
+import type { FileRef } from '../../ports/handles.js';
 
 /** So much is reserved at a time: asking for it costs less than writing a piece of it. */
 export const STEP_BYTES = 16n << 20n;

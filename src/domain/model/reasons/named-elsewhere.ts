@@ -2,8 +2,9 @@
  * Failures that another version of the daemon has named: in a record that it wrote, or as the agent
  * at the far end.
  */
-import { HostlerError, isReason, type ErrorFacts } from './errors.js';
+import { HostlerError, type ErrorFacts } from '../errors.js';
 import { codeNamed } from './reason-row.js';
+import { isReason } from './reasons.js';
 
 /** What ErrorInfo takes as a reason, and what all of ours are. */
 const REASON_WORD = /^[A-Z][A-Z0-9_]{0,61}[A-Z0-9]$/;

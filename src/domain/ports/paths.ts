@@ -1,0 +1,40 @@
+import type { ImageAddress } from '../model/address.js';
+import type { Resolved, Entry } from './handles.js';
+import type { ResolvedTarget } from './targets.js';
+
+export interface EntryNeed {
+  readonly follow: boolean;
+  readonly access: 'look' | 'change' | 'change tree';
+}
+
+/**
+ * Resolves addresses inside the roots, component by component, by handles. Every handle returned is
+ * the caller's to close.
+ */
+export interface Paths {
+  /**
+   * With `unread` a cluster is not asked what the image takes, which may take it seconds; its
+   * length stands for that. Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
+   * ACCESS_DENIED.
+   */
+  source(address: ImageAddress, reading?: 'unread'): Promise<Resolved>;
+  /**
+   * A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as
+   * `source`.
+   */
+  named(name: string, from: Resolved): Promise<Resolved>;
+  /**
+   * Whatever has this name. With `follow` a link in the last component is followed; to change it,
+   * it must lie in a root that may be written; to change the tree, all that is below it too. Fails
+   * with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED.
+   */
+  entry(address: ImageAddress, need: EntryNeed): Promise<Entry>;
+  /** Fails with PATH_OUTSIDE_ROOTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED. */
+  target(address: ImageAddress): Promise<ResolvedTarget>;
+  /**
+   * Refuses an address that a header may not name: one that leads out of the roots, out of the
+   * caller's places, or into a folder that the daemon keeps for itself. It need not be there. Fails
+   * with PATH_OUTSIDE_ROOTS.
+   */
+  assertNameable(address: ImageAddress): Promise<void>;
+}
