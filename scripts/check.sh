@@ -26,6 +26,7 @@ step "proto format" buf format -d --exit-code proto
 step "proto breaking" breaking
 step "generated pages" generated
 step "format" prettier --check --log-level warn --cache --cache-location .cache/prettier .
+step "prose" markdownlint-cli2
 step "unused code" knip
 step "imports" depcruise --output-type err-long --config .dependency-cruiser.cjs src
 step "lint" eslint --max-warnings 0 .

@@ -47,10 +47,10 @@ process.stdout.write(`# Limits of requests
 
 How long each field of each request may be, in bytes of UTF-8 where it is text. The bytes of a
 request are looked at before anything of it is decoded. A request that breaks one of these bounds is
-refused with \`INVALID_FIELD\`, which names the field and its bound; only the first such field is named.
-What a field means can bound it further: see the comments in \`proto/\`. Where requests stream in, each
-message is one row's. A message has at most ${number(MAX_FIELDS)} fields, those of the messages in it counted, and
-messages lie in each other at most ${String(MAX_DEPTH)} deep. This file is generated from
+refused with \`INVALID_FIELD\`, which names the field and its bound; only the first such field is
+named. What a field means can bound it further: see the comments in \`proto/\`. Where requests stream
+in, each message is one row's. A message has at most ${number(MAX_FIELDS)} fields, those of the messages in it
+counted, and messages lie in each other at most ${String(MAX_DEPTH)} deep. This file is generated from
 \`src/server/bounds/field-bounds.ts\`.
 
 | RPC | field | at most |
