@@ -3,6 +3,8 @@
  * is asked.
  */
 import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/model/address.js';
+import { BASE_SCHEME } from '../domain/cache/pool-bases.js';
+import { CACHE_SCHEME } from '../domain/cache/cache-entry.js';
 import type { BlockHasher } from '../domain/verbs/digest-image.js';
 import type { Dependants, Eraser, ImageChanger } from '../domain/ports/changes.js';
 import type { Files, ImageLocks } from '../domain/ports/images.js';
@@ -25,18 +27,34 @@ function by<Port>({ files, devices, volumes }: Kinds<Port>): (handle: Handle) =>
   return (handle) => (isRbdHandle(handle) ? volumes : isDeviceHandle(handle) ? devices : files);
 }
 
-export function pathsOf({ files, devices, volumes }: Kinds<Paths> & { readonly devices: DevicePaths }): Paths {
-  const of = (address: ImageAddress) => (isRbd(address) ? volumes : devices.has(address) ? devices : files);
+/** The daemon's own images, whose addresses no caller can write: cached images, and bases. */
+type OwnPaths = Pick<Paths, 'source' | 'target'>;
+
+/** The one place that decides by an address whose image it is. */
+export function pathsOf({
+  files,
+  devices,
+  volumes,
+  cache,
+  bases,
+}: Kinds<Paths> & { readonly devices: DevicePaths; readonly cache: OwnPaths; readonly bases: OwnPaths }): Paths {
+  const local = (path: ImageAddress) => (devices.has(path) ? devices : files);
+  const callers = (address: ImageAddress) => (isRbd(address) ? volumes : local(address));
+  const any = (address: ImageAddress) => {
+    if (address.startsWith('/')) return local(address);
+    if (address.startsWith(CACHE_SCHEME)) return cache;
+    return address.startsWith(BASE_SCHEME) ? bases : callers(address);
+  };
   return {
-    source: (address, reading) => of(address).source(address, reading),
+    source: (address, reading) => any(address).source(address, reading),
+    target: (address) => any(address).target(address),
     named(name, from) {
       if (from.storage === 'volume') return volumes.named(name, from);
       const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
-      return (devices.has(asAddress(path)) ? devices : files).named(name, from);
+      return local(asAddress(path)).named(name, from);
     },
-    entry: (address, need) => of(address).entry(address, need),
-    target: (address) => of(address).target(address),
-    assertNameable: (address) => of(address).assertNameable(address),
+    entry: (address, need) => callers(address).entry(address, need),
+    assertNameable: (address) => callers(address).assertNameable(address),
   };
 }
 

@@ -11,7 +11,6 @@ import {
   targetsOf,
   toolOf,
 } from '../adapters/backends.js';
-import { withCache } from '../adapters/files/cache-folder.js';
 import { ThreadedHasher } from '../adapters/files/block-hasher.js';
 import { TableWalk } from '../adapters/qemu/table-walk.js';
 import { ConfigError, type Config } from '../adapters/config/config.js';
@@ -33,7 +32,7 @@ import { QemuImg } from '../adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../adapters/qemu/qemu-locks.js';
 import { AsideFolder } from '../adapters/files/set-aside.js';
 import type { Pool } from '../adapters/qemu/rbd-pool.js';
-import { RbdBases, withBases } from '../adapters/rbd/rbd-bases.js';
+import { RbdBases } from '../adapters/rbd/rbd-bases.js';
 import { RbdChanger } from '../adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from '../adapters/rbd/rbd-files.js';
 import { RbdHasher } from '../adapters/rbd/rbd-hasher.js';
@@ -82,17 +81,13 @@ export function assembleStorage(
     localPaths: local,
     aside,
     bases,
-    paths: withCache(
-      withBases(
-        pathsOf({
-          files: local,
-          devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
-          volumes: remote,
-        }),
-        bases,
-      ),
-      cacheFolder,
-    ),
+    paths: pathsOf({
+      files: local,
+      devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
+      volumes: remote,
+      cache: cacheFolder,
+      bases,
+    }),
     files: filesOf({ files: localFiles, devices: deviceFiles, volumes }),
     imageLocks: locksOf({ files: locks, devices: new DeviceLocks(locks), volumes: new RbdLocks(images) }),
     dependants: dependantsOf({ files: index, devices: index, volumes: new RbdDependants(images) }),

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CACHE_SCHEME, cacheIdOf } from '../../domain/cache/cache-entry.js';
+import { cacheIdOf } from '../../domain/cache/cache-entry.js';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import { systemError, errnoOf } from '../linux/errno.js';
@@ -17,7 +17,6 @@ import type { CacheFiles, UnknownFile } from '../../domain/ports/image-cache.js'
 import { O_PATH, procPath } from '../linux/proc-path.js';
 import type { FileAttributes, FileIdentity, Resolved } from '../../domain/ports/handles.js';
 import type { ResolvedTarget } from '../../domain/ports/targets.js';
-import type { Paths } from '../../domain/ports/paths.js';
 
 const NOTHING_TO_CLOSE = () => Promise.resolve();
 
@@ -161,16 +160,4 @@ export class CacheFolder implements CacheFiles {
     this.latest = { count: found.length, bytes };
     return found;
   }
-}
-
-/** The paths of the roots, and beside them those of the cache. */
-export function withCache(paths: Paths, cache: CacheFolder): Paths {
-  const isCached = (address: string) => address.startsWith(CACHE_SCHEME);
-  return {
-    source: (address, reading) => (isCached(address) ? cache.source(address) : paths.source(address, reading)),
-    target: (address) => (isCached(address) ? cache.target(address) : paths.target(address)),
-    named: (name, from) => paths.named(name, from),
-    entry: (address, need) => paths.entry(address, need),
-    assertNameable: (address) => paths.assertNameable(address),
-  };
 }

@@ -18,7 +18,6 @@ import type { RbdPaths } from './rbd-paths.js';
 import { clusterAccess } from './rbd.js';
 import type { FileRef, Resolved } from '../../domain/ports/handles.js';
 import type { ResolvedTarget } from '../../domain/ports/targets.js';
-import type { Paths } from '../../domain/ports/paths.js';
 
 /**
  * Begins the names of bases. No caller can name one, so that no caller can put one there for others
@@ -231,16 +230,4 @@ export class RbdBases implements PoolBases {
     if (pool !== undefined) return pool;
     throw new HostlerError('POOL_NOT_FOUND', `no bases are kept in the pool ${name}`, { facts: { pool: name } });
   }
-}
-
-/** The paths of callers' addresses, and beside them those of bases. */
-export function withBases(paths: Paths, bases: RbdBases): Paths {
-  const isBase = (address: string) => address.startsWith(BASE_SCHEME);
-  return {
-    source: (address, reading) => (isBase(address) ? bases.source(address) : paths.source(address, reading)),
-    target: (address) => (isBase(address) ? bases.target(address) : paths.target(address)),
-    named: (name, from) => paths.named(name, from),
-    entry: (address, need) => paths.entry(address, need),
-    assertNameable: (address) => paths.assertNameable(address),
-  };
 }
