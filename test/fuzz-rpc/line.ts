@@ -132,6 +132,14 @@ async function send(stream: ClientHttp2Stream, body: Buffer, { manner }: Case): 
   if (manner.open !== true && !stream.destroyed) stream.end();
 }
 
+/**
+ * At once. After close(NO_ERROR) node waits until all is sent; destroy() meanwhile takes the stream away without a reset, and nghttp2,
+ * which still has it, sends empty frames for ever as soon as the window opens.
+ */
+function reset(stream: ClientHttp2Stream): void {
+  stream.close(constants.NGHTTP2_CANCEL);
+}
+
 /** What the daemon sends on one stream. */
 class Answer {
   readonly ended: Promise<unknown>;
@@ -149,11 +157,11 @@ class Answer {
     stream.on('response', (headers) => {
       this.#headers = { ...this.#headers, ...headers };
       // A status without messages: grpc-js leaves it to the client to end the stream.
-      if (headers['grpc-status'] !== undefined) stream.close(constants.NGHTTP2_NO_ERROR);
+      if (headers['grpc-status'] !== undefined) reset(stream);
     });
     stream.on('trailers', (headers: IncomingHttpHeaders) => (this.#headers = { ...this.#headers, ...headers }));
     stream.on('end', () => {
-      if (!stream.destroyed) stream.close();
+      if (!stream.destroyed) reset(stream);
     });
     if (unread) return;
     stream.on('data', (piece: Buffer) => {
@@ -174,7 +182,7 @@ class Answer {
 
   #end(why: 'left' | 'silent'): void {
     this.#why = why;
-    this.stream.close(constants.NGHTTP2_CANCEL);
+    reset(this.stream);
     // Writes that wait for a window would keep it.
     this.stream.destroy();
   }
