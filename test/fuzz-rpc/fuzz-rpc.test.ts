@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { needsMounts } from '../support/needs.js';
+import type { MemoryLimit } from '../support/watchdog/memory.js';
 import { Campaign } from './campaign.js';
 import { fromLine, makeCase, toLine, type Case } from './cases.js';
 import type { Measured, SecondCallerData } from './second-caller.js';
@@ -22,6 +23,8 @@ const { REPLAY } = process.env;
 const FOLDER = '/tmp/hostler-fuzz-rpc';
 /** For the most that the daemon may take. */
 const MEMORY_MIB = 500;
+/** For the most that the requests' own process may take: five times what it takes. */
+const OWN_MEMORY_MIB = 2000;
 const BASELINE_MS = 3000;
 /** Findings that are made smaller and printed. */
 const MOST_SHRUNK = 12;
@@ -38,6 +41,10 @@ describe('hostile requests', function () {
   let second: Worker;
   before(async function () {
     needsMounts(this);
+    const guard = new Worker(new URL('../support/watchdog/memory.js', import.meta.url), {
+      workerData: { mostMib: OWN_MEMORY_MIB } satisfies MemoryLimit,
+    });
+    guard.unref();
     world = await World.make(FOLDER);
     await world.start();
     second = new Worker(new URL('second-caller.js', import.meta.url), {

@@ -55,3 +55,34 @@ describe('the watchdog', () => {
       assert.deepEqual(await held(title.replaceAll(' ', '-'), code), []);
     });
 });
+
+describe('the limit of memory', () => {
+  const LIMIT = join(ROOT_FOLDER, 'dist/test/support/watchdog/memory.js');
+  /** Runs the code beside the limit, and ends. */
+  const limited = (mostMib: number, code: string) => {
+    const script = `import { Worker } from 'node:worker_threads';
+const guard = new Worker(${JSON.stringify(LIMIT)}, { execArgv: [], workerData: { mostMib: ${String(mostMib)} } });
+await new Promise((resolve) => guard.once('online', resolve));
+const kept = [];
+const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+${code};
+await guard.terminate();`;
+    return tryRun(process.execPath, ['--input-type=module', '-e', script]);
+  };
+  const take = (mib: number) => `for (let n = 0; n < ${String(mib)}; n++) kept.push(Buffer.alloc(1 << 20, 1))`;
+
+  for (const [title, code] of [
+    ['whose main thread takes native memory and never comes back', `${take(400)}; wait(10_000)`],
+    ['whose main thread takes it in a loop', `for (let turn = 0; turn < 200; turn++) { ${take(10)}; wait(20); }`],
+    ['that takes it and waits', `${take(400)}; await new Promise((resolve) => setTimeout(resolve, 10_000))`],
+  ] as const)
+    it(`ends a process ${title}, with words`, async () => {
+      const { stderr, stdout } = await limited(300, code);
+      assert.match(stderr, /^this process took \d+ MiB, and 300 MiB is the most: it is ended\n$/);
+      assert.equal(stdout, '');
+    });
+
+  it('leaves a process alone that keeps to it', async () => {
+    assert.deepEqual(await limited(1000, `${take(400)}; wait(500)`), { code: 0, stdout: '', stderr: '' });
+  });
+});
