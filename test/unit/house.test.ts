@@ -1,10 +1,15 @@
-/** What keeps the tree readable: few files a folder, no exported type name twice. */
+/**
+ * What keeps the tree readable: few files a folder, no exported type name twice, comments of proto/
+ * that end at 100 columns.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT_FOLDER } from '../support/daemon.js';
 
 const MOST_FILES = 25;
+/** Of a comment in proto/, `//` and what stands before it counted. */
+const MOST_COLUMNS = 100;
 /** Decisions are numbered, and none goes. */
 const GROWS = ['docs/adr'];
 const EXPORTED_TYPE = /^export (?:declare )?(?:abstract )?(?:interface|type|class|enum) (\w+)/gm;
@@ -41,5 +46,20 @@ describe('the house', () => {
     });
     assert.ok(declared.length > 500, 'the sources are found');
     assert.deepEqual(repeated(declared), []);
+  });
+
+  it('comments of proto/ end at 100 columns', () => {
+    const protos = entries('proto').filter((each) => each.name.endsWith('.proto'));
+    const comments = protos.flatMap(({ parentPath, name }) =>
+      readFileSync(join(parentPath, name), 'utf8')
+        .split('\n')
+        .map((line, at) => ({ line, place: `${name}:${String(at + 1)}` }))
+        .filter(({ line }) => line.includes('//')),
+    );
+    assert.ok(comments.length > 500, 'the comments are found');
+    assert.deepEqual(
+      comments.filter(({ line }) => line.length > MOST_COLUMNS).map(({ place }) => place),
+      [],
+    );
   });
 });

@@ -1,48 +1,84 @@
 /**
- * Comments of proto/ speak of failures in one way, so that the end of a run can hold them against
- * what came.
+ * The comments of proto/ speak of failures in one way, and say what the tables say. At the end of a
+ * run of all tests they are held against what came.
  */
 import assert from 'node:assert/strict';
-import { promises, reasonsAfter } from '../../support/reasons/promised.js';
-import { REASONS } from '../../../src/domain/model/reasons/reasons.js';
+import { expanded, fails, REASON_GROUPS, type Failures } from '../../../src/domain/model/reasons/groups.js';
+import { RPC_FAILURES } from '../../../src/domain/model/reasons/rpc-failures.js';
+import { comments, failuresIn, groupComments, serviceComments } from '../../support/reasons/promised.js';
+
+const EVERY_CALL = 'Every RPC fails as every call';
+
+function failuresOf(comment: string): Failures {
+  return failuresIn(comment) ?? assert.fail('no `Fails as …` or `Fails with: …`');
+}
 
 describe('the comment of', () => {
-  for (const { rpc, reasons, common } of promises())
-    it(`${rpc} says what it fails with: reasons of the table, each once`, () => {
-      assert.ok(reasons !== undefined, 'no `Fails with:`');
-      assert.deepEqual(
-        [...reasons, ...common].filter((reason) => !Object.hasOwn(REASONS, reason)),
-        [],
-      );
-      assert.deepEqual([...new Set(reasons)], reasons);
+  for (const [rpc, comment] of comments())
+    it(`${rpc} says what it fails with, as the table does`, () => {
+      assert.deepEqual(failuresOf(comment), RPC_FAILURES[rpc]);
     });
 
-  it('each service names the same reasons that every RPC can fail with', () => {
-    const lists = new Set(promises().map(({ common }) => common.join()));
-    assert.equal(lists.size, 1);
-    assert.ok(![...lists].includes(''), 'none are named');
-  });
+  for (const [group, failures] of Object.entries(REASON_GROUPS))
+    it(`operation.proto says what to fail as ${group} means, as the table does`, () => {
+      assert.deepEqual(failuresOf(groupComments().get(group) ?? ''), failures);
+    });
 
-  it('one RPC has a name that no other has', () => {
-    const names = promises().map(({ rpc }) => rpc);
-    assert.deepEqual([...new Set(names)], names);
+  it('each service says that its RPCs fail as every call', () => {
+    assert.deepEqual(
+      serviceComments().filter((comment) => !comment.replaceAll(/\s+/g, ' ').includes(EVERY_CALL)),
+      [],
+    );
   });
 });
 
-describe('a comment', () => {
-  const lists = {
-    'Fails with: nothing; a bad name is an answer.': [],
-    'Fails with: nothing of its own.\n': [],
-    'X is SAME_FILE.\n Fails with: STALLED, BUG (XML or\n IO_ERROR) and NO_SPACE. Result: COPY.': [
-      'STALLED',
-      'BUG',
-      'NO_SPACE',
-    ],
-    'Fails with: EXPIRED.\n buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE\n': ['EXPIRED'],
-    'No word of it.': undefined,
-  };
-  for (const [comment, reasons] of Object.entries(lists))
-    it(`${JSON.stringify(comment)} promises ${reasons?.join() ?? 'nothing that can be read'}`, () => {
-      assert.deepEqual(reasonsAfter('Fails with:', comment), reasons);
+describe('the tables of reasons', () => {
+  it('have the RPCs and groups that proto/ has', () => {
+    assert.deepEqual(Object.keys(RPC_FAILURES).sort(), [...comments().keys()].sort());
+    assert.deepEqual(Object.keys(REASON_GROUPS).sort(), [...groupComments().keys()].sort());
+  });
+
+  for (const [name, { groups, own }] of Object.entries({ ...REASON_GROUPS, ...RPC_FAILURES }))
+    it(`name as ${name}'s own only what none of its groups has`, () => {
+      const ofGroups = expanded(fails(groups, []));
+      assert.deepEqual(
+        own.filter((reason) => ofGroups.includes(reason)),
+        [],
+      );
     });
+});
+
+describe('of a comment', () => {
+  const right = {
+    'Fails with: nothing; a bad name is an answer.': fails([], []),
+    'X is SAME_FILE.\n Fails with: STALLED, BUG (XML or\n IO_ERROR) and NO_SPACE. Result: COPY.': fails(
+      [],
+      ['STALLED', 'BUG', 'NO_SPACE'],
+    ),
+    'Fails as finding an\n image.\n buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE\n': fails(['finding an image'], []),
+    'Fails as naming a path, as running a\n tool, and with: EXPIRED, TOOL_FAILED (virsh).': fails(
+      ['naming a path', 'running a tool'],
+      ['EXPIRED'],
+    ),
+  };
+  for (const [comment, failures] of Object.entries(right))
+    it(`${JSON.stringify(comment)} the groups and own reasons are read`, () => {
+      assert.deepEqual(failuresOf(comment), failures);
+    });
+
+  const wrong = {
+    'Fails as finding a path.': /no group/,
+    'Fails as finding an image and as naming a path.': /no group/,
+    'Fails with: NO_SUCH_REASON.': /no reason: NO_SUCH_REASON/,
+    'Fails with: EXPIRED, EXPIRED (later).': /twice: EXPIRED/,
+    'Fails as running a tool, and with: TOOL_FAILED.': /twice: TOOL_FAILED/,
+  };
+  for (const [comment, complaint] of Object.entries(wrong))
+    it(`${JSON.stringify(comment)} the mistake is found`, () => {
+      assert.throws(() => failuresIn(comment), complaint);
+    });
+
+  it('that does not speak of failures nothing is read', () => {
+    assert.equal(failuresIn('No word of it.'), undefined);
+  });
 });
