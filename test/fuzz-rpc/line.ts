@@ -133,8 +133,9 @@ async function send(stream: ClientHttp2Stream, body: Buffer, { manner }: Case): 
 }
 
 /**
- * At once. After close(NO_ERROR) node waits until all is sent; destroy() meanwhile takes the stream away without a reset, and nghttp2,
- * which still has it, sends empty frames for ever as soon as the window opens.
+ * At once. After close(NO_ERROR) node waits until all is sent; destroy() meanwhile takes the stream
+ * away without a reset, and nghttp2, which still has it, sends empty frames for ever as soon as the
+ * window opens.
  */
 function reset(stream: ClientHttp2Stream): void {
   stream.close(constants.NGHTTP2_CANCEL);

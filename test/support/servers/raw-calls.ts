@@ -20,9 +20,15 @@ export function framed(message: Uint8Array): Buffer {
   return Buffer.concat([head, message]);
 }
 
-/** Opens a call, by its path such as `/hostler.v1.FileService/StatFile`, and sends nothing yet. */
-export function openCall(session: ClientHttp2Session, path: string): ClientHttp2Stream {
-  const headers = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' };
+/**
+ * Opens a call, by its path such as `/hostler.v1.FileService/StatFile`, and sends nothing yet.
+ * @param timeout as gRPC writes it, such as `500m`
+ */
+export function openCall(session: ClientHttp2Session, path: string, timeout?: string): ClientHttp2Stream {
+  const headers = {
+    ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' },
+    ...(timeout === undefined ? {} : { 'grpc-timeout': timeout }),
+  };
   const stream = session.request(headers, { endStream: false });
   stream.on('error', () => undefined);
   return stream;

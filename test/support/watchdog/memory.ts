@@ -1,6 +1,7 @@
 /**
- * In a thread of its own (`workerData`: MemoryLimit): ends the process, with words, when it takes more memory than it may. Native
- * memory is no part of the limits of V8, and a main thread that never comes back could not look.
+ * In a thread of its own (`workerData`: MemoryLimit): ends the process, with words, when it takes
+ * more memory than it may. Native memory is no part of the limits of V8, and a main thread that
+ * never comes back could not look.
  */
 import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect as connectHttp2, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { connect } from 'node:net';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { manySnapshots } from '../../support/bounds/many-snapshots.js';
@@ -56,8 +56,8 @@ describe('long answers of one caller', () => {
     sessions.push(session);
     return session;
   };
-  const ask = (session: ClientHttp2Session, rpc: string, file: string): ClientHttp2Stream => {
-    const stream = openCall(session, `/hostler.v1.${rpc}`);
+  const ask = (session: ClientHttp2Session, rpc: string, file: string, timeout?: string): ClientHttp2Stream => {
+    const stream = openCall(session, `/hostler.v1.${rpc}`, timeout);
     const request = new BinaryWriter().tag(1, WireType.LengthDelimited).string(file);
     if (rpc.startsWith('Image')) request.tag(2, WireType.LengthDelimited).string('qcow2');
     stream.end(framed(request.finish()));
@@ -110,4 +110,25 @@ describe('long answers of one caller', () => {
     assert.equal(await endOf(ask(session, 'ImageService/GetImageInfo', path())), undefined);
     await assertBounded();
   });
+
+  // Node sends empty frames for ever on a stream that was taken away with bytes unsent and no reset.
+  for (const [title, timeout, give] of [
+    ['the daemon drops them', undefined, () => undefined],
+    ['their deadline passes', '500m', () => undefined],
+    ['their caller resets them without an error', undefined, (stream) => stream.close(constants.NGHTTP2_NO_ERROR)],
+    ['their caller cancels them', undefined, (stream) => stream.close(constants.NGHTTP2_CANCEL)],
+  ] as const satisfies readonly (readonly [string, string | undefined, (stream: ClientHttp2Stream) => void])[])
+    it(`the window opens when nobody has read and ${title}: others are served`, async () => {
+      const session = await connected(0);
+      const streams = Array.from({ length: 20 }, () =>
+        ask(session, 'FileService/ReadFile', daemon.get().image('bytes'), timeout),
+      );
+      await Promise.all(streams.map((stream) => once(stream, 'response')));
+      for (const stream of streams) give(stream);
+      await until(() => Promise.resolve(streams.every(({ closed }) => closed)));
+      session.settings({ initialWindowSize: 1 << 20 });
+      assert.equal(await endOf(ask(session, 'FileService/ReadFile', daemon.get().image('bytes'))), undefined);
+      await othersAreServed();
+      await assertBounded();
+    }).timeout(120_000);
 });
