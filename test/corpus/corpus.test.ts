@@ -228,8 +228,8 @@ describe('the corpus', () => {
       assert.deepEqual(await daemon.get().leftovers(), []);
     });
 
-  it('docs/images.md has the table of it', async () => {
-    const text = await readFile(`${ROOT_FOLDER}docs/images.md`, 'utf8');
+  it('docs/reference/corpus.md has the table of it', async () => {
+    const text = await readFile(`${ROOT_FOLDER}docs/reference/corpus.md`, 'utf8');
     assert.equal(betweenMarks(text).trim(), corpusTables(), 'node dist/test/corpus/print-tables.js writes it');
   });
 });

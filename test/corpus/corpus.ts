@@ -9,7 +9,7 @@ import { WRITTEN } from './recipes/writers.js';
 export const HONEST: readonly Honest[] = [...CONTAINERS, ...DISKS, ...WRITTEN, ...COMPRESSED, ...ARCHIVED];
 export const WRONG: readonly Wrong[] = [...CUT_CONTAINERS, ...CUT_PACKED, ...NO_DISKS, ...HOSTILE];
 
-/** The tables of docs/images.md: between its two marks. */
+/** The tables of docs/reference/corpus.md: between its two marks. */
 export function corpusTables(): string {
   const honest = rowsOf(HONEST, ({ by }) => (by === 'fetch' ? 'fetched, the same' : 'the same by every call'));
   const wrong = rowsOf(WRONG, ({ reasons }) => reasons.map((reason) => `\`${reason}\``).join(' or '));

@@ -1,6 +1,6 @@
 const [BEGIN, END] = ['<!-- corpus -->', '<!-- /corpus -->'];
 
-/** What docs/images.md has between the two marks. */
+/** What docs/reference/corpus.md has between the two marks. */
 export function betweenMarks(text: string): string {
   return text.slice(text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END));
 }

@@ -2,7 +2,7 @@
 import type { ImageFormat } from '../../src/domain/model/image-format.js';
 
 interface Made {
-  /** The row of the table in docs/images.md. */
+  /** The row of the table in docs/reference/corpus.md. */
   readonly kind: string;
   /**
    * For bash, in a folder of its own: makes `image`. `$D` is the folder with the contents (see

@@ -12,12 +12,16 @@ const read = (path: string) => readFileSync(join(ROOT_FOLDER, path), 'utf8');
 const docs = [
   'README.md',
   'CONTRIBUTING.md',
-  ...['', 'adr/'].flatMap((folder) =>
-    readdirSync(join(ROOT_FOLDER, 'docs', folder))
-      .filter((name) => name.endsWith('.md'))
-      .map((name) => `docs/${folder}${name}`),
-  ),
+  ...readdirSync(join(ROOT_FOLDER, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
 ];
+const MOST_LINES = 200;
+/** Tables that are made from the sources, and decisions, are as long as they come. */
+const ANY_LENGTH = /^docs\/(?:adr|api)\/|^docs\/(?:errors|limits|config)\.md$/;
+/** The pages that this one links to. */
+const linked = (doc: string) =>
+  [...read(doc).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => join(dirname(doc), link));
 
 describe('the docs', () => {
   for (const doc of docs) {
@@ -44,6 +48,31 @@ describe('the docs', () => {
       }
     });
   }
+
+  it('no page is longer than one reads at a sitting', () => {
+    const long = docs.filter((doc) => !ANY_LENGTH.test(doc) && read(doc).split('\n').length > MOST_LINES + 1);
+    assert.deepEqual(long, []);
+  });
+
+  it('the map leads to every page', () => {
+    const mapped = linked('docs/README.md');
+    const missing = docs.filter(
+      (doc) => /^docs\/(?!api\/)/.test(doc) && !mapped.some((page) => doc === page || doc.startsWith(`${page}/`)),
+    );
+    assert.deepEqual(missing, ['docs/README.md']);
+  });
+
+  it('the glossary has at most twenty words, in this many rows', () => {
+    const words = [...read('docs/glossary.md').matchAll(/^\| (?!word |---)([^|]+) \|/gm)].flatMap(([, word = '']) =>
+      word.split(', '),
+    );
+    assert.ok(words.length >= 10 && words.length <= 20, String(words.length));
+  });
+
+  it('the metrics are those that are counted', () => {
+    const named = (text: string) => [...new Set(text.match(/\bhostler_[a-z_]+/g))].sort();
+    assert.deepEqual(named(read('docs/reference/metrics.md')), named(read('src/adapters/telemetry/metrics.ts')));
+  });
 
   it('security.md names a test for each promise', () => {
     const [, part = ''] = /\n## Each promise[^\n]*\n(.*?)\n## /s.exec(read('docs/security.md')) ?? [];
