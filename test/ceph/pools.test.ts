@@ -117,6 +117,10 @@ ${pool('rbd')}${pool('kept', 'trash_hours = 24\n')}${pool('shown', 'access = "re
     assert.equal(await reason(download), 'UNSUPPORTED_BY_BACKEND');
     const exporting = daemon.stranger.unary('ImageService/OpenExport', { path: 'rbd:rbd/sent', peer: 'dns:other' });
     assert.equal(await reason(exporting), 'UNSUPPORTED_BY_BACKEND');
+    for (const path of ['rbd:rbd/sent', 'rbd:rbd/written']) {
+      const written = daemon.stranger.send('FileService/WriteFile', [{ header: { path } }, { data: Buffer.from('x') }]);
+      assert.equal(await reason(written), 'UNSUPPORTED_BY_BACKEND');
+    }
     const far = { remote: { host: '127.0.0.1' }, remote_side: 'REMOTE_SIDE_TARGET' };
     const copy = run('CopyImage', { source: 'rbd:rbd/sent', target: '/far/away', ...far });
     assert.equal(await reason(copy), 'UNSUPPORTED_BY_BACKEND');

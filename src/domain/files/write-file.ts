@@ -1,3 +1,4 @@
+import { assertStorage } from '../images/assert-storage.js';
 import type { ImageAddress } from '../model/address.js';
 import type { WriteResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
@@ -54,7 +55,9 @@ export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResul
 }
 
 async function replace({ address, umask, digest }: WriteFileSpec, run: Run, { contents }: WriteFilePorts) {
-  const { existing, defaults } = run.target(address);
+  const target = run.target(address);
+  assertStorage(target, ['file', 'device'], 'WriteFile');
+  const { existing, defaults } = target;
   // A file that is there keeps its mode and owner.
   const mode = umask === undefined && defaults.mode !== undefined ? defaults.mode : ALL_MAY & ~(umask ?? DEFAULT_UMASK);
   const part = await run.part(address, { overwrite: true, attributes: existing?.type === 'file' ? {} : { mode } });

@@ -46,6 +46,8 @@ const RAW_TOO = [
   ...['Chown', 'ChownForIdMaps', 'MeasureImage', 'CreateImage', 'ConvertImage', 'CopyImage', 'FetchImage'],
   ...['ResizeImage', 'WipeImage', 'OpenExport', 'CommitImage'],
 ];
+/** They work on files alone. */
+const FILES_ONLY = ['StatFile', 'TouchFile', 'ReadFile', 'WriteFile', 'DownloadImage'];
 /** In these requests no path differs from call to call. */
 const OTHERWISE: Readonly<Record<string, Message>> = {
   EvictCachedImages: { target_bytes: '1' },
@@ -167,10 +169,14 @@ describe('what RPCs promise alike', () => {
           : call(rpc, on(fixed('unsafe.qcow2'))),
       COPY,
     );
-    each('UNSUPPORTED_BY_BACKEND', (rpc) => call(rpc, on(fixed('other.raw')), { format: 'raw' }), [
-      ...RAW_TOO,
-      'CreateOverlay',
-    ]);
+    each(
+      'UNSUPPORTED_BY_BACKEND',
+      (rpc) =>
+        FILES_ONLY.includes(rpc)
+          ? call(rpc, { ...on('rbd:pool/image'), makes: 'rbd:pool/image' }, rpc === 'WriteFile' ? { offset: '0' } : {})
+          : call(rpc, on(fixed('other.raw')), { format: 'raw' }),
+      [...RAW_TOO, 'CreateOverlay'],
+    );
     each('TARGET_EXISTS', (rpc) => call(rpc, { makes: fixed('other.raw') }));
     each('PARENT_NOT_FOUND', (rpc) => call(rpc, { makes: image('absent/new') }));
     each('SAME_FILE', async (rpc) => {
