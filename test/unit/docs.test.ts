@@ -16,6 +16,9 @@ const docs = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
 ];
+const sources = ['src', 'test', 'scripts', 'bench'].flatMap((folder) =>
+  readdirSync(join(ROOT_FOLDER, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`),
+);
 const MOST_LINES = 200;
 /** Tables that are made from the sources, and decisions, are as long as they come. */
 const ANY_LENGTH = /^docs\/(?:adr|api)\/|^docs\/(?:errors|limits|config)\.md$/;
@@ -35,6 +38,15 @@ describe('the docs', () => {
     it(`${doc}: paths in code exist`, () => {
       for (const [, path = ''] of text.matchAll(/`((?:src|proto|docs|scripts|test|packaging|bench)\/[\w./-]+)`/g))
         assert.ok(path === 'bench/results.json' || existsSync(join(ROOT_FOLDER, path)), path);
+    });
+
+    it(`${doc}: source files in code exist`, () => {
+      if (!doc.startsWith('docs/adr/'))
+        for (const [, name = ''] of text.matchAll(/`((?:[\w-]+\/)*[\w.-]+\.(?:c?ts|sh))`/g))
+          assert.ok(
+            sources.some((file) => `/${file}`.endsWith(`/${name}`)),
+            name,
+          );
     });
 
     it(`${doc}: reasons are in the table`, () => {
