@@ -12,7 +12,7 @@ SOURCES := $(shell find src test bench scripts -name '*.ts' -not -path 'src/gen/
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ demo: setup build ## do the main job on a real image (IMAGE=file takes yours), a
 test: setup build ## run every test (ONLY='words of titles': those); ends with `N passed, N failed`; installs what tests need, when allowed
 	@scripts/test-packages.sh
 	@$(TEST) $(if $(ONLY),--only '$(ONLY)')
+
+test-crashes: setup build ## kill daemons at every step of every verb and of every transfer, and break lines; six minutes
+	@scripts/test-packages.sh
+	@$(TEST) --suite crashes
 
 test-glance: setup build ## run the tests against a real Glance API server, which is installed for them
 	@scripts/glance-packages.sh

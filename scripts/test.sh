@@ -17,6 +17,8 @@ case ${1:-} in
   --suite)
     export HOSTLER_TEST_HELD_MS=200
     runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js")
+    # These have none.
+    [ "$2" != crashes ] || runner+=("${side_by_side[@]}")
     ;;
   --parity) runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs) ;;
   --coverage)

@@ -5,15 +5,15 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { begun } from '../../support/begun.js';
-import { checkEach } from '../../support/check-each.js';
-import { noise, sameBytes } from '../../support/images/disks.js';
-import { needsNetworks } from '../../support/needs.js';
-import { scratchFolder } from '../../support/scratch.js';
-import { sh } from '../../support/shell.js';
-import type { Message } from '../../support/stranger.js';
-import { TwoAgents } from '../../support/hosts/two-agents.js';
-import { until } from '../../support/until.js';
+import { begun } from '../support/begun.js';
+import { checkEach } from '../support/check-each.js';
+import { noise, sameBytes } from '../support/images/disks.js';
+import { needsNetworks } from '../support/needs.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+import type { Message } from '../support/stranger.js';
+import { TwoAgents } from '../support/hosts/two-agents.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const SEGMENT = 4 * MIB;

@@ -4,15 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
-import { begun } from '../../support/begun.js';
-import { allocatedBytes, sameBytes, sparseFile } from '../../support/images/disks.js';
-import { installed, needs, needsNetworks } from '../../support/needs.js';
-import { SSH_PORT, THERE } from '../../support/hosts/network.js';
-import { reported } from '../../support/numbers/reported.js';
-import { scratchFolder } from '../../support/scratch.js';
-import { sh } from '../../support/shell.js';
-import type { Message } from '../../support/stranger.js';
-import { TwoAgents } from '../../support/hosts/two-agents.js';
+import { begun } from '../support/begun.js';
+import { allocatedBytes, sameBytes, sparseFile } from '../support/images/disks.js';
+import { installed, needs, needsNetworks } from '../support/needs.js';
+import { SSH_PORT, THERE } from '../support/hosts/network.js';
+import { reported } from '../support/numbers/reported.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+import type { Message } from '../support/stranger.js';
+import { TwoAgents } from '../support/hosts/two-agents.js';
 
 const MIB = 1024 * 1024;
 const SIZE = 32 * MIB;

@@ -4,13 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Daemon } from '../../support/daemon.js';
-import { noise } from '../../support/images/disks.js';
-import { alive } from '../../support/processes.js';
-import { scratchFolder } from '../../support/scratch.js';
-import { sh } from '../../support/shell.js';
-import { failure, type Message } from '../../support/stranger.js';
+import { Daemon } from '../support/daemon.js';
+import { noise } from '../support/images/disks.js';
+import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
+import { failure, type Message } from '../support/stranger.js';
 
 describe('crash matrix', () => {
   const scratch = scratchFolder();
@@ -120,48 +118,4 @@ describe('crash matrix', () => {
       });
     }
   }
-
-  it('killed in the middle of a convert: child, part and lock are gone', async () => {
-    await writeFile(image('big.raw'), noise(16 << 20));
-    const first = await start();
-    const stream = first.stranger.stream('ImageService/ConvertImage', {
-      source: image('big.raw'),
-      source_format: 'raw',
-      target: image('mid.qcow2'),
-      target_format: 'qcow2',
-      bandwidth_bytes_per_second: '1048576',
-      detach: true,
-    });
-    let pid = 0;
-    stream.on('data', (event: { pid?: number }) => (pid = event.pid ?? pid));
-    stream.on('error', () => undefined);
-    while (pid === 0) await sleep(20);
-    await sleep(500);
-    first.process.kill('SIGKILL');
-    await first.exited;
-    assert.equal((await first.leftovers()).length, 2);
-    const second = await start();
-    assert.ok(!alive(pid));
-    assert.deepEqual(await second.leftovers(), []);
-    await second.stranger.operation('ImageService/DeleteImage', { path: image('big.raw') });
-    first.stranger.close();
-    assert.equal(await second.stop(), 0);
-  });
-
-  it('the sweep removes folders of this agent that no journal knows, and never those of others', async () => {
-    const agent = (await readFile(scratch.path('daemon/state/agent-id'), 'utf8')).trim();
-    const [ours, theirs] = [
-      `.hostler-${agent}-01ARZ3NDEKTSV4RRFFQ69G5FAV`,
-      '.hostler-0123456789ab-01ARZ3NDEKTSV4RRFFQ69G5FAV',
-    ];
-    await sh('mkdir', '-p', image(`deep/er/${ours}`), image(`deep/${theirs}`));
-    await writeFile(image(`deep/er/${ours}/part`), 'x');
-    const daemon = await start();
-    for (let tries = 0; !daemon.log.includes('"swept"'); tries++) {
-      assert.ok(tries < 1000);
-      await sleep(20);
-    }
-    assert.deepEqual(await daemon.leftovers(), [`deep/${theirs}`]);
-    await daemon.stop();
-  });
 });

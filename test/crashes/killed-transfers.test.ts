@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { noise } from '../../support/images/disks.js';
-import { LoopbackAgents } from '../../support/hosts/loopback-agents.js';
-import { scratchFolder } from '../../support/scratch.js';
-import { CallError, type Message } from '../../support/stranger.js';
-import { until } from '../../support/until.js';
+import { noise } from '../support/images/disks.js';
+import { LoopbackAgents } from '../support/hosts/loopback-agents.js';
+import { scratchFolder } from '../support/scratch.js';
+import { CallError, type Message } from '../support/stranger.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const PIECE = 256 * 1024;
