@@ -20,7 +20,7 @@ export class SparseSink {
   zeroBytes = 0n;
 
   constructor(
-    private readonly file: FileWriter,
+    private readonly file: Pick<FileWriter, 'write' | 'endAt'>,
     position: bigint,
   ) {
     this.#written = position;

@@ -26,7 +26,7 @@ export class RequestIds {
   readonly #starting = new Map<string, Starting>();
 
   constructor(
-    private readonly journal: Journal,
+    private readonly journal: Pick<Journal, 'findRequest'>,
     private readonly live: ReadonlyMap<string, LiveOperation>,
   ) {}
 

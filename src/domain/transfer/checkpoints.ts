@@ -42,8 +42,8 @@ export class Checkpoints {
   #error: HostlerError | undefined;
 
   constructor(
-    private readonly file: FileWriter,
-    private readonly run: Run,
+    private readonly file: Pick<FileWriter, 'sync'>,
+    private readonly run: Pick<Run, 'operationId' | 'checkpoint'>,
     start: bigint,
   ) {
     this.#last = start;

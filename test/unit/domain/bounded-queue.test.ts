@@ -7,22 +7,12 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { BoundedQueue } from '../../../src/domain/model/bounded-queue.js';
 import { HostlerError } from '../../../src/domain/model/errors.js';
 import { untilAborted } from '../../../src/domain/model/async.js';
+import { stateOf } from '../../support/event-loop.js';
 
 const reason = new HostlerError('CANCELLED', 'enough');
 const never = new AbortController().signal;
 
-/** What the promise has come to after some turns of the event loop. */
-async function stateOf(promise: Promise<unknown>): Promise<'waits' | 'done' | 'failed'> {
-  let state: 'waits' | 'done' | 'failed' = 'waits';
-  promise.then(
-    () => (state = 'done'),
-    () => (state = 'failed'),
-  );
-  for (let turns = 0; turns < 5; turns++) await turn();
-  return state;
-}
-
-describe('HandOver', () => {
+describe('BoundedQueue', () => {
   for (const producers of [1, 2, 3, 16])
     for (const capacity of [1, 2, 4])
       it(`${String(producers)} producers, room for ${String(capacity)}, a slow reader: everything comes, each one's in order`, async () => {
