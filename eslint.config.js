@@ -1,4 +1,6 @@
 import eslint from '@eslint/js';
+import stylistic from '@stylistic/eslint-plugin';
+import jsdoc from 'eslint-plugin-jsdoc';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
@@ -33,6 +35,23 @@ export default tseslint.config(
       'max-lines': ['error', { max: 400 }],
       'max-lines-per-function': ['error', { max: 60 }],
       'no-console': 'error',
+    },
+  },
+  // What a file exports says its contract. Prose has lines of 100 columns; code is prettier's.
+  {
+    files: ['src/**'],
+    plugins: { jsdoc, '@stylistic': stylistic },
+    rules: {
+      'jsdoc/require-jsdoc': [
+        'error',
+        {
+          publicOnly: { esm: true, ancestorsOnly: true },
+          enableFixer: false,
+          require: { FunctionDeclaration: true, ClassDeclaration: true },
+          contexts: ['VariableDeclarator > ArrowFunctionExpression'],
+        },
+      ],
+      '@stylistic/max-len': ['error', { code: 1000, comments: 100, ignoreUrls: true, ignorePattern: 'eslint-disable' }],
     },
   },
   { files: ['src/**'], rules: forbid(...PROCESSES) },

@@ -30,7 +30,10 @@ function by<Port>({ files, devices, volumes }: Kinds<Port>): (handle: Handle) =>
 /** The daemon's own images, whose addresses no caller can write: cached images, and bases. */
 type OwnPaths = Pick<Paths, 'source' | 'target'>;
 
-/** The one place that decides by an address whose image it is. */
+/**
+ * `Paths` of all kinds of storage, and the one place where an address decides which. The name of a
+ * backing file is looked up in the storage of the image that names it.
+ */
 export function pathsOf({
   files,
   devices,
@@ -58,6 +61,7 @@ export function pathsOf({
   };
 }
 
+/** `Files` of all kinds of storage; the kind of the handle decides. */
 export function filesOf(kinds: Kinds<Files>): Files {
   const of = by(kinds);
   return {
@@ -72,6 +76,10 @@ export function filesOf(kinds: Kinds<Files>): Files {
   };
 }
 
+/**
+ * `ImageLocks` of all kinds of storage. `holds` asks each kind once, at the same time, and answers
+ * in the order of `images`.
+ */
 export function locksOf(kinds: Kinds<ImageLocks>): ImageLocks {
   const of = by(kinds);
   return {
@@ -90,10 +98,15 @@ export function locksOf(kinds: Kinds<ImageLocks>): ImageLocks {
   };
 }
 
+/** `Dependants` of all kinds of storage; the kind of the file's handle decides. */
 export function dependantsOf(kinds: Kinds<Dependants>): Dependants {
   return { of: (file) => by(kinds)(file.handle).of(file) };
 }
 
+/**
+ * `Targets` of all kinds of storage; the handle of the target's folder decides. `sweep` runs on all
+ * kinds at the same time and rejects when one of them fails.
+ */
 export function targetsOf(kinds: Kinds<Targets>): Targets {
   const of = by(kinds);
   return {
@@ -134,6 +147,7 @@ function atSnapshot(chain: Chain, snapshot: string | undefined): Chain {
   return [at, ...below];
 }
 
+/** `ImageChanger` of all kinds of storage; the handle of the top layer decides. */
 export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
   const of = by(kinds);
   const one = ({ chain: [{ file }] }: { readonly chain: Chain }) => of(file.handle);
@@ -151,6 +165,7 @@ export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
   };
 }
 
+/** `Eraser` of all kinds of storage; the kind of the file's handle decides. */
 export function eraserOf(kinds: Kinds<Eraser>): Eraser {
   const of = by(kinds);
   return {
@@ -159,6 +174,7 @@ export function eraserOf(kinds: Kinds<Eraser>): Eraser {
   };
 }
 
+/** `BlockHasher` of all kinds of storage; the kind of the file's handle decides. */
 export function hasherOf(kinds: Kinds<BlockHasher>): BlockHasher {
   return { digest: (file, stretches, work) => by(kinds)(file.handle).digest(file, stretches, work) };
 }

@@ -51,6 +51,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** Whether an error is the status of an RPC, as grpc-js reports it. */
 export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
 }
@@ -66,6 +67,9 @@ export function readFailure(error: ServiceError): Failure {
   }
 }
 
+/**
+ * The message, reason and facts of a status; the reason is unset when the status has no ErrorInfo.
+ */
 export function failureOf({ code, message, details }: Status): Failure {
   const packed = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'));
   if (packed === undefined) return { code, message, facts: {} };
@@ -73,6 +77,7 @@ export function failureOf({ code, message, details }: Status): Failure {
   return { code, message, facts: metadata, ...(reason === '' ? {} : { reason }) };
 }
 
+/** The command's exit code, one of EXIT: by the reason, else by the gRPC code. */
 export function exitCode({ code, reason }: Failure): number {
   return BY_REASON.get(reason ?? '') ?? BY_CODE[code] ?? EXIT.other;
 }

@@ -14,6 +14,7 @@ export interface Qcow2Flags {
   readonly extendedL2?: true;
 }
 
+/** Adds the options of every format's layout, those of qcow2 included. */
 export function layoutOptions(command: Command): Command {
   return qcow2Options(command).option(
     '--subformat <name>',
@@ -36,6 +37,7 @@ export function layoutOf({ subformat, ...flags }: LayoutFlags) {
   return { subformat, ...qcow2LayoutOf(flags) };
 }
 
+/** The options of qcow2 as the request's fields; what was not given stays undefined. */
 export function qcow2LayoutOf({ compat, refcountBits, clusterSize, lazyRefcounts, extendedL2 }: Qcow2Flags) {
   return { compat, refcountBits, clusterSizeBytes: clusterSize, lazyRefcounts, extendedL2 };
 }

@@ -45,10 +45,12 @@ export function targetOptions(command: Command): Command {
     .option('--mode <octal>', 'mode of the new file, such as 0640', octal);
 }
 
+/** The options of every operation as the request's fields. */
 export function askOf({ detach, plan, label, requestId }: OperationFlags) {
   return { detach: detach ?? false, planOnly: plan ?? false, labels: label, requestId };
 }
 
+/** The options of every command that writes a target as the request's fields. */
 export function writableOf({ overwrite, allowDependants, owner, group, mode }: TargetFlags): {
   overwrite: boolean;
   allowDependants: boolean;
@@ -66,6 +68,7 @@ export function address(text: string): string {
   return text.startsWith('rbd:') ? text : resolve(text);
 }
 
+/** Adds one --label KEY=VALUE. Fails with InvalidArgumentError when there is no KEY or no `=`. */
 export function collectLabel(text: string, labels: Record<string, string>): Record<string, string> {
   const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (key === undefined || value === undefined) throw new InvalidArgumentError('must be KEY=VALUE');

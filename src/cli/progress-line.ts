@@ -14,6 +14,10 @@ export interface ProgressView {
   end(): void;
 }
 
+/**
+ * The progress display: a bar on a terminal, plain lines elsewhere, nothing with --quiet. The
+ * caller ends it.
+ */
 export function createView(stream: NodeJS.WriteStream, quiet: boolean): ProgressView {
   if (quiet) return { show: () => undefined, end: () => undefined };
   return stream.isTTY ? new Bar(stream) : new PlainLines(stream);

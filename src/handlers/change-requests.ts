@@ -49,6 +49,10 @@ const resize = z
     allowDependants: z.boolean(),
   })
   .transform(({ virtualSize, ...rest }) => ({ ...rest, sizeBytes: virtualSize }));
+/**
+ * ResizeImage as a spec: the size in bytes. Fails with INVALID_FIELD, as all parsers here, for each
+ * wrong field.
+ */
 export const parseResize = (request: unknown): Parsed<ResizeSpec> => parsed(resize, request);
 
 const rebase = z
@@ -70,11 +74,16 @@ const rebase = z
       ? {}
       : { backing: { address: backingFile, format: backingFormat } }),
   }));
+/**
+ * RebaseImage as a spec; without a backing file the image becomes standalone. backing_file and
+ * backing_format go together.
+ */
 export const parseRebase = (request: unknown): Parsed<RebaseSpec> => parsed(rebase, request);
 
 const commit = z
   .object({ ...image, base: address.optional(), safeCopy: z.boolean(), allowDependants: z.boolean() })
   .transform(({ base, ...rest }) => ({ ...rest, ...defined({ base }) }));
+/** CommitImage as a spec; no base means the nearest one. */
 export const parseCommit = (request: unknown): Parsed<CommitSpec> => parsed(commit, request);
 
 const repairs = {
@@ -84,11 +93,13 @@ const repairs = {
   [RepairMode.REPAIR_MODE_ALL]: 'all',
 } as const;
 const check = z.object({ ...image, repair: enumeration<CheckSpec['repair']>(repairs) });
+/** CheckImage as a spec; an unspecified repair is `none`. */
 export const parseCheck = (request: unknown): Parsed<CheckSpec> => parsed(check, request);
 
 const digest = z
   .object({ path: address, peer: z.string() })
   .transform(({ path, peer }) => ({ path, ...(peer === '' ? {} : { peer }) }));
+/** DigestImage as a spec; an empty peer is this host. */
 export const parseDigest = (request: unknown): Parsed<DigestSpec> => parsed(digest, request);
 
 const compare = z.object({
@@ -100,6 +111,7 @@ const compare = z.object({
   firstSecret: passphrase,
   secondSecret: passphrase,
 });
+/** CompareImages as a spec; each image has a secret of its own. */
 export function parseCompare(request: unknown): Parsed<CompareSpec> {
   const { firstSecret, secondSecret, ...spec } = parseVerb(compare, request);
   return { spec, ask: parseAsk(request, { [OPENS]: firstSecret, [OPENS_SECOND]: secondSecret }) };
@@ -111,6 +123,7 @@ const wipe = z.object({
   mode: enumeration<WipeSpec['mode']>(modes),
   allowDependants: z.boolean(),
 });
+/** WipeImage as a spec; the mode is required. */
 export const parseWipe = (request: unknown): Parsed<WipeSpec> => parsed(wipe, request);
 
 const snapshotName = z
@@ -118,9 +131,14 @@ const snapshotName = z
   .refine((name) => name !== '' && !name.includes('\0'), 'must not be empty or contain NUL')
   .refine((name) => Buffer.byteLength(name) <= MAX_SNAPSHOT_BYTES, `longer than ${String(MAX_SNAPSHOT_BYTES)} bytes`);
 const snapshot = z.object({ ...image, snapshot: snapshotName, allowDependants: z.boolean().default(false) });
+/**
+ * Requests that create, delete or revert to a snapshot; the name has at most 255 bytes, qemu's
+ * limit.
+ */
 export const parseSnapshot = (request: unknown): Parsed<SnapshotSpec> => parsed(snapshot, request);
 
 const snapshots = z.object({ path: address, format });
+/** ListSnapshots: which image, in which format. */
 export function parseSnapshots(request: unknown): Pick<SnapshotSpec, 'address' | 'format'> {
   const { path, ...rest } = parseRequest(snapshots, request);
   return { address: path, ...rest };

@@ -67,6 +67,10 @@ const copy = z
     context.addIssue({ code: 'custom', path: ['engine'], message });
   });
 
+/**
+ * CopyImage as a spec. Compression is on by default for copies between hosts and has no effect on
+ * one host. Fails with INVALID_FIELD.
+ */
 export function parseCopy(request: unknown): Parsed<CopySpec> {
   const { remote: far, remoteSide, compression, bandwidthBytesPerSecond, ...rest } = parseVerb(copy, request);
   const ends = far === undefined ? {} : { remote: { ...defined(far), side: remoteSide } };

@@ -214,6 +214,10 @@ function checkFetchLayout(
 /** A name as an archive has it. */
 const archiveMember = orUnset(z.string().refine((name) => !name.includes('\0'), 'must not contain NUL'));
 
+/**
+ * Parsers of FetchImage, PrefetchImage and FetchRawImage with the host's default sources. They put
+ * secrets into `ask`, never into the spec, and fail with INVALID_FIELD.
+ */
 export function fetchParsers(defaults: SourceDefaults) {
   const common = {
     source: sourceSchema(defaults),
@@ -301,12 +305,17 @@ const evictedId = z.union(
 );
 
 const evict = z.object({ cacheIds: z.array(evictedId), targetBytes: z.bigint().optional() });
+/**
+ * EvictCachedImages as a spec: ids, or bytes down to which the cache shrinks. Fails with
+ * INVALID_FIELD.
+ */
 export function parseEvict(request: unknown): Parsed<EvictSpec> {
   const { cacheIds: ids, targetBytes } = parseVerb(evict, request);
   return parsed(request, { ids, targetBytes }, {});
 }
 
 const pin = z.object({ cacheId: anyId, pinned: z.boolean(), requestId });
+/** PinCachedImage: which entry, whether it is pinned. Fails with INVALID_FIELD. */
 export function parsePin(request: unknown): { readonly spec: PinSpec; readonly requestId: string } {
   const { cacheId: id, pinned, requestId: key } = parseRequest(pin, request);
   return { spec: { id, pinned }, requestId: key };
@@ -320,4 +329,8 @@ const list = z.object({
   pageToken: z.union([z.literal(''), place, anyId], 'must be a next_page_token'),
   pool: z.string(),
 });
+/**
+ * ListCachedImages: page size, token and pool. Fails with INVALID_FIELD for a token that this
+ * service did not make.
+ */
 export const parseList = (request: unknown) => parseRequest(list, request);

@@ -38,6 +38,10 @@ type FetchHandlers = Pick<
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 1000;
 
+/**
+ * The RPCs that fetch images and manage the cache. Callers that may not know an entry of the cache
+ * see it without its source.
+ */
 export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchHandlers {
   const events = longRunning(operations);
   const parse = fetchParsers(ports.sourceDefaults);

@@ -37,6 +37,10 @@ const owner = parsedField<z.ZodString, OwnerNames>(z.string(), (text) => {
 });
 
 const chown = z.object({ path: address, owner, recursive: z.boolean() });
+/**
+ * Chown as a spec; the owner is user, user:group or :group. Fails with INVALID_FIELD, as all
+ * parsers here.
+ */
 export function parseChown(request: unknown): Parsed<ChownSpec> {
   const { path, ...rest } = parseVerb(chown, request);
   return { spec: { address: path, ...rest }, ask: parseRequest(ask, request) };
@@ -60,27 +64,32 @@ const idMap = z
   });
 const idMaps = z.array(idMap).max(MAX_MAPS, `more than ${String(MAX_MAPS)} maps`);
 const shift = z.object({ path: address, uidMaps: idMaps, gidMaps: idMaps });
+/** ChownForIdMaps as a spec; a map without numbers is DEFAULT_MAP. */
 export function parseShift(request: unknown): Parsed<ShiftSpec> {
   const { path, ...rest } = parseVerb(shift, request);
   return { spec: { address: path, ...rest }, ask: parseRequest(ask, request) };
 }
 
 const remove = z.object({ path: address, missingOk: z.boolean(), requestId });
+/** DeleteFile as a spec; an image that is in use or backs others is never deleted this way. */
 export function parseDeleteFile(request: unknown): Parsed<DeleteSpec> {
   const { path, missingOk, requestId: id } = parseRequest(remove, request);
   return { spec: { address: path, missingOk, allowInUse: false, allowDependants: false }, ask: attachedAsk(id) };
 }
 
 const touch = z.object({ path: address, requestId });
+/** TouchFile as a spec. */
 export function parseTouch(request: unknown): Parsed<TouchSpec> {
   const { path, requestId: id } = parseRequest(touch, request);
   return { spec: { address: path }, ask: attachedAsk(id) };
 }
 
 const stat = z.object({ path: address });
+/** StatFile: the address. */
 export const parseStat = (request: unknown) => parseRequest(stat, request).path;
 
 const read = z.object({ path: address, offset, length: offset.optional() });
+/** ReadFile as a spec; offset and length in bytes, no length means up to the end. */
 export function parseRead(request: unknown): ReadFileSpec {
   const { path, ...rest } = parseRequest(read, request);
   return { address: path, ...defined(rest) };

@@ -4,6 +4,7 @@ import type { Extent, ImageInfo, SnapshotFacts } from '../domain/model/image-inf
 import type * as wire from '../gen/hostler/v1/image.js';
 import { timeOfMs } from '../protocol/times.js';
 
+/** An image's facts on the wire; sizes in bytes. */
 export function imageInfo(info: ImageInfo): wire.ImageInfo {
   return {
     path: info.address,
@@ -32,6 +33,7 @@ export function imageInfo(info: ImageInfo): wire.ImageInfo {
   };
 }
 
+/** A snapshot on the wire; sizes in bytes. */
 export function imageSnapshot({
   id,
   name,
@@ -42,6 +44,7 @@ export function imageSnapshot({
   return { id, name, createTime: timeOfMs(createTimeMs), virtualSizeBytes, vmStateBytes };
 }
 
+/** An extent on the wire; offsets and lengths in bytes. */
 export function extent({ offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes }: Extent): wire.Extent {
   return { offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes };
 }

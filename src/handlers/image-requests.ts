@@ -77,9 +77,14 @@ const info = z
     if (request.backingChain && request.format === undefined) issue(context, 'format', 'required with backing_chain');
   })
   .transform(({ path, ...rest }): InfoSpec => defined({ address: path, ...rest }));
+/**
+ * GetImageInfo as a spec; backing_chain needs a format. Fails with INVALID_FIELD, as all parsers
+ * here.
+ */
 export const parseInfo = (request: unknown): InfoSpec => parseRequest(info, request);
 
 const detect = z.object({ path: address });
+/** DetectDiskType: the address. */
 export const parseDetect = (request: unknown) => parseRequest(detect, request).path;
 
 /** libvirt's own names are plainer still. */
@@ -94,6 +99,7 @@ const domain = z.object({
     'domain_xml or domain_name is required',
   ),
 });
+/** FindRootDisk: the domain's XML, or the name of a domain that libvirt knows. */
 export function parseDomain(
   request: unknown,
 ): { readonly xml: string; readonly name?: never } | { readonly xml?: never; readonly name: string } {
@@ -104,11 +110,13 @@ export function parseDomain(
 const map = z
   .object({ path: address, format, secret: passphrase })
   .transform(({ path, secret, ...rest }) => ({ address: path, ...rest, ...defined({ passphrase: secret }) }));
+/** MapImage: which image, and the passphrase that opens it. */
 export const parseMap = (request: unknown) => parseRequest(map, request);
 
 const measure = z
   .object({ path: address, format, targetFormat, secret: passphrase })
   .transform(({ path, secret, ...rest }) => ({ address: path, ...rest, ...defined({ passphrase: secret }) }));
+/** MeasureImage: which image, for which format, and the passphrase that opens it. */
 export const parseMeasure = (request: unknown) => parseRequest(measure, request);
 
 const create = z
@@ -126,6 +134,7 @@ const create = z
     checkEncryption(request.format, request, context);
     checkPreallocation(request.format, request, context);
   });
+/** CreateImage as a spec: the size in bytes; the passphrase goes into `ask.secrets`. */
 export function parseCreate(request: unknown): Parsed<CreateSpec> {
   const { path, virtualSize, encryption: secret, ...rest } = parseVerb(create, request);
   return {
@@ -148,6 +157,7 @@ const overlay = z
   .superRefine((request, context) => {
     checkLayout('qcow2', request, context);
   });
+/** CreateOverlay as a spec; no size means that of the backing file. */
 export function parseOverlay(request: unknown): Parsed<OverlaySpec> {
   const { path, backingFile, virtualSize, ...rest } = parseVerb(overlay, request);
   return {
@@ -177,6 +187,7 @@ const convert = z
     checkPreallocation(request.targetFormat, request, context);
     checkEncryption(request.targetFormat, request, context);
   });
+/** ConvertImage as a spec; the passphrases of source and target go into `ask.secrets`. */
 export function parseConvert(request: unknown): Parsed<ConvertSpec> {
   const {
     targetFormat: wanted,
@@ -217,6 +228,7 @@ const extract = z
     if (traits(request.targetFormat).encryption === 'needed')
       issue(context, 'targetFormat', `${request.targetFormat} needs a passphrase: use ConvertImage`);
   });
+/** ExtractSnapshot as the spec of a conversion. Also takes the format names of EXTRACT_NAMES. */
 export function parseExtract(request: unknown): Parsed<ConvertSpec> {
   const { path, targetFormat: wanted, bandwidthBytesPerSecond, secret, ...rest } = parseVerb(extract, request);
   return {
@@ -239,11 +251,13 @@ const remove = z.object({
   allowInUse: z.boolean(),
   allowDependants: z.boolean(),
 });
+/** DeleteImage as a spec. */
 export function parseDelete(request: unknown): Parsed<DeleteSpec> {
   const { path, ...rest } = parseVerb(remove, request);
   return { spec: { address: path, ...rest }, ask: parseAsk(request) };
 }
 
+/** What every operation's request asks of the engine; secrets that are undefined are left out. */
 export function parseAsk(request: unknown, secrets: Readonly<Record<string, Uint8Array | undefined>> = {}): Ask {
   return {
     ...parseRequest(ask, request),

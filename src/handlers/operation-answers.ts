@@ -40,6 +40,7 @@ const PHASES: Readonly<Record<domain.OperationPhase, OperationPhase>> = {
   WALKING: OperationPhase.OPERATION_PHASE_WALKING,
 };
 
+/** A state on the wire. */
 export function stateOnWire(state: domain.OperationState): OperationState {
   return STATES[state];
 }

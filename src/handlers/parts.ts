@@ -9,6 +9,7 @@ import { Warning } from '../gen/hostler/v1/operation.js';
 const MAX_PART_BYTES = 3.5 * 1024 * 1024;
 const MAX_UINT32 = 2 ** 32 - 1;
 
+/** Makes a message part by part and notes the names of parts that cannot be sent. */
 export class Parts {
   /** Names of the parts that were left out. */
   readonly notShown: string[] = [];
@@ -64,11 +65,13 @@ export function asText(value: unknown): string {
   return value;
 }
 
+/** The number, if it fits a uint32; throws otherwise. */
 export function asUint32(value: number): number {
   if (!Number.isInteger(value) || value < 0 || value > MAX_UINT32) throw unfit('a number');
   return value;
 }
 
+/** The map, if every value is a string; throws otherwise. */
 export function allTexts(values: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, asText(value)]));
 }
@@ -77,10 +80,12 @@ function unfit(what: string): Error {
   return new Error(`${what} that cannot be sent`);
 }
 
+/** A warning on the wire; throws when one of its fields is no string. */
 export function asWarning({ reason, message }: { readonly reason: string; readonly message: string }): Warning {
   return { reason: asText(reason), message: asText(message) };
 }
 
+/** Several warnings, for measuring their size. */
 export function encodeWarnings(warnings: readonly Warning[]): BinaryWriter {
   const writer = new BinaryWriter();
   for (const warning of warnings) Warning.encode(warning, writer);

@@ -26,6 +26,10 @@ export function storedStatus(error: StoredError): Status {
   return toStatus(restoreError(error));
 }
 
+/**
+ * The error as google.rpc.Status: ErrorInfo first, then BadRequest, RetryInfo and others as far as
+ * they fit into MAX_STATUS_BYTES. Causes are never sent.
+ */
 export function toStatus(error: HostlerError): Status {
   const { shown, violations, retryAfterMs } = error;
   const details: Any[] = [errorInfo(error)];

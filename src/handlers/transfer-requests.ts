@@ -37,6 +37,10 @@ const start = z
     path: ['dataBytes'],
     error: 'must be at most length_bytes',
   });
+/**
+ * StartUpload as a spec; lengths in bytes, data_bytes is the whole length by default. Fails with
+ * INVALID_FIELD, as all parsers here.
+ */
 export function parseStartUpload(request: unknown): { readonly spec: UploadSpec; readonly requestId: string } {
   const { dataBytes, requestId: id, ...rest } = parseRequest(start, request);
   return { spec: defined({ ...rest, dataBytes: dataBytes ?? rest.lengthBytes }), requestId: id };
@@ -78,16 +82,19 @@ async function* piecesOf(messages: AsyncIterator<UploadImageRequest>): AsyncGene
 }
 
 const download = z.object({ path: address, offset: safe, length: safe.optional(), allowInUse: z.boolean() });
+/** DownloadImage as a spec; offset and length in bytes, no length means up to the end. */
 export function parseDownload(request: unknown): DownloadSpec {
   const { path, ...rest } = parseRequest(download, request);
   return defined({ address: path, ...rest });
 }
 
 const exported = z.object({ path: address, peer: z.string().min(1, 'required'), allowInUse: z.boolean(), requestId });
+/** OpenExport as a spec. */
 export function parseOpenExport(request: unknown): Parsed<ExportSpec> {
   const { path, requestId: id, ...rest } = parseRequest(exported, request);
   return { spec: { address: path, ...rest }, ask: attachedAsk(id) };
 }
 
 const closed = z.object({ exportId: z.string().min(1, 'required') });
+/** CloseExport: the id of the export. */
 export const parseCloseExport = (request: unknown) => parseRequest(closed, request).exportId;

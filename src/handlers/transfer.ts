@@ -27,6 +27,7 @@ type TransferHandlers = Pick<
   'startUpload' | 'uploadImage' | 'downloadImage' | 'openExport' | 'closeExport'
 >;
 
+/** The RPCs of uploads, downloads and exports. */
 export function transferHandlers(operations: Operations, ports: TransferHandlerPorts): TransferHandlers {
   const uploads = new Uploads(operations, ports);
   const exports = new Exports(operations, ports);

@@ -70,6 +70,10 @@ export interface DoorPolicy {
   readonly takesOutOfBounds: (path: string) => boolean;
 }
 
+/**
+ * Counts each caller's open calls and streams. Refuses with TOO_MANY_CALLS, CALLER_AT_LIMIT or
+ * NOT_AUTHENTICATED before the request is read.
+ */
 export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerInterceptor {
   return ({ path, requestStream, responseStream }, call) => {
     try {

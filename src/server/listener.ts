@@ -48,6 +48,10 @@ function peerBelow(socket: TLSSocket): string {
   return peerOf(below instanceof Socket && socket.remoteAddress === undefined ? below : socket);
 }
 
+/**
+ * Listens on one address, in the clear or with TLS, checks each connection and hands it to the grpc
+ * server. Knows the names of its certificates until the connection closes.
+ */
 export class Listener {
   readonly #server: PlainServer | TlsServer;
   /** Of each connection with a certificate, by its far end. */

@@ -19,6 +19,10 @@ interface BackgroundNeeds {
   readonly bases: RbdBases;
 }
 
+/**
+ * Work that repeats while the daemon serves: expiry of resumable work, of bases and of files set
+ * aside in the cache. The caller starts it; it stops with the daemon.
+ */
 export function backgroundWork(foundations: Resources, needs: BackgroundNeeds): readonly { start(): void }[] {
   const { log } = foundations;
   return [

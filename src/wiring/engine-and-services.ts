@@ -66,6 +66,10 @@ const OPEN_OPERATIONS = 64;
  */
 const READING_CALLS = 32;
 
+/**
+ * Makes the engine, the services and what runs beside them out of the opened resources. Starts
+ * nothing.
+ */
 export function assemble(foundations: Resources) {
   const { log, journal, resumes, state } = foundations;
   const engine = assembleEngine(foundations);

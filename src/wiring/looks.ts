@@ -8,6 +8,7 @@ import { errorText } from '../adapters/telemetry/log.js';
 import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
 import type { Resources } from './resources.js';
 
+/** Makes the index of images and the watch over sparse ones. They look once they are started. */
 export function assembleLooks(foundations: Resources): {
   readonly index: ImageIndex;
   readonly overcommit: OvercommitWatch;

@@ -22,6 +22,7 @@ export interface RunningServices {
   readonly close: readonly (() => Promise<unknown> | undefined)[];
 }
 
+/** Stops the daemon once, by signal or by error, in bounded time, and ends the process. */
 export class Stopping {
   #serving: RunningServices | undefined;
   #stopping = false;

@@ -20,6 +20,7 @@ const MINUTES_PER_HOUR = 60;
 /** For a daemon that serves no exports. */
 const NO_TIME = { idleMs: 0, totalMs: 0 };
 
+/** The adapters of copies, uploads and exports: ssh, NBD and the clients of other agents. */
 export function transferPorts(
   config: Config,
   { runner, folders }: { readonly runner: ProcessRunner; readonly folders: MemoryFolders },

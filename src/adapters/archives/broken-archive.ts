@@ -11,16 +11,21 @@ export const MAX_LISTING_BYTES = 2 << 20;
 /** The longest path that Linux takes. */
 const MAX_NAME_BYTES = 4096;
 
+/**
+ * IMAGE_MALFORMED for a file that is not a readable archive; `why` follows a colon in the message.
+ */
 export function brokenArchive({ address }: AddressedFile, why: string): HostlerError {
   return new HostlerError('IMAGE_MALFORMED', `${address}: the archive cannot be read: ${why}`, {
     facts: { path: address },
   });
 }
 
+/** IMAGE_MALFORMED for an archive with more than MAX_MEMBERS members. */
 export function tooMany(file: AddressedFile): HostlerError {
   return brokenArchive(file, `it has more than ${String(MAX_MEMBERS)} members`);
 }
 
+/** IMAGE_MALFORMED for an archive whose names and attributes exceed MAX_LISTING_BYTES. */
 export function listingTooLong(file: AddressedFile): HostlerError {
   return brokenArchive(file, `what it says of its members is longer than ${String(MAX_LISTING_BYTES)} bytes`);
 }

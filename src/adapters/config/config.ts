@@ -169,6 +169,10 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/**
+ * Parses and checks the configuration. Fails with ConfigError: one line for each wrong field, with
+ * `path` and the field's name; a TOML error is one line.
+ */
 export function parseConfig(text: string, path: string): Config {
   let data: unknown;
   try {

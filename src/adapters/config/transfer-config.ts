@@ -76,6 +76,7 @@ export const uploads = z
   })
   .prefault({});
 
+/** The table [ssh] as the ssh adapter takes it; options that are not set are left out. */
 export function sshConfig({
   user,
   identity_file,
@@ -102,6 +103,7 @@ export function exportConfig(given: z.infer<typeof exports>): ExportConfig | und
   return { address: given.address, firstPort, lastPort };
 }
 
+/** The table [pulls] in bytes and milliseconds. */
 export function pullConfig({ segment_mib, streams, patience_seconds }: z.infer<typeof pulls>): PullConfig {
   return { segmentBytes: BigInt(segment_mib) << 20n, streams, patienceMs: patience_seconds * 1000 };
 }
@@ -109,6 +111,7 @@ export function pullConfig({ segment_mib, streams, patience_seconds }: z.infer<t
 /** The port that agents have unless the configuration says otherwise. */
 const AGENT_PORT = 16_520;
 
+/** The tables [[peers]] and [exports]. A peer without an address is at AGENT_PORT of its host. */
 export function peersConfig(config: {
   readonly peers: z.infer<typeof peers>;
   readonly exports?: z.infer<typeof exports>;

@@ -56,6 +56,10 @@ export interface GivenOwner {
   readonly mode?: number;
 }
 
+/**
+ * A new file in a private folder beside its target, until `publish` gives it the target's name.
+ * `discard` removes the folder and may be called more than once.
+ */
 export class StagedFile implements StagedImage {
   readonly name = PART_NAME;
   readonly #target: FileRef;

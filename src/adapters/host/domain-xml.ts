@@ -18,8 +18,10 @@ const PATIENCE_MS = 3000;
 const MOST_MIB = 256;
 const WORKER = new URL('./domain-xml-worker.js', import.meta.url);
 
-/** Reads what libvirt says of a domain. A large document is read in a thread, one at a time, that gets so much time and memory and no more;
- * callers take turns. */
+/**
+ * Reads the XML of a libvirt domain. A large document is parsed in a worker thread with bounded
+ * time (PATIENCE_MS) and memory (MOST_MIB); there is one such thread, and callers take turns.
+ */
 export class DomainXml implements DomainReader {
   readonly #thread = new FairRoom(ONE_THREAD);
 

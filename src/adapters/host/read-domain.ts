@@ -82,6 +82,7 @@ function bootOrderOf(text: string): { readonly bootOrder?: number } {
   return /^[1-9]\d{0,8}$/.test(text) ? { bootOrder: Number(text) } : {};
 }
 
+/** INVALID_FIELD for the field that holds the domain's XML. */
 export function refused(description: string) {
   return invalidFields([{ field: FIELD, description }]);
 }

@@ -26,6 +26,7 @@ export async function* exactly(
   if (came < bytes) throw wrong(came);
 }
 
+/** A body of no bytes. */
 // eslint-disable-next-line @typescript-eslint/require-await -- a body like any other
 export async function* nothing(): AsyncGenerator<Uint8Array, void> {
   yield* [];

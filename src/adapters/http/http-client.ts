@@ -299,6 +299,7 @@ function chainOf(error: unknown): unknown[] {
   return [error, ...inner, ...(error.cause === undefined ? [] : chainOf(error.cause))];
 }
 
+/** SOURCE_UNAVAILABLE for a URL, shown without its secrets; `why` is a code or a few words. */
 export function unavailable(url: URL, why: string, cause?: unknown): HostlerError {
   return new HostlerError('SOURCE_UNAVAILABLE', `${shown(url)}: ${why}`, {
     facts: { source: shown(url), code: why },

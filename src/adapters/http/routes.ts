@@ -24,6 +24,10 @@ export interface Detour {
 /** A proxy's addresses are tried one after the other: each but the last has a part of the time. */
 const PROXY_ADDRESSES = 4;
 
+/**
+ * Decides for each URL whether a proxy is used. Keeps the agents of the proxies, with one connect
+ * timeout (`connectMs`) shared by a proxy's addresses.
+ */
 export class Routes {
   readonly #proxies: { readonly http?: Agent; readonly https?: Agent };
 

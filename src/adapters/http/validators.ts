@@ -34,6 +34,7 @@ export function isSameContent(asked: string, { header }: Head): boolean {
   return theirs === undefined || withoutWeakness(theirs) === asked;
 }
 
+/** Whether a validator is an ETag, weak or strong, rather than a Last-Modified date. */
 export function isTag(validator: string): boolean {
   return /^(?:W\/)?"/.test(validator);
 }

@@ -57,6 +57,10 @@ const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENOMEDIUM'
 /** What mkfs makes is the superuser's alone, and holds nobody's images. */
 const NOT_LOOKED_INTO = ['lost+found'];
 
+/**
+ * What one root holds: the images in it and the files that they need. Each look reads again only
+ * what changed since the last one. Makes synchronous calls, so it belongs in a worker thread.
+ */
 export class RootIndex {
   private readonly root: string;
   private readonly closed: readonly string[];

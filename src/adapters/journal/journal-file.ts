@@ -10,6 +10,10 @@ import { troubleOf } from './trouble.js';
 
 type Fields = Record<string, SQLOutputValue>;
 
+/**
+ * The journal's SQLite file with its rows, counters and checksums. Synchronous: it lives in the
+ * journal's thread.
+ */
 export class JournalFile {
   /**
    * How many changes were ever written; the file and the witness beside it hold the same number.

@@ -142,6 +142,10 @@ function latestAside(path: string): string {
   return join(dirname(path), names.sort().at(-1) ?? basename(path));
 }
 
+/**
+ * Opens the database at `path`, creating it if needed, with the settings of `configureDatabase`.
+ * The caller closes it.
+ */
 export function connect(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
   configureDatabase(database);

@@ -13,6 +13,9 @@ export interface HistoryLimits {
   readonly ms: number;
 }
 
+/**
+ * Removes ended operations beyond the limits of the history, in slices that the caller asks for.
+ */
 export class Pruner {
   readonly #crowds: Crowds;
 

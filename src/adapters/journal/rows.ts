@@ -46,6 +46,10 @@ export function sumOf(kind: string, { key, body }: JournalRow): number {
 const BIGINT = '\0n';
 const ESCAPED = '\0s';
 
+/**
+ * JSON of a record for the journal, with bigints and strings escaped as described at BIGINT.
+ * `decode` reverses it.
+ */
 export function encode(value: object): string {
   return JSON.stringify(value, (_, field: unknown) => {
     if (typeof field === 'bigint') return `${BIGINT}${String(field)}`;

@@ -58,6 +58,7 @@ export function configureDatabase(database: DatabaseSync): void {
   database.exec(SETTINGS);
 }
 
+/** Whether the database has no tables or indexes, as a file that was just created. */
 export function isEmpty(database: DatabaseSync): boolean {
   return database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n'] === 0;
 }

@@ -13,6 +13,10 @@ interface Operations {
   sql(text: string): StatementSync;
 }
 
+/**
+ * Finds operations that have a trait of each group. One object serves one request: it counts the
+ * steps of all its pages against MAX_STEPS.
+ */
 export class Search {
   #steps = 0;
 

@@ -17,6 +17,10 @@ const GOES_ON: readonly string[] = ['QUEUED', 'RUNNING', 'CANCELLING'];
 /** A longer text is kept as its digest. */
 const LONGEST = 120;
 
+/**
+ * The text under which a trait is stored and searched. All unfinished states share UNFINISHED; long
+ * texts are digests, so two traits may have the same text.
+ */
 export function traitText(trait: Trait): string {
   switch (trait.kind) {
     case 'state':
@@ -30,6 +34,7 @@ export function traitText(trait: Trait): string {
   }
 }
 
+/** The key of a request id: unique for the caller, the method and the id. */
 export function requestText({ caller, method, requestId }: RequestKey): string {
   return JSON.stringify([caller, method, requestId]);
 }
@@ -64,6 +69,10 @@ export interface Columns {
   readonly isKnown: boolean;
 }
 
+/**
+ * The columns of an operation's row, taken from the JSON of its record. Fields of a type that this
+ * version does not expect are left out. Fails with SyntaxError when `body` is no JSON.
+ */
 export function columnsOf(body: string): Columns {
   const record = fieldsOf(JSON.parse(body));
   const [state, method, caller, requestId] = ['state', 'method', 'caller', 'requestId'].map((name) => {

@@ -41,6 +41,10 @@ const CODES: Readonly<Record<number, TroubleKind>> = {
 /** Node's own word for a number that no column of ours holds. */
 const TOO_LARGE = 'ERR_OUT_OF_RANGE';
 
+/**
+ * Classifies an error of the journal: by our own error classes, then errno, then SQLite's result
+ * code. Errors of no known kind are `bug`.
+ */
 export function troubleOf(error: unknown): Trouble {
   const why = whyOf(error);
   if (error instanceof JournalDamaged) return { kind: 'damaged', why };

@@ -20,6 +20,10 @@ export function syncFolderOf(path: string): void {
   }
 }
 
+/**
+ * The count file, opened for reading and writing and created if missing. The owner closes it. All
+ * calls are synchronous and fail as the system calls do.
+ */
 export class WriteCountFile {
   readonly #fd: number;
   /** What it said when it was opened; undefined where it says nothing that can be believed. */

@@ -29,6 +29,7 @@ export class DeviceHandle implements Handle {
   }
 }
 
+/** Whether the handle is that of a block device, not of a file or a volume. */
 export function isDeviceHandle(handle: Handle): handle is DeviceHandle {
   return handle instanceof DeviceHandle;
 }

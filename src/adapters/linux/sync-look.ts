@@ -30,6 +30,10 @@ export function openToLook(path: string): number | undefined {
   return look(() => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
 }
 
+/**
+ * Reads a file through its descriptor with synchronous calls. Reads beyond `length` bytes return
+ * what there is, or nothing. The caller closes the descriptor.
+ */
 export function sourceOf(fd: number, length: number): ByteSource {
   return {
     lengthBytes: BigInt(length),

@@ -48,6 +48,7 @@ export async function writeOwner(file: FileHandle, whose: Owner): Promise<void> 
   await file.sync();
 }
 
+/** The owner of a folder, for error messages. */
 export function describeOwner({ agent, host, state }: Owner): string {
   return `the agent ${agent} of the host ${host} (state folder ${state})`;
 }

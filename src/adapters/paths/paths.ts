@@ -14,6 +14,10 @@ import type { EntryNeed, Paths } from '../../domain/ports/paths.js';
 
 const PERMISSION_BITS = 0o7777n;
 
+/**
+ * `Paths` of files below the roots. Links are followed inside a root only, and the caller's role is
+ * checked with the real path.
+ */
 export class RootedPaths implements Paths {
   /** @param kept folders that no address may reach, such as the daemon's own state */
   constructor(

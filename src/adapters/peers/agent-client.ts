@@ -80,6 +80,10 @@ const KEEPALIVE = {
   'grpc.keepalive_permit_without_calls': 0,
 };
 
+/**
+ * Clients of the agents of other hosts ([[peers]]). Each `connect` opens a new channel, which the
+ * caller closes.
+ */
 export class PeerAgents implements FarAgents {
   constructor(private readonly config: PeersConfig) {}
 

@@ -7,6 +7,10 @@ import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './t
 /** qemu repeats how it was told to open an image; whatever it made of that itself. */
 const DESCRIPTION = /json:\{[^\n]*\}/g;
 
+/**
+ * Replaces the paths of descriptors in a tool's output by the addresses that the caller gave.
+ * `pathOf` returns the path at which the tool saw a reference.
+ */
 export function inCallersWords(
   text: string,
   { args, references }: PlainCall,

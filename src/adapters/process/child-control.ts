@@ -106,6 +106,10 @@ export class Watchdog {
   }
 }
 
+/**
+ * TOOL_LIMIT_EXCEEDED for a tool that was ended; `limit` is the option's name, `value` its setting
+ * with the unit.
+ */
 export function limitExceeded(tool: string, limit: string, value: string): HostlerError {
   return new HostlerError('TOOL_LIMIT_EXCEEDED', `${tool} was ended by its limit ${limit} = ${value}`, {
     facts: { tool, limit, value },

@@ -80,6 +80,10 @@ type OnLine = (line: string, signal: AbortSignal) => void | Promise<void>;
 /** The same for a piece of what it printed. */
 type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal) => Promise<void>;
 
+/**
+ * Starts every child process of the daemon and waits for its end: sandbox, limits, cancel, output.
+ * See docs/architecture.md, "What a tool sees".
+ */
 export class ProcessRunner {
   /** Where each tool is; looked up once. */
   readonly #paths = new Map<string, string>();

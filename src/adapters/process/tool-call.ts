@@ -135,10 +135,12 @@ export function isContent(reference: Reference): reference is Content {
   return 'secret' in reference || 'cluster' in reference;
 }
 
+/** The bytes that the tool reads from a reference to content. */
 export function contentOf(reference: Content): Uint8Array {
   return 'secret' in reference ? reference.secret : reference.cluster;
 }
 
+/** The file of a reference, whether it is read or written. */
 export function fileOf(reference: { readonly read: FileRef } | { readonly write: FileRef }): FileRef {
   return 'read' in reference ? reference.read : reference.write;
 }

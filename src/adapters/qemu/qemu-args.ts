@@ -151,6 +151,10 @@ export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
   ];
 }
 
+/**
+ * `qemu-img convert` of the whole chain into a new file. Secrets go in as descriptors, never as
+ * words.
+ */
 export function convertArgs(source: Chain, target: FileRef, request: ConvertRequest): Arg[] {
   const { format, passphrase } = request;
   return [
@@ -230,10 +234,15 @@ export function aheadBytes({ bytesPerSecond }: Pick<ConvertRequest, 'bytesPerSec
   return BigInt(requestsAt(bytesPerSecond) * REQUEST_BYTES);
 }
 
+/** `qemu-img map` as JSON, without taking qemu's image locks (-U). */
 export function mapArgs(source: Chain): Arg[] {
   return ['map', '-U', '--output=json', ...keysOf(source), chainName(source)];
 }
 
+/**
+ * `qemu-img measure` for a target format, without image locks. The chosen cluster size and L2
+ * entries change the result, so they are passed on.
+ */
 export function measureArgs(
   source: Chain,
   format: string,
@@ -267,6 +276,10 @@ export function informArgs(image: Layer): Arg[] {
   return ['info', '-U', '--output=json', chainName([image])];
 }
 
+/**
+ * `qemu-img compare` of two files byte by byte, as raw and without image locks: exit code 0 for
+ * equal, 1 for different.
+ */
 export function compareArgs(first: FileRef, second: FileRef): Arg[] {
   return [
     'compare',

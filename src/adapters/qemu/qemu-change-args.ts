@@ -38,6 +38,7 @@ function alone({ chain: [top], copy }: Written): Pieces {
   return [`driver=${top.format},${secrets.join('')}file.driver=file,file.filename=`, { write: copy ?? top.file }];
 }
 
+/** `qemu-img resize` to an absolute size in bytes. Without `shrink` qemu refuses a smaller size. */
 export function resizeArgs(
   image: Written,
   request: { sizeBytes: bigint; shrink: boolean; preallocation: string },
@@ -93,6 +94,10 @@ export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base:
   return ['compare', ...secretsOf([top, ...old], base), on(old), on(base)];
 }
 
+/**
+ * `qemu-img rebase -u`: writes the name of another base into the header and moves no data. No base
+ * means a standalone image.
+ */
 export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {
   const name = base === undefined ? ['-b', ''] : ['-F', base.format, '-b', base.storedName];
   return ['rebase', '-q', '-u', ...secretsOf(image.chain), ...name, '--image-opts', alone(image)];
@@ -130,11 +135,16 @@ export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
   ];
 }
 
+/** `qemu-img check` as JSON; opens the image for writing only for a repair. */
 export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg[] {
   const [flags, name] = repair === 'none' ? [[], chainName(image.chain)] : [['-r', repair], opened(image)];
   return ['check', '--output=json', ...secretsOf(image.chain), ...flags, name];
 }
 
+/**
+ * `qemu-img compare` of what guests see, with progress. `strict` also compares sizes and
+ * allocation.
+ */
 export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
   return ['compare', '-p', ...(strict ? ['-s'] : []), ...keysOf(first, second), chainName(first), chainName(second)];
 }

@@ -39,6 +39,10 @@ const EXIT_DIFFERENT = 1;
 /** Lines of a tool that may wait for a slow reader before the tool waits too. */
 const LINES_WAITING = 4096;
 
+/**
+ * qemu-img behind the port `ImageTool`. Errors of the tool become reasons by its output; images
+ * that are not trusted are opened with their own limits.
+ */
 export class QemuImg implements ImageTool {
   /**
    * @param limits of the children that work on whole images @param foreignLimits of those that open

@@ -8,6 +8,7 @@ export type Pieces = readonly ArgumentPart[];
 /** An option's name, and its value as JSON. */
 export type JsonMember = readonly [name: string, value: Pieces];
 
+/** A JSON string, quoted and escaped. */
 export function text(value: string): Pieces {
   return [JSON.stringify(value)];
 }
@@ -17,6 +18,7 @@ export function pathTo(reference: Reference | Text): Pieces {
   return ['"', reference, '"'];
 }
 
+/** A JSON object; members keep their order. */
 export function object(members: readonly JsonMember[]): Pieces {
   return [
     '{',

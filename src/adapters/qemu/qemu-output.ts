@@ -28,6 +28,7 @@ export function parseExtent(line: string): Extent | undefined {
   };
 }
 
+/** Bytes out of `qemu-img measure --output=json`. Fails with TOOL_FAILED when one is missing. */
 export function parseMeasure(text: string): { requiredBytes: bigint; fullyAllocatedBytes: bigint } {
   const [requiredBytes, fullyAllocatedBytes] = [number(text, 'required'), number(text, 'fully-allocated')];
   if (requiredBytes === undefined || fullyAllocatedBytes === undefined)

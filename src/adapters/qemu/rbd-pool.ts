@@ -73,6 +73,7 @@ export interface RbdImage {
   readonly snapshot?: string;
 }
 
+/** Whether the handle is that of a pool or image of a Ceph cluster. */
 export function isRbdHandle(handle: Handle): handle is RbdHandle {
   return handle instanceof RbdHandle;
 }
@@ -93,6 +94,7 @@ export function rbdImage(ref: FileRef): RbdImage {
   return image;
 }
 
+/** The image by the name of its pool, as in an address. */
 export function nameOf({ pool, ...rest }: RbdImage): RbdName {
   return { ...rest, pool: pool.name };
 }
@@ -107,6 +109,7 @@ export function imageNumber(id: string): bigint {
   return BigInt(`0x${id}`);
 }
 
+/** 64 bits of the text's SHA-256: a stable number where the port wants a device number. */
 export function numberOf(text: string): bigint {
   return createHash('sha256').update(text).digest().readBigUInt64BE();
 }

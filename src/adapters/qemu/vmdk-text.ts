@@ -14,6 +14,10 @@ const MAX_GRAIN = 0x200000n;
 const TABLE_GRAINS = 512n;
 const ENTRY_BYTES = 4n;
 
+/**
+ * The text of a VMDK descriptor with one line for each extent. Names are references to open
+ * descriptors, so qemu opens no other file.
+ */
 export function descriptorText(
   { contentId, parentContentId }: Described,
   extents: readonly LayerExtent[],

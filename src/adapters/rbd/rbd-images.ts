@@ -23,6 +23,7 @@ const FENCED_SECONDS = 120;
 /** Removing looks at every object where the image has no map of them; `rbd` says each percent. */
 const NOBODY = { signal: new AbortController().signal, onChild: () => undefined };
 
+/** The address by which callers name the image. */
 export function addressOf(image: RbdImage): ImageAddress {
   return rbdAddress(nameOf(image));
 }

@@ -27,6 +27,7 @@ const info = z.object({
 });
 export type RbdInfo = z.output<typeof info>;
 
+/** `rbd info --format json`. Fails with TOOL_FAILED when a field is missing. */
 export function parseInfo(text: string): RbdInfo {
   return parse(info, text);
 }
@@ -39,6 +40,7 @@ export function hasObjectMap({ features, flags }: RbdInfo): boolean {
   return features.includes('fast-diff') && flags.length === 0;
 }
 
+/** The snapshot that the image is a clone of; undefined for an image without a parent. */
 export function parentAddress({ parent: from }: RbdInfo): ImageAddress | undefined {
   if (from === undefined) return undefined;
   const { pool, pool_namespace: namespace, image, snapshot } = from;
@@ -60,6 +62,7 @@ const snapshots = z.array(
     timestamp: z.string(),
   }),
 );
+/** `rbd snap ls --format json`: sizes in bytes, times in ms since the epoch. */
 export function parseSnapshots(text: string): (SnapshotFacts & { readonly protected: boolean })[] {
   return parse(snapshots, text).map(({ id, name, size, timestamp, protected: kept }) => ({
     id: String(id),
@@ -80,6 +83,7 @@ export function parseWatchers(text: string): string[] {
 const children = z.array(
   z.object({ pool: z.string(), pool_namespace: z.string(), image: z.string(), id: z.string().default('') }),
 );
+/** `rbd children --format json`. `id` is empty where the rbd of the host does not report it. */
 export function parseChildren(text: string): { readonly address: ImageAddress; readonly id: string }[] {
   return parse(children, text).map(({ pool, pool_namespace: namespace, image, id }) => ({
     address: rbdAddress({ pool, namespace, image }),
@@ -94,11 +98,13 @@ export function parseNotes(text: string): Readonly<Record<string, string>> {
 }
 
 const names = z.array(z.string());
+/** Names of images out of `rbd ls --format json`. */
 export function parseNames(text: string): string[] {
   return parse(names, text);
 }
 
 const namespaces = z.array(z.object({ name: z.string() }));
+/** Names of namespaces out of `rbd namespace ls --format json`. */
 export function parseNamespaces(text: string): string[] {
   return parse(namespaces, text).map(({ name }) => name);
 }
@@ -167,6 +173,10 @@ const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
   ],
 ];
 
+/**
+ * The error of a failed `rbd` or `ceph`: the reason by its message, then by its exit code, else
+ * TOOL_FAILED. `what` is the address or name for the message.
+ */
 export function rbdError(
   tool: string,
   what: string,

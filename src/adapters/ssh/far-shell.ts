@@ -125,6 +125,7 @@ export function scriptError(
   return farError(code === QEMU_NBD_FAILED ? 'qemu-nbd' : 'ssh', host, stderr, code);
 }
 
+/** NO_SPACE for a target on another host; sizes in bytes. */
 export function noSpaceThere({ host: { host }, target }: FarPart, needBytes: bigint, freeBytes: bigint): HostlerError {
   return new HostlerError('NO_SPACE', `${target} needs ${String(needBytes)} bytes; ${String(freeBytes)} are free`, {
     facts: { host, path: target, needed: String(needBytes), free: String(freeBytes) },
@@ -161,11 +162,16 @@ export function withinLines(path: string, places: Places, missing: 41 | 43): str
   ];
 }
 
+/** Lines that end the script with 41 when nothing is at the path, 42 when it is no regular file. */
 export function assertFile(path: string): string[] {
   const file = shellWord(path);
   return [`[ -e ${file} ] || exit 41`, `[ -f ${file} ] || exit 42`];
 }
 
+/**
+ * A line that prints length, blocks and fingerprint of a file; `looks` parses it. Ends the script
+ * with 1 when the file is gone.
+ */
 export function lookLine(path: string): string {
   return `stat -L -c 'file %s %b %B %d:%i:%s:%y:%z' -- ${shellWord(path)} || exit 1`;
 }
@@ -181,6 +187,10 @@ export function looks(said: string): Omit<FarFile, 'tools' | 'trusted'>[] {
   );
 }
 
+/**
+ * A script that checks the target's folder and prints the free bytes beside it, and the tools of
+ * the host. Writes nothing.
+ */
 export function planScript(target: string, places: Places): string {
   const parent = shellWord(dirname(target));
   const within = withinLines(dirname(target), places, 43).map((line) => `${line}; `);
@@ -196,10 +206,15 @@ export function sweepLine(prefix: string, minutes: number): string {
   return `for d in ${shellWord(prefix)}*; do if [ -d "$d" ] && [ -z "$(${touched})" ]; then rm -rf -- "$d"; fi; done`;
 }
 
+/** The script of `prepareLines`; also prints the tools of the host. */
 export function prepareScript(part: FarPart, overwrite: boolean): string {
   return [...prepareLines(part, overwrite), TOOLS].join('; ');
 }
 
+/**
+ * Lines that check the target, make the private folder (0700) and print the free bytes there. Ends
+ * with 43 without a parent, 44 when the target exists, 45 when it cannot be replaced.
+ */
 export function prepareLines({ target, folder }: FarPart, overwrite: boolean): string[] {
   const [name, private_] = [shellWord(target), shellWord(folder)];
   return [
@@ -212,6 +227,7 @@ export function prepareLines({ target, folder }: FarPart, overwrite: boolean): s
   ];
 }
 
+/** The script of `publishLines`. */
 export function publishScript(part: FarPart, attributes: FarAttributes, overwrite: boolean): string {
   return publishLines(part, attributes, overwrite).join('; ');
 }

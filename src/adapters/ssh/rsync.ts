@@ -106,6 +106,10 @@ export function copyArgs(config: SshConfig, host: SshHost, { compress, bytesPerS
   ];
 }
 
+/**
+ * rsync's options for a comparison by checksum that changes nothing; it prints a line for each file
+ * that differs.
+ */
 export function compareArgs(config: SshConfig, host: SshHost): Arg[] {
   return ['--dry-run', '--checksum', '--itemize-changes', ...common(config, host)];
 }

@@ -27,6 +27,7 @@ const PIECE_BYTES = 256 * 1024;
 const SYNC_BYTES = 64 * 1024 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
+/** `hostler upload`: resumes an unfinished upload of the same file and target. */
 export function uploadCommand(context: Context): Command {
   return targetOptions(new Command('upload'))
     .description('send an image file; the same command again goes on where a broken one ended')
@@ -115,6 +116,7 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buff
   }
 }
 
+/** `hostler download`: the file gets its name once length and digest agree with the daemon's. */
 export function downloadCommand(context: Context): Command {
   return new Command('download')
     .description('take an image file; it gets its name here when everything has come and agrees')

@@ -18,6 +18,10 @@ export function maySee(operation: Owned, { identity, grant }: Asker): boolean {
   return operation.caller === identity || (grant.operations !== 'own' && isInSight(operation, grant));
 }
 
+/**
+ * Whether the caller may cancel: its own operations always, those of others if its role manages all
+ * operations and covers their labels and paths.
+ */
 export function mayCancel(operation: Owned, { identity, grant }: Asker): boolean {
   return operation.caller === identity || (grant.operations === 'all' && isInSight(operation, grant));
 }

@@ -29,10 +29,12 @@ export function isLasting({ verified, validator }: CacheEntry, { source }: Cache
   return verified || validator !== undefined || source.kind === 'glance';
 }
 
+/** The address of an entry's file. No request can name it. */
 export function cacheAddress(id: string): ImageAddress {
   return asAddress(`${CACHE_SCHEME}${id}`);
 }
 
+/** The id of the entry at an address that `cacheAddress` made. */
 export function cacheIdOf(address: ImageAddress): string {
   return address.slice(CACHE_SCHEME.length);
 }

@@ -148,6 +148,7 @@ export class CacheIndex {
   }
 }
 
+/** IMAGE_NOT_FOUND for an id that no entry has. */
 export function notInCache(id: string): HostlerError {
   return new HostlerError('IMAGE_NOT_FOUND', `the cache has no entry ${id}`, { facts: { cache_id: id } });
 }

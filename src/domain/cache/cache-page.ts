@@ -15,6 +15,7 @@ export function byUse(entries: readonly CacheEntry[]): readonly PagePlace[] {
   return places.sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
+/** Ids in the order of their texts, each its own place. */
 export function byId(ids: readonly string[]): readonly PagePlace[] {
   return ids.map((id) => ({ id, at: id })).sort((a, b) => (a.at < b.at ? -1 : 1));
 }

@@ -32,6 +32,10 @@ export interface Evicted {
   readonly freedBytes: bigint;
 }
 
+/**
+ * Removes entries of the cache and their files, never one that is pinned, leased or backs another
+ * image.
+ */
 export class Eviction {
   constructor(private readonly ports: EvictionPorts) {}
 
@@ -169,6 +173,7 @@ function inUse(id: string, why: string): HostlerError {
   return new HostlerError('IMAGE_IN_USE', `the cache's entry ${id} is ${why}`, { facts: { cache_id: id } });
 }
 
+/** For `catch`: IMAGE_NOT_FOUND becomes undefined; other errors are thrown again. */
 export function notThere(error: unknown): undefined {
   if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
   return undefined;

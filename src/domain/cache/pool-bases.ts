@@ -84,6 +84,7 @@ export function baseEntryId(address: ImageAddress): string {
   return `rbd:${address.slice(BASE_SCHEME.length)}`;
 }
 
+/** Whether an id is that of a base in a pool, not of an entry of the cache folder. */
 export function isBaseEntryId(id: string): boolean {
   return id.startsWith('rbd:');
 }

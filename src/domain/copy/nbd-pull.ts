@@ -66,6 +66,7 @@ export async function pullByNbd(
   }
 }
 
+/** Why the engine was chosen, for the plan and the result. */
 export function whyNbd({ engine, remote: { host } }: FarSpec, lengthBytes: bigint, dataBytes: bigint): string {
   if (engine === 'NBD_TLS') return 'NBD_TLS was asked for';
   return `${host} has an agent: ${dataShare(lengthBytes, dataBytes)} is pulled over NBD with TLS, and goes on when it breaks`;

@@ -153,6 +153,7 @@ export interface Sizes {
   readonly allocatedBytes: bigint;
 }
 
+/** The smaller of length and allocated bytes: what a copy needs at least. */
 export function least({ lengthBytes, allocatedBytes }: Sizes): bigint {
   return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
 }
@@ -164,6 +165,7 @@ export function warnOfLost({ target, remote: { host } }: FarSpec, lost: readonly
   run.warn({ reason: 'RIGHTS_NOT_KEPT', message });
 }
 
+/** CHECKSUM_MISMATCH for a copy that differs from its source. */
 export function differs({ source, target }: FarSpec): HostlerError {
   return new HostlerError('CHECKSUM_MISMATCH', `the copy ${target} differs from ${source}`, {
     facts: { path: source, target },

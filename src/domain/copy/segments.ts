@@ -98,6 +98,7 @@ export function rangesText(ranges: readonly Range[]): string {
   return ranges.map(({ from, to }) => `${String(from)}-${String(to)}`).join(',');
 }
 
+/** Ranges out of the text of `rangesText`. */
 export function parseRanges(text: string): Range[] {
   return [...text.matchAll(/(\d{1,20})-(\d{1,20})/g)].map(([, from = '0', to = '0']) => ({
     from: BigInt(from),

@@ -1,5 +1,6 @@
 /**
- * Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a digest alone.
+ * Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a
+ * digest alone.
  */
 import { algorithmNamed, byLength, hintOf, type Named } from './digest-names.js';
 import { breathe } from '../model/async.js';

@@ -41,6 +41,10 @@ const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map([
   [128, 'sha512'],
 ]);
 
+/**
+ * The algorithm of a name such as SHA256, sha-256 or blake2b512; `unknown` with the name for
+ * others.
+ */
 export function algorithmNamed(name: string): Exclude<Named, undefined> {
   // `SHA512/256` is none of the two.
   return BY_NAME.get(name.toLowerCase().replaceAll(/[-_]/g, '')) ?? { unknown: name };

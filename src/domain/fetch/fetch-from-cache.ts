@@ -69,6 +69,10 @@ function assertPoolTakesFormat({ storage, address }: ResolvedTarget, format: Ima
   throw new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: address, format } });
 }
 
+/**
+ * What to look for in the cache. Fails with INVALID_FIELD for a file of this host, which is never
+ * cached.
+ */
 export function wishOf({
   source,
   sourceFormat,

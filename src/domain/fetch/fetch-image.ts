@@ -69,10 +69,12 @@ export function withFormat<S extends { readonly sourceFormat?: ImageFormat; read
   return spec.sourceFormat !== undefined || facts.format === undefined ? spec : { ...spec, sourceFormat: facts.format };
 }
 
+/** What a result says of the download. */
 export function downloadFacts({ networkBytes, checksum }: Downloaded): Pick<FetchResult, 'networkBytes' | 'checksum'> {
   return checksum === undefined ? { networkBytes } : { networkBytes, checksum: checksumText(checksum) };
 }
 
+/** The checksum as `algorithm:digest`, the form of results and metadata. */
 export function checksumText({ algorithm, digest }: ExpectedChecksum): string {
   return `${algorithm}:${digest}`;
 }
@@ -91,6 +93,7 @@ export function fetchResume<
   };
 }
 
+/** The addresses that a fetch locks: the target, and a source that is a file of this host. */
 export function usesOf({
   source,
   target,

@@ -80,6 +80,7 @@ export async function verifyFile(
   );
 }
 
+/** SHA-256 of a file in hex, with progress of `run`. */
 export function sha256OfFile(file: HashedFile, run: HashRun, files: Files): Promise<string> {
   return digestOf(file, 'sha256', run, files);
 }

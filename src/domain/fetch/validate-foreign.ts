@@ -58,6 +58,10 @@ export function assertAnnouncedSize(maxSizeBytes: bigint | undefined, what: stri
   };
 }
 
+/**
+ * Fails with IMAGE_TOO_LARGE when the virtual size exceeds `max_size_bytes`; undefined allows any.
+ * `what` names the image in the message.
+ */
 export function assertSize(
   { virtualSizeBytes }: Pick<ImageFacts, 'virtualSizeBytes'>,
   maxSizeBytes: bigint | undefined,

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 
+/** A new SHA-256 for `update` and `digest`. */
 export function sha256Of(): Hash {
   return createHash('sha256');
 }

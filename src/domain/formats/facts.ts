@@ -26,6 +26,7 @@ export function imageFacts(
   };
 }
 
+/** IMAGE_MALFORMED; the message begins with the format. */
 export function malformed(format: ImageFormat, what: string): HostlerError {
   return new HostlerError('IMAGE_MALFORMED', `${format}: ${what}`);
 }
@@ -43,10 +44,12 @@ export async function readExactly(
   return found;
 }
 
+/** Bytes of so many sectors of 512 bytes. */
 export function sectors(count: bigint | number): bigint {
   return BigInt(count) * SECTOR_BYTES;
 }
 
+/** Whether the value is 1, 2, 4, …; false for 0 and for negative numbers. */
 export function isPowerOfTwo(value: number): boolean {
   return value > 0 && Number.isInteger(Math.log2(value));
 }

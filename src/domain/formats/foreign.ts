@@ -13,12 +13,14 @@ const OBSOLETE: { readonly findings: readonly Finding[] } = {
   findings: [{ reason: 'OBSOLETE_FORMAT', message: 'nobody makes images of this format any more' }],
 };
 
+/** Facts of a Bochs disk, which is read only. Fails with IMAGE_MALFORMED. */
 export async function readBochs(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, 512, 'bochs');
   const size = head.readBigUInt64LE(head.readUInt32LE(64) === BOCHS_VERSION_1 ? 84 : 88);
   return imageFacts('bochs', sectors(size / 512n), OBSOLETE);
 }
 
+/** Facts of a cloop image, which is read only. Fails with IMAGE_MALFORMED. */
 export async function readCloop(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 128n, 8, 'cloop');
   const [blockBytes, blocks] = [head.readUInt32BE(0), head.readUInt32BE(4)];
@@ -26,6 +28,7 @@ export async function readCloop(bytes: ByteSource): Promise<ImageFacts> {
   return imageFacts('cloop', BigInt(blockBytes) * BigInt(blocks), OBSOLETE);
 }
 
+/** Facts of an Apple disk image, from the trailer at its end. Fails with IMAGE_MALFORMED. */
 export async function readDmg(bytes: ByteSource): Promise<ImageFacts> {
   if (bytes.lengthBytes < BigInt(TRAILER_BYTES)) throw malformed('dmg', 'the file is shorter than the trailer');
   const trailer = await readExactly(bytes, bytes.lengthBytes - BigInt(TRAILER_BYTES), TRAILER_BYTES, 'dmg');

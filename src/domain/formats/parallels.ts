@@ -15,6 +15,10 @@ const MAX_ENTRIES = 0x7fffffff / 4;
 const ENTRY_BYTES = 4n;
 const IN_USE = 0x746f6e59;
 
+/**
+ * Facts of a Parallels disk, with the limits of qemu's block/parallels.c. Fails with
+ * IMAGE_MALFORMED.
+ */
 export async function readParallels(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, HEADER_BYTES, 'parallels');
   const [version, tracks, entries] = [head.readUInt32LE(16), head.readUInt32LE(28), head.readUInt32LE(32)];

@@ -8,6 +8,10 @@ const [MIN_CLUSTER_BITS, MAX_CLUSTER_BITS] = [9, 16];
 const [MIN_L2_BITS, MAX_L2_BITS] = [6, 13];
 const NO_LIMIT = 1n << 63n;
 
+/**
+ * Facts of a qcow (version 1) image, with the limits of qemu's block/qcow.c. Fails with
+ * IMAGE_MALFORMED.
+ */
 export async function readQcow(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, HEADER_BYTES, 'qcow');
   const [clusterBits, l2Bits, crypt] = [head.readUInt8(32), head.readUInt8(33), head.readUInt32BE(36)];

@@ -11,6 +11,7 @@ const MAX_TABLE_CLUSTERS = 16;
 const [BACKING_FILE, NEED_CHECK, NO_PROBE] = [1n, 2n, 4n];
 const KNOWN = BACKING_FILE | NEED_CHECK | NO_PROBE;
 
+/** Facts of a QED image, with the limits of qemu's block/qed.c. Fails with IMAGE_MALFORMED. */
 export async function readQed(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, HEADER_BYTES, 'qed');
   const [clusterBytes, tableClusters, headerClusters] = [

@@ -13,6 +13,10 @@ const MAX_BLOCKS = 0x1fffffff;
 const UUID_BYTES = 16;
 const [LINK_OFFSET, PARENT_OFFSET] = [0x1a8, 0x1b8];
 
+/**
+ * Facts of a VirtualBox disk (version 1.1), with the limits of qemu's block/vdi.c. Fails with
+ * IMAGE_MALFORMED.
+ */
 export async function readVdi(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, HEADER_BYTES, 'vdi');
   const [mapOffset, dataOffset, blocks] = [

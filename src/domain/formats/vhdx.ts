@@ -27,6 +27,10 @@ const [IS_FIXED, HAS_PARENT] = [1, 2];
 const MAX_BLOCK_BYTES = 256 * MIB;
 const MAX_VIRTUAL_BYTES = 64n << 40n;
 
+/**
+ * Facts of a VHDX disk. `dirty` means that its log must be replayed first. Fails with
+ * IMAGE_MALFORMED.
+ */
 export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
   const dirty = await isLogPending(bytes, await currentHeader(bytes));
   const blocks = await blocksOf(bytes, await regionsOf(bytes));

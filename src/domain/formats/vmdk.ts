@@ -24,6 +24,7 @@ const MAX_DESCRIPTOR_BYTES = 256 << 10;
 /** Where qemu looks for the parent in a file with a header, whatever that says. */
 const EMBEDDED_OFFSET = 512n;
 
+/** Facts of a VMDK: a sparse file, or a descriptor of several files. Fails with IMAGE_MALFORMED. */
 export async function readVmdk(bytes: ByteSource): Promise<ImageFacts> {
   const head = await bytes.read(0n, HEADER_BYTES);
   const magic = head.toString('latin1', 0, 4);

@@ -46,6 +46,10 @@ const BY_GEOMETRY = ['vpc ', 'qemu'];
  */
 const BY_FIELD_UNTOLD = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
 
+/**
+ * Facts of a VHD, from the footer at its end or, for a dynamic disk, the copy at its start. Fails
+ * with IMAGE_MALFORMED.
+ */
 export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   const first = await bytes.read(0n, FOOTER_BYTES);
   const isFixed = await isFixedVhd(bytes);

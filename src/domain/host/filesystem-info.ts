@@ -68,6 +68,10 @@ export interface FilesystemPorts {
   readonly overcommit: Overcommit;
 }
 
+/**
+ * Space, type and reservations of the filesystem below an address, in bytes. Fails as opening the
+ * address does; the signal ends waiting for a slow filesystem.
+ */
 export async function filesystemInfo(
   address: ImageAddress,
   { filesystems, space, overcommit }: FilesystemPorts,

@@ -48,6 +48,7 @@ export async function isOfSource({ source }: MountEntry, wanted: string, host: M
   return one !== undefined && one === other;
 }
 
+/** The mount that is seen at a path: of several at the same path the last one. */
 export function mountAt<M extends MountEntry>(place: string, mounts: readonly M[]): M | undefined {
   return mounts.findLast(({ mountPoint }) => mountPoint === place);
 }

@@ -80,6 +80,7 @@ export function assertWithinForeignLimits(
     );
 }
 
+/** IMAGE_UNSAFE for an image; `why` follows a colon in the message. */
 export function unsafe(path: string, why: string): HostlerError {
   return new HostlerError('IMAGE_UNSAFE', `${path}: ${why}`, { facts: { path } });
 }

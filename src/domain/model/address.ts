@@ -65,6 +65,7 @@ const MAX_RBD_NAME_BYTES = 200;
 /** What separates the parts, and what no terminal shows. */
 const NOT_IN_RBD_NAMES = /[@/:\p{Cc}]/u;
 
+/** Whether an address names an image of a Ceph cluster. */
 export function isRbd(address: string): boolean {
   return address.startsWith(RBD);
 }
@@ -88,6 +89,7 @@ export function parseRbdName(address: string): RbdName | { readonly problem: str
   return { pool, namespace: namespace ?? '', image, ...(snapshot === undefined ? {} : { snapshot }) };
 }
 
+/** The address `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`; the names are taken as valid. */
 export function rbdAddress({ pool, namespace, image, snapshot }: RbdName): ImageAddress {
   const path = [pool, ...(namespace === '' ? [] : [namespace]), image].join('/');
   return asAddress(`${RBD}${path}${snapshot === undefined ? '' : `@${snapshot}`}`);

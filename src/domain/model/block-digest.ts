@@ -18,6 +18,7 @@ export const MAX_DIGEST_BYTES = 1n << 53n;
  */
 const ZERO_DIGESTS = 16_384;
 
+/** SHA-256, 32 bytes. */
 export function sha256(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }

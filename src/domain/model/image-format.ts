@@ -49,6 +49,7 @@ export type ImageFormat = keyof typeof FORMATS;
 
 const names: readonly ImageFormat[] = Object.keys(FORMATS).filter((name): name is ImageFormat => name in FORMATS);
 
+/** What images of the format can have: creation, encryption, compression and layout. */
 export function traits(format: ImageFormat): FormatTraits {
   return FORMATS[format];
 }

@@ -167,9 +167,10 @@ export class LiveOperation {
 
   /**
   /**
-   * A caller waits for the result. Returns what to call when its call ends; the last one to leave cancels unless one detached. Who could not
-   * be answered has not left: the operation goes on to its end, where that caller can find it. A cancel that the last one left behind, and
-   * that has not begun yet, is over: somebody waits again.
+   * A caller waits for the result. Returns the function to call when its call ends. When the last
+   * caller leaves, the operation is cancelled, unless one caller detached. A caller whose answer
+   * could not be sent has not left: the operation continues, and the caller can ask for it later. A
+   * new caller withdraws a cancel that the last one caused and that has not begun yet.
    */
   join(detach: boolean): (why: Leaving) => void {
     this.#callers += 1;

@@ -22,10 +22,12 @@ const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
   UNKNOWN: [],
 };
 
+/** Whether an operation in this state has ended. */
 export function isFinal(state: OperationState): boolean {
   return NEXT[state].length === 0;
 }
 
+/** Fails with BUG when an operation cannot go from one state to the other. */
 export function assertTransition(from: OperationState, to: OperationState): void {
   if (!NEXT[from].includes(to)) throw new HostlerError('BUG', `an operation went from ${from} to ${to}`);
 }
@@ -287,11 +289,13 @@ export function atRest(record: OperationRecord, now: number): OperationRecord {
   return { ...record, ...nothing, endTime: now, eventTime: now, cancellable: false };
 }
 
+/** The error as a record keeps it; the cause and the stack stay out. */
 export function storeError(error: HostlerError): StoredError {
   const { shown, message, facts, violations, retryAfterMs } = error;
   return { ...shown, message, facts, violations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
+/** The stored error again, also when this version has no such reason. */
 export function restoreError(stored: StoredError): HostlerError {
   const { reason, code, message, ...facts } = stored;
   return namedError({ reason, code }, message, facts);

@@ -23,6 +23,7 @@ export interface Position {
   readonly operationId?: string;
 }
 
+/** The position out of a checkpoint of the journal; no offset means 0. */
 export function positionOf({ offset, validator, freshness, total, zeros, guarded, operation }: Checkpoint): Position {
   return {
     offset: BigInt(offset ?? 0),

@@ -221,6 +221,7 @@ export function assertHeader(done: boolean, now: ImageInfo, what: string): void 
   if (!done) throw headerError(now, what);
 }
 
+/** IO_ERROR: the tool reported success, but the header does not show the change. */
 export function headerError({ address }: Pick<ImageInfo, 'address'>, what: string): HostlerError {
   return new HostlerError('IO_ERROR', `${address}: the tool reported success, but ${what}`, {
     facts: { path: address },
@@ -241,6 +242,7 @@ export async function unchanged(
   return { kind: 'image', info: await infoNow(written, ports), changed: false, ...work };
 }
 
+/** Reads the image's header again, after a change. Fails as reading an image does. */
 export async function infoNow(
   { file, format }: Layer,
   { files, reader }: Pick<ChangePorts, 'files' | 'reader'>,

@@ -11,6 +11,10 @@ export class OutOfBoundsRequest {
   constructor(readonly error: HostlerError) {}
 }
 
+/**
+ * A grpc-js server whose requests are measured by their descriptors before they are decoded. A
+ * request out of bounds reaches the handler as OutOfBoundsRequest.
+ */
 export class BoundedServer extends Server {
   constructor(
     private readonly shapes: ReadonlyMap<string, Shape>,

@@ -59,6 +59,10 @@ function streamOf(call: ServerInterceptingCallInterface): Duplex | undefined {
   return stream instanceof Duplex ? stream : undefined;
 }
 
+/**
+ * Counts gRPC's frames (five bytes of head, then the message) in the data of an HTTP/2 stream.
+ * Keeps no message bytes.
+ */
 export class Frames {
   readonly #head = Buffer.alloc(HEAD_BYTES);
   #headBytes = 0;

@@ -9,6 +9,7 @@ import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-p
 const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
+/** Checks that all blocks of a VDI lie in the file; notes those that do not. */
 export async function vdiReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, SECTOR);
   const [blockBytes, dataOffset] = [head.readUInt32LE(0x178), head.readUInt32LE(0x158)];
@@ -47,6 +48,7 @@ export async function vpcReach(reach: MissingPlaces): Promise<void> {
 const BLOCK_IS_THERE = 6;
 const MIB = 1 << 20;
 
+/** Checks that all regions and blocks of a VHDX lie in the file; notes those that do not. */
 export async function vhdxReach(reach: MissingPlaces): Promise<void> {
   const { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions } = await vhdxLayout(reach.bytes);
   for (const { offset, lengthBytes } of regions) reach.has('a region', Number(offset), Number(lengthBytes));
@@ -63,6 +65,7 @@ export async function vhdxReach(reach: MissingPlaces): Promise<void> {
   });
 }
 
+/** Checks that all blocks of a Parallels disk lie in the file; notes those that do not. */
 export async function parallelsReach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, 64);
   const blockBytes = head.readUInt32LE(28) * SECTOR;

@@ -24,6 +24,9 @@ const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: MissingPlaces) => Pr
   cloop: cloopReach,
 };
 
+/**
+ * Whether images of the format have tables whose entries can be checked against the file's length.
+ */
 export function hasTables(format: ImageFormat): boolean {
   return FORMATS[format] !== undefined;
 }

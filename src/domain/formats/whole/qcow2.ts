@@ -35,6 +35,10 @@ interface Disk {
   readonly diskBytes: number;
 }
 
+/**
+ * Checks that all tables and clusters of a qcow2 lie in the file, those of snapshots and bitmaps
+ * too; notes those that do not.
+ */
 export async function qcow2Reach(reach: MissingPlaces): Promise<void> {
   const head = await reach.bytes.read(0n, HEADER_BYTES);
   const version = head.readUInt32BE(4);

@@ -20,12 +20,13 @@ export type ReasonGroup =
   | 'making a target'
   | 'fetching';
 
-/** What something fails with: the reasons of these groups, and its own, which are in none of them. */
+/** What something fails with: the reasons of its groups, and its own that are in none of them. */
 export interface Failures {
   readonly groups: readonly ReasonGroup[];
   readonly own: readonly Reason[];
 }
 
+/** What an RPC or a group fails with; `own` must not repeat a reason of the groups. */
 export const fails = (groups: readonly ReasonGroup[], own: readonly Reason[]): Failures => ({ groups, own });
 
 /** The one table of groups. The groups of a group stand before it. */

@@ -33,6 +33,7 @@ export interface ReasonRow {
   readonly advice: string;
 }
 
+/** A row of the table of reasons; `meaning` and `advice` become docs/errors.md. */
 export const row = (code: Code, retry: Retry, meaning: string, advice: string): ReasonRow => ({
   code,
   retry,

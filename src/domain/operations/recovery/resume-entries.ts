@@ -48,6 +48,10 @@ export interface ResumeLimits {
   readonly bytes: bigint;
 }
 
+/**
+ * Entries in memory and in the store. `load` reads the store once; `put` resolves when the entry is
+ * durable.
+ */
 export class ResumeEntries {
   readonly #entries = new Map<string, ResumeEntry>();
 

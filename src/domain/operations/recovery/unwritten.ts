@@ -14,6 +14,10 @@ export interface Before {
   readonly head?: Buffer;
 }
 
+/**
+ * Takes the size, times and first bytes of an image before a tool may write to it. Only files can
+ * be read byte by byte.
+ */
 export async function lookBefore(file: Resolved, files: Files): Promise<Before> {
   if (file.storage !== 'file') return { file };
   return { file, head: await headOf(file, files) };
