@@ -127,9 +127,9 @@ async function start(foundations: Resources, file: string, stopping: Stopping): 
   const { config, log } = foundations;
   const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
-    log.warn('a tool of an earlier life was ended', { pid });
+    log.warn('a tool of an earlier start was ended', { pid });
   const swept = await foundations.folders.sweep();
-  if (swept.length > 0) log.warn('folders of an earlier life were removed', { swept });
+  if (swept.length > 0) log.warn('folders of an earlier start were removed', { swept });
   const { goOn, undecided } = await recover(recovery);
   await sweepCache(foundations);
   await reportInterrupted(foundations.touched, recovery.paths, log);
@@ -156,7 +156,7 @@ async function start(foundations: Resources, file: string, stopping: Stopping): 
   ];
   http.ready = true;
   const manager = new ServiceManager(foundations.runner, process.env['NOTIFY_SOCKET'], (cause) =>
-    log.error('the service manager could not be told', { cause: errorText(cause) }),
+    log.error('the service manager could not be notified', { cause: errorText(cause) }),
   );
   stopping.serves({
     operations,
@@ -238,7 +238,7 @@ function wireLimits({ limits }: Config) {
   };
 }
 
-/** Only root can become somebody else. */
+/** Only root can change its user. */
 function assertMayBecome({ commands }: Config): void {
   const other = commands.find(({ user }) => user !== undefined);
   if (other !== undefined && process.getuid?.() !== 0)

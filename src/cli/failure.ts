@@ -63,7 +63,7 @@ export function readFailure(error: ServiceError): Failure {
   try {
     return packed instanceof Buffer ? failureOf(Status.decode(packed)) : bare;
   } catch {
-    return bare; // no Status: whoever answers there is no daemon of ours
+    return bare; // no Status: the server is no daemon of ours
   }
 }
 

@@ -25,7 +25,7 @@ const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
   .option('--address <address>', 'unix:///PATH or tcp://HOST:PORT', process.env['HOSTLER_ADDRESS'] ?? DEFAULT_ADDRESS)
   .version(`hostler ${readVersion()}`, '--version', 'the version of this client')
-  .option('--json', 'answers for programs')
+  .option('--json', 'print JSON')
   .addOption(fromEnv('--tls-ca <file>', 'mutual TLS: the authority of the daemon', 'HOSTLER_TLS_CA'))
   .addOption(fromEnv('--tls-cert <file>', 'mutual TLS: the own certificate', 'HOSTLER_TLS_CERT'))
   .addOption(fromEnv('--tls-key <file>', 'mutual TLS: its key', 'HOSTLER_TLS_KEY'))
@@ -34,18 +34,18 @@ const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
 for (const commands of [readingCommands, makingCommands, changingCommands, fetchCommands, movingCommands])
   for (const command of commands(context)) image.addCommand(command);
-const file = program.command('file').description('files beside the images');
+const file = program.command('file').description('files that are no images');
 for (const command of fileCommands(context)) file.addCommand(command);
-const host = program.command('host').description('what the host is');
+const host = program.command('host').description('facts about the host');
 for (const command of hostCommands(context)) host.addCommand(command);
 const disk = program.command('disk').description('disks of domains');
 for (const command of diskCommands(context)) disk.addCommand(command);
 program.addCommand(execCommand(context));
-const cache = program.command('cache').description('images that were fetched to be used again');
+const cache = program.command('cache').description('cached images');
 for (const command of cacheCommands(context)) cache.addCommand(command);
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
-const cert = program.command('cert').description('certificates for trying out');
+const cert = program.command('cert').description('certificates for tests');
 for (const command of certCommands()) cert.addCommand(command);
 const journal = program.command('journal').description('journals of state folders, without their daemons');
 for (const command of journalCommands(context, journalTools())) journal.addCommand(command);

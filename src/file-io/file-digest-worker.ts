@@ -1,6 +1,6 @@
 /**
- * A thread that digests an open file in order, behind whoever writes or reads it; `file-digest.ts`
- * starts it.
+ * A thread that digests an open file in order, while it is written or read; `file-digest.ts` starts
+ * it.
  */
 import { readSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';

@@ -21,7 +21,7 @@ export interface DigestOptions {
   readonly algorithm: ChecksumAlgorithm;
   /** The first byte that counts; unset: 0. */
   readonly start?: bigint;
-  /** What the system said, in the words of whoever asks. */
+  /** The system's error in the caller's words. */
   readonly told: (error: unknown) => Error;
   /**
    * Waits for the end, unless that takes too long: the thread has none before its reads have one.
@@ -32,13 +32,14 @@ export interface DigestOptions {
 }
 
 /**
- * Digests a file in a thread of its own, behind whoever writes or reads it: they have enough to do.
+ * Digests a file in a thread of its own, while it is written or read: the main thread has enough to
+ * do.
  */
 export class ThreadedDigest implements FileDigest {
   readonly algorithm: ChecksumAlgorithm;
   readonly #start: bigint;
   #worker: Worker | undefined;
-  /** From where on; all before it was told, or is nobody's matter. */
+  /** The offset from which on it must be digested; earlier bytes were reported, or do not count. */
   #told: bigint;
   #reached: bigint;
   /** What there is to do while there is no thread. */

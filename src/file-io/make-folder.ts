@@ -18,7 +18,7 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
   }
 }
 
-/** Somebody else may have made it; what is there and is no folder stays the error that it is. */
+/** Another process may have made it; anything there that is no folder stays an error. */
 function ifThere(path: string): (error: unknown) => Promise<void> {
   return async (error) => {
     const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST';

@@ -65,7 +65,7 @@ const rebase = z
   })
   .superRefine(({ backingFile, backingFormat }, context) => {
     if ((backingFile === undefined) === (backingFormat === undefined)) return;
-    const message = backingFile === undefined ? 'goes with backing_file only' : 'required with backing_file';
+    const message = backingFile === undefined ? 'only with backing_file' : 'required with backing_file';
     context.addIssue({ code: 'custom', path: ['backingFormat'], message });
   })
   .transform(({ backingFile, backingFormat, ...rest }) => ({

@@ -58,7 +58,7 @@ const copy = z
     ...writable,
   })
   .superRefine(({ remote: far, engine, preserveAllocation }, context) => {
-    // What is allocated over there, and holds zeros, cannot be told from a hole.
+    // On another host, allocated zeros cannot be distinguished from a hole.
     if (far !== undefined && preserveAllocation)
       context.addIssue({ code: 'custom', path: ['preserveAllocation'], message: 'is for copies on one host' });
     const allowed = far === undefined ? ON_HOST : BETWEEN_HOSTS;

@@ -17,7 +17,10 @@ const MAX_REQUEST_ID = 128;
 const MAX_LABELS = 64;
 const MAX_LABEL = 256;
 const MAX_LABELS_BYTES = 8192;
-/** No set-id bits: who may make files is not who may make programs that run as somebody else. */
+/**
+ * No set-id bits: the right to make files is not the right to make programs that run as another
+ * user.
+ */
 const MAX_MODE = 0o777;
 
 /** A schema from a parser of ours. */

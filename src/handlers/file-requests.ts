@@ -106,7 +106,10 @@ const header = z
     append: z.boolean(),
     requestId,
   })
-  .refine((given) => given.offset === undefined || !given.append, { path: ['append'], error: 'goes not with offset' });
+  .refine((given) => given.offset === undefined || !given.append, {
+    path: ['append'],
+    error: 'not together with offset',
+  });
 
 /** The header out of the first message, and the data of all others. */
 export async function parseWrite(

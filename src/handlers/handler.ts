@@ -9,9 +9,9 @@ interface Method<Q extends boolean, R extends boolean, Request, Response> {
 
 /** One request, one answer. */
 export type Unary<Request, Response> = (request: Request, caller: Caller) => Promise<Response>;
-/** One request, a stream of answers; whoever reads it slowly slows it. */
+/** One request, a stream of answers; a slow reader slows the stream. */
 export type ServerStream<Request, Response> = (request: Request, caller: Caller) => AsyncIterable<Response>;
-/** A stream of requests, one answer; whoever sends faster than they are read is slowed. */
+/** A stream of requests, one answer; a sender that is too fast is slowed. */
 export type ClientStream<Request, Response> = (requests: AsyncIterable<Request>, caller: Caller) => Promise<Response>;
 
 /**

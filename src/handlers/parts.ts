@@ -15,7 +15,7 @@ export class Parts {
   readonly notShown: string[] = [];
 
   /**
-   * @param wanted `whole`: nothing is looked at or left out, whoever encodes the message finds what
+   * @param wanted `whole`: nothing is checked or left out; the encoder of the message fails on what
    * cannot be sent
    */
   constructor(private readonly wanted: 'whole' | 'what can be sent') {}

@@ -11,7 +11,7 @@ import type { OperationServiceService } from '../gen/hostler/v1/operation_servic
 type Need = 'read' | 'write';
 
 interface Row {
-  /** `read` looks; `change` changes the host, ends somebody's work, or shows content. */
+  /** `read` looks; `change` changes the host, ends the work of other callers, or shows content. */
   readonly access: 'read' | 'change';
   /**
    * Fields of the request that hold addresses, and what each is needed for; in the generated code's

@@ -41,7 +41,7 @@ export interface CertificateOrder {
   readonly days: number;
 }
 
-/** In words for whoever typed the command. */
+/** In words for the person who typed the command. */
 export class CertificateProblem extends Error {
   override readonly name = 'CertificateProblem';
 }

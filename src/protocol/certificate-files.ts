@@ -25,7 +25,7 @@ export interface TlsFiles {
   readonly crl?: Buffer;
 }
 
-/** Files that cannot be used, in words for whoever keeps them. */
+/** Files that cannot be used, in words for the person who keeps them. */
 export class TlsFilesBroken extends Error {
   override readonly name = 'TlsFilesBroken';
 }

@@ -54,7 +54,7 @@ export class AuthorizedCall {
         this.#operations.add(id);
       },
     };
-    // Only another agent calls for somebody else.
+    // Only another agent calls on behalf of a caller.
     if (caller.grant.farEndIsCaller) this.#onBehalfOf = readOnBehalfOf(this.call.metadata);
     return { caller, check };
   }

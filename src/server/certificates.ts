@@ -10,10 +10,7 @@ export interface CertificateLog {
   failed(cause: unknown): void;
 }
 
-/**
- * The daemon's certificate, key and authorities, read again when they change or when somebody says
- * so.
- */
+/** The daemon's certificate, key and authorities, read again when they change or on request. */
 export class Certificates {
   readonly #listeners = new Set<(files: TlsFiles) => void>();
   readonly #look = () => void this.reload();

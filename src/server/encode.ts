@@ -6,7 +6,7 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { HostlerError } from '../domain/model/errors.js';
 
-/** What clients take unless they are told otherwise. */
+/** What clients accept by default. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 type Serialize = (message: unknown) => Buffer;

@@ -37,7 +37,8 @@ const http2Servers = z
  * Widens the windows of a bound server's connections, and hands over each session while its
  * connection is injected. grpc-js has an option for windows which only clients heed (1.14:
  * `grpc-node.flow_control_window`), so this reaches for the HTTP/2 servers inside; where a later
- * version hides them, uploads are slower, and idle connections are not told from busy ones.
+ * version hides them, uploads are slower, and idle connections cannot be distinguished from busy
+ * ones.
  */
 export function watchSessions(server: Server, onSession: (session: Session) => void): void {
   const found = http2Servers.safeParse(Reflect.get(server, 'http2Servers'));

@@ -26,7 +26,7 @@ export interface DoorPorts {
   /** Who calls on this connection: typed names of its certificate, or none in the clear. */
   readonly whoIs: (names: readonly string[] | undefined) => string;
   readonly enter: (socket: Socket) => void;
-  /** Somebody was turned away at the door. */
+  /** A connection was refused. */
   readonly refused: (peer: string, error: HostlerError) => void;
 }
 
@@ -118,13 +118,13 @@ export class Listener {
 
   #secure(certificates: Certificates): TlsServer {
     const { connections } = this.ports;
-    /** Connections in the middle of their handshake, or told why they are refused. */
+    /** Connections in the middle of their handshake, or about to be refused with a reason. */
     const outside = new Map<string, Socket>();
     const server = createTlsServer({
       ...contextOf(certificates.files),
       ALPNProtocols: ['h2'],
       requestCert: true,
-      // Told to the caller in words, as the status of its calls.
+      // Sent to the caller as the status of its calls.
       rejectUnauthorized: false,
       handshakeTimeout: this.options.handshakeMs,
       noDelay: true,
@@ -179,7 +179,7 @@ function hostAndPort(address: string): { host: string; port: number } {
   };
 }
 
-/** The names of whoever is on the other end, or why they do not count. */
+/** The names in the peer's certificate, or why they do not count. */
 function holderOf(socket: TLSSocket): readonly string[] | HostlerError {
   const certificate = socket.getPeerCertificate();
   const refuse = (why: string) => new HostlerError('NOT_AUTHENTICATED', why);

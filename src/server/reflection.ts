@@ -18,7 +18,7 @@ import { wireError } from './service-call.js';
 
 /**
  * Registers reflection for the services given by their full names.
- * @param assertRole fails where whoever is at a far end may ask for nothing
+ * @param assertRole fails when the caller of a connection has no role
  */
 export function addReflection(
   server: Server,
@@ -27,7 +27,7 @@ export function addReflection(
   assertRole: (peer: string) => void,
 ): void {
   const names = [...services, 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'].sort();
-  // Most daemons are never asked: the descriptors are read when somebody does.
+  // Most daemons are never asked: the descriptors are read with the first question.
   let index: Promise<DescriptorIndex> | undefined;
   const loaded = () => (index ??= readFile(descriptorFile).then((bytes) => new DescriptorIndex(bytes)));
   // The two versions have the same messages on the wire.

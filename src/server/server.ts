@@ -35,7 +35,7 @@ import type { CallContext, CallLog, StreamLimits } from './call.js';
 const HEALTH_SERVICE = 'grpc.health.v1.Health';
 /** MiB that one connection may hold in unread messages. */
 const MAX_SESSION_MEMORY_MIB = 64;
-/** Whoever does not answer a ping has gone, or reads nothing at all. */
+/** A client that does not answer a ping has gone, or reads nothing at all. */
 const [KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS] = [60_000, 20_000];
 /** Without a call. Clients connect again by themselves. */
 const IDLE_MS = 15 * 60_000;
@@ -84,7 +84,7 @@ export interface ServerOptions {
 
 export interface ServerLog {
   readonly call: CallLog;
-  /** Somebody was turned away before any call. */
+  /** A connection was refused before any call. */
   readonly refused: (peer: string, error: HostlerError) => void;
   readonly dropped: (why: WhyDropped) => void;
 }
@@ -198,7 +198,7 @@ export class HostlerServer {
     return bound;
   }
 
-  /** Somebody was turned away at a door. */
+  /** A listener refused a connection. */
   #refused(peer: string, error: HostlerError): void {
     const { log, audit } = this.options;
     log.dropped('not authenticated');
@@ -267,9 +267,7 @@ export class HostlerServer {
   }
 }
 
-/**
- * What is served is told to those only who may ask for something. Fails with METHOD_NOT_ALLOWED.
- */
+/** Shows the services only to callers with a role. Fails with METHOD_NOT_ALLOWED. */
 function assertSomeRole({ name, roles }: Identity): void {
   if (roles.length > 0) return;
   throw new HostlerError('METHOD_NOT_ALLOWED', `${name} may not list services: the caller has no role`, {

@@ -120,7 +120,7 @@ function ended(served: Promise<HostlerError | undefined>, send: (failure: Hostle
 
 /**
  * The requests up to the caller's own end; a stream that breaks off before that is an error, never
- * an end, and so is one in which nothing comes for too long while somebody waits for it
+ * an end, and so is one in which nothing comes for too long while the handler waits for it
  * (CALLER_DEADLINE).
  */
 async function* readRequests(

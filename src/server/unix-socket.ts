@@ -23,8 +23,8 @@ export class ListenError extends Error {
 const WHAT = 'the socket (server.listen)';
 
 /**
- * Makes room for a socket: creates its folder, removes what a dead daemon left, refuses what
- * somebody answers on. Fails with ListenError, OwnFileError.
+ * Makes room for a socket: creates its folder, removes what a dead daemon left, refuses one on
+ * which a process answers. Fails with ListenError, OwnFileError.
  */
 export async function prepareSocket(path: string): Promise<void> {
   const bytes = Buffer.byteLength(path);
@@ -41,7 +41,7 @@ export async function prepareSocket(path: string): Promise<void> {
     if (existing === undefined) return;
     if (!existing.isSocket())
       throw new ListenError(`${path} exists and is no socket: remove it, or choose another path`);
-    if (await answers(path)) throw new ListenError(`somebody listens on ${path} already`);
+    if (await answers(path)) throw new ListenError(`another process listens on ${path} already`);
     await unlink(path);
   });
 }

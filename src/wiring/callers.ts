@@ -34,7 +34,7 @@ export async function listenersOf(config: Config, runner: ProcessRunner): Promis
 }
 
 /**
- * Who somebody is by name: of a certificate, or of a place where one calls in the clear, such as
+ * A caller by name: of a certificate, or of an address where callers come in the clear, such as
  * `local`.
  */
 export async function identify(name: string, config: Config): Promise<Identity> {

@@ -14,7 +14,7 @@ export function decisions(
   recovery: RecoveryPorts,
   { operations, log }: { readonly operations: Operations; readonly log: Log },
 ) {
-  // Told once, at the start.
+  // Logged once, at the start.
   const quietly = { ...recovery, log: { ...recovery.log, undecided: () => undefined } };
   let left = undecided;
   const look = async () => {

@@ -89,7 +89,10 @@ export function assemble(foundations: Resources) {
         void foundations.audit.end(auditEntry(record));
       },
       undecided: (record, cause) =>
-        log.warn('an operation stays undecided: nobody can look now', { ...facts(record), cause: errorText(cause) }),
+        log.warn('the outcome of an operation is unknown: its folder cannot be reached now', {
+          ...facts(record),
+          cause: errorText(cause),
+        }),
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };

@@ -94,7 +94,7 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
   const ownFolders = [{ realPath: stateFolder, identity: { device, inode } }, cacheFolder];
   const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder, ownFolders };
   if (around === undefined) return { ...own, closedFolders: [stateFolder] };
-  // Whatever is brought there could be replaced by whoever brings things there.
+  // A user who may write there could replace what is there.
   if (!around.trusted) return { ...own, closedFolders: [stateFolder, cacheFolder.realPath] };
   const { attributes } = around;
   const asRoot = { path: cacheFolder.realPath, access: 'read-only', trusted: true, attributes, kept: true } as const;
@@ -156,8 +156,8 @@ export async function claimCacheFolder(folder: CacheFolder, { cache, state, runn
 }
 
 /**
- * Before anybody works in the cache: folders of operations that ended with an earlier life go, what
- * nobody knows is told of. A folder that cannot be looked at keeps nobody from starting: nothing is
+ * Before any work in the cache: removes folders of operations that ended with an earlier start, and
+ * reports unknown ones. A folder that cannot be looked at does not prevent the start: nothing is
  * removed.
  */
 export async function sweepCache(foundations: Resources): Promise<void> {

@@ -59,7 +59,7 @@ function overcommitWatch({ state, roots, log }: Resources, onBad: (bad: BadFile)
   const job = { roots: roots.map(({ realPath }) => realPath), closed: [state.realPath] };
   return new OvercommitWatch(
     job,
-    (error) => log.error('what images may grow by cannot be looked up', { cause: errorText(error) }),
+    (error) => log.error('the growth of sparse images cannot be looked up', { cause: errorText(error) }),
     onBad,
   );
 }

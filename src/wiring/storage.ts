@@ -121,7 +121,7 @@ function volumeLog(log: Log): RbdTargetOptions['log'] {
   };
 }
 
-/** What callers are told of pools. */
+/** What callers may know of pools. */
 function hostPools(
   { cache }: Config,
   pools: readonly Pool[],

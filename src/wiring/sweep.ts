@@ -22,8 +22,8 @@ import type { SweepLog } from '../adapters/files/staged-file.js';
 export const LEFT_FILE = 'left-folders';
 
 /**
- * In the background, after a start: what there is is this daemon's from now on. Folders of this
- * agent that no operation is at work in go, others are told of.
+ * In the background, after a start: everything found is this daemon's from now on. Removes this
+ * agent's folders in which no operation works, and reports others.
  */
 export function sweep(foundations: Resources, targets: Targets, operations: Operations): void {
   sweepNow(foundations, targets, operations).catch((error: unknown) =>
@@ -46,7 +46,7 @@ async function sweepNow(foundations: Resources, targets: Targets, operations: Op
     return stays;
   });
   if (removed.length > 0) log.warn('swept', { removed });
-  // Before it is told: who hears of them may ask for them at once.
+  // Before it is announced: a listener may ask for them at once.
   await writeLeft(state.realPath, left);
   if (left.size > 0)
     log.warn('private folders of operations that the lost journal may have known are left: hostlerd --list-folders', {
@@ -57,8 +57,8 @@ async function sweepNow(foundations: Resources, targets: Targets, operations: Op
 }
 
 /**
- * What is not at work has its folder all the same: it goes on when it is asked for again, or
- * another version ends it.
+ * An operation that is not at work keeps its folder: the next request for the same work resumes it,
+ * or another version ends it.
  */
 export function isKept({ resumes, journal }: Pick<Resources, 'resumes' | 'journal'>, operationId: string): boolean {
   return resumes.of(operationId) !== undefined || journal.leftToOthers.has(operationId);

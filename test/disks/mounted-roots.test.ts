@@ -271,7 +271,7 @@ describe('an operation whose disk is away when the daemon starts again', () => {
             }
           ).operations[0]?.last.state;
         assert.equal(await operation(), 'OPERATION_STATE_RUNNING');
-        assert.match(second.log, /an operation stays undecided/);
+        assert.match(second.log, /the outcome of an operation is unknown/);
         await mountDisk();
         await until(async () => (await operation()) !== 'OPERATION_STATE_RUNNING');
         assert.equal(await operation(), end);

@@ -125,7 +125,7 @@ describe('answers that cannot be sent', () => {
       'no message at all': () => UNSENDABLE,
     };
     for (const [title, broken] of Object.entries(BROKEN))
-      it(`${title}: it goes on without its caller, says so, and ends as it ends`, async () => {
+      it(`${title}: the operation continues without its caller, says so, and ends as it ends`, async () => {
         map = (record) => (record.progress === undefined ? operationEvent(record) : broken(record));
         const call = failure(server.stranger.all('ImageService/CreateImage'));
         (await entered.promise).progress({ doneBytes: 1n, skippedBytes: 0n });

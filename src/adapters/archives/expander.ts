@@ -95,7 +95,7 @@ function failed(file: AddressedFile, compression: Compression, why: string): Hos
 }
 
 function malformed({ address }: AddressedFile, compression: Compression, why: string): HostlerError {
-  return new HostlerError('IMAGE_MALFORMED', `${address}: what came is broken ${compression}: ${why}`, {
+  return new HostlerError('IMAGE_MALFORMED', `${address}: the ${compression} data is broken: ${why}`, {
     facts: { path: address, compression, stderr: why },
   });
 }

@@ -92,7 +92,7 @@ export class DeviceLocks implements ImageLocks {
 
   #isClaimed(ref: FileRef): Promise<boolean> {
     const look = this.#last.then(() => isClaimed(ref));
-    this.#last = look.catch(() => undefined); // whoever asked hears of it
+    this.#last = look.catch(() => undefined); // the caller awaits `look`
     return look;
   }
 }

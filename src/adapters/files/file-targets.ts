@@ -56,8 +56,8 @@ export class FileTargets implements Targets {
   }
 
   /**
-   * Of this agent's folders those that no operation is at work in go; all others are told of. One
-   * that cannot be removed stops nothing.
+   * Removes this agent's private folders in which no operation works, and reports all others to the
+   * log. A folder that cannot be removed is reported and does not end the sweep.
    */
   async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const { agentId, roots, sweepLog } = this.ports;

@@ -85,7 +85,7 @@ export class GuardedFile {
       done += (await this.#call((file) => file.write(data, done, data.length - done, null))).bytesWritten;
   }
 
-  /** As the kernel does when somebody else than root writes. */
+  /** As the kernel does when a process without root's rights writes. */
   async clearSetId(mode: number): Promise<void> {
     await this.#call((file) => clearSetId(file, mode));
   }
@@ -103,7 +103,7 @@ export class GuardedFile {
     await this.guard
       .inTime(() => closed)
       .catch((error: unknown) => {
-        // Whoever reads or writes has been told.
+        // The pending reads and writes have failed already.
         if (errnoOf(error) !== undefined) throw systemError(error, this.guard.address);
       });
   }

@@ -44,7 +44,7 @@ export class LocalTransfers implements Transfers {
         () => open(procPath(entry), O_RDONLY | O_NONBLOCK),
         (late) => late.close(),
       );
-      // Whoever reads beside it has been told that the filesystem does not answer.
+      // A read beside it has failed with the error that the filesystem does not answer.
       const letGo = (closed: Promise<void>) => entry.inTime(() => closed).catch(() => undefined);
       return new ThreadedDigest(file, { algorithm, start, told, letGo, inTime: (read) => entry.inTime(read) });
     } catch (error) {

@@ -58,7 +58,9 @@ const FOLDER = ENTRY | constants.O_DIRECTORY;
 const [SET_UID, SET_GID] = [0o4000, 0o2000];
 const PERMISSION_BITS = 0o7777;
 const PRIVATE_FOLDER_MODE = 0o700;
-/** Gone, or replaced, since its folder was read: whoever did that has another entry now. */
+/**
+ * The entry was removed or replaced after its folder was read; the new entry is not ours to change.
+ */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
 
 /** Looks at everything first; changes it only when something is not as it should be. */
@@ -179,7 +181,7 @@ function isRight(stat: Stats, change: OwnerChange, opened: (use: (fd: number) =>
 function changeOne(fd: number, stat: Stats, change: OwnerChange, onLost: () => void): boolean {
   const moves = differs(stat, change);
   const path = `/proc/self/fd/${String(fd)}`;
-  // An access list may name ids that are shifted, whoever owns the entry.
+  // An access list may name ids that are shifted, no matter who owns the entry.
   const rights = change.kind === 'shift' ? shiftedRights(path, stat, change, moves ? 'changes' : 'stays', onLost) : [];
   if (moves) changeOwner(path, stat, change, onLost);
   for (const set of rights) set();

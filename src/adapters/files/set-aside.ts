@@ -17,8 +17,8 @@ export interface AsideFiles {
 const [EXPANDED, MEMBER] = ['-expanded', '-member'];
 
 /**
- * Where a stranger's file is looked at that goes to a cluster or a device: those have no folder for
- * it.
+ * The folder in which an untrusted file is inspected when its target is a cluster or a device,
+ * where there is no private folder.
  */
 export class AsideFolder {
   #folder: Promise<FileHandle> | undefined;

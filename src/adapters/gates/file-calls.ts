@@ -42,14 +42,14 @@ function hasName(fd: number): boolean {
  */
 export const SYNC: FileCalls = {
   open: openSync,
-  // Whoever closes the last descriptor of a removed file waits until its space is free.
+  // close() of the last descriptor of a removed file blocks until its space is freed.
   close: (fd) => (hasName(fd) ? closeSync(fd) : pool.close(fd)),
   stat: (fd) => fstatSync(fd, { bigint: true }),
   readlink: (path) => readlinkSync(path),
   read: (fd, buffer, position) => readSync(fd, buffer, 0, buffer.length, position),
 };
 
-/** In a thread of the pool: whoever hangs there stops nobody here. */
+/** In a thread of the pool: a call that hangs there does not block the event loop. */
 export const THREADPOOL: FileCalls = {
   open: (path, flags) => pool.open(path, flags),
   close: pool.close,

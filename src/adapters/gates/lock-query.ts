@@ -21,8 +21,8 @@ interface Flock {
 }
 
 /**
- * Where the first lock of somebody else begins and ends within a range; 'other' if it is of no kind
- * that qemu uses.
+ * Where the first lock of another process begins and ends within a range; 'other' if it is of no
+ * kind that qemu uses.
  */
 export type FirstLock = { readonly first: bigint; readonly last: bigint } | 'other' | undefined;
 
@@ -72,9 +72,7 @@ export class LockQuery {
     return this.fcntl(fd, F_OFD_SETLK, oneByte(F_RDLCK, at)) === 0;
   }
 
-  /**
-   * Whether somebody else has a lock on this byte. Where that cannot be asked it counts as held.
-   */
+  /** Whether another process has a lock on this byte. True where that cannot be asked. */
   isHeld(fd: number, at: bigint): boolean {
     const lock = oneByte(F_WRLCK, at);
     return this.fcntl(fd, F_OFD_GETLK, lock) !== 0 || lock.l_type !== F_UNLCK;

@@ -126,7 +126,7 @@ export class RootGate {
   ): Promise<T> {
     const first = await this.places.inTime({ filesystem: this.place.filesystem, ...how }, work, (done) => {
       this.#overdue += 1;
-      // Whoever asked has had an answer; a late failure is of no use to anybody.
+      // The caller has its error already; a late failure is of no use.
       void done.finally(() => this.#cameBack()).then(dispose, () => undefined);
     });
     if (first === 'late') throw this.#stalled();

@@ -1,6 +1,6 @@
 import type { ProcessRunner } from '../process/process.js';
 
-/** It is a word on a socket; whoever does not take it is not waited for. */
+/** It is one datagram on a socket; the daemon does not wait for a manager that does not read it. */
 const LIMITS = { wallMs: 5000 };
 
 /** Tells systemd that the daemon is ready or stopping (Type=notify), when it was started by it. */
@@ -8,7 +8,10 @@ export class ServiceManager {
   constructor(
     private readonly runner: ProcessRunner,
     private readonly socket: string | undefined,
-    /** Hears why it could not be told; the daemon goes on, or ends, all the same. */
+    /**
+     * Called with the reason when the manager could not be notified; the daemon continues, or ends,
+     * all the same.
+     */
     private readonly onFailed: (cause: unknown) => void,
   ) {}
 

@@ -2,8 +2,8 @@
 import { connect, type LookupFunction, type Socket } from 'node:net';
 
 /**
- * So long an address is waited for before the next one is tried beside it; the first goes on (RFC
- * 8305, 5).
+ * So many ms an attempt runs alone before the next address is tried beside it; the first attempt
+ * continues (RFC 8305, 5).
  */
 const HEAD_START_MS = 250;
 

@@ -62,7 +62,7 @@ const LAX = { insecureHTTPParser: true, maxHeaderSize: MAX_HEAD_BYTES };
 export class HttpClient {
   readonly #policy: AddressPolicy;
   readonly #namedPolicy: AddressPolicy;
-  /** It is for whoever reads to watch the rate; this ends what nobody watches. */
+  /** The reader watches the rate; this ends connections that no reader watches. */
   readonly #patienceMs: number;
   readonly #tls: { readonly ca?: string[] };
   readonly #routes: Routes;
@@ -194,9 +194,9 @@ interface Listening {
 }
 
 /**
- * The body as it comes; a source that says nothing for so long is given up, whoever reads slowly is
- * not. One that ends with its line is whole only if the line was closed: Node takes a reset for
- * such an end.
+ * The body as it comes. A source that sends nothing for so long is given up; a slow reader is not
+ * an error. A body that ends with the connection is whole only if the connection was closed in
+ * order: Node reports a reset as such an end.
  */
 async function* told(
   body: IncomingMessage,

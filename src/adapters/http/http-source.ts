@@ -11,7 +11,7 @@ import type { ExpectedChecksum } from '../../domain/model/checksum.js';
 const WITH_CONTENT = [200, 203, 206];
 const NOT_FOUND = [404, 410];
 const REFUSED = [401, 403, 407, 451];
-/** Whoever says so may say something else in a while. */
+/** A server that answers so may answer differently after a while. */
 const PASSING = [408, 425, 429];
 const SERVER_ERRORS = 500;
 const PARTIAL = 206;

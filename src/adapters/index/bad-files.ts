@@ -13,8 +13,8 @@ export interface BadFile {
 }
 
 /**
- * Whoever may write into a root may fill it with such files: so many are named in the life of a
- * daemon, and by one look of a thread.
+ * Everyone who may write into a root may fill it with such files, so only so many are named in the
+ * life of a daemon, and by one look of a thread.
  */
 export const MOST_BAD_FILES = 1000;
 

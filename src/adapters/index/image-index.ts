@@ -24,12 +24,12 @@ export interface ImageIndexOptions {
   isRaw(file: Claimant): boolean;
   /** A root that has said nothing for so long does not answer. */
   readonly patienceMs: number;
-  /** Told of each bad file whenever it is looked at. */
+  /** Called for each bad file whenever it is looked at. */
   onBad(bad: BadFile): void;
   readonly log: {
     stalled(root: string): void;
     failed(root: string, text: string): void;
-    /** Told once for each place. */
+    /** Called once for each place. */
     unseen(root: string, unseen: Unseen): void;
   };
 }
@@ -179,7 +179,7 @@ class IndexedRoot {
     this.#asked.get(message.id)?.resolve(message);
   }
 
-  /** What was told before and is seen again is told when it comes back. */
+  /** A place that was reported and is seen again is reported again when it comes back. */
   #tell(unseen: readonly Unseen[]): void {
     for (const each of unseen) if (!this.#told.has(each.place)) this.options.log.unseen(this.root.path, each);
     this.#told = new Set(unseen.map(({ place }) => place));

@@ -8,11 +8,13 @@ const WORKER = new URL('./overcommit-worker.js', import.meta.url);
 const FRESH_MS = 60_000;
 /** Looking takes at most a tenth of the time. */
 const PAUSE_PER_LOOK = 9;
-/** Whoever has looked for so long is held by a filesystem that does not answer. */
+/** A look that lasts so long is blocked by a filesystem that does not answer. */
 const PATIENCE_MS = 600_000;
 const YOUNG_MIB = 2;
 
-/** What images of the roots may still grow by; looked up in the background when somebody asks. */
+/**
+ * By how much sparse images of the roots may still grow; looked up in the background on request.
+ */
 export class OvercommitWatch implements Overcommit {
   #known: ReadonlyMap<bigint, bigint> | undefined;
   #begunAt = 0;
@@ -22,7 +24,7 @@ export class OvercommitWatch implements Overcommit {
   constructor(
     private readonly job: OvercommitJob,
     private readonly onFailed: (error: unknown) => void,
-    /** Told of each bad file at each look. */
+    /** Called for each bad file at each look. */
     private readonly onBad: (bad: BadFile) => void,
   ) {}
 

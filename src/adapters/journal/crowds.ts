@@ -15,9 +15,9 @@ interface Caller {
 }
 
 /**
- * Counts the request ids of one caller after the other, a step at a time. After a round in which
- * nobody had too many the next one begins when so many operations were added that somebody may
- * have.
+ * Counts the request ids of one caller after the other, a step at a time. After a round in which no
+ * caller had too many, the next round begins when so many operations were added that a caller may
+ * have too many.
  */
 export class Crowds {
   #caller: Caller | undefined;

@@ -23,7 +23,7 @@ export class JournalFile {
   operations: number;
   /** How many were added since it was opened, at least. */
   added = 0;
-  /** Records that were found unreadable since somebody asked. */
+  /** Records that were found unreadable since the last question. */
   readonly found: SetAside[] = [];
   readonly #statements = new Map<string, StatementSync>();
   readonly #passed = new Set<string>();
@@ -158,7 +158,7 @@ export class JournalFile {
       return;
     }
     const sum = sumOf('operation', { key, body });
-    // Most writes are of an operation that goes on: nothing changes of what it is looked for by.
+    // Most writes are of an unfinished operation: what it is searched by does not change.
     const again = 'UPDATE operations SET body = ?, sum = ? WHERE id = ? AND ended IS NULL';
     if (!mayBeFinal(body) && this.sql(again).run(body, sum, key).changes === 1) return;
     const { ended, request, traits } = columnsOf(body);

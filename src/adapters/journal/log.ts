@@ -22,7 +22,7 @@ export function journalLog(log: Log): JournalLog {
           problem,
         });
     },
-    setAside: (facts) => log.error('a record of the journal is not as it was written', facts),
+    setAside: (facts) => log.error('a record of the journal is damaged', facts),
     state(state) {
       if (!state.writable) log.error('the journal cannot be written: changes are refused', { why: state.why });
       else {

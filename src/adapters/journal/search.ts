@@ -3,7 +3,9 @@ import type { StatementSync } from 'node:sqlite';
 import type { JournalRow, OperationSearch, FoundRows } from './rows.js';
 import { UNFINISHED } from './traits.js';
 
-/** An answer ends after so many steps through indexes, about 5 ms; the next page goes on there. */
+/**
+ * An answer ends after so many steps through indexes, about 5 ms; the next page continues there.
+ */
 const MAX_STEPS = 1500;
 const EVERYTHING = '*';
 

@@ -87,7 +87,7 @@ export class JournalThread {
       this.#answered = Math.max(this.#answered, answer.number);
       this.#settle(answer.number, answer);
     });
-    // It is started again when somebody asks.
+    // It is started again by the next request.
     worker.on('error', (error) => {
       this.#gone(error instanceof Error ? error.message : String(error));
     });

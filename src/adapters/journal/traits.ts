@@ -1,7 +1,7 @@
 /**
- * By what operations are looked for. An operation has a row a trait, so that those with several
- * traits are found by going through the shortest of their lists. A trait finds all operations that
- * have it; it may find others too, which whoever asks passes over.
+ * The traits by which operations are searched. An operation has a row for each trait, so a search
+ * by several traits walks through the shortest of their lists. A trait finds all operations that
+ * have it; it may find others too, which the caller must skip.
  */
 import { hash } from 'node:crypto';
 import type { Trait } from '../../domain/operations/journal.js';

@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /**
- * Stands where files have their filesystem's number: devices are told apart by their own numbers.
+ * Stands where files have their filesystem's number: devices are identified by their own numbers.
  */
 export const DEVICES = 1n << 62n;
 

@@ -13,7 +13,7 @@ export function modeOfNewContent(mode: number): number {
 
 /**
  * Before the content of an open file is changed: takes its set-id bits away. The kernel does so
- * when somebody else than root writes, so it need not be allowed. Fails with system errors.
+ * when a process without root's rights writes, so it need not be allowed. Fails with system errors.
  */
 export async function clearSetId(file: Pick<FileHandle, 'chmod'>, mode: number): Promise<void> {
   if ((mode & SET_ID_BITS) === 0) return;

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { ProcessRunner } from '../process/process.js';
 
-/** flock(1) ends so when somebody else holds the lock. */
+/** flock(1) ends so when another process holds the lock. */
 const EXIT_LOCKED = 1;
 
 /**

@@ -1,4 +1,4 @@
-/** Private folders below the roots, whoever made them. */
+/** Private folders below the roots, of all agents. */
 import { lstat } from 'node:fs/promises';
 import { errnoOf } from '../linux/errno.js';
 import { folderEntries } from '../gates/folder-entries.js';
@@ -22,7 +22,7 @@ export interface PrivateFolder {
 
 export interface WalkOptions {
   readonly visit: (folder: PrivateFolder) => Promise<void>;
-  /** A place that could not be looked at, or a folder whose visit failed. The walk goes on. */
+  /** A place that could not be looked at, or a folder whose visit failed. The walk continues. */
   readonly failed: (path: string, cause: unknown) => void;
 }
 

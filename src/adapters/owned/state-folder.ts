@@ -170,7 +170,7 @@ async function readPlace(folder: string): Promise<Place | undefined> {
   try {
     return text === undefined ? undefined : place.safeParse(JSON.parse(text)).data;
   } catch {
-    // Whoever wrote that was no daemon: nothing is known of where it was.
+    // No daemon wrote that: where the folder was before is unknown.
     return undefined;
   }
 }

@@ -187,8 +187,8 @@ export class RootedPaths implements Paths {
   }
 
   /**
-   * What goes wrong, or is missing, outside of the caller's places is not told: it would say what
-   * is there.
+   * Errors outside of the caller's places are not reported as they are: they would show what exists
+   * there.
    */
   #assertInSight({ at }: PathWalk, path: string): void {
     if (!this.reach.touches(at)) this.reach.assert({ address: at, need: 'read' }, path);

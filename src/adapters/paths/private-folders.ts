@@ -22,7 +22,7 @@ export async function removePrivateFolder(parent: Handle, name: string, parentPa
     const files = await readdir(procPath({ handle: folder }));
     for (const file of files) await unlink(procPath({ handle: folder, name: file }));
     await rmdir(procPath({ handle: parent, name })).catch((error: unknown) => {
-      // Somebody removed the whole tree under us.
+      // Another process removed the whole tree meanwhile.
       if (errnoOf(error) !== 'ENOENT') throw error;
     });
     return [...files.map((file) => `${parentPath}/${name}/${file}`), `${parentPath}/${name}`];
@@ -54,7 +54,7 @@ export async function removeByNames(
     return [...removed, `${parentPath}/${folder.name}`];
   } catch (error) {
     if (errnoOf(error) === 'ENOTEMPTY') return undefined;
-    // Somebody removed the whole tree under us.
+    // Another process removed the whole tree meanwhile.
     if (errnoOf(error) === 'ENOENT') return removed;
     throw error;
   }

@@ -10,7 +10,7 @@ import type { FileAttributes, FileIdentity } from '../../domain/ports/handles.js
 export interface RootConfig {
   readonly path: string;
   readonly access: 'read-write' | 'read-only';
-  /** False: every image in it is a stranger's. */
+  /** False: every image in it is untrusted. */
   readonly trusted: boolean;
   readonly attributes: FileAttributes;
   /** The daemon's own, such as its cache: it is reached also where it lies in a closed folder. */

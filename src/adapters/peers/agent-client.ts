@@ -358,7 +358,7 @@ function wireRequest({ bytesPerSecond, ...request }: PullRequest, ownHost: strin
     remoteSide: RemoteSide.REMOTE_SIDE_SOURCE,
     engine: CopyEngine.COPY_ENGINE_NBD_TLS,
     bandwidthBytesPerSecond: bytesPerSecond,
-    // It goes on when we are gone, and our next try finds it.
+    // The far operation continues without us, and our next attempt finds it.
     detach: true,
   });
 }

@@ -4,7 +4,7 @@
  */
 import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './tool-call.js';
 
-/** qemu repeats how it was told to open an image; whatever it made of that itself. */
+/** qemu repeats the description by which it opened an image, in the form that it made of it. */
 const DESCRIPTION = /json:\{[^\n]*\}/g;
 
 /**

@@ -12,9 +12,9 @@ export interface Endable {
 }
 
 /**
- * Ends a process group: TERM, then KILL after the grace time, and after another one the end of all
- * waiting: what still holds our pipes is let go. A child that became somebody else cannot be
- * signalled by a daemon that is not root; it is abandoned.
+ * Ends a process group: TERM, then KILL after the grace time. After another grace time it stops
+ * waiting and closes our ends of pipes that are still open. A child that changed its user id cannot
+ * be signalled by a daemon that is not root; it is abandoned.
  */
 export class GroupKiller {
   readonly #over = new AbortController();
@@ -61,7 +61,7 @@ export class GroupKiller {
     clearTimeout(this.#timer);
   }
 
-  /** False when there is somebody who may not be signalled, and nobody else. */
+  /** False when only processes are left that may not be signalled. */
   #kill(signal: 'SIGTERM' | 'SIGKILL'): boolean {
     if (this.child.pid === undefined) return true;
     try {

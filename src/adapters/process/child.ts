@@ -51,11 +51,11 @@ export class Child {
     });
     const failed = new Promise<never>((_, reject) => this.#child.on('error', reject));
     this.ended = Promise.race([this.#ended.promise, failed]);
-    this.ended.catch(() => undefined); // heard by whoever waits for it, later
+    this.ended.catch(() => undefined); // avoids unhandledRejection; awaited later
     this.#child.once('exit', (code, signal) => {
       this.#ended.resolve({ exitCode: code ?? undefined, signal: signal ?? undefined });
     });
-    // Whoever reads them hears of it; nobody may have begun to, or have stopped.
+    // The reader of the pipe gets its errors; there may be no reader yet, or none any more.
     for (const stream of [this.#child.stdin, this.stdout, this.stderr]) stream?.on('error', () => undefined);
     const { stderr } = this;
     this.errorsRead =

@@ -39,7 +39,7 @@ export class Failpoints {
       return;
     }
     if (point.action === 'throw') {
-      // Where nobody can catch it; the step goes on.
+      // Thrown where nothing can catch it; the step continues.
       setImmediate(() => {
         throw new Error(`failpoint at ${step} of ${operationId}`);
       });

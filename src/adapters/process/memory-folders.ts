@@ -23,9 +23,9 @@ export interface MemoryFolder {
 }
 
 /**
- * Private folders with short paths for what a tool has to find by its name: a key, a socket.
- * Whoever makes one removes it; their names say whose they are, so that the next start removes what
- * a killed daemon left.
+ * Private folders with short paths for what a tool must find by its name: a key, a socket. The
+ * caller that makes one removes it. Their names say whose they are, so that the next start removes
+ * what a killed daemon left.
  */
 export class MemoryFolders {
   /** @param mark tells this daemon's folders from all others */

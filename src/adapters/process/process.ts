@@ -74,7 +74,8 @@ interface Launch {
 }
 
 /**
- * Takes a line; the signal says that the tool is ended: whoever waits for a reader need not go on.
+ * Takes a line. The signal is aborted when the tool has ended, so a consumer that waits for its own
+ * reader can stop.
  */
 type OnLine = (line: string, signal: AbortSignal) => void | Promise<void>;
 /** The same for a piece of what it printed. */
@@ -98,7 +99,9 @@ export class ProcessRunner {
       readonly prefix?: readonly (readonly string[])[];
       /** Where every tool runs that is not trusted; unset: with the daemon's own rights. */
       readonly sandbox?: Sandbox;
-      /** No tool opens a stranger's image: there should be a sandbox, and it does not work. */
+      /**
+       * Untrusted images are refused: the configuration demands a sandbox, and it does not work.
+       */
       readonly refuseForeign?: boolean;
       /** For secrets of tools that want them in a folder. */
       readonly folders: MemoryFolders;
@@ -111,7 +114,7 @@ export class ProcessRunner {
     return this.options.sandbox === undefined ? 'none' : 'bubblewrap';
   }
 
-  /** Whether tools may open strangers' images. */
+  /** Whether tools may open untrusted images. */
   get allowsForeign(): boolean {
     return this.options.refuseForeign !== true;
   }

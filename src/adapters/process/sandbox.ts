@@ -32,7 +32,7 @@ export class Sandbox {
   constructor(
     private readonly asRoot: boolean,
     private readonly searchPath: string,
-    /** Its host name inside: whose it is, for whoever finds it later. */
+    /** The host name inside the sandbox, which says whose process it is. */
     private readonly mark: string,
   ) {}
 
@@ -87,8 +87,8 @@ function bind(reference: Reference, fd: number): string[] {
 }
 
 /**
- * bubblewrap finds an open file's path, binds that, and looks whether it bound the same file:
- * whoever moves it in between is noticed.
+ * bubblewrap resolves an open file's path, binds that path, and checks that it bound the same file:
+ * a file moved in between is noticed.
  */
 const MOVED = /Can't find source path|Race condition binding|No such file or directory|Not a directory/;
 

@@ -67,11 +67,9 @@ export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
 export interface ToolCall {
   readonly tool: string;
   readonly args: readonly Arg[];
-  /** It reads nothing that a guest or a stranger wrote, and runs outside the sandbox. */
+  /** It reads nothing that a guest or an untrusted user wrote, and runs outside the sandbox. */
   readonly trusted?: boolean;
-  /**
-   * It opens an image that a stranger made: never without what the configuration says of a sandbox.
-   */
+  /** It opens an untrusted image: never without the sandbox that the configuration demands. */
   readonly foreign?: boolean;
   /** Exit codes that are answers; unset: 0. */
   readonly answers?: readonly number[];

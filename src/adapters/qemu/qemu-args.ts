@@ -271,7 +271,7 @@ export function identifyArgs(file: FileRef): Arg[] {
   return ['info', '-U', '--output=json', [{ read: file }]];
 }
 
-/** The same of an image that it is told how to open. */
+/** The same for an image whose format and options are given. */
 export function informArgs(image: Layer): Arg[] {
   return ['info', '-U', '--output=json', chainName([image])];
 }

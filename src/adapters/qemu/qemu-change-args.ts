@@ -112,9 +112,9 @@ export function commitArgs(image: Written, depth: number, base: string | undefin
 }
 
 /**
- * Makes qemu show what it calls a layer of the chain, which `commit` has to be told to the letter.
- * `info` leaves out what its image is backed by, but not what the image lies in: here that is the
- * layer. Each file is at the same path as in `commitArgs`.
+ * Makes qemu print its own name for a layer of the chain, which `commit` needs to the letter.
+ * `info` leaves out an image's backing file, but not the file that holds the image; here the layer
+ * takes that place. Each file is at the same path as in `commitArgs`.
  */
 export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
   const references = referencesOf(image, depth);

@@ -45,8 +45,8 @@ const LINES_WAITING = 4096;
  */
 export class QemuImg implements ImageTool {
   /**
-   * @param limits of the children that work on whole images @param foreignLimits of those that open
-   * a stranger's
+   * @param limits of the children that work on whole images
+   * @param foreignLimits of the children that open untrusted images
    */
   constructor(
     private readonly runner: ProcessRunner,

@@ -95,13 +95,13 @@ export class QemuLocks implements ImageLocks {
     return Promise.all(files.map((file) => holdOn(file, ranges, mounts)));
   }
 
-  /** Whoever only shows it gets what is known, while that is looked up again. */
+  /** A caller that only displays it gets the last known state, while it is looked up again. */
   #rangesToShow(): Promise<LockedRange[]> {
     const now = performance.now();
     const known = this.#shown;
     if (this.#latest === undefined || now - this.#latest.time >= FRESH_MS) {
       const look = this.#look();
-      // Heard by whoever waits for it; what is shown meanwhile is the last that was read.
+      // Awaited by those that need it; a display shows the state that was read last.
       look.ranges.then(
         () => (this.#shown = look),
         () => (this.#shown = undefined),

@@ -32,7 +32,7 @@ export function parseExtent(line: string): Extent | undefined {
 export function parseMeasure(text: string): { requiredBytes: bigint; fullyAllocatedBytes: bigint } {
   const [requiredBytes, fullyAllocatedBytes] = [number(text, 'required'), number(text, 'fully-allocated')];
   if (requiredBytes === undefined || fullyAllocatedBytes === undefined)
-    throw new HostlerError('TOOL_FAILED', 'qemu-img measure said nothing that we know');
+    throw new HostlerError('TOOL_FAILED', 'qemu-img measure printed no sizes');
   return { requiredBytes, fullyAllocatedBytes };
 }
 

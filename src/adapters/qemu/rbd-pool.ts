@@ -12,7 +12,7 @@ export interface Cluster {
   readonly user: string;
   /** Unset: the cluster wants no keys. */
   readonly keyring?: string;
-  /** Whoever asks it something small waits so long. */
+  /** For small questions to the cluster. */
   readonly patienceMs: number;
   /**
    * How long an image to be removed may still be watched: librbd's watches outlive a client that

@@ -26,10 +26,7 @@ const NS_PER_MS = 1_000_000n;
  */
 const UNKNOWN_NS = 1n << 63n;
 
-/**
- * Whoever makes a snapshot, on any host, has the image open for a moment; whoever uses it has it
- * open longer.
- */
+/** Making a snapshot, on any host, opens the image for a moment; using it keeps it open longer. */
 const LOOKS = 4;
 const LOOK_AGAIN_MS = 400;
 
@@ -56,9 +53,9 @@ export class RbdFiles implements Files {
   }
 
   /**
-   * First the name goes, then the image: whoever looks sees it whole, or not at all. A crash in
-   * between leaves an image whose name says that it was on its way; the sweep of any host removes
-   * it. With a trash it goes there.
+   * First the name is removed, then the image, so the image is always seen whole or not at all. A
+   * crash in between leaves an image whose name says that it is being removed; the sweep of any
+   * host removes it. With a trash it goes there.
    */
   async remove({ address, directory, name }: ResolvedTarget): Promise<undefined> {
     const image = rbdImage({ handle: directory, name });
@@ -78,7 +75,7 @@ export class RbdFiles implements Files {
     try {
       await this.images.remove({ ...image, image: gone });
     } catch (error) {
-      // Somebody opened or cloned it in the last moment.
+      // Another client opened or cloned it in the last moment.
       await this.images.rename({ ...image, image: gone }, name);
       throw error;
     }
@@ -147,7 +144,7 @@ export class RbdFiles implements Files {
     if (known !== undefined && performance.now() - known.at < REPORTS_MS) return known.text;
     const text = this.images.rbd.askCluster(cluster, ['df', '--format=json']);
     this.#usages.set(cluster.name, { at: performance.now(), text });
-    text.catch(() => this.#usages.delete(cluster.name)); // heard by whoever asked
+    text.catch(() => this.#usages.delete(cluster.name)); // the caller awaits it
     return text;
   }
 }

@@ -141,7 +141,7 @@ export class RbdImages {
 
   async #protect(snapshot: RbdImage): Promise<void> {
     await this.#ask(snapshot, ['snap', 'protect', ...imageWords(snapshot)]).catch((error: unknown) => {
-      // Somebody else makes a clone of it, too.
+      // Another client makes a clone of it at the same time.
       if (!/already protected/.test(String(asHostlerError(error).cause))) throw error;
     });
   }
@@ -163,9 +163,9 @@ export class RbdImages {
   }
 
   /**
-   * Shuts out whoever has an image open that is the daemon's own: a tool of ours that was ended.
-   * Otherwise its watch, and perhaps a write on its way, would outlive it by 30 s. A client that
-   * may not do that waits for them instead.
+   * Shuts out the client that has an image of the daemon open: a tool of ours that was ended.
+   * Otherwise its watch, and perhaps a write on its way, would outlive it by 30 s. A daemon that
+   * may not shut out clients waits instead.
    */
   async fence(image: RbdImage): Promise<void> {
     const watchers = await this.watchers(image).catch(without('IMAGE_NOT_FOUND'));

@@ -138,7 +138,7 @@ export function parsePercent(text: string): number | undefined {
 function parse<S extends z.ZodType>(schema: S, text: string): z.output<S> {
   const result = schema.safeParse(json(text));
   if (result.success) return result.data;
-  throw new HostlerError('TOOL_FAILED', 'rbd said something that we do not know', { cause: result.error });
+  throw new HostlerError('TOOL_FAILED', 'rbd printed output of an unknown form', { cause: result.error });
 }
 
 function json(text: string): unknown {

@@ -15,7 +15,10 @@ import type { StagingFile, StagedImage, PartRequest, ResolvedTarget, Targets } f
 
 /** The image that a target replaced waits under this name until the target has its own. */
 const OLD = '-old';
-/** Written to the image that is replaced: whoever finds it alone gives it its name back. */
+/**
+ * Written to the image that is replaced: a sweep that finds this image alone gives it its name
+ * back.
+ */
 const NAME_KEY = 'hostler.name';
 /** Until pools are looked at again where something was left. */
 const AGAIN_MS = 60_000;
@@ -124,7 +127,7 @@ export class RbdTargets implements Targets {
    */
   async #settle(part: RbdImage): Promise<string[]> {
     const { images, agentId } = this.options;
-    // Whoever has one of ours open is a tool of an earlier life, which has been ended.
+    // A client that has one of our images open is a tool of an earlier start, which has been ended.
     if (part.image.startsWith(`${PRIVATE_PREFIX}${agentId}-`)) await images.fence(part);
     const old = { ...part, image: `${part.image}${OLD}` };
     const removed: string[] = [];
@@ -148,7 +151,7 @@ export class RbdTargets implements Targets {
     void (async () => {
       for (;;) {
         await sleep(OWED_MS, undefined, { ref: false });
-        // Told of once, by whoever failed first.
+        // The first failure is reported, once.
         const removed = await this.#settle(part).catch(() => undefined);
         if (removed === undefined) continue;
         log.swept(removed);
@@ -250,8 +253,8 @@ class RbdPart implements StagedImage {
   }
 
   /**
-   * A pool cannot replace a name in one step: whoever finds the old image without the new one gives
-   * it its name back.
+   * A pool cannot replace a name in one step: a sweep that finds the old image without the new one
+   * gives the old one its name back.
    */
   async #replace(address: ImageAddress): Promise<void> {
     const { images } = this.options;

@@ -11,10 +11,7 @@ import type { SshConfig } from '../config/transfer-config.js';
 const HEARTBEAT = '.';
 const BEATS = 3;
 const MAX_STDERR_BYTES = 4096;
-/**
- * More than any script of ours says, and a greeting before it: a far end that goes on and on is cut
- * off.
- */
+/** More than any script of ours prints after a greeting: longer output is cut off. */
 const MAX_SAID = 256 * 1024;
 /** To tidy up at the far end, before the line is cut. */
 const GOODBYE_MS = 10_000;

@@ -8,7 +8,7 @@ import { shellWord } from './ssh.js';
 export const HELD = 49;
 
 /**
- * Defines `held FILE BYTES`, true when somebody has a lock on one of those bytes. /proc/locks
+ * Defines `held FILE BYTES`, true when a process has a lock on one of those bytes. /proc/locks
  * writes the number of a device in hexadecimal; stat tells it as the kernel packs it
  * (linux/kdev_t.h). Where there are no such lists nothing is held.
  */
@@ -24,12 +24,15 @@ const FUNCTION = [
 /** Writing, and resizing. */
 const WRITERS = '101 103';
 
-/** Ends the script when somebody writes the file. */
+/** Ends the script when a process has the file open for writing. */
 export function assertNoWriter(path: string): string[] {
   return [FUNCTION, `! held ${shellWord(path)} '${WRITERS}' || exit ${String(HELD)}`];
 }
 
-/** Ends the script when somebody has the file open, who would go on with what has lost its name. */
+/**
+ * Ends the script when a process has the file open: it would keep working with a file that has lost
+ * its name.
+ */
 export function assertNoHolder(path: string): string[] {
   const file = shellWord(path);
   return [FUNCTION, `if [ -f ${file} ] && [ ! -h ${file} ] && held ${file} any; then exit ${String(HELD)}; fi`];

@@ -119,7 +119,7 @@ class SshTunnel {
     return { socket: { handle: this.here.handle, name: SOCKET } };
   }
 
-  /** What the far end has to say about a failure of whoever speaks through it. */
+  /** What the far end printed about a failure of the NBD connection. */
   explain(error: unknown): HostlerError {
     const { complaints } = this.session;
     if (!/open failed|prohibited/.test(complaints)) return asHostlerError(error);

@@ -38,7 +38,7 @@ export class AuditLog implements AuditTrail {
   #lost = 0;
   /** A line may stand there half. */
   #torn = false;
-  /** Somebody has waited too long for what is being written. */
+  /** A caller has waited too long for the line that is being written. */
   #overdue = false;
 
   constructor(private readonly options: AuditOptions) {}
@@ -54,7 +54,8 @@ export class AuditLog implements AuditTrail {
   }
 
   /**
-   * Opens the file, so that one that can't be had is told at start. Fails with the system's error.
+   * Opens the file, so that a file that cannot be opened is reported at the start. Fails with the
+   * system's error.
    */
   async open(): Promise<void> {
     const { file } = this.options;

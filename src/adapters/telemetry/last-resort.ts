@@ -6,9 +6,9 @@ import { errorText, type Log } from './log.js';
 const [MOST, WITHIN_MS] = [10, 60_000];
 
 /**
- * What nobody caught, or waited for: a mistake of ours that must not end what others have running.
- * It is logged with its stack and counted, and the daemon goes on; when exceptions become many it
- * stops in order, so that its service manager starts it afresh. See docs/adr.
+ * Uncaught exceptions and unhandled rejections: a mistake of ours that must not end what others
+ * have running. It is logged with its stack and counted, and the daemon continues; when exceptions
+ * become many it stops in order, so that its service manager starts it afresh. See docs/adr.
  */
 export class LastResort {
   #exceptions = 0;

@@ -14,17 +14,16 @@ const RETRY_MS = 1000;
 type Write = (bytes: Buffer) => Promise<number>;
 
 /**
- * Lines for a descriptor that may fail: its reader has gone, its disk is full, nobody reads.
- * Nothing of that is an error of whoever writes, and none of it costs more than a bounded memory:
- * what cannot be written is lost, and how many lines that were is the first line when it works
- * again.
+ * Lines for a descriptor that may fail: its reader has gone, its disk is full, nothing reads it.
+ * The writer never gets an error, and the memory is bounded: lines that cannot be written are lost,
+ * and their number is the first line when writing works again.
  */
 export class LogSink {
   #waiting: string[] = [];
   #waitingBytes = 0;
   #working: Promise<void> | undefined;
   #retryAt = -Infinity;
-  /** Not yet told. */
+  /** Lost lines that are not reported yet. */
   #lost = 0;
   #lostEver = 0;
   /** A line may stand there half. */
@@ -110,8 +109,8 @@ function streamWriter(fd: number): Write {
     new Promise((resolve, reject) => {
       if (socket?.destroyed !== false) {
         socket = new Socket({ fd, readable: false, writable: true });
-        // Whoever writes hears of it; Node keeps descriptors up to 2 open, and somebody else may
-        // come to read.
+        // The writer gets the error; Node keeps descriptors 0 to 2 open, and another reader may
+        // come.
         socket.on('error', () => undefined);
       }
       socket.write(bytes, (error) => {

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { OperationRecord } from '../../domain/operations/record.js';
 
-/** What is so when somebody asks. */
+/** Values that are read when they are asked for. */
 interface Now {
   readonly running: number;
   readonly waiting: number;

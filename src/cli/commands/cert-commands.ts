@@ -9,7 +9,7 @@ interface IssueFlags extends Omit<CertificateOrder, 'name' | 'kind'> {
 const AUTHORITY_DAYS = 3650;
 const CERTIFICATE_DAYS = 365;
 
-/** `hostler cert …`: certificates for trying out; nothing is asked of a daemon. */
+/** `hostler cert …`: certificates for tests; nothing is asked of a daemon. */
 export function certCommands(): Command[] {
   return [init(), issue()];
 }

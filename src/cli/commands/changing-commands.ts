@@ -73,7 +73,7 @@ function resize(context: Context): Command {
   return change('resize')
     .description('change the virtual size')
     .argument('<size>', 'such as 20G')
-    .option('--shrink', 'permit a smaller size: what lies beyond is lost')
+    .option('--shrink', 'permit a smaller size: the data beyond it is lost')
     .addOption(
       new Option('--preallocation <how>', 'of what is added').choices(Object.keys(PREALLOCATIONS)).default('off'),
     )
@@ -125,7 +125,7 @@ function rebase(context: Context): Command {
 function commit(context: Context): Command {
   return change('commit')
     .description("write an overlay's content into its base")
-    .option('--base <path>', 'a layer further below')
+    .option('--base <path>', 'commit into this lower layer')
     .addOption(safeCopy())
     .addOption(allowDependants())
     .action((path: string, flags: ChangeFlags & { base?: string }) =>

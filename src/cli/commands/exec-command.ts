@@ -23,9 +23,9 @@ export function execCommand(context: Context): Command {
     .description('run a command that the configuration names')
     .argument('<name>')
     .argument('[args...]', 'after --')
-    .option('--stdin', 'give it standard input')
+    .option('--stdin', 'pass standard input to the command')
     .option('--timeout <seconds>', 'at most the configured one', seconds)
-    .option('--attempts <number>', 'in all, while its exit code is not accepted', Number)
+    .option('--attempts <number>', 'attempts until its exit code is accepted', Number)
     .option('--delay <seconds>', 'between attempts', seconds)
     .option('--request-id <id>', 'idempotency key', '')
     .action((name: string, args: string[], { stdin: given, timeout, attempts, delay, requestId }: ExecFlags) =>

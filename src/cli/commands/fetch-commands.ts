@@ -45,7 +45,7 @@ export function fetchCommands(context: Context): Command[] {
     .argument('<target>')
     .option('--format <format>', 'format of the target; unset: as the source')
     .option('--source-format <format>', 'declared format of the source')
-    .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
+    .option('--member <name>', 'the file to take out of a tar or zip archive; * for its only disk')
     .option('--cache', "use and fill the host's cache")
     .option('--overlay', 'make an overlay on the cached image')
     .action(async (url: string, target: string, flags: FetchFlags) => {
@@ -92,11 +92,11 @@ export function fetchCommands(context: Context): Command[] {
 /** `hostler cache …`. */
 export function cacheCommands(context: Context): Command[] {
   const prefetch = sourceOptions(operationOptions(new Command('prefetch')))
-    .description('bring an image into the cache')
+    .description('download an image into the cache')
     .argument('<url>')
     .option('--format <format>', 'format to keep it in; unset: as the source')
     .option('--source-format <format>', 'declared format of the source')
-    .option('--member <name>', 'the file of the tar or zip archive that comes; * for its only disk')
+    .option('--member <name>', 'the file to take out of a tar or zip archive; * for its only disk')
     .action(async (url: string, flags: OperationFlags & SourceFlags) => {
       const source = await sourceOf(url, flags);
       return context.follow(flags, ({ images }) =>
@@ -114,7 +114,7 @@ export function cacheCommands(context: Context): Command[] {
   const evict = operationOptions(new Command('evict'))
     .description('remove entries; without an id by age and size')
     .argument('[id...]')
-    .option('--target <bytes>', 'until the cache takes no more', byteCount)
+    .option('--target <bytes>', 'evict until the cache takes at most this', byteCount)
     .action((cacheIds: string[], flags: OperationFlags & { target?: bigint }) =>
       context.follow(flags, ({ images }) =>
         images.evictCachedImages(
@@ -129,7 +129,10 @@ function listCommand(context: Context): Command {
   return new Command('ls')
     .description('what the cache holds, least recently used first')
     .option('--pool <pool>', 'the bases in a pool instead', '')
-    .option('--unknown', 'files that no fetch uses and nothing removes by itself; `cache evict` does by their ids')
+    .option(
+      '--unknown',
+      'files that no fetch uses and that are not removed by themselves; `cache evict ID` removes them',
+    )
     .action(({ pool, unknown }: { pool: string; unknown?: true }) =>
       context.use(async ({ images }) => {
         if (unknown === true) {
@@ -179,7 +182,7 @@ function pinCommand(context: Context): Command {
   return new Command('pin')
     .description('keep an entry from being evicted')
     .argument('<id>')
-    .option('--off', 'no longer')
+    .option('--off', 'unpin it')
     .action((cacheId: string, flags: { off?: true }) =>
       context.use(async ({ images }) => {
         const request = { cacheId, pinned: flags.off !== true, requestId: '' };
@@ -192,11 +195,15 @@ function pinCommand(context: Context): Command {
 
 function sourceOptions(command: Command): Command {
   return command
-    .option('--checksum <algorithm:digest>', 'what the bytes must digest to, such as sha256:…', checksumOf)
-    .option('--checksum-url <url>', 'a list such as SHA256SUMS that says it')
+    .option('--checksum <algorithm:digest>', 'expected checksum, such as sha256:…', checksumOf)
+    .option('--checksum-url <url>', 'a list with the checksum, such as SHA256SUMS')
     .option('--checksum-file <file>', 'such a list in a file of the host of this command')
     .option('--header <name: value>', 'sent to the server; may be given more than once', header, {})
-    .option('--header-file <file>', 'with such lines, for what others must not see in the process list', headerFile)
+    .option(
+      '--header-file <file>',
+      'a file with such lines, for secrets that must not show in the process list',
+      headerFile,
+    )
     .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
 }
 

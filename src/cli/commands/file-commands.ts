@@ -19,7 +19,7 @@ import { exactBytes, listing } from '../text.js';
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;
 
-/** `hostler file …`: files beside the images. */
+/** `hostler file …`: files that are no images. */
 export function fileCommands(context: Context): Command[] {
   return [
     chown(context),
@@ -34,7 +34,7 @@ export function fileCommands(context: Context): Command[] {
 
 function chown(context: Context): Command {
   return operationOptions(new Command('chown'))
-    .description('give a file or tree to an owner; links are changed themselves')
+    .description('change the owner of a file or tree; links themselves are changed, not followed')
     .argument('<owner>', 'USER, USER:GROUP or :GROUP, by name or number')
     .argument('<path>')
     .option('-R, --recursive', 'the whole tree below it too')
@@ -111,10 +111,10 @@ function touch(context: Context): Command {
 
 function read(context: Context): Command {
   return new Command('cat')
-    .description('a file to standard output')
+    .description('write a file to standard output')
     .argument('<path>')
     .option('--offset <bytes>', 'where to start', byteCount, 0n)
-    .option('--length <bytes>', 'how much; to the end otherwise', byteCount)
+    .option('--length <bytes>', 'length; to the end by default', byteCount)
     .action((path: string, { offset, length }: { offset: bigint; length?: bigint }) =>
       context.use(async ({ files }) => {
         const stream = files.readFile({ path: address(path), offset, length });

@@ -86,8 +86,8 @@ function watch(context: Context): Command {
   return new Command('watch')
     .description('the space on a filesystem, again whenever it changes')
     .argument('<path>')
-    .option('--threshold <bytes>', 'report a change of more than this; 1 % otherwise', byteCount)
-    .option('--interval <seconds>', 'look so often; 5 otherwise', seconds)
+    .option('--threshold <bytes>', 'report a change of more than this; 1 % by default', byteCount)
+    .option('--interval <seconds>', 'seconds between two looks; 5 by default', seconds)
     .action((path: string, { threshold, interval }: { threshold?: bigint; interval?: Duration }) =>
       context.use(async ({ host }) => {
         const request = { path: address(path), thresholdBytes: threshold, interval };

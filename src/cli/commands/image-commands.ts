@@ -252,7 +252,7 @@ function copyCommand(context: Context): Command {
     .option('--agent', 'that host runs an agent; otherwise it is reached by ssh')
     .option('--port <port>', 'of the agent or ssh there', Number)
     .option('--user <user>', 'who logs in there by ssh')
-    .option('--no-compression', 'over the wire as it is')
+    .option('--no-compression', 'do not compress on the network')
     .option('--verify', 'compare source and target afterwards')
     .option('--preserve-allocation', 'a fully allocated source gets a fully allocated target')
     .addOption(bandwidth())

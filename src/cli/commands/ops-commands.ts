@@ -49,7 +49,7 @@ function listCommand(context: Context): Command {
     .option('--method <method...>', 'only these RPCs, such as ConvertImage')
     .option('--label <key=value>', 'only with this label; may be given more than once', collectLabel, {})
     .option('--caller <caller>', 'only of this caller', '')
-    .option('--kept', 'only those that left something for the next request that is the same work')
+    .option('--kept', 'only those whose data the next request for the same work resumes')
     .action((flags: ListFlags) =>
       context.use(async ({ operations }) => {
         const filter = {

@@ -30,9 +30,9 @@ const ZEROS = Buffer.alloc(PIECE_BYTES);
 /** `hostler upload`: resumes an unfinished upload of the same file and target. */
 export function uploadCommand(context: Context): Command {
   return targetOptions(new Command('upload'))
-    .description('send an image file; the same command again goes on where a broken one ended')
-    .argument('<file>', 'here')
-    .argument('<target>', "on the daemon's host")
+    .description('upload an image file; the same command resumes an interrupted upload')
+    .argument('<file>', 'local file')
+    .argument('<target>', "path on the daemon's host")
     .requiredOption('-f, --format <format>', 'format of the image')
     .action((file: string, target: string, flags: TargetFlags & { format: string }) =>
       context.use(async (connection) => {
@@ -119,9 +119,9 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buff
 /** `hostler download`: the file gets its name once length and digest agree with the daemon's. */
 export function downloadCommand(context: Context): Command {
   return new Command('download')
-    .description('take an image file; it gets its name here when everything has come and agrees')
-    .argument('<path>', "on the daemon's host")
-    .argument('<file>', 'here')
+    .description('download an image file; it gets its name when it is complete and verified')
+    .argument('<path>', "path on the daemon's host")
+    .argument('<file>', 'local file')
     .option('--overwrite', 'replace an existing file')
     .option('--allow-in-use', 'work although a process holds the image')
     .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true }) =>
@@ -173,7 +173,8 @@ async function receive(answers: AsyncIterable<DownloadImageResponse>, part: stri
     }
     await writes.drain();
     await file.truncate(Number(position));
-    if (wanted !== (await digest.digest())) throw new UsageError('what came does not agree with its digest');
+    if (wanted !== (await digest.digest()))
+      throw new UsageError('the received data does not have the digest that the daemon sent');
     await synced.sync();
     return position;
   } finally {
@@ -197,7 +198,7 @@ class SyncedFile {
     this.#unsynced = 0;
     await this.#syncing;
     this.#syncing = this.file.datasync();
-    this.#syncing.catch(() => undefined); // heard by whoever writes or syncs next
+    this.#syncing.catch(() => undefined); // the next write or sync rejects with it
   }
 
   async sync(): Promise<void> {

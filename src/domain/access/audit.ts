@@ -78,7 +78,7 @@ export class AuditTexts {
 }
 
 /**
- * So many connections that are refused are written down in a second, of all strangers together: a
+ * So many refused connections are logged in a second, of all unauthenticated peers together: a
  * flood must not fill the disk.
  */
 export const REFUSALS_A_SECOND = 20;
@@ -103,7 +103,7 @@ export class Throttle {
     const over = (count: number) => Math.max(0, count - this.mostASecond);
     if (now - this.#since >= SECOND_MS) {
       this.#since = now;
-      // What was left out is told with the next line.
+      // The number of omitted lines comes with the next line.
       for (const [each, count] of this.#seen) {
         if (over(count) === 0) this.#seen.delete(each);
         else this.#seen.set(each, -over(count));

@@ -1,7 +1,7 @@
 import { HostlerError } from '../model/errors.js';
 import type { Places, Role } from './role.js';
 
-/** Somebody whom the configuration names. */
+/** A caller that the configuration names. */
 export interface KnownCaller {
   /** As in certificates, typed: `uri:…`, `dns:…`, `cn:…`. */
   readonly name: string;

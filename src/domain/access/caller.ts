@@ -15,7 +15,7 @@ export interface Caller {
   readonly deadline: Date | undefined;
   /** Identity of the caller in whose places its operations are at work; unset: its own. */
   readonly worksFor?: string;
-  /** Told of each operation that the call starts, or attaches to. */
+  /** Called for each operation that the call starts, or attaches to. */
   readonly onOperation?: (id: string) => void;
 }
 
@@ -25,8 +25,8 @@ export function placesOf({ identity, worksFor = identity }: Caller): string {
 }
 
 /**
- * Nobody waits for an operation that goes on after a restart; what its caller may do was asked when
- * it came.
+ * An operation that continues after a restart has no caller that waits; its rights were checked
+ * when it was requested.
  */
 export const NOBODY = {
   roles: [],

@@ -3,13 +3,13 @@ import type { Identity } from './authority.js';
 import { isHost, liesIn, type Role } from './role.js';
 import type { Reason } from '../model/reasons/reasons.js';
 
-/** What somebody wants to do, as far as roles care. */
+/** What a caller wants to do, as far as roles depend on it. */
 export interface AccessRequest {
   /** `ImageService` */
   readonly service: string;
   /** `CopyImage` */
   readonly method: string;
-  /** `change` changes the host, ends somebody's work, or shows content. */
+  /** `change` changes the host, ends the work of other callers, or shows content. */
   readonly access: 'read' | 'change';
   readonly places: readonly RequestedPlace[];
   /** Name of a configured command. */

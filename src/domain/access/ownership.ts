@@ -3,7 +3,7 @@ import { liesIn, type Role } from './role.js';
 
 type Asker = Pick<Caller, 'identity' | 'grant'>;
 
-/** What is known of an operation where somebody asks for it. */
+/** The properties of an operation that decide who may see it. */
 interface Owned {
   readonly caller: string;
   readonly labels: Readonly<Record<string, string>>;

@@ -119,7 +119,7 @@ export class CacheIndex {
     await this.put({ ...entry, useTimeMs: this.clock(), knownTo });
   }
 
-  /** Somebody works with it: it is not evicted until the return value is called. */
+  /** Takes a lease: the entry is not evicted until the returned function is called. */
   lease({ id }: CacheEntry): () => void {
     this.#leases.set(id, (this.#leases.get(id) ?? 0) + 1);
     return () => {

@@ -12,7 +12,7 @@ export type PrefetchSpec = Pick<
   'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum'
 >;
 
-/** Brings an image into the cache. Detached, it goes on after a restart. */
+/** Downloads an image into the cache. Detached, it continues after a restart. */
 export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult> {
   return {
     name: 'PrefetchImage',

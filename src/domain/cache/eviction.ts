@@ -44,8 +44,8 @@ export class Eviction {
   }
 
   /**
-   * Removes an entry unless somebody needs it; the space that it took. Fails with IMAGE_IN_USE,
-   * DEPENDANTS_UNKNOWN.
+   * Removes an entry that nothing needs and returns the bytes that became free. Fails with
+   * IMAGE_IN_USE, DEPENDANTS_UNKNOWN.
    */
   async evict(entry: CacheEntry): Promise<bigint> {
     const answer = await this.#dependantsOf(entry.id);
@@ -113,7 +113,7 @@ export class Eviction {
       const file = await this.ports.paths.source(cacheAddress(entry.id)).catch(notThere);
       await file?.handle.close();
       if (this.index.isLeased(entry)) continue;
-      // Another file of this name was put there by somebody else.
+      // Another program put a file of this name there.
       if (file?.inode !== entry.inode) await this.index.forget(entry);
       else if (!mayHaveDependants(await this.#dependantsOf(entry.id)) && !this.index.isLeased(entry)) {
         freedBytes += await this.#removeFile(entry.id, entry.inode);

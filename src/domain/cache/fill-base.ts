@@ -16,9 +16,9 @@ export interface FillBaseSpec extends CacheKeyRequest {
 export type FillBasePorts = MakePorts & { readonly bases: PoolBases };
 
 /**
- * Brings an image into a pool, for all hosts: it is frozen under a private name and gets its own at
- * the end, so that whoever finds it finds it whole. The first host wins; the others fail with
- * TARGET_EXISTS, and use its. A crash leaves nothing under the final name.
+ * Downloads an image into a pool, for all hosts. It is completed under a private name and gets its
+ * own at the end, so no host ever finds a partial one. The first host wins; the others fail with
+ * TARGET_EXISTS and use that image. A crash leaves nothing under the final name.
  */
 export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> {
   return {
@@ -26,7 +26,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
     slot: () => 'io',
     far: isFarSource,
     uses: ({ address }) => [{ role: 'target', address, overwrite: false, allowDependants: false }],
-    // Whoever waits for it goes on by itself, and asks for it again.
+    // The operations that wait for it continue after a restart by themselves and ask for it again.
     resume: { ...fetchResume<FillBaseSpec>(), alone: () => false },
 
     async run(spec, run) {

@@ -37,7 +37,7 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
     slot: () => 'io',
     far: isFarSource,
     uses: ({ id }) => [{ role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false }],
-    // Whoever waits for it goes on by itself, and asks for it again.
+    // The operations that wait for it continue after a restart by themselves and ask for it again.
     resume: { ...fetchResume<FillSpec>(), alone: () => false },
 
     async run(spec, run) {

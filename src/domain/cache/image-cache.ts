@@ -20,7 +20,7 @@ export type CachePorts = FillPorts &
     readonly onCache: (event: 'hit' | 'miss', bytes: bigint) => void;
   };
 
-/** How a source tells that it does not let somebody in. */
+/** Reasons by which a source refuses a caller. */
 const REFUSALS: readonly Reason[] = ['SOURCE_REFUSED', 'SOURCE_NOT_FOUND'];
 
 /** Images of this host that may be wanted again: each is brought once, however many ask for it. */
@@ -83,7 +83,7 @@ export class ImageCache {
       if (!entry.pinned && !(await this.eviction.inUse(entry))) await this.eviction.evict(entry);
     } catch (error) {
       const { reason, message } = asHostlerError(error);
-      // Somebody works with it, or may be backed by it: it goes by age and size.
+      // In use, or possibly backing another image: age and size decide when it is evicted.
       if (['IMAGE_IN_USE', 'DEPENDANTS_UNKNOWN'].includes(reason)) return;
       run.warn({ reason: 'CLEANUP_FAILED', message: `${entry.id} stays in the cache: ${message}` });
     }
@@ -145,8 +145,8 @@ export class ImageCache {
    * still this content.
    */
   async #isGiven({ validator }: CacheEntry, { source }: CacheKeyRequest, run: Run): Promise<boolean> {
-    // That the source lets somebody in does not prove of what: a signature, or a header, may name
-    // the content too.
+    // Access to the URL does not prove access to the same content: a signature or a header may
+    // select other content.
     if (validator === undefined) return false;
     await run.step('revalidate');
     return this.ports.sources.open(source, run.secrets).isStill(validator, run.signal);

@@ -52,7 +52,7 @@ export interface PoolBases {
   find(address: ImageAddress): Promise<Base | undefined>;
   /** Before it gets its name: from now on its clones do not depend on what becomes of it. */
   freeze(part: FileRef, facts: BaseFacts): Promise<void>;
-  /** Somebody was served by it. */
+  /** The base was used. */
   used(base: Pick<Base, 'file'>): Promise<void>;
   /**
    * Ids of the bases in a pool, in their order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS,

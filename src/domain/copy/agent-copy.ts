@@ -56,8 +56,8 @@ export async function planByAgent(
 const MAY_PASS: readonly Reason[] = ['REMOTE_UNREACHABLE', 'SHUTTING_DOWN', 'AGENT_RESTARTED'];
 
 /**
- * A push: the far agent is asked to pull, and we wait. It goes on when we are gone, and is found
- * again by the same request, or by us when the line or the far agent comes back.
+ * A push: the far agent is asked to pull, and we wait. Its operation continues without us; the same
+ * request finds it again, and so do we when the connection or the far agent comes back.
  */
 export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
   const { agents } = ports;

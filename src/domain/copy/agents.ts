@@ -79,7 +79,10 @@ export interface FarAgent extends FarSource {
 export interface FarAgents {
   /** Whether the configuration names an agent of this host. */
   knows(host: string): boolean;
-  /** Its audit log is told for whom. Fails with REMOTE_UNREACHABLE when it knows none. */
+  /**
+   * `caller` goes into the audit log of the far agent. Fails with REMOTE_UNREACHABLE when it knows
+   * none.
+   */
   connect(host: string, caller?: string): Promise<FarAgent>;
 }
 
@@ -95,7 +98,7 @@ export interface NbdTool {
   pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void>;
   /**
    * Copies a file's bytes into an export of at least its length that is all hole. With `shared`
-   * although somebody writes the file.
+   * also while another process writes the file.
    */
   push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void>;
   /** Which stretches are data, asked over NBD. */

@@ -28,7 +28,7 @@ export async function dataExtents(
   for await (const stretch of told) {
     const { offsetBytes, lengthBytes, data } = stretch;
     if (offsetBytes < reached || lengthBytes <= 0n || offsetBytes + lengthBytes > end)
-      throw new HostlerError('REMOTE_UNREACHABLE', `${file.host} says what cannot be of where the file has data`, {
+      throw new HostlerError('REMOTE_UNREACHABLE', `${file.host} reports impossible extents of the file`, {
         facts: { host: file.host, offset: String(offsetBytes), length: String(lengthBytes) },
       });
     reached = offsetBytes + lengthBytes;

@@ -172,8 +172,8 @@ async function verify(source: Resolved, part: StagedImage, run: Run, tool: Image
 }
 
 /**
- * As bytes a stranger's file may be read where it lies; the tool that does it is held as for any of
- * those.
+ * As bytes, an untrusted file may be read in place; the tool that reads it gets the limits for such
+ * files.
  */
 function asBytes(file: Resolved): Layer {
   return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { foreign: 'taken' }) };

@@ -69,7 +69,7 @@ export async function pullByNbd(
 /** Why the engine was chosen, for the plan and the result. */
 export function whyNbd({ engine, remote: { host } }: FarSpec, lengthBytes: bigint, dataBytes: bigint): string {
   if (engine === 'NBD_TLS') return 'NBD_TLS was asked for';
-  return `${host} has an agent: ${dataShare(lengthBytes, dataBytes)} is pulled over NBD with TLS, and goes on when it breaks`;
+  return `${host} has an agent: ${dataShare(lengthBytes, dataBytes)} is pulled over NBD with TLS, and resumes when the connection breaks`;
 }
 
 /** How much of a file is data, in words. */
@@ -78,7 +78,7 @@ export function dataShare(lengthBytes: bigint, dataBytes: bigint): string {
   return `the data, ${String((dataBytes * 100n) / lengthBytes)} % of the file, the rest being holes,`;
 }
 
-/** Exact, durable, and nothing that a stranger must not bring. */
+/** Exact, durable, and nothing that an untrusted source must not bring. */
 async function seal(
   spec: FarSpec,
   run: Run,

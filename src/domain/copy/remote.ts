@@ -96,7 +96,7 @@ export interface FarShell {
  * host keeps nothing of it until it is published.
  */
 export interface FarDraft {
-  /** All of a file's bytes. With `shared` although somebody writes the file. */
+  /** All of a file's bytes. With `shared` also while another process writes the file. */
   write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void>;
   /** The block digest of what is there by now, from the stretches that are data. */
   digest(stretches: AsyncIterable<DataExtent>, run: ToolRun): Promise<string>;

@@ -53,8 +53,8 @@ export interface Counts {
 /** The moving itself, from one export after the other when agents or lines break. */
 export class Pull {
   /**
-   * Set when nothing but the source's times changed, since an earlier attempt or while it was read:
-   * somebody touched it, or wrote into it. The digests tell.
+   * Set when only the source's times changed, since an earlier attempt or while it was read: it was
+   * touched, or written to. The digests decide.
    */
   suspect: 'before' | 'meanwhile' | undefined;
   #done: Range[] = [];

@@ -65,7 +65,7 @@ export async function copyBySsh(spec: FarSpec, run: Run, ports: SshCopyPorts): P
   return (engine === 'RSYNC_SSH' ? sendByRsync : sendByNbd)(spec, run, ports, source, why);
 }
 
-/** Whoever asks for an engine hears from it what it lacks: nobody needs to look. */
+/** A caller that asks for an engine gets that engine's own error: no check is needed here. */
 async function toolsThere({ engine, remote, target }: FarSpec, run: Run, { farShell }: SshCopyPorts) {
   if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return { rsync: true, qemuNbd: true };
   return (await farShell.plan(remote, target, run.tool())).tools;
@@ -85,7 +85,7 @@ export function chooseBySsh({ engine, remote: { host } }: FarSpec, file: Sizes, 
     };
   if (tools.rsync) {
     const passedOver = tools.qemuNbd ? 'the file has hardly any holes' : 'it has no qemu-nbd, so holes are read too';
-    return { engine: 'RSYNC_SSH', why: `${noAgent}; ${passedOver}; rsync goes on with what came before a line broke` };
+    return { engine: 'RSYNC_SSH', why: `${noAgent}; ${passedOver}; rsync resumes after a lost connection` };
   }
   if (tools.qemuNbd) return { engine: 'NBD_SSH', why: `${noAgent}; it has no rsync, but qemu-nbd` };
   throw missing(host, 'rsync and no qemu-nbd');

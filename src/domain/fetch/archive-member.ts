@@ -40,7 +40,7 @@ export async function takeMember(
   const archive = { ...file, address: target };
   const kind = archiveKind(await files.withBytes(archive, (bytes) => bytes.read(0n, HEAD_BYTES)));
   if (kind === undefined)
-    throw new HostlerError('IMAGE_MALFORMED', `${target}: what came is no tar or zip archive`, {
+    throw new HostlerError('IMAGE_MALFORMED', `${target}: the file is no tar or zip archive`, {
       facts: { path: target },
     });
   run.phase('EXPANDING');

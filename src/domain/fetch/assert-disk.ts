@@ -27,7 +27,7 @@ export async function assertDisk(
   });
   if (what === undefined) return;
   const { words, facts } = hint(await onlyDisk(head, file, run, archives));
-  throw new HostlerError('IMAGE_MALFORMED', `${path}: what came is ${what}, and no disk image${words}`, {
+  throw new HostlerError('IMAGE_MALFORMED', `${path}: the file is ${what}, not a disk image${words}`, {
     facts: { path, content: what, ...facts },
   });
 }

@@ -169,7 +169,7 @@ function rankOf(
   // Where a list names folders, a name without one is of the folder that the list is in.
   if (name.length === 1 && inFolders && below !== undefined) return 0;
   if (isEnd(name, path)) return 1 + name.length;
-  // The folders of whoever made the list.
+  // Folders on the host where the list was made.
   return below === undefined || isEnd(below, name) ? 1 : 0;
 }
 

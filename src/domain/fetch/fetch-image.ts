@@ -79,9 +79,7 @@ export function checksumText({ algorithm, digest }: ExpectedChecksum): string {
   return `${algorithm}:${digest}`;
 }
 
-/**
- * A fetch goes on where one of the same source with the same checksum to the same target stopped.
- */
+/** A fetch resumes one of the same source with the same checksum to the same target. */
 export function fetchResume<
   S extends { readonly source: SourceSpec; readonly checksum?: ExpectedChecksum },
 >(): Resume<S> {

@@ -18,7 +18,7 @@ export class RateWatch {
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
   #waitedMs = 0;
-  /** Since when the source is waited for; undefined: it is not, somebody else is at work. */
+  /** Since when the source is waited for; undefined while the writer is at work. */
   #since: number | undefined;
   #looks: readonly Look[] = [{ waitedMs: 0, bytes: 0 }];
 

@@ -62,7 +62,7 @@ export class SparseSink {
     this.#pieces = [];
     this.#size = 0;
     this.#writing = this.#write(data, this.#written);
-    this.#writing.catch(() => undefined); // whoever waits for it hears of it
+    this.#writing.catch(() => undefined); // avoids unhandledRejection; awaited later
   }
 
   async #write(data: Buffer, position: bigint): Promise<void> {

@@ -44,7 +44,7 @@ export async function takeFile(
     await run.reserve(target, totalBytes, file);
     run.phase('COPYING');
     await tool.convert(
-      // As bytes it may be read where it lies, whoever made it.
+      // As bytes it may be read in place, trusted or not.
       [{ file: source, format: 'raw', facts: rawFacts(source), foreign: 'taken' }],
       file,
       { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false },

@@ -19,7 +19,7 @@ import { type TransferSpec, type FetchTransferPorts, type Transferred, TRANSPORT
  * for ever.
  */
 const PROGRESS_BYTES = 256n * 1024n;
-/** Whoever watches hears so often of a slow source. */
+/** How often watchers hear of a slow source. */
 const SHOW_MS = 200;
 
 interface OpenPart {
@@ -28,8 +28,8 @@ interface OpenPart {
 }
 
 /**
- * Moves a remote file into a file of ours: goes on after broken lines and restarts, hashes as it
- * goes, leaves holes for zeros.
+ * Moves a remote file into a file of ours: resumes after lost connections and restarts, hashes
+ * meanwhile, leaves holes for zeros.
  */
 export class Transfer {
   #position: Position = { offset: 0n };
@@ -97,7 +97,7 @@ export class Transfer {
     if (offset > 0n && (await writer.read(offset - 1n, 1)).length === 0) this.#position = { offset: 0n };
     this.#resumed = this.#position.offset > 0n;
     this.#unproved = this.#resumed && this.#position.guarded !== false;
-    // An operation that goes on by itself after a restart still is the request that it was.
+    // An operation that continues by itself after a restart is still the same request.
     const { operationId } = this.#position;
     this.#outdated =
       checkpoint !== undefined && operationId !== this.run.operationId && this.spec.checksum === undefined;
@@ -117,7 +117,7 @@ export class Transfer {
         if (!this.#isComplete()) await this.#receive(part, checkpoints);
         if (await this.#agrees(part.digest)) return;
         this.#mixed++;
-        await this.#startOver(part, checkpoints, 'what came in several parts does not have the checksum');
+        await this.#startOver(part, checkpoints, 'the parts together do not have the checksum');
       } catch (error) {
         const { reason, retryAfterMs } = asHostlerError(error);
         if (!TRANSPORT.includes(reason) || this.run.signal.aborted) throw error;
@@ -271,7 +271,7 @@ export class Transfer {
     if (here === 0n) return true;
     if (totalBytes !== undefined && total !== undefined && totalBytes !== total) return false;
     if (ours !== undefined) return validator === ours;
-    // Nothing told the content when it began, so the checksum has to.
+    // There was no validator at the start, so only the checksum can prove the content.
     this.#resumed = true;
     return this.spec.checksum !== undefined;
   }

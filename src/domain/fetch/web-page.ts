@@ -4,9 +4,9 @@ import { isText } from '../formats/no-disk/texts.js';
 /** No image, kernel or archive begins with so much text. */
 const HEAD_BYTES = 256;
 /**
- * A body whose server calls it a web page. Some call every file so: it is one, in the place of an
- * image, when it begins as a text. Fails with SOURCE_UNAVAILABLE: whoever shows a page instead of
- * the image may have it later.
+ * A body that the server declares to be a web page. Some servers declare every file so: it is taken
+ * for a page, instead of an image, when it begins as text. Fails with SOURCE_UNAVAILABLE: the
+ * server may send the image later.
  */
 export async function* withoutWebPage(body: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array, void> {
   let head: Buffer | undefined = Buffer.alloc(0);

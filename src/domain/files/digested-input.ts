@@ -5,7 +5,7 @@ export function sha256Of(): Hash {
   return createHash('sha256');
 }
 
-/** A stream of data whose digest is known at its end, whoever read it. */
+/** A stream of data whose digest is known at its end. */
 export class DigestedInput {
   readonly #hash = sha256Of();
   readonly #rest: AsyncIterator<Uint8Array>;

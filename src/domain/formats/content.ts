@@ -6,7 +6,7 @@ import { imageFacts } from './facts.js';
 import { claims, contentMarks } from './magic.js';
 import { partitionFindings } from './partitions.js';
 
-/** The bytes as a disk, with what its partitions look like to a stranger. */
+/** The bytes of an untrusted image as a disk, and what is wrong with its partitions. */
 export async function readContent(bytes: ByteSource): Promise<ImageFacts> {
   const marks = await contentMarks(bytes);
   const isMedium = marks.includes('iso') || marks.includes('udf');

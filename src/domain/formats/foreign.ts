@@ -8,9 +8,9 @@ import { imageFacts, malformed, readExactly, sectors } from './facts.js';
 
 const TRAILER_BYTES = 512;
 const BOCHS_VERSION_1 = 0x00010000;
-/** Their drivers are the least looked at: from strangers they are refused. */
+/** qemu's drivers of these formats are the least reviewed: untrusted images of them are refused. */
 const OBSOLETE: { readonly findings: readonly Finding[] } = {
-  findings: [{ reason: 'OBSOLETE_FORMAT', message: 'nobody makes images of this format any more' }],
+  findings: [{ reason: 'OBSOLETE_FORMAT', message: 'the format is obsolete' }],
 };
 
 /** Facts of a Bochs disk, which is read only. Fails with IMAGE_MALFORMED. */

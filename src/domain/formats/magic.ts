@@ -51,7 +51,7 @@ export async function detectFormat(bytes: ByteSource, declared?: ImageFormat): P
   return (await claims(bytes, declared))[0] ?? 'raw';
 }
 
-/** What else a container's bytes claim to be: whoever asks another tool gets another answer. */
+/** What else a container's bytes claim to be: tools may disagree about such a file. */
 export async function otherMarks(bytes: ByteSource, format: ImageFormat): Promise<Finding[]> {
   const { first, last } = await marks(bytes);
   const others: string[] = [...first, ...last].filter((claim) => claim !== format);

@@ -57,7 +57,7 @@ export async function readSnapshotTables(
   throw malformed('the snapshot table is too large');
 }
 
-/** Undefined when the table goes on beyond these bytes. */
+/** Undefined when the table is longer than these bytes. */
 async function parse(table: Buffer, count: number): Promise<SnapshotEntry[] | undefined> {
   const snapshots: SnapshotEntry[] = [];
   let at = 0;

@@ -166,7 +166,7 @@ function l1EntriesOf(head: Buffer, clusterBits: number, version: number): bigint
 }
 
 /**
- * The header's own cluster and the tables that it names; whoever writes to one of two that overlap
+ * The cluster of the header and the tables that it names; where two of them overlap, a write to one
  * destroys the other.
  */
 function tablesOverlapping(head: Buffer, clusterBits: number): Finding[] {

@@ -141,7 +141,7 @@ async function regionsOf(bytes: ByteSource): Promise<Regions> {
       (region) =>
         ![METADATA_REGION, BAT_REGION].includes(region.toString('hex', 0, 16)) && region.readUInt32LE(28) !== 0,
     );
-    if (unknown !== undefined) throw malformed('vhdx', 'a region that nobody here knows is required');
+    if (unknown !== undefined) throw malformed('vhdx', 'an unknown region is required');
     const find = (id: string) => regions.find((region) => region.toString('hex', 0, 16) === id);
     const [metadata, blocks] = [find(METADATA_REGION), find(BAT_REGION)];
     if (metadata === undefined || blocks === undefined) throw malformed('vhdx', 'a region is missing');

@@ -94,8 +94,8 @@ function isPlain(name: string): boolean {
 }
 
 /**
- * Whether parents and children belong together; unset by whoever wrote it, as VMware does for an
- * image that has none.
+ * Whether parents and children belong together; unset by its creator, as VMware does for an image
+ * that has none.
  */
 export function contentIds(text: string): { readonly contentId: string; readonly parentContentId: string } {
   const [, contentId = 'fffffffe'] = /^CID=([0-9a-f]{1,8})[ \t\r]*$/im.exec(text) ?? [];

@@ -37,11 +37,11 @@ const LARGEST_DISK = sectors(MAX_SECTORS);
 /**
  * Creators whose disk has the size of its geometry: Virtual PC, and qemu without `force_size`. All
  * others mean the size field, such as Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of
- * them by name, and must be told of the rest.
+ * them by name, and needs an option for the rest.
  */
 const BY_GEOMETRY = ['vpc ', 'qemu'];
 /**
- * Those whose size field qemu takes when it is not told (`vpc_open`; the list of 7.2, later ones
+ * Creators whose size field qemu takes without an option (`vpc_open`; the list of 7.2, later ones
  * are longer).
  */
 const BY_FIELD_UNTOLD = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];

@@ -5,9 +5,9 @@ import type { Reason } from '../model/reasons/reasons.js';
 import type { ImageTool, Layer, ToolRun } from '../ports/tools.js';
 
 /**
- * What a tool says of a stranger's image, in the sandbox, must be what we say. Of an image that is
- * sound, but beyond what the tools here can open, they say nothing: it can be kept and copied as it
- * is, and a verb that opens it fails then. Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
+ * What a tool reports of an untrusted image, in the sandbox, must agree with our own reader. A
+ * sound image that the tools here cannot open passes: it can be kept and copied as it is, and a
+ * verb that opens it fails then. Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
  */
 export async function assertToolSays(image: Layer, tool: Pick<ImageTool, 'identify'>, run: ToolRun): Promise<void> {
   const { file, facts } = image;

@@ -9,7 +9,7 @@ export async function describeImage(file: Resolved, facts: ImageFacts, imageLock
   return describeFile(file, facts, hold !== 'none');
 }
 
-/** The same where it is known whether somebody holds it. */
+/** The same where it is known whether a process has it open. */
 export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean): ImageInfo {
   const { backingFile } = facts;
   return {

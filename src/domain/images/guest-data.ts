@@ -20,7 +20,7 @@ export function hasMap(chain: Chain): boolean {
  */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const [{ file, format, facts, foreign }] = chain;
-  // A stranger's is not opened where it lies.
+  // An untrusted image is not opened in place.
   if (foreign === 'there') return file.allocatedBytes;
   // A clone's data is partly its parent's.
   const alone = format === 'raw' && file.volume?.parent === undefined && facts.snapshots.length === 0;

@@ -4,8 +4,8 @@ import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { Chain } from '../ports/tools.js';
 
 /**
- * What reaches beyond the image, what nobody here understands, or what no program makes: no tool
- * may open it, whoever made it.
+ * Findings that reach beyond the image, that nobody here understands, or that no program makes: no
+ * tool may open such an image, trusted or not.
  */
 const NEVER: readonly Finding['reason'][] = [
   'NAMES_OTHER_FILES',
@@ -15,8 +15,8 @@ const NEVER: readonly Finding['reason'][] = [
 ];
 
 /**
- * What an honest image has now and then, and a stranger's must not: it is broken, or two programs
- * would read it differently.
+ * Findings that a sound image has now and then and an untrusted one must not have: it is broken, or
+ * two programs would read it differently.
  */
 const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
   ...NEVER,
@@ -47,7 +47,7 @@ export function assertSafe(chain: Chain): void {
   }
 }
 
-/** What the configuration says of strangers' images. */
+/** The configuration's limits for untrusted images. */
 export interface ForeignRules {
   /** Tools have a sandbox, or the operator has said that they shall do without. */
   readonly allowed: boolean;
@@ -56,7 +56,7 @@ export interface ForeignRules {
 }
 
 /**
- * Fails with SANDBOX_UNAVAILABLE when no stranger's image may be worked on here, and with
+ * Fails with SANDBOX_UNAVAILABLE when no untrusted image may be opened here, and with
  * IMAGE_TOO_LARGE.
  */
 export function assertWithinForeignLimits(
@@ -67,7 +67,7 @@ export function assertWithinForeignLimits(
   if (!allowed)
     throw new HostlerError(
       'SANDBOX_UNAVAILABLE',
-      `${address} is a stranger's image, and there is no sandbox for tools`,
+      `${address} is an untrusted image, and there is no sandbox for tools`,
       {
         facts,
       },
@@ -86,7 +86,7 @@ export function unsafe(path: string, why: string): HostlerError {
 }
 
 /**
- * Lets a tool open an image that a stranger made, inside the sandbox; the facts are those of
+ * Lets a tool open an untrusted image inside the sandbox; the facts are those of
  * `ImageReader.foreign`. Fails with IMAGE_UNSAFE and each finding.
  */
 export function assertForeign(path: string, facts: ImageFacts): void {
@@ -100,22 +100,20 @@ export function assertForeign(path: string, facts: ImageFacts): void {
 }
 
 /**
- * What a stranger's image is, as far as what it is declared as must agree: `raw` is no container;
- * LUKS may be either.
+ * Compares an untrusted image with its declared format: `raw` is no container; LUKS may be either.
  */
 export function foreignFormat(declared: ImageFormat, claims: readonly ImageFormat[]): ImageFormat {
   const containers = declared === 'raw' ? claims.filter((claim) => claim !== 'luks') : claims;
   return containers[0] ?? 'raw';
 }
 
-/** What a tool says of a stranger's image must be what we say. */
+/** What a tool reports of an untrusted image must agree with our own reader. */
 export function assertToolAgrees(
   path: string,
   { format, virtualSizeBytes, luksVersion = 1, subformat }: ImageFacts,
   told: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
-  // qemu-img looks for LUKS where we were told to see bytes or a fixed VHD, and does not know its
-  // version 2.
+  // qemu-img looks for LUKS where we expect bytes or a fixed VHD, and does not know its version 2.
   const isBytes = format === 'raw' || (format === 'vpc' && subformat === 'fixed');
   const others: readonly string[] = isBytes ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
   if (others.includes(told.format)) return;

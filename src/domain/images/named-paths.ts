@@ -1,9 +1,9 @@
 /**
- * Every path that a name in a header could lead to, for whoever must not miss one: what would be
- * removed may be what it names. More than `namedBase` takes: qemu follows descriptions with any
- * options, nested ones, and protocols before a path. The source of the rules is block.c of qemu
- * (`path_has_protocol`, `parse_json_filename`) and qobject/json-lexer.c, whose texts may stand in
- * single quotes.
+ * Every path that a name in a header could lead to, for callers that must not miss one: a removal
+ * must not remove what the name leads to. More than `namedBase` takes: qemu follows descriptions
+ * with any options, nested ones, and protocols before a path. The source of the rules is block.c of
+ * qemu (`path_has_protocol`, `parse_json_filename`) and qobject/json-lexer.c, whose texts may stand
+ * in single quotes.
  */
 import { namedBase } from './backing-name.js';
 

@@ -35,7 +35,7 @@ export interface ReaderPorts {
   readonly files: Files;
   readonly wholeness: Wholeness;
   readonly foreign: ForeignRules;
-  /** Told of files that hold no image and are declared raw by somebody who may change them. */
+  /** Called for files that hold no image and that a caller who may change them declares as raw. */
   onRaw(file: Resolved): void;
 }
 
@@ -89,12 +89,11 @@ export class ImageReader {
   }
 
   /**
-   * What the header of a stranger's image says, when it may go on to a tool, in the sandbox and
-   * with the limits for such images: `declared` is what it is, nothing in it reaches beyond it,
-   * nothing about it is broken or can be read in two ways. `raw` is every content that is no
-   * container; its partitions are looked at. Nobody but us may be able to write to the file.
-   * Undeclared, it is whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE
-   * with each finding.
+   * The facts of an untrusted image's header, when it may go on to a tool, in the sandbox and with
+   * the limits for such images: `declared` is what it is, nothing in it reaches beyond it, nothing
+   * about it is broken or can be read in two ways. `raw` is every content that is no container; its
+   * partitions are looked at. Nobody but us may be able to write to the file. Undeclared, it is
+   * whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
    */
   async foreign(file: AddressedFile, said: ImageFormat | undefined): Promise<ImageFacts> {
     return this.ports.files.withBytes(file, async (source) => {
@@ -132,10 +131,7 @@ export class ImageReader {
     return missing && { places: missing.places, error: cutOff(file.address, format, missing) };
   }
 
-  /**
-   * The same of each layer of a chain; what a stranger has brought is looked at where it is taken
-   * in.
-   */
+  /** The same of each layer of a chain; untrusted images are checked in quarantine. */
   async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
     for (const { file, format, foreign, extents } of chain) {
       if (file.storage === 'volume' || foreign !== undefined) continue;
@@ -154,10 +150,10 @@ export class ImageReader {
   }
 
   /**
-   * The image and all that it is backed by; handles are the caller's to close. A stranger's image
-   * stands alone, as it is where it lies. The files that a VMDK's descriptor names come with it.
-   * Fails with IMAGE_UNSAFE, and as `facts`; of a stranger's also as `foreign`, with
-   * SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
+   * The image and all that it is backed by; handles are the caller's to close. An untrusted image
+   * is read alone, without its backing file, and in place. The files that a VMDK's descriptor names
+   * come with it. Fails with IMAGE_UNSAFE, and as `facts`; of an untrusted one also as `foreign`,
+   * with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
    */
   async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
     const file = await this.ports.paths.source(address, reading);
@@ -180,7 +176,7 @@ export class ImageReader {
       const below: Layer[] = [];
       let last = top;
       let snapshots = top.facts.snapshots.length;
-      // A volume's parent is the cluster's affair: whoever opens the volume sees both.
+      // A volume's parent is the cluster's affair: a client that opens the volume sees both.
       while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
         if (below.length + 1 >= MAX_CHAIN_LAYERS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
@@ -206,8 +202,8 @@ export class ImageReader {
   }
 
   /**
-   * What a volume is a clone of, nearest first; handles are the caller's to close. Whoever opens
-   * the volume sees it with them. Fails as `chain`.
+   * The images that a volume is a clone of, nearest first; the caller closes the handles. A client
+   * that opens the volume sees it with them. Fails as `chain`.
    */
   async parents(volume: Layer): Promise<readonly Layer[]> {
     const found: Layer[] = [];

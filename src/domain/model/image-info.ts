@@ -80,13 +80,13 @@ export interface ImageFacts {
   /** By qemu's name. */
   readonly subformat?: string;
   /**
-   * What a VHD's virtual size is taken from, in qemu's words; tools are told, because they go by
-   * another list of creators.
+   * What a VHD's virtual size is taken from, in qemu's words. Tools get it as an option, because
+   * they use another list of creators.
    */
   readonly vhdSizeFrom?: 'chs' | 'current_size';
   /**
-   * The virtual size for a qemu that is told nothing but the format, as a guest's is of a base;
-   * unset: the same.
+   * The virtual size for a qemu that knows nothing but the format, as a guest's does of a backing
+   * file; unset: the same.
    */
   readonly untoldSizeBytes?: bigint;
   /**

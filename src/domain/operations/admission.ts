@@ -49,15 +49,15 @@ export class Admission {
   }
 
   /**
-   * Refuses what cannot work. Comes after our own locks are taken, so that our own tools do not
-   * look like strangers.
+   * Checks whether targets exist and images are in use. Must run after our own locks are taken, so
+   * that locks of our own tools are not taken for those of guests.
    */
   async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
     const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));
     admitted.askSourcesFree = () => this.#assertSourcesFree(sources, admitted);
     admitted.askUnheld = () => this.#assertUnheld(uses, admitted);
     admitted.sourcesFree = admitted.askSourcesFree();
-    admitted.sourcesFree.catch(() => undefined); // heard by whoever awaits it
+    admitted.sourcesFree.catch(() => undefined); // avoids unhandledRejection; awaited later
     for (const use of uses) {
       if (use.role === 'change') await this.#checkChange(use, admitted);
       else if (use.role === 'inplace') await this.#checkInPlace(use, admitted);
@@ -231,9 +231,13 @@ export class Admission {
     if (held === undefined || file === undefined) return;
     const pid = await imageLocks.holder(file);
     const who = pid === undefined ? 'a process' : `process ${String(pid)}`;
-    throw new HostlerError('IMAGE_IN_USE', `${path} is held by ${who} that is its ${held}`, {
-      facts: { path, ...(pid === undefined ? {} : { pid: String(pid) }) },
-    });
+    throw new HostlerError(
+      'IMAGE_IN_USE',
+      `${path} is open for ${held === 'writer' ? 'writing' : 'reading'} by ${who}`,
+      {
+        facts: { path, ...(pid === undefined ? {} : { pid: String(pid) }) },
+      },
+    );
   }
 }
 
@@ -284,8 +288,8 @@ function missing({ address }: Use, reason: Reason): HostlerError {
 }
 
 /**
- * For a use that may be missing: the error that says so is no error; for a removal it is told by
- * the removal's own reason.
+ * For a use that may be missing: its "not found" is no error; a removal reports it with a reason of
+ * its own.
  */
 function missingIsFine(use: Use & { role: 'change' | 'removal' }, reason: Reason): (error: unknown) => undefined {
   return (error) => {

@@ -14,8 +14,8 @@ export class Admitted implements Resolution {
   readonly entries = new Map<ImageAddress, Entry>();
   readonly keys: LockKey[] = [];
   /**
-   * Rejected with IMAGE_IN_USE when a process writes to what is read; the answer may come while the
-   * work goes on.
+   * Rejects with IMAGE_IN_USE when a process writes to a source; the answer may come while the work
+   * has begun.
    */
   sourcesFree: Promise<void> = Promise.resolve();
   /** Asks once more: a writer may have come since. */

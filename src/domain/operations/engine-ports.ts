@@ -59,7 +59,7 @@ export interface OperationLog {
 
 /** How it ended; the cause is for the log. */
 export interface Outcome {
-  /** The daemon stops, and its next start goes on with the operation. */
+  /** The daemon stops, and its next start resumes the operation. */
   readonly suspended?: true;
   readonly state: OperationState;
   readonly result?: OperationResult;

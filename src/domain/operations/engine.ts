@@ -49,8 +49,8 @@ export class Operations {
 
   /**
    * Runs the verb and follows it: the first record comes at once, the last one is final. When the
-   * caller goes, the operation goes too, unless somebody else waits for it or has detached. Throws
-   * the operation's error after its final record.
+   * caller's call ends, the operation is cancelled, unless another caller waits for it or one has
+   * detached. Throws the operation's error after its final record.
    */
   async *start<S extends object, R extends OperationResult>(
     verb: Verb<S, R>,
@@ -87,7 +87,8 @@ export class Operations {
     };
     for (;;) {
       const found = await this.#requestIds.once(verb.name, spec, ask, caller, begin);
-      // Whoever it was that we found has cancelled it before we could join: that is not our cancel.
+      // The caller of the operation that we found cancelled it before we could join: that is not
+      // our cancel.
       const isLost = found instanceof LiveOperation && found !== own && found.cancelledFor !== undefined;
       if (!isLost) return found;
       caller.signal.throwIfAborted();
@@ -121,7 +122,7 @@ export class Operations {
     return this.#resumables.get(record.method)?.goesOn(record) ?? false;
   }
 
-  /** Goes on with it, or gives it its end. */
+  /** Resumes it, or ends it. */
   async restart(record: OperationRecord): Promise<void> {
     try {
       await this.#resumables.get(record.method)?.again(record);
@@ -275,7 +276,7 @@ export class Operations {
     for (const result of [closed, recorded]) if (result.status === 'rejected') log.cleanupFailed(final, result.reason);
   }
 
-  /** The end as it may be told. What nothing on disk would prove after a crash is no success. */
+  /** The end as it is reported: what nothing on disk would prove after a crash is no success. */
   async #record(
     operation: LiveOperation,
     outcome: Omit<Outcome, 'cause' | 'suspended' | 'rest'>,

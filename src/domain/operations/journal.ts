@@ -29,7 +29,7 @@ export type Trait =
 export type TraitFilter = readonly (readonly Trait[])[];
 
 export interface RecordPage {
-  /** In the order of ids. Whoever asks passes over those that do not have the traits. */
+  /** In the order of ids. The caller skips those that do not have the traits. */
   readonly records: readonly OperationRecord[];
   /**
    * All that are wanted up to this id are in this page; the next one begins after it. Unset: there

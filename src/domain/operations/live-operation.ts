@@ -12,7 +12,8 @@ import {
 } from './record.js';
 
 /**
- * An operation has a handful; whatever a source or a disk does over and over is told with these.
+ * Most warnings of an operation; what a source or a disk repeats over and over is reported within
+ * these.
  */
 const MOST_WARNINGS = 64;
 /** What is counted in one of these is not what was counted before it. */
@@ -50,7 +51,7 @@ export class LiveOperation {
    * stops.
    */
   #why: HostlerError | undefined;
-  /** Set when it has been decided that the next start of the daemon goes on with it. */
+  /** Set when the next start of the daemon will resume it. */
   #goesOn: HostlerError | undefined;
   #suspended: HostlerError | undefined;
   readonly #finished = deferred<OperationRecord>();
@@ -95,8 +96,8 @@ export class LiveOperation {
   }
 
   /**
-   * Its final record. Fails with SHUTTING_DOWN when the daemon stops and the operation goes on at
-   * the next start.
+   * Its final record. Fails with SHUTTING_DOWN when the daemon stops and the next start resumes the
+   * operation.
    */
   async ending(): Promise<OperationRecord> {
     const record = await this.#finished.promise;
@@ -104,7 +105,9 @@ export class LiveOperation {
     return record;
   }
 
-  /** Nothing changes what has its end: it may have been let go, and its work goes on. */
+  /**
+   * A finished operation does not change: it may have been released, and its work may be resumed.
+   */
   update(change: Change): void {
     if (isFinal(this.#record.state)) return;
     this.#set({ ...this.#record, ...change, eventTime: this.clock() }, false);
@@ -135,18 +138,18 @@ export class LiveOperation {
   }
 
   /**
-   * The daemon stops and its next start goes on with the operation: from now on a cancel is
-   * refused, as it would be forgotten.
+   * The daemon stops and its next start resumes the operation: from now on a cancel is refused,
+   * because it would be lost.
    */
   decideToGoOn(): void {
     const { id } = this.#record;
-    const text = `the daemon is stopping; ${id} goes on when it starts again, and can be cancelled then`;
+    const text = `the daemon is stopping; ${id} resumes when it starts again, and can be cancelled then`;
     this.#goesOn = new HostlerError('SHUTTING_DOWN', text, { facts: { operation: id } });
   }
 
   /**
-   * This daemon is done with an operation that goes on: those who watch are told, and it has no end
-   * yet.
+   * This daemon is done with an operation that the next start resumes: watchers get an error, and
+   * it has no end yet.
    */
   suspend(): void {
     if (this.#goesOn === undefined) this.decideToGoOn();
@@ -216,9 +219,13 @@ export class LiveOperation {
     }
     if (!this.#record.cancellable) {
       const phase = this.#record.phase ?? 'unknown';
-      throw new HostlerError('NOT_CANCELLABLE', `${this.#record.id} is in phase ${phase}, which must not be torn`, {
-        facts: { operation: this.#record.id, phase },
-      });
+      throw new HostlerError(
+        'NOT_CANCELLABLE',
+        `${this.#record.id} is in phase ${phase}, which must not be interrupted`,
+        {
+          facts: { operation: this.#record.id, phase },
+        },
+      );
     }
     this.#cancel(reason);
   }

@@ -34,8 +34,9 @@ export class OpenSessions<T> {
   }
 
   /**
-   * Starts the operation and waits until it keeps its item; then it goes on without the caller. Of
-   * one that has succeeded already it is the record. Fails as the operation does that ends before.
+   * Starts the operation and waits until its session is registered; then the operation continues
+   * without the caller. Returns the record instead of an operation that has succeeded already.
+   * Rejects with the operation's error if it ends first.
    */
   async start(begin: (caller: Caller) => AsyncGenerator<OperationRecord, void>, caller: Caller): Promise<Stood<T>> {
     const enough = new AbortController();
@@ -50,7 +51,7 @@ export class OpenSessions<T> {
       const item = await this.opened(id, ended, signal);
       return item === undefined ? { id, ended: last } : { id, item };
     } finally {
-      enough.abort(new HostlerError('CANCELLED', 'it goes on without its caller'));
+      enough.abort(new HostlerError('CANCELLED', 'the operation continues without its caller'));
     }
   }
 

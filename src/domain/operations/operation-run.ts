@@ -131,7 +131,7 @@ export class OperationRun implements Run {
     await this.assignment.admitted.askUnheld();
   }
 
-  /** The same when the verb is over; what was committed stays, whoever comes then. */
+  /** The same when the verb is over; what was committed stays, no matter what fails then. */
   async assertFreeToTheEnd(): Promise<void> {
     if (this.#passed === undefined) await this.assertSourcesFree();
   }
@@ -196,7 +196,7 @@ export class OperationRun implements Run {
   async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void> {
     await this.step('reserve');
     const { storage, directory, directoryIdentity } = this.target(target);
-    // A device has its space, and whoever writes onto it looks whether that is enough.
+    // A device has its space; the verb that writes onto it checks whether it is large enough.
     if (needBytes === 0n || storage === 'device') return () => undefined;
     const takenBytes = async () => {
       const takers = taker === undefined ? this.#parts : [taker];

@@ -6,7 +6,7 @@ import type { Counters, Progress } from './record.js';
 const WINDOW_MS = 5000;
 /** Below this a rate is noise. */
 const MIN_SPAN_MS = 500;
-/** Who is told more learns nothing from it. */
+/** Reading more often shows nothing new. */
 const MAX_ETA_MS = 366n * 24n * 3600n * 1000n;
 
 /**

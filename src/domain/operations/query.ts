@@ -15,7 +15,7 @@ const MAX_PAGE_CHARACTERS = 512 * 1024;
 /** Asked for of the journal at once: each is read from JSON, in 0.1 ms. */
 const PIECE = 20;
 
-/** Operations that a page may pass over; the next one goes on after them. */
+/** Operations that a page may skip; the next page continues after them. */
 const MAX_PASSED_OVER = 2000;
 
 /** All conditions must hold; an empty one always holds. */
@@ -132,7 +132,7 @@ export class OperationQueries {
   /**
    * Resolved when children and files are gone. By labels, those of others are passed over. Fails
    * with OPERATION_NOT_FOUND, METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with
-   * SHUTTING_DOWN when one of them goes on at the next start.
+   * SHUTTING_DOWN when the next start resumes one of them.
    */
   async cancel(id: string, labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
     const byLabels = Object.keys(labels).length > 0;

@@ -182,8 +182,8 @@ export interface WriteResult {
   readonly kind: 'write';
   readonly writtenBytes: bigint;
   /**
-   * Of what was written; set when the call had a request id, so that a repetition can be told from
-   * another request.
+   * Of the written data; set when the call had a request id, so that a repetition can be
+   * distinguished from another request.
    */
   readonly sha256?: string;
 }

@@ -4,12 +4,12 @@ import type { OperationRecord } from './record.js';
 
 /** The verbs that take from a source: its address, and what came, are their callers' secret. */
 const FETCHES = ['FetchImage', 'FetchRawImage', 'PrefetchImage', 'FillCache', 'FillBase'];
-const HIDDEN = 'what came of a fetch is for its caller and for admins';
+const HIDDEN = 'the result of a fetch is shown to its caller and to admins';
 
 /**
- * An operation as somebody sees it who may. With a checksum an image is found in the cache, and an
- * address may hold a signature: of a fetch its caller sees both, and admins do; others see how it
- * goes, and the reason of a failure.
+ * An operation as a caller sees it who may see it. A checksum finds an image in the cache, and an
+ * address may hold a signature: of a fetch, its caller and admins see both; others see its progress
+ * and the reason of a failure.
  */
 export function shownTo(
   record: OperationRecord,

@@ -21,7 +21,8 @@ export type Use =
       readonly format?: ImageFormat;
       readonly allowInUse: boolean;
       /**
-       * A stranger's image is welcome: the verb takes it in (`takeIn`) before any tool opens it.
+       * Untrusted images are accepted: the verb puts them into quarantine (`quarantine`) before any
+       * tool opens them.
        */
       readonly takesForeign?: true;
       /** It is only named by what is made. */
@@ -118,8 +119,8 @@ export interface Run extends Resolution {
   /**
    * Fails with IMAGE_IN_USE when a process writes to something that is read, and `allowInUse` is
    * not set: one that did when the operation began, or one that has come since. `touch`, `commit`
-   * and the end of the verb ask by themselves; a verb that shows its work to somebody else in
-   * another way asks before it does.
+   * and the end of the verb ask by themselves; a verb that publishes its work in another way asks
+   * before it does.
    */
   assertSourcesFree(): Promise<void>;
   /**
@@ -168,8 +169,8 @@ export interface Run extends Resolution {
     options: PartOptions,
   ): Promise<{ readonly part: StagedImage; readonly checkpoint: Checkpoint | undefined }>;
   /**
-   * How far the work has come. What it speaks of must be durable already: whoever goes on relies on
-   * it.
+   * How far the work has come. The bytes before it must be durable: the attempt that resumes relies
+   * on that.
    */
   checkpoint(state: Checkpoint): Promise<void>;
 }
@@ -183,11 +184,10 @@ export interface PartOptions {
 }
 
 /**
- * How a verb goes on where an attempt before it stopped. Such a verb asks for its part with
- * `run.resumablePart` and says with `run.checkpoint`, after a sync, how far it is. When it fails
- * for one of the reasons of `after`, or the daemon stops or dies, the private folder stays as a
- * resume entry for `limits.resume_hours`. Whoever asks for the same work again gets it; a cancel
- * removes it.
+ * How a verb resumes an earlier attempt. Such a verb asks for its part with `run.resumablePart` and
+ * says with `run.checkpoint`, after a sync, how far it is. When it fails for one of the reasons of
+ * `after`, or the daemon stops or dies, the private folder stays as a resume entry for
+ * `limits.resume_hours`. The next request for the same work gets it; a cancel removes it.
  */
 export interface Resume<Spec extends object> {
   /**
@@ -199,7 +199,7 @@ export interface Resume<Spec extends object> {
   readonly after: readonly Reason[];
   /**
    * Whether it needs nothing that only its caller has, such as secrets: then, when detached, it
-   * goes on by itself after a restart.
+   * resumes by itself after a restart.
    */
   alone(spec: Spec): boolean;
 }

@@ -115,7 +115,7 @@ export function assertLookedAt(
   if (root === undefined) return;
   const named = mayName(root.place);
   const which = named ? `the root ${root.place} cannot be looked at: ${root.why}` : 'a root cannot be looked at';
-  throw new HostlerError('DEPENDANTS_UNKNOWN', `nobody can tell whether images are backed by ${path}: ${which}`, {
+  throw new HostlerError('DEPENDANTS_UNKNOWN', `it is unknown whether images are backed by ${path}: ${which}`, {
     facts: { path, ...(named ? { root: root.place, why: root.why } : {}) },
   });
 }

@@ -54,7 +54,7 @@ export interface Resolved extends FileRef, FileIdentity {
   readonly birthTimeNs?: bigint;
   /** It lies in a root that may be written. */
   readonly writable: boolean;
-  /** It lies where only those make files who are trusted; elsewhere every image is a stranger's. */
+  /** Only trusted users make files there; elsewhere every image is untrusted. */
   readonly trusted: boolean;
 }
 

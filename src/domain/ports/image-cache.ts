@@ -70,7 +70,7 @@ export interface CacheStore {
   removeCacheEntry(entry: CacheEntry): Promise<void>;
 }
 
-/** What somebody wants from the cache. */
+/** A request for an image of the cache. */
 export interface CacheKeyRequest {
   readonly source: NetworkSource;
   readonly sourceFormat?: ImageFormat;

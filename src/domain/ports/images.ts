@@ -49,8 +49,8 @@ export interface Wholeness {
 /** Close it when the change is over. */
 export interface OpenFile {
   /**
-   * Makes durable what has been written. Fails with IO_ERROR, NO_SPACE also for what somebody else
-   * wrote since it was opened.
+   * Makes durable what has been written. Fails with IO_ERROR, NO_SPACE also for data that another
+   * process wrote since it was opened.
    */
   sync(): Promise<void>;
   close(): Promise<void>;
@@ -60,8 +60,8 @@ export interface OpenFile {
 export interface ImageLocks {
   /**
    * The strongest hold on each file, in the same order. Where a file cannot be asked by itself,
-   * looking costs about 13 ms (the kernel stops all locking for it), so whoever only shows it gets
-   * what was so within the last tenth of a second.
+   * looking costs about 13 ms (the kernel stops all locking for it), so a caller that only displays
+   * it gets the state of the last 100 ms.
    */
   holds(
     files: readonly (FileRef & Partial<FileIdentity>)[],

@@ -34,9 +34,9 @@ export interface Layer {
   readonly format: ImageFormat;
   readonly facts: ImageFacts;
   /**
-   * A stranger's: no tool may open it where it lies (`there`); taken to where nobody else can
-   * change it, and looked at there, it may be opened in the sandbox, under the limits for such
-   * images (`taken`).
+   * Untrusted: no tool may open it in place (`there`). In quarantine, where nobody else can change
+   * it, and checked there, it may be opened in the sandbox, under the limits for such images
+   * (`taken`).
    */
   readonly foreign?: 'there' | 'taken';
   /** Opens an encrypted one. Never written anywhere; tools know it by the id. */
@@ -100,8 +100,8 @@ export interface ImageTool {
     of?: MeasureOf,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
   /**
-   * What the tool takes a stranger's image for that has been taken in, without being told; of a VHD
-   * the size is the one that it has when told how to open it.
+   * What the tool detects of an untrusted image in quarantine by itself; of a VHD the size is the
+   * one for the given options.
    */
   identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
   /** Whether two files hold the same bytes, holes being zeros. */

@@ -27,7 +27,7 @@ export interface FileWriter {
   close(): Promise<void>;
 }
 
-/** Digests a file in order, behind whoever writes or reads it. */
+/** Digests a file in order, while it is written or read. */
 export interface FileDigest {
   readonly algorithm: ChecksumAlgorithm;
   /** Everything before this offset is there. */

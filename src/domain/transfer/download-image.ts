@@ -85,8 +85,8 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
 }
 
 /**
- * The digest of what is sent: of the file itself, beside the sending, unless somebody may write it
- * meanwhile.
+ * The digest of the sent bytes: of the file itself, beside the sending, unless a process may write
+ * it meanwhile.
  */
 class SentDigest {
   readonly #sent = new RunningDigest(BLOCK_ALGORITHM);
@@ -127,7 +127,7 @@ async function assertFree(entry: Entry, { allowInUse }: DownloadSpec, { imageLoc
   if (allowInUse) return;
   const [hold] = await imageLocks.holds([entry]);
   if (hold === 'writer')
-    throw new HostlerError('IMAGE_IN_USE', `${entry.address} is held by a process that is its writer`, {
+    throw new HostlerError('IMAGE_IN_USE', `${entry.address} is open for writing by another process`, {
       facts: { path: entry.address },
     });
 }

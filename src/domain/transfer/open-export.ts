@@ -21,7 +21,7 @@ export interface ExportSpec {
   readonly allowInUse: boolean;
 }
 
-/** How an export is reached, by whoever knows its name and key. */
+/** How a client that has its name and key reaches an export. */
 export interface ExportAccess {
   readonly name: string;
   readonly key: Uint8Array;
@@ -83,7 +83,7 @@ export class Exports {
     const begin = (as: Caller) => this.operations.start(this.#verb, spec, { ...ask, detach: true }, as);
     const stood = await this.#standing.start(begin, caller);
     if ('ended' in stood)
-      throw new HostlerError('OPERATION_NOT_FOUND', 'what this request opened has been closed', {
+      throw new HostlerError('OPERATION_NOT_FOUND', 'the session that this request opened has been closed', {
         facts: { operation: stood.id },
       });
     return { ...stood.item, operationId: stood.id };
@@ -132,7 +132,7 @@ export class Exports {
     const ended = exportServer.serve(file, { name, key, shared }, tool, ready.resolve).then(() => {
       throw new HostlerError('TOOL_FAILED', 'the export ended by itself');
     });
-    ended.catch(() => undefined); // heard by whoever waits for it
+    ended.catch(() => undefined); // avoids unhandledRejection; awaited later
     try {
       const port = await Promise.race([ready.promise, ended]);
       const opened = clock();

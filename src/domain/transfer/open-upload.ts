@@ -71,7 +71,7 @@ export class OpenUpload {
     return this.#whole.promise;
   }
 
-  /** While somebody sends it does not expire. */
+  /** It does not expire while a client sends. */
   expiresAt(): number {
     return (this.#connection === undefined ? this.#lastCameAt : this.clock()) + this.options.expireMs;
   }
@@ -79,10 +79,10 @@ export class OpenUpload {
   /** Ends the connection that sends now, if any; what has come is durable then. */
   async takeOver(): Promise<void> {
     this.#lastCameAt = this.clock();
-    await this.#stop(new HostlerError('CANCELLED', 'another connection goes on with this upload'));
+    await this.#stop(new HostlerError('CANCELLED', 'another connection has taken over this upload'));
   }
 
-  /** Takes no more; whoever sends hears why. */
+  /** Takes no more data; the sending call fails with the reason. */
   async end(why: HostlerError): Promise<void> {
     this.#ended = true;
     await this.#stop(why);
@@ -134,7 +134,7 @@ export class OpenUpload {
   /** What has come stays, for the next connection, and for the next life of the daemon. */
   async #pause(): Promise<void> {
     await this.#unfollow();
-    // Otherwise its operation has ended, or the next life goes on from the checkpoint before.
+    // Otherwise its operation has ended, or the next start resumes from the checkpoint before.
     if (!this.#ended) await this.file.checkpoints.now(this.#committed);
   }
 

@@ -71,7 +71,7 @@ export class PublishedUploads {
       throw new HostlerError('TARGET_EXISTS', `upload ${id} was published with a digest by ${had.algorithm}`, {
         facts,
       });
-    throw new HostlerError('CHECKSUM_MISMATCH', `upload ${id} digests to ${had.digest}, not to ${digest}`, {
+    throw new HostlerError('CHECKSUM_MISMATCH', `upload ${id} has the digest ${had.digest}, not ${digest}`, {
       facts: { ...facts, found: had.digest },
     });
   }

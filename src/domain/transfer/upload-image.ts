@@ -67,8 +67,8 @@ interface Started {
 }
 
 /**
- * Uploads: begun, found again, gone on with, and published when whole. Each is an operation, whose
- * id is the upload's; it goes on when the daemon starts again.
+ * Uploads: started, found again, resumed, and published when whole. Each is an operation, whose id
+ * is the upload's; the next start of the daemon resumes it.
  */
 export class Uploads {
   readonly #standing = new OpenSessions<Entry>();
@@ -164,7 +164,7 @@ export class Uploads {
 
   /**
    * Waits for an image's bytes and publishes them when they are whole, agree with their digest, and
-   * are an image that a stranger may bring. A cancel, or time over, removes what has come.
+   * are an acceptable untrusted image. A cancel, or an expiry, removes the bytes.
    */
   get #verb(): Verb<OwnedSpec, ImageResult> {
     return {
@@ -263,7 +263,7 @@ const WORK = { method: 'upload', why: 'the caller sent it' };
 
 function assertAgrees(found: string, { algorithm, digest: wanted }: UploadChecksum): void {
   if (found === wanted) return;
-  throw new HostlerError('CHECKSUM_MISMATCH', `what came digests to ${found}, not to ${wanted}`, {
+  throw new HostlerError('CHECKSUM_MISMATCH', `checksum mismatch: expected ${wanted}, got ${found}`, {
     facts: { algorithm, expected: wanted, found },
   });
 }

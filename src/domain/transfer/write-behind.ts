@@ -37,7 +37,7 @@ export class WriteBehind {
 
   /** Resolved when nothing is written any more; what follows a failure is not. */
   async untilIdle(): Promise<void> {
-    await this.#last.catch(() => undefined); // whoever writes has heard of it, or does not go on
+    await this.#last.catch(() => undefined); // the writer has had the error, or writes no more
   }
 
   async #after(before: Promise<void>, data: Uint8Array, position: bigint): Promise<void> {

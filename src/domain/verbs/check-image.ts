@@ -15,7 +15,7 @@ export interface CheckSpec {
 
 /**
  * Checks an image's tables, and repairs them when asked. After a crash in a repair the same call
- * goes on.
+ * completes it.
  */
 export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
   return {

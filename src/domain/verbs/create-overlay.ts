@@ -38,7 +38,7 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
     name: 'CreateOverlay',
     slot: () => 'none',
     uses: ({ address, backing, backingFormat, overwrite, allowDependants, allowInUse }) => [
-      // A clone is of a snapshot, which is of one moment, whoever writes meanwhile.
+      // A clone is of a snapshot, so a writer cannot change it meanwhile.
       {
         role: 'source',
         address: backing,

@@ -56,7 +56,7 @@ function removal(
       try {
         return await run.commit('DELETING', { address, result }, () => files.remove(target));
       } catch (error) {
-        // Somebody else was faster.
+        // Another process was faster.
         if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
         if (missingOk) return nothing;
         throw new HostlerError(own.missing, `${address} does not exist`, { facts: { path: address }, cause: error });

@@ -33,7 +33,7 @@ export async function getImageInfo(
   const opened: Handle[] = [];
   try {
     const file = await paths.source(address);
-    // What a stranger's image names is not looked for.
+    // Files that an untrusted image names are not looked up.
     if (format !== undefined && backingChain && file.trusted) {
       const [top, ...layers] = await reader.follow(file, format);
       opened.push(...filesOf([top, ...layers]).map(({ handle }) => handle));

@@ -18,8 +18,8 @@ export interface PublishPorts {
 type Work = Omit<ImageResult, 'kind' | 'info'>;
 
 /**
- * Makes the part durable, says what it is, and gives it its name; a stranger's only when it may be
- * one: see `ImageReader.foreign`.
+ * Makes the staged image durable, reads its facts, and gives it its name; an untrusted one only
+ * when it is acceptable: see `ImageReader.foreign`.
  */
 export async function publishImage(
   part: StagedImage,

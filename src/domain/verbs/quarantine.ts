@@ -17,9 +17,9 @@ export interface TakePorts {
 }
 
 /**
- * A stranger's image, taken into the part's private folder, where nobody else can change it between
- * check and use, and looked at there: what it is declared as, what we see and what the tool sees
- * must be one. Any other chain comes back as it is. Fails as `ImageReader.foreign`, and with
+ * Takes an untrusted image into the private folder of the staged image, where nobody else can
+ * change it between check and use, and checks it there: its declared format, our reader and the
+ * tool must agree. Any other chain comes back as it is. Fails as `ImageReader.foreign`, and with
  * SOURCE_CHANGED.
  */
 export async function quarantine(

@@ -75,7 +75,7 @@ function judge({ address, sizeBytes: asked, allowShrink, preallocation }: Resize
   const grownBytes = sizeBytes - current;
   const figures = `${String(current)} bytes to ${String(sizeBytes)}`;
   if (grownBytes < 0n && !allowShrink)
-    throw new HostlerError('WOULD_SHRINK', `${address} would shrink from ${figures}: what lies beyond is lost`, {
+    throw new HostlerError('WOULD_SHRINK', `${address} would shrink from ${figures}: the data beyond it is lost`, {
       facts: { path: address, current: String(current), asked: String(sizeBytes) },
     });
   if (grownBytes < 0n && preallocation !== 'off')

@@ -1,7 +1,7 @@
 /**
  * Calls begin in turns of their callers: one caller's hundreds at a time cost another's call the
  * turns of a few. A turn is for what a call has to do at once; one that waits for a disk or a tool
- * gives its turn back, and goes on.
+ * gives its turn back, and continues.
  */
 export class FairStart {
   /** Whose turn comes next is first. */

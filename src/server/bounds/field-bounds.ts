@@ -32,7 +32,7 @@ const text = (bytes: number): TextBound => ({ bytes });
 const PATH = text(4096);
 /** A word of ours: a format, an algorithm, a size with its unit. */
 const WORD = text(64);
-/** A name of somebody or something on this host. */
+/** The name of a person or a thing on this host. */
 const NAME = text(1024);
 /** An id that we gave, or that a caller chose: room for a UUID with a prefix. */
 const ID = text(128);

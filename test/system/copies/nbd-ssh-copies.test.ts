@@ -249,7 +249,7 @@ describe('copies by a far qemu-nbd through ssh', function () {
     const left = (await readdir('/dev/shm')).filter((name) => /^hostler-[0-9a-f]{16}-/.test(name));
     assert.notDeepEqual(left, []);
     daemon = await Daemon.start(daemon.folder, { toml: await tomlOf(), within: hosts.on(hosts.here) });
-    assert.match(daemon.log, /folders of an earlier life were removed/);
+    assert.match(daemon.log, /folders of an earlier start were removed/);
     await rm(here('killed'));
   });
 

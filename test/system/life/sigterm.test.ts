@@ -114,7 +114,7 @@ describe('SIGTERM', () => {
       await running(daemon);
       await end(daemon);
       assert.equal((await answer).at(-1)?.['exit_code'], 0);
-      if (how !== 'hangs') assert.match(daemon.log, /the service manager could not be told/);
+      if (how !== 'hangs') assert.match(daemon.log, /the service manager could not be notified/);
     });
 
   it('with a root that does not answer: at the start, in a call, and in an operation', async function () {

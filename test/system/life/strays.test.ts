@@ -83,7 +83,7 @@ describe('strays', () => {
       while (![ours, others].every(({ pid }) => pid !== undefined && commandOf(pid).includes('--hostname')))
         await sleep(10);
       const daemon = await Daemon.start(folder());
-      assert.match(daemon.log, /a tool of an earlier life was ended/);
+      assert.match(daemon.log, /a tool of an earlier start was ended/);
       await gone(ours.pid ?? 0);
       assert.ok(alive(others.pid ?? 0));
       await daemon.stop();

@@ -9,7 +9,7 @@ export interface TablePlace {
 
 /** Read at a time from a table. */
 const SLICE_BYTES = 1 << 20;
-/** So many tables are remembered, 40 MiB of them: whoever names one twice has it read once. */
+/** So many tables are remembered, 40 MiB of them: a table that is named twice is read once. */
 const MAX_REMEMBERED = 1 << 20;
 /** What it takes to come to a table, in bytes of tables that are read meanwhile. */
 const TABLE_COST_BYTES = 512;

@@ -6,7 +6,7 @@ import { TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js
 
 const SECTOR = 512;
 const AUTOCLEAR_OFFSET = 88;
-/** Without this bit whoever wrote last knew nothing of bitmaps, and they count for nothing. */
+/** Without this bit the last writer did not know bitmaps, and they are invalid. */
 const BITMAPS_ARE_TRUE = 1;
 const ENTRY_BYTES = 24;
 /** qemu takes no larger ones. */

@@ -5,14 +5,14 @@ export const DAEMON_REASONS = {
   AGENT_RESTARTED: row(
     'ABORTED',
     'later',
-    'The daemon ended under the operation; nothing of it is left, except what a verb that can go on has moved.',
+    'The daemon ended while the operation ran; nothing of it is left, except the data that a resumable operation has moved.',
     'Start it again.',
   ),
   STATE_UNAVAILABLE: row(
     'UNAVAILABLE',
     'later',
-    "The disk of the daemon's state folder is full, fails or hangs. Nothing is changed until it is written again; reads go on.",
-    'Look at that disk. The daemon goes on by itself; then make the same call again.',
+    "The disk of the daemon's state folder is full, fails or hangs. Changes are refused until it can be written again; reads work.",
+    'Look at that disk. The daemon recovers by itself; then make the same call again.',
   ),
   SHUTTING_DOWN: row('UNAVAILABLE', 'later', 'The daemon is stopping.', 'Try again after its restart.'),
   AUDIT_FAILED: row('UNAVAILABLE', 'later', 'The audit log cannot be written.', 'Look at the disk that holds it.'),

@@ -6,19 +6,19 @@ export const FAR_END_REASONS = {
   REMOTE_UNREACHABLE: row(
     'UNAVAILABLE',
     'later',
-    'The far host, its agent or its ssh does not answer, or the line to it broke.',
-    'Look at the network and the far host; the same call goes on where it can.',
+    'The far host, its agent or its ssh does not answer, or the connection to it broke.',
+    'Look at the network and the far host; the same call resumes where it can.',
   ),
   REMOTE_NOT_TRUSTED: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'The far end does not prove that it is who it should be: its host key or certificate is unknown, another, or expired.',
+    'The far end cannot prove its identity: its host key or certificate is unknown, has changed, or has expired.',
     'Check who answers there; then make its key known, or renew its certificate.',
   ),
   REMOTE_REFUSED: row(
     'PERMISSION_DENIED',
     'after a change',
-    'The far end knows who we are and does not let us in.',
+    'The far end refuses the identity of this host.',
     'Give this host a key or role there.',
   ),
 } as const satisfies Record<string, ReasonRow>;
@@ -29,20 +29,25 @@ export const SOURCE_REASONS = {
     'UNAVAILABLE',
     'later',
     'The source does not answer, or not as it should, and trying again did not help.',
-    'Look at the source; what has come is kept for a while, so the same request goes on where it stopped.',
+    'Look at the source; the received bytes are kept for a while, so the same request resumes there.',
   ),
   SOURCE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The source has no such image.', 'Check the URL or image id.'),
-  SOURCE_REFUSED: row('PERMISSION_DENIED', 'after a change', 'The source refuses access.', 'Give it what it wants.'),
+  SOURCE_REFUSED: row(
+    'PERMISSION_DENIED',
+    'after a change',
+    'The source refuses access.',
+    'Give the credentials that the source requires.',
+  ),
   SOURCE_WITHOUT_LENGTH: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'The source does not say how long its answer is, or where it ends: a part of it could not be told from the whole.',
+    'The source announces neither the length nor the end of its answer: a partial answer would look complete.',
     'Give the checksum of the image, or have the server send a Content-Length.',
   ),
   MEMBER_NOT_FOUND: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'The archive that came has no such file, or several.',
+    'The archive has no such file, or several.',
     'Look at its names, of which the message has some, and set `archive_member` to one.',
   ),
   SOURCE_FORBIDDEN: row(

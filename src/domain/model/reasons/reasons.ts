@@ -36,7 +36,7 @@ export const REASONS = {
   ROOT_STALLED: row(
     'UNAVAILABLE',
     'later',
-    'The filesystem of a root does not answer, such as a dead network mount. Other roots go on.',
+    'The filesystem of a root does not answer, such as a dead network mount. Other roots work as before.',
     'Look at the mount; the root works again as soon as the filesystem answers.',
   ),
   ROOT_UNAVAILABLE: row(
@@ -74,7 +74,7 @@ export const REASONS = {
     'FAILED_PRECONDITION',
     'after a change',
     'The configuration or keyring of the Ceph cluster is not there, is no file, or has no key of the user.',
-    'Put right what `[[clusters]]` names on the host.',
+    'Correct the files that `[[clusters]]` names on the host.',
   ),
   FILE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'There is no such file or folder.', 'Check the path.'),
   DOMAIN_NOT_FOUND: row('NOT_FOUND', 'after a change', 'libvirt knows no such domain.', 'Check the name.'),
@@ -118,7 +118,7 @@ export const REASONS = {
   EXPIRED: row(
     'DEADLINE_EXCEEDED',
     'no',
-    'An upload or export was closed because nobody used it for so long, or its time was over.',
+    'An upload or export was closed because it was not used for the configured time, or its lifetime ended.',
     'Begin again.',
   ),
   SNAPSHOT_NOT_FOUND: row('NOT_FOUND', 'after a change', 'The image has no such snapshot.', 'List the snapshots.'),
@@ -150,19 +150,19 @@ export const REASONS = {
     'FAILED_PRECONDITION',
     'after a change',
     'A process holds the image, such as a running guest.',
-    'Stop the guest, or say `allow_in_use` where that is safe.',
+    'Stop the guest, or set `allow_in_use` where that is safe.',
   ),
   DEPENDANTS_UNKNOWN: row(
     'UNAVAILABLE',
     'later',
-    'Nobody can tell whether other images are backed by it: the root that the metadata names cannot be looked at.',
-    'Have the root answer, or be mounted, again; or say `allow_dependants` if no image there needs it.',
+    'It is unknown whether other images are backed by it: the root that the metadata names cannot be searched.',
+    'Mount or repair the root again; or set `allow_dependants` if no image there needs it.',
   ),
   IMAGE_HAS_DEPENDANTS: row(
     'FAILED_PRECONDITION',
     'after a change',
     'Other images are backed by this one, or have their data in it, and would lose their content; the metadata names some.',
-    'Rebase or remove those first, or say `allow_dependants` if they are not wanted any more.',
+    'Rebase or remove those first, or set `allow_dependants` if they are not wanted any more.',
   ),
   IMAGE_HAS_SNAPSHOTS: row(
     'FAILED_PRECONDITION',
@@ -173,7 +173,7 @@ export const REASONS = {
   SNAPSHOT_SIZE_DIFFERS: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'The image was resized after the snapshot was made, and the snapshot cannot be extracted so with the size that it had.',
+    'The image was resized after the snapshot was made, and this extraction cannot give it the size that it had.',
     'Do what the message says: resize the image to the size of the snapshot, or extract as raw into a file.',
   ),
   SNAPSHOT_EXISTS: row(
@@ -187,13 +187,13 @@ export const REASONS = {
   WOULD_SHRINK: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'The image is larger than the size asked for: what lies beyond would be lost.',
+    'The image is larger than the size asked for: the data beyond it would be lost.',
     'Set allow_shrink if that is meant, after the guest has given the space up.',
   ),
   IMAGE_UNSAFE: row(
     'FAILED_PRECONDITION',
     'no',
-    'The image can reach beyond itself, or cannot be judged.',
+    'The image may lead to files outside itself, or cannot be checked completely.',
     'See the findings in the message.',
   ),
   FORMAT_MISMATCH: row(
@@ -205,7 +205,7 @@ export const REASONS = {
   IMAGE_TOO_LARGE: row(
     'FAILED_PRECONDITION',
     'after a change',
-    "The image's virtual size is over `max_size_bytes`, or a stranger's file is longer than `limits.foreign.image_bytes`.",
+    "The image's virtual size is over `max_size_bytes`, or an untrusted file is longer than `limits.foreign.image_bytes`.",
     'Raise the limit if the image deserves it.',
   ),
   NO_SPACE: row(
@@ -219,12 +219,12 @@ export const REASONS = {
     'RESOURCE_EXHAUSTED',
     'later',
     'The host, or the limits of the daemon, allow no more memory, processes, threads, file descriptors or locks.',
-    'Wait, then try again; if it goes on, raise the limits of the service.',
+    'Wait, then try again; if it lasts, raise the limits of the service.',
   ),
   CALLER_AT_LIMIT: row(
     'RESOURCE_EXHAUSTED',
     'later',
-    'The caller holds as much of something as one caller may; the metadata says of what, and how much that is.',
+    'The caller has reached one of its limits; the metadata names it and its value.',
     'End some of it, or wait.',
   ),
   TOO_MANY_CALLS: row('RESOURCE_EXHAUSTED', 'later', 'The caller has too many calls open.', 'End some, or wait.'),
@@ -253,7 +253,7 @@ export const REASONS = {
     'ABORTED',
     'later',
     'The source changed while it was read.',
-    'Stop who writes it, then try again; or say `allow_in_use` where that is safe.',
+    'Stop the writer, then try again; or set `allow_in_use` where that is safe.',
   ),
   ...DAEMON_REASONS,
   ANSWER_TOO_LARGE: row(
@@ -265,13 +265,13 @@ export const REASONS = {
   WATCHER_TOO_SLOW: row(
     'ABORTED',
     'later',
-    'Whoever watches, or reads a stream, fell too far behind.',
+    'The client reads a stream too slowly and fell too far behind.',
     'Watch again, and read faster or filter more.',
   ),
   CANCELLED: row(
     'CANCELLED',
     'no',
-    'Somebody cancelled the operation, or its last caller left.',
+    'A caller cancelled the operation, or its last caller disconnected.',
     'Start it again if it is still wanted.',
   ),
   CALLER_DEADLINE: row(
@@ -283,7 +283,7 @@ export const REASONS = {
   NOT_CANCELLABLE: row(
     'FAILED_PRECONDITION',
     'later',
-    'The operation is in a phase that must not be torn.',
+    'The operation is in a phase that must not be interrupted.',
     'Wait until it has finished.',
   ),
   NOT_AUTHENTICATED: row(

@@ -17,14 +17,14 @@ export const TOOL_REASONS = {
   TOOL_FAILED: row(
     'INTERNAL',
     'later',
-    'A tool failed; its last words are in the metadata.',
+    'A tool failed; its last output is in the metadata.',
     "Look at the daemon's log.",
   ),
   IMAGE_NEEDS_REPAIR: row(
     'FAILED_PRECONDITION',
     'after a change',
     'The image was not closed, or its tables were found to contradict each other: tools do not open it so.',
-    'Repair it with CheckImage, as far as its format can be repaired; the message has all words of the tool.',
+    'Repair it with CheckImage, as far as its format can be repaired; the message has the output of the tool.',
   ),
   TOOL_MISSING: row(
     'FAILED_PRECONDITION',
@@ -35,7 +35,7 @@ export const TOOL_REASONS = {
   SANDBOX_UNAVAILABLE: row(
     'FAILED_PRECONDITION',
     'after a change',
-    "A sandbox is demanded and cannot be had; a stranger's image is not worked on without one.",
+    'The configuration demands a sandbox, and there is none: untrusted images are refused.',
     'Install bubblewrap, or change `sandbox.mode`.',
   ),
 } as const satisfies Record<string, ReasonRow>;

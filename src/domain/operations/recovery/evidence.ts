@@ -30,8 +30,8 @@ export function tookEffect({ made }: Pick<Commit, 'made'>, existing: ResolvedTar
 }
 
 /**
- * Whether an act that failed may have taken effect before: what somebody else removed was not
- * removed by us.
+ * Whether an act that failed may have taken effect before: a file that another process removed was
+ * not removed by us.
  */
 export function mayHaveActed({ made }: Pick<Commit, 'made'>, failure: unknown): boolean {
   return made !== undefined || !GONE_BEFORE.includes(asHostlerError(failure).reason);

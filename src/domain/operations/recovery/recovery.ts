@@ -10,7 +10,7 @@ import type { ResolvedTarget, Targets } from '../../ports/targets.js';
 import type { Strays } from '../../ports/tools.js';
 import type { Paths } from '../../ports/paths.js';
 
-/** So long somebody may still mount what an operation was working in; then it has failed. */
+/** So many ms are left to mount the place in which an operation worked; then it has failed. */
 const UNDECIDED_MS = 24 * 3_600_000;
 
 export interface Recovered {
@@ -33,7 +33,7 @@ export interface RecoveryPorts {
   readonly strays: Strays;
   readonly clock: Clock;
   readonly resumes: ResumeEntries;
-  /** Whether an operation goes on without its caller. */
+  /** Whether an operation continues without its caller. */
   readonly goesOn: (record: OperationRecord) => boolean;
   readonly log: RecoveryLog;
 }
@@ -72,8 +72,8 @@ export async function decideOutcomes(records: readonly OperationRecord[], ports:
 }
 
 /**
- * One that had begun to change a name may have succeeded: whoever could tell is not there now, and
- * may come.
+ * An operation that had begun to change a name may have succeeded: the place that shows it is not
+ * mounted now, and may come.
  */
 function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number): boolean {
   return commit !== undefined && now - eventTime < UNDECIDED_MS;

@@ -22,8 +22,8 @@ export class ResumableLeftovers {
   }
 
   /**
-   * Removes what it holds, then the entry; the paths that were removed. Fails with PATH_BUSY when
-   * somebody takes it over.
+   * Removes the folder of an entry, then the entry; returns the removed paths. Fails with PATH_BUSY
+   * when a request takes it over.
    */
   async drop(entry: KeptEntry): Promise<readonly string[]> {
     const { resumes, paths, targets, locks } = this.ports;

@@ -65,7 +65,7 @@ export function foldersOf({ operationId, formerId }: ResumeEntry): readonly stri
   return formerId === undefined ? [operationId] : [operationId, formerId];
 }
 
-/** Whether it goes on by itself when the daemon starts again. */
+/** Whether it resumes by itself when the daemon starts again. */
 export function resumesAfterRestart<S extends object>(
   resume: Resume<S> | undefined,
   spec: S,

@@ -2,19 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** An operation that waits for its turn. */
 export interface Waiting {
-  /** Is told its place in the queue, 1 for the next. */
+  /** Called with its place in the queue, 1 for the next. */
   readonly onPosition: (position: number) => void;
 }
 
-/** Between two times that places are told. */
+/** Ms between two reports of places. */
 const INTERVAL_MS = 250;
-/** Told at once, before others of the process have their turn: about a millisecond. */
+/** Reported at once, before others of the process have their turn: about a millisecond. */
 const SLICE = 200;
 
 /**
- * Tells those that wait their places. Each change moves all that are behind it, so with thousands
- * in the queue the places are told a few times a second, in slices, and only to those whose place
- * is another.
+ * Reports to waiting entries their places. Each change moves all that are behind it, so with
+ * thousands in the queue places are reported a few times a second, in slices, and only to entries
+ * whose place changed.
  */
 export class QueuePlaces<T extends Waiting> {
   readonly #told = new WeakMap<T, number>();

@@ -70,7 +70,7 @@ export class Slots {
   /**
    * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, and with
    * CALLER_AT_LIMIT when what stands would wait for what its own caller keeps open.
-   * @param onPosition is told the place in the queue, 1 for the next, soon after it changed
+   * @param onPosition gets the place in the queue, 1 for the next, soon after it changed
    */
   enter(wish: SlotRequest, onPosition: (position: number) => void): Ticket {
     const granted = deferred();

@@ -125,7 +125,7 @@ export class SpaceLedger {
   }
 
   #stalled(path: string): HostlerError {
-    return new HostlerError('ROOT_STALLED', `the filesystem of ${path} does not say what space it has`, {
+    return new HostlerError('ROOT_STALLED', `the filesystem of ${path} does not report its space`, {
       facts: { path, waited_ms: String(this.patienceMs) },
       retryAfterMs: this.patienceMs,
     });
