@@ -115,33 +115,33 @@ function installProcessHandlers(level: string) {
 async function serve(config: Config, file: string): Promise<void> {
   const settled = installProcessHandlers(config.log.level);
   try {
-    const foundations = { ...(await openResources(config, settled.log)), mishaps: settled.mishaps };
-    await start(foundations, file, settled.stopping);
+    const resources = { ...(await openResources(config, settled.log)), mishaps: settled.mishaps };
+    await start(resources, file, settled.stopping);
   } catch (error) {
     await settled.sink.flush(LAST_LINES_MS);
     throw error;
   }
 }
 
-async function start(foundations: Resources, file: string, stopping: Stopping): Promise<void> {
-  const { config, log } = foundations;
-  const { operations, handlers, metrics, recovery, targets, background, reach } = assemble(foundations);
+async function start(resources: Resources, file: string, stopping: Stopping): Promise<void> {
+  const { config, log } = resources;
+  const { operations, handlers, metrics, recovery, targets, background, scope } = assemble(resources);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier start was ended', { pid });
-  const swept = await foundations.folders.sweep();
+  const swept = await resources.folders.sweep();
   if (swept.length > 0) log.warn('folders of an earlier start were removed', { swept });
   const { goOn, undecided } = await recover(recovery);
-  await sweepCache(foundations);
-  await reportInterrupted(foundations.touched, recovery.paths, log);
+  await sweepCache(resources);
+  await reportInterrupted(resources.touched, recovery.paths, log);
   for (const record of goOn) await operations.restart(record);
   const certificates = await certificatesOf(config, log);
   const authority = await reloadingAuthority(config, file, log);
   const server = new HostlerServer({
-    listeners: await listenersOf(config, foundations.runner),
+    listeners: await listenersOf(config, resources.runner),
     certificates,
     authority: authority.current,
-    reach,
-    audit: foundations.audit,
+    scope,
+    audit: resources.audit,
     limits: wireLimits(config),
     descriptorFile: DESCRIPTORS,
     handlers,
@@ -155,7 +155,7 @@ async function start(foundations: Resources, file: string, stopping: Stopping): 
     ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),
   ];
   http.ready = true;
-  const manager = new ServiceManager(foundations.runner, process.env['NOTIFY_SOCKET'], (cause) =>
+  const manager = new ServiceManager(resources.runner, process.env['NOTIFY_SOCKET'], (cause) =>
     log.error('the service manager could not be notified', { cause: errorText(cause) }),
   );
   stopping.serves({
@@ -170,12 +170,12 @@ async function start(foundations: Resources, file: string, stopping: Stopping): 
       () => Promise.resolve(certificates?.close()),
       () => server.close(),
       () => http.close(),
-      ...closing(foundations),
+      ...closing(resources),
     ],
   });
-  log.info('SERVING', { addresses, agent: foundations.state.agentId, pid: process.pid });
+  log.info('SERVING', { addresses, agent: resources.state.agentId, pid: process.pid });
   void manager.ready();
-  sweep(foundations, targets, operations);
+  sweep(resources, targets, operations);
   for (const work of [...background, decisions(undecided, recovery, { operations, log })]) work.start();
 }
 

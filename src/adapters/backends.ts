@@ -176,7 +176,7 @@ export function eraserOf(kinds: Kinds<Eraser>): Eraser {
 
 /** `BlockHasher` of all kinds of storage; the kind of the file's handle decides. */
 export function hasherOf(kinds: Kinds<BlockHasher>): BlockHasher {
-  return { digest: (file, stretches, work) => by(kinds)(file.handle).digest(file, stretches, work) };
+  return { digest: (file, extents, work) => by(kinds)(file.handle).digest(file, extents, work) };
 }
 
 /** Only two of one kind can share. */

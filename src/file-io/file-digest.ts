@@ -13,7 +13,7 @@ const YOUNG_MIB = 2;
  * data than this gets none.
  */
 const STEP_BYTES = 4n << 20n;
-/** Nor one with few stretches. */
+/** Nor one with few extents. */
 const MAX_ORDERS = 1024;
 const PIECE_BYTES = 1024 * 1024;
 
@@ -22,7 +22,7 @@ export interface DigestOptions {
   /** The first byte that counts; unset: 0. */
   readonly start?: bigint;
   /** The system's error in the caller's words. */
-  readonly told: (error: unknown) => Error;
+  readonly wrapError: (error: unknown) => Error;
   /**
    * Waits for the end, unless that takes too long: the thread has none before its reads have one.
    */
@@ -40,7 +40,7 @@ export class ThreadedDigest implements FileDigest {
   readonly #start: bigint;
   #worker: Worker | undefined;
   /** The offset from which on it must be digested; earlier bytes were reported, or do not count. */
-  #told: bigint;
+  #ordered: bigint;
   #reached: bigint;
   /** What there is to do while there is no thread. */
   #orders: DigestOrder[] = [];
@@ -57,32 +57,32 @@ export class ThreadedDigest implements FileDigest {
     const { algorithm, start = 0n } = options;
     this.algorithm = algorithm;
     this.#start = start;
-    [this.#told, this.#reached] = [start, start];
+    [this.#ordered, this.#reached] = [start, start];
   }
 
   reach(offset: bigint): void {
     this.#dataBytes += offset - this.#reached;
     this.#reached = offset;
-    if (offset - this.#told >= STEP_BYTES) this.#tell();
+    if (offset - this.#ordered >= STEP_BYTES) this.#order();
   }
 
   skip(offset: bigint): void {
-    this.#tell();
-    [this.#told, this.#reached] = [offset, offset];
+    this.#order();
+    [this.#ordered, this.#reached] = [offset, offset];
     this.#say({ skip: offset });
   }
 
   restart(): void {
-    [this.#told, this.#reached] = [this.#start, this.#start];
+    [this.#ordered, this.#reached] = [this.#start, this.#start];
     this.#say('restart');
   }
 
   async digest(): Promise<string> {
-    this.#tell();
+    this.#order();
     try {
       return await (this.#worker === undefined ? this.#here() : this.#ask(this.#worker));
     } catch (error) {
-      throw this.options.told(error);
+      throw this.options.wrapError(error);
     }
   }
 
@@ -112,9 +112,9 @@ export class ThreadedDigest implements FileDigest {
     throw Object.assign(new Error(answer.text), { code: answer.code });
   }
 
-  #tell(): void {
-    if (this.#told === this.#reached) return;
-    this.#told = this.#reached;
+  #order(): void {
+    if (this.#ordered === this.#reached) return;
+    this.#ordered = this.#reached;
     this.#say({ reach: this.#reached });
   }
 

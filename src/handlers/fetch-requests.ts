@@ -144,9 +144,10 @@ function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
     const kind = here === undefined ? (image === undefined ? undefined : 'glance') : 'file';
     if (kind !== undefined && !schemes.includes(kind))
       context.addIssue({ code: 'custom', path: [kind], message: 'is not among fetch.allowed_schemes' });
-    const told = web ?? here ?? image;
-    if (told === undefined) context.addIssue({ code: 'custom', message: 'one of http, file and glance is required' });
-    return told ?? z.NEVER;
+    const parsedSource = web ?? here ?? image;
+    if (parsedSource === undefined)
+      context.addIssue({ code: 'custom', message: 'one of http, file and glance is required' });
+    return parsedSource ?? z.NEVER;
   });
 }
 
@@ -255,8 +256,8 @@ export function fetchParsers(defaults: SourceDefaults) {
     });
   return {
     fetch: (request: unknown): Parsed<FetchSpec> => {
-      const { source: told, targetFormat: wanted, ...rest } = parseVerb(image, request);
-      return parsed(request, { ...rest, source: told.source, format: wanted }, told.secrets);
+      const { source: parsedSource, targetFormat: wanted, ...rest } = parseVerb(image, request);
+      return parsed(request, { ...rest, source: parsedSource.source, format: wanted }, parsedSource.secrets);
     },
     prefetch: (request: unknown): Parsed<PrefetchSpec> => {
       const { source: told, targetFormat: wanted, ...rest } = parseVerb(prefetch, request);
@@ -282,8 +283,8 @@ function refuseTwo(given: { source?: Partial<ParsedSource>; checksum?: unknown }
 }
 
 /** Also asked of a source in which something is wrong: then there is none. */
-function isFile(told: Partial<ParsedSource> | undefined): boolean {
-  return told?.source?.kind === 'file';
+function isFile(parsedSource: Partial<ParsedSource> | undefined): boolean {
+  return parsedSource?.source?.kind === 'file';
 }
 
 function refuseFile(context: z.RefinementCtx, path: string[]): void {

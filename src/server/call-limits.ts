@@ -59,7 +59,7 @@ export class OpenCalls {
 }
 
 /** What a call is counted by. */
-export interface DoorPolicy {
+export interface CallPolicy {
   /** The caller's name by a connection's far end; fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => string;
   /** How long a message to an RPC may be, by its path. */
@@ -74,7 +74,7 @@ export interface DoorPolicy {
  * Counts each caller's open calls and streams. Refuses with TOO_MANY_CALLS, CALLER_AT_LIMIT or
  * NOT_AUTHENTICATED before the request is read.
  */
-export function limitCalls(open: OpenCalls, policy: DoorPolicy): ServerInterceptor {
+export function limitCalls(open: OpenCalls, policy: CallPolicy): ServerInterceptor {
   return ({ path, requestStream, responseStream }, call) => {
     try {
       const caller = policy.whoIs(call.getPeer());

@@ -25,7 +25,7 @@ export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   readonly address: string;
   /** Who is on the other end of a connection. Fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => Identity;
-  readonly reach: PathScope;
+  readonly scope: PathScope;
   readonly fairStart: FairStart;
   /** In bytes, for long answers until they are read. */
   readonly answers: FairRoom;

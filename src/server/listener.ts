@@ -12,7 +12,7 @@ import { rejectConnection } from './reject-connection.js';
 import { handshakeProblem } from './handshake-problem.js';
 import { ListenError, prepareSocket, protectSocket, type SocketOwner } from './unix-socket.js';
 
-export interface DoorOptions {
+export interface ListenerSetup {
   /** `unix:///PATH` or `tcp://HOST:PORT`. */
   readonly address: string;
   /** Unset: in the clear. */
@@ -21,7 +21,7 @@ export interface DoorOptions {
   readonly handshakeMs: number;
 }
 
-export interface DoorPorts {
+export interface ListenerPorts {
   readonly connections: Connections;
   /** Who calls on this connection: typed names of its certificate, or none in the clear. */
   readonly whoIs: (names: readonly string[] | undefined) => string;
@@ -58,8 +58,8 @@ export class Listener {
   readonly #names = new Map<string, readonly string[]>();
 
   constructor(
-    private readonly options: DoorOptions,
-    private readonly ports: DoorPorts,
+    private readonly options: ListenerSetup,
+    private readonly ports: ListenerPorts,
   ) {
     const { certificates } = options;
     this.#server = certificates === undefined ? this.#plain() : this.#secure(certificates);

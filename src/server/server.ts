@@ -74,7 +74,7 @@ export interface ServerOptions {
   readonly certificates: Certificates | undefined;
   /** Asked at each call, so that what changes counts at once. */
   readonly authority: () => Authority;
-  readonly reach: PathScope;
+  readonly scope: PathScope;
   readonly audit: AuditTrail;
   readonly limits: ConnectionLimits & CallLimits & StreamLimits & DenialLimits;
   readonly descriptorFile: string;
@@ -95,7 +95,7 @@ export interface ServerLog {
  */
 export class HostlerServer {
   readonly #servers: Server[] = [];
-  readonly #doors: Listener[] = [];
+  readonly #listeners: Listener[] = [];
   readonly #connections: Connections;
   readonly #calls: OpenCalls;
   #shapes: ReadonlyMap<string, Shape> = new Map();
@@ -136,7 +136,7 @@ export class HostlerServer {
 
   /** Ends what still streams, then everything. */
   async close(): Promise<void> {
-    for (const door of this.#doors) door.close();
+    for (const listener of this.#listeners) listener.close();
     // Operations that have just ended still tell their callers so.
     for (let waited = 0; !this.#calls.calls.empty && waited < LAST_ANSWERS_MS; waited += LOOK_EVERY_MS)
       await sleep(LOOK_EVERY_MS);
@@ -160,7 +160,7 @@ export class HostlerServer {
     const { certificates, authority, limits } = this.options;
     const server = this.#create(address, (peer) => {
       if (!tls) return identity;
-      const names = door.namesOf(peer);
+      const names = listener.namesOf(peer);
       if (names === undefined) throw new HostlerError('NOT_AUTHENTICATED', 'the connection is closed');
       return authority().identify(names);
     });
@@ -172,7 +172,7 @@ export class HostlerServer {
       if (socket !== undefined) session.on('stream', (stream) => this.#connections.called(socket, stream));
     });
     if (tls && certificates === undefined) throw new ListenError(`${address} needs a certificate: set [tls]`);
-    const door = new Listener(
+    const listener = new Listener(
       {
         address,
         socketOwner,
@@ -192,9 +192,9 @@ export class HostlerServer {
         },
       },
     );
-    const bound = await door.listen();
+    const bound = await listener.listen();
     this.#servers.push(server);
-    this.#doors.push(door);
+    this.#listeners.push(listener);
     return bound;
   }
 
@@ -215,7 +215,7 @@ export class HostlerServer {
   }
 
   #create(address: string, whoIs: CallContext['whoIs']): Server {
-    const { handlers, log, descriptorFile, reach, audit, limits } = this.options;
+    const { handlers, log, descriptorFile, scope, audit, limits } = this.options;
     const shapes = this.#shapes;
     const server = new BoundedServer(shapes, {
       'grpc.max_concurrent_streams': limits.streamsPerConnection,
@@ -238,7 +238,7 @@ export class HostlerServer {
     const context = {
       address,
       whoIs,
-      reach,
+      scope,
       fairStart: this.#fairStart,
       answers: this.#answers,
       audit,

@@ -51,7 +51,7 @@ export async function serveCall(
     endTurn = await context.fairStart.take(admitted.caller.identity);
     leave.signal.throwIfAborted();
     if (rpc.row.access === 'change') await context.audit.begin(seen.entry);
-    await context.reach.within(admitted.caller.grant, () => work(admitted));
+    await context.scope.within(admitted.caller.grant, () => work(admitted));
   } catch (error) {
     failure = asHostlerError(error);
   } finally {

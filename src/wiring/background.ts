@@ -23,12 +23,12 @@ interface BackgroundNeeds {
  * Work that repeats while the daemon serves: expiry of resumable work, of bases and of files set
  * aside in the cache. The caller starts it; it stops with the daemon.
  */
-export function backgroundWork(foundations: Resources, needs: BackgroundNeeds): readonly { start(): void }[] {
-  const { log } = foundations;
+export function backgroundWork(resources: Resources, needs: BackgroundNeeds): readonly { start(): void }[] {
+  const { log } = resources;
   return [
-    expiry(foundations, needs),
-    hourly('bases cannot be looked at', log, () => expireBases(foundations, needs)),
-    hourly('what was set aside in the cache cannot be looked at', log, () => discardSetAside(foundations, needs)),
+    expiry(resources, needs),
+    hourly('bases cannot be looked at', log, () => expireBases(resources, needs)),
+    hourly('what was set aside in the cache cannot be looked at', log, () => discardSetAside(resources, needs)),
   ];
 }
 

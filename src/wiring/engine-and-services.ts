@@ -70,10 +70,10 @@ const READING_CALLS = 32;
  * Makes the engine, the services and what runs beside them out of the opened resources. Starts
  * nothing.
  */
-export function assemble(foundations: Resources) {
-  const { log, journal, resumes, state } = foundations;
-  const engine = assembleEngine(foundations);
-  const { operations, paths, targets, metrics, index, overcommit, reach } = engine;
+export function assemble(resources: Resources) {
+  const { log, journal, resumes, state } = resources;
+  const engine = assembleEngine(resources);
+  const { operations, paths, targets, metrics, index, overcommit, scope } = engine;
   const recovery: RecoveryPorts = {
     journal,
     paths,
@@ -86,7 +86,7 @@ export function assemble(foundations: Resources) {
     log: {
       recovered(record, removed) {
         log.warn('recovered', { ...facts(record), removed });
-        void foundations.audit.end(auditEntry(record));
+        void resources.audit.end(auditEntry(record));
       },
       undecided: (record, cause) =>
         log.warn('the outcome of an operation is unknown: its folder cannot be reached now', {
@@ -99,26 +99,26 @@ export function assemble(foundations: Resources) {
   const background = [
     index,
     overcommit,
-    ...backgroundWork(foundations, { ...engine, imageCache: engine.fetching.imageCache }),
+    ...backgroundWork(resources, { ...engine, imageCache: engine.fetching.imageCache }),
   ];
-  const handlers = assembleHandlers(foundations, engine);
-  return { operations, handlers, metrics, recovery, targets, background, reach };
+  const handlers = assembleHandlers(resources, engine);
+  return { operations, handlers, metrics, recovery, targets, background, scope };
 }
 
 /** The operations engine and what it works with. */
-function assembleEngine(foundations: Resources) {
-  const { config, log, runner, journal, touched, rawDisks, resumes } = foundations;
+function assembleEngine(resources: Resources) {
+  const { config, log, runner, journal, touched, rawDisks, resumes } = resources;
   const { limits, debug } = config;
   const owners = new Owners(runner);
-  const { index, overcommit } = assembleLooks(foundations);
+  const { index, overcommit } = assembleLooks(resources);
   const leftovers = new LeftoverLog(log);
-  const reach = new PathScope(config.pools.some(({ roles }) => roles !== undefined));
-  const storage = assembleStorage(foundations, {
+  const scope = new PathScope(config.pools.some(({ roles }) => roles !== undefined));
+  const storage = assembleStorage(resources, {
     limits: toolLimits(limits.tools),
     foreignLimits: foreignLimits(limits),
     owners,
     index,
-    reach,
+    scope,
     sweepLog: leftovers,
   });
   const { paths, files, imageLocks, dependants, targets, wholeness } = storage;
@@ -134,12 +134,12 @@ function assembleEngine(foundations: Resources) {
     reservations: space.size,
     resumeEntries: resumes.kept.length,
     resumeBytes: Number(resumes.keptBytes),
-    ...kept(foundations, leftovers),
-    ...{ journal, ...foundations.mishaps() },
+    ...kept(resources, leftovers),
+    ...{ journal, ...resources.mishaps() },
   }));
   const operations = new Operations({
     journal,
-    admission: new Admission({ paths, reader, imageLocks, dependants, reach }),
+    admission: new Admission({ paths, reader, imageLocks, dependants, scope }),
     locks,
     slots,
     space,
@@ -149,19 +149,19 @@ function assembleEngine(foundations: Resources) {
     files,
     ...{ clock: Date.now, newId: monotonicFactory() },
     step: new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step })).step,
-    log: operationLog(log, metrics, foundations.audit),
+    log: operationLog(log, metrics, resources.audit),
     letGoMs: letGoMs(limits),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
   const keptWork = new ResumableLeftovers({ resumes, paths, targets, locks });
-  const fetching = assembleFetch(foundations, {
+  const fetching = assembleFetch(resources, {
     ...storage,
     operations,
     reader,
     metrics,
     foreignLimits: foreignLimits(limits),
   });
-  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, reach };
+  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, scope };
 }
 
 /** A tool that is ended, and a filesystem that answers at all, are back within it. */
@@ -205,9 +205,9 @@ function assembleHandlers(
   engine: Engine,
 ) {
   const { operations, space, overcommit, owners } = engine;
-  const looks = new PathLooks(config.limits.root_patience_ms);
-  const { localPaths, reach } = engine;
-  const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), reach, looks);
+  const pathLooks = new PathLooks(config.limits.root_patience_ms);
+  const { localPaths, scope } = engine;
+  const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), scope, pathLooks);
   const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
   const digests = new Digests({
     tool: engine.tool,
@@ -219,7 +219,7 @@ function assembleHandlers(
     image: imageHandlers(operations, {
       ...engine,
       digests,
-      ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.reach),
+      ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.scope),
       ...engine.fetching,
       touched,
       readers: new ReadCallLimit(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),

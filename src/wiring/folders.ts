@@ -160,21 +160,21 @@ export async function claimCacheFolder(folder: CacheFolder, { cache, state, runn
  * reports unknown ones. A folder that cannot be looked at does not prevent the start: nothing is
  * removed.
  */
-export async function sweepCache(foundations: Resources): Promise<void> {
-  const { cacheFolder, log } = foundations;
+export async function sweepCache(resources: Resources): Promise<void> {
+  const { cacheFolder, log } = resources;
   try {
-    await sweepCacheNow(foundations);
+    await sweepCacheNow(resources);
   } catch (error) {
     const cause = errorText(error);
     log.error('the cache folder cannot be swept now: what is there stays', { folder: cacheFolder.realPath, cause });
   }
 }
 
-async function sweepCacheNow(foundations: Resources): Promise<void> {
-  const { cache, cacheFolder, log, state } = foundations;
-  if (!foundations.journalMovedAside && !state.isNew) {
+async function sweepCacheNow(resources: Resources): Promise<void> {
+  const { cache, cacheFolder, log, state } = resources;
+  if (!resources.journalMovedAside && !state.isNew) {
     const prefix = `${PRIVATE_PREFIX}${state.agentId}-`;
-    const removed = await cacheFolder.sweep(prefix, (id) => isKept(foundations, id));
+    const removed = await cacheFolder.sweep(prefix, (id) => isKept(resources, id));
     if (removed.length > 0) log.warn('swept', { removed });
   }
   const unknown = await cacheFolder.unknown((id) => cache.knows(id));

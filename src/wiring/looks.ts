@@ -9,11 +9,11 @@ import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
 import type { Resources } from './resources.js';
 
 /** Makes the index of images and the watch over sparse ones. They look once they are started. */
-export function assembleLooks(foundations: Resources): {
+export function assembleLooks(resources: Resources): {
   readonly index: ImageIndex;
   readonly overcommit: OvercommitWatch;
 } {
-  const { log, rawDisks } = foundations;
+  const { log, rawDisks } = resources;
   const badFiles = new BadFileLog((file) => rawDisks.knows(file), {
     bad: (path, why) => log.warn('a file cannot be read as the image that it begins as', { path, why }),
     full: () => log.warn('no more files that cannot be read as images are named', { named: MOST_BAD_FILES }),
@@ -21,7 +21,7 @@ export function assembleLooks(foundations: Resources): {
   const onBad = (bad: BadFile) => {
     badFiles.hear(bad);
   };
-  return { index: imageIndex(foundations, onBad), overcommit: overcommitWatch(foundations, onBad) };
+  return { index: imageIndex(resources, onBad), overcommit: overcommitWatch(resources, onBad) };
 }
 
 function imageIndex(

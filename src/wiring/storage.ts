@@ -52,25 +52,25 @@ interface StorageNeeds {
   readonly foreignLimits: ToolLimits;
   readonly owners: Owners;
   readonly index: Dependants;
-  readonly reach: PathScope;
+  readonly scope: PathScope;
   readonly sweepLog: SweepLog;
 }
 
 /** The ports through which verbs reach images, wherever those are. */
 export function assembleStorage(
   { config, log, runner, state, roots, closedFolders, ownFolders, devices, cacheFolder, lockQuery }: Resources,
-  { limits, foreignLimits, owners, index, reach, sweepLog }: StorageNeeds,
+  { limits, foreignLimits, owners, index, scope, sweepLog }: StorageNeeds,
 ) {
   const pools = poolsOf(config);
   const images = new RbdImages(new Rbd(runner, limits));
   const [local, locks] = [
-    new RootedPaths(roots, { closed: closedFolders, own: ownFolders }, reach),
+    new RootedPaths(roots, { closed: closedFolders, own: ownFolders }, scope),
     new QemuLocks(lockQuery),
   ];
   const folderSync = new FolderSync((why) => log.warn('a filesystem does not sync folders', { why }));
   const [localFiles, aside] = [new LocalFiles(folderSync), new AsideFolder(state.realPath)];
   const deviceFiles = new DeviceFiles(localFiles);
-  const remote = new RbdPaths(pools, images, reach);
+  const remote = new RbdPaths(pools, images, scope);
   const mark = `${PRIVATE_PREFIX}${state.agentId}-`;
   const volumes = new RbdFiles(images, remote, mark);
   const bases = new RbdBases(images, remote, { pools: basePools(config, pools), clock: Date.now, mark });
@@ -83,7 +83,7 @@ export function assembleStorage(
     bases,
     paths: pathsOf({
       files: local,
-      devices: new DevicePaths(devices.roots, devices.nodes, local, reach),
+      devices: new DevicePaths(devices.roots, devices.nodes, local, scope),
       volumes: remote,
       cache: cacheFolder,
       bases,
@@ -110,7 +110,7 @@ export function assembleStorage(
     wholeness: new TableWalk(foreignLimits),
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
-    pools: hostPools(config, pools, { volumes, remote, reach }),
+    pools: hostPools(config, pools, { volumes, remote, scope }),
   };
 }
 
@@ -125,13 +125,13 @@ function volumeLog(log: Log): RbdTargetOptions['log'] {
 function hostPools(
   { cache }: Config,
   pools: readonly Pool[],
-  { volumes, remote, reach }: { readonly volumes: RbdFiles; readonly remote: RbdPaths; readonly reach: PathScope },
+  { volumes, remote, scope }: { readonly volumes: RbdFiles; readonly remote: RbdPaths; readonly scope: PathScope },
 ) {
   return {
     space: async (name: string) => volumes.space(remote.open(name, name)),
     reached: () =>
       pools
-        .filter(({ name, roles }) => reach.isNamed(roles) && reach.touches(`rbd:${name}`))
+        .filter(({ name, roles }) => scope.isNamed(roles) && scope.touches(`rbd:${name}`))
         .map(({ name, cluster, access }) => ({
           name,
           cluster: cluster.name,

@@ -25,14 +25,14 @@ export const LEFT_FILE = 'left-folders';
  * In the background, after a start: everything found is this daemon's from now on. Removes this
  * agent's folders in which no operation works, and reports others.
  */
-export function sweep(foundations: Resources, targets: Targets, operations: Operations): void {
-  sweepNow(foundations, targets, operations).catch((error: unknown) =>
-    foundations.log.error('sweep failed', { cause: errorText(error) }),
+export function sweep(resources: Resources, targets: Targets, operations: Operations): void {
+  sweepNow(resources, targets, operations).catch((error: unknown) =>
+    resources.log.error('sweep failed', { cause: errorText(error) }),
   );
 }
 
-async function sweepNow(foundations: Resources, targets: Targets, operations: Operations) {
-  const { state, log, journal, journalMovedAside } = foundations;
+async function sweepNow(resources: Resources, targets: Targets, operations: Operations) {
+  const { state, log, journal, journalMovedAside } = resources;
   // Where that fails, the next start leaves alone what this one leaves alone.
   await state.settled();
   const before = await readLeft(state.realPath);
@@ -40,7 +40,7 @@ async function sweepNow(foundations: Resources, targets: Targets, operations: Op
     log.error('the list of folders that are left alone cannot be read: all are left', { file: LEFT_FILE });
   const left = new Set<string>();
   const removed = await targets.sweep((id) => {
-    if (operations.live.has(id) || isKept(foundations, id)) return true;
+    if (operations.live.has(id) || isKept(resources, id)) return true;
     const stays = journalMovedAside || before === undefined || before.has(id);
     if (stays) left.add(id);
     return stays;

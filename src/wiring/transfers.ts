@@ -1,7 +1,7 @@
 /** Part of the composition root: what moves images between this host and others. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../adapters/config/config.js';
-import { SshFarShell, type FarReach } from '../adapters/ssh/far-shell.js';
+import { SshFarShell, type FarScope } from '../adapters/ssh/far-shell.js';
 import { LocalTransfers } from '../adapters/files/local-transfers.js';
 import type { MemoryFolders } from '../adapters/process/memory-folders.js';
 import { NbdClient } from '../adapters/qemu/nbd-client.js';
@@ -26,7 +26,7 @@ export function transferPorts(
   { runner, folders }: { readonly runner: ProcessRunner; readonly folders: MemoryFolders },
   agentId: string,
   limits: ToolLimits,
-  reach: FarReach,
+  scope: FarScope,
 ) {
   const { exports, pulls, uploads, tls } = config;
   const ssh = sshConfig(config.ssh);
@@ -34,7 +34,7 @@ export function transferPorts(
   const patience = { answerMs: pulls.answer_seconds * 1000, silenceMs: pulls.silence_seconds * 1000 };
   const address = exports === undefined || ANY_ADDRESS.includes(exports.address) ? '' : exports.address;
   return {
-    farShell: new SshFarShell(runner, ssh, agentId, Math.ceil(config.limits.resume_hours * MINUTES_PER_HOUR), reach),
+    farShell: new SshFarShell(runner, ssh, agentId, Math.ceil(config.limits.resume_hours * MINUTES_PER_HOUR), scope),
     rsync: new Rsync(runner, ssh, limits),
     agents: new PeerAgents({ ...peersConfig(config), tls: tlsPaths(tls), patience }),
     nbd,
@@ -46,7 +46,7 @@ export function transferPorts(
       agentId,
       randomBytes,
       silenceMs: patience.silenceMs,
-      reach,
+      scope,
     }),
     pulls: pullConfig(pulls),
     transfers: new LocalTransfers(),

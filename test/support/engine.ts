@@ -86,7 +86,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     rawDisks: await RawDisks.load(journal, (error) => fail(String(error))),
     resumes,
     admission: new Admission({
-      reach,
+      scope: reach,
       paths,
       reader,
       imageLocks,

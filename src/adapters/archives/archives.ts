@@ -8,8 +8,8 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 export class LocalArchives implements Archives {
   constructor(private readonly kinds: { readonly tar: TarArchive; readonly zip: ZipArchive }) {}
 
-  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]> {
-    return this.kinds[kind].list(file, run);
+  list(kind: ArchiveKind, file: AddressedFile, tool: ToolRun): Promise<readonly ArchiveMember[]> {
+    return this.kinds[kind].list(file, tool);
   }
 
   read(
@@ -17,8 +17,8 @@ export class LocalArchives implements Archives {
     file: AddressedFile,
     member: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void> {
-    return this.kinds[kind].read(file, member, take, run);
+    return this.kinds[kind].read(file, member, take, tool);
   }
 }

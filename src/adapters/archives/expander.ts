@@ -35,11 +35,11 @@ export class ToolExpander implements Expander {
     compression: Compression,
     file: AddressedFile,
     take: (piece: Uint8Array) => Promise<void>,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<'all' | 'followed'> {
     const args = ['-d', '-c', ...this.#options(compression), [{ read: file }]];
     const call = { tool: compression, args, limits: withoutStall(this.limits), foreign: true } as const;
-    const exit = await this.runner.pieces(call, run, (stream, piece) =>
+    const exit = await this.runner.pieces(call, tool, (stream, piece) =>
       stream === 'stdout' ? take(piece) : Promise.resolve(),
     );
     const end = endOf(compression, exit);
@@ -48,11 +48,11 @@ export class ToolExpander implements Expander {
     throw failed(file, compression, exit.shown.trim());
   }
 
-  async endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, run: ToolRun): Promise<boolean> {
+  async endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, tool: ToolRun): Promise<boolean> {
     const args = ['-t', ...this.#options(compression)];
     const limits = withoutStall(this.limits);
     const call = { tool: compression, args, limits, foreign: true, stdin: Readable.from(bytes) } as const;
-    return endOf(compression, await this.runner.pieces(call, run, () => Promise.resolve())) !== undefined;
+    return endOf(compression, await this.runner.pieces(call, tool, () => Promise.resolve())) !== undefined;
   }
 
   get #window() {

@@ -37,12 +37,12 @@ export class TarArchive {
     private readonly limits: ToolLimits,
   ) {}
 
-  async list(file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]> {
+  async list(file: AddressedFile, tool: ToolRun): Promise<readonly ArchiveMember[]> {
     const members = new Map<string, ArchiveMember>();
     const all: ArchiveMember[] = [];
     let [lines, bytes] = [0, 0];
     const call = this.#call([...LISTING, ['--file=', { read: file }]]);
-    const exit = await this.runner.lines(call, run, (line) => {
+    const exit = await this.runner.lines(call, tool, (line) => {
       bytes += line.length;
       if (++lines > MAX_MEMBERS) throw tooMany(file);
       if (bytes > MAX_LISTING_BYTES) throw listingTooLong(file);
@@ -60,11 +60,11 @@ export class TarArchive {
     file: AddressedFile,
     { name, sizeBytes, linkTo = name }: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void> {
     let taken = 0n;
     const call = this.#call([...READING, ['--file=', { read: file }], '--', linkTo]);
-    const exit = await this.runner.pieces(call, run, async (stream, piece) => {
+    const exit = await this.runner.pieces(call, tool, async (stream, piece) => {
       if (stream !== 'stdout') return;
       taken += BigInt(piece.length);
       await take(piece);

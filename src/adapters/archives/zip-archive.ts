@@ -45,10 +45,10 @@ const METHODS: ReadonlyMap<number, string> = new Map([
 
 /** By yauzl, which takes the directory at the end for true, as everybody does. */
 export class ZipArchive {
-  list(file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]> {
-    return withZip(file, run, async (zip) => {
+  list(file: AddressedFile, tool: ToolRun): Promise<readonly ArchiveMember[]> {
+    return withZip(file, tool, async (zip) => {
       const members: ArchiveMember[] = [];
-      for await (const { entry, name } of filesOf(zip, file, run))
+      for await (const { entry, name } of filesOf(zip, file, tool))
         members.push({ name, sizeBytes: BigInt(entry.uncompressedSize), ...sealed(entry) });
       return members;
     });
@@ -58,12 +58,12 @@ export class ZipArchive {
     file: AddressedFile,
     member: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void> {
-    return withZip(file, run, async (zip) => {
-      for await (const { entry, name } of filesOf(zip, file, run)) {
+    return withZip(file, tool, async (zip) => {
+      for await (const { entry, name } of filesOf(zip, file, tool)) {
         if (name !== member.name) continue;
-        await readEntry(zip, { entry, name }, take, run);
+        await readEntry(zip, { entry, name }, take, tool);
         return;
       }
       throw brokenArchive(file, `${member.name} is no longer there`);
@@ -82,13 +82,13 @@ async function readEntry(
   zip: ZipFile,
   { entry, name }: Named,
   take: (piece: Uint8Array) => Promise<void>,
-  run: ToolRun,
+  tool: ToolRun,
 ): Promise<void> {
   let sum = 0;
   const stream = await zip.openReadStreamPromise(entry);
   // Left in the middle it is destroyed. Its length is what the directory says: yauzl sees to that.
   for await (const piece of stream) {
-    run.signal.throwIfAborted();
+    tool.signal.throwIfAborted();
     if (!(piece instanceof Buffer)) continue;
     sum = crc32(piece, sum);
     await take(piece);
@@ -97,14 +97,14 @@ async function readEntry(
 }
 
 /** The regular files. What a directory says is bounded before it is looked at. */
-async function* filesOf(zip: ZipFile, file: AddressedFile, run: ToolRun): AsyncGenerator<Named> {
+async function* filesOf(zip: ZipFile, file: AddressedFile, tool: ToolRun): AsyncGenerator<Named> {
   let [count, bytes] = [0, 0];
   for await (const entry of zip.eachEntry()) {
     if (++count > MAX_MEMBERS) throw tooMany(file);
     bytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
     if (bytes > MAX_LISTING_BYTES) throw listingTooLong(file);
     if (count % AT_ONCE === 0) await breathe();
-    run.signal.throwIfAborted();
+    tool.signal.throwIfAborted();
     const name = nameOf(entry, file);
     if (isFile(entry, name)) yield { entry, name };
   }
@@ -127,14 +127,14 @@ function isFile({ versionMadeBy, externalFileAttributes }: Entry, name: string):
  */
 const PLAINLY = { lazyEntries: true, autoClose: false, decodeStrings: false };
 
-async function withZip<T>(file: AddressedFile, run: ToolRun, use: (zip: ZipFile) => Promise<T>): Promise<T> {
+async function withZip<T>(file: AddressedFile, tool: ToolRun, use: (zip: ZipFile) => Promise<T>): Promise<T> {
   const guarded = { ...file, ...guardOf(file, file.address) };
   const bytes = await GuardedFile.open(guarded, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const length = Number(await bytes.size());
     return await use(await fromRandomAccessReaderPromise(new ZipReader(bytes), length, PLAINLY));
   } catch (error) {
-    if (run.signal.aborted) throw asHostlerError(run.signal.reason);
+    if (tool.signal.aborted) throw asHostlerError(tool.signal.reason);
     if (error instanceof HostlerError) throw error;
     throw brokenArchive(file, error instanceof Error ? error.message : String(error));
   } finally {

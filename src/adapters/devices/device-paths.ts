@@ -26,7 +26,7 @@ export class DevicePaths implements Paths {
     private readonly roots: readonly Root[],
     private readonly nodes: Root | undefined,
     private readonly elsewhere: Pick<Paths, 'entry'>,
-    private readonly reach: PathScope,
+    private readonly scope: PathScope,
   ) {}
 
   /** Whether an address belongs to a root of devices. */
@@ -35,7 +35,7 @@ export class DevicePaths implements Paths {
   }
 
   async source(address: ImageAddress): Promise<Resolved> {
-    this.reach.assert({ address, need: 'read' });
+    this.scope.assert({ address, need: 'read' });
     const { device, root, ...rest } = await this.#open(address);
     return {
       storage: 'device',
@@ -46,7 +46,7 @@ export class DevicePaths implements Paths {
       ...rest,
       lengthBytes: device.bytes,
       allocatedBytes: device.bytes,
-      writable: root.access === 'read-write' && this.reach.allows({ address, need: 'write' }),
+      writable: root.access === 'read-write' && this.scope.allows({ address, need: 'write' }),
       trusted: root.trusted,
     };
   }
@@ -67,7 +67,7 @@ export class DevicePaths implements Paths {
 
   /** A device is there already, and is written where it is. */
   async target(address: ImageAddress): Promise<ResolvedTarget> {
-    this.reach.assert({ address, need: 'write' });
+    this.scope.assert({ address, need: 'write' });
     const { device, root, inode } = await this.#open(address);
     const identity = { device: DEVICES, inode };
     if (root.access === 'read-only') {

@@ -19,7 +19,7 @@ export class DeviceTool {
   }
 
   /** All of the image, its holes as zeros: what was there before must not shine through. */
-  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, tool: ToolRun): Promise<void> {
     const { format, preallocation } = request;
     if (format !== 'raw') throw unsupported(`a device holds raw bytes, not ${format}`);
     if (preallocation !== 'off') throw unsupported('a device has all its space already');
@@ -29,7 +29,7 @@ export class DeviceTool {
       throw new HostlerError('NO_SPACE', `the device has ${String(bytes)} bytes, the image ${String(needed)}`, {
         facts: { path, needed: String(needed), free: String(bytes) },
       });
-    await this.qemu.convertOnto(source, ref, { ...request, targetIsZero: false }, run);
+    await this.qemu.convertOnto(source, ref, { ...request, targetIsZero: false }, tool);
   }
 }
 
@@ -59,11 +59,11 @@ export class DeviceEraser implements Eraser {
     private readonly files: Pick<Eraser, 'zero'>,
   ) {}
 
-  async zero(file: Resolved, data: readonly ByteRange[], run: ToolRun): Promise<void> {
-    await this.files.zero({ ...file, ...deviceOf(file).ref }, data, run);
+  async zero(file: Resolved, data: readonly ByteRange[], tool: ToolRun): Promise<void> {
+    await this.files.zero({ ...file, ...deviceOf(file).ref }, data, tool);
   }
 
-  async discard(file: Resolved, run: ToolRun): Promise<void> {
+  async discard(file: Resolved, tool: ToolRun): Promise<void> {
     const device = deviceOf(file);
     let done = 0n;
     const call = {
@@ -72,9 +72,9 @@ export class DeviceEraser implements Eraser {
       trusted: true,
       limits: {},
     };
-    const { succeeded, stderr } = await this.runner.lines(call, run, (line) => {
+    const { succeeded, stderr } = await this.runner.lines(call, tool, (line) => {
       done += BigInt(/Discarded (\d+) bytes/.exec(line)?.[1] ?? 0);
-      run.onFraction?.(Number(done) / Number(device.bytes));
+      tool.onFraction?.(Number(done) / Number(device.bytes));
     });
     if (succeeded) return;
     const reason = /not supported/.test(stderr)

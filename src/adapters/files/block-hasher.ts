@@ -41,7 +41,7 @@ interface HashRange {
 export class ThreadedHasher implements BlockHasher {
   async digest(
     file: Resolved,
-    stretches: AsyncIterable<DataExtent>,
+    extents: AsyncIterable<DataExtent>,
     { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
   ): Promise<string> {
     try {
@@ -64,7 +64,7 @@ export class ThreadedHasher implements BlockHasher {
           onBytes?.(hashed);
         };
         const waiting: HashRange[] = [];
-        for await (const run of jobs(stretches, file.lengthBytes)) {
+        for await (const run of jobs(extents, file.lengthBytes)) {
           signal.throwIfAborted();
           waiting.push(run.zero ? { run } : { run, digests: threads.hash(run) });
           if (waiting.length > MAX_THREADS * JOBS_PER_THREAD) await takeFirst(waiting, take);
@@ -89,8 +89,8 @@ async function takeFirst(waiting: HashRange[], take: (piece: HashRange) => Promi
   if (first !== undefined) await take(first);
 }
 
-async function* jobs(stretches: AsyncIterable<DataExtent>, lengthBytes: bigint): AsyncGenerator<BlockRange> {
-  for await (const run of blockRanges(stretches, lengthBytes)) {
+async function* jobs(extents: AsyncIterable<DataExtent>, lengthBytes: bigint): AsyncGenerator<BlockRange> {
+  for await (const run of blockRanges(extents, lengthBytes)) {
     if (run.zero) yield run;
     else
       for (let done = 0; done < run.count; done += JOB_BLOCKS)

@@ -45,14 +45,14 @@ export class CpReflink implements Reflink {
     return undefined;
   }
 
-  async clone(source: FileRef, target: FileRef, run: ToolRun): Promise<true | { readonly refused: string }> {
+  async clone(source: FileRef, target: FileRef, tool: ToolRun): Promise<true | { readonly refused: string }> {
     const call = {
       tool: 'cp',
       args: ['--reflink=always', [{ read: source }], [{ write: target }]],
       trusted: true,
       limits: {},
     };
-    const exit = await this.runner.run(call, run);
+    const exit = await this.runner.run(call, tool);
     if (exit.succeeded) return true;
     const refusal =
       /failed to clone.*: (Operation not supported|Invalid cross-device link|Invalid argument|Inappropriate ioctl for device)$/m.exec(

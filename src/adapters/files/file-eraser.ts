@@ -17,7 +17,7 @@ const PIECE_BYTES = 8 << 20;
 export class FileEraser implements Eraser {
   constructor(private readonly runner: ProcessRunner) {}
 
-  async zero(file: Resolved, data: readonly ByteRange[], run: ToolRun): Promise<void> {
+  async zero(file: Resolved, data: readonly ByteRange[], tool: ToolRun): Promise<void> {
     const total = Number(data.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n));
     const zeros = Buffer.alloc(PIECE_BYTES);
     let done = 0;
@@ -31,26 +31,26 @@ export class FileEraser implements Eraser {
       try {
         for (const { offsetBytes, lengthBytes } of data)
           for (let at = 0; at < Number(lengthBytes);) {
-            run.signal.throwIfAborted();
+            tool.signal.throwIfAborted();
             const length = Math.min(PIECE_BYTES, Number(lengthBytes) - at);
             const position = Number(offsetBytes) + at;
             const { bytesWritten } = await moving(handle, () => target.write(zeros, 0, length, position));
             at += bytesWritten;
             done += bytesWritten;
-            run.onFraction?.(done / total);
+            tool.onFraction?.(done / total);
           }
       } finally {
         await slowly(handle, () => target.close());
       }
     } catch (error) {
-      run.signal.throwIfAborted();
+      tool.signal.throwIfAborted();
       throw systemError(error, file.address);
     }
   }
 
-  async discard(file: Resolved, run: ToolRun): Promise<void> {
+  async discard(file: Resolved, tool: ToolRun): Promise<void> {
     const args = ['--punch-hole', '--offset', '0', '--length', String(file.lengthBytes), [{ write: file }]];
-    const { succeeded, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, run);
+    const { succeeded, stderr } = await this.runner.run({ tool: 'fallocate', args, trusted: true, limits: {} }, tool);
     if (succeeded) return;
     const reason = /Operation not supported/.test(stderr)
       ? 'UNSUPPORTED_BY_BACKEND'

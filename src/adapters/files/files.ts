@@ -77,7 +77,7 @@ export class LocalFiles implements Files {
   }
 
   async openForChange(resolved: Resolved): Promise<OpenFile> {
-    const told = (error: unknown): never => {
+    const failWith = (error: unknown): never => {
       throw systemError(error, resolved.address);
     };
     const { handle } = resolved;
@@ -85,10 +85,10 @@ export class LocalFiles implements Files {
       handle,
       () => openedForChange(resolved),
       (late) => late.close(),
-    ).catch(told);
+    ).catch(failWith);
     return {
-      sync: () => slowly(handle, () => file.sync()).catch(told),
-      close: () => slowly(handle, () => file.close()).catch(told),
+      sync: () => slowly(handle, () => file.sync()).catch(failWith),
+      close: () => slowly(handle, () => file.close()).catch(failWith),
     };
   }
 

@@ -31,14 +31,14 @@ export class LocalTransfers implements Transfers {
       );
       // Who writes the file hears of it too.
       const letGo = (closed: Promise<void>) => inTime(() => closed).catch(() => undefined);
-      return new ThreadedDigest(file, { algorithm, told: (error) => systemError(error, address), letGo, inTime });
+      return new ThreadedDigest(file, { algorithm, wrapError: (error) => systemError(error, address), letGo, inTime });
     } catch (error) {
       throw systemError(error, address);
     }
   }
 
   async follow(entry: Entry, algorithm: ChecksumAlgorithm, start: bigint): Promise<FileDigest> {
-    const told = (error: unknown) => systemError(error, entry.address);
+    const wrapError = (error: unknown) => systemError(error, entry.address);
     try {
       const file = await entry.inTime(
         () => open(procPath(entry), O_RDONLY | O_NONBLOCK),
@@ -46,9 +46,9 @@ export class LocalTransfers implements Transfers {
       );
       // A read beside it has failed with the error that the filesystem does not answer.
       const letGo = (closed: Promise<void>) => entry.inTime(() => closed).catch(() => undefined);
-      return new ThreadedDigest(file, { algorithm, start, told, letGo, inTime: (read) => entry.inTime(read) });
+      return new ThreadedDigest(file, { algorithm, start, wrapError, letGo, inTime: (read) => entry.inTime(read) });
     } catch (error) {
-      throw told(error);
+      throw wrapError(error);
     }
   }
 }

@@ -16,14 +16,14 @@ export class Owners {
    * Fails with INVALID_FIELD, naming the field, on a name that nobody has; with TOOL_FAILED,
    * TOOL_MISSING when that cannot be known.
    */
-  async id(kind: 'owner' | 'group', text: string, run: ToolRun, field: string): Promise<number> {
+  async id(kind: 'owner' | 'group', text: string, tool: ToolRun, field: string): Promise<number> {
     if (/^[0-9]{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
     const unknown = invalidFields([{ field, description: `there is no such ${kind === 'owner' ? 'user' : 'group'}` }]);
     if (!/^[^\s:,-][^\s:,]*$/.test(text)) throw unknown;
     const database = kind === 'owner' ? 'passwd' : 'group';
     const { code, stdout, stderr } = await this.runner.run(
       { tool: 'getent', args: [database, text], trusted: true, limits: LOOKUP_LIMITS },
-      run,
+      tool,
     );
     if (code !== 0 && code !== NOT_FOUND) throw notAsked(database, code, stderr);
     const [name, , id] = stdout.split('\n')[0]?.split(':') ?? [];
@@ -34,9 +34,9 @@ export class Owners {
 
 /** The name service does not work: that says nothing of the name. */
 function notAsked(database: string, code: number | null | undefined, stderr: string): HostlerError {
-  const said = stderr.trim().split('\n').at(-1) ?? '';
+  const lastLine = stderr.trim().split('\n').at(-1) ?? '';
   const end = code === null || code === undefined ? 'was ended' : `exits ${String(code)}`;
-  return new HostlerError('TOOL_FAILED', `getent ${database} ${end}${said === '' ? '' : `: ${said}`}`, {
-    facts: { tool: 'getent', stderr: said },
+  return new HostlerError('TOOL_FAILED', `getent ${database} ${end}${lastLine === '' ? '' : `: ${lastLine}`}`, {
+    facts: { tool: 'getent', stderr: lastLine },
   });
 }

@@ -128,13 +128,13 @@ export class StagedFile implements StagedImage {
   #beside(name: string): StagingFile {
     const ref = { handle: this.handle, name, address: this.target.address };
     const path = procPath(ref);
-    const told = (error: unknown) => {
+    const failWith = (error: unknown) => {
       throw systemError(error, this.target.address);
     };
     return {
       ...ref,
       truncate: (lengthBytes) => this.#withFile((file) => setLength(file, lengthBytes), ref),
-      remove: () => slowly(this.handle, () => rm(path, { force: true })).catch(told),
+      remove: () => slowly(this.handle, () => rm(path, { force: true })).catch(failWith),
     };
   }
 

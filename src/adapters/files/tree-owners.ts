@@ -26,10 +26,10 @@ export class TreeOwners implements Ownership {
     private readonly ownFolders: readonly OwnFolder[],
   ) {}
 
-  async ids({ user, group }: OwnerNames, run: ToolRun): Promise<OwnerIds> {
+  async ids({ user, group }: OwnerNames, tool: ToolRun): Promise<OwnerIds> {
     return {
-      ...(user === undefined ? {} : { uid: await this.owners.id('owner', user, run, 'owner') }),
-      ...(group === undefined ? {} : { gid: await this.owners.id('group', group, run, 'owner') }),
+      ...(user === undefined ? {} : { uid: await this.owners.id('owner', user, tool, 'owner') }),
+      ...(group === undefined ? {} : { gid: await this.owners.id('group', group, tool, 'owner') }),
     };
   }
 

@@ -20,7 +20,7 @@ export class LinuxHost implements Filesystems {
     private readonly paths: RootedPaths,
     private readonly initiatorFile: string,
     readonly tried: Try,
-    private readonly reach: PathScope,
+    private readonly scope: PathScope,
     private readonly looks: PathLooks,
   ) {}
 
@@ -35,7 +35,7 @@ export class LinuxHost implements Filesystems {
   /** What leads out of the places of the caller's role means nothing to it. */
   async realPath(path: string): Promise<string | undefined> {
     const real = await this.#looked(path, (at) => realpath(at));
-    return real !== undefined && this.reach.touches(real) ? real : undefined;
+    return real !== undefined && this.scope.touches(real) ? real : undefined;
   }
 
   async deviceOf(path: string): Promise<string | undefined> {

@@ -18,9 +18,9 @@ export class Virsh implements DomainSource {
     const run = { signal, onChild: () => undefined };
     const { code, stdout, stderr } = await this.runner.run({ tool: 'virsh', args, trusted: true, limits: LIMITS }, run);
     if (code === 0) return stdout;
-    const said = stderr.trim().split('\n').at(-1) ?? '';
+    const lastLine = stderr.trim().split('\n').at(-1) ?? '';
     if (/failed to get domain/.test(stderr))
       throw new HostlerError('DOMAIN_NOT_FOUND', `libvirt knows no domain ${name}`, { facts: { domain: name } });
-    throw new HostlerError('TOOL_FAILED', `virsh failed: ${said}`, { facts: { tool: 'virsh', stderr: said } });
+    throw new HostlerError('TOOL_FAILED', `virsh failed: ${lastLine}`, { facts: { tool: 'virsh', stderr: lastLine } });
   }
 }

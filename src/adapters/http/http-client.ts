@@ -116,7 +116,7 @@ export class HttpClient {
         status: answer.statusCode ?? 0,
         url,
         header: (name) => joined(name, answer.headersDistinct[name]),
-        body: told(answer, url, { patienceMs: this.#patienceMs, signal, broken, onBytes }),
+        body: watchedBody(answer, url, { patienceMs: this.#patienceMs, signal, broken, onBytes }),
         hasEnd: !endsWithLine(answer),
         receivedBytes: () => received,
         discard: () => {
@@ -198,7 +198,7 @@ interface Listening {
  * an error. A body that ends with the connection is whole only if the connection was closed in
  * order: Node reports a reset as such an end.
  */
-async function* told(
+async function* watchedBody(
   body: IncomingMessage,
   url: URL,
   { patienceMs, signal, broken, onBytes }: Listening,

@@ -145,7 +145,7 @@ function wholeOf(answer: HttpAnswer, url: URL): SourceAnswer {
   const fresh = optional('freshness', freshness(answer));
   // Of a content that is encoded, offsets are those of its encoded bytes.
   if (codings.length > 0)
-    return { ...common, ...fresh, body: told(decoded(answer.body, codings), url), resumable: false };
+    return { ...common, ...fresh, body: decodedBody(decoded(answer.body, codings), url), resumable: false };
   // Chunks go before a length (RFC 9112, 6.3).
   const length = header('transfer-encoding') === undefined ? header('content-length') : undefined;
   if (length !== undefined && !/^\d{1,19}$/.test(length)) {
@@ -165,11 +165,10 @@ function wholeOf(answer: HttpAnswer, url: URL): SourceAnswer {
 /** A part from the offset on that was asked for; undefined: none that can be used. */
 function partOf(answer: HttpAnswer, wanted: WantedBytes, url: URL): SourceAnswer | undefined {
   const { body, discard, receivedBytes, header } = answer;
-  const stretch = contentRangeOf(answer) ?? restOf(answer, wanted);
+  const range = contentRangeOf(answer) ?? restOf(answer, wanted);
   const encoded = codingsOf(answer, url)?.length !== 0;
-  if (stretch === undefined || stretch.offset > wanted.offset || stretch.end <= wanted.offset || encoded)
-    return undefined;
-  const { offset, end, totalBytes } = stretch;
+  if (range === undefined || range.offset > wanted.offset || range.end <= wanted.offset || encoded) return undefined;
+  const { offset, end, totalBytes } = range;
   const { validator } = wanted;
   const same = validator !== undefined && isSameContent(validator, answer);
   const whole = exactly(body, end - offset, (came) =>
@@ -225,7 +224,7 @@ function optional<K extends string, V>(key: K, value: V | undefined): Partial<Re
 }
 
 /** Whatever a decoder finds wrong is the source's. */
-async function* told(body: AsyncIterable<Uint8Array>, url: URL): AsyncGenerator<Uint8Array, void> {
+async function* decodedBody(body: AsyncIterable<Uint8Array>, url: URL): AsyncGenerator<Uint8Array, void> {
   try {
     yield* body;
   } catch (error) {

@@ -83,7 +83,7 @@ class IndexedRoot {
   #next = 0;
   #heardAt = Date.now();
   #stalled = false;
-  #told: ReadonlySet<string> = new Set();
+  #reported: ReadonlySet<string> = new Set();
   /** What it is when all that belongs there is there. */
   #first: FileIdentity | undefined;
 
@@ -181,7 +181,7 @@ class IndexedRoot {
 
   /** A place that was reported and is seen again is reported again when it comes back. */
   #tell(unseen: readonly Unseen[]): void {
-    for (const each of unseen) if (!this.#told.has(each.place)) this.options.log.unseen(this.root.path, each);
-    this.#told = new Set(unseen.map(({ place }) => place));
+    for (const each of unseen) if (!this.#reported.has(each.place)) this.options.log.unseen(this.root.path, each);
+    this.#reported = new Set(unseen.map(({ place }) => place));
   }
 }

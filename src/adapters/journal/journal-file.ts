@@ -193,11 +193,11 @@ export class JournalFile {
    * against it.
    */
   #checkColumns({ key, body }: JournalRow, { ended, request }: Fields): void {
-    const said = columnsOf(body);
+    const expected = columnsOf(body);
     const isTrait = this.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');
-    const missing = said.traits.filter((trait) => isTrait.get(trait, key) === undefined);
+    const missing = expected.traits.filter((trait) => isTrait.get(trait, key) === undefined);
     // Whether a state of another version is final is not known here.
-    const isSame = (said.ended === ended || !said.isKnown) && said.request === request;
+    const isSame = (expected.ended === ended || !expected.isKnown) && expected.request === request;
     if (isSame && missing.length === 0) return;
     this.found.push({
       kind: 'operation',
@@ -206,7 +206,11 @@ export class JournalFile {
     });
     this.#unlessRefused(() => {
       if (!isSame)
-        this.sql('UPDATE operations SET ended = ?, request = ? WHERE id = ?').run(said.ended, said.request, key);
+        this.sql('UPDATE operations SET ended = ?, request = ? WHERE id = ?').run(
+          expected.ended,
+          expected.request,
+          key,
+        );
       for (const trait of missing) this.sql('INSERT OR IGNORE INTO traits VALUES (?, ?)').run(trait, key);
     });
   }

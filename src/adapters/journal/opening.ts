@@ -120,10 +120,10 @@ function freshOf(path: string): string {
  * What a new journal says of the one that it was made of, until `forgetMove`; also to later starts.
  */
 function moveOf(file: JournalFile, path: string, completed: boolean): MovedAside | undefined {
-  const said = (key: string) => file.sql('SELECT value FROM meta WHERE key = ?').get(key)?.['value'];
+  const metaValue = (key: string) => file.sql('SELECT value FROM meta WHERE key = ?').get(key)?.['value'];
   const salvaged = { kept: { operation: file.operations }, aside: [], unreadable: 0 };
-  const movedTo = said('moved');
-  if (movedTo !== undefined) return { movedTo: String(movedTo), why: String(said('moved_why')), salvaged };
+  const movedTo = metaValue('moved');
+  if (movedTo !== undefined) return { movedTo: String(movedTo), why: String(metaValue('moved_why')), salvaged };
   // Versions before this one did not write it down.
   const why = 'the start that moved it aside was ended before the new one had its name';
   return completed ? { movedTo: latestAside(path), why, salvaged } : undefined;

@@ -38,7 +38,7 @@ export interface OwnFolder {
 }
 
 /** What no walk comes to. */
-export interface Kept {
+export interface ReservedFolders {
   /** By these real paths. */
   readonly closed: readonly string[];
   /** By any other path than its own. */
@@ -46,7 +46,7 @@ export interface Kept {
 }
 
 /** For roots in which the daemon has nothing. */
-export const NOTHING_KEPT: Kept = { closed: [], own: [] };
+export const NOTHING_KEPT: ReservedFolders = { closed: [], own: [] };
 
 interface Level {
   readonly handle: Handle;
@@ -67,7 +67,7 @@ export class PathWalk {
   constructor(
     private readonly root: Root,
     components: readonly string[],
-    private readonly kept: Kept,
+    private readonly reserved: ReservedFolders,
     private readonly path: string,
   ) {
     this.#todo = [...components];
@@ -205,7 +205,7 @@ export class PathWalk {
   #assertAllowed(name: string): void {
     const realPath = this.#realPath(name);
     this.#at = realPath;
-    if (name.startsWith(PRIVATE_PREFIX) || this.kept.closed.some((folder) => isBelow(realPath, folder)))
+    if (name.startsWith(PRIVATE_PREFIX) || this.reserved.closed.some((folder) => isBelow(realPath, folder)))
       throw this.#isKept();
   }
 
@@ -214,7 +214,7 @@ export class PathWalk {
    * that goes by names.
    */
   #assertOwnName(realPath: string, { device, inode }: FileIdentity): void {
-    const own = this.kept.own.find(({ identity }) => identity.device === device && identity.inode === inode);
+    const own = this.reserved.own.find(({ identity }) => identity.device === device && identity.inode === inode);
     if (own !== undefined && own.realPath !== realPath) throw this.#isKept();
   }
 

@@ -4,7 +4,7 @@ import type { PathScope } from '../../domain/access/path-scope.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
-import { PathWalk, type Kept, type Leaf } from './path-walk.js';
+import { PathWalk, type ReservedFolders, type Leaf } from './path-walk.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { findRoot, type Root } from './roots.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';
@@ -19,11 +19,11 @@ const PERMISSION_BITS = 0o7777n;
  * checked with the real path.
  */
 export class RootedPaths implements Paths {
-  /** @param kept folders that no address may reach, such as the daemon's own state */
+  /** @param reserved folders that no address may reach, such as the daemon's own state */
   constructor(
     private readonly roots: readonly Root[],
-    private readonly kept: Kept,
-    private readonly reach: PathScope,
+    private readonly reserved: ReservedFolders,
+    private readonly scope: PathScope,
   ) {}
 
   async source(address: ImageAddress): Promise<Resolved> {
@@ -47,7 +47,7 @@ export class RootedPaths implements Paths {
     try {
       const { handle, stat, realPath } = await this.#openAnything(address, root, follow);
       try {
-        this.reach.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' }, address);
+        this.scope.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' }, address);
         if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
         return entryOf(handle, stat, address);
       } catch (error) {
@@ -78,7 +78,7 @@ export class RootedPaths implements Paths {
    */
   #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
     const policy = findRoot(this.roots, realPath)?.root ?? root;
-    const isClosed = (path: string) => this.kept.closed.some((closed) => isBelow(path, closed));
+    const isClosed = (path: string) => this.reserved.closed.some((closed) => isBelow(path, closed));
     const below = tree
       ? this.roots.filter((other) => isBelow(other.realPath, realPath) && !isClosed(other.realPath))
       : [];
@@ -104,13 +104,18 @@ export class RootedPaths implements Paths {
       () => this.#realPath(address, root, components),
       () => Promise.resolve(),
     );
-    if (realPath !== undefined) this.reach.assert({ address: realPath, need: 'read' }, address);
+    if (realPath !== undefined) this.scope.assert({ address: realPath, need: 'read' }, address);
   }
 
   /** Where an address leads, past no folder of the daemon's own; undefined: nothing is there. */
   async #realPath(address: ImageAddress, root: Root, components: readonly string[]): Promise<string | undefined> {
     const kept = this.roots.flatMap((each) => (each.kept === true ? [each.realPath] : []));
-    const walk = new PathWalk(root, components, { ...this.kept, closed: [...this.kept.closed, ...kept] }, address);
+    const walk = new PathWalk(
+      root,
+      components,
+      { ...this.reserved, closed: [...this.reserved.closed, ...kept] },
+      address,
+    );
     try {
       const { handle, realPath } = await walk.leaf(true);
       await handle.close();
@@ -128,7 +133,7 @@ export class RootedPaths implements Paths {
     });
     try {
       const { folder, name, root } = place;
-      this.reach.assert({ address: place.realPath, need: 'write' }, address);
+      this.scope.assert({ address: place.realPath, need: 'write' }, address);
       this.#assertWritable(place.realPath, root, address, false);
       const policy = findRoot(this.roots, place.realPath)?.root ?? root;
       const { dev, ino } = await root.gate.calls.stat(folder.fd);
@@ -161,10 +166,10 @@ export class RootedPaths implements Paths {
     try {
       const { handle, stat, root, realPath } = await this.#walked(path, (walk) => walk.leaf(true));
       try {
-        this.reach.assert({ address: realPath, need: 'read' }, path);
+        this.scope.assert({ address: realPath, need: 'read' }, path);
         if (!stat.isFile()) throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
         const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
-        const writable = access === 'read-write' && this.reach.allows({ address: realPath, need: 'write' });
+        const writable = access === 'read-write' && this.scope.allows({ address: realPath, need: 'write' });
         return { ...resolved(handle, stat, path, address), writable, trusted };
       } catch (error) {
         await handle.close();
@@ -177,7 +182,12 @@ export class RootedPaths implements Paths {
 
   async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>): Promise<T> {
     const { root, components } = this.#find(path);
-    const walk = new PathWalk(root, components, root.kept === true ? { ...this.kept, closed: [] } : this.kept, path);
+    const walk = new PathWalk(
+      root,
+      components,
+      root.kept === true ? { ...this.reserved, closed: [] } : this.reserved,
+      path,
+    );
     try {
       return await walked(walk);
     } catch (error) {
@@ -191,7 +201,7 @@ export class RootedPaths implements Paths {
    * there.
    */
   #assertInSight({ at }: PathWalk, path: string): void {
-    if (!this.reach.touches(at)) this.reach.assert({ address: at, need: 'read' }, path);
+    if (!this.scope.touches(at)) this.scope.assert({ address: at, need: 'read' }, path);
   }
 
   #find(path: string): { readonly root: Root; readonly components: readonly string[] } {

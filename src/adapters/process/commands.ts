@@ -14,10 +14,10 @@ export class ConfiguredCommands implements CommandRunner {
 
   async run(
     { rule, args, timeoutMs, stdin }: CommandCall,
-    run: ToolRun,
+    tool: ToolRun,
     onPiece: (piece: OutputPiece, signal: AbortSignal) => Promise<void>,
   ): Promise<{ exitCode: number; stderr: string }> {
-    const as = rule.user === undefined ? {} : { as: await this.#identity(rule.user, run) };
+    const as = rule.user === undefined ? {} : { as: await this.#identity(rule.user, tool) };
     const limits = { wallMs: timeoutMs };
     const call = {
       tool: rule.executable,
@@ -27,15 +27,15 @@ export class ConfiguredCommands implements CommandRunner {
       ...(stdin.length === 0 ? {} : { stdin }),
       ...as,
     };
-    const { code, signal, stderr } = await this.runner.pieces(call, run, (stream, data, signal) =>
+    const { code, signal, stderr } = await this.runner.pieces(call, tool, (stream, data, signal) =>
       onPiece({ stream, data }, signal),
     );
     return { exitCode: code ?? SIGNALLED + numberOf(signal), stderr };
   }
 
-  async #identity(user: string, run: ToolRun): Promise<{ uid: number; gid: number }> {
+  async #identity(user: string, tool: ToolRun): Promise<{ uid: number; gid: number }> {
     const call = { tool: 'getent', args: ['passwd', user], trusted: true, limits: LOOKUP_LIMITS };
-    const { code, stdout } = await this.runner.run(call, run);
+    const { code, stdout } = await this.runner.run(call, tool);
     const [, , uid, gid] = stdout.split('\n')[0]?.split(':') ?? [];
     if (code !== 0 || uid === undefined || gid === undefined)
       throw new HostlerError(

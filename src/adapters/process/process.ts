@@ -122,10 +122,10 @@ export class ProcessRunner {
   /**
    * Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw.
    */
-  async run(call: ToolCall, run: ToolRun): Promise<Exit & { readonly stdout: string }> {
+  async run(call: ToolCall, tool: ToolRun): Promise<Exit & { readonly stdout: string }> {
     const chunks: Buffer[] = [];
     let size = 0;
-    const exit = await this.#spawn(call, run, async (stdout) => {
+    const exit = await this.#spawn(call, tool, async (stdout) => {
       for await (const chunk of stdout) {
         size += chunk.length;
         if (size > MAX_STDOUT_BYTES) throw limitExceeded(call.tool, 'output', String(MAX_STDOUT_BYTES));
@@ -139,8 +139,8 @@ export class ProcessRunner {
    * Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows
    * the tool.
    */
-  lines(call: ToolCall, run: ToolRun, onLine: OnLine): Promise<Exit> {
-    return this.#spawn(call, run, async (stdout, signal) => {
+  lines(call: ToolCall, tool: ToolRun, onLine: OnLine): Promise<Exit> {
+    return this.#spawn(call, tool, async (stdout, signal) => {
       for await (const line of splitLines(stdout)) await onLine(line, signal);
     });
   }
@@ -149,11 +149,11 @@ export class ProcessRunner {
    * Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows
    * the tool.
    */
-  pieces(call: ToolCall, run: ToolRun, onPiece: OnPiece): Promise<Exit> {
+  pieces(call: ToolCall, tool: ToolRun, onPiece: OnPiece): Promise<Exit> {
     const hand = (stream: 'stdout' | 'stderr') => async (source: AsyncIterable<Buffer>, signal: AbortSignal) => {
       for await (const piece of source) await onPiece(stream, piece, signal);
     };
-    return this.#spawn(call, run, hand('stdout'), hand('stderr'));
+    return this.#spawn(call, tool, hand('stdout'), hand('stderr'));
   }
 
   /** The tool's absolute path. Fails with TOOL_MISSING, ROOT_STALLED. */
@@ -226,14 +226,14 @@ export class ProcessRunner {
   async #supervise(
     call: ToolCall,
     launch: Launch,
-    run: ToolRun,
+    tool: ToolRun,
     consume: Consumer,
     consumeErrors?: Consumer,
   ): Promise<Omit<Exit, 'shown'>> {
     await this.#turns.next();
     // In the same moment as the listener below: a cancel that came while the command was put
     // together counts too.
-    run.signal.throwIfAborted();
+    tool.signal.throwIfAborted();
     const started = performance.now();
     const fail = (error: unknown) => ender.end(asHostlerError(error));
     const child = this.#start(launch, call, fail);
@@ -241,13 +241,13 @@ export class ProcessRunner {
     const ender = new GroupKiller(child, this.options.killGraceMs, abandoned);
     const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
-    const onAbort = () => ender.end(asHostlerError(run.signal.reason));
-    run.signal.addEventListener('abort', onAbort, { once: true });
+    const onAbort = () => ender.end(asHostlerError(tool.signal.reason));
+    tool.signal.addEventListener('abort', onAbort, { once: true });
     // What the tool left behind in its group must not keep our pipes open.
     child.onExit(() => ender.sweep());
     try {
       const stderr = new LastBytes(MAX_STDERR_BYTES);
-      const ended = await this.#toItsEnd(child, call, ender, run, () => {
+      const ended = await this.#toItsEnd(child, call, ender, tool, () => {
         child.stderr?.on('data', (chunk: Buffer) => {
           stderr.add(chunk);
           complaints?.add(chunk);
@@ -266,11 +266,11 @@ export class ProcessRunner {
       assertEnded(call, exit, launch);
       return judged(call, exit, complaints?.end() ?? '');
     } finally {
-      run.signal.removeEventListener('abort', onAbort);
+      tool.signal.removeEventListener('abort', onAbort);
       watchdog.stop();
       ender.stop();
       child.close();
-      run.onChild(undefined);
+      tool.onChild(undefined);
     }
   }
 

@@ -31,13 +31,13 @@ export function pskObject(endpoint: 'client' | 'server', key: Uint8Array): Arg[]
   ];
 }
 
-/** What an export's bytes are to qemu, or a stretch of them. */
+/** What an export's bytes are to qemu, or a range of them. */
 export function nbdOptions(
   place: NbdPlace,
   name: string,
-  stretch?: { readonly from: bigint; readonly to: bigint },
+  range?: { readonly from: bigint; readonly to: bigint },
 ): readonly (string | Reference)[] {
-  const part = stretch === undefined ? '' : `,offset=${String(stretch.from)},size=${String(stretch.to - stretch.from)}`;
+  const part = range === undefined ? '' : `,offset=${String(range.from)},size=${String(range.to - range.from)}`;
   const node = `driver=raw${part},file.driver=nbd,file.export=${name},file.server.type=`;
   if ('socket' in place) return [`${node}unix,file.server.path=`, { read: place.socket }];
   return [`${node}inet,file.server.host=${place.host},file.server.port=${String(place.port)},file.tls-creds=tls`];

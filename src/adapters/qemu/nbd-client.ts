@@ -23,18 +23,18 @@ export class NbdClient implements NbdTool {
     private readonly limits: ToolLimits,
   ) {}
 
-  async pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void> {
-    await this.#copy(pullArgs(source, stretch, target, options), source.place, 'reads', run, options);
+  async pull(source: FarExport, range: Segment, target: FileRef, options: PullOptions, tool: ToolRun): Promise<void> {
+    await this.#copy(pullArgs(source, range, target, options), source.place, 'reads', tool, options);
   }
 
-  async push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void> {
-    await this.#copy(pushArgs(source, place, name, options), place, 'writes', run, options);
+  async push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, tool: ToolRun): Promise<void> {
+    await this.#copy(pushArgs(source, place, name, options), place, 'writes', tool, options);
   }
 
-  async *map({ place, name }: FarExport, run: ToolRun): AsyncGenerator<DataExtent> {
+  async *map({ place, name }: FarExport, tool: ToolRun): AsyncGenerator<DataExtent> {
     const args = ['map', '--output=json', ...credentials(place), '--image-opts', nbdOptions(place, name)];
     const call = { tool: 'qemu-img', args, network: overNetwork(place), limits: withoutStall(this.limits) };
-    const { stdout, ...exit } = await this.runner.run(call, run);
+    const { stdout, ...exit } = await this.runner.run(call, tool);
     if (!exit.succeeded) throw lineError(exit, 'reads');
     for (const line of stdout.split('\n')) {
       const extent = parseExtent(line);
@@ -47,7 +47,7 @@ export class NbdClient implements NbdTool {
     args: readonly Arg[],
     place: NbdPlace,
     far: keyof typeof FAR_SIDE,
-    run: ToolRun,
+    tool: ToolRun,
     options: Limited,
   ): Promise<void> {
     const call = {
@@ -58,9 +58,9 @@ export class NbdClient implements NbdTool {
       env: NBD_ENV,
       silent: true,
     };
-    const exit = await this.runner.lines(call, run, (line) => {
+    const exit = await this.runner.lines(call, tool, (line) => {
       const fraction = parseProgress(line);
-      if (fraction !== undefined) run.onFraction?.(fraction, aheadBytes(options));
+      if (fraction !== undefined) tool.onFraction?.(fraction, aheadBytes(options));
     });
     if (!exit.succeeded) throw lineError(exit, far);
   }
@@ -70,8 +70,8 @@ export class NbdClient implements NbdTool {
  * Into a file that is there, at the same place. Without qemu's locks on it: several pulls write
  * into it at once, each its own segments, and it lies in our private folder.
  */
-export function pullArgs(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions): Arg[] {
-  const { from, to } = stretch;
+export function pullArgs(source: FarExport, range: Segment, target: FileRef, options: PullOptions): Arg[] {
+  const { from, to } = range;
   const place = `driver=raw,offset=${String(from)},size=${String(to - from)},file.driver=file,file.locking=off,file.filename=`;
   return [
     ...ONTO,
@@ -80,7 +80,7 @@ export function pullArgs(source: FarExport, stretch: Segment, target: FileRef, o
     ...credentials(source.place),
     '--image-opts',
     '--target-image-opts',
-    nbdOptions(source.place, source.name, stretch),
+    nbdOptions(source.place, source.name, range),
     [place, { write: target }],
   ];
 }

@@ -39,18 +39,18 @@ export class QemuChanger implements ImageChanger {
   async resize(
     image: Written,
     request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void> {
-    this.#succeeded(await this.#quiet(resizeArgs(image, request), run));
+    this.#succeeded(await this.#quiet(resizeArgs(image, request), tool));
   }
 
-  async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
-    const exit = await this.#progressing(copyUpArgs(image, base), run);
+  async copyUp(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void> {
+    const exit = await this.#progressing(copyUpArgs(image, base), tool);
     if (!NAME_REFUSED.test(exit.stderr.trim())) this.#succeeded(exit);
   }
 
-  async assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
-    const exit = await this.#quiet(compareChainsArgs(image, base), run, [0, EXIT_DIFFERENT]);
+  async assertCopied(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void> {
+    const exit = await this.#quiet(compareChainsArgs(image, base), tool, [0, EXIT_DIFFERENT]);
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     if (exit.code === 0) return;
     const { address } = image.chain[0].file;
@@ -62,18 +62,18 @@ export class QemuChanger implements ImageChanger {
   async setBase(
     image: Written,
     base: { readonly storedName: string; readonly format: ImageFormat } | undefined,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void> {
-    this.#succeeded(await this.#quiet(setBaseArgs(image, base), run));
+    this.#succeeded(await this.#quiet(setBaseArgs(image, base), tool));
   }
 
-  async commit(image: Written, depth: number, run: ToolRun): Promise<void> {
-    const base = depth > 1 ? await this.#nameOfLayer(image, depth, run) : undefined;
-    this.#succeeded(await this.#progressing(commitArgs(image, depth, base), run));
+  async commit(image: Written, depth: number, tool: ToolRun): Promise<void> {
+    const base = depth > 1 ? await this.#nameOfLayer(image, depth, tool) : undefined;
+    this.#succeeded(await this.#progressing(commitArgs(image, depth, base), tool));
   }
 
-  async check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts> {
-    const exit = await this.#quiet(checkArgs(image, repair), run, EXIT_CHECKED, repair !== 'none');
+  async check(image: Written, repair: 'none' | 'leaks' | 'all', tool: ToolRun): Promise<CheckCounts> {
+    const exit = await this.#quiet(checkArgs(image, repair), tool, EXIT_CHECKED, repair !== 'none');
     if (exit.code === EXIT_NO_CHECK)
       throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${image.chain[0].format} images have no check`, {
         facts: { format: image.chain[0].format },
@@ -82,7 +82,7 @@ export class QemuChanger implements ImageChanger {
     return parseCheck(exit.stdout);
   }
 
-  async compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison> {
+  async compare(first: Chain, second: Chain, strict: boolean, tool: ToolRun): Promise<Comparison> {
     const words: string[] = [];
     const args = compareImagesArgs(first, second, strict);
     const call = {
@@ -92,29 +92,29 @@ export class QemuChanger implements ImageChanger {
       answers: [0, EXIT_DIFFERENT],
       silent: true,
     };
-    const exit = await this.runner.lines(call, run, (line) => {
+    const exit = await this.runner.lines(call, tool, (line) => {
       const fraction = parseProgress(line);
       if (fraction === undefined) words.push(line);
-      else run.onFraction?.(fraction);
+      else tool.onFraction?.(fraction);
     });
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return { equal: exit.code === 0, ...parseComparison(words.join('\n')) };
   }
 
-  async createSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {
-    this.#succeeded(await this.#quiet(snapshotArgs(image, '-c', name), run));
+  async createSnapshot(image: Written, name: string, tool: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-c', name), tool));
   }
 
-  async deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void> {
-    this.#succeeded(await this.#quiet(snapshotArgs(image, '-d', name), run));
+  async deleteSnapshot(image: Written, name: string, tool: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-d', name), tool));
   }
 
-  async revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void> {
-    this.#succeeded(await this.#quiet(snapshotArgs(image, '-a', id), run));
+  async revertSnapshot(image: Written, id: string, tool: ToolRun): Promise<void> {
+    this.#succeeded(await this.#quiet(snapshotArgs(image, '-a', id), tool));
   }
 
-  async #nameOfLayer(image: Written, depth: number, run: ToolRun): Promise<string> {
-    const exit = await this.#quiet(nameOfLayerArgs(image, depth), run);
+  async #nameOfLayer(image: Written, depth: number, tool: ToolRun): Promise<string> {
+    const exit = await this.#quiet(nameOfLayerArgs(image, depth), tool);
     this.#succeeded(exit);
     const name = parseNameOfLayer(exit.stdout);
     if (name !== undefined) return name;
@@ -130,15 +130,15 @@ export class QemuChanger implements ImageChanger {
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
   }
 
-  #quiet(args: readonly Arg[], run: ToolRun, answers: readonly number[] = [0], silent = true) {
+  #quiet(args: readonly Arg[], tool: ToolRun, answers: readonly number[] = [0], silent = true) {
     const limits = withoutStall(this.limits);
-    return this.runner.run({ tool: 'qemu-img', args, limits, answers, silent }, run);
+    return this.runner.run({ tool: 'qemu-img', args, limits, answers, silent }, tool);
   }
 
-  #progressing(args: readonly Arg[], run: ToolRun): Promise<Exit> {
-    return this.runner.lines({ tool: 'qemu-img', args, limits: this.limits }, run, (line) => {
+  #progressing(args: readonly Arg[], tool: ToolRun): Promise<Exit> {
+    return this.runner.lines({ tool: 'qemu-img', args, limits: this.limits }, tool, (line) => {
       const fraction = parseProgress(line);
-      if (fraction !== undefined) run.onFraction?.(fraction);
+      if (fraction !== undefined) tool.onFraction?.(fraction);
     });
   }
 }

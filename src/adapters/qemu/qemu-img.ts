@@ -54,43 +54,43 @@ export class QemuImg implements ImageTool {
     private readonly foreignLimits: ToolLimits,
   ) {}
 
-  async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
+  async create(target: FileRef, request: CreateRequest, tool: ToolRun): Promise<void> {
     await this.#timed(createArgs(target, request), request.passphrase !== undefined, (args) =>
-      this.#print(args, withoutStallLimit({ limits: this.limits }), run),
+      this.#print(args, withoutStallLimit({ limits: this.limits }), tool),
     );
   }
 
-  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, tool: ToolRun): Promise<void> {
     await this.#timed(convertArgs(source, target, request), request.passphrase !== undefined, (args) =>
-      this.#progressing(args, this.#heldFor(source), run, aheadBytes(request)),
+      this.#progressing(args, this.#heldFor(source), tool, aheadBytes(request)),
     );
   }
 
   /** The same onto an image that is there already and large enough. */
-  async convertOnto(source: Chain, target: FileRef, request: OntoRequest, run: ToolRun): Promise<void> {
-    await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), run, aheadBytes(request));
+  async convertOnto(source: Chain, target: FileRef, request: OntoRequest, tool: ToolRun): Promise<void> {
+    await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), tool, aheadBytes(request));
   }
 
   /** Makes what is there all zeros. */
-  async wipe(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard', run: ToolRun): Promise<void> {
-    await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, run, aheadBytes({}));
+  async wipe(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard', tool: ToolRun): Promise<void> {
+    await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, tool, aheadBytes({}));
   }
 
-  async #progressing(args: readonly Arg[], held: ToolPolicy, run: ToolRun, ahead: bigint): Promise<void> {
+  async #progressing(args: readonly Arg[], held: ToolPolicy, tool: ToolRun, ahead: bigint): Promise<void> {
     // The target may be a volume, which no reference names.
-    const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, run, (line) => {
+    const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, tool, (line) => {
       const fraction = parseProgress(line);
-      if (fraction !== undefined) run.onFraction?.(fraction, ahead);
+      if (fraction !== undefined) tool.onFraction?.(fraction, ahead);
     });
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
   }
 
-  async *map(source: Chain, run: ToolRun): AsyncGenerator<Extent, void> {
+  async *map(source: Chain, tool: ToolRun): AsyncGenerator<Extent, void> {
     const stop = new AbortController();
     const queue = new BoundedQueue<string>(LINES_WAITING);
     const call = { tool: 'qemu-img', args: mapArgs(source), ...this.#heldFor(source) };
     const child = this.runner
-      .lines(call, { ...run, signal: AbortSignal.any([run.signal, stop.signal]) }, (line, signal) =>
+      .lines(call, { ...tool, signal: AbortSignal.any([tool.signal, stop.signal]) }, (line, signal) =>
         queue.put(line, signal),
       )
       .then(
@@ -102,7 +102,7 @@ export class QemuImg implements ImageTool {
         },
       );
     try {
-      for await (const line of queue.items(run.signal)) {
+      for await (const line of queue.items(tool.signal)) {
         const extent = parseExtent(line);
         if (extent !== undefined) yield extent;
       }
@@ -115,7 +115,7 @@ export class QemuImg implements ImageTool {
   async measure(
     source: Chain,
     format: ImageFormat,
-    run: ToolRun,
+    tool: ToolRun,
     what: MeasureOf = {},
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }> {
     if (!MEASURABLE.includes(format)) {
@@ -124,21 +124,21 @@ export class QemuImg implements ImageTool {
       });
     }
     return parseMeasure(
-      await this.#print(measureArgs(source, format, what), withoutStallLimit(this.#heldFor(source)), run),
+      await this.#print(measureArgs(source, format, what), withoutStallLimit(this.#heldFor(source)), tool),
     );
   }
 
-  async identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
+  async identify(image: Layer, tool: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }> {
     const held = withoutStallLimit({ limits: this.foreignLimits, foreign: true });
-    const untold = parseIdentity(await this.#print(identifyArgs(image.file), held, run));
-    if (image.format !== 'vpc') return untold;
+    const identified = parseIdentity(await this.#print(identifyArgs(image.file), held, tool));
+    if (image.format !== 'vpc') return identified;
     // Untold, it looks for the mark at the start only, and goes by its own list of creators for the
     // size.
-    const told = parseIdentity(await this.#print(informArgs(image), held, run));
-    return { ...told, format: untold.format === 'raw' ? 'vpc' : untold.format };
+    const informed = parseIdentity(await this.#print(informArgs(image), held, tool));
+    return { ...informed, format: identified.format === 'raw' ? 'vpc' : identified.format };
   }
 
-  async equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean> {
+  async equal(first: FileRef, second: FileRef, tool: ToolRun): Promise<boolean> {
     const exit = await this.runner.run(
       {
         tool: 'qemu-img',
@@ -147,7 +147,7 @@ export class QemuImg implements ImageTool {
         answers: [0, EXIT_DIFFERENT],
         silent: true,
       },
-      run,
+      tool,
     );
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return exit.code === 0;
@@ -174,8 +174,8 @@ export class QemuImg implements ImageTool {
     return { limits: foreign ? this.foreignLimits : this.limits, foreign };
   }
 
-  async #print(args: readonly Arg[], held: ToolPolicy, run: ToolRun): Promise<string> {
-    const exit = await this.runner.run({ tool: 'qemu-img', args, ...held }, run);
+  async #print(args: readonly Arg[], held: ToolPolicy, tool: ToolRun): Promise<string> {
+    const exit = await this.runner.run({ tool: 'qemu-img', args, ...held }, tool);
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return exit.stdout;
   }

@@ -39,7 +39,7 @@ export class QemuNbdServer implements ExportServer {
   async serve(
     file: Resolved,
     access: ExportAccess & Sharing,
-    run: ToolRun,
+    tool: ToolRun,
     onReady: (port: number) => void,
   ): Promise<void> {
     if (this.config === undefined)
@@ -55,7 +55,7 @@ export class QemuNbdServer implements ExportServer {
     const front = new NbdFront(job, (error) => stop.abort(error));
     let port: number | undefined;
     try {
-      void isWritten(join(folder.path, PID_FILE), AbortSignal.any([stop.signal, run.signal])).then(async (written) => {
+      void isWritten(join(folder.path, PID_FILE), AbortSignal.any([stop.signal, tool.signal])).then(async (written) => {
         if (!written) return;
         const at = await front.port;
         if (stop.signal.aborted) return;
@@ -70,7 +70,7 @@ export class QemuNbdServer implements ExportServer {
         env: NBD_ENV,
         ...(file.trusted ? {} : { foreign: true }),
       };
-      const exit = await this.runner.run(call, { ...run, signal: AbortSignal.any([stop.signal, run.signal]) });
+      const exit = await this.runner.run(call, { ...tool, signal: AbortSignal.any([stop.signal, tool.signal]) });
       throw qemuError(exit.stderr, exit);
     } finally {
       stop.abort(new HostlerError('CANCELLED', 'the export is over'));

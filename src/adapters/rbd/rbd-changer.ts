@@ -13,18 +13,18 @@ export class RbdChanger implements ImageChanger {
   async resize(
     image: Written,
     request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void> {
     const { sizeBytes, shrink, preallocation } = request;
     if (preallocation !== 'off') throw unsupported('a cluster allocates space when it is written');
     // Shrinking removes objects one by one.
-    await this.#work(imageIn(image), resizeWords(imageIn(image), sizeBytes, shrink), run);
+    await this.#work(imageIn(image), resizeWords(imageIn(image), sizeBytes, shrink), tool);
   }
 
   /** A clone's parent cannot change, so that the clone can only stand alone. */
-  async copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void> {
+  async copyUp(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void> {
     if (base.length > 0) throw unsupported('an image of a cluster keeps its parent, or stands alone');
-    await this.#flatten(imageIn(image), run);
+    await this.#flatten(imageIn(image), tool);
   }
 
   /** The cluster takes the parent away when it has copied all of it. */
@@ -42,8 +42,8 @@ export class RbdChanger implements ImageChanger {
    * Its parent is a snapshot, which nothing can be written into: what both hold becomes the clone's
    * own.
    */
-  async commit(image: Written, _depth: number, run: ToolRun): Promise<void> {
-    await this.#flatten(imageIn(image), run);
+  async commit(image: Written, _depth: number, tool: ToolRun): Promise<void> {
+    await this.#flatten(imageIn(image), tool);
   }
 
   check(): Promise<CheckCounts> {
@@ -64,19 +64,19 @@ export class RbdChanger implements ImageChanger {
     await this.images.removeSnapshot(image, found?.protected === true);
   }
 
-  async revertSnapshot({ chain }: Written, id: string, run: ToolRun): Promise<void> {
+  async revertSnapshot({ chain }: Written, id: string, tool: ToolRun): Promise<void> {
     const image = rbdImage(chain[0].file);
     const name = chain[0].facts.snapshots.find((each) => each.id === id)?.name;
     if (name === undefined) throw new HostlerError('BUG', 'a snapshot to revert to is not the image’s');
-    await this.#work(image, ['snap', 'rollback', ...imageWords({ ...image, snapshot: name })], run);
+    await this.#work(image, ['snap', 'rollback', ...imageWords({ ...image, snapshot: name })], tool);
   }
 
-  async #flatten(image: RbdImage, run: ToolRun): Promise<void> {
-    await this.#work(image, ['flatten', ...imageWords(image)], run);
+  async #flatten(image: RbdImage, tool: ToolRun): Promise<void> {
+    await this.#work(image, ['flatten', ...imageWords(image)], tool);
   }
 
-  #work(image: RbdImage, words: readonly string[], run: ToolRun): Promise<void> {
-    return this.images.rbd.work(image.pool.cluster, addressOf(image), words, run);
+  #work(image: RbdImage, words: readonly string[], tool: ToolRun): Promise<void> {
+    return this.images.rbd.work(image.pool.cluster, addressOf(image), words, tool);
   }
 }
 

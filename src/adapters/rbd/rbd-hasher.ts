@@ -17,7 +17,7 @@ export class RbdHasher implements BlockHasher {
 
   async digest(
     file: Resolved,
-    _stretches: unknown,
+    _extents: unknown,
     { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
   ): Promise<string> {
     const image = rbdImage(file);

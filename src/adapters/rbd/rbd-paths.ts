@@ -15,7 +15,7 @@ export class RbdPaths implements Paths {
   constructor(
     private readonly pools: readonly Pool[],
     private readonly images: RbdImages,
-    private readonly reach: PathScope,
+    private readonly scope: PathScope,
   ) {}
 
   async source(address: ImageAddress, reading?: 'unread'): Promise<Resolved> {
@@ -47,7 +47,7 @@ export class RbdPaths implements Paths {
       lengthBytes: info.size,
       allocatedBytes: usedBytes,
       modifyTimeNs: BigInt(parseTimeMs(info.modify_timestamp)) * 1_000_000n,
-      writable: pool.access === 'read-write' && snapshot === undefined && this.reach.allows({ address, need: 'write' }),
+      writable: pool.access === 'read-write' && snapshot === undefined && this.scope.allows({ address, need: 'write' }),
     };
   }
 
@@ -62,7 +62,7 @@ export class RbdPaths implements Paths {
   async named(name: string): Promise<Resolved> {
     const address = asAddress(name);
     const parent = parts(address);
-    this.reach.assert({ address, need: 'read' });
+    this.scope.assert({ address, need: 'read' });
     const pool = this.open(parent.pool, address);
     const { namespace, image, snapshot } = parent;
     return this.look(new RbdHandle(pool, namespace, clusterAccess(pool.cluster), image, snapshot), address);
@@ -122,7 +122,7 @@ export class RbdPaths implements Paths {
   /** A configured pool that the caller may use. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS. */
   open(name: string, what: string): Pool {
     const pool = this.pool(name, what);
-    this.reach.assertNamed(pool.roles, what);
+    this.scope.assertNamed(pool.roles, what);
     return pool;
   }
 
@@ -130,7 +130,7 @@ export class RbdPaths implements Paths {
   openWhole(name: string, need: 'read' | 'write'): Pool {
     const address = `rbd:${name}`;
     const pool = this.open(name, address);
-    this.reach.assert({ address, need });
+    this.scope.assert({ address, need });
     return pool;
   }
 

@@ -18,35 +18,35 @@ export class RbdTool {
     private readonly qemu: QemuImg,
   ) {}
 
-  async create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void> {
+  async create(target: FileRef, request: CreateRequest, tool: ToolRun): Promise<void> {
     assertRaw(request);
     if (Object.keys(layoutOf(request)).length > 0)
       throw unsupported('the size of its objects is the cluster’s choice, and it has no other layout');
     const image = rbdImage(target);
-    if (request.backing !== undefined) await this.#clone(image, request.sizeBytes, request.backing, run);
-    else await this.#create(image, request.sizeBytes, run);
+    if (request.backing !== undefined) await this.#clone(image, request.sizeBytes, request.backing, tool);
+    else await this.#create(image, request.sizeBytes, tool);
   }
 
   /** The source may be a file or another image; only its data is written. */
-  async convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void> {
+  async convert(source: Chain, target: FileRef, request: ConvertRequest, tool: ToolRun): Promise<void> {
     assertRaw(request);
-    await this.#create(rbdImage(target), source[0].facts.virtualSizeBytes, run);
-    await this.qemu.convertOnto(source, target, { ...request, targetIsZero: true }, run);
+    await this.#create(rbdImage(target), source[0].facts.virtualSizeBytes, tool);
+    await this.qemu.convertOnto(source, target, { ...request, targetIsZero: true }, tool);
   }
 
-  async #create(image: RbdImage, sizeBytes: bigint, run: ToolRun): Promise<void> {
-    await this.images.rbd.ask(image.pool.cluster, addressOf(image), createWords(image, sizeBytes, false), run);
+  async #create(image: RbdImage, sizeBytes: bigint, tool: ToolRun): Promise<void> {
+    await this.images.rbd.ask(image.pool.cluster, addressOf(image), createWords(image, sizeBytes, false), tool);
   }
 
   /**
    * Of the snapshot that is named, or of one that is made for this clone alone and has its name.
    */
-  async #clone(image: RbdImage, sizeBytes: bigint, base: Backing, run: ToolRun): Promise<void> {
+  async #clone(image: RbdImage, sizeBytes: bigint, base: Backing, tool: ToolRun): Promise<void> {
     const snapshot = this.#snapshotOf(base.storedName, image);
     if (snapshot.snapshot !== image.image) await this.images.clone(snapshot, image);
     else await this.#cloneNow(snapshot, image);
     if (sizeBytes !== base.lengthBytes)
-      await this.images.rbd.ask(image.pool.cluster, addressOf(image), resizeWords(image, sizeBytes, false), run);
+      await this.images.rbd.ask(image.pool.cluster, addressOf(image), resizeWords(image, sizeBytes, false), tool);
   }
 
   async #cloneNow(snapshot: RbdImage, image: RbdImage): Promise<void> {
@@ -75,12 +75,12 @@ export class RbdTool {
 export class RbdEraser implements Eraser {
   constructor(private readonly qemu: QemuImg) {}
 
-  async zero(file: Resolved, _data: unknown, run: ToolRun): Promise<void> {
-    await this.qemu.wipe(file, file.lengthBytes, 'zero', run);
+  async zero(file: Resolved, _data: unknown, tool: ToolRun): Promise<void> {
+    await this.qemu.wipe(file, file.lengthBytes, 'zero', tool);
   }
 
-  async discard(file: Resolved, run: ToolRun): Promise<void> {
-    await this.qemu.wipe(file, file.lengthBytes, 'discard', run);
+  async discard(file: Resolved, tool: ToolRun): Promise<void> {
+    await this.qemu.wipe(file, file.lengthBytes, 'discard', tool);
   }
 }
 
@@ -100,10 +100,10 @@ export class RbdCopier implements Reflink {
     return Promise.resolve(undefined);
   }
 
-  async clone(source: FileRef, target: FileRef, run: ToolRun): Promise<true> {
+  async clone(source: FileRef, target: FileRef, tool: ToolRun): Promise<true> {
     const [from, to] = [rbdImage(source), rbdImage(target)];
     const words = ['deep', 'cp', ...imageWords(from), ...targetWords(to)];
-    await this.images.rbd.work(from.pool.cluster, addressOf(from), words, run);
+    await this.images.rbd.work(from.pool.cluster, addressOf(from), words, tool);
     return true;
   }
 }

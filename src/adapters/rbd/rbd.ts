@@ -31,8 +31,8 @@ export class Rbd {
    * Something small: its output. Fails with ROOT_STALLED when the cluster does not answer in time,
    * and as `rbdError`.
    */
-  async ask(cluster: Cluster, what: string, words: readonly string[], run?: ToolRun): Promise<string> {
-    return this.#ask('rbd', cluster, what, words, run);
+  async ask(cluster: Cluster, what: string, words: readonly string[], tool?: ToolRun): Promise<string> {
+    return this.#ask('rbd', cluster, what, words, tool);
   }
 
   /** The same of `ceph`. */
@@ -44,8 +44,8 @@ export class Rbd {
    * Something that takes its time, with progress. Fails as `ask`, with STALLED instead of
    * ROOT_STALLED.
    */
-  async work(cluster: Cluster, what: string, words: readonly string[], run: ToolRun): Promise<void> {
-    let said = '';
+  async work(cluster: Cluster, what: string, words: readonly string[], tool: ToolRun): Promise<void> {
+    let output = '';
     const call = {
       tool: 'rbd',
       args: [...connection(cluster), ...words],
@@ -54,10 +54,10 @@ export class Rbd {
       limits: { stallMs: STALL_MS, ...this.limits },
       env: ENV,
     };
-    const exit = await this.runner.pieces(call, run, (stream, piece) => {
-      if (stream === 'stderr') said = (said + piece.toString('latin1')).slice(-SAID);
-      const fraction = parsePercent(said);
-      if (fraction !== undefined) run.onFraction?.(fraction);
+    const exit = await this.runner.pieces(call, tool, (stream, piece) => {
+      if (stream === 'stderr') output = (output + piece.toString('latin1')).slice(-SAID);
+      const fraction = parsePercent(output);
+      if (fraction !== undefined) tool.onFraction?.(fraction);
       return Promise.resolve();
     });
     if (!exit.succeeded) throw rbdError('rbd', what, exit);
@@ -68,7 +68,7 @@ export class Rbd {
     cluster: Cluster,
     what: string,
     words: readonly string[],
-    run: ToolRun,
+    tool: ToolRun,
     onPiece: (piece: Buffer) => Promise<void>,
   ): Promise<void> {
     const call = {
@@ -78,7 +78,7 @@ export class Rbd {
       limits: this.limits,
       env: ENV,
     };
-    const exit = await this.runner.pieces(call, run, (stream, piece) =>
+    const exit = await this.runner.pieces(call, tool, (stream, piece) =>
       stream === 'stdout' ? onPiece(piece) : Promise.resolve(),
     );
     if (!exit.succeeded) throw rbdError('rbd', what, exit);

@@ -8,10 +8,10 @@ export function beginLine(mark: string): string {
 }
 
 /** What was said behind the mark. Fails with TOOL_FAILED where there is none. */
-export function answerBehind(said: string, mark: string, host: SshHost): string {
-  const at = said.lastIndexOf(`\n${mark}\n`);
-  if (at === -1) throw unreadable(host, said);
-  return said.slice(at + mark.length + 2);
+export function answerBehind(output: string, mark: string, host: SshHost): string {
+  const at = output.lastIndexOf(`\n${mark}\n`);
+  if (at === -1) throw unreadable(host, output);
+  return output.slice(at + mark.length + 2);
 }
 
 /**
@@ -24,8 +24,8 @@ export function bytesOf(word: string, answer: string, host: SshHost): bigint {
 }
 
 /** Its first line may say why: a menu, a notice that the login is locked. */
-export function unreadable({ host }: SshHost, said: string): HostlerError {
-  const [first = ''] = said.trim().split('\n');
+export function unreadable({ host }: SshHost, output: string): HostlerError {
+  const [first = ''] = output.trim().split('\n');
   const text = `${host}: its answer cannot be read${first === '' ? '' : `: ${JSON.stringify(first.slice(0, 120))}`}`;
   return new HostlerError('TOOL_FAILED', text, { facts: { host, tool: 'ssh' } });
 }

@@ -28,11 +28,11 @@ interface FarDigester {
 export async function farDigest(
   { runner, config, host, silenceMs }: FarDigester,
   { path, lengthBytes }: { readonly path: string; readonly lengthBytes: bigint },
-  stretches: AsyncIterable<DataExtent> | Iterable<DataExtent>,
+  extents: AsyncIterable<DataExtent> | Iterable<DataExtent>,
   run: ToolRun,
 ): Promise<string> {
   const runs: BlockRange[] = [];
-  for await (const each of blockRanges(stretches, lengthBytes)) runs.push(each);
+  for await (const each of blockRanges(extents, lengthBytes)) runs.push(each);
   const numbers = runs.flatMap(({ zero, first, count }) =>
     zero ? [] : Array.from({ length: count }, (_, index) => `${blockLine(first + index, lengthBytes)}\n`),
   );

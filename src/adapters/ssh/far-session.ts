@@ -34,7 +34,7 @@ export class FarSession {
   readonly #cut = new AbortController();
   readonly #beat: NodeJS.Timeout;
   readonly #exit: Promise<Exit>;
-  #said = '';
+  #output = '';
   #over = false;
   /** Resolved, and replaced, whenever there is more to know. */
   #changed = deferred();
@@ -57,8 +57,8 @@ export class FarSession {
     this.#stdin.on('error', NOTHING);
     const hear = (stream: 'stdout' | 'stderr', piece: Buffer) => {
       if (stream === 'stderr') this.#stderr.add(piece);
-      else this.#said += piece.toString('latin1');
-      if (this.#said.length > MAX_SAID) this.#cut.abort(limitExceeded(tool, 'output', String(MAX_SAID)));
+      else this.#output += piece.toString('latin1');
+      if (this.#output.length > MAX_SAID) this.#cut.abort(limitExceeded(tool, 'output', String(MAX_SAID)));
       this.#tell();
       return Promise.resolve();
     };
@@ -87,7 +87,7 @@ export class FarSession {
   async line(pattern: RegExp, signal: AbortSignal): Promise<RegExpExecArray> {
     for (;;) {
       const heard = this.#changed.promise;
-      const found = pattern.exec(this.#said);
+      const found = pattern.exec(this.#output);
       if (found !== null) return found;
       if (this.#over) throw await this.#failure();
       await orAborted(heard, signal);
@@ -109,7 +109,7 @@ export class FarSession {
   async ended(): Promise<string> {
     const exit = await this.#exit.catch(NOTHING);
     if (exit?.code !== 0) throw await this.#failure();
-    return this.#said;
+    return this.#output;
   }
 
   /** The same, whatever comes of it: when the line is dead, the far end notices by itself. */

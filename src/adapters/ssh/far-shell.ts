@@ -23,7 +23,7 @@ import type { Reason } from '../../domain/model/reasons/reasons.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** Where the caller's role may reach on a far host. */
-export type FarReach = Pick<PathScope, 'farPlaces'>;
+export type FarScope = Pick<PathScope, 'farPlaces'>;
 
 /**
  * Scripts end with these when they know what is wrong; ssh's own failures end with 255, a shell's
@@ -52,54 +52,54 @@ export class SshFarShell implements FarShell {
     private readonly agentId: string,
     /** So long what was sent before a line broke is of use. */
     private readonly keptMinutes: number,
-    private readonly reach: FarReach,
+    private readonly scope: FarScope,
   ) {}
 
-  async look(host: SshHost, path: ImageAddress, allowInUse: boolean, run: ToolRun): Promise<FarFile> {
-    const places = this.reach.farPlaces(host, 'read');
-    const said = await this.#say(host, path, lookScript(path, allowInUse, places), run);
-    const [file] = looks(said);
-    if (file === undefined) throw unreadable(host, said);
-    return { ...file, trusted: isTrusted(this.config, host), tools: toolsOf(said) };
+  async look(host: SshHost, path: ImageAddress, allowInUse: boolean, tool: ToolRun): Promise<FarFile> {
+    const places = this.scope.farPlaces(host, 'read');
+    const answer = await this.#runScript(host, path, lookScript(path, allowInUse, places), tool);
+    const [file] = parseFiles(answer);
+    if (file === undefined) throw unreadable(host, answer);
+    return { ...file, trusted: isTrusted(this.config, host), tools: toolsOf(answer) };
   }
 
-  async plan(host: SshHost, target: ImageAddress, run: ToolRun) {
-    const said = await this.#say(host, target, planScript(target, this.reach.farPlaces(host, 'write')), run);
-    return { tools: toolsOf(said), freeBytes: bytesOf('free', said, host) };
+  async plan(host: SshHost, target: ImageAddress, tool: ToolRun) {
+    const answer = await this.#runScript(host, target, planScript(target, this.scope.farPlaces(host, 'write')), tool);
+    return { tools: toolsOf(answer), freeBytes: bytesOf('free', answer, host) };
   }
 
   async prepare(
     host: SshHost,
     target: ImageAddress,
     { key, overwrite, needBytes }: { readonly key: string; readonly overwrite: boolean; readonly needBytes: bigint },
-    run: ToolRun,
+    tool: ToolRun,
   ) {
     const name = createHash('sha256').update(key).digest('hex').slice(0, 26);
     const parent = dirname(target);
     const folder = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-${name}`;
     const part = { host, target, folder };
     const ours = `${parent === '/' ? '' : parent}/${PRIVATE_PREFIX}far-${this.agentId}-`;
-    const within = withinLines(parent, this.reach.farPlaces(host, 'write'), 43);
+    const within = withinLines(parent, this.scope.farPlaces(host, 'write'), 43);
     const script = [...within, sweepLine(ours, this.keptMinutes), prepareScript(part, overwrite)].join('; ');
-    const said = await this.#say(host, target, script, run);
-    const freeBytes = bytesOf('free', said, host);
+    const answer = await this.#runScript(host, target, script, tool);
+    const freeBytes = bytesOf('free', answer, host);
     if (freeBytes < needBytes) {
-      await this.discard(part, run);
+      await this.discard(part, tool);
       throw noSpaceThere(part, needBytes, freeBytes);
     }
-    return { part, tools: toolsOf(said), freeBytes };
+    return { part, tools: toolsOf(answer), freeBytes };
   }
 
-  async publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<FarPublished> {
-    const said = await this.#say(part.host, part.target, publishScript(part, attributes, overwrite), run);
-    return publishedOf(said, part.host);
+  async publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, tool: ToolRun): Promise<FarPublished> {
+    const answer = await this.#runScript(part.host, part.target, publishScript(part, attributes, overwrite), tool);
+    return publishedOf(answer, part.host);
   }
 
-  async discard(part: FarPart, run: ToolRun): Promise<void> {
-    await this.#say(part.host, part.target, `rm -rf -- ${shellWord(part.folder)}`, run);
+  async discard(part: FarPart, tool: ToolRun): Promise<void> {
+    await this.#runScript(part.host, part.target, `rm -rf -- ${shellWord(part.folder)}`, tool);
   }
 
-  async #say(host: SshHost, path: ImageAddress, script: string, run: ToolRun): Promise<string> {
+  async #runScript(host: SshHost, path: ImageAddress, script: string, run: ToolRun): Promise<string> {
     const [tool = 'ssh', ...words] = sshWords(this.config, host);
     const mark = `hostler-${randomUUID()}`;
     const args = [...words, '--', host.host, farCommand(`export LC_ALL=C; ${beginLine(mark)}; ${script}`)];
@@ -137,8 +137,8 @@ export function publishedOf(answer: string, host: SshHost): FarPublished {
   return { allocatedBytes: bytesOf('made', answer, host), lost: lostOf(answer) };
 }
 
-function toolsOf(said: string): FarTools {
-  const names = /^tools(.*)$/m.exec(said)?.[1]?.split(' ') ?? [];
+function toolsOf(answer: string): FarTools {
+  const names = /^tools(.*)$/m.exec(answer)?.[1]?.split(' ') ?? [];
   return { rsync: names.includes('rsync'), qemuNbd: names.includes('qemu-nbd') };
 }
 
@@ -169,7 +169,7 @@ export function assertFile(path: string): string[] {
 }
 
 /**
- * A line that prints length, blocks and fingerprint of a file; `looks` parses it. Ends the script
+ * A line that prints length, blocks and fingerprint of a file, for `parseFiles`. Ends the script
  * with 1 when the file is gone.
  */
 export function lookLine(path: string): string {
@@ -177,8 +177,8 @@ export function lookLine(path: string): string {
 }
 
 /** What `lookLine` said, each time. */
-export function looks(said: string): Omit<FarFile, 'tools' | 'trusted'>[] {
-  return [...said.matchAll(/^file (\d+) (\d+) (\d+) (.+)$/gm)].map(
+export function parseFiles(answer: string): Omit<FarFile, 'tools' | 'trusted'>[] {
+  return [...answer.matchAll(/^file (\d+) (\d+) (\d+) (.+)$/gm)].map(
     ([, length = '', blocks = '', unit = '', fingerprint = '']) => ({
       lengthBytes: BigInt(length),
       allocatedBytes: BigInt(blocks) * BigInt(unit),

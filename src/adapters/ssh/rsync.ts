@@ -29,38 +29,38 @@ export class Rsync implements RsyncTool {
     source: ImageAddress,
     folder: FileRef,
     options: RsyncOptions,
-    run: ToolRun,
+    tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts> {
     const args = [...copyArgs(this.config, host, options), ...receiveArgs(host, folder)];
-    return (await this.#run(args, host, run, onBytes, namesOf(source))).counts;
+    return (await this.#run(args, host, tool, onBytes, namesOf(source))).counts;
   }
 
   async send(
     source: FileRef,
     part: FarPart,
     options: RsyncOptions,
-    run: ToolRun,
+    tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts> {
     const args = [...copyArgs(this.config, part.host, options), ...sendArgs(source, part)];
-    return (await this.#run(args, part.host, run, onBytes)).counts;
+    return (await this.#run(args, part.host, tool, onBytes)).counts;
   }
 
-  async sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, run: ToolRun): Promise<boolean> {
+  async sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, tool: ToolRun): Promise<boolean> {
     const args = [...compareArgs(this.config, host), ...receiveArgs(host, folder)];
-    return !(await this.#run(args, host, run, undefined, namesOf(source))).differs;
+    return !(await this.#run(args, host, tool, undefined, namesOf(source))).differs;
   }
 
-  async sameSent(source: FileRef, part: FarPart, run: ToolRun): Promise<boolean> {
+  async sameSent(source: FileRef, part: FarPart, tool: ToolRun): Promise<boolean> {
     const args = [...compareArgs(this.config, part.host), ...sendArgs(source, part)];
-    return !(await this.#run(args, part.host, run)).differs;
+    return !(await this.#run(args, part.host, tool)).differs;
   }
 
   async #run(
     args: readonly Arg[],
     host: SshHost,
-    run: ToolRun,
+    tool: ToolRun,
     onBytes?: (bytes: bigint) => void,
     stdin?: Uint8Array,
   ): Promise<{ readonly counts: RsyncCounts; readonly differs: boolean }> {
@@ -73,7 +73,7 @@ export class Rsync implements RsyncTool {
       limits: this.limits,
       ...(stdin === undefined ? {} : { stdin }),
     };
-    const { code, succeeded, stderr } = await this.runner.lines(call, run, (line) => {
+    const { code, succeeded, stderr } = await this.runner.lines(call, tool, (line) => {
       const done = parseProgress(line);
       if (done !== undefined) onBytes?.(done);
       literalBytes = parseLiteral(line) ?? literalBytes;

@@ -8,7 +8,7 @@ import { farDigest } from './far-digest.js';
 import { EXPORT_NAME, PUBLISH, draftScript, readyLine, serveScript, type FarNbdServer } from './far-nbd-scripts.js';
 import { answerBehind, bytesOf } from './answers.js';
 import { FarSession } from './far-session.js';
-import { looks, noSpaceThere, publishedOf, scriptError, type FarReach } from './far-shell.js';
+import { parseFiles, noSpaceThere, publishedOf, scriptError, type FarScope } from './far-shell.js';
 import type { MemoryFolder, MemoryFolders } from '../process/memory-folders.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { ProcessRunner } from '../process/process.js';
@@ -31,27 +31,27 @@ export interface SshNbdPorts {
   readonly randomBytes: (count: number) => Uint8Array;
   /** So long a far script is waited for that says nothing. */
   readonly silenceMs: number;
-  readonly reach: FarReach;
+  readonly scope: FarScope;
 }
 
 /** The qemu-nbd of hosts that are reached by ssh, on a socket that ssh forwards. */
 export class SshNbd implements FarNbd {
   constructor(private readonly ports: SshNbdPorts) {}
 
-  source(host: SshHost, run: ToolRun): FarSource {
-    return new SshSource(this.ports, host, run);
+  source(host: SshHost, tool: ToolRun): FarSource {
+    return new SshSource(this.ports, host, tool);
   }
 
   async draft(host: SshHost, target: ImageAddress, need: DraftNeed, { signal }: ToolRun): Promise<FarDraft> {
     const parent = dirname(target);
     const name = `${PRIVATE_PREFIX}far-${this.ports.agentId}-${randomName(this.ports)}`;
     const part = { host, target, folder: `${parent === '/' ? '' : parent}/${name}` };
-    const places = this.ports.reach.farPlaces(host, 'write');
+    const places = this.ports.scope.farPlaces(host, 'write');
     const script = (serving: FarNbdServer) => draftScript(part, need, need.attributes, serving, places);
     const line = await SshTunnel.open(this.ports, host, target, script);
     try {
-      const said = await line.ready(signal);
-      const freeBytes = bytesOf('free', said, host);
+      const output = await line.ready(signal);
+      const freeBytes = bytesOf('free', output, host);
       if (freeBytes < need.needBytes) throw noSpaceThere(part, need.needBytes, freeBytes);
       return new SshDraft(this.ports, line, part, need.lengthBytes);
     } catch (error) {
@@ -111,8 +111,8 @@ class SshTunnel {
   }
 
   /** The script's own words, without what its login shell said before. */
-  answer(said: string): string {
-    return answerBehind(said, this.mark, this.host);
+  answer(output: string): string {
+    return answerBehind(output, this.mark, this.host);
   }
 
   get place() {
@@ -141,7 +141,7 @@ class SshSource implements FarSource {
   constructor(
     private readonly ports: SshNbdPorts,
     private readonly host: SshHost,
-    private readonly run: ToolRun,
+    private readonly tool: ToolRun,
   ) {}
 
   get trusted(): boolean {
@@ -150,12 +150,12 @@ class SshSource implements FarSource {
 
   async openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport> {
     await this.close();
-    const places = this.ports.reach.farPlaces(this.host, 'read');
+    const places = this.ports.scope.farPlaces(this.host, 'read');
     const script = (serving: FarNbdServer) => serveScript(source, allowInUse, serving, places);
     this.#line = await SshTunnel.open(this.ports, this.host, source, script);
     const { place } = this.#line;
-    const said = await this.#line.ready(signal);
-    const [file] = looks(said);
+    const output = await this.#line.ready(signal);
+    const [file] = parseFiles(output);
     if (file === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} says nothing of ${source}`);
     const { lengthBytes, fingerprint } = file;
     return (this.#export = { place, name: EXPORT_NAME, lengthBytes, fingerprint });
@@ -163,7 +163,7 @@ class SshSource implements FarSource {
 
   async *map(_source: ImageAddress, signal: AbortSignal): AsyncGenerator<DataExtent> {
     try {
-      yield* this.ports.tool.map(this.#opened, { ...this.run, signal });
+      yield* this.ports.tool.map(this.#opened, { ...this.tool, signal });
     } catch (error) {
       throw this.#line?.explain(error) ?? error;
     }
@@ -171,8 +171,8 @@ class SshSource implements FarSource {
 
   async closeExport(_name: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const said = await this.#line?.session.end();
-    const [before, after] = looks(this.#line?.answer(said ?? '') ?? '');
+    const output = await this.#line?.session.end();
+    const [before, after] = parseFiles(this.#line?.answer(output ?? '') ?? '');
     if (before?.fingerprint === after?.fingerprint) return;
     throw new HostlerError('SOURCE_CHANGED', `the source on ${this.host.host} changed while it was read`, {
       facts: { host: this.host.host },
@@ -182,9 +182,9 @@ class SshSource implements FarSource {
   async digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
     // As it is now: what was a hole before may have been written.
     const { name, lengthBytes } = await this.openExport(source, true, signal);
-    const stretches = lengthBytes === 0n ? [] : this.map(source, signal);
+    const extents = lengthBytes === 0n ? [] : this.map(source, signal);
     const far = { ...this.ports, host: this.host };
-    const digest = await farDigest(far, { path: source, lengthBytes }, stretches, { ...this.run, signal });
+    const digest = await farDigest(far, { path: source, lengthBytes }, extents, { ...this.tool, signal });
     await this.closeExport(name, signal);
     return digest;
   }
@@ -208,23 +208,23 @@ class SshDraft implements FarDraft {
     private readonly lengthBytes: bigint,
   ) {}
 
-  async write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void> {
+  async write(source: Resolved, options: PushOptions, tool: ToolRun): Promise<void> {
     if (this.lengthBytes === 0n) return;
-    await this.ports.tool.push(source, this.line.place, EXPORT_NAME, options, run).catch((error: unknown) => {
+    await this.ports.tool.push(source, this.line.place, EXPORT_NAME, options, tool).catch((error: unknown) => {
       throw this.line.explain(error);
     });
   }
 
-  digest(stretches: AsyncIterable<DataExtent>, run: ToolRun): Promise<string> {
+  digest(extents: AsyncIterable<DataExtent>, tool: ToolRun): Promise<string> {
     const { host, folder } = this.part;
     const file = { path: `${folder}/part`, lengthBytes: this.lengthBytes };
-    return farDigest({ ...this.ports, host }, file, stretches, run);
+    return farDigest({ ...this.ports, host }, file, extents, tool);
   }
 
   async publish(): Promise<FarPublished> {
     this.line.session.say(PUBLISH);
-    const said = await this.line.session.ended();
-    return publishedOf(this.line.answer(said), this.part.host);
+    const output = await this.line.session.ended();
+    return publishedOf(this.line.answer(output), this.part.host);
   }
 
   close(): Promise<void> {

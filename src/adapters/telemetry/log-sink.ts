@@ -58,13 +58,13 @@ export class LogSink {
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
       const lines = this.#next();
-      const told = this.#lost;
-      const report = told === 0 ? [] : [lostLine(told)];
+      const lost = this.#lost;
+      const report = lost === 0 ? [] : [lostLine(lost)];
       const bytes = Buffer.from([this.#torn ? '\n' : '', ...report, ...lines].join(''));
       const done = await this.#write(bytes).catch(() => 0);
       if (done > 0) this.#torn = bytes[done - 1] !== NEWLINE;
       if (done === bytes.length) {
-        this.#lost -= told;
+        this.#lost -= lost;
         continue;
       }
       this.#retryAt = performance.now() + RETRY_MS;

@@ -94,7 +94,7 @@ async function upload(
 
 /** Read by itself, in a thread: sending is enough for one. */
 async function digestOf(path: string): Promise<ThreadedDigest> {
-  return new ThreadedDigest(await open(path), { algorithm: BLOCK_ALGORITHM, told: asError });
+  return new ThreadedDigest(await open(path), { algorithm: BLOCK_ALGORITHM, wrapError: asError });
 }
 
 function asError(error: unknown): Error {

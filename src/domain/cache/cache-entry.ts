@@ -13,11 +13,11 @@ export function mustBeAsked({ source, checksum }: CacheKeyRequest): boolean {
 }
 
 /** The same for wishes that one file fulfils. */
-export function keyOf(wish: CacheKeyRequest): string {
-  const { source, sourceFormat, archiveMember, format, checksum } = wish;
+export function keyOf(request: CacheKeyRequest): string {
+  const { source, sourceFormat, archiveMember, format, checksum } = request;
   const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
   const named = sourceIdentity(forAllCallers(source, checksum !== undefined));
-  const parts = [named, sourceFormat ?? null, format ?? null, sum, mustBeAsked(wish)];
+  const parts = [named, sourceFormat ?? null, format ?? null, sum, mustBeAsked(request)];
   return createHash('sha256')
     .update(JSON.stringify([...parts, ...(archiveMember === undefined ? [] : [archiveMember])]))
     .digest('hex')

@@ -1,4 +1,4 @@
-import { wishOf } from '../fetch/fetch-from-cache.js';
+import { cacheKeyRequestOf } from '../fetch/fetch-from-cache.js';
 import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
 import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
@@ -25,7 +25,7 @@ export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult
     },
     async run(spec, run) {
       const lease = await cache.obtain(
-        wishOf(spec),
+        cacheKeyRequestOf(spec),
         assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)),
         run,
       );

@@ -1,6 +1,6 @@
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import { wishOf } from '../fetch/fetch-from-cache.js';
+import { cacheKeyRequestOf } from '../fetch/fetch-from-cache.js';
 import type { RemoteFile } from '../ports/sources.js';
 import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';
@@ -28,13 +28,13 @@ interface Found extends Base {
 
 /** Disks of a pool as clones of what was fetched into it once. */
 export class BaseClones {
-  readonly #filling: SharedDownload<FillBaseSpec>;
+  readonly #downloads: SharedDownload<FillBaseSpec>;
 
   constructor(
     operations: Operations,
     private readonly ports: CloneBasePorts,
   ) {
-    this.#filling = new SharedDownload(operations, fillBase(ports), (key) => `${key} ${ports.newId()}`);
+    this.#downloads = new SharedDownload(operations, fillBase(ports), (key) => `${key} ${ports.newId()}`);
   }
 
   /**
@@ -42,15 +42,15 @@ export class BaseClones {
    * or that the source gives this caller that content. Fails as FetchImage does.
    */
   async fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> {
-    const wish: CacheKeyRequest = { ...wishOf(spec), format: 'raw' };
+    const request: CacheKeyRequest = { ...cacheKeyRequestOf(spec), format: 'raw' };
     if (this.ports.bases.addressOf(spec.target, '') === undefined) return undefined;
-    const remote = this.ports.sources.open(wish.source, run.secrets);
+    const remote = this.ports.sources.open(request.source, run.secrets);
     const facts = await remote.describe(run.signal);
     assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source))(facts);
-    const id = baseIdOf(wish, facts);
+    const id = baseIdOf(request, facts);
     const address = id === undefined ? undefined : this.ports.bases.addressOf(spec.target, id);
     if (address === undefined) return undefined;
-    const found = await this.#obtain(address, wish, run);
+    const found = await this.#obtain(address, request, run);
     // What never changes has just been described to this caller; another host, or caller, may have
     // brought the rest.
     const mustAsk = facts.immutable !== true && found.guarded && (found.fromCache || found.joined);
@@ -59,14 +59,14 @@ export class BaseClones {
     return this.#clone(spec, found, baseEntryId(address), run);
   }
 
-  async #obtain(address: ImageAddress, wish: CacheKeyRequest, run: Run): Promise<Found> {
+  async #obtain(address: ImageAddress, request: CacheKeyRequest, run: Run): Promise<Found> {
     const there = await this.ports.bases.find(address);
     if (there !== undefined) return { ...there, fromCache: true, networkBytes: 0n, joined: false };
-    const joined = this.#filling.isUnderWay(address);
-    const networkBytes = await this.#filling
-      .bring(
+    const joined = this.#downloads.isUnderWay(address);
+    const networkBytes = await this.#downloads
+      .download(
         address,
-        () => ({ ...wish, source: forAllCallers(wish.source, wish.checksum !== undefined), address }),
+        () => ({ ...request, source: forAllCallers(request.source, request.checksum !== undefined), address }),
         run,
       )
       .catch((error: unknown) => {

@@ -33,15 +33,15 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
       const { address } = spec;
       const { part, checkpoint } = await run.resumablePart(address, { overwrite: false, attributes: {} });
       const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
-      const brought = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
-      await makeImage(part, run.target(address), { ...withFormat(spec, brought), format: 'raw' }, run, ports);
+      const downloaded = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
+      await makeImage(part, run.target(address), { ...withFormat(spec, downloaded), format: 'raw' }, run, ports);
       await run.step('freeze');
-      const checksum = brought.checksum === undefined ? '' : checksumText(brought.checksum);
+      const checksum = downloaded.checksum === undefined ? '' : checksumText(downloaded.checksum);
       await ports.bases.freeze(part, {
         source: sourceText(spec.source),
         checksum,
         guarded: isGuarded(run.secrets),
-        ...(brought.freshness === undefined ? {} : { validator: brought.freshness }),
+        ...(downloaded.freshness === undefined ? {} : { validator: downloaded.freshness }),
       });
       await run.step('seal');
       const made = await part.seal();
@@ -50,7 +50,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
         info: describeFile(made, await ports.reader.facts(made, 'raw'), false),
         fromCache: false,
         lengthBytes: made.lengthBytes,
-        ...downloadFacts(brought),
+        ...downloadFacts(downloaded),
       };
       return run.commit('COMMITTING', { address, made, result }, () => part.publish());
     },

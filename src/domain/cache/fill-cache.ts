@@ -44,8 +44,8 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
       const address = cacheAddress(spec.id);
       const { part, checkpoint } = await run.resumablePart(address, { overwrite: true, attributes: {} });
       const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
-      const brought = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
-      const image = await makeImage(part, run.target(address), withFormat(spec, brought), run, ports);
+      const downloaded = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
+      const image = await makeImage(part, run.target(address), withFormat(spec, downloaded), run, ports);
       await run.step('seal');
       const made = await part.seal();
       const info = describeFile(made, image.kept ?? (await ports.reader.facts(made, image.format)), false);
@@ -55,16 +55,16 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         fromCache: false,
         lengthBytes: made.lengthBytes,
         cacheId: spec.id,
-        ...downloadFacts(brought),
+        ...downloadFacts(downloaded),
       };
       const entry: CacheEntry = {
         id: spec.id,
         key: spec.key,
         source: sourceText(spec.source),
-        checksum: brought.checksum === undefined ? '' : checksumText(brought.checksum),
+        checksum: downloaded.checksum === undefined ? '' : checksumText(downloaded.checksum),
         verified: spec.checksum !== undefined,
         guarded: isGuarded(run.secrets),
-        ...(brought.freshness === undefined ? {} : { validator: brought.freshness }),
+        ...(downloaded.freshness === undefined ? {} : { validator: downloaded.freshness }),
         info,
         inode: made.inode,
         modifyTimeNs: made.modifyTimeNs,

@@ -25,7 +25,7 @@ const REFUSALS: readonly Reason[] = ['SOURCE_REFUSED', 'SOURCE_NOT_FOUND'];
 
 /** Images of this host that may be wanted again: each is brought once, however many ask for it. */
 export class ImageCache {
-  readonly #filling: SharedDownload<FillSpec>;
+  readonly #downloads: SharedDownload<FillSpec>;
   readonly eviction: Eviction;
 
   constructor(
@@ -33,7 +33,7 @@ export class ImageCache {
     private readonly ports: CachePorts,
   ) {
     this.eviction = new Eviction(ports);
-    this.#filling = new SharedDownload(operations, fillCache(ports), (key, fresh) => this.#nextId(key, fresh));
+    this.#downloads = new SharedDownload(operations, fillCache(ports), (key, fresh) => this.#nextId(key, fresh));
   }
 
   get index(): CacheIndex {
@@ -44,24 +44,24 @@ export class ImageCache {
    * The image, from the cache or by way of it. `assertFacts` may refuse it by what its source says.
    * Fails as FetchImage does.
    */
-  async obtain(wish: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
-    const key = keyOf(wish);
+  async obtain(request: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
+    const key = keyOf(request);
     // Glance is asked each time: also whether this caller may have it.
-    const facts = await this.ports.sources.open(wish.source, run.secrets).describe(run.signal);
+    const facts = await this.ports.sources.open(request.source, run.secrets).describe(run.signal);
     assertFacts(facts);
-    const found = await this.#usable(key, wish, facts, run);
+    const found = await this.#usable(key, request, facts, run);
     if (found !== undefined) {
       this.ports.onCache('hit', found.file.lengthBytes);
-      return { ...found, fromCache: true, networkBytes: 0n, isLasting: isLasting(found.entry, wish) };
+      return { ...found, fromCache: true, networkBytes: 0n, isLasting: isLasting(found.entry, request) };
     }
-    const made = await this.#brought(key, wish, facts, run);
+    const made = await this.#download(key, request, facts, run);
     this.ports.onCache('miss', made.networkBytes);
     await this.#dropOlder(made.entry, run);
     // It may be one too many.
     await this.eviction.evictOverdue().catch((error: unknown) => {
       run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
     });
-    return { ...made, fromCache: false, isLasting: isLasting(made.entry, wish) };
+    return { ...made, fromCache: false, isLasting: isLasting(made.entry, request) };
   }
 
   /**
@@ -89,18 +89,18 @@ export class ImageCache {
     }
   }
 
-  async #brought(
+  async #download(
     key: string,
-    wish: CacheKeyRequest,
+    request: CacheKeyRequest,
     facts: SourceFacts,
     run: Run,
   ): Promise<Omit<Lease, 'fromCache' | 'isLasting'>> {
     let alone = false;
     for (;;) {
-      const joined = !alone && this.#filling.isUnderWay(key);
+      const joined = !alone && this.#downloads.isUnderWay(key);
       let networkBytes: bigint;
       try {
-        networkBytes = await this.#bring(key, wish, run, alone);
+        networkBytes = await this.#fill(key, request, run, alone);
       } catch (error) {
         // The source did not let in the caller who came first: that says nothing of this one.
         if (!joined || !REFUSALS.includes(asHostlerError(error).reason)) throw error;
@@ -109,7 +109,7 @@ export class ImageCache {
       }
       const entry = this.index.find(key);
       const mustAsk = entry !== undefined && joined && facts.immutable !== true && entry.guarded !== false;
-      if (mustAsk && !(await this.#isGiven(entry, wish, run))) continue;
+      if (mustAsk && !(await this.#isGiven(entry, request, run))) continue;
       const made = entry === undefined ? undefined : await this.#open(entry, run);
       // Another who waited for it was done with it before, and nobody is given it again.
       if (made === undefined && joined) continue;
@@ -124,7 +124,7 @@ export class ImageCache {
    */
   async #usable(
     key: string,
-    wish: CacheKeyRequest,
+    request: CacheKeyRequest,
     facts: SourceFacts,
     run: Run,
   ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
@@ -132,11 +132,11 @@ export class ImageCache {
     if (entry === undefined) return undefined;
     // A list of checksums has another one for it by now.
     const { checksum: listed } = facts;
-    if (wish.checksum === undefined && listed !== undefined && entry.checksum !== checksumText(listed))
+    if (request.checksum === undefined && listed !== undefined && entry.checksum !== checksumText(listed))
       return undefined;
     // What never changes has just been described to this caller.
     const mustAsk = facts.immutable !== true && !(entry.verified && entry.guarded === false);
-    if (mustAsk && !(await this.#isGiven(entry, wish, run))) return undefined;
+    if (mustAsk && !(await this.#isGiven(entry, request, run))) return undefined;
     return this.#open(entry, run);
   }
 
@@ -190,8 +190,8 @@ export class ImageCache {
     }
   }
 
-  #bring(key: string, wish: CacheKeyRequest, run: Run, alone: boolean): Promise<bigint> {
-    const { source, sourceFormat, archiveMember, format, checksum } = wish;
+  #fill(key: string, request: CacheKeyRequest, run: Run, alone: boolean): Promise<bigint> {
+    const { source, sourceFormat, archiveMember, format, checksum } = request;
     const spec = {
       key,
       source: forAllCallers(source, checksum !== undefined),
@@ -200,7 +200,7 @@ export class ImageCache {
       ...(format === undefined ? {} : { format }),
       ...(checksum === undefined ? {} : { checksum }),
     };
-    return this.#filling.bring(key, (id) => ({ ...spec, id }), run, alone);
+    return this.#downloads.download(key, (id) => ({ ...spec, id }), run, alone);
   }
 
   /** That of an attempt before which left what had come, unless it is to be fresh, or a new one. */

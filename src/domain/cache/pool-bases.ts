@@ -74,9 +74,9 @@ export interface PoolBases {
  * The same on every host for the same content; undefined where nothing tells beforehand which
  * content it will be: other hosts could not know whether what they find is what they want.
  */
-export function baseIdOf(wish: CacheKeyRequest, facts: SourceFacts): string | undefined {
-  if (wish.checksum === undefined && facts.immutable !== true) return undefined;
-  return createHash('sha256').update(keyOf(wish)).digest('hex').slice(0, ID_DIGITS);
+export function baseIdOf(request: CacheKeyRequest, facts: SourceFacts): string | undefined {
+  if (request.checksum === undefined && facts.immutable !== true) return undefined;
+  return createHash('sha256').update(keyOf(request)).digest('hex').slice(0, ID_DIGITS);
 }
 
 /** The id of the base at this address, for callers. */

@@ -12,7 +12,7 @@ const OWN_IDENTITY = 'hostler:cache';
  */
 export class SharedDownload<S extends object> {
   /** What is being filled for a key, and how many wait for it. */
-  readonly #filling = new Map<string, { readonly id: string; waiting: number }>();
+  readonly #downloads = new Map<string, { readonly id: string; waiting: number }>();
 
   /**
    * @param nextId of the operation that brings what a key stands for; `fresh`: no other has it,
@@ -25,7 +25,7 @@ export class SharedDownload<S extends object> {
   ) {}
 
   isUnderWay(key: string): boolean {
-    return this.#filling.has(key);
+    return this.#downloads.has(key);
   }
 
   /**
@@ -33,11 +33,11 @@ export class SharedDownload<S extends object> {
    * network for it. Fails as that does. One that this caller alone waits for needs what this caller
    * alone knows.
    */
-  async bring(key: string, specOf: (id: string) => S, run: Run, alone = false): Promise<bigint> {
-    const filling = (alone ? undefined : this.#filling.get(key)) ?? { id: this.nextId(key, alone), waiting: 0 };
-    this.#filling.set(key, filling);
-    filling.waiting += 1;
-    const { id } = filling;
+  async download(key: string, specOf: (id: string) => S, run: Run, alone = false): Promise<bigint> {
+    const download = (alone ? undefined : this.#downloads.get(key)) ?? { id: this.nextId(key, alone), waiting: 0 };
+    this.#downloads.set(key, download);
+    download.waiting += 1;
+    const { id } = download;
     const ask = { detach: false, labels: {}, planOnly: false, requestId: id, secrets: run.secrets };
     const caller = {
       identity: OWN_IDENTITY,
@@ -58,8 +58,8 @@ export class SharedDownload<S extends object> {
         if (result?.kind === 'fetch') networkBytes = result.networkBytes;
       }
     } finally {
-      filling.waiting -= 1;
-      if (filling.waiting === 0 && this.#filling.get(key) === filling) this.#filling.delete(key);
+      download.waiting -= 1;
+      if (download.waiting === 0 && this.#downloads.get(key) === download) this.#downloads.delete(key);
     }
     return networkBytes;
   }

@@ -16,24 +16,24 @@ import type { ToolRun } from '../ports/tools.js';
 export async function planByAgent(
   spec: FarSpec,
   { file, target }: Resolution,
-  run: ToolRun,
+  tool: ToolRun,
   { agents, files }: NbdCopyPorts,
 ): Promise<Plan> {
   const agent = await agents.connect(spec.remote.host);
   try {
     if (spec.remote.side === 'target') {
-      const plan = await agent.planPull(pullRequest(spec, ''), run.signal);
+      const plan = await agent.planPull(pullRequest(spec, ''), tool.signal);
       const { lengthBytes } = file(spec.source);
       return { ...plan, kind: 'plan', why: whyNbd(spec, lengthBytes, plan.moveBytes ?? lengthBytes) };
     }
-    const source = await agent.openExport(spec.source, spec.allowInUse, run.signal);
+    const source = await agent.openExport(spec.source, spec.allowInUse, tool.signal);
     let moveBytes: bigint;
     try {
       const { lengthBytes } = source;
-      const told = agent.map(spec.source, run.signal);
-      moveBytes = lengthBytes === 0n ? 0n : dataOf(await dataExtents(told, { lengthBytes, host: spec.remote.host }));
+      const extents = agent.map(spec.source, tool.signal);
+      moveBytes = lengthBytes === 0n ? 0n : dataOf(await dataExtents(extents, { lengthBytes, host: spec.remote.host }));
     } finally {
-      await agent.closeExport(source.name, run.signal);
+      await agent.closeExport(source.name, tool.signal);
     }
     const freeBytes = await files.freeBytes(target(spec.target).directory);
     return {

@@ -52,7 +52,7 @@ export interface FarSource {
   /** What is pulled from it is as good as our own. */
   readonly trusted: boolean;
   openExport(source: ImageAddress, allowInUse: boolean, signal: AbortSignal): Promise<FarExport>;
-  /** Which stretches of its bytes are data. */
+  /** Its extents, and which of them are data. */
   map(source: ImageAddress, signal: AbortSignal): AsyncIterable<DataExtent>;
   /** Fails with SOURCE_CHANGED, also when the name stands for another file by now. */
   closeExport(name: string, signal: AbortSignal): Promise<void>;
@@ -92,17 +92,17 @@ export interface FarAgents {
  */
 export interface NbdTool {
   /**
-   * Copies the stretch to the same place in the target, which holds zeros there or what an earlier
+   * Copies the range to the same place in the target, which holds zeros there or what an earlier
    * try wrote.
    */
-  pull(source: FarExport, stretch: Segment, target: FileRef, options: PullOptions, run: ToolRun): Promise<void>;
+  pull(source: FarExport, range: Segment, target: FileRef, options: PullOptions, tool: ToolRun): Promise<void>;
   /**
    * Copies a file's bytes into an export of at least its length that is all hole. With `shared`
    * also while another process writes the file.
    */
-  push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, run: ToolRun): Promise<void>;
-  /** Which stretches are data, asked over NBD. */
-  map(source: FarExport, run: ToolRun): AsyncIterable<DataExtent>;
+  push(source: Resolved, place: NbdPlace, name: string, options: PushOptions, tool: ToolRun): Promise<void>;
+  /** Its extents, and which of them are data; asked over NBD. */
+  map(source: FarExport, tool: ToolRun): AsyncIterable<DataExtent>;
 }
 
 /** From, and up to but without. */

@@ -31,13 +31,13 @@ interface EngineChoice {
 export async function planOnHost(
   spec: CopySpec,
   { file, target }: Resolution,
-  run: ToolRun,
+  tool: ToolRun,
   ports: LocalCopyPorts,
 ): Promise<Plan> {
   const source = file(spec.source);
   const { directory } = target(spec.target);
   const { engine, shown, why } = await choose(spec, source, directory, ports.reflink);
-  const moveBytes = engine === 'REFLINK' ? 0n : await dataOf(source, ports.tool, run);
+  const moveBytes = engine === 'REFLINK' ? 0n : await dataOf(source, ports.tool, tool);
   const freeBytes = await ports.files.freeBytes(directory);
   return { kind: 'plan', method: shown ?? engine, why, moveBytes, needBytes: moveBytes, freeBytes };
 }
@@ -50,8 +50,8 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
   assertLengthWithinLimits(source, source, ports.reader);
   const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
   const part = await run.part(spec.target, spec);
-  const way = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
-  const readBytes = way.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
+  const choice = wanted.engine === 'REFLINK' ? await clone(spec, source, part, wanted, run, ports) : wanted;
+  const readBytes = choice.engine === 'LOCAL_SPARSE' ? await copySparse(spec, source, part, run, ports.tool) : 0n;
   if (spec.verify) await verify(source, part, run, ports.tool);
   const { handle, name } = part;
   await assertSafeForTrustedRoot(
@@ -71,8 +71,8 @@ export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts
     target: spec.target,
     lengthBytes: made.lengthBytes,
     allocatedBytes: made.allocatedBytes,
-    engine: way.shown ?? way.engine,
-    why: way.why,
+    engine: choice.shown ?? choice.engine,
+    why: choice.why,
     ...moved,
     verified: spec.verify,
   };

@@ -137,9 +137,9 @@ async function farDigest(
   return answer;
 }
 
-function differs({ source, target }: FarSpec, doubt: Pull['suspect']): HostlerError {
+function differs({ source, target }: FarSpec, suspect: Pull['suspect']): HostlerError {
   const facts = { path: source, target };
-  if (doubt === undefined)
+  if (suspect === undefined)
     return new HostlerError('CHECKSUM_MISMATCH', `the copy ${target} differs from ${source}`, { facts });
   return new HostlerError('SOURCE_CHANGED', `${source} changed while it was read`, { facts });
 }

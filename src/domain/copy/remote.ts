@@ -64,7 +64,7 @@ export interface FarShell {
    * Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE while a guest
    * there writes it, unless that is allowed.
    */
-  look(host: SshHost, path: ImageAddress, allowInUse: boolean, run: ToolRun): Promise<FarFile>;
+  look(host: SshHost, path: ImageAddress, allowInUse: boolean, tool: ToolRun): Promise<FarFile>;
   /**
    * Makes, or finds again, the private folder for a target. `key` is the same for the same copy.
    * Fails with TARGET_EXISTS, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED, and with
@@ -74,21 +74,21 @@ export interface FarShell {
     host: SshHost,
     target: ImageAddress,
     need: { readonly key: string; readonly overwrite: boolean; readonly needBytes: bigint },
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<{ readonly part: FarPart; readonly tools: FarTools; readonly freeBytes: bigint }>;
   /** What `prepare` would find; changes nothing. */
   plan(
     host: SshHost,
     target: ImageAddress,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<{ readonly tools: FarTools; readonly freeBytes: bigint }>;
   /**
    * Makes the part durable, gives it the target's name and removes the folder. A file that is
    * replaced keeps owner, mode, access list and attributes. Fails with TARGET_EXISTS, IMAGE_IN_USE.
    */
-  publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, run: ToolRun): Promise<FarPublished>;
+  publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, tool: ToolRun): Promise<FarPublished>;
   /** Removes the folder. */
-  discard(part: FarPart, run: ToolRun): Promise<void>;
+  discard(part: FarPart, tool: ToolRun): Promise<void>;
 }
 
 /**
@@ -97,9 +97,9 @@ export interface FarShell {
  */
 export interface FarDraft {
   /** All of a file's bytes. With `shared` also while another process writes the file. */
-  write(source: Resolved, options: PushOptions, run: ToolRun): Promise<void>;
-  /** The block digest of what is there by now, from the stretches that are data. */
-  digest(stretches: AsyncIterable<DataExtent>, run: ToolRun): Promise<string>;
+  write(source: Resolved, options: PushOptions, tool: ToolRun): Promise<void>;
+  /** The block digest of what is there by now, from its data extents. */
+  digest(extents: AsyncIterable<DataExtent>, tool: ToolRun): Promise<string>;
   /** Makes it durable, as long as it should be, and gives it its name. Fails with TARGET_EXISTS. */
   publish(): Promise<FarPublished>;
   /** Removes what was not published. */
@@ -109,11 +109,11 @@ export interface FarDraft {
 /** The qemu-nbd of hosts that are reached by ssh. Fails as `FarShell`, and with IMAGE_IN_USE. */
 export interface FarNbd {
   /** Whence a file of it is pulled. */
-  source(host: SshHost, run: ToolRun): FarSource;
+  source(host: SshHost, tool: ToolRun): FarSource;
   /**
    * Fails with TARGET_EXISTS, IMAGE_IN_USE, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED.
    */
-  draft(host: SshHost, target: ImageAddress, need: DraftNeed, run: ToolRun): Promise<FarDraft>;
+  draft(host: SshHost, target: ImageAddress, need: DraftNeed, tool: ToolRun): Promise<FarDraft>;
 }
 
 export interface DraftNeed {
@@ -148,17 +148,17 @@ export interface RsyncTool {
     source: ImageAddress,
     folder: FileRef,
     options: RsyncOptions,
-    run: ToolRun,
+    tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts>;
   send(
     source: FileRef,
     part: FarPart,
     options: RsyncOptions,
-    run: ToolRun,
+    tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts>;
   /** Whether both ends have the same bytes, by checksums of the whole files. */
-  sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, run: ToolRun): Promise<boolean>;
-  sameSent(source: FileRef, part: FarPart, run: ToolRun): Promise<boolean>;
+  sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, tool: ToolRun): Promise<boolean>;
+  sameSent(source: FileRef, part: FarPart, tool: ToolRun): Promise<boolean>;
 }

@@ -120,8 +120,8 @@ export class Pull {
   }
 
   async #checkpoint(fingerprint: string): Promise<void> {
-    const doubt = this.suspect === undefined ? {} : { doubt: this.suspect };
-    await this.run.checkpoint({ fingerprint, done: rangesText(this.#done), ...doubt });
+    const suspect = this.suspect === undefined ? {} : { doubt: this.suspect };
+    await this.run.checkpoint({ fingerprint, done: rangesText(this.#done), ...suspect });
   }
 
   /** Whether the source may have changed under us. */
@@ -143,11 +143,11 @@ export class Pull {
     const writer = await ports.transfers.writer(this.part, spec.target);
     let release: () => void = () => undefined;
     try {
-      const told = this.agent.map(spec.source, run.signal);
-      const stretches = lengthBytes === 0n ? [] : await dataExtents(told, { lengthBytes, host: spec.remote.host });
-      const dataBytes = dataOf(stretches);
+      const mapped = this.agent.map(spec.source, run.signal);
+      const extents = lengthBytes === 0n ? [] : await dataExtents(mapped, { lengthBytes, host: spec.remote.host });
+      const dataBytes = dataOf(extents);
       const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
-      const segments = cutSegments(stretches, this.#done, fullBytes, size);
+      const segments = cutSegments(extents, this.#done, fullBytes, size);
       const left = segments.reduce((sum, segment) => sum + segment.dataBytes, 0n);
       // All of it: what the part has already is known to be taken.
       release = await run.reserve(spec.target, dataBytes, this.part);

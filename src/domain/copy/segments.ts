@@ -21,12 +21,12 @@ const LONG_HOLE = 1n << 30n;
  * without data.
  */
 export function cutSegments(
-  stretches: readonly DataExtent[],
+  extents: readonly DataExtent[],
   done: readonly Range[],
   lengthBytes: bigint,
   segmentBytes: bigint,
 ): Segment[] {
-  const data = stretches.filter((stretch) => stretch.data);
+  const data = extents.filter((extent) => extent.data);
   let next = 0;
   return gaps(done, lengthBytes).flatMap((gap) => {
     while (endOf(data[next]) <= gap.from && next < data.length) next += 1;
@@ -39,8 +39,8 @@ export function cutSegments(
   });
 }
 
-function endOf(stretch: DataExtent | undefined): bigint {
-  return stretch === undefined ? 0n : stretch.offsetBytes + stretch.lengthBytes;
+function endOf(extent: DataExtent | undefined): bigint {
+  return extent === undefined ? 0n : extent.offsetBytes + extent.lengthBytes;
 }
 
 function cutGap(gap: Range, data: readonly DataExtent[], segmentBytes: bigint): Segment[] {

@@ -36,15 +36,15 @@ interface EngineChoice {
 export async function planBySsh(
   spec: FarSpec,
   { file, target }: Resolution,
-  run: ToolRun,
+  tool: ToolRun,
   { farShell, files }: SshCopyPorts,
 ): Promise<Plan> {
   const { remote } = spec;
   if (remote.side === 'target') {
-    const { tools, freeBytes } = await farShell.plan(remote, spec.target, run);
+    const { tools, freeBytes } = await farShell.plan(remote, spec.target, tool);
     return planned(chooseBySsh(spec, file(spec.source), tools), file(spec.source), freeBytes);
   }
-  const source = await farShell.look(remote, spec.source, spec.allowInUse, run);
+  const source = await farShell.look(remote, spec.source, spec.allowInUse, tool);
   const freeBytes = await files.freeBytes(target(spec.target).directory);
   return planned(chooseBySsh(spec, source, source.tools), source, freeBytes);
 }
@@ -128,7 +128,7 @@ async function sendByNbd(
     const tool = run.tool((fraction, ahead) => show(scale(totalBytes, fraction, ahead)));
     await far.write(source, { shared, ...rate }, tool);
     show(totalBytes);
-    if (spec.verify) await verify(spec, run, ports, source, (stretches) => far.digest(stretches, run.tool()));
+    if (spec.verify) await verify(spec, run, ports, source, (extents) => far.digest(extents, run.tool()));
     if (!shared) await assertUnchanged([source], ports.files);
     return await run.commitFar(async (): Promise<CopyResult> => {
       const { allocatedBytes, lost } = await far.publish();
@@ -147,7 +147,7 @@ async function verify(
   run: Run,
   { digests, tool }: SshCopyPorts,
   source: Resolved,
-  thereOf: (stretches: ReturnType<typeof dataExtentsOf>) => Promise<string>,
+  thereOf: (extents: ReturnType<typeof dataExtentsOf>) => Promise<string>,
 ): Promise<void> {
   beginDigest(run);
   await run.step('verify');

@@ -60,15 +60,15 @@ export async function takeMember(
 export async function onlyDisk(
   head: Buffer,
   archive: Parameters<Archives['list']>[1],
-  run: ToolRun,
+  tool: ToolRun,
   archives: Archives,
 ): Promise<ArchiveMember | undefined> {
   const kind = archiveKind(head);
   if (kind === undefined) return undefined;
   try {
-    return disksOf(await archives.list(kind, archive, run))[0];
+    return disksOf(await archives.list(kind, archive, tool))[0];
   } catch (error) {
-    run.signal.throwIfAborted();
+    tool.signal.throwIfAborted();
     // The hint is for people; that it is an archive is the error.
     if (error instanceof HostlerError) return undefined;
     throw error;

@@ -16,7 +16,7 @@ import type { ToolRun } from '../ports/tools.js';
 export async function assertDisk(
   file: Resolved,
   declared: boolean,
-  run: ToolRun,
+  tool: ToolRun,
   { files, archives }: { readonly files: Files; readonly archives: Archives },
 ): Promise<void> {
   const path = file.address;
@@ -26,7 +26,7 @@ export async function assertDisk(
     return { head: begin, what: name ?? (bytes.lengthBytes < SECTOR_BYTES ? tooShort(bytes.lengthBytes) : undefined) };
   });
   if (what === undefined) return;
-  const { words, facts } = hint(await onlyDisk(head, file, run, archives));
+  const { words, facts } = hint(await onlyDisk(head, file, tool, archives));
   throw new HostlerError('IMAGE_MALFORMED', `${path}: the file is ${what}, not a disk image${words}`, {
     facts: { path, content: what, ...facts },
   });
@@ -39,12 +39,12 @@ export async function assertDisk(
 export async function withHint(
   error: unknown,
   file: Resolved,
-  run: ToolRun,
+  tool: ToolRun,
   { files, archives }: { readonly files: Files; readonly archives: Archives },
 ): Promise<unknown> {
   if (!(error instanceof HostlerError) || error.reason !== 'FORMAT_MISMATCH') return error;
   const head = await files.withBytes(file, (bytes) => bytes.read(0n, HEAD_BYTES));
-  const { words, facts } = hint(await onlyDisk(head, file, run, archives));
+  const { words, facts } = hint(await onlyDisk(head, file, tool, archives));
   return new HostlerError(error.reason, `${error.message}${words}`, { facts: { ...error.facts, ...facts } });
 }
 

@@ -17,7 +17,7 @@ import type { Reflink } from '../ports/tools.js';
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
   readonly cache: {
-    obtain(wish: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease>;
+    obtain(request: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease>;
     /** Removes the entry if nobody can be given it again; when it has been given back. */
     dropUseless(lease: Lease, run: Run): Promise<void>;
   };
@@ -33,8 +33,8 @@ export type FromCachePorts = MakePorts & {
 export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCachePorts): Promise<FetchResult> {
   const cloned = await ports.baseClones.fetch(spec, run);
   if (cloned !== undefined) return cloned;
-  const wish = wishOf(spec);
-  const lease = await ports.cache.obtain(wish, assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)), run);
+  const request = cacheKeyRequestOf(spec);
+  const lease = await ports.cache.obtain(request, assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)), run);
   try {
     const { entry, fromCache, networkBytes } = lease;
     assertSize(entry.info, spec.maxSizeBytes, spec.target);
@@ -73,7 +73,7 @@ function assertPoolTakesFormat({ storage, address }: ResolvedTarget, format: Ima
  * What to look for in the cache. Fails with INVALID_FIELD for a file of this host, which is never
  * cached.
  */
-export function wishOf({
+export function cacheKeyRequestOf({
   source,
   sourceFormat,
   format,

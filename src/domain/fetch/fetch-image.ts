@@ -39,8 +39,8 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
         maxBytes: ports.rules.maxBytes,
         assertFacts: assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)),
       };
-      const brought = await download(spec, part.aside, checkpoint, limits, run, ports);
-      const image = await makeImage(part, run.target(spec.target), withFormat(spec, brought), run, ports);
+      const downloaded = await download(spec, part.aside, checkpoint, limits, run, ports);
+      const image = await makeImage(part, run.target(spec.target), withFormat(spec, downloaded), run, ports);
       await run.step('seal');
       const made = await part.seal();
       if (image.converted !== undefined) showConverted(made, image.converted, run);
@@ -50,7 +50,7 @@ export function fetchImage(ports: FromCachePorts): Verb<FetchSpec, FetchResult> 
         info: describeFile(made, facts, false),
         fromCache: false,
         lengthBytes: made.lengthBytes,
-        ...downloadFacts(brought),
+        ...downloadFacts(downloaded),
       };
       return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
     },

@@ -36,7 +36,7 @@ export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult
         maxBytes,
         assertFacts: ({ lengthBytes = 0n }) => assertWithin(lengthBytes, maxBytes, what),
       };
-      const brought = await download(spec, part.aside, checkpoint, limits, run, ports);
+      const downloaded = await download(spec, part.aside, checkpoint, limits, run, ports);
       await part.adopt(part.aside.name);
       await run.step('seal');
       const made = await part.seal();
@@ -44,7 +44,7 @@ export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult
         kind: 'fetch',
         fromCache: false,
         lengthBytes: made.lengthBytes,
-        ...downloadFacts(brought),
+        ...downloadFacts(downloaded),
       };
       return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
     },

@@ -40,24 +40,24 @@ export async function makeImage(
   const { format, sourceFormat, maxSizeBytes, archiveMember } = spec;
   const layout = layoutOf(spec);
   const { maxBytes } = ports.rules;
-  const came = await expand(part.aside, part, target.address, maxBytes, run, ports);
+  const expanded = await expand(part.aside, part, target.address, maxBytes, run, ports);
   const file =
     archiveMember === undefined
-      ? came
+      ? expanded
       : // What is in an archive may be compressed once more; the archive is not needed any more then.
         await expand(
-          await takeMember(came, part, target.address, archiveMember, maxBytes, run, ports),
+          await takeMember(expanded, part, target.address, archiveMember, maxBytes, run, ports),
           part,
           target.address,
           maxBytes,
           run,
           ports,
         );
-  const said = {
+  const declared = {
     ...(sourceFormat === undefined ? {} : { format: sourceFormat }),
     ...(maxSizeBytes === undefined ? {} : { maxSizeBytes }),
   };
-  const image = await validateForeign(file, target, said, run, ports);
+  const image = await validateForeign(file, target, declared, run, ports);
   const wanted = format ?? image.format;
   if (wanted === image.format && target.storage === 'file' && Object.keys(layout).length === 0) {
     await run.step('keep');

@@ -68,7 +68,7 @@ export class SparseSink {
   async #write(data: Buffer, position: bigint): Promise<void> {
     const end = position + BigInt(data.length);
     let [dataBytes, writtenTo] = [0, 0];
-    for (const [from, to] of stretches(data, Number(position % BigInt(BLOCK_BYTES)))) {
+    for (const [from, to] of dataRanges(data, Number(position % BigInt(BLOCK_BYTES)))) {
       await this.file.write(data.subarray(from, to), position + BigInt(from));
       dataBytes += to - from;
       writtenTo = to;
@@ -81,7 +81,7 @@ export class SparseSink {
 }
 
 /** Which bytes are no whole blocks of zeros; `phase` is where in a block the data begins. */
-export function stretches(data: Buffer, phase: number): [number, number][] {
+export function dataRanges(data: Buffer, phase: number): [number, number][] {
   const found: [number, number][] = [];
   for (let from = 0; from < data.length;) {
     const to = Math.min(data.length, from + BLOCK_BYTES - ((phase + from) % BLOCK_BYTES));

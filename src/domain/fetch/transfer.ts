@@ -276,13 +276,13 @@ export class Transfer {
     return this.spec.checksum !== undefined;
   }
 
-  async #accept({ validator, freshness, resumable, ends, totalBytes: said }: SourceAnswer): Promise<void> {
+  async #accept({ validator, freshness, resumable, ends, totalBytes: announcedBytes }: SourceAnswer): Promise<void> {
     const { offset, totalBytes: before } = this.#position;
     const { lengthBytes, checksum, what } = this.spec;
     [this.#unproved, this.#outdated] = [false, false];
     this.#resumable = resumable;
     // A length that was said holds until another content begins.
-    const totalBytes = said ?? before ?? lengthBytes;
+    const totalBytes = announcedBytes ?? before ?? lengthBytes;
     this.#position = {
       offset,
       guarded: this.spec.guarded,

@@ -27,18 +27,18 @@ export interface JudgePorts {
 export async function validateForeign(
   file: StagingFile,
   target: ResolvedTarget,
-  said: { readonly format?: ImageFormat; readonly maxSizeBytes?: bigint },
+  declared: { readonly format?: ImageFormat; readonly maxSizeBytes?: bigint },
   run: Run,
   { files, reader, tool, archives }: JudgePorts,
 ): Promise<Layer> {
   run.phase('INSPECTING');
   const taken = await privateFile(file, target, files);
   assertWithinForeignLimits(taken, reader.foreignRules);
-  const facts = await reader.foreign(taken, said.format).catch(async (error: unknown) => {
+  const facts = await reader.foreign(taken, declared.format).catch(async (error: unknown) => {
     throw await withHint(error, taken, run.tool(), { files, archives });
   });
-  if (facts.format === 'raw') await assertDisk(taken, said.format !== undefined, run.tool(), { files, archives });
-  assertSize(facts, said.maxSizeBytes, target.address);
+  if (facts.format === 'raw') await assertDisk(taken, declared.format !== undefined, run.tool(), { files, archives });
+  assertSize(facts, declared.maxSizeBytes, target.address);
   await reader.assertWhole(taken, facts.format, run.signal);
   await run.step('identify');
   const layer: Layer = { file: taken, format: facts.format, facts, foreign: 'taken' };

@@ -62,12 +62,12 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (atStart && type === FIXED) throw malformed('vpc', 'a fixed disk has no footer at its start');
   if (!atStart && bytes.lengthBytes % 512n !== 0n) throw malformed('vpc', 'the footer does not begin at a sector');
   if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
-  const { size, ...told } = virtualSize(footer);
+  const { size, ...facts } = virtualSize(footer);
   if (type === FIXED) {
     const tooLarge = sizeFindings(size, bytes.lengthBytes - BigInt(FOOTER_BYTES));
     const isShort = !isFixed && tooLarge.length === 0;
     return imageFacts('vpc', size, {
-      ...told,
+      ...facts,
       // qemu by itself takes the guest's first sector for a footer.
       ...(marked ? { untoldSizeBytes: 0n } : {}),
       subformat: 'fixed',
@@ -85,7 +85,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   if (!isPowerOfTwo(blockBytes) || blockBytes < 512) throw malformed('vpc', `the block size is ${String(blockBytes)}`);
   if (BigInt(entries) * BigInt(blockBytes) < size) throw malformed('vpc', 'the block table is too small for the disk');
   return imageFacts('vpc', size, {
-    ...told,
+    ...facts,
     subformat: 'dynamic',
     clusterSizeBytes: BigInt(blockBytes),
     findings: [

@@ -111,15 +111,15 @@ export function foreignFormat(declared: ImageFormat, claims: readonly ImageForma
 export function assertToolAgrees(
   path: string,
   { format, virtualSizeBytes, luksVersion = 1, subformat }: ImageFacts,
-  told: { readonly format: string; readonly virtualSizeBytes: bigint },
+  seen: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
   // qemu-img looks for LUKS where we expect bytes or a fixed VHD, and does not know its version 2.
   const isBytes = format === 'raw' || (format === 'vpc' && subformat === 'fixed');
   const others: readonly string[] = isBytes ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
-  if (others.includes(told.format)) return;
-  if (told.format !== format) throw formatMismatch(path, format, told.format);
-  if (told.virtualSizeBytes === virtualSizeBytes) return;
-  const message = `qemu-img takes it for a disk of ${String(told.virtualSizeBytes)} bytes, its header says ${String(virtualSizeBytes)}`;
+  if (others.includes(seen.format)) return;
+  if (seen.format !== format) throw formatMismatch(path, format, seen.format);
+  if (seen.virtualSizeBytes === virtualSizeBytes) return;
+  const message = `qemu-img takes it for a disk of ${String(seen.virtualSizeBytes)} bytes, its header says ${String(virtualSizeBytes)}`;
   refuse(path, [{ reason: 'SEVERAL_FORMATS', message }]);
 }
 

@@ -110,7 +110,7 @@ export interface BlockRange {
   readonly zero: boolean;
 }
 
-/** A stretch of a file; what is no data is zeros. */
+/** An extent of a file; what is no data is zeros. */
 export interface DataExtent {
   readonly offsetBytes: bigint;
   readonly lengthBytes: bigint;
@@ -122,14 +122,14 @@ export interface DataExtent {
  * touches it; a last block that is not whole is always hashed.
  */
 export async function* blockRanges(
-  stretches: AsyncIterable<DataExtent> | Iterable<DataExtent>,
+  extents: AsyncIterable<DataExtent> | Iterable<DataExtent>,
   lengthBytes: bigint,
 ): AsyncGenerator<BlockRange> {
   const size = BigInt(BLOCK_BYTES);
   const whole = Number(lengthBytes / size);
   const all = Number((lengthBytes + size - 1n) / size);
   let next = 0;
-  for await (const { offsetBytes, lengthBytes: length, data } of stretches) {
+  for await (const { offsetBytes, lengthBytes: length, data } of extents) {
     if (!data || length === 0n) continue;
     const first = Math.max(next, Number(offsetBytes / size));
     const end = Math.min(all, Number((offsetBytes + length + size - 1n) / size));

@@ -33,7 +33,7 @@ export interface Finding {
   readonly message: string;
 }
 
-/** A stretch of a disk, as the descriptor of a VMDK says it. */
+/** An extent of a disk, as the descriptor of a VMDK says it. */
 export interface NamedExtent {
   /**
    * `flat`: bytes as they are; `sparse`: a VMDK with tables of its own; `zero`: nothing but zeros.

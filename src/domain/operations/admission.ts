@@ -20,7 +20,7 @@ export interface AdmissionPorts {
   readonly imageLocks: ImageLocks;
   readonly dependants: Dependants;
   /** What the call at work may hear of. */
-  readonly reach: Pick<PathScope, 'allows' | 'touches'>;
+  readonly scope: Pick<PathScope, 'allows' | 'touches'>;
 }
 
 /** Resolves what a verb uses and refuses what cannot work, before anything is written or queued. */
@@ -158,11 +158,11 @@ export class Admission {
     const answer = await this.ports.dependants.of(file);
     const found = answer.found.filter(({ identity }) => except === undefined || !sameFile(identity, except));
     if (found.length === 0) {
-      assertLookedAt(answer, path, (place) => this.ports.reach.touches(place));
+      assertLookedAt(answer, path, (place) => this.ports.scope.touches(place));
       return;
     }
     // Others count, and have no names for this caller.
-    const seen = found.filter(({ path: address }) => this.ports.reach.allows({ address, need: 'read' }));
+    const seen = found.filter(({ path: address }) => this.ports.scope.allows({ address, need: 'read' }));
     const some = seen.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
     const such = some[0] === undefined ? "outside of the places of the caller's role" : `such as ${some[0]}`;
     throw new HostlerError('IMAGE_HAS_DEPENDANTS', `${path} is needed by ${String(found.length)} images, ${such}`, {

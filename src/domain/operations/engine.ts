@@ -213,10 +213,13 @@ export class Operations {
       unlock = locks.acquire(holder, admitted.keys);
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
-      const wish = { slot: verb.slot(spec), far: verb.far?.(spec) === true, standing: verb.standing === true };
-      const ticket = slots.enter({ ...wish, caller: placesOf(caller), filesystems: admitted.filesystems }, (place) => {
-        operation.update({ queuePosition: place });
-      });
+      const request = { slot: verb.slot(spec), far: verb.far?.(spec) === true, standing: verb.standing === true };
+      const ticket = slots.enter(
+        { ...request, caller: placesOf(caller), filesystems: admitted.filesystems },
+        (place) => {
+          operation.update({ queuePosition: place });
+        },
+      );
       undo.push(ticket.release);
       // From here to `live` without a pause: a drain sees it there, or it sees the drain.
       this.#assertServing();

@@ -218,7 +218,7 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   readonly standing?: boolean;
   uses(spec: Spec): readonly Use[];
   /** What `run` would do; changes nothing. Absent where the RPC has no `plan_only`. */
-  plan?(spec: Spec, resolution: Resolution, run: ToolRun): Promise<Plan>;
+  plan?(spec: Spec, resolution: Resolution, tool: ToolRun): Promise<Plan>;
   /** Absent: an attempt that failed leaves nothing. */
   readonly resume?: Resume<Spec>;
   run(spec: Spec, run: Run): Promise<Result>;

@@ -31,32 +31,32 @@ export interface ImageChanger {
   resize(
     image: Written,
     request: { readonly sizeBytes: bigint; readonly shrink: boolean; readonly preallocation: Preallocation },
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void>;
   /**
    * Copies up what the guest would see differently on another chain of layers, or on none. The
    * header stays as it is.
    */
-  copyUp(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
+  copyUp(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void>;
   /**
    * Fails with IO_ERROR unless the guest sees the same on the other chain as on the one that the
    * header names. Changes nothing.
    */
-  assertCopied(image: Written, base: readonly Layer[], run: ToolRun): Promise<void>;
+  assertCopied(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void>;
   /** Writes another base into the header, or none, and opens neither. */
   setBase(
     image: Written,
     base: { readonly storedName: string; readonly format: ImageFormat } | undefined,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void>;
   /** Writes the content of all layers above the one at `depth` into it. */
-  commit(image: Written, depth: number, run: ToolRun): Promise<void>;
-  check(image: Written, repair: 'none' | 'leaks' | 'all', run: ToolRun): Promise<CheckCounts>;
-  compare(first: Chain, second: Chain, strict: boolean, run: ToolRun): Promise<Comparison>;
-  createSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
-  deleteSnapshot(image: Written, name: string, run: ToolRun): Promise<void>;
+  commit(image: Written, depth: number, tool: ToolRun): Promise<void>;
+  check(image: Written, repair: 'none' | 'leaks' | 'all', tool: ToolRun): Promise<CheckCounts>;
+  compare(first: Chain, second: Chain, strict: boolean, tool: ToolRun): Promise<Comparison>;
+  createSnapshot(image: Written, name: string, tool: ToolRun): Promise<void>;
+  deleteSnapshot(image: Written, name: string, tool: ToolRun): Promise<void>;
   /** By id: a name could be another's id. */
-  revertSnapshot(image: Written, id: string, run: ToolRun): Promise<void>;
+  revertSnapshot(image: Written, id: string, tool: ToolRun): Promise<void>;
 }
 
 export interface ByteRange {
@@ -67,9 +67,9 @@ export interface ByteRange {
 /** Makes an image all zeros. */
 export interface Eraser {
   /** Writes zeros over these parts. Fails with IO_ERROR, NO_SPACE, and as ImageTool. */
-  zero(file: Resolved, data: readonly ByteRange[], run: ToolRun): Promise<void>;
+  zero(file: Resolved, data: readonly ByteRange[], tool: ToolRun): Promise<void>;
   /** Gives all blocks back. Fails with UNSUPPORTED_BY_BACKEND where they cannot be. */
-  discard(file: Resolved, run: ToolRun): Promise<void>;
+  discard(file: Resolved, tool: ToolRun): Promise<void>;
 }
 
 /** An image that is backed by another one. */

@@ -42,7 +42,7 @@ export interface CommandCall {
 export interface CommandRunner {
   run(
     call: CommandCall,
-    run: ToolRun,
+    tool: ToolRun,
     onPiece: (piece: OutputPiece, signal: AbortSignal) => Promise<void>,
   ): Promise<{ readonly exitCode: number; readonly stderr: string }>;
 }

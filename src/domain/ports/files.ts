@@ -51,7 +51,7 @@ export interface Walk {
 /** Who owns files. Links are changed themselves, never followed. */
 export interface Ownership {
   /** Fails with INVALID_FIELD on a name that nobody has. */
-  ids(owner: OwnerNames, run: ToolRun): Promise<OwnerIds>;
+  ids(owner: OwnerNames, tool: ToolRun): Promise<OwnerIds>;
   /** Changes one entry; false when it was so already. Fails with ACCESS_DENIED, ROOT_STALLED. */
   set(entry: Entry, ids: OwnerIds): Promise<boolean>;
   /**

@@ -101,13 +101,13 @@ export interface Expander {
     compression: Compression,
     file: AddressedFile,
     take: (piece: Uint8Array) => Promise<void>,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<'all' | 'followed'>;
   /**
    * Whether what was compressed has its end in these bytes, whatever follows it there. Fails with
    * TOOL_MISSING, and as `bytes`.
    */
-  endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, run: ToolRun): Promise<boolean>;
+  endsWithin(compression: Compression, bytes: AsyncIterable<Uint8Array>, tool: ToolRun): Promise<boolean>;
 }
 
 export type ArchiveKind = 'tar' | 'zip';
@@ -125,13 +125,13 @@ export interface ArchiveMember {
 /** Takes single files out of archives. Failures: IMAGE_MALFORMED, TOOL_MISSING, IO_ERROR. */
 export interface Archives {
   /** Its regular files, in order; of more than 10,000 members none. */
-  list(kind: ArchiveKind, file: AddressedFile, run: ToolRun): Promise<readonly ArchiveMember[]>;
+  list(kind: ArchiveKind, file: AddressedFile, tool: ToolRun): Promise<readonly ArchiveMember[]>;
   /** The bytes of one, in order, zeros for its holes; fails also with whatever `take` throws. */
   read(
     kind: ArchiveKind,
     file: AddressedFile,
     member: ArchiveMember,
     take: (piece: Uint8Array) => Promise<void>,
-    run: ToolRun,
+    tool: ToolRun,
   ): Promise<void>;
 }

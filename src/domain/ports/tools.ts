@@ -23,7 +23,7 @@ export interface ToolRun {
   onFraction?(fraction: number, aheadBytes?: bigint): void;
 }
 
-/** A stretch of an image's disk; unset is the file of zeros. */
+/** An extent of an image's disk; unset is the file of zeros. */
 export interface LayerExtent extends Omit<NamedExtent, 'name'> {
   readonly file?: Resolved;
 }
@@ -85,10 +85,10 @@ export interface MeasureOf {
  * UNSUPPORTED_BY_BACKEND …
  */
 export interface ImageTool {
-  create(target: FileRef, request: CreateRequest, run: ToolRun): Promise<void>;
-  convert(source: Chain, target: FileRef, request: ConvertRequest, run: ToolRun): Promise<void>;
+  create(target: FileRef, request: CreateRequest, tool: ToolRun): Promise<void>;
+  convert(source: Chain, target: FileRef, request: ConvertRequest, tool: ToolRun): Promise<void>;
   /** Extents in order, without gaps. */
-  map(source: Chain, run: ToolRun): AsyncIterable<Extent>;
+  map(source: Chain, tool: ToolRun): AsyncIterable<Extent>;
   /**
    * Space in another format, of the current state or of a snapshot; unset clusters are the format's
    * own.
@@ -96,16 +96,16 @@ export interface ImageTool {
   measure(
     source: Chain,
     format: ImageFormat,
-    run: ToolRun,
+    tool: ToolRun,
     of?: MeasureOf,
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }>;
   /**
    * What the tool detects of an untrusted image in quarantine by itself; of a VHD the size is the
    * one for the given options.
    */
-  identify(image: Layer, run: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
+  identify(image: Layer, tool: ToolRun): Promise<{ readonly format: string; readonly virtualSizeBytes: bigint }>;
   /** Whether two files hold the same bytes, holes being zeros. */
-  equal(first: FileRef, second: FileRef, run: ToolRun): Promise<boolean>;
+  equal(first: FileRef, second: FileRef, tool: ToolRun): Promise<boolean>;
 }
 
 /**
@@ -118,5 +118,5 @@ export interface Reflink {
   /** Why it can't be done between these, if that is known without trying. */
   objection(source: Resolved, directory: Handle): Promise<string | undefined>;
   /** True when done, or why the filesystem refused. */
-  clone(source: FileRef, target: FileRef, run: ToolRun): Promise<true | { readonly refused: string }>;
+  clone(source: FileRef, target: FileRef, tool: ToolRun): Promise<true | { readonly refused: string }>;
 }

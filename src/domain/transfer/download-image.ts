@@ -133,13 +133,13 @@ async function assertFree(entry: Entry, { allowInUse }: DownloadSpec, { imageLoc
 }
 
 async function* piecesOf(
-  stretches: ReturnType<typeof dataExtentsOf>,
+  extents: ReturnType<typeof dataExtentsOf>,
   { lengthBytes }: Entry,
   { offset, length }: DownloadSpec,
   reader: FileReader,
 ): AsyncGenerator<Chunk> {
   const end = length === undefined ? lengthBytes : min(lengthBytes, offset + length);
-  for await (const { offsetBytes, lengthBytes: long, data } of stretches) {
+  for await (const { offsetBytes, lengthBytes: long, data } of extents) {
     const [from, to] = [offsetBytes > offset ? offsetBytes : offset, min(offsetBytes + long, end)];
     if (from >= to) continue;
     if (data) yield* dataOf(reader, from, to);

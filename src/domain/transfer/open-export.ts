@@ -38,7 +38,7 @@ export interface ExportServer {
    * Serves until the run's signal; any number of connections. `onReady` hears the port. Fails with
    * TOOL_MISSING, TOOL_FAILED, and TOO_MANY_OPERATIONS when every port is taken.
    */
-  serve(file: Resolved, access: ExportAccess & Sharing, run: ToolRun, onReady: (port: number) => void): Promise<void>;
+  serve(file: Resolved, access: ExportAccess & Sharing, tool: ToolRun, onReady: (port: number) => void): Promise<void>;
   /** Whether anybody is connected. */
   isUsed(port: number): boolean;
 }
@@ -72,7 +72,7 @@ const KEY_BYTES = 32;
 
 /** Exports, each an operation that lasts until it is closed. */
 export class Exports {
-  readonly #standing = new OpenSessions<Entry>();
+  readonly #sessions = new OpenSessions<Entry>();
 
   constructor(
     private readonly operations: Operations,
@@ -81,7 +81,7 @@ export class Exports {
 
   async open(spec: ExportSpec, ask: Ask, caller: Caller): Promise<OpenedExport> {
     const begin = (as: Caller) => this.operations.start(this.#verb, spec, { ...ask, detach: true }, as);
-    const stood = await this.#standing.start(begin, caller);
+    const stood = await this.#sessions.start(begin, caller);
     if ('ended' in stood)
       throw new HostlerError('OPERATION_NOT_FOUND', 'the session that this request opened has been closed', {
         facts: { operation: stood.id },
@@ -91,7 +91,7 @@ export class Exports {
 
   /** Fails with EXPORT_NOT_FOUND, SOURCE_CHANGED, IMAGE_IN_USE. */
   async close(name: string, caller: Caller): Promise<void> {
-    const found = this.#standing.all.find(([, entry]) => entry.name === name && entry.owner === caller.identity);
+    const found = this.#sessions.all.find(([, entry]) => entry.name === name && entry.owner === caller.identity);
     if (found === undefined) throw new HostlerError('EXPORT_NOT_FOUND', 'there is no such export of this caller');
     const [id, entry] = found;
     const operation = this.operations.live.get(id);
@@ -161,7 +161,7 @@ export class Exports {
         owner: run.caller.identity,
       };
       const until = () => Promise.race([untilIdle(closed.promise, expiresAt, clock, run.signal, 'the export'), ended]);
-      await this.#standing.keep(run.operationId, entry, until);
+      await this.#sessions.keep(run.operationId, entry, until);
       return { kind: 'export', lengthBytes: file.lengthBytes };
     } catch (error) {
       throw asHostlerError(error);

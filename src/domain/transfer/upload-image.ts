@@ -71,7 +71,7 @@ interface Started {
  * is the upload's; the next start of the daemon resumes it.
  */
 export class Uploads {
-  readonly #standing = new OpenSessions<Entry>();
+  readonly #sessions = new OpenSessions<Entry>();
   readonly #published: PublishedUploads;
 
   constructor(
@@ -91,7 +91,7 @@ export class Uploads {
     const ask = { ...STANDING_ASK, requestId };
     const stood =
       (await this.#find(spec, requestId, caller.signal)) ??
-      (await this.#standing.start((as) => this.operations.start(this.#verb, spec, ask, as), caller));
+      (await this.#sessions.start((as) => this.operations.start(this.#verb, spec, ask, as), caller));
     const { id } = stood;
     if ('ended' in stood) {
       const info = requestId === '' && spec.checksum === undefined ? {} : { info: infoOf(stood.ended) };
@@ -113,7 +113,7 @@ export class Uploads {
     for (const operation of this.operations.live.values()) {
       const { record, finished } = operation;
       if (record.method !== NAME || fingerprint(record.spec) !== wanted) continue;
-      const item = await this.#standing.opened(record.id, finished, signal);
+      const item = await this.#sessions.opened(record.id, finished, signal);
       if (item !== undefined) return { id: record.id, item };
       const ended = await operation.ending();
       return ended.state === 'SUCCEEDED' ? { id: record.id, ended } : undefined;
@@ -131,7 +131,7 @@ export class Uploads {
     pieces: AsyncIterable<UploadPiece>,
     caller: Caller,
   ): Promise<{ readonly committedBytes: bigint; readonly info?: ImageInfo }> {
-    const [entry, operation] = [this.#standing.get(id), this.operations.live.get(id)];
+    const [entry, operation] = [this.#sessions.get(id), this.operations.live.get(id)];
     if (entry?.owner !== caller.identity || operation === undefined) return this.#again(id, offset, pieces, caller);
     const { upload } = entry;
     if (!(await upload.receive(offset, pieces))) return { committedBytes: upload.committedBytes };
@@ -215,7 +215,7 @@ export class Uploads {
       const upload = new OpenUpload(options, { writer, checkpoints, follow, makeRoom }, clock);
       try {
         const entry = { upload, owner: spec.owner };
-        checksum = await this.#standing.keep(run.operationId, entry, () =>
+        checksum = await this.#sessions.keep(run.operationId, entry, () =>
           untilIdle(upload.whole, () => upload.expiresAt(), clock, run.signal, 'the upload'),
         );
         await checkpoints.settled();

@@ -23,7 +23,7 @@ export interface BlockHasher {
    */
   digest(
     file: Resolved,
-    stretches: AsyncIterable<DataExtent>,
+    extents: AsyncIterable<DataExtent>,
     work: { readonly signal: AbortSignal; readonly onBytes?: (bytes: bigint) => void },
   ): Promise<string>;
 }

@@ -74,8 +74,8 @@ function findRule(name: string, rules: readonly CommandRule[]): CommandRule {
 }
 
 function notAccepted(name: string, exitCode: number, stderr: string): HostlerError {
-  const said = stderr.split('\n').at(-1) ?? '';
+  const lastLine = stderr.split('\n').at(-1) ?? '';
   return new HostlerError('TOOL_FAILED', `${name} ended with exit code ${String(exitCode)}`, {
-    facts: { tool: name, exit_code: String(exitCode), stderr: said },
+    facts: { tool: name, exit_code: String(exitCode), stderr: lastLine },
   });
 }

@@ -33,7 +33,7 @@ export async function plantedServer(socket: string, handlers: object, unreadMs =
     ],
     certificates: undefined,
     authority: () => new Authority([]),
-    reach: new PathScope(),
+    scope: new PathScope(),
     audit: {
       begin: () => Promise.resolve(),
       end: (entry) => Promise.resolve(void audit.push(entry)),

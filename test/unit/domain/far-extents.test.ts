@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { DataExtent } from '../../../src/domain/model/block-digest.js';
 import { planByAgent } from '../../../src/domain/copy/agent-copy.js';
 import type { FarAgent } from '../../../src/domain/copy/agents.js';
-import { MAX_STRETCHES, dataExtents } from '../../../src/domain/copy/far-extents.js';
+import { MAX_EXTENTS, dataExtents } from '../../../src/domain/copy/far-extents.js';
 
 const stretch = (offset: number, length: number, data = true): DataExtent => ({
   offsetBytes: BigInt(offset),
@@ -82,13 +82,13 @@ describe('extents of a far file', () => {
 
   it('of more than are held, those that lie close together are one; no data is left out', async () => {
     for (const [gap, count] of [
-      [4096, MAX_STRETCHES + 1],
-      [200_000, 3 * MAX_STRETCHES],
+      [4096, MAX_EXTENTS + 1],
+      [200_000, 3 * MAX_EXTENTS],
       [4096, 200_000],
     ] as const) {
       const told = Array.from({ length: count }, (_, n) => stretch(n * (gap + 512), 512));
       const found = await read(told);
-      assert.ok(found.length <= MAX_STRETCHES, String(found.length));
+      assert.ok(found.length <= MAX_EXTENTS, String(found.length));
       let at = 0;
       for (const { offsetBytes } of told) {
         while ((found[at]?.offsetBytes ?? 0n) + (found[at]?.lengthBytes ?? 0n) <= offsetBytes) at += 1;

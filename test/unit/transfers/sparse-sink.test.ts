@@ -1,6 +1,6 @@
 /** A stream into a sparse file: zeros leave holes, one write is under way, no failure is lost. */
 import assert from 'node:assert/strict';
-import { SparseSink, stretches } from '../../../src/domain/fetch/sparse-sink.js';
+import { SparseSink, dataRanges } from '../../../src/domain/fetch/sparse-sink.js';
 import { stateOf, turns } from '../../support/event-loop.js';
 import { SlowFile } from './slow-file.js';
 
@@ -118,7 +118,7 @@ describe('SparseSink', () => {
     assert.deepEqual([sink.writtenBytes, sink.zeroBytes], [0n, 0n]);
   });
 
-  it('the stretches of any bytes, put together, are what was not zeros', () => {
+  it('the data ranges of any bytes, put together, are what was not zeros', () => {
     for (const phase of [0, 1, 100, BLOCK - 1])
       for (const pieces of [
         [data(1)],
@@ -129,7 +129,7 @@ describe('SparseSink', () => {
         const bytes = Buffer.concat(pieces);
         const copy = Buffer.alloc(bytes.length);
         let last = -1;
-        for (const [from, to] of stretches(bytes, phase)) {
+        for (const [from, to] of dataRanges(bytes, phase)) {
           assert.ok(from > last && to > from, 'in order, apart, and not empty');
           bytes.copy(copy, from, from, to);
           last = to;

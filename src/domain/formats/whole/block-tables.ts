@@ -10,82 +10,82 @@ const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
 /** Checks that all blocks of a VDI lie in the file; notes those that do not. */
-export async function vdiReach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(0n, SECTOR);
+export async function checkVdi(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(0n, SECTOR);
   const [blockBytes, dataOffset] = [head.readUInt32LE(0x178), head.readUInt32LE(0x158)];
   const diskBytes = littleEndian(head, 0x170);
   const map = { offset: head.readUInt32LE(0x154), bytes: head.readUInt32LE(0x180) * 4 };
-  await blocks(reach, map, 4, (data, at, n) => {
+  await blocks(places, map, 4, (data, at, n) => {
     const block = data.readUInt32LE(at);
     // The last but one stands for zeros.
     if (block >= UNUSED - 1) return;
-    reach.has('a block of data', dataOffset + block * blockBytes, onDisk(diskBytes, n * blockBytes, blockBytes));
+    places.has('a block of data', dataOffset + block * blockBytes, onDisk(diskBytes, n * blockBytes, blockBytes));
   });
 }
 
 /** A disk that grows; of a fixed one the footer is the proof. */
-export async function vpcReach(reach: MissingPlaces): Promise<void> {
-  const footer = await reach.bytes.read(0n, SECTOR);
-  if (footer.toString('latin1', 0, 8) !== 'conectix' || (await isFixedVhd(reach.bytes))) return;
+export async function checkVpc(places: MissingPlaces): Promise<void> {
+  const footer = await places.bytes.read(0n, SECTOR);
+  if (footer.toString('latin1', 0, 8) !== 'conectix' || (await isFixedVhd(places.bytes))) return;
   const headerOffset = footer.readBigUInt64BE(16);
-  const header = await reach.bytes.read(headerOffset, SECTOR);
+  const header = await places.bytes.read(headerOffset, SECTOR);
   const blockBytes = header.readUInt32BE(32);
   // A map of the block's sectors comes before it.
   const mapBytes = Math.ceil(blockBytes / SECTOR / 8 / SECTOR) * SECTOR;
   const table = { offset: bigEndian(header, 16), bytes: header.readUInt32BE(28) * 4 };
   let end = Math.max(Number(headerOffset) + 2 * SECTOR, table.offset + table.bytes);
-  await blocks(reach, table, 4, (data, at) => {
+  await blocks(places, table, 4, (data, at) => {
     const sector = data.readUInt32BE(at);
     if (sector === UNUSED) return;
     // qemu opens no image whose last block is short.
     end = Math.max(end, sector * SECTOR + mapBytes + blockBytes);
-    reach.has('a block of data', sector * SECTOR, mapBytes + blockBytes);
+    places.has('a block of data', sector * SECTOR, mapBytes + blockBytes);
   });
   // Some programs leave its last byte out.
-  reach.has('the footer', end, SECTOR - 1);
+  places.has('the footer', end, SECTOR - 1);
 }
 
 const BLOCK_IS_THERE = 6;
 const MIB = 1 << 20;
 
 /** Checks that all regions and blocks of a VHDX lie in the file; notes those that do not. */
-export async function vhdxReach(reach: MissingPlaces): Promise<void> {
-  const { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions } = await vhdxLayout(reach.bytes);
-  for (const { offset, lengthBytes } of regions) reach.has('a region', Number(offset), Number(lengthBytes));
+export async function checkVhdx(places: MissingPlaces): Promise<void> {
+  const { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions } = await vhdxLayout(places.bytes);
+  for (const { offset, lengthBytes } of regions) places.has('a region', Number(offset), Number(lengthBytes));
   const diskBytes = Number(sizeBytes);
   const place = { offset: Number(blockTable.offset), bytes: Number(blockTable.lengthBytes) };
-  await blocks(reach, place, 8, (data, at, n) => {
+  await blocks(places, place, 8, (data, at, n) => {
     const low = data.readUInt32LE(at);
     // Each chunk of blocks is followed by an entry for a map that differences alone have.
     if ((low & 7) !== BLOCK_IS_THERE || n % (blocksPerChunk + 1) === blocksPerChunk) return;
     const block = n - Math.floor(n / (blocksPerChunk + 1));
     if (block * blockBytes >= diskBytes) return;
     const offset = Math.floor(littleEndian(data, at) / MIB) * MIB;
-    reach.has('a block of data', offset, onDisk(diskBytes, block * blockBytes, blockBytes));
+    places.has('a block of data', offset, onDisk(diskBytes, block * blockBytes, blockBytes));
   });
 }
 
 /** Checks that all blocks of a Parallels disk lie in the file; notes those that do not. */
-export async function parallelsReach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(0n, 64);
+export async function checkParallels(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(0n, 64);
   const blockBytes = head.readUInt32LE(28) * SECTOR;
   const old = head.toString('latin1', 0, 16) === 'WithoutFreeSpace';
   // The other kind counts blocks.
   const unitBytes = old ? SECTOR : blockBytes;
   const diskBytes = (old ? head.readUInt32LE(36) : littleEndian(head, 36)) * SECTOR;
-  await blocks(reach, { offset: 64, bytes: head.readUInt32LE(32) * 4 }, 4, (data, at, n) => {
+  await blocks(places, { offset: 64, bytes: head.readUInt32LE(32) * 4 }, 4, (data, at, n) => {
     const entry = data.readUInt32LE(at);
-    if (entry !== 0) reach.has('a block of data', entry * unitBytes, onDisk(diskBytes, n * blockBytes, blockBytes));
+    if (entry !== 0) places.has('a block of data', entry * unitBytes, onDisk(diskBytes, n * blockBytes, blockBytes));
   });
 }
 
 async function blocks(
-  reach: MissingPlaces,
+  places: MissingPlaces,
   place: TablePlace,
   entryBytes: number,
   visit: (data: Buffer, at: number, index: number) => void,
 ): Promise<void> {
-  for await (const { data, first, count } of reach.table('the block table', place, entryBytes))
+  for await (const { data, first, count } of places.table('the block table', place, entryBytes))
     for (let n = 0; n < count; n++) visit(data, n * entryBytes, first + n);
 }
 

@@ -1,27 +1,27 @@
 import type { ImageFormat } from '../../model/image-format.js';
 import type { ByteSource } from '../../ports/images.js';
-import { parallelsReach, vdiReach, vhdxReach, vpcReach } from './block-tables.js';
-import { bochsReach, cloopReach } from './foreign.js';
-import { qcow2Reach } from './qcow2.js';
+import { checkParallels, checkVdi, checkVhdx, checkVpc } from './block-tables.js';
+import { checkBochs, checkCloop } from './foreign.js';
+import { checkQcow2 } from './qcow2.js';
 import { MissingPlaces } from './missing-places.js';
-import { qcowReach, qedReach, vmdkReach } from './two-levels.js';
+import { checkQcow, checkQed, checkVmdk } from './two-levels.js';
 import type { Missing } from '../../model/image-info.js';
 
 /**
  * Formats whose tables say where in the file the data is. Of others only the file itself knows how
  * long it was.
  */
-const FORMATS: Readonly<Partial<Record<ImageFormat, (reach: MissingPlaces) => Promise<void>>>> = {
-  qcow2: qcow2Reach,
-  qcow: qcowReach,
-  qed: qedReach,
-  vdi: vdiReach,
-  vmdk: vmdkReach,
-  vpc: vpcReach,
-  vhdx: vhdxReach,
-  parallels: parallelsReach,
-  bochs: bochsReach,
-  cloop: cloopReach,
+const FORMATS: Readonly<Partial<Record<ImageFormat, (places: MissingPlaces) => Promise<void>>>> = {
+  qcow2: checkQcow2,
+  qcow: checkQcow,
+  qed: checkQed,
+  vdi: checkVdi,
+  vmdk: checkVmdk,
+  vpc: checkVpc,
+  vhdx: checkVhdx,
+  parallels: checkParallels,
+  bochs: checkBochs,
+  cloop: checkCloop,
 };
 
 /**
@@ -42,7 +42,7 @@ export async function findMissing(
   format: ImageFormat,
   spend?: (bytes: number) => void,
 ): Promise<Missing | undefined> {
-  const reach = new MissingPlaces(bytes, spend);
-  await FORMATS[format]?.(reach);
-  return reach.missing;
+  const places = new MissingPlaces(bytes, spend);
+  await FORMATS[format]?.(places);
+  return places.missing;
 }

@@ -8,26 +8,26 @@ const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
 /** An extent is a map of the sectors that are there, and room for all of them. */
-export async function bochsReach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(0n, SECTOR);
+export async function checkBochs(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(0n, SECTOR);
   const catalog = { offset: head.readUInt32LE(68), bytes: head.readUInt32LE(72) * 4 };
   const mapBytes = wholeSectors(head.readUInt32LE(76));
   const extentBytes = wholeSectors(head.readUInt32LE(80));
   const start = catalog.offset + catalog.bytes;
-  for await (const { data, count } of reach.table('the catalog', catalog, 4))
+  for await (const { data, count } of places.table('the catalog', catalog, 4))
     for (let n = 0; n < count; n++) {
       const extent = data.readUInt32LE(n * 4);
       if (extent === UNUSED) continue;
       const map = start + extent * (mapBytes + extentBytes);
-      const there = await sectorsOf(reach, map, mapBytes, extentBytes / SECTOR);
-      if (there > 0) reach.has('an extent', map + mapBytes, there * SECTOR);
+      const there = await sectorsOf(places, map, mapBytes, extentBytes / SECTOR);
+      if (there > 0) places.has('an extent', map + mapBytes, there * SECTOR);
     }
 }
 
 /** Up to the last one that is there. */
-async function sectorsOf(reach: MissingPlaces, offset: number, bytes: number, most: number): Promise<number> {
+async function sectorsOf(places: MissingPlaces, offset: number, bytes: number, most: number): Promise<number> {
   let last = 0;
-  for await (const { data, first, count } of reach.table('the map of an extent', { offset, bytes }, 1))
+  for await (const { data, first, count } of places.table('the map of an extent', { offset, bytes }, 1))
     for (let n = 0; n < count; n++) {
       const bits = data.readUInt8(n);
       if (bits !== 0) last = (first + n) * 8 + 32 - Math.clz32(bits);
@@ -36,14 +36,14 @@ async function sectorsOf(reach: MissingPlaces, offset: number, bytes: number, mo
 }
 
 /** Each block ends where the next one begins. */
-export async function cloopReach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(128n, 8);
+export async function checkCloop(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(128n, 8);
   const table = { offset: 136, bytes: (head.readUInt32BE(4) + 1) * 8 };
   let start = 0;
-  for await (const { data, count } of reach.table('the table of blocks', table, 8))
+  for await (const { data, count } of places.table('the table of blocks', table, 8))
     for (let n = 0; n < count; n++) {
       const end = data.readUInt32BE(n * 8) * TWO_32 + data.readUInt32BE(n * 8 + 4);
-      if (start !== 0) reach.has('a compressed block', start, end - start);
+      if (start !== 0) places.has('a compressed block', start, end - start);
       start = end;
     }
 }

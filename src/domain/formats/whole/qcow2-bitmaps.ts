@@ -15,8 +15,8 @@ const [MAX_DIRECTORY_BYTES, MAX_TABLE_ENTRIES] = [64 << 20, 0x8000000];
 const OFFSET_HIGH = 0x00ffffff;
 
 /** @param extension what the header says of bitmaps, if it does */
-export async function bitmapsReach(
-  reach: MissingPlaces,
+export async function checkBitmaps(
+  places: MissingPlaces,
   head: Buffer,
   extension: Buffer | undefined,
   clusterBytes: number,
@@ -25,13 +25,13 @@ export async function bitmapsReach(
   if ((head.readUInt32BE(AUTOCLEAR_OFFSET + 4) & BITMAPS_ARE_TRUE) === 0) return;
   const directory = { offset: number(extension, 16), bytes: number(extension, 8) };
   if (directory.bytes > MAX_DIRECTORY_BYTES) return;
-  if (!reach.has('the directory of bitmaps', directory.offset, directory.bytes)) return;
-  for (const table of await tablesIn(reach, directory))
-    for await (const { data, count } of reach.table('the table of a bitmap', table, 8))
+  if (!places.has('the directory of bitmaps', directory.offset, directory.bytes)) return;
+  for (const table of await tablesIn(places, directory))
+    for await (const { data, count } of places.table('the table of a bitmap', table, 8))
       for (let n = 0; n < count; n++) {
         const offset = (data.readUInt32BE(n * 8) & OFFSET_HIGH) * TWO_32 + data.readUInt32BE(n * 8 + 4);
         const cluster = offset - (offset % SECTOR);
-        if (cluster !== 0) reach.has('a cluster of a bitmap', cluster, clusterBytes);
+        if (cluster !== 0) places.has('a cluster of a bitmap', cluster, clusterBytes);
       }
 }
 

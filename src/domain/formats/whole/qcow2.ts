@@ -5,7 +5,7 @@
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { readExtensions } from '../qcow2.js';
 import { readSnapshotTables } from '../qcow2-snapshots.js';
-import { bitmapsReach } from './qcow2-bitmaps.js';
+import { checkBitmaps } from './qcow2-bitmaps.js';
 import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const [HEADER_BYTES, V2_HEADER_BYTES] = [112, 72];
@@ -39,8 +39,8 @@ interface Disk {
  * Checks that all tables and clusters of a qcow2 lie in the file, those of snapshots and bitmaps
  * too; notes those that do not.
  */
-export async function qcow2Reach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(0n, HEADER_BYTES);
+export async function checkQcow2(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(0n, HEADER_BYTES);
   const version = head.readUInt32BE(4);
   const features = version === 3 ? head.readUInt32BE(76) : 0;
   const clusterBits = head.readUInt32BE(20);
@@ -51,42 +51,42 @@ export async function qcow2Reach(reach: MissingPlaces): Promise<void> {
     zstd: (features & COMPRESSION_TYPE) !== 0 && head[104] === ZSTD,
     expanded: new Map(),
   };
-  await refcounts(reach, { offset: number(head, 48), bytes: head.readUInt32BE(56) * layout.clusterBytes }, layout);
+  await refcounts(places, { offset: number(head, 48), bytes: head.readUInt32BE(56) * layout.clusterBytes }, layout);
   const diskBytes = number(head, 24);
-  await guestDisk(reach, { table: { offset: number(head, 40), bytes: head.readUInt32BE(36) * 8 }, diskBytes }, layout);
+  await guestDisk(places, { table: { offset: number(head, 40), bytes: head.readUInt32BE(36) * 8 }, diskBytes }, layout);
   const snapshots = { count: head.readUInt32BE(60), offset: head.readBigUInt64BE(64) };
-  for (const { facts, tableOffset, tableEntries } of await readSnapshotTables(reach.bytes, snapshots)) {
+  for (const { facts, tableOffset, tableEntries } of await readSnapshotTables(places.bytes, snapshots)) {
     const table = { offset: Number(tableOffset), bytes: tableEntries * 8 };
     const size = facts.virtualSizeBytes === undefined ? diskBytes : Number(facts.virtualSizeBytes);
-    await guestDisk(reach, { table, diskBytes: size }, layout);
+    await guestDisk(places, { table, diskBytes: size }, layout);
   }
   const extensionsAt = version === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
-  const { bitmaps, keys } = await readExtensions(reach.bytes, extensionsAt, layout.clusterBytes);
-  if (keys !== undefined) reach.has('the header of its keys', number(keys, 0), number(keys, 8));
-  if (version === 3) await bitmapsReach(reach, head, bitmaps, layout.clusterBytes);
+  const { bitmaps, keys } = await readExtensions(places.bytes, extensionsAt, layout.clusterBytes);
+  if (keys !== undefined) places.has('the header of its keys', number(keys, 0), number(keys, 8));
+  if (version === 3) await checkBitmaps(places, head, bitmaps, layout.clusterBytes);
 }
 
-async function refcounts(reach: MissingPlaces, table: TablePlace, { clusterBytes }: Layout): Promise<void> {
-  for await (const { data, count } of reach.table('the refcount table', table, 8))
+async function refcounts(places: MissingPlaces, table: TablePlace, { clusterBytes }: Layout): Promise<void> {
+  for await (const { data, count } of places.table('the refcount table', table, 8))
     for (let n = 0; n < count; n++) {
       const offset = number(data, n * 8) - (data.readUInt32BE(n * 8 + 4) % SECTOR);
-      if (offset !== 0) reach.has('a block of refcounts', offset, clusterBytes);
+      if (offset !== 0) places.has('a block of refcounts', offset, clusterBytes);
     }
 }
 
-async function guestDisk(reach: MissingPlaces, { table, diskBytes }: Disk, layout: Layout): Promise<void> {
+async function guestDisk(places: MissingPlaces, { table, diskBytes }: Disk, layout: Layout): Promise<void> {
   const { clusterBytes, extended } = layout;
   const tableSpan = (clusterBytes / (extended ? 16 : 8)) * clusterBytes;
-  for await (const { data, first, count } of reach.table('an L1 table', table, 8))
+  for await (const { data, first, count } of places.table('an L1 table', table, 8))
     for (let n = 0; n < count; n++) {
       const offset = hostOffset(data, n * 8);
-      if (offset !== 0) await clusters(reach, offset, { diskBytes, start: (first + n) * tableSpan }, layout);
+      if (offset !== 0) await clusters(places, offset, { diskBytes, start: (first + n) * tableSpan }, layout);
     }
 }
 
 /** What one L2 table names; the table's part of the disk begins at `start`. */
 async function clusters(
-  reach: MissingPlaces,
+  places: MissingPlaces,
   offset: number,
   { diskBytes, start }: { readonly diskBytes: number; readonly start: number },
   layout: Layout,
@@ -94,10 +94,10 @@ async function clusters(
   const { clusterBytes, extended } = layout;
   const entryBytes = extended ? 16 : 8;
   const table = { offset, bytes: clusterBytes };
-  for await (const { data, first, count } of reach.table('an L2 table', table, entryBytes))
+  for await (const { data, first, count } of places.table('an L2 table', table, entryBytes))
     for (let n = 0; n < count; n++) {
       const at = n * entryBytes;
-      if ((data.readUInt32BE(at) & COMPRESSED) !== 0) await compressed(reach, data, at, layout);
+      if ((data.readUInt32BE(at) & COMPRESSED) !== 0) await compressed(places, data, at, layout);
       else {
         const host = hostOffset(data, at);
         if (host === 0) continue;
@@ -107,7 +107,7 @@ async function clusters(
             ? 0
             : clusterBytes;
         const there = Math.min(needed, onDisk(diskBytes, start + (first + n) * clusterBytes, clusterBytes));
-        if (there > 0) reach.has('a cluster of data', host, there);
+        if (there > 0) places.has('a cluster of data', host, there);
       }
     }
 }
@@ -121,24 +121,24 @@ function subclusters(allocated: number, clusterBytes: number): number {
  * Its length is known in sectors only. A program need not fill up the last one: then what is there
  * must be all of it.
  */
-async function compressed(reach: MissingPlaces, data: Buffer, at: number, layout: Layout): Promise<void> {
+async function compressed(places: MissingPlaces, data: Buffer, at: number, layout: Layout): Promise<void> {
   const { clusterBits } = layout;
   const high = data.readUInt32BE(at);
   const shift = 62 - (clusterBits - 8) - 32;
   const offset = (high & (2 ** shift - 1)) * TWO_32 + data.readUInt32BE(at + 4);
   const sectors = ((high >>> shift) & (2 ** (clusterBits - 8) - 1)) + 1;
   const end = offset - (offset % SECTOR) + sectors * SECTOR;
-  const isCut = end > reach.lengthBytes;
-  if (isCut && end - reach.lengthBytes < SECTOR && (await isAllThere(reach, offset, layout))) return;
-  reach.has('a compressed cluster', offset, end - offset);
+  const isCut = end > places.lengthBytes;
+  if (isCut && end - places.lengthBytes < SECTOR && (await isAllThere(places, offset, layout))) return;
+  places.has('a compressed cluster', offset, end - offset);
 }
 
 /** However many entries name a cluster it is expanded once: that takes milliseconds. */
-async function isAllThere(reach: MissingPlaces, offset: number, layout: Layout): Promise<boolean> {
+async function isAllThere(places: MissingPlaces, offset: number, layout: Layout): Promise<boolean> {
   const { expanded } = layout;
   const known = expanded.get(offset);
   if (known !== undefined || expanded.size >= MAX_EXPANDED) return known ?? false;
-  const found = await expands(reach, offset, layout);
+  const found = await expands(places, offset, layout);
   expanded.set(offset, found);
   return found;
 }

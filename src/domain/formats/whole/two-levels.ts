@@ -7,8 +7,8 @@ import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-p
 const SECTOR = 512;
 
 /** Checks that all tables and clusters of a qcow lie in the file; notes those that do not. */
-export async function qcowReach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(0n, 48);
+export async function checkQcow(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(0n, 48);
   const [clusterBits, l2Bits, diskBytes] = [head.readUInt8(32), head.readUInt8(33), bigEndian(head, 24)];
   const clusterBytes = 2 ** clusterBits;
   const span = 2 ** (clusterBits + l2Bits);
@@ -19,31 +19,31 @@ export async function qcowReach(reach: MissingPlaces): Promise<void> {
     const high = data.readUInt32BE(at);
     if (high >>> 31 === 1) {
       const offset = (high & (2 ** shift - 1)) * TWO_32 + data.readUInt32BE(at + 4);
-      reach.has('a compressed cluster', offset, (high >>> shift) & (clusterBytes - 1));
+      places.has('a compressed cluster', offset, (high >>> shift) & (clusterBytes - 1));
       return;
     }
     const offset = bigEndian(data, at);
-    if (offset !== 0) reach.has('a cluster of data', offset, onDisk(diskBytes, start, clusterBytes));
+    if (offset !== 0) places.has('a cluster of data', offset, onDisk(diskBytes, start, clusterBytes));
   };
-  await tables(reach, 'the L1 table', l1, { entryBytes: 8, span, offsetOf: bigEndian }, (table, start) =>
-    entries(reach, 'an L2 table', { offset: table, bytes: 2 ** l2Bits * 8 }, 8, (data, at, n) => {
+  await tables(places, 'the L1 table', l1, { entryBytes: 8, span, offsetOf: bigEndian }, (table, start) =>
+    entries(places, 'an L2 table', { offset: table, bytes: 2 ** l2Bits * 8 }, 8, (data, at, n) => {
       visit(data, at, start + n * clusterBytes);
     }),
   );
 }
 
 /** Checks that all tables and clusters of a QED lie in the file; notes those that do not. */
-export async function qedReach(reach: MissingPlaces): Promise<void> {
-  const head = await reach.bytes.read(0n, 64);
+export async function checkQed(places: MissingPlaces): Promise<void> {
+  const head = await places.bytes.read(0n, 64);
   const clusterBytes = head.readUInt32LE(4);
   const tableBytes = head.readUInt32LE(8) * clusterBytes;
   const span = (tableBytes / 8) * clusterBytes;
   const l1 = { offset: littleEndian(head, 40), bytes: tableBytes };
-  await tables(reach, 'the L1 table', l1, { entryBytes: 8, span, offsetOf: littleEndian }, (table) =>
-    entries(reach, 'an L2 table', { offset: table, bytes: tableBytes }, 8, (data, at) => {
+  await tables(places, 'the L1 table', l1, { entryBytes: 8, span, offsetOf: littleEndian }, (table) =>
+    entries(places, 'an L2 table', { offset: table, bytes: tableBytes }, 8, (data, at) => {
       const offset = littleEndian(data, at);
       // 1 is a cluster of zeros. qemu opens no image whose last cluster is short.
-      if (offset > 1) reach.has('a cluster of data', offset, clusterBytes);
+      if (offset > 1) places.has('a cluster of data', offset, clusterBytes);
     }),
   );
 }
@@ -53,12 +53,12 @@ const [COMPRESSED_GRAINS, ZERO_GRAINS] = [0x10000, 4];
 const GRAIN_MARKER_BYTES = 12;
 
 /** The header that counts: where the directory is named at the end only, the one there. */
-export async function vmdkReach(reach: MissingPlaces): Promise<void> {
-  const start = await reach.bytes.read(0n, SECTOR);
+export async function checkVmdk(places: MissingPlaces): Promise<void> {
+  const start = await places.bytes.read(0n, SECTOR);
   // Descriptors and redo logs have no tables of their own here, and are opened by no tool.
   if (start.length < SECTOR || start.toString('latin1', 0, 4) !== 'KDMV' || littleEndian(start, 12) === 0) return;
   const atEnd = start.readBigUInt64LE(56) === 2n ** 64n - 1n;
-  const head = atEnd ? await reach.bytes.read(reach.bytes.lengthBytes - 1024n, SECTOR) : start;
+  const head = atEnd ? await places.bytes.read(places.bytes.lengthBytes - 1024n, SECTOR) : start;
   const [flags, diskBytes] = [head.readUInt32LE(8), littleEndian(head, 12) * SECTOR];
   const [grainBytes, perTable] = [littleEndian(head, 20) * SECTOR, head.readUInt32LE(44)];
   const span = grainBytes * perTable;
@@ -66,13 +66,13 @@ export async function vmdkReach(reach: MissingPlaces): Promise<void> {
   const sectorOf = (data: Buffer, at: number) => data.readUInt32LE(at) * SECTOR;
   const packed = (flags & COMPRESSED_GRAINS) !== 0;
   const shape = { entryBytes: 4, span, offsetOf: sectorOf };
-  await tables(reach, 'the grain directory', directory, shape, (table, tableStart) =>
-    entries(reach, 'a grain table', { offset: table, bytes: perTable * 4 }, 4, async (data, at, n) => {
+  await tables(places, 'the grain directory', directory, shape, (table, tableStart) =>
+    entries(places, 'a grain table', { offset: table, bytes: perTable * 4 }, 4, async (data, at, n) => {
       const sector = data.readUInt32LE(at);
       if (sector === 0 || (sector === 1 && (flags & ZERO_GRAINS) !== 0)) return;
       const needed = onDisk(diskBytes, tableStart + n * grainBytes, grainBytes);
-      if (packed) await packedGrain(reach, sector * SECTOR, grainBytes);
-      else reach.has('a grain of data', sector * SECTOR, needed);
+      if (packed) await packedGrain(places, sector * SECTOR, grainBytes);
+      else places.has('a grain of data', sector * SECTOR, needed);
     }),
   );
 }
@@ -81,12 +81,12 @@ export async function vmdkReach(reach: MissingPlaces): Promise<void> {
  * Only near the end of the file its length has to be looked up: qemu takes none that is twice as
  * long as a grain.
  */
-async function packedGrain(reach: MissingPlaces, offset: number, grainBytes: number): Promise<void> {
-  if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= reach.lengthBytes) return;
-  if (!reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES)) return;
-  reach.spend(SECTOR);
-  const marker = await reach.bytes.read(BigInt(offset), GRAIN_MARKER_BYTES);
-  reach.has('a compressed grain', offset, GRAIN_MARKER_BYTES + marker.readUInt32LE(8));
+async function packedGrain(places: MissingPlaces, offset: number, grainBytes: number): Promise<void> {
+  if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= places.lengthBytes) return;
+  if (!places.has('a compressed grain', offset, GRAIN_MARKER_BYTES)) return;
+  places.spend(SECTOR);
+  const marker = await places.bytes.read(BigInt(offset), GRAIN_MARKER_BYTES);
+  places.has('a compressed grain', offset, GRAIN_MARKER_BYTES + marker.readUInt32LE(8));
 }
 
 /**
@@ -100,26 +100,26 @@ interface Shape {
 }
 
 async function tables(
-  reach: MissingPlaces,
+  places: MissingPlaces,
   what: string,
   place: TablePlace,
   { entryBytes, span, offsetOf }: Shape,
   visit: (tableOffset: number, startBytes: number) => Promise<void>,
 ): Promise<void> {
-  await entries(reach, what, place, entryBytes, async (data, at, n) => {
+  await entries(places, what, place, entryBytes, async (data, at, n) => {
     const offset = offsetOf(data, at);
     if (offset !== 0) await visit(offset, n * span);
   });
 }
 
 async function entries(
-  reach: MissingPlaces,
+  places: MissingPlaces,
   what: string,
   place: TablePlace,
   entryBytes: number,
   visit: (data: Buffer, at: number, index: number) => Promise<void> | void,
 ): Promise<void> {
-  for await (const { data, first, count } of reach.table(what, place, entryBytes))
+  for await (const { data, first, count } of places.table(what, place, entryBytes))
     for (let n = 0; n < count; n++) {
       const waiting = visit(data, n * entryBytes, first + n);
       if (waiting !== undefined) await waiting;

@@ -17,7 +17,7 @@ const SLICE = 200;
  * whose place changed.
  */
 export class QueuePlaces<T extends Waiting> {
-  readonly #told = new WeakMap<T, number>();
+  readonly #reported = new WeakMap<T, number>();
   #again = false;
   #busy = false;
 
@@ -32,7 +32,7 @@ export class QueuePlaces<T extends Waiting> {
 
   /** It waits now, at the end of the queue for all that is known yet. */
   joined(entry: T, place: number): void {
-    this.#told.set(entry, place);
+    this.#reported.set(entry, place);
     entry.onPosition(place);
   }
 
@@ -57,8 +57,8 @@ export class QueuePlaces<T extends Waiting> {
   async #tellAll(waiting: readonly T[]): Promise<void> {
     for (const [index, entry] of waiting.entries()) {
       if (index % SLICE === SLICE - 1) await new Promise(setImmediate);
-      if (!this.waits(entry) || this.#told.get(entry) === index + 1) continue;
-      this.#told.set(entry, index + 1);
+      if (!this.waits(entry) || this.#reported.get(entry) === index + 1) continue;
+      this.#reported.set(entry, index + 1);
       entry.onPosition(index + 1);
     }
   }

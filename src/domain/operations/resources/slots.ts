@@ -72,9 +72,9 @@ export class Slots {
    * CALLER_AT_LIMIT when what stands would wait for what its own caller keeps open.
    * @param onPosition gets the place in the queue, 1 for the next, soon after it changed
    */
-  enter(wish: SlotRequest, onPosition: (position: number) => void): Ticket {
+  enter(request: SlotRequest, onPosition: (position: number) => void): Ticket {
     const granted = deferred();
-    const entry: Entry = { ...wish, grant: granted.resolve, onPosition };
+    const entry: Entry = { ...request, grant: granted.resolve, onPosition };
     this.#waiting.add(entry);
     count(this.#count.waiting, keysOf(entry), 1);
     this.#advance(entry.slot);
