@@ -40,12 +40,13 @@ describe('broken copies between agents', function () {
 
   it('a line that is cut for 5 s costs nothing but time', async () => {
     await writeFile(agents.a.image('cut'), noise(24 * MIB));
-    const pulling = agents.pull('cut', 'cut', { bandwidth_bytes_per_second: String(4 * MIB) });
-    await sleep(1500);
+    const request = agents.pullRequest('cut', 'cut', { bandwidth_bytes_per_second: String(4 * MIB) });
+    const { succeeded } = await begun(agents.b.stranger, 'ImageService/CopyImage', request, SEGMENT);
     await agents.hosts.cut();
+    // So long the line is away.
     await sleep(5000);
     await agents.hosts.mend();
-    await pulling;
+    await succeeded;
     assert.ok(await sameBytes(agents.a.image('cut'), agents.b.image('cut')));
   });
 

@@ -6,6 +6,8 @@ export interface Begun {
   readonly id: string;
   /** How it fails, when it does. */
   readonly failed: Promise<CallError>;
+  /** Resolved when it has succeeded; never, when it fails. */
+  readonly succeeded: Promise<void>;
 }
 
 /** Starts an operation; resolved when it has done so many bytes, or some. */
@@ -21,7 +23,9 @@ export async function begun(stranger: Stranger, rpc: string, request: Message, b
       if (Number((event['progress'] as Message | undefined)?.['done_bytes'] ?? 0) >= bytes) resolve(undefined);
     }),
   );
-  const early = await Promise.race([some, failed]);
+  const succeeded = new Promise<void>((resolve) => stream.on('end', resolve));
+  const over = succeeded.then(() => new Error('it has succeeded before it had done so much'));
+  const early = await Promise.race([some, failed, over]);
   if (early !== undefined) throw early;
-  return { id, failed };
+  return { id, failed, succeeded };
 }

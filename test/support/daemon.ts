@@ -15,8 +15,10 @@ export const ROOT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
 export const HOSTLER = join(ROOT_FOLDER, 'bin/hostler');
 export const HOSTLERD = join(ROOT_FOLDER, 'bin/hostlerd');
 
-/** At 25 ms each: a busy machine may take half a minute. */
-const START_TRIES = 1200;
+/** Short, as tests start a thousand daemons. */
+const LOOK_MS = 5;
+/** A busy machine may take half a minute. */
+const START_TRIES = 30_000 / LOOK_MS;
 /** So long a daemon may take to answer after a test has failed. */
 const SETTLE_MS = 5000;
 
@@ -195,7 +197,7 @@ export class Daemon {
     for (let tries = 0; !this.log.includes('"SERVING"'); tries++) {
       if (tries > START_TRIES || this.process.exitCode !== null)
         throw new Error(`the daemon does not serve:\n${this.log}`);
-      await sleep(25);
+      await sleep(LOOK_MS);
     }
   }
 
@@ -204,7 +206,7 @@ export class Daemon {
     for (let tries = 0; !pattern.test(this.log.slice(from)); tries++) {
       if (tries > START_TRIES || this.process.exitCode !== null)
         throw new Error(`no ${String(pattern)} in:\n${this.log}`);
-      await sleep(25);
+      await sleep(LOOK_MS);
     }
   }
 

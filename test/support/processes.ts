@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './until.js';
 
 /** Whether a process runs; one that has ended and only waits for its parent does not. */
 export function alive(pid: number): boolean {
@@ -17,6 +18,20 @@ export async function gone(pid: number): Promise<void> {
     if (tries > 500) throw new Error(`process ${String(pid)} is still there`);
     await sleep(20);
   }
+}
+
+/** So many looks in a row see that nothing has moved. */
+const QUIET_LOOKS = 10;
+
+/** Waits until a process reads and writes no more: whoever takes what it sends has stopped. */
+export async function quiet(pid: number): Promise<void> {
+  let [before, looks] = ['', 0];
+  await until(() => {
+    const moved = /^rchar.*\nwchar.*$/m.exec(readFileSync(`/proc/${String(pid)}/io`, 'utf8'))?.[0] ?? '';
+    looks = moved === before ? looks + 1 : 0;
+    before = moved;
+    return Promise.resolve(looks >= QUIET_LOOKS);
+  });
 }
 
 /** A real qemu-nbd holds the image while `work` runs. */

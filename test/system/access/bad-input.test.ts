@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { link, mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { allOver } from '../../support/at-work.js';
 import { suiteDaemon, Daemon } from '../../support/daemon.js';
 import { isRoot, needs } from '../../support/needs.js';
 import { whileHeld } from '../../support/processes.js';
@@ -267,7 +267,7 @@ describe('bad input', () => {
     await truncate(image('disk.raw'), 1000);
     const error = await failure(daemon.get().stranger.all(...prefix(copy({})), { deadline: Date.now() + 1 }));
     assert.equal(error.code, status.DEADLINE_EXCEEDED);
-    await sleep(300);
+    await allOver(daemon.get().stranger);
     assert.deepEqual(await daemon.get().leftovers(), []);
     await daemon.get().stranger.operation('ImageService/DeleteImage', { path: image('new'), missing_ok: true });
   });

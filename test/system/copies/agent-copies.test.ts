@@ -71,9 +71,8 @@ describe('copies between agents', function () {
   it('parity row 3: 8 TiB of hole come at once', async () => {
     await writeFile(a().image('huge'), '');
     await truncate(a().image('huge'), 8 * 1024 ** 4);
-    const started = Date.now();
     const copy = await pull('huge', 'huge', { verify: true });
-    assert.ok(Date.now() - started < 20_000);
+    assert.equal(Number(copy['moved_bytes'] ?? 0), 0);
     assert.equal(copy['length_bytes'], String(8 * 1024 ** 4));
     assert.equal(
       (await sh('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', a().image('huge'), b().image('huge'))).trim(),

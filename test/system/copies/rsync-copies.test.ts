@@ -221,10 +221,10 @@ describe('copies by rsync over ssh', () => {
 
   it('a source that changes meanwhile is noticed', async () => {
     await writeFile(here('moving'), noise(4 * MIB));
-    const sending = send('moving', 'moving', { bandwidth_bytes_per_second: '2000000' });
-    await sleep(800);
+    const slowly = { source: here('moving'), target: there('moving'), remote, bandwidth_bytes_per_second: '2000000' };
+    const { failed } = await begun(daemon.stranger, 'ImageService/CopyImage', slowly);
     await appendFile(here('moving'), 'more');
-    assert.equal((await failure(sending)).reason, 'SOURCE_CHANGED');
+    assert.equal((await failed).reason, 'SOURCE_CHANGED');
     await assert.rejects(access(there('moving')));
   });
 
@@ -242,6 +242,7 @@ describe('copies by rsync over ssh', () => {
       const slowly = { ...request, bandwidth_bytes_per_second: '1000000', compression: false };
       const { id } = await begun(patient.stranger, 'ImageService/CopyImage', { ...slowly, detach: true }, MIB);
       await hosts.cut();
+      // So long the line is away.
       await sleep(5000);
       await hosts.mend();
       await patient.stranger.all('OperationService/WatchOperation', { operation_id: id });

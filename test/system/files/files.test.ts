@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
 import { isRoot } from '../../support/needs.js';
 import { scratchFolder, type Scratch } from '../../support/scratch.js';
-import { whileHeld } from '../../support/processes.js';
+import { quiet, whileHeld } from '../../support/processes.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const MIB = 1 << 20;
 
@@ -174,7 +174,7 @@ describe('FileService', () => {
       const slow = daemon.get().stranger.stream('FileService/ReadFile', { path: at('touched') });
       await new Promise((resolve) => slow.once('data', resolve));
       slow.pause();
-      await sleep(1000);
+      await quiet(daemon.get().process.pid ?? 0);
       assert.ok((await rss()) - before < 48 * 1024, `${String(before)} -> ${String(await rss())} KiB`);
       slow.cancel();
       await new Promise((resolve) => slow.once('error', resolve));
@@ -244,10 +244,10 @@ describe('FileService', () => {
         const { stream, answer } = daemon.get().stranger.upload('FileService/WriteFile');
         stream.write({ header: { path } });
         stream.write({ data: noise(MIB) });
-        await waitFor(async () => (await daemon.get().leftovers()).some((name) => name.endsWith('/part')));
+        await until(async () => (await daemon.get().leftovers()).some((name) => name.endsWith('/part')));
         stream.cancel();
         assert.equal((await failure(answer)).code, 1);
-        await waitFor(async () => (await daemon.get().leftovers()).length === 0);
+        await until(async () => (await daemon.get().leftovers()).length === 0);
       }
       assert.equal(await readFile(at('half'), 'utf8'), 'old');
       assert.ok(!existsSync(at('half-new')));
@@ -299,11 +299,4 @@ describe('FileService', () => {
 function rootsOf(scratch: Scratch): string {
   const folder = (name: string) => `[[roots]]\npath = "${scratch.path('daemon', name)}"\n`;
   return `${folder('images')}${folder('frozen')}access = "read-only"\n`;
-}
-
-async function waitFor(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await condition()); tries++) {
-    if (tries > 4000) throw new Error('nothing happened');
-    await sleep(10);
-  }
 }

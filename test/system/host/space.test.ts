@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
+import { begun } from '../../support/begun.js';
 import { Daemon } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
 import { isRoot, needs } from '../../support/needs.js';
@@ -76,15 +76,12 @@ describe('space', () => {
   });
 
   it('of two that fit one at a time, the second is refused while the first works, and fits afterwards', async () => {
-    const first = daemon.stranger.operation(
-      'ImageService/CopyImage',
-      copy('30.raw', 'one', { bandwidth_bytes_per_second: String(20 * MIB) }),
-    );
-    await sleep(400);
+    const slowly = copy('30.raw', 'one', { bandwidth_bytes_per_second: String(20 * MIB) });
+    const first = await begun(daemon.stranger, 'ImageService/CopyImage', slowly);
     const error = await failure(daemon.stranger.all('ImageService/CopyImage', copy('30.raw', 'two')));
     assert.equal(error.reason, 'NO_SPACE');
     assert.ok(Number(error.metadata['reserved']) > 0);
-    await first;
+    await first.succeeded;
     await rm(small('one'));
     await daemon.stranger.operation('ImageService/CopyImage', copy('30.raw', 'two'));
     await rm(small('two'));
@@ -92,15 +89,10 @@ describe('space', () => {
 
   it('when somebody else fills it meanwhile: NO_SPACE, nothing is left, the space is back', async () => {
     const before = await free();
-    const working = failure(
-      daemon.stranger.all(
-        'ImageService/CopyImage',
-        copy('30.raw', 'full', { bandwidth_bytes_per_second: String(10 * MIB) }),
-      ),
-    );
-    await sleep(500);
+    const slowly = copy('30.raw', 'full', { bandwidth_bytes_per_second: String(10 * MIB) });
+    const { failed } = await begun(daemon.stranger, 'ImageService/CopyImage', slowly);
     await tryRun('dd', ['if=/dev/zero', `of=${small('filler')}`, 'bs=1M', 'status=none']);
-    assert.equal((await working).reason, 'NO_SPACE');
+    assert.equal((await failed).reason, 'NO_SPACE');
     assert.deepEqual(await daemon.leftovers(), []);
     await rm(small('filler'));
     await sh('sync', '-f', small(''));

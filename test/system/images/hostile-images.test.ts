@@ -263,14 +263,12 @@ describe('hostile images', () => {
     const socket = createServer();
     await new Promise<void>((resolve) => socket.listen(image('socket'), resolve));
     if (isRoot) await sh('mknod', image('zero'), 'c', '1', '5');
-    const started = performance.now();
     try {
       for (const name of ['fifo', 'folder', 'socket', ...(isRoot ? ['zero'] : [])])
         for (const format of [undefined, 'raw', 'qcow2']) {
           const request = { path: image(name), ...(format === undefined ? {} : { format }) };
           assert.equal((await failure(info(request))).reason, 'NOT_A_FILE', name);
         }
-      assert.ok(performance.now() - started < 5000);
     } finally {
       await new Promise((resolve) => socket.close(resolve));
     }

@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
+import { runningAre } from '../../support/at-work.js';
 import { Daemon, HOSTLER, HOSTLERD, ROOT_FOLDER } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
 import { installed, needs } from '../../support/needs.js';
@@ -15,6 +16,7 @@ import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';
 
+const DRAINS = /"STOPPING"/;
 const LISTEN_FOR_DATAGRAMS = `
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -184,9 +186,9 @@ describe('the daemon', () => {
     const quick = daemon.stranger.operation('ImageService/ConvertImage', request('quick.qcow2', 8 << 20));
     const endless = failure(daemon.stranger.all('ImageService/ConvertImage', request('endless.qcow2', 65536)));
     const watching = failure(daemon.stranger.all('OperationService/WatchOperations'));
-    await sleep(400);
+    await runningAre(daemon.stranger, 2);
     daemon.process.kill('SIGTERM');
-    await sleep(200);
+    await daemon.logged(DRAINS);
     const late = await failure(
       daemon.stranger.all('ImageService/CreateImage', { path: daemon.image('late'), format: 'raw', size: '1K' }),
     );
@@ -203,8 +205,9 @@ describe('the daemon', () => {
   });
 
   it('a second SIGTERM cancels at once', async () => {
-    const daemon = await Daemon.start(scratch.path('twice'), { server: 'drain_seconds = 60' });
-    await writeFile(daemon.image('noise.raw'), noise(8 << 20));
+    const daemon = await Daemon.start(scratch.path('twice'), { server: 'drain_seconds = 600' });
+    // At its rate eight minutes, longer than any test.
+    await writeFile(daemon.image('noise.raw'), noise(32 << 20));
     const endless = failure(
       daemon.stranger.all('ImageService/ConvertImage', {
         source: daemon.image('noise.raw'),
@@ -214,13 +217,11 @@ describe('the daemon', () => {
         bandwidth_bytes_per_second: '65536',
       }),
     );
-    await sleep(500);
+    await runningAre(daemon.stranger, 1);
     daemon.process.kill('SIGTERM');
-    await sleep(200);
-    const started = Date.now();
+    await daemon.logged(DRAINS);
     daemon.process.kill('SIGTERM');
     assert.equal(await daemon.exited, 0);
-    assert.ok(Date.now() - started < 3000);
     await endless;
     assert.deepEqual(await daemon.leftovers(), []);
     daemon.stranger.close();

@@ -1,12 +1,12 @@
 /** What the old module said of a disk, from GetImageInfo: its size and its backing file. */
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { suiteDaemon } from '../../support/daemon.js';
 import { whileHeld } from '../../support/processes.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 describe('size and backing file of a disk', () => {
   const scratch = scratchFolder();
@@ -63,9 +63,8 @@ describe('size and backing file of a disk', () => {
     assert.equal((await failure(info('missing', 'qcow2'))).reason, 'IMAGE_NOT_FOUND');
     await whileHeld(at('absolute.qcow2'), scratch.path('nbd.sock'), async () => {
       // What is shown may be a tenth of a second old.
-      await sleep(150);
-      const held = await info('absolute.qcow2', 'qcow2');
-      assert.deepEqual([held['virtual_size_bytes'], held['in_use']], [String(3 * 2 ** 30), true]);
+      await until(async () => (await info('absolute.qcow2', 'qcow2'))['in_use'] === true);
+      assert.equal((await info('absolute.qcow2', 'qcow2'))['virtual_size_bytes'], String(3 * 2 ** 30));
     });
   });
 });

@@ -9,6 +9,7 @@ import { alive, gone } from '../../support/processes.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import type { Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const LIST = '[[commands]]\nname = "ls"\nexecutable = "/bin/ls"\narguments = ["-l", "/proc/self/fd"]\n';
 
@@ -108,11 +109,7 @@ describe('strays', () => {
       daemon.stranger.close();
     }
     const daemon = await Daemon.start(folder());
-    await sleep(100);
-    assert.deepEqual(
-      processes().filter((pid) => commandOf(pid).includes(mark)),
-      [],
-    );
+    await until(() => Promise.resolve(!processes().some((pid) => commandOf(pid).includes(mark))));
     await daemon.stop();
   });
 });
