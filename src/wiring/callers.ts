@@ -11,6 +11,7 @@ import { asHostlerError } from '../domain/model/errors.js';
 import { Certificates } from '../server/certificates.js';
 import type { ListenerOptions } from '../server/server.js';
 import { loadConfig } from './load-config.js';
+import { plainRun } from '../domain/ports/tools.js';
 
 /** Addresses to listen on. Fails with ConfigError. */
 export async function listenersOf(config: Config, runner: ProcessRunner): Promise<ListenerOptions[]> {
@@ -137,7 +138,7 @@ async function placesOf(places: readonly string[]): Promise<string[]> {
 
 async function idOf(owners: Owners, kind: 'owner' | 'group', name: string | undefined) {
   if (name === undefined) return {};
-  const run = { signal: new AbortController().signal, onChild: () => undefined };
+  const run = plainRun();
   try {
     const id = await owners.id(kind, name, run, `listeners.${kind}`);
     return kind === 'owner' ? { uid: id } : { gid: id };

@@ -60,6 +60,9 @@ const RUNNING_EXPORTS = 64;
  */
 const OPEN_OPERATIONS = 64;
 
+/** At work at once. Most read an image by a tool, which takes a processor. */
+const PLANS = 8;
+
 /**
  * Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is
  * half of what it is elsewhere.
@@ -189,6 +192,7 @@ function slotsOf(limits: Config['limits']): Slots {
       none: limits.running_short_operations,
       export: RUNNING_EXPORTS,
       open: OPEN_OPERATIONS,
+      plan: PLANS,
     },
     perFilesystem: limits.running_operations_per_filesystem,
     callersPart: limits.callers_part,

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { FINDINGS } from '../../src/domain/model/image-info.js';
 import { ROOT_FOLDER } from '../support/daemon.js';
 import { services } from '../support/descriptors.js';
+import { STEPS } from '../../src/domain/operations/steps.js';
 import { WARNINGS } from '../../src/domain/operations/record.js';
 import { REASONS } from '../../src/domain/model/reasons/reasons.js';
 
@@ -94,6 +95,16 @@ describe('the docs', () => {
     assert.ok(rows.length > 20, String(rows.length));
     // That the files are there is looked at above, as for every path.
     for (const row of rows) assert.match(row, /\| .*`test\/[\w./-]+\.ts`.* \|$/, row);
+  });
+
+  it('failpoints.md lists every step, and each step is taken somewhere', () => {
+    const listed = [...read('docs/failpoints.md').matchAll(/^\| `(\w+)` \|/gm)].map(([, step]) => step);
+    assert.deepEqual(listed, Object.keys(STEPS));
+    const sources = readdirSync(join(ROOT_FOLDER, 'src/domain'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => read(`src/domain/${name}`));
+    const taken = sources.flatMap((text) => [...text.matchAll(/\b(?:step|mark)\('(\w+)'\)/g)].map(([, step]) => step));
+    assert.deepEqual([...new Set(taken)].sort(), Object.keys(STEPS).sort());
   });
 
   it('the README lists what is served, no more and no less', () => {

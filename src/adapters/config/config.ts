@@ -152,7 +152,11 @@ const keys = z.strictObject({
     .prefault({}),
   debug: z
     .strictObject({
-      failpoints: z.array(z.string().regex(FAILPOINT, 'must be METHOD:STEP:ACTION')).default([]),
+      failpoints: z
+        .array(
+          z.string().regex(FAILPOINT, 'must be METHOD:STEP:ACTION, with a step and an action of docs/failpoints.md'),
+        )
+        .default([]),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['error', 'warn', 'info', 'debug']).default('info') }).prefault({}),

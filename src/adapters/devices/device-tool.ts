@@ -1,5 +1,5 @@
 import type { Eraser, ImageChanger, ByteRange, Written } from '../../domain/ports/changes.js';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
 import { toolReason } from '../linux/tool-words.js';
@@ -84,8 +84,4 @@ export class DeviceEraser implements Eraser {
         : (toolReason(stderr) ?? 'TOOL_FAILED');
     throw new HostlerError(reason, `blkdiscard: ${stderr}`, { facts: { tool: 'blkdiscard', stderr } });
   }
-}
-
-function unsupported(why: string): HostlerError {
-  return new HostlerError('UNSUPPORTED_BY_BACKEND', why);
 }

@@ -8,6 +8,7 @@ import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
 import type { StagedImage, PartRequest, ResolvedTarget, Targets } from '../../domain/ports/targets.js';
 import { StagedFile, type GivenOwner, type TargetPorts } from './staged-file.js';
+import { plainRun } from '../../domain/ports/tools.js';
 const PRIVATE_MODE = 0o700;
 
 /**
@@ -99,7 +100,7 @@ export class FileTargets implements Targets {
     // An overwritten file keeps its own unless the caller says otherwise, so the root's defaults
     // are for new names only.
     const { owner, group, mode } = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
-    const run = { signal: AbortSignal.timeout(60_000), onChild: () => undefined };
+    const run = plainRun(AbortSignal.timeout(60_000));
     return {
       ...(owner === undefined ? {} : { uid: await this.ports.owners.id('owner', owner, run, 'attributes.owner') }),
       ...(group === undefined ? {} : { gid: await this.ports.owners.id('group', group, run, 'attributes.group') }),

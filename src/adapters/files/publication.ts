@@ -8,6 +8,7 @@ import type { FolderSync } from './folder-sync.js';
 import { procPath } from '../linux/proc-path.js';
 import type { FileIdentity, FileRef } from '../../domain/ports/handles.js';
 import type { NotDurable } from '../../domain/ports/targets.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 /** What filesystems without hard links answer to link(2). */
 const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
@@ -78,7 +79,7 @@ export async function movePart(
   { part, target, address }: Pick<Publication, 'part' | 'target' | 'address'>,
   { runner }: Pick<PublicationPorts, 'runner'>,
 ): Promise<void> {
-  const run = { signal: AbortSignal.timeout(MOVE_MS), onChild: () => undefined };
+  const run = plainRun(AbortSignal.timeout(MOVE_MS));
   const args = ['-nT', [{ write: part }], [{ write: target }]];
   const { stderr } = await runner.run({ tool: 'mv', args, trusted: true, limits: {} }, run);
   if (!(await isThere(part))) return;

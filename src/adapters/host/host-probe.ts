@@ -6,6 +6,7 @@ import { systemError } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import { probeRoot } from '../paths/root-probe.js';
 import type { Root } from '../paths/roots.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 const LIMITS = { wallMs: 5000 };
 /** Every tool that the daemon may run, with what makes it say its version. */
@@ -117,7 +118,7 @@ export class LocalHostProbe implements HostProbe {
   }
 
   async #version(tool: string, option: string): Promise<string> {
-    const run = { signal: new AbortController().signal, onChild: () => undefined };
+    const run = plainRun();
     const { stdout, stderr } = await this.runner.run({ tool, args: [option], trusted: true, limits: LIMITS }, run);
     // ssh says it on standard error.
     return (stdout === '' ? stderr : stdout).split('\n')[0]?.trim() ?? '';

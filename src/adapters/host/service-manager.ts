@@ -1,4 +1,5 @@
 import type { ProcessRunner } from '../process/process.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 /** It is one datagram on a socket; the daemon does not wait for a manager that does not read it. */
 const LIMITS = { wallMs: 5000 };
@@ -31,7 +32,7 @@ export class ServiceManager {
    */
   async #notify(...args: readonly string[]): Promise<void> {
     if (this.socket === undefined) return;
-    const run = { signal: AbortSignal.timeout(LIMITS.wallMs), onChild: () => undefined };
+    const run = plainRun(AbortSignal.timeout(LIMITS.wallMs));
     const call = { tool: 'systemd-notify', args, trusted: true, limits: LIMITS, env: { NOTIFY_SOCKET: this.socket } };
     const { code, stderr } = await this.runner.run(call, run);
     if (code !== 0) throw new Error(`systemd-notify failed: ${stderr}`);

@@ -1,6 +1,7 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { DomainSource } from '../../domain/verbs/find-root-disk.js';
 import type { ProcessRunner } from '../process/process.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 const LIMITS = { wallMs: 20_000 };
 
@@ -15,7 +16,7 @@ export class Virsh implements DomainSource {
   async xmlOf(name: string, signal: AbortSignal): Promise<string> {
     const connect = this.uri === undefined ? [] : ['--connect', this.uri];
     const args = ['--readonly', '--quiet', ...connect, 'dumpxml', `--domain=${name}`];
-    const run = { signal, onChild: () => undefined };
+    const run = plainRun(signal);
     const { code, stdout, stderr } = await this.runner.run({ tool: 'virsh', args, trusted: true, limits: LIMITS }, run);
     if (code === 0) return stdout;
     const lastLine = stderr.trim().split('\n').at(-1) ?? '';

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { ProcessRunner } from '../process/process.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 /** flock(1) ends so when another process holds the lock. */
 const EXIT_LOCKED = 1;
@@ -10,7 +11,7 @@ const EXIT_LOCKED = 1;
  * goes with this process however that ends.
  */
 export async function tryLock(file: FileHandle, runner: ProcessRunner): Promise<boolean> {
-  const run = { signal: AbortSignal.timeout(10_000), onChild: () => undefined };
+  const run = plainRun(AbortSignal.timeout(10_000));
   const { code, stderr } = await runner.run(
     { tool: 'flock', args: ['--exclusive', '--nonblock', [{ descriptor: file }]], trusted: true, limits: {} },
     run,

@@ -2,11 +2,12 @@ import type { ProcessRunner } from './process.js';
 import { open } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { asHostlerError } from '../../domain/model/errors.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 /** Runs a tool inside, with a file to read; what is wrong when that does not work. */
 export async function trySandbox(runner: ProcessRunner): Promise<string | undefined> {
   const file = await open(process.execPath, constants.O_RDONLY);
-  const run = { signal: AbortSignal.timeout(TRY_MS), onChild: () => undefined };
+  const run = plainRun(AbortSignal.timeout(TRY_MS));
   const read = { handle: { fd: file.fd, close: () => file.close() } };
   try {
     const { code, stderr } = await runner.run(

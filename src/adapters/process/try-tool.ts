@@ -1,13 +1,14 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Try } from '../../domain/host/disk-driver.js';
 import type { ProcessRunner } from './process.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 const LIMITS = { wallMs: 10_000 };
 
 /** Asks a tool of the host that may not be there. What hangs is as good as failed. */
 export function tryTool(runner: ProcessRunner): Try {
   return async (tool, ...args) => {
-    const run = { signal: new AbortController().signal, onChild: () => undefined };
+    const run = plainRun();
     try {
       const { code, stdout } = await runner.run({ tool, args, trusted: true, limits: LIMITS }, run);
       return code === 0 ? stdout : undefined;

@@ -1,5 +1,5 @@
 import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { Preallocation } from '../../domain/model/image-format.js';
 import { rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords, resizeWords } from './rbd-args.js';
@@ -82,8 +82,4 @@ export class RbdChanger implements ImageChanger {
 
 function imageIn({ chain, copy }: Written): RbdImage {
   return rbdImage(copy ?? chain[0].file);
-}
-
-function unsupported(why: string): HostlerError {
-  return new HostlerError('UNSUPPORTED_BY_BACKEND', why);
 }

@@ -7,6 +7,7 @@ import { imageWords } from './rbd-args.js';
 import { addressOf } from './rbd-images.js';
 import type { Rbd } from './rbd.js';
 import type { Resolved } from '../../domain/ports/handles.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 /**
  * Hashes an image of a cluster as its data comes by: nothing of it is kept here, and holes do not
@@ -25,7 +26,7 @@ export class RbdHasher implements BlockHasher {
     const stream = new DiffStream(blocks);
     let read = 0n;
     const words = ['export-diff', '--no-progress', ...imageWords(image), '--path=-'];
-    const run = { signal, onChild: () => undefined };
+    const run = plainRun(signal);
     await this.rbd.read(image.pool.cluster, addressOf(image), words, run, async (piece) => {
       await inTurns(stream.push(piece), signal);
       read += BigInt(piece.length);

@@ -16,12 +16,13 @@ import {
 } from './rbd-output.js';
 import type { Rbd } from './rbd.js';
 import type { Reason } from '../../domain/model/reasons/reasons.js';
+import { plainRun } from '../../domain/ports/tools.js';
 
 const POLL_MS = 1000;
 /** Longer than any watch lasts, short enough that the cluster's list stays short. */
 const FENCED_SECONDS = 120;
 /** Removing looks at every object where the image has no map of them; `rbd` says each percent. */
-const NOBODY = { signal: new AbortController().signal, onChild: () => undefined };
+const NOBODY = plainRun();
 
 /** The address by which callers name the image. */
 export function addressOf(image: RbdImage): ImageAddress {
@@ -66,7 +67,7 @@ export class RbdImages {
   async #usedBytes(image: RbdImage, signal: AbortSignal): Promise<bigint | undefined> {
     const words = ['du', ...imageWords(image), '--format=json'];
     const text = await this.rbd
-      .ask(image.pool.cluster, addressOf(image), words, { signal, onChild: () => undefined })
+      .ask(image.pool.cluster, addressOf(image), words, plainRun(signal))
       .catch(without('IMAGE_NOT_FOUND'));
     return text === undefined ? undefined : parseUsedBytes(text);
   }

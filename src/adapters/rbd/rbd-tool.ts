@@ -1,6 +1,6 @@
 import { parseRbdName } from '../../domain/model/address.js';
 import type { Eraser } from '../../domain/ports/changes.js';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
 import { isRbdHandle, rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
 import { layoutOf } from '../../domain/model/image-layout.js';
@@ -111,8 +111,4 @@ export class RbdCopier implements Reflink {
 function assertRaw({ format, preallocation }: Pick<CreateRequest, 'format' | 'preallocation'>): void {
   if (format !== 'raw') throw unsupported(`an image of a cluster holds raw bytes, not ${format}`);
   if (preallocation !== 'off') throw unsupported('a cluster allocates space when it is written');
-}
-
-function unsupported(why: string): HostlerError {
-  return new HostlerError('UNSUPPORTED_BY_BACKEND', why);
 }

@@ -5,7 +5,7 @@ import type { ProcessRunner } from '../process/process.js';
 import type { ToolLimits } from '../process/tool-call.js';
 import type { Cluster, ClusterAccess } from '../qemu/rbd-pool.js';
 import { parsePercent, rbdError } from './rbd-output.js';
-import type { ToolRun } from '../../domain/ports/tools.js';
+import { plainRun, type ToolRun } from '../../domain/ports/tools.js';
 
 /** Of what a tool says on standard error so much is kept while it works. */
 const SAID = 200;
@@ -99,7 +99,7 @@ export class Rbd {
       limits: { wallMs: cluster.patienceMs },
       env: ENV,
     };
-    const alone = { signal: new AbortController().signal, onChild: () => undefined };
+    const alone = plainRun();
     const exit = await this.runner.run(call, run ?? alone).catch((error: unknown) => {
       if (error instanceof HostlerError && error.reason === 'TOOL_LIMIT_EXCEEDED') throw stalled(cluster, error);
       throw error;

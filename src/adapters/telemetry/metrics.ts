@@ -86,8 +86,8 @@ export class Metrics {
     total('hostler_uncaught_exceptions_total', 'Exceptions that nobody caught', () => now().uncaughtExceptions);
     total('hostler_forgotten_failures_total', 'Failures that nobody waited for', () => now().forgottenFailures);
     total('hostler_log_lines_lost_total', 'Lines of the log that could not be written', () => now().logLinesLost);
-    gauge('hostler_operations_running', 'Operations at work', () => now().running);
-    gauge('hostler_operations_waiting', 'Operations in the queue', () => now().waiting);
+    gauge('hostler_operations_running', 'Operations and plans at work', () => now().running);
+    gauge('hostler_operations_waiting', 'Operations and plans in the queue', () => now().waiting);
     gauge('hostler_locks', 'Paths that are locked', () => now().locks);
     gauge('hostler_space_reservations', 'Operations that hold space', () => now().reservations);
     gauge('hostler_resume_entries', 'Interrupted transfers that are kept for later', () => now().resumeEntries);

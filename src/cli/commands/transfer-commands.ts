@@ -20,12 +20,12 @@ import { events } from '../follow.js';
 import { address, targetOptions, writableOf, type TargetFlags } from '../options.js';
 import { showInfo } from '../show-result.js';
 import { exactBytes } from '../text.js';
+import { isZeros } from '../../domain/model/zeros.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;
 /** So many bytes are made durable at a time. */
 const SYNC_BYTES = 64 * 1024 * 1024;
-const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /** `hostler upload`: resumes an unfinished upload of the same file and target. */
 export function uploadCommand(context: Context): Command {
@@ -112,7 +112,7 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buff
     coming = read(position);
     coming.catch(() => undefined); // heard when its turn comes
     const data = buffer.subarray(0, bytesRead);
-    yield { data, zero: data[0] === 0 && ZEROS.subarray(0, bytesRead).equals(data) };
+    yield { data, zero: isZeros(data) };
   }
 }
 

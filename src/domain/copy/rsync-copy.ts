@@ -10,6 +10,7 @@ import type { FarFile, FarPart, FarShell, RsyncCounts, RsyncTool } from './remot
 import type { FarSpec } from './copy-spec.js';
 import { assertLengthWithinLimits, assertSafeForTrustedRoot } from './untrusted-source.js';
 import type { Resolved } from '../ports/handles.js';
+import { plainRun } from '../ports/tools.js';
 
 export interface RsyncCopyPorts {
   readonly files: Files;
@@ -84,7 +85,7 @@ export async function sendByRsync(
     // What was sent before the line broke is found again by the same call; everything else leaves
     // nothing.
     if (run.signal.aborted || asHostlerError(error).reason !== 'REMOTE_UNREACHABLE')
-      await farShell.discard(far.part, { signal: AbortSignal.timeout(TIDY_MS), onChild: () => undefined }).catch(() => {
+      await farShell.discard(far.part, plainRun(AbortSignal.timeout(TIDY_MS))).catch(() => {
         run.warn({ reason: 'CLEANUP_FAILED', message: `${far.part.folder} on ${remote.host} could not be removed` });
       });
     throw error;

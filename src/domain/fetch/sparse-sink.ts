@@ -1,10 +1,10 @@
+import { isZeros } from '../model/zeros.js';
 import type { FileWriter } from '../ports/transfers.js';
 
 /** Zeros of this length, aligned, become holes: what filesystems allocate by. */
 const BLOCK_BYTES = 4096;
 /** Written at once. */
 const PIECE_BYTES = 1024 * 1024;
-const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /**
  * Writes a stream into a file that is empty from `position` on; blocks of zeros are left out. One
@@ -86,7 +86,7 @@ export function dataRanges(data: Buffer, phase: number): [number, number][] {
   for (let from = 0; from < data.length;) {
     const to = Math.min(data.length, from + BLOCK_BYTES - ((phase + from) % BLOCK_BYTES));
     const whole = to - from === BLOCK_BYTES;
-    if (!whole || ZEROS.compare(data, from, to, 0, BLOCK_BYTES) !== 0) {
+    if (!whole || !isZeros(data, from, to)) {
       const last = found.at(-1);
       if (last !== undefined && last[1] === from) last[1] = to;
       else found.push([from, to]);

@@ -57,6 +57,11 @@ export function invalidFields(violations: readonly FieldViolation[]): HostlerErr
   return new HostlerError('INVALID_FIELD', text, { violations });
 }
 
+/** What the format, or the place where the image is kept, cannot do. */
+export function unsupported(message: string, facts: ErrorFacts['facts'] = {}): HostlerError {
+  return new HostlerError('UNSUPPORTED_BY_BACKEND', message, { facts });
+}
+
 /** The host, or the daemon's share of it, is used up for now. */
 export function hostExhausted(
   { errno, why }: Exhaustion,

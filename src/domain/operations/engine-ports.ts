@@ -11,6 +11,7 @@ import type { Secrets } from '../model/secrets.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { OperationRecord, OperationState, OperationResult, StoredError } from './record.js';
 import type { Targets } from '../ports/targets.js';
+import type { StepName } from './steps.js';
 
 export interface EnginePorts {
   readonly journal: Journal;
@@ -76,4 +77,4 @@ export interface Outcome {
  * Called before each action that changes something; an error thrown here fails the operation at
  * that step.
  */
-export type Step = (operationId: string, method: string, name: string) => Promise<void>;
+export type Step = (operationId: string, method: string, name: StepName) => Promise<void>;

@@ -14,6 +14,7 @@ import { RequestIds } from './request-ids.js';
 import { resumesAfterRestart } from './recovery/resumable-work.js';
 import type { Verb } from './verb.js';
 import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
+import { plainRun } from '../ports/tools.js';
 
 /** What is given back when an operation ends; its locks apart. */
 interface Held {
@@ -168,6 +169,7 @@ export class Operations {
       operation.cancel(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
   }
 
+  /** Waits for a slot of plans, then changes nothing. */
   async #plan<S extends object, R extends OperationResult>(
     verb: Verb<S, R>,
     spec: S,
@@ -175,16 +177,22 @@ export class Operations {
     caller: Caller,
   ): Promise<OperationRecord> {
     if (verb.plan === undefined) throw new HostlerError('BUG', `${verb.name} has no plan`);
-    const run = { signal: caller.signal, onChild: () => undefined };
-    const uses = verb.uses(spec);
-    const admitted = await this.ports.admission.resolve(uses);
+    const { admission, slots } = this.ports;
+    const far = verb.far?.(spec) === true;
+    const ticket = slots.enter({ slot: 'plan', far, filesystems: [], caller: placesOf(caller) }, () => undefined);
+    let admitted: Admitted | undefined;
     try {
-      await this.ports.admission.check(uses, admitted);
+      await ticket.granted(caller.signal);
+      this.#assertServing();
+      const uses = verb.uses(spec);
+      admitted = await admission.resolve(uses);
+      await admission.check(uses, admitted);
       await admitted.sourcesFree;
-      const result = await verb.plan(spec, admitted, run);
+      const result = await verb.plan(spec, admitted, plainRun(caller.signal));
       return { ...this.#newRecord(verb, spec, ask, caller, 1), state: 'SUCCEEDED', cancellable: false, result };
     } finally {
-      await admitted.close();
+      ticket.release();
+      await admitted?.close();
     }
   }
 

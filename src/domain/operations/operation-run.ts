@@ -19,6 +19,7 @@ import type { ToolRun, RunningTool } from '../ports/tools.js';
 import { nowOrLater } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { Ticket } from './resources/slots.js';
+import type { StepName } from './steps.js';
 import type { Admitted } from './admitted.js';
 
 export interface Assignment {
@@ -83,7 +84,7 @@ export class OperationRun implements Run {
   readonly entry: Run['entry'] = (address) => this.assignment.admitted.entry(address);
   readonly target: Run['target'] = (address) => this.assignment.admitted.target(address);
 
-  async step(name: string): Promise<void> {
+  async step(name: StepName): Promise<void> {
     this.signal.throwIfAborted();
     await this.ports.step(this.operationId, this.method, name);
   }
@@ -97,7 +98,7 @@ export class OperationRun implements Run {
   }
 
   /** A step after which nothing makes the operation a failure. */
-  async mark(name: string): Promise<void> {
+  async mark(name: StepName): Promise<void> {
     try {
       await this.ports.step(this.operationId, this.method, name);
     } catch (error) {

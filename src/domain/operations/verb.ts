@@ -4,6 +4,7 @@ import type { ImageFormat } from '../model/image-format.js';
 import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
 import type { Checkpoint } from './recovery/resume-entries.js';
 import type { Slot } from './resources/slots.js';
+import type { StepName } from './steps.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { Secrets } from '../model/secrets.js';
 import type { Reason } from '../model/reasons/reasons.js';
@@ -109,7 +110,7 @@ export interface Run extends Resolution {
   /** To the caller, beside the events; waits while the caller reads slowly. */
   output(piece: OutputPiece, signal: AbortSignal): Promise<void>;
   /** Called before each port action: failpoints and cancel hang on it. */
-  step(name: string): Promise<void>;
+  step(name: StepName): Promise<void>;
   /** Phases that must not be torn are not cancellable. */
   phase(phase: OperationPhase, cancellable?: boolean): void;
   progress(counters: Counters): void;
@@ -208,7 +209,7 @@ export interface Resume<Spec extends object> {
 export interface Verb<Spec extends object, Result extends OperationResult> {
   /** The RPC's name. */
   readonly name: string;
-  slot(spec: Spec): Slot;
+  slot(spec: Spec): Exclude<Slot, 'plan'>;
   /** Whether it waits for another host, as long as that likes. Absent: never. */
   far?(spec: Spec): boolean;
   /**

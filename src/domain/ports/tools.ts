@@ -23,6 +23,11 @@ export interface ToolRun {
   onFraction?(fraction: number, aheadBytes?: bigint): void;
 }
 
+/** A run that reports to nobody. Without a signal only the tool's own limits end it. */
+export function plainRun(signal: AbortSignal = new AbortController().signal): ToolRun {
+  return { signal, onChild: () => undefined };
+}
+
 /** An extent of an image's disk; unset is the file of zeros. */
 export interface LayerExtent extends Omit<NamedExtent, 'name'> {
   readonly file?: Resolved;

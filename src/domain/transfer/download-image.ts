@@ -11,7 +11,8 @@ import type { FileDigest, FileReader, Chunk, Transfers } from '../ports/transfer
 import { RunningDigest } from './running-digest.js';
 import type { Checksum } from '../model/checksum.js';
 import type { Entry } from '../ports/handles.js';
-import type { ImageTool } from '../ports/tools.js';
+import { isZeros } from '../model/zeros.js';
+import { plainRun, type ImageTool } from '../ports/tools.js';
 import type { Paths } from '../ports/paths.js';
 
 export interface DownloadSpec {
@@ -32,7 +33,6 @@ export interface DownloadPorts {
 
 /** What gRPC carries best in one message. */
 export const PIECE_BYTES = 256 * 1024;
-const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /**
  * A file's bytes, in order, runs of zeros as runs; at last the digest of all that was sent. Fails
@@ -68,7 +68,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
   let digest: SentDigest | undefined;
   try {
     digest = await SentDigest.open(entry, spec, ports);
-    const run = { signal: caller.signal, onChild: () => undefined };
+    const run = plainRun(caller.signal);
     for await (const piece of merged(piecesOf(dataExtentsOf(file, ports.tool, run), entry, spec, reader))) {
       caller.signal.throwIfAborted();
       await digest.take(piece, caller.signal);
@@ -158,7 +158,7 @@ async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGener
     // Read while this one is sent.
     coming = next(at);
     coming?.catch(() => undefined); // heard when its turn comes
-    yield isZero(data) ? { zeros: BigInt(data.length) } : { data };
+    yield isZeros(data) ? { zeros: BigInt(data.length) } : { data };
   }
 }
 
@@ -175,10 +175,6 @@ async function* merged(pieces: AsyncIterable<Chunk>): AsyncGenerator<Chunk> {
     yield piece;
   }
   if (zeros > 0n) yield { zeros };
-}
-
-function isZero(data: Uint8Array): boolean {
-  return data[0] === 0 && ZEROS.subarray(0, data.length).equals(data);
 }
 
 function min(a: bigint, b: bigint): bigint {

@@ -8,7 +8,7 @@ import { assertSafe } from '../images/image-policy.js';
 import type { ImageReader } from '../images/read-image.js';
 import type { ReadCallLimit } from './read-call-limit.js';
 import { unlocked } from '../images/unlocked.js';
-import type { Chain, ImageTool } from '../ports/tools.js';
+import { plainRun, type Chain, type ImageTool } from '../ports/tools.js';
 
 export interface ExaminePorts {
   readonly reader: ImageReader;
@@ -25,7 +25,7 @@ export async function* mapImage(
   caller: Caller,
   { reader, tool, readers }: ExaminePorts,
 ): AsyncGenerator<Extent[], void> {
-  const run = { signal: caller.signal, onChild: () => undefined };
+  const run = plainRun(caller.signal);
   const leave = readers.enter(caller.identity);
   let chain: Chain | undefined;
   try {
@@ -66,7 +66,7 @@ export async function measureImage(
   caller: Caller,
   { reader, tool, readers }: ExaminePorts,
 ): Promise<Measure> {
-  const run = { signal: caller.signal, onChild: () => undefined };
+  const run = plainRun(caller.signal);
   const leave = readers.enter(caller.identity);
   let chain: Chain | undefined;
   try {

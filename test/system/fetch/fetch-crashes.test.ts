@@ -61,7 +61,7 @@ describe('fetches that are killed at a step', () => {
         await failure(first.stranger.all('ImageService/FetchImage', request));
         first.stranger.close();
         assert.equal(await first.exited, null);
-        const second = await start('*:nowhere:kill');
+        const second = await start('Nobody:started:kill');
         try {
           const result = await second.stranger.operation('ImageService/FetchImage', request);
           assert.equal(result['replayed'] ?? false, method === 'FetchImage' && step === 'published');
@@ -90,7 +90,7 @@ describe('fetches that are killed at a step', () => {
       await first.exited;
       const folder = (await first.leftovers()).find((each) => !each.includes('/')) ?? '';
       await writeFile(image(`${folder}/${name}`), 'left');
-      const second = await start('*:nowhere:kill');
+      const second = await start('Nobody:started:kill');
       try {
         await second.stranger.operation('ImageService/FetchImage', request);
         assert.ok((await readFile(image('target'))).equals(raw));

@@ -5,7 +5,7 @@ const never = new AbortController().signal;
 
 describe('places of what waits for other hosts', () => {
   it('what waits for other hosts leaves some to what needs nobody, whoever asks', async () => {
-    const running = { io: 4, none: 1, export: 1, open: 1 };
+    const running = { io: 4, none: 1, export: 1, open: 1, plan: 2 };
     const slots = new Slots({
       running,
       perFilesystem: 2,
@@ -43,7 +43,7 @@ describe('places of what waits for other hosts', () => {
     [2, 2, 0.75, 1],
   ] as const)
     it(`of ${String(perFilesystem)} on one filesystem and ${String(io)} in all one caller's slow servers leave some`, async () => {
-      const running = { io, none: 1, export: 1, open: 1 };
+      const running = { io, none: 1, export: 1, open: 1, plan: 2 };
       const slots = new Slots({ running, perFilesystem, callersPart, queued: 50, queuedPerCaller: 50 });
       const at: string[] = [];
       const enter = (caller: string, filesystem: string) => {
@@ -56,5 +56,26 @@ describe('places of what waits for other hosts', () => {
       assert.equal(at.filter((caller) => caller === 'a').length, most);
       // Of one place for all nobody can have a part, nor of all that one caller may have.
       assert.equal(at.includes('b'), callersPart < 1 && perFilesystem > 2);
+    });
+
+  for (const [plan, far, all] of [
+    [2, 1, 2],
+    [4, 3, 4],
+    [8, 6, 8],
+  ] as const)
+    it(`of ${String(plan)} plans at a time ${String(far)} ask other hosts`, async () => {
+      const running = { io: 1, none: 1, export: 1, open: 1, plan };
+      const slots = new Slots({ running, perFilesystem: 1, callersPart: 0.75, queued: 50, queuedPerCaller: 50 });
+      const at: boolean[] = [];
+      const enter = (caller: string, isFar: boolean) => {
+        const ticket = slots.enter({ slot: 'plan', filesystems: [], caller, far: isFar }, () => undefined);
+        void ticket.granted(never).then(() => at.push(isFar));
+      };
+      for (let n = 0; n < 10; n++) enter(`far ${String(n)}`, true);
+      await new Promise(setImmediate);
+      assert.equal(at.length, far);
+      for (let n = 0; n < 10; n++) enter(`near ${String(n)}`, false);
+      await new Promise(setImmediate);
+      assert.equal(at.length, all);
     });
 });

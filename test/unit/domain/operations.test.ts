@@ -6,7 +6,7 @@ import { LiveOperation } from '../../../src/domain/operations/live-operation.js'
 import { LockTable } from '../../../src/domain/operations/resources/locks.js';
 import { assertTransition, type OperationRecord, type OperationState } from '../../../src/domain/operations/record.js';
 import { fingerprint } from '../../../src/domain/operations/request-ids.js';
-import { Slots } from '../../../src/domain/operations/resources/slots.js';
+import { Slots, type Slot } from '../../../src/domain/operations/resources/slots.js';
 import { ReadCallLimit } from '../../../src/domain/verbs/read-call-limit.js';
 
 const record = (id = 'A'): OperationRecord => ({
@@ -81,7 +81,7 @@ describe('Readers', () => {
 
 describe('Slots', () => {
   const limits = {
-    running: { io: 2, none: 1, export: 1, open: 1 },
+    running: { io: 2, none: 1, export: 1, open: 1, plan: 2 },
     perFilesystem: 1,
     callersPart: 1,
     queued: 2,
@@ -141,14 +141,14 @@ describe('Slots', () => {
   });
   it('one caller leaves some of each to others, in a slot and on a filesystem', async () => {
     const slots = new Slots({
-      running: { io: 4, none: 8, export: 1, open: 4 },
+      running: { io: 4, none: 8, export: 1, open: 4, plan: 4 },
       perFilesystem: 2,
       callersPart: 0.75,
       queued: 20,
       queuedPerCaller: 20,
     });
     const running = new Map<string, number>();
-    const enter = (slot: 'io' | 'none' | 'export' | 'open', caller: string, filesystems: string[] = []) => {
+    const enter = (slot: Slot, caller: string, filesystems: string[] = []) => {
       const key = `${caller} ${slot} ${filesystems.join()}`;
       void slots
         .enter({ slot, filesystems, caller }, () => undefined)
@@ -161,6 +161,8 @@ describe('Slots', () => {
     for (let n = 0; n < 2; n++) enter('none', 'modest');
     enter('io', 'modest', ['a']);
     enter('export', 'greedy');
+    for (let n = 0; n < 4; n++) enter('plan', 'greedy');
+    enter('plan', 'modest');
     await new Promise(setImmediate);
     assert.deepEqual(Object.fromEntries(running), {
       'greedy none ': 6,
@@ -171,6 +173,8 @@ describe('Slots', () => {
       'modest io a': 1,
       // Of one there is nothing to leave.
       'greedy export ': 1,
+      'greedy plan ': 3,
+      'modest plan ': 1,
     });
   });
   it('what stands does not wait behind what its own caller keeps open', () => {

@@ -6,9 +6,10 @@ import { QueuePlaces, type Waiting } from './queue-places.js';
 /**
  * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents
  * that pull from each other do not block; `open` waits for others most of its life: uploads, copies
- * that another agent carries out; `none` is short work that must not wait behind hours of copying.
+ * that another agent carries out; `none` is short work that must not wait behind hours of copying;
+ * `plan` only finds out what an operation would do, often by a tool.
  */
-export type Slot = 'io' | 'export' | 'open' | 'none';
+export type Slot = 'io' | 'export' | 'open' | 'none' | 'plan';
 
 export interface SlotLimits {
   readonly running: Readonly<Record<Slot, number>>;
@@ -16,8 +17,8 @@ export interface SlotLimits {
   readonly perFilesystem: number;
   /**
    * Of the running ones, in each slot and on each filesystem, that one caller may have, and of
-   * those in `io` that all that wait for other hosts may have: a part, up to 1. Of the places for
-   * those one caller may have this part again.
+   * those in `io` and `plan` that all that wait for other hosts may have: a part, up to 1. Of the
+   * places for those one caller may have this part again.
    */
   readonly callersPart: number;
   readonly queued: number;
@@ -182,9 +183,10 @@ export class Slots {
   #fits(entry: Entry): boolean {
     const { slot, filesystems, caller, far } = entry;
     if (!this.#hasShare(entry)) return false;
+    const isShared = slot === 'io' || slot === 'plan';
+    if (isShared && far === true && !this.#hasFarShare(slotKey(slot), this.#share(slot), caller)) return false;
     if (slot !== 'io') return true;
     const { perFilesystem, callersPart } = this.limits;
-    if (far === true && !this.#hasFarShare(slotKey(slot), this.#share(slot), caller)) return false;
     const share = shareOf(perFilesystem, callersPart);
     return filesystems
       .map(filesystemKey)

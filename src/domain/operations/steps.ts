@@ -1,0 +1,53 @@
+/**
+ * The steps of operations: each is taken before the action that it names, so that a cancel is heard
+ * and a failpoint can act there. In about the order in which operations go through them;
+ * docs/failpoints.md is made from this table.
+ */
+export const STEPS = {
+  admitted: 'the operation is registered and waits for its slot',
+  started: 'the verb begins to work',
+  look: 'the far host of a copy by ssh is looked at',
+  ask: 'another agent is asked to pull a copy',
+  reserve: 'space is reserved; may come again as more is needed',
+  prepare: 'the private folder for a target is made',
+  describe: 'a source is asked what it has',
+  revalidate: 'a source is asked whether it still has what the cache has',
+  request: 'a source is asked for bytes; each attempt',
+  checkpoint: 'it is recorded how much of a transfer is durable',
+  take: 'an untrusted image is taken into the private folder',
+  expand: 'a compressed file is expanded',
+  unpack: 'one file is taken out of an archive',
+  identify: 'the sandboxed tool says what an untrusted image is',
+  keep: 'a fetched file is kept as it is',
+  create: 'an empty image or an overlay is made',
+  convert: 'an image is written in another format',
+  clone: 'a file is cloned',
+  copy: 'bytes are copied',
+  segment: 'one segment is pulled from another agent',
+  fill: 'what a caller streams in is written to a new file',
+  write: 'what a caller streams in is written into a file that exists',
+  touch: 'an image is marked as interrupted, until a change of it has succeeded',
+  change: 'an image is changed where it is',
+  synced: 'copied clusters are made durable, in a rebase',
+  rename: 'the name of the new base is written, in a rebase',
+  mend: 'the tables of an image are checked after a failure',
+  sync: 'a change is made durable',
+  check: 'an image is checked',
+  compare: 'two images are compared',
+  digest: 'an image is digested',
+  execute: 'a configured command is started',
+  walk: 'owners are changed in a tree',
+  chown: 'the owner of one entry is changed',
+  serve: 'an export is opened',
+  evict: 'entries of the cache are removed',
+  verify: 'a result is compared with its source',
+  freeze: 'a base in a pool gets what later requests find it by',
+  seal: 'a new file gets its owner and mode and is made durable',
+  commit: 'the evidence is recorded; there is no way back after it',
+  publish: 'the name is made, replaced or removed',
+  published: 'the name is made, replaced or removed, and what follows can only warn',
+  enter: 'a file of the cache gets its entry',
+  cleaned: 'private folders are removed',
+} as const satisfies Readonly<Record<string, string>>;
+
+export type StepName = keyof typeof STEPS;
