@@ -3,9 +3,23 @@ import { basename } from '../domain/model/address.js';
 import type { Extent, ImageInfo, SnapshotFacts } from '../domain/model/image-info.js';
 import type * as wire from '../gen/hostler/v1/image.js';
 import { timeOfMs } from '../protocol/times.js';
+import type { Mapped, Whole } from './messages/whole.js';
+
+/** What the daemon alone works with; the address is the path. */
+type Inner =
+  | 'address'
+  | 'vhdSizeFrom'
+  | 'untoldSizeBytes'
+  | 'extentNames'
+  | 'described'
+  | 'oldEncryption'
+  | 'sectorBytes'
+  | 'holdsLuks'
+  | 'luksVersion';
+type Lost = Exclude<keyof ImageInfo, keyof wire.ImageInfo | Inner>;
 
 /** An image's facts on the wire; sizes in bytes. */
-export function imageInfo(info: ImageInfo): wire.ImageInfo {
+export function imageInfo(info: ImageInfo): Mapped<Whole<wire.ImageInfo>, Lost> {
   return {
     path: info.address,
     format: info.format,
@@ -40,11 +54,21 @@ export function imageSnapshot({
   createTimeMs,
   virtualSizeBytes,
   vmStateBytes,
-}: SnapshotFacts): wire.ImageSnapshot {
+}: SnapshotFacts): Mapped<
+  Whole<wire.ImageSnapshot>,
+  Exclude<keyof SnapshotFacts, keyof wire.ImageSnapshot | 'createTimeMs'>
+> {
   return { id, name, createTime: timeOfMs(createTimeMs), virtualSizeBytes, vmStateBytes };
 }
 
 /** An extent on the wire; offsets and lengths in bytes. */
-export function extent({ offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes }: Extent): wire.Extent {
+export function extent({
+  offsetBytes,
+  lengthBytes,
+  data,
+  zero,
+  depth,
+  fileOffsetBytes,
+}: Extent): Mapped<Whole<wire.Extent>, Exclude<keyof Extent, keyof wire.Extent>> {
   return { offsetBytes, lengthBytes, data, zero, depth, fileOffsetBytes };
 }

@@ -1,10 +1,33 @@
 /** What operations come to as messages. */
 import type * as domain from '../domain/operations/record.js';
+import type { ImageWork } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
 import { imageInfo, imageSnapshot } from './image-answers.js';
+import type { Mapped, Whole } from './messages/whole.js';
 
-/** What an operation came to. A kind that only another version of the daemon knows fails. */
-export function operationResult(result: domain.OperationResult): OperationResult['result'] {
+type Message = NonNullable<OperationResult['result']>;
+type ValueOf<Case> = Extract<Message, { readonly $case: Case }>['value'];
+type Answer = { [Case in Message['$case']]: { readonly $case: Case; readonly value: Whole<ValueOf<Case>> } };
+
+/** Fields of results that are not under their own name in the message. */
+interface Elsewhere {
+  /** In `work`. */
+  readonly image: keyof ImageWork;
+  /** Only tells a repetition from another request. */
+  readonly write: 'sha256';
+}
+type ElsewhereOf<Kind> = Kind extends keyof Elsewhere ? Elsewhere[Kind] : never;
+type LostOf<Result> = Result extends { readonly kind: infer Kind }
+  ? Exclude<keyof Result, 'kind' | keyof ValueOf<Kind> | ElsewhereOf<Kind>>
+  : never;
+
+/**
+ * What an operation came to. A kind that only another version of the daemon knows fails. A field of
+ * a result that is in no message does not compile, nor one of a message that no result has.
+ */
+export function operationResult(
+  result: domain.OperationResult,
+): Mapped<Answer[keyof Answer] | undefined, LostOf<domain.OperationResult>> {
   switch (result.kind) {
     case 'image': {
       const { info, method, why, movedBytes, skippedBytes, changed = true } = result;
@@ -13,13 +36,8 @@ export function operationResult(result: domain.OperationResult): OperationResult
         value: { info: imageInfo(info), work: { method, why, movedBytes, skippedBytes }, changed },
       };
     }
-    case 'copy': {
-      const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result;
-      return {
-        $case: 'copy',
-        value: { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified },
-      };
-    }
+    case 'copy':
+      return copyResult(result);
     case 'digest': {
       const { algorithm, digest, lengthBytes } = result;
       return { $case: 'digest', value: { algorithm, digest, lengthBytes } };
@@ -65,7 +83,7 @@ export function operationResult(result: domain.OperationResult): OperationResult
   }
 }
 
-function planned({ method, why, moveBytes, needBytes, freeBytes }: domain.Plan): OperationResult['result'] {
+function planned({ method, why, moveBytes, needBytes, freeBytes }: domain.Plan): Answer['plan'] {
   return { $case: 'plan', value: { method, why, moveBytes, needBytes, freeBytes } };
 }
 
@@ -74,7 +92,15 @@ function kindOf({ kind }: { readonly kind: unknown }): unknown {
   return kind;
 }
 
-function fetchResult(result: domain.FetchResult): OperationResult['result'] {
+function copyResult(result: domain.CopyResult): Answer['copy'] {
+  const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result;
+  return {
+    $case: 'copy',
+    value: { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified },
+  };
+}
+
+function fetchResult(result: domain.FetchResult): Answer['fetch'] {
   const { info, networkBytes, fromCache, checksum = '', lengthBytes, cacheId = '' } = result;
   return {
     $case: 'fetch',

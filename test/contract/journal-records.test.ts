@@ -32,8 +32,8 @@ const info: ImageInfo = {
   inUse: false,
 };
 const moved = { movedBytes: 1n, skippedBytes: 2n };
-/** One of each: a kind that is missing here, and so in the parser, does not compile. */
-const RESULTS: { readonly [Kind in OperationResult['kind']]: Extract<OperationResult, { kind: Kind }> } = {
+/** One of each, with all of its fields: one that is missing here does not compile. */
+const RESULTS: { readonly [Kind in OperationResult['kind']]: Required<Extract<OperationResult, { kind: Kind }>> } = {
   image: { kind: 'image', info, changed: false, method: 'm', why: 'w', ...moved },
   copy: {
     kind: 'copy',

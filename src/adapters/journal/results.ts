@@ -114,6 +114,6 @@ export const operationResult = z.discriminatedUnion('kind', [
     why: z.string(),
     moveBytes: optionalBytes,
     needBytes: z.bigint(),
-    freeBytes: z.bigint(),
+    freeBytes: optionalBytes,
   }),
 ]);

@@ -3,6 +3,7 @@ import {
   GetArchitectureResponse,
   GetFilesystemInfoResponse,
   GetHostInfoResponse,
+  GetInstancePathAtDestinationResponse,
   GetInstancePathResponse,
   GetIscsiInitiatorResponse,
   GetPoolInfoResponse,
@@ -33,6 +34,7 @@ export function hostCommands(context: Context): Command[] {
     mounted(context),
     hostname(context),
     instancePath(context),
+    instancePathAtDestination(context),
     diskDriver(context),
   ];
 }
@@ -216,6 +218,23 @@ function instancePath(context: Context): Command {
           host.getInstancePath({ instance: { uuid, name }, forceOld, relative }, done),
         );
         context.print(GetInstancePathResponse.toJSON(answer), answer.path);
+      }),
+    );
+}
+
+function instancePathAtDestination(context: Context): Command {
+  return new Command('instance-path-at-destination')
+    .description('the folder of an instance that is migrated here')
+    .argument('<uuid>')
+    .argument('[folder]', 'the last component, where the migration gives it')
+    .option('--name <name>', 'name, for the old layout', '')
+    .action((uuid: string, folder: string | undefined, { name }: { name: string }) =>
+      context.use(async ({ host }) => {
+        const migrateData = folder === undefined ? undefined : { instanceRelativePath: folder };
+        const answer = await ask<GetInstancePathAtDestinationResponse>((done) =>
+          host.getInstancePathAtDestination({ instance: { uuid, name }, migrateData }, done),
+        );
+        context.print(GetInstancePathAtDestinationResponse.toJSON(answer), answer.path);
       }),
     );
 }

@@ -189,6 +189,10 @@ describe('HostInfoService', () => {
     assert.equal(await run('host', 'arch', 'arm64'), 'aarch64\n');
     assert.equal((JSON.parse(await run('--json', 'host', 'check-name', 'a.b')) as Message)['valid'], true);
     assert.equal(await run('host', 'instance-path', UUID), `${scratch.path('instances', UUID)}\n`);
+    assert.equal(
+      await run('host', 'instance-path-at-destination', UUID, 'given'),
+      `${scratch.path('instances', 'given')}\n`,
+    );
     assert.match(await run('host', 'mounted', '/proc'), /^yes/);
     assert.match(await run('host', 'initiator'), /iqn/);
   });

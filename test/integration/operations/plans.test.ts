@@ -1,14 +1,14 @@
 /** Plans take places like operations: so many at a time, of one caller, and in the queue. */
 import assert from 'node:assert/strict';
-import type { Caller } from '../../src/domain/access/caller.js';
-import { HostlerError } from '../../src/domain/model/errors.js';
-import { deferred, type Deferred } from '../../src/domain/model/async.js';
-import type { Plan } from '../../src/domain/operations/record.js';
-import type { Verb } from '../../src/domain/operations/verb.js';
-import { checkEach } from '../support/check-each.js';
-import { composeEngine, someCaller } from '../support/engine.js';
-import { scratchFolder } from '../support/scratch.js';
-import { until } from '../support/until.js';
+import type { Caller } from '../../../src/domain/access/caller.js';
+import { HostlerError } from '../../../src/domain/model/errors.js';
+import { deferred, type Deferred } from '../../../src/domain/model/async.js';
+import type { Plan } from '../../../src/domain/operations/record.js';
+import type { Verb } from '../../../src/domain/operations/verb.js';
+import { checkEach } from '../../support/check-each.js';
+import { composeEngine, someCaller } from '../../support/engine.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { until } from '../../support/until.js';
 
 const ASK = { detach: false, planOnly: true, labels: {}, requestId: '' };
 const PLAN: Plan = { kind: 'plan', method: 'look', why: 'it is asked for', needBytes: 0n };
