@@ -51,7 +51,7 @@ run: setup build ## start a daemon in a scratch folder and leave it running, for
 demo: setup build ## do the main job on a real image (IMAGE=file takes yours), about a minute
 	@scripts/demo.sh $(IMAGE)
 
-test: setup build ## run every test (ONLY='words of titles': those); ends with `N passed, N failed`; installs what tests need, when allowed
+test: setup build ## run every test (ONLY='^the docs ': those whose suites and title match this regular expression); ends with `N passed, N failed`; installs what tests need, when allowed
 	@scripts/test-packages.sh
 	@$(TEST) $(if $(ONLY),--only '$(ONLY)')
 
