@@ -13,8 +13,8 @@ step() {
 }
 generated() {
   scripts/generate.sh docs "$fresh" || return 1
-  for page in "$fresh"/*.md; do
-    diff "docs/$(basename "$page")" "$page" || { echo "docs/$(basename "$page") is not what the sources say: make gen" >&2; return 1; }
+  for page in "$fresh"/*; do
+    diff -r "docs/$(basename "$page")" "$page" || { echo "docs/$(basename "$page") is not what the sources say: make gen" >&2; return 1; }
   done
 }
 breaking() {

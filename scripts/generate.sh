@@ -1,7 +1,7 @@
 #!/bin/bash
 # Writes what has a source elsewhere in the tree. Downloads nothing.
 #   scripts/generate.sh code           src/gen, from proto/
-#   scripts/generate.sh docs [FOLDER]  the pages of docs/ that have tables from the sources, or into another folder
+#   scripts/generate.sh docs [FOLDER]  the pages of docs/ that come from the sources, or into another folder
 # The pages are made without the compiler: they come also while the rest does not compile.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
@@ -13,13 +13,24 @@ case ${1:-} in
     fresh=$(mktemp -d)
     trap 'rm -rf "$fresh"' EXIT
     buf build --as-file-descriptor-set -o "$fresh/hostler.binpb"
-    for program in scripts/docs/*-docs.ts; do
-      name=$(basename "$program" -docs.ts)
+    # NAME-docs.ts prints docs/NAME.md; NAME-pages.ts writes every page of docs/NAME.
+    for program in scripts/docs/*-docs.ts scripts/docs/*-pages.ts; do
+      built="$fresh/$(basename "$program" .ts).mjs"
       esbuild "$program" --bundle --platform=node --format=esm --target=node24 --log-level=warning \
         "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" \
-        --outfile="$fresh/$name.mjs"
-      node "$fresh/$name.mjs" "$fresh/hostler.binpb" >"$fresh/page.md"
-      cp "$fresh/page.md" "$folder/$name.md"
+        --outfile="$built"
+      case $program in
+        *-docs.ts)
+          node "$built" "$fresh/hostler.binpb" >"$fresh/page.md"
+          cp "$fresh/page.md" "$folder/$(basename "$program" -docs.ts).md"
+          ;;
+        *)
+          name=$(basename "$program" -pages.ts)
+          node "$built" "$fresh/hostler.binpb" "$fresh/$name"
+          rm -rf "${folder:?}/$name"
+          cp -r "$fresh/$name" "$folder/$name"
+          ;;
+      esac
     done
     ;;
   *)

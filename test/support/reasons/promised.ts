@@ -1,13 +1,9 @@
 /** Which reasons the comments of proto/ promise, read from the descriptors. */
-import type { DescFile, DescMethod, DescService } from '@bufbuild/protobuf';
+import { commentOf } from '../../../scripts/docs/api/descriptors.js';
+import { groupTexts } from '../../../scripts/docs/api/text.js';
 import { expanded, REASON_GROUPS, type Failures, type ReasonGroup } from '../../../src/domain/model/reasons/groups.js';
 import { isReason, type Reason } from '../../../src/domain/model/reasons/reasons.js';
 import { services } from '../descriptors.js';
-
-/** Field numbers of descriptor.proto, which lead to an element's comment. */
-const SERVICES_OF_FILE = 6;
-const METHODS_OF_SERVICE = 2;
-const SYNTAX_OF_FILE = 12;
 
 /** What the comment of one RPC promises, its groups expanded. */
 export interface Promised {
@@ -39,16 +35,13 @@ export function serviceComments(): string[] {
   return services().map(commentOf);
 }
 
-/** What operation.proto says of each group, by its name. */
+/** How operation.proto says what each group fails with, by the group's name. */
 export function groupComments(): Map<string, string> {
   const file = services()
     .flatMap((service) => [service.file, ...service.file.dependencies])
     .find(({ name }) => name === 'hostler/v1/operation');
   if (file === undefined) throw new Error('the descriptors have no operation.proto');
-  const text = commentAt(file, [SYNTAX_OF_FILE]);
-  return new Map(
-    [...text.matchAll(/Group `([^`]+)`([^]*?)(?=\n\n|$)/g)].map(([, name = '', rest = '']) => [name, rest]),
-  );
+  return new Map([...groupTexts(commentOf(file))].map(([name, { fails }]) => [name, fails]));
 }
 
 /**
@@ -83,16 +76,4 @@ function asGroup(name: string): ReasonGroup {
 function asReason(word: string): Reason {
   if (!isReason(word)) throw new Error(`no reason: ${word}`);
   return word;
-}
-
-function commentOf(described: DescService | DescMethod): string {
-  const service = described.kind === 'service' ? described : described.parent;
-  const path = [SERVICES_OF_FILE, service.file.services.indexOf(service)];
-  if (described.kind === 'rpc') path.push(METHODS_OF_SERVICE, service.methods.indexOf(described));
-  return commentAt(service.file, path);
-}
-
-function commentAt(file: DescFile, path: readonly number[]): string {
-  const places = file.proto.sourceCodeInfo?.location ?? [];
-  return places.find((place) => place.path.join() === path.join())?.leadingComments ?? '';
 }
