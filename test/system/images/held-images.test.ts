@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { rm, stat } from 'node:fs/promises';
 import { readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { Daemon, ROOT_FOLDER } from '../../support/daemon.js';
+import { Daemon } from '../../support/daemon.js';
 import { requestOf } from '../../support/descriptors.js';
 import { whileHeld, whileRun } from '../../support/processes.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
+import { promises } from '../../support/reasons/promised.js';
 import { sh } from '../../support/shell.js';
 import { RPCS, failure, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
@@ -145,12 +145,12 @@ describe('an image that a process has open for writing', function () {
     whileRun(['qemu-io', '-f', format, path], () => isLocked(path), work);
 
   it('has a row for each RPC whose request or comment speaks of it', () => {
-    const proto = ['image', 'file', 'operation', 'host_info', 'command']
-      .map((name) => readFileSync(join(ROOT_FOLDER, `proto/hostler/v1/${name}_service.proto`), 'utf8'))
-      .join('\n');
+    const spoken = promises().filter(({ reasons }) => reasons?.includes('IMAGE_IN_USE'));
     const promised = RPCS.map(({ rpc }) => rpc).filter((rpc) => {
-      const comment = new RegExp(`((?: *//[^\\n]*\\n)+) *rpc ${rpc.split('/')[1] ?? ''}\\(`).exec(proto)?.[1] ?? '';
-      return comment.includes('IMAGE_IN_USE') || requestOf(rpc).fields.some(({ name }) => name === 'allow_in_use');
+      const name = rpc.split('/')[1] ?? '';
+      return (
+        spoken.some((each) => each.rpc === name) || requestOf(rpc).fields.some((field) => field.name === 'allow_in_use')
+      );
     });
     assert.deepEqual([...Object.keys(rows), ...elsewhere].sort(), promised.sort());
   });
