@@ -20,8 +20,8 @@ help: ## list the targets
 setup: $(NPM_STAMP) $(GEN_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages; generate src/gen
 	@scripts/system-packages.sh
 
-# Not `npm ci`: it refuses a lock file made where a registry lacks packages for other platforms. --no-save leaves the lock alone.
-# Any npm will do to begin with: Debian's own where there is none.
+# Not `npm ci`: it refuses a lock file made where a registry lacks packages for other platforms.
+# --no-save leaves the lock alone. Any npm will do to begin with: Debian's own where there is none.
 $(NPM_STAMP): package.json package-lock.json
 	@scripts/system-packages.sh npm:npm
 	npm install --no-save --no-audit --no-fund --loglevel error

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Shows that the README's two commands work on a bare machine: makes the root of a Debian 12 that has git and make alone,
-# clones this repository into it and runs `make demo` and `make test` there. As root.
+# Shows that the README's two commands work on a bare machine: makes the root of a Debian 12 that
+# has git and make alone, clones this repository into it and runs `make demo` and `make test` there.
+# As root.
 #   scripts/bare-machine.sh [COMMAND]    COMMAND: instead of the two
-# Ends with 69 when such a root cannot be made here.
-# Where packages come from is what this machine knows: apt's sources, the configuration of npm, pip and Go, proxies and
-# certificates of the environment. Nothing of it is kept for the next run.
+# Ends with 69 when such a root cannot be made here. Where packages come from is what this machine
+# knows: apt's sources, the configuration of npm, pip and Go, proxies and certificates of the
+# environment. Nothing of it is kept for the next run.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 here=$PWD

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Puts the daemon and the client with their libraries into few files below dist/bundle: reading some 700 modules one by one is half of a start.
+# Puts the daemon and the client with their libraries into few files below dist/bundle: reading some
+# 700 modules one by one is half of a start.
 #   scripts/bundle.sh --thin    the same entries over dist/src, for a look at what tests reach
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A Ceph cluster of one node on the loopback, with everything it writes in one folder: a monitor, a manager, and one OSD on a file.
+# A Ceph cluster of one node on the loopback, with everything it writes in one folder: a monitor, a
+# manager, and one OSD on a file.
 #   scripts/ceph.sh start FOLDER none|cephx    starts it with the pool `rbd`; prints nothing
 #   scripts/ceph.sh stop-osd FOLDER            freezes what is written and read
 #   scripts/ceph.sh start-osd FOLDER

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Everything about the sources that a machine can judge, what is quick first; fails at the end, with every complaint.
-# The build has checked the types. No cache for eslint: its rules look at the types of other files too.
+# Everything about the sources that a machine can judge, what is quick first; fails at the end, with
+# every complaint. The build has checked the types. No cache for eslint: its rules look at the types
+# of other files too.
 set -u
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"

@@ -1,8 +1,10 @@
 #!/bin/bash
-# Runs a command so that nothing of it is left, however it ends, be it by SIGKILL: processes, mounts, loop devices, network
-# namespaces, temporary files (TMPDIR is a folder for it alone). Its exit code is that of the command.
+# Runs a command so that nothing of it is left, however it ends, be it by SIGKILL: processes,
+# mounts, loop devices, network namespaces, temporary files (TMPDIR is a folder for it alone). Its
+# exit code is that of the command.
 #   scripts/contained.sh [--online] COMMAND…    --online: on this machine's network; otherwise there is a loopback only
-# As root the command has namespaces of its own, with the current folder and an empty /tmp. Where they cannot be had its processes are found by the name of the folder.
+# As root the command has namespaces of its own, with the current folder and an empty /tmp. Where
+# they cannot be had its processes are found by the name of the folder.
 set -u
 online=
 if [ "$1" = --online ]; then online=yes; shift; fi

@@ -1,7 +1,8 @@
 #!/bin/bash
-# The main job on a real image, each step's result verified: build or take an image, inspect it, convert it to compressed
-# qcow2, lay an overlay on it, copy it, extract the overlay's content, compare the bytes, read a file back out, list the
-# operations, shut down cleanly. Everything happens in a scratch folder.
+# The main job on a real image, each step's result verified: build or take an image, inspect it,
+# convert it to compressed qcow2, lay an overlay on it, copy it, extract the overlay's content,
+# compare the bytes, read a file back out, list the operations, shut down cleanly. Everything
+# happens in a scratch folder.
 #   scripts/demo.sh [IMAGE]     IMAGE: a raw disk image to use instead of one made of this machine's own files
 set -eu -o pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -50,8 +51,8 @@ if [ -n "$image" ]; then
   cp --sparse=always "$image" "$disk"
   echo "taken from $image"
 else
-  # A filesystem of this machine's own files: about 300 MiB in a disk of 2 GiB. mke2fs stops at a file that it can't read,
-  # so only what we can read is staged.
+  # A filesystem of this machine's own files: about 300 MiB in a disk of 2 GiB. mke2fs stops at a
+  # file that it can't read, so only what we can read is staged.
   mkdir "$scratch/tree"
   probe=/etc/os-release
   sources=(etc/os-release etc/passwd usr/bin usr/sbin usr/share/doc usr/share/perl usr/share/zoneinfo usr/lib/x86_64-linux-gnu)

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A Glance API server without Keystone on the loopback, with its database, its images and its configuration in one folder.
+# A Glance API server without Keystone on the loopback, with its database, its images and its
+# configuration in one folder.
 #   scripts/glance.sh start FOLDER    starts it and prints its URL; whoever sends `X-Roles: admin` is its administrator
 #   scripts/glance.sh stop FOLDER     ends what it started, by its pid file
 set -eu -o pipefail

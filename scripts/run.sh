@@ -1,5 +1,6 @@
 #!/bin/bash
-# Starts a daemon in a scratch folder and stays in the foreground; Ctrl-C ends it and removes the folder.
+# Starts a daemon in a scratch folder and stays in the foreground; Ctrl-C ends it and removes the
+# folder.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 scratch=$(mktemp -d /tmp/hostler-run.XXXXXX)

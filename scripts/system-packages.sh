@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs the system packages that are missing, or names them and stops. Extra names may be given as COMMAND:PACKAGE,
-# libraries as libNAME.so.N:PACKAGE.
+# Installs the system packages that are missing, or names them and stops. Extra names may be given
+# as COMMAND:PACKAGE, libraries as libNAME.so.N:PACKAGE.
 #   scripts/system-packages.sh [--optional] [COMMAND:PACKAGE…]    --optional: what cannot be had is named, and that is no failure
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
@@ -29,7 +29,8 @@ if [ "$(id -u)" != 0 ]; then
   fi
 fi
 echo "Installing $packages"
-# None of them is to run as a service of this machine: whoever runs one starts it with a configuration of its own.
+# None of them is to run as a service of this machine: whoever runs one starts it with a
+# configuration of its own.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap '"${as_root[@]}" rm -f "$policy"' EXIT

@@ -1,6 +1,7 @@
 #!/bin/bash
-# What tests need beside what the daemon needs: filesystems to mount, sources that fail, servers to fetch from and copy
-# to, other clients. Where one cannot be had the tests that need it are skipped, and name it.
+# What tests need beside what the daemon needs: filesystems to mount, sources that fail, servers to
+# fetch from and copy to, other clients. Where one cannot be had the tests that need it are skipped,
+# and name it.
 set -eu
 cd "$(dirname "$0")"
 packages=(ps:procps bzip2:bzip2 python3:python3 ip:iproute2 nginx:nginx-light

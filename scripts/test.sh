@@ -1,6 +1,7 @@
 #!/bin/bash
-# Runs every test, files side by side. The last line is `N passed, N failed, N skipped`; the reason of each skip is printed
-# above it. Nothing of the run is left, however it ends: scripts/contained.sh.
+# Runs every test, files side by side. The last line is `N passed, N failed, N skipped`; the reason
+# of each skip is printed above it. Nothing of the run is left, however it ends:
+# scripts/contained.sh.
 #   scripts/test.sh [--only REGEXP | --suite NAME | --parity | --coverage]
 set -u
 cd "$(dirname "$0")/.."
