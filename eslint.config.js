@@ -6,7 +6,7 @@ import tseslint from 'typescript-eslint';
 
 /**
  * What of Node and of gRPC a part may not import. Which folder imports which:
- * .dependency-cruiser.cjs.
+ * .dependency-cruiser.js.
  */
 const forbid = (...group) => ({
   'no-restricted-imports': ['error', { patterns: [{ group, message: 'see docs/architecture.md' }] }],
@@ -22,7 +22,7 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        projectService: { allowDefaultProject: ['eslint.config.js', '.dependency-cruiser.js'] },
         tsconfigRootDir: import.meta.dirname,
       },
     },

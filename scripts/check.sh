@@ -29,7 +29,7 @@ step "generated pages" generated
 step "format" prettier --check --log-level warn --cache --cache-location .cache/prettier .
 step "prose" markdownlint-cli2
 step "unused code" knip
-step "imports" depcruise --output-type err-long --config .dependency-cruiser.cjs src
+step "imports" depcruise --output-type err-long --config .dependency-cruiser.js src
 step "lint" eslint --max-warnings 0 .
 if [ ${#complaints[@]} -gt 0 ]; then
   printf 'check: failed: %s\n' "${complaints[*]}" >&2

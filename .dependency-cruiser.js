@@ -68,7 +68,7 @@ const within = (part, order) =>
     to: { path: folder(part), pathNot: order.slice(0, place + 1).map((each) => folder(`${part}/${each}`)) },
   }));
 
-module.exports = {
+export default {
   forbidden: [
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
     ...parts,
