@@ -64,7 +64,7 @@ describe('fetching onto a full disk', () => {
   const FILL = 'fill';
   async function leaveBytes(bytes: number): Promise<void> {
     await rm(small(FILL), { force: true });
-    await sh('fallocate', '-l', String((await free('%a')) * PAGE - bytes), small(FILL));
+    await sh('fallocate', '-l', String(Math.floor((await free('%a')) * PAGE - bytes)), small(FILL));
   }
 
   describe('there is no room', () => {

@@ -50,7 +50,7 @@ describe('fetching what is no disk', () => {
       const { reason, message, metadata } = await failure(fetch(content, more));
       assert.equal(reason, 'IMAGE_MALFORMED');
       assert.equal(metadata['content'], what);
-      assert.ok(message.includes(`what came is ${what}`), message);
+      assert.ok(message.includes(`the file is ${what}`), message);
       await assert.rejects(stat(image('what')));
     });
 
