@@ -158,18 +158,21 @@ async function start(resources: Resources, file: string, stopping: Stopping): Pr
   const manager = new ServiceManager(resources.runner, process.env['NOTIFY_SOCKET'], (cause) =>
     log.error('the service manager could not be notified', { cause: errorText(cause) }),
   );
+  let notified: Promise<void> = Promise.resolve();
   stopping.serves({
     operations,
     times: drainTimes(config),
     begin: () => {
       server.beginDrain();
       http.ready = false;
-      void manager.stopping();
+      notified = manager.stopping();
     },
     close: [
       () => Promise.resolve(certificates?.close()),
       () => server.close(),
       () => http.close(),
+      // What sends it dies with the daemon.
+      () => notified,
       ...closing(resources),
     ],
   });

@@ -50,7 +50,7 @@ describe('the daemon', () => {
 
   it('tells systemd when it is ready and when it stops (Type=notify)', async function () {
     needs(this, installed('systemd-notify'), 'systemd-notify is not installed');
-    const socket = scratch.path('notify.sock');
+    const socket = scratch.path(`notify-${String(process.hrtime.bigint())}.sock`);
     // Node has no unix datagram sockets.
     const listener = spawn('python3', ['-uc', LISTEN_FOR_DATAGRAMS, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
     let heard = '';
