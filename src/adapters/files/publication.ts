@@ -60,6 +60,7 @@ async function giveName(publication: Publication, ports: PublicationPorts): Prom
  */
 async function isNamed({ target, made }: Publication): Promise<boolean> {
   if (made === undefined) return false;
+  // Nobody can look: the caller throws the error of the step before.
   const now = await lstat(procPath(target), { bigint: true }).catch(() => undefined);
   return now?.dev === made.device && now.ino === made.inode;
 }

@@ -100,6 +100,7 @@ async function walk(look: Look): Promise<Missing | undefined> {
   const { fd, lengthBytes, format, signal, cpuSeconds, readers } = look;
   signal.throwIfAborted();
   const short = walkAtOnce(look);
+  // The descriptor is closed when it has ended; its failure is heard below.
   readers.push(short.catch(() => undefined));
   const found = await orAborted(short, signal);
   if (found !== undefined) return found.missing;
