@@ -334,7 +334,7 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log): Pro
   if (problem === undefined) return sandboxed;
   if (mode === 'require')
     throw new ConfigError(`sandbox.mode = "require", but there is no working sandbox: ${problem}`);
-  log.warn("no sandbox: tools run with the rights of the daemon, and no stranger's image is worked on", {
+  log.warn('no sandbox: tools run with the rights of the daemon, and no untrusted image is worked on', {
     why: problem,
   });
   return new ProcessRunner({ ...options, refuseForeign: true });

@@ -1,5 +1,5 @@
 /**
- * What a stranger's image may be: the policy on its own, with images made by the tools that people
+ * What an untrusted image may be: the policy on its own, with images made by the tools that people
  * use.
  */
 import assert from 'node:assert/strict';
@@ -17,7 +17,7 @@ import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 import type { Paths } from '../../src/domain/ports/paths.js';
 
-describe('images of strangers', () => {
+describe('untrusted images', () => {
   const scratch = scratchFolder();
   const never = () => assert.fail('nothing that a header names is looked for');
   const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };

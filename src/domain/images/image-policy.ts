@@ -18,7 +18,7 @@ const NEVER: readonly Finding['reason'][] = [
  * Findings that a sound image has now and then and an untrusted one must not have: it is broken, or
  * two programs would read it differently.
  */
-const NEVER_FROM_STRANGERS: readonly Finding['reason'][] = [
+const NEVER_UNTRUSTED: readonly Finding['reason'][] = [
   ...NEVER,
   'BACKING_FORMAT_MISSING',
   'SEVERAL_FORMATS',
@@ -95,7 +95,7 @@ export function assertForeign(path: string, facts: ImageFacts): void {
     ...(backingFile === undefined
       ? []
       : [{ reason: 'NAMES_OTHER_FILES', message: `it has the backing file ${backingFile}` } as const]),
-    ...findings.filter(({ reason }) => NEVER_FROM_STRANGERS.includes(reason)),
+    ...findings.filter(({ reason }) => NEVER_UNTRUSTED.includes(reason)),
   ]);
 }
 

@@ -39,7 +39,7 @@ export async function publishImage(
   const made = await part.seal(target.content);
   // In our private folder nobody else can hold it.
   const facts = await (target.foreign === true
-    ? factsOfStranger(made, target.format, run, ports)
+    ? untrustedFacts(made, target.format, run, ports)
     : ports.reader.facts(made, target.format));
   const info = describeFile(made, facts, false);
   const work = typeof done === 'function' ? done(made) : done;
@@ -50,7 +50,7 @@ export async function publishImage(
 }
 
 /** What it was declared as, what we see and what the tool sees must be one. */
-async function factsOfStranger(
+async function untrustedFacts(
   made: Resolved,
   format: ImageFormat,
   run: Run,

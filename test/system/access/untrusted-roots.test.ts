@@ -1,4 +1,4 @@
-/** A drop folder: whatever lies there is a stranger's. */
+/** A drop folder: what lies there is untrusted. */
 import assert from 'node:assert/strict';
 import { chmod, copyFile, mkdir, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { checkEach } from '../../support/check-each.js';
@@ -98,7 +98,7 @@ describe('an untrusted root', () => {
     await assert.rejects(stat(image('leak')));
   });
 
-  it('bytes that stay among strangers may be what they are', async () => {
+  it('bytes that stay in an untrusted root may be what they are', async () => {
     await run('CopyImage', { source: drop('overlay.qcow2'), target: drop('again.qcow2') });
     await rm(drop('again.qcow2'));
   });
@@ -132,7 +132,7 @@ describe('an untrusted root', () => {
     assert.equal(answer.backing_chain, undefined);
   });
 
-  it('limits for strangers end a tool, and the error names them', async () => {
+  it('limits for untrusted images end a tool, and the error names them', async () => {
     const small = await Daemon.start(scratch.path('small'), {
       roots: `[[roots]]\npath = "${scratch.path('small')}/images"\n[[roots]]\npath = "${scratch.path('drop')}"\ntrusted = false\n`,
       toml: '[limits.foreign]\nimage_bytes = 2000000\naddress_space_bytes = 40000000\n',

@@ -1,5 +1,5 @@
 /**
- * What RPCs promise of sources that change while they are read, that strangers made, and that are
+ * What RPCs promise of sources that change while they are read, that are untrusted, and that are
  * encrypted.
  */
 import assert from 'node:assert/strict';
@@ -123,7 +123,7 @@ describe('what an RPC promises of sources', () => {
     });
   });
 
-  describe('that strangers made', () => {
+  describe('that are untrusted', () => {
     before(needsSandbox);
     daemonOf(() => Promise.resolve({ toml: `[limits.foreign]\nimage_bytes = ${String(MIB)}\n` }));
     before(async () => {
@@ -136,7 +136,7 @@ describe('what an RPC promises of sources', () => {
     each('IMAGE_TOO_LARGE', ['StartUpload'], (rpc) => call(rpc, '', { length_bytes: String(2 * MIB) }));
   });
 
-  describe('that strangers made, where there is no sandbox', () => {
+  describe('that are untrusted, where there is no sandbox', () => {
     daemonOf(async () => {
       const PATH = await onlyTools(scratch.path('bare'), 'qemu-img');
       return { env: { PATH }, toml: cache() };

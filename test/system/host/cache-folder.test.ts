@@ -129,7 +129,7 @@ describe("the cache's folder", () => {
     await daemon.stop();
   });
 
-  it('in a root of strangers is reached by no address', async () => {
+  it('in an untrusted root is reached by no address', async () => {
     const place = folder();
     const roots = `[[roots]]\npath = "${place}/images"\ntrusted = false\n`;
     const daemon = await Daemon.start(place, withCache(`${place}/images/cache`, { roots }));

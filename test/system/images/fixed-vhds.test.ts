@@ -87,7 +87,7 @@ describe('a fixed VHD', () => {
       } else assert.equal((await failure(overlay)).reason, 'BASE_SIZE_DIFFERS');
     });
 
-  it("is refused with such a mark when it is a stranger's, as a raw disk is", async () => {
+  it('is refused with such a mark when it is untrusted, as a raw disk is', async () => {
     for (const [format, mark] of MARKS.filter(([name]) => name !== 'luks')) {
       const body = await vhd(marked(mark));
       const { reason } = await failure(fetch(body, { source_format: 'vpc' }));
@@ -97,7 +97,7 @@ describe('a fixed VHD', () => {
   });
 
   for (const type of ['luks1', 'luks2'])
-    it(`of a disk of ${type} is one, declared or not, also a stranger's`, async function () {
+    it(`of a disk of ${type} is one, declared or not, also untrusted`, async function () {
       needs(this, installed('cryptsetup'), 'cryptsetup is not installed');
       await writeFile(scratch.path('sealed'), Buffer.alloc(20 * MIB));
       const options = `--type ${type} --pbkdf pbkdf2 --pbkdf-force-iterations 1000`;

@@ -236,13 +236,13 @@ describe('hostile images', () => {
       await refusedFromStrangers(scratch.path('drop', name), format);
     }
   });
-  it('two formats in one file are said, and refused from strangers', async () => {
+  it('two formats in one file are said, and refused in an untrusted image', async () => {
     const path = await qcow2('iso.qcow2');
     await patch(path, 0x8001, Buffer.from('CD001'));
     assert.deepEqual(await findings(path), ['SEVERAL_FORMATS']);
     await refusedFromStrangers(path, 'qcow2');
   });
-  it('formats that nobody makes any more are refused from strangers', async () => {
+  it('formats that nobody makes any more are refused when untrusted', async () => {
     const heads: Record<string, [string, number]> = {
       bochs: ['Bochs Virtual HD Image', 0],
       cloop: ['#!/bin/sh\n#V2.0 Format\nmodprobe cloop', 0],

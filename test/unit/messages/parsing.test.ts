@@ -142,7 +142,7 @@ describe('/proc', () => {
       '5: OFDLCK ADVISORY WRITE -1 fe:00:8 0 10',
     ].join('\n'),
   );
-  it('locks: a writer, a reader, strangers', () => {
+  it('locks: a writer, a reader, other programs', () => {
     const holds = ['fe:00:1234', 'fe:00:5', 'fe:00:9', 'fe:00:7', 'fe:00:8', 'fe:01:5'].map((file) =>
       holdOf(locks, file),
     );

@@ -1,5 +1,5 @@
 /**
- * VMDKs of several files that reach beyond their folder, are not whole, or are a stranger's; and
+ * VMDKs of several files that reach beyond their folder, are not whole, or are untrusted; and
  * what may not be done to their files.
  */
 import assert from 'node:assert/strict';
@@ -149,7 +149,7 @@ describe('VMDKs of several files that are refused', () => {
     assert.ok(!existsSync(at('out')));
   });
 
-  it("a stranger's stays refused for what it is", async () => {
+  it('an untrusted one stays refused for what it is', async () => {
     for (const [name, lines] of [
       ['flat.vmdk', ['RW 2048 FLAT "data" 0']],
       ['zero.vmdk', ['RW 2048 ZERO']],
