@@ -63,6 +63,10 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         { selector: "ImportDeclaration[source.value='zod'] > ImportSpecifier", message: "import * as z from 'zod'" },
+        {
+          selector: "NewExpression[callee.name='HostlerError'][arguments.0.value='UNSUPPORTED_BY_BACKEND']",
+          message: 'unsupported() of src/domain/model/errors.ts makes it',
+        },
       ],
     },
   },
@@ -107,7 +111,7 @@ export default tseslint.config(
     rules: {
       // describe() holds a whole suite.
       'max-lines-per-function': 'off',
-      // Answers that a stranger's loader reads have no types.
+      // Answers that the loader of another library reads have no types.
       '@typescript-eslint/consistent-type-assertions': 'off',
     },
   },

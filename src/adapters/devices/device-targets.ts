@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../../domain/model/address.js';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { Files } from '../../domain/ports/images.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
 import { DeviceHandle } from '../linux/device-handle.js';
@@ -18,9 +18,7 @@ export class DeviceTargets implements Targets {
 
   async prepare(target: ResolvedTarget, { attributes, operationId }: PartRequest): Promise<StagedImage> {
     if (Object.keys(attributes).length > 0)
-      throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'a device keeps its owner and mode', {
-        facts: { path: target.address },
-      });
+      throw unsupported('a device keeps its owner and mode', { path: target.address });
     return new DevicePart(target, await this.ports.aside.files(operationId), this.ports.files);
   }
 
@@ -78,7 +76,7 @@ class DevicePart implements StagedImage {
 
   adopt(): Promise<void> {
     const why = 'a file that another tool made cannot become a device: it is written onto one';
-    return Promise.reject(new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: this.target.address } }));
+    return Promise.reject(unsupported(why, { path: this.target.address }));
   }
 
   /** What lies behind stays as it is, and is no part of the copy. */

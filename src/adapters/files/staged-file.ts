@@ -11,7 +11,7 @@ import { removeByNames, removePrivateFolder, privateFolderBytes } from '../paths
 import { carriedTo } from '../rights/replaced-file.js';
 import { modeOfNewContent } from '../linux/set-id.js';
 import { constants } from 'node:fs';
-import { HostlerError } from '../../domain/model/errors.js';
+import { unsupported } from '../../domain/model/errors.js';
 import type { Root } from '../paths/roots.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { Owners } from './owners.js';
@@ -288,10 +288,7 @@ async function setLength(file: FileHandle, lengthBytes: bigint): Promise<void> {
   const { size } = await file.stat({ bigint: true });
   if (size === lengthBytes) return;
   if (lengthBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new HostlerError(
-      'UNSUPPORTED_BY_BACKEND',
-      'lengths above 2^53 bytes that are no multiple of 512 cannot be set',
-    );
+    throw unsupported('lengths above 2^53 bytes that are no multiple of 512 cannot be set');
   }
   await file.truncate(Number(lengthBytes));
 }

@@ -1,4 +1,4 @@
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import { traits } from '../../domain/model/image-format.js';
 import type { ImageFacts } from '../../domain/model/image-info.js';
 import type { Layout } from '../../domain/model/image-layout.js';
@@ -53,10 +53,7 @@ export function layerMembers(
   const secrets: readonly JsonMember[] = secretMembers(layer).map(([name, value]) => [name, text(value)]);
   const { vhdSizeFrom, luksVersion = 1, subformat, virtualSizeBytes } = facts;
   // qemu would ask for a passphrase first.
-  if (luksVersion > 1)
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the tools here open LUKS 1 only; LUKS 2 can be kept as it is', {
-      facts: { format },
-    });
+  if (luksVersion > 1) throw unsupported('the tools here open LUKS 1 only; LUKS 2 can be kept as it is', { format });
   const node = extents === undefined ? nodeMembers(as) : severalMembers(fileOf(as), facts, extents);
   const inFile: JsonMember = ['file', object([...node, ...more])];
   // qemu would look for the footer in the guest's first sector first.

@@ -1,4 +1,4 @@
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
 import type { ImageFormat, Preallocation } from '../../domain/model/image-format.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
@@ -75,9 +75,7 @@ export class QemuChanger implements ImageChanger {
   async check(image: Written, repair: 'none' | 'leaks' | 'all', tool: ToolRun): Promise<CheckCounts> {
     const exit = await this.#quiet(checkArgs(image, repair), tool, EXIT_CHECKED, repair !== 'none');
     if (exit.code === EXIT_NO_CHECK)
-      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${image.chain[0].format} images have no check`, {
-        facts: { format: image.chain[0].format },
-      });
+      throw unsupported(`${image.chain[0].format} images have no check`, { format: image.chain[0].format });
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     return parseCheck(exit.stdout);
   }
@@ -119,10 +117,9 @@ export class QemuChanger implements ImageChanger {
     const name = parseNameOfLayer(exit.stdout);
     if (name !== undefined) return name;
     const { address } = image.chain[depth]?.file ?? image.chain[0].file;
-    throw new HostlerError(
-      'UNSUPPORTED_BY_BACKEND',
+    throw unsupported(
       `qemu-img cannot commit into ${address}: too many layers lie below it; flatten one of them first`,
-      { facts: { path: address } },
+      { path: address },
     );
   }
 

@@ -1,4 +1,4 @@
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { ImageFormat } from '../../domain/model/image-format.js';
 import type { Extent } from '../../domain/model/image-info.js';
 import type { ProcessRunner } from '../process/process.js';
@@ -119,9 +119,7 @@ export class QemuImg implements ImageTool {
     what: MeasureOf = {},
   ): Promise<{ requiredBytes: bigint; fullyAllocatedBytes: bigint }> {
     if (!MEASURABLE.includes(format)) {
-      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `qemu-img can measure for ${MEASURABLE.join(', ')} only`, {
-        facts: { format },
-      });
+      throw unsupported(`qemu-img can measure for ${MEASURABLE.join(', ')} only`, { format });
     }
     return parseMeasure(
       await this.#print(measureArgs(source, format, what), withoutStallLimit(this.#heldFor(source)), tool),

@@ -1,7 +1,7 @@
 import { access as look } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { ExportAccess, ExportServer, Sharing } from '../../domain/transfer/open-export.js';
 import type { MemoryFolders } from '../process/memory-folders.js';
 import { NBD_ENV, pskObject } from './nbd-args.js';
@@ -42,8 +42,7 @@ export class QemuNbdServer implements ExportServer {
     tool: ToolRun,
     onReady: (port: number) => void,
   ): Promise<void> {
-    if (this.config === undefined)
-      throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'this agent serves no exports: [exports] is not configured');
+    if (this.config === undefined) throw unsupported('this agent serves no exports: [exports] is not configured');
     const folder = await this.folders.make();
     const stop = new AbortController();
     const job = {

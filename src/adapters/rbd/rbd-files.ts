@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dependants } from '../../domain/ports/changes.js';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { Files, ImageLocks, OpenFile } from '../../domain/ports/images.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import {
@@ -46,9 +46,7 @@ export class RbdFiles implements Files {
 
   withBytes<T>(file: Resolved): Promise<T> {
     return Promise.reject(
-      new HostlerError('UNSUPPORTED_BY_BACKEND', `the bytes of ${file.address} cannot be read one by one`, {
-        facts: { path: file.address },
-      }),
+      unsupported(`the bytes of ${file.address} cannot be read one by one`, { path: file.address }),
     );
   }
 

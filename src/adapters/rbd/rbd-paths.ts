@@ -1,6 +1,6 @@
 import { asAddress, parseRbdName, type ImageAddress, type RbdName } from '../../domain/model/address.js';
 import type { PathScope } from '../../domain/access/path-scope.js';
-import { HostlerError, invalidFields } from '../../domain/model/errors.js';
+import { HostlerError, invalidFields, unsupported } from '../../domain/model/errors.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import type { RbdImages } from './rbd-images.js';
@@ -69,11 +69,7 @@ export class RbdPaths implements Paths {
   }
 
   entry(address: ImageAddress): Promise<Entry> {
-    return Promise.reject(
-      new HostlerError('UNSUPPORTED_BY_BACKEND', `${address} is an image of a cluster, not a file`, {
-        facts: { path: address },
-      }),
-    );
+    return Promise.reject(unsupported(`${address} is an image of a cluster, not a file`, { path: address }));
   }
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {

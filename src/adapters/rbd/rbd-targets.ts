@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageAddress } from '../../domain/model/address.js';
-import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
+import { HostlerError, asHostlerError, unsupported } from '../../domain/model/errors.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { AsideFiles, AsideFolder } from '../files/set-aside.js';
@@ -44,9 +44,7 @@ export class RbdTargets implements Targets {
 
   async prepare(target: ResolvedTarget, request: PartRequest): Promise<StagedImage> {
     if (Object.keys(request.attributes).length > 0)
-      throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'an image of a cluster has no owner or mode', {
-        facts: { path: target.address },
-      });
+      throw unsupported('an image of a cluster has no owner or mode', { path: target.address });
     const { operationId, overwrite } = request;
     const beside = await this.options.aside.files(operationId);
     const options = { ...this.options, operationId, owe: (image: RbdImage) => this.#owe(image) };
@@ -218,7 +216,7 @@ class RbdPart implements StagedImage {
 
   adopt(): Promise<void> {
     const why = 'a file that another tool made cannot become an image of a cluster: it is written into one';
-    return Promise.reject(new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: this.target.address } }));
+    return Promise.reject(unsupported(why, { path: this.target.address }));
   }
 
   async truncate(lengthBytes: bigint): Promise<void> {
@@ -227,13 +225,10 @@ class RbdPart implements StagedImage {
     if (info?.size === lengthBytes) return;
     // qemu 7.2 fails an assertion when it reads one (block/rbd.c, qemu_rbd_co_block_status).
     if (lengthBytes % SECTOR_BYTES !== 0n)
-      throw new HostlerError(
-        'UNSUPPORTED_BY_BACKEND',
-        'the length of an image of a cluster is a multiple of 512 bytes',
-        {
-          facts: { path: this.target.address, length: String(lengthBytes) },
-        },
-      );
+      throw unsupported('the length of an image of a cluster is a multiple of 512 bytes', {
+        path: this.target.address,
+        length: String(lengthBytes),
+      });
     await images.rbd.ask(this.handle.pool.cluster, this.target.address, resizeWords(this.#image, lengthBytes, true));
   }
 

@@ -1,4 +1,4 @@
-import { HostlerError } from '../model/errors.js';
+import { HostlerError, unsupported } from '../model/errors.js';
 import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
@@ -118,9 +118,7 @@ async function clone(
   const done = await reflink.clone(source, part, run.tool());
   if (done === true) return wanted;
   if (spec.engine === 'REFLINK')
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `REFLINK is not possible here: ${done.refused}`, {
-      facts: { engine: 'REFLINK' },
-    });
+    throw unsupported(`REFLINK is not possible here: ${done.refused}`, { engine: 'REFLINK' });
   return sparseWay(done.refused, spec.bytesPerSecond);
 }
 

@@ -1,6 +1,6 @@
 import { copySparse } from '../copy/local-copy.js';
 import { describeFile } from '../images/describe-image.js';
-import { HostlerError, invalidFields } from '../model/errors.js';
+import { invalidFields, unsupported } from '../model/errors.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageFormat } from '../model/image-format.js';
@@ -66,7 +66,7 @@ export async function fetchFromCache(spec: FetchSpec, run: Run, ports: FromCache
 function assertPoolTakesFormat({ storage, address }: ResolvedTarget, format: ImageFormat): void {
   if (storage !== 'volume' || format === 'raw') return;
   const why = `an image of a cluster holds raw bytes, not ${format}: set target_format to raw`;
-  throw new HostlerError('UNSUPPORTED_BY_BACKEND', why, { facts: { path: address, format } });
+  throw unsupported(why, { path: address, format });
 }
 
 /**
@@ -117,8 +117,7 @@ async function layOver(
   run: Run,
   { tool, cacheInRoots }: FromCachePorts,
 ): Promise<void> {
-  if (!cacheInRoots)
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'the cache does not lie in a root: no image can be backed by it');
+  if (!cacheInRoots) throw unsupported('the cache does not lie in a root: no image can be backed by it');
   run.phase('CREATING');
   await run.step('create');
   const backing = { storedName: file.storedName, format: info.format, lengthBytes: file.lengthBytes };

@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import { HostlerError } from '../model/errors.js';
+import { unsupported } from '../model/errors.js';
 import type { StorageKind } from '../ports/handles.js';
 
 const WORDS: Readonly<Record<StorageKind, string>> = {
@@ -15,7 +15,5 @@ export function assertStorage(
   what: string,
 ): void {
   if (able.includes(storage)) return;
-  throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${address} is ${WORDS[storage]}, which ${what} cannot use`, {
-    facts: { path: address, storage },
-  });
+  throw unsupported(`${address} is ${WORDS[storage]}, which ${what} cannot use`, { path: address, storage });
 }

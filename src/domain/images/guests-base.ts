@@ -1,4 +1,4 @@
-import { HostlerError } from '../model/errors.js';
+import { HostlerError, unsupported } from '../model/errors.js';
 import type { Layer } from '../ports/tools.js';
 
 /**
@@ -10,11 +10,9 @@ export function assertSameForGuests(base: readonly Layer[]): void {
   for (const { file, format, facts, extents } of base) {
     const { address } = file;
     if (extents !== undefined)
-      throw new HostlerError(
-        'UNSUPPORTED_BY_BACKEND',
-        `${address} is an image of several files, which is no base: convert it first`,
-        { facts: { path: address } },
-      );
+      throw unsupported(`${address} is an image of several files, which is no base: convert it first`, {
+        path: address,
+      });
     if (facts.untoldSizeBytes === undefined) continue;
     const [ours, theirs] = [String(facts.virtualSizeBytes), String(facts.untoldSizeBytes)];
     throw new HostlerError(

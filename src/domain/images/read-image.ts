@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import { namedBase } from './backing-name.js';
-import { HostlerError, asHostlerError } from '../model/errors.js';
+import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
 import { assertUncutExtent, withExtents } from './extents.js';
 import { claims, detectFormat, otherMarks } from '../formats/magic.js';
 import { cached } from '../formats/head.js';
@@ -317,13 +317,10 @@ function volumeFacts(
   declared?: ImageFormat,
 ): ImageFacts {
   if (declared !== undefined && declared !== 'raw')
-    throw new HostlerError(
-      'UNSUPPORTED_BY_BACKEND',
-      `${file.address} is an image of a cluster, which holds raw bytes`,
-      {
-        facts: { path: file.address, declared },
-      },
-    );
+    throw unsupported(`${file.address} is an image of a cluster, which holds raw bytes`, {
+      path: file.address,
+      declared,
+    });
   return {
     ...imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES)),
     clusterSizeBytes: objectSizeBytes,

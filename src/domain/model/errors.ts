@@ -59,6 +59,7 @@ export function invalidFields(violations: readonly FieldViolation[]): HostlerErr
 
 /** What the format, or the place where the image is kept, cannot do. */
 export function unsupported(message: string, facts: ErrorFacts['facts'] = {}): HostlerError {
+  // eslint-disable-next-line no-restricted-syntax -- the one place
   return new HostlerError('UNSUPPORTED_BY_BACKEND', message, { facts });
 }
 

@@ -1,6 +1,6 @@
 import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
-import { HostlerError, asHostlerError } from '../model/errors.js';
+import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
 import { assertLookedAt, type Dependants } from '../ports/changes.js';
 import { filesOf } from '../images/extents.js';
 import type { ImageLocks } from '../ports/images.js';
@@ -131,9 +131,7 @@ export class Admission {
     admitted.keep([target.directory]);
     admitted.targets.set(written.address, target);
     if (target.existing === undefined || !sameFile(target.existing, written))
-      throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${written.address} is a link: a safe copy would replace it`, {
-        facts: { path: written.address },
-      });
+      throw unsupported(`${written.address} is a link: a safe copy would replace it`, { path: written.address });
   }
 
   async #assertChainUnheld(use: InPlace, admitted: Admitted): Promise<void> {
@@ -251,11 +249,9 @@ function assertOneFile(chain: Chain, written: Resolved): void {
   const several = chain.find(({ file, extents }) => extents !== undefined && [written, chain[0].file].includes(file));
   if (several === undefined) return;
   const { address } = several.file;
-  throw new HostlerError(
-    'UNSUPPORTED_BY_BACKEND',
-    `${address} is an image of several files, which is read but never changed: convert it first`,
-    { facts: { path: address } },
-  );
+  throw unsupported(`${address} is an image of several files, which is read but never changed: convert it first`, {
+    path: address,
+  });
 }
 
 /** So many dependants are named in an error. */

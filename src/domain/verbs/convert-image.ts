@@ -1,5 +1,5 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
-import { HostlerError } from '../model/errors.js';
+import { HostlerError, unsupported } from '../model/errors.js';
 import { filesOf } from '../images/extents.js';
 import { movedOf } from './moved.js';
 import { rest, scale } from '../model/numbers.js';
@@ -112,10 +112,9 @@ async function assertDmgWhole([image, ...below]: Chain, { tool }: CreatePorts, r
   const { requiredBytes } = await tool.measure([image, ...below], 'raw', run);
   const { virtualSizeBytes } = image.facts;
   if (requiredBytes >= virtualSizeBytes) return;
-  throw new HostlerError(
-    'UNSUPPORTED_BY_BACKEND',
+  throw unsupported(
     `${image.file.address} has ${String(virtualSizeBytes)} bytes, and the tools here can expand ${String(requiredBytes)} of them`,
-    { facts: { path: image.file.address, format: image.format } },
+    { path: image.file.address, format: image.format },
   );
 }
 

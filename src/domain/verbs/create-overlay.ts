@@ -1,5 +1,5 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
-import { HostlerError, invalidFields } from '../model/errors.js';
+import { HostlerError, invalidFields, unsupported } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { layoutOf, type Layout } from '../model/image-layout.js';
 import type { ImageResult } from '../operations/record.js';
@@ -87,6 +87,11 @@ export function baseLarger(path: string, ownBytes: bigint, base: string, baseByt
   );
 }
 
+/** An overlay in another kind of storage than its base: no tool finds the base from there. */
+export function apartFromBase(path: string, base: string): HostlerError {
+  return unsupported('an overlay lies where its base lies, in files or in a cluster', { path, backing_file: base });
+}
+
 /** Checks the base and says what to create. */
 function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateRequest {
   const chain = resolution.chain(spec.backing);
@@ -116,10 +121,7 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
   if (sizeBytes < facts.virtualSizeBytes)
     throw baseLarger(spec.address, sizeBytes, spec.backing, facts.virtualSizeBytes);
   const { storage } = resolution.target(spec.address);
-  if (storage !== file.storage)
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `an overlay lies where its base lies, in files or in a cluster`, {
-      facts: { path: spec.address, backing_file: spec.backing },
-    });
+  if (storage !== file.storage) throw apartFromBase(spec.address, spec.backing);
   const clusterSizeBytes = spec.clusterSizeBytes ?? inheritedClusterSize(facts.clusterSizeBytes);
   return {
     format: storage === 'volume' ? 'raw' : 'qcow2',

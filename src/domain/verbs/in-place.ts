@@ -1,7 +1,7 @@
 /** What all verbs have in common that change an image where it is. */
 import type { Eraser, ImageChanger, Written } from '../ports/changes.js';
 import { describeFile } from '../images/describe-image.js';
-import { HostlerError, asHostlerError } from '../model/errors.js';
+import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
 import type { ImageInfo } from '../model/image-info.js';
 import type { ImageResult, Plan } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
@@ -277,7 +277,5 @@ export function assertNoSnapshots(layers: readonly Layer[]): void {
 }
 
 function cannotCopy(path: string, why: string): HostlerError {
-  return new HostlerError('UNSUPPORTED_BY_BACKEND', `a safe copy of ${path} cannot be made: ${why}`, {
-    facts: { path },
-  });
+  return unsupported(`a safe copy of ${path} cannot be made: ${why}`, { path });
 }

@@ -1,9 +1,9 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
 import type { Written } from '../ports/changes.js';
 import { scale } from '../model/numbers.js';
-import { MAX_BACKING_NAME_BYTES, baseLarger } from './create-overlay.js';
+import { MAX_BACKING_NAME_BYTES, apartFromBase, baseLarger } from './create-overlay.js';
 import { fullBackingFile } from '../images/describe-image.js';
-import { HostlerError, invalidFields } from '../model/errors.js';
+import { HostlerError, invalidFields, unsupported } from '../model/errors.js';
 import { assertSameForGuests } from '../images/guests-base.js';
 import { canSayOfBase, traits, type ImageFormat } from '../model/image-format.js';
 import type { ImageInfo } from '../model/image-info.js';
@@ -135,29 +135,19 @@ async function rebase(
 function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: Resolution): readonly Layer[] {
   const { volume } = resolution.chain(address)[0].file;
   if (!traits(format).backing && volume === undefined)
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${format} images have no backing files`, { facts: { format } });
+    throw unsupported(`${format} images have no backing files`, { format });
   const wrong = (description: string) => invalidFields([{ field: 'backing_file', description }]);
   if (backing === undefined) return [];
   if (volume === undefined && !canSayOfBase(format, backing.format))
-    throw new HostlerError(
-      'UNSUPPORTED_BY_BACKEND',
-      `a ${format} header cannot say that its base is ${backing.format}`,
-      {
-        facts: { format, backing_format: backing.format },
-      },
-    );
+    throw unsupported(`a ${format} header cannot say that its base is ${backing.format}`, {
+      format,
+      backing_format: backing.format,
+    });
   if (backing.address === address) throw wrong('an image cannot be its own base');
   if (Buffer.byteLength(backing.address) > MAX_BACKING_NAME_BYTES)
     throw wrong(`longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`);
   if (unsafe) {
-    if (isRbd(backing.address) !== (volume !== undefined))
-      throw new HostlerError(
-        'UNSUPPORTED_BY_BACKEND',
-        `an overlay lies where its base lies, in files or in a cluster`,
-        {
-          facts: { path: address, backing_file: backing.address },
-        },
-      );
+    if (isRbd(backing.address) !== (volume !== undefined)) throw apartFromBase(address, backing.address);
     return [];
   }
   const [top]: Chain = resolution.chain(address);

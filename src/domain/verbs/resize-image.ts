@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import { HostlerError } from '../model/errors.js';
+import { HostlerError, unsupported } from '../model/errors.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { ImageInfo } from '../model/image-info.js';
 import { assertHeader, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
@@ -79,7 +79,7 @@ function judge({ address, sizeBytes: asked, allowShrink, preallocation }: Resize
       facts: { path: address, current: String(current), asked: String(sizeBytes) },
     });
   if (grownBytes < 0n && preallocation !== 'off')
-    throw new HostlerError('UNSUPPORTED_BY_BACKEND', 'there is nothing to preallocate when an image shrinks');
+    throw unsupported('there is nothing to preallocate when an image shrinks');
   const why =
     grownBytes === 0n ? `it has ${String(current)} bytes already` : `the virtual size changes from ${figures}`;
   return { sizeBytes, grownBytes, why };

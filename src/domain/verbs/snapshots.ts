@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Written } from '../ports/changes.js';
-import { HostlerError } from '../model/errors.js';
+import { HostlerError, unsupported } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageInfo, SnapshotFacts } from '../model/image-info.js';
 import { changeMarked, headerError, infoNow, mendInterrupted, planned, type ChangePorts } from './in-place.js';
@@ -135,7 +135,7 @@ async function changeOrMend(
 
 function assertSnapshots([{ format, file }]: Chain): void {
   if (format === 'qcow2' || file.storage === 'volume') return;
-  throw new HostlerError('UNSUPPORTED_BY_BACKEND', `${format} images have no snapshots inside`, { facts: { format } });
+  throw unsupported(`${format} images have no snapshots inside`, { format });
 }
 
 function find([{ facts }]: Chain, snapshot: string): SnapshotFacts | undefined {
