@@ -3,11 +3,10 @@ import { byId, byUse, pageAfter } from '../domain/cache/cache-page.js';
 import { BUILT_IN } from '../domain/access/role.js';
 import type { Caller } from '../domain/access/caller.js';
 import { evictCachedImages, pinCachedImage, prefetchImage } from '../domain/cache/cache-verbs.js';
-import type { ImageCache, CachePorts } from '../domain/cache/image-cache.js';
+import type { CachePorts } from '../domain/cache/image-cache.js';
 import { isBaseEntryId, type BaseEntry, type PoolBases } from '../domain/cache/pool-bases.js';
-import { fetchImage } from '../domain/fetch/fetch-image.js';
+import { fetchImage, type FetchImagePorts } from '../domain/cache/fetch-image.js';
 import { fetchRawImage } from '../domain/fetch/fetch-raw-image.js';
-import type { FromCachePorts } from '../domain/fetch/fetch-from-cache.js';
 import type { Operations } from '../domain/operations/engine.js';
 import {
   CachedImage,
@@ -23,10 +22,9 @@ import { pageOf } from './pages.js';
 import { longRunning, attachedAsk, resultOf } from './running.js';
 import type { CacheEntry } from '../domain/ports/image-cache.js';
 
-export type FetchPorts = Omit<FromCachePorts, 'cache'> &
+export type FetchPorts = FetchImagePorts &
   Omit<CachePorts, 'cache'> & {
     readonly sourceDefaults: SourceDefaults;
-    readonly imageCache: ImageCache;
     readonly bases: PoolBases;
   };
 
@@ -64,7 +62,7 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   };
   const pin = pinCachedImage(cache, bases);
   return {
-    fetchImage: events(parse.fetch, fetchImage({ ...ports, cache })),
+    fetchImage: events(parse.fetch, fetchImage(ports)),
     fetchRawImage: events(parse.fetchRaw, fetchRawImage(ports)),
     prefetchImage: events(parse.prefetch, prefetchImage(cache)),
     evictCachedImages: events(parseEvict, evictCachedImages(cache, bases)),

@@ -1,11 +1,43 @@
 import { createHash } from 'node:crypto';
 import { asAddress, type ImageAddress } from '../model/address.js';
+import { invalidFields } from '../model/errors.js';
+import type { FetchSpec } from '../fetch/fetch-spec.js';
 import { forAllCallers, sourceIdentity } from '../fetch/source.js';
 import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
 /** Begins addresses of cached images. No caller can write one: theirs begin with `/` or `rbd:`. */
 export const CACHE_SCHEME = 'cache:';
 const KEY_DIGITS = 24;
+
+/** What a fetch asks of the cache. */
+export type CacheRequest = Pick<
+  FetchSpec,
+  'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum'
+> &
+  Partial<Pick<FetchSpec, 'overlay'>>;
+
+/**
+ * What to look for in the cache. Fails with INVALID_FIELD for a file of this host, which is never
+ * cached.
+ */
+export function cacheKeyRequestOf({
+  source,
+  sourceFormat,
+  format,
+  archiveMember,
+  checksum,
+  overlay = false,
+}: Omit<CacheRequest, 'maxSizeBytes'>): CacheKeyRequest {
+  if (source.kind === 'file') throw invalidFields([{ field: 'use_cache', description: 'not for files of this host' }]);
+  return {
+    source,
+    ...(sourceFormat === undefined ? {} : { sourceFormat }),
+    ...(archiveMember === undefined ? {} : { archiveMember }),
+    // An overlay is qcow2 whatever lies under it.
+    ...(format === undefined || overlay ? {} : { format }),
+    ...(checksum === undefined ? {} : { checksum }),
+  };
+}
 
 /** Whether callers with and without secrets may be given different contents. */
 export function mustBeAsked({ source, checksum }: CacheKeyRequest): boolean {
@@ -24,7 +56,7 @@ export function keyOf(request: CacheKeyRequest): string {
     .slice(0, KEY_DIGITS);
 }
 
-/** Whether it can be given again: something tells that it still is what the wish is for. */
+/** Whether it can be given again: something tells that it still is what is asked for. */
 export function isLasting({ verified, validator }: CacheEntry, { source }: CacheKeyRequest): boolean {
   return verified || validator !== undefined || source.kind === 'glance';
 }

@@ -1,16 +1,12 @@
-import { cacheKeyRequestOf } from '../fetch/fetch-from-cache.js';
-import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
+import { assertSize } from '../fetch/validate-foreign.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
 import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
 import type { ImageCache } from './image-cache.js';
 import { isBaseEntryId, type PoolBases } from './pool-bases.js';
-import type { FetchSpec } from '../fetch/fetch-spec.js';
+import type { CacheRequest } from './cache-entry.js';
 
-export type PrefetchSpec = Pick<
-  FetchSpec,
-  'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum'
->;
+export type PrefetchSpec = Omit<CacheRequest, 'overlay'>;
 
 /** Downloads an image into the cache. Detached, it continues after a restart. */
 export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult> {
@@ -24,11 +20,7 @@ export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult
       return Promise.resolve({ kind: 'plan', method: 'download', why, needBytes: 0n });
     },
     async run(spec, run) {
-      const lease = await cache.obtain(
-        cacheKeyRequestOf(spec),
-        assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)),
-        run,
-      );
+      const lease = await cache.obtain(spec, run);
       try {
         const { entry, fromCache, networkBytes } = lease;
         assertSize(entry.info, spec.maxSizeBytes, entry.source);

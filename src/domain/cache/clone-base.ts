@@ -1,6 +1,6 @@
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import { cacheKeyRequestOf } from '../fetch/fetch-from-cache.js';
+import { cacheKeyRequestOf } from './cache-entry.js';
 import type { RemoteFile } from '../ports/sources.js';
 import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';

@@ -1,8 +1,10 @@
 import type { ImageAddress } from '../model/address.js';
 import { describeFile } from '../images/describe-image.js';
-import { download } from '../fetch/download.js';
-import { downloadFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
-import { makeImage, type MakePorts } from '../fetch/make-image.js';
+import { downloadFacts } from '../fetch/download.js';
+import { fetchResume } from '../fetch/fetch-spec.js';
+import { fetchTo } from '../fetch/fetch-to.js';
+import type { MakePorts } from '../fetch/make-image.js';
+import { checksumText } from '../model/checksum.js';
 import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
@@ -31,10 +33,8 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
 
     async run(spec, run) {
       const { address } = spec;
-      const { part, checkpoint } = await run.resumablePart(address, { overwrite: false, attributes: {} });
-      const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
-      const downloaded = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
-      await makeImage(part, run.target(address), { ...withFormat(spec, downloaded), format: 'raw' }, run, ports);
+      const into = { target: address, format: 'raw' as const, overwrite: false, attributes: {} };
+      const { part, downloaded } = await fetchTo({ ...spec, ...into }, run, ports);
       await run.step('freeze');
       const checksum = downloaded.checksum === undefined ? '' : checksumText(downloaded.checksum);
       await ports.bases.freeze(part, {

@@ -1,14 +1,17 @@
 import type { ImageAddress } from '../model/address.js';
 import { describeFile } from '../images/describe-image.js';
-import { download } from '../fetch/download.js';
-import { downloadFacts, checksumText, fetchResume, withFormat } from '../fetch/fetch-image.js';
-import { makeImage, type MakePorts } from '../fetch/make-image.js';
-import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
+import { downloadFacts } from '../fetch/download.js';
+import { fetchResume } from '../fetch/fetch-spec.js';
+import { fetchTo } from '../fetch/fetch-to.js';
+import type { MakePorts } from '../fetch/make-image.js';
+import { checksumText } from '../model/checksum.js';
+import { forAllCallers, isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
 import type { FetchResult } from '../operations/record.js';
+import type { ResumeEntries } from '../operations/recovery/resume-entries.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock } from '../ports/images.js';
-import { cacheAddress } from './cache-entry.js';
+import { cacheAddress, cacheIdOf } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
@@ -25,7 +28,31 @@ export type FillPorts = MakePorts & {
 };
 
 /** The verb's name, by which what an attempt left is found. */
-export const FILL_CACHE = 'FillCache';
+const FILL_CACHE = 'FillCache';
+
+/** What fills the cache for a request, under the id that its download gets. */
+export function fillSpec(key: string, request: CacheKeyRequest): (id: string) => FillSpec {
+  const { source, sourceFormat, archiveMember, format, checksum } = request;
+  return (id) => ({
+    ...{ id, key, source: forAllCallers(source, checksum !== undefined) },
+    ...(sourceFormat === undefined ? {} : { sourceFormat }),
+    ...(archiveMember === undefined ? {} : { archiveMember }),
+    ...(format === undefined ? {} : { format }),
+    ...(checksum === undefined ? {} : { checksum }),
+  });
+}
+
+/**
+ * The id of the next download of a key: that of an earlier attempt which left what had come, unless
+ * it is to be `fresh`, or a new one.
+ */
+export function nextFill(resumes: Pick<ResumeEntries, 'kept'>, newId: () => string) {
+  return (key: string, fresh: boolean): string => {
+    const kept = fresh ? [] : resumes.kept;
+    const found = kept.find(({ method, address }) => method === FILL_CACHE && cacheIdOf(address).startsWith(`${key}-`));
+    return found === undefined ? `${key}-${newId().toLowerCase()}` : cacheIdOf(found.address);
+  };
+}
 
 /**
  * Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what
@@ -42,10 +69,8 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
 
     async run(spec, run) {
       const address = cacheAddress(spec.id);
-      const { part, checkpoint } = await run.resumablePart(address, { overwrite: true, attributes: {} });
-      const limits = { maxBytes: ports.rules.maxBytes, assertFacts: () => undefined };
-      const downloaded = await download({ ...spec, target: address }, part.aside, checkpoint, limits, run, ports);
-      const image = await makeImage(part, run.target(address), withFormat(spec, downloaded), run, ports);
+      const into = { target: address, overwrite: true, attributes: {} };
+      const { part, downloaded, image } = await fetchTo({ ...spec, ...into }, run, ports);
       await run.step('seal');
       const made = await part.seal();
       const info = describeFile(made, image.kept ?? (await ports.reader.facts(made, image.format)), false);

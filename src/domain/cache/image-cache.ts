@@ -1,14 +1,15 @@
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { SourceFacts } from '../ports/sources.js';
-import { checksumText } from '../fetch/fetch-image.js';
-import { forAllCallers } from '../fetch/source.js';
+import { checksumText } from '../model/checksum.js';
+import { sourceText } from '../fetch/source.js';
+import { assertAnnouncedSize } from '../fetch/validate-foreign.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
-import { cacheAddress, cacheIdOf, isLasting, keyOf } from './cache-entry.js';
+import { cacheAddress, cacheKeyRequestOf, isLasting, keyOf, type CacheRequest } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
-import { FILL_CACHE, fillCache, type FillPorts, type FillSpec } from './fill-cache.js';
+import { fillCache, fillSpec, nextFill, type FillPorts, type FillSpec } from './fill-cache.js';
 import { SharedDownload } from './shared-download.js';
 import type { CacheEntry, CacheKeyRequest, Lease } from '../ports/image-cache.js';
 import type { Reason } from '../model/reasons/reasons.js';
@@ -29,11 +30,11 @@ export class ImageCache {
   readonly eviction: Eviction;
 
   constructor(
-    private readonly operations: Operations,
+    operations: Operations,
     private readonly ports: CachePorts,
   ) {
     this.eviction = new Eviction(ports);
-    this.#downloads = new SharedDownload(operations, fillCache(ports), (key, fresh) => this.#nextId(key, fresh));
+    this.#downloads = new SharedDownload(operations, fillCache(ports), nextFill(operations.ports.resumes, ports.newId));
   }
 
   get index(): CacheIndex {
@@ -41,14 +42,15 @@ export class ImageCache {
   }
 
   /**
-   * The image, from the cache or by way of it. `assertFacts` may refuse it by what its source says.
-   * Fails as FetchImage does.
+   * The image, from the cache or by way of it; the caller releases it, or gives it back. Fails as
+   * FetchImage does, with IMAGE_TOO_LARGE by what the source says of it.
    */
-  async obtain(request: CacheKeyRequest, assertFacts: (facts: SourceFacts) => void, run: Run): Promise<Lease> {
+  async obtain(wanted: CacheRequest, run: Run): Promise<Lease> {
+    const request = cacheKeyRequestOf(wanted);
     const key = keyOf(request);
     // Glance is asked each time: also whether this caller may have it.
     const facts = await this.ports.sources.open(request.source, run.secrets).describe(run.signal);
-    assertFacts(facts);
+    assertAnnouncedSize(wanted.maxSizeBytes, sourceText(wanted.source))(facts);
     const found = await this.#usable(key, request, facts, run);
     if (found !== undefined) {
       this.ports.onCache('hit', found.file.lengthBytes);
@@ -65,10 +67,12 @@ export class ImageCache {
   }
 
   /**
-   * What nobody can be given again, as nothing tells whether it still is the same, goes with the
-   * last who works with it.
+   * Releases an entry. One that nobody can be given again, as nothing tells whether it still is the
+   * same, is removed with its last lease.
    */
-  async dropUseless({ entry, isLasting }: Lease, run: Run): Promise<void> {
+  async giveBack(lease: Lease, run: Run): Promise<void> {
+    const { entry, isLasting } = lease;
+    await lease.release();
     if (!isLasting && this.index.has(entry.id)) await this.#drop(entry, run);
   }
 
@@ -100,7 +104,7 @@ export class ImageCache {
       const joined = !alone && this.#downloads.isUnderWay(key);
       let networkBytes: bigint;
       try {
-        networkBytes = await this.#fill(key, request, run, alone);
+        networkBytes = await this.#downloads.download(key, fillSpec(key, request), run, alone);
       } catch (error) {
         // The source did not let in the caller who came first: that says nothing of this one.
         if (!joined || !REFUSALS.includes(asHostlerError(error).reason)) throw error;
@@ -188,25 +192,5 @@ export class ImageCache {
       if (asHostlerError(error).reason !== 'CHECKSUM_MISMATCH') throw error;
       return false;
     }
-  }
-
-  #fill(key: string, request: CacheKeyRequest, run: Run, alone: boolean): Promise<bigint> {
-    const { source, sourceFormat, archiveMember, format, checksum } = request;
-    const spec = {
-      key,
-      source: forAllCallers(source, checksum !== undefined),
-      ...(sourceFormat === undefined ? {} : { sourceFormat }),
-      ...(archiveMember === undefined ? {} : { archiveMember }),
-      ...(format === undefined ? {} : { format }),
-      ...(checksum === undefined ? {} : { checksum }),
-    };
-    return this.#downloads.download(key, (id) => ({ ...spec, id }), run, alone);
-  }
-
-  /** That of an attempt before which left what had come, unless it is to be fresh, or a new one. */
-  #nextId(key: string, fresh: boolean): string {
-    const kept = fresh ? [] : this.operations.ports.resumes.kept;
-    const found = kept.find(({ method, address }) => method === FILL_CACHE && cacheIdOf(address).startsWith(`${key}-`));
-    return found === undefined ? `${key}-${this.ports.newId().toLowerCase()}` : cacheIdOf(found.address);
   }
 }

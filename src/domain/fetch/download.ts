@@ -1,11 +1,12 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
+import type { FetchResult } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { SourceFacts, Sources } from '../ports/sources.js';
 import { isGuarded, sourceText } from './source.js';
 import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
 import { Transfer } from './transfer.js';
-import type { ExpectedChecksum } from '../model/checksum.js';
+import { checksumText, type ExpectedChecksum } from '../model/checksum.js';
 import type { SourceSpec } from '../model/image-source.js';
 import type { StagingFile } from '../ports/targets.js';
 import type { FetchTransferPorts } from './transfer-spec.js';
@@ -63,4 +64,9 @@ export async function download(
   const transfer = new Transfer(remote, file, spec, run, ports);
   const { networkBytes, checksum: computed, freshness } = await transfer.from(checkpoint);
   return { facts, networkBytes, checksum: computed, ...(freshness === undefined ? {} : { freshness }) };
+}
+
+/** What a result says of the download. */
+export function downloadFacts({ networkBytes, checksum }: Downloaded): Pick<FetchResult, 'networkBytes' | 'checksum'> {
+  return checksum === undefined ? { networkBytes } : { networkBytes, checksum: checksumText(checksum) };
 }

@@ -1,10 +1,9 @@
 import type { FetchResult } from '../operations/record.js';
 import type { Verb } from '../operations/verb.js';
-import { download, type BringPorts } from './download.js';
-import { downloadFacts, fetchResume, usesOf } from './fetch-image.js';
+import { download, downloadFacts, type BringPorts } from './download.js';
 import { isFarSource, sourceText } from './source.js';
 import { assertWithin } from './wrong-bodies.js';
-import type { FetchSpec } from './fetch-spec.js';
+import { fetchResume, usesOf, type FetchSpec } from './fetch-spec.js';
 
 export type FetchRawSpec = Pick<
   FetchSpec,

@@ -2,8 +2,11 @@ import type { SourceSpec } from '../model/image-source.js';
 import type { ImageAddress } from '../model/address.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
-import type { ExpectedChecksum } from '../model/checksum.js';
+import { checksumText, type ExpectedChecksum } from '../model/checksum.js';
+import type { Resume, Use } from '../operations/verb.js';
 import type { FileAttributes } from '../ports/handles.js';
+import { needsNoSecrets, sourceIdentity } from './source.js';
+import { TRANSPORT } from './transfer-spec.js';
 
 /** How the target is laid out is chosen only with its format, or of an overlay. */
 export interface FetchSpec extends Layout {
@@ -22,4 +25,26 @@ export interface FetchSpec extends Layout {
   readonly overlay: boolean;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
+}
+
+/** The addresses that a fetch locks: the target, and a source that is a file of this host. */
+export function usesOf({
+  source,
+  target,
+  overwrite,
+}: Pick<FetchSpec, 'source' | 'target' | 'overwrite'>): readonly Use[] {
+  return [
+    ...(source.kind === 'file' ? [{ role: 'source' as const, address: source.path, allowInUse: false }] : []),
+    { role: 'target', address: target, overwrite, allowDependants: false },
+  ];
+}
+
+/** A fetch resumes one of the same source with the same checksum to the same target. */
+export function fetchResume<S extends Pick<FetchSpec, 'source' | 'checksum'>>(): Resume<S> {
+  return {
+    key: ({ source, checksum }) => `${sourceIdentity(source)} ${checksum === undefined ? '' : checksumText(checksum)}`,
+    // Who is not let in may have taken up what another caller can go on with.
+    after: [...TRANSPORT, 'SOURCE_REFUSED'],
+    alone: ({ source }) => needsNoSecrets(source),
+  };
 }

@@ -16,6 +16,13 @@ import type { Layer } from '../ports/tools.js';
 
 export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
 
+/** What became of it: kept as it came, with its facts, or converted. */
+export interface MadeImage {
+  readonly format: ImageFormat;
+  readonly kept?: ImageFacts;
+  readonly converted?: Converted;
+}
+
 /** How it is to be laid out needs a format. */
 interface MakeSpec extends Layout {
   /** Unset: as it is. */
@@ -36,7 +43,7 @@ export async function makeImage(
   spec: MakeSpec,
   run: Run,
   ports: MakePorts,
-): Promise<{ readonly format: ImageFormat; readonly kept?: ImageFacts; readonly converted?: Converted }> {
+): Promise<MadeImage> {
   const { format, sourceFormat, maxSizeBytes, archiveMember } = spec;
   const layout = layoutOf(spec);
   const { maxBytes } = ports.rules;

@@ -46,3 +46,8 @@ export interface Checksum {
   /** Lower case hexadecimal. */
   readonly digest: string;
 }
+
+/** The checksum as `algorithm:digest`, the form of results and metadata. */
+export function checksumText({ algorithm, digest }: ExpectedChecksum): string {
+  return `${algorithm}:${digest}`;
+}
