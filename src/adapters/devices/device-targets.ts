@@ -118,6 +118,11 @@ class DevicePart implements StagedImage {
     return [];
   }
 
+  /** A device has its space. */
+  takenBytes(): Promise<bigint> {
+    return Promise.resolve(0n);
+  }
+
   async leave(): Promise<bigint> {
     await this.discard();
     return 0n;

@@ -216,6 +216,15 @@ export class StagedFile implements StagedImage {
     }
   }
 
+  async takenBytes(): Promise<bigint> {
+    const { directory, address } = this.target;
+    try {
+      return (await asked(directory, () => privateFolderBytes(directory, this.folder.name))) ?? 0n;
+    } catch (error) {
+      throw systemError(error, address);
+    }
+  }
+
   async leave(): Promise<bigint> {
     if (this.#discarded) return 0n;
     this.#discarded = true;

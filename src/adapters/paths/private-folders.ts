@@ -69,8 +69,14 @@ export async function privateFolderBytes(parent: Handle, name: string): Promise<
   if (folder === undefined) return undefined;
   try {
     let sum = 0n;
-    for (const file of await readdir(procPath({ handle: folder })))
-      sum += sizesOf(await lstat(procPath({ handle: folder, name: file }), { bigint: true })).allocatedBytes;
+    for (const file of await readdir(procPath({ handle: folder }))) {
+      const found = await lstat(procPath({ handle: folder, name: file }), { bigint: true }).catch((error: unknown) => {
+        // A tool at work has removed it, or given it another name.
+        if (errnoOf(error) === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (found !== undefined) sum += sizesOf(found).allocatedBytes;
+    }
     return sum;
   } finally {
     await folder.close();

@@ -309,10 +309,11 @@ export class ProcessRunner {
     }
   }
 
-  async #limited({ cpuSeconds, addressSpaceBytes }: ToolLimits): Promise<string[]> {
+  async #limited({ cpuSeconds, addressSpaceBytes, fileBytes }: ToolLimits): Promise<string[]> {
     const limits = [
       ...(cpuSeconds === undefined ? [] : [`--cpu=${String(cpuSeconds)}:${String(cpuSeconds + 1)}`]),
       ...(addressSpaceBytes === undefined ? [] : [`--as=${String(addressSpaceBytes)}`]),
+      ...(fileBytes === undefined ? [] : [`--fsize=${String(fileBytes)}`]),
     ];
     return limits.length === 0 ? [] : [await this.find('prlimit'), ...limits, '--'];
   }

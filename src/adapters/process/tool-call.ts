@@ -32,6 +32,8 @@ export type Reference =
 export interface ToolLimits {
   readonly cpuSeconds?: number;
   readonly addressSpaceBytes?: bigint;
+  /** No file that it writes becomes longer. */
+  readonly fileBytes?: bigint;
   readonly wallMs?: number;
   /** Ends a tool that prints nothing for so long. */
   readonly stallMs?: number;
@@ -52,9 +54,11 @@ export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
     least(one.stallMs, other.stallMs),
   ];
   const addressSpaceBytes = least(one.addressSpaceBytes, other.addressSpaceBytes);
+  const fileBytes = least(one.fileBytes, other.fileBytes);
   return {
     ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
     ...(addressSpaceBytes === undefined ? {} : { addressSpaceBytes }),
+    ...(fileBytes === undefined ? {} : { fileBytes }),
     ...(wallMs === undefined ? {} : { wallMs }),
     ...(stallMs === undefined ? {} : { stallMs }),
   };

@@ -283,6 +283,11 @@ class RbdPart implements StagedImage {
     }
   }
 
+  /** There is no place beside the image in a pool. */
+  takenBytes(): Promise<bigint> {
+    return Promise.resolve(0n);
+  }
+
   /**
    * A tool that writes into an image cannot go on where another stopped: nothing is worth keeping.
    */

@@ -12,6 +12,15 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 const VANISHED = 24;
 const TIMEOUTS = [30, 35];
 const KIB = 1024n;
+/** What it says when a file would become longer than it may. */
+const TOO_LONG = /File too large/;
+
+interface RunOptions {
+  readonly onBytes?: (bytes: bigint) => void;
+  readonly stdin?: Uint8Array;
+  /** No file that it writes becomes longer. */
+  readonly mostBytes?: bigint;
+}
 
 /**
  * Copies of files by rsync over ssh: every byte is read at both ends, holes too; what an earlier
@@ -28,12 +37,13 @@ export class Rsync implements RsyncTool {
     host: SshHost,
     source: ImageAddress,
     folder: FileRef,
-    options: RsyncOptions,
+    options: RsyncOptions & { readonly mostBytes: bigint },
     tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts> {
     const args = [...copyArgs(this.config, host, options), ...receiveArgs(host, folder)];
-    return (await this.#run(args, host, tool, onBytes, namesOf(source))).counts;
+    const { mostBytes } = options;
+    return (await this.#run(args, host, tool, { onBytes, stdin: namesOf(source), mostBytes })).counts;
   }
 
   async send(
@@ -44,12 +54,12 @@ export class Rsync implements RsyncTool {
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts> {
     const args = [...copyArgs(this.config, part.host, options), ...sendArgs(source, part)];
-    return (await this.#run(args, part.host, tool, onBytes)).counts;
+    return (await this.#run(args, part.host, tool, { onBytes })).counts;
   }
 
   async sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, tool: ToolRun): Promise<boolean> {
     const args = [...compareArgs(this.config, host), ...receiveArgs(host, folder)];
-    return !(await this.#run(args, host, tool, undefined, namesOf(source))).differs;
+    return !(await this.#run(args, host, tool, { stdin: namesOf(source) })).differs;
   }
 
   async sameSent(source: FileRef, part: FarPart, tool: ToolRun): Promise<boolean> {
@@ -61,8 +71,7 @@ export class Rsync implements RsyncTool {
     args: readonly Arg[],
     host: SshHost,
     tool: ToolRun,
-    onBytes?: (bytes: bigint) => void,
-    stdin?: Uint8Array,
+    { onBytes, stdin, mostBytes }: RunOptions = {},
   ): Promise<{ readonly counts: RsyncCounts; readonly differs: boolean }> {
     let [literalBytes, differs] = [0n, false];
     const call = {
@@ -70,7 +79,7 @@ export class Rsync implements RsyncTool {
       args,
       trusted: true,
       silent: true,
-      limits: this.limits,
+      limits: mostBytes === undefined ? this.limits : { ...this.limits, fileBytes: mostBytes },
       ...(stdin === undefined ? {} : { stdin }),
     };
     const { code, succeeded, stderr } = await this.runner.lines(call, tool, (line) => {
@@ -82,6 +91,14 @@ export class Rsync implements RsyncTool {
     if (succeeded) return { counts: { literalBytes }, differs };
     if (code === VANISHED)
       throw new HostlerError('SOURCE_CHANGED', 'the source vanished while it was read', { facts: { stderr } });
+    if (mostBytes !== undefined && TOO_LONG.test(stderr))
+      throw new HostlerError(
+        'SOURCE_CHANGED',
+        `${host.host} sent more than the ${String(mostBytes)} bytes of the source`,
+        {
+          facts: { host: host.host, length: String(mostBytes), stderr },
+        },
+      );
     if (code !== undefined && TIMEOUTS.includes(code)) throw farError('rsync', host, `timed out\n${stderr}`, code);
     throw farError('rsync', host, stderr, code);
   }

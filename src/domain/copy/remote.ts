@@ -141,13 +141,13 @@ export interface RsyncCounts {
 export interface RsyncTool {
   /**
    * Into a folder, under the source's own name; what an earlier try left there is used. `onBytes`
-   * hears how far in the file it is.
+   * hears how far in the file it is. Fails with SOURCE_CHANGED when more than `mostBytes` come.
    */
   receive(
     host: SshHost,
     source: ImageAddress,
     folder: FileRef,
-    options: RsyncOptions,
+    options: RsyncOptions & { readonly mostBytes: bigint },
     tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts>;

@@ -11,6 +11,7 @@ import type { FarSpec } from './copy-spec.js';
 import { assertLengthWithinLimits, assertSafeForTrustedRoot } from './untrusted-source.js';
 import type { Resolved } from '../ports/handles.js';
 import { plainRun } from '../ports/tools.js';
+import { whileGrowing } from '../operations/resources/while-growing.js';
 
 export interface RsyncCopyPorts {
   readonly files: Files;
@@ -21,6 +22,8 @@ export interface RsyncCopyPorts {
 
 /** To tidy up at the far end after a cancel. */
 const TIDY_MS = 30_000;
+/** A source that is in use may grow by so much while it is copied. */
+const GROWS_BYTES = 1n << 30n;
 
 /** Pulls a file from a host that is reached by ssh, as it was looked at. */
 export async function receiveByRsync(
@@ -33,30 +36,37 @@ export async function receiveByRsync(
   const { remote } = spec;
   const { farShell, reader, rsync } = ports;
   assertLengthWithinLimits({ address: spec.source, lengthBytes: source.lengthBytes }, source, reader);
-  await run.reserve(spec.target, least(source));
   // What rsync has when the line breaks lies under the source's name, and is what it begins with
   // the next time.
   const { part } = await run.resumablePart(spec.target, spec);
   await run.checkpoint({ fingerprint: source.fingerprint });
   const folder = { handle: part.handle };
   run.phase('COPYING');
-  await run.step('copy');
-  const counts = await rsync.receive(remote, spec.source, folder, options(spec), run.tool(), shown(run, source));
+  const before = await part.takenBytes();
+  const mostBytes = mostOf(spec, source);
+  const growth = {
+    shareBytes: before + least(source),
+    mostBytes: before + mostBytes,
+    takenBytes: () => part.takenBytes(),
+  };
+  const counts = await whileGrowing(run, spec.target, growth, async (signal) => {
+    await run.step('copy');
+    const tool = { ...run.tool(), signal };
+    return rsync.receive(remote, spec.source, folder, { ...options(spec), mostBytes }, tool, shown(run, source));
+  });
   if (spec.verify) {
     run.phase('VERIFYING');
     await run.step('verify');
     if (!(await rsync.sameReceived(remote, spec.source, folder, run.tool()))) throw differs(spec);
   }
   const after = await farShell.look(remote, spec.source, spec.allowInUse, run.tool());
-  if (after.fingerprint !== source.fingerprint && !spec.allowInUse)
-    throw new HostlerError('SOURCE_CHANGED', `${spec.source} on ${remote.host} changed while it was read`, {
-      facts: { host: remote.host, path: spec.source },
-    });
+  if (after.fingerprint !== source.fingerprint && !spec.allowInUse) throw changed(spec);
   await part.adopt(basename(spec.source));
   const { handle, name } = part;
   await assertSafeForTrustedRoot({ address: spec.source, handle, name }, source, run.target(spec.target), reader, run);
   await run.step('seal');
   const made = await part.seal();
+  if (made.lengthBytes !== source.lengthBytes && !spec.allowInUse) throw changed(spec);
   const result = copied(spec, made, counts, why);
   return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
 }
@@ -119,6 +129,16 @@ async function sendInto(
 
 function options({ compress, bytesPerSecond }: FarSpec) {
   return { compress, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) };
+}
+
+function changed({ source, remote: { host } }: FarSpec): HostlerError {
+  const facts = { host, path: source };
+  return new HostlerError('SOURCE_CHANGED', `${source} on ${host} changed while it was read`, { facts });
+}
+
+/** The length that was seen; what a guest writes may have grown since. */
+function mostOf({ allowInUse }: FarSpec, { lengthBytes }: FarFile): bigint {
+  return allowInUse ? lengthBytes + GROWS_BYTES : lengthBytes;
 }
 
 /** rsync reads every byte, so all of them count as work. */

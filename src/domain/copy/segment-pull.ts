@@ -7,6 +7,7 @@ import type { ImageReader } from '../images/read-image.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import type { FileWriter, Transfers } from '../ports/transfers.js';
 import { sleepOrAborted } from '../model/async.js';
+import { whileGrowing } from '../operations/resources/while-growing.js';
 import type { FarExport, FarSource, NbdTool, Segment } from './agents.js';
 import { dataOf, dataExtents } from './far-extents.js';
 import { cutSegments, parseRanges, rangesText, segmentSize, withRange, type Range } from './segments.js';
@@ -141,7 +142,6 @@ export class Pull {
     assertLengthWithinLimits({ address: spec.source, lengthBytes }, this.agent, ports.reader);
     const fullBytes = roundUp(lengthBytes, SECTOR_BYTES);
     const writer = await ports.transfers.writer(this.part, spec.target);
-    let release: () => void = () => undefined;
     try {
       const mapped = this.agent.map(spec.source, run.signal);
       const extents = lengthBytes === 0n ? [] : await dataExtents(mapped, { lengthBytes, host: spec.remote.host });
@@ -149,18 +149,20 @@ export class Pull {
       const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
       const segments = cutSegments(extents, this.#done, fullBytes, size);
       const left = segments.reduce((sum, segment) => sum + segment.dataBytes, 0n);
-      // All of it: what the part has already is known to be taken.
-      release = await run.reserve(spec.target, dataBytes, this.part);
       // What another engine left under this name is no zeros where the source has holes.
       if (this.#done.length === 0) await this.part.truncate(0n);
       await this.part.truncate(fullBytes);
       run.phase('COPYING');
       const progress = new PullProgress(run, dataBytes, lengthBytes, dataBytes - left);
-      await this.#all(segments, source, fingerprint, writer, progress);
+      // All of it: what the part has already is known to be taken.
+      const takenBytes = () => ports.files.allocatedBytes(this.part);
+      const growth = { shareBytes: dataBytes, mostBytes: fullBytes, takenBytes };
+      await whileGrowing(run, spec.target, growth, (signal) =>
+        this.#all(segments, source, fingerprint, { writer, progress, signal }),
+      );
       await this.agent.closeExport(source.name, run.signal).catch((error: unknown) => this.#changed(source, error));
       return { lengthBytes, dataBytes, movedBytes: this.#moved };
     } finally {
-      release();
       await writer.close();
     }
   }
@@ -170,8 +172,7 @@ export class Pull {
     segments: readonly Segment[],
     source: FarExport,
     fingerprint: string,
-    writer: FileWriter,
-    progress: PullProgress,
+    { writer, progress, signal: ends }: Moving,
   ): Promise<void> {
     const { run, spec, ports, part } = this;
     const queue = [...segments];
@@ -184,7 +185,7 @@ export class Pull {
         const each = segment;
         await run.step('segment');
         const tool = run.tool((fraction, ahead) => progress.show(each, fraction, ahead));
-        const signal = AbortSignal.any([run.signal, stop.signal]);
+        const signal = AbortSignal.any([ends, stop.signal]);
         if (each.dataBytes > 0n) await ports.nbd.pull(source, each, part, options, { ...tool, signal });
         await writer.sync();
         this.#moved += each.dataBytes;
@@ -203,6 +204,13 @@ export class Pull {
     const failed = ended.find((end) => end.status === 'rejected');
     if (failed !== undefined) throw asHostlerError(stop.signal.aborted ? stop.signal.reason : failed.reason);
   }
+}
+
+interface Moving {
+  readonly writer: FileWriter;
+  readonly progress: PullProgress;
+  /** Ends with the operation, and when there is no more space. */
+  readonly signal: AbortSignal;
 }
 
 /** Bytes of data that are here, of segments whole and begun. */

@@ -1,4 +1,4 @@
-import type { Run, Growing, PartOptions } from './verb.js';
+import type { Run, Growing, PartOptions, Taker } from './verb.js';
 import { ProgressMeter } from './progress.js';
 import type { StagedImage, NotDurable } from '../ports/targets.js';
 import { Releases } from './resources/releases.js';
@@ -194,12 +194,13 @@ export class OperationRun implements Run {
     }
   }
 
-  async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void> {
+  async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef | Taker): Promise<() => void> {
     await this.step('reserve');
     const { storage, directory, directoryIdentity } = this.target(target);
     // A device has its space; the verb that writes onto it checks whether it is large enough.
     if (needBytes === 0n || storage === 'device') return () => undefined;
     const takenBytes = async () => {
+      if (taker !== undefined && 'takenBytes' in taker) return taker.takenBytes();
       const takers = taker === undefined ? this.#parts : [taker];
       const taken = await Promise.all(takers.map((file) => this.ports.files.allocatedBytes(file)));
       return taken.reduce((sum, bytes) => sum + bytes, 0n);

@@ -147,7 +147,7 @@ export interface Run extends Resolution {
    * called; what the target's parts, or `taker` alone, have taken of it counts as used. Fails with
    * NO_SPACE.
    */
-  reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef): Promise<() => void>;
+  reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef | Taker): Promise<() => void>;
   /** The same for a file that grows where it is. */
   reserveFor(file: Growing, needBytes: bigint): Promise<() => void>;
   /** An operation before this one began to change the file and did not succeed. */
@@ -174,6 +174,11 @@ export interface Run extends Resolution {
    * on that.
    */
   checkpoint(state: Checkpoint): Promise<void>;
+}
+
+/** Several files that take space together, whatever their names. */
+export interface Taker {
+  readonly takenBytes: () => Promise<bigint>;
 }
 
 /** A file that grows where it is. */

@@ -38,6 +38,8 @@ export interface StagedImage extends FileRef {
   publish(): Promise<NotDurable | undefined>;
   /** Removes everything; what it removed. Safe to call at any time, also after publish. */
   discard(): Promise<readonly string[]>;
+  /** Space that all that lies in the private place takes by now, whatever its names. */
+  takenBytes(): Promise<bigint>;
   /** Lets go of it and removes nothing; the space that it takes. */
   leave(): Promise<bigint>;
   /** The private folder is that of an earlier attempt, with what that left there. */

@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../../model/address.js';
-import type { Run } from '../verb.js';
+import type { Run, Taker } from '../verb.js';
 import type { FileRef } from '../../ports/handles.js';
 
 /** So much is reserved at a time: asking for it costs less than writing a piece of it. */
@@ -17,7 +17,7 @@ export class GrowingSpace {
   constructor(
     private readonly run: Pick<Run, 'reserve'>,
     private readonly target: ImageAddress,
-    private readonly file: FileRef,
+    private readonly file: FileRef | Taker,
   ) {}
 
   /**
