@@ -144,6 +144,15 @@ export class JournalFile {
     this.database.exec(`PRAGMA wal_checkpoint(${mode})`);
   }
 
+  /**
+   * Pages of the log that are not in the file yet. The length of the log does not say: SQLite
+   * writes it again from the beginning, and leaves it as long as it ever was.
+   */
+  logPages(): number {
+    const pages = this.sql('PRAGMA wal_checkpoint(NOOP)').get();
+    return Number(pages?.['log']) - Number(pages?.['checkpointed']);
+  }
+
   sql(text: string): StatementSync {
     const known = this.#statements.get(text);
     if (known !== undefined) return known;

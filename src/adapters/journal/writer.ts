@@ -8,6 +8,8 @@ import type { Unwritten } from './unwritten.js';
 /** A failed store is tried again after so long, then after twice as long, and so on. */
 const RETRY_MS = 250;
 export const RETRY_MAX_MS = 5000;
+/** In one transaction, so that what others ask meanwhile is answered between two. */
+const MOST_WRITES = 128;
 /** A caller who wants to change something waits so long for the answer whether that works again. */
 const ASK_MS = 1000;
 
@@ -38,7 +40,7 @@ interface Waiting {
  */
 export class Writer {
   #state: WriterState = { writable: true, failedMs: 0, caughtUp: 0 };
-  #queue: Waiting[] = [];
+  readonly #queue: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #failedAt = 0;
   #retryMs: number;
@@ -102,9 +104,9 @@ export class Writer {
   async #drain(): Promise<void> {
     const { thread, unwritten, clock, patienceMs } = this.options;
     while (this.#queue.length + unwritten.size > 0 && this.#state.writable) {
-      const taken = this.#queue;
-      this.#queue = [];
-      const late = unwritten.writes;
+      const taken = this.#queue.splice(0, MOST_WRITES);
+      // A record that is to go may still be in the queue.
+      const late = this.#queue.length > 0 ? [] : unwritten.writes;
       const writes = [...taken.map(({ write }) => write), ...late];
       try {
         await thread.ask({ ask: 'write', writes, now: clock() }, patienceMs);
