@@ -2,7 +2,6 @@
  * `hostlerd --list-folders` and `--remove-folders-of`: private folders in the roots whose daemon is
  * gone. No daemon has to run.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../adapters/config/config.js';
 import { errnoOf } from '../adapters/linux/errno.js';
@@ -15,6 +14,7 @@ import { AGENT_ID } from '../adapters/owned/state-folder.js';
 import { openFileRoots } from './folders.js';
 import { LEFT_FILE, readLeft } from './sweep.js';
 import { ownFile } from '../domain/model/own-files.js';
+import { ownText } from '../file-io/own-text.js';
 
 /** Nothing was removed, or not all of it. */
 export class LeftoverError extends Error {
@@ -105,11 +105,6 @@ async function ownLeft(stateFolder: string): Promise<ReadonlySet<string>> {
 }
 
 async function ownAgentId(stateFolder: string): Promise<string | undefined> {
-  const text = await ownFile('the state folder (state_dir)', stateFolder, () =>
-    readFile(join(stateFolder, 'agent-id'), 'utf8').catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-      return undefined;
-    }),
-  );
+  const text = await ownFile('the state folder (state_dir)', stateFolder, () => ownText(join(stateFolder, 'agent-id')));
   return text?.trim();
 }

@@ -2,7 +2,7 @@
  * The part of the composition root that looks, after a start, for private folders that no journal
  * knows.
  */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { errnoOf } from '../adapters/linux/errno.js';
@@ -10,6 +10,7 @@ import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Leftovers } from '../adapters/owned/private-walk.js';
 import { writeAtomically } from '../adapters/owned/state-folder.js';
 import { ownFile } from '../domain/model/own-files.js';
+import { ownText } from '../file-io/own-text.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { Resources } from './resources.js';
 import type { Targets } from '../domain/ports/targets.js';
@@ -70,14 +71,9 @@ export function isKept({ resumes, journal }: Pick<Resources, 'resumes' | 'journa
  */
 export async function readLeft(stateFolder: string): Promise<ReadonlySet<string> | undefined> {
   const path = join(stateFolder, LEFT_FILE);
-  const text = await ownFile('the folders that are left alone (in state_dir)', path, () =>
-    readFile(path, 'utf8').catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-      return '[]';
-    }),
-  );
+  const text = await ownFile('the folders that are left alone (in state_dir)', path, () => ownText(path));
   try {
-    return new Set(z.array(z.string()).parse(JSON.parse(text)));
+    return new Set(z.array(z.string()).parse(JSON.parse(text ?? '[]')));
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
     throw error;

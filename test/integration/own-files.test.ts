@@ -11,6 +11,8 @@ import { JournalStore, JournalUnavailable } from '../../src/adapters/journal/sto
 import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
 import { ProcessRunner } from '../../src/adapters/process/process.js';
 import { openRoots } from '../../src/adapters/paths/roots.js';
+import { claimCache } from '../../src/adapters/owned/cache-claim.js';
+import { RememberedMounts } from '../../src/adapters/owned/remembered.js';
 import { openStateFolder } from '../../src/adapters/owned/state-folder.js';
 import { OwnFileError, ownFile } from '../../src/domain/model/own-files.js';
 import { ListenError, prepareSocket, protectSocket } from '../../src/server/unix-socket.js';
@@ -18,7 +20,9 @@ import { TlsFilesBroken, readTlsFiles } from '../../src/protocol/certificate-fil
 import { FaultFilesystem, type CallKind, type Fault } from '../support/faults/fault-filesystem.js';
 import { Pki } from '../support/hosts/pki.js';
 import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
 import { loadConfig } from '../../src/wiring/load-config.js';
+import { readLeft } from '../../src/wiring/sweep.js';
 
 const EDQUOT = 122;
 /** Each errno with a word of the advice that belongs to it. */
@@ -204,4 +208,33 @@ describe("the daemon's own files and folders", () => {
     ];
     for (const [opening, says] of cases) await assert.rejects(opening(), says);
   });
+
+  for (const file of ['agent-id', 'place', 'root-mounts', 'left-folders', '.owner'])
+    it(`${file} is a pipe, a device, too long: one line at once that says what to do`, async () => {
+      const odd: readonly (readonly [string, (path: string) => Promise<unknown>])[] = [
+        ['pipe', (path) => sh('mkfifo', path)],
+        ['device', (path) => symlink('/dev/zero', path)],
+        ['long', (path) => sh('truncate', '-s', '4T', path)],
+      ];
+      for (const [kind, make] of odd) {
+        const place = scratch.path('odd', `${file}-${kind}`);
+        await mkdir(place, { recursive: true });
+        if (file !== 'agent-id') await writeFile(join(place, 'agent-id'), owner.agent);
+        await make(join(place, file));
+        // A link to a device is no file that could own a cache.
+        const says = file === '.owner' && kind === 'device' ? 'ELOOP' : join(place, file);
+        await assert.rejects(readOwn(file, place), (error: Error) => {
+          assert.ok(error instanceof OwnFileError, String(error));
+          assert.ok(error.message.includes(says) && error.message.includes('remove'), error.message);
+          return true;
+        });
+      }
+    });
+
+  async function readOwn(file: string, folder: string): Promise<unknown> {
+    if (file === 'root-mounts') return RememberedMounts.load(folder);
+    if (file === 'left-folders') return readLeft(folder);
+    if (file === '.owner') return claimCache(folder, { owner, formerAgents: [], runner, isEntry: () => false });
+    return openStateFolder(folder, runner, { machine: 'm' });
+  }
 });

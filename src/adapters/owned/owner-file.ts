@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import * as z from 'zod';
+import { textOf } from '../../file-io/own-text.js';
 import type { ProcessRunner } from '../process/process.js';
 import { tryLock } from './flock.js';
 
@@ -8,6 +9,8 @@ import { tryLock } from './flock.js';
  * In a folder that a daemon keeps: whose the folder is. Its lock says whether that daemon lives.
  */
 export const OWNER_FILE = '.owner';
+
+const OPEN = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 const owner = z.object({ agent: z.string(), machine: z.string(), host: z.string(), state: z.string() });
 
@@ -28,12 +31,12 @@ export interface OwnerLock {
 
 /**
  * Opens, or makes, the owner file and tries to take its lock, which stays until the file is closed.
- * Fails with system errors.
+ * Fails with system errors, and with OwnFileError where it is no regular file.
  */
 export async function lockOwnerFile(path: string, runner: ProcessRunner): Promise<OwnerLock> {
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  const file = await open(path, OPEN, 0o600);
   try {
-    return { file, held: await tryLock(file, runner), owner: parseOwner((await file.readFile()).toString()) };
+    return { file, held: await tryLock(file, runner), owner: parseOwner(await textOf(file, path)) };
   } catch (error) {
     await file.close();
     throw error;

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { ownFile } from '../../domain/model/own-files.js';
-import { errnoOf } from '../linux/errno.js';
+import { ownText } from '../../file-io/own-text.js';
 import type { Root } from '../paths/roots.js';
 import { writeAtomically } from './state-folder.js';
 
@@ -29,7 +28,7 @@ export class RememberedMounts {
   /** Fails with OwnFileError. What the file holds that no daemon wrote counts as nothing. */
   static async load(stateFolder: string): Promise<RememberedMounts> {
     const path = join(stateFolder, FILE);
-    const text = await ownFile(WHAT, path, () => readFile(path, 'utf8').catch(notMade));
+    const text = await ownFile(WHAT, path, () => ownText(path));
     return new RememberedMounts(path, parse(text));
   }
 
@@ -63,8 +62,4 @@ function parse(text: string | undefined): Readonly<Record<string, string>> {
   } catch {
     return {};
   }
-}
-
-function notMade(error: unknown): undefined {
-  if (errnoOf(error) !== 'ENOENT') throw error;
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readFile, realpath, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import { open, realpath, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
-import { ownFile } from '../../domain/model/own-files.js';
+import { OwnFileError, ownFile } from '../../domain/model/own-files.js';
 import { makeFolder } from '../../file-io/make-folder.js';
+import { ownText } from '../../file-io/own-text.js';
 import { errnoOf } from '../linux/errno.js';
 import { tryLock } from './flock.js';
 import type { HostIdentity } from './host-identity.js';
@@ -154,7 +155,8 @@ async function whyCopied(agentId: string, before: Place, here: Place): Promise<s
     return 'the state folder was made on another machine';
   if (before.folder === here.folder || (await isSame(before.folder, here.folder))) return undefined;
   const there = await readAgentId(before.folder).catch((error: unknown) => {
-    if (error instanceof StateFolderBroken || errnoOf(error) !== undefined) return undefined;
+    const isNone = error instanceof StateFolderBroken || error instanceof OwnFileError || errnoOf(error) !== undefined;
+    if (isNone) return undefined;
     throw error;
   });
   return there === agentId ? `the state folder is a copy of ${before.folder}` : undefined;
@@ -166,7 +168,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
 }
 
 async function readPlace(folder: string): Promise<Place | undefined> {
-  const text = await readFile(join(folder, 'place'), 'utf8').catch(notMade);
+  const text = await ownText(join(folder, 'place'));
   try {
     return text === undefined ? undefined : place.safeParse(JSON.parse(text)).data;
   } catch {
@@ -177,7 +179,7 @@ async function readPlace(folder: string): Promise<Place | undefined> {
 
 async function readAgentId(folder: string): Promise<string | undefined> {
   const path = join(folder, 'agent-id');
-  const id = (await readFile(path, 'utf8').catch(notMade))?.trim();
+  const id = (await ownText(path))?.trim();
   if (id !== undefined && !AGENT_ID.test(id))
     throw new StateFolderBroken(`${path} holds no agent id; remove it to get a new one`);
   return id;
@@ -206,10 +208,6 @@ export async function writeAtomically(path: string, text: string): Promise<void>
 }
 
 /** Of a file in the folder: any other answer is no sign that there is none. */
-function notMade(error: unknown): undefined {
-  if (errnoOf(error) !== 'ENOENT') throw error;
-}
-
 function notThere(error: unknown): undefined {
   if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
 }

@@ -75,8 +75,8 @@ export class RbdBases implements PoolBases {
     return this.#look(this.#imageAt(address), 'unread');
   }
 
-  #look({ pool, image }: RbdImage, content?: 'unread'): Promise<Resolved> {
-    const handle = new RbdHandle(pool, '', clusterAccess(pool.cluster), image, SNAPSHOT);
+  async #look({ pool, image }: RbdImage, content?: 'unread'): Promise<Resolved> {
+    const handle = new RbdHandle(pool, '', await clusterAccess(pool.cluster), image, SNAPSHOT);
     return this.paths.look(handle, rbdAddress({ pool: pool.name, namespace: '', image, snapshot: SNAPSHOT }), content);
   }
 
@@ -90,7 +90,7 @@ export class RbdBases implements PoolBases {
       trusted: true,
       address,
       storedName: addressOf(base),
-      directory: new RbdHandle(pool, '', clusterAccess(pool.cluster)),
+      directory: new RbdHandle(pool, '', await clusterAccess(pool.cluster)),
       directoryIdentity: { device, inode: numberOf('') },
       name: image,
       defaults: {},

@@ -23,7 +23,7 @@ export class RbdPaths implements Paths {
     const pool = this.open(name.pool, address);
     assertPublic(name, address);
     const { namespace, image, snapshot } = name;
-    const handle = new RbdHandle(pool, namespace, clusterAccess(pool.cluster), image, snapshot);
+    const handle = new RbdHandle(pool, namespace, await clusterAccess(pool.cluster), image, snapshot);
     return this.look(handle, address, reading);
   }
 
@@ -65,7 +65,8 @@ export class RbdPaths implements Paths {
     this.scope.assert({ address, need: 'read' });
     const pool = this.open(parent.pool, address);
     const { namespace, image, snapshot } = parent;
-    return this.look(new RbdHandle(pool, namespace, clusterAccess(pool.cluster), image, snapshot), address);
+    const handle = new RbdHandle(pool, namespace, await clusterAccess(pool.cluster), image, snapshot);
+    return this.look(handle, address);
   }
 
   entry(address: ImageAddress): Promise<Entry> {
@@ -88,7 +89,7 @@ export class RbdPaths implements Paths {
       trusted: true,
       address,
       storedName: address,
-      directory: new RbdHandle(pool, namespace, clusterAccess(pool.cluster)),
+      directory: new RbdHandle(pool, namespace, await clusterAccess(pool.cluster)),
       directoryIdentity: { device: poolNumber(pool), inode: numberOf(namespace) },
       name: image,
       defaults: {},

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
+import { PathLooks } from '../gates/path-looks.js';
 import { systemError } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { ToolLimits } from '../process/tool-call.js';
@@ -129,20 +130,23 @@ function stalled({ name, patienceMs }: Cluster, cause: unknown): HostlerError {
 }
 
 /**
- * What qemu needs of a cluster, read anew each time: keys change. Two small files beside the
- * daemon's own configuration; by way of the thread pool they would take eight changes of thread, on
- * a busy host as long as `rbd` takes. Fails with CLUSTER_UNUSABLE, ACCESS_DENIED, IO_ERROR and
- * HOST_EXHAUSTED.
+ * What qemu needs of a cluster, read anew each time: keys change. Fails with CLUSTER_UNUSABLE,
+ * ACCESS_DENIED, IO_ERROR and HOST_EXHAUSTED, and with ROOT_STALLED where the filesystem of the two
+ * files does not answer in time.
  */
-export function clusterAccess(cluster: Cluster): ClusterAccess {
-  const config = { cluster: read(cluster, cluster.configFile) };
-  if (cluster.keyring === undefined) return { config };
-  const key = keyOf(read(cluster, cluster.keyring).toString('utf8'), cluster.user);
+export async function clusterAccess(cluster: Cluster): Promise<ClusterAccess> {
+  const { configFile, keyring } = cluster;
+  const [config, keys] = await Promise.all([
+    read(cluster, configFile),
+    keyring === undefined ? undefined : read(cluster, keyring),
+  ]);
+  if (keys === undefined) return { config: { cluster: config } };
+  const key = keyOf(keys.toString('utf8'), cluster.user);
   if (key === undefined)
     throw new HostlerError('CLUSTER_UNUSABLE', `the keyring of the cluster ${cluster.name} has no key of its user`, {
       facts: { cluster: cluster.name },
     });
-  return { config, key: { secret: Buffer.from(key) } };
+  return { config: { cluster: config }, key: { secret: Buffer.from(key) } };
 }
 
 /** Sections `[client.NAME]` with `key = BASE64`. */
@@ -164,10 +168,12 @@ const NOT_THERE = {
   ELOOP: 'CLUSTER_UNUSABLE',
 } as const;
 
-function read({ name }: Cluster, path: string): Buffer {
+async function read(cluster: Cluster, path: string): Promise<Buffer> {
+  const { name, patienceMs } = cluster;
   try {
-    return readFileSync(path);
+    return await new PathLooks(patienceMs).ask(path, (at) => readFile(at));
   } catch (error) {
+    if (error instanceof HostlerError) throw stalled(cluster, error);
     // Where they lie on this host is not the caller's affair.
     const what = `the configuration or keyring of the cluster ${name}`;
     const { reason, message, facts } = systemError(error, what, NOT_THERE);

@@ -30,8 +30,8 @@ describe('the files of a cluster', () => {
   });
   afterEach(() => disk.heal());
 
-  it('are read', () => {
-    assert.deepEqual(clusterAccess(cluster({})).key, { secret: Buffer.from('AAAA') });
+  it('are read', async () => {
+    assert.deepEqual((await clusterAccess(cluster({}))).key, { secret: Buffer.from('AAAA') });
   });
 
   for (const [what, name] of [
@@ -41,12 +41,12 @@ describe('the files of a cluster', () => {
     ['a link to itself', 'loop'],
   ])
     for (const file of ['configFile', 'keyring'])
-      it(`${file} is ${String(what)}: CLUSTER_UNUSABLE`, () => {
-        refuses({ [file]: `${disk.path}/${String(name)}` }, 'CLUSTER_UNUSABLE');
+      it(`${file} is ${String(what)}: CLUSTER_UNUSABLE`, async () => {
+        await refuses({ [file]: `${disk.path}/${String(name)}` }, 'CLUSTER_UNUSABLE');
       });
 
-  it('the keyring has no key of the user: CLUSTER_UNUSABLE', () => {
-    refuses({ keyring: `${disk.path}/other` }, 'CLUSTER_UNUSABLE');
+  it('the keyring has no key of the user: CLUSTER_UNUSABLE', async () => {
+    await refuses({ keyring: `${disk.path}/other` }, 'CLUSTER_UNUSABLE');
   });
 
   for (const [errno, reason] of [
@@ -59,17 +59,30 @@ describe('the files of a cluster', () => {
     for (const match of ['/ceph.conf', '/keyring'])
       it(`${match} cannot be opened (${errno}): ${reason}`, async () => {
         await disk.fail({ kinds: ['open'], errno, times: 0, match });
-        refuses({}, reason);
+        await refuses({}, reason);
       });
 
-  function refuses(files: { readonly configFile?: string; readonly keyring?: string }, reason: string): void {
-    assert.throws(
-      () => clusterAccess(cluster(files)),
-      (error: HostlerError) => {
-        assert.deepEqual([error.reason, error.facts['cluster']], [reason, 'c'], error.message);
-        assert.ok(!error.message.includes(scratch.path()), error.message);
-        return true;
-      },
-    );
+  for (const match of ['/ceph.conf', '/keyring'])
+    it(`${match} does not answer: ROOT_STALLED, and the daemon goes on meanwhile`, async () => {
+      await disk.fail({ kinds: ['open'], match, times: 0, hang: true });
+      let turns = 0;
+      const beat = setInterval(() => (turns += 1), 10);
+      try {
+        await refuses({ patienceMs: 500 }, 'ROOT_STALLED');
+      } finally {
+        clearInterval(beat);
+      }
+      assert.ok(turns > 5, `${String(turns)} turns`);
+    });
+
+  async function refuses(
+    files: { readonly configFile?: string; readonly keyring?: string; readonly patienceMs?: number },
+    reason: string,
+  ): Promise<void> {
+    await assert.rejects(clusterAccess(cluster(files)), (error: HostlerError) => {
+      assert.deepEqual([error.reason, error.facts['cluster']], [reason, 'c'], error.message);
+      assert.ok(!error.message.includes(scratch.path()), error.message);
+      return true;
+    });
   }
 });
