@@ -1,82 +1,44 @@
 /** Which RPC and which message is on which page. */
-import type { DescEnum, DescMessage } from '@bufbuild/protobuf';
+import type { DescEnum, DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
 
 export interface ServicePage {
   /** The file's, without `.md`. */
   readonly name: string;
   readonly title: string;
-  readonly service: string;
-  /** By their short names, in order. */
-  readonly rpcs: readonly string[];
+  /** In the order of the contract. */
+  readonly rpcs: readonly DescMethod[];
 }
 
-const page = (name: string, title: string, service: string, ...rpcs: readonly string[]): ServicePage => ({
-  name,
-  title,
-  service,
-  rpcs,
-});
+/** A page begins with this RPC and goes on to the next page's, or to the end of the service. */
+const PAGES: Readonly<Record<string, Omit<ServicePage, 'rpcs'>>> = {
+  GetImageInfo: { name: 'images-look', title: 'Looking at images' },
+  CreateImage: { name: 'images-make', title: 'Making and converting images' },
+  CopyImage: { name: 'images-copy', title: 'Copying images' },
+  FetchImage: { name: 'images-fetch', title: 'Fetching images' },
+  ResizeImage: { name: 'images-change', title: 'Changing and removing images' },
+  CheckImage: { name: 'images-check', title: 'Checking and comparing images' },
+  CreateSnapshot: { name: 'images-snapshots', title: 'Snapshots inside images' },
+  StartUpload: { name: 'images-stream', title: 'Uploads and downloads' },
+  ListCachedImages: { name: 'images-cache', title: 'The image cache' },
+  Chown: { name: 'files', title: 'Files' },
+  GetHostInfo: { name: 'host', title: 'The host and its space' },
+  GetArchitecture: { name: 'host-names', title: 'Names, mounts and folders of the host' },
+  Execute: { name: 'commands', title: 'Commands' },
+  GetOperation: { name: 'operations', title: 'Operations' },
+};
 
-const IMAGES = 'ImageService';
-const HOST = 'HostInfoService';
-
-export const SERVICE_PAGES: readonly ServicePage[] = [
-  page(
-    'images-look',
-    'Looking at images',
-    IMAGES,
-    ...['GetImageInfo', 'DetectDiskType', 'FindRootDisk', 'MapImage', 'MeasureImage'],
-  ),
-  page(
-    'images-make',
-    'Making and converting images',
-    IMAGES,
-    ...['CreateImage', 'CreateOverlay', 'ConvertImage', 'ExtractSnapshot'],
-  ),
-  page('images-copy', 'Copying images', IMAGES, 'CopyImage', 'OpenExport', 'CloseExport'),
-  page('images-fetch', 'Fetching images', IMAGES, 'FetchImage', 'FetchRawImage'),
-  page(
-    'images-change',
-    'Changing and removing images',
-    IMAGES,
-    ...['ResizeImage', 'RebaseImage', 'CommitImage', 'WipeImage', 'DeleteImage'],
-  ),
-  page('images-check', 'Checking and comparing images', IMAGES, 'CheckImage', 'DigestImage', 'CompareImages'),
-  page(
-    'images-snapshots',
-    'Snapshots inside images',
-    IMAGES,
-    ...['CreateSnapshot', 'DeleteSnapshot', 'RevertSnapshot', 'ListSnapshots'],
-  ),
-  page('images-stream', 'Uploads and downloads', IMAGES, 'StartUpload', 'UploadImage', 'DownloadImage'),
-  page(
-    'images-cache',
-    'The image cache',
-    IMAGES,
-    ...['ListCachedImages', 'PinCachedImage', 'PrefetchImage', 'EvictCachedImages'],
-  ),
-  page(
-    'files',
-    'Files',
-    'FileService',
-    ...['Chown', 'ChownForIdMaps', 'DeleteFile', 'StatFile', 'TouchFile', 'ReadFile', 'WriteFile'],
-  ),
-  page('host', 'The host and its space', HOST, 'GetHostInfo', 'GetFilesystemInfo', 'GetPoolInfo', 'WatchFilesystem'),
-  page(
-    'host-names',
-    'Names, mounts and folders of the host',
-    HOST,
-    ...['GetArchitecture', 'GetIscsiInitiator', 'IsMounted', 'ValidateHostname'],
-    ...['PickDiskDriverName', 'GetInstancePath', 'GetInstancePathAtDestination'],
-  ),
-  page('commands', 'Commands', 'CommandService', 'Execute'),
-  page(
-    'operations',
-    'Operations',
-    'OperationService',
-    ...['GetOperation', 'ListOperations', 'WatchOperation', 'WatchOperations', 'CancelOperation'],
-  ),
-];
+/** A service's pages. Fails where its first RPC begins none. */
+export function pagesOf(service: DescService): readonly ServicePage[] {
+  const pages: (ServicePage & { readonly rpcs: DescMethod[] })[] = [];
+  for (const method of service.methods) {
+    const begins = PAGES[method.name];
+    if (begins !== undefined) pages.push({ ...begins, rpcs: [] });
+    const page = pages.at(-1);
+    if (page === undefined) throw new Error(`scripts/docs/api/contents.ts: no page begins with ${method.name}`);
+    page.rpcs.push(method);
+  }
+  return pages;
+}
 
 /** The page of a message or enum that is no request or answer; results have pages of their own. */
 export function messagesPage({ name, file }: DescMessage | DescEnum): string {

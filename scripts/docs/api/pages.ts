@@ -1,7 +1,7 @@
 /** The pages of docs/api, as Markdown. */
 import type { DescEnum, DescFile, DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
 import { expanded, REASON_GROUPS } from '../../../src/domain/model/reasons/groups.js';
-import { messagesPage, SERVICE_PAGES, type ServicePage } from './contents.js';
+import { messagesPage, pagesOf, type ServicePage } from './contents.js';
 import { commentOf } from './descriptors.js';
 import { fieldTable, valueTable } from './tables.js';
 import { groupTexts, linkedGroups, marked, rpcText, wrapped, type GroupText } from './text.js';
@@ -12,18 +12,14 @@ const anchor = (heading: string) => heading.toLowerCase().replaceAll(' ', '-');
 const page = (...parts: readonly string[]) => `${parts.filter((part) => part !== '').join('\n\n')}\n`;
 const prose = (text: string) => wrapped(marked(text));
 
-/** Every page of docs/api, by its file's name. Fails on an RPC that is on none, or on two. */
+/** Every page of docs/api, by its file's name. */
 export function apiPages(files: readonly DescFile[]): Map<string, string> {
-  const methods = files.flatMap(({ services }) => services.flatMap((service) => service.methods));
-  const named = SERVICE_PAGES.flatMap(({ rpcs }) => rpcs);
-  const homeless = methods.filter(({ name }) => named.filter((each) => each === name).length !== 1);
-  if (homeless.length > 0)
-    throw new Error(`scripts/docs/api/contents.ts: on one page each: ${homeless.map(({ name }) => name).join(', ')}`);
+  const pages = files.flatMap(({ services }) => services.flatMap(pagesOf));
   const withMessages = Map.groupBy(files.flatMap(shared), messagesPage);
   return new Map([
     ['README.md', contents(files, withMessages)],
     ['reasons.md', reasons(files)],
-    ...SERVICE_PAGES.map((each) => [`${each.name}.md`, servicePage(each, methods)] as const),
+    ...pages.map((each) => [`${each.name}.md`, servicePage(each)] as const),
     ...[...withMessages].map(([name, types]) => [`${name}.md`, messages(types)] as const),
   ]);
 }
@@ -47,9 +43,9 @@ function contents(
 }
 
 function serviceContents(service: DescService): string {
-  const rows = SERVICE_PAGES.filter((each) => each.service === service.name).map(
+  const rows = pagesOf(service).map(
     ({ name, title, rpcs }) =>
-      `| [${title}](${name}.md) | ${rpcs.map((rpc) => `[${rpc}](${name}.md#${anchor(rpc)})`).join(', ')} |`,
+      `| [${title}](${name}.md) | ${rpcs.map((rpc) => `[${rpc.name}](${name}.md#${anchor(rpc.name)})`).join(', ')} |`,
   );
   return page(
     `## ${service.name}`,
@@ -81,11 +77,12 @@ function groupSection([name, { what, fails }]: readonly [string, GroupText]): st
   ).trimEnd();
 }
 
-function servicePage({ title, service, rpcs }: ServicePage, methods: readonly DescMethod[]): string {
+function servicePage({ title, rpcs }: ServicePage): string {
+  const service = rpcs[0]?.parent.typeName ?? '';
   return page(
     `# ${title}`,
-    wrapped(`RPCs of \`hostler.v1.${service}\`. All pages: [the API](README.md). ${MADE}`),
-    ...methods.filter(({ name }) => rpcs.includes(name)).map(rpcSection),
+    wrapped(`RPCs of \`${service}\`. All pages: [the API](README.md). ${MADE}`),
+    ...rpcs.map(rpcSection),
   );
 }
 
