@@ -8,6 +8,7 @@ import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
 import { failure, type Message } from '../support/stranger.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const SLOW = 8 * MIB;
@@ -25,9 +26,7 @@ describe('failures of a Ceph cluster', () => {
     bandwidth_bytes_per_second: String(bytesPerSecond),
   });
   const nothingLeft = async (patienceMs = 90_000) => {
-    const end = Date.now() + patienceMs;
-    while (Date.now() < end && (await cluster.leftovers()).length > 0) await sleep(500);
-    assert.deepEqual(await cluster.leftovers(), []);
+    await until(async () => (await cluster.leftovers()).length === 0, patienceMs);
   };
   /** A daemon with state of its own beside the suite's. */
   const start = (name: string, more = '') =>
@@ -120,7 +119,7 @@ keyring = "${scratch.path('wrong.keyring')}"\n[[pools]]\nname = "locked"\ncluste
     const words = ['--conf', cluster.configFile, '--keyring', cluster.keyring, 'watch', 'rbd/there'];
     const watcher = spawn('rbd', words, { stdio: ['pipe', 'ignore', 'ignore'] });
     try {
-      while (!(await cluster.rbd('status', 'rbd/there')).includes('watcher=')) await sleep(200);
+      await until(async () => (await cluster.rbd('status', 'rbd/there')).includes('watcher='));
       const wipe = run('WipeImage', { path: 'rbd:rbd/there', mode: 'WIPE_MODE_DISCARD' });
       assert.equal((await failure(wipe)).reason, 'IMAGE_IN_USE');
       const over = { ...slowCopy('rbd:rbd/there'), overwrite: true };
@@ -185,11 +184,11 @@ keyring = "${scratch.path('wrong.keyring')}"\n[[pools]]\nname = "locked"\ncluste
       Number((await daemon.stranger.unary('HostInfoService/GetPoolInfo', { pool: 'rbd' }))['free_bytes'] ?? 0);
     await ratios('0.009', '0.01');
     try {
-      while ((await free()) > 0) await sleep(500);
+      await until(async () => (await free()) === 0);
       await work();
     } finally {
       await ratios('0.85', '0.95');
-      while ((await free()) === 0) await sleep(500);
+      await until(async () => (await free()) > 0);
     }
     await nothingLeft();
   }

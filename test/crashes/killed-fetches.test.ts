@@ -43,7 +43,7 @@ describe('fetches that are killed', () => {
       const stream = first.stranger.stream(`ImageService/${rpc}`, { source: http(url), ...request });
       stream.on('data', () => undefined).once('error', resolve);
     });
-    await until(() => Promise.resolve(server.file(name).sentBytes >= (content.length * percent) / 100));
+    await until(() => server.file(name).sentBytes >= (content.length * percent) / 100);
     first.process.kill(signal);
     await Promise.all([ended, first.exited]);
     first.stranger.close();

@@ -141,7 +141,7 @@ describe('a place that does not answer', () => {
       const ended = once(child, 'close');
       let errors = '';
       child.stderr.on('data', (piece: Buffer) => (errors += piece.toString()));
-      await until(() => Promise.resolve(/does not answer.*\n/.test(errors)));
+      await until(() => /does not answer.*\n/.test(errors));
       // The kernel lets no process go whose call a FUSE server has taken.
       await server.heal();
       assert.deepEqual(await ended, [1, null], errors);

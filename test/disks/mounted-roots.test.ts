@@ -228,7 +228,7 @@ describe('a dead mount below a root', () => {
     await dead.die();
     const daemon = await Daemon.start(scratch.path('daemon'), { roots });
     scratch.onEnd(() => daemon.stop());
-    await until(() => Promise.resolve(left.every((name) => !existsSync(name))));
+    await until(() => left.every((name) => !existsSync(name)));
     assert.match(daemon.log, /a place cannot be swept now.*images\/dead/);
     await daemon.stranger.operation('ImageService/CreateImage', { path: image('new'), format: 'raw', size: '1M' });
   });

@@ -10,6 +10,7 @@ import { Line } from '../support/servers/line.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
+import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -129,7 +130,7 @@ describe('images of a Glance server', () => {
       const stream = first.stranger.stream('ImageService/FetchImage', request);
       stream.on('data', () => undefined).once('error', resolve);
     });
-    while (line.carriedBytes < LONG_BYTES * 0.8) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(() => line.carriedBytes >= LONG_BYTES * 0.8);
     first.process.kill('SIGKILL');
     await ended;
     first.stranger.close();

@@ -107,7 +107,7 @@ describe('the journal on a bad disk', () => {
       await assert.rejects(journal.removeMark(mark), refused);
       assert.deepEqual(await idsOf(journal), [0, 1, 2, 3, 4, 5].map(id));
       await disk.heal();
-      await until(() => Promise.resolve(journal.writable));
+      await until(() => journal.writable);
       await journal.put(done(6));
       await journal.close();
       assert.deepEqual(states(test), [false, true]);
@@ -133,7 +133,7 @@ describe('the journal on a bad disk', () => {
           durable.push(n);
         } catch (error) {
           assert.ok(refused(error), String(error));
-          await until(() => Promise.resolve(journal.writable));
+          await until(() => journal.writable);
         }
       }
       await disk.heal();
@@ -165,7 +165,7 @@ describe('the journal on a bad disk', () => {
     assert.equal((await journal.get(id(2)))?.id, id(2));
     await assert.rejects(journal.get(id(0)), (error: HostlerError) => error.reason === 'STATE_UNAVAILABLE');
     await disk.heal();
-    await until(() => Promise.resolve(journal.writable));
+    await until(() => journal.writable);
     assert.deepEqual(await idsOf(journal), [0, 1, 2].map(id));
     assert.deepEqual(states(test), [false, true]);
     await journal.close();

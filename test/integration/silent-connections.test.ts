@@ -52,7 +52,7 @@ describe('connections to an export', () => {
     const [first, second] = [await guest(port), await guest(port)];
     await Promise.all(ended);
     await Promise.all([first, second].map(speaks));
-    await until(() => Promise.resolve(made.connections <= 2));
+    await until(() => made.connections <= 2);
     assert.ok(silent.slice(2).every((socket) => !socket.destroyed));
   });
 
@@ -61,11 +61,11 @@ describe('connections to an export', () => {
     const port = await made.port;
     const speaking = await guest(port);
     speaking.write(HELLO);
-    await until(() => Promise.resolve(made.connections === 1));
+    await until(() => made.connections === 1);
     await Promise.all([await guest(port), await guest(port)].map((socket) => once(socket.resume(), 'close')));
     assert.equal(made.connections, 1);
     assert.ok(!speaking.destroyed);
     speaking.destroy();
-    await until(() => Promise.resolve(made.connections === 0));
+    await until(() => made.connections === 0);
   });
 });

@@ -167,7 +167,7 @@ describe('answers that cannot be sent', () => {
       session.request({ ...headers, 'content-type': 'application/grpc' }).end(Buffer.alloc(5));
       await entered.promise;
       assert.equal((await theOperation()?.finished)?.state, 'CANCELLED');
-      await until(() => Promise.resolve(server.log.length > 0));
+      await until(() => server.log.length > 0);
       assert.equal(server.log[0]?.reason, 'WATCHER_TOO_SLOW');
       session.destroy();
     });

@@ -89,7 +89,7 @@ describe('connecting to a name', () => {
     };
     subscribe('net.client.socket', onSocket);
     const connecting = to([SILENT, REFUSING]);
-    await until(() => Promise.resolve(refused)).finally(() => unsubscribe('net.client.socket', onSocket));
+    await until(() => refused).finally(() => unsubscribe('net.client.socket', onSocket));
     for (const socket of waiting.splice(0)) socket.destroy();
     queue.stdin?.write('go\n');
     const socket = await connecting;

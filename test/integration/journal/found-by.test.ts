@@ -108,7 +108,7 @@ describe('what operations are found by', () => {
       database.close();
       const { journal, heard } = await openJournal(folder);
       // Looked through in the background: the file's own facts agree with each other.
-      await until(() => Promise.resolve(heard.length > 0));
+      await until(() => heard.length > 0);
       await until(() => isRight(journal));
       assert.equal(journal.incomplete, true);
       await journal.close();

@@ -41,7 +41,7 @@ describe('a journal whose filesystem is another one suddenly', () => {
       const refused = await fillUp(test, folder);
       await mount();
       await fill(folder, yesterday);
-      await until(() => Promise.resolve(says.test(whyOf(test))));
+      await until(() => says.test(whyOf(test)));
       for (let n = 0; n < RETRIES; n++) await assert.rejects(journal.assertWritable(), says);
       await assert.rejects(journal.put(done(900)), says);
       assert.equal(journal.writable, false);
@@ -49,7 +49,7 @@ describe('a journal whose filesystem is another one suddenly', () => {
       assert.deepEqual(await idsOf(journal), all, 'reads go on');
       await sh('umount', folder);
       await unlink(join(folder, 'filler'));
-      await until(() => Promise.resolve(journal.writable));
+      await until(() => journal.writable);
       assert.deepEqual([await idsOf(journal), journal.incomplete], [all, false], JSON.stringify(heard));
       await journal.close();
       const again = await openJournal(folder);

@@ -53,8 +53,7 @@ describe('plans', () => {
     };
   };
   /** All places are taken, and so many plans wait. */
-  const waiting = (number: number) =>
-    until(() => Promise.resolve(engine.slots.waiting === number && atWork.length === PLACES));
+  const waiting = (number: number) => until(() => engine.slots.waiting === number && atWork.length === PLACES);
 
   before(async () => {
     engine = await composeEngine(scratch.path(), () => Promise.resolve());
@@ -64,7 +63,7 @@ describe('plans', () => {
   });
   after(() => engine.close());
   checkEach(async () => {
-    await until(() => Promise.resolve(engine.slots.waiting + engine.slots.running === 0));
+    await until(() => engine.slots.waiting + engine.slots.running === 0);
     assert.deepEqual([atWork, engine.failures], [[], []]);
   });
 

@@ -50,7 +50,7 @@ export async function hangUnder(
     await othersGoOn(daemon, near);
     const cancelled = await cancelAll(daemon);
     // In a phase that must not be torn it waits for its disk.
-    if (cancelled) await until(() => Promise.resolve(ended !== undefined), 20_000);
+    if (cancelled) await until(() => ended !== undefined, 20_000);
   } finally {
     await disk.heal();
   }

@@ -194,7 +194,7 @@ describe('attacks', () => {
     const refused = (await Promise.allSettled(copies)).filter(({ status }) => status === 'rejected').length;
     assert.equal(refused, 3);
     // What was refused would have come before the end of what was not.
-    await until(() => Promise.resolve(seen.size >= 2));
+    await until(() => seen.size >= 2);
     assert.equal(seen.size, 2);
     watch.cancel();
     await small.stop();

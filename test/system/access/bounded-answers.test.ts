@@ -94,7 +94,7 @@ describe('long answers of one caller', () => {
       const streams = Array.from({ length: 300 }, () => ask(session, rpc, daemon.get().image(file)));
       const ended = () => streams.filter(({ closed }) => closed).length;
       await othersAreServed();
-      await until(() => Promise.resolve(ended() > 0));
+      await until(() => ended() > 0);
       await assertBounded();
       for (const stream of streams) stream.close(8);
       assert.equal(await endOf(ask(await connected(1 << 20), rpc, daemon.get().image(file))), undefined);
@@ -125,7 +125,7 @@ describe('long answers of one caller', () => {
       );
       await Promise.all(streams.map((stream) => once(stream, 'response')));
       for (const stream of streams) give(stream);
-      await until(() => Promise.resolve(streams.every(({ closed }) => closed)));
+      await until(() => streams.every(({ closed }) => closed));
       session.settings({ initialWindowSize: 1 << 20 });
       assert.equal(await endOf(ask(session, 'FileService/ReadFile', daemon.get().image('bytes'))), undefined);
       await othersAreServed();

@@ -48,16 +48,16 @@ describe('what one caller may hold', () => {
     const close = async () => {
       const left = streams.filter((stream) => !stream.destroyed);
       for (const stream of left) stream.cancel();
-      await until(() => Promise.resolve(reasons.length === times));
+      await until(() => reasons.length === times);
     };
     return { reasons, close, answered: () => answered };
   };
 
   it('streams that watch, of all kinds together', async () => {
     const filesystem = open('HostInfoService/WatchFilesystem', { path: image('of'), interval: { seconds: 60 } }, 4);
-    await until(() => Promise.resolve(filesystem.answered() === 4));
+    await until(() => filesystem.answered() === 4);
     const operations = open('OperationService/WatchOperations', {}, 5);
-    await until(() => Promise.resolve(operations.reasons.length === 3));
+    await until(() => operations.reasons.length === 3);
     assert.deepEqual(
       operations.reasons,
       Array.from({ length: 3 }, () => 'CALLER_AT_LIMIT'),
@@ -67,7 +67,7 @@ describe('what one caller may hold', () => {
     others.on('error', () => undefined).cancel();
     await Promise.all([filesystem.close(), operations.close()]);
     const again = open('HostInfoService/WatchFilesystem', { path: image('of') }, WATCHES);
-    await until(() => Promise.resolve(again.answered() === WATCHES));
+    await until(() => again.answered() === WATCHES);
     await again.close();
   });
 

@@ -12,6 +12,7 @@ import { Daemon, suiteDaemon } from '../../support/daemon.js';
 import { Pki } from '../../support/hosts/pki.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { Stranger, failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const BATCH = 250;
 const MOST_MEMORY = 700 * 1024 * 1024;
@@ -117,7 +118,7 @@ describe('floods', () => {
         }
       }
       // The oldest made room for the newest; the last of them are silent for too long.
-      while (closed < 10_000) await sleep(50);
+      await until(() => closed === 10_000);
     });
   }).timeout(120_000);
 
@@ -221,7 +222,7 @@ describe('floods', () => {
           .get()
           .records()
           .filter(({ reason }) => reason === 'WATCHER_TOO_SLOW').length;
-      while (slow() < 50) await sleep(50);
+      await until(() => slow() === 50);
     });
     session.destroy();
   });

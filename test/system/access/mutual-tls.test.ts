@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { chmod, copyFile, mkdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import { once } from 'node:events';
 import { Client, type ServiceError } from '@grpc/grpc-js';
@@ -13,6 +12,7 @@ import { ExtendedKeyUsage, Pki } from '../../support/hosts/pki.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { tryRun } from '../../support/shell.js';
 import { CallError, Stranger, failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const UNAUTHENTICATED = 16;
 const PERMISSION_DENIED = 7;
@@ -188,7 +188,7 @@ describe('mutual TLS', () => {
     assert.match(error.message, /CERT_REVOKED/);
     const before = seen.length;
     await create(client('scheduler'), 'after.raw');
-    while (seen.length === before) await sleep(20);
+    await until(() => seen.length > before);
     watcher.cancel();
   });
 
@@ -214,7 +214,7 @@ describe('mutual TLS', () => {
     await rename(pki.path('renewed.key'), pki.path('server.key'));
     await rename(pki.path('renewed.pem'), pki.path('server.pem'));
     await utimes(pki.path('server.pem'), new Date(), new Date());
-    while ((await fingerprint()) === old) await sleep(200);
+    await until(async () => (await fingerprint()) !== old);
     await info(client('scheduler'));
   });
 
@@ -227,7 +227,7 @@ describe('mutual TLS', () => {
       const times = daemon.get().log.split('callers and roles').length;
       await writeFile(config, text);
       daemon.get().process.kill('SIGHUP');
-      while (daemon.get().log.split('callers and roles').length === times) await sleep(20);
+      await until(() => daemon.get().log.split('callers and roles').length > times);
     };
     const leaver = client('leaver');
     assert.equal((await failure(info(leaver))).reason, 'METHOD_NOT_ALLOWED');

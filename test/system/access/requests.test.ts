@@ -124,7 +124,7 @@ describe('requests without measure', () => {
       void endOf(stream).then((error) => {
         refused.push(error?.reason);
       });
-    await until(() => Promise.resolve(refused.length >= 8));
+    await until(() => refused.length >= 8);
     assert.deepEqual(new Set(refused), new Set(['CALLER_AT_LIMIT']));
     const path = daemon.get().image('written');
     await daemon.get().stranger.send('FileService/WriteFile', [{ header: { path } }, { data: Buffer.alloc(MIB) }]);

@@ -58,7 +58,7 @@ describe('requests of one caller that wait', () => {
     const refused: string[] = [];
     const streams = Array.from({ length: 300 }, () => ask('/hostler.v1.ImageService/FindRootDisk', document));
     for (const stream of streams) void endOf(stream).then((error) => refused.push(error?.reason ?? ''));
-    await until(() => Promise.resolve(refused.includes('CALLER_AT_LIMIT')));
+    await until(() => refused.includes('CALLER_AT_LIMIT'));
     const disks = '<disk type="file" device="disk"><source file="/a"/><target dev="vda"/></disk>'.repeat(80);
     const found = await modest.unary('ImageService/FindRootDisk', {
       domain_xml: `<domain type="kvm"><devices>${disks}</devices></domain>`,
@@ -67,7 +67,7 @@ describe('requests of one caller that wait', () => {
     assert.ok(refused.length < streams.length, 'the other caller waited for all of them');
     await assertBounded();
     for (const stream of streams) stream.close(8);
-    await until(() => Promise.resolve(refused.length === streams.length));
+    await until(() => refused.length === streams.length);
   }).timeout(120_000);
 
   it('questions to reflection that are not read are read one by one', async () => {
@@ -77,7 +77,7 @@ describe('requests of one caller that wait', () => {
     await modest.unary('HostInfoService/ValidateHostname', { hostname: 'a.b' });
     let read = 0;
     stream.on('data', (chunk: Buffer) => (read += chunk.length));
-    await until(() => Promise.resolve(read > 20 * MIB));
+    await until(() => read > 20 * MIB);
     await assertBounded();
     stream.close(8);
   }).timeout(120_000);
@@ -116,7 +116,7 @@ describe('requests of one caller that wait', () => {
         .resume()
         .once('close', () => closed.push(each));
     await Promise.all(silent.filter(({ readyState }) => readyState === 'opening').map((each) => once(each, 'connect')));
-    await until(() => Promise.resolve(closed.length >= 136));
+    await until(() => closed.length >= 136);
     const { status } = await fetch(`${daemon.get().http}/healthz`);
     assert.equal(status, 200);
     for (const each of silent) each.destroy();

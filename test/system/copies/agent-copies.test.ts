@@ -308,7 +308,7 @@ describe('copies between agents', function () {
           target: third.image(target),
         });
       await pulling('in-time');
-      await until(() => Promise.resolve(Date.now() > end + 1000), 15_000);
+      await until(() => Date.now() > end + 1000, 15_000);
       assert.equal((await failure(pulling('too-late'))).reason, 'REMOTE_REFUSED');
     } finally {
       await third.stop();

@@ -103,7 +103,7 @@ describe('a cache that is too large', () => {
     const before = await ids();
     const url = server().add('slow', noise(2 * MIB, 6), { bytesPerSecond: MIB });
     const working = prefetch(http(url));
-    await until(() => Promise.resolve(server().file('slow').sentBytes > 0));
+    await until(() => server().file('slow').sentBytes > 0);
     const { images = [] } = await daemon.get().stranger.unary('ImageService/ListCachedImages');
     assert.deepEqual(
       (images as Message[]).map((entry) => entry['cache_id']),
@@ -182,7 +182,7 @@ describe('a cache that counts, and shares with whom it may', () => {
     const get = (target: string, authorization: string) =>
       fetch({ source: http(url, { authorization }), target: image(target) });
     const first = get('g1', 'Bearer good');
-    await until(() => Promise.resolve(server().file('guarded').sentBytes > 0));
+    await until(() => server().file('guarded').sentBytes > 0);
     const [other, refused, bare] = [
       get('g2', 'Bearer good'),
       failure(get('g3', 'Bearer bad')),

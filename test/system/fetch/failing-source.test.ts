@@ -55,7 +55,7 @@ describe('a source that fails', () => {
       await sh('umount', daemon.image('remote'));
       await unmounted;
     });
-    await until(() => Promise.resolve(existsSync(source())));
+    await until(() => existsSync(source()));
   });
   afterEach(() => rm(trigger(), { force: true }));
   checkEach(async () => assert.deepEqual(await daemon.leftovers(), []));

@@ -86,7 +86,7 @@ describe('an operation that fetches', () => {
         assert.doesNotMatch(readable([one, watched]), new RegExp(`${digest}|"cache_id":"[^"]|127.0.0.1`));
       }
       const ended = () => seen.some((each) => JSON.stringify(each).includes('OPERATION_STATE_SUCCEEDED'));
-      await until(() => Promise.resolve(ended()));
+      await until(() => ended());
       watch.cancel();
       assert.doesNotMatch(readable([shown, seen]), new RegExp(`${digest}|"cache_id":"[^"]|127.0.0.1`));
     });

@@ -74,7 +74,7 @@ describe('a signature', () => {
         else waiting.push(response);
       };
       const both = Promise.all(['1', '2', '3'].map((sign) => fetch(daemon, `/join?${V4}${sign}`)));
-      await until(() => Promise.resolve(waiting.length > 0));
+      await until(() => waiting.length > 0);
       await until(async () => {
         const filter = { methods: ['FetchImage'], states: ['OPERATION_STATE_RUNNING'] };
         const { operations = [] } = await daemon.stranger.unary('OperationService/ListOperations', { filter });

@@ -51,7 +51,7 @@ describe('slow sources', () => {
         return stream?.on('error', () => undefined).resume();
       });
       const asked = () => Array.from({ length: FETCHES }, (_, n) => server.file(`slow-${String(n)}`).requests);
-      await until(() => Promise.resolve(asked().filter((requests) => requests > 0).length === AT_WORK));
+      await until(() => asked().filter((requests) => requests > 0).length === AT_WORK);
       await until(async () => (await listed('QUEUED')).length >= FETCHES / 2 - AT_WORK);
       await writeFile(image('source.raw'), noise(1 << 20));
       const conversions = [1, 2].map((n) =>
@@ -62,7 +62,7 @@ describe('slow sources', () => {
       );
       let made = 0;
       for (const conversion of conversions) void conversion.then(() => (made += 1));
-      await until(() => Promise.resolve(made === conversions.length));
+      await until(() => made === conversions.length);
       assert.equal(asked().filter((requests) => requests > 0).length, AT_WORK);
       for (const stream of streams) stream?.cancel();
       await until(async () => (await listed('RUNNING')).length + (await listed('QUEUED')).length === 0);

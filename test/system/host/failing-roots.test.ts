@@ -139,7 +139,7 @@ describe('a root that', () => {
           const reasons: string[] = [];
           for (let n = 0; n < 6; n++) reasons.push(await ask(work));
           assert.ok(!reasons.includes('BUG'), `${rpc}: ${reasons.join(' ')}\n${daemon.log.slice(-2000)}`);
-          await until(() => Promise.resolve(count() < before + 3), 3000).catch(() => {
+          await until(() => count() < before + 3, 3000).catch(() => {
             assert.fail(
               `${rpc} (${reasons.join(' ')}): ${String(before)} descriptors before, ${String(count())} after`,
             );

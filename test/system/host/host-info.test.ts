@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, HOSTLER, suiteDaemon } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
 import { installed, needs, needsMounts } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const MIB = 1 << 20;
 /** What libvirt's test driver knows: a host with two domains. */
@@ -89,12 +89,7 @@ describe('the host', () => {
     const free: number[] = [];
     stream.on('data', ({ filesystem }: Message) => free.push(Number((filesystem as Message)['free_bytes'])));
     const ended = new Promise((resolve) => stream.once('error', resolve));
-    const reports = async (count: number) => {
-      for (let tries = 0; free.length < count; tries++) {
-        assert.ok(tries < 2000, `${String(free.length)} reports`);
-        await sleep(50);
-      }
-    };
+    const reports = (count: number) => until(() => free.length >= count);
     await reports(1);
     await writeFile(`${path}/ballast`, noise(64 * MIB), { flush: true });
     await reports(2);

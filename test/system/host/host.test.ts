@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { machine } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { HOSTLER, suiteDaemon } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
 import { needsMounts } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh, tryRun } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const UUID = 'c39ceb94-27df-4d3c-8e5a-b5ee4a0a9f3b';
 
@@ -52,11 +52,10 @@ describe('HostInfoService', () => {
 
   it('what images may still grow by', async () => {
     let figure: unknown;
-    for (let tries = 0; figure === undefined; tries++) {
-      assert.ok(tries < 5000, 'never known');
+    await until(async () => {
       figure = (await filesystem(daemon.get().image('sparse.raw')))['overcommitted_bytes'];
-      await sleep(20);
-    }
+      return figure !== undefined;
+    });
     assert.equal(figure, String(1 << 30));
   });
 
@@ -74,10 +73,7 @@ describe('HostInfoService', () => {
     });
     stream.on('data', () => undefined);
     const ended = new Promise((resolve) => stream.once('error', resolve));
-    for (let tries = 0; (await reserved()) < 8 << 20; tries++) {
-      assert.ok(tries < 1000, 'nothing was reserved');
-      await sleep(20);
-    }
+    await until(async () => (await reserved()) >= 8 << 20);
     await stranger.unary('OperationService/CancelOperation', { labels: { reserved: '1' } });
     await ended;
     assert.equal(await reserved(), 0);

@@ -82,7 +82,7 @@ describe("the daemon's own files", () => {
     assert.match(await refused({ listen }), /socket \(server\.listen\).*\/file: something is there already/);
     assert.match(await refused({ roots: '[[roots]]\npath = "/none"\n' }), /root \/none.*no such file.*make it/);
     const server = createServer().listen(0, '127.0.0.1');
-    await until(() => Promise.resolve(server.address() !== null));
+    await until(() => server.address() !== null);
     const { port } = server.address() as AddressInfo;
     const http = `127.0.0.1:${String(port)}`;
     assert.match(await refused({ http }), /\(server\.http\): address in use.*stop who listens there/);

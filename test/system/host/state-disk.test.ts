@@ -95,7 +95,7 @@ describe('the disk of the state folder', () => {
     const call = copy('slow', { request_id: 'slow' });
     const ended = new Promise<Error>((resolve) => call.once('error', resolve));
     call.on('data', (event: Message) => events.push(event));
-    await until(() => Promise.resolve(events.some((event) => event['state'] === 'OPERATION_STATE_RUNNING')));
+    await until(() => events.some((event) => event['state'] === 'OPERATION_STATE_RUNNING'));
     await disk.fail({ kinds: ['fsync'], errno: 'EIO', times: 0, match: '/state/journal' });
     assert.match(String(await ended), /UNAVAILABLE/);
     assert.equal(existsSync(daemon.image('slow')), false);

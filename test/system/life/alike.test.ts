@@ -344,7 +344,7 @@ describe('what RPCs promise alike', () => {
       });
       const calls = names.map(async (rpc) => `${rpc}: ${await outcome(call(rpc))}`);
       const count = () => daemon.records().filter(({ message }) => message === 'paused').length;
-      await until(() => Promise.resolve(count() === names.length));
+      await until(() => count() === names.length);
       return [Promise.all(calls)];
     }
     const outcome = (work: Promise<unknown>) =>

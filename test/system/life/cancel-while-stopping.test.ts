@@ -59,7 +59,7 @@ describe('a cancel while the daemon stops', function () {
   };
   const stopping = async () => {
     daemon.process.kill('SIGTERM');
-    await until(() => Promise.resolve(daemon.log.includes('"STOPPING"')));
+    await until(() => daemon.log.includes('"STOPPING"'));
   };
 
   /** What a cancel says must hold at the next start: cancelled for good, or refused. */
@@ -154,7 +154,7 @@ describe('a cancel while the daemon stops', function () {
     const id = await fetch('twice');
     await stopping();
     daemon.process.kill('SIGTERM');
-    await until(() => Promise.resolve(daemon.log.includes('STOPPING at once')));
+    await until(() => daemon.log.includes('STOPPING at once'));
     await cancelledOrRefused(id, cancel(id));
   });
 

@@ -167,7 +167,7 @@ describe('the end of a command', () => {
 
     const asRoot = (words: string) => `${helper} --reuid 0 --regid 0 --clear-groups ${words}`;
     const note = async (file: string) => {
-      await until(() => Promise.resolve(existsSync(file)));
+      await until(() => existsSync(file));
       await until(async () => (await readFile(file, 'utf8')).endsWith('\n'));
       const pid = Number(await readFile(file, 'utf8'));
       pids.push(pid);

@@ -5,7 +5,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { runningAre } from '../../support/at-work.js';
 import { Daemon, HOSTLER, HOSTLERD, ROOT_FOLDER } from '../../support/daemon.js';
@@ -24,6 +23,7 @@ s.bind(sys.argv[1])
 print("listening")
 while True: print(s.recv(4096).decode())
 `;
+import { until } from '../../support/until.js';
 
 describe('the daemon', () => {
   const scratch = scratchFolder();
@@ -55,12 +55,7 @@ describe('the daemon', () => {
     const listener = spawn('python3', ['-uc', LISTEN_FOR_DATAGRAMS, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
     let heard = '';
     listener.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
-    const hears = async (word: string) => {
-      for (let tries = 0; !heard.includes(word); tries++) {
-        assert.ok(tries < 2000, `${word} was not said: ${heard}`);
-        await sleep(25);
-      }
-    };
+    const hears = (word: string) => until(() => heard.includes(word));
     try {
       await hears('listening');
       const daemon = await Daemon.start(scratch.path('notify'), { env: { NOTIFY_SOCKET: socket } });
@@ -240,7 +235,7 @@ describe('the daemon', () => {
     let pid = 0;
     stream.on('data', (event: { pid?: number }) => (pid = event.pid ?? pid));
     stream.on('error', () => undefined);
-    while (pid === 0) await sleep(20);
+    await until(() => pid !== 0);
     daemon.process.kill('SIGKILL');
     await daemon.exited;
     await gone(pid);

@@ -135,10 +135,7 @@ describe('operations', () => {
     const { stream, pid, get, ended } = await start(slow('gone.qcow2'));
     stream.cancel();
     await ended;
-    for (let tries = 0; (await get())['state'] !== 'OPERATION_STATE_CANCELLED'; tries++) {
-      assert.ok(tries < 500);
-      await sleep(20);
-    }
+    await until(async () => (await get())['state'] === 'OPERATION_STATE_CANCELLED');
     assert.ok(!alive(pid));
   });
 
@@ -147,16 +144,14 @@ describe('operations', () => {
       daemon.get().stranger.all(CONVERT, slow('late.qcow2'), { deadline: Date.now() + 2000 }),
     );
     assert.equal(error.code, status.DEADLINE_EXCEEDED);
-    for (let tries = 0; tries < 1000; tries++) {
+    await until(async () => {
       const { operations } = (await daemon.get().stranger.unary('OperationService/ListOperations', {
         filter: { states: ['OPERATION_STATE_CANCELLED'] },
         page_size: 1000,
       })) as { operations: Message[] };
       const last = operations.at(-1)?.['last'] as { error?: { code: number } } | undefined;
-      if (last?.error?.code === status.DEADLINE_EXCEEDED) return;
-      await sleep(20);
-    }
-    assert.fail('no operation was ended by its deadline');
+      return last?.error?.code === status.DEADLINE_EXCEEDED;
+    });
   });
 
   it('a detached operation goes on without its caller and can be watched', async () => {
@@ -259,7 +254,7 @@ describe('operations', () => {
       stream.on('data', (event: Message) => (lasts[n] = event));
       return once(stream, 'end');
     });
-    await until(() => Promise.resolve(!lasts.includes(undefined)));
+    await until(() => !lasts.includes(undefined));
     leaving.cancel();
     await Promise.all(results);
     assert.equal(new Set(lasts.map((last) => JSON.stringify(last?.['result']))).size, 1);
@@ -353,7 +348,7 @@ describe('operations', () => {
     const create = (more: Message) => daemon.get().stranger.operation('ImageService/CreateImage', more);
     await create(request('unseen'));
     await create({ ...request('seen'), labels: { seen: 'yes' } });
-    await until(() => Promise.resolve(seen.includes('OPERATION_STATE_SUCCEEDED')));
+    await until(() => seen.includes('OPERATION_STATE_SUCCEEDED'));
     stream.cancel();
     assert.deepEqual(
       [...new Set(seen)],

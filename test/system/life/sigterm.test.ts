@@ -170,7 +170,7 @@ describe('SIGTERM', () => {
     process.kill(server, 'SIGSTOP');
     const where = folder();
     const daemon = await Daemon.spawn(where, options(where, 'ConvertImage:reserve:pause'));
-    await until(() => Promise.resolve(existsSync(`${where}/state/agent-id`)), 20_000);
+    await until(() => existsSync(`${where}/state/agent-id`), 20_000);
     assert.doesNotMatch(daemon.log, /SERVING/);
     await over(daemon);
   });

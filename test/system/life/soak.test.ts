@@ -1,10 +1,10 @@
 /** After many mixed operations nothing is left but their results. `make soak` runs 2,000. */
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { childrenOf, prepareSoak, soak, standing } from '../../support/soak.js';
 import type { Message } from '../../support/stranger.js';
+import { until } from '../../support/until.js';
 
 const COUNT = Number(process.env['SOAK'] ?? '200');
 const SEED = Number(process.env['SEED'] ?? '1');
@@ -29,15 +29,11 @@ describe('soak', () => {
       if (done === 0) warm = standing(daemon);
     }
     const filter = { states: ['OPERATION_STATE_QUEUED', 'OPERATION_STATE_RUNNING', 'OPERATION_STATE_CANCELLING'] };
-    for (let tries = 0; ; tries++) {
-      const { operations = [] } = (await daemon.stranger.unary('OperationService/ListOperations', { filter })) as {
-        operations?: Message[];
-      };
-      if (operations.length === 0) break;
-      assert.ok(tries < 2000, `${String(operations.length)} operations do not end`);
-      await sleep(50);
-    }
-    await sleep(200);
+    await until(async () => {
+      const { operations = [] } = await daemon.stranger.unary('OperationService/ListOperations', { filter });
+      return (operations as Message[]).length === 0;
+    });
+    await until(async () => (await childrenOf(daemon)).length === 0);
     process.stdout.write(`      ends: ${JSON.stringify(Object.fromEntries(ends))}\n`);
     const end = standing(daemon);
     process.stdout.write(

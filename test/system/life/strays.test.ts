@@ -43,11 +43,10 @@ describe('strays', () => {
       stream.on('error', () => undefined);
       stream.on('data', () => undefined);
       let tools: number[] = [];
-      for (let tries = 0; tools.length === 0 && tries < 2000; tries++) {
-        await sleep(20);
+      await until(() => {
         tools = processes().filter((pid) => commandOf(pid).startsWith('/usr/bin/qemu-img convert'));
-      }
-      assert.ok(tools.length > 0);
+        return tools.length > 0;
+      });
       try {
         for (const pid of tools)
           for (const fd of readdirSync(`/proc/${String(pid)}/fd`)) assert.ok(!opened(pid, fd).startsWith(state));
@@ -81,8 +80,7 @@ describe('strays', () => {
       });
     const [ours, others] = [bwrap(sandboxMark(`${folder()}/state`)), bwrap(sandboxMark('/elsewhere'))];
     try {
-      while (![ours, others].every(({ pid }) => pid !== undefined && commandOf(pid).includes('--hostname')))
-        await sleep(10);
+      await until(() => [ours, others].every(({ pid }) => pid !== undefined && commandOf(pid).includes('--hostname')));
       const daemon = await Daemon.start(folder());
       assert.match(daemon.log, /a tool of an earlier start was ended/);
       await gone(ours.pid ?? 0);
@@ -109,7 +107,7 @@ describe('strays', () => {
       daemon.stranger.close();
     }
     const daemon = await Daemon.start(folder());
-    await until(() => Promise.resolve(!processes().some((pid) => commandOf(pid).includes(mark))));
+    await until(() => !processes().some((pid) => commandOf(pid).includes(mark)));
     await daemon.stop();
   });
 });

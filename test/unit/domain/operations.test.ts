@@ -8,6 +8,7 @@ import { assertTransition, type OperationRecord, type OperationState } from '../
 import { fingerprint } from '../../../src/domain/operations/request-ids.js';
 import { Slots, type Slot } from '../../../src/domain/operations/resources/slots.js';
 import { ReadCallLimit } from '../../../src/domain/verbs/read-call-limit.js';
+import { until } from '../../support/until.js';
 
 const record = (id = 'A'): OperationRecord => ({
   id,
@@ -359,14 +360,13 @@ describe('OperationHub', () => {
       for await (const { state, progress } of hub.watch([], () => true, abort.signal))
         seen.push(`${state} ${String(progress?.doneBytes ?? '')}`);
     })().catch(() => undefined);
-    await sleep(10);
     const operation = new LiveOperation(record(), () => 1, hub.publish);
     operation.announce();
     operation.become('RUNNING');
     for (let done = 0n; done < 50n; done++) operation.update({ progress: { doneBytes: done, skippedBytes: 0n } });
-    await sleep(300);
+    await until(() => seen.length === 3);
     operation.finish(operation.ended({ state: 'SUCCEEDED' }));
-    await sleep(300);
+    await until(() => seen.length === 4);
     abort.abort(new HostlerError('CANCELLED', 'x'));
     await watching;
     assert.deepEqual(seen, ['QUEUED ', 'RUNNING ', 'RUNNING 49', 'SUCCEEDED 49']);
