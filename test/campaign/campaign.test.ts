@@ -125,6 +125,8 @@ describe('a campaign', () => {
       toml: [
         ...CALLERS.map((name) => `[[listeners]]\naddress = "unix://${socket(name)}"\nrole = "admin"`),
         `[cache]\npath = "${scratch.path('cache')}"\n`,
+        // The disk of the images is well: it is only slow, beside other work of the machine.
+        '[limits]\nroot_patience_ms = 30000',
       ].join('\n'),
       roots: `[[roots]]\npath = "${scratch.path('images')}"\n[[roots]]\npath = "${scratch.path('fixtures')}"\n`,
       stateFolder: state.path,
