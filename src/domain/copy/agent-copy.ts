@@ -1,6 +1,7 @@
 import type { CopyResult, OperationPhase, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
-import { whyNbd, type NbdCopyPorts } from './nbd-pull.js';
+import type { NbdCopyPorts } from './nbd-pull.js';
+import { whyNbd } from './why-nbd.js';
 import type { FarAgent, FarCopy, FarProgress, PullRequest } from './agents.js';
 import { dataOf, dataExtents } from './far-extents.js';
 import { patiently } from './patience.js';

@@ -5,7 +5,8 @@ import { rest, scale } from '../model/numbers.js';
 import type { CopyResult, Plan } from '../operations/record.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import { assertUnchanged } from '../images/unchanged.js';
-import { dataShare, pullByNbd } from './nbd-pull.js';
+import { pullByNbd } from './nbd-pull.js';
+import { dataShare } from './why-nbd.js';
 import type { NbdPullPorts } from './segment-pull.js';
 import type { FarNbd, FarTools } from './remote.js';
 import {
@@ -58,7 +59,7 @@ export async function copyBySsh(spec: FarSpec, run: Run, ports: SshCopyPorts): P
     const source = await ports.farShell.look(remote, spec.source, spec.allowInUse, run.tool());
     const { engine, why } = chooseBySsh(spec, source, source.tools);
     if (engine === 'RSYNC_SSH') return receiveByRsync(spec, run, ports, source, why);
-    return pullByNbd(spec, run, ports, ports.farNbd.source(remote, run.tool()), engine, () => why);
+    return pullByNbd(spec, run, ports, ports.farNbd.source(remote, run.tool()), engine, why);
   }
   const source = await ports.files.refresh(run.file(spec.source));
   const { engine, why } = chooseBySsh(spec, source, await toolsThere(spec, run, ports));

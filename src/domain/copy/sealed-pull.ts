@@ -1,0 +1,113 @@
+import { beginDigest, digestShown } from '../verbs/digest-image.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import type { Run } from '../operations/verb.js';
+import type { FarSource } from './agents.js';
+import { patiently } from './patience.js';
+import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
+import type { FarSpec } from './copy-spec.js';
+import { assertSafeForTrustedRoot } from './untrusted-source.js';
+import type { Resolved } from '../ports/handles.js';
+import type { StagedImage } from '../ports/targets.js';
+
+/** A file that has come, exact and durable. */
+interface Sealed {
+  readonly made: Resolved;
+  readonly counts: Counts;
+  /** Both ends have the same digest. */
+  readonly verified: boolean;
+}
+
+/**
+ * Pulls all of a file into its private folder, continues from a checkpoint, and seals it. Verified
+ * where the caller asks for it, or where only the times of the source have changed: if it then
+ * differs from what an earlier attempt left, all of it is pulled once more. Fails with
+ * CHECKSUM_MISMATCH, and with SOURCE_CHANGED.
+ */
+export async function pullSealed(
+  spec: FarSpec,
+  checkpoint: Readonly<Record<string, string>>,
+  part: StagedImage,
+  agent: FarSource,
+  run: Run,
+  ports: NbdPullPorts,
+): Promise<Sealed> {
+  const pull = new Pull(spec, run, part, agent, ports);
+  const whole = async (from: Readonly<Record<string, string>>) => {
+    const counts = await pull.untilWhole(from);
+    return { counts, made: await seal(spec, run, part, agent, counts, ports) };
+  };
+  const first = await whole(checkpoint);
+  if (!spec.verify && pull.suspect === undefined) return { ...first, verified: false };
+  if (await isSame(spec, run, first.made, agent, ports)) return { ...first, verified: true };
+  if (pull.suspect !== 'before') throw differs(spec, pull.suspect);
+  await pull.forget();
+  const second = await whole({});
+  if (!(await isSame(spec, run, second.made, agent, ports))) throw differs(spec, pull.suspect);
+  return { ...second, verified: true };
+}
+
+/** Exact, durable, and nothing that an untrusted source must not bring. */
+async function seal(
+  spec: FarSpec,
+  run: Run,
+  part: StagedImage,
+  agent: FarSource,
+  { lengthBytes }: Counts,
+  { reader }: NbdPullPorts,
+): Promise<Resolved> {
+  // qemu's raw driver rounds up to 512.
+  await part.truncate(lengthBytes);
+  const { handle, name } = part;
+  await assertSafeForTrustedRoot({ address: spec.source, handle, name }, agent, run.target(spec.target), reader, run);
+  await run.step('seal');
+  return part.seal();
+}
+
+/** Whether both ends have the same digest. */
+async function isSame(
+  spec: FarSpec,
+  run: Run,
+  made: Resolved,
+  agent: FarSource,
+  ports: NbdPullPorts,
+): Promise<boolean> {
+  const { files, digests } = ports;
+  beginDigest(run);
+  await run.step('verify');
+  const now = await files.refresh(made);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([run.signal, stop.signal]);
+  const ended = await Promise.allSettled(
+    [digestShown(now, run, digests), farDigest(spec, agent, signal, ports)].map((digest) =>
+      digest.catch((error: unknown) => {
+        // The other one is of no use any more.
+        stop.abort(asHostlerError(error));
+        throw error;
+      }),
+    ),
+  );
+  if (stop.signal.aborted) throw asHostlerError(stop.signal.reason);
+  const [here, there] = ended.map((digest) => (digest.status === 'fulfilled' ? digest.value : undefined));
+  return here === there;
+}
+
+/**
+ * Asked again for a while when the far agent has gone, or has no place: everything has come
+ * already.
+ */
+async function farDigest(
+  { source }: FarSpec,
+  agent: FarSource,
+  signal: AbortSignal,
+  { clock, pulls: { patienceMs } }: NbdPullPorts,
+): Promise<string> {
+  const { answer } = await patiently(() => agent.digest(source, signal), MAY_PASS, signal, { clock, patienceMs });
+  return answer;
+}
+
+function differs({ source, target }: FarSpec, suspect: Pull['suspect']): HostlerError {
+  const facts = { path: source, target };
+  if (suspect === undefined)
+    return new HostlerError('CHECKSUM_MISMATCH', `the copy ${target} differs from ${source}`, { facts });
+  return new HostlerError('SOURCE_CHANGED', `${source} changed while it was read`, { facts });
+}
