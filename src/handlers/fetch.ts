@@ -15,7 +15,8 @@ import {
 } from '../gen/hostler/v1/image_service.js';
 import type { SetAsideFile } from '../domain/cache/eviction.js';
 import { durationOf, timeOfMs } from '../protocol/times.js';
-import { fetchParsers, parseEvict, parseList, parsePin, type SourceDefaults } from './fetch-requests.js';
+import { fetchParsers, parseEvict, parseList, parsePin } from './fetch-requests.js';
+import type { SourceDefaults } from './sources/fetch-source.js';
 import type { Handlers } from './handler.js';
 import { imageInfo } from './image-answers.js';
 import { pageOf } from './pages.js';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { layerMembers } from '../../src/adapters/qemu/qemu-args.js';
+import { layerMembers } from '../../src/adapters/qemu/qemu-nodes.js';
 import type { ImageFacts } from '../../src/domain/model/image-info.js';
 import { noise } from '../support/images/disks.js';
 import { readHeaderOf } from '../support/header.js';

@@ -3,7 +3,8 @@ import type { FarExport, NbdPlace, NbdTool, PullOptions, PushOptions, Segment } 
 import { HostlerError } from '../../domain/model/errors.js';
 import { NBD_ENV, credentials, nbdOptions } from './nbd-args.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
-import { aheadBytes, fileOptions, requestsAt } from './qemu-args.js';
+import { aheadBytes, requestsAt } from './qemu-args.js';
+import { fileOptions } from './qemu-nodes.js';
 import { parseExtent, parseProgress, qemuError } from './qemu-output.js';
 import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js';
 import type { FileRef, Resolved } from '../../domain/ports/handles.js';

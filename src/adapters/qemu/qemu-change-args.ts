@@ -1,6 +1,7 @@
 /** Command lines of qemu-img's verbs that change images where they are. */
 import type { Written } from '../../domain/ports/changes.js';
-import { chainName, keysOf, layerMembers, secretMembers, secretsOf, type OpenedAs } from './qemu-args.js';
+import { keysOf, secretsOf } from './qemu-args.js';
+import { chainName, layerMembers, secretMembers, type OpenedAs } from './qemu-nodes.js';
 import { chainOf, object, text, type JsonMember, type Pieces } from './qemu-json.js';
 import type { Arg } from '../process/tool-call.js';
 import type { Chain, Layer } from '../../domain/ports/tools.js';

@@ -7,7 +7,7 @@ import type { MemoryFolders } from '../process/memory-folders.js';
 import { NBD_ENV, pskObject } from './nbd-args.js';
 import { NbdFront } from './nbd-front.js';
 import type { ProcessRunner } from '../process/process.js';
-import { fileOptions } from './qemu-args.js';
+import { fileOptions } from './qemu-nodes.js';
 import { qemuError } from './qemu-output.js';
 import type { Arg } from '../process/tool-call.js';
 import type { ExportConfig } from '../config/transfer-config.js';

@@ -11,7 +11,7 @@ import { assertFile, lookLine, prepareLines, publishLines, withinLines } from '.
 import { beginLine } from './answers.js';
 import { assertNoWriter } from './held.js';
 import { NBD_ENV } from '../qemu/nbd-args.js';
-import { escapeOption } from '../qemu/qemu-args.js';
+import { escapeOption } from '../qemu/qemu-nodes.js';
 import { shellWord } from './ssh.js';
 
 /** Names the export; who is there at the far end's socket has come through our ssh. */

@@ -1,0 +1,208 @@
+/** The life of a daemon: it opens, recovers, serves, and stops. */
+import { closeInherited } from '../adapters/linux/inherited-fds.js';
+import type { Config } from '../adapters/config/config.js';
+import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
+import { createLog, errorText, type Log } from '../adapters/telemetry/log.js';
+import { LastResort } from '../adapters/telemetry/last-resort.js';
+import { LogSink } from '../adapters/telemetry/log-sink.js';
+import type { Metrics } from '../adapters/telemetry/metrics.js';
+import { endProcess } from '../adapters/process/end-process.js';
+import { ServiceManager } from '../adapters/host/service-manager.js';
+import { endSandboxes, sandboxMark } from '../adapters/linux/orphans.js';
+import { decisions } from './decisions.js';
+import { assemble } from './engine-and-services.js';
+import { sweepCache } from './folders.js';
+import { sweep } from './sweep.js';
+import { shareOf } from '../domain/model/share.js';
+import { recover } from '../domain/operations/recovery/recovery.js';
+import type { TouchedImages } from '../domain/operations/recovery/touched.js';
+import { HttpServer } from '../server/http.js';
+import { HostlerServer, type ServerLog } from '../server/server.js';
+import { Stopping, type RunningServices } from './shutdown.js';
+import type { Resources } from './resources.js';
+import { isInternal } from '../domain/model/reasons/reasons.js';
+import type { Paths } from '../domain/ports/paths.js';
+import { openResources } from './open-resources.js';
+
+/** For what is left of the log at the end. */
+const LAST_LINES_MS = 1000;
+
+/** What is the whole process's affair, before anything else is opened. */
+function installProcessHandlers(level: string) {
+  const sink = new LogSink(process.stdout.fd);
+  const log = createLog(level, sink);
+  const stopping = new Stopping(log, async (code) => {
+    await sink.flush(LAST_LINES_MS);
+    return endProcess(code);
+  });
+  const lastResort = new LastResort(log, Date.now, () => stopping.stop('too many exceptions', 1));
+  process.on('unhandledRejection', (cause) => lastResort.rejection(cause));
+  process.on('uncaughtException', (cause) => {
+    lastResort.exception(cause);
+    if (!stopping.isServing) stopping.stop('an exception before anything was served', 1);
+  });
+  // What Node itself has to say is not worth the daemon's end.
+  process.stderr.on('error', () => undefined);
+  stopping.listen();
+  const closed = closeInherited();
+  if (closed.length > 0) log.debug('descriptors that were left open in this process are closed', { closed });
+  const mishaps = () => ({
+    uncaughtExceptions: lastResort.exceptions,
+    forgottenFailures: lastResort.rejections,
+    logLinesLost: sink.lost,
+  });
+  return { log, sink, stopping, mishaps };
+}
+
+/**
+ * Opens, recovers and serves, until a signal stops it. `descriptorFile` has the services for
+ * reflection and bounds. Fails as opening does, with the log written.
+ */
+export async function serve(config: Config, file: string, descriptorFile: string): Promise<void> {
+  const settled = installProcessHandlers(config.log.level);
+  try {
+    const resources = { ...(await openResources(config, settled.log)), mishaps: settled.mishaps };
+    await start(resources, file, descriptorFile, settled.stopping);
+  } catch (error) {
+    await settled.sink.flush(LAST_LINES_MS);
+    throw error;
+  }
+}
+
+async function start(resources: Resources, file: string, descriptorFile: string, stopping: Stopping): Promise<void> {
+  const { config, log } = resources;
+  const { operations, handlers, metrics, recovery, targets, background, scope } = assemble(resources);
+  for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
+    log.warn('a tool of an earlier start was ended', { pid });
+  const swept = await resources.folders.sweep();
+  if (swept.length > 0) log.warn('folders of an earlier start were removed', { swept });
+  const { goOn, undecided } = await recover(recovery);
+  await sweepCache(resources);
+  await reportInterrupted(resources.touched, recovery.paths, log);
+  for (const record of goOn) await operations.restart(record);
+  const certificates = await certificatesOf(config, log);
+  const authority = await reloadingAuthority(config, file, log);
+  const server = new HostlerServer({
+    listeners: await listenersOf(config, resources.runner),
+    certificates,
+    authority: authority.current,
+    scope,
+    audit: resources.audit,
+    limits: wireLimits(config),
+    descriptorFile,
+    handlers,
+    log: serverLog(log, metrics),
+  });
+  await server.listen();
+  process.on('SIGHUP', () => void Promise.all([certificates?.reload(), authority.reload()]));
+  const http = new HttpServer(metrics.registry, serverLog(log, metrics));
+  const addresses = [
+    ...server.addresses,
+    ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),
+  ];
+  http.ready = true;
+  const manager = new ServiceManager(resources.runner, process.env['NOTIFY_SOCKET'], (cause) =>
+    log.error('the service manager could not be notified', { cause: errorText(cause) }),
+  );
+  let notified: Promise<void> = Promise.resolve();
+  stopping.serves({
+    operations,
+    times: drainTimes(config),
+    begin: () => {
+      server.beginDrain();
+      http.ready = false;
+      notified = manager.stopping();
+    },
+    close: [
+      () => Promise.resolve(certificates?.close()),
+      () => server.close(),
+      () => http.close(),
+      // What sends it dies with the daemon.
+      () => notified,
+      ...closing(resources),
+    ],
+  });
+  log.info('SERVING', { addresses, agent: resources.state.agentId, pid: process.pid });
+  void manager.ready();
+  sweep(resources, targets, operations);
+  for (const work of [...background, decisions(undecided, recovery, { operations, log })]) work.start();
+}
+
+function serverLog(log: Log, metrics: Metrics): ServerLog {
+  return {
+    call({ cause, tooMany, ...facts }) {
+      metrics.call(facts.rpc, facts.code, facts.ms);
+      if (tooMany) return;
+      // What the caller can put right is no error of ours.
+      if (facts.reason !== undefined && isInternal(facts.reason))
+        log.error('call', { ...facts, cause: errorText(cause) });
+      else log.info('call', facts);
+    },
+    refused(peer, { message, cause }) {
+      log.info('refused', { peer, why: message, ...(cause instanceof Error ? { cause: cause.message } : {}) });
+    },
+    dropped(why) {
+      metrics.refused(why);
+    },
+  };
+}
+
+/** In this order: each is written to by what is closed before it. */
+function closing({ audit, journal, cacheFolder, agentLocks, state }: Resources): RunningServices['close'] {
+  return [
+    () => audit.close(),
+    () => journal.close(),
+    () => cacheFolder.release(),
+    () => {
+      agentLocks.release();
+      return undefined;
+    },
+    () => state.release(),
+  ];
+}
+
+function drainTimes({ server }: Config) {
+  return { graceMs: server.drain_seconds * 1000, giveUpMs: server.give_up_seconds * 1000 };
+}
+
+function wireLimits({ limits }: Config) {
+  return {
+    streamsPerConnection: limits.streams_per_connection,
+    callsPerCaller: limits.calls_per_caller,
+    partBytesPerCaller: limits.part_bytes_per_caller,
+    watchesPerCaller: limits.watches_per_caller,
+    incomingStreamsPerCaller: limits.incoming_streams_per_caller,
+    firstMessageMs: limits.first_message_seconds * 1000,
+    unreadMs: limits.unread_seconds * 1000,
+    answerBytes: {
+      inAll: limits.answer_bytes,
+      perCaller: shareOf(limits.answer_bytes, limits.callers_part / 2),
+      oneBeyond: true,
+    },
+    denialsPerSecond: limits.denials_per_second,
+    connections: limits.connections,
+    connectionsPerCaller: limits.connections_per_caller,
+    halfOpen: limits.half_open_connections,
+    handshakeMs: limits.handshake_seconds * 1000,
+  };
+}
+
+/**
+ * Images that a daemon before us began to change in place and did not finish; what has gone since
+ * is forgotten.
+ */
+async function reportInterrupted(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
+  for (const mark of touched.all) {
+    const { address, method, operationId } = mark;
+    const facts = { address, method, operation: operationId };
+    const file = await paths.source(address).catch((cause: unknown) => {
+      // Its filesystem may not be mounted now: the mark stays.
+      log.warn('an image that may be half changed cannot be looked at', { ...facts, cause: errorText(cause) });
+      return undefined;
+    });
+    await file?.handle.close();
+    if (file === undefined) continue;
+    if (touched.find(file, address) === mark) log.warn('an image may be half changed: repeat the operation', facts);
+    else await touched.drop(mark);
+  }
+}
