@@ -1,14 +1,14 @@
-# Every target that people need; `make help` lists them.
+# `make help` lists the targets.
 SHELL := /bin/bash
-# The pinned runtime (package.json) once it is installed; until then what the system has runs npm.
+# The pinned runtime (package.json) once it is installed; until then the system's Node runs npm.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 NPM_STAMP := node_modules/.hostler-stamp
 BUILD_STAMP := dist/.stamp
-# Not in src/gen, which each run empties.
+# Not in src/gen, because each run empties that folder.
 GEN_STAMP := node_modules/.hostler-gen-stamp
 SOURCES := $(shell find src test bench scripts -name '*.ts' -not -path 'src/gen/*' 2>/dev/null) tsconfig.json
-# Ends when make does.
+# It ends when make ends.
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
 
@@ -20,8 +20,9 @@ help: ## list the targets
 setup: $(NPM_STAMP) $(GEN_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages; generate src/gen
 	@scripts/system-packages.sh
 
-# Not `npm ci`: it refuses a lock file made where a registry lacks packages for other platforms.
-# --no-save leaves the lock alone. Any npm will do to begin with: Debian's own where there is none.
+# Not `npm ci`: it refuses a lock file that was made with a registry that lacks the packages of other
+# platforms. --no-save does not change the lock file. Any npm can do this; where there is none,
+# Debian's is installed.
 $(NPM_STAMP): package.json package-lock.json
 	@scripts/system-packages.sh npm:npm
 	npm install --no-save --no-audit --no-fund --loglevel error
@@ -29,7 +30,7 @@ $(NPM_STAMP): package.json package-lock.json
 
 build: $(BUILD_STAMP) ## compile into dist/
 
-# Generated code is made, not kept; it goes when somebody removes it.
+# Generated code is not in git. It is generated again when src/gen is missing.
 $(GEN_STAMP): $(NPM_STAMP) $(PROTOS) $(if $(wildcard src/gen),,again)
 	scripts/generate.sh code
 	@touch $@
@@ -40,49 +41,49 @@ $(BUILD_STAMP): $(NPM_STAMP) $(GEN_STAMP) $(SOURCES)
 	npx buf build --as-file-descriptor-set -o dist/hostler.binpb
 	@touch $@
 
-gen: $(NPM_STAMP) ## generate src/gen and the pages of docs/ that have tables from the sources
+gen: $(NPM_STAMP) ## generate src/gen and the generated pages of docs/
 	scripts/generate.sh code
 	@touch $(GEN_STAMP)
 	scripts/generate.sh docs
 
-run: setup build ## start a daemon in a scratch folder and leave it running, for grpcurl
+run: setup build ## start a daemon in a scratch folder, to be called by hand; Ctrl-C ends it
 	@scripts/run.sh
 
-demo: setup build ## do the main job on a real image (IMAGE=file takes yours), about a minute
+demo: setup build ## do the main job on a real image (IMAGE=file: on that image); about a minute
 	@scripts/demo.sh $(IMAGE)
 
-test: setup build ## run every test (ONLY='^the docs ': those whose suites and title match this regular expression); ends with `N passed, N failed`; installs what tests need, when allowed
+test: setup build ## run every test (ONLY='^the docs ': those whose titles match this regular expression); installs what tests need, when allowed
 	@scripts/test-packages.sh
 	@$(TEST) $(if $(ONLY),--only '$(ONLY)')
 
-test-crashes: setup build ## kill daemons at every step of every verb and of every transfer, and break lines; six minutes
+test-crashes: setup build ## kill daemons at every step of every verb and of every transfer, and break connections; takes several minutes
 	@scripts/test-packages.sh
 	@$(TEST) --suite crashes
 
-test-glance: setup build ## run the tests against a real Glance API server, which is installed for them
+test-glance: setup build ## run the tests against a real Glance API server, which it installs
 	@scripts/glance-packages.sh
 	@$(TEST) --suite glance
 
-test-corpus: setup build ## send images of every kind through every call that takes one in; five minutes
+test-corpus: setup build ## send images of every kind through every call that accepts images; takes several minutes
 	@scripts/corpus-packages.sh
 	@$(TEST) --suite corpus
 
-test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which is installed for them
+test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which it installs
 	@scripts/ceph-packages.sh
 	@$(TEST) --suite ceph
 
-test-disks: setup build ## have each system call below a root fail once, under every verb; four minutes, as root
+test-disks: setup build ## let each system call below a root fail once, under every verb; takes several minutes, as root
 	@scripts/test-packages.sh
 	@$(TEST) --suite disks
 
-test-faults: setup build ## have the n-th call of a disk fail under every verb, for n = 1, 2, 3 …; takes half an hour, as root
+test-faults: setup build ## let the n-th call of a disk fail under every verb, for n = 1, 2, 3 …; takes half an hour or more, as root
 	@scripts/test.sh --suite faults
 
 test-far: setup build ## run the tests with images of 20 GiB between hosts; as root
 	@scripts/test-packages.sh
 	@$(TEST) --suite far
 
-test-bare: ## run the README's two commands in the root of a bare Debian, which is made for it; as root
+test-bare: ## run the README's two commands in the root of a bare Debian, which it makes; as root
 	@scripts/bare-machine.sh
 
 test-campaign: setup build ## three minutes of kills, cancels and a failing state disk (CAMPAIGN_SECONDS=n, SEED=n); as root
@@ -91,36 +92,36 @@ test-campaign: setup build ## three minutes of kills, cancels and a failing stat
 test-power: setup build ## cut the power under the daemon 200 times (POWER_CUTS=n, SEED=n); as root
 	@$(TEST) --suite power
 
-parity: setup build ## run the tests of the 27 functions of the old module; prints a table with pass or fail
+parity: setup build ## run the tests of the 27 functions of the old module and print a table with pass or fail
 	@scripts/test-packages.sh
 	@$(TEST) --parity
 
-check: setup build ## linters, formatters, generated code, unused code
+check: setup build ## check the sources: linters, formats, generated pages, unused code
 	@scripts/check.sh
 
 format: $(NPM_STAMP) ## rewrite sources as the formatters want them
 	npx prettier --write --log-level warn .
 	npx buf format -w proto
 
-coverage: setup build ## run every test and show what they reached
+coverage: setup build ## run every test and show which code it covers
 	@scripts/test-packages.sh
 	@$(TEST) --coverage
 
-soak: setup build ## 2,000 mixed operations with cancels and disconnects (SOAK=n, SEED=n)
+soak: setup build ## run 2,000 mixed operations with cancels and disconnects (SOAK=n, SEED=n)
 	SOAK=$${SOAK:-2000} $(TEST) --only '^soak'
 
-fuzz: setup build ## hostile image headers, a million (FUZZ=n, SEED=n, FUZZ_SECONDS=n)
+fuzz: setup build ## try a million hostile image headers (FUZZ=n, SEED=n, FUZZ_SECONDS=n)
 	FUZZ=$${FUZZ:-1000000} $(TEST) --only '^hostile headers'
 
-fuzz-rpc: setup build ## hostile requests for every RPC, a million (FUZZ=n, SEED=n, REPLAY='a line that it printed'); as root
+fuzz-rpc: setup build ## try a million hostile requests for every RPC (FUZZ=n, SEED=n, REPLAY='a line that it printed'); as root
 	@scripts/test-packages.sh
 	@FUZZ=$${FUZZ:-1000000} $(TEST) --suite fuzz-rpc
 
-bench: setup build ## measure side by side with the bare tools; writes bench/results.json
+bench: setup build ## measure in turns with the bare tools; writes bench/results.json
 	@scripts/bench-packages.sh
 	node dist/bench/main.js
 
-bench-far: setup build ## measure copies between hosts beside rsync, scp and qemu-img, about ten minutes
+bench-far: setup build ## measure copies between hosts in turns with rsync, scp and qemu-img
 	@scripts/bench-packages.sh
 	node dist/bench/far.js
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Waits until a run of contained.sh in RUN_FOLDER has ended, then ends and removes what is left of
-# it.
+# Waits until a run of contained.sh in RUN_FOLDER has ended. Then it ends the processes that are left
+# of the run, and removes its loop devices, mounts and files.
 set -u
 flock "$RUN_FOLDER/lock" true
 PATH="$PATH:/usr/sbin:/sbin"
@@ -23,8 +23,8 @@ done
 
 awk -v folder="$RUN_FOLDER/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | tac |
   while read -r mounted; do umount --lazy "$mounted"; done
-# Its loop devices: their files are in the folder, or on a loop device of its own. The path of the
-# file is of no use: it is that of a mount which has gone.
+# Its loop devices: their files are in the folder, or on another loop device of the run. The path of
+# such a file does not help: its mount has gone.
 own=" "
 losetup --list --noheadings --output NAME,MAJ:MIN,BACK-MAJ:MIN,BACK-INO 2>/dev/null | sort --version-sort |
   while read -r device number disk inode; do

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Shows that the README's two commands work on a bare machine: makes the root of a Debian 12 that
-# has git and make alone, clones this repository into it and runs `make demo` and `make test` there.
-# As root.
+# Shows that the README's two commands work on a bare machine. It makes the root of a Debian 12 with
+# only git and make, clones this repository into it and runs `make demo` and `make test` there. Needs
+# root.
 #   scripts/bare-machine.sh [COMMAND]    COMMAND: instead of the two
-# Ends with 69 when such a root cannot be made here. Where packages come from is what this machine
-# knows: apt's sources, the configuration of npm, pip and Go, proxies and certificates of the
-# environment. Nothing of it is kept for the next run.
+# The exit code is 69 when such a root cannot be made here. Packages come from where this machine
+# gets them: apt's sources, the configuration of npm, pip and Go, proxies and certificates of the
+# environment. Nothing is kept for the next run.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 here=$PWD
@@ -20,7 +20,7 @@ read -r mirror < <(sources | sed -n "s/ $SUITE main\$//p")
 debootstrap --variant=minbase --include=git,make,ca-certificates "$SUITE" "$root" "$mirror" >"$TMPDIR/debootstrap.log" 2>&1 ||
   { tail -n 20 "$TMPDIR/debootstrap.log" >&2; exit 69; }
 
-# Into the root at the same place; nothing where there is none.
+# Copies files to the same place in the root; a file that does not exist is skipped.
 hand_in() { for each in "$@"; do if [ -f "$each" ]; then mkdir -p "$root$(dirname "$each")" && cp -L "$each" "$root$each"; fi; done; }
 cp "$TMPDIR/sources.list" "$root/etc/apt/sources.list"
 apt-config dump | grep -E '^Acquire::(https?|Retries)' >"$root/etc/apt/apt.conf.d/90this-machine" || true
@@ -40,7 +40,7 @@ if [ -n "${HOSTLER_TEST_COUNTS:-}" ]; then words+=(HOSTLER_TEST_COUNTS=/root/cou
 } || exit 69
 counts=${HOSTLER_TEST_COUNTS:-}
 code=0
-# Another mount namespace: this one still has to read what came of it.
+# In another mount namespace, because this one still has to read the results.
 unshare --mount bash -c 'cd "$1" && pivot_root . . && umount --lazy . && shift && exec env -i "$@"' bash "$root" "${words[@]}" \
   bash -c "cd /root/hostler && ${1:-make demo && make test}" || code=$?
 if [ -n "$counts" ] && [ -f "$root/root/counts" ]; then cp "$root/root/counts" "$counts"; fi

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Puts the daemon and the client with their libraries into few files below dist/bundle: reading some
-# 700 modules one by one is half of a start.
-#   scripts/bundle.sh --thin    the same entries over dist/src, for a look at what tests reach
+# Bundles the daemon and the command with their libraries into a few files below dist/bundle: reading
+# some 700 modules one by one takes half of the time of a start.
+#   scripts/bundle.sh --thin    entries that only import dist/src, to measure what tests cover
 set -eu
 cd "$(dirname "$0")/.."
 rm -rf dist/bundle
@@ -12,9 +12,9 @@ if [ "${1:-}" = --thin ]; then
   exit
 fi
 entries=(hostlerd=dist/src/main.js hostler=dist/src/cli/main.js)
-# Threads are started from files of their own, beside what starts them.
+# A thread starts from a file of its own, in the same folder as the file that starts it.
 for worker in $(find dist/src -name '*-worker.js'); do entries+=("$(basename "$worker" .js)=$worker"); done
-# Left outside: what is native code, and what reads files beside its own.
+# Not bundled: packages with native code, and packages that read files beside their own.
 outside=(classic-level koffi @grpc/grpc-js @grpc/reflection grpc-health-check)
 # Some libraries are CommonJS and call require().
 node_modules/.bin/esbuild "${entries[@]}" --bundle --splitting --platform=node --format=esm --target=node24 --outdir=dist/bundle \

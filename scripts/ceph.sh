@@ -1,10 +1,10 @@
 #!/bin/bash
-# A Ceph cluster of one node on the loopback, with everything it writes in one folder: a monitor, a
-# manager, and one OSD on a file.
+# A Ceph cluster of one node on the loopback: a monitor, a manager, and one OSD on a file. Everything
+# that it writes is in one folder.
 #   scripts/ceph.sh start FOLDER none|cephx    starts it with the pool `rbd`; prints nothing
-#   scripts/ceph.sh stop-osd FOLDER            freezes what is written and read
+#   scripts/ceph.sh stop-osd FOLDER            stops the OSD: reads and writes then wait
 #   scripts/ceph.sh start-osd FOLDER
-#   scripts/ceph.sh stop FOLDER                ends what it started, by its own pid files
+#   scripts/ceph.sh stop FOLDER                ends the processes that it started, by its pid files
 set -eu -o pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 command=$1
@@ -13,7 +13,7 @@ conf="$folder/ceph.conf"
 OSD_BYTES=6442450944
 
 as_root=(--setuser root --setgroup root)
-# The tools of a cluster that does not want keys must not look for one.
+# The tools of a cluster without keys must not look for a key.
 admin() { "$1" --conf "$conf" --keyring "$folder/keyring" "${@:2}"; }
 
 configure() {
@@ -35,10 +35,10 @@ osd_pool_default_min_size = 1
 osd_crush_chooseleaf_type = 0
 mon_allow_pool_size_one = true
 mon_allow_pool_delete = true
-# A monitor thinks that a busy disk of a test machine is nearly full.
+# Otherwise a monitor warns that the disk of a test machine is nearly full.
 mon_data_avail_warn = 1
 mon_data_avail_crit = 1
-# A client that was killed is watching so long; 30 s unless said.
+# How long the watch of a killed client stays, in seconds; the default is 30.
 osd_client_watch_timeout = 10
 [mon]
 mon_data = $folder/mon
@@ -98,7 +98,7 @@ end() {
   local file="$folder/$1.pid" pid
   [ -s "$file" ] || return 0
   pid=$(cat "$file")
-  # Whoever has the number by now is not ours.
+  # Another process may have the pid by now.
   grep -qs "ceph-$1" "/proc/$pid/cmdline" || return 0
   kill -"$2" "$pid"
   while kill -0 "$pid" 2>/dev/null && grep -qs "ceph-$1" "/proc/$pid/cmdline"; do sleep 0.1; done

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Everything about the sources that a machine can judge, what is quick first; fails at the end, with
-# every complaint. The build has checked the types. No cache for eslint: its rules look at the types
-# of other files too.
+# Runs every linter and check of the sources, the quick ones first. It fails at the end and names
+# every check that failed. The build has checked the types before. eslint has no cache, because its
+# rules use the types of other files too.
 set -u
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"
@@ -15,11 +15,11 @@ step() {
 generated() {
   scripts/generate.sh docs "$fresh" || return 1
   for page in "$fresh"/*; do
-    diff -r "docs/$(basename "$page")" "$page" || { echo "docs/$(basename "$page") is not what the sources say: make gen" >&2; return 1; }
+    diff -r "docs/$(basename "$page")" "$page" || { echo "docs/$(basename "$page") differs from the sources: run make gen" >&2; return 1; }
   done
 }
 breaking() {
-  # Only what is released may not break; the image is committed with each release.
+  # Only a released contract must not break; its descriptors are committed with each release.
   if [ -f proto/released.binpb ]; then buf breaking --against proto/released.binpb; else echo "nothing is released yet"; fi
 }
 step "proto lint" buf lint proto

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What makes the images of the corpus. What cannot be had is named, and its images are skipped.
+# Installs the programs that make the images of the corpus. It names a program that cannot be
+# installed; its images are skipped.
 set -eu
 cd "$(dirname "$0")"
 bin="$(cd .. && pwd)/.cache/go/bin"

@@ -1,8 +1,8 @@
 #!/bin/bash
-# The main job on a real image, each step's result verified: build or take an image, inspect it,
-# convert it to compressed qcow2, lay an overlay on it, copy it, extract the overlay's content,
-# compare the bytes, read a file back out, list the operations, shut down cleanly. Everything
-# happens in a scratch folder.
+# Does the main job on a real image and verifies the result of each step: make or take an image,
+# inspect it, convert it to compressed qcow2, make an overlay on it, copy it, extract the content of
+# the overlay, compare the bytes, read a file out of the image, list the operations, and stop the
+# daemon. Everything happens in a scratch folder.
 #   scripts/demo.sh [IMAGE]     IMAGE: a raw disk image to use instead of one made of this machine's own files
 set -eu -o pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -51,14 +51,14 @@ if [ -n "$image" ]; then
   cp --sparse=always "$image" "$disk"
   echo "taken from $image"
 else
-  # A filesystem of this machine's own files: about 300 MiB in a disk of 2 GiB. mke2fs stops at a
-  # file that it can't read, so only what we can read is staged.
+  # A filesystem with files of this machine: about 300 MiB in a disk of 2 GiB. mke2fs stops at a file
+  # that it cannot read, so only readable files are staged.
   mkdir "$scratch/tree"
   probe=/etc/os-release
   sources=(etc/os-release etc/passwd usr/bin usr/sbin usr/share/doc usr/share/perl usr/share/zoneinfo usr/lib/x86_64-linux-gnu)
   existing=()
   for name in "${sources[@]}"; do [ -e "/$name" ] && existing+=("$name"); done
-  # Up to about 300 MiB; tar passes over what it can't read.
+  # Up to about 300 MiB; tar skips files that it cannot read.
   (cd / && find "${existing[@]}" -xdev -type f -readable -size -4096k ! -name $'*\n*' -printf '%s\t%p\n' 2>/dev/null || true) |
     awk -F '\t' '{ total += $1; if (total < 300 * 1048576) print $2 }' |
     tar -C / --verbatim-files-from --files-from=- --ignore-failed-read --hard-dereference -cf - 2>/dev/null |

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs a command that runs every test, then the tests of what came in that run. Inside
-# scripts/contained.sh, for scripts/test.sh.
+# Runs a command that runs every test, and then the tests that evaluate what that run recorded.
+# scripts/test.sh calls it inside scripts/contained.sh.
 #   scripts/every-test.sh COMMAND…
 set -u
 export HOSTLER_TEST_COUNTS=${HOSTLER_TEST_COUNTS:-$HOSTLER_RUN/counts}

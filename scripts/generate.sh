@@ -1,8 +1,8 @@
 #!/bin/bash
-# Writes what has a source elsewhere in the tree. Downloads nothing.
+# Generates code and pages from their sources in this tree. Downloads nothing.
 #   scripts/generate.sh code           src/gen, from proto/
-#   scripts/generate.sh docs [FOLDER]  the pages of docs/ that come from the sources, or into another folder
-# The pages are made without the compiler: they come also while the rest does not compile.
+#   scripts/generate.sh docs [FOLDER]  the generated pages of docs/, or the same pages in another folder
+# The pages need no compiler, so they can be generated while the rest does not compile.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A Glance API server, and what speaks to it. Nothing of it is started as a service.
+# Installs a Glance API server and its clients. None of them is started as a service.
 set -eu
 cd "$(dirname "$0")"
 ./system-packages.sh glance-api:glance-api glance-manage:glance-api curl:curl python3:python3-minimal

@@ -1,8 +1,8 @@
 #!/bin/bash
-# A Glance API server without Keystone on the loopback, with its database, its images and its
-# configuration in one folder.
-#   scripts/glance.sh start FOLDER    starts it and prints its URL; whoever sends `X-Roles: admin` is its administrator
-#   scripts/glance.sh stop FOLDER     ends what it started, by its pid file
+# A Glance API server on the loopback, without Keystone. Its database, images and configuration are
+# in one folder.
+#   scripts/glance.sh start FOLDER    starts it and prints its URL; a request with `X-Roles: admin` is that of an administrator
+#   scripts/glance.sh stop FOLDER     ends the process that it started, by its pid file
 set -eu -o pipefail
 command=$1
 folder=$2
@@ -31,7 +31,7 @@ filesystem_store_datadir = $folder/staging
 filesystem_store_datadir = $folder/tasks
 [oslo_concurrency]
 lock_path = $folder/lock
-# Without a flavor nobody is authenticated: roles are what the request says.
+# Without a flavor there is no authentication: the request names its own roles.
 [paste_deploy]
 config_file = /etc/glance/glance-api-paste.ini
 CONF

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs the system packages that are missing, or names them and stops. Extra names may be given
-# as COMMAND:PACKAGE, libraries as libNAME.so.N:PACKAGE.
-#   scripts/system-packages.sh [--optional] [COMMAND:PACKAGE…]    --optional: what cannot be had is named, and that is no failure
+# Installs the system packages that are missing. If it may not install, it names them and fails. More
+# packages can be given as COMMAND:PACKAGE, libraries as libNAME.so.N:PACKAGE.
+#   scripts/system-packages.sh [--optional] [COMMAND:PACKAGE…]    --optional: a package that cannot be installed is only named
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 optional=
@@ -29,8 +29,8 @@ if [ "$(id -u)" != 0 ]; then
   fi
 fi
 echo "Installing $packages"
-# None of them is to run as a service of this machine: whoever runs one starts it with a
-# configuration of its own.
+# None of them may start as a service of this machine: tests start them with configurations of their
+# own.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap '"${as_root[@]}" rm -f "$policy"' EXIT
@@ -43,7 +43,7 @@ if [ -z "$optional" ]; then
   "${as_root[@]}" apt-get update -qq
   install $packages
 else
-  # One that does not exist here keeps none of the others away.
+  # Each one alone: a package that does not exist here must not prevent the others.
   { "${as_root[@]}" apt-get update -qq && install $packages; } ||
     for package in $packages; do install "$package" || echo "$package cannot be installed: tests that need it are skipped" >&2; done
 fi

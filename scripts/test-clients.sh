@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs the two foreign clients of the black-box tests under .cache, grpcurl and Python's grpcio,
-# and beside that fusepy for the filesystem with faults. Where one can't be had the tests that need
-# it say so and are skipped.
+# Installs two clients in other languages for the black-box tests below .cache: grpcurl and Python's
+# grpcio. It also installs fusepy, for the filesystem with faults. Tests that need a client that
+# cannot be installed are skipped and give this reason.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p .cache

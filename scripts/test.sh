@@ -1,24 +1,24 @@
 #!/bin/bash
-# Runs every test, files side by side. The last line is `N passed, N failed, N skipped`; the reason
-# of each skip is printed above it. Nothing of the run is left, however it ends:
-# scripts/contained.sh.
+# Runs every test, with test files in parallel. The last line is `N passed, N failed, N skipped`; the
+# reason of each skip is printed above it. scripts/contained.sh leaves nothing of the run, however it
+# ends.
 #   scripts/test.sh [--only REGEXP | --suite NAME | --parity | --coverage]
 set -u
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
 scripts/test-clients.sh
-# Daemons are started from what is bundled; whoever compiled by hand means what is compiled.
+# Tests start daemons from the bundle. If dist/src is newer, it was compiled by hand: bundle it.
 if [ -n "$(find dist/src -name '*.js' -newer dist/bundle/hostlerd.js -print -quit)" ]; then scripts/bundle.sh; fi
-# Tests wait more than they work: one process more than there are processors.
+# Tests wait more than they compute: one process more than there are processors.
 side_by_side=(--parallel --jobs $(($(nproc) + 1)) --retries 1)
 runner=(node_modules/.bin/mocha --config .mocharc.json)
 case ${1:-} in
   --only) runner+=(--grep "$2") ;;
-  # They need a service of their own, which works on the same cores.
+  # Most suites need a service of their own, which uses the same cores.
   --suite)
     export HOSTLER_TEST_HELD_MS=200
     runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js")
-    # These have none.
+    # This suite has none.
     [ "$2" != crashes ] || runner+=("${side_by_side[@]}")
     ;;
   --parity) runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs) ;;
@@ -28,9 +28,9 @@ case ${1:-} in
     # shellcheck disable=SC2016 # for the inner shell
     runner=(bash -c '"$@"; code=$?; scripts/bundle.sh; exit $code' bash "${c8[@]}" "${runner[@]}")
     ;;
-  # At the end what came in it is held against what proto/ promises. The last line counts both.
+  # At the end the recorded reasons are compared with the promises of proto/. The last line counts both.
   *)
-    # Beside two other files the same turn has cold caches, which known work does not show.
+    # With two other files in parallel the caches are cold, so the same turn takes longer.
     export HOSTLER_TEST_HELD_MS=100
     runner=(scripts/every-test.sh "${runner[@]}" "${side_by_side[@]}")
     ;;

@@ -1,6 +1,6 @@
 /**
- * Prints docs/config.md: every key of the configuration, from the comments of the example. That the
- * example has every key, with the default of the schema, is a test of the configuration.
+ * Prints docs/config.md: every key of the configuration, from the comments of the example. A test of
+ * the configuration checks that the example has every key, with the default of the schema.
  */
 import { readFileSync } from 'node:fs';
 
@@ -59,10 +59,10 @@ const example = readFileSync('packaging/hostler.example.toml', 'utf8');
 process.stdout.write(`# Configuration
 
 Every key of \`/etc/hostler/hostler.toml\` with its default. \`hostlerd --check-config\` checks a file,
-\`--show-config\` prints the settings in force. Unknown keys are errors. In brackets stand values of the
-example: of keys that are unset by default, and of sections that are not there by default. A key
-without a meaning of its own shares that of the key above it, or of the section. This file is
-generated from \`packaging/hostler.example.toml\`.
+\`--show-config\` prints the settings in force. Unknown keys are errors. A value in brackets
+is an example: the key is unset by default, or its section does not exist by default. A key without
+a meaning shares that of the key above it, or of the section. This file is generated from
+\`packaging/hostler.example.toml\`.
 
 ${sections(example).map(chapter).join('\n\n')}
 `);

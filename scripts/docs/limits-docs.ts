@@ -1,6 +1,6 @@
 /**
- * Prints docs/limits.md: how long each field of each request may be, from the descriptors and the
- * one table of bounds.
+ * Prints docs/limits.md: the maximal length of each field of each request, from the descriptors and
+ * the table of bounds.
  */
 import { readFileSync } from 'node:fs';
 import { MAX_DEPTH, MAX_FIELDS } from '../../src/server/bounds/walk.js';
@@ -45,12 +45,12 @@ const table = shapes.flatMap(([rpc, shape]) => [
 
 process.stdout.write(`# Limits of requests
 
-How long each field of each request may be, in bytes of UTF-8 where it is text. The bytes of a
-request are looked at before anything of it is decoded. A request that breaks one of these bounds is
-refused with \`INVALID_FIELD\`, which names the field and its bound; only the first such field is
-named. What a field means can bound it further: see the comments in \`proto/\`. Where requests stream
-in, each message is one row's. A message has at most ${number(MAX_FIELDS)} fields, those of the messages in it
-counted, and messages lie in each other at most ${String(MAX_DEPTH)} deep. This file is generated from
+The maximal length of each field of each request, for text in bytes of UTF-8. The daemon checks the
+bytes of a request before it decodes any of it. A request that exceeds one of these bounds is refused
+with \`INVALID_FIELD\`, which names the first such field and its bound. The meaning of a field can
+limit it further: see the comments in \`proto/\`. In a stream of requests the bounds apply to each
+message. A message has at most ${number(MAX_FIELDS)} fields, including those of the messages in it, and messages are
+nested at most ${String(MAX_DEPTH)} deep. This file is generated from
 \`src/server/bounds/field-bounds.ts\`.
 
 | RPC | field | at most |
