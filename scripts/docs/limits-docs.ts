@@ -46,11 +46,11 @@ const table = shapes.flatMap(([rpc, shape]) => [
 process.stdout.write(`# Limits of requests
 
 The maximal length of each field of each request, for text in bytes of UTF-8. The daemon checks the
-bytes of a request before it decodes any of it. A request that exceeds one of these bounds is refused
-with \`INVALID_FIELD\`, which names the first such field and its bound. The meaning of a field can
-limit it further: see the comments in \`proto/\`. In a stream of requests the bounds apply to each
-message. A message has at most ${number(MAX_FIELDS)} fields, including those of the messages in it, and messages are
-nested at most ${String(MAX_DEPTH)} deep. This file is generated from
+bytes of a request before it decodes any of it. A request that exceeds one of these bounds is
+refused with \`INVALID_FIELD\`, which names the first such field and its bound. The meaning of a
+field can limit it further: see the comments in \`proto/\`. In a stream of requests the bounds apply
+to each message. A message has at most ${number(MAX_FIELDS)} fields, including those of the
+messages in it, and messages are nested at most ${String(MAX_DEPTH)} deep. This file is generated from
 \`src/server/bounds/field-bounds.ts\`.
 
 | RPC | field | at most |

@@ -34,7 +34,7 @@ function contents(
   return page(
     '# The API',
     wrapped(
-      `Every RPC of \`hostler.v1\`: what it does, its request and answer, the reasons it fails with, and what a crash leaves where its comment says so. Every RPC fails as [every call](reasons.md#every-call), too. Reasons that RPCs share are in [reasons.md](reasons.md), all of them one by one in [errors.md](../errors.md); how long fields may be is in [limits.md](../limits.md). ${MADE}`,
+      `Every RPC of \`hostler.v1\`, with its request and answer, the reasons with which it fails, and what a crash leaves if its comment says so. Every RPC also fails as [every call](reasons.md#every-call). [reasons.md](reasons.md) has the reasons that RPCs share, [errors.md](../errors.md) each reason, and [limits.md](../limits.md) the maximal length of fields. ${MADE}`,
     ),
     ...files.flatMap(({ services }) => services).map(serviceContents),
     '## Messages',

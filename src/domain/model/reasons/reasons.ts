@@ -182,7 +182,12 @@ export const REASONS = {
     'The image has a snapshot of that name.',
     'Choose another name, or delete that one.',
   ),
-  IMAGE_MALFORMED: row('FAILED_PRECONDITION', 'no', 'The header is broken.', 'Restore the image from another copy.'),
+  IMAGE_MALFORMED: row(
+    'FAILED_PRECONDITION',
+    'no',
+    'The image is broken or cut, or its content is no image; the message says what is wrong.',
+    'Restore the image from another copy.',
+  ),
   ...LAYER_REASONS,
   WOULD_SHRINK: row(
     'FAILED_PRECONDITION',
@@ -206,7 +211,7 @@ export const REASONS = {
     'FAILED_PRECONDITION',
     'after a change',
     "The image's virtual size is over `max_size_bytes`, or an untrusted file is longer than `limits.foreign.image_bytes`.",
-    'Raise the limit if the image deserves it.',
+    'Raise the limit if you trust the image.',
   ),
   NO_SPACE: row(
     'RESOURCE_EXHAUSTED',
@@ -231,7 +236,7 @@ export const REASONS = {
   CHECKSUM_MISMATCH: row(
     'DATA_LOSS',
     'later',
-    'What was written is not what was read.',
+    'The data does not have the expected checksum, or a copy differs from its source.',
     'Try again; if it happens again, suspect memory or disk.',
   ),
   ...SOURCE_REASONS,
@@ -259,7 +264,7 @@ export const REASONS = {
   ANSWER_TOO_LARGE: row(
     'RESOURCE_EXHAUSTED',
     'after a change',
-    'The answer would be longer than the 4 MiB that clients take.',
+    'The answer would be longer than the 4 MiB that clients accept.',
     'Ask for less: a smaller page, no backing chain, one item at a time.',
   ),
   WATCHER_TOO_SLOW: row(
@@ -301,7 +306,7 @@ export const REASONS = {
   UNKNOWN_REASON: row(
     'UNKNOWN',
     'no',
-    'Another version of the daemon, before an update was taken back or at the far end, named a reason that this one does not know. It is shown as that version named it, with its code.',
+    'Another version of the daemon, before an update was reverted or on another host, named a reason that this one does not know. It is shown as that version named it, with its code.',
     'Look the reason up in the documentation of that version.',
   ),
   BUG: row('INTERNAL', 'no', 'The daemon did something that it should not.', "Report it with the daemon's log."),

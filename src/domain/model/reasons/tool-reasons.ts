@@ -6,7 +6,7 @@ export const TOOL_REASONS = {
     'FAILED_PRECONDITION',
     'after a change',
     'A tool was ended by one of its limits, which the metadata names.',
-    'Raise the limit if the image deserves it.',
+    'Raise the limit if you trust the image.',
   ),
   STALLED: row(
     'DEADLINE_EXCEEDED',
