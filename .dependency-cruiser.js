@@ -1,6 +1,6 @@
 /**
- * Which folder imports which, types counted: `server -> handlers -> domain <- adapters`, and inside
- * of the domain and of the adapters each folder only those that stand before it. Why so:
+ * Which folder may import which, types included: `server -> handlers -> domain <- adapters`. Inside
+ * the domain and the adapters, each folder may import only those before it in the list. Why so:
  * docs/architecture.md.
  */
 const DOMAIN = [
@@ -40,7 +40,7 @@ const ADAPTERS = [
   'host',
   'peers',
 ];
-/** What each part imports beside itself. `wiring` and main.ts know everything. */
+/** What each part may import in addition to itself. `wiring` and main.ts may import everything. */
 const PARTS = {
   protocol: ['domain', 'file-io', 'gen'],
   domain: [],

@@ -5,8 +5,8 @@ import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
 /**
- * What of Node and of gRPC a part may not import. Which folder imports which:
- * .dependency-cruiser.js.
+ * Modules of Node and of gRPC that a part may not import. .dependency-cruiser.js says which folder
+ * may import which.
  */
 const forbid = (...group) => ({
   'no-restricted-imports': ['error', { patterns: [{ group, message: 'see docs/architecture.md' }] }],
@@ -37,7 +37,7 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  // What a file exports says its contract. Prose has lines of 100 columns; code is prettier's.
+  // Exports have a comment with their contract. Comments end at column 100; prettier formats code.
   {
     files: ['src/**'],
     plugins: { jsdoc, '@stylistic': stylistic },
@@ -55,8 +55,8 @@ export default tseslint.config(
     },
   },
   { files: ['src/**'], rules: forbid(...PROCESSES) },
-  // A start reads and compiles the bundle: of a library, what is used comes into it, and not its 50
-  // languages.
+  // Each start reads and compiles the bundle, so import only the used parts of a library, not all of
+  // its 50 languages.
   {
     files: ['src/**'],
     rules: {
@@ -70,8 +70,8 @@ export default tseslint.config(
       ],
     },
   },
-  // What callers, guests and peers send is matched: a pattern that goes back and forth over it
-  // would hold the main thread.
+  // Patterns match data of callers, guests and peers: one that backtracks would hold the main
+  // thread.
   {
     files: ['src/**'],
     plugins: { regexp },
@@ -85,14 +85,14 @@ export default tseslint.config(
     rules: forbid(...PROCESSES, ...DISK, ...WIRE),
   },
   { files: ['src/adapters/**'], rules: forbid(...PROCESSES, ...WIRE) },
-  // The one door for children, and what it is made of.
+  // The only module that starts children, and its parts.
   {
     files: ['src/adapters/process/process.ts', 'src/adapters/process/child.ts'],
     rules: forbid(...WIRE),
   },
   { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK) },
   { files: ['src/server/**'], rules: forbid(...PROCESSES) },
-  // The wire outwards: a client of other agents.
+  // The client for other agents needs gRPC.
   {
     files: ['src/adapters/peers/**'],
     rules: forbid(...PROCESSES, ...DISK),
