@@ -14,13 +14,13 @@ export function corpusTables(): string {
   const honest = rowsOf(HONEST, ({ by }) => (by === 'fetch' ? 'fetched, the same' : 'the same by every call'));
   const wrong = rowsOf(WRONG, ({ reasons }) => reasons.map((reason) => `\`${reason}\``).join(' or '));
   return [
-    `${String(HONEST.length)} honest images:`,
+    `${String(HONEST.length)} sound images:`,
     '',
     '| kind | images | outcome |',
     '| --- | --- | --- |',
     ...honest,
     '',
-    `${String(WRONG.length)} that are wrong:`,
+    `${String(WRONG.length)} broken or hostile images:`,
     '',
     '| kind | images | outcome |',
     '| --- | --- | --- |',

@@ -34,7 +34,7 @@ export const HOSTILE: readonly Wrong[] = [
   one('names another file', 'qcow2', 'qemu-img create -q -f qcow2 -o data_file=data,data_file_raw=on image 1M'),
   ...[5, 7, 20, 62].map((bit) =>
     one(
-      'features that nobody here knows',
+      'unknown features',
       'qcow2',
       `${QCOW2} && ${patch(79 - Math.floor(bit / 8), `\\x${(1 << (bit % 8)).toString(16)}`)}`,
     ),
@@ -51,46 +51,57 @@ export const HOSTILE: readonly Wrong[] = [
     `qemu-img convert -f raw -O vmdk $D/dense image && printf koly >t && truncate -s 512 t && truncate -s %512 image && cat t >>image`,
   ),
   ...(['qcow2', 'vmdk', 'vdi', 'vhdx', 'qed', 'parallels', 'qcow'] as const).map((format) =>
-    one('declared as something else', 'raw', `qemu-img convert -f raw -O ${format} $D/dense image`, [
+    one('declared as another format', 'raw', `qemu-img convert -f raw -O ${format} $D/dense image`, [
       'FORMAT_MISMATCH',
     ]),
   ),
   ...(['qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx', 'qed', 'parallels', 'qcow', 'luks'] as const).map((format) =>
-    one('declared as something else', format, 'cp $D/dense image', ['FORMAT_MISMATCH']),
+    one('declared as another format', format, 'cp $D/dense image', ['FORMAT_MISMATCH']),
   ),
-  one('headers that lie', 'qcow2', `${QCOW2} && ${patch(20, '\\0\\0\\0\\x40')}`, ['IMAGE_MALFORMED']),
-  one('headers that lie', 'qcow2', `${QCOW2} && ${patch(24, '\\x7f\\xff\\xff\\xff')}`, [
+  one('headers with false values', 'qcow2', `${QCOW2} && ${patch(20, '\\0\\0\\0\\x40')}`, ['IMAGE_MALFORMED']),
+  one('headers with false values', 'qcow2', `${QCOW2} && ${patch(24, '\\x7f\\xff\\xff\\xff')}`, [
     'IMAGE_MALFORMED',
     'IMAGE_UNSAFE',
   ]),
-  one('headers that lie', 'qcow2', `${QCOW2} && ${patch(40, '\\0\\0\\x7f')}`, ['IMAGE_MALFORMED', 'IMAGE_UNSAFE']),
-  one('headers that lie', 'qcow2', `${QCOW2} && ${patch(48, '\\0\\0\\x7f')}`, ['IMAGE_MALFORMED', 'IMAGE_UNSAFE']),
+  one('headers with false values', 'qcow2', `${QCOW2} && ${patch(40, '\\0\\0\\x7f')}`, [
+    'IMAGE_MALFORMED',
+    'IMAGE_UNSAFE',
+  ]),
+  one('headers with false values', 'qcow2', `${QCOW2} && ${patch(48, '\\0\\0\\x7f')}`, [
+    'IMAGE_MALFORMED',
+    'IMAGE_UNSAFE',
+  ]),
   one(
-    'headers that lie',
+    'headers with false values',
     'vdi',
     `qemu-img convert -f raw -O vdi $D/dense image && ${patch(0x154, '\\xff\\xff\\xff')}`,
     ['IMAGE_MALFORMED', 'IMAGE_UNSAFE'],
   ),
   one(
-    'headers that lie',
+    'headers with false values',
     'vhdx',
     `qemu-img convert -f raw -O vhdx $D/dense image && ${patch(65_540, 'x')} && ${patch(131_076, 'x')}`,
     ['IMAGE_MALFORMED'],
   ),
-  one('headers that lie', 'vpc', `qemu-img convert -f raw -O vpc $D/dense image && ${patch(40, 'x')}`, [
+  one('headers with false values', 'vpc', `qemu-img convert -f raw -O vpc $D/dense image && ${patch(40, 'x')}`, [
     'IMAGE_MALFORMED',
-  ]),
-  one('headers that lie', 'vmdk', `qemu-img convert -f raw -O vmdk $D/dense image && ${patch(56, '\\0\\0\\0\\x7f')}`, [
-    'IMAGE_MALFORMED',
-    'IMAGE_UNSAFE',
   ]),
   one(
-    'headers that lie',
+    'headers with false values',
+    'vmdk',
+    `qemu-img convert -f raw -O vmdk $D/dense image && ${patch(56, '\\0\\0\\0\\x7f')}`,
+    ['IMAGE_MALFORMED', 'IMAGE_UNSAFE'],
+  ),
+  one(
+    'headers with false values',
     'parallels',
     `qemu-img convert -f raw -O parallels $D/dense image && ${patch(28, '\\0\\0\\0\\0')}`,
     ['IMAGE_MALFORMED'],
   ),
-  one('headers that lie', 'qed', `qemu-img convert -f raw -O qed $D/dense image && ${patch(4, '\\x01\\0\\0\\0')}`, [
-    'IMAGE_MALFORMED',
-  ]),
+  one(
+    'headers with false values',
+    'qed',
+    `qemu-img convert -f raw -O qed $D/dense image && ${patch(4, '\\x01\\0\\0\\0')}`,
+    ['IMAGE_MALFORMED'],
+  ),
 ];

@@ -37,18 +37,18 @@ export const COMPRESSED: readonly Honest[] = [
     packed(
       `cp $D/holes truth && gzip -c truth >image && ${tail} >>image`,
       'raw',
-      'compressed, and something behind it',
+      'compressed, with data after the end',
     ),
   ),
   packed(
     'cp $D/holes truth && bzip2 -c truth >image && printf signature >>image',
     'raw',
-    'compressed, and something behind it',
+    'compressed, with data after the end',
   ),
   packed(
     'cp $D/holes truth && xz -c truth >image && head -c 8 /dev/zero >>image',
     'raw',
-    'compressed, and something behind it',
+    'compressed, with data after the end',
   ),
 ];
 
@@ -148,12 +148,12 @@ const TEXTS: readonly string[] = [
 ];
 
 export const NO_DISKS: readonly Wrong[] = [
-  ...ARCHIVERS.map((make) => wrong('archives, unasked', `cp $D/holes disk && ${make}`)),
+  ...ARCHIVERS.map((make) => wrong('archives without archive_member', `cp $D/holes disk && ${make}`)),
   ...['gzip -c', 'xz -c', 'zstd -q -c'].map((tool) =>
-    wrong('archives, unasked', `cp $D/holes disk && tar -c disk | ${tool} >image`),
+    wrong('archives without archive_member', `cp $D/holes disk && tar -c disk | ${tool} >image`),
   ),
   ...OTHERS.flatMap((tool) =>
-    ['holes', 'dense'].map((disk) => wrong('compressions that are not taken apart', `${tool} $D/${disk} >image`)),
+    ['holes', 'dense'].map((disk) => wrong('compressions that are not expanded', `${tool} $D/${disk} >image`)),
   ),
   ...SHORT.flatMap((outer) =>
     SHORT.map((inner) => wrong('compressed twice', `${inner} -c $D/holes | ${outer} -c >image`)),
@@ -161,9 +161,9 @@ export const NO_DISKS: readonly Wrong[] = [
   ...TEXTS.map((text) => wrong('texts', `printf -- '${text}' >image`)),
   ...['true', 'cat'].map((tool) => wrong('programs', `cat /bin/${tool} >image`)),
   wrong('programs', 'cat /usr/bin/ldd >image'),
-  ...SHORT.map((tool) => wrong('nothing', `${tool} -c </dev/null >image`)),
-  wrong('nothing', ': >image'),
-  ...['1', '100', '511'].map((bytes) => wrong('nothing', `head -c ${bytes} $D/dense >image`)),
+  ...SHORT.map((tool) => wrong('empty or too short', `${tool} -c </dev/null >image`)),
+  wrong('empty or too short', ': >image'),
+  ...['1', '100', '511'].map((bytes) => wrong('empty or too short', `head -c ${bytes} $D/dense >image`)),
 ];
 
 export const CUT_PACKED: readonly Wrong[] = [
