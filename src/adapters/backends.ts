@@ -72,6 +72,7 @@ export function filesOf(kinds: Kinds<Files>): Files {
     sync: (file) => of(file.handle).sync(file),
     openForChange: (file) => of(file.handle).openForChange(file),
     allocatedBytes: (file) => of(file.handle).allocatedBytes(file),
+    newRoom: (file, range) => of(file.handle).newRoom(file, range),
     freeBytes: (directory) => of(directory).freeBytes(directory),
   };
 }
@@ -169,7 +170,7 @@ export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
 export function eraserOf(kinds: Kinds<Eraser>): Eraser {
   const of = by(kinds);
   return {
-    zero: (file, data, run) => of(file.handle).zero(file, data, run),
+    zero: (file, data, run, before) => of(file.handle).zero(file, data, run, before),
     discard: (file, run) => of(file.handle).discard(file, run),
   };
 }

@@ -61,6 +61,11 @@ export class DeviceFiles implements Files {
     return Promise.resolve(deviceOf(file).bytes);
   }
 
+  /** A device has its space. */
+  newRoom(): Promise<bigint> {
+    return Promise.resolve(0n);
+  }
+
   freeBytes(directory: Handle): Promise<bigint> {
     return Promise.resolve(deviceOf({ handle: directory }).bytes);
   }

@@ -17,7 +17,12 @@ const PIECE_BYTES = 8 << 20;
 export class FileEraser implements Eraser {
   constructor(private readonly runner: ProcessRunner) {}
 
-  async zero(file: Resolved, data: readonly ByteRange[], tool: ToolRun): Promise<void> {
+  async zero(
+    file: Resolved,
+    data: readonly ByteRange[],
+    tool: ToolRun,
+    before?: (offsetBytes: bigint, lengthBytes: bigint) => Promise<void>,
+  ): Promise<void> {
     const total = Number(data.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n));
     const zeros = Buffer.alloc(PIECE_BYTES);
     let done = 0;
@@ -34,6 +39,7 @@ export class FileEraser implements Eraser {
             tool.signal.throwIfAborted();
             const length = Math.min(PIECE_BYTES, Number(lengthBytes) - at);
             const position = Number(offsetBytes) + at;
+            await before?.(BigInt(position), BigInt(length));
             const { bytesWritten } = await moving(handle, () => target.write(zeros, 0, length, position));
             at += bytesWritten;
             done += bytesWritten;

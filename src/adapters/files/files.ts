@@ -1,11 +1,14 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { spaceOf } from '../../domain/host/filesystem-info.js';
-import type { ByteSource, Files, OpenFile } from '../../domain/ports/images.js';
+import type { ByteSource, Files, InPlace, OpenFile } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { asked, callsOf, inTime, slowly, toItsEnd } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
 import { FolderSync } from './folder-sync.js';
+import { newRoomOf } from './new-room.js';
+import { commitWritten, countsLate } from '../linux/unwritten-space.js';
+import type { ByteRange } from '../../domain/ports/changes.js';
 import { assertNotCovered } from '../paths/covered.js';
 import { clearSetId } from '../linux/set-id.js';
 import { countsOf, sizesOf } from '../linux/system-sizes.js';
@@ -102,10 +105,22 @@ export class LocalFiles implements Files {
     }
   }
 
+  async newRoom(file: InPlace, range: ByteRange): Promise<bigint> {
+    try {
+      return await asked(file.handle, () => Promise.resolve(newRoomOf(file, range)));
+    } catch (error) {
+      throw systemError(error, file.address);
+    }
+  }
+
   async freeBytes(directory: Handle): Promise<bigint> {
     try {
-      const counts = await inTime(directory, () => statfs(procPath({ handle: directory }), { bigint: true }));
-      return spaceOf(countsOf(counts)).freeBytes;
+      const ask = () => inTime(directory, () => statfs(procPath({ handle: directory }), { bigint: true }));
+      const counts = await ask();
+      const { freeBytes } = spaceOf(countsOf(counts));
+      if (!countsLate(counts.type, freeBytes)) return freeBytes;
+      await asked(directory, () => commitWritten(directory));
+      return spaceOf(countsOf(await ask())).freeBytes;
     } catch (error) {
       throw systemError(error, 'the filesystem cannot be asked for its space');
     }

@@ -122,6 +122,11 @@ export class RbdFiles implements Files {
     return (await this.images.look(image))?.usedBytes ?? 0n;
   }
 
+  /** What a volume may take is no affair of a folder's. */
+  newRoom(): Promise<bigint> {
+    return Promise.resolve(0n);
+  }
+
   async freeBytes(directory: Handle): Promise<bigint> {
     if (!isRbdHandle(directory)) throw new HostlerError('BUG', 'a folder was taken for a pool');
     return (await this.space(directory.pool)).freeBytes;

@@ -3,8 +3,8 @@ import type { ImageAddress } from '../model/address.js';
 import type { WriteResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { HostlerError } from '../model/errors.js';
-import { rest } from '../model/numbers.js';
 import { GrowingSpace, STEP_BYTES } from '../operations/resources/growing-space.js';
+import { RoomInPlace } from '../operations/resources/room-in-place.js';
 import type { Files } from '../ports/images.js';
 import { sha256Of } from './digested-input.js';
 import type { Contents } from '../ports/files.js';
@@ -75,25 +75,14 @@ async function writeInto(
   { address, digest }: WriteFileSpec,
   at: bigint | 'end',
   run: Run,
-  { contents }: WriteFilePorts,
+  { contents, files }: WriteFilePorts,
 ): Promise<WriteResult> {
   const entry = run.entry(address);
   if (entry === undefined) throw new HostlerError('BUG', `${address} was admitted without being there`);
   run.phase('MODIFYING');
-  // What is there already takes no more room when it is written over; holes do, and nobody knows
-  // where they are.
-  const isSparse = entry.allocatedBytes < entry.lengthBytes;
-  const there = at === 'end' || isSparse ? 0n : rest(entry.lengthBytes, at);
-  let reserved = 0n;
-  let release: () => void = () => undefined;
-  const taken = new Taken(run, digest, async (bytes) => {
-    const grown = rest(bytes, there);
-    if (grown <= reserved) return;
-    // What was reserved before has been taken.
-    release();
-    release = await run.reserveFor(entry, grown + STEP_BYTES - reserved);
-    reserved = grown + STEP_BYTES;
-  });
+  const room = new RoomInPlace(run, files, entry, at === 'end' ? 'end' : STEP_BYTES);
+  const from = at === 'end' ? 0n : at;
+  const taken = new Taken(run, digest, (end, length) => room.before(from + end - length, length));
   await run.step('write');
   await contents.writeInto(entry, at, taken.pieces());
   return taken.result();
@@ -107,8 +96,8 @@ class Taken {
   constructor(
     private readonly run: Run,
     digest: boolean,
-    /** Before so many bytes in all are written. */
-    private readonly makeRoom: (bytes: bigint) => Promise<void>,
+    /** Before a piece is written, the last of so many bytes in all. */
+    private readonly makeRoom: (endBytes: bigint, pieceBytes: bigint) => Promise<void>,
   ) {
     this.#hash = digest ? sha256Of() : undefined;
   }
@@ -116,10 +105,11 @@ class Taken {
   async *pieces(): AsyncGenerator<Uint8Array, void> {
     for await (const piece of this.run.input) {
       this.run.signal.throwIfAborted();
-      await this.makeRoom(this.#bytes + BigInt(piece.length));
+      const length = BigInt(piece.length);
+      await this.makeRoom(this.#bytes + length, length);
       yield piece;
       this.#hash?.update(piece);
-      this.#bytes += BigInt(piece.length);
+      this.#bytes += length;
       this.run.progress({ doneBytes: this.#bytes, skippedBytes: 0n });
     }
   }

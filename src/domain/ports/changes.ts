@@ -66,8 +66,16 @@ export interface ByteRange {
 
 /** Makes an image all zeros. */
 export interface Eraser {
-  /** Writes zeros over these parts. Fails with IO_ERROR, NO_SPACE, and as ImageTool. */
-  zero(file: Resolved, data: readonly ByteRange[], tool: ToolRun): Promise<void>;
+  /**
+   * Writes zeros over these parts; of a file each piece when `before` has made room for it. Fails
+   * with IO_ERROR, NO_SPACE, and as ImageTool.
+   */
+  zero(
+    file: Resolved,
+    data: readonly ByteRange[],
+    tool: ToolRun,
+    before?: (offsetBytes: bigint, lengthBytes: bigint) => Promise<void>,
+  ): Promise<void>;
   /** Gives all blocks back. Fails with UNSUPPORTED_BY_BACKEND where they cannot be. */
   discard(file: Resolved, tool: ToolRun): Promise<void>;
 }

@@ -2,6 +2,7 @@ import type { Missing } from '../model/image-info.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Handle, FileRef, FileIdentity, Resolved, Fingerprint, AddressedFile } from './handles.js';
 import type { NotDurable, ResolvedTarget } from './targets.js';
+import type { ByteRange } from './changes.js';
 
 /** Reads ranges of a file. */
 export interface ByteSource {
@@ -33,6 +34,12 @@ export interface Files {
   openForChange(file: Resolved): Promise<OpenFile>;
   /** Space that a file takes by now; 0 when it is not there yet. */
   allocatedBytes(file: FileRef): Promise<bigint>;
+  /**
+   * How many bytes of a range of a file take new room when they are written: holes, what lies
+   * beyond its end, and blocks that it shares with other files or that are packed; all of them
+   * where nobody knows. Fails with ACCESS_DENIED, IO_ERROR.
+   */
+  newRoom(file: InPlace, range: ByteRange): Promise<bigint>;
   /** Space on the filesystem of an open folder, for this daemon. */
   freeBytes(directory: Handle): Promise<bigint>;
 }
@@ -45,6 +52,9 @@ export interface Wholeness {
    */
   missing(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined>;
 }
+
+/** A file that is written where it is. */
+export type InPlace = Pick<Resolved, 'address' | 'device' | 'handle' | 'name' | 'lengthBytes' | 'allocatedBytes'>;
 
 /** Close it when the change is over. */
 export interface OpenFile {

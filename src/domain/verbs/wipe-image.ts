@@ -5,6 +5,7 @@ import type { ImageResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Chain } from '../ports/tools.js';
+import { RoomInPlace } from '../operations/resources/room-in-place.js';
 
 export interface WipeSpec {
   readonly address: ImageAddress;
@@ -46,7 +47,10 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
         const tool = run.tool((fraction) => {
           run.progress({ doneBytes: scale(movedBytes, fraction), totalBytes: movedBytes, skippedBytes });
         });
-        if (mode === 'zero') await ports.eraser.zero(written.file, extents, tool);
+        // Holes stay holes: nothing but the pieces themselves needs room.
+        const room = new RoomInPlace(run, ports.files, written.file, 0n);
+        const before = (offset: bigint, length: bigint) => room.before(offset, length);
+        if (mode === 'zero') await ports.eraser.zero(written.file, extents, tool, before);
         else if (written.file.lengthBytes > 0n) await ports.eraser.discard(written.file, tool);
       });
     },
