@@ -9,6 +9,7 @@ import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folde
 import { USAGE, ArgumentsError, parseArguments } from './wiring/arguments.js';
 import { LeftoverError, listFolders, removeFoldersOf } from './wiring/leftover-folders.js';
 import { problemsOf } from './wiring/check-config.js';
+import { asHostlerError } from './domain/model/errors.js';
 import { OwnFileError } from './domain/model/own-files.js';
 import { ListenError } from './server/unix-socket.js';
 import { TlsFilesBroken } from './protocol/certificate-files.js';
@@ -55,11 +56,19 @@ async function checkConfig(config: Config, file: string): Promise<void> {
   process.stdout.write(`${file}: ok\n`);
 }
 
+/** Why there is no start: without a stack where an operator can put it right. */
+function whyNot(error: unknown): string {
+  if (error instanceof Error && EXPECTED.some((kind) => error instanceof kind)) return error.message;
+  const { reason, message } = asHostlerError(error);
+  if (reason === 'HOST_EXHAUSTED')
+    return `${message}; raise the limits of the service (LimitNOFILE, TasksMax), or free some memory`;
+  return errorText(error) ?? '';
+}
+
 try {
   await main();
 } catch (error) {
-  const known = EXPECTED.some((kind) => error instanceof kind);
-  process.stderr.write(`hostlerd: ${known && error instanceof Error ? error.message : (errorText(error) ?? '')}\n`);
+  process.stderr.write(`hostlerd: ${whyNot(error)}\n`);
   // Also where a call into a filesystem still hangs, which `process.exit` would wait for.
   await endProcess(1);
 }

@@ -2,7 +2,7 @@
  * The thread that has the journal open: a disk that hangs holds this thread only. `thread.ts`
  * starts it.
  */
-import { statSync } from 'node:fs';
+import { statSync, type BigIntStats } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { JournalAnswer, Asked, ThreadJob } from './messages.js';
 import { connect, forgetMove, isMoving, openJournal, rebuild, type OpenedJournal } from './opening.js';
@@ -28,12 +28,15 @@ const SLICE_PAUSE_MS = 25;
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what JournalThread gave
 const { path, witness: witnessPath, limits } = workerData as ThreadJob;
 const port = parentPort;
+const LOG = `${path}-wal`;
 
 class Journal {
   #file: JournalFile | undefined;
   #witness: WriteCountFile | undefined;
   #pruner: Pruner | undefined;
   #identity = '';
+  /** Of the log beside the file, which is there from the first change on. */
+  #logIdentity: string | undefined;
   #now = 0;
   #verified: { table: 'operations' | 'entries'; row: number } | undefined = { table: 'entries', row: 0 };
   #timer: NodeJS.Timeout | undefined;
@@ -97,6 +100,7 @@ class Journal {
     this.#identity = identityOf(path);
     // A disk that takes nothing is better known now than after the first answer.
     file.transaction(() => undefined);
+    this.#logIdentity = logIdentity();
     this.#wrote(file);
     return { asideCount: file.asideCount(), ...(moved === undefined ? {} : { moved }) };
   }
@@ -104,8 +108,18 @@ class Journal {
   #write({ writes, now }: Extract<Asked, { ask: 'write' }>): void {
     this.#now = now;
     const file = this.#open;
+    this.#assertInPlace();
     file.write(writes);
     this.#wrote(file);
+  }
+
+  /**
+   * What is written into files that were removed, or lie below another filesystem now, is lost with
+   * this process, and SQLite does not notice.
+   */
+  #assertInPlace(): void {
+    if (identityOf(path) !== this.#identity) throw new Error(`${path} is another file than the one that is open`);
+    if (logIdentity() !== this.#logIdentity) throw new Error(`${LOG} is another file than the one that is open`);
   }
 
   #wrote(file: JournalFile): void {
@@ -124,6 +138,7 @@ class Journal {
     if (this.#witness !== undefined && isMoving(path)) return this.#begin(openJournal(path, this.#witness, Date.now));
     const file = this.#again();
     file.transaction(() => undefined);
+    this.#logIdentity = logIdentity();
     // What a failed sync left in the page cache only is written again into the file.
     file.checkpoint('TRUNCATE');
     this.#wrote(file);
@@ -136,7 +151,12 @@ class Journal {
    */
   #again(): JournalFile {
     const identity = identityOf(path);
-    if (identity === this.#identity && this.#file?.database.isOpen === true) return this.#file;
+    if (identity === this.#identity && this.#file?.database.isOpen === true) {
+      if (logIdentity() === this.#logIdentity) return this.#file;
+      // What is in the log is still open here, and goes into the file.
+      this.#file.checkpoint('TRUNCATE');
+      this.#file.database.close();
+    }
     // Another filesystem is mounted there now, or the same one again.
     const database = connect(path);
     try {
@@ -239,7 +259,15 @@ function list<T>(item: T | undefined): T[] {
 }
 
 function identityOf(file: string): string {
-  const { dev, ino } = statSync(file, { bigint: true });
+  return numbersOf(statSync(file, { bigint: true }));
+}
+
+function logIdentity(): string | undefined {
+  const stat = statSync(LOG, { bigint: true, throwIfNoEntry: false });
+  return stat && numbersOf(stat);
+}
+
+function numbersOf({ dev, ino }: BigIntStats): string {
   return `${String(dev)}:${String(ino)}`;
 }
 

@@ -63,9 +63,9 @@ describe('the log of the journal', () => {
 
     it('goes into the file seldom while little is written, also after it was long', async function () {
       this.timeout(30_000);
+      const before = await written();
       for (let n = 0; (await lengthOfLog()) < LOG_BYTES + 1000; n += 50)
         await Promise.all(puts(n, 50).map((each) => journal.put(each)));
-      const before = await written();
       await until(async () => (await written()) !== before);
       const times = new Set<bigint>();
       for (let n = 0; n < 40; n++) {

@@ -1,6 +1,6 @@
 /** Another filesystem comes to lie where the journal was: it is not taken for the journal. */
 import assert from 'node:assert/strict';
-import { cp, mkdir, unlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { idsOf, openJournal, type TestJournal } from '../../support/journals/journals.js';
@@ -55,6 +55,71 @@ describe('a journal whose filesystem is another one suddenly', () => {
       const again = await openJournal(folder);
       assert.deepEqual([await idsOf(again.journal), again.heard], [all, []]);
       await again.journal.close();
+    });
+});
+
+describe('a journal whose files go while it is open', () => {
+  const scratch = scratchFolder();
+
+  const AWAY: [string, (folder: string) => Promise<unknown>, (folder: string) => Promise<unknown>][] = [
+    [
+      'the folder is renamed',
+      (folder) => rename(folder, `${folder}.away`),
+      (folder) => rename(`${folder}.away`, folder),
+    ],
+    [
+      'the file is renamed',
+      (folder) => rename(join(folder, 'journal.sqlite'), join(folder, 'away')),
+      (folder) => rename(join(folder, 'away'), join(folder, 'journal.sqlite')),
+    ],
+    [
+      'another filesystem is mounted over the folder',
+      (folder) => sh('mount', '-t', 'tmpfs', 'none', folder),
+      (folder) => sh('umount', folder),
+    ],
+  ];
+  for (const [what, away, back] of AWAY)
+    it(`${what}: changes are refused at once, reads go on, and nothing is missing when it is back`, async function () {
+      needs(this, isRoot, 'mounts small filesystems');
+      const folder = scratch.path(what.replaceAll(' ', '-'));
+      await mkdir(folder);
+      const { journal, heard } = await openJournal(folder);
+      await journal.put(done(0));
+      await away(folder);
+      await assert.rejects(journal.put(done(1)), { reason: 'STATE_UNAVAILABLE' });
+      assert.deepEqual(await idsOf(journal), [id(0), id(1)], 'reads go on');
+      for (let n = 0; n < RETRIES; n++) await assert.rejects(journal.assertWritable(), { reason: 'STATE_UNAVAILABLE' });
+      await back(folder);
+      await until(() => Promise.resolve(journal.writable));
+      await journal.put(done(2));
+      await journal.close();
+      const again = await openJournal(folder);
+      assert.deepEqual([await idsOf(again.journal), again.heard], [[0, 1, 2].map(id), []], JSON.stringify(heard));
+      await again.journal.close();
+    });
+
+  for (const [what, change] of [
+    ['is removed', (log: string) => unlink(log)],
+    ['is replaced', (log: string) => rename(log, `${log}.away`).then(() => writeFile(log, 'x'.repeat(5000)))],
+    ['is emptied by name', (log: string) => rename(log, `${log}.away`).then(() => writeFile(log, ''))],
+  ] as const)
+    it(`its log ${what}: what was in it is in the file, and nothing is missing after a kill`, async () => {
+      const folder = scratch.path(`log-${what.replaceAll(' ', '-')}`);
+      await mkdir(folder);
+      const { journal } = await openJournal(folder);
+      await journal.put(done(0));
+      await change(join(folder, 'journal.sqlite-wal'));
+      await assert.rejects(journal.put(done(1)), { reason: 'STATE_UNAVAILABLE' });
+      await until(() => Promise.resolve(journal.writable));
+      await journal.put(done(2));
+      // As a kill leaves it: the copy is of what lies in the folder, while the journal is open.
+      await cp(folder, `${folder}.killed`, { recursive: true });
+      await journal.close();
+      for (const at of [`${folder}.killed`, folder]) {
+        const again = await openJournal(at);
+        assert.deepEqual([await idsOf(again.journal), again.heard], [[0, 1, 2].map(id), []]);
+        await again.journal.close();
+      }
     });
 });
 
