@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
+import { lstat, open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheIdOf } from '../../domain/cache/cache-entry.js';
 import type { ImageAddress } from '../../domain/model/address.js';
@@ -52,7 +52,8 @@ export class CacheFolder implements CacheFiles {
     const isLocal = await new LocalMounts().watch(folder, realPath);
     const filesystem = (await mountOf(folder, await readMounts()))?.device ?? '';
     // Held open as long as the daemon lives.
-    const place = { isLocal, filesystem, follow: () => undefined, hold: () => () => undefined };
+    const follow = () => assertInPlace(realPath, { device, inode });
+    const place = { isLocal, filesystem, follow, hold: () => () => undefined };
     const gate = new RootGate(realPath, patienceMs, place);
     return new CacheFolder(realPath, { device, inode }, folder, attributes, gate);
   }
@@ -160,4 +161,20 @@ export class CacheFolder implements CacheFiles {
     this.latest = { count: found.length, bytes };
     return found;
   }
+}
+
+/**
+ * Overlays name what they are backed by by the folder's path: one that was moved, or lies below
+ * another filesystem now, is the cache of nobody. Fails with ROOT_UNAVAILABLE, and as the system
+ * does.
+ */
+async function assertInPlace(realPath: string, { device, inode }: FileIdentity): Promise<void> {
+  const now = await stat(realPath, { bigint: true }).catch((error: unknown) => {
+    if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw systemError(error, realPath);
+  });
+  if (now?.dev === device && now.ino === inode) return;
+  const why = now === undefined ? 'there is no such folder now' : 'another folder is there now';
+  throw new HostlerError('ROOT_UNAVAILABLE', `the cache folder ${realPath} is not where it was: ${why}`, {
+    facts: { path: realPath },
+  });
 }

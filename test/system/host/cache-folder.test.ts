@@ -4,10 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:http';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
+import { serveStock } from '../../support/faults/fault-cases.js';
 import { namesBelow } from '../../support/files/names-below.js';
+import { guestContent } from '../../support/images/chains.js';
+import { noise } from '../../support/images/disks.js';
+import { isRoot, needs } from '../../support/needs.js';
+import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
 import { failure } from '../../support/stranger.js';
 
 describe("the cache's folder", () => {
@@ -139,6 +146,74 @@ describe("the cache's folder", () => {
     );
     assert.equal(error.reason, 'PATH_OUTSIDE_ROOTS');
     await daemon.stop();
+  });
+
+  describe('that is moved while the daemon runs', () => {
+    let source: { readonly url: string; readonly server: Server };
+    before(needsSandbox);
+    before(async () => {
+      await mkdir(scratch.path('stock'));
+      await writeFile(scratch.path('stock', 'disk.raw'), noise(1 << 20));
+      source = await serveStock(scratch.path('stock'));
+    });
+    after(() => source.server.close());
+
+    const MOVES: readonly (readonly [
+      string,
+      (cache: string) => Promise<unknown>,
+      (cache: string) => Promise<unknown>,
+    ])[] = [
+      ['is renamed', (cache) => rename(cache, `${cache}-away`), (cache) => rename(`${cache}-away`, cache)],
+      [
+        'has an empty one in its place',
+        (cache) => rename(cache, `${cache}-away`).then(() => mkdir(cache)),
+        (cache) => rmdir(cache).then(() => rename(`${cache}-away`, cache)),
+      ],
+      [
+        'has a link to it in its place that leads elsewhere',
+        (cache) => rename(cache, `${cache}-away`).then(() => symlink(scratch.path('stock'), cache)),
+        (cache) => rm(cache).then(() => rename(`${cache}-away`, cache)),
+      ],
+      [
+        'lies below another filesystem',
+        (cache) => sh('mount', '-t', 'tmpfs', 'none', cache),
+        (cache) => sh('umount', cache),
+      ],
+    ];
+    for (const [what, away, back] of MOVES)
+      it(`${what}: no image is backed by what is not there; all is as before when it is back`, async function () {
+        needs(this, isRoot || !what.includes('filesystem'), 'mounts a filesystem');
+        const place = folder();
+        const cache = `${place}/images/cache`;
+        const daemon = await Daemon.start(place, withCache(cache));
+        const fetch = (name: string) =>
+          daemon.stranger.operation('ImageService/FetchImage', {
+            source: { http: { url: `${source.url}/disk.raw` } },
+            ...{ source_format: 'raw', target: daemon.image(name), target_format: 'qcow2' },
+            ...{ overlay: true, use_cache: true },
+          });
+        await fetch('before');
+        await away(cache);
+        const { stranger } = daemon;
+        const prefetch = { source: { http: { url: `${source.url}/disk.raw` } }, source_format: 'raw' };
+        for (const call of [
+          () => fetch('meanwhile'),
+          () => stranger.unary('ImageService/ListCachedImages'),
+          () => stranger.operation('ImageService/PrefetchImage', prefetch),
+        ]) {
+          const { reason, message } = await failure(call());
+          assert.equal(reason, 'ROOT_UNAVAILABLE', message);
+        }
+        assert.deepEqual(
+          (await readdir(`${place}/images`)).filter((name) => !name.startsWith('cache')),
+          ['before'],
+        );
+        await back(cache);
+        await fetch('after');
+        for (const name of ['before', 'after'])
+          assert.deepEqual(await guestContent(daemon.image(name)), noise(1 << 20));
+        assert.equal(await daemon.stop(), 0);
+      });
   });
 
   function linked(path: string): string {
