@@ -168,7 +168,7 @@ export class QemuImg implements ImageTool {
   }
 
   #heldFor(source: Chain): ToolPolicy {
-    const foreign = source.some((layer) => layer.foreign !== undefined);
+    const foreign = source.some((layer) => layer.untrusted !== undefined);
     return { limits: foreign ? this.foreignLimits : this.limits, foreign };
   }
 

@@ -67,7 +67,7 @@ async function laidOut(spec: FetchSpec, lease: Lease, part: StagedImage, run: Ru
   else {
     const { entry, file } = lease;
     const { format } = entry.info;
-    const image = { file, format, facts: await ports.reader.facts(file, format), foreign: 'taken' as const };
+    const image = { file, format, facts: await ports.reader.facts(file, format), untrusted: 'quarantined' as const };
     return convertLayer(image, part, run.target(spec.target), { ...layout, format }, run, ports);
   }
   return undefined;

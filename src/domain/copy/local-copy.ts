@@ -174,7 +174,7 @@ async function verify(source: Resolved, part: StagedImage, run: Run, tool: Image
  * files.
  */
 function asBytes(file: Resolved): Layer {
-  return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { foreign: 'taken' }) };
+  return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { untrusted: 'quarantined' }) };
 }
 
 /**

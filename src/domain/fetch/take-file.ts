@@ -45,7 +45,7 @@ export async function takeFile(
     run.phase('COPYING');
     await tool.convert(
       // As bytes it may be read in place, trusted or not.
-      [{ file: source, format: 'raw', facts: rawFacts(source), foreign: 'taken' }],
+      [{ file: source, format: 'raw', facts: rawFacts(source), untrusted: 'quarantined' }],
       file,
       { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false },
       run.tool((fraction, ahead) => {

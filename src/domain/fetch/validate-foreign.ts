@@ -41,7 +41,7 @@ export async function validateForeign(
   assertSize(facts, declared.maxSizeBytes, target.address);
   await reader.assertWhole(taken, facts.format, run.signal);
   await run.step('identify');
-  const layer: Layer = { file: taken, format: facts.format, facts, foreign: 'taken' };
+  const layer: Layer = { file: taken, format: facts.format, facts, untrusted: 'quarantined' };
   await assertToolSays(layer, tool, run.tool());
   return layer;
 }

@@ -19,9 +19,9 @@ export function hasMap(chain: Chain): boolean {
  * child to learn; an encrypted image's tables are closed to us, so it gets the same estimate.
  */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
-  const [{ file, format, facts, foreign }] = chain;
+  const [{ file, format, facts, untrusted }] = chain;
   // An untrusted image is not opened in place.
-  if (foreign === 'there') return file.allocatedBytes;
+  if (untrusted === 'inPlace') return file.allocatedBytes;
   // A clone's data is partly its parent's.
   const alone = format === 'raw' && file.volume?.parent === undefined && facts.snapshots.length === 0;
   if (alone || isClosed(chain)) return least(file.allocatedBytes, facts.virtualSizeBytes);

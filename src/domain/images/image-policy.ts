@@ -31,8 +31,8 @@ const NEVER_UNTRUSTED: readonly Finding['reason'][] = [
 
 /** Lets a tool open a chain where it lies, or fails with IMAGE_UNSAFE and each finding. */
 export function assertSafe(chain: Chain): void {
-  for (const { file, facts, foreign, extents } of chain) {
-    if (foreign === 'there')
+  for (const { file, facts, untrusted, extents } of chain) {
+    if (untrusted === 'inPlace')
       throw unsafe(
         file.address,
         'it lies in an untrusted root, where others can change it: convert or copy it into a trusted one',

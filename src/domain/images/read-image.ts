@@ -133,8 +133,8 @@ export class ImageReader {
 
   /** The same of each layer of a chain; untrusted images are checked in quarantine. */
   async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
-    for (const { file, format, foreign, extents } of chain) {
-      if (file.storage === 'volume' || foreign !== undefined) continue;
+    for (const { file, format, untrusted, extents } of chain) {
+      if (file.storage === 'volume' || untrusted !== undefined) continue;
       if (extents === undefined) await this.assertWhole(file, format, signal);
       else await this.#assertExtentsWhole(extents, signal);
     }
@@ -160,7 +160,7 @@ export class ImageReader {
     if (file.trusted) return this.follow(file, format);
     try {
       assertWithinForeignLimits(file, this.ports.foreign);
-      return [{ file, format, facts: await this.foreign(file, format), foreign: 'there' }];
+      return [{ file, format, facts: await this.foreign(file, format), untrusted: 'inPlace' }];
     } catch (error) {
       await file.handle.close();
       throw error;
@@ -230,8 +230,8 @@ export class ImageReader {
   async top(address: ImageAddress, format: ImageFormat): Promise<Chain> {
     const file = await this.ports.paths.source(address);
     try {
-      const foreign = file.trusted ? {} : { foreign: 'there' as const };
-      return [{ file, format, facts: await this.facts(file, format), ...foreign }];
+      const untrusted = file.trusted ? {} : { untrusted: 'inPlace' as const };
+      return [{ file, format, facts: await this.facts(file, format), ...untrusted }];
     } catch (error) {
       await file.handle.close();
       throw error;

@@ -98,7 +98,7 @@ export class Admission {
       admitted.files.set(address, chain[0].file);
       admitted.chains.set(address, chain);
       // The reader has judged what is to be taken in.
-      if (use.takesForeign !== true || chain[0].foreign === undefined) assertSafe(chain);
+      if (use.takesForeign !== true || chain[0].untrusted === undefined) assertSafe(chain);
     }
   }
 

@@ -39,11 +39,11 @@ export interface Layer {
   readonly format: ImageFormat;
   readonly facts: ImageFacts;
   /**
-   * Untrusted: no tool may open it in place (`there`). In quarantine, where nobody else can change
-   * it, and checked there, it may be opened in the sandbox, under the limits for such images
-   * (`taken`).
+   * Untrusted: no tool may open it in place (`inPlace`). In quarantine (`quarantined`), where
+   * nobody else can change it, and checked there, it may be opened in the sandbox, under the limits
+   * for such images.
    */
-  readonly foreign?: 'there' | 'taken';
+  readonly untrusted?: 'inPlace' | 'quarantined';
   /** Opens an encrypted one. Never written anywhere; tools know it by the id. */
   readonly opens?: { readonly id: string; readonly passphrase: Uint8Array };
   /**

@@ -187,7 +187,7 @@ export class Uploads {
     run.phase('COPYING');
     const { checksum, ...counts } = await this.#take(part, space, spec, run, positionOf(checkpoint ?? {}));
     const file = await this.ports.files.fingerprint(part);
-    const target = { address, format, foreign: true } as const;
+    const target = { address, format, untrusted: true } as const;
     const result = await publishImage(part, target, { ...WORK, ...counts }, run, this.ports);
     this.#published.add(run.operationId, { spec: fingerprint(spec), checksum, file });
     return result;

@@ -161,9 +161,9 @@ async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePor
   // As ciphertext zeros are data.
   if (spec.format === 'luks') return sizeOf(spec, chain);
   if (snapshot === undefined) return dataBytes(chain, tool, run);
-  const [{ file, facts, foreign }] = chain;
+  const [{ file, facts, untrusted }] = chain;
   const size = sizeOf(spec, chain);
-  if (foreign === 'there' || isClosed(chain)) return file.allocatedBytes < size ? file.allocatedBytes : size;
+  if (untrusted === 'inPlace' || isClosed(chain)) return file.allocatedBytes < size ? file.allocatedBytes : size;
   const { requiredBytes, fullyAllocatedBytes } = await tool.measure(chain, 'qcow2', run, { snapshot });
   // Tables are in both; what is measured has the size of the image.
   const data = requiredBytes - fullyAllocatedBytes + facts.virtualSizeBytes;
@@ -201,7 +201,7 @@ export async function imageNeed(
   const { virtualSizeBytes } = chain[0].facts;
   if (format === 'qcow2' && !hasMap(chain))
     return moveBytes + qcow2Tables(virtualSizeBytes, moveBytes, clusterSizeBytes, extendedL2);
-  const canMeasure = format === 'qcow2' && chain[0].foreign !== 'there' && !isClosed(chain);
+  const canMeasure = format === 'qcow2' && chain[0].untrusted !== 'inPlace' && !isClosed(chain);
   if (!canMeasure) return moveBytes + moveBytes / 64n;
   const measured = await tool.measure(chain, format, run, {
     clusterSizeBytes,

@@ -26,7 +26,7 @@ export async function publishImage(
   target: {
     readonly address: ImageAddress;
     readonly format: ImageFormat;
-    readonly foreign?: true;
+    readonly untrusted?: true;
     /** Nothing has been written into it. */
     readonly content?: 'empty';
   },
@@ -38,7 +38,7 @@ export async function publishImage(
   await run.step('seal');
   const made = await part.seal(target.content);
   // In our private folder nobody else can hold it.
-  const facts = await (target.foreign === true
+  const facts = await (target.untrusted === true
     ? untrustedFacts(made, target.format, run, ports)
     : ports.reader.facts(made, target.format));
   const info = describeFile(made, facts, false);

@@ -29,8 +29,8 @@ export async function quarantine(
   run: Run,
   { files, reader, reflink, tool }: TakePorts,
 ): Promise<Chain> {
-  const [{ file, format, foreign }] = chain;
-  if (foreign !== 'there') return chain;
+  const [{ file, format, untrusted }] = chain;
+  if (untrusted !== 'inPlace') return chain;
   // It may have grown since it was resolved.
   const source = await files.refresh(file);
   assertWithinForeignLimits(source, reader.foreignRules);
@@ -45,7 +45,7 @@ export async function quarantine(
   const facts = await reader.foreign(taken, format);
   await reader.assertWhole(taken, format, run.signal);
   await run.step('identify');
-  const layer: Layer = { file: taken, format, facts, foreign: 'taken' };
+  const layer: Layer = { file: taken, format, facts, untrusted: 'quarantined' };
   await assertToolSays(layer, tool, run.tool());
   run.phase('INSPECTING');
   return [layer];
@@ -63,7 +63,7 @@ async function copyIn(
   await run.reserve(target, data, part.aside);
   await tool.convert(
     // As bytes it may be read where it lies.
-    [{ file: source, format: 'raw', facts: rawFacts(source), foreign: 'taken' }],
+    [{ file: source, format: 'raw', facts: rawFacts(source), untrusted: 'quarantined' }],
     part.aside,
     { format: 'raw', compress: false, preallocation: 'off', direct: await part.canWriteDirectly(), shared: false },
     run.tool(),
