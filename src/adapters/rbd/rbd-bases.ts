@@ -8,7 +8,7 @@ import {
 } from '../../domain/cache/pool-bases.js';
 import { describeFile } from '../../domain/images/describe-image.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import { rawFacts } from '../../domain/images/read-image.js';
+import { rawFacts } from '../../domain/images/raw-facts.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { RbdHandle, imageNumber, numberOf, poolNumber, rbdImage, type Pool, type RbdImage } from '../qemu/rbd-pool.js';
 import { imageWords } from './rbd-args.js';

@@ -3,7 +3,7 @@ import { HostlerError } from '../model/errors.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';
-import { rawFacts } from '../images/read-image.js';
+import { rawFacts } from '../images/raw-facts.js';
 import { RunningDigest } from '../transfer/running-digest.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { assertWithin } from './wrong-bodies.js';

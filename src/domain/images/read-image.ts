@@ -1,13 +1,12 @@
 import type { ImageAddress } from '../model/address.js';
 import { namedBase } from './backing-name.js';
-import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import { assertUncutExtent, withExtents } from './extents.js';
 import { claims, detectFormat, otherMarks } from '../formats/magic.js';
 import { cached } from '../formats/head.js';
 import { readContent } from '../formats/content.js';
 import { READERS } from '../formats/readers.js';
 import { HEAD_BYTES, noDisk } from '../formats/no-disk/no-disk.js';
-import { imageFacts } from '../formats/facts.js';
 import { parseFormat, type ImageFormat } from '../model/image-format.js';
 import type { ImageFacts, Missing } from '../model/image-info.js';
 import {
@@ -19,11 +18,11 @@ import {
   type ForeignRules,
 } from './image-policy.js';
 import type { ByteSource, Files, Wholeness } from '../ports/images.js';
-import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import { breathe } from '../model/async.js';
-import type { AddressedFile, Resolved, VolumeFacts } from '../ports/handles.js';
+import type { AddressedFile, Resolved } from '../ports/handles.js';
 import type { Chain, Layer, LayerExtent } from '../ports/tools.js';
 import type { Paths } from '../ports/paths.js';
+import { volumeFacts, rawFacts } from './raw-facts.js';
 
 /** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
 export const MAX_CHAIN_LAYERS = 64;
@@ -303,28 +302,4 @@ function cutOff(
 /** Whether two handles name one inode. */
 export function sameFile(a: { device: bigint; inode: bigint }, b: { device: bigint; inode: bigint }): boolean {
   return a.device === b.device && a.inode === b.inode;
-}
-
-/** The bytes of a file as a disk, whatever they mean. */
-export function rawFacts(file: Resolved): ImageFacts {
-  return imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES));
-}
-
-/** What the cluster says of an image. Its bytes are a guest's disk, whatever they look like. */
-function volumeFacts(
-  file: Resolved,
-  { objectSizeBytes, parent, snapshots }: VolumeFacts,
-  declared?: ImageFormat,
-): ImageFacts {
-  if (declared !== undefined && declared !== 'raw')
-    throw unsupported(`${file.address} is an image of a cluster, which holds raw bytes`, {
-      path: file.address,
-      declared,
-    });
-  return {
-    ...imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES)),
-    clusterSizeBytes: objectSizeBytes,
-    ...(parent === undefined ? {} : { backingFile: parent, backingFormat: 'raw' }),
-    snapshots,
-  };
 }

@@ -5,7 +5,7 @@ import { rest } from '../model/numbers.js';
 import type { DigestResult } from '../operations/record.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, Files } from '../ports/images.js';
-import { rawFacts } from '../images/read-image.js';
+import { rawFacts } from '../images/raw-facts.js';
 import type { Fingerprint, Resolved } from '../ports/handles.js';
 import type { ImageTool, ToolRun } from '../ports/tools.js';
 

@@ -1,6 +1,6 @@
 /** What the tests of one kind of storage work with. */
 import { writeFile } from 'node:fs/promises';
-import { rawFacts } from '../../../src/domain/images/read-image.js';
+import { rawFacts } from '../../../src/domain/images/raw-facts.js';
 import type { ImageAddress } from '../../../src/domain/model/address.js';
 import { asHostlerError } from '../../../src/domain/model/errors.js';
 import type { FileAttributes, FileRef, Resolved } from '../../../src/domain/ports/handles.js';
