@@ -193,6 +193,7 @@ function publishContract(get: () => Bench): void {
       assert.equal((await stat(procPath(aside))).size, 100);
       await member.remove();
       await member.remove();
+      await writeFile(procPath(member), 'content');
     });
   });
 }
