@@ -87,7 +87,7 @@ export default tseslint.config(
   { files: ['src/adapters/**'], rules: forbid(...PROCESSES, ...WIRE) },
   // The only module that starts children, and its parts.
   {
-    files: ['src/adapters/process/process.ts', 'src/adapters/process/child.ts'],
+    files: ['src/adapters/process/start/node-start.ts'],
     rules: forbid(...WIRE),
   },
   { files: ['src/handlers/**'], rules: forbid(...PROCESSES, ...DISK) },

@@ -141,6 +141,9 @@ describe('the sandbox', () => {
     await assert.rejects(inside.run(busy, run()), { reason: 'TOOL_LIMIT_EXCEEDED' });
     const killed = await inside.run(call('sh', ['-c', 'kill -9 $$']), run());
     assert.deepEqual([killed.code, killed.signal], [undefined, 'SIGKILL']);
+    // As glib ends a tool that gets no more memory.
+    const aborts = call('sh', ['-c', 'kill -ABRT $$'], { addressSpaceBytes: 1n << 30n });
+    await assert.rejects(inside.run(aborts, run()), { reason: 'TOOL_LIMIT_EXCEEDED' });
     const abort = new AbortController();
     const sleeping = inside.lines(
       call('sh', ['-c', `trap "" TERM; echo ready; sleep ${unique}`]),

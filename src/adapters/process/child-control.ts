@@ -4,7 +4,7 @@ import type { ToolCall } from './tool-call.js';
 
 /** What an `Ender` ends. */
 export interface Endable {
-  readonly pid: number | undefined;
+  readonly pid: number;
   /** Closes our ends of its pipes. */
   close(): void;
   /** It cannot be ended: nobody waits for it any more. */
@@ -19,6 +19,8 @@ export interface Endable {
 export class GroupKiller {
   readonly #over = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  /** What came of the last signal. */
+  #swept: boolean | undefined;
 
   constructor(
     private readonly child: Endable,
@@ -52,9 +54,9 @@ export class GroupKiller {
     }, this.graceMs);
   }
 
-  /** What the child left behind in its group. */
+  /** The child has ended: what it left behind in its group. Its number may soon be another's. */
   sweep(): void {
-    this.#kill('SIGKILL');
+    this.#swept = this.#kill('SIGKILL');
   }
 
   stop(): void {
@@ -63,7 +65,7 @@ export class GroupKiller {
 
   /** False when only processes are left that may not be signalled. */
   #kill(signal: 'SIGTERM' | 'SIGKILL'): boolean {
-    if (this.child.pid === undefined) return true;
+    if (this.#swept !== undefined) return this.#swept;
     try {
       process.kill(-this.child.pid, signal);
       return true;

@@ -3,13 +3,13 @@
  * group, ended with the daemon, TERM to the group and KILL after a grace time, bounded output,
  * always awaited.
  */
-import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
 import { inCallersWords } from './callers-words.js';
 import { Complaints, isJudged } from './complaints.js';
 import { GroupKiller, Watchdog, limitExceeded } from './child-control.js';
-import { Child, type Ended } from './child.js';
+import { Child } from './child.js';
+import { start } from './start/start.js';
 import { firstProgram } from './tool-search.js';
 import { Turns } from './turns.js';
 import { assertResources, startFailure } from './resources.js';
@@ -19,9 +19,8 @@ import { LastBytes, splitLines } from './output.js';
 import { assertSandboxed, pathInside, type Sandbox } from './sandbox.js';
 import { closeAll } from '../linux/close-all.js';
 import { startOf } from '../linux/orphans.js';
-import { highestInheritable, withNull } from '../linux/inherited-fds.js';
+import { nameOfSignal } from '../linux/signals.js';
 import {
-  FIRST_FD,
   contentOf,
   descriptorOf,
   isContent,
@@ -31,6 +30,7 @@ import {
   type ToolCall,
   type ToolLimits,
 } from './tool-call.js';
+import type { Ended } from './start/started.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** How a child ended. */
@@ -64,7 +64,6 @@ const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
 const CPU_SIGNAL = 'SIGXCPU';
 /** A shell and bubblewrap say so, plus its number, when a signal ended the tool. */
 const SIGNALLED = 128;
-const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
 
 /** What is started, and what it inherits from descriptor 3 on. */
 interface Launch {
@@ -88,7 +87,10 @@ type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal)
 export class ProcessRunner {
   /** Where each tool is; looked up once. */
   readonly #paths = new Map<string, string>();
-  /** A fork holds the thread for milliseconds, the more the more memory the daemon has. */
+  /**
+   * Starts of tools: together they hold one thread of the pool at the most, also where the first
+   * program does not load.
+   */
   readonly #turns = new Turns();
 
   constructor(
@@ -230,31 +232,29 @@ export class ProcessRunner {
     consume: Consumer,
     consumeErrors?: Consumer,
   ): Promise<Omit<Exit, 'shown'>> {
-    await this.#turns.next();
-    // In the same moment as the listener below: a cancel that came while the command was put
-    // together counts too.
-    tool.signal.throwIfAborted();
+    const child = await this.#turns.run(tool.signal, () => this.#start(launch, call, (error) => fail(error)));
     const started = performance.now();
     const fail = (error: unknown) => ender.end(asHostlerError(error));
-    const child = this.#start(launch, call, fail);
     const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
     const ender = new GroupKiller(child, this.options.killGraceMs, abandoned);
     const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
     const onAbort = () => ender.end(asHostlerError(tool.signal.reason));
     tool.signal.addEventListener('abort', onAbort, { once: true });
+    // A cancel that came during the start counts too.
+    if (tool.signal.aborted) onAbort();
     // What the tool left behind in its group must not keep our pipes open.
     child.onExit(() => ender.sweep());
     try {
       const stderr = new LastBytes(MAX_STDERR_BYTES);
-      const ended = await this.#toItsEnd(child, call, ender, tool, () => {
-        child.stderr?.on('data', (chunk: Buffer) => {
+      const ended = await this.#toItsEnd(child, ender, tool, () => {
+        child.stderr.on('data', (chunk: Buffer) => {
           stderr.add(chunk);
           complaints?.add(chunk);
         });
         return Promise.all([
-          child.stdout && consume(tap(child.stdout, watchdog), ender.signal),
-          child.stderr && consumeErrors?.(tap(child.stderr, watchdog), ender.signal),
+          consume(tap(child.stdout, watchdog), ender.signal),
+          consumeErrors?.(tap(child.stderr, watchdog), ender.signal),
           child.errorsRead,
         ]);
       });
@@ -274,39 +274,32 @@ export class ProcessRunner {
     }
   }
 
-  /**
-   * Until the child has ended and all that it printed is read. Fails only when it did not start.
-   */
-  async #toItsEnd(child: Child, { tool }: ToolCall, ender: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
-    const ended = child.ended.catch((error: unknown) => {
-      throw startFailure(tool, error);
-    });
+  /** Until the child has ended and all that it printed is read. Never fails. */
+  async #toItsEnd(child: Child, ender: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
     // What fails here ends the child; it is not left alone for it.
     const reading = (async () => {
-      if (child.pid !== undefined) run.onChild({ pid: child.pid, start: startOf(child.pid) ?? '' });
+      run.onChild({ pid: child.pid, start: startOf(child.pid) ?? '' });
       await read();
     })().catch((error: unknown) => ender.end(asHostlerError(error)));
-    const [end] = await Promise.all([ended, reading]);
+    const [end] = await Promise.all([child.ended, reading]);
     return end;
   }
 
   /** Fails with HOST_EXHAUSTED, TOOL_FAILED. */
-  #start({ command: [file = '', ...args], fds }: Launch, call: ToolCall, onInputFailed: (error: Error) => void): Child {
-    const { env = {}, stdin } = call;
-    try {
-      // What the child would inherit beside is covered by nothing.
-      const covered = Math.max(0, highestInheritable() + 1 - FIRST_FD - fds.length);
-      return withNull((nothing) => {
-        const options = {
-          env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
-          fds: [...fds, ...Array<number>(covered).fill(nothing)],
-          ...(stdin === undefined ? {} : { stdin }),
-        };
-        return new Child(file, args, options, onInputFailed);
-      });
-    } catch (error) {
-      throw startFailure(call.tool, error);
-    }
+  async #start(
+    { command: [file = '', ...args], fds }: Launch,
+    { tool, env = {}, stdin }: ToolCall,
+    onInputFailed: (error: Error) => void,
+  ): Promise<Child> {
+    const options = {
+      env: { PATH: this.options.searchPath, LC_ALL: 'C', ...env },
+      fds,
+      stdin: stdin !== undefined,
+    };
+    const started = await start(file, args, options).catch((error: unknown) => {
+      throw startFailure(tool, error);
+    });
+    return new Child(started, stdin, onInputFailed);
   }
 
   async #limited({ cpuSeconds, addressSpaceBytes, fileBytes }: ToolLimits): Promise<string[]> {
@@ -354,7 +347,7 @@ function identityWords(as: ToolCall['as']): string[] {
 
 /** What bubblewrap says of its tool. */
 function signalled({ exitCode: code, signal }: Ended): Ended {
-  const name = code === undefined ? undefined : SIGNALS.get(code - SIGNALLED);
+  const name = code === undefined ? undefined : nameOfSignal(code - SIGNALLED);
   return name === undefined ? { exitCode: code, signal } : { exitCode: undefined, signal: name };
 }
 

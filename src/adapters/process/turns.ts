@@ -1,20 +1,26 @@
+import { deferred, orAborted } from '../../domain/model/async.js';
+
 /**
- * One after the other, each in a turn of the event loop of its own: what comes in meanwhile is
- * heard in between.
+ * Pieces of work one after the other, each from a turn of the event loop of its own: what comes in
+ * meanwhile is heard in between.
  */
 export class Turns {
   #last: Promise<void> = Promise.resolve();
 
-  /**
-   * Resolved when it is the caller's turn, which lasts until it waits for something. Never rejects.
-   */
-  next(): Promise<void> {
-    this.#last = this.#last.then(
-      () =>
-        new Promise((resolve) => {
-          setImmediate(resolve);
-        }),
-    );
-    return this.#last;
+  /** The value of the work, or its failure; the signal's reason when that comes before its turn. */
+  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const before = this.#last;
+    const over = deferred();
+    this.#last = before.then(() => over.promise);
+    try {
+      await orAborted(before, signal);
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+      signal.throwIfAborted();
+      return await work();
+    } finally {
+      over.resolve();
+    }
   }
 }

@@ -1,0 +1,161 @@
+/** Calls of the C library that start a process, through koffi; numbers are those of Linux. */
+import { getSystemErrorName } from 'node:util';
+import type { KoffiFunc, LibraryHandle } from 'koffi';
+import { loadKoffi } from '../../linux/koffi.js';
+
+const [SPAWN_SETSIGDEF, SPAWN_SETSIGMASK, SPAWN_SETSID] = [0x04, 0x08, 0x80];
+const [AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, F_DUPFD_CLOEXEC] = [1, 1, 0o2000000, 1030];
+const [P_PID, WNOHANG, WEXITED, WNOWAIT] = [1, 1, 4, 0x01000000];
+/** More than the C library's own structures have on any architecture (glibc: 336 and 80, 128). */
+const ROOM = 1024;
+
+/** Steps of a child before it becomes the program, in their order. */
+export interface FileActions {
+  /** Opens a path as this descriptor, for reading. */
+  open(fd: number, path: string): void;
+  /** Makes a descriptor of ours another one; not of the same number. */
+  dup(from: number, to: number): void;
+  /** Closes all from this one on. */
+  closeFrom(fd: number): void;
+}
+
+type Koffi = NonNullable<ReturnType<typeof loadKoffi>>;
+type Call = (...words: unknown[]) => number;
+
+/** Each fails with a system error that begins with `spawn`. */
+export class CCalls {
+  readonly #lib: LibraryHandle;
+  readonly #attributes = Buffer.alloc(ROOM);
+  readonly #spawn: KoffiFunc<Call>;
+  readonly #initActions: Call;
+  readonly #destroyActions: Call;
+  readonly #open: Call;
+  readonly #dup: Call;
+  readonly #closeFrom: Call;
+  readonly #fcntl: Call;
+  readonly #close: Call;
+  readonly #socketpair: Call;
+  readonly #waitid: Call;
+  readonly #waitpid: Call;
+
+  private constructor(private readonly koffi: Koffi) {
+    this.#lib = koffi.load(null);
+    const actions = 'posix_spawn_file_actions';
+    this.#spawn = this.#call('posix_spawn', 'void *', 'str', 'void *', 'void *', 'char **', 'char **');
+    this.#initActions = this.#call(`${actions}_init`, 'void *');
+    this.#destroyActions = this.#call(`${actions}_destroy`, 'void *');
+    this.#open = this.#call(`${actions}_addopen`, 'void *', 'int', 'str', 'int', 'uint');
+    this.#dup = this.#call(`${actions}_adddup2`, 'void *', 'int', 'int');
+    this.#closeFrom = this.#call(`${actions}_addclosefrom_np`, 'void *', 'int');
+    this.#fcntl = this.#call('fcntl', 'int', 'int', '...');
+    this.#close = this.#call('close', 'int');
+    this.#socketpair = this.#call('socketpair', 'int', 'int', 'int', 'void *');
+    this.#waitid = this.#call('waitid', 'int', 'int', 'void *', 'int');
+    this.#waitpid = this.#call('waitpid', 'int', 'void *', 'int');
+    this.#setAttributes();
+  }
+
+  /** Undefined where koffi has no build, or the C library not all of the calls (glibc 2.34 has). */
+  static load(): CCalls | undefined {
+    const koffi = loadKoffi();
+    try {
+      return koffi === undefined ? undefined : new CCalls(koffi);
+    } catch (error) {
+      if (!String(error).includes('Cannot find function')) throw error;
+      return undefined;
+    }
+  }
+
+  /**
+   * Starts a program in a thread of the pool, which waits until it is loaded, and returns its pid.
+   * Nothing of the memory is copied; no other thread waits.
+   */
+  async spawn(
+    file: string,
+    words: readonly string[],
+    env: readonly string[],
+    act: (actions: FileActions) => void,
+  ): Promise<number> {
+    const [pid, actions] = [Buffer.alloc(4), Buffer.alloc(ROOM)];
+    this.#assertNone(this.#initActions(actions));
+    try {
+      act({
+        open: (fd, path) => this.#assertNone(this.#open(actions, fd, path, 0, 0)),
+        dup: (from, to) => this.#assertNone(this.#dup(actions, from, to)),
+        closeFrom: (fd) => this.#assertNone(this.#closeFrom(actions, fd)),
+      });
+      const errno = await new Promise<number>((resolve, reject) => {
+        const done = (error: unknown, result: number) =>
+          error === null ? resolve(result) : reject(new Error('posix_spawn', { cause: error }));
+        this.#spawn.async(pid, file, actions, this.#attributes, [...words, null], [...env, null], done);
+      });
+      this.#assertNone(errno, file);
+      return pid.readInt32LE();
+    } finally {
+      this.#destroyActions(actions);
+    }
+  }
+
+  /** Both ends of a connection. */
+  pair(): readonly [ours: number, theirs: number] {
+    const ends = new Int32Array(2);
+    this.#assertDone(this.#socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    return [ends[0] ?? -1, ends[1] ?? -1];
+  }
+
+  /** Another descriptor for the same open file, with this number or a higher one. */
+  dupAbove(fd: number, least: number): number {
+    return this.#assertDone(this.#fcntl(fd, F_DUPFD_CLOEXEC, 'int', least));
+  }
+
+  close(fd: number): void {
+    this.#close(fd);
+  }
+
+  /** Whether a child has ended; its pid stays its own until it is reaped. */
+  hasEnded(pid: number): boolean {
+    const info = new Int32Array(ROOM / Int32Array.BYTES_PER_ELEMENT);
+    // Not ours to wait for any more: it has ended too.
+    return this.#waitid(P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT) !== 0 || info[0] !== 0;
+  }
+
+  /** How a child that has ended did so, as wait(2) says it; its pid is free. */
+  reap(pid: number): number | undefined {
+    const status = new Int32Array(1);
+    return this.#waitpid(pid, status, WNOHANG) === pid ? status[0] : undefined;
+  }
+
+  #call(name: string, ...types: string[]): KoffiFunc<Call> {
+    return this.#lib.func(name, 'int', types);
+  }
+
+  /** Signals: none is blocked and none has another effect than by default; a session of its own. */
+  #setAttributes(): void {
+    // Each signal is a bit; those that the C library keeps for itself are in no set that it makes.
+    const [all, none] = [Buffer.alloc(ROOM, 0xff), Buffer.alloc(ROOM)];
+    const attributes = this.#attributes;
+    this.#assertNone(this.#call('posix_spawnattr_init', 'void *')(attributes));
+    this.#assertNone(this.#call('posix_spawnattr_setsigdefault', 'void *', 'void *')(attributes, all));
+    this.#assertNone(this.#call('posix_spawnattr_setsigmask', 'void *', 'void *')(attributes, none));
+    const flags = SPAWN_SETSID | SPAWN_SETSIGDEF | SPAWN_SETSIGMASK;
+    this.#assertNone(this.#call('posix_spawnattr_setflags', 'void *', 'short')(attributes, flags));
+  }
+
+  /** Of a call that returns an errno. */
+  #assertNone(errno: number, file?: string): void {
+    if (errno !== 0) throw spawnError(errno, file);
+  }
+
+  /** Of a call that returns -1 and leaves the errno elsewhere. */
+  #assertDone(result: number): number {
+    if (result === -1) throw spawnError(this.koffi.errno());
+    return result;
+  }
+}
+
+/** As Node's own spawn has it. */
+function spawnError(errno: number, file?: string): Error {
+  const code = getSystemErrorName(-errno);
+  const syscall = file === undefined ? 'spawn' : `spawn ${file}`;
+  return Object.assign(new Error(`${syscall} ${code}`), { errno: -errno, code, syscall });
+}
