@@ -259,7 +259,9 @@ function list<T>(item: T | undefined): T[] {
 }
 
 function identityOf(file: string): string {
-  return numbersOf(statSync(file, { bigint: true }));
+  const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
+  if (stat === undefined) throw new Error(`${file} is not there any more (ENOENT); put it back`);
+  return numbersOf(stat);
 }
 
 function logIdentity(): string | undefined {

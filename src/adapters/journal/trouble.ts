@@ -1,6 +1,7 @@
 /** What can go wrong with the disk below the journal. */
 import { closeSync, openSync } from 'node:fs';
 import { whyRefused } from '../../domain/model/own-files.js';
+import { isThere } from '../../file-io/look.js';
 import { errnoOf } from '../linux/errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
@@ -60,6 +61,8 @@ export function troubleOf(error: unknown): Trouble {
   return { kind: errno === undefined || errno.startsWith('ERR_') ? 'bug' : 'failing', why };
 }
 
+const OF_SQLITE = /\(SQLite \d+\)$/;
+
 function whyOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const refused = whyRefused(error);
@@ -76,14 +79,21 @@ export function adviceOn({ kind, why }: Trouble): string {
 }
 
 /**
- * The system's own word for why the file cannot be opened, where SQLite says only that it cannot.
+ * The system's own word for why the file or its log cannot be opened, where SQLite says only that
+ * it cannot.
  */
 export function withErrno(trouble: Trouble, path: string): Trouble {
-  if (trouble.kind !== 'failing') return trouble;
+  if (trouble.kind !== 'failing' || !OF_SQLITE.test(trouble.why)) return trouble;
+  const refused = whyClosed(path) ?? (isThere(`${path}-wal`) ? whyClosed(`${path}-wal`) : undefined);
+  return refused === undefined ? trouble : { ...trouble, why: `${trouble.why}: ${refused}` };
+}
+
+/** Why a file cannot be opened for writing; undefined: it can. */
+function whyClosed(path: string): string | undefined {
   try {
     closeSync(openSync(path, 'r+'));
-    return trouble;
+    return undefined;
   } catch (error) {
-    return { ...trouble, why: `${trouble.why}: ${whyRefused(error) ?? String(error)}` };
+    return whyOf(error);
   }
 }

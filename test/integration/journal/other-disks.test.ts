@@ -1,9 +1,10 @@
 /** Another filesystem comes to lie where the journal was: it is not taken for the journal. */
 import assert from 'node:assert/strict';
-import { cp, mkdir, rename, unlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { idsOf, openJournal, type TestJournal } from '../../support/journals/journals.js';
+import { JournalUnavailable } from '../../../src/adapters/journal/store.js';
+import { idsOf, makeJournal, openJournal, type TestJournal } from '../../support/journals/journals.js';
 import { isRoot, needs } from '../../support/needs.js';
 import { done, id } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
@@ -86,7 +87,8 @@ describe('a journal whose files go while it is open', () => {
       const { journal, heard } = await openJournal(folder);
       await journal.put(done(0));
       await away(folder);
-      await assert.rejects(journal.put(done(1)), { reason: 'STATE_UNAVAILABLE' });
+      const refused = await journal.put(done(1)).catch((error: unknown) => error);
+      assert.match(String(refused), /journal\.sqlite is (not there any more \(ENOENT\); put it back|another file)/);
       assert.deepEqual(await idsOf(journal), [id(0), id(1)], 'reads go on');
       for (let n = 0; n < RETRIES; n++) await assert.rejects(journal.assertWritable(), { reason: 'STATE_UNAVAILABLE' });
       await back(folder);
@@ -120,6 +122,28 @@ describe('a journal whose files go while it is open', () => {
         assert.deepEqual([await idsOf(again.journal), again.heard], [[0, 1, 2].map(id), []]);
         await again.journal.close();
       }
+    });
+
+  for (const [what, make, says] of [
+    ['a folder', (log: string) => mkdir(log), 'it is a folder (EISDIR)'],
+    ['a link to itself', (log: string) => symlink(log, log), '(ELOOP)'],
+    ['a link through a file', (log: string) => symlink('/dev/null/x', log), '(ENOTDIR)'],
+  ] as const)
+    it(`its log is ${what} at the start: that is said with its name, and nothing is moved`, async () => {
+      const folder = scratch.path(`start-${what.replaceAll(' ', '-')}`);
+      await makeJournal(folder, 3);
+      const log = join(folder, 'journal.sqlite-wal');
+      await rm(log, { force: true });
+      await make(log);
+      await assert.rejects(openJournal(folder), (error: Error) => {
+        assert.ok(error instanceof JournalUnavailable);
+        assert.ok(error.message.includes(`${log}: `) && error.message.includes(says), error.message);
+        return true;
+      });
+      await rm(log, { recursive: true });
+      const { journal, heard } = await openJournal(folder);
+      assert.deepEqual([await idsOf(journal), heard], [[0, 1, 2].map(id), []]);
+      await journal.close();
     });
 });
 
