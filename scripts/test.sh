@@ -30,8 +30,6 @@ case ${1:-} in
     ;;
   # At the end the recorded reasons are compared with the promises of proto/. The last line counts both.
   *)
-    # With two other files in parallel the caches are cold, so the same turn takes longer.
-    export HOSTLER_TEST_HELD_MS=100
     runner=(scripts/every-test.sh "${runner[@]}" "${side_by_side[@]}")
     ;;
 esac
