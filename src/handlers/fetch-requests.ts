@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import type { EvictSpec, PinSpec, PrefetchSpec } from '../domain/cache/cache-verbs.js';
 import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
+import { OPENS } from '../domain/images/unlocked.js';
 import {
   address,
   ask,
@@ -9,6 +10,7 @@ import {
   defined,
   format,
   orUnset,
+  passphrase,
   parseRequest,
   parseVerb,
   positive,
@@ -48,16 +50,19 @@ interface FetchFields extends LayoutFields {
   readonly useCache: boolean;
   readonly overlay: boolean;
   readonly targetFormat?: ImageFormat | undefined;
+  readonly sourceSecret?: Uint8Array | undefined;
 }
 
 function checkFetch(request: FetchFields, context: z.RefinementCtx): void {
-  const { source, useCache, overlay, targetFormat: wanted } = request;
+  const { source, useCache, overlay, targetFormat: wanted, sourceSecret } = request;
   const issue = (field: string, message: string) => {
     context.addIssue({ code: 'custom', path: [field], message });
   };
   if (useCache && isFile(source)) refuseFile(context, ['useCache']);
   if (overlay && !useCache) issue('overlay', 'only with use_cache');
   if (overlay && wanted !== undefined && wanted !== 'qcow2') issue('targetFormat', 'an overlay is qcow2');
+  if (sourceSecret !== undefined && wanted === undefined) issue('sourceSecret', 'needs target_format');
+  if (sourceSecret !== undefined && useCache) issue('sourceSecret', 'the cache keeps nothing that a passphrase opened');
   if (wanted === 'luks') issue('targetFormat', 'luks needs a passphrase: use ConvertImage');
   checkFetchLayout(overlay ? 'qcow2' : wanted, request, context);
 }
@@ -104,6 +109,7 @@ export function fetchParsers(defaults: SourceDefaults) {
       archiveMember,
       useCache: z.boolean(),
       overlay: z.boolean(),
+      sourceSecret: passphrase,
       ...layout,
     })
     .superRefine(refuseTwo)
@@ -124,8 +130,13 @@ export function fetchParsers(defaults: SourceDefaults) {
     });
   return {
     fetch: (request: unknown): Parsed<FetchSpec> => {
-      const { source: parsedSource, targetFormat: wanted, ...rest } = parseVerb(image, request);
-      return parsed(request, { ...rest, source: parsedSource.source, format: wanted }, parsedSource.secrets);
+      const { source: told, targetFormat: wanted, sourceSecret, ...rest } = parseVerb(image, request);
+      const spec = { ...rest, source: told.source, format: wanted, sourceEncrypted: sourceSecret !== undefined };
+      return parsed(
+        request,
+        spec,
+        sourceSecret === undefined ? told.secrets : { ...told.secrets, [OPENS]: sourceSecret },
+      );
     },
     prefetch: (request: unknown): Parsed<PrefetchSpec> => {
       const { source: told, targetFormat: wanted, ...rest } = parseVerb(prefetch, request);

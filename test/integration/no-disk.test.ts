@@ -119,6 +119,10 @@ const WRITTEN: readonly (readonly [string, string | Buffer])[] = [
   ['a partclone image', Buffer.concat([Buffer.from('partclone-image'), noise(4096)])],
   ['a qcow of a version that nobody here knows', Buffer.concat([Buffer.from('514649fb00000004', 'hex'), noise(4096)])],
   ['a Linux kernel', Buffer.concat([Buffer.alloc(0x202), Buffer.from('HdrS'), noise(4096)])],
+  ['a torrent', Buffer.concat([Buffer.from('d8:announce35:udp://tracker.example.org:6969/announce'), noise(4096)])],
+  ['a torrent', Buffer.concat([Buffer.from('d13:announce-listll20:http://a.example.org'), noise(4096)])],
+  ['a torrent', Buffer.concat([Buffer.from('d10:created by13:mktorrent 1.14:infod'), noise(4096)])],
+  ['a torrent', Buffer.concat([Buffer.from('d4:infod6:lengthi1048576e4:name'), noise(4096)])],
   ['nothing', ''],
   ['511 bytes, less than a sector', Buffer.alloc(511)],
 ];

@@ -243,10 +243,11 @@ function redirected(from: URL, location: string): URL {
   const bytes = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
   const to = URL.canParse(bytes, from.href) ? new URL(bytes, from) : undefined;
   if (to === undefined) throw unavailable(from, 'a redirect to what is no URL');
-  if (from.protocol === 'https:' && to.protocol !== 'https:')
-    throw new HostlerError('SOURCE_FORBIDDEN', `${from.host} redirects from https to ${to.protocol.slice(0, -1)}`, {
-      facts: { host: from.host },
-    });
+  const allowed = from.protocol === 'https:' ? ['https:'] : ['http:', 'https:'];
+  if (!allowed.includes(to.protocol)) {
+    const change = `from ${from.protocol.slice(0, -1)} to ${to.protocol.slice(0, -1)}`;
+    throw new HostlerError('SOURCE_FORBIDDEN', `${from.host} redirects ${change}`, { facts: { host: from.host } });
+  }
   return to;
 }
 

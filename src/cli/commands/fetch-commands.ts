@@ -19,6 +19,7 @@ import { UsageError } from '../failure.js';
 import { layoutOf, layoutOptions, type LayoutFlags } from '../layout-options.js';
 import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from '../options.js';
 import type { OperationFlags, TargetFlags } from '../options.js';
+import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import { bytes, table } from '../text.js';
 
 interface SourceFlags {
@@ -35,7 +36,8 @@ interface SourceFlags {
 type FetchFlags = OperationFlags &
   TargetFlags &
   SourceFlags &
-  LayoutFlags & { readonly cache?: true; readonly overlay?: true };
+  LayoutFlags &
+  PassphraseFlags & { readonly cache?: true; readonly overlay?: true };
 
 /** `hostler image fetch` and `fetch-raw`. */
 export function fetchCommands(context: Context): Command[] {
@@ -48,6 +50,7 @@ export function fetchCommands(context: Context): Command[] {
     .option('--member <name>', 'the file to take out of a tar or zip archive; * for its only disk')
     .option('--cache', "use and fill the host's cache")
     .option('--overlay', 'make an overlay on the cached image')
+    .addOption(passphraseFile('opens an encrypted image, to rewrite it in --format'))
     .action(async (url: string, target: string, flags: FetchFlags) => {
       const source = await sourceOf(url, flags);
       return context.follow(flags, ({ images }) =>
@@ -60,6 +63,7 @@ export function fetchCommands(context: Context): Command[] {
             archiveMember: flags.member ?? '',
             useCache: (flags.cache ?? false) || (flags.overlay ?? false),
             overlay: flags.overlay ?? false,
+            sourceSecret: secretOf(flags.passphraseFile),
             overwrite: flags.overwrite ?? false,
             attributes: writableOf(flags).attributes,
             ...layoutOf(flags),

@@ -18,6 +18,8 @@ export interface FetchSpec extends Layout {
   readonly sourceFormat?: ImageFormat;
   /** Which file of the archive that comes; unset: what comes is the image. */
   readonly archiveMember?: string;
+  /** What is encrypted is opened, by the caller's passphrase, and rewritten. */
+  readonly sourceEncrypted: boolean;
   readonly maxSizeBytes?: bigint;
   readonly checksum?: ExpectedChecksum;
   readonly useCache: boolean;
@@ -40,11 +42,13 @@ export function usesOf({
 }
 
 /** A fetch resumes one of the same source with the same checksum to the same target. */
-export function fetchResume<S extends Pick<FetchSpec, 'source' | 'checksum'>>(): Resume<S> {
+export function fetchResume<
+  S extends Pick<FetchSpec, 'source' | 'checksum'> & Partial<Pick<FetchSpec, 'sourceEncrypted'>>,
+>(): Resume<S> {
   return {
     key: ({ source, checksum }) => `${sourceIdentity(source)} ${checksum === undefined ? '' : checksumText(checksum)}`,
     // Who is not let in may have taken up what another caller can go on with.
     after: [...TRANSPORT, 'SOURCE_REFUSED'],
-    alone: ({ source }) => needsNoSecrets(source),
+    alone: ({ source, sourceEncrypted = false }) => !sourceEncrypted && needsNoSecrets(source),
   };
 }

@@ -13,7 +13,7 @@ interface Fetched {
   readonly image: MadeImage;
 }
 
-type FetchToSpec = Omit<FetchSpec, 'useCache' | 'overlay'>;
+type FetchToSpec = Omit<FetchSpec, 'useCache' | 'overlay' | 'sourceEncrypted'>;
 
 /**
  * Downloads an image into a private folder beside its target, or continues what an earlier attempt

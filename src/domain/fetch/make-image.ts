@@ -3,6 +3,7 @@ import { dataBytes } from '../images/guest-data.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { layoutOf, type Layout } from '../model/image-layout.js';
 import type { ImageFacts } from '../model/image-info.js';
+import { OPENS, opened } from '../images/unlocked.js';
 import type { Run } from '../operations/verb.js';
 import type { BringPorts } from './download.js';
 import { takeMember, type ArchivePorts } from './archive-member.js';
@@ -64,9 +65,10 @@ export async function makeImage(
     ...(sourceFormat === undefined ? {} : { format: sourceFormat }),
     ...(maxSizeBytes === undefined ? {} : { maxSizeBytes }),
   };
-  const image = await validateForeign(file, target, declared, run, ports);
+  const image = opened(await validateForeign(file, target, declared, run, ports), run.secrets[OPENS]);
   const wanted = format ?? image.format;
-  if (wanted === image.format && target.storage === 'file' && Object.keys(layout).length === 0) {
+  const asItIs = wanted === image.format && image.opens === undefined && Object.keys(layout).length === 0;
+  if (asItIs && target.storage === 'file') {
     await run.step('keep');
     // So that little is left to make durable once it has another name.
     await ports.files.sync(image.file);

@@ -54,7 +54,7 @@ export function forAllCallers(source: NetworkSource, hasChecksum: boolean): Netw
  * given to others only when the source, asked with what they know, lets them in too.
  */
 export function isGuarded(secrets: Secrets): boolean {
-  return Object.keys(secrets).length > 0;
+  return [QUERY, HEADERS, TOKEN].some((name) => secrets[name] !== undefined);
 }
 
 /**

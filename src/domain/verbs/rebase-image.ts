@@ -12,7 +12,7 @@ import { assertHeader, assertNoSnapshots, changeInPlace, planned, unchanged, typ
 import type { ImageResult } from '../operations/record.js';
 import type { Resolution, Run, Use, Verb } from '../operations/verb.js';
 import { sameFile } from '../images/read-image.js';
-import { OPENS, unlocked } from '../images/unlocked.js';
+import { OPENS, opened, unlocked } from '../images/unlocked.js';
 import type { Chain, Layer } from '../ports/tools.js';
 
 interface Layered {
@@ -65,7 +65,7 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       run.phase('INSPECTING');
       const chain = unlocked(run.chain(spec.address), run.secrets[OPENS]);
       const [written] = chain;
-      const base = newBase(spec, run);
+      const base = newBase(spec, run).map((layer) => opened(layer, run.secrets[OPENS]));
       const why = whyOf(spec, base);
       if (isThere(spec, written)) return unchanged(written, 'it has this base already', run, ports);
       if (spec.unsafe) warnOfSnapshots(written, run);

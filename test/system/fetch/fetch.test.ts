@@ -290,6 +290,13 @@ describe('fetching', () => {
       assert.equal((await attempt(loop)).reason, 'SOURCE_UNAVAILABLE');
       await dropKept();
     });
+    it('a redirect leads to no other scheme, also to one that a source may have', async () => {
+      for (const place of ['file:///etc/passwd', 'file://localhost/image', 'ftp://127.0.0.1/image', 'data:,image']) {
+        const error = await attempt(server.add('astray', qcow2, { redirect: place }));
+        const words = `redirects from http to ${place.slice(0, place.indexOf(':'))}`;
+        assert.deepEqual([error.reason, error.message.includes(words)], ['SOURCE_FORBIDDEN', true], error.message);
+      }
+    });
     it('headers do not follow a redirect to another host', async () => {
       const other = await FaultServer.start();
       scratch.onEnd(() => other.close());

@@ -41,11 +41,21 @@ describe('encrypted images', () => {
     await create(at('base'), 'qcow2', luks);
     await create(at('over'), 'qcow2', luks, '-u', '-F', 'qcow2', '-b', at('base'));
     await create(at('luks'), 'luks', 'key-secret=s,iter-time=10');
+    await create(at('other'), 'qcow2', luks);
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('plain'), '4M');
+    await sh('qemu-io', '-f', 'qcow2', '-c', 'write -P 3 1M 1M', at('plain'));
     await write(opened(at('base')), 1);
     const below = `,backing.driver=qcow2,backing.encrypt.format=luks,backing.encrypt.key-secret=s,backing.file.filename=${at('base')}`;
     await sh('qemu-io', ...object(), '--image-opts', '-c', 'write -P 2 2M 1M', opened(at('over'), below));
   });
 
+  /** What was fetched has the content of the image, and no passphrase. */
+  const assertOpened = async (image: string, format: string) => {
+    const { info } = await daemon.get().stranger.unary('ImageService/GetImageInfo', { path: at('fetched'), format });
+    assert.doesNotMatch(JSON.stringify(info), /encrypted/);
+    const content = { first: at(image), first_format: image === 'luks' ? 'luks' : 'qcow2', first_secret: secret };
+    await call('CompareImages', { ...content, second: at('fetched'), second_format: format });
+  };
   const qcow2 = { format: 'qcow2', secret };
   const cases: [string, string, (path: string) => Message][] = [
     ['MapImage', 'over', (path) => ({ path, ...qcow2 })],
@@ -80,6 +90,17 @@ describe('encrypted images', () => {
     'over',
     (path) => ({ path, source_format: 'qcow2', secret, target: at('raw'), target_format: 'raw', overwrite: true }),
   ]);
+  for (const [image, backing, format] of [
+    ['over', 'other', 'qcow2'],
+    ['over', 'luks', 'luks'],
+    ['plain', 'base', 'qcow2'],
+    ['plain', 'luks', 'luks'],
+  ] as const)
+    cases.push([
+      'RebaseImage',
+      image,
+      (path) => ({ path, ...qcow2, backing_file: at(backing), backing_format: format }),
+    ]);
   for (const [n, [rpc, image, request]] of cases.entries())
     it(`${rpc} of ${image}, ${String(n)}: with the passphrase, with a wrong one, with none`, async () => {
       const path = at(`${image}-${String(n)}`);
@@ -99,6 +120,49 @@ describe('encrypted images', () => {
       }
       await rm(path);
     });
+
+  const fetched = (image: string, format: string, more: Message = {}) => ({
+    source: { file: { path: at(image) } },
+    target: at('fetched'),
+    target_format: format,
+    overwrite: true,
+    ...more,
+  });
+  for (const [image, format, more] of [
+    ['base', 'raw', {}],
+    ['base', 'qcow2', { compat: '0.10' }],
+    ['base', 'vdi', {}],
+    ['luks', 'raw', {}],
+    ['luks', 'qcow2', {}],
+  ] as const)
+    it(`FetchImage of ${image} as ${format}: with the passphrase, with a wrong one, with none`, async () => {
+      const request = fetched(image, format, more);
+      for (const other of [wrong, undefined])
+        assert.equal(
+          (await failure(call('FetchImage', { ...request, source_secret: other }))).reason,
+          'SECRET_REQUIRED',
+        );
+      await call('FetchImage', { ...request, source_secret: secret });
+      await assertOpened(image, format);
+    });
+
+  it('FetchImage keeps an encrypted image as it is, and opens it where the passphrase is given', async () => {
+    await call('FetchImage', fetched('base', 'qcow2'));
+    assert.ok((await readFile(at('fetched'))).equals(await readFile(at('base'))));
+    await call('FetchImage', fetched('base', 'qcow2', { source_secret: secret }));
+    await assertOpened('base', 'qcow2');
+    await call('FetchImage', fetched('plain', 'qcow2', { source_secret: secret }));
+    assert.ok((await readFile(at('fetched'))).equals(await readFile(at('plain'))));
+  });
+
+  it('FetchImage opens nothing for the cache, and nothing that is kept as it is', async () => {
+    const url = { http: { url: 'http://127.0.0.1:1/base' } };
+    const request = fetched('base', 'raw', { source: url, source_secret: secret });
+    for (const wish of [{ use_cache: true }, { target_format: '' }]) {
+      const error = await failure(call('FetchImage', { ...request, ...wish }));
+      assert.deepEqual([error.reason, error.fields], ['INVALID_FIELD', ['source_secret']]);
+    }
+  });
 
   it('snapshots: made, reverted to, removed', async () => {
     await copyFile(at('base'), at('snapshots'));

@@ -133,6 +133,11 @@ export const MARKS: readonly Mark[] = [
   { name: 'a qcow of a version that nobody here knows', hex: '514649fb' },
   { name: 'a U-Boot image', hex: '27051956' },
   { name: 'a device tree', hex: 'd00dfeed' },
+  // What only says where an image is to be had; the keys of its dictionary are in order.
+  ...['8:announce', '13:announce-list', '7:comment', '10:created by', '4:infod'].map((key) => ({
+    name: 'a torrent',
+    hex: text(`d${key}`),
+  })),
   // Programs.
   { name: 'an ELF program', hex: '7f454c46' },
   { name: 'a Linux kernel', offset: 0x202, hex: text('HdrS') },
