@@ -25,7 +25,7 @@ const OF_THE_STATE: readonly Meaning[] = [
     /bitmaps_ext: |bitmaps extension with zero|(?:Broken|Can't update|Cannot update) bitmap directory/i,
     'IMAGE_MALFORMED',
   ],
-  [/(?:^|\s)\S*block\/(?:qcow|qed|vmdk|vdi|vpc|vhdx|parallels)[\w-]*\.c:\d+: [^\n]*Assertion /, 'IMAGE_MALFORMED'],
+  [/(?:^|\s)\S*block\/(?:io|qcow|qed|vmdk|vdi|vpc|vhdx|parallels)[\w-]*\.c:\d+: [^\n]*Assertion /, 'IMAGE_MALFORMED'],
   [/module block-block-dmg-\w+ not found[^]*error while reading[^\n]*: Input\/output error/, 'UNSUPPORTED_BY_BACKEND'],
 ];
 

@@ -43,6 +43,7 @@ const EXTENDED_L2 = 1n << 4n;
 const KNOWN_INCOMPATIBLE = DIRTY | CORRUPT | DATA_FILE | COMPRESSION_TYPE | EXTENDED_L2;
 const LAZY_REFCOUNTS = 1n << 0n;
 
+const COMPRESSION_OFFSET = 104;
 const COMPRESSION_NAMES = ['zlib', 'zstd'];
 
 const malformed = (what: string) => malformedImage('qcow2', what);
@@ -70,7 +71,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     { offset: head.readBigUInt64BE(8), length: head.readUInt32BE(16), limit: BigInt(clusterBytes) },
     'qcow2',
   );
-  const compression = (incompatible & COMPRESSION_TYPE) === 0n ? 0 : (head[104] ?? 0);
+  const compression = compressionOf(head, headerBytes, incompatible);
   const dataFile = (incompatible & DATA_FILE) === 0n ? undefined : (extensions.dataFile ?? '');
   return {
     format: 'qcow2',
@@ -89,7 +90,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     snapshots: await readSnapshots(bytes, { count: head.readUInt32BE(60), offset: head.readBigUInt64BE(64) }),
     compat: version === 3 ? '1.1' : '0.10',
     refcountBits: 1 << (version === 3 ? head.readUInt32BE(96) : 4),
-    compressionType: COMPRESSION_NAMES[compression] ?? `unknown (${String(compression)})`,
+    compressionType: COMPRESSION_NAMES[compression] ?? unknownCompression(compression),
     ...(version === 3
       ? {
           lazyRefcounts: (head.readBigUInt64BE(80) & LAZY_REFCOUNTS) !== 0n,
@@ -98,6 +99,7 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
       : {}),
     findings: [
       ...findings(incompatible, extensions.featureNames, backingFile, extensions.backingFormat),
+      ...compressionFindings(compression),
       ...tables(bytes, head, clusterBits, version),
       ...tablesOverlapping(head, clusterBits),
     ],
@@ -136,6 +138,24 @@ function assertKeys(head: Buffer, keys: Buffer | undefined, clusterBytes: number
   if (keys === undefined) return;
   if (keys.length !== KEYS_BYTES || keys.readBigUInt64BE(0) % BigInt(clusterBytes) !== 0n)
     throw malformed('the header of its keys does not begin at a cluster');
+}
+
+/** As qemu: any other type than zlib has the bit that says so, and zlib has not. */
+function compressionOf(head: Buffer, headerBytes: number, incompatible: bigint): number {
+  const type = headerBytes > COMPRESSION_OFFSET ? (head[COMPRESSION_OFFSET] ?? 0) : 0;
+  const isSaid = (incompatible & COMPRESSION_TYPE) !== 0n;
+  if (isSaid !== (type !== 0))
+    throw malformed(
+      `the compression type is ${String(type)}, and the bit for another than zlib is ${isSaid ? '' : 'not '}set`,
+    );
+  return type;
+}
+
+const unknownCompression = (type: number) => `unknown (${String(type)})`;
+
+function compressionFindings(type: number): Finding[] {
+  if (COMPRESSION_NAMES[type] !== undefined) return [];
+  return [{ reason: 'UNKNOWN_FEATURE', message: `the compression type is ${unknownCompression(type)}` }];
 }
 
 /** Both tables that everything else is found by. */

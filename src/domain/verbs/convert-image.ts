@@ -1,9 +1,9 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
 import { HostlerError, unsupported } from '../model/errors.js';
 import { filesOf } from '../images/extents.js';
-import { movedOf } from './moved.js';
+import { movedIn, movedOf } from './moved.js';
 import { rest, scale } from '../model/numbers.js';
-import { dataBytes, hasMap } from '../images/guest-data.js';
+import { dataBytes, dataFrom, hasMap } from '../images/guest-data.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
 import type { ImageResult } from '../operations/record.js';
@@ -16,8 +16,8 @@ import { publishImage } from './publish-image.js';
 import { quarantine, type TakePorts } from './quarantine.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { OPENS, isClosed, unlocked } from '../images/unlocked.js';
-import type { FileAttributes, Resolved } from '../ports/handles.js';
-import type { Chain, ConvertRequest, ImageTool, MeasureOf, ToolRun } from '../ports/tools.js';
+import type { FileAttributes } from '../ports/handles.js';
+import type { Chain, ConvertRequest, ImageTool, Layer, MeasureOf, ToolRun } from '../ports/tools.js';
 
 export interface ConvertSpec extends Layout {
   readonly source: ImageAddress;
@@ -97,7 +97,7 @@ export function convertImage(
       if (virtualSizeBytes < chain[0].facts.virtualSizeBytes) await part.truncate(virtualSizeBytes);
       if (!spec.allowInUse) await assertUnchanged(sources, ports.files);
       run.progress({ doneBytes: totalBytes, totalBytes, skippedBytes });
-      const work = (made: Resolved) => workOf(spec, made, totalBytes, virtualSizeBytes);
+      const work = (made: Layer) => workOf(spec, made, totalBytes, virtualSizeBytes, ports, run.tool());
       return publishImage(part, { address: spec.target, format: spec.format }, work, run, ports);
     },
   };
@@ -118,11 +118,18 @@ async function assertDmgWhole([image, ...below]: Chain, { tool }: CreatePorts, r
   );
 }
 
-/** What is compressed takes less than was moved. */
-function workOf(spec: ConvertSpec, made: Resolved, readBytes: bigint, wholeBytes: bigint) {
+/** What is compressed takes less than was moved: of that its tables tell. */
+async function workOf(
+  spec: ConvertSpec,
+  made: Layer,
+  readBytes: bigint,
+  wholeBytes: bigint,
+  { tool }: CreatePorts,
+  run: ToolRun,
+) {
   const moved = spec.compress
-    ? { movedBytes: readBytes, skippedBytes: rest(wholeBytes, readBytes) }
-    : movedOf(made, readBytes, wholeBytes);
+    ? movedIn(await dataFrom([made], () => true, tool, run), readBytes, wholeBytes)
+    : movedOf(made.file, readBytes, wholeBytes);
   return { method: 'convert', why: why(spec), ...moved };
 }
 

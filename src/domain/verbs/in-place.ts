@@ -22,6 +22,8 @@ export interface ChangePorts {
   readonly tool: ImageTool;
 }
 
+type Work = Omit<ImageResult, 'kind' | 'info' | 'changed'>;
+
 export interface Change {
   readonly chain: Chain;
   /** The layer that is written. */
@@ -29,7 +31,8 @@ export interface Change {
   readonly safeCopy: boolean;
   /** A cancel in the middle does no harm. */
   readonly cancellable: boolean;
-  readonly work: Omit<ImageResult, 'kind' | 'info' | 'changed'>;
+  /** What was done; where only the end tells how much was moved, asked then. */
+  readonly work: Work | (() => Work);
   /** Looks at the header when the tool has succeeded. Fails with IO_ERROR. */
   readonly assertDone?: (now: ImageInfo) => void;
 }
@@ -53,8 +56,13 @@ export async function changeInPlace(
     await sync();
     const info = await infoNow(written, ports);
     change.assertDone?.(info);
-    return { kind: 'image', info, changed: true, ...work };
+    return { kind: 'image', info, changed: true, ...doneOf(work) };
   });
+}
+
+/** What was done, when it has been. */
+function doneOf(work: Change['work']): Work {
+  return typeof work === 'function' ? work() : work;
 }
 
 /**
@@ -198,7 +206,7 @@ async function changeCopy(
   const made = await part.seal();
   const info = describeFile(made, await ports.reader.facts(made, format), false);
   assertDone?.(info);
-  const result: ImageResult = { kind: 'image', info, changed: true, ...work };
+  const result: ImageResult = { kind: 'image', info, changed: true, ...doneOf(work) };
   return run.commit('COMMITTING', { address: file.address, made, result }, () => part.publish());
 }
 

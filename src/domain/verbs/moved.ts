@@ -16,7 +16,12 @@ export function movedOf(
   readBytes: bigint,
   wholeBytes: bigint,
 ): Moved {
-  const movedBytes = allocatedBytes > 0n && allocatedBytes < readBytes ? allocatedBytes : readBytes;
+  return movedIn(allocatedBytes > 0n ? allocatedBytes : readBytes, readBytes, wholeBytes);
+}
+
+/** The same where so many bytes are known to be data now, in clusters perhaps. */
+export function movedIn(dataBytes: bigint, readBytes: bigint, wholeBytes: bigint): Moved {
+  const movedBytes = dataBytes < readBytes ? dataBytes : readBytes;
   return { movedBytes, skippedBytes: rest(wholeBytes, movedBytes) };
 }
 

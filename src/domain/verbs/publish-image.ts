@@ -8,7 +8,7 @@ import type { Run } from '../operations/verb.js';
 import type { ImageReader } from '../images/read-image.js';
 import type { Resolved } from '../ports/handles.js';
 import type { StagedImage } from '../ports/targets.js';
-import type { ImageTool } from '../ports/tools.js';
+import type { ImageTool, Layer } from '../ports/tools.js';
 
 export interface PublishPorts {
   readonly reader: ImageReader;
@@ -31,7 +31,7 @@ export async function publishImage(
     readonly content?: 'empty';
   },
   /** What was done; where only what has been made tells how much was moved, by that. */
-  done: Work | ((made: Resolved) => Work),
+  done: Work | ((made: Layer) => Work | Promise<Work>),
   run: Run,
   ports: PublishPorts,
 ): Promise<ImageResult> {
@@ -42,7 +42,7 @@ export async function publishImage(
     ? untrustedFacts(made, target.format, run, ports)
     : ports.reader.facts(made, target.format));
   const info = describeFile(made, facts, false);
-  const work = typeof done === 'function' ? done(made) : done;
+  const work = typeof done === 'function' ? await done({ file: made, format: target.format, facts }) : done;
   const { movedBytes, skippedBytes } = work;
   if (typeof done === 'function') run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
   const result: ImageResult = { kind: 'image', info, ...work };

@@ -1,6 +1,7 @@
 import { isRbd, type ImageAddress } from '../model/address.js';
 import type { Written } from '../ports/changes.js';
-import { scale } from '../model/numbers.js';
+import { rest, scale } from '../model/numbers.js';
+import { movedIn, type Moved } from './moved.js';
 import { MAX_BACKING_NAME_BYTES, apartFromBase, baseLarger } from './create-overlay.js';
 import { fullBackingFile } from '../images/describe-image.js';
 import { HostlerError, invalidFields, unsupported } from '../model/errors.js';
@@ -75,13 +76,16 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       }
       const moved = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
       await run.reserveFor(written.file, moved);
-      const work = { method: methodOf(spec), why, movedBytes: moved, skippedBytes: 0n };
+      let counts: Moved = { movedBytes: 0n, skippedBytes: 0n };
+      const work = () => ({ method: methodOf(spec), why, ...counts });
       const assertDone = (now: ImageInfo) => {
         assertHeader(isThere(spec, { ...written, facts: now }), now, 'the header does not name the new base');
       };
       // Until the header changes, in one write, a cancel leaves the same content in more clusters.
       const change = { ...spec, chain, written, cancellable: true, work, assertDone };
-      return changeInPlace(change, run, ports, (image, sync) => rebase(spec, image, base, moved, run, ports, sync));
+      return changeInPlace(change, run, ports, async (image, sync) => {
+        counts = await rebase(spec, image, base, moved, run, ports, sync);
+      });
     },
   };
 }
@@ -107,14 +111,17 @@ async function rebase(
   base: readonly Layer[],
   totalBytes: bigint,
   run: Run,
-  { changer }: ChangePorts,
+  { changer, tool }: ChangePorts,
   sync: () => Promise<void>,
-): Promise<void> {
+): Promise<Moved> {
+  let counts: Moved = { movedBytes: 0n, skippedBytes: 0n };
   const onFraction = (fraction: number) => {
     run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes: 0n });
   };
   if (!unsafe) {
-    await changer.copyUp(image, base, run.tool(onFraction));
+    counts = await copiedOf(image, totalBytes, tool, run, () => changer.copyUp(image, base, run.tool(onFraction)));
+    const { movedBytes, skippedBytes } = counts;
+    run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
     await run.step('synced');
     await sync();
     run.phase('VERIFYING');
@@ -126,6 +133,27 @@ async function rebase(
   const storedName = base[0]?.file.storedName ?? backing?.address;
   const name = backing === undefined || storedName === undefined ? undefined : { storedName, format: backing.format };
   await changer.setBase(image, name, run.tool());
+  return counts;
+}
+
+/**
+ * What was copied of so many bytes that were looked at: data that the image itself has now, and had
+ * not before. What is the same on the new base, or zeros, was not. A volume takes all of it.
+ */
+async function copiedOf(
+  { chain: [top, ...below], copy }: Written,
+  totalBytes: bigint,
+  tool: ChangePorts['tool'],
+  run: Run,
+  copyUp: () => Promise<void>,
+): Promise<Moved> {
+  const { handle, name } = copy ?? top.file;
+  const chain: Chain = [{ ...top, file: { ...top.file, handle, ...(name === undefined ? {} : { name }) } }, ...below];
+  const own = () => dataFrom(chain, (depth) => depth === 0, tool, run.tool());
+  const isVolume = top.file.storage === 'volume';
+  const before = isVolume ? 0n : await own();
+  await copyUp();
+  return movedIn(isVolume ? totalBytes : rest(await own(), before), totalBytes, totalBytes);
 }
 
 /**

@@ -55,6 +55,12 @@ describe('true numbers', () => {
     const { done = 0, total, skipped = 0 } = reports.last ?? {};
     return { target, ...reports, progress: { done, total, skipped } };
   }
+  /** What was moved, what was not, and the progress at the end. */
+  const moves = (moved: number, whole: number) => [
+    moved,
+    whole - moved,
+    { done: moved, total: moved, skipped: whole - moved },
+  ];
   const near = (found: number, expected: number, what: string) => {
     assert.ok(Math.abs(found - expected) <= CLOSE, `${what}: ${String(found)} instead of ${String(expected)}`);
   };
@@ -154,6 +160,37 @@ describe('true numbers', () => {
   it('a flatten moves what the base has, a commit what the overlay has', async () => {
     assert.equal((await numbers('RebaseImage', { path: at('flat'), format: 'qcow2' })).moved, DATA);
     assert.equal((await numbers('CommitImage', { path: at('merged'), format: 'qcow2' })).moved, OVERLAID);
+  });
+  it('a base with zeros that take space: they are not moved, by a flatten or compressed', async () => {
+    const overlay = async (name: string, base: string) => {
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', at(base), '-F', 'raw', at(name));
+      return { path: at(name), format: 'qcow2' };
+    };
+    const flat = await numbers('RebaseImage', await overlay('flat dense', 'dense'));
+    assert.deepEqual([flat.moved, flat.skipped, flat.progress], moves(DATA, SIZE));
+    for (const format of ['qcow2', 'vmdk']) {
+      const compress = { target_format: format, compress: true };
+      const made = await numbers('ConvertImage', { source: at('dense'), source_format: 'raw', ...compress });
+      near(made.moved, DATA, format);
+      assert.deepEqual([made.moved, made.skipped, made.progress], moves(made.moved, SIZE));
+    }
+  });
+  it('on another base an image moves what is different there, and nothing where all is the same', async () => {
+    await sh('cp', at('dense'), at('same'));
+    await sh('cp', at('dense'), at('other'));
+    // One piece of data is other data, one is zeros, and zeros are data: those are written over it.
+    for (const write of ['-P 9 9M 1M', '-z 20M 2M', '-P 9 30M 2M'])
+      await sh('qemu-io', '-f', 'raw', '-c', `write ${write}`, at('other'));
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', at('dense'), '-F', 'raw', at('moving'));
+    await sh('qemu-io', '-f', 'qcow2', '-c', 'write -P 7 50M 2M', at('moving'));
+    for (const [base, moved] of [
+      ['same', 0],
+      ['other', MIB + DATA / 4 + 2 * MIB],
+    ] as const) {
+      const onto = { backing_file: at(base), backing_format: 'raw' };
+      const rebase = await numbers('RebaseImage', { path: at('moving'), format: 'qcow2', ...onto });
+      assert.deepEqual([rebase.moved, rebase.skipped, rebase.progress], moves(moved, SIZE - OVERLAID), base);
+    }
   });
   it('a digest reads what is data', async () => {
     for (const [name, data] of [

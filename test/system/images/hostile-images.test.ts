@@ -175,6 +175,24 @@ describe('hostile images', () => {
     assert.deepEqual(await findings(path), ['UNKNOWN_FEATURE']);
     await refusedEverywhere(path, 'qcow2', 'IMAGE_UNSAFE');
   });
+  it('a compression that nobody knows, and one that its bit contradicts', async () => {
+    const [bit, typeAt] = [big(1n << 3n), 104];
+    for (const [name, type, features, reason] of [
+      ['of a type to come', 2, bit, 'IMAGE_UNSAFE'],
+      ['of the last type', 255, bit, 'IMAGE_UNSAFE'],
+      ['of zstd without its bit', 1, big(0n), 'IMAGE_MALFORMED'],
+      ['of an unknown type without the bit', 7, big(0n), 'IMAGE_MALFORMED'],
+      ['of zlib with the bit of others', 0, bit, 'IMAGE_MALFORMED'],
+    ] as const) {
+      const path = await qcow2(`${name}.qcow2`);
+      await patch(path, 72, features);
+      await patch(path, typeAt, Buffer.from([type]));
+      if (reason === 'IMAGE_UNSAFE') assert.deepEqual(await findings(path), ['UNKNOWN_FEATURE'], name);
+      await refusedEverywhere(path, 'qcow2', reason);
+    }
+    const zstd = await qcow2('zstd.qcow2', '-o', 'compression_type=zstd');
+    assert.deepEqual(await findings(zstd), []);
+  });
   it('tables that overlap the header or each other', async () => {
     for (const [name, at, value] of [
       ['l1-on-header', 40, 0n],

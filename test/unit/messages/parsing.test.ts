@@ -230,6 +230,7 @@ describe('qemu-img output', () => {
     ['qemu-img: CRYPTO header extension size 8, but expected size 16', 'IMAGE_MALFORMED'],
     ['qemu-img: Missing CRYPTO header for crypt method 2', 'IMAGE_MALFORMED'],
     ["qemu-img: ../../block/qcow2-cluster.c:1012: qcow2_alloc: Assertion `l2_offset != 0' failed.", 'IMAGE_MALFORMED'],
+    ["qemu-img: ../../block/io.c:2532: bdrv_co_block_status: Assertion `*pnum && align' failed.", 'IMAGE_MALFORMED'],
     ["qemu-img: ../../util/iov.c:10: iov_x: Assertion `size > 0' failed.", 'TOOL_FAILED'],
     [
       'qemu-img: The sum of offset (0) and size (8) has to be smaller or equal to the  actual size of the containing file (1)',
