@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Command } from 'commander';
 import { changingCommands } from '../../../src/cli/commands/changing-commands.js';
+import { fetchCommands } from '../../../src/cli/commands/fetch-commands.js';
 import { Context } from '../../../src/cli/context.js';
 import { makingCommands } from '../../../src/cli/commands/image-commands.js';
 import { readingCommands } from '../../../src/cli/commands/reading-commands.js';
@@ -13,6 +14,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   CreateImage: 'create',
   ConvertImage: 'convert',
   ExtractSnapshot: 'extract',
+  FetchImage: 'fetch',
   ResizeImage: 'resize',
   RebaseImage: 'rebase',
   CommitImage: 'commit',
@@ -26,7 +28,7 @@ const TAKES_PASSPHRASE = ['hostler.v1.ImageSecret', 'hostler.v1.ImageEncryption'
 
 describe('passphrases on the command line', () => {
   const context = new Context(() => ({ address: 'unix:///nowhere' }));
-  const all = [readingCommands, makingCommands, changingCommands].flatMap((commands) => commands(context));
+  const all = [readingCommands, makingCommands, fetchCommands, changingCommands].flatMap((commands) => commands(context));
   const find = (words: string): Command | undefined =>
     words.split(' ').reduce<{ commands: readonly Command[]; found?: Command }>(
       ({ commands }, word) => {
