@@ -1,6 +1,6 @@
 /** Our readers beside qemu-img: every format and option that it can make, field by field. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { ImageFacts } from '../../src/domain/model/image-info.js';
 import { noise } from '../support/images/disks.js';
 import { readHeaderOf } from '../support/header.js';
@@ -158,6 +158,58 @@ describe('format readers beside qemu-img', () => {
     for (const format of ['qcow2', 'qed']) {
       const path = await create(format, ['-F', 'raw', '-b', scratch.path('base.raw'), '8M']);
       assert.equal((await agree(path, format)).backingFormat, 'raw');
+    }
+  });
+  /** The name of its base, and what else is written into the header, as other programs do. */
+  const named = async (compat: string, nameOffset: number, name: string, more: readonly [number, Buffer][] = []) => {
+    const path = await create('qcow2', ['-o', `compat=${compat}`, '8M']);
+    const header = await readFile(path);
+    header.fill(0, compat === '1.1' ? 112 : 72, 4096);
+    header.writeBigUInt64BE(BigInt(nameOffset), 8);
+    header.writeUInt32BE(name.length, 16);
+    header.write(name, nameOffset);
+    for (const [at, bytes] of more) bytes.copy(header, at);
+    await writeFile(path, header);
+    return path;
+  };
+  /** The extension that says the format of a base. */
+  const says = (format: string) => {
+    const extension = Buffer.alloc(16);
+    extension.writeUInt32BE(0xe2792aca, 0);
+    extension.writeUInt32BE(format.length, 4);
+    extension.write(format, 8);
+    return extension;
+  };
+  it('qcow2 with the name of its base right behind the header, as old programs write it', async () => {
+    for (const [compat, at] of [
+      ['0.10', 72],
+      ['1.1', 112],
+    ] as const)
+      for (const name of ['/images/of/ten/years/ago', 'base'])
+        assert.equal((await agree(await named(compat, at, name), 'qcow2')).backingFile, name);
+  });
+  it('qcow2 with extensions before the name of its base, and with what looks like one behind it', async () => {
+    const before = await named('0.10', 88, 'base', [[72, says('raw')]]);
+    assert.equal((await agree(before, 'qcow2')).backingFormat, 'raw');
+    const behind = await named('1.1', 112, 'abcdefgh', [[120, says('raw')]]);
+    assert.equal((await agree(behind, 'qcow2')).backingFormat, undefined);
+    const both = await named('1.1', 128, 'abcdefgh', [
+      [112, says('qcow2')],
+      [136, says('raw')],
+    ]);
+    assert.equal((await agree(both, 'qcow2')).backingFormat, 'qcow2');
+  });
+  it('qcow2 whose extensions run into the name of its base, or whose name lies elsewhere: neither opens it', async () => {
+    const into = await named('1.1', 120, 'base', [[112, says('raw')]]);
+    const half = await named('1.1', 116, 'base');
+    const unnamed = await named('1.1', 120, '', [[112, says('raw')]]);
+    const beyond = await named('1.1', 0, '');
+    const header = await readFile(beyond);
+    header.writeBigUInt64BE(65_537n, 8);
+    await writeFile(beyond, header);
+    for (const path of [into, half, unnamed, beyond]) {
+      assert.notEqual((await tryRun('qemu-img', ['info', '-f', 'qcow2', path])).code, 0);
+      await assert.rejects(readHeaderOf(path), { reason: 'IMAGE_MALFORMED' });
     }
   });
   it('qcow2 with snapshots of odd names, with data, and an external data file', async () => {

@@ -42,6 +42,8 @@ const COMPRESSION_TYPE = 1n << 3n;
 const EXTENDED_L2 = 1n << 4n;
 const KNOWN_INCOMPATIBLE = DIRTY | CORRUPT | DATA_FILE | COMPRESSION_TYPE | EXTENDED_L2;
 const LAZY_REFCOUNTS = 1n << 0n;
+/** Of the autoclear features: what lies in the data file is the guest's disk, byte for byte. */
+const DATA_FILE_IS_RAW = 1n << 1n;
 
 const COMPRESSION_OFFSET = 104;
 const COMPRESSION_NAMES = ['zlib', 'zstd'];
@@ -64,7 +66,8 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     throw malformed(`header length is ${String(headerBytes)}`);
   assertTables(head, clusterBits, version);
   const incompatible = version === 3 ? head.readBigUInt64BE(72) : 0n;
-  const extensions = await readExtensions(bytes, headerBytes, clusterBytes);
+  if (head.readBigUInt64BE(8) > BigInt(clusterBytes)) throw malformed('the backing file name lies outside the header');
+  const extensions = await readExtensions(bytes, head, clusterBytes);
   assertKeys(head, extensions.keys, clusterBytes);
   const backingFile = await readName(
     bytes,
@@ -72,6 +75,8 @@ export async function readQcow2(bytes: ByteSource): Promise<ImageFacts> {
     'qcow2',
   );
   const compression = compressionOf(head, headerBytes, incompatible);
+  if (version === 3 && (incompatible & DATA_FILE) === 0n && (head.readBigUInt64BE(88) & DATA_FILE_IS_RAW) !== 0n)
+    throw malformed('it says that its data file is raw, and has none');
   const dataFile = (incompatible & DATA_FILE) === 0n ? undefined : (extensions.dataFile ?? '');
   return {
     format: 'qcow2',
@@ -240,40 +245,48 @@ interface Extensions {
   keys?: Buffer;
 }
 
-/** Reads on when the extensions, which few images fill, go beyond the head of the first cluster. */
-export async function readExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
-  const head = await bytes.read(0n, Math.min(clusterBytes, EXTENSIONS_BYTES));
-  return parseExtensions(head, start, clusterBytes) ?? readAllExtensions(bytes, start, clusterBytes);
+/**
+ * Where the name of a base begins they end, as qemu reads them: old programs wrote it right behind
+ * the header. Reads on when they go beyond the head of the first cluster, which few images fill.
+ */
+export async function readExtensions(bytes: ByteSource, head: Buffer, clusterBytes: number): Promise<Extensions> {
+  const start = head.readUInt32BE(4) === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
+  const nameOffset = Number(head.readBigUInt64BE(8));
+  const limit = nameOffset === 0 ? clusterBytes : nameOffset;
+  const area = await bytes.read(0n, Math.min(limit, EXTENSIONS_BYTES));
+  return parseExtensions(area, start, limit) ?? readAllExtensions(bytes, start, limit);
 }
 
-async function readAllExtensions(bytes: ByteSource, start: number, clusterBytes: number): Promise<Extensions> {
-  const area = await bytes.read(0n, Math.min(clusterBytes, MAX_EXTENSIONS_BYTES));
-  const found = parseExtensions(area, start, clusterBytes);
+async function readAllExtensions(bytes: ByteSource, start: number, limit: number): Promise<Extensions> {
+  const area = await bytes.read(0n, Math.min(limit, MAX_EXTENSIONS_BYTES));
+  const found = parseExtensions(area, start, limit);
   if (found === undefined)
     throw malformed(
-      `the header extensions reach beyond the first cluster, or beyond ${String(MAX_EXTENSIONS_BYTES)} bytes`,
+      `the header extensions reach beyond the first cluster, the name of its base, or ${String(MAX_EXTENSIONS_BYTES)} bytes`,
     );
   return found;
 }
 
-/** Undefined when they go on beyond the area, which is less than the limit. */
+/** Undefined when they go on beyond the area, or beyond the limit. */
 function parseExtensions(area: Buffer, start: number, limit: number): Extensions | undefined {
   const found: Extensions = { featureNames: [] };
-  for (let offset = start; offset + 8 <= area.length;) {
+  let offset = start;
+  while (offset + 8 <= area.length) {
     const type = area.readUInt32BE(offset);
     const length = area.readUInt32BE(offset + 4);
     if (type === EXTENSION_END) return found;
     const end = offset + 8 + length;
     if (end > area.length) return undefined;
-    const text = () => area.toString('utf8', offset + 8, end);
+    const [from, to] = [offset + 8, end];
+    const text = () => area.toString('utf8', from, to);
     if (type === EXTENSION_BACKING_FORMAT) found.backingFormat = text();
     if (type === EXTENSION_DATA_FILE) found.dataFile = text();
     if (type === EXTENSION_BITMAPS) found.bitmaps = area.subarray(offset + 8, end);
     if (type === EXTENSION_KEYS) found.keys = area.subarray(offset + 8, end);
     if (type === EXTENSION_FEATURE_NAMES) found.featureNames.push(area.subarray(offset + 8, end));
-    offset = offset + 8 + Math.ceil(length / 8) * 8;
+    offset += 8 + Math.ceil(length / 8) * 8;
   }
-  return area.length < limit ? undefined : found;
+  return offset < limit ? undefined : found;
 }
 
 /** Names of incompatible feature bits. */

@@ -193,6 +193,17 @@ describe('hostile images', () => {
     const zstd = await qcow2('zstd.qcow2', '-o', 'compression_type=zstd');
     assert.deepEqual(await findings(zstd), []);
   });
+  it('a data file that is raw, and is none; other bits that a writer may clear do no harm', async () => {
+    const path = await qcow2('raw-data.qcow2');
+    for (const bits of [2n, 3n, (1n << 40n) | 2n]) {
+      await patch(path, 88, big(bits));
+      await refusedEverywhere(path, 'qcow2', 'IMAGE_MALFORMED');
+    }
+    for (const bits of [0n, 4n, 1n << 40n]) {
+      await patch(path, 88, big(bits));
+      assert.deepEqual(await findings(path), []);
+    }
+  });
   it('tables that overlap the header or each other', async () => {
     for (const [name, at, value] of [
       ['l1-on-header', 40, 0n],

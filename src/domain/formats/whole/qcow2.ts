@@ -8,7 +8,7 @@ import { readSnapshotTables } from '../qcow2-snapshots.js';
 import { checkBitmaps } from './qcow2-bitmaps.js';
 import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
-const [HEADER_BYTES, V2_HEADER_BYTES] = [112, 72];
+const HEADER_BYTES = 112;
 const SECTOR = 512;
 /** Of the upper halves of entries. */
 const [OFFSET_HIGH, COMPRESSED] = [0x00ffffff, 0x40000000];
@@ -60,8 +60,7 @@ export async function checkQcow2(places: MissingPlaces): Promise<void> {
     const size = facts.virtualSizeBytes === undefined ? diskBytes : Number(facts.virtualSizeBytes);
     await guestDisk(places, { table, diskBytes: size }, layout);
   }
-  const extensionsAt = version === 3 ? head.readUInt32BE(100) : V2_HEADER_BYTES;
-  const { bitmaps, keys } = await readExtensions(places.bytes, extensionsAt, layout.clusterBytes);
+  const { bitmaps, keys } = await readExtensions(places.bytes, head, layout.clusterBytes);
   if (keys !== undefined) places.has('the header of its keys', number(keys, 0), number(keys, 8));
   if (version === 3) await checkBitmaps(places, head, bitmaps, layout.clusterBytes);
 }
