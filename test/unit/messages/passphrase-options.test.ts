@@ -28,7 +28,9 @@ const TAKES_PASSPHRASE = ['hostler.v1.ImageSecret', 'hostler.v1.ImageEncryption'
 
 describe('passphrases on the command line', () => {
   const context = new Context(() => ({ address: 'unix:///nowhere' }));
-  const all = [readingCommands, makingCommands, fetchCommands, changingCommands].flatMap((commands) => commands(context));
+  const all = [readingCommands, makingCommands, fetchCommands, changingCommands].flatMap((commands) =>
+    commands(context),
+  );
   const find = (words: string): Command | undefined =>
     words.split(' ').reduce<{ commands: readonly Command[]; found?: Command }>(
       ({ commands }, word) => {
