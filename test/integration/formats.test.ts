@@ -232,6 +232,50 @@ describe('format readers beside qemu-img', () => {
       await agree(path, format);
     });
   }
+  /** The header of an image, with one number of it changed. */
+  const changed = async (format: string, change: (header: Buffer) => unknown) => {
+    const path = await create(format, ['10M']);
+    const header = await readFile(path);
+    change(header);
+    await writeFile(path, header);
+    return path;
+  };
+  it('qcow whose name of a base lies beyond the file, of any length, which qemu may read as zeros, is refused', async () => {
+    for (const [offset, length] of [
+      [1n << 62n, 0],
+      [(1n << 64n) - 1n, 0],
+      [1n << 62n, 10],
+      [1n << 40n, 10],
+    ] as const) {
+      const path = await changed('qcow', (header) => {
+        header.writeBigUInt64BE(offset, 8);
+        header.writeUInt32BE(length, 16);
+      });
+      await assert.rejects(readHeaderOf(path), { reason: 'IMAGE_MALFORMED' });
+    }
+    await agree(await changed('qcow', (header) => header.writeBigUInt64BE(48n, 8)), 'qcow');
+  });
+  it('vmdk one of whose two grain directories lies beyond the file, which qemu may read as zeros, is not whole', async () => {
+    for (const [at, offset] of [
+      [48, 1n << 30n],
+      [48, (1n << 54n) - 1n],
+      [56, 1n << 30n],
+    ] as const) {
+      const path = await changed('vmdk', (header) => header.writeBigUInt64LE(offset, at));
+      const facts = await readHeaderOf(path);
+      assert.deepEqual(
+        facts?.findings.map(({ reason }) => reason),
+        ['TABLE_OUTSIDE_FILE'],
+      );
+    }
+  });
+  it('vmdk that says that it has no second grain directory: where that would be does not matter', async () => {
+    const path = await changed('vmdk', (header) => {
+      header.writeUInt32LE(header.readUInt32LE(8) & ~2, 8);
+      header.writeBigUInt64LE(1n << 30n, 48);
+    });
+    assert.deepEqual((await agree(path, 'vmdk')).findings, []);
+  });
   it('vmdk, compressed, with its grain directory at the end', async () => {
     const path = scratch.path('stream.vmdk');
     await writeFile(scratch.path('disk.raw'), noise(3 << 20));

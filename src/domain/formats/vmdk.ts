@@ -18,6 +18,8 @@ const AT_END = 2n ** 64n - 1n;
 const [FOOTER_MARKER, FOOTER_FROM_END] = [3, 1536n];
 const MAX_GRAIN_SECTORS = 0x200000n;
 const DIRECTORY_ENTRY_BYTES = 4n;
+/** There is a second grain directory, which qemu reads too. */
+const FLAG_SECOND_DIRECTORY = 2;
 const MAX_ENTRIES = 512;
 /** Names three thousand files; qemu reads 1 MiB of a descriptor. */
 const MAX_DESCRIPTOR_BYTES = 256 << 10;
@@ -60,14 +62,17 @@ function readSparse(bytes: ByteSource, head: Buffer): ImageFacts {
     throw malformed('vmdk', `a grain table has ${String(perTable)} entries`);
   const size = sectors(head.readBigUInt64LE(12));
   const directoryBytes = units(size, sectors(grain) * BigInt(perTable)) * DIRECTORY_ENTRY_BYTES;
-  return imageFacts('vmdk', size, {
-    clusterSizeBytes: sectors(grain),
-    findings: tableFindings(bytes, {
-      what: 'grain directory',
-      offset: sectors(head.readBigUInt64LE(56)),
+  const directory = (what: string, at: number) =>
+    tableFindings(bytes, {
+      what,
+      offset: sectors(head.readBigUInt64LE(at)),
       lengthBytes: directoryBytes,
       neededBytes: directoryBytes,
-    }),
+    });
+  const hasSecond = (head.readUInt32LE(8) & FLAG_SECOND_DIRECTORY) !== 0 && head.readBigUInt64LE(48) !== 0n;
+  return imageFacts('vmdk', size, {
+    clusterSizeBytes: sectors(grain),
+    findings: [...directory('grain directory', 56), ...(hasSecond ? directory('second grain directory', 48) : [])],
   });
 }
 
