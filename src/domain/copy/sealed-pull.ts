@@ -3,7 +3,7 @@ import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Run } from '../operations/verb.js';
 import type { FarSource } from './agents.js';
 import { patiently } from './patience.js';
-import { MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
+import { goneIsChanged, MAY_PASS, Pull, type Counts, type NbdPullPorts } from './segment-pull.js';
 import type { FarSpec } from './copy-spec.js';
 import { assertSafeForTrustedRoot } from './untrusted-source.js';
 import type { Resolved } from '../ports/handles.js';
@@ -93,7 +93,7 @@ async function isSame(
 
 /**
  * Asked again for a while when the far agent has gone, or has no place: everything has come
- * already.
+ * already. A source that is not there any more has changed.
  */
 async function farDigest(
   { source }: FarSpec,
@@ -101,7 +101,11 @@ async function farDigest(
   signal: AbortSignal,
   { clock, pulls: { patienceMs } }: NbdPullPorts,
 ): Promise<string> {
-  const { answer } = await patiently(() => agent.digest(source, signal), MAY_PASS, signal, { clock, patienceMs });
+  const digest = () =>
+    agent.digest(source, signal).catch((error: unknown) => {
+      throw goneIsChanged({ source }, error);
+    });
+  const { answer } = await patiently(digest, MAY_PASS, signal, { clock, patienceMs });
   return answer;
 }
 

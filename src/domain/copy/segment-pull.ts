@@ -1,5 +1,5 @@
 import type { Digests } from '../verbs/digest-image.js';
-import { asHostlerError } from '../model/errors.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
 import type { Clock, Files } from '../ports/images.js';
@@ -51,6 +51,14 @@ export interface Counts {
   readonly movedBytes: bigint;
 }
 
+/** Of a source that was there: that it is not found means that it was removed meanwhile. */
+export function goneIsChanged({ source }: Pick<FarSpec, 'source'>, error: unknown): HostlerError {
+  const failure = asHostlerError(error);
+  if (failure.reason !== 'IMAGE_NOT_FOUND') return failure;
+  const facts = { path: source };
+  return new HostlerError('SOURCE_CHANGED', `${source} was removed while it was read`, { facts, cause: error });
+}
+
 /** The moving itself, from one export after the other when agents or lines break. */
 export class Pull {
   /**
@@ -75,17 +83,19 @@ export class Pull {
     this.#done = parseRanges(checkpoint['done'] ?? '');
     if (checkpoint['doubt'] !== undefined) this.suspect = 'before';
     let lastGood = this.ports.clock();
+    let wasThere = false;
     for (;;) {
       const before = this.#done.length === 0 ? 0n : covered(this.#done);
       try {
         const source = await this.#open();
+        wasThere = true;
         if (source.fingerprint !== fingerprint) await this.#startFrom(source.fingerprint, fingerprint);
         ({ fingerprint } = source);
         return await this.#from(source).catch((error: unknown) => this.#letGo(source, error));
       } catch (error) {
         this.run.signal.throwIfAborted();
         if (covered(this.#done) > before) lastGood = this.ports.clock();
-        const failure = asHostlerError(error);
+        const failure = wasThere ? goneIsChanged(this.spec, error) : asHostlerError(error);
         const patient =
           MAY_PASS.includes(failure.reason) && this.ports.clock() - lastGood < this.ports.pulls.patienceMs;
         if (!patient) throw failure;

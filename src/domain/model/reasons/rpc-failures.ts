@@ -73,7 +73,7 @@ export const RPC_FAILURES: Readonly<Record<string, Failures>> = {
   ),
   FetchImage: fails(
     ['an operation', 'making a target', 'fetching', 'finding an image', 'judging an image'],
-    ['MEMBER_NOT_FOUND', 'UNSUPPORTED_BY_BACKEND', 'SAME_FILE'],
+    ['MEMBER_NOT_FOUND', 'UNSUPPORTED_BY_BACKEND', 'SAME_FILE', 'SECRET_REQUIRED'],
   ),
   FetchRawImage: fails(['an operation', 'making a target', 'fetching', 'finding an image'], ['SAME_FILE']),
   ResizeImage: fails(
@@ -99,7 +99,7 @@ export const RPC_FAILURES: Readonly<Record<string, Failures>> = {
   CompareImages: fails(['an operation', 'reading an image', 'working on an image'], []),
   WipeImage: fails(
     ['an operation', 'losing content', 'finding an image', 'running a tool'],
-    ['UNSUPPORTED_BY_BACKEND'],
+    ['NO_SPACE', 'UNSUPPORTED_BY_BACKEND'],
   ),
   DeleteImage: fails(['an operation', 'losing content', 'finding an image', 'running a tool'], []),
   CreateSnapshot: fails(
