@@ -49,6 +49,29 @@ describe('the image cache', () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
 
+  it('an encrypted image is kept as it is; in another format it would need its passphrase', async () => {
+    const luks = ['-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10', '1M'];
+    await sh(
+      'qemu-img',
+      'create',
+      '-q',
+      '--object',
+      'secret,id=s,data=x',
+      '-f',
+      'qcow2',
+      scratch.path('luks'),
+      ...luks,
+    );
+    const source = http(server.add('luks', await readFile(scratch.path('luks'))));
+    const request = { source, max_size_bytes: String(MIB), source_format: 'qcow2' };
+    for (const format of ['raw', 'vdi'])
+      assert.equal(
+        (await failure(call('PrefetchImage', { ...request, target_format: format }))).reason,
+        'SECRET_REQUIRED',
+      );
+    for (const format of ['qcow2', '']) await call('PrefetchImage', { ...request, target_format: format });
+  });
+
   it('50 callers of one image: one GET, 50 correct targets', async () => {
     const url = server.add('fifty', qcow2, { bytesPerSecond: 4 * MIB });
     const targets = Array.from({ length: 50 }, (_, n) => image(`fifty-${String(n)}.raw`));

@@ -154,7 +154,10 @@ export const RPC_FAILURES: Readonly<Record<string, Failures>> = {
   ),
   ListCachedImages: fails(['using a pool'], []),
   PinCachedImage: fails(['an operation', 'using a pool'], ['IMAGE_NOT_FOUND', 'NO_SPACE', 'ROOT_READ_ONLY']),
-  PrefetchImage: fails(['an operation', 'fetching', 'judging an image'], ['PATH_OUTSIDE_ROOTS', 'MEMBER_NOT_FOUND']),
+  PrefetchImage: fails(
+    ['an operation', 'fetching', 'judging an image'],
+    ['PATH_OUTSIDE_ROOTS', 'MEMBER_NOT_FOUND', 'SECRET_REQUIRED'],
+  ),
   EvictCachedImages: fails(
     ['an operation', 'finding an image', 'using a pool'],
     ['IMAGE_IN_USE', 'DEPENDANTS_UNKNOWN', 'ROOT_READ_ONLY'],
