@@ -58,39 +58,39 @@ test: setup build ## run every test (ONLY='^the docs ': those whose titles match
 
 test-crashes: setup build ## kill daemons at every step of every verb and of every transfer, and break connections; takes several minutes
 	@scripts/test-packages.sh
-	@$(TEST) --suite crashes
+	@$(TEST) --suite crashes $(if $(ONLY),--only '$(ONLY)')
 
 test-glance: setup build ## run the tests against a real Glance API server, which it installs
 	@scripts/glance-packages.sh
-	@$(TEST) --suite glance
+	@$(TEST) --suite glance $(if $(ONLY),--only '$(ONLY)')
 
 test-corpus: setup build ## send images of every kind through every call that accepts images; takes several minutes
 	@scripts/corpus-packages.sh
-	@$(TEST) --suite corpus
+	@$(TEST) --suite corpus $(if $(ONLY),--only '$(ONLY)')
 
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which it installs
 	@scripts/ceph-packages.sh
-	@$(TEST) --suite ceph
+	@$(TEST) --suite ceph $(if $(ONLY),--only '$(ONLY)')
 
 test-disks: setup build ## let each system call below a root fail once, under every verb; takes several minutes, as root
 	@scripts/test-packages.sh
-	@$(TEST) --suite disks
+	@$(TEST) --suite disks $(if $(ONLY),--only '$(ONLY)')
 
 test-faults: setup build ## let the n-th call of a disk fail under every verb, for n = 1, 2, 3 …; takes half an hour or more, as root
-	@scripts/test.sh --suite faults
+	@$(TEST) --suite faults $(if $(ONLY),--only '$(ONLY)')
 
 test-far: setup build ## run the tests with images of 20 GiB between hosts; as root
 	@scripts/test-packages.sh
-	@$(TEST) --suite far
+	@$(TEST) --suite far $(if $(ONLY),--only '$(ONLY)')
 
 test-bare: ## run the README's two commands in the root of a bare Debian, which it makes; as root
 	@scripts/bare-machine.sh
 
 test-campaign: setup build ## three minutes of kills, cancels and a failing state disk (CAMPAIGN_SECONDS=n, SEED=n); as root
-	@$(TEST) --suite campaign
+	@$(TEST) --suite campaign $(if $(ONLY),--only '$(ONLY)')
 
 test-power: setup build ## cut the power under the daemon 200 times (POWER_CUTS=n, SEED=n); as root
-	@$(TEST) --suite power
+	@$(TEST) --suite power $(if $(ONLY),--only '$(ONLY)')
 
 parity: setup build ## run the tests of the 27 functions of the old module and print a table with pass or fail
 	@scripts/test-packages.sh

@@ -2,7 +2,7 @@
 # Runs every test, with test files in parallel. The last line is `N passed, N failed, N skipped`; the
 # reason of each skip is printed above it. scripts/contained.sh leaves nothing of the run, however it
 # ends.
-#   scripts/test.sh [--only REGEXP | --suite NAME | --parity | --coverage]
+#   scripts/test.sh [--only REGEXP | --suite NAME [--only REGEXP] | --parity | --coverage]
 set -u
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin:$PWD/.cache/go/bin"
@@ -20,6 +20,7 @@ case ${1:-} in
     runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js")
     # This suite has none.
     [ "$2" != crashes ] || runner+=("${side_by_side[@]}")
+    if [ "${3:-}" = --only ]; then runner+=(--grep "$4"); fi
     ;;
   --parity) runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs) ;;
   --coverage)
