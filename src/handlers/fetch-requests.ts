@@ -130,21 +130,21 @@ export function fetchParsers(defaults: SourceDefaults) {
     });
   return {
     fetch: (request: unknown): Parsed<FetchSpec> => {
-      const { source: told, targetFormat: wanted, sourceSecret, ...rest } = parseVerb(image, request);
-      const spec = { ...rest, source: told.source, format: wanted, sourceEncrypted: sourceSecret !== undefined };
+      const { source: from, targetFormat: wanted, sourceSecret, ...rest } = parseVerb(image, request);
+      const spec = { ...rest, source: from.source, format: wanted, sourceEncrypted: sourceSecret !== undefined };
       return parsed(
         request,
         spec,
-        sourceSecret === undefined ? told.secrets : { ...told.secrets, [OPENS]: sourceSecret },
+        sourceSecret === undefined ? from.secrets : { ...from.secrets, [OPENS]: sourceSecret },
       );
     },
     prefetch: (request: unknown): Parsed<PrefetchSpec> => {
-      const { source: told, targetFormat: wanted, ...rest } = parseVerb(prefetch, request);
-      return parsed(request, { ...rest, source: told.source, format: wanted }, told.secrets);
+      const { source: from, targetFormat: wanted, ...rest } = parseVerb(prefetch, request);
+      return parsed(request, { ...rest, source: from.source, format: wanted }, from.secrets);
     },
     fetchRaw: (request: unknown): Parsed<FetchRawSpec> => {
-      const { source: told, ...rest } = parseVerb(raw, request);
-      return parsed(request, { ...rest, source: told.source }, told.secrets);
+      const { source: from, ...rest } = parseVerb(raw, request);
+      return parsed(request, { ...rest, source: from.source }, from.secrets);
     },
   };
 }

@@ -14,8 +14,6 @@ import { FolderSync } from '../../src/adapters/files/folder-sync.js';
 import { MemoryJournal } from './journals/memory-journal.js';
 import { Owners } from '../../src/adapters/files/owners.js';
 import { RootedPaths } from '../../src/adapters/paths/paths.js';
-import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
-import { ProcessRunner } from '../../src/adapters/process/process.js';
 import { QemuImg } from '../../src/adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots } from '../../src/adapters/paths/roots.js';
@@ -32,18 +30,25 @@ import { TouchedImages } from '../../src/domain/operations/recovery/touched.js';
 import { TableWalk } from '../../src/adapters/qemu/table-walk.js';
 import { ImageReader } from '../../src/domain/images/read-image.js';
 import type { Step } from '../../src/domain/operations/engine-ports.js';
+import { MemoryFolders } from '../../src/adapters/process/memory-folders.js';
+import { ProcessRunner } from '../../src/adapters/process/process.js';
 
 /** For tests in which nothing is swept. */
 export const NO_SWEEP_LOG = { others: () => undefined, failed: () => undefined };
 
-export async function composeEngine(root: string, step: Step, resumeLimits = { ttlMs: 60_000, bytes: 1n << 40n }) {
-  const folders = new MemoryFolders('hostler-test');
-  const runner = new ProcessRunner({
+/** Starts tools as the daemon does, without a sandbox and without a log. */
+export function plainRunner(folders = new MemoryFolders('hostler-test')): ProcessRunner {
+  return new ProcessRunner({
     killGraceMs: 200,
     searchPath: process.env['PATH'] ?? '',
     folders,
     log: { child: () => undefined, abandoned: () => undefined },
   });
+}
+
+export async function composeEngine(root: string, step: Step, resumeLimits = { ttlMs: 60_000, bytes: 1n << 40n }) {
+  const folders = new MemoryFolders('hostler-test');
+  const runner = plainRunner(folders);
   const roots = await openRoots([{ path: root, access: 'read-write', trusted: true, attributes: {} }], 5000);
   const [files, tool, imageLocks, locks] = [
     new LocalFiles(),

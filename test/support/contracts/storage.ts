@@ -7,9 +7,8 @@ import type { Files, ImageLocks } from '../../../src/domain/ports/images.js';
 import type { Paths } from '../../../src/domain/ports/paths.js';
 import type { Targets } from '../../../src/domain/ports/targets.js';
 import type { ImageTool, Reflink } from '../../../src/domain/ports/tools.js';
-import { MemoryFolders } from '../../../src/adapters/process/memory-folders.js';
-import { ProcessRunner } from '../../../src/adapters/process/process.js';
 import { QemuImg } from '../../../src/adapters/qemu/qemu-img.js';
+import { plainRunner } from '../engine.js';
 
 /** As the id of an agent is. */
 export const AGENT = 'c0117ac70000';
@@ -52,12 +51,6 @@ export interface Storage {
 
 /** Children of the tools, without a sandbox. */
 export function contractTools() {
-  const folders = new MemoryFolders('hostler-test');
-  const runner = new ProcessRunner({
-    killGraceMs: 200,
-    searchPath: process.env['PATH'] ?? '',
-    folders,
-    log: { child: () => undefined, abandoned: () => undefined },
-  });
+  const runner = plainRunner();
   return { runner, qemu: new QemuImg(runner, {}, {}) };
 }
