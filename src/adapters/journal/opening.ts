@@ -44,7 +44,9 @@ export function openJournal(path: string, witness: WriteCountFile, clock: () => 
       const what = size === undefined ? 'it has gone' : 'it is empty';
       throw new JournalDamaged(`${String(known)} changes were written, and ${what}`);
     }
-    database = connect(path);
+    // Known to the catch: one that nobody closes would remove its log when it is collected.
+    database = new DatabaseSync(path);
+    configureDatabase(database);
     const file = check(database, path, clock);
     if (known > file.writes)
       throw new JournalDamaged(`${String(known)} changes were written, the journal ends at ${String(file.writes)}`);
@@ -148,7 +150,12 @@ function latestAside(path: string): string {
  */
 export function connect(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
-  configureDatabase(database);
+  try {
+    configureDatabase(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   return database;
 }
 

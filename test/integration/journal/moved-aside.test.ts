@@ -3,8 +3,11 @@
  * read.
  */
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, readdirSync, renameSync, copyFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, readdirSync, renameSync, rmSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { connect, openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
 import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
 import { FaultFilesystem } from '../../support/faults/fault-filesystem.js';
@@ -14,6 +17,9 @@ import { scratchFolder } from '../../support/scratch.js';
 
 const RECORDS = 40;
 const ALL = Array.from({ length: RECORDS }, (_, n) => id(n));
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 describe('a journal that is moved aside', () => {
   const scratch = scratchFolder();
@@ -111,6 +117,38 @@ describe('a journal that is moved aside', () => {
     assert.deepEqual([await idsOf(journal), journal.incomplete, heard], [ALL, false, []]);
     await journal.close();
   });
+
+  for (const [what, from, to] of [
+    ['a page of no size', 16, 18],
+    ['an unknown name of the format', 0, 15],
+    ['a schema that is no tree', 100, 101],
+    ['rubbish in its first page', 0, 4096],
+  ] as const)
+    it(`its log goes aside as it is: ${what}`, () => {
+      const [folder, open] = [scratch.path(`log-${String(from)}-${String(to)}`), scratch.path('open')];
+      cpSync(template, open, { recursive: true });
+      const path = join(folder, 'journal.sqlite');
+      const database = connect(join(open, 'journal.sqlite'));
+      database.exec("INSERT INTO meta VALUES ('more', '1')");
+      cpSync(open, folder, { recursive: true });
+      database.close();
+      rmSync(open, { recursive: true });
+      const bytes = readFileSync(path).fill('x', from, to);
+      writeFileSync(path, bytes);
+      const log = readFileSync(`${path}-wal`);
+      assert.ok(log.length > 0);
+      const witness = new WriteCountFile(join(folder, 'journal.writes'));
+      // A database that nobody holds is closed when garbage is collected, and its log removed.
+      const clock = () => {
+        collectGarbage();
+        return Date.now();
+      };
+      const { file, moved } = openFile(path, witness, clock);
+      file.database.close();
+      witness.close();
+      assert.ok(moved !== undefined);
+      assert.deepEqual(readFileSync(`${moved.movedTo}-wal`), log);
+    });
 
   it('one that is being made beside a journal that works is not taken for it', async () => {
     const folder = scratch.path('beside');
