@@ -13,6 +13,7 @@ import { crowdFigures } from './crowd.js';
 import { digestCases } from './digest-cases.js';
 import { openFetchBench } from './fetch-cases.js';
 import { infoCases } from './info-cases.js';
+import { inventoryCases } from './inventory-cases.js';
 import { journalFigures } from './journal-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
@@ -49,6 +50,7 @@ try {
     fetching = await openFetchBench(join(folder, 'fetch'), daemon, mounted ? xfs : undefined);
   for (const each of [
     ...infoCases(daemon),
+    ...inventoryCases(daemon),
     ...smallCases(daemon),
     ...sandboxCases(daemon),
     ...ownerCases(daemon),

@@ -8,6 +8,7 @@ import type { ConvertSpec } from '../domain/verbs/convert-image.js';
 import type { CreateSpec } from '../domain/verbs/create-image.js';
 import type { OverlaySpec } from '../domain/verbs/create-overlay.js';
 import type { DeleteSpec } from '../domain/verbs/delete-image.js';
+import type { BatchSpec } from '../domain/verbs/batch-image-info.js';
 import type { InfoSpec } from '../domain/verbs/get-image-info.js';
 import {
   address,
@@ -82,6 +83,19 @@ const info = z
  * here.
  */
 export const parseInfo = (request: unknown): InfoSpec => parseRequest(info, request);
+
+const batch = z
+  .object({
+    paths: z.array(z.string()).min(1, 'at least one path is required'),
+    format: optionalFormat,
+    backingChain: z.boolean(),
+  })
+  .superRefine((request, context) => {
+    if (request.backingChain && request.format === undefined) issue(context, 'format', 'required with backing_chain');
+  })
+  .transform((request): BatchSpec => defined(request));
+/** BatchGetImageInfo as a spec; its paths are read one by one, later. */
+export const parseBatch = (request: unknown): BatchSpec => parseRequest(batch, request);
 
 const detect = z.object({ path: address });
 /** DetectDiskType: the address. */

@@ -11,6 +11,7 @@ import { detectDiskType, typeByPrefix } from '../domain/verbs/detect-disk-type.j
 import { digestImage, type DigestPorts } from '../domain/verbs/digest-image.js';
 import { findRootDisk, type DomainReader, type DomainSource } from '../domain/verbs/find-root-disk.js';
 import { getImageInfo, type InfoPorts } from '../domain/verbs/get-image-info.js';
+import type { InventoryPorts } from '../domain/inventory/list-images.js';
 import type { ChangePorts } from '../domain/verbs/in-place.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { rebaseImage } from '../domain/verbs/rebase-image.js';
@@ -18,6 +19,7 @@ import { resizeImage } from '../domain/verbs/resize-image.js';
 import { createSnapshot, deleteSnapshot, listSnapshots, revertSnapshot } from '../domain/verbs/snapshots.js';
 import { wipeImage } from '../domain/verbs/wipe-image.js';
 import { DetectionBasis, type ImageServiceService } from '../gen/hostler/v1/image_service.js';
+import { batchHandler, type BatchHandlerPorts } from './inventory/batch.js';
 import { fetchHandlers, type FetchPorts } from './fetch.js';
 import { mapStream, type Handlers } from './handler.js';
 import {
@@ -45,6 +47,7 @@ import {
   parseMeasure,
   parseOverlay,
 } from './image-requests.js';
+import { inventoryHandlers } from './inventory/inventory.js';
 import { longRunning } from './running.js';
 import { transferHandlers, type TransferHandlerPorts } from './transfer.js';
 
@@ -55,6 +58,8 @@ export type ImagePorts = InfoPorts &
   TransferHandlerPorts &
   FetchPorts &
   ExaminePorts &
+  BatchHandlerPorts &
+  InventoryPorts &
   ChangePorts & { readonly domains: DomainSource; readonly domainXml: DomainReader };
 
 const BASES = {
@@ -70,6 +75,8 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
       const [info, ...chain] = await getImageInfo(parseInfo(request), ports);
       return { info: imageInfo(info), backingChain: chain.map(imageInfo) };
     },
+    batchGetImageInfo: batchHandler(ports),
+    ...inventoryHandlers(ports),
     async detectDiskType({ path }) {
       const { type, basis } = typeByPrefix(path) ?? (await detectDiskType(parseDetect({ path }), ports));
       return { type, basis: BASES[basis] };

@@ -25,7 +25,7 @@ import { Virsh } from '../adapters/host/virsh.js';
 import { Digests } from '../domain/verbs/digest-image.js';
 import { backgroundWork } from './background.js';
 import { LeftoverLog } from './sweep.js';
-import { assembleLooks } from './looks.js';
+import { assembleInventory, assembleLooks } from './looks.js';
 import { assembleStorage } from './storage.js';
 import { PathScope } from '../domain/access/path-scope.js';
 import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
@@ -204,11 +204,10 @@ function slotsOf(limits: Config['limits']): Slots {
 type Engine = ReturnType<typeof assembleEngine>;
 
 /** What the services are made of, beside the engine. */
-function assembleHandlers(
-  { config, runner, folders, state, roots, ownFolders, devices, version, touched }: Resources,
-  engine: Engine,
-) {
+function assembleHandlers(resources: Resources, engine: Engine) {
+  const { config, runner, folders, state, roots, ownFolders, devices, version, touched, rawDisks } = resources;
   const { operations, space, overcommit, owners } = engine;
+  const inventory = assembleInventory(resources);
   const pathLooks = new PathLooks(config.limits.root_patience_ms);
   const { localPaths, scope } = engine;
   const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), scope, pathLooks);
@@ -226,6 +225,8 @@ function assembleHandlers(
       ...transferPorts(config, { runner, folders }, state.agentId, toolLimits(config.limits.tools), engine.scope),
       ...engine.fetching,
       touched,
+      inventory,
+      isRaw: (file) => rawDisks.knows(file),
       readers: new ReadCallLimit(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),

@@ -2,7 +2,9 @@
  * What looks at all images of the roots, in threads of its own: for dependants, and for what they
  * may still grow by.
  */
+import { join } from 'node:path';
 import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/index/bad-files.js';
+import { Inventories } from '../adapters/inventory/inventories.js';
 import { ImageIndex } from '../adapters/index/image-index.js';
 import { errorText } from '../adapters/telemetry/log.js';
 import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
@@ -22,6 +24,17 @@ export function assembleLooks(resources: Resources): {
     badFiles.hear(bad);
   };
   return { index: imageIndex(resources, onBad), overcommit: overcommitWatch(resources, onBad) };
+}
+
+/** The inventories of the roots. They look when somebody asks. */
+export function assembleInventory({ config, state, roots, closedFolders, log }: Resources): Inventories {
+  return new Inventories({
+    roots,
+    folder: join(state.realPath, 'inventory'),
+    closed: closedFolders,
+    patienceMs: config.limits.root_patience_ms,
+    failed: (root, cause) => log.error('the inventory of a root failed', { root, cause }),
+  });
 }
 
 function imageIndex(

@@ -104,6 +104,9 @@ export class World {
     await this.restore(true);
     await this.daemon.stranger.unary('HostInfoService/GetHostInfo');
     await this.daemon.stranger.unary('OperationService/ListOperations');
+    // The thread and the file of an inventory are open for ten minutes after a question.
+    for (const root of ['daemon/images', 'second', 'kept'])
+      await this.daemon.stranger.unary('ImageService/ListImages', { path: join(this.folder, root) });
     this.#idle = standing(this.daemon);
   }
 

@@ -79,6 +79,11 @@ function decode(name: string, bytes: Buffer): Message {
   return (definition[name] as unknown as Decoder).deserialize(bytes);
 }
 
+/** The reason in a google.rpc.Status that stands in an answer. */
+export function reasonIn(status: unknown): string {
+  return infoOf(detailsOf(status as Message)).reason ?? '';
+}
+
 const notes = noting({
   ofCall: (metadata) => infoOf(decodeDetails(metadata)).reason ?? '',
   ofOperations: failedOperations,

@@ -12,6 +12,7 @@ export interface ServicePage {
 /** A page begins with this RPC and goes on to the next page's, or to the end of the service. */
 const PAGES: Readonly<Record<string, Omit<ServicePage, 'rpcs'>>> = {
   GetImageInfo: { name: 'images-look', title: 'Looking at images' },
+  BatchGetImageInfo: { name: 'images-inventory', title: 'Many images and their changes' },
   CreateImage: { name: 'images-make', title: 'Making and converting images' },
   CopyImage: { name: 'images-copy', title: 'Copying images' },
   FetchImage: { name: 'images-fetch', title: 'Fetching images' },
@@ -40,8 +41,12 @@ export function pagesOf(service: DescService): readonly ServicePage[] {
   return pages;
 }
 
+/** Files whose few messages stand on the page of another file. */
+const BESIDE = new Map([['operation_service', 'operation']]);
+
 /** The page of a message or enum that is no request or answer; results have pages of their own. */
 export function messagesPage({ name, file }: DescMessage | DescEnum): string {
   const what = name.endsWith('Result') ? 'results' : 'messages';
-  return `${what}-${file.name.replace('hostler/v1/', '').replaceAll('_', '-')}`;
+  const own = file.name.replace('hostler/v1/', '');
+  return `${what}-${(BESIDE.get(own) ?? own).replaceAll('_', '-')}`;
 }

@@ -120,9 +120,10 @@ function messages(types: readonly (DescMessage | DescEnum)[]): string {
   );
 }
 
-function titleOf([first]: readonly (DescMessage | DescEnum)[]): string {
-  const what = first?.name.endsWith('Result') ? 'Results' : 'Messages';
-  return `${what} of ${first?.file.name.split('/').at(-1) ?? ''}.proto`;
+function titleOf(types: readonly (DescMessage | DescEnum)[]): string {
+  const what = types[0]?.name.endsWith('Result') === true ? 'Results' : 'Messages';
+  const files = new Set(types.map(({ file }) => `${file.name.split('/').at(-1) ?? ''}.proto`));
+  return `${what} of ${[...files].join(' and ')}`;
 }
 
 /** Messages and enums of a file that are no RPC's own. */

@@ -42,6 +42,11 @@ export class RootGate {
     private readonly places = POOL_PLACES,
   ) {}
 
+  /** Whether nothing but filesystems of this host's own lies in the root. */
+  get isLocal(): boolean {
+    return this.place.isLocal();
+  }
+
   /** How to ask its filesystem, in work that has entered. */
   get calls(): FileCalls {
     return this.place.isLocal() ? SYNC : THREADPOOL;

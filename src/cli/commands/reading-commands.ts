@@ -1,20 +1,24 @@
+import type { ClientReadableStream } from '@grpc/grpc-js';
 import { Command } from 'commander';
 import { Extent } from '../../gen/hostler/v1/image.js';
 import {
+  type BatchGetImageInfoResponse,
   DetectDiskTypeResponse,
   DetectionBasis,
   GetImageInfoRequest,
   GetImageInfoResponse,
   MeasureImageResponse,
 } from '../../gen/hostler/v1/image_service.js';
+import { ImageDescription } from '../../gen/hostler/v1/inventory.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
+import { exitCode, failureOf } from '../failure.js';
 import { events } from '../follow.js';
 import { address } from '../options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import { ExtentDrawing, kindOf } from '../draw-extents.js';
 import { showChain, showInfo } from '../show-result.js';
-import { exactBytes, listing } from '../text.js';
+import { exactBytes, listing, printable } from '../text.js';
 
 /** `hostler image …`: the verbs that only look. */
 export function readingCommands(context: Context): Command[] {
@@ -29,21 +33,48 @@ export function readingCommands(context: Context): Command[] {
 
 function infoCommand(context: Context): Command {
   return new Command('info')
-    .description('what an image is')
-    .argument('<path>')
+    .description('what images are')
+    .argument('<path...>')
     .option(
       '-f, --format <format>',
       'declared format; unset: detected from the content, which a guest may have written',
     )
     .option('--chain', 'follow the backing chain; only with --format')
-    .action((path: string, { format, chain = false }: { format?: string; chain?: boolean }) =>
+    .action((paths: readonly [string, ...string[]], { format, chain = false }: { format?: string; chain?: boolean }) =>
       context.use(async ({ images }) => {
+        const [path, ...more] = paths;
+        if (more.length > 0) {
+          const request = { paths: paths.map(address), format, backingChain: chain };
+          await showMany(context, request.paths, images.batchGetImageInfo(request));
+          return;
+        }
         const request = GetImageInfoRequest.fromPartial({ path: address(path), format, backingChain: chain });
         const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
         const layers = answer.info === undefined ? [] : [answer.info, ...answer.backingChain];
         context.print(GetImageInfoResponse.toJSON(answer), layers.map(showInfo).join('\n\n'));
       }),
     );
+}
+
+/** Each as it comes; the exit code is that of the first that could not be described. */
+async function showMany(
+  context: Context,
+  paths: readonly string[],
+  stream: ClientReadableStream<BatchGetImageInfoResponse>,
+): Promise<void> {
+  for await (const { results } of events(stream))
+    for (const result of results) {
+      const { outcome, backingChain, index } = result;
+      if (outcome?.$case === 'info') {
+        const text = [outcome.value, ...backingChain].map(showInfo).join('\n\n');
+        context.print(ImageDescription.toJSON(result), `${text}\n`);
+      } else if (outcome?.$case === 'error') {
+        const failure = failureOf(outcome.value);
+        process.exitCode ??= exitCode(failure);
+        const text = `${printable(paths[index] ?? '')}: ${printable(failure.message)} [${failure.reason ?? ''}]\n`;
+        context.print(ImageDescription.toJSON(result), text);
+      }
+    }
 }
 
 function detectCommand(context: Context): Command {

@@ -41,6 +41,13 @@ export class PathScope {
     );
   }
 
+  /** The places that the role may see; `all`: everywhere. */
+  get inSight(): Places {
+    const role = this.#roles.getStore();
+    if (role === undefined || role.read === 'all' || role.write === 'all') return 'all';
+    return [...new Set([...role.read, ...role.write])];
+  }
+
   /** Folders of a far host below which its files must really lie; `all`: anywhere. */
   farPlaces({ host, user }: { readonly host: string; readonly user?: string }, need: RequestedPlace['need']): Places {
     const remote = this.#roles.getStore()?.remote ?? 'all';

@@ -65,6 +65,7 @@ const BY_NAME: Readonly<Record<string, Bound>> = {
   first: PATH,
   first_format: WORD,
   format: WORD,
+  generation: WORD,
   group: NAME,
   host: NAME,
   hostname: PATH,
@@ -102,6 +103,7 @@ const BY_NAME: Readonly<Record<string, Bound>> = {
 /** By their full name: what differs, and what is a list. */
 const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
   'grpc.health.v1.HealthCheckRequest.service': NAME,
+  'hostler.v1.BatchGetImageInfoRequest.paths': { items: 10_000, totalBytes: 2 * 1024 * 1024, bytes: 4096 },
   'hostler.v1.ChownForIdMapsRequest.gid_maps': { items: 1000, totalBytes: 32_768 },
   'hostler.v1.ChownForIdMapsRequest.uid_maps': { items: 1000, totalBytes: 32_768 },
   'hostler.v1.EvictCachedImagesRequest.cache_ids': { items: 1000, totalBytes: 262_144, bytes: 512 },
@@ -111,6 +113,9 @@ const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
   // KiB.
   'hostler.v1.FindRootDiskRequest.domain_xml': DATA,
   'hostler.v1.HttpSource.headers': { entries: 64, totalBytes: 65_536, keyBytes: 256, valueBytes: 16_384 },
+  'hostler.v1.InventoryFilter.formats': { items: 32, totalBytes: 2048, bytes: 64 },
+  // Holds the path of an image, in JSON in base64, with escapes.
+  'hostler.v1.ListImagesRequest.page_token': text(32_768),
   'hostler.v1.OperationFilter.methods': { items: 100, totalBytes: 8192, bytes: 128 },
   'hostler.v1.OperationFilter.states': { items: 100, totalBytes: 1024 },
 };

@@ -21,6 +21,8 @@ const limit = { max_size_bytes: String(1 << 30) };
 
 export const WORK: Readonly<Record<string, Work>> = {
   GetImageInfo: { reads: 'path', rest: qcow2 },
+  ListImages: { reads: 'path' },
+  WatchImages: { reads: 'path' },
   DetectDiskType: { reads: 'path' },
   MapImage: { reads: 'path', rest: qcow2 },
   MeasureImage: { reads: 'path', rest: { ...qcow2, target_format: 'raw' } },

@@ -146,7 +146,7 @@ describe('what an RPC promises of transfers', () => {
     before(() => (others = OTHERS.map((name) => new Stranger(socket(name)))));
     after(() => others.forEach((other) => other.close()));
 
-    it('MapImage, MeasureImage, DownloadImage: TOO_MANY_OPERATIONS', async () => {
+    it('MapImage, MeasureImage, DownloadImage, BatchGetImageInfo: TOO_MANY_OPERATIONS', async () => {
       const path = daemon.image('good');
       const request = { path, format: 'qcow2', target_format: 'raw' };
       const maps = others.map((other) =>
@@ -157,6 +157,7 @@ describe('what an RPC promises of transfers', () => {
       await assertFails(daemon.stranger.all('ImageService/MapImage', request), 'TOO_MANY_OPERATIONS');
       await assertFails(call('MeasureImage', request), 'TOO_MANY_OPERATIONS');
       await assertFails(call('DownloadImage', { path }), 'TOO_MANY_OPERATIONS');
+      await assertFails(call('BatchGetImageInfo', { paths: [path] }), 'TOO_MANY_OPERATIONS');
       for (const map of maps.flat()) map.cancel();
     });
     it('StartUpload: TOO_MANY_OPERATIONS', async () => {

@@ -47,7 +47,9 @@ const RAW_TOO = [
   ...['ResizeImage', 'WipeImage', 'OpenExport', 'CommitImage'],
 ];
 /** They work on files alone. */
-const FILES_ONLY = ['StatFile', 'TouchFile', 'ReadFile', 'WriteFile', 'DownloadImage'];
+const FILES_ONLY = ['StatFile', 'TouchFile', 'ReadFile', 'WriteFile', 'DownloadImage', 'ListImages', 'WatchImages'];
+/** They open nothing: what can be looked at is all that they need. */
+const LOOKED_AT = ['StatFile', 'ListImages', 'WatchImages', 'GetFilesystemInfo', 'WatchFilesystem'];
 /** In these requests no path differs from call to call. */
 const OTHERWISE: Readonly<Record<string, Message>> = {
   EvictCachedImages: { target_bytes: '1' },
@@ -260,7 +262,7 @@ describe('what RPCs promise alike', () => {
       await copyFile(fixed('good.qcow2'), below);
       await chmod(file, 0);
       // A file can be looked at unless its folder cannot be entered.
-      const looks = rpc === 'StatFile' || rpc.endsWith('Filesystem');
+      const looks = LOOKED_AT.includes(rpc);
       await chmod(mine('closed'), looks ? 0 : 0o555);
       return call(rpc, {
         reads: looks ? below : file,

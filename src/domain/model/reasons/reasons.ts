@@ -64,6 +64,12 @@ export const REASONS = {
     'Create the folder first.',
   ),
   IMAGE_NOT_FOUND: row('NOT_FOUND', 'after a change', 'No such file.', 'Check the address.'),
+  GENERATION_TOO_OLD: row(
+    'FAILED_PRECONDITION',
+    'after a change',
+    'A list or watch of images cannot be continued: what has changed since its generation is not known any more, or the inventory was made anew.',
+    'List again, and watch from the generation of that list.',
+  ),
   POOL_NOT_FOUND: row(
     'NOT_FOUND',
     'after a change',

@@ -1,0 +1,96 @@
+/** What the inventory keeps of a file. Synchronous calls: for threads of their own. */
+import { closeSync, constants, openSync, type BigIntStats } from 'node:fs';
+import { HostlerError } from '../../domain/model/errors.js';
+import { imageFacts } from '../../domain/formats/facts.js';
+import { cached } from '../../domain/formats/head.js';
+import { detectFormat, otherMarks } from '../../domain/formats/magic.js';
+import { READERS } from '../../domain/formats/readers.js';
+import type { ImageFormat } from '../../domain/model/image-format.js';
+import type { ImageFacts } from '../../domain/model/image-info.js';
+import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
+import type { InventoryFacts } from '../../domain/ports/inventory.js';
+import { identityOf } from '../linux/device-identity.js';
+import { sourceOf } from '../linux/sync-look.js';
+import { birthOf } from '../linux/system-sizes.js';
+
+/** A message that is longer is cut: rows are small. */
+const MAX_WORDS = 300;
+
+/**
+ * The facts of a regular file that was looked at just now. Fails with system errors, and with
+ * nothing that the bytes could cause.
+ */
+export async function readFacts(path: Buffer, stat: BigIntStats): Promise<InventoryFacts> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  try {
+    const bytes = cached(sourceOf(fd, Number(stat.size)));
+    const format = await detectFormat(bytes);
+    const found = await factsAs(format, bytes, stat);
+    const { virtualSizeBytes, backingFile, backingFormat, encrypted, dirty, corrupt, findings } = found.facts;
+    return {
+      ...identityOf(stat),
+      ...birthOf(stat),
+      format,
+      virtualSizeBytes,
+      lengthBytes: stat.size,
+      modifyTimeNs: stat.mtimeNs,
+      ...(backingFile === undefined ? {} : { backingFile }),
+      ...(backingFormat === undefined ? {} : { backingFormat }),
+      ...{ encrypted, dirty, corrupt },
+      findings: findings.map(({ reason, message }) => ({ reason, message: message.slice(0, MAX_WORDS) })),
+      ...(found.malformed === undefined ? {} : { malformed: found.malformed.slice(0, MAX_WORDS) }),
+    };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+interface Found {
+  readonly facts: ImageFacts;
+  readonly malformed?: string;
+}
+
+async function factsAs(format: ImageFormat, bytes: ReturnType<typeof cached>, { size }: BigIntStats): Promise<Found> {
+  if (format === 'raw') return { facts: imageFacts('raw', roundUp(size, SECTOR_BYTES)) };
+  try {
+    const facts = await READERS[format](bytes);
+    return { facts: { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] } };
+  } catch (error) {
+    if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
+    return { facts: imageFacts(format, 0n), malformed: error.message };
+  }
+}
+
+type Numbers = 'device' | 'inode' | 'virtualSizeBytes' | 'lengthBytes' | 'modifyTimeNs';
+type Packed = Omit<InventoryFacts, Numbers | 'birthTimeNs'> &
+  Readonly<Record<Numbers, string>> & { readonly birthTimeNs?: string };
+
+/** As a row has them. */
+export function packFacts(facts: InventoryFacts): string {
+  const { birthTimeNs, ...rest } = facts;
+  const packed: Packed = {
+    ...rest,
+    ...(birthTimeNs === undefined ? {} : { birthTimeNs: String(birthTimeNs) }),
+    device: String(facts.device),
+    inode: String(facts.inode),
+    virtualSizeBytes: String(facts.virtualSizeBytes),
+    lengthBytes: String(facts.lengthBytes),
+    modifyTimeNs: String(facts.modifyTimeNs),
+  };
+  return JSON.stringify(packed);
+}
+
+/** What `packFacts` made. */
+export function unpackFacts(text: string): InventoryFacts {
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what packFacts was given
+  const { birthTimeNs, ...packed } = JSON.parse(text) as Packed;
+  return {
+    ...packed,
+    ...(birthTimeNs === undefined ? {} : { birthTimeNs: BigInt(birthTimeNs) }),
+    device: BigInt(packed.device),
+    inode: BigInt(packed.inode),
+    virtualSizeBytes: BigInt(packed.virtualSizeBytes),
+    lengthBytes: BigInt(packed.lengthBytes),
+    modifyTimeNs: BigInt(packed.modifyTimeNs),
+  };
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { Entry } from '../../domain/ports/handles.js';
+import type {
+  Generation,
+  Inventory,
+  InventoryChange,
+  InventoryImage,
+  InventoryPage,
+  InventoryPlace,
+  InventoryPosition,
+} from '../../domain/ports/inventory.js';
+import { procPath } from '../linux/proc-path.js';
+import { findRoot, type Root } from '../paths/roots.js';
+import { unpackFacts } from './image-facts.js';
+import { bytesOf } from './inventory-look.js';
+import type { StoredImage } from './inventory-file.js';
+import type { Shown } from './messages.js';
+import type { Region } from './region.js';
+import { RootInventory, type RootInventoryOptions } from './root-inventory.js';
+
+interface InventoriesOptions extends Pick<RootInventoryOptions, 'closed' | 'patienceMs' | 'failed'> {
+  readonly roots: readonly Root[];
+  /** For the databases. */
+  readonly folder: string;
+}
+
+/** The inventories of all roots of files; none is begun before somebody asks. */
+export class Inventories implements Inventory {
+  readonly #roots: ReadonlyMap<string, RootInventory>;
+
+  constructor(private readonly options: InventoriesOptions) {
+    this.#roots = new Map(
+      options.roots.map((root) => {
+        const key = createHash('sha256').update(root.realPath).digest('hex').slice(0, 16);
+        return [root.realPath, new RootInventory({ ...options, root, file: join(options.folder, `${key}.sqlite`) })];
+      }),
+    );
+  }
+
+  locate(entry: Entry): Pick<InventoryPlace, 'root' | 'path'> {
+    const path = readlinkSync(procPath({ handle: entry.handle }));
+    const found = findRoot(this.options.roots, path);
+    if (found !== undefined) return { root: found.root.realPath, path };
+    throw new HostlerError('PATH_OUTSIDE_ROOTS', `${entry.address} is in no root that has an inventory`, {
+      facts: { path: entry.address },
+    });
+  }
+
+  async page(place: InventoryPlace, from: InventoryPosition | undefined, limit: number): Promise<InventoryPage> {
+    const region = regionOf(place);
+    const { life, number, images, unseen } = await this.#of(place.root).page({
+      kind: 'page',
+      region,
+      limit,
+      ...(from === undefined ? {} : { from }),
+    });
+    const last = images.length < limit || limit === 0 ? undefined : images.at(-1);
+    return {
+      images: images.map((image) => imageOf(image, { life, number })),
+      generation: { life, number },
+      unseen: unseen.map(({ path, why }) => ({ path: textOf(path), why })),
+      ...(last === undefined ? {} : { next: { life, number, folder: last.folder, name: last.name } }),
+    };
+  }
+
+  async changes(place: InventoryPlace, since: Generation, limit: number) {
+    const { changes, life, upTo } = await this.#of(place.root).changes({
+      kind: 'changes',
+      region: regionOf(place),
+      since,
+      limit,
+    });
+    return {
+      changes: changes.map((each): InventoryChange => {
+        const { kind } = each;
+        return kind === 'removed'
+          ? { kind, ...pathOf(each) }
+          : { kind, ...pathOf(each), image: imageOf(each, { life, number: upTo }) };
+      }),
+      upTo: { life, number: upTo },
+    };
+  }
+
+  async moved(root: string, from: Generation, signal: AbortSignal): Promise<void> {
+    await this.#of(root).moved(from, signal);
+  }
+
+  #of(root: string): RootInventory {
+    const found = this.#roots.get(root);
+    if (found === undefined) throw new HostlerError('BUG', `no inventory of ${root}`);
+    return found;
+  }
+}
+
+function regionOf({ path, flat, inSight }: InventoryPlace): Region {
+  return { path: bytesOf(path), flat, inSight: inSight === 'all' ? 'all' : inSight.map(bytesOf) };
+}
+
+function imageOf(row: StoredImage & Shown, generation: Generation): InventoryImage {
+  const { folder, name, facts, allocatedBytes, dependants } = row;
+  return {
+    ...pathOf(row),
+    position: { ...generation, folder, name },
+    facts: unpackFacts(facts),
+    ...{ allocatedBytes, dependants },
+  };
+}
+
+function pathOf({ folder, name }: { readonly folder: string; readonly name: string }) {
+  const bytes = Buffer.from(`${folder}/${name}`, 'latin1');
+  const path = bytes.toString();
+  return Buffer.from(path).equals(bytes) ? { path } : { path, pathBytes: bytes };
+}
+
+function textOf(path: string): string {
+  return Buffer.from(path, 'latin1').toString();
+}

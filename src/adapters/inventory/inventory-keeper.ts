@@ -1,0 +1,184 @@
+/** Keeps one inventory up to date and answers questions about it, in a thread of its own. */
+import { lstatSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { errnoOf } from '../linux/errno.js';
+import { sizesOf } from '../linux/system-sizes.js';
+import { look } from '../linux/sync-look.js';
+import { InventoryFile, type StoredImage } from './inventory-file.js';
+import { InventoryLook, RootGone, type FolderWatch } from './inventory-look.js';
+import { Inotify } from './inotify.js';
+import type { InventoryAnswer, InventoryJob, InventoryQuestion, Shown } from './messages.js';
+import type { Region } from './region.js';
+
+/** Without inotify a look may be so old. */
+const FRESH_MS = 10_000;
+/** With it, what it does not tell is seen so late: what a guest writes whose disk stays open. */
+const AGAIN_MS = 60_000;
+/** Looking at everything takes at most a tenth of the time. */
+const PAUSE_PER_LOOK = 9;
+/** So often the queue of inotify is read. */
+const LISTEN_MS = 200;
+
+/** In the state folder, which is there. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, 0o700);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
+}
+
+const NO_WATCH: FolderWatch = { add: () => undefined, drop: () => undefined };
+
+export interface KeeperEvents {
+  beat(): void;
+  /** The inventory has changed. */
+  moved(number: number): void;
+  /** Something that nobody asked for has failed; it is tried again. */
+  failed(error: unknown): void;
+}
+
+/** One inventory, from `start` to `close`. Its calls hold the thread that they are made in. */
+export class InventoryKeeper {
+  readonly #file: InventoryFile;
+  readonly #look: InventoryLook;
+  readonly #inotify: Inotify | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #lookedAt = -Infinity;
+  #lookTookMs = 0;
+  #said = -1;
+  /** Work on the file goes one after the other. */
+  #work: Promise<void> = Promise.resolve();
+  #stale = true;
+  #again = false;
+  #watchedUntil = -Infinity;
+
+  constructor(
+    private readonly job: InventoryJob,
+    private readonly events: KeeperEvents,
+  ) {
+    const { root, identity, closed, file, local } = job;
+    makeFolder(dirname(file));
+    this.#file = InventoryFile.open(file, `${String(identity.device)}:${String(identity.inode)} ${root}`);
+    this.#inotify = local ? Inotify.open() : undefined;
+    this.#look = new InventoryLook(root, identity, closed, this.#file, this.#inotify ?? NO_WATCH, () => events.beat());
+  }
+
+  /** Keeps up with what happens until `close`. */
+  start(): void {
+    this.#timer = setInterval(() => {
+      const follows = this.#inotify?.complete === true && !this.#stale;
+      if (!follows && Date.now() > this.#watchedUntil) return;
+      this.#upToDate().catch((error: unknown) => {
+        if (!(error instanceof RootGone)) this.events.failed(error);
+      });
+    }, LISTEN_MS);
+  }
+
+  /** Somebody watches for some time from now on. */
+  watched(ms: number): void {
+    this.#watchedUntil = Date.now() + ms;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#inotify?.close();
+    this.#file.close();
+  }
+
+  async answer(question: InventoryQuestion): Promise<InventoryAnswer> {
+    try {
+      await this.#upToDate();
+      return question.kind === 'page' ? this.#page(question) : this.#changes(question);
+    } catch (error) {
+      if (error instanceof RootGone) return { kind: 'gone', why: error.message };
+      throw error;
+    }
+  }
+
+  #page({ region, from, limit }: Extract<InventoryQuestion, { kind: 'page' }>): InventoryAnswer {
+    const { life } = this.#file;
+    if (from !== undefined && (from.life !== life || !this.#file.lists(from.number))) return { kind: 'too old', life };
+    const { number, folder, name } = from ?? { number: this.#file.number, folder: '', name: '' };
+    const rows = this.#file.page(region, number, { folder, name }, limit);
+    const images = rows.map((row) => ({ ...row, ...this.#shown(row, region) }));
+    return { kind: 'page', life, number, images, unseen: this.#look.unseen };
+  }
+
+  #changes({ region, since, limit }: Extract<InventoryQuestion, { kind: 'changes' }>): InventoryAnswer {
+    const { life } = this.#file;
+    if (since.life !== life || !this.#file.knows(since.number)) return { kind: 'too old', life };
+    const rows = this.#file.changes(region, since.number, limit);
+    const upTo = rows.length < limit ? this.#file.number : (rows.at(-1)?.number ?? since.number);
+    return { kind: 'changes', life, upTo, changes: rows.map((row) => ({ ...row, ...this.#shown(row, region) })) };
+  }
+
+  #shown({ folder, name, facts }: Omit<StoredImage, 'number'>, region: Region): Shown {
+    if (facts === '') return { allocatedBytes: 0n, dependants: 0 };
+    const path = `${folder}/${name}`;
+    const stat = look(() => lstatSync(Buffer.from(path, 'latin1'), { bigint: true }));
+    // By its path something else may be reached by now.
+    const isSame = stat !== undefined && facts.includes(`"inode":"${String(stat.ino)}"`);
+    return {
+      allocatedBytes: isSame ? sizesOf(stat).allocatedBytes : 0n,
+      dependants: this.#file.dependants(path, region),
+    };
+  }
+
+  /** The inventory is what the disk is now, as far as that can be known. */
+  #upToDate(): Promise<void> {
+    const work = this.#work.then(async () => {
+      try {
+        await this.#catchUp();
+      } catch (error) {
+        // What was heard of is heard of once.
+        this.#stale = true;
+        throw error;
+      }
+      this.#tell();
+    });
+    this.#work = work.catch(() => undefined); // its caller hears of it
+    return work;
+  }
+
+  async #catchUp(): Promise<void> {
+    const now = Date.now();
+    const heard = this.#inotify?.read();
+    const follows = this.#inotify?.complete === true;
+    if (heard?.lost === true) this.#stale = true;
+    const mayBeOld = Math.max(follows ? AGAIN_MS : FRESH_MS, this.#lookTookMs * PAUSE_PER_LOOK);
+    const isOld = now - this.#lookedAt > mayBeOld;
+    if (this.#stale || (isOld && !follows)) {
+      await this.#lookAtAll();
+      return;
+    }
+    if (isOld && !this.#again) this.#lookAgain();
+    for (const [folder, names] of heard?.names ?? []) await this.#look.names(folder, [...names]);
+  }
+
+  async #lookAtAll(): Promise<void> {
+    const begun = Date.now();
+    await this.#look.all();
+    this.#stale = false;
+    this.#lookedAt = Date.now();
+    this.#lookTookMs = this.#lookedAt - begun;
+  }
+
+  /** Beside the questions, which do not wait for it: each of its slices agrees with the disk. */
+  #lookAgain(): void {
+    this.#again = true;
+    void this.#lookAtAll()
+      .catch(() => {
+        this.#stale = true; // the next question fails as this did, or it does not any more
+      })
+      .finally(() => {
+        this.#again = false;
+      });
+  }
+
+  #tell(): void {
+    if (this.#said === this.#file.number) return;
+    this.#said = this.#file.number;
+    this.events.moved(this.#said);
+  }
+}

@@ -1,0 +1,134 @@
+import { posix } from 'node:path';
+import { Command } from 'commander';
+import { ListImagesRequest, type ListImagesResponse, WatchImagesResponse } from '../../gen/hostler/v1/image_service.js';
+import { ImageChangeKind, type InventoryFilter, InventoryImage } from '../../gen/hostler/v1/inventory.js';
+import { ask, type Connection } from '../connection.js';
+import type { Context } from '../context.js';
+import { drawTree, sumsOf } from '../draw-inventory.js';
+import { events } from '../follow.js';
+import { address } from '../options.js';
+import { bytes, printable, table } from '../text.js';
+
+const PAGE = 1000;
+
+/** `hostler ls`, `hostler tree`, `hostler du`: what lies in a root. */
+export function inventoryCommands(context: Context): Command[] {
+  return [lsCommand(context), treeCommand(context), duCommand(context)];
+}
+
+interface ListFlags {
+  readonly flat?: true;
+  readonly format?: string[];
+  readonly dependants?: boolean;
+}
+
+function lsCommand(context: Context): Command {
+  return new Command('ls')
+    .description('images in a root or a folder')
+    .argument('<path>')
+    .option('--flat', 'only what lies in the folder itself')
+    .option('-f, --format <format...>', 'only images of these formats')
+    .option('--dependants', 'only images that others are backed by')
+    .option('--no-dependants', 'only images that none is backed by')
+    .option('--watch', 'then show each change, until interrupted')
+    .action((path: string, flags: ListFlags & { watch?: true }, command: Command) =>
+      context.use(async (connection) => {
+        const given = command.getOptionValueSource('dependants') === 'cli' ? flags.dependants : undefined;
+        const request = {
+          path: address(path),
+          flat: flags.flat ?? false,
+          filter: { formats: flags.format ?? [], hasDependants: given, unwrittenSince: undefined },
+        };
+        const { images, generation, unseen } = await all(connection, request);
+        if (context.json) for (const image of images) context.print(InventoryImage.toJSON(image), '');
+        else process.stdout.write(`${table(HEADER, images.map(rowOf))}\n`);
+        for (const { path: place, why } of unseen)
+          process.stderr.write(`hostler: ${printable(place)} cannot be looked at: ${why}\n`);
+        if (flags.watch === true) await watch(context, connection, { ...request, generation });
+      }),
+    );
+}
+
+const HEADER = ['FORMAT', 'SIZE', 'ON DISK', 'DEPENDANTS', 'PATH'];
+
+function rowOf({ format, virtualSizeBytes, allocatedBytes, dependants, path, malformed }: InventoryImage): string[] {
+  const size = malformed === undefined ? bytes(virtualSizeBytes) : 'malformed';
+  return [format, size, bytes(allocatedBytes), String(dependants), path];
+}
+
+const SIGNS: Readonly<Record<number, string>> = {
+  [ImageChangeKind.IMAGE_CHANGE_KIND_CREATED]: '+',
+  [ImageChangeKind.IMAGE_CHANGE_KIND_CHANGED]: '~',
+  [ImageChangeKind.IMAGE_CHANGE_KIND_REMOVED]: '-',
+};
+
+async function watch(
+  context: Context,
+  { images }: Connection,
+  { path, flat, generation }: { path: string; flat: boolean; generation: string },
+): Promise<void> {
+  for await (const message of events(images.watchImages({ path, flat, generation }))) {
+    if (message.changes.length === 0) continue;
+    const lines = message.changes.map(({ kind, path: changed, image }) => {
+      const what = image === undefined ? '' : `  ${image.format} ${bytes(image.virtualSizeBytes)}`;
+      return `${SIGNS[kind] ?? '?'} ${printable(changed)}${what}`;
+    });
+    context.print(WatchImagesResponse.toJSON(message), lines.join('\n'));
+  }
+}
+
+function treeCommand(context: Context): Command {
+  return new Command('tree')
+    .description('which images are backed by which')
+    .argument('<path>')
+    .action((path: string) =>
+      context.use(async (connection) => {
+        const { images } = await all(connection, { path: address(path) });
+        const named = images.map(({ path: own, backingFile, format, allocatedBytes }) => ({
+          path: own,
+          base: backingFile === undefined ? undefined : posix.resolve(posix.dirname(own), backingFile),
+          text: `${printable(own)}  ${format}, ${bytes(allocatedBytes)}`,
+        }));
+        context.print(
+          named.map(({ path: own, base }) => ({ path: own, base })),
+          drawTree(named),
+        );
+      }),
+    );
+}
+
+function duCommand(context: Context): Command {
+  return new Command('du')
+    .description('who takes the space: the images of each folder, the largest first')
+    .argument('<path>')
+    .action((path: string) =>
+      context.use(async (connection) => {
+        const { images } = await all(connection, { path: address(path) });
+        const sums = sumsOf(path, images);
+        const rows = sums.map(({ folder, count, allocated }) => [bytes(allocated), String(count), folder]);
+        context.print(
+          sums.map(({ folder, count, allocated }) => ({ folder, count, allocatedBytes: String(allocated) })),
+          table(['ON DISK', 'IMAGES', 'FOLDER'], rows),
+        );
+      }),
+    );
+}
+
+/** What is asked for on each page. */
+interface Wanted {
+  readonly path: string;
+  readonly flat?: boolean;
+  readonly filter?: InventoryFilter;
+}
+
+/** Every page of a list. */
+async function all({ images }: Connection, request: Wanted) {
+  const found: InventoryImage[] = [];
+  for (let pageToken = ''; ;) {
+    const full = ListImagesRequest.create({ ...request, pageSize: PAGE, pageToken });
+    const page = await ask<ListImagesResponse>((done) => images.listImages(full, done));
+    found.push(...page.images);
+    pageToken = page.nextPageToken;
+    if (pageToken === '') return { images: found, generation: page.generation, unseen: page.unseen };
+  }
+}

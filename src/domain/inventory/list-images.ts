@@ -1,0 +1,102 @@
+import type { Caller } from '../access/caller.js';
+import type { PathScope } from '../access/path-scope.js';
+import type { ImageAddress } from '../model/address.js';
+import { unsupported } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type {
+  Generation,
+  Inventory,
+  InventoryImage,
+  InventoryPage,
+  InventoryPlace,
+  InventoryPosition,
+} from '../ports/inventory.js';
+import type { Paths } from '../ports/paths.js';
+import { asRawDisk, type IsRaw } from './raw-disk.js';
+
+export interface InventoryPorts {
+  readonly paths: Paths;
+  readonly scope: PathScope;
+  readonly inventory: Inventory;
+  readonly isRaw: IsRaw;
+}
+
+/** All conditions must hold; one that is unset always holds. */
+export interface InventoryFilter {
+  /** Empty: any. */
+  readonly formats: readonly ImageFormat[];
+  readonly hasDependants?: boolean;
+  /** Not written since, in ns since 1970. */
+  readonly unwrittenSinceNs?: bigint;
+}
+
+export interface ListSpec {
+  readonly address: ImageAddress;
+  /** Only what lies in the folder itself. */
+  readonly flat: boolean;
+  readonly filter: InventoryFilter;
+  readonly size: number;
+  readonly from?: InventoryPosition;
+}
+
+/** Images that a page may skip; the next page continues after them. */
+const MAX_PASSED_OVER = 20_000;
+/** Asked for of the inventory at once. */
+const PIECE = 500;
+
+export interface ListedPage {
+  readonly images: readonly InventoryImage[];
+  /** Where the page after any of its images begins. */
+  readonly next?: InventoryPosition;
+  readonly generation: Generation;
+  readonly unseen: InventoryPage['unseen'];
+}
+
+/** The place of a list or watch, as far as the caller may see it. Fails as `Paths.entry`. */
+export async function placeOf(
+  { address, flat }: Pick<ListSpec, 'address' | 'flat'>,
+  { paths, scope, inventory }: InventoryPorts,
+): Promise<InventoryPlace> {
+  if (!address.startsWith('/')) throw unsupported('pools have no inventory', { path: address });
+  const entry = await paths.entry(address, { follow: true, access: 'look' });
+  try {
+    return { ...inventory.locate(entry), flat, inSight: scope.inSight };
+  } finally {
+    await entry.handle.close();
+  }
+}
+
+/**
+ * A page of the images in a place, in a stable order. It may be short, or empty, and not be the
+ * last one. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the signal's reason.
+ */
+export async function listImages(spec: ListSpec, caller: Caller, ports: InventoryPorts): Promise<ListedPage> {
+  const place = await placeOf(spec, ports);
+  const images: InventoryImage[] = [];
+  let from = spec.from;
+  for (let looked = 0; ; looked += PIECE) {
+    caller.signal.throwIfAborted();
+    const wanted = Math.min(PIECE, spec.size - images.length);
+    const page = await ports.inventory.page(place, from, wanted);
+    images.push(
+      ...page.images.map((image) => asRawDisk(image, ports.isRaw)).filter((image) => fits(image, spec.filter)),
+    );
+    const { generation, next } = page;
+    const unseen = page.unseen.filter(({ path }) => ports.scope.allows({ address: path, need: 'read' }));
+    if (next === undefined) return { images, generation, unseen };
+    if (images.length >= spec.size || looked + PIECE >= MAX_PASSED_OVER) return { images, generation, unseen, next };
+    from = next;
+  }
+}
+
+/** Whether an image is one of those that are asked for. */
+export function fits(
+  { facts, dependants }: InventoryImage,
+  { formats, hasDependants, unwrittenSinceNs }: InventoryFilter,
+): boolean {
+  return (
+    (formats.length === 0 || formats.includes(facts.format)) &&
+    (hasDependants === undefined || hasDependants === dependants > 0) &&
+    (unwrittenSinceNs === undefined || facts.modifyTimeNs < unwrittenSinceNs)
+  );
+}

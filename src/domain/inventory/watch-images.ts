@@ -1,0 +1,50 @@
+import type { Caller } from '../access/caller.js';
+import type { ImageAddress } from '../model/address.js';
+import type { Generation, InventoryChange } from '../ports/inventory.js';
+import { placeOf, type InventoryPorts } from './list-images.js';
+import { asRawDisk } from './raw-disk.js';
+
+export interface ImageWatchSpec {
+  readonly address: ImageAddress;
+  readonly flat: boolean;
+  /** Unset: from now on. */
+  readonly since?: Generation;
+}
+
+export interface Changes {
+  readonly changes: readonly InventoryChange[];
+  /** Up to which these are all. */
+  readonly generation: Generation;
+}
+
+/** Delivered together. */
+const MOST_AT_ONCE = 200;
+
+/**
+ * What changes in a place, from a generation on, without end: each change once, the latest of each
+ * name. The first item comes at once and may be empty. A slow reader gets fewer and later changes,
+ * and keeps nothing in memory. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the
+ * signal's reason.
+ */
+export async function* watchImages(
+  spec: ImageWatchSpec,
+  caller: Caller,
+  ports: InventoryPorts,
+): AsyncGenerator<Changes, void> {
+  const { inventory, isRaw } = ports;
+  const place = await placeOf(spec, ports);
+  let since = spec.since ?? (await inventory.page(place, undefined, 0)).generation;
+  for (let first = true; ; first = false) {
+    caller.signal.throwIfAborted();
+    const { changes, upTo } = await inventory.changes(place, since, MOST_AT_ONCE);
+    since = upTo;
+    if (first || changes.length > 0)
+      yield {
+        changes: changes.map((each) =>
+          each.image === undefined ? each : { ...each, image: asRawDisk(each.image, isRaw) },
+        ),
+        generation: upTo,
+      };
+    if (changes.length < MOST_AT_ONCE) await inventory.moved(place.root, since, caller.signal);
+  }
+}

@@ -1,0 +1,77 @@
+import { parseAddress, type ImageAddress } from '../model/address.js';
+import type { Caller } from '../access/caller.js';
+import type { PathScope } from '../access/path-scope.js';
+import { breathe } from '../model/async.js';
+import { asHostlerError, invalidFields, type HostlerError } from '../model/errors.js';
+import type { ImageFormat } from '../model/image-format.js';
+import type { ImageInfo } from '../model/image-info.js';
+import { getImageInfo, type InfoPorts } from './get-image-info.js';
+import type { ReadCallLimit } from './read-call-limit.js';
+
+export interface BatchSpec {
+  /** As they came: each is judged by itself. */
+  readonly paths: readonly string[];
+  /** Undeclared: each is detected. */
+  readonly format?: ImageFormat;
+  /** Only with a format. */
+  readonly backingChain: boolean;
+}
+
+/** The image and the layers below it, nearest first, or why it cannot be described. */
+export type DescribedOne =
+  | { readonly images: readonly [ImageInfo, ...ImageInfo[]]; readonly error?: never }
+  | { readonly images?: never; readonly error: HostlerError };
+
+export interface BatchPorts extends InfoPorts {
+  readonly readers: ReadCallLimit;
+  readonly scope: PathScope;
+}
+
+/**
+ * Read at once: a network filesystem or a cluster is at work on one while another is waited for;
+ * local files are read in one turn, in half a millisecond. Each may take some MiB, of thousands of
+ * snapshots.
+ */
+const AT_ONCE = 4;
+
+/**
+ * What each of many images is, in the order of the spec, a few at a time. A path that cannot be
+ * described has its error and keeps no other from its answer. Fails with TOO_MANY_OPERATIONS,
+ * CALLER_AT_LIMIT, and with the signal's reason.
+ */
+export async function* batchImageInfo(
+  spec: BatchSpec,
+  caller: Caller,
+  ports: BatchPorts,
+): AsyncGenerator<readonly DescribedOne[], void> {
+  const leave = ports.readers.enter(caller.identity);
+  try {
+    for (let at = 0; at < spec.paths.length; at += AT_ONCE) {
+      caller.signal.throwIfAborted();
+      yield await Promise.all(spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, ports)));
+      await breathe();
+    }
+  } finally {
+    leave();
+  }
+}
+
+async function describeOne(path: string, spec: BatchSpec, ports: BatchPorts): Promise<DescribedOne> {
+  try {
+    const address = addressOf(path);
+    // What one call for it would be refused by before anything is looked at.
+    ports.scope.assert({ address, need: 'read' });
+    return { images: await getImageInfo({ ...spec, address }, ports) };
+  } catch (cause) {
+    const error = asHostlerError(cause);
+    // A mistake of ours is told to the log, which hears of the failures of calls.
+    if (error.reason === 'BUG') throw error;
+    return { error };
+  }
+}
+
+function addressOf(path: string): ImageAddress {
+  const parsed = parseAddress(path);
+  if (typeof parsed === 'string') return parsed;
+  throw invalidFields([{ field: 'paths', description: parsed.problem }]);
+}

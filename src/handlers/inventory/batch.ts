@@ -1,0 +1,51 @@
+/** Many answers in one stream, some of them in each message. */
+import { HostlerError } from '../../domain/model/errors.js';
+import { batchImageInfo, type BatchPorts, type DescribedOne } from '../../domain/verbs/batch-image-info.js';
+import type { BatchGetImageInfoResponse } from '../../gen/hostler/v1/image_service.js';
+import { ImageDescription } from '../../gen/hostler/v1/inventory.js';
+import type { ServerStream } from '../handler.js';
+import { imageInfo } from '../image-answers.js';
+import { parseBatch } from '../image-requests.js';
+import { toStatus } from '../status.js';
+
+export type BatchHandlerPorts = BatchPorts;
+
+/** Of one message: as much as is put into bytes in some milliseconds. */
+const [MAX_RESULTS, MAX_BYTES] = [128, 256 * 1024];
+/** Of one result: its message is far from what clients take. */
+const MAX_RESULT_BYTES = 1024 * 1024;
+
+/** BatchGetImageInfo: parse, one domain call, results gathered into messages. */
+export function batchHandler(ports: BatchHandlerPorts): ServerStream<unknown, BatchGetImageInfoResponse> {
+  return async function* results(request, caller) {
+    let [message, bytes, index] = [new Array<ImageDescription>(), 0, 0];
+    for await (const some of batchImageInfo(parseBatch(request), caller, ports))
+      for (const each of some) {
+        const [result, length] = measured(index++, each);
+        if (message.length === MAX_RESULTS || (message.length > 0 && bytes + length > MAX_BYTES)) {
+          yield { results: message };
+          [message, bytes] = [[], 0];
+        }
+        message.push(result);
+        bytes += length;
+      }
+    yield { results: message };
+  };
+}
+
+function measured(index: number, described: DescribedOne): readonly [ImageDescription, number] {
+  const result = resultOf(index, described);
+  const { length } = ImageDescription.encode(result).finish();
+  return length <= MAX_RESULT_BYTES ? [result, length] : measured(index, { error: tooLong(length) });
+}
+
+function resultOf(index: number, { images, error }: DescribedOne): ImageDescription {
+  if (error !== undefined) return { index, outcome: { $case: 'error', value: toStatus(error) }, backingChain: [] };
+  const [info, ...chain] = images;
+  return { index, outcome: { $case: 'info', value: imageInfo(info) }, backingChain: chain.map(imageInfo) };
+}
+
+function tooLong(length: number): HostlerError {
+  const facts = { bytes: String(length), allowed: String(MAX_RESULT_BYTES) };
+  return new HostlerError('ANSWER_TOO_LARGE', `this image takes ${facts.bytes} bytes: ask for it alone`, { facts });
+}
