@@ -38,11 +38,18 @@ export async function follow(
     await cancelling;
     view.end();
     process.off('SIGINT', interrupt);
+    if (last !== undefined) showWarnings(last);
   }
   if (last === undefined) return;
   if (json) process.stdout.write(`${JSON.stringify(OperationEvent.toJSON(last))}\n`);
   else if (last.result === undefined) process.stdout.write(`${last.operationId}\n`);
   else process.stdout.write(`${showResult(last.result)}\n`);
+}
+
+/** The warnings of an event, one a line, on standard error. */
+export function showWarnings({ warnings }: OperationEvent): void {
+  for (const { reason, message } of warnings)
+    process.stderr.write(`hostler: warning: ${printable(message)} [${printable(reason)}]\n`);
 }
 
 /** The stream's events, typed; leaving the loop ends the call. */

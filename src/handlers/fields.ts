@@ -9,6 +9,7 @@ import { parseFormat, parseTargetFormat } from '../domain/model/image-format.js'
 import { schemaWords } from '../domain/model/schema-words.js';
 import { checkSize, parseSize } from '../domain/model/size.js';
 import { CompressionType, Preallocation } from '../gen/hostler/v1/image.js';
+import { isTime, msOf } from '../protocol/times.js';
 
 type Parsed<T> = T | { readonly problem: string };
 
@@ -130,6 +131,12 @@ export function durationMs(least: number, most: number) {
     },
   );
 }
+
+/** A google.protobuf.Timestamp as milliseconds since 1970, rounded down. */
+export const timeMs = parsedField<z.ZodObject<{ seconds: z.ZodBigInt; nanos: z.ZodNumber }>, number>(
+  z.object({ seconds: z.bigint(), nanos: z.number() }),
+  (time) => (isTime(time) ? msOf(time) : { problem: 'is no time that a Timestamp may hold' }),
+);
 
 export const requestId = z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`);
 

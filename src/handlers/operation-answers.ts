@@ -9,7 +9,9 @@ import {
   Progress,
   type Operation,
   type OperationEvent,
+  type Warning,
 } from '../gen/hostler/v1/operation.js';
+import type { WatchOperationsResponse } from '../gen/hostler/v1/operation_service.js';
 import { durationOf, timeOfMs } from '../protocol/times.js';
 import { operationResult } from './operation-results.js';
 import { Parts, allTexts, asText, asUint32, asWarning, encodeWarnings, wordOf } from './parts.js';
@@ -85,21 +87,38 @@ export function operation(
   const parts = new Parts('what can be sent');
   return {
     operationId: record.id,
-    method: parts.text('method', () => record.method) ?? '',
-    caller: parts.text('caller', () => record.caller) ?? '',
-    requestId: parts.text('request_id', () => record.requestId ?? '') ?? '',
-    labels: parts.take('labels', () => allTexts({ ...record.labels })) ?? {},
-    addresses: parts.take('addresses', () => record.addresses.map(asText)) ?? [],
+    ...askedOf(record, parts),
     createTime: timeOfMs(record.createTime),
     startTime: timeOfMs(record.startTime),
     endTime: timeOfMs(record.endTime),
     detached: record.detached,
     attempt: parts.take('attempt', () => asUint32(record.attempt)) ?? 0,
     last: shownEvent(record),
-    warnings: parts.message('warnings', () => record.warnings.map(asWarning), encodeWarnings) ?? [],
+    warnings: warningsOf(record, parts),
     kept: kept && { bytes: uint64(kept.bytes), expireTime: timeOfMs(kept.expireMs) },
     notShown: parts.notShown,
   };
+}
+
+/** One event of many operations, as those are shown it who watch them. */
+export function changeOf(record: domain.OperationRecord): WatchOperationsResponse {
+  const parts = new Parts('what can be sent');
+  return { event: shownEvent(record), ...askedOf(record, parts), notShown: parts.notShown };
+}
+
+/** What was asked, and by whom. */
+function askedOf(record: domain.OperationRecord, parts: Parts) {
+  return {
+    method: parts.text('method', () => record.method) ?? '',
+    caller: parts.text('caller', () => record.caller) ?? '',
+    requestId: parts.text('request_id', () => record.requestId ?? '') ?? '',
+    labels: parts.take('labels', () => allTexts({ ...record.labels })) ?? {},
+    addresses: parts.take('addresses', () => record.addresses.map(asText)) ?? [],
+  };
+}
+
+function warningsOf({ warnings }: domain.OperationRecord, parts: Parts): Warning[] {
+  return parts.message('warnings', () => warnings.map(asWarning), encodeWarnings) ?? [];
 }
 
 function event(record: domain.OperationRecord, parts: Parts): OperationEvent {
@@ -133,6 +152,7 @@ function event(record: domain.OperationRecord, parts: Parts): OperationEvent {
         () => storedStatus(error),
         (message) => Status.encode(message),
       ),
+    warnings: warningsOf(record, parts),
     notShown: parts.notShown,
   };
 }

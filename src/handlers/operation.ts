@@ -1,15 +1,21 @@
 import * as z from 'zod';
-import type { OperationQueries } from '../domain/operations/query.js';
+import type { OperationFilter, OperationQueries, PageStart } from '../domain/operations/query.js';
 import type { OperationRecord } from '../domain/operations/record.js';
 import { Operation } from '../gen/hostler/v1/operation.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
-import { parseRequest } from './fields.js';
+import { parseRequest, timeMs } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
 import { pageOf } from './pages.js';
-import { operation, shownEvent, stateOffWire, stateOnWire } from './operation-answers.js';
+import { changeOf, operation, shownEvent, stateOffWire, stateOnWire } from './operation-answers.js';
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 1000;
+/** Page tokens of lists that are newest first begin so. */
+const NEWEST_FIRST = '-';
+const EVERYTHING: OperationFilter = {
+  ...{ states: [], methods: [], labels: {}, caller: '', keptOnly: false },
+  ...{ reasons: [], requestId: '' },
+};
 
 const id = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/, 'must be a ULID');
 const labels = z.record(z.string(), z.string());
@@ -26,16 +32,33 @@ const filter = z
     labels,
     caller: z.string(),
     keptOnly: z.boolean(),
+    reasons: z.array(z.string()),
+    requestId: z.string(),
+    since: timeMs.optional(),
+    until: timeMs.optional(),
   })
   .optional()
-  .transform((given) => given ?? { states: [], methods: [], labels: {}, caller: '', keptOnly: false });
+  .transform((given): OperationFilter => {
+    if (given === undefined) return EVERYTHING;
+    const { since: sinceMs, until: untilMs, ...rest } = given;
+    return { ...rest, sinceMs, untilMs };
+  });
 
 const one = z.object({ operationId: id });
-const page = z.object({
-  filter,
-  pageSize: z.number().min(1).optional(),
-  pageToken: z.union([z.literal(''), id], 'must be a next_page_token'),
-});
+/** Lists of the two orders have no page token in common. */
+const page = z
+  .object({
+    filter,
+    pageSize: z.number().min(1).optional(),
+    pageToken: z.string().regex(/^(?:-?[0-9A-HJKMNP-TV-Z]{26})?$/, 'must be a next_page_token'),
+    newestFirst: z.boolean(),
+  })
+  .transform(({ pageToken, newestFirst, ...rest }, context) => {
+    const start: PageStart = { behind: pageToken.replace(NEWEST_FIRST, ''), newestFirst };
+    if (pageToken !== '' && pageToken.startsWith(NEWEST_FIRST) !== newestFirst)
+      context.addIssue({ code: 'custom', message: 'is of a list in the other order', path: ['pageToken'] });
+    return { ...rest, start };
+  });
 const many = z.object({ filter });
 const cancel = z.object({ operationId: z.union([z.literal(''), id], 'must be a ULID'), labels });
 
@@ -50,22 +73,19 @@ export function operationHandlers(queries: OperationQueries): Handlers<typeof Op
       return { operation: shown(await queries.get(parseRequest(one, request).operationId, caller)) };
     },
     async listOperations(request, caller) {
-      const { filter: wanted, pageSize = DEFAULT_PAGE, pageToken } = parseRequest(page, request);
-      const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), pageToken, caller);
+      const { filter: wanted, pageSize = DEFAULT_PAGE, start } = parseRequest(page, request);
+      const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), start, caller);
       const operations = await pageOf(records, shown, (each) => Operation.encode(each), caller.signal);
       const cut = operations.length < records.length;
-      return { operations, nextPageToken: cut ? (operations.at(-1)?.operationId ?? '') : next };
+      const last = cut ? (operations.at(-1)?.operationId ?? '') : next;
+      return { operations, nextPageToken: last === '' || !start.newestFirst ? last : `${NEWEST_FIRST}${last}` };
     },
     async *watchOperation(request, caller) {
       yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), shownEvent);
     },
     async *watchOperations(request, caller) {
       const { filter: wanted } = parseRequest(many, request);
-      yield* mapStream(queries.watchAll(wanted, caller), (record) => ({
-        event: shownEvent(record),
-        method: record.method,
-        labels: { ...record.labels },
-      }));
+      yield* mapStream(queries.watchAll(wanted, caller), changeOf);
     },
     async cancelOperation(request, caller) {
       const { operationId, labels: wanted } = parseRequest(cancel, request);

@@ -41,6 +41,11 @@ export function timeText(time: Timestamp | undefined): string {
   return Number.isNaN(date.getTime()) ? `${String(time.seconds)} s after 1970` : date.toISOString();
 }
 
+/** Whether a time that came over the wire is one that Timestamp may hold. */
+export function isTime({ seconds, nanos }: Timestamp): boolean {
+  return seconds >= FIRST_S && seconds <= LAST_S && nanos >= 0 && nanos < 1e9;
+}
+
 /** Milliseconds since 1970. */
 export function msOf({ seconds, nanos }: Timestamp): number {
   return Number(seconds) * 1000 + Math.floor(nanos / NS_PER_MS);

@@ -15,6 +15,7 @@ import { troubleOf } from '../../src/adapters/journal/trouble.js';
 import { WriteCountFile } from '../../src/adapters/journal/write-count-file.js';
 import { asAddress } from '../../src/domain/model/address.js';
 import { HostlerError } from '../../src/domain/model/errors.js';
+import { ALL } from '../../src/domain/operations/journal.js';
 import { FaultFilesystem, type Fault } from '../support/faults/fault-filesystem.js';
 import { idsOf, openJournal, type TestJournal } from '../support/journals/journals.js';
 import { isRoot, needs } from '../support/needs.js';
@@ -275,7 +276,7 @@ describe('damage in the file of the journal', () => {
     const opened = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
     const { file, moved } = opened;
     const unfinished = file.unfinished();
-    const { rows } = file.search({ groups: [], after: '', limit: 1000 });
+    const { rows } = file.search({ groups: [], span: ALL, limit: 1000 });
     const found = new Map(rows.map((row) => [row.key, parseRow(row, readOperation)]));
     const said = moved !== undefined || file.found.length > 0;
     file.transaction(() => undefined);

@@ -166,6 +166,7 @@ function check(database: DatabaseSync, path: string, clock: () => number): Journ
   database.exec('PRAGMA journal_mode = WAL');
   const isMended = statSync(path).size <= LOOKED_THROUGH_BYTES && lookThrough(database);
   const file = new JournalFile(database, clock);
+  if (!file.isIndexed) file.index();
   // Where an index did not agree with its table, the table may be what is wrong.
   if (isMended) file.verifyAll();
   return file;

@@ -1,5 +1,6 @@
 /** What is kept of a record, as text. Shared by the thread that writes and those who read. */
 import { crc32 } from 'node:zlib';
+import type { Span } from '../../domain/operations/journal.js';
 
 /**
  * Beside operations: images that were being changed, disks that were made as raw, resume entries,
@@ -77,13 +78,12 @@ export function decode(text: string): unknown {
 export interface OperationSearch {
   /** An operation must have one trait of each group. */
   readonly groups: readonly (readonly string[])[];
-  /** Empty: from the beginning. */
-  readonly after: string;
+  readonly span: Span;
   readonly limit: number;
 }
 
 export interface FoundRows {
   readonly rows: readonly JournalRow[];
-  /** All up to this id were looked at; undefined: there are no more. */
+  /** All of the span up to this id were looked at; undefined: there are no more. */
   readonly reached: string | undefined;
 }

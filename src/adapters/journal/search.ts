@@ -1,5 +1,6 @@
 /** Operations by their traits, in the order of ids. */
 import type { StatementSync } from 'node:sqlite';
+import { isPassed } from '../../domain/operations/journal.js';
 import type { JournalRow, OperationSearch, FoundRows } from './rows.js';
 import { UNFINISHED } from './traits.js';
 
@@ -8,6 +9,8 @@ import { UNFINISHED } from './traits.js';
  */
 const MAX_STEPS = 1500;
 const EVERYTHING = '*';
+/** Sorts behind every id. */
+const LAST = '~';
 
 /** What a search reads of a journal. */
 interface Operations {
@@ -22,14 +25,19 @@ interface Operations {
 export class Search {
   #steps = 0;
 
-  constructor(private readonly file: Operations) {}
+  constructor(
+    private readonly file: Operations,
+    private readonly look: OperationSearch,
+  ) {}
 
-  page({ groups, after, limit }: OperationSearch): FoundRows {
+  page(): FoundRows {
+    const { groups, span, limit } = this.look;
     const all = groups.length === 0 ? [[EVERYTHING]] : groups;
     const rows: JournalRow[] = [];
-    let at = after;
+    let at = span.newestFirst ? span.before : span.after;
     while (rows.length < limit) {
       const { id, passed } = this.#meet(all, at);
+      if (id !== undefined && !isPassed(id, span, undefined)) return { rows, reached: undefined };
       if (id === undefined) return { rows, reached: passed };
       at = id;
       const row = this.file.operation(id);
@@ -40,14 +48,14 @@ export class Search {
   }
 
   /**
-   * The first id that is in all groups, or how far there is none when it took too long; neither:
+   * The next id that is in all groups, or how far there is none when it took too long; neither:
    * there is none at all.
    */
-  #meet(groups: readonly (readonly string[])[], after: string): { id?: string; passed?: string } {
-    let candidate = this.#first(groups[0] ?? [], after, '>');
+  #meet(groups: readonly (readonly string[])[], from: string): { id?: string; passed?: string } {
+    let candidate = this.#next(groups[0] ?? [], from, 'behind');
     for (let agreed = 1, turn = 1; agreed < groups.length; turn += 1) {
       if (candidate === undefined) return {};
-      const next = this.#first(groups[turn % groups.length] ?? [], candidate, '>=');
+      const next = this.#next(groups[turn % groups.length] ?? [], candidate, 'from');
       if (next === candidate) agreed += 1;
       else if (this.#steps > MAX_STEPS) return { passed: candidate };
       else [candidate, agreed] = [next, 1];
@@ -55,19 +63,24 @@ export class Search {
     return candidate === undefined ? {} : { id: candidate };
   }
 
-  /** The first id from there that has one of the traits. */
-  #first(traits: readonly string[], from: string, compare: '>' | '>='): string | undefined {
-    let first: string | undefined;
+  /** The next id, from there or behind it, that has one of the traits. */
+  #next(traits: readonly string[], start: string, where: 'from' | 'behind'): string | undefined {
+    const { newestFirst } = this.look.span;
+    let found: string | undefined;
     for (const trait of traits) {
       this.#steps += 1;
-      const id = this.#seek(trait, from, compare)?.['id'];
-      if (typeof id === 'string' && (first === undefined || id < first)) first = id;
+      const id = this.#seek(trait, start, where)?.['id'];
+      if (typeof id === 'string' && (found === undefined || id < found !== newestFirst)) found = id;
     }
-    return first;
+    return found;
   }
 
-  #seek(trait: string, from: string, compare: '>' | '>=') {
-    const rest = `id ${compare} ? ORDER BY id LIMIT 1`;
+  #seek(trait: string, start: string, where: 'from' | 'behind') {
+    const { newestFirst } = this.look.span;
+    const compare = `${newestFirst ? '<' : '>'}${where === 'from' ? '=' : ''}`;
+    const rest = `id ${compare} ? ORDER BY id ${newestFirst ? 'DESC' : 'ASC'} LIMIT 1`;
+    // What no id comes behind, whichever it is.
+    const from = newestFirst && start === '' ? LAST : start;
     if (trait === EVERYTHING) return this.file.sql(`SELECT id FROM operations WHERE ${rest}`).get(from);
     if (trait === UNFINISHED)
       return this.file.sql(`SELECT id FROM operations WHERE ended IS NULL AND ${rest}`).get(from);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Journal, RecordPage, RequestKey, TraitFilter } from '../../domain/operations/journal.js';
+import type { Journal, RecordPage, RequestKey, Span, TraitFilter } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../../domain/operations/recovery/resume-entries.js';
 import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
@@ -169,11 +169,11 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     return records.filter(({ state }) => state !== 'UNKNOWN');
   }
 
-  async page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage> {
+  async page(wanted: TraitFilter, span: Span, limit: number): Promise<RecordPage> {
     const groups = wanted.map((group) => group.map(traitText));
-    const { found } = await this.#ask({ ask: 'search', look: { groups, after, limit } });
+    const { found } = await this.#ask({ ask: 'search', look: { groups, span, limit } });
     const { rows = [], reached } = found ?? {};
-    const records = this.#unwritten.over(this.#read('operation', rows, readOperation), after, reached);
+    const records = this.#unwritten.over(this.#read('operation', rows, readOperation), span, reached);
     return { records, reached };
   }
 

@@ -29,9 +29,18 @@ export function traitText(trait: Trait): string {
       return short(`m${trait.value}`);
     case 'caller':
       return short(`c${trait.value}`);
+    case 'requestId':
+      return short(`q${trait.value}`);
+    case 'reason':
+      return short(`r${trait.value}`);
     case 'label':
       return short(`l${JSON.stringify([trait.key, trait.value])}`);
   }
+}
+
+/** Whether an operation has the trait from its end on. */
+export function isOfEnd(trait: string): boolean {
+  return trait.startsWith('s') || trait.startsWith('r');
 }
 
 /** The key of a request id: unique for the caller, the method and the id. */
@@ -84,8 +93,11 @@ export function columnsOf(body: string): Columns {
   if (caller !== undefined) traits.push(traitText({ kind: 'caller', value: caller }));
   for (const [key, value] of Object.entries(fieldsOf(record['labels'])))
     if (typeof value === 'string') traits.push(traitText({ kind: 'label', key, value: unescaped(value) }));
+  if (requestId !== undefined) traits.push(traitText({ kind: 'requestId', value: requestId }));
   const final = state !== undefined && FINAL.includes(state);
   if (final) traits.push(traitText({ kind: 'state', value: state }));
+  const reason = fieldsOf(record['error'])['reason'];
+  if (final && typeof reason === 'string') traits.push(traitText({ kind: 'reason', value: unescaped(reason) }));
   const asked = caller !== undefined && method !== undefined && requestId !== undefined;
   return {
     ended: final ? timeOf(record) : null,

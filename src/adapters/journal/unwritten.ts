@@ -1,4 +1,4 @@
-import type { RequestKey } from '../../domain/operations/journal.js';
+import { inOrder, isPassed, type RequestKey, type Span } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { Write } from './rows.js';
 
@@ -48,12 +48,12 @@ export class Unwritten {
     return all.sort((a, b) => (a.id < b.id ? 1 : -1))[0];
   }
 
-  /** Records of a page of the journal, from after one id up to another, as they should be. */
-  over(records: readonly OperationRecord[], after: string, reached: string | undefined): readonly OperationRecord[] {
+  /** Records of a page of the journal, of the span up to an id, as they should be. */
+  over(records: readonly OperationRecord[], span: Span, reached: string | undefined): readonly OperationRecord[] {
     if (this.size === 0) return records;
-    const own = this.#records.filter(({ id }) => id > after && (reached === undefined || id <= reached));
+    const own = this.#records.filter(({ id }) => isPassed(id, span, reached));
     const kept = records.filter(({ id }) => this.operation(id) === undefined);
-    return [...kept, ...own].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return inOrder([...kept, ...own], span);
   }
 
   get #records(): OperationRecord[] {

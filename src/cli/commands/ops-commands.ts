@@ -1,85 +1,25 @@
 import { Command } from 'commander';
-import { Operation, OperationEvent, OperationState } from '../../gen/hostler/v1/operation.js';
+import { Operation, OperationEvent } from '../../gen/hostler/v1/operation.js';
 import {
   CancelOperationResponse,
-  ListOperationsRequest,
-  type ListOperationsResponse,
   WatchOperationsResponse,
   type GetOperationResponse,
 } from '../../gen/hostler/v1/operation_service.js';
-import { msOf, timeText } from '../../protocol/times.js';
+import { timeText } from '../../protocol/times.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
-import { UsageError, exitCode, explain, failureOf, type Failure } from '../failure.js';
-import { describeCancelled, events } from '../follow.js';
+import { exitCode, explain, failureOf, type Failure } from '../failure.js';
+import { describeCancelled, events, showWarnings } from '../follow.js';
 import { stateName } from '../names.js';
 import { collectLabel } from '../options.js';
 import { createView } from '../progress-line.js';
 import { showResult } from '../show-result.js';
-import { bytes, duration, listing, table } from '../text.js';
+import { bytes, listing } from '../text.js';
+import { labelsText, listCommand, took } from './ops-list.js';
 
 /** `hostler ops …`. */
 export function opsCommands(context: Context): Command[] {
   return [listCommand(context), showCommand(context), watchCommand(context), cancelCommand(context)];
-}
-
-function parseStates(names: readonly string[]): OperationState[] {
-  return names.map((name) => {
-    const found = Object.entries(OperationState).find(([key]) => key === `OPERATION_STATE_${name.toUpperCase()}`)?.[1];
-    if (typeof found !== 'number')
-      throw new UsageError(
-        `--state ${name}: unknown; one of queued, running, cancelling, succeeded, failed, cancelled`,
-      );
-    return found;
-  });
-}
-
-interface ListFlags {
-  readonly state?: string[];
-  readonly method?: string[];
-  readonly label: Record<string, string>;
-  readonly caller: string;
-  readonly kept?: true;
-}
-
-function listCommand(context: Context): Command {
-  return new Command('ls')
-    .description('operations, oldest first')
-    .option('--state <state...>', 'only in these states')
-    .option('--method <method...>', 'only these RPCs, such as ConvertImage')
-    .option('--label <key=value>', 'only with this label; may be given more than once', collectLabel, {})
-    .option('--caller <caller>', 'only of this caller', '')
-    .option('--kept', 'only those whose data the next request for the same work resumes')
-    .action((flags: ListFlags) =>
-      context.use(async ({ operations }) => {
-        const filter = {
-          states: parseStates(flags.state ?? []),
-          methods: flags.method ?? [],
-          labels: flags.label,
-          caller: flags.caller,
-          keptOnly: flags.kept ?? false,
-        };
-        const found: Operation[] = [];
-        for (let pageToken = ''; ;) {
-          const request = ListOperationsRequest.fromPartial({ filter, pageSize: 1000, pageToken });
-          const page = await ask<ListOperationsResponse>((done) => operations.listOperations(request, done));
-          found.push(...page.operations);
-          pageToken = page.nextPageToken;
-          if (pageToken === '') break;
-        }
-        const rows = found.map((each) => [
-          each.operationId,
-          each.method,
-          each.last === undefined ? '' : stateName(each.last.state),
-          took(each),
-          each.addresses.join(' '),
-        ]);
-        context.print(
-          found.map((each) => Operation.toJSON(each)),
-          table(['OPERATION', 'METHOD', 'STATE', 'TOOK', 'PATHS'], rows),
-        );
-      }),
-    );
 }
 
 function showCommand(context: Context): Command {
@@ -115,11 +55,17 @@ function watchCommand(context: Context): Command {
           view.show(event);
           if (event.result === undefined && event.error === undefined) continue;
           view.end();
-          if (!context.json) context.print(undefined, stateName(event.state));
+          showWarnings(event);
+          if (!context.json) context.print(undefined, endText(event));
+          if (event.result?.result?.$case === 'execute') process.exitCode = event.result.result.value.exitCode;
           if (event.error !== undefined) showFailure(failureOf(event.error), connection.address);
         }
       }),
     );
+}
+
+function endText({ state, result }: OperationEvent): string {
+  return result === undefined ? stateName(state) : `${stateName(state)}\n${showResult(result)}`;
 }
 
 function showFailure(failure: Failure, address: string): void {
@@ -153,12 +99,7 @@ function describe(operation: Operation, address: string): string {
     ['paths', operation.addresses.join(' ')],
     ['caller', operation.caller],
     ['request id', operation.requestId === '' ? undefined : operation.requestId],
-    [
-      'labels',
-      Object.entries(operation.labels)
-        .map(([key, value]) => `${key}=${value}`)
-        .join(' ') || undefined,
-    ],
+    ['labels', labelsText(operation) || undefined],
     ['started', operation.startTime && timeText(operation.startTime)],
     ['took', took(operation) || undefined],
     [
@@ -177,12 +118,6 @@ function describe(operation: Operation, address: string): string {
         ? `\n${explain(failureOf(last.error), address)}`
         : '';
   return `${facts}${end}`;
-}
-
-function took({ startTime, endTime }: Operation): string {
-  return startTime === undefined
-    ? ''
-    : duration(((endTime === undefined ? Date.now() : msOf(endTime)) - msOf(startTime)) / 1000);
 }
 
 function changeLine({ event, method }: WatchOperationsResponse): string {

@@ -20,19 +20,47 @@ export interface RequestKey {
   readonly requestId: string;
 }
 
-/** Something that an operation may have. */
+/** Something that an operation may have; a reason is that of its failure. */
 export type Trait =
-  | { readonly kind: 'state' | 'method' | 'caller'; readonly value: string }
+  | { readonly kind: 'state' | 'method' | 'caller' | 'requestId' | 'reason'; readonly value: string }
   | { readonly kind: 'label'; readonly key: string; readonly value: string };
 
 /** Operations that have one trait at least of each group. No group: all. */
 export type TraitFilter = readonly (readonly Trait[])[];
 
+/** Ids between two others, in one of the two orders. */
+export interface Span {
+  /** Empty: from the first one. */
+  readonly after: string;
+  /** Empty: to the last one. */
+  readonly before: string;
+  readonly newestFirst: boolean;
+}
+
+/** All ids, oldest first. */
+export const ALL: Span = { after: '', before: '', newestFirst: false };
+
+/** What is left of a span behind an id of it. */
+export function restOf(span: Span, id: string): Span {
+  return span.newestFirst ? { ...span, before: id } : { ...span, after: id };
+}
+
+/** Whether an id lies in a span, up to the id that was reached; unset: all of the span. */
+export function isPassed(id: string, { after, before, newestFirst }: Span, reached: string | undefined): boolean {
+  if (id <= after || (before !== '' && id >= before)) return false;
+  return reached === undefined || (newestFirst ? id >= reached : id <= reached);
+}
+
+/** Records in the order of the span. */
+export function inOrder(records: Iterable<OperationRecord>, { newestFirst }: Span): OperationRecord[] {
+  return [...records].sort((a, b) => (a.id < b.id === newestFirst ? 1 : -1));
+}
+
 export interface RecordPage {
-  /** In the order of ids. The caller skips those that do not have the traits. */
+  /** In the order of the span. The caller skips those that do not have the traits. */
   readonly records: readonly OperationRecord[];
   /**
-   * All that are wanted up to this id are in this page; the next one begins after it. Unset: there
+   * All that are wanted up to this id are in this page; the next one begins behind it. Unset: there
    * are no more.
    */
   readonly reached: string | undefined;
@@ -55,8 +83,6 @@ export interface Journal {
   findRequest(key: RequestKey): Promise<OperationRecord | undefined>;
   /** What a daemon before us left behind. */
   unfinished(): Promise<readonly OperationRecord[]>;
-  /**
-   * At most so many, beginning after the given id; a page may be shorter although there are more.
-   */
-  page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage>;
+  /** At most so many of the span; a page may be shorter although there are more. */
+  page(wanted: TraitFilter, span: Span, limit: number): Promise<RecordPage>;
 }

@@ -3,8 +3,9 @@ import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
 import type { Operations } from './engine.js';
 import type { ResumableLeftovers } from './recovery/resumable-leftovers.js';
-import type { RecordPage, TraitFilter } from './journal.js';
+import { inOrder, isPassed, restOf, type RecordPage, type Span, type TraitFilter } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
+import { firstIdAt } from './operation-id.js';
 import type { OperationRecord, OperationState } from './record.js';
 import type { KeptEntry } from './recovery/resume-entries.js';
 import { shownTo } from './shown.js';
@@ -27,6 +28,20 @@ export interface OperationFilter {
   readonly caller: string;
   /** Only those that left something for later. */
   readonly keptOnly: boolean;
+  /** Of failures. */
+  readonly reasons: readonly string[];
+  /** Empty: any, also none. */
+  readonly requestId: string;
+  /** Admitted then or later, and before then; in ms after 1970. */
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
+}
+
+/** Where a page begins. */
+export interface PageStart {
+  /** The last operation of the page before; empty: the first page. */
+  readonly behind: string;
+  readonly newestFirst: boolean;
 }
 
 /** What a cancel came to. */
@@ -53,18 +68,18 @@ export class OperationQueries {
   }
 
   /**
-   * A page, oldest first, and where the next one begins; empty at the end. It may be short, or
-   * empty, and not be the last one.
+   * A page, and the operation that the next one begins behind; empty at the end. It may be short,
+   * or empty, and not be the last one.
    */
   async list(
     filter: OperationFilter,
     size: number,
-    after: string,
+    start: PageStart,
     caller: Caller,
   ): Promise<{ records: OperationRecord[]; next: string }> {
     const records: OperationRecord[] = [];
     let [bytes, looked] = [0, 0];
-    for await (const page of this.#pages(filter, after, caller)) {
+    for await (const page of this.#pages(filter, start, caller)) {
       for (const record of page.records) {
         if (!matches(filter, record) || !maySee(record, caller)) continue;
         bytes += charactersOf(record);
@@ -79,37 +94,34 @@ export class OperationQueries {
     return { records, next: '' };
   }
 
-  /** What may match, in the order of ids, with unfinished ones as they are now. */
+  /** What may match, in the order of the list, with unfinished ones as they are now. */
   async *#pages(
     filter: OperationFilter,
-    after: string,
+    start: PageStart,
     caller: Caller,
   ): AsyncGenerator<RecordPage & { readonly spent: boolean }, void> {
     const { live, ports } = this.operations;
     const now = (record: OperationRecord) => live.get(record.id)?.record ?? record;
+    const whole = spanOf(filter, start);
     if (filter.keptOnly) {
-      const ids = this.keptWork.entries.map(({ operationId }) => operationId).filter((id) => id > after);
-      const records = await Promise.all([...new Set(ids)].sort().map((id) => ports.journal.get(id)));
-      yield {
-        records: records.flatMap((record) => (record === undefined ? [] : now(record))),
-        reached: undefined,
-        spent: false,
-      };
+      const ids = this.keptWork.entries.map(({ operationId }) => operationId);
+      const here = [...new Set(ids)].filter((id) => isPassed(id, whole, undefined));
+      const records = await Promise.all(here.map((id) => ports.journal.get(id)));
+      const found = records.flatMap((record) => (record === undefined ? [] : now(record)));
+      yield { records: inOrder(found, whole), reached: undefined, spent: false };
       return;
     }
     const wanted = wantedBy(filter, caller);
-    for (let at: string | undefined = after; at !== undefined;) {
+    for (let span: Span | undefined = whole; span !== undefined;) {
       caller.signal.throwIfAborted();
-      const from: string = at;
-      const { records, reached } = await ports.journal.page(wanted, from, PIECE);
+      const part: Span = span;
+      const { records, reached } = await ports.journal.page(wanted, part, PIECE);
       // Their states may not be in the journal yet.
-      const here = [...live.values()].filter(
-        ({ record: { id } }) => id > from && (reached === undefined || id <= reached),
-      );
+      const here = [...live.values()].filter(({ record: { id } }) => isPassed(id, part, reached));
       const all = new Map([...records, ...here.map(({ record }) => record)].map((record) => [record.id, now(record)]));
       const spent = reached !== undefined && records.length < PIECE;
-      yield { records: [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1)), reached, spent };
-      at = reached;
+      yield { records: inOrder(all.values(), part), reached, spent };
+      span = reached === undefined ? undefined : restOf(part, reached);
     }
   }
 
@@ -213,13 +225,31 @@ function matches(filter: OperationFilter, record: OperationRecord): boolean {
     (filter.states.length === 0 || filter.states.includes(record.state)) &&
     (filter.methods.length === 0 || filter.methods.includes(record.method)) &&
     (filter.caller === '' || filter.caller === record.caller) &&
+    (filter.requestId === '' || filter.requestId === record.requestId) &&
+    (filter.reasons.length === 0 || (record.error !== undefined && filter.reasons.includes(record.error.reason))) &&
+    record.createTime >= (filter.sinceMs ?? -Infinity) &&
+    record.createTime < (filter.untilMs ?? Infinity) &&
     hasLabels(record, filter.labels)
   );
 }
 
+/** An id is made a moment after the time at which its operation was admitted. */
+const ID_LATE_MS = 1000;
+
+function spanOf({ sinceMs, untilMs }: OperationFilter, { behind, newestFirst }: PageStart): Span {
+  const whole: Span = {
+    after: sinceMs === undefined ? '' : firstIdAt(sinceMs),
+    before: untilMs === undefined ? '' : firstIdAt(untilMs + ID_LATE_MS),
+    newestFirst,
+  };
+  if (behind === '') return whole;
+  const isBeyond = newestFirst ? whole.before !== '' && behind > whole.before : behind < whole.after;
+  return isBeyond ? whole : restOf(whole, behind);
+}
+
 /** What the journal is asked for. An unfinished operation is found whatever its state is now. */
 function wantedBy(
-  { states, methods, caller: owner, labels }: OperationFilter,
+  { states, methods, caller: owner, labels, reasons, requestId }: OperationFilter,
   { identity, grant }: Caller,
 ): TraitFilter {
   const own = { kind: 'caller', value: identity } as const;
@@ -230,6 +260,8 @@ function wantedBy(
     ...(states.length === 0 ? [] : [states.map((value) => ({ kind: 'state', value }) as const)]),
     ...(methods.length === 0 ? [] : [methods.map((value) => ({ kind: 'method', value }) as const)]),
     ...(owner === '' ? [] : [[{ kind: 'caller', value: owner } as const]]),
+    ...(requestId === '' ? [] : [[{ kind: 'requestId', value: requestId } as const]]),
+    ...(reasons.length === 0 ? [] : [reasons.map((value) => ({ kind: 'reason', value }) as const)]),
     ...labelled(labels).map((label) => [label]),
     ...inSight,
   ];

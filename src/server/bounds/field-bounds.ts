@@ -117,6 +117,7 @@ const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
   // Holds the path of an image, in JSON in base64, with escapes.
   'hostler.v1.ListImagesRequest.page_token': text(32_768),
   'hostler.v1.OperationFilter.methods': { items: 100, totalBytes: 8192, bytes: 128 },
+  'hostler.v1.OperationFilter.reasons': { items: 100, totalBytes: 8192, bytes: 128 },
   'hostler.v1.OperationFilter.states': { items: 100, totalBytes: 1024 },
 };
 

@@ -11,6 +11,7 @@ import { openJournal as openFile } from '../../../src/adapters/journal/opening.j
 import { parseRow, readOperation } from '../../../src/adapters/journal/records.js';
 import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
 import { asAddress } from '../../../src/domain/model/address.js';
+import { ALL } from '../../../src/domain/operations/journal.js';
 import { idsOf, openJournal } from '../../support/journals/journals.js';
 import { done, id, record } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
@@ -48,7 +49,7 @@ describe('a journal whose pages or tables are damaged', () => {
     const witness = new WriteCountFile(join(folder, 'journal.writes'));
     try {
       const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
-      const { rows } = file.search({ groups: [], after: '', limit: 1000 });
+      const { rows } = file.search({ groups: [], span: ALL, limit: 1000 });
       const found = new Map(rows.map((row) => [row.key, parseRow(row, readOperation)]));
       for (const [key, value] of found) assert.deepEqual(value, originals.get(key), what);
       const said = moved !== undefined || file.found.length > 0;

@@ -13,6 +13,7 @@ import { requestText, traitText } from '../../../src/adapters/journal/traits.js'
 import { troubleOf } from '../../../src/adapters/journal/trouble.js';
 import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
 import type { Journal, Trait } from '../../../src/domain/operations/journal.js';
+import { ALL } from '../../../src/domain/operations/journal.js';
 import { idsOf, openJournal } from '../../support/journals/journals.js';
 import { done, id, record } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
@@ -50,7 +51,7 @@ describe('what operations are found by', () => {
     ...Object.fromEntries(
       traits.map((trait) => [
         trait.kind,
-        file.search({ groups: [[traitText(trait)]], after: '', limit: 1000 }).rows.map((row) => row.key),
+        file.search({ groups: [[traitText(trait)]], span: ALL, limit: 1000 }).rows.map((row) => row.key),
       ]),
     ),
   });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
 import { JournalStore, type JournalLog, type JournalOptions } from '../../../src/adapters/journal/store.js';
 import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
-import type { Journal, TraitFilter } from '../../../src/domain/operations/journal.js';
+import { ALL, restOf, type Journal, type Span, type TraitFilter } from '../../../src/domain/operations/journal.js';
 import { done } from './records.js';
 
 /** What an operator would hear, in order. */
@@ -34,15 +34,21 @@ export async function openJournal(folder: string, options: Partial<JournalOption
   return { journal, heard };
 }
 
-/** All ids, page by page. */
-export async function idsOf(journal: Journal, wanted: TraitFilter = [], after = '', limit = 100): Promise<string[]> {
+/** All ids behind one, or of a span, page by page. */
+export async function idsOf(
+  journal: Journal,
+  wanted: TraitFilter = [],
+  from: string | Partial<Span> = '',
+  limit = 100,
+): Promise<string[]> {
   const ids: string[] = [];
-  for (let at: string | undefined = after; at !== undefined;) {
-    const page: Awaited<ReturnType<Journal['page']>> = await journal.page(wanted, at, limit);
-    ids.push(...page.records.map(({ id }) => id));
-    at = page.reached;
+  let span: Span = { ...ALL, ...(typeof from === 'string' ? { after: from } : from) };
+  for (;;) {
+    const { records, reached } = await journal.page(wanted, span, limit);
+    ids.push(...records.map(({ id }) => id));
+    if (reached === undefined) return ids;
+    span = restOf(span, reached);
   }
-  return ids;
 }
 
 /** A new folder with a journal of so many records, closed, for tests to copy. */
@@ -61,7 +67,7 @@ export function openedNow(folder: string) {
   const witness = new WriteCountFile(join(folder, 'journal.writes'));
   try {
     const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
-    const ids = file.search({ groups: [], after: '', limit: 100 }).rows.map(({ key }) => key);
+    const ids = file.search({ groups: [], span: ALL, limit: 100 }).rows.map(({ key }) => key);
     file.database.close();
     return { ids, moved };
   } finally {

@@ -1,4 +1,13 @@
-import type { Journal, RecordPage, RequestKey, Trait, TraitFilter } from '../../../src/domain/operations/journal.js';
+import {
+  inOrder,
+  isPassed,
+  type Journal,
+  type RecordPage,
+  type RequestKey,
+  type Span,
+  type Trait,
+  type TraitFilter,
+} from '../../../src/domain/operations/journal.js';
 import type { ResumeEntry, ResumeStore } from '../../../src/domain/operations/recovery/resume-entries.js';
 import type { RawDiskStore } from '../../../src/domain/operations/raw-disks.js';
 import type { MarkStore } from '../../../src/domain/operations/recovery/touched.js';
@@ -47,10 +56,10 @@ export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeSt
     this.#records.delete(id);
   }
 
-  page(wanted: TraitFilter, after: string, limit: number): Promise<RecordPage> {
-    const all = [...this.#records.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
-    const found = all.filter(
-      (each) => each.id > after && wanted.every((group) => group.some((trait) => has(each, trait))),
+  page(wanted: TraitFilter, span: Span, limit: number): Promise<RecordPage> {
+    const found = inOrder(this.#records.values(), span).filter(
+      (each) =>
+        isPassed(each.id, span, undefined) && wanted.every((group) => group.some((trait) => has(each, trait))),
     );
     const records = found.slice(0, limit);
     return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.id : undefined });
@@ -117,5 +126,6 @@ function requestText({ caller, method, requestId }: RequestKey): string {
 function has(record: OperationRecord, trait: Trait): boolean {
   if (trait.kind === 'label') return record.labels[trait.key] === trait.value;
   if (trait.kind === 'state' && !isFinal(record.state)) return true;
+  if (trait.kind === 'reason') return record.error?.reason === trait.value;
   return record[trait.kind] === trait.value;
 }

@@ -202,6 +202,53 @@ describe('clients', () => {
       assert.equal(one.method, 'ConvertImage');
     });
 
+    it('ops ls selects and limits, in both orders, and shows whose and why', async () => {
+      const labels = ['--label', 'test=ls', '--label', 'more=a b'];
+      const create = (name: string) => hostler('image', 'create', image(name), '1000', '-f', 'raw', ...labels);
+      const made = await create('ls-1.raw');
+      assert.match(made.stderr, /^hostler: warning: .* \[SIZE_ROUNDED_UP\]$/m);
+      await create('ls-2.raw');
+      await hostler('image', 'copy', image('ls-1.raw'), image('ls-2.raw'), ...labels);
+      const convert = ['image', 'convert', image('ls-1.raw'), image('ls-3.raw'), '-f', 'qcow2', '-O', 'raw'];
+      assert.equal((await hostler(...convert, ...labels)).code, 4);
+      const idsOf = async (...args: string[]) =>
+        ((await json('ops', 'ls', '--label', 'test=ls', ...args)) as { operationId: string }[]).map(
+          ({ operationId }) => operationId,
+        );
+      const all = await idsOf();
+      assert.deepEqual(all, [...all].sort());
+      assert.deepEqual(await idsOf('--newest'), [...all].reverse());
+      assert.deepEqual(await idsOf('--newest', '--limit', '1'), all.slice(-1));
+      assert.deepEqual(await idsOf('--limit', '2'), all.slice(0, 2));
+      assert.deepEqual(await idsOf('--since', '1h'), all);
+      assert.deepEqual(await idsOf('--until', '1h'), []);
+      assert.deepEqual(await idsOf('--since', '2999-01-01'), []);
+      assert.deepEqual(await idsOf('--reason', 'format_mismatch'), all.slice(-1));
+      const { stdout } = await hostler('ops', 'ls', '--label', 'test=ls', '--newest', '--limit', '1');
+      const [header = '', row = ''] = stdout.split('\n');
+      assert.match(header, /^OPERATION +METHOD +STATE +AGE +TOOK +CALLER +REASON +LABELS +PATHS$/);
+      assert.match(row, /ConvertImage +failed +\d+s +\d+s +\S+ +FORMAT_MISMATCH +.*test=ls/);
+      for (const wrong of [['--limit', '0'], ['--limit', 'x'], ['--since', 'yesterday'], ['--until', '5w']])
+        assert.equal((await hostler('ops', 'ls', ...wrong)).code, 2, wrong.join(' '));
+    });
+
+    it('ops watch ends with what its operation came to', async () => {
+      const { result } = (await json('image', 'create', image('watched.raw'), '1000', '-f', 'raw')) as {
+        result: { image: { info: { path: string } } };
+      };
+      const [latest] = (await json('ops', 'ls', '--newest', '--limit', '1')) as { operationId: string }[];
+      const watched = await hostler('ops', 'watch', latest?.operationId ?? '');
+      assert.equal(watched.code, 0);
+      assert.ok(watched.stdout.startsWith(`succeeded\n${result.image.info.path}: raw`), watched.stdout);
+      assert.match(watched.stderr, /\[SIZE_ROUNDED_UP\]/);
+      const failed = ['image', 'convert', image('watched.raw'), image('no.raw'), '-f', 'qcow2', '-O', 'raw'];
+      const own = await hostler(...failed);
+      const [last] = (await json('ops', 'ls', '--newest', '--limit', '1')) as { operationId: string }[];
+      const again = await hostler('ops', 'watch', last?.operationId ?? '');
+      assert.deepEqual([again.code, again.stdout.trim()], [own.code, 'failed']);
+      assert.equal(again.stderr.trim().split('\n').at(-1), own.stderr.trim().split('\n').at(-1));
+    });
+
     it('a plan changes nothing', async () => {
       const plan = (await json('image', 'copy', image('disk.raw'), image('plan.raw'), '--plan')) as {
         result: { plan: { method: string } };
