@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JournalStore, type JournalOptions } from '../src/adapters/journal/store.js';
-import type { TraitFilter } from '../src/domain/operations/journal.js';
+import { ALL, restOf, type Span, type TraitFilter } from '../src/domain/operations/journal.js';
 import { Daemon } from '../test/support/daemon.js';
 import { done, id, record } from '../test/support/journals/records.js';
 import type { DurabilityFigure } from './durability.js';
@@ -80,10 +80,13 @@ async function pageTimes(journal: JournalStore): Promise<DurabilityFigure[]> {
   ];
   const figures: DurabilityFigure[] = [];
   for (const [name, wanted] of cases) {
-    const ms: number[] = [];
-    for (const after of ['', id(LONG / 2), id(LONG - 100)])
-      for (let round = 0; round < 20; round++) ms.push(await timed(() => journal.page(wanted, after, 50)));
-    figures.push({ name: `page of 50 of 200,000: ${name}`, bar: '20 ms', ms });
+    for (const newestFirst of [false, true]) {
+      const whole: Span = { ...ALL, newestFirst };
+      const ms: number[] = [];
+      for (const span of [whole, ...[LONG / 2, LONG - 100].map((n) => restOf(whole, id(n)))])
+        for (let round = 0; round < 20; round++) ms.push(await timed(() => journal.page(wanted, span, 50)));
+      figures.push({ name: `page of 50 of 200,000${newestFirst ? ', newest first' : ''}: ${name}`, bar: '20 ms', ms });
+    }
   }
   return figures;
 }

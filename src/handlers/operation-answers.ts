@@ -101,7 +101,7 @@ export function operation(
 }
 
 /** One event of many operations, as those are shown it who watch them. */
-export function changeOf(record: domain.OperationRecord): WatchOperationsResponse {
+export function changeOf(record: domain.OperationRecord): Omit<WatchOperationsResponse, 'cursor'> {
   const parts = new Parts('what can be sent');
   return { event: shownEvent(record), ...askedOf(record, parts), notShown: parts.notShown };
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { Cursors } from '../domain/operations/cursors.js';
 import type { OperationFilter, OperationQueries, PageStart } from '../domain/operations/query.js';
 import type { OperationRecord } from '../domain/operations/record.js';
 import { Operation } from '../gen/hostler/v1/operation.js';
@@ -59,11 +60,15 @@ const page = z
       context.addIssue({ code: 'custom', message: 'is of a list in the other order', path: ['pageToken'] });
     return { ...rest, start };
   });
-const many = z.object({ filter });
+const many = z.object({ filter, cursor: z.string() });
 const cancel = z.object({ operationId: z.union([z.literal(''), id], 'must be a ULID'), labels });
 
 /** OperationService: parse, one domain call, map. */
-export function operationHandlers(queries: OperationQueries): Handlers<typeof OperationServiceService> {
+export function operationHandlers(
+  queries: OperationQueries,
+  agentId: string,
+): Handlers<typeof OperationServiceService> {
+  const cursors = new Cursors(agentId);
   const shown = (record: OperationRecord) => {
     const kept = queries.kept(record.id);
     return operation(record, kept);
@@ -74,18 +79,26 @@ export function operationHandlers(queries: OperationQueries): Handlers<typeof Op
     },
     async listOperations(request, caller) {
       const { filter: wanted, pageSize = DEFAULT_PAGE, start } = parseRequest(page, request);
+      const { position } = queries;
       const { records, next } = await queries.list(wanted, Math.min(pageSize, MAX_PAGE), start, caller);
       const operations = await pageOf(records, shown, (each) => Operation.encode(each), caller.signal);
       const cut = operations.length < records.length;
       const last = cut ? (operations.at(-1)?.operationId ?? '') : next;
-      return { operations, nextPageToken: last === '' || !start.newestFirst ? last : `${NEWEST_FIRST}${last}` };
+      const nextPageToken = last === '' || !start.newestFirst ? last : `${NEWEST_FIRST}${last}`;
+      // Only of the first page: what happens while the others are read has to be watched.
+      const cursor = start.behind === '' ? cursors.of(position, caller.identity) : '';
+      return { operations, nextPageToken, cursor };
     },
     async *watchOperation(request, caller) {
       yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), shownEvent);
     },
     async *watchOperations(request, caller) {
-      const { filter: wanted } = parseRequest(many, request);
-      yield* mapStream(queries.watchAll(wanted, caller), changeOf);
+      const { filter: wanted, cursor } = parseRequest(many, request);
+      const since = cursor === '' ? undefined : cursors.read(cursor, caller.identity);
+      yield* mapStream(queries.watchAll(wanted, since, caller), ({ record, position }) => ({
+        ...changeOf(record),
+        cursor: cursors.of(position, caller.identity),
+      }));
     },
     async cancelOperation(request, caller) {
       const { operationId, labels: wanted } = parseRequest(cancel, request);

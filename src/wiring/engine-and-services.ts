@@ -79,6 +79,7 @@ export function assemble(resources: Resources) {
   const { operations, paths, targets, metrics, index, overcommit, scope } = engine;
   const recovery: RecoveryPorts = {
     journal,
+    end: (record) => operations.end(record),
     paths,
     targets,
     // What the journal of a copied state folder names is another daemon's, which may live.
@@ -231,7 +232,7 @@ function assembleHandlers(resources: Resources, engine: Engine) {
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),
     }),
-    operation: operationHandlers(new OperationQueries(operations, engine.keptWork)),
+    operation: operationHandlers(new OperationQueries(operations, engine.keptWork), state.agentId),
     host: hostHandlers({
       filesystems: host,
       pools: engine.pools,

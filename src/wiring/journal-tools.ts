@@ -26,6 +26,7 @@ import { BESIDE, JOURNAL_FILE, assertOurs, create } from '../adapters/journal/sc
 import { troubleOf, type TroubleKind } from '../adapters/journal/trouble.js';
 import { WriteCountFile } from '../adapters/journal/write-count-file.js';
 import type { JournalSurvey } from '../cli/commands/journal-command.js';
+import { endPlace } from '../domain/operations/ends.js';
 import { isThere } from '../file-io/look.js';
 
 /** An operator can put it right. */
@@ -97,6 +98,10 @@ async function salvageInto(database: DatabaseSync, from: string, to: string): Pr
     });
     // A daemon that starts with this file must not miss what the old one had counted.
     file.countOn(witnessed(join(dirname(to), 'journal.writes')));
+    // Ends that cannot be read may be any of those.
+    file.transaction(() => {
+      file.forgetEnds(endPlace(Math.max(file.latestLife, file.writes) + 1, 0));
+    });
     file.checkpoint('TRUNCATE');
     return done;
   } finally {

@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ClassicLevel } from 'classic-level';
 import { JournalUnavailable } from '../../src/adapters/journal/store.js';
-import { ALL, restOf, type Journal, type Span, type Trait } from '../../src/domain/operations/journal.js';
-import type { OperationRecord } from '../../src/domain/operations/record.js';
+import { ALL, type Journal, type Trait } from '../../src/domain/operations/journal.js';
 import { idsOf, openJournal } from '../support/journals/journals.js';
 import { MemoryJournal } from '../support/journals/memory-journal.js';
 import { done, id, record } from '../support/journals/records.js';
@@ -53,38 +52,6 @@ describe('journals', () => {
         assert.deepEqual(await idsOf(journal), [1, 2, 3, 4].map(id));
         assert.deepEqual(await idsOf(journal, [], id(2)), [3, 4].map(id));
         assert.deepEqual(await idsOf(journal, [], '', 1), [1, 2, 3, 4].map(id));
-      });
-      it('lists newest first, and between two ids, in both orders', async () => {
-        await Promise.all([3, 1, 4, 2, 5].map((n) => journal.put(record(n))));
-        for (const limit of [1, 2, 100]) {
-          const found = (span: Partial<Span>) => idsOf(journal, [[method('CopyImage')]], span, limit);
-          assert.deepEqual(await idsOf(journal, [], { newestFirst: true }, limit), [5, 4, 3, 2, 1].map(id));
-          assert.deepEqual(await found({ newestFirst: true }), [5, 4, 3, 2, 1].map(id));
-          assert.deepEqual(await found({ newestFirst: true, before: id(4) }), [3, 2, 1].map(id));
-          assert.deepEqual(await found({ newestFirst: true, after: id(2) }), [5, 4, 3].map(id));
-          assert.deepEqual(await found({ newestFirst: true, after: id(1), before: id(4) }), [3, 2].map(id));
-          assert.deepEqual(await found({ after: id(1), before: id(4) }), [2, 3].map(id));
-          for (const newestFirst of [false, true])
-            assert.deepEqual(await found({ after: id(3), before: id(4), newestFirst }), []);
-        }
-      });
-      it('finds failures by their reason, and requests by their id', async () => {
-        const failed = (reason: string): Partial<OperationRecord> => ({
-          state: 'FAILED',
-          error: { reason, message: 'm', facts: {}, violations: [] },
-        });
-        await journal.put(done(1, { ...failed('NO_SPACE'), requestId: 'q' }));
-        await journal.put(record(2, { requestId: 'q', method: 'DeleteImage' }));
-        await journal.put(done(3, { ...failed('BUG'), requestId: '\0q' }));
-        await journal.put(done(4));
-        const reason = (value: string): Trait => ({ kind: 'reason', value });
-        const requestId = (value: string): Trait => ({ kind: 'requestId', value });
-        assert.deepEqual(await idsOf(journal, [[reason('NO_SPACE')]]), [id(1)]);
-        assert.deepEqual(await idsOf(journal, [[reason('NO_SPACE'), reason('BUG')]], ''), [1, 3].map(id));
-        assert.deepEqual(await idsOf(journal, [[requestId('q')]]), [1, 2].map(id));
-        assert.deepEqual(await idsOf(journal, [[requestId('\0q')], [reason('BUG')]]), [id(3)]);
-        await journal.put(done(2, { ...failed('BUG'), requestId: 'q', method: 'DeleteImage' }));
-        assert.deepEqual(await idsOf(journal, [[reason('BUG')]], { newestFirst: true }), [3, 2].map(id));
       });
       it('finds by state, method, caller and labels, and by all of them at once', async () => {
         const labels = { a: '1', 'b\n"': 'x'.repeat(500) };
@@ -149,41 +116,6 @@ describe('journals', () => {
       assert.equal((await second.unfinished()).length, 66);
       assert.deepEqual(heard, []);
       assert.equal(second.incomplete, false);
-      await second.close();
-    });
-
-    it('pages of 10,000 operations, newest first, have each once while new ones come', async () => {
-      const { journal } = await openJournal(await fresh());
-      await Promise.all(Array.from({ length: 10_000 }, (_, n) => journal.put(done(n))));
-      let span: Span = { ...ALL, newestFirst: true };
-      const seen: string[] = [];
-      for (let more = 10_000; ; more++) {
-        const { records, reached } = await journal.page([[method('CopyImage')], [state('SUCCEEDED')]], span, 500);
-        seen.push(...records.map((each) => each.id));
-        if (reached === undefined) break;
-        await journal.put(done(more));
-        span = restOf(span, reached);
-      }
-      assert.deepEqual(
-        seen,
-        Array.from({ length: 10_000 }, (_, n) => id(9999 - n)),
-      );
-      await journal.close();
-    });
-
-    it('one that a version with fewer traits has written finds the same, and says nothing of it', async () => {
-      const folder = await fresh();
-      const { journal: first } = await openJournal(folder);
-      const error = { reason: 'NO_SPACE', message: 'm', facts: {}, violations: [] };
-      for (let n = 0; n < 250; n++) await first.put(done(n, { state: 'FAILED', error, requestId: 'q' }));
-      await first.close();
-      const raw = new DatabaseSync(join(folder, 'journal.sqlite'));
-      raw.exec("DELETE FROM traits WHERE trait GLOB '[qr]*'; DELETE FROM meta WHERE key = 'indexed'");
-      raw.close();
-      const { journal: second, heard } = await openJournal(folder);
-      assert.equal((await idsOf(second, [[{ kind: 'reason', value: 'NO_SPACE' }]])).length, 250);
-      assert.equal((await idsOf(second, [[{ kind: 'requestId', value: 'q' }]])).length, 250);
-      assert.deepEqual([heard, second.incomplete], [[], false]);
       await second.close();
     });
 

@@ -3,12 +3,24 @@
  */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { JournalDamaged } from './schema.js';
-import { sumOf, type JournalRow, type SetAside, type Write, type FoundRows, type OperationSearch } from './rows.js';
-import { Search } from './search.js';
-import { columnsOf, isOfEnd, mayBeFinal } from './traits.js';
+import { endPlace, lifeOf } from '../../domain/operations/ends.js';
+import {
+  sumOf,
+  type EndedSearch,
+  type FoundRows,
+  type JournalRow,
+  type OperationSearch,
+  type SetAside,
+  type Write,
+} from './rows.js';
+import { Search, searchEnded } from './search.js';
+import { columnsOf, endOf, endTrait, isOfEnd, mayBeFinal } from './traits.js';
 import { troubleOf } from './trouble.js';
 
 type Fields = Record<string, SQLOutputValue>;
+
+/** There is no index for it: it is for what is damaged. */
+const END_OF = `SELECT trait FROM traits WHERE trait > '${endTrait('')}' AND trait < '${endTrait('~')}' AND id = ?`;
 
 /**
  * The journal's SQLite file with its rows, counters and checksums. Synchronous: it lives in the
@@ -23,6 +35,8 @@ export class JournalFile {
   operations: number;
   /** How many were added since it was opened, at least. */
   added = 0;
+  /** No end that was ever written has a later place. */
+  latestEnd: string;
   /** Records that were found unreadable since the last question. */
   readonly found: SetAside[] = [];
   readonly #statements = new Map<string, StatementSync>();
@@ -35,6 +49,7 @@ export class JournalFile {
     this.writes = Number(this.sql("SELECT value FROM meta WHERE key = 'writes'").get()?.['value']);
     if (!Number.isSafeInteger(this.writes))
       throw new JournalDamaged('the journal does not say how many changes it took');
+    this.latestEnd = endPlace(this.writes + 1, 0);
     const all = 'SELECT count(*) AS n FROM operations INDEXED BY sqlite_autoindex_operations_1';
     this.operations = Number(this.sql(all).get()?.['n']);
   }
@@ -70,6 +85,7 @@ export class JournalFile {
   countOn(writes: number): void {
     this.writes = Math.max(this.writes, writes);
     this.transaction(() => undefined);
+    this.latestEnd = endPlace(this.writes + 1, 0);
   }
 
   /** Inside of a transaction: what another journal could not read. */
@@ -113,6 +129,27 @@ export class JournalFile {
     return new Search(this, look).page();
   }
 
+  /** Unset where the history does not go back to the place. */
+  ended(look: EndedSearch): { readonly found?: FoundRows } {
+    const forgotten = this.sql("SELECT value FROM meta WHERE key = 'forgotten'").get()?.['value'];
+    if (typeof forgotten === 'string' && forgotten > look.behind) return {};
+    return { found: searchEnded(this, look) };
+  }
+
+  /** Inside of a transaction: ends up to this place may be missing. */
+  forgetEnds(place: string): void {
+    const later = 'ON CONFLICT(key) DO UPDATE SET value = excluded.value WHERE excluded.value > value';
+    this.sql(`INSERT INTO meta VALUES ('forgotten', ?) ${later}`).run(place);
+  }
+
+  /** The latest life of which a place is known. */
+  get latestLife(): number {
+    const last = `SELECT max(trait) AS last FROM traits WHERE trait > '${endTrait('')}' AND trait < '${endTrait('~')}'`;
+    const forgotten = this.sql("SELECT value FROM meta WHERE key = 'forgotten'").get()?.['value'];
+    const places = [endOf([String(this.sql(last).get()?.['last'])]), forgotten];
+    return Math.max(0, ...places.map((place) => (typeof place === 'string' ? lifeOf(place) : 0)));
+  }
+
   asideCount(): number {
     return Number(this.sql('SELECT count(*) AS n FROM aside').get()?.['n']);
   }
@@ -147,11 +184,19 @@ export class JournalFile {
   /** Adds the traits that another version did not know, in 30 us for each operation. */
   index(): void {
     this.transaction(() => {
-      const next = this.sql('SELECT rowid, id AS key, body, sum FROM operations WHERE rowid > ? ORDER BY rowid LIMIT 100');
-      for (let after: SQLOutputValue = 0, rows; (rows = next.all(after)).length > 0; after = rows.at(-1)?.['rowid'] ?? 0)
+      const next = this.sql(
+        'SELECT rowid, id AS key, body, sum FROM operations WHERE rowid > ? ORDER BY rowid LIMIT 100',
+      );
+      for (
+        let after: SQLOutputValue = 0, rows;
+        (rows = next.all(after)).length > 0;
+        after = rows.at(-1)?.['rowid'] ?? 0
+      )
         for (const { key, body } of rows.flatMap((fields) => rowOf('operation', fields) ?? []))
           this.#addTraits(key, columnsOf(body).traits);
       this.sql("INSERT OR IGNORE INTO meta VALUES ('indexed', '')").run();
+      // That version has given none of the places of the next life.
+      this.forgetEnds(endPlace(this.writes + 1, 0));
     });
   }
 
@@ -202,6 +247,8 @@ export class JournalFile {
     // The others never change.
     const changed = known ? traits.filter(isOfEnd) : traits;
     this.#addTraits(key, changed);
+    const end = endOf(changed) ?? '';
+    if (end > this.latestEnd) this.latestEnd = end;
   }
 
   /** Inside of a transaction. Its request id, where it had one that can be read. */
@@ -214,6 +261,8 @@ export class JournalFile {
     for (const trait of traits) this.sql('DELETE FROM traits WHERE trait = ? AND id = ?').run(trait, id);
     this.sql('DELETE FROM operations WHERE id = ?').run(id);
     this.operations -= 1;
+    const end = endOf(traits);
+    if (end !== undefined) this.forgetEnds(end);
     return request === null ? [] : [request];
   }
 
@@ -275,7 +324,10 @@ export class JournalFile {
       const bytes = typeof body === 'string' ? Buffer.from(body) : (body ?? null);
       this.sql('INSERT INTO aside VALUES (?, ?, ?, ?, ?)').run(kind, String(key), bytes, why, this.clock());
       this.sql(`DELETE FROM ${table} WHERE rowid = ?`).run(rowid ?? null);
-      if (table === 'operations') this.operations -= 1;
+      if (table !== 'operations') return;
+      this.operations -= 1;
+      const end = this.sql(END_OF).get(String(key))?.['trait'];
+      if (typeof end === 'string') this.forgetEnds(endOf([end]) ?? '');
     });
   }
 

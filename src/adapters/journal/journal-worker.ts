@@ -70,7 +70,7 @@ class Journal {
   #do(asked: Asked): JournalAnswer {
     switch (asked.ask) {
       case 'open':
-        return this.#begin(openJournal(path, (this.#witness = new WriteCountFile(witnessPath)), Date.now));
+        return this.#live(openJournal(path, (this.#witness = new WriteCountFile(witnessPath)), Date.now));
       case 'write':
         this.#write(asked);
         return {};
@@ -84,6 +84,8 @@ class Journal {
         return { rows: this.#open.entries(asked.kind) };
       case 'search':
         return { found: this.#open.search(asked.look) };
+      case 'ended':
+        return this.#open.ended(asked.look);
       case 'mend':
         return this.#mend();
       case 'settled':
@@ -95,7 +97,14 @@ class Journal {
     }
   }
 
+  /** Each life begins with a change that is durable: its number is that of no other one. */
+  #live(opened: OpenedJournal): JournalAnswer {
+    const answer = this.#begin(opened);
+    return { ...answer, life: opened.file.writes };
+  }
+
   #begin({ file, moved }: OpenedJournal): JournalAnswer {
+    if (this.#file !== undefined) file.latestEnd = this.#file.latestEnd;
     this.#file = file;
     this.#identity = identityOf(path);
     // A disk that takes nothing is better known now than after the first answer.
@@ -169,13 +178,16 @@ class Journal {
       database.close();
     }
     if (this.#file?.database.isOpen === true) this.#file.database.close();
-    this.#file = new JournalFile(connect(path), Date.now);
+    const file = new JournalFile(connect(path), Date.now);
+    if (this.#file !== undefined) file.latestEnd = this.#file.latestEnd;
+    this.#file = file;
     this.#identity = identity;
     return this.#file;
   }
 
   #rebuild(why: string): JournalAnswer {
-    const { file, moved } = rebuild(path, this.#open.database, why, Date.now, this.#written);
+    const { database, latestEnd } = this.#open;
+    const { file, moved } = rebuild(path, { database, latestEnd, writes: this.#written }, why, Date.now);
     return this.#begin(moved === undefined ? { file } : { file, moved });
   }
 

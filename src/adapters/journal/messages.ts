@@ -1,7 +1,7 @@
 /** What the thread of the journal is asked, and what it answers. */
 import type { MovedAside } from './opening.js';
 import type { HistoryLimits } from './pruning.js';
-import type { EntryKind, JournalRow, SetAside, Write, FoundRows, OperationSearch } from './rows.js';
+import type { EndedSearch, EntryKind, JournalRow, SetAside, Write, FoundRows, OperationSearch } from './rows.js';
 import type { Trouble } from './trouble.js';
 
 export interface ThreadJob {
@@ -18,6 +18,7 @@ export type Question =
   | { readonly ask: 'unfinished' }
   | { readonly ask: 'entries'; readonly kind: EntryKind }
   | { readonly ask: 'search'; readonly look: OperationSearch }
+  | { readonly ask: 'ended'; readonly look: EndedSearch }
   | { readonly ask: 'mend' }
   /** What the daemon does because the journal was moved aside is done. */
   | { readonly ask: 'settled' }
@@ -41,6 +42,9 @@ export interface JournalAnswer extends News {
   /** Unset: it answers no question. */
   readonly number?: number;
   readonly trouble?: Trouble;
+  /** To 'open': the number of this life of the daemon. */
+  readonly life?: number;
+  /** To 'search'; to 'ended' unset when the history does not go back so far. */
   readonly found?: FoundRows;
   readonly rows?: readonly JournalRow[];
 }

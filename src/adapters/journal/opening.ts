@@ -5,6 +5,7 @@
 import { copyFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { endPlace } from '../../domain/operations/ends.js';
 import { isThere, sizeOf } from '../../file-io/look.js';
 import { JournalFile } from './journal-file.js';
 import { salvage, type Salvaged } from './salvage.js';
@@ -50,6 +51,8 @@ export function openJournal(path: string, witness: WriteCountFile, clock: () => 
     const file = check(database, path, clock);
     if (known > file.writes)
       throw new JournalDamaged(`${String(known)} changes were written, the journal ends at ${String(file.writes)}`);
+    // Records of other files may have come into this one: no life had a greater number.
+    if (file.latestLife > file.writes) file.countOn(file.latestLife);
     const moved = moveOf(file, path, completed);
     return moved === undefined ? { file } : { file, moved };
   } catch (error) {
@@ -58,8 +61,18 @@ export function openJournal(path: string, witness: WriteCountFile, clock: () => 
       database?.close();
       throw error;
     }
-    return rebuild(path, database, why, clock, known);
+    const latestEnd = endPlace(known + 1, 0);
+    return rebuild(path, { database, latestEnd, writes: known }, why, clock);
   }
+}
+
+/** A journal that is damaged, and what is known of it all the same. */
+interface Damaged {
+  readonly database: DatabaseSync | undefined;
+  /** No end has a later place. */
+  readonly latestEnd: string;
+  /** How many changes were written at least. */
+  readonly writes: number;
 }
 
 /**
@@ -67,10 +80,9 @@ export function openJournal(path: string, witness: WriteCountFile, clock: () => 
  */
 export function rebuild(
   path: string,
-  damaged: DatabaseSync | undefined,
+  { database: damaged, latestEnd, writes }: Damaged,
   why: string,
   clock: () => number,
-  writes: number,
 ): OpenedJournal {
   const [fresh, aside] = [freshOf(path), `${path}${ASIDE}${new Date(clock()).toISOString().replaceAll(':', '')}`];
   for (const end of ['', ...BESIDE]) rmSync(fresh + end, { force: true });
@@ -78,8 +90,12 @@ export function rebuild(
   const to = check(made, fresh, clock);
   const salvaged = damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, to);
   to.transaction(() => to.sql("INSERT INTO meta VALUES ('moved', ?), ('moved_why', ?)").run(aside, why));
+  // Those that cannot be read may be any of them.
+  to.transaction(() => {
+    to.forgetEnds(latestEnd > to.latestEnd ? latestEnd : to.latestEnd);
+  });
   // Its end would count as lost otherwise.
-  to.countOn(writes);
+  to.countOn(Math.max(writes, to.latestLife));
   // It is renamed without its log, and a close that could not write that into the file does not
   // fail.
   to.checkpoint('TRUNCATE');

@@ -91,6 +91,7 @@ const operation = z.looseObject({
   createTime: z.number(),
   startTime: z.exactOptional(z.number()),
   endTime: z.exactOptional(z.number()),
+  endPlace: z.exactOptional(z.string()),
   detached: z.boolean().default(false),
   cancellable: z.boolean().default(false),
   pid: z.exactOptional(z.number()),

@@ -82,8 +82,17 @@ export interface OperationSearch {
   readonly limit: number;
 }
 
+/** Operations that have ended behind one place and up to another. */
+export interface EndedSearch {
+  /** As in OperationSearch. */
+  readonly groups: readonly (readonly string[])[];
+  readonly behind: string;
+  readonly upTo: string;
+  readonly limit: number;
+}
+
 export interface FoundRows {
   readonly rows: readonly JournalRow[];
-  /** All of the span up to this id were looked at; undefined: there are no more. */
+  /** All up to this id, or place, were looked at; undefined: there are no more. */
   readonly reached: string | undefined;
 }

@@ -14,10 +14,11 @@ export const BESIDE = ['-wal', '-shm', '-journal'] as const;
 
 /**
  * meta: `writes` counts the changes; `indexed` is the same number, unless the last change was that
- * of a version which knows fewer traits. operations: one row an operation; `ended` is unset while it is unfinished, `request` is what
- * makes its request id unique. traits: by what operations are looked for; see traits.ts. entries:
- * everything else, by kind. aside: what could not be read. Tables have plain row numbers, so that
- * rows can be read one by one where the pages above them are damaged.
+ * of a version which knows fewer traits; `forgotten` is the place of the latest end that may be
+ * missing. operations: one row an operation; `ended` is unset while it is unfinished, `request` is
+ * what makes its request id unique. traits: by what operations are looked for; see traits.ts.
+ * entries: everything else, by kind. aside: what could not be read. Tables have plain row numbers,
+ * so that rows can be read one by one where the pages above them are damaged.
  */
 const TABLES = `
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -68,9 +69,7 @@ export function isEmpty(database: DatabaseSync): boolean {
 export function create(database: DatabaseSync): void {
   database.exec('PRAGMA journal_mode = WAL');
   database.exec(`BEGIN IMMEDIATE; PRAGMA application_id = ${String(APPLICATION_ID)}; ${TABLES}`);
-  database
-    .prepare("INSERT INTO meta VALUES ('schema', ?), ('writes', '0'), ('indexed', '0')")
-    .run(String(SCHEMA));
+  database.prepare("INSERT INTO meta VALUES ('schema', ?), ('writes', '0'), ('indexed', '0')").run(String(SCHEMA));
   database.exec('COMMIT');
 }
 

@@ -1,8 +1,8 @@
 /** Operations by their traits, in the order of ids. */
 import type { StatementSync } from 'node:sqlite';
 import { isPassed } from '../../domain/operations/journal.js';
-import type { JournalRow, OperationSearch, FoundRows } from './rows.js';
-import { UNFINISHED } from './traits.js';
+import type { EndedSearch, JournalRow, OperationSearch, FoundRows } from './rows.js';
+import { UNFINISHED, endOf, endTrait } from './traits.js';
 
 /**
  * An answer ends after so many steps through indexes, about 5 ms; the next page continues there.
@@ -11,6 +11,9 @@ const MAX_STEPS = 1500;
 const EVERYTHING = '*';
 /** Sorts behind every id. */
 const LAST = '~';
+
+/** Of ends, at once. */
+const ENDS = 100;
 
 /** What a search reads of a journal. */
 interface Operations {
@@ -85,5 +88,26 @@ export class Search {
     if (trait === UNFINISHED)
       return this.file.sql(`SELECT id FROM operations WHERE ended IS NULL AND ${rest}`).get(from);
     return this.file.sql(`SELECT id FROM traits WHERE trait = ? AND ${rest}`).get(trait, from);
+  }
+}
+
+/** Operations that have ended behind one place and up to another, in this order. */
+export function searchEnded(file: Operations, { groups, behind, upTo, limit }: EndedSearch): FoundRows {
+  const next = file.sql('SELECT trait, id FROM traits WHERE trait > ? AND trait <= ? ORDER BY trait LIMIT ?');
+  const has = file.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');
+  const rows: JournalRow[] = [];
+  let [at, steps] = [endTrait(behind), 0];
+  for (;;) {
+    const ends = next.all(at, endTrait(upTo), ENDS);
+    for (const end of ends) {
+      const [trait, id] = [String(end['trait']), String(end['id'])];
+      const isWanted = groups.every((group) => group.some((each) => has.get(each, id) !== undefined));
+      const row = isWanted ? file.operation(id) : undefined;
+      if (row !== undefined) rows.push(row);
+      at = trait;
+      steps += 1 + groups.length;
+      if (rows.length === limit || steps > MAX_STEPS) return { rows, reached: endOf([at]) };
+    }
+    if (ends.length < ENDS) return { rows, reached: undefined };
   }
 }

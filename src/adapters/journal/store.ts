@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { Journal, RecordPage, RequestKey, Span, TraitFilter } from '../../domain/operations/journal.js';
+import type { EndedPage, Journal, RecordPage, RequestKey, Span, TraitFilter } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../../domain/operations/recovery/resume-entries.js';
 import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
@@ -72,6 +72,8 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
    * open.
    */
   readonly leftToOthers = new Set<string>();
+  /** Known once it is open. */
+  life = 0;
   /** Something that was in the journal is not known to this life of the daemon. */
   incomplete = false;
 
@@ -99,7 +101,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     const store = new JournalStore(options);
     try {
       await store.#takeOver();
-      await store.#thread.ask({ ask: 'open' }, OPEN_PATIENCE_MS);
+      ({ life: store.life = 0 } = await store.#thread.ask({ ask: 'open' }, OPEN_PATIENCE_MS));
       // What is missing among these is known from the beginning.
       await store.unfinished();
       return store;
@@ -174,6 +176,15 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     const { found } = await this.#ask({ ask: 'search', look: { groups, span, limit } });
     const { rows = [], reached } = found ?? {};
     const records = this.#unwritten.over(this.#read('operation', rows, readOperation), span, reached);
+    return { records, reached };
+  }
+
+  async ended(wanted: TraitFilter, behind: string, upTo: string, limit: number): Promise<EndedPage | undefined> {
+    const groups = wanted.map((group) => group.map(traitText));
+    const { found } = await this.#ask({ ask: 'ended', look: { groups, behind, upTo, limit } });
+    if (found === undefined) return undefined;
+    const { rows, reached } = found;
+    const records = this.#unwritten.overEnded(this.#read('operation', rows, readOperation), behind, reached ?? upTo);
     return { records, reached };
   }
 

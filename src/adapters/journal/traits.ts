@@ -40,7 +40,20 @@ export function traitText(trait: Trait): string {
 
 /** Whether an operation has the trait from its end on. */
 export function isOfEnd(trait: string): boolean {
-  return trait.startsWith('s') || trait.startsWith('r');
+  return trait.startsWith('s') || trait.startsWith('r') || trait.startsWith(END);
+}
+
+/** Begins the trait that is the place of an operation in the order of ends. */
+const END = 'e';
+
+/** The trait of a place: traits are in the order of their places. */
+export function endTrait(place: string): string {
+  return `${END}${place}`;
+}
+
+/** The place that one of the traits is; undefined where none is one. */
+export function endOf(traits: readonly string[]): string | undefined {
+  return traits.find((trait) => trait.startsWith(END))?.slice(END.length);
 }
 
 /** The key of a request id: unique for the caller, the method and the id. */
@@ -96,6 +109,8 @@ export function columnsOf(body: string): Columns {
   if (requestId !== undefined) traits.push(traitText({ kind: 'requestId', value: requestId }));
   const final = state !== undefined && FINAL.includes(state);
   if (final) traits.push(traitText({ kind: 'state', value: state }));
+  const place = record['endPlace'];
+  if (final && typeof place === 'string') traits.push(endTrait(place));
   const reason = fieldsOf(record['error'])['reason'];
   if (final && typeof reason === 'string') traits.push(traitText({ kind: 'reason', value: unescaped(reason) }));
   const asked = caller !== undefined && method !== undefined && requestId !== undefined;

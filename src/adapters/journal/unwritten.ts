@@ -56,6 +56,14 @@ export class Unwritten {
     return inOrder([...kept, ...own], span);
   }
 
+  /** The same for operations that have ended, behind one place and up to another. */
+  overEnded(records: readonly OperationRecord[], behind: string, upTo: string): readonly OperationRecord[] {
+    if (this.size === 0) return records;
+    const own = this.#records.filter(({ endPlace }) => endPlace !== undefined && endPlace > behind && endPlace <= upTo);
+    const kept = records.filter(({ id }) => this.operation(id) === undefined);
+    return [...kept, ...own].sort((a, b) => ((a.endPlace ?? '') < (b.endPlace ?? '') ? -1 : 1));
+  }
+
   get #records(): OperationRecord[] {
     return [...this.#items.values()].flatMap(({ record }) => record ?? []);
   }

@@ -46,7 +46,7 @@ function watchCommand(context: Context): Command {
         const { operations } = connection;
         const view = createView(process.stderr, context.json);
         if (id === undefined) {
-          for await (const change of events(operations.watchOperations({ filter: undefined })))
+          for await (const change of events(operations.watchOperations({ filter: undefined, cursor: '' })))
             context.print(WatchOperationsResponse.toJSON(change), changeLine(change));
           return;
         }

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Timestamp } from '../../gen/google/protobuf/timestamp.js';
 import { Operation, OperationState } from '../../gen/hostler/v1/operation.js';
-import { ListOperationsRequest, type ListOperationsResponse } from '../../gen/hostler/v1/operation_service.js';
+import type { ListOperationsRequest, ListOperationsResponse } from '../../gen/hostler/v1/operation_service.js';
 import { msOf, timeOfMs } from '../../protocol/times.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';

@@ -4,6 +4,7 @@ import { NOBODY, placesOf, type Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { deferred } from '../model/async.js';
 import type { Admitted } from './admitted.js';
+import { Ends } from './ends.js';
 import { execute } from './execute.js';
 import { OperationHub } from './hub.js';
 import { nowOrLater } from './journal.js';
@@ -32,6 +33,7 @@ interface Restarts {
 export class Operations {
   readonly live = new Map<string, LiveOperation>();
   readonly hub: OperationHub;
+  readonly #ends: Ends;
   readonly #requestIds: RequestIds;
   /** Those that go on when the daemon starts again: this life is done with them. */
   readonly suspended = new Map<string, LiveOperation>();
@@ -44,7 +46,8 @@ export class Operations {
   readonly #hurried = deferred();
 
   constructor(readonly ports: EnginePorts) {
-    this.hub = new OperationHub(ports.watchIntervalMs);
+    this.hub = new OperationHub(ports.watchIntervalMs, ports.journal.life);
+    this.#ends = new Ends(ports.journal.life);
     this.#requestIds = new RequestIds(ports.journal, this.live);
   }
 
@@ -129,9 +132,21 @@ export class Operations {
       await this.#resumables.get(record.method)?.again(record);
     } catch (error) {
       const end = { ...atRest(record, this.ports.clock()), error: storeError(asHostlerError(error)) };
-      await this.ports.journal.put({ ...end, state: 'FAILED' });
+      await this.end({ ...end, state: 'FAILED' });
       this.ports.log.finished({ ...end, state: 'FAILED' }, error);
     }
+  }
+
+  /** Records and announces the end of an operation that is not at work. */
+  end(record: OperationRecord): Promise<void> {
+    const put = async (place: string) => {
+      const final = { ...record, endPlace: place };
+      await nowOrLater(this.ports.journal.put(final));
+      return final;
+    };
+    return this.#ends.inTurn(put, (final) => {
+      this.hub.publish(final, true);
+    });
   }
 
   /**
@@ -276,24 +291,31 @@ export class Operations {
     const closing = Promise.resolve(rest).then(() => admitted.close());
     if (rest !== undefined)
       closing.finally(unlock).catch((error: unknown) => log.cleanupFailed(operation.record, error));
-    const nowOrNever = rest === undefined ? closing : undefined;
-    const [closed, recorded] = await Promise.allSettled([nowOrNever, this.#record(operation, outcome)]);
-    const final = recorded.status === 'fulfilled' ? recorded.value : operation.ended(outcome);
-    // Not before: who takes the name next must not be taken for what this one made, after a crash.
-    if (rest === undefined) unlock();
-    for (const step of undo) step();
-    operation.finish(final);
-    log.finished(final, cause);
-    for (const result of [closed, recorded]) if (result.status === 'rejected') log.cleanupFailed(final, result.reason);
+    // Before it has its place among the ends: those behind it wait for nothing but the journal.
+    const [closed] = await Promise.allSettled([rest === undefined ? closing : undefined]);
+    if (closed.status === 'rejected') log.cleanupFailed(operation.record, closed.reason);
+    const record = (place: string) =>
+      this.#record(operation, outcome, place).catch((error: unknown) => {
+        log.cleanupFailed(operation.record, error);
+        return operation.ended(outcome);
+      });
+    await this.#ends.inTurn(record, (final) => {
+      // Not before: who takes the name next must not be taken for what this made, after a crash.
+      if (rest === undefined) unlock();
+      for (const step of undo) step();
+      operation.finish(final);
+      log.finished(final, cause);
+    });
   }
 
   /** The end as it is reported: what nothing on disk would prove after a crash is no success. */
   async #record(
     operation: LiveOperation,
     outcome: Omit<Outcome, 'cause' | 'suspended' | 'rest'>,
+    endPlace: string,
   ): Promise<OperationRecord> {
     const { journal } = this.ports;
-    const end = operation.ended(outcome);
+    const end = operation.ended({ ...outcome, endPlace });
     try {
       await journal.put(end);
       return end;
@@ -301,7 +323,7 @@ export class Operations {
       const error = asHostlerError(caught);
       if (error.reason !== 'STATE_UNAVAILABLE') throw error;
       if (end.state !== 'SUCCEEDED' || end.commit !== undefined) return end;
-      const failed = operation.ended({ state: 'FAILED', error: storeError(unproven(error, end)) });
+      const failed = operation.ended({ state: 'FAILED', error: storeError(unproven(error, end)), endPlace });
       await nowOrLater(journal.put(failed));
       return failed;
     }

@@ -1,41 +1,66 @@
 import { HostlerError } from '../model/errors.js';
 import { deferred, orAborted, pause } from '../model/async.js';
-import type { OperationRecord } from './record.js';
+import { endPlace } from './ends.js';
+import { isFinal, type OperationRecord } from './record.js';
 
 /** Changes of state that a watcher may be behind; about 10 MB. */
 const MAX_BEHIND = 10_000;
 
 type Matches = (record: OperationRecord) => boolean;
 
+/** Where a watcher stands among the changes of state of a host: it has heard of all up to here. */
+export interface WatchPosition {
+  /** The place of the last end. */
+  readonly ended: string;
+  /** A life of the daemon, and the number of the last change in it that was no end. */
+  readonly life: number;
+  readonly moved: number;
+}
+
+/** A change, and where a watcher stands that has heard of it. */
+export interface WatchedChange {
+  readonly record: OperationRecord;
+  readonly position: WatchPosition;
+}
+
+/** Where a watch goes on. */
+export interface Resumption {
+  readonly position: WatchPosition;
+  /** Operations that have ended behind one place and up to another, in this order. */
+  readonly ended: (behind: string, upTo: string) => AsyncIterable<OperationRecord>;
+}
+
 /**
  * What one watcher of many operations has not been sent yet: every change of state, and the latest
  * progress.
  */
 class Backlog {
-  states: OperationRecord[] = [];
+  states: WatchedChange[] = [];
   readonly progress = new Map<string, OperationRecord>();
   changed = deferred();
 
   constructor(readonly matches: Matches) {}
 
-  add(record: OperationRecord, stateChanged: boolean): void {
+  add(change: WatchedChange, stateChanged: boolean): void {
+    const { record } = change;
     if (!this.matches(record)) return;
     if (stateChanged) {
       this.progress.delete(record.id);
-      if (this.states.length <= MAX_BEHIND) this.states.push(record);
+      if (this.states.length <= MAX_BEHIND) this.states.push(change);
     } else {
       this.progress.set(record.id, record);
     }
     this.changed.resolve();
   }
 
-  take(): OperationRecord[] {
+  /** @param now where one stands who has heard of everything */
+  take(now: WatchPosition): WatchedChange[] {
     if (this.states.length > MAX_BEHIND)
       throw new HostlerError(
         'WATCHER_TOO_SLOW',
-        `more than ${String(MAX_BEHIND)} changes of state are waiting for this watcher`,
+        `more than ${String(MAX_BEHIND)} changes of state are waiting for this watcher: go on with the last cursor`,
       );
-    const taken = [...this.states, ...this.progress.values()];
+    const taken = [...this.states, ...[...this.progress.values()].map((record) => ({ record, position: now }))];
     this.states = [];
     this.progress.clear();
     this.changed = deferred();
@@ -43,37 +68,95 @@ class Backlog {
   }
 }
 
-/** Hands every change of every operation to those who watch them all. */
+/**
+ * Hands every change of every operation to those who watch them all, and counts them, so that a
+ * watch can go on where another one ended.
+ */
 export class OperationHub {
   readonly #backlogs = new Set<Backlog>();
+  /** Of each unfinished operation the number of its last change. */
+  readonly #moved = new Map<string, number>();
+  #position: WatchPosition;
 
-  /** @param intervalMs between two sendings to one watcher */
-  constructor(private readonly intervalMs: number) {}
+  /**
+   * @param intervalMs between two sendings to one watcher
+   * @param life of the daemon
+   */
+  constructor(
+    private readonly intervalMs: number,
+    life: number,
+  ) {
+    this.#position = { ended: endPlace(life, 0), life, moved: 0 };
+  }
+
+  /** Where one stands who has heard of everything until now. */
+  get position(): WatchPosition {
+    return this.#position;
+  }
 
   readonly publish = (record: OperationRecord, stateChanged: boolean): void => {
-    for (const backlog of this.#backlogs) backlog.add(record, stateChanged);
+    if (stateChanged) this.#count(record);
+    for (const backlog of this.#backlogs) backlog.add({ record, position: this.#position }, stateChanged);
   };
 
-  /** First the records given, then what happens; ends only by the signal. */
+  /**
+   * First the unfinished operations given, then what happens; ends only by the signal. A watch that
+   * goes on has each operation once whose state has changed since, as it is now: those that have
+   * ended, then the unfinished ones.
+   */
   async *watch(
-    now: Iterable<OperationRecord>,
+    unfinished: Iterable<OperationRecord>,
     matches: Matches,
     signal: AbortSignal,
-  ): AsyncGenerator<OperationRecord, void> {
+    from?: Resumption,
+  ): AsyncGenerator<WatchedChange, void> {
     const backlog = new Backlog(matches);
-    for (const record of now) backlog.add(record, true);
+    const begin = this.#position;
+    const now = this.#changedSince(unfinished, from?.position).filter(({ record }) => matches(record));
     this.#backlogs.add(backlog);
     const gone = aborted(signal);
     try {
+      if (from !== undefined) yield* missed(from, begin.ended, matches);
+      yield* now;
       for (;;) {
         await orAborted(backlog.changed.promise, signal);
-        yield* backlog.take();
+        yield* backlog.take(this.#position);
         await pause(this.intervalMs, gone);
       }
     } finally {
       this.#backlogs.delete(backlog);
     }
   }
+
+  #count(record: OperationRecord): void {
+    const { id, state, endPlace: ended } = record;
+    if (isFinal(state)) {
+      this.#moved.delete(id);
+      if (ended !== undefined) this.#position = { ...this.#position, ended };
+      return;
+    }
+    const moved = this.#position.moved + 1;
+    this.#moved.set(id, moved);
+    this.#position = { ...this.#position, moved };
+  }
+
+  /** In the order of their last changes. In another life of the daemon all have changed since. */
+  #changedSince(unfinished: Iterable<OperationRecord>, since: WatchPosition | undefined): WatchedChange[] {
+    const known = since?.life === this.#position.life ? since.moved : 0;
+    return [...unfinished]
+      .map((record) => ({ record, position: { ...this.#position, moved: this.#moved.get(record.id) ?? 0 } }))
+      .filter(({ position }) => position.moved > known)
+      .sort((a, b) => a.position.moved - b.position.moved);
+  }
+}
+
+async function* missed(
+  { position, ended }: Resumption,
+  upTo: string,
+  matches: Matches,
+): AsyncGenerator<WatchedChange, void> {
+  for await (const record of ended(position.ended, upTo))
+    if (matches(record)) yield { record, position: { ...position, ended: record.endPlace ?? position.ended } };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -66,8 +66,17 @@ export interface RecordPage {
   readonly reached: string | undefined;
 }
 
+/** Operations that have ended, in the order of their places. */
+export interface EndedPage {
+  readonly records: readonly OperationRecord[];
+  /** All that are wanted up to this place are in this page. Unset: there are no more. */
+  readonly reached: string | undefined;
+}
+
 /** Where operations are kept. Ids are ULIDs, so their order is the order of time. */
 export interface Journal {
+  /** The number of this life of the daemon, greater than those of the ones before. */
+  readonly life: number;
   /** Fails with STATE_UNAVAILABLE while nothing can be written: nothing new may begin. */
   assertWritable(): Promise<void>;
   /**
@@ -85,4 +94,9 @@ export interface Journal {
   unfinished(): Promise<readonly OperationRecord[]>;
   /** At most so many of the span; a page may be shorter although there are more. */
   page(wanted: TraitFilter, span: Span, limit: number): Promise<RecordPage>;
+  /**
+   * At most so many of those that have ended behind one place and up to another; a page may be
+   * shorter although there are more. Undefined: the history does not go back to that place.
+   */
+  ended(wanted: TraitFilter, behind: string, upTo: string, limit: number): Promise<EndedPage | undefined>;
 }

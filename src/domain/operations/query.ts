@@ -3,7 +3,8 @@ import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
 import type { Operations } from './engine.js';
 import type { ResumableLeftovers } from './recovery/resumable-leftovers.js';
-import { inOrder, isPassed, restOf, type RecordPage, type Span, type TraitFilter } from './journal.js';
+import type { WatchPosition, WatchedChange } from './hub.js';
+import { inOrder, isPassed, restOf, type EndedPage, type RecordPage, type Span, type TraitFilter } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import { firstIdAt } from './operation-id.js';
 import type { OperationRecord, OperationState } from './record.js';
@@ -135,10 +136,45 @@ export class OperationQueries {
         yield shownTo(each, caller);
   }
 
-  async *watchAll(filter: OperationFilter, caller: Caller): AsyncGenerator<OperationRecord, void> {
-    const now = [...this.operations.live.values()].map(({ record }) => record);
+  /** Where a watch begins that misses nothing that happens from now on. */
+  get position(): WatchPosition {
+    return this.operations.hub.position;
+  }
+
+  /**
+   * Changes from now on, or since the position that an earlier watch had. Fails with
+   * CURSOR_TOO_OLD.
+   */
+  async *watchAll(
+    filter: OperationFilter,
+    since: WatchPosition | undefined,
+    caller: Caller,
+  ): AsyncGenerator<WatchedChange, void> {
+    const { live, hub } = this.operations;
+    const now = [...live.values()].map(({ record }) => record);
     const wanted = (record: OperationRecord) => matches(filter, record) && maySee(record, caller);
-    for await (const each of this.operations.hub.watch(now, wanted, caller.signal)) yield shownTo(each, caller);
+    // The journal was lost, and with it the lives that are not over yet.
+    if (since !== undefined && (since.ended > hub.position.ended || since.life > hub.position.life)) throw tooOld();
+    const ended = (behind: string, upTo: string) =>
+      this.#endedBehind(wantedBy(filter, caller), behind, upTo, caller.signal);
+    const from = since && { position: since, ended };
+    for await (const { record, position } of hub.watch(now, wanted, caller.signal, from))
+      yield { record: shownTo(record, caller), position };
+  }
+
+  async *#endedBehind(
+    wanted: TraitFilter,
+    behind: string,
+    upTo: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<OperationRecord, void> {
+    for (let at: string | undefined = behind; at !== undefined;) {
+      signal.throwIfAborted();
+      const page: EndedPage | undefined = await this.operations.ports.journal.ended(wanted, at, upTo, PIECE);
+      if (page === undefined) throw tooOld();
+      yield* page.records;
+      at = page.reached;
+    }
   }
 
   /**
@@ -212,6 +248,12 @@ export class OperationQueries {
 /** About as long as it is in the journal. */
 function charactersOf(record: OperationRecord): number {
   return JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)).length;
+}
+
+function tooOld(): HostlerError {
+  const text =
+    'the history does not go back to this cursor: list the operations, and watch from the cursor of that list';
+  return new HostlerError('CURSOR_TOO_OLD', text);
 }
 
 function notYours({ id, caller: owner }: OperationRecord, { identity }: Caller): HostlerError {

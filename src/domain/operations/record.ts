@@ -259,6 +259,8 @@ export interface OperationRecord {
   readonly createTime: number;
   readonly startTime?: number;
   readonly endTime?: number;
+  /** Its place in the order of ends; set with a final state. */
+  readonly endPlace?: string;
   readonly detached: boolean;
   readonly state: OperationState;
   readonly phase?: OperationPhase;

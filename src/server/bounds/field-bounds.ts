@@ -56,6 +56,7 @@ const BY_NAME: Readonly<Record<string, Bound>> = {
   cache_id: LONG_ID,
   caller: NAME,
   compat: WORD,
+  cursor: ID,
   data: DATA,
   digest: text(256),
   checksum_url: LONG,

@@ -1,6 +1,7 @@
 import {
   inOrder,
   isPassed,
+  type EndedPage,
   type Journal,
   type RecordPage,
   type RequestKey,
@@ -17,8 +18,11 @@ import { isFinal, type OperationRecord } from '../../../src/domain/operations/re
  * Keeps operations for the life of the daemon; the oldest finished ones go when there are too many.
  */
 export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeStore {
+  readonly life = 1;
   /** In the order of ids: a map keeps insertion order, and ids are given in order. */
   readonly #records = new Map<string, OperationRecord>();
+  /** The latest place of those that have gone. */
+  #forgotten = '';
   readonly #resumes = new Map<string, ResumeEntry>();
   readonly #requests = new Map<string, string>();
 
@@ -58,11 +62,20 @@ export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeSt
 
   page(wanted: TraitFilter, span: Span, limit: number): Promise<RecordPage> {
     const found = inOrder(this.#records.values(), span).filter(
-      (each) =>
-        isPassed(each.id, span, undefined) && wanted.every((group) => group.some((trait) => has(each, trait))),
+      (each) => isPassed(each.id, span, undefined) && wanted.every((group) => group.some((trait) => has(each, trait))),
     );
     const records = found.slice(0, limit);
     return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.id : undefined });
+  }
+
+  ended(wanted: TraitFilter, behind: string, upTo: string, limit: number): Promise<EndedPage | undefined> {
+    const found = [...this.#records.values()]
+      .filter(({ endPlace = '' }) => endPlace > behind && endPlace <= upTo)
+      .filter((each) => wanted.every((group) => group.some((trait) => has(each, trait))))
+      .sort((a, b) => ((a.endPlace ?? '') < (b.endPlace ?? '') ? -1 : 1));
+    if (this.#forgotten > behind) return Promise.resolve(undefined);
+    const records = found.slice(0, limit);
+    return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.endPlace : undefined });
   }
 
   rawDisks(): Promise<readonly never[]> {
@@ -108,6 +121,7 @@ export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeSt
     for (const record of this.#records.values()) {
       if (!isFinal(record.state)) continue;
       this.#records.delete(record.id);
+      if ((record.endPlace ?? '') > this.#forgotten) this.#forgotten = record.endPlace ?? '';
       if (record.requestId !== undefined) this.#forget(record.requestId, record);
       if (this.#records.size <= this.historyLimit) return;
     }

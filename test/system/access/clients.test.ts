@@ -208,9 +208,11 @@ describe('clients', () => {
       const made = await create('ls-1.raw');
       assert.match(made.stderr, /^hostler: warning: .* \[SIZE_ROUNDED_UP\]$/m);
       await create('ls-2.raw');
-      await hostler('image', 'copy', image('ls-1.raw'), image('ls-2.raw'), ...labels);
-      const convert = ['image', 'convert', image('ls-1.raw'), image('ls-3.raw'), '-f', 'qcow2', '-O', 'raw'];
-      assert.equal((await hostler(...convert, ...labels)).code, 4);
+      const wrong = ['--checksum', `sha256:${'0'.repeat(64)}`];
+      assert.equal(
+        (await hostler('image', 'fetch-raw', image('ls-1.raw'), image('ls-3'), ...wrong, ...labels)).code,
+        1,
+      );
       const idsOf = async (...args: string[]) =>
         ((await json('ops', 'ls', '--label', 'test=ls', ...args)) as { operationId: string }[]).map(
           ({ operationId }) => operationId,
@@ -223,13 +225,18 @@ describe('clients', () => {
       assert.deepEqual(await idsOf('--since', '1h'), all);
       assert.deepEqual(await idsOf('--until', '1h'), []);
       assert.deepEqual(await idsOf('--since', '2999-01-01'), []);
-      assert.deepEqual(await idsOf('--reason', 'format_mismatch'), all.slice(-1));
+      assert.deepEqual(await idsOf('--reason', 'checksum_mismatch'), all.slice(-1));
       const { stdout } = await hostler('ops', 'ls', '--label', 'test=ls', '--newest', '--limit', '1');
       const [header = '', row = ''] = stdout.split('\n');
       assert.match(header, /^OPERATION +METHOD +STATE +AGE +TOOK +CALLER +REASON +LABELS +PATHS$/);
-      assert.match(row, /ConvertImage +failed +\d+s +\d+s +\S+ +FORMAT_MISMATCH +.*test=ls/);
-      for (const wrong of [['--limit', '0'], ['--limit', 'x'], ['--since', 'yesterday'], ['--until', '5w']])
-        assert.equal((await hostler('ops', 'ls', ...wrong)).code, 2, wrong.join(' '));
+      assert.match(row, /FetchRawImage +failed +\d+s +\d+s +\S+ +CHECKSUM_MISMATCH +.*test=ls/);
+      for (const bad of [
+        ['--limit', '0'],
+        ['--limit', 'x'],
+        ['--since', 'yesterday'],
+        ['--until', '5w'],
+      ])
+        assert.equal((await hostler('ops', 'ls', ...bad)).code, 2, bad.join(' '));
     });
 
     it('ops watch ends with what its operation came to', async () => {
@@ -241,8 +248,8 @@ describe('clients', () => {
       assert.equal(watched.code, 0);
       assert.ok(watched.stdout.startsWith(`succeeded\n${result.image.info.path}: raw`), watched.stdout);
       assert.match(watched.stderr, /\[SIZE_ROUNDED_UP\]/);
-      const failed = ['image', 'convert', image('watched.raw'), image('no.raw'), '-f', 'qcow2', '-O', 'raw'];
-      const own = await hostler(...failed);
+      const wrong = ['--checksum', `sha256:${'0'.repeat(64)}`];
+      const own = await hostler('image', 'fetch-raw', image('watched.raw'), image('no.raw'), ...wrong);
       const [last] = (await json('ops', 'ls', '--newest', '--limit', '1')) as { operationId: string }[];
       const again = await hostler('ops', 'watch', last?.operationId ?? '');
       assert.deepEqual([again.code, again.stdout.trim()], [own.code, 'failed']);

@@ -14,7 +14,8 @@ describe('a list of operations', () => {
   const scratch = scratchFolder();
   const daemon = suiteDaemon(scratch, () => ({
     toml: [
-      '[roles.own]\nservices = "all"\nread = "all"\nwrite = "all"\noperations = "own"',
+      `[roles.own]\nservices = ["ImageService", "OperationService"]\noperations = "own"`,
+      `read = ["${scratch.path('daemon/images')}"]\nwrite = ["${scratch.path('daemon/images')}"]`,
       `[[listeners]]\naddress = "unix://${scratch.path('daemon', 'own')}.sock"\nrole = "own"\n`,
     ].join('\n'),
   }));
@@ -24,7 +25,11 @@ describe('a list of operations', () => {
     const { operations = [], next_page_token = '' } = await who.unary(LIST, request);
     return { operations: operations as Operation[], token: next_page_token as string };
   };
-  const idsOf = async (request: Message, who = daemon.get().stranger, between = () => Promise.resolve()) => {
+  const idsOf = async (
+    request: Message,
+    who = daemon.get().stranger,
+    between: () => Promise<unknown> = () => Promise.resolve(),
+  ) => {
     const ids: string[] = [];
     for (let token = ''; ;) {
       const got = await page({ ...request, page_token: token }, who);
@@ -41,9 +46,9 @@ describe('a list of operations', () => {
     const oldest = await idsOf({ filter, page_size: 4 });
     assert.deepEqual([oldest.length, oldest], [11, [...oldest].sort()]);
     let added = 0;
-    const newest = await idsOf({ filter, page_size: 4, newest_first: true }, undefined, async () => {
-      await create(`order-new-${String(++added)}`, filter);
-    });
+    const newest = await idsOf({ filter, page_size: 4, newest_first: true }, undefined, () =>
+      create(`order-new-${String(++added)}`, filter),
+    );
     assert.equal(added, 2);
     assert.deepEqual(newest, [...oldest].reverse());
     const now = await idsOf({ filter, page_size: 1000, newest_first: true });
@@ -60,7 +65,7 @@ describe('a list of operations', () => {
       }
       // One that nobody was given names a place like any other.
       const last = newest_first ? `-${'0'.repeat(26)}` : `7${'Z'.repeat(25)}`;
-      assert.deepEqual(await idsOf({ filter, newest_first, page_token: last }), []);
+      assert.deepEqual(await page({ filter, newest_first, page_token: last }), { operations: [], token: '' });
     }
   });
 
@@ -98,37 +103,40 @@ describe('a list of operations', () => {
 
   it('selects by reason and by request id, also together with labels and state', async () => {
     const labels = { list: 'reasons' };
-    await create('taken', { labels });
-    const failed = [
-      create('taken', { labels, request_id: 'list-one' }),
-      create('taken', { labels: { ...labels, more: 'yes' } }),
-      create('none/x', { labels }),
-    ];
-    const reasons = await Promise.all(failed.map(async (each) => (await failure(each)).reason));
-    assert.deepEqual(reasons, ['TARGET_EXISTS', 'TARGET_EXISTS', 'PARENT_NOT_FOUND']);
-    // What is refused before it is admitted is no operation: these are.
-    const cut = { source: daemon.get().image('taken'), source_format: 'qcow2', target_format: 'raw', labels };
+    await create('source', { labels });
+    const wrong = { algorithm: 'sha256', digest: '0'.repeat(64) };
+    const fetch = (more: Message) =>
+      daemon.get().stranger.all('ImageService/FetchRawImage', {
+        ...{ source: { file: { path: daemon.get().image('source') } }, target: daemon.get().image('target') },
+        ...{ checksum: wrong, labels, ...more },
+      });
     for (const more of [{}, { request_id: 'list-two' }, { request_id: 'list-two' }])
-      await failure(
-        daemon
-          .get()
-          .stranger.all('ImageService/ConvertImage', { ...cut, ...more, target: daemon.get().image('converted') }),
-      );
-    const found = async (more: Message) => (await idsOf({ filter: { labels, ...more } })).length;
-    const all = await page({ filter: { labels } });
-    const known = all.operations.map((each) => JSON.stringify(each['last']).includes('FORMAT_MISMATCH'));
-    assert.equal(await found({ reasons: ['FORMAT_MISMATCH'] }), known.filter(Boolean).length);
-    assert.equal(await found({ reasons: ['FORMAT_MISMATCH', 'NO_SPACE'], states: ['OPERATION_STATE_FAILED'] }), 3);
-    assert.equal(await found({ reasons: ['FORMAT_MISMATCH'], states: ['OPERATION_STATE_SUCCEEDED'] }), 0);
+      assert.equal((await failure(fetch(more))).reason, 'CHECKSUM_MISMATCH');
+    // What is refused before it is admitted is no operation.
+    assert.equal((await failure(create('source', { labels, request_id: 'list-three' }))).reason, 'TARGET_EXISTS');
+    const found = async (more: Message) => {
+      const filter = { labels, ...more };
+      const ids = await idsOf({ filter, page_size: 1 });
+      assert.deepEqual(await idsOf({ filter, newest_first: true, page_size: 1 }), [...ids].reverse());
+      return ids.length;
+    };
+    assert.equal(await found({}), 4);
+    assert.equal(await found({ reasons: ['CHECKSUM_MISMATCH'] }), 3);
+    assert.equal(await found({ reasons: ['NO_SPACE', 'CHECKSUM_MISMATCH'], states: ['OPERATION_STATE_FAILED'] }), 3);
+    assert.equal(await found({ reasons: ['CHECKSUM_MISMATCH'], states: ['OPERATION_STATE_SUCCEEDED'] }), 0);
     assert.equal(await found({ reasons: ['NONE_SUCH'] }), 0);
     assert.equal(await found({ request_id: 'list-two' }), 2);
-    assert.equal(await found({ request_id: 'list-two', reasons: ['FORMAT_MISMATCH'] }), 2);
-    assert.equal(await found({ request_id: 'list' }), 0);
+    assert.equal(await found({ request_id: 'list-two', reasons: ['CHECKSUM_MISMATCH'] }), 2);
+    assert.equal(await found({ request_id: 'list-two', methods: ['CreateImage'] }), 0);
+    for (const request_id of ['list', 'list-three', 'LIST-TWO']) assert.equal(await found({ request_id }), 0);
   });
 
   it('shows nobody more than their role', async () => {
     const own = new Stranger(`unix://${scratch.path('daemon', 'own')}.sock`);
-    scratch.onEnd(() => own.close());
+    scratch.onEnd(() => {
+      own.close();
+      return Promise.resolve();
+    });
     const filter = { labels: { list: 'roles' } };
     await create('roles-theirs', { ...filter, request_id: 'roles' });
     await create('roles-own', { ...filter, request_id: 'roles' }, own);

@@ -353,12 +353,12 @@ describe('LiveOperation', () => {
 
 describe('OperationHub', () => {
   it('sends every change of state, and of the progress the latest', async () => {
-    const hub = new OperationHub(200);
+    const hub = new OperationHub(200, 1);
     const abort = new AbortController();
     const seen: string[] = [];
     const watching = (async () => {
-      for await (const { state, progress } of hub.watch([], () => true, abort.signal))
-        seen.push(`${state} ${String(progress?.doneBytes ?? '')}`);
+      for await (const { record: each } of hub.watch([], () => true, abort.signal))
+        seen.push(`${each.state} ${String(each.progress?.doneBytes ?? '')}`);
     })().catch(() => undefined);
     const operation = new LiveOperation(record(), () => 1, hub.publish);
     operation.announce();
@@ -372,7 +372,8 @@ describe('OperationHub', () => {
     assert.deepEqual(seen, ['QUEUED ', 'RUNNING ', 'RUNNING 49', 'SUCCEEDED 49']);
   });
   it('ends a watcher that is too far behind', async () => {
-    const hub = new OperationHub(200);
+    const hub = new OperationHub(200, 1);
+    hub.publish(record('0'), true);
     const watch = hub.watch([record('0')], () => true, never);
     await watch.next();
     for (let n = 0; n < 10_002; n++) hub.publish(record(String(n)), true);

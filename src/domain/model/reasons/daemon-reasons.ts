@@ -2,6 +2,12 @@
 import { row, type ReasonRow } from './reason-row.js';
 
 export const DAEMON_REASONS = {
+  CURSOR_TOO_OLD: row(
+    'FAILED_PRECONDITION',
+    'no',
+    'The history of operations no longer goes back to the cursor, or it was lost.',
+    'List the operations, then watch from the cursor of that list.',
+  ),
   AGENT_RESTARTED: row(
     'ABORTED',
     'later',

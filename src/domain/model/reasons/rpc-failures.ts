@@ -173,7 +173,7 @@ export const RPC_FAILURES: Readonly<Record<string, Failures>> = {
   GetOperation: fails([], ['INVALID_FIELD', 'OPERATION_NOT_FOUND']),
   ListOperations: fails([], ['INVALID_FIELD']),
   WatchOperation: fails([], ['INVALID_FIELD', 'OPERATION_NOT_FOUND', 'SHUTTING_DOWN']),
-  WatchOperations: fails([], ['INVALID_FIELD', 'SHUTTING_DOWN']),
+  WatchOperations: fails([], ['INVALID_FIELD', 'CURSOR_TOO_OLD', 'SHUTTING_DOWN']),
   CancelOperation: fails(
     [],
     ['INVALID_FIELD', 'OPERATION_NOT_FOUND', 'METHOD_NOT_ALLOWED', 'NOT_CANCELLABLE', 'SHUTTING_DOWN'],

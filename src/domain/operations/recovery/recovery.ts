@@ -27,7 +27,9 @@ export interface RecoveryLog {
 }
 
 export interface RecoveryPorts {
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, 'unfinished'>;
+  /** Records and announces an end. */
+  readonly end: (record: OperationRecord) => Promise<void>;
   readonly paths: Paths;
   readonly targets: Targets;
   readonly strays: Strays;
@@ -65,7 +67,7 @@ export async function decideOutcomes(records: readonly OperationRecord[], ports:
       }
       // The sweep, or the next start, cleans it. The operation is over all the same.
       ports.log.failed(record, error);
-      await ports.journal.put(ended(record, undefined, ports.clock()));
+      await ports.end(ended(record, undefined, ports.clock()));
     }
   }
   return { goOn, undecided };
@@ -80,7 +82,7 @@ function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number):
 }
 
 async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Promise<'goes on' | 'ended'> {
-  const { journal, strays, clock, log, resumes } = ports;
+  const { strays, clock, log, resumes } = ports;
   if (record.pid !== undefined && record.pidStart !== undefined)
     await strays.end({ pid: record.pid, start: record.pidStart });
   const removed: string[] = [];
@@ -104,7 +106,7 @@ async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Pro
   if (passed !== undefined && entry !== undefined) await resumes.remove(entry);
   if (passed === undefined && ports.goesOn(record)) return 'goes on';
   const final = ended(record, passed, clock());
-  await journal.put(final);
+  await ports.end(final);
   log.recovered(final, removed);
   return 'ended';
 }

@@ -1,0 +1,54 @@
+import { deferred } from '../model/async.js';
+import type { OperationRecord } from './record.js';
+
+/** Room for every safe integer, and for 10^14 ends in one life. */
+const [LIFE_DIGITS, NUMBER_DIGITS] = [11, 9];
+
+/**
+ * A place in the order in which operations end: first by the life of the daemon, then by the number
+ * in it. The text of a later place is greater.
+ */
+export function endPlace(life: number, number: number): string {
+  return `${digits(life, LIFE_DIGITS)}${digits(number, NUMBER_DIGITS)}`;
+}
+
+/** The life to which a place belongs. */
+export function lifeOf(place: string): number {
+  return Number.parseInt(place.slice(0, LIFE_DIGITS), 36);
+}
+
+function digits(value: number, length: number): string {
+  return value.toString(36).padStart(length, '0');
+}
+
+/**
+ * Gives ends their places. They are announced in this order, whatever their journalling takes: who
+ * has heard of one has heard of all before it.
+ */
+export class Ends {
+  #number = 0;
+  #announced: Promise<void> = Promise.resolve();
+
+  constructor(private readonly life: number) {}
+
+  /**
+   * Records an end under its place, and announces it when all before it were announced. Fails as
+   * `record` does; then nothing is announced.
+   */
+  async inTurn(
+    record: (place: string) => Promise<OperationRecord>,
+    announce: (final: OperationRecord) => void,
+  ): Promise<void> {
+    const before = this.#announced;
+    const { promise, resolve } = deferred();
+    this.#announced = promise;
+    try {
+      const final = await record(endPlace(this.life, ++this.#number));
+      await before;
+      announce(final);
+    } finally {
+      await before;
+      resolve();
+    }
+  }
+}
