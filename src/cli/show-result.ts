@@ -34,16 +34,8 @@ export function showResult({ result, replayed }: OperationResult): string {
       return result.value.existed
         ? `removed, ${bytes(result.value.freedBytes)} freed${again}`
         : `nothing was there${again}`;
-    case 'plan': {
-      const { method, why, moveBytes, needBytes, freeBytes } = result.value;
-      return listing([
-        ['method', method],
-        ['why', why],
-        ['to move', moveBytes === undefined ? undefined : bytes(moveBytes)],
-        ['needs', bytes(needBytes)],
-        ['free', freeBytes === undefined ? undefined : bytes(freeBytes)],
-      ]);
-    }
+    case 'plan':
+      return listing(Object.entries(result.value).map(([name, value]) => [words(name), shown(value)]));
     case 'chown':
       return `${String(result.value.changedItems)} of ${String(result.value.seenItems)} entries changed${again}`;
     case 'write':
@@ -65,11 +57,20 @@ function showImage({ info, work }: ImageResult, again: string): string {
     info === undefined
       ? 'done'
       : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}, ${bytes(info.allocatedBytes)} on disk`;
-  const moved =
-    work === undefined || work.movedBytes === 0n
-      ? ''
-      : `\n  ${bytes(work.movedBytes)} moved, ${bytes(work.skippedBytes)} of holes and zeros skipped`;
-  return `${what}${again}${moved}`;
+  const amounts = Object.entries(work ?? {}).flatMap(([name, value]) =>
+    typeof value === 'bigint' && value > 0n ? [`${bytes(value)} ${words(name)}`] : [],
+  );
+  return [`${what}${again}`, ...(amounts.length > 0 ? [`  ${amounts.join(', ')}`] : [])].join('\n');
+}
+
+/** The name of a field in words, an amount of bytes without `bytes`. */
+function words(field: string): string {
+  return field.replace(/Bytes$/, '').replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** The value of a field of a plan; amounts are bytes. */
+function shown(value: string | bigint | undefined): string | undefined {
+  return typeof value === 'bigint' ? bytes(value) : value;
 }
 
 function showFetch({ info, networkBytes, fromCache, lengthBytes, checksum }: FetchResult, again: string): string {

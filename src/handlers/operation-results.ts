@@ -1,25 +1,27 @@
 /** What operations come to as messages. */
-import type * as domain from '../domain/operations/record.js';
+import type * as domain from '../domain/operations/results.js';
 import type { ImageWork } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
 import { imageInfo, imageSnapshot } from './image-answers.js';
-import type { Mapped, Whole } from './messages/whole.js';
+import type { Mapped } from './messages/whole.js';
 
 type Message = NonNullable<OperationResult['result']>;
-type ValueOf<Case> = Extract<Message, { readonly $case: Case }>['value'];
-type Answer = { [Case in Message['$case']]: { readonly $case: Case; readonly value: Whole<ValueOf<Case>> } };
+type MessageOf<Kind> = Extract<Message, { readonly $case: Kind }>['value'];
 
-/** Fields of results that are not under their own name in the message. */
+/** Fields of results and messages that do not have the same name in the other one. */
 interface Elsewhere {
-  /** In `work`. */
-  readonly image: keyof ImageWork;
+  /** `work` has all of them. */
+  readonly image: keyof ImageWork | 'work';
   /** Only tells a repetition from another request. */
   readonly write: 'sha256';
 }
 type ElsewhereOf<Kind> = Kind extends keyof Elsewhere ? Elsewhere[Kind] : never;
-type LostOf<Result> = Result extends { readonly kind: infer Kind }
-  ? Exclude<keyof Result, 'kind' | keyof ValueOf<Kind> | ElsewhereOf<Kind>>
-  : never;
+/** Names that only one of two has. */
+type Odd<Some, Others> = Exclude<Some, Others> | Exclude<Others, Some>;
+type LostOf<Result> = Result extends { readonly kind: infer Kind extends Message['$case'] }
+  ? Exclude<Odd<keyof Result, 'kind' | keyof MessageOf<Kind>>, ElsewhereOf<Kind>>
+  : Exclude<keyof Result, keyof domain.CachedResult>;
+type LostOfWork = Odd<keyof domain.ImageResult, 'kind' | 'info' | 'changed' | keyof ImageWork>;
 
 /**
  * What an operation came to. A kind that only another version of the daemon knows fails. A field of
@@ -27,83 +29,53 @@ type LostOf<Result> = Result extends { readonly kind: infer Kind }
  */
 export function operationResult(
   result: domain.OperationResult,
-): Mapped<Answer[keyof Answer] | undefined, LostOf<domain.OperationResult>> {
+): Mapped<Message | undefined, LostOf<domain.OperationResult> | LostOfWork> {
   switch (result.kind) {
     case 'image': {
-      const { info, method, why, movedBytes, skippedBytes, changed = true } = result;
-      return {
-        $case: 'image',
-        value: { info: imageInfo(info), work: { method, why, movedBytes, skippedBytes }, changed },
-      };
+      const { info, changed = true, ...work } = result;
+      return { $case: 'image', value: { info: imageInfo(info), work, changed } };
     }
     case 'copy':
-      return copyResult(result);
-    case 'digest': {
-      const { algorithm, digest, lengthBytes } = result;
-      return { $case: 'digest', value: { algorithm, digest, lengthBytes } };
-    }
+      return { $case: 'copy', value: result };
+    case 'digest':
+      return { $case: 'digest', value: result };
     case 'export':
-      return { $case: 'export', value: { lengthBytes: result.lengthBytes } };
+      return { $case: 'export', value: result };
     // Of a call that answers once, with the entry itself.
     case 'cached':
       return undefined;
-    case 'fetch':
-      return fetchResult(result);
-    case 'delete':
-      return {
-        $case: 'delete',
-        value: {
-          existed: result.existed,
-          freedBytes: result.freedBytes,
-          items: result.items ?? (result.existed ? 1n : 0n),
-        },
-      };
-    case 'check': {
-      const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result;
-      return { $case: 'check', value: { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } };
+    case 'fetch': {
+      const { info, checksum = '', cacheId = '' } = result;
+      return { $case: 'fetch', value: { ...result, info: info && imageInfo(info), checksum, cacheId } };
     }
-    case 'compare': {
-      const { equal, message, firstDifferenceBytes } = result;
-      return { $case: 'compare', value: { equal, message, firstDifferenceBytes } };
+    case 'delete': {
+      const { items = result.existed ? 1n : 0n } = result;
+      return { $case: 'delete', value: { ...result, items } };
     }
+    case 'check':
+      return { $case: 'check', value: result };
+    case 'compare':
+      return { $case: 'compare', value: result };
     case 'snapshot':
       return { $case: 'snapshot', value: { snapshot: imageSnapshot(result.snapshot) } };
     case 'chown':
-      return { $case: 'chown', value: { changedItems: result.changedItems, seenItems: result.seenItems } };
+      return { $case: 'chown', value: result };
     case 'write':
-      return { $case: 'write', value: { writtenBytes: result.writtenBytes } };
+      return { $case: 'write', value: result };
     case 'touch':
-      return { $case: 'touch', value: { existed: result.existed } };
+      return { $case: 'touch', value: result };
     case 'execute':
-      return { $case: 'execute', value: { exitCode: result.exitCode, attempts: result.attempts } };
+      return { $case: 'execute', value: result };
     case 'plan':
-      return planned(result);
+      return { $case: 'plan', value: result };
     default:
-      throw new Error(`a result of a kind that this version does not know: ${JSON.stringify(kindOf(result))}`);
+      throw new Error(
+        `a result of a kind that this version does not know: ${JSON.stringify(kindOf(result satisfies never))}`,
+      );
   }
-}
-
-function planned({ method, why, moveBytes, needBytes, freeBytes }: domain.Plan): Answer['plan'] {
-  return { $case: 'plan', value: { method, why, moveBytes, needBytes, freeBytes } };
 }
 
 /** A record may come from another version of the daemon. */
 function kindOf({ kind }: { readonly kind: unknown }): unknown {
   return kind;
-}
-
-function copyResult(result: domain.CopyResult): Answer['copy'] {
-  const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result;
-  return {
-    $case: 'copy',
-    value: { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified },
-  };
-}
-
-function fetchResult(result: domain.FetchResult): Answer['fetch'] {
-  const { info, networkBytes, fromCache, checksum = '', lengthBytes, cacheId = '' } = result;
-  return {
-    $case: 'fetch',
-    value: { info: info && imageInfo(info), networkBytes, fromCache, checksum, lengthBytes, cacheId },
-  };
 }

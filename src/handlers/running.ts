@@ -1,7 +1,8 @@
 /** RPCs that are operations, as streams of their events or as one answer at the end. */
 import { HostlerError } from '../domain/model/errors.js';
 import type { Operations } from '../domain/operations/engine.js';
-import type { OperationRecord, OperationResult } from '../domain/operations/record.js';
+import type { OperationRecord } from '../domain/operations/record.js';
+import type { OperationResult } from '../domain/operations/results.js';
 import type { Verb } from '../domain/operations/verb.js';
 import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { mapStream, type ServerStream } from './handler.js';

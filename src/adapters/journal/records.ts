@@ -1,6 +1,6 @@
 /** What may stand in the journal, checked: the parsers of every kind of record. */
 import * as z from 'zod';
-import { asAddress } from '../../domain/model/address.js';
+import { addressSchema as address, imageInfoSchema } from '../../domain/model/image-info-schema.js';
 import {
   WARNINGS,
   type OperationPhase,
@@ -11,11 +11,10 @@ import {
 import type { RawDisk } from '../../domain/operations/raw-disks.js';
 import type { ResumeEntry } from '../../domain/operations/recovery/resume-entries.js';
 import type { TouchMark } from '../../domain/operations/recovery/touched.js';
-import { imageInfo, operationResult } from './results.js';
+import { resultSchema } from '../../domain/operations/results.js';
 import { decode, type JournalRow } from './rows.js';
 import type { CacheEntry } from '../../domain/ports/image-cache.js';
 
-const address = z.string().transform(asAddress);
 const labels = z.record(z.string(), z.string());
 const identity = z.looseObject({ device: z.bigint(), inode: z.bigint() });
 
@@ -59,7 +58,7 @@ const commit = z.looseObject({
   address,
   made: z.exactOptional(identity),
   folder: z.exactOptional(identity),
-  result: operationResult,
+  result: resultSchema,
 });
 // A schema costs more to make than a record to read: all are made once.
 const allWarnings = z.array(
@@ -116,7 +115,7 @@ export function readOperation(value: unknown): OperationRecord {
     ...operation.parse(Object.fromEntries(checked)),
     ...known.field('phase', phase),
     ...known.field('progress', progress),
-    ...known.field('result', operationResult),
+    ...known.field('result', resultSchema),
     ...known.field('error', storedError),
   };
   const mayGoOn = { ...known.field('state', state), ...known.field('commit', commit) };
@@ -197,7 +196,7 @@ const cacheEntry = z.looseObject({
   verified: z.boolean(),
   guarded: z.exactOptional(z.boolean()),
   knownTo: z.exactOptional(z.array(z.string())),
-  info: imageInfo,
+  info: imageInfoSchema,
   inode: z.bigint(),
   modifyTimeNs: z.bigint(),
   fileSha256: z.exactOptional(z.string()),

@@ -4,7 +4,8 @@ import type { ImageAddress } from '../../domain/model/address.js';
 import type { DataExtent } from '../../domain/model/block-digest.js';
 import type { FarAgent, FarCopy, FarExport, FarProgress, PullRequest } from '../../domain/copy/agents.js';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import type { OperationPhase as Phase, Plan, Progress, Warning } from '../../domain/operations/record.js';
+import type { OperationPhase as Phase, Progress, Warning } from '../../domain/operations/record.js';
+import type { Plan } from '../../domain/operations/results.js';
 import type { ImageServiceClient } from '../../gen/hostler/v1/image_service.js';
 import {
   CopyEngine,
@@ -165,9 +166,7 @@ export class PeerAgent implements FarAgent {
     const last = await this.#follow(this.images.copyImage(wire), signal, () => undefined);
     const result = last.result?.result;
     if (result?.$case !== 'plan') throw nonsense(this.peer.host, 'no plan at the end of CopyImage');
-    const { method, why, moveBytes, needBytes, freeBytes } = result.value;
-    const free = freeBytes === undefined ? {} : { freeBytes };
-    return { method, why, needBytes, ...free, ...(moveBytes === undefined ? {} : { moveBytes }) };
+    return result.value;
   }
 
   close(): Promise<void> {

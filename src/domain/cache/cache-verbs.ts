@@ -1,6 +1,6 @@
 import { assertSize } from '../fetch/validate-foreign.js';
 import { needsNoSecrets, sourceText } from '../fetch/source.js';
-import type { CachedResult, DeleteResult, FetchResult } from '../operations/record.js';
+import type { CachedResult, DeleteResult, FetchResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import type { ImageCache } from './image-cache.js';
 import { isBaseEntryId, type PoolBases } from './pool-bases.js';

@@ -5,7 +5,7 @@ import type { RemoteFile } from '../ports/sources.js';
 import { assertAnnouncedSize, assertSize } from '../fetch/validate-foreign.js';
 import { forAllCallers, sourceText } from '../fetch/source.js';
 import type { Operations } from '../operations/engine.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageAddress } from '../model/address.js';
 import { fillBase, type FillBasePorts, type FillBaseSpec } from './fill-base.js';

@@ -1,7 +1,7 @@
 import { fetchDirectly } from '../fetch/fetch-directly.js';
 import { fetchResume, usesOf, type FetchSpec } from '../fetch/fetch-spec.js';
 import { isFarSource, sourceText } from '../fetch/source.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import type { BaseClones } from './clone-base.js';
 import { publishFromCache, type FromCachePorts } from './from-cache.js';

@@ -6,7 +6,7 @@ import { fetchTo } from '../fetch/fetch-to.js';
 import type { MakePorts } from '../fetch/make-image.js';
 import { checksumText } from '../model/checksum.js';
 import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import type { PoolBases } from './pool-bases.js';
 import type { CacheKeyRequest } from '../ports/image-cache.js';

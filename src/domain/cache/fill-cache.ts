@@ -7,7 +7,7 @@ import type { MakePorts } from '../fetch/make-image.js';
 import { checksumText } from '../model/checksum.js';
 import { forAllCallers, isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { ResumeEntries } from '../operations/recovery/resume-entries.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock } from '../ports/images.js';

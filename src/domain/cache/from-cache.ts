@@ -1,7 +1,7 @@
 import { copySparse } from '../copy/local-copy.js';
 import { describeFile } from '../images/describe-image.js';
 import { unsupported } from '../model/errors.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { layoutOf, type Layout } from '../model/image-layout.js';

@@ -1,6 +1,6 @@
 import { BUILT_IN } from '../access/role.js';
 import type { Operations } from '../operations/engine.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 
 /** Operations of the cache itself belong to nobody who calls. */

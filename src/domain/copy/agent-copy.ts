@@ -1,4 +1,5 @@
-import type { CopyResult, OperationPhase, Plan } from '../operations/record.js';
+import type { OperationPhase } from '../operations/record.js';
+import type { CopyResult, Plan } from '../operations/results.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import type { NbdCopyPorts } from './nbd-pull.js';
 import { whyNbd } from './why-nbd.js';

@@ -1,5 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
-import type { CopyResult, OperationPhase, Plan, Progress, Warning } from '../operations/record.js';
+import type { OperationPhase, Progress, Warning } from '../operations/record.js';
+import type { CopyResult, Plan } from '../operations/results.js';
 import type { DataExtent } from '../model/block-digest.js';
 import type { FileAttributes, FileRef, Resolved } from '../ports/handles.js';
 import type { ToolRun } from '../ports/tools.js';

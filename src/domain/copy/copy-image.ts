@@ -1,7 +1,7 @@
 import { assertStorage } from '../images/assert-storage.js';
 import { HostlerError } from '../model/errors.js';
 import { fingerprint } from '../operations/request-ids.js';
-import type { CopyResult } from '../operations/record.js';
+import type { CopyResult } from '../operations/results.js';
 import type { Resolution, Use, Verb } from '../operations/verb.js';
 import { planByAgent, pushByAgent } from './agent-copy.js';
 import { copyOnHost, planOnHost, type LocalCopyPorts } from './local-copy.js';

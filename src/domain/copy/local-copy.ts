@@ -1,7 +1,7 @@
 import { HostlerError, unsupported } from '../model/errors.js';
 import { movedOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
-import type { CopyResult, Plan } from '../operations/record.js';
+import type { CopyResult, Plan } from '../operations/results.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';

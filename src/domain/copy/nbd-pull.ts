@@ -1,6 +1,6 @@
 import { wholeOf } from '../verbs/moved.js';
 import { rest } from '../model/numbers.js';
-import type { CopyResult } from '../operations/record.js';
+import type { CopyResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { FarAgents, FarSource } from './agents.js';
 import { pullSealed } from './sealed-pull.js';

@@ -1,6 +1,6 @@
 import { basename } from '../model/address.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import type { CopyResult } from '../operations/record.js';
+import type { CopyResult } from '../operations/results.js';
 import { fingerprint } from '../operations/request-ids.js';
 import type { Run } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';

@@ -2,7 +2,7 @@ import { beginDigest, digestShown, dataExtentsOf, type Digests } from '../verbs/
 import { HostlerError } from '../model/errors.js';
 import { movedOf, wholeOf } from '../verbs/moved.js';
 import { rest, scale } from '../model/numbers.js';
-import type { CopyResult, Plan } from '../operations/record.js';
+import type { CopyResult, Plan } from '../operations/results.js';
 import type { Resolution, Run } from '../operations/verb.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { pullByNbd } from './nbd-pull.js';

@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { SourceFacts, Sources } from '../ports/sources.js';
 import { isGuarded, sourceText } from './source.js';

@@ -1,5 +1,5 @@
 import { describeFile } from '../images/describe-image.js';
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import { downloadFacts } from './download.js';
 import type { FetchSpec } from './fetch-spec.js';

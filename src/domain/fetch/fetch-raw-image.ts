@@ -1,4 +1,4 @@
-import type { FetchResult } from '../operations/record.js';
+import type { FetchResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import { download, downloadFacts, type BringPorts } from './download.js';
 import { isFarSource, sourceText } from './source.js';

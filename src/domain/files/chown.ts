@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import type { ChownResult } from '../operations/record.js';
+import type { ChownResult } from '../operations/results.js';
 import type { Run, Use, Verb } from '../operations/verb.js';
 import { HostlerError } from '../model/errors.js';
 import type { IdMap, OwnerChange } from '../model/owner-change.js';

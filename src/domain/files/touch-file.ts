@@ -1,5 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
-import type { TouchResult } from '../operations/record.js';
+import type { TouchResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import type { Contents } from '../ports/files.js';
 

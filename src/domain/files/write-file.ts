@@ -1,6 +1,6 @@
 import { assertStorage } from '../images/assert-storage.js';
 import type { ImageAddress } from '../model/address.js';
-import type { WriteResult } from '../operations/record.js';
+import type { WriteResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { HostlerError } from '../model/errors.js';
 import { GrowingSpace, STEP_BYTES } from '../operations/resources/growing-space.js';

@@ -9,7 +9,8 @@ import type { RawDisks } from './raw-disks.js';
 import type { ResumeEntries } from './recovery/resume-entries.js';
 import type { Secrets } from '../model/secrets.js';
 import type { OutputPiece } from '../ports/commands.js';
-import type { OperationRecord, OperationState, OperationResult, StoredError } from './record.js';
+import type { OperationRecord, OperationState, StoredError } from './record.js';
+import type { OperationResult } from './results.js';
 import type { Targets } from '../ports/targets.js';
 import type { StepName } from './steps.js';
 

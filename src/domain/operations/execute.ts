@@ -1,7 +1,8 @@
 import { asHostlerError } from '../model/errors.js';
 import { nowOrLater } from './journal.js';
 import { tidied } from './letting-go.js';
-import { storeError, type OperationResult } from './record.js';
+import { storeError } from './record.js';
+import type { OperationResult } from './results.js';
 import { ResumableWork, resumesAfterRestart } from './recovery/resumable-work.js';
 import type { Verb } from './verb.js';
 import type { EnginePorts, Outcome } from './engine-ports.js';

@@ -1,7 +1,7 @@
 import { nowOrLater } from './journal.js';
 import type { ImageAddress } from '../model/address.js';
 import type { ImageInfo } from '../model/image-info.js';
-import type { CopyResult, FetchResult, OperationResult } from './record.js';
+import type { CopyResult, FetchResult, OperationResult } from './results.js';
 import type { FileIdentity } from '../ports/handles.js';
 
 /** A disk that this daemon has made as raw, or that one who may change it has declared so. */

@@ -1,7 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import type { ImageFormat } from '../model/image-format.js';
-import type { Commit, Counters, OperationPhase, OperationResult, Plan, Warning } from './record.js';
+import type { Commit, Counters, OperationPhase, Warning } from './record.js';
+import type { OperationResult, Plan } from './results.js';
 import type { Checkpoint } from './recovery/resume-entries.js';
 import type { Slot } from './resources/slots.js';
 import type { StepName } from './steps.js';

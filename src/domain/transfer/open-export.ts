@@ -4,7 +4,7 @@ import type { Caller } from '../access/caller.js';
 import { fingerprintText } from '../verbs/digest-image.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Operations } from '../operations/engine.js';
-import type { ExportResult } from '../operations/record.js';
+import type { ExportResult } from '../operations/results.js';
 import { OpenSessions, untilIdle } from '../operations/open-sessions.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, Files } from '../ports/images.js';

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import type { CheckCounts } from '../ports/changes.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { assertUncut, planned, whileOpen, type ChangePorts } from './in-place.js';
-import type { CheckResult } from '../operations/record.js';
+import type { CheckResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
 import type { Chain } from '../ports/tools.js';

@@ -5,7 +5,7 @@ import { HostlerError } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { dataFrom } from '../images/guest-data.js';
 import { assertNoSnapshots, changeInPlace, planned, type ChangePorts } from './in-place.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
 import type { Chain, Layer } from '../ports/tools.js';

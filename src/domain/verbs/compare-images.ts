@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { scale } from '../model/numbers.js';
 import { planned, type ChangePorts } from './in-place.js';
-import type { CompareResult } from '../operations/record.js';
+import type { CompareResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import { OPENS, OPENS_SECOND, unlocked } from '../images/unlocked.js';
 

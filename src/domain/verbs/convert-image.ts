@@ -6,7 +6,7 @@ import { rest, scale } from '../model/numbers.js';
 import { dataBytes, dataFrom, hasMap } from '../images/guest-data.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import type { CreatePorts } from './create-image.js';
 import { LUKS_HEADER_BYTES } from '../images/luks-space.js';

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { Layout } from '../model/image-layout.js';
 import { rest } from '../model/numbers.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';
 import { LUKS_HEADER_BYTES } from '../images/luks-space.js';

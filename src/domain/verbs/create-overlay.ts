@@ -2,7 +2,7 @@ import { isRbd, type ImageAddress } from '../model/address.js';
 import { HostlerError, invalidFields, unsupported } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import { layoutOf, type Layout } from '../model/image-layout.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Resolution, Verb } from '../operations/verb.js';
 import { tablesBytes, type CreatePorts } from './create-image.js';
 import { assertSameForGuests } from '../images/guests-base.js';

@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import type { DeleteResult } from '../operations/record.js';
+import type { DeleteResult } from '../operations/results.js';
 import type { Use, Verb } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';
 

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import { BLOCK_ALGORITHM, MAX_DIGEST_BYTES, type DataExtent } from '../model/block-digest.js';
 import { HostlerError } from '../model/errors.js';
 import { rest } from '../model/numbers.js';
-import type { DigestResult } from '../operations/record.js';
+import type { DigestResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock, Files } from '../ports/images.js';
 import { rawFacts } from '../images/raw-facts.js';

@@ -1,5 +1,5 @@
 import { HostlerError } from '../model/errors.js';
-import type { ExecuteResult } from '../operations/record.js';
+import type { ExecuteResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { sleepOrAborted } from '../model/async.js';
 import type { CommandRule, CommandCall, CommandRunner } from '../ports/commands.js';

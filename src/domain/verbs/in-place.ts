@@ -3,7 +3,7 @@ import type { Eraser, ImageChanger, Written } from '../ports/changes.js';
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
 import type { ImageInfo } from '../model/image-info.js';
-import type { ImageResult, Plan } from '../operations/record.js';
+import type { ImageResult, Plan } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';

@@ -3,7 +3,7 @@ import { describeFile } from '../images/describe-image.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageFacts } from '../model/image-info.js';
 import { assertToolSays } from '../images/ask-tool.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageReader } from '../images/read-image.js';
 import type { Resolved } from '../ports/handles.js';

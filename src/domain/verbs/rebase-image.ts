@@ -10,7 +10,7 @@ import { canSayOfBase, traits, type ImageFormat } from '../model/image-format.js
 import type { ImageInfo } from '../model/image-info.js';
 import { dataFrom } from '../images/guest-data.js';
 import { assertHeader, assertNoSnapshots, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Resolution, Run, Use, Verb } from '../operations/verb.js';
 import { sameFile } from '../images/read-image.js';
 import { OPENS, opened, unlocked } from '../images/unlocked.js';

@@ -3,7 +3,7 @@ import { HostlerError, unsupported } from '../model/errors.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { ImageInfo } from '../model/image-info.js';
 import { assertHeader, changeInPlace, planned, unchanged, type ChangePorts } from './in-place.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import { OPENS, unlocked } from '../images/unlocked.js';

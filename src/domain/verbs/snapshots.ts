@@ -4,7 +4,7 @@ import { HostlerError, unsupported } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageInfo, SnapshotFacts } from '../model/image-info.js';
 import { changeMarked, headerError, infoNow, mendInterrupted, planned, type ChangePorts } from './in-place.js';
-import type { SnapshotResult } from '../operations/record.js';
+import type { SnapshotResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { OPENS, unlocked } from '../images/unlocked.js';
 import type { Chain, ToolRun } from '../ports/tools.js';

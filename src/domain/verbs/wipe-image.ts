@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import type { ByteRange } from '../ports/changes.js';
 import { changeInPlace, planned, type ChangePorts } from './in-place.js';
-import type { ImageResult } from '../operations/record.js';
+import type { ImageResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import { rest, scale } from '../model/numbers.js';
 import type { Chain } from '../ports/tools.js';

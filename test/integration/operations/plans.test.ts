@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Caller } from '../../../src/domain/access/caller.js';
 import { HostlerError } from '../../../src/domain/model/errors.js';
 import { deferred, type Deferred } from '../../../src/domain/model/async.js';
-import type { Plan } from '../../../src/domain/operations/record.js';
+import type { Plan } from '../../../src/domain/operations/results.js';
 import type { Verb } from '../../../src/domain/operations/verb.js';
 import { checkEach } from '../../support/check-each.js';
 import { composeEngine, someCaller } from '../../support/engine.js';
