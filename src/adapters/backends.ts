@@ -166,13 +166,9 @@ export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
   };
 }
 
-/** `Eraser` of all kinds of storage; the kind of the file's handle decides. */
-export function eraserOf(kinds: Kinds<Eraser>): Eraser {
-  const of = by(kinds);
-  return {
-    zero: (file, data, run, before) => of(file.handle).zero(file, data, run, before),
-    discard: (file, run) => of(file.handle).discard(file, run),
-  };
+/** The `Eraser` for a file; the kind of its handle decides. */
+export function eraserOf(kinds: Kinds<Eraser>): (file: FileRef) => Eraser {
+  return ({ handle }) => by(kinds)(handle);
 }
 
 /** `BlockHasher` of all kinds of storage; the kind of the file's handle decides. */

@@ -64,7 +64,10 @@ export interface ByteRange {
   readonly lengthBytes: bigint;
 }
 
-/** Makes an image all zeros. */
+/**
+ * Makes an image all zeros. A method that some kind of storage does not have is optional, and the
+ * verb that finds none fails with `unsupported`.
+ */
 export interface Eraser {
   /**
    * Writes zeros over these parts; of a file each piece when `before` has made room for it. Fails

@@ -15,7 +15,8 @@ const SNAPSHOTS_NAMED = 10;
 
 export interface ChangePorts {
   readonly changer: ImageChanger;
-  readonly eraser: Eraser;
+  /** Of the storage that the file is in. */
+  readonly eraser: (file: Resolved) => Eraser;
   readonly files: Files;
   readonly reader: ImageReader;
   readonly reflink: Reflink;

@@ -50,8 +50,9 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
         // Holes stay holes: nothing but the pieces themselves needs room.
         const room = new RoomInPlace(run, ports.files, written.file, 0n);
         const before = (offset: bigint, length: bigint) => room.before(offset, length);
-        if (mode === 'zero') await ports.eraser.zero(written.file, extents, tool, before);
-        else if (written.file.lengthBytes > 0n) await ports.eraser.discard(written.file, tool);
+        const eraser = ports.eraser(written.file);
+        if (mode === 'zero') await eraser.zero(written.file, extents, tool, before);
+        else if (written.file.lengthBytes > 0n) await eraser.discard(written.file, tool);
       });
     },
   };
