@@ -60,6 +60,9 @@ export async function whileRun(
     await work();
   } finally {
     child.kill();
+    // qemu-nbd forgets a signal that comes between its socket and its main loop.
+    const again = setInterval(() => child.kill(), 100);
     await ended;
+    clearInterval(again);
   }
 }

@@ -11,6 +11,7 @@ import type { Daemon } from '../daemon.js';
 import { noise } from '../images/disks.js';
 import type { FaultFilesystem } from './fault-filesystem.js';
 import type { FaultCase } from './nth-call.js';
+import { isOfQcow2, plainChanges, requestOn } from '../reasons/work.js';
 import { sh } from '../shell.js';
 import type { Message } from '../stranger.js';
 
@@ -100,6 +101,22 @@ export function faultCases({ daemon, disk, stock, url }: Bench): FaultCase[] {
   const write = (header: Message) => daemon().stranger.send('FileService/WriteFile', [{ header }, { data: CONTENT }]);
   const written = async (name: string) => {
     assert.ok((await readFile(behind(name))).equals(CONTENT), `${name} is not what was written`);
+  };
+
+  /** The good request of a change in place: it keeps what guests see. */
+  const changeCase = (rpc: string): FaultCase => ({
+    name: rpc,
+    prepare: () => put(isOfQcow2(rpc) ? 'snapshots.qcow2' : 'disk.raw', 'image'),
+    call: () => run(rpc, requestOn(rpc, at('image'))),
+    done: () => sameGuest('image', isOfQcow2(rpc) ? 'qcow2' : 'raw'),
+    ...exceptions[rpc],
+  });
+  const exceptions: Readonly<Record<string, Partial<FaultCase>>> = {
+    CreateSnapshot: { again: ['SNAPSHOT_EXISTS'] },
+    DeleteSnapshot: { again: ['SNAPSHOT_NOT_FOUND'] },
+    WipeImage: {
+      done: async () => assert.ok((await readFile(behind('image'))).equals(Buffer.alloc(SIZE)), 'it is not wiped'),
+    },
   };
 
   return [
@@ -241,32 +258,7 @@ export function faultCases({ daemon, disk, stock, url }: Bench): FaultCase[] {
       call: () => run('CheckImage', { path: at('image'), format: 'qcow2' }),
       done: () => sound('image'),
     },
-    {
-      name: 'CreateSnapshot',
-      prepare: () => put('disk.qcow2', 'image'),
-      call: () => run('CreateSnapshot', { path: at('image'), format: 'qcow2', snapshot: 'new' }),
-      again: ['SNAPSHOT_EXISTS'],
-      done: () => sameGuest('image', 'qcow2'),
-    },
-    {
-      name: 'RevertSnapshot',
-      prepare: () => put('snapshots.qcow2', 'image'),
-      call: () => run('RevertSnapshot', { path: at('image'), format: 'qcow2', snapshot: 'one' }),
-      done: () => sameGuest('image', 'qcow2'),
-    },
-    {
-      name: 'DeleteSnapshot',
-      prepare: () => put('snapshots.qcow2', 'image'),
-      call: () => run('DeleteSnapshot', { path: at('image'), format: 'qcow2', snapshot: 'one' }),
-      again: ['SNAPSHOT_NOT_FOUND'],
-      done: () => sameGuest('image', 'qcow2'),
-    },
-    {
-      name: 'WipeImage',
-      prepare: () => put('disk.raw', 'image'),
-      call: () => run('WipeImage', { path: at('image'), mode: 'WIPE_MODE_ZERO' }),
-      done: async () => assert.ok((await readFile(behind('image'))).equals(Buffer.alloc(SIZE)), 'it is not wiped'),
-    },
+    ...plainChanges().map(changeCase),
     {
       name: 'DeleteImage',
       prepare: () => put('disk.raw', 'image'),

@@ -10,6 +10,7 @@ import { assertSound, guestContent, guestWrites } from '../images/chains.js';
 import { Daemon } from '../daemon.js';
 import { noise } from '../images/disks.js';
 import { FaultFilesystem, type CallKind } from './fault-filesystem.js';
+import { isOfQcow2, plainChanges, requestOn } from '../reasons/work.js';
 import { scratchFolder } from '../scratch.js';
 import { sh } from '../shell.js';
 import { CallError, type Message } from '../stranger.js';
@@ -71,13 +72,10 @@ async function made(path: string): Promise<string> {
 }
 
 const overlay = (at: (name: string) => string) => ({ path: at('overlay.qcow2'), format: 'qcow2' });
-const snapshot = (name: string) => (at: (name: string) => string) => ({
-  ...{ path: at('snapshots.qcow2'), format: 'qcow2' },
-  snapshot: name,
-});
 const inPlace = { kept: allContent, done: allContent };
 
-export const TRIALS: Readonly<Record<string, Trial>> = {
+/** Trials of requests that `work.ts` does not have. */
+const OTHER_TRIALS: Readonly<Record<string, Trial>> = {
   flatten: { rpc: 'RebaseImage', request: overlay, written: 'overlay.qcow2', ...inPlace },
   'rebase onto another base': {
     rpc: 'RebaseImage',
@@ -120,25 +118,9 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     kept: allContent,
     done: made,
   },
-  'create a snapshot': {
-    ...{ rpc: 'CreateSnapshot', request: snapshot('two'), written: 'snapshots.qcow2', ...inPlace },
-    again: 'SNAPSHOT_EXISTS',
-  },
-  'delete a snapshot': {
-    ...{ rpc: 'DeleteSnapshot', request: snapshot('one'), written: 'snapshots.qcow2', ...inPlace },
-    again: 'SNAPSHOT_NOT_FOUND',
-  },
   'delete one of two snapshots': {
     ...{ rpc: 'DeleteSnapshot', written: 'two-snapshots.qcow2', ...inPlace, again: 'SNAPSHOT_NOT_FOUND' },
     request: (at) => ({ path: at('two-snapshots.qcow2'), format: 'qcow2', snapshot: 'one' }),
-  },
-  'revert to a snapshot': { rpc: 'RevertSnapshot', request: snapshot('one'), written: 'snapshots.qcow2', ...inPlace },
-  wipe: {
-    rpc: 'WipeImage',
-    request: (at) => ({ path: at('disk.raw'), mode: 'WIPE_MODE_ZERO' }),
-    written: 'disk.raw',
-    kept: () => Promise.resolve('what is partly wiped is nobody’s'),
-    done: rawContent,
   },
   create: {
     rpc: 'CreateImage',
@@ -176,6 +158,25 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     written: 'new',
     done: rawContent,
   },
+};
+
+/** What differs from a change that keeps what guests see, and that can be repeated. */
+const EXCEPTIONS: Readonly<Record<string, Partial<Trial>>> = {
+  CreateSnapshot: { again: 'SNAPSHOT_EXISTS' },
+  DeleteSnapshot: { again: 'SNAPSHOT_NOT_FOUND' },
+  WipeImage: { kept: () => Promise.resolve('what is partly wiped is nobody’s') },
+};
+
+/** The good request of a change in place. */
+function changeTrial(rpc: string): Trial {
+  const [written, content] = isOfQcow2(rpc) ? ['snapshots.qcow2', allContent] : ['disk.raw', rawContent];
+  const request = (at: (name: string) => string) => requestOn(rpc, at(written));
+  return { rpc, request, written, kept: content, done: content, ...EXCEPTIONS[rpc] };
+}
+
+const TRIALS: Readonly<Record<string, Trial>> = {
+  ...OTHER_TRIALS,
+  ...Object.fromEntries(plainChanges().map((rpc) => [rpc, changeTrial(rpc)])),
 };
 
 /** Images whose tables have much to be written, and one whose refcounts are wrong. */

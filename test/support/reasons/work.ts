@@ -88,6 +88,26 @@ export function requestFor(rpc: string, addresses: Addresses, more: Message = {}
   return { header: { ...(given['header'] as Message), ...more } };
 }
 
+/** The request of an RPC that works on one image. */
+export function requestOn(rpc: string, image: string): Message {
+  return requestFor(rpc, { reads: image, changes: image, makes: image, other: image });
+}
+
+/** Their good requests say too little of what has to be there, or of what becomes of it. */
+const NOT_PLAIN = ['RebaseImage', 'CommitImage', 'ResizeImage', 'DeleteImage'];
+
+/** RPCs that change one image where it is, whatever is in it. */
+export function plainChanges(): string[] {
+  const names = RPCS.filter(({ rpc }) => rpc.startsWith('ImageService/')).map(({ rpc }) => rpc.replace(/.*\//, ''));
+  return names.filter((rpc) => WORK[rpc]?.changes !== undefined && !NOT_PLAIN.includes(rpc));
+}
+
+/** Whether the image that a good request works on is a qcow2; otherwise it is raw. */
+export function isOfQcow2(rpc: string): boolean {
+  const { format, source_format, first_format, backing_format } = WORK[rpc]?.rest ?? {};
+  return [format, source_format, first_format, backing_format].includes('qcow2');
+}
+
 function put(request: Message, [name = '', ...path]: readonly string[], value: string): Message {
   return {
     ...request,

@@ -11,97 +11,76 @@ import { whileHeld, whileRun } from '../../support/processes.js';
 import { needsSandbox } from '../../support/sandbox.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { promises } from '../../support/reasons/promised.js';
+import { WORK, isOfQcow2, requestFor } from '../../support/reasons/work.js';
 import { sh } from '../../support/shell.js';
 import { RPCS, failure, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 
-const MIB = 1 << 20;
-
-/**
- * How an RPC is asked about an image, and the step at which a writer comes that was not there
- * before.
- */
-interface Row {
-  readonly request: (held: string) => Message;
-  /** Unset: another test has the writer come later. */
+/** What differs from the request of `work.ts`, and the step at which a writer comes. */
+interface Exception {
+  readonly request?: (held: string) => Message;
+  /** `none`: another test has the writer come later. */
   readonly middle?: string;
-  /** Format of the image that is held; unset: qcow2. */
+  /** Of the image that is held. */
   readonly format?: 'raw';
+}
+
+/** Where a verb is when the writer comes: it has looked, and has not changed anything yet. */
+function middleOf(name: string): string {
+  const { reads, changes } = WORK[name] ?? {};
+  if (changes !== undefined) return 'touch';
+  return reads === undefined ? 'commit' : 'seal';
 }
 
 describe('an image that a process has open for writing', function () {
   this.timeout(60_000);
   const scratch = scratchFolder();
   const at = (name: string) => scratch.path('daemon/images', name);
-  const qcow2 = (path: string) => ({ path, format: 'qcow2' });
-  const onto = (held: string) => ({ target: held, overwrite: true, allow_dependants: true });
-  const from = (held: string) => ({ source: held, target: at('new') });
-
-  const rows: Readonly<Record<string, Row>> = {
-    'ImageService/CreateImage': {
-      request: (path) => ({ path, format: 'qcow2', size: '1M', overwrite: true, allow_dependants: true }),
-      middle: 'commit',
-    },
-    'ImageService/CreateOverlay': {
-      request: (held) => ({ path: at('new'), backing_file: held, backing_format: 'qcow2' }),
-      middle: 'seal',
-    },
-    'ImageService/ConvertImage': {
-      request: (held) => ({ ...from(held), source_format: 'qcow2', target_format: 'raw' }),
-      middle: 'seal',
-    },
-    'ImageService/ExtractSnapshot': {
-      request: (held) => ({ path: held, source_format: 'qcow2', target: at('new'), target_format: 'raw' }),
-      middle: 'commit',
-    },
-    'ImageService/CopyImage': { request: from, middle: 'seal' },
-    'ImageService/FetchImage': {
-      request: (held) => ({
-        source: { file: { path: at('other.qcow2') } },
-        ...onto(held),
-        target_format: 'raw',
-        max_size_bytes: String(64 * MIB),
-      }),
+  const exceptions: Readonly<Record<string, Exception>> = {
+    FetchImage: {
+      request: (held) => ({ source: { file: { path: at('other.qcow2') } }, target: held, overwrite: true }),
       middle: 'commit',
       format: 'raw',
     },
-    'ImageService/FetchRawImage': {
-      request: (held) => ({ source: { file: { path: held } }, target: at('new'), max_size_bytes: String(64 * MIB) }),
-      middle: 'seal',
-    },
-    'ImageService/ResizeImage': { request: (path) => ({ ...qcow2(path), size: '16M' }), middle: 'touch' },
-    'ImageService/RebaseImage': {
-      request: (held) => ({ ...qcow2(at('overlay.qcow2')), backing_file: held, backing_format: 'qcow2' }),
-      middle: 'touch',
-    },
-    'ImageService/CommitImage': { request: () => qcow2(at('above.qcow2')), middle: 'touch' },
-    'ImageService/CheckImage': { request: qcow2, middle: 'check' },
-    'ImageService/DigestImage': { request: (path) => ({ path }), middle: 'digest' },
-    'ImageService/CompareImages': {
-      request: (held) => ({ first: held, first_format: 'qcow2', second: at('other.qcow2'), second_format: 'qcow2' }),
-      middle: 'compare',
-    },
-    'ImageService/WipeImage': { request: (path) => ({ path, mode: 'WIPE_MODE_ZERO' }), middle: 'touch', format: 'raw' },
-    'ImageService/DeleteImage': { request: (path) => ({ path, allow_dependants: true }), middle: 'commit' },
-    'ImageService/CreateSnapshot': { request: (path) => ({ ...qcow2(path), snapshot: 'two' }), middle: 'touch' },
-    'ImageService/DeleteSnapshot': { request: (path) => ({ ...qcow2(path), snapshot: 'one' }), middle: 'touch' },
-    'ImageService/RevertSnapshot': {
-      request: (path) => ({ ...qcow2(path), snapshot: 'one', allow_dependants: true }),
-      middle: 'touch',
-    },
-    'ImageService/StartUpload': {
-      request: (held) => ({ ...onto(held), format: 'raw', length_bytes: '512' }),
-    },
-    'ImageService/DownloadImage': { request: (path) => ({ path }) },
-    'ImageService/OpenExport': { request: (path) => ({ path, peer: 'peer' }), middle: 'serve' },
-    'FileService/DeleteFile': { request: (path) => ({ path }), middle: 'commit', format: 'raw' },
-    'FileService/WriteFile': { request: (path) => ({ header: { path } }), format: 'raw' },
+    RebaseImage: { request: (held) => ({ path: at('overlay.qcow2'), backing_file: held, backing_format: 'qcow2' }) },
+    CommitImage: { request: () => ({ path: at('above.qcow2') }) },
+    ExtractSnapshot: { middle: 'commit' },
+    CheckImage: { middle: 'check' },
+    DigestImage: { middle: 'digest' },
+    CompareImages: { middle: 'compare' },
+    OpenExport: { middle: 'serve' },
+    DeleteImage: { middle: 'commit' },
+    DeleteFile: { middle: 'commit' },
+    StartUpload: { middle: 'none' },
+    DownloadImage: { middle: 'none' },
+    WriteFile: { middle: 'none' },
   };
   /**
    * What is in use there is no image of the caller's: an entry of the cache that has overlays. See
    * cache.test.ts.
    */
   const elsewhere = ['ImageService/EvictCachedImages', 'ImageService/CloseExport'];
+  const has = (rpc: string, field: string) => requestOf(rpc).fields.some(({ name }) => name === field);
+  const promising = promises().flatMap(({ rpc, reasons }) => (reasons?.includes('IMAGE_IN_USE') ? [rpc] : []));
+  const rows = RPCS.filter(({ rpc }) => promising.includes(nameOf(rpc)) || has(rpc, 'allow_in_use'))
+    .filter(({ rpc }) => !elsewhere.includes(rpc))
+    .map(({ rpc }) => ({
+      ...{ rpc, name: nameOf(rpc), format: isOfQcow2(nameOf(rpc)) ? 'qcow2' : 'raw', middle: middleOf(nameOf(rpc)) },
+      ...exceptions[nameOf(rpc)],
+    }));
+  type Row = (typeof rows)[number];
+  const heldBy = ({ format }: Pick<Row, 'format'>) => at(`held.${format}`);
+
+  /** A good request for the image that is held. */
+  function requestWith({ rpc, name, request, ...row }: Row): Message {
+    const { reads, changes, makes } = WORK[name] ?? assert.fail(`test/support/reasons/work.ts has no row for ${name}`);
+    const held = heldBy(row);
+    const onlyMakes = makes !== undefined && reads === undefined && changes === undefined;
+    const addresses = { reads: held, changes: held, makes: onlyMakes ? held : at('new'), other: at('other.raw') };
+    const losing = { allow_dependants: true, ...(onlyMakes ? { overwrite: true } : {}) };
+    const more = Object.fromEntries(Object.entries(losing).filter(([field]) => has(rpc, field)));
+    return requestFor(name, addresses, { ...more, ...request?.(held) });
+  }
 
   let daemon: Daemon;
   let running: Daemon | undefined;
@@ -117,7 +96,7 @@ describe('an image that a process has open for writing', function () {
   };
   before(async () => {
     await start();
-    await sh('qemu-img', 'create', '-q', '-f', 'raw', at('held.raw'), '8M');
+    for (const name of ['held.raw', 'other.raw']) await sh('qemu-img', 'create', '-q', '-f', 'raw', at(name), '8M');
     for (const name of ['held', 'other', 'overlay-base']) {
       await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at(`${name}.qcow2`), '8M');
       await sh('qemu-io', '-f', 'qcow2', '-c', 'write -P 7 0 1M', at(`${name}.qcow2`));
@@ -139,53 +118,35 @@ describe('an image that a process has open for writing', function () {
     if (found.requestStream) return daemon.stranger.send(rpc, [request]);
     return found.responseStream ? daemon.stranger.all(rpc, request) : daemon.stranger.unary(rpc, request);
   };
-  const heldBy = (row: Row) => at(row.format === 'raw' ? 'held.raw' : 'held.qcow2');
   /** qemu-io keeps the image open for as long as its standard input is. */
   const whileWritten = (path: string, format: string, work: () => Promise<void>) =>
     whileRun(['qemu-io', '-f', format, path], () => isLocked(path), work);
 
-  const spoken = promises().filter(({ reasons }) => reasons?.includes('IMAGE_IN_USE'));
-  for (const { rpc } of RPCS) {
-    const promised =
-      spoken.some((each) => each.rpc === rpc.split('/')[1]) ||
-      requestOf(rpc).fields.some((field) => field.name === 'allow_in_use');
-    if (promised || rpc in rows)
-      it(`${rpc} has a row here, and promises IMAGE_IN_USE or has allow_in_use`, () => {
-        assert.equal(rpc in rows || elsewhere.includes(rpc), promised);
-      });
-  }
-
-  it('from before: IMAGE_IN_USE from each of them', async function () {
-    await needsSandbox.call(this);
-    for (const format of ['qcow2', 'raw'] as const)
+  for (const row of rows)
+    it(`from before: ${row.rpc} fails with IMAGE_IN_USE, and works with allow_in_use if it has that`, async function () {
+      await needsSandbox.call(this);
+      const request = requestWith(row);
       await whileHeld(
-        at(`held.${format}`),
-        scratch.path(`${format}.sock`),
+        heldBy(row),
+        scratch.path(`${row.name}.sock`),
         async () => {
-          for (const [rpc, row] of Object.entries(rows)) {
-            if ((row.format ?? 'qcow2') !== format) continue;
-            const before = await stat(heldBy(row));
-            assert.equal((await failure(call(rpc, row.request(heldBy(row))))).reason, 'IMAGE_IN_USE', rpc);
-            assert.deepEqual((await stat(heldBy(row))).mtimeMs, before.mtimeMs, `${rpc} wrote`);
-          }
+          const before = await stat(heldBy(row));
+          assert.equal((await failure(call(row.rpc, request))).reason, 'IMAGE_IN_USE');
+          assert.deepEqual((await stat(heldBy(row))).mtimeMs, before.mtimeMs, 'it wrote');
+          assert.deepEqual(await daemon.leftovers(), []);
+          // What DeleteImage would remove is needed.
+          if (!has(row.rpc, 'allow_in_use') || row.name === 'DeleteImage') return;
+          const answer = (await call(row.rpc, { ...request, allow_in_use: true })) as Message;
+          if (row.name === 'OpenExport') await call('ImageService/CloseExport', { export_id: answer['export_id'] });
+          await rm(at('new'), { force: true });
         },
-        ['-f', format],
+        ['-f', row.format],
       );
-    assert.deepEqual(await daemon.leftovers(), []);
-  });
-
-  it('allow_in_use: they work where the request has it', async () => {
-    const able = Object.entries(rows).filter(([rpc]) =>
-      requestOf(rpc).fields.some(({ name }) => name === 'allow_in_use'),
-    );
-    assert.ok(able.length >= 7);
-    await whileHeld(at('held.qcow2'), scratch.path('allowed.sock'), async () => {
-      for (const [rpc, row] of able) {
-        if (rpc === 'ImageService/DeleteImage') continue; // the image is needed
-        await call(rpc, { ...row.request(heldBy(row)), allow_in_use: true });
-        await rm(at('new'), { force: true });
-      }
     });
+
+  it('most of those that work on images are here, and many can be told to go on', () => {
+    assert.ok(rows.length >= 23, String(rows.length));
+    assert.ok(rows.filter(({ rpc }) => has(rpc, 'allow_in_use')).length >= 7);
   });
 
   it('DownloadImage: a writer that comes while bytes are sent', async () => {
@@ -208,30 +169,36 @@ describe('an image that a process has open for writing', function () {
   });
 
   describe('that comes in the middle', () => {
-    const paused = Object.entries(rows).flatMap(([rpc, row]) =>
-      row.middle === undefined ? [] : [{ rpc, row, name: rpc.split('/')[1] ?? '', middle: row.middle }],
-    );
+    const pausing = rows.filter(({ middle }) => middle !== 'none');
     before(async () => {
       await stop();
-      await start(paused.map(({ name, middle }) => `${name}:${middle}:pause`));
+      await start(pausing.map(({ name, middle }) => `${name}:${middle}:pause`));
     });
 
-    for (const { rpc, row, name, middle } of paused)
+    for (const row of pausing) {
+      const { rpc, name, middle, format } = row;
       it(`${rpc}, at the step ${middle}`, async function () {
         if (rpc.includes('Fetch')) await needsSandbox.call(this);
-        const answer = failure(call(rpc, row.request(heldBy(row))));
-        answer.catch(() => undefined); // heard below
-        await until(() =>
+        const answer = failure(call(rpc, requestWith(row)));
+        const paused = until(() =>
           Promise.resolve(daemon.records().some((line) => line['message'] === 'paused' && line['method'] === name)),
         );
-        await whileWritten(heldBy(row), row.format ?? 'qcow2', async () => {
+        const early = answer.then(({ message }) => assert.fail(`it ended before the step: ${message}`));
+        await Promise.race([paused, early]);
+        await whileWritten(heldBy(row), format, async () => {
           daemon.process.kill('SIGUSR2');
           assert.equal((await answer).reason, 'IMAGE_IN_USE');
         });
         assert.deepEqual(await daemon.leftovers(), []);
       });
+    }
   });
 });
+
+/** `ImageService/WipeImage` -> `WipeImage`. */
+function nameOf(rpc: string): string {
+  return rpc.replace(/.*\//, '');
+}
 
 /** Whether qemu's lock of a writer is on the file. */
 function isLocked(path: string): boolean {

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
+import { requestOf } from '../../support/descriptors.js';
 import { FaultServer } from '../../support/servers/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
@@ -13,7 +14,7 @@ import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
 import { WORK, callByName, requestFor, type Addresses } from '../../support/reasons/work.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
-import { CallError, failure, type Message } from '../../support/stranger.js';
+import { CallError, RPCS, failure, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 
 const NOBODY = 65534;
@@ -41,11 +42,8 @@ const COMMAND = '[[commands]]\nname = "true"\nexecutable = "/bin/true"\nargument
 /** The image that was there is lost, or a part of it. */
 const LOSING = { overwrite: true, size: '1M', allow_shrink: true };
 
-/** What they cannot do is another matter than the format of one image. */
-const RAW_TOO = [
-  ...['Chown', 'ChownForIdMaps', 'MeasureImage', 'CreateImage', 'ConvertImage', 'CopyImage', 'FetchImage'],
-  ...['ResizeImage', 'WipeImage', 'OpenExport', 'CommitImage'],
-];
+/** They take a format, and raw is one that they can work on, or is refused for another reason. */
+const RAW_TOO = ['MeasureImage', 'CreateImage', 'ResizeImage', 'CommitImage'];
 /** They work on files alone. */
 const FILES_ONLY = ['StatFile', 'TouchFile', 'ReadFile', 'WriteFile', 'DownloadImage', 'ListImages', 'WatchImages'];
 /** They open nothing: what can be looked at is all that they need. */
@@ -70,6 +68,12 @@ function promising(reason: string, except: readonly string[] = []): string[] {
     .filter(({ rpc, reasons }) => Object.hasOwn(WORK, rpc) && reasons?.includes(reason))
     .map(({ rpc }) => rpc)
     .filter((rpc) => !except.includes(rpc) && (OF_NO_PATH.includes(reason) || !PATHLESS.includes(rpc)));
+}
+
+/** Whether the request says in which format an image is that it works on. */
+function hasFormat(name: string): boolean {
+  const found = RPCS.find(({ rpc }) => rpc.endsWith(`/${name}`));
+  return found !== undefined && requestOf(found.rpc).fields.some((field) => field.name === 'format');
 }
 
 describe('what RPCs promise alike', () => {
@@ -177,7 +181,11 @@ describe('what RPCs promise alike', () => {
         FILES_ONLY.includes(rpc)
           ? call(rpc, { ...on('rbd:pool/image'), makes: 'rbd:pool/image' }, rpc === 'WriteFile' ? { offset: '0' } : {})
           : call(rpc, on(fixed('other.raw')), { format: 'raw' }),
-      [...RAW_TOO, 'CreateOverlay'],
+      // What those cannot do that take no format of an image is tested with them.
+      [
+        ...RAW_TOO,
+        ...promising('UNSUPPORTED_BY_BACKEND').filter((rpc) => !FILES_ONLY.includes(rpc) && !hasFormat(rpc)),
+      ],
     );
     each('TARGET_EXISTS', (rpc) => call(rpc, { makes: fixed('other.raw') }));
     each('PARENT_NOT_FOUND', (rpc) => call(rpc, { makes: image('absent/new') }));

@@ -7,5 +7,5 @@ import { describeToolFaults } from '../../support/faults/tool-faults.js';
 // All verbs and all calls: `make test-faults`.
 describeToolFaults('the n-th fsync fails, of the daemon or of a tool', {
   kinds: [['fsync']],
-  trials: ['flatten', 'create a snapshot', 'delete one of two snapshots', 'make an overlay'],
+  trials: ['flatten', 'CreateSnapshot', 'delete one of two snapshots', 'make an overlay'],
 });
