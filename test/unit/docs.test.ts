@@ -119,6 +119,15 @@ describe('the docs', () => {
       for (const { name } of methods) assert.equal(listed.filter((each) => each === name).length, 1, name);
   });
 
+  it('guide/calls.md says of every RPC that works on images what it is for', () => {
+    const methods = services().flatMap(({ name, methods }) => (name === 'ImageService' ? methods : []));
+    const guide = read('docs/guide/calls.md');
+    assert.deepEqual(
+      methods.filter(({ name }) => !guide.includes(`\`${name}\``)).map(({ name }) => name),
+      [],
+    );
+  });
+
   it('the README shows the 27 functions of the old module, and what works is served', () => {
     const rows = [...read('README.md').matchAll(/^\| (\d+) +\| `\w+` +\| (.+?) +\| (.+?) +\|$/gm)];
     assert.deepEqual(
