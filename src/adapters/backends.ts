@@ -148,22 +148,9 @@ function atSnapshot(chain: Chain, snapshot: string | undefined): Chain {
   return [at, ...below];
 }
 
-/** `ImageChanger` of all kinds of storage; the handle of the top layer decides. */
-export function changerOf(kinds: Kinds<ImageChanger>): ImageChanger {
-  const of = by(kinds);
-  const one = ({ chain: [{ file }] }: { readonly chain: Chain }) => of(file.handle);
-  return {
-    resize: (image, request, run) => one(image).resize(image, request, run),
-    copyUp: (image, base, run) => one(image).copyUp(image, base, run),
-    assertCopied: (image, base, run) => one(image).assertCopied(image, base, run),
-    setBase: (image, base, run) => one(image).setBase(image, base, run),
-    commit: (image, depth, run) => one(image).commit(image, depth, run),
-    check: (image, repair, run) => one(image).check(image, repair, run),
-    compare: (first, second, strict, run) => kinds.files.compare(first, second, strict, run),
-    createSnapshot: (image, name, run) => one(image).createSnapshot(image, name, run),
-    deleteSnapshot: (image, name, run) => one(image).deleteSnapshot(image, name, run),
-    revertSnapshot: (image, id, run) => one(image).revertSnapshot(image, id, run),
-  };
+/** The `ImageChanger` for an image; the kind of its top layer's handle decides. */
+export function changerOf(kinds: Kinds<ImageChanger>): (chain: Chain) => ImageChanger {
+  return ([{ file }]) => by(kinds)(file.handle);
 }
 
 /** The `Eraser` for a file; the kind of its handle decides. */

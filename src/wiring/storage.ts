@@ -18,7 +18,7 @@ import { CpReflink } from '../adapters/files/cp-reflink.js';
 import { DeviceFiles, DeviceLocks } from '../adapters/devices/device-files.js';
 import { DevicePaths } from '../adapters/devices/device-paths.js';
 import { DeviceTargets } from '../adapters/devices/device-targets.js';
-import { DeviceEraser, DeviceTool, deviceChanger } from '../adapters/devices/device-tool.js';
+import { DeviceEraser, DeviceChanger, DeviceTool } from '../adapters/devices/device-tool.js';
 import { FileEraser } from '../adapters/files/file-eraser.js';
 import { FileTargets } from '../adapters/files/file-targets.js';
 import { LocalFiles } from '../adapters/files/files.js';
@@ -105,7 +105,12 @@ export function assembleStorage(
       }),
     }),
     tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
-    changer: changerOf({ files: changer, devices: deviceChanger(changer), volumes: new RbdChanger(images) }),
+    changer: changerOf({
+      files: changer,
+      devices: new DeviceChanger(runner, limits),
+      volumes: new RbdChanger(images),
+    }),
+    comparer: changer,
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
     wholeness: new TableWalk(foreignLimits),
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),

@@ -1,6 +1,7 @@
-import type { Eraser, ImageChanger, ByteRange, Written } from '../../domain/ports/changes.js';
+import type { Eraser, ByteRange, Written } from '../../domain/ports/changes.js';
 import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { ProcessRunner } from '../process/process.js';
+import { QemuChanger } from '../qemu/qemu-changer.js';
 import type { QemuImg } from '../qemu/qemu-img.js';
 import { toolReason } from '../linux/tool-words.js';
 import { deviceOf } from './device-files.js';
@@ -34,22 +35,10 @@ export class DeviceTool {
 }
 
 /** What is in a device can be changed like what is in a file; its size cannot. */
-export function deviceChanger(files: ImageChanger): ImageChanger {
-  return {
-    resize(image: Written) {
-      const { address } = image.chain[0].file;
-      return Promise.reject(unsupported(`${address} is a device: its volume manager resizes it`));
-    },
-    copyUp: (image, base, run) => files.copyUp(image, base, run),
-    assertCopied: (image, base, run) => files.assertCopied(image, base, run),
-    setBase: (image, base, run) => files.setBase(image, base, run),
-    commit: (image, depth, run) => files.commit(image, depth, run),
-    check: (image, repair, run) => files.check(image, repair, run),
-    compare: (first, second, strict, run) => files.compare(first, second, strict, run),
-    createSnapshot: (image, name, run) => files.createSnapshot(image, name, run),
-    deleteSnapshot: (image, name, run) => files.deleteSnapshot(image, name, run),
-    revertSnapshot: (image, id, run) => files.revertSnapshot(image, id, run),
-  };
+export class DeviceChanger extends QemuChanger {
+  override resize({ chain }: Written): Promise<void> {
+    return Promise.reject(unsupported(`${chain[0].file.address} is a device: its volume manager resizes it`));
+  }
 }
 
 /** Wipes devices: zeros are written as into files, blocks are given back by blkdiscard. */

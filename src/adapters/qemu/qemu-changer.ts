@@ -1,5 +1,5 @@
 import { HostlerError, unsupported } from '../../domain/model/errors.js';
-import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
+import type { CheckCounts, Comparison, ImageChanger, ImageComparer, Written } from '../../domain/ports/changes.js';
 import type { ImageFormat, Preallocation } from '../../domain/model/image-format.js';
 import type { Exit, ProcessRunner } from '../process/process.js';
 import {
@@ -29,7 +29,7 @@ const EXIT_NO_CHECK = 63;
 const EXIT_DIFFERENT = 1;
 
 /** qemu-img's verbs that change images where they are, and those that look at whole images. */
-export class QemuChanger implements ImageChanger {
+export class QemuChanger implements ImageChanger, ImageComparer {
   /** @param limits of the children that work on whole images */
   constructor(
     private readonly runner: ProcessRunner,

@@ -1,4 +1,4 @@
-import type { CheckCounts, Comparison, ImageChanger, Written } from '../../domain/ports/changes.js';
+import type { CheckCounts, ImageChanger, Written } from '../../domain/ports/changes.js';
 import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { Preallocation } from '../../domain/model/image-format.js';
 import { rbdImage, type RbdImage } from '../qemu/rbd-pool.js';
@@ -48,10 +48,6 @@ export class RbdChanger implements ImageChanger {
 
   check(): Promise<CheckCounts> {
     return Promise.reject(unsupported('an image of a cluster has no tables to check: the cluster scrubs its objects'));
-  }
-
-  compare(): Promise<Comparison> {
-    return Promise.reject(new HostlerError('BUG', 'images are compared by qemu-img, wherever they are'));
   }
 
   async createSnapshot(image: Written, name: string): Promise<void> {

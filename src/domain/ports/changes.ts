@@ -26,6 +26,11 @@ export interface Written {
   readonly copy?: FileRef;
 }
 
+/** Compares what guests see of two images. Failures as ImageTool's. */
+export interface ImageComparer {
+  compare(first: Chain, second: Chain, strict: boolean, tool: ToolRun): Promise<Comparison>;
+}
+
 /** Changes images where they are; syncs nothing. Failures as ImageTool's. */
 export interface ImageChanger {
   resize(
@@ -52,7 +57,6 @@ export interface ImageChanger {
   /** Writes the content of all layers above the one at `depth` into it. */
   commit(image: Written, depth: number, tool: ToolRun): Promise<void>;
   check(image: Written, repair: 'none' | 'leaks' | 'all', tool: ToolRun): Promise<CheckCounts>;
-  compare(first: Chain, second: Chain, strict: boolean, tool: ToolRun): Promise<Comparison>;
   createSnapshot(image: Written, name: string, tool: ToolRun): Promise<void>;
   deleteSnapshot(image: Written, name: string, tool: ToolRun): Promise<void>;
   /** By id: a name could be another's id. */

@@ -53,7 +53,7 @@ async function checked(chain: Chain, run: Run, { changer, reader }: ChangePorts)
     return { ...NOTHING, corruptions: BigInt(cut.places) };
   }
   await run.step('check');
-  return changer.check({ chain }, 'none', run.tool());
+  return changer(chain).check({ chain }, 'none', run.tool());
 }
 
 async function repaired(chain: Chain, repair: 'leaks' | 'all', run: Run, ports: ChangePorts): Promise<CheckCounts> {
@@ -63,7 +63,7 @@ async function repaired(chain: Chain, repair: 'leaks' | 'all', run: Run, ports: 
     await run.touch(file);
     run.phase('MODIFYING', false);
     await run.step('check');
-    const counts = await ports.changer.check({ chain }, repair, run.tool());
+    const counts = await ports.changer(chain).check({ chain }, repair, run.tool());
     await sync();
     return counts;
   });

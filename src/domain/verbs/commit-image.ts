@@ -57,7 +57,7 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
       const work = { method: 'commit', why: why(written), movedBytes: totalBytes, skippedBytes: 0n };
       const change = { chain, written, safeCopy: spec.safeCopy, cancellable: false, work };
       return changeInPlace(change, run, ports, (image) =>
-        ports.changer.commit(
+        ports.changer(chain).commit(
           image,
           chain.indexOf(written),
           run.tool((fraction) => {

@@ -39,7 +39,7 @@ export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResu
       const show = (doneBytes: bigint) => run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
       show(0n);
       await run.step('compare');
-      const found = await ports.changer.compare(
+      const found = await ports.comparer.compare(
         unlocked(run.chain(first), run.secrets[OPENS]),
         unlocked(run.chain(second), run.secrets[OPENS_SECOND], OPENS_SECOND),
         strict,

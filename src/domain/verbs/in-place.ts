@@ -1,5 +1,5 @@
 /** What all verbs have in common that change an image where it is. */
-import type { Eraser, ImageChanger, Written } from '../ports/changes.js';
+import type { Eraser, ImageChanger, ImageComparer, Written } from '../ports/changes.js';
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
 import type { ImageInfo } from '../model/image-info.js';
@@ -14,7 +14,9 @@ import type { Chain, ImageTool, Layer, Reflink } from '../ports/tools.js';
 const SNAPSHOTS_NAMED = 10;
 
 export interface ChangePorts {
-  readonly changer: ImageChanger;
+  /** Of the storage that the top layer is in. */
+  readonly changer: (chain: Chain) => ImageChanger;
+  readonly comparer: ImageComparer;
   /** Of the storage that the file is in. */
   readonly eraser: (file: Resolved) => Eraser;
   readonly files: Files;
@@ -173,9 +175,10 @@ async function mend(chain: Chain, written: Layer, run: Run, { changer }: ChangeP
   const [top = written, ...below] = chain.slice(chain.indexOf(written));
   const image: Written = { chain: [top, ...below] };
   await run.step('mend');
-  const found = await changer.check(image, 'none', run.tool());
+  const check = (repair: 'none' | 'all') => changer(image.chain).check(image, repair, run.tool());
+  const found = await check('none');
   if (found.corruptions + found.checkErrors === 0n) return;
-  const left = found.checkErrors > 0n ? found : await changer.check(image, 'all', run.tool());
+  const left = found.checkErrors > 0n ? found : await check('all');
   if (left.corruptions + left.checkErrors === 0n) return;
   throw new HostlerError('IO_ERROR', `${written.file.address}: its tables contradict each other`, {
     facts: { path: written.file.address },

@@ -111,9 +111,10 @@ async function rebase(
   base: readonly Layer[],
   totalBytes: bigint,
   run: Run,
-  { changer, tool }: ChangePorts,
+  { changer: changerOf, tool }: ChangePorts,
   sync: () => Promise<void>,
 ): Promise<Moved> {
+  const changer = changerOf(image.chain);
   let counts: Moved = { movedBytes: 0n, skippedBytes: 0n };
   const onFraction = (fraction: number) => {
     run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes: 0n });

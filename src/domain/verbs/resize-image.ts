@@ -63,7 +63,7 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
         assertHeader(done, now, `the header says ${String(size)} bytes`);
       };
       return changeInPlace({ ...spec, chain, written, cancellable: false, work, assertDone }, run, ports, (image) =>
-        ports.changer.resize(image, request, run.tool()),
+        ports.changer(chain).resize(image, request, run.tool()),
       );
     },
   };

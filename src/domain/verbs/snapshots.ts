@@ -35,7 +35,7 @@ export function createSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
         facts: { path: address, snapshot },
       });
     return {
-      apply: (tool) => ports.changer.createSnapshot(image, snapshot, tool),
+      apply: (tool) => ports.changer(image.chain).createSnapshot(image, snapshot, tool),
       result: ({ snapshots }) => snapshots.find(({ name }) => name === snapshot),
     };
   });
@@ -46,7 +46,7 @@ export function deleteSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
   return snapshotVerb('DeleteSnapshot', ports, (spec, image) => {
     const found = present(spec, image.chain);
     return {
-      apply: (tool) => ports.changer.deleteSnapshot(image, spec.snapshot, tool),
+      apply: (tool) => ports.changer(image.chain).deleteSnapshot(image, spec.snapshot, tool),
       result: ({ snapshots }) => (snapshots.some(({ id }) => id === found.id) ? undefined : found),
     };
   });
@@ -56,7 +56,7 @@ export function deleteSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
 export function revertSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
   return snapshotVerb('RevertSnapshot', ports, (spec, image) => {
     const found = present(spec, image.chain);
-    return { apply: (tool) => ports.changer.revertSnapshot(image, found.id, tool), unseen: found };
+    return { apply: (tool) => ports.changer(image.chain).revertSnapshot(image, found.id, tool), unseen: found };
   });
 }
 
