@@ -1,6 +1,6 @@
 /** Options that many commands share. */
 import { resolve } from 'node:path';
-import { InvalidArgumentError, type Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Duration } from '../gen/google/protobuf/duration.js';
 import { Preallocation, type FileAttributes } from '../gen/hostler/v1/image.js';
 
@@ -26,6 +26,8 @@ export interface TargetFlags {
   readonly mode?: number;
 }
 
+export type MakeFlags = OperationFlags & TargetFlags;
+
 /** Options of every command that is an operation. */
 export function operationOptions(command: Command): Command {
   return command
@@ -43,6 +45,26 @@ export function targetOptions(command: Command): Command {
     .option('--owner <owner>', 'owner of the new file, a name or number')
     .option('--group <group>', 'group of the new file, a name or number')
     .option('--mode <octal>', 'mode of the new file, such as 0640', octal);
+}
+
+/** A command that is an operation and makes a file. */
+export function makingCommand(name: string): Command {
+  return targetOptions(operationOptions(new Command(name)));
+}
+
+/** --preallocation: a key of `PREALLOCATIONS`. */
+export function preallocation(): Option {
+  return new Option('--preallocation <how>', 'allocate beforehand').choices(Object.keys(PREALLOCATIONS)).default('off');
+}
+
+/** --bandwidth: bytes a second. */
+export function bandwidth(): Option {
+  return new Option('--bandwidth <bytes>', 'limit of the rate in bytes a second, such as 50M').argParser(byteCount);
+}
+
+/** --allow-in-use */
+export function allowInUse(): Option {
+  return new Option('--allow-in-use', 'work although a process holds the image');
 }
 
 /** The options of every operation as the request's fields. */

@@ -13,31 +13,29 @@ import { Failpoints } from '../adapters/process/failpoints.js';
 import { LocalHostProbe } from '../adapters/host/host-probe.js';
 import { PathLooks } from '../adapters/gates/path-looks.js';
 import { LinuxHost } from '../adapters/host/linux-host.js';
-import { errorText, type Log } from '../adapters/telemetry/log.js';
+import { errorText } from '../adapters/telemetry/log.js';
 import { LocalContents } from '../adapters/files/local-contents.js';
 import { Metrics } from '../adapters/telemetry/metrics.js';
 import { Owners } from '../adapters/files/owners.js';
 import { NO_STRAYS, ProcessStrays } from '../adapters/linux/orphans.js';
-import { tighter } from '../adapters/process/tool-call.js';
 import { TreeOwners } from '../adapters/files/tree-owners.js';
 import { tryTool } from '../adapters/process/try-tool.js';
 import { Virsh } from '../adapters/host/virsh.js';
 import { Digests } from '../domain/verbs/digest-image.js';
 import { backgroundWork } from './background.js';
+import { foreignLimits, letGoMs, slotsOf, toolLimits } from './limits.js';
+import { auditEntry, facts, operationLog } from './operation-log.js';
 import { LeftoverLog } from './sweep.js';
 import { assembleInventory, assembleLooks } from './looks.js';
 import { assembleStorage } from './storage.js';
 import { PathScope } from '../domain/access/path-scope.js';
-import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
 import { transferPorts } from './transfers.js';
 import { Admission } from '../domain/operations/admission.js';
 import { Operations } from '../domain/operations/engine.js';
 import { LockTable } from '../domain/operations/resources/locks.js';
 import { OperationQueries } from '../domain/operations/query.js';
-import type { OperationRecord } from '../domain/operations/record.js';
 import type { RecoveryPorts } from '../domain/operations/recovery/recovery.js';
 import { ResumableLeftovers } from '../domain/operations/recovery/resumable-leftovers.js';
-import { Slots } from '../domain/operations/resources/slots.js';
 import { SpaceLedger } from '../domain/operations/resources/space.js';
 import { ReadCallLimit } from '../domain/verbs/read-call-limit.js';
 import { shareOf } from '../domain/model/share.js';
@@ -48,20 +46,7 @@ import { hostHandlers } from '../handlers/host-info.js';
 import { imageHandlers } from '../handlers/image.js';
 import { operationHandlers } from '../handlers/operation.js';
 import type { CommandRule } from '../domain/ports/commands.js';
-import type { OperationLog } from '../domain/operations/engine-ports.js';
 import type { Resources } from './resources.js';
-import { isInternal } from '../domain/model/reasons/reasons.js';
-
-/** Enough exports for a host whose neighbours all pull at once. */
-const RUNNING_EXPORTS = 64;
-
-/**
- * Uploads and copies that others carry out: they take memory and a lock, and hardly anything else.
- */
-const OPEN_OPERATIONS = 64;
-
-/** At work at once. Most read an image by a tool, which takes a processor. */
-const PLANS = 8;
 
 /**
  * Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is
@@ -168,11 +153,6 @@ function assembleEngine(resources: Resources) {
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, scope };
 }
 
-/** A tool that is ended, and a filesystem that answers at all, are back within it. */
-function letGoMs({ root_patience_ms: patienceMs, tool_kill_grace_ms: graceMs }: Config['limits']): number {
-  return patienceMs + 2 * graceMs;
-}
-
 /** What takes space in the cache, and in private folders of others. */
 function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
   const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
@@ -184,22 +164,6 @@ function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
     foreignFolders: leftovers.count,
     foreignBytes: leftovers.bytes,
   };
-}
-
-function slotsOf(limits: Config['limits']): Slots {
-  return new Slots({
-    running: {
-      io: limits.running_operations,
-      none: limits.running_short_operations,
-      export: RUNNING_EXPORTS,
-      open: OPEN_OPERATIONS,
-      plan: PLANS,
-    },
-    perFilesystem: limits.running_operations_per_filesystem,
-    callersPart: limits.callers_part,
-    queued: limits.queued_operations,
-    queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * limits.callers_part),
-  });
 }
 
 type Engine = ReturnType<typeof assembleEngine>;
@@ -262,71 +226,5 @@ function commandRule({ timeout_seconds, exit_codes, user, ...rest }: Config['com
     timeoutMs: timeout_seconds * 1000,
     exitCodes: exit_codes,
     ...(user === undefined ? {} : { user }),
-  };
-}
-
-function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {
-  return {
-    finished(record, cause) {
-      metrics.operation(record);
-      // Its caller may have gone: then no call tells how it ended.
-      if (record.detached) void audit.end(auditEntry(record));
-      const { error } = record;
-      if (error !== undefined && isInternal(error.reason))
-        log.error('operation', { ...facts(record), cause: errorText(cause) });
-      else log.info('operation', facts(record));
-    },
-    cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
-  };
-}
-
-function auditEntry(record: OperationRecord): AuditEntry {
-  const { id, method, caller, requestId, addresses, error, createTime, endTime = createTime } = record;
-  return {
-    event: 'operation',
-    caller,
-    rpc: method,
-    paths: addresses,
-    ...(requestId === undefined ? {} : { requestId }),
-    operationIds: [id],
-    result: error?.reason ?? 'OK',
-    ms: endTime - createTime,
-  };
-}
-
-function facts({
-  id,
-  method,
-  caller,
-  state,
-  addresses,
-  error,
-  spec,
-  createTime,
-  endTime = createTime,
-}: OperationRecord) {
-  // What the caller took upon itself.
-  const allowed = Object.entries(spec).flatMap(([key, value]) =>
-    key.startsWith('allow') && value === true ? [key] : [],
-  );
-  const more = allowed.length === 0 ? {} : { allowed };
-  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime, ...more };
-}
-
-function foreignLimits({ tools, foreign }: Config['limits']) {
-  return tighter(toolLimits(tools), toolLimits(foreign));
-}
-
-function toolLimits({
-  cpu_seconds,
-  address_space_bytes,
-  wall_seconds,
-  stall_seconds,
-}: Partial<Config['limits']['tools']>) {
-  return {
-    ...(cpu_seconds === undefined ? {} : { cpuSeconds: cpu_seconds }),
-    ...(address_space_bytes === undefined ? {} : { addressSpaceBytes: BigInt(address_space_bytes) }),
-    ...(wall_seconds === undefined ? {} : { wallMs: wall_seconds * 1000 }),
-    ...(stall_seconds === undefined ? {} : { stallMs: stall_seconds * 1000 }),
   };
 }

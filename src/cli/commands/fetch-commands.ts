@@ -17,7 +17,7 @@ import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 import { layoutOf, layoutOptions, type LayoutFlags } from '../layout-options.js';
-import { address, askOf, byteCount, operationOptions, targetOptions, writableOf } from '../options.js';
+import { address, askOf, byteCount, makingCommand, operationOptions, writableOf } from '../options.js';
 import type { OperationFlags, TargetFlags } from '../options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import { bytes, table } from '../text.js';
@@ -41,7 +41,7 @@ type FetchFlags = OperationFlags &
 
 /** `hostler image fetch` and `fetch-raw`. */
 export function fetchCommands(context: Context): Command[] {
-  const fetch = layoutOptions(sourceOptions(targetOptions(operationOptions(new Command('fetch')))))
+  const fetch = layoutOptions(sourceOptions(makingCommand('fetch')))
     .description('fetch an image, check it, and convert it where another format is wanted')
     .argument('<url>', 'http, https, a path of this host, or glance:IMAGE-ID')
     .argument('<target>')
@@ -72,7 +72,7 @@ export function fetchCommands(context: Context): Command[] {
         ),
       );
     });
-  const raw = sourceOptions(targetOptions(operationOptions(new Command('fetch-raw'))))
+  const raw = sourceOptions(makingCommand('fetch-raw'))
     .description('fetch bytes as they are: kernels, ramdisks')
     .argument('<url>')
     .argument('<target>')

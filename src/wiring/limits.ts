@@ -1,0 +1,57 @@
+/** The limits of the configuration in the units of the domain and the adapters. */
+import type { Config } from '../adapters/config/config.js';
+import { tighter, type ToolLimits } from '../adapters/process/tool-call.js';
+import { Slots } from '../domain/operations/resources/slots.js';
+
+/** Enough exports for a host whose neighbours all pull at once. */
+const RUNNING_EXPORTS = 64;
+
+/**
+ * Uploads and copies that others carry out: they take memory and a lock, and hardly anything else.
+ */
+const OPEN_OPERATIONS = 64;
+
+/** At work at once. Most read an image by a tool, which takes a processor. */
+const PLANS = 8;
+
+/** How many operations of each kind may be at work or wait. */
+export function slotsOf(limits: Config['limits']): Slots {
+  return new Slots({
+    running: {
+      io: limits.running_operations,
+      none: limits.running_short_operations,
+      export: RUNNING_EXPORTS,
+      open: OPEN_OPERATIONS,
+      plan: PLANS,
+    },
+    perFilesystem: limits.running_operations_per_filesystem,
+    callersPart: limits.callers_part,
+    queued: limits.queued_operations,
+    queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * limits.callers_part),
+  });
+}
+
+/** A tool that is ended, and a filesystem that answers at all, are back within it. */
+export function letGoMs({ root_patience_ms: patienceMs, tool_kill_grace_ms: graceMs }: Config['limits']): number {
+  return patienceMs + 2 * graceMs;
+}
+
+/** Limits of tools that open untrusted images: the lower of both. */
+export function foreignLimits({ tools, foreign }: Config['limits']): ToolLimits {
+  return tighter(toolLimits(tools), toolLimits(foreign));
+}
+
+/** Limits of tools: seconds as milliseconds, what is unset stays unset. */
+export function toolLimits({
+  cpu_seconds,
+  address_space_bytes,
+  wall_seconds,
+  stall_seconds,
+}: Partial<Config['limits']['tools']>): ToolLimits {
+  return {
+    ...(cpu_seconds === undefined ? {} : { cpuSeconds: cpu_seconds }),
+    ...(address_space_bytes === undefined ? {} : { addressSpaceBytes: BigInt(address_space_bytes) }),
+    ...(wall_seconds === undefined ? {} : { wallMs: wall_seconds * 1000 }),
+    ...(stall_seconds === undefined ? {} : { stallMs: stall_seconds * 1000 }),
+  };
+}

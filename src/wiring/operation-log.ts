@@ -1,0 +1,58 @@
+/** What the log, the metrics and the audit say of operations. */
+import { errorText, type Log } from '../adapters/telemetry/log.js';
+import type { Metrics } from '../adapters/telemetry/metrics.js';
+import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
+import { isInternal } from '../domain/model/reasons/reasons.js';
+import type { OperationLog } from '../domain/operations/engine-ports.js';
+import type { OperationRecord } from '../domain/operations/record.js';
+
+/** Tells of each operation that has ended, and of files that could not be removed then. */
+export function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {
+  return {
+    finished(record, cause) {
+      metrics.operation(record);
+      // Its caller may have gone: then no call tells how it ended.
+      if (record.detached) void audit.end(auditEntry(record));
+      const { error } = record;
+      if (error !== undefined && isInternal(error.reason))
+        log.error('operation', { ...facts(record), cause: errorText(cause) });
+      else log.info('operation', facts(record));
+    },
+    cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
+  };
+}
+
+/** An operation as a line of the audit; the time of one without an end is 0 ms. */
+export function auditEntry(record: OperationRecord): AuditEntry {
+  const { id, method, caller, requestId, addresses, error, createTime, endTime = createTime } = record;
+  return {
+    event: 'operation',
+    caller,
+    rpc: method,
+    paths: addresses,
+    ...(requestId === undefined ? {} : { requestId }),
+    operationIds: [id],
+    result: error?.reason ?? 'OK',
+    ms: endTime - createTime,
+  };
+}
+
+/** An operation as fields of a line of the log. */
+export function facts({
+  id,
+  method,
+  caller,
+  state,
+  addresses,
+  error,
+  spec,
+  createTime,
+  endTime = createTime,
+}: OperationRecord) {
+  // What the caller took upon itself.
+  const allowed = Object.entries(spec).flatMap(([key, value]) =>
+    key.startsWith('allow') && value === true ? [key] : [],
+  );
+  const more = allowed.length === 0 ? {} : { allowed };
+  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime, ...more };
+}
