@@ -35,7 +35,7 @@ export function showResult({ result, replayed }: OperationResult): string {
         ? `removed, ${bytes(result.value.freedBytes)} freed${again}`
         : `nothing was there${again}`;
     case 'plan':
-      return listing(Object.entries(result.value).map(([name, value]) => [words(name), shown(value)]));
+      return listing(Object.entries({ ...result.value }).map(([name, value]) => [words(name), shown(value)]));
     case 'chown':
       return `${String(result.value.changedItems)} of ${String(result.value.seenItems)} entries changed${again}`;
     case 'write':
@@ -57,7 +57,7 @@ function showImage({ info, work }: ImageResult, again: string): string {
     info === undefined
       ? 'done'
       : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}, ${bytes(info.allocatedBytes)} on disk`;
-  const amounts = Object.entries(work ?? {}).flatMap(([name, value]) =>
+  const amounts = Object.entries({ ...work }).flatMap(([name, value]) =>
     typeof value === 'bigint' && value > 0n ? [`${bytes(value)} ${words(name)}`] : [],
   );
   return [`${what}${again}`, ...(amounts.length > 0 ? [`  ${amounts.join(', ')}`] : [])].join('\n');

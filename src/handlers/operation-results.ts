@@ -8,20 +8,15 @@ import type { Mapped } from './messages/whole.js';
 type Message = NonNullable<OperationResult['result']>;
 type MessageOf<Kind> = Extract<Message, { readonly $case: Kind }>['value'];
 
-/** Fields of results and messages that do not have the same name in the other one. */
-interface Elsewhere {
-  /** `work` has all of them. */
-  readonly image: keyof ImageWork | 'work';
-  /** Only tells a repetition from another request. */
-  readonly write: 'sha256';
-}
-type ElsewhereOf<Kind> = Kind extends keyof Elsewhere ? Elsewhere[Kind] : never;
+/** Names of the fields of a message; what is in `work` is not apart in a result. */
+type FieldOf<Kind> = keyof (Kind extends 'image' ? Omit<MessageOf<'image'>, 'work'> & ImageWork : MessageOf<Kind>);
+/** Only the journal has it: it tells a repetition from another request. */
+type Unsent = 'sha256';
 /** Names that only one of two has. */
 type Odd<Some, Others> = Exclude<Some, Others> | Exclude<Others, Some>;
 type LostOf<Result> = Result extends { readonly kind: infer Kind extends Message['$case'] }
-  ? Exclude<Odd<keyof Result, 'kind' | keyof MessageOf<Kind>>, ElsewhereOf<Kind>>
+  ? Exclude<Odd<keyof Result, 'kind' | FieldOf<Kind>>, Unsent>
   : Exclude<keyof Result, keyof domain.CachedResult>;
-type LostOfWork = Odd<keyof domain.ImageResult, 'kind' | 'info' | 'changed' | keyof ImageWork>;
 
 /**
  * What an operation came to. A kind that only another version of the daemon knows fails. A field of
@@ -29,7 +24,7 @@ type LostOfWork = Odd<keyof domain.ImageResult, 'kind' | 'info' | 'changed' | ke
  */
 export function operationResult(
   result: domain.OperationResult,
-): Mapped<Message | undefined, LostOf<domain.OperationResult> | LostOfWork> {
+): Mapped<Message | undefined, LostOf<domain.OperationResult>> {
   switch (result.kind) {
     case 'image': {
       const { info, changed = true, ...work } = result;

@@ -105,11 +105,7 @@ export function assembleStorage(
       }),
     }),
     tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
-    changer: changerOf({
-      files: changer,
-      devices: new DeviceChanger(runner, limits),
-      volumes: new RbdChanger(images),
-    }),
+    changer: changerOf({ files: changer, devices: new DeviceChanger(runner, limits), volumes: new RbdChanger(images) }),
     comparer: changer,
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),
     wholeness: new TableWalk(foreignLimits),

@@ -2,6 +2,7 @@
  * A good request of every RPC that works on files, with the roles of its fields: tests spoil one of
  * them.
  */
+import { requestOf } from '../descriptors.js';
 import { RPCS, type Message, type Stranger } from '../stranger.js';
 
 /** Fields of a request by what lies there; `source.file.path` leads into messages. */
@@ -100,6 +101,12 @@ const NOT_PLAIN = ['RebaseImage', 'CommitImage', 'ResizeImage', 'DeleteImage'];
 export function plainChanges(): string[] {
   const names = RPCS.filter(({ rpc }) => rpc.startsWith('ImageService/')).map(({ rpc }) => rpc.replace(/.*\//, ''));
   return names.filter((rpc) => WORK[rpc]?.changes !== undefined && !NOT_PLAIN.includes(rpc));
+}
+
+/** Whether the request says in which format an image is that it works on. */
+export function takesFormat(name: string): boolean {
+  const found = RPCS.find(({ rpc }) => rpc.endsWith(`/${name}`));
+  return found !== undefined && requestOf(found.rpc).fields.some((field) => field.name === 'format');
 }
 
 /** Whether the image that a good request works on is a qcow2; otherwise it is raw. */

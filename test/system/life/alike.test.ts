@@ -6,15 +6,14 @@
 import assert from 'node:assert/strict';
 import { chmod, chown, copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { Daemon, type DaemonOptions } from '../../support/daemon.js';
-import { requestOf } from '../../support/descriptors.js';
 import { FaultServer } from '../../support/servers/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
 import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
-import { WORK, callByName, requestFor, type Addresses } from '../../support/reasons/work.js';
+import { WORK, callByName, requestFor, takesFormat, type Addresses } from '../../support/reasons/work.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
-import { CallError, RPCS, failure, type Message } from '../../support/stranger.js';
+import { CallError, failure, type Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 
 const NOBODY = 65534;
@@ -68,12 +67,6 @@ function promising(reason: string, except: readonly string[] = []): string[] {
     .filter(({ rpc, reasons }) => Object.hasOwn(WORK, rpc) && reasons?.includes(reason))
     .map(({ rpc }) => rpc)
     .filter((rpc) => !except.includes(rpc) && (OF_NO_PATH.includes(reason) || !PATHLESS.includes(rpc)));
-}
-
-/** Whether the request says in which format an image is that it works on. */
-function hasFormat(name: string): boolean {
-  const found = RPCS.find(({ rpc }) => rpc.endsWith(`/${name}`));
-  return found !== undefined && requestOf(found.rpc).fields.some((field) => field.name === 'format');
 }
 
 describe('what RPCs promise alike', () => {
@@ -184,7 +177,7 @@ describe('what RPCs promise alike', () => {
       // What those cannot do that take no format of an image is tested with them.
       [
         ...RAW_TOO,
-        ...promising('UNSUPPORTED_BY_BACKEND').filter((rpc) => !FILES_ONLY.includes(rpc) && !hasFormat(rpc)),
+        ...promising('UNSUPPORTED_BY_BACKEND').filter((rpc) => !FILES_ONLY.includes(rpc) && !takesFormat(rpc)),
       ],
     );
     each('TARGET_EXISTS', (rpc) => call(rpc, { makes: fixed('other.raw') }));
