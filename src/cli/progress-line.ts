@@ -35,7 +35,12 @@ function counted({ progress }: OperationEvent): { done: number; all: number; tex
   return { done: Number(doneItems), all: Number(totalItems), text: `${String(doneItems)} of ${String(totalItems)}` };
 }
 
-function rateAndEta({ progress }: OperationEvent): string {
+/** What it waits for before it tries again, or how fast it goes. */
+function rateOf({ progress, retry }: OperationEvent): string {
+  if (retry !== undefined) {
+    const seconds = Math.max(0, Number(retry.nextTime?.seconds ?? 0n) - Math.floor(Date.now() / 1000));
+    return `attempt ${String(retry.attempt)} in ${duration(seconds)}: ${retry.error?.message ?? ''}`;
+  }
   const rate = progress?.bytesPerSecond === undefined ? '' : `${bytes(progress.bytesPerSecond)}/s`;
   const eta = progress?.eta === undefined ? '' : `  ${duration(Number(progress.eta.seconds))} left`;
   return `${rate}${eta}`;
@@ -54,7 +59,7 @@ class Bar implements ProgressView {
     const count = counted(event);
     if (count === undefined) return;
     const { done, all, text: amount } = count;
-    const payload = { phase: phaseName(event.phase), amount, speed: rateAndEta(event) };
+    const payload = { phase: phaseName(event.phase), amount, speed: rateOf(event) };
     if (!this.#started) this.#bar.start(all, done, payload);
     this.#started = true;
     this.#bar.setTotal(all);
@@ -80,7 +85,7 @@ class PlainLines implements ProgressView {
     const now = Date.now();
     if (text === this.#last.text || (now - this.#last.time < PLAIN_INTERVAL_MS && this.#last.time > 0)) return;
     this.#last = { time: now, text };
-    this.stream.write(`${text} ${rateAndEta(event)}`.trimEnd() + '\n');
+    this.stream.write(`${text} ${rateOf(event)}`.trimEnd() + '\n');
   }
 
   end(): void {

@@ -85,6 +85,12 @@ function checkFetchLayout(
   else if (wanted !== undefined) checkLayout(wanted, request, context);
 }
 
+/** The same request with its rate as a spec has it. */
+function withRate<T extends { readonly bandwidthBytesPerSecond?: bigint | undefined }>(request: T) {
+  const { bandwidthBytesPerSecond: bytesPerSecond, ...rest } = request;
+  return { ...rest, bytesPerSecond };
+}
+
 /** A name as an archive has it. */
 const archiveMember = orUnset(z.string().refine((name) => !name.includes('\0'), 'must not contain NUL'));
 
@@ -98,6 +104,7 @@ export function fetchParsers(defaults: SourceDefaults) {
     target: address,
     maxSizeBytes: positive.optional(),
     checksum,
+    bandwidthBytesPerSecond: positive.optional(),
     overwrite: z.boolean(),
     attributes,
   };
@@ -115,22 +122,21 @@ export function fetchParsers(defaults: SourceDefaults) {
     .superRefine(refuseTwo)
     .superRefine(checkFetch);
   const raw = z.object(common).superRefine(refuseTwo);
+  const { source, maxSizeBytes, bandwidthBytesPerSecond } = common;
   const prefetch = z
     .object({
-      source: common.source,
-      maxSizeBytes: common.maxSizeBytes,
-      checksum,
+      ...{ source, maxSizeBytes, bandwidthBytesPerSecond, checksum },
       sourceFormat: orUnset(format),
       archiveMember,
       targetFormat: orUnset(targetFormat),
     })
     .superRefine(refuseTwo)
-    .superRefine(({ source }, context) => {
-      if (isFile(source)) refuseFile(context, ['source']);
+    .superRefine(({ source: from }, context) => {
+      if (isFile(from)) refuseFile(context, ['source']);
     });
   return {
     fetch: (request: unknown): Parsed<FetchSpec> => {
-      const { source: from, targetFormat: wanted, sourceSecret, ...rest } = parseVerb(image, request);
+      const { source: from, targetFormat: wanted, sourceSecret, ...rest } = withRate(parseVerb(image, request));
       const spec = { ...rest, source: from.source, format: wanted, sourceEncrypted: sourceSecret !== undefined };
       return parsed(
         request,
@@ -139,11 +145,11 @@ export function fetchParsers(defaults: SourceDefaults) {
       );
     },
     prefetch: (request: unknown): Parsed<PrefetchSpec> => {
-      const { source: from, targetFormat: wanted, ...rest } = parseVerb(prefetch, request);
+      const { source: from, targetFormat: wanted, ...rest } = withRate(parseVerb(prefetch, request));
       return parsed(request, { ...rest, source: from.source, format: wanted }, from.secrets);
     },
     fetchRaw: (request: unknown): Parsed<FetchRawSpec> => {
-      const { source: from, ...rest } = parseVerb(raw, request);
+      const { source: from, ...rest } = withRate(parseVerb(raw, request));
       return parsed(request, { ...rest, source: from.source }, from.secrets);
     },
   };

@@ -7,6 +7,7 @@ import {
   OperationResult,
   OperationState,
   Progress,
+  Retry,
   type Operation,
   type OperationEvent,
   type Warning,
@@ -122,7 +123,7 @@ function warningsOf({ warnings }: domain.OperationRecord, parts: Parts): Warning
 }
 
 function event(record: domain.OperationRecord, parts: Parts): OperationEvent {
-  const { phase, progress: counters, result, error, replayed = false } = record;
+  const { phase, progress: counters, retry, result, error, replayed = false } = record;
   return {
     operationId: record.id,
     state: parts.take('state', () => wordOf(STATES, record.state)) ?? OperationState.OPERATION_STATE_UNSPECIFIED,
@@ -138,6 +139,13 @@ function event(record: domain.OperationRecord, parts: Parts): OperationEvent {
     pid: parts.take('pid', () => record.pid && asUint32(record.pid)),
     queuePosition: parts.take('queue_position', () => record.queuePosition && asUint32(record.queuePosition)),
     cancellable: record.cancellable,
+    retry:
+      retry &&
+      parts.message(
+        'retry',
+        () => retryOnWire(retry),
+        (message) => Retry.encode(message),
+      ),
     result:
       result &&
       parts.message(
@@ -155,6 +163,10 @@ function event(record: domain.OperationRecord, parts: Parts): OperationEvent {
     warnings: warningsOf(record, parts),
     notShown: parts.notShown,
   };
+}
+
+function retryOnWire({ attempt, error, nextTime }: domain.RetryWait): Retry {
+  return { attempt: asUint32(attempt), error: storedStatus(error), nextTime: timeOfMs(nextTime) };
 }
 
 function progress({ etaMs, ...counters }: domain.Progress): Progress {

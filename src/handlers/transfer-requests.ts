@@ -6,7 +6,7 @@ import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload
 import type { UploadSpec } from '../domain/transfer/upload-image.js';
 import type { UploadImageRequest } from '../gen/hostler/v1/image_service.js';
 import type { ExportSpec } from '../domain/transfer/open-export.js';
-import { address, attributes, defined, format, parseRequest, requestId } from './fields.js';
+import { address, attributes, defined, format, parseRequest, positive, requestId } from './fields.js';
 import { attachedAsk, type Parsed } from './running.js';
 import { CHECKSUM_ALGORITHMS } from '../domain/model/checksum.js';
 
@@ -46,11 +46,17 @@ export function parseStartUpload(request: unknown): { readonly spec: UploadSpec;
   return { spec: defined({ ...rest, dataBytes: dataBytes ?? rest.lengthBytes }), requestId: id };
 }
 
-const header = z.object({ uploadId: z.string().min(1, 'required'), offset: safe });
+const header = z.object({
+  uploadId: z.string().min(1, 'required'),
+  offset: safe,
+  bandwidthBytesPerSecond: positive.optional(),
+});
 /** The header out of the first message, and what comes in all others. */
 export async function parseUpload(requests: AsyncIterable<UploadImageRequest>): Promise<{
   readonly uploadId: string;
   readonly offset: bigint;
+  /** Unset: as fast as they come. */
+  readonly bandwidthBytesPerSecond?: bigint | undefined;
   readonly pieces: AsyncIterable<UploadPiece>;
 }> {
   const messages = requests[Symbol.asyncIterator]();
@@ -81,11 +87,17 @@ async function* piecesOf(messages: AsyncIterator<UploadImageRequest>): AsyncGene
   }
 }
 
-const download = z.object({ path: address, offset: safe, length: safe.optional(), allowInUse: z.boolean() });
+const download = z.object({
+  path: address,
+  offset: safe,
+  length: safe.optional(),
+  allowInUse: z.boolean(),
+  bandwidthBytesPerSecond: positive.optional(),
+});
 /** DownloadImage as a spec; offset and length in bytes, no length means up to the end. */
 export function parseDownload(request: unknown): DownloadSpec {
-  const { path, ...rest } = parseRequest(download, request);
-  return defined({ address: path, ...rest });
+  const { path, bandwidthBytesPerSecond: bytesPerSecond, ...rest } = parseRequest(download, request);
+  return defined({ address: path, bytesPerSecond, ...rest });
 }
 
 const exported = z.object({ path: address, peer: z.string().min(1, 'required'), allowInUse: z.boolean(), requestId });

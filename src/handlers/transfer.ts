@@ -2,6 +2,7 @@
 import type { Operations } from '../domain/operations/engine.js';
 import { downloadImage, type DownloadPorts } from '../domain/transfer/download-image.js';
 import { Exports, type ExportPorts } from '../domain/transfer/open-export.js';
+import { paced } from '../domain/transfer/pace.js';
 import { Uploads, type UploadPorts } from '../domain/transfer/upload-image.js';
 import type { DownloadImageResponse, ImageServiceService } from '../gen/hostler/v1/image_service.js';
 import { timeOfMs } from '../protocol/times.js';
@@ -41,8 +42,9 @@ export function transferHandlers(operations: Operations, ports: TransferHandlerP
       };
     },
     async uploadImage(requests, caller) {
-      const { uploadId, offset, pieces } = await parseUpload(requests);
-      const { committedBytes, info } = await uploads.receive(uploadId, offset, pieces, caller);
+      const { uploadId, offset, bandwidthBytesPerSecond: rate, pieces } = await parseUpload(requests);
+      const coming = paced(pieces, (piece) => ('data' in piece ? piece.data.length : 0), rate, caller.signal);
+      const { committedBytes, info } = await uploads.receive(uploadId, offset, coming, caller);
       return { committedBytes, info: info === undefined ? undefined : imageInfo(info) };
     },
     async openExport(request, caller) {

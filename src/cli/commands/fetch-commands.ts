@@ -17,7 +17,7 @@ import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 import { layoutOf, layoutOptions, type LayoutFlags } from '../layout-options.js';
-import { address, askOf, byteCount, makingCommand, operationOptions, writableOf } from '../options.js';
+import { address, askOf, bandwidth, byteCount, makingCommand, operationOptions, writableOf } from '../options.js';
 import type { OperationFlags, TargetFlags } from '../options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import { bytes, table } from '../text.js';
@@ -32,6 +32,7 @@ interface SourceFlags {
   readonly sourceFormat?: string;
   readonly member?: string;
   readonly format?: string;
+  readonly bandwidth?: bigint;
 }
 type FetchFlags = OperationFlags &
   TargetFlags &
@@ -208,12 +209,21 @@ function sourceOptions(command: Command): Command {
       'a file with such lines, for secrets that must not show in the process list',
       headerFile,
     )
-    .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount);
+    .option('--max-size <bytes>', 'limit of the size, such as 20G', byteCount)
+    .addOption(bandwidth());
 }
 
 async function sourceOf(
   url: string,
-  { checksum: sum, checksumUrl = '', checksumFile, header: given, headerFile: read, maxSize }: SourceFlags,
+  {
+    checksum: sum,
+    checksumUrl = '',
+    checksumFile,
+    header: given,
+    headerFile: read,
+    maxSize,
+    bandwidth: rate,
+  }: SourceFlags,
 ) {
   if (checksumFile !== undefined && (sum !== undefined || checksumUrl !== ''))
     throw new UsageError('give --checksum-file, --checksum-url or --checksum');
@@ -226,7 +236,7 @@ async function sourceOf(
       : /^[a-z]+:\/\//.test(url)
         ? { $case: 'http', value: { url, headers, checksumUrl } }
         : { $case: 'file', value: { path: address(url) } };
-  return { source: { source }, checksum, maxSizeBytes: maxSize };
+  return { source: { source }, checksum, maxSizeBytes: maxSize, bandwidthBytesPerSecond: rate };
 }
 
 function checksumOf(text: string): { algorithm: string; digest: string } {

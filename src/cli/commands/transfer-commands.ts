@@ -17,7 +17,7 @@ import { ask, askStreaming, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 import { events } from '../follow.js';
-import { address, targetOptions, writableOf, type TargetFlags } from '../options.js';
+import { address, bandwidth, targetOptions, writableOf, type TargetFlags } from '../options.js';
 import { showInfo } from '../show-result.js';
 import { exactBytes } from '../text.js';
 import { isZeros } from '../../domain/model/zeros.js';
@@ -34,7 +34,8 @@ export function uploadCommand(context: Context): Command {
     .argument('<file>', 'local file')
     .argument('<target>', "path on the daemon's host")
     .requiredOption('-f, --format <format>', 'format of the image')
-    .action((file: string, target: string, flags: TargetFlags & { format: string }) =>
+    .addOption(bandwidth())
+    .action((file: string, target: string, flags: TargetFlags & { format: string; bandwidth?: bigint }) =>
       context.use(async (connection) => {
         const answer = await upload(connection, file, { target: address(target), ...flags });
         const text = answer.info === undefined ? `${exactBytes(answer.committedBytes)} sent` : showInfo(answer.info);
@@ -46,7 +47,7 @@ export function uploadCommand(context: Context): Command {
 async function upload(
   { images }: Connection,
   path: string,
-  { target, format, ...flags }: TargetFlags & { target: string; format: string },
+  { target, format, bandwidth: rate, ...flags }: TargetFlags & { target: string; format: string; bandwidth?: bigint },
 ): Promise<UploadImageResponse> {
   const file = await open(path);
   const digest = await digestOf(path);
@@ -69,7 +70,8 @@ async function upload(
         return images.makeClientStreamRequest(method, requestSerialize, responseDeserialize, done);
       },
       async (send) => {
-        await send({ content: { $case: 'header', value: { uploadId, offset: committedBytes } } });
+        const header = { uploadId, offset: committedBytes, bandwidthBytesPerSecond: rate };
+        await send({ content: { $case: 'header', value: header } });
         let position = 0n;
         for await (const piece of piecesOf(file)) {
           position += BigInt(piece.data.length);
@@ -124,7 +126,8 @@ export function downloadCommand(context: Context): Command {
     .argument('<file>', 'local file')
     .option('--overwrite', 'replace an existing file')
     .option('--allow-in-use', 'work although a process holds the image')
-    .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true }) =>
+    .addOption(bandwidth())
+    .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true; bandwidth?: bigint }) =>
       context.use(async ({ images }) => {
         const target = resolve(file);
         // To spare the download: link() below refuses what exists, and says what else is wrong.
@@ -137,6 +140,7 @@ export function downloadCommand(context: Context): Command {
             offset: 0n,
             length: undefined,
             allowInUse: flags.allowInUse ?? false,
+            bandwidthBytesPerSecond: flags.bandwidth,
           };
           const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.downloadImage;
           const answers = images.makeServerStreamRequest(method, requestSerialize, responseDeserialize, request);

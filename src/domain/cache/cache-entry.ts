@@ -12,7 +12,7 @@ const KEY_DIGITS = 24;
 /** What a fetch asks of the cache. */
 export type CacheRequest = Pick<
   FetchSpec,
-  'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum'
+  'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum' | 'bytesPerSecond'
 > &
   Partial<Pick<FetchSpec, 'overlay'>>;
 
@@ -27,7 +27,7 @@ export function cacheKeyRequestOf({
   archiveMember,
   checksum,
   overlay = false,
-}: Omit<CacheRequest, 'maxSizeBytes'>): CacheKeyRequest {
+}: Omit<CacheRequest, 'maxSizeBytes' | 'bytesPerSecond'>): CacheKeyRequest {
   if (source.kind === 'file') throw invalidFields([{ field: 'use_cache', description: 'not for files of this host' }]);
   return {
     source,
@@ -54,6 +54,17 @@ export function keyOf(request: CacheKeyRequest): string {
     .update(JSON.stringify([...parts, ...(archiveMember === undefined ? [] : [archiveMember])]))
     .digest('hex')
     .slice(0, KEY_DIGITS);
+}
+
+/**
+ * Requests for the same content in a format from which this one can be made without a change of its
+ * size, best first.
+ */
+export function inOtherFormats(request: CacheKeyRequest): readonly CacheKeyRequest[] {
+  const { format: wanted, ...asItIs } = request;
+  if (wanted === undefined) return [];
+  const made = (['raw', 'qcow2'] as const).filter((format) => format !== wanted);
+  return [asItIs, ...made.map((format) => ({ ...asItIs, format }))];
 }
 
 /** Whether it can be given again: something tells that it still is what is asked for. */

@@ -9,6 +9,7 @@ import type { FetchResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import type { ImageAddress } from '../model/address.js';
 import { fillBase, type FillBasePorts, type FillBaseSpec } from './fill-base.js';
+import { SharedRates } from './shared-rates.js';
 import { SharedDownload } from './shared-download.js';
 import { baseEntryId, baseIdOf, type Base } from './pool-bases.js';
 import type { FetchSpec } from '../fetch/fetch-spec.js';
@@ -34,7 +35,9 @@ export class BaseClones {
     operations: Operations,
     private readonly ports: CloneBasePorts,
   ) {
-    this.#downloads = new SharedDownload(operations, fillBase(ports), (key) => `${key} ${ports.newId()}`);
+    const rates = new SharedRates();
+    const nextId = (key: string) => `${key} ${ports.newId()}`;
+    this.#downloads = new SharedDownload(operations, fillBase(ports, rates), rates, nextId);
   }
 
   /**
@@ -50,7 +53,7 @@ export class BaseClones {
     const id = baseIdOf(request, facts);
     const address = id === undefined ? undefined : this.ports.bases.addressOf(spec.target, id);
     if (address === undefined) return undefined;
-    const found = await this.#obtain(address, request, run);
+    const found = await this.#obtain(address, request, spec.bytesPerSecond, run);
     // What never changes has just been described to this caller; another host, or caller, may have
     // brought the rest.
     const mustAsk = facts.immutable !== true && found.guarded && (found.fromCache || found.joined);
@@ -59,15 +62,21 @@ export class BaseClones {
     return this.#clone(spec, found, baseEntryId(address), run);
   }
 
-  async #obtain(address: ImageAddress, request: CacheKeyRequest, run: Run): Promise<Found> {
+  async #obtain(
+    address: ImageAddress,
+    request: CacheKeyRequest,
+    bytesPerSecond: bigint | undefined,
+    run: Run,
+  ): Promise<Found> {
     const there = await this.ports.bases.find(address);
     if (there !== undefined) return { ...there, fromCache: true, networkBytes: 0n, joined: false };
     const joined = this.#downloads.isUnderWay(address);
     const networkBytes = await this.#downloads
       .download(
         address,
-        () => ({ ...request, source: forAllCallers(request.source, request.checksum !== undefined), address }),
+        (id) => ({ ...request, source: forAllCallers(request.source, request.checksum !== undefined), address, id }),
         run,
+        { bytesPerSecond },
       )
       .catch((error: unknown) => {
         // Another host was faster.

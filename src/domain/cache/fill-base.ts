@@ -8,11 +8,14 @@ import { checksumText } from '../model/checksum.js';
 import { isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import type { FetchResult } from '../operations/results.js';
 import type { Verb } from '../operations/verb.js';
+import type { SharedRates } from './shared-rates.js';
 import type { PoolBases } from './pool-bases.js';
 import type { CacheKeyRequest } from '../ports/image-cache.js';
 
 export interface FillBaseSpec extends CacheKeyRequest {
   readonly address: ImageAddress;
+  /** Of its download, among `rates`. */
+  readonly id: string;
 }
 
 export type FillBasePorts = MakePorts & { readonly bases: PoolBases };
@@ -22,7 +25,7 @@ export type FillBasePorts = MakePorts & { readonly bases: PoolBases };
  * own at the end, so no host ever finds a partial one. The first host wins; the others fail with
  * TARGET_EXISTS and use that image. A crash leaves nothing under the final name.
  */
-export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> {
+export function fillBase(ports: FillBasePorts, rates: SharedRates): Verb<FillBaseSpec, FetchResult> {
   return {
     name: 'FillBase',
     slot: () => 'io',
@@ -34,7 +37,7 @@ export function fillBase(ports: FillBasePorts): Verb<FillBaseSpec, FetchResult> 
     async run(spec, run) {
       const { address } = spec;
       const into = { target: address, format: 'raw' as const, overwrite: false, attributes: {} };
-      const { part, downloaded } = await fetchTo({ ...spec, ...into }, run, ports);
+      const { part, downloaded } = await fetchTo({ ...spec, ...into, rate: () => rates.of(spec.id) }, run, ports);
       await run.step('freeze');
       const checksum = downloaded.checksum === undefined ? '' : checksumText(downloaded.checksum);
       await ports.bases.freeze(part, {

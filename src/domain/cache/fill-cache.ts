@@ -1,9 +1,8 @@
 import type { ImageAddress } from '../model/address.js';
 import { describeFile } from '../images/describe-image.js';
-import { downloadFacts } from '../fetch/download.js';
 import { fetchResume } from '../fetch/fetch-spec.js';
-import { fetchTo } from '../fetch/fetch-to.js';
-import type { MakePorts } from '../fetch/make-image.js';
+import { fetchTo, type FetchToSpec } from '../fetch/fetch-to.js';
+import { convertLayer, type MadeImage, type MakePorts } from '../fetch/make-image.js';
 import { checksumText } from '../model/checksum.js';
 import { forAllCallers, isFarSource, isGuarded, sourceText } from '../fetch/source.js';
 import { sha256OfFile } from '../fetch/take-file.js';
@@ -12,12 +11,15 @@ import type { ResumeEntries } from '../operations/recovery/resume-entries.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { Clock } from '../ports/images.js';
 import { cacheAddress, cacheIdOf } from './cache-entry.js';
+import type { SharedRates } from './shared-rates.js';
 import type { CacheIndex } from './cache-index.js';
 import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
 export interface FillSpec extends CacheKeyRequest {
   readonly id: string;
   readonly key: string;
+  /** The entry that has the content already, in another format; unset: the source is asked. */
+  readonly from?: string;
 }
 
 export type FillPorts = MakePorts & {
@@ -31,7 +33,7 @@ export type FillPorts = MakePorts & {
 const FILL_CACHE = 'FillCache';
 
 /** What fills the cache for a request, under the id that its download gets. */
-export function fillSpec(key: string, request: CacheKeyRequest): (id: string) => FillSpec {
+export function fillSpec(key: string, request: CacheKeyRequest, from?: string): (id: string) => FillSpec {
   const { source, sourceFormat, archiveMember, format, checksum } = request;
   return (id) => ({
     ...{ id, key, source: forAllCallers(source, checksum !== undefined) },
@@ -39,6 +41,7 @@ export function fillSpec(key: string, request: CacheKeyRequest): (id: string) =>
     ...(archiveMember === undefined ? {} : { archiveMember }),
     ...(format === undefined ? {} : { format }),
     ...(checksum === undefined ? {} : { checksum }),
+    ...(from === undefined ? {} : { from }),
   });
 }
 
@@ -58,19 +61,21 @@ export function nextFill(resumes: Pick<ResumeEntries, 'kept'>, newId: () => stri
  * Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what
  * has come for the next attempt.
  */
-export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
+export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, FetchResult> {
   return {
     name: FILL_CACHE,
     slot: () => 'io',
-    far: isFarSource,
-    uses: ({ id }) => [{ role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false }],
+    far: (spec) => spec.from === undefined && isFarSource(spec),
+    uses: ({ id, from }) => [
+      ...(from === undefined ? [] : [{ role: 'source' as const, address: cacheAddress(from), allowInUse: true }]),
+      { role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false },
+    ],
     // The operations that wait for it continue after a restart by themselves and ask for it again.
     resume: { ...fetchResume<FillSpec>(), alone: () => false },
 
     async run(spec, run) {
       const address = cacheAddress(spec.id);
-      const into = { target: address, overwrite: true, attributes: {} };
-      const { part, downloaded, image } = await fetchTo({ ...spec, ...into }, run, ports);
+      const { part, came, image } = await bring(spec, run, ports, rates);
       await run.step('seal');
       const made = await part.seal();
       const info = describeFile(made, image.kept ?? (await ports.reader.facts(made, image.format)), false);
@@ -80,16 +85,17 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
         fromCache: false,
         lengthBytes: made.lengthBytes,
         cacheId: spec.id,
-        ...downloadFacts(downloaded),
+        networkBytes: came.networkBytes,
+        checksum: came.checksum,
       };
       const entry: CacheEntry = {
         id: spec.id,
         key: spec.key,
         source: sourceText(spec.source),
-        checksum: downloaded.checksum === undefined ? '' : checksumText(downloaded.checksum),
+        checksum: came.checksum,
         verified: spec.checksum !== undefined,
-        guarded: isGuarded(run.secrets),
-        ...(downloaded.freshness === undefined ? {} : { validator: downloaded.freshness }),
+        ...(came.guarded === undefined ? {} : { guarded: came.guarded }),
+        ...(came.validator === undefined ? {} : { validator: came.validator }),
         info,
         inode: made.inode,
         modifyTimeNs: made.modifyTimeNs,
@@ -112,6 +118,39 @@ export function fillCache(ports: FillPorts): Verb<FillSpec, FetchResult> {
       });
     },
   };
+}
+
+/** What an entry says of its content, beside the file. */
+type Came = Pick<CacheEntry, 'checksum' | 'guarded' | 'validator'> & { readonly networkBytes: bigint };
+
+async function bring(spec: FillSpec, run: Run, ports: FillPorts, rates: SharedRates) {
+  const into = { ...spec, target: cacheAddress(spec.id), overwrite: true, attributes: {} };
+  if (spec.from !== undefined) return fromEntry(ports.cache.get(spec.from), into, run, ports);
+  return fromSource({ ...into, rate: () => rates.of(spec.id) }, run, ports);
+}
+
+async function fromSource(spec: FetchToSpec, run: Run, ports: FillPorts) {
+  const { part, downloaded, image } = await fetchTo(spec, run, ports);
+  const { networkBytes, checksum, freshness: validator } = downloaded;
+  const came: Came = {
+    networkBytes,
+    checksum: checksum === undefined ? '' : checksumText(checksum),
+    guarded: isGuarded(run.secrets),
+    ...(validator === undefined ? {} : { validator }),
+  };
+  return { part, came, image };
+}
+
+/** The content of another entry, in another format. */
+async function fromEntry(entry: CacheEntry, spec: FetchToSpec, run: Run, ports: FillPorts) {
+  const file = run.file(cacheAddress(entry.id));
+  const { format } = entry.info;
+  const wanted = spec.format ?? format;
+  const layer = { file, format, facts: await ports.reader.facts(file, format), untrusted: 'quarantined' as const };
+  const part = await run.part(spec.target, spec);
+  const converted = await convertLayer(layer, part, run.target(spec.target), { format: wanted }, run, ports);
+  const image: MadeImage = { format: wanted, converted };
+  return { part, came: { ...entry, networkBytes: 0n } satisfies Came, image };
 }
 
 /** A file without an entry is no use to anybody: it goes, and the operation has failed. */

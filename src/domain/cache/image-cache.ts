@@ -6,10 +6,11 @@ import { assertAnnouncedSize } from '../fetch/validate-foreign.js';
 import { verifyFile } from '../fetch/take-file.js';
 import type { Operations } from '../operations/engine.js';
 import type { Run } from '../operations/verb.js';
-import { cacheAddress, cacheKeyRequestOf, isLasting, keyOf, type CacheRequest } from './cache-entry.js';
+import { cacheAddress, cacheKeyRequestOf, inOtherFormats, isLasting, keyOf, type CacheRequest } from './cache-entry.js';
 import type { CacheIndex } from './cache-index.js';
 import { Eviction, notThere, type EvictionPorts } from './eviction.js';
 import { fillCache, fillSpec, nextFill, type FillPorts, type FillSpec } from './fill-cache.js';
+import { SharedRates } from './shared-rates.js';
 import { SharedDownload } from './shared-download.js';
 import type { CacheEntry, CacheKeyRequest, Lease } from '../ports/image-cache.js';
 import type { Reason } from '../model/reasons/reasons.js';
@@ -34,7 +35,8 @@ export class ImageCache {
     private readonly ports: CachePorts,
   ) {
     this.eviction = new Eviction(ports);
-    this.#downloads = new SharedDownload(operations, fillCache(ports), nextFill(operations.ports.resumes, ports.newId));
+    const [rates, nextId] = [new SharedRates(), nextFill(operations.ports.resumes, ports.newId)];
+    this.#downloads = new SharedDownload(operations, fillCache(ports, rates), rates, nextId);
   }
 
   get index(): CacheIndex {
@@ -56,14 +58,58 @@ export class ImageCache {
       this.ports.onCache('hit', found.file.lengthBytes);
       return { ...found, fromCache: true, networkBytes: 0n, isLasting: isLasting(found.entry, request) };
     }
-    const made = await this.#download(key, request, facts, run);
-    this.ports.onCache('miss', made.networkBytes);
-    await this.#dropOlder(made.entry, run);
-    // It may be one too many.
-    await this.eviction.evictOverdue().catch((error: unknown) => {
-      run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
-    });
-    return { ...made, fromCache: false, isLasting: isLasting(made.entry, request) };
+    let other = await this.#inAnotherFormat(key, request, facts, run, wanted.bytesPerSecond);
+    // Another one may have begun meanwhile; after this look nobody can.
+    while (other === undefined && this.#comingInAnotherFormat(key, request) !== undefined)
+      other = await this.#inAnotherFormat(key, request, facts, run, wanted.bytesPerSecond);
+    if (other !== undefined && other.entry.info.format === request.format) {
+      this.ports.onCache('hit', other.file.lengthBytes);
+      return { ...other, fromCache: true, networkBytes: 0n, isLasting: isLasting(other.entry, request) };
+    }
+    try {
+      const made = await this.#download(key, request, facts, run, wanted.bytesPerSecond, other?.entry.id);
+      const fromCache = other !== undefined;
+      this.ports.onCache(fromCache ? 'hit' : 'miss', fromCache ? made.file.lengthBytes : made.networkBytes);
+      await this.#dropOlder(made.entry, run);
+      // It may be one too many.
+      await this.eviction.evictOverdue().catch((error: unknown) => {
+        run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
+      });
+      return { ...made, fromCache, isLasting: isLasting(made.entry, request) };
+    } finally {
+      await other?.release();
+    }
+  }
+
+  /**
+   * The content in another format, leased: from the cache, or as it is being brought for another
+   * caller. Undefined when it is to be brought.
+   */
+  async #inAnotherFormat(
+    key: string,
+    request: CacheKeyRequest,
+    facts: SourceFacts,
+    run: Run,
+    bytesPerSecond: bigint | undefined,
+  ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
+    const coming = this.#comingInAnotherFormat(key, request);
+    if (coming !== undefined)
+      await this.#downloads
+        .download(keyOf(coming), fillSpec(keyOf(coming), coming), run, { bytesPerSecond })
+        .catch(() => {
+          // What failed for another may succeed for this caller.
+          run.signal.throwIfAborted();
+        });
+    for (const other of inOtherFormats(request)) {
+      const found = await this.#usable(keyOf(other), other, facts, run);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #comingInAnotherFormat(key: string, request: CacheKeyRequest): CacheKeyRequest | undefined {
+    if (this.#downloads.isUnderWay(key)) return undefined;
+    return inOtherFormats(request).find((other) => this.#downloads.isUnderWay(keyOf(other)));
   }
 
   /**
@@ -98,13 +144,18 @@ export class ImageCache {
     request: CacheKeyRequest,
     facts: SourceFacts,
     run: Run,
+    bytesPerSecond: bigint | undefined,
+    from: string | undefined,
   ): Promise<Omit<Lease, 'fromCache' | 'isLasting'>> {
     let alone = false;
     for (;;) {
       const joined = !alone && this.#downloads.isUnderWay(key);
       let networkBytes: bigint;
       try {
-        networkBytes = await this.#downloads.download(key, fillSpec(key, request), run, alone);
+        networkBytes = await this.#downloads.download(key, fillSpec(key, request, from), run, {
+          alone,
+          bytesPerSecond,
+        });
       } catch (error) {
         // The source did not let in the caller who came first: that says nothing of this one.
         if (!joined || !REFUSALS.includes(asHostlerError(error).reason)) throw error;

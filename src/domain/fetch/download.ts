@@ -7,6 +7,7 @@ import { isGuarded, sourceText } from './source.js';
 import { takeFile, verifyFile, type TakeFilePorts } from './take-file.js';
 import { Transfer } from './transfer.js';
 import { checksumText, type ExpectedChecksum } from '../model/checksum.js';
+import type { Rate } from '../transfer/pace.js';
 import type { SourceSpec } from '../model/image-source.js';
 import type { StagingFile } from '../ports/targets.js';
 import type { FetchTransferPorts } from './transfer-spec.js';
@@ -17,6 +18,8 @@ export interface BringSpec {
   readonly source: SourceSpec;
   readonly target: ImageAddress;
   readonly checksum?: ExpectedChecksum;
+  /** Unset: as fast as it comes. */
+  readonly rate?: Rate;
 }
 
 /** What came, and what the source said of it. */
@@ -33,7 +36,7 @@ export interface Downloaded {
  * comes.
  */
 export async function download(
-  { source, target, checksum: asked }: BringSpec,
+  { source, target, checksum: asked, rate }: BringSpec,
   file: StagingFile,
   checkpoint: Checkpoint | undefined,
   limits: { readonly maxBytes: bigint; readonly assertFacts: (facts: SourceFacts) => void },
@@ -43,7 +46,7 @@ export async function download(
   const what = sourceText(source);
   const { maxBytes } = limits;
   if (source.kind === 'file') {
-    const { address } = await takeFile(source.path, target, file, maxBytes, run, ports);
+    const { address } = await takeFile(source.path, target, file, { maxBytes, rate }, run, ports);
     if (asked !== undefined) await verifyFile({ ...file, address }, asked, what, run, ports.files);
     return { facts: {}, networkBytes: 0n, ...(asked === undefined ? {} : { checksum: asked }) };
   }
@@ -59,6 +62,7 @@ export async function download(
   }
   const spec = {
     ...{ target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) },
+    ...(rate === undefined ? {} : { rate }),
     ...(facts.lengthBytes === undefined ? {} : { lengthBytes: facts.lengthBytes }),
   };
   const transfer = new Transfer(remote, file, spec, run, ports);

@@ -2,13 +2,13 @@ import { describeFile } from '../images/describe-image.js';
 import type { FetchResult } from '../operations/results.js';
 import type { Run } from '../operations/verb.js';
 import { downloadFacts } from './download.js';
-import type { FetchSpec } from './fetch-spec.js';
+import { rateOf, type FetchSpec } from './fetch-spec.js';
 import { fetchTo } from './fetch-to.js';
 import { showConverted, type MakePorts } from './make-image.js';
 
 /** Fetches an image to its target, past the cache, and publishes it. */
 export async function fetchDirectly(spec: FetchSpec, run: Run, ports: MakePorts): Promise<FetchResult> {
-  const { part, downloaded, image } = await fetchTo(spec, run, ports);
+  const { part, downloaded, image } = await fetchTo({ ...spec, ...rateOf(spec) }, run, ports);
   await run.step('seal');
   const made = await part.seal();
   if (image.converted !== undefined) showConverted(made, image.converted, run);

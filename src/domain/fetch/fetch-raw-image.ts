@@ -3,11 +3,11 @@ import type { Verb } from '../operations/verb.js';
 import { download, downloadFacts, type BringPorts } from './download.js';
 import { isFarSource, sourceText } from './source.js';
 import { assertWithin } from './wrong-bodies.js';
-import { fetchResume, usesOf, type FetchSpec } from './fetch-spec.js';
+import { fetchResume, rateOf, usesOf, type FetchSpec } from './fetch-spec.js';
 
 export type FetchRawSpec = Pick<
   FetchSpec,
-  'source' | 'target' | 'maxSizeBytes' | 'checksum' | 'overwrite' | 'attributes'
+  'source' | 'target' | 'maxSizeBytes' | 'checksum' | 'bytesPerSecond' | 'overwrite' | 'attributes'
 >;
 
 /** Fetches bytes as they are: kernels, ramdisks. A crash leaves nothing under the final name. */
@@ -35,7 +35,7 @@ export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult
         maxBytes,
         assertFacts: ({ lengthBytes = 0n }) => assertWithin(lengthBytes, maxBytes, what),
       };
-      const downloaded = await download(spec, part.aside, checkpoint, limits, run, ports);
+      const downloaded = await download({ ...spec, ...rateOf(spec) }, part.aside, checkpoint, limits, run, ports);
       await part.adopt(part.aside.name);
       await run.step('seal');
       const made = await part.seal();

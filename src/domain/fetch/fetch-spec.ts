@@ -5,6 +5,7 @@ import type { Layout } from '../model/image-layout.js';
 import { checksumText, type ExpectedChecksum } from '../model/checksum.js';
 import type { Resume, Use } from '../operations/verb.js';
 import type { FileAttributes } from '../ports/handles.js';
+import type { Rate } from '../transfer/pace.js';
 import { needsNoSecrets, sourceIdentity } from './source.js';
 import { TRANSPORT } from './transfer-spec.js';
 
@@ -22,11 +23,18 @@ export interface FetchSpec extends Layout {
   readonly sourceEncrypted: boolean;
   readonly maxSizeBytes?: bigint;
   readonly checksum?: ExpectedChecksum;
+  /** How fast it may come; unset: as it can. */
+  readonly bytesPerSecond?: bigint;
   readonly useCache: boolean;
   /** Only with the cache. */
   readonly overlay: boolean;
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
+}
+
+/** The rate of a spec, as `download` takes it. */
+export function rateOf({ bytesPerSecond }: Pick<FetchSpec, 'bytesPerSecond'>): { readonly rate?: Rate } {
+  return bytesPerSecond === undefined ? {} : { rate: () => bytesPerSecond };
 }
 
 /** The addresses that a fetch locks: the target, and a source that is a file of this host. */

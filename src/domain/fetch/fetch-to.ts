@@ -1,6 +1,6 @@
 import type { Run } from '../operations/verb.js';
 import type { StagedImage } from '../ports/targets.js';
-import { download, type Downloaded } from './download.js';
+import { download, type BringSpec, type Downloaded } from './download.js';
 import type { FetchSpec } from './fetch-spec.js';
 import { makeImage, type MadeImage, type MakePorts } from './make-image.js';
 import { sourceText } from './source.js';
@@ -13,7 +13,9 @@ interface Fetched {
   readonly image: MadeImage;
 }
 
-type FetchToSpec = Omit<FetchSpec, 'useCache' | 'overlay' | 'sourceEncrypted'>;
+/** What is fetched, and to where. */
+export type FetchToSpec = Omit<FetchSpec, 'useCache' | 'overlay' | 'sourceEncrypted' | 'bytesPerSecond'> &
+  Pick<BringSpec, 'rate'>;
 
 /**
  * Downloads an image into a private folder beside its target, or continues what an earlier attempt

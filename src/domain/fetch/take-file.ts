@@ -4,6 +4,7 @@ import { rest, scale } from '../model/numbers.js';
 import type { Run } from '../operations/verb.js';
 import type { Files } from '../ports/images.js';
 import { rawFacts } from '../images/raw-facts.js';
+import type { Rate } from '../transfer/pace.js';
 import { RunningDigest } from '../transfer/running-digest.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { assertWithin } from './wrong-bodies.js';
@@ -28,7 +29,7 @@ export async function takeFile(
   from: ImageAddress,
   target: ImageAddress,
   file: StagingFile,
-  maxBytes: bigint,
+  { maxBytes, rate }: { readonly maxBytes: bigint; readonly rate: Rate | undefined },
   run: Run,
   { files, reflink, tool }: TakeFilePorts,
 ): Promise<Resolved> {
@@ -47,7 +48,7 @@ export async function takeFile(
       // As bytes it may be read in place, trusted or not.
       [{ file: source, format: 'raw', facts: rawFacts(source), untrusted: 'quarantined' }],
       file,
-      { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false },
+      { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false, ...limitOf(rate) },
       run.tool((fraction, ahead) => {
         run.progress({ doneBytes: scale(totalBytes, fraction, ahead), totalBytes, skippedBytes });
       }),
@@ -58,6 +59,11 @@ export async function takeFile(
   }
   await assertUnchanged([source], files);
   return source;
+}
+
+function limitOf(rate: Rate | undefined): { readonly bytesPerSecond?: bigint } {
+  const bytesPerSecond = rate?.();
+  return bytesPerSecond === undefined ? {} : { bytesPerSecond };
 }
 
 type HashRun = Pick<Run, 'phase' | 'signal' | 'progress'>;

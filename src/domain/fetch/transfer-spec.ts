@@ -2,6 +2,8 @@ import type { ImageAddress } from '../model/address.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { Transfers } from '../ports/transfers.js';
 import type { TransferRules } from '../ports/sources.js';
+import type { Rate } from '../transfer/pace.js';
+import type { Clock } from '../ports/images.js';
 import type { Reason } from '../model/reasons/reasons.js';
 
 export interface TransferSpec {
@@ -15,11 +17,14 @@ export interface TransferSpec {
   readonly maxBytes: bigint;
   /** The source is asked with a caller's secrets. */
   readonly guarded: boolean;
+  /** Unset: as fast as it comes. */
+  readonly rate?: Rate;
 }
 
 export interface FetchTransferPorts {
   readonly transfers: Transfers;
   readonly rules: TransferRules;
+  readonly clock: Clock;
   readonly onNetworkBytes: (bytes: number) => void;
 }
 

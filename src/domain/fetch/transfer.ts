@@ -1,11 +1,13 @@
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
 import { GrowingSpace } from '../operations/resources/growing-space.js';
+import { storeError } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { FileDigest, FileWriter } from '../ports/transfers.js';
 import { orAborted, sleepOrAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
 import type { SourceAnswer, RemoteFile } from '../ports/sources.js';
+import { Pace } from '../transfer/pace.js';
 import { RateWatch, waitedFor } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
 import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
@@ -48,6 +50,9 @@ export class Transfer {
   #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
   readonly #growing: GrowingSpace;
+  readonly #pace: Pace;
+  #cameBytes = 0;
+  #attempts = 1;
 
   constructor(
     private readonly remote: RemoteFile,
@@ -57,6 +62,7 @@ export class Transfer {
     private readonly ports: FetchTransferPorts,
   ) {
     this.#growing = new GrowingSpace(run, spec.target, file);
+    this.#pace = new Pace(spec.rate ?? (() => undefined));
   }
 
   /**
@@ -128,9 +134,17 @@ export class Transfer {
           await this.#startOver(part, checkpoints, 'the source cannot go on in the middle');
         else if (this.#position.offset > 0n) await checkpoints.now(this.#position);
         if (failures >= this.ports.rules.attempts) throw error;
-        await sleepOrAborted(this.#backoffMs(failures, retryAfterMs), this.run.signal);
+        await this.#wait(asHostlerError(error), this.#backoffMs(failures, retryAfterMs));
       }
     }
+  }
+
+  /** Before the next attempt; watchers see until when, and why. */
+  async #wait(error: HostlerError, waitMs: number): Promise<void> {
+    this.#attempts += 1;
+    const nextTime = this.ports.clock() + waitMs;
+    this.run.retry({ attempt: this.#attempts, error: storeError(error), nextTime });
+    await sleepOrAborted(waitMs, this.run.signal);
   }
 
   #isComplete(): boolean {
@@ -196,10 +210,13 @@ export class Transfer {
     const count = this.#counter(sink, answer);
     try {
       await this.#accept(answer);
+      this.run.retry(undefined);
       const page = answer.webPage && checksum === undefined && from === 0n;
       let shownAt = 0;
       for await (const piece of waitedFor(page ? withoutWebPage(answer.body, what) : answer.body, watch)) {
         watch.came(piece.length);
+        this.#cameBytes += piece.length;
+        await this.#pace.reach(this.#cameBytes, signal);
         if (this.#position.totalBytes === undefined) await this.#makeRoom(sink, piece.length);
         else this.#assertFits(sink, piece.length);
         const full = sink.add(piece);

@@ -8,6 +8,7 @@ import {
   type OperationPhase,
   type OperationRecord,
   type OperationState,
+  type RetryWait,
   type Warning,
 } from './record.js';
 
@@ -118,6 +119,11 @@ export class LiveOperation {
     const { warnings } = this.#record;
     if (warnings.some((earlier) => earlier.reason === reason && earlier.message === message)) return;
     this.update({ warnings: [...warnings, { reason, message }].slice(-MOST_WARNINGS) });
+  }
+
+  /** What it waits for before it tries again. */
+  retry(waiting: RetryWait | undefined): void {
+    if (waiting !== this.#record.retry) this.update({ retry: waiting });
   }
 
   become(state: OperationState, change: Change = {}): void {

@@ -4,7 +4,7 @@ import type { StagedImage, NotDurable } from '../ports/targets.js';
 import { Releases } from './resources/releases.js';
 import { OwnMarks } from './recovery/own-marks.js';
 import type { Resolved, FileIdentity, FileRef } from '../ports/handles.js';
-import type { OperationPhase, Counters, Warning, Commit } from './record.js';
+import type { OperationPhase, Counters, RetryWait, Warning, Commit } from './record.js';
 import type { OperationResult } from './results.js';
 import type { EnginePorts, Ask } from './engine-ports.js';
 import type { ResumableWork } from './recovery/resumable-work.js';
@@ -119,6 +119,10 @@ export class OperationRun implements Run {
 
   warn(warning: Warning): void {
     this.assignment.operation.warn(warning);
+  }
+
+  retry(waiting: RetryWait | undefined): void {
+    this.assignment.operation.retry(waiting);
   }
 
   async assertSourcesFree(): Promise<void> {

@@ -59,6 +59,16 @@ export interface Progress extends Counters {
   readonly etaMs?: number;
 }
 
+/** An attempt failed, and the work waits before the next one. */
+export interface RetryWait {
+  /** The number of the next attempt, from 2. */
+  readonly attempt: number;
+  /** How the one before failed. */
+  readonly error: StoredError;
+  /** When the next one begins at the earliest, in ms since 1970. */
+  readonly nextTime: number;
+}
+
 export const WARNINGS = [
   'SIZE_ROUNDED_UP',
   'CLEANUP_FAILED',
@@ -140,6 +150,8 @@ export interface OperationRecord {
    */
   readonly commit?: Commit;
   readonly queuePosition?: number | undefined;
+  /** Unset while nothing is waited for. */
+  readonly retry?: RetryWait | undefined;
   readonly eventTime: number;
   readonly result?: OperationResult;
   readonly replayed?: boolean;
@@ -152,7 +164,7 @@ export interface OperationRecord {
  * state is the caller's to set.
  */
 export function atRest(record: OperationRecord, now: number): OperationRecord {
-  const nothing = { pid: undefined, pidStart: undefined, queuePosition: undefined };
+  const nothing = { pid: undefined, pidStart: undefined, queuePosition: undefined, retry: undefined };
   return { ...record, ...nothing, endTime: now, eventTime: now, cancellable: false };
 }
 

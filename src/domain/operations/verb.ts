@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import type { ImageFormat } from '../model/image-format.js';
-import type { Commit, Counters, OperationPhase, Warning } from './record.js';
+import type { Commit, Counters, OperationPhase, RetryWait, Warning } from './record.js';
 import type { OperationResult, Plan } from './results.js';
 import type { Checkpoint } from './recovery/resume-entries.js';
 import type { Slot } from './resources/slots.js';
@@ -116,6 +116,8 @@ export interface Run extends Resolution {
   phase(phase: OperationPhase, cancellable?: boolean): void;
   progress(counters: Counters): void;
   warn(warning: Warning): void;
+  /** It waits before it tries again; undefined: it no longer does. */
+  retry(waiting: RetryWait | undefined): void;
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
   tool(onFraction?: (fraction: number, aheadBytes?: bigint) => void): ToolRun;
   /**

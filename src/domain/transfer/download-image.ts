@@ -8,6 +8,7 @@ import type { ReadCallLimit } from '../verbs/read-call-limit.js';
 import { assertUnchanged } from '../images/unchanged.js';
 import { orAborted } from '../model/async.js';
 import type { FileDigest, FileReader, Chunk, Transfers } from '../ports/transfers.js';
+import { paced } from './pace.js';
 import { RunningDigest } from './running-digest.js';
 import type { Checksum } from '../model/checksum.js';
 import type { Entry } from '../ports/handles.js';
@@ -20,6 +21,8 @@ export interface DownloadSpec {
   readonly offset: bigint;
   readonly length?: bigint;
   readonly allowInUse: boolean;
+  /** Unset: as fast as it is read. */
+  readonly bytesPerSecond?: bigint;
 }
 
 export interface DownloadPorts {
@@ -69,7 +72,8 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
   try {
     digest = await SentDigest.open(entry, spec, ports);
     const run = plainRun(caller.signal);
-    for await (const piece of merged(piecesOf(dataExtentsOf(file, ports.tool, run), entry, spec, reader))) {
+    const pieces = merged(piecesOf(dataExtentsOf(file, ports.tool, run), entry, spec, reader));
+    for await (const piece of paced(pieces, sizeOf, spec.bytesPerSecond, caller.signal)) {
       caller.signal.throwIfAborted();
       await digest.take(piece, caller.signal);
       yield piece;
@@ -121,6 +125,10 @@ class SentDigest {
   async close(): Promise<void> {
     await this.file?.close();
   }
+}
+
+function sizeOf(piece: Chunk): number {
+  return 'data' in piece ? piece.data.length : 0;
 }
 
 async function assertFree(entry: Entry, { allowInUse }: DownloadSpec, { imageLocks }: DownloadPorts): Promise<void> {

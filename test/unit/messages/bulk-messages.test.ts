@@ -24,7 +24,7 @@ describe('messages with an image’s bytes', () => {
   it('everything else goes as generated', () => {
     for (const message of [
       { content: undefined },
-      { content: { $case: 'header', value: { uploadId: 'x', offset: 7n } } },
+      { content: { $case: 'header', value: { uploadId: 'x', offset: 7n, bandwidthBytesPerSecond: undefined } } },
       { content: { $case: 'zeroBytes', value: 2n ** 40n } },
       { content: { $case: 'checksum', value: { algorithm: 'sha256', digest: 'ab' } } },
     ] satisfies UploadImageRequest[]) {
