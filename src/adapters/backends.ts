@@ -57,6 +57,7 @@ export function pathsOf({
       return local(asAddress(path)).named(name, from);
     },
     entry: (address, need) => callers(address).entry(address, need),
+    place: (address, need) => callers(address).place(address, need),
     assertNameable: (address) => callers(address).assertNameable(address),
   };
 }
@@ -101,7 +102,10 @@ export function locksOf(kinds: Kinds<ImageLocks>): ImageLocks {
 
 /** `Dependants` of all kinds of storage; the kind of the file's handle decides. */
 export function dependantsOf(kinds: Kinds<Dependants>): Dependants {
-  return { of: (file) => by(kinds)(file.handle).of(file) };
+  return {
+    of: (file) => by(kinds)(file.handle).of(file),
+    onName: (place, change) => by(kinds)(place.handle).onName(place, change),
+  };
 }
 
 /**

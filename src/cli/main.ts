@@ -10,6 +10,7 @@ import { diskCommands } from './commands/disk-commands.js';
 import { execCommand } from './commands/exec-command.js';
 import { cacheCommands, fetchCommands } from './commands/fetch-commands.js';
 import { fileCommands } from './commands/file-commands.js';
+import { changingFolderCommands } from './commands/folder-commands.js';
 import { hostCommands } from './commands/host-commands.js';
 import { makingCommands } from './commands/image-commands.js';
 import { inventoryCommands } from './commands/inventory-commands.js';
@@ -43,6 +44,8 @@ const disk = program.command('disk').description('disks of domains');
 for (const command of diskCommands(context)) disk.addCommand(command);
 for (const command of inventoryCommands(context)) program.addCommand(command);
 program.addCommand(execCommand(context));
+// Short forms.
+for (const command of changingFolderCommands(context)) program.addCommand(command);
 const cache = program.command('cache').description('cached images');
 for (const command of cacheCommands(context)) cache.addCommand(command);
 const ops = program.command('ops').description('operations');

@@ -1,5 +1,5 @@
 import type { ImageInfo, ImageResult, FetchResult } from '../gen/hostler/v1/image.js';
-import type { OperationResult } from '../gen/hostler/v1/operation.js';
+import type { DirectoryResult, MoveResult, OperationResult } from '../gen/hostler/v1/operation.js';
 import { timeText } from '../protocol/times.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
@@ -42,6 +42,10 @@ export function showResult({ result, replayed }: OperationResult): string {
       return `${bytes(result.value.writtenBytes)} written${again}`;
     case 'touch':
       return result.value.existed ? `touched${again}` : `nothing was there${again}`;
+    case 'directory':
+      return showDirectory(result.value, again);
+    case 'move':
+      return showMove(result.value, again);
     case 'execute':
       return `exit code ${String(result.value.exitCode)}${again}`;
     // Answers of verbs that this client has no command for.
@@ -50,6 +54,17 @@ export function showResult({ result, replayed }: OperationResult): string {
     case undefined:
       return `done${again}`;
   }
+}
+
+function showDirectory({ existed, topmostPath, madeItems }: DirectoryResult, again: string): string {
+  if (existed) return `was there already${again}`;
+  return madeItems === 1
+    ? `${printable(topmostPath)}${again}`
+    : `${printable(topmostPath)} and ${String(madeItems - 1)} below it${again}`;
+}
+
+function showMove({ path, replaced }: MoveResult, again: string): string {
+  return `${printable(path)}${replaced ? ', which was replaced' : ''}${again}`;
 }
 
 function showImage({ info, work }: ImageResult, again: string): string {

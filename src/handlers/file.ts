@@ -21,11 +21,12 @@ import {
   parseTouch,
   parseWrite,
 } from './file-requests.js';
+import { folderHandlers, type FolderPorts } from './folders/handlers.js';
 import { longRunning, resultOf } from './running.js';
 import type { FileKind } from '../domain/ports/handles.js';
 import type { Paths } from '../domain/ports/paths.js';
 
-export interface FilePorts {
+export interface FilePorts extends FolderPorts {
   readonly paths: Paths;
   readonly files: Files;
   readonly contents: Contents;
@@ -46,6 +47,7 @@ export function fileHandlers(operations: Operations, ports: FilePorts): Handlers
   const events = longRunning(operations);
   const [remove, touch, write] = [deleteFile(ports), touchFile(ports), writeFile(ports)];
   return {
+    ...folderHandlers(operations, ports),
     chown: events(parseChown, chown(ports)),
     chownForIdMaps: events(parseShift, shiftOwners(ports)),
     async deleteFile(request, caller) {

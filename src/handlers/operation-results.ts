@@ -59,6 +59,12 @@ export function operationResult(
       return { $case: 'write', value: result };
     case 'touch':
       return { $case: 'touch', value: result };
+    case 'directory': {
+      const { topmostPath = '' } = result;
+      return { $case: 'directory', value: { ...result, topmostPath } };
+    }
+    case 'move':
+      return { $case: 'move', value: result };
     case 'execute':
       return { $case: 'execute', value: result };
     case 'plan':

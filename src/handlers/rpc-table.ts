@@ -112,6 +112,10 @@ const FILE: Readonly<Record<keyof typeof FileServiceService, Row>> = {
   // Reads, but content: what a viewer may see is what images are, not what is in them.
   readFile: long(change({ path: 'read' })),
   writeFile: change({ 'header.path': 'write' }),
+  createDirectory: change({ path: 'write' }),
+  removeDirectory: change({ path: 'write' }),
+  listDirectory: long(read({ path: 'read' })),
+  moveFile: change({ from: 'write', to: 'write' }),
 };
 
 const OPERATION: Readonly<Record<keyof typeof OperationServiceService, Row>> = {

@@ -27,6 +27,7 @@ import { FolderSync } from '../adapters/files/folder-sync.js';
 import type { Owners } from '../adapters/files/owners.js';
 import { RootedPaths } from '../adapters/paths/paths.js';
 import { PRIVATE_PREFIX } from '../adapters/paths/private-folders.js';
+import { LocalTrees } from '../adapters/folders/local-trees.js';
 import { QemuChanger } from '../adapters/qemu/qemu-changer.js';
 import { QemuImg } from '../adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../adapters/qemu/qemu-locks.js';
@@ -78,6 +79,7 @@ export function assembleStorage(
   const hasher = new ThreadedHasher();
   const [changer, eraser] = [new QemuChanger(runner, limits), new FileEraser(runner)];
   return {
+    trees: new LocalTrees({ ...state, closedFolders, owners, imageLocks: locks, folderSync }),
     localPaths: local,
     aside,
     bases,

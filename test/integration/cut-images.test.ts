@@ -58,7 +58,10 @@ const KINDS: readonly (readonly [ImageFormat, readonly string[], number])[] = [
 describe('images that were cut', () => {
   const scratch = scratchFolder();
   const never = () => assert.fail('nothing that a header names is looked for');
-  const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
+  const paths: Paths = {
+    ...{ source: never, named: never, entry: never, place: never, target: never },
+    assertNameable: never,
+  };
   const foreign = { allowed: true, maxBytes: 1n << 40n };
   const readerWith = (wholeness: Wholeness) =>
     new ImageReader({ paths, files: new LocalFiles(), wholeness, foreign, onRaw: () => undefined });

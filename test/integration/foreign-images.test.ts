@@ -20,7 +20,10 @@ import type { Paths } from '../../src/domain/ports/paths.js';
 describe('untrusted images', () => {
   const scratch = scratchFolder();
   const never = () => assert.fail('nothing that a header names is looked for');
-  const paths: Paths = { source: never, named: never, entry: never, target: never, assertNameable: never };
+  const paths: Paths = {
+    ...{ source: never, named: never, entry: never, place: never, target: never },
+    assertNameable: never,
+  };
   const reader = new ImageReader({
     paths,
     files: new LocalFiles(),

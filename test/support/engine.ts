@@ -95,7 +95,10 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
       paths,
       reader,
       imageLocks,
-      dependants: { of: () => Promise.resolve({ known: true, found: [] }) },
+      dependants: {
+        of: () => Promise.resolve({ known: true, found: [] }),
+        onName: () => Promise.resolve({ known: true, found: [] }),
+      },
     }),
     locks,
     slots,

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { PathScope } from '../../domain/access/path-scope.js';
 import { asAddress, isBelow, type ImageAddress } from '../../domain/model/address.js';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
@@ -58,6 +58,12 @@ export class DevicePaths implements Paths {
 
   entry(address: ImageAddress, need: EntryNeed): Promise<Entry> {
     return this.elsewhere.entry(address, need);
+  }
+
+  place(address: ImageAddress): Promise<ResolvedTarget> {
+    return Promise.reject(
+      unsupported(`${address} lies in a root of devices, which holds no folders`, { path: address }),
+    );
   }
 
   /** A device is there already. */

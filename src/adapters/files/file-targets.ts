@@ -7,8 +7,9 @@ import { PRIVATE_PREFIX, privateFolderBytes, removePrivateFolder } from '../path
 import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
 import type { StagedImage, PartRequest, ResolvedTarget, Targets } from '../../domain/ports/targets.js';
-import { StagedFile, type GivenOwner, type TargetPorts } from './staged-file.js';
-import { plainRun } from '../../domain/ports/tools.js';
+import { givenOwner, type GivenOwner } from './given-owner.js';
+import { StagedFile, type TargetPorts } from './staged-file.js';
+
 const PRIVATE_MODE = 0o700;
 
 /**
@@ -48,7 +49,10 @@ export class FileTargets implements Targets {
 
   async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
     const { directory, storedName } = target;
-    return slowly(directory, () => removePrivateFolder(directory, this.#folderName(operationId), dirname(storedName)));
+    // A tree may take minutes, and nobody can reach it: that is for the sweep.
+    return slowly(directory, () =>
+      removePrivateFolder(directory, this.#folderName(operationId), dirname(storedName), 'leave trees'),
+    );
   }
 
   async takenBytes(target: ResolvedTarget, operationId: string): Promise<bigint | undefined> {
@@ -96,15 +100,10 @@ export class FileTargets implements Targets {
     return `${PRIVATE_PREFIX}${this.ports.agentId}-${operationId}`;
   }
 
-  async #ownership({ defaults, existing }: ResolvedTarget, { attributes }: PartRequest): Promise<GivenOwner> {
+  #ownership({ defaults, existing }: ResolvedTarget, { attributes }: PartRequest): Promise<GivenOwner> {
     // An overwritten file keeps its own unless the caller says otherwise, so the root's defaults
     // are for new names only.
-    const { owner, group, mode } = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
-    const run = plainRun(AbortSignal.timeout(60_000));
-    return {
-      ...(owner === undefined ? {} : { uid: await this.ports.owners.id('owner', owner, run, 'attributes.owner') }),
-      ...(group === undefined ? {} : { gid: await this.ports.owners.id('group', group, run, 'attributes.group') }),
-      ...(mode === undefined ? {} : { mode }),
-    };
+    const given = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
+    return givenOwner(given, this.ports.owners);
   }
 }

@@ -14,6 +14,7 @@ import { constants } from 'node:fs';
 import { unsupported } from '../../domain/model/errors.js';
 import type { Root } from '../paths/roots.js';
 import type { ProcessRunner } from '../process/process.js';
+import type { GivenOwner } from './given-owner.js';
 import type { Owners } from './owners.js';
 import type { ImageLocks } from '../../domain/ports/images.js';
 import type { FolderSync } from './folder-sync.js';
@@ -48,12 +49,6 @@ export interface SweepLog {
   /** Private folders of other agents, or of earlier ids of this one. */
   others(found: readonly Leftovers[]): void;
   failed(path: string, cause: unknown): void;
-}
-
-export interface GivenOwner {
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly mode?: number;
 }
 
 /**

@@ -1,11 +1,15 @@
+import { readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { Dependants, DependantsFound, Unseen } from '../../domain/ports/changes.js';
+import type { Dependants, DependantsFound, NameChange, Unseen } from '../../domain/ports/changes.js';
 import { asHostlerError } from '../../domain/model/errors.js';
 import { deferred, type Deferred } from '../../domain/model/async.js';
 import { errorText } from '../telemetry/log.js';
 import type { BadFile, Claimant } from './bad-files.js';
 import type { FoundDependants, PlaceOfImages } from './root-index.js';
-import type { IndexJob, IndexMessage, IndexQuestion } from './root-index-worker.js';
+import type { IndexJob, IndexMessage, IndexQuestion, IndexSubject } from './root-index-worker.js';
+import { asked } from '../gates/handles.js';
+import { procPath } from '../linux/proc-path.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 
 /** A thread's own heap would grow to what suits a whole program. */
@@ -67,8 +71,17 @@ export class ImageIndex implements Dependants {
   /**
    * A root that does not answer is named in the answer: what lies elsewhere does not wait for it.
    */
-  async of(file: FileIdentity): Promise<DependantsFound> {
-    const answers = await Promise.all(this.#roots.map((root) => root.ask(file)));
+  of({ device, inode }: FileIdentity): Promise<DependantsFound> {
+    return this.#askAll({ file: { device, inode } });
+  }
+
+  async onName({ handle, name }: Parameters<Dependants['onName']>[0], change: NameChange): Promise<DependantsFound> {
+    const folder = await asked(handle, () => readlink(procPath({ handle })));
+    return this.#askAll({ place: join(folder, name), change });
+  }
+
+  async #askAll(subject: IndexSubject): Promise<DependantsFound> {
+    const answers = await Promise.all(this.#roots.map((root) => root.ask(subject)));
     // A root may lie in another.
     const claimants = answers.flatMap((each) => each.found).filter((each) => !this.options.isRaw(each.file));
     const found = [...new Map(claimants.map((each) => [each.path, each])).values()];
@@ -118,12 +131,12 @@ class IndexedRoot {
     return worker;
   }
 
-  async ask({ device, inode }: FileIdentity): Promise<FoundDependants> {
+  async ask(subject: IndexSubject): Promise<FoundDependants> {
     // Until it is heard of again nobody waits for it.
     if (this.#stalled) return this.#nothing(STALLED);
     // A root that cannot be followed is looked at all the same: its thread finds out what is there.
     await this.root.follow().catch((error: unknown) => this.#notFollowed(error));
-    const question: IndexQuestion = { id: this.#next++, file: { device, inode }, root: this.root.identity };
+    const question: IndexQuestion = { ...subject, id: this.#next++, root: this.root.identity };
     const answer = deferred<FoundDependants>();
     this.#asked.set(question.id, answer);
     this.#heardAt = Math.max(this.#heardAt, Date.now());

@@ -1,6 +1,7 @@
 /** The thread that knows the images of one root; `image-index.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
+import type { NameChange } from '../../domain/ports/changes.js';
 import { firstOf, type BadFile } from './bad-files.js';
 import { RootIndex, type FoundDependants, type PlaceOfImages } from './root-index.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
@@ -13,11 +14,10 @@ export interface IndexJob {
   readonly holds: PlaceOfImages;
 }
 
-export interface IndexQuestion {
-  readonly id: number;
-  readonly file: FileIdentity;
-  readonly root: FileIdentity;
-}
+/** Who needs a file, or what is lost with a name. */
+export type IndexSubject = { readonly file: FileIdentity } | { readonly place: string; readonly change: NameChange };
+
+export type IndexQuestion = IndexSubject & { readonly id: number; readonly root: FileIdentity };
 
 export type IndexMessage =
   | { readonly kind: 'beat' }
@@ -58,7 +58,11 @@ async function answerAll(): Promise<void> {
   try {
     const last = questions.at(-1);
     if (last !== undefined) await index.refresh(last.root);
-    for (const { id, file } of questions) say({ kind: 'found', id, ...index.dependantsOf(file) });
+    for (const question of questions) {
+      const found =
+        'file' in question ? index.dependantsOf(question.file) : index.onName(question.place, question.change);
+      say({ kind: 'found', id: question.id, ...found });
+    }
   } catch (error) {
     for (const { id } of questions) say({ kind: 'failed', id, text: inspect(error) });
   }

@@ -2,9 +2,10 @@
  * Which images below a folder need other files: one that they are backed by, or those that hold
  * their data. Synchronous calls: it runs in a thread of its own, where it holds up nobody.
  */
-import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import type { Dependant, Unseen } from '../../domain/ports/changes.js';
+import { lstatSync, readdirSync, realpathSync, statSync, type BigIntStats } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { isBelow } from '../../domain/model/address.js';
+import type { Dependant, NameChange, Unseen } from '../../domain/ports/changes.js';
 import type { BadFile, Claimant } from './bad-files.js';
 import { identityOf } from '../linux/device-identity.js';
 import { errnoOf } from '../linux/errno.js';
@@ -34,6 +35,8 @@ interface Image {
   readonly settled: boolean;
   /** Absolute paths of the files that it needs now. */
   readonly needs: readonly string[];
+  /** Those of them that it names relative to its folder. */
+  readonly relative: readonly string[];
   /** Names in its own folder of the files with its data. */
   readonly extents: readonly string[];
 }
@@ -108,6 +111,52 @@ export class RootIndex {
       }
     }
     return { found, unseen };
+  }
+
+  /**
+   * Images that would not find a file any more, as they were at the last look.
+   * @param place the real path of the name that goes
+   */
+  onName(place: string, change: NameChange): FoundDependants {
+    const unseen = [...this.#unseen];
+    const found: FoundDependants['found'][number][] = [];
+    const leadsIn = this.#leadsBelow(bytesOf(place), unseen);
+    for (const [folder, { images }] of this.#folders)
+      for (const [name, image] of images) {
+        const path = join(folder, name);
+        const goes = isBelow(path, bytesOf(place));
+        if (goes && change === 'removed') continue;
+        const relative = [...image.relative, ...image.extents.map((extent) => join(folder, extent))];
+        const absolute = image.needs.filter((need) => !image.relative.includes(need));
+        const leaves = goes && change === 'moved' && relative.some((need) => !isBelow(need, bytesOf(place)));
+        if (!leaves && ![...absolute, ...(goes ? [] : relative)].some(leadsIn)) continue;
+        const own = this.#ask(path, unseen, () => this.#stat(path));
+        if (own === undefined || own === 'unseen') continue;
+        const dependant = { path: shown(path), identity: identityOf(own), file: claimantOf(own) };
+        found.push(leaves ? { ...dependant, leavesBase: true } : dependant);
+      }
+    return { found, unseen };
+  }
+
+  /** Whether a path is there and leads to the place or below it, by the names of its folders. */
+  #leadsBelow(place: string, unseen: Unseen[]): (path: string) => boolean {
+    const folders = new Map<string, string | undefined>();
+    const real = (path: string) => {
+      const found = this.#ask(path, unseen, () => realpathSync(at(path), { encoding: 'buffer' }).toString('latin1'));
+      return found === 'unseen' ? undefined : found;
+    };
+    return (path) => {
+      this.#pulse();
+      const folder = dirname(path);
+      if (!folders.has(folder)) folders.set(folder, real(folder));
+      const own = folders.get(folder);
+      if (own === undefined) return false;
+      const there = this.#ask(path, unseen, () => lstatSync(at(path)));
+      if (there === undefined || there === 'unseen') return false;
+      if (isBelow(join(own, basename(path)), place)) return true;
+      const led = there.isSymbolicLink() ? real(path) : undefined;
+      return led !== undefined && isBelow(led, place);
+    };
   }
 
   /**
@@ -252,8 +301,9 @@ export class RootIndex {
     if (head?.bad !== undefined) this.onBad({ path: shown(path), why: head.bad, file: claimantOf(stat) });
     if (head === undefined && settled) return msOf(stat.ctimeNs);
     const { names = [], extents = [] } = head ?? {};
-    const needs = names.map((each) => resolve(dirname(path), bytesOf(each)));
-    return { stamp, settled, needs, extents: extents.map(bytesOf) };
+    const whole = (each: string) => resolve(dirname(path), bytesOf(each));
+    const relative = names.filter((each) => !each.startsWith('/')).map(whole);
+    return { stamp, settled, needs: names.map(whole), relative, extents: extents.map(bytesOf) };
   }
 
   async #head(path: string): Promise<Head | 'unseen' | undefined> {

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { isBelow } from '../../domain/model/address.js';
+import { breathe } from '../../domain/model/async.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import { closeAll } from '../linux/close-all.js';
 import { errnoOf } from '../linux/errno.js';
@@ -11,6 +12,7 @@ import type { FileIdentity, Handle } from '../../domain/ports/handles.js';
 
 /** As the kernel's own limit. */
 const MAX_LINKS = 40;
+const FOLDERS_AT_ONCE = 256;
 
 /** Where a walk ended: an open folder, the name in it, and the real path of both. */
 export interface Place {
@@ -116,7 +118,9 @@ export class PathWalk {
   async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
     try {
       this.#assertOwnName(this.root.realPath, this.root.identity);
-      for (;;) {
+      for (let walked = 1; ; walked += 1) {
+        // A path can name two thousand folders, and the calls for each are made at once.
+        if (walked % FOLDERS_AT_ONCE === 0) await breathe();
         const name = this.#todo.shift();
         if (name === undefined)
           throw new HostlerError('NOT_A_FILE', `${this.path} is a folder`, { facts: { path: this.path } });

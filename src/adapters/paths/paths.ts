@@ -93,6 +93,22 @@ export class RootedPaths implements Paths {
     );
   }
 
+  async place(address: ImageAddress, need: 'name' | 'tree'): Promise<ResolvedTarget> {
+    const { root, components } = this.#find(address);
+    if (components.length === 0 && need === 'tree') throw reserved(address, 'is a root');
+    return root.gate.enter(
+      () => this.#openTarget(address, need),
+      ({ directory }) => directory.close(),
+    );
+  }
+
+  /** No root lies in it, and nothing that the daemon keeps for itself. */
+  #assertNotReserved(realPath: string, address: ImageAddress): void {
+    const kept = [...this.roots.map((root) => root.realPath), ...this.reserved.closed];
+    if (kept.some((folder) => isBelow(folder, realPath)))
+      throw reserved(address, 'holds a root, or a folder that the daemon keeps for itself');
+  }
+
   async assertNameable(address: ImageAddress): Promise<void> {
     const { root, components } = this.#find(address);
     // Of what is not there, the folders that are there are walked; the rest is judged by its name.
@@ -127,13 +143,14 @@ export class RootedPaths implements Paths {
     }
   }
 
-  async #openTarget(address: ImageAddress): Promise<ResolvedTarget> {
+  async #openTarget(address: ImageAddress, need: 'name' | 'tree' = 'name'): Promise<ResolvedTarget> {
     const place = await this.#walked(address, (walk) => walk.place()).catch((error: unknown) => {
       throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
     });
     try {
       const { folder, name, root } = place;
       this.scope.assert({ address: place.realPath, need: 'write' }, address);
+      if (need === 'tree') this.#assertNotReserved(place.realPath, address);
       this.#assertWritable(place.realPath, root, address, false);
       const policy = findRoot(this.roots, place.realPath)?.root ?? root;
       const { dev, ino } = await root.gate.calls.stat(folder.fd);
@@ -209,6 +226,10 @@ export class RootedPaths implements Paths {
     if (found !== undefined) return found;
     throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} lies outside the configured roots`, { facts: { path } });
   }
+}
+
+function reserved(address: ImageAddress, why: string): HostlerError {
+  return new HostlerError('DIRECTORY_RESERVED', `${address} ${why}`, { facts: { path: address } });
 }
 
 function resolved(

@@ -3,24 +3,34 @@ import { errnoOf } from '../linux/errno.js';
 import { openFolder } from '../gates/handles.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
+import { emptyInThread } from '../trees/tree-thread.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
 /** Folders in which the daemon works begin so; nobody else's names may. */
 export const PRIVATE_PREFIX = '.hostler-';
 
 /**
- * Removes a private folder and what is in it; the paths that were removed. None when it is not
- * there.
+ * Removes a private folder and what is in it, whole trees too; the paths that were removed, of a
+ * tree only the top. None when it is not there, and where trees in it are to be left.
  */
-export async function removePrivateFolder(parent: Handle, name: string, parentPath: string): Promise<string[]> {
+export async function removePrivateFolder(
+  parent: Handle,
+  name: string,
+  parentPath: string,
+  trees?: 'leave trees',
+): Promise<string[]> {
   const folder = await openFolder(parent, name).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   });
   if (folder === undefined) return [];
   try {
-    const files = await readdir(procPath({ handle: folder }));
-    for (const file of files) await unlink(procPath({ handle: folder, name: file }));
+    const entries = await readdir(procPath({ handle: folder }), { withFileTypes: true });
+    const files = entries.map((entry) => entry.name);
+    const hasTrees = entries.some((entry) => entry.isDirectory());
+    if (hasTrees && trees !== undefined) return [];
+    if (hasTrees) await emptyInThread(folder, { path: `${parentPath}/${name}` });
+    else for (const file of files) await unlink(procPath({ handle: folder, name: file }));
     await rmdir(procPath({ handle: parent, name })).catch((error: unknown) => {
       // Another process removed the whole tree meanwhile.
       if (errnoOf(error) !== 'ENOENT') throw error;

@@ -88,6 +88,13 @@ export class QemuLocks implements ImageLocks {
     return known.length === files.length ? known : this.#holdsInTable(files, age);
   }
 
+  /** Numbers of the inodes that qemu holds, on whatever filesystem they lie. */
+  async lockedInodes(): Promise<ReadonlySet<bigint>> {
+    const ranges = await this.#look().ranges;
+    const own = ranges.filter(({ first, last }) => first >= FIRST_BYTE && last <= LAST_BYTE);
+    return new Set(own.map(({ file }) => BigInt(file.slice(file.lastIndexOf(':') + 1))));
+  }
+
   async #holdsInTable(files: readonly LockedFile[], age: 'now' | 'shown'): Promise<readonly Hold[]> {
     const ranges = await (age === 'now' ? this.#look().ranges : this.#rangesToShow());
     if (ranges.length === 0) return files.map(() => 'none');

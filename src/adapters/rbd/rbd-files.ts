@@ -197,4 +197,9 @@ export class RbdDependants implements Dependants {
       }));
     return { known: true, found };
   }
+
+  /** Clones know their parents by numbers. */
+  onName(): ReturnType<Dependants['onName']> {
+    return Promise.resolve({ known: true, found: [] });
+  }
 }

@@ -70,7 +70,11 @@ export class RbdPaths implements Paths {
   }
 
   entry(address: ImageAddress): Promise<Entry> {
-    return Promise.reject(unsupported(`${address} is an image of a cluster, not a file`, { path: address }));
+    return Promise.reject(noFile(address));
+  }
+
+  place(address: ImageAddress): Promise<ResolvedTarget> {
+    return Promise.reject(noFile(address));
   }
 
   async target(address: ImageAddress): Promise<ResolvedTarget> {
@@ -157,4 +161,8 @@ function assertPublic({ image }: RbdName, address: ImageAddress): void {
 function missing({ snapshot }: RbdImage, address: ImageAddress): HostlerError {
   const what = snapshot === undefined ? 'does not exist' : 'does not exist, or has no such snapshot';
   return new HostlerError('IMAGE_NOT_FOUND', `${address} ${what}`, { facts: { path: address } });
+}
+
+function noFile(address: ImageAddress): HostlerError {
+  return unsupported(`${address} is an image of a cluster, not a file`, { path: address });
 }

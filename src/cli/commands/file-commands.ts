@@ -15,6 +15,7 @@ import type { Context } from '../context.js';
 import { events } from '../follow.js';
 import { address, askOf, byteCount, octal, operationOptions, type OperationFlags } from '../options.js';
 import { exactBytes, listing } from '../text.js';
+import { folderCommands } from './folder-commands.js';
 
 /** What gRPC carries best in one message. */
 const PIECE_BYTES = 256 * 1024;
@@ -29,6 +30,7 @@ export function fileCommands(context: Context): Command[] {
     touch(context),
     read(context),
     write(context),
+    ...folderCommands(context),
   ];
 }
 

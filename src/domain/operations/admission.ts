@@ -7,6 +7,7 @@ import type { ImageLocks } from '../ports/images.js';
 import { assertSafe } from '../images/image-policy.js';
 import { sameFile, type ImageReader } from '../images/read-image.js';
 import { Admitted } from './admitted.js';
+import { resolveFolder } from './new-folder.js';
 import type { Use } from './verb.js';
 import type { Reason } from '../model/reasons/reasons.js';
 import type { FileIdentity, FileRef, ImageKind, Resolved } from '../ports/handles.js';
@@ -83,9 +84,13 @@ export class Admission {
       await this.#resolveInPlace(use, admitted);
     } else if (use.role === 'named') {
       await this.ports.paths.assertNameable(address);
+    } else if (use.role === 'folder') {
+      await resolveFolder(use, admitted, this.ports.paths);
     } else if (use.role === 'removal') {
-      const target = await this.ports.paths.target(address).catch(missingIsFine(use, 'PARENT_NOT_FOUND'));
-      if (target !== undefined) admitted.addTarget(target);
+      const { paths } = this.ports;
+      const found = use.tree === true ? paths.place(address, 'tree') : paths.target(address);
+      const target = await found.catch(missingIsFine(use, 'PARENT_NOT_FOUND'));
+      if (target !== undefined) admitted.addTarget(target, use.tree);
     } else if (use.role === 'target') {
       admitted.addTarget(await this.ports.paths.target(address));
     } else if (use.format === undefined) {
@@ -259,10 +264,14 @@ const DEPENDANTS_NAMED = 10;
 
 const REPLACEABLE: readonly ImageKind[] = ['file', 'link', 'volume', 'device'];
 
-function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' | 'named' }>, kind: ImageKind): void {
+function assertKind(use: Exclude<Use, { role: 'source' | 'inplace' | 'named' | 'folder' }>, kind: ImageKind): void {
   const kinds: readonly ImageKind[] = use.role === 'target' ? REPLACEABLE : use.kinds;
   if (!kinds.includes(kind))
-    throw new HostlerError('NOT_A_FILE', `${use.address} is a ${KIND_WORDS[kind]}`, { facts: { path: use.address } });
+    throw new HostlerError(
+      kinds.includes('file') ? 'NOT_A_FILE' : 'NOT_A_DIRECTORY',
+      `${use.address} is a ${KIND_WORDS[kind]}`,
+      { facts: { path: use.address } },
+    );
 }
 
 function targetOf(use: Use & { role: 'target' | 'removal' }, admitted: Admitted): ResolvedTarget | undefined {

@@ -1,7 +1,7 @@
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import type { LockKey } from './resources/locks.js';
-import type { Resolution } from './verb.js';
+import type { NewFolder, Resolution } from './verb.js';
 import type { Entry, FileIdentity, Handle, Resolved } from '../ports/handles.js';
 import type { ResolvedTarget } from '../ports/targets.js';
 import type { Chain } from '../ports/tools.js';
@@ -12,6 +12,7 @@ export class Admitted implements Resolution {
   readonly chains = new Map<ImageAddress, Chain>();
   readonly targets = new Map<ImageAddress, ResolvedTarget>();
   readonly entries = new Map<ImageAddress, Entry>();
+  readonly newFolders = new Map<ImageAddress, NewFolder>();
   readonly keys: LockKey[] = [];
   /**
    * Rejects with IMAGE_IN_USE when a process writes to a source; the answer may come while the work
@@ -32,6 +33,8 @@ export class Admitted implements Resolution {
 
   readonly removal: Resolution['removal'] = (address) => this.targets.get(address);
 
+  readonly newFolder: Resolution['newFolder'] = (address) => this.newFolders.get(address);
+
   readonly entry: Resolution['entry'] = (address) => this.entries.get(address);
 
   get filesystems(): string[] {
@@ -47,12 +50,20 @@ export class Admitted implements Resolution {
     this.lock(file, mode);
   }
 
-  addTarget(target: ResolvedTarget): void {
+  /** @param tree all that is below it, too */
+  addTarget(target: ResolvedTarget, tree = false): void {
     const { address, directory, directoryIdentity, name, existing } = target;
     this.#handles.push(directory);
     this.targets.set(address, target);
-    this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address });
+    const whole = tree ? { tree } : {};
+    this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address, ...whole });
     if (existing !== undefined) this.keys.push(fileKey(existing, 'write', address));
+  }
+
+  /** A folder is made in it, unless it is there. */
+  addNewFolder(address: ImageAddress, folder: NewFolder): void {
+    this.addTarget(folder.topmost);
+    this.newFolders.set(address, folder);
   }
 
   /** Closed at the end, with everything else. */
@@ -64,10 +75,10 @@ export class Admitted implements Resolution {
     this.keys.push(fileKey(file, mode, file.address));
   }
 
-  addEntry(entry: Entry): void {
+  addEntry(entry: Entry, mode: 'read' | 'write' = 'write'): void {
     this.#handles.push(entry.handle);
     this.entries.set(entry.address, entry);
-    this.keys.push(fileKey(entry, 'write', entry.address));
+    this.keys.push(fileKey(entry, mode, entry.address));
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Run, Growing, PartOptions, Taker } from './verb.js';
+import type { Discarded, Growing, PartOptions, Run, Taker } from './verb.js';
 import { ProgressMeter } from './progress.js';
 import type { StagedImage, NotDurable } from '../ports/targets.js';
 import { Releases } from './resources/releases.js';
@@ -12,6 +12,7 @@ import { requestKeyOf } from './request-ids.js';
 import type { Secrets } from '../model/secrets.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { untilAborted } from '../model/async.js';
+import { sameFile } from '../images/read-image.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { Caller } from '../access/caller.js';
 import { evidenceOf, mayHaveActed, tookEffect } from './recovery/evidence.js';
@@ -37,6 +38,7 @@ export interface Assignment {
 export class OperationRun implements Run {
   readonly #meter: ProgressMeter;
   readonly #parts: StagedImage[] = [];
+  readonly #discarded: Discarded[] = [];
   readonly #releases = new Releases();
   readonly marks: OwnMarks;
   readonly isTouched = (file: Resolved) => this.marks.isMarked(file);
@@ -82,6 +84,7 @@ export class OperationRun implements Run {
   readonly file: Run['file'] = (address) => this.assignment.admitted.file(address);
   readonly chain: Run['chain'] = (address) => this.assignment.admitted.chain(address);
   readonly removal: Run['removal'] = (address) => this.assignment.admitted.removal(address);
+  readonly newFolder: Run['newFolder'] = (address) => this.assignment.admitted.newFolder(address);
   readonly entry: Run['entry'] = (address) => this.assignment.admitted.entry(address);
   readonly target: Run['target'] = (address) => this.assignment.admitted.target(address);
 
@@ -243,10 +246,15 @@ export class OperationRun implements Run {
 
   /** Never rejects: the work is done. */
   clearMarks(): Promise<void> {
-    const replaced = [...this.assignment.admitted.targets.values()].flatMap(({ existing, address }) =>
+    const before = [...this.assignment.admitted.targets.values()].flatMap(({ existing, address }) =>
       existing === undefined ? [] : [{ ...existing, address }],
     );
-    return this.marks.clear(replaced, this.#made, (error) => {
+    const made = this.#made;
+    const isMade = (file: FileIdentity) => made !== undefined && sameFile(file, made);
+    // What got another name is the file that it was, with its mark.
+    const replaced = before.filter((file) => !isMade(file));
+    const isNew = replaced.length === before.length;
+    return this.marks.clear(replaced, isNew ? made : undefined, (error) => {
       this.warnAfterwards(error);
     });
   }
@@ -264,6 +272,15 @@ export class OperationRun implements Run {
       );
     };
     return { signal: this.signal, onChild, ...(onFraction === undefined ? {} : { onFraction }) };
+  }
+
+  busyElsewhere(): ReadonlyMap<string, HostlerError> {
+    return this.ports.locks.heldByOthers(this.operationId);
+  }
+
+  keep<T extends Discarded>(made: T): T {
+    this.#discarded.push(made);
+    return made;
   }
 
   async part(target: ImageAddress, options: PartOptions): Promise<StagedImage> {
@@ -302,7 +319,7 @@ export class OperationRun implements Run {
     const { operation } = this.assignment;
     this.#releases.end();
     const kept = await this.#cleaning(() => (keep ? this.work.keep() : Promise.resolve(false)));
-    for (const part of this.#parts)
+    for (const part of [...this.#parts, ...this.#discarded])
       await this.#cleaning(async () => {
         operation.removedPaths.push(...(await part.discard()));
       });

@@ -143,6 +143,20 @@ const touch = z.looseObject({ kind: z.literal('touch'), existed: z.boolean() });
 /** The times of a file were set. */
 export type TouchResult = Known<z.infer<typeof touch>>;
 
+const directory = z.looseObject({
+  kind: z.literal('directory'),
+  existed: z.boolean(),
+  /** Unset when it existed. */
+  topmostPath: z.exactOptional(addressSchema),
+  madeItems: z.number(),
+});
+/** A folder was made, or was there. */
+export type DirectoryResult = Known<z.infer<typeof directory>>;
+
+const moved = z.looseObject({ kind: z.literal('move'), path: addressSchema, replaced: z.boolean() });
+/** Something got another name. */
+export type MoveResult = Known<z.infer<typeof moved>>;
+
 const execute = z.looseObject({ kind: z.literal('execute'), exitCode: z.number(), attempts: z.number() });
 /** A configured command was run. */
 export type ExecuteResult = Known<z.infer<typeof execute>>;
@@ -163,6 +177,8 @@ export const resultSchema = z.discriminatedUnion('kind', [
   chown,
   write,
   touch,
+  directory,
+  moved,
   execute,
 ]);
 
@@ -180,5 +196,7 @@ export type OperationResult =
   | ChownResult
   | WriteResult
   | TouchResult
+  | DirectoryResult
+  | MoveResult
   | ExecuteResult
   | Plan;

@@ -8,6 +8,7 @@ export const STEPS = {
   started: 'the verb begins to work',
   look: 'a copy by ssh reads what is on the other host',
   ask: 'a peer is asked to pull a copy',
+  inspect: 'a folder is looked at with all that is in it',
   reserve: 'space is reserved; may come again as more is needed',
   prepare: 'the private folder for a target is made',
   describe: 'a source is asked to describe its file',

@@ -1,4 +1,5 @@
 import type { ImageAddress } from '../model/address.js';
+import type { HostlerError } from '../model/errors.js';
 import type { Caller } from '../access/caller.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Commit, Counters, OperationPhase, RetryWait, Warning } from './record.js';
@@ -48,7 +49,14 @@ export type Use =
       readonly missingOk: boolean;
       readonly allowInUse: boolean;
       readonly allowDependants: boolean;
+      /**
+       * A folder goes with all that is in it: no other operation begins in it meanwhile. What is in
+       * it is the verb's to look at.
+       */
+      readonly tree?: true;
     }
+  /** A folder that is made unless it is there, with `parents` also those above it. */
+  | { readonly role: 'folder'; readonly address: ImageAddress; readonly parents: boolean }
   /**
    * An image that is changed where it is, with its chain: the image itself, or the layer that
    * `written` picks.
@@ -84,6 +92,12 @@ export type Use =
       readonly changesContent: boolean;
     };
 
+/** The topmost folder that is missing, and the names of those that are to be made below it. */
+export interface NewFolder {
+  readonly topmost: ResolvedTarget;
+  readonly below: readonly string[];
+}
+
 /** Addresses as they were resolved at admission. */
 export interface Resolution {
   readonly file: (address: ImageAddress) => Resolved;
@@ -91,6 +105,8 @@ export interface Resolution {
   readonly target: (address: ImageAddress) => ResolvedTarget;
   /** What is to be removed; undefined where even its folder is missing. */
   readonly removal: (address: ImageAddress) => ResolvedTarget | undefined;
+  /** Where a folder is to be made; undefined where it is there already. */
+  readonly newFolder: (address: ImageAddress) => NewFolder | undefined;
   /** What is to be changed; undefined where it is missing. */
   readonly entry: (address: ImageAddress) => Entry | undefined;
 }
@@ -161,6 +177,10 @@ export interface Run extends Resolution {
    * began to change it and did not succeed.
    */
   touch(file: Resolved): Promise<boolean>;
+  /** `device:inode` of what other operations work on now. */
+  busyElsewhere(): ReadonlyMap<string, HostlerError>;
+  /** What is removed, unless published, however the verb leaves. */
+  keep<T extends Discarded>(made: T): T;
   /** A private place for the target; removed, unless published, however the verb leaves. */
   part(target: ImageAddress, options: PartOptions): Promise<StagedImage>;
   /**
@@ -182,6 +202,11 @@ export interface Run extends Resolution {
 /** Several files that take space together, whatever their names. */
 export interface Taker {
   readonly takenBytes: () => Promise<bigint>;
+}
+
+/** Something that removes itself; what it removed. */
+export interface Discarded {
+  discard(): Promise<readonly string[]>;
 }
 
 /** A file that grows where it is. */

@@ -1,6 +1,6 @@
 import { HostlerError } from '../model/errors.js';
 import type { ImageFormat, Preallocation } from '../model/image-format.js';
-import type { FileIdentity, FileRef, Resolved } from './handles.js';
+import type { FileIdentity, FileRef, Handle, Resolved } from './handles.js';
 import type { Chain, Layer, ToolRun } from './tools.js';
 
 /** What a check of an image found. */
@@ -91,7 +91,12 @@ export interface Eraser {
 export interface Dependant {
   readonly path: string;
   readonly identity: FileIdentity;
+  /** It goes along, and names its backing file relative to the folder that it leaves. */
+  readonly leavesBase?: true;
 }
+
+/** What becomes of a name: `moved` is into another folder. */
+export type NameChange = 'removed' | 'renamed' | 'moved';
 
 /** Where nobody could look for dependants. */
 export interface Unseen {
@@ -110,6 +115,14 @@ export type DependantsFound =
 export interface Dependants {
   /** Images whose backing file this is; a volume's are its clones. */
   of(file: FileRef & FileIdentity): Promise<DependantsFound>;
+  /**
+   * Images that would not find a file any more if this name led to nothing, or what has it were
+   * elsewhere: those that name it, or what is in it. What goes along counts only where it moves.
+   */
+  onName(
+    place: FileRef & { readonly handle: Handle; readonly name: string },
+    change: NameChange,
+  ): Promise<DependantsFound>;
 }
 
 /** For whatever removes by itself: what is not known counts as in use. */

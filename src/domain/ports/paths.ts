@@ -29,6 +29,12 @@ export interface Paths {
    * with PATH_OUTSIDE_ROOTS, FILE_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED.
    */
   entry(address: ImageAddress, need: EntryNeed): Promise<Entry>;
+  /**
+   * A name in a folder, for what is no image: as `target`, in roots of files only. With `tree` what
+   * has the name goes with all that is in it: all of it must be in roots that may be written. Fails
+   * as `target`, and with UNSUPPORTED_BY_BACKEND; with `tree` also with DIRECTORY_RESERVED.
+   */
+  place(address: ImageAddress, need: 'name' | 'tree'): Promise<ResolvedTarget>;
   /** Fails with PATH_OUTSIDE_ROOTS, PARENT_NOT_FOUND, ROOT_READ_ONLY, ACCESS_DENIED. */
   target(address: ImageAddress): Promise<ResolvedTarget>;
   /**

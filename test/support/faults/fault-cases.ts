@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Daemon } from '../daemon.js';
 import { noise } from '../images/disks.js';
 import type { FaultFilesystem } from './fault-filesystem.js';
+import { folderFaultCases } from './folder-fault-cases.js';
 import type { FaultCase } from './nth-call.js';
 import { isOfQcow2, plainChanges, requestOn } from '../reasons/work.js';
 import { sh } from '../shell.js';
@@ -316,5 +317,6 @@ export function faultCases({ daemon, disk, stock, url }: Bench): FaultCase[] {
         }),
       done: async () => assert.equal((await stat(behind('file'))).uid, SHIFT),
     },
+    ...folderFaultCases({ daemon, disk }),
   ];
 }

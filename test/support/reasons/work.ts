@@ -67,6 +67,21 @@ export const WORK: Readonly<Record<string, Work>> = {
   StatFile: { reads: 'path' },
   ReadFile: { reads: 'path' },
   WriteFile: { makes: 'header.path' },
+  CreateDirectory: { makes: 'path' },
+  /** Of a folder. */
+  RemoveDirectory: { changes: 'path', rest: { recursive: true } },
+  /** Of a folder. */
+  ListDirectory: { reads: 'path' },
+  MoveFile: { changes: 'from', makes: 'to' },
+};
+
+/** RPCs that take a folder where others take an image. */
+export const OF_FOLDERS: readonly string[] = ['RemoveDirectory', 'ListDirectory'];
+
+/** What makes them look up a name with a tool. */
+export const NAMED: Readonly<Record<string, Message>> = {
+  Chown: { owner: 'somebody' },
+  CreateDirectory: { attributes: { owner: 'somebody' } },
 };
 
 /** The address that a role has in a call; those that are left out get a good one. */

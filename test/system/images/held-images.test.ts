@@ -3,7 +3,7 @@
  * process comes later.
  */
 import assert from 'node:assert/strict';
-import { rm, stat } from 'node:fs/promises';
+import { link, mkdir, rm, stat } from 'node:fs/promises';
 import { readFileSync, statSync } from 'node:fs';
 import { Daemon } from '../../support/daemon.js';
 import { requestOf } from '../../support/descriptors.js';
@@ -54,6 +54,8 @@ describe('an image that a process has open for writing', function () {
     StartUpload: { middle: 'none' },
     DownloadImage: { middle: 'none' },
     WriteFile: { middle: 'none' },
+    RemoveDirectory: { request: () => ({ path: at('folder') }), middle: 'prepare' },
+    MoveFile: { middle: 'commit' },
   };
   /**
    * What is in use there is no image of the caller's: an entry of the cache that has overlays. See
@@ -97,6 +99,8 @@ describe('an image that a process has open for writing', function () {
   before(async () => {
     await start();
     for (const name of ['held.raw', 'other.raw']) await sh('qemu-img', 'create', '-q', '-f', 'raw', at(name), '8M');
+    await mkdir(at('folder'));
+    await link(at('held.raw'), at('folder/held.raw'));
     for (const name of ['held', 'other', 'overlay-base']) {
       await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at(`${name}.qcow2`), '8M');
       await sh('qemu-io', '-f', 'qcow2', '-c', 'write -P 7 0 1M', at(`${name}.qcow2`));

@@ -10,7 +10,8 @@ import { FaultServer } from '../../support/servers/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
 import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
-import { WORK, callByName, requestFor, takesFormat, type Addresses } from '../../support/reasons/work.js';
+import { NAMED, OF_FOLDERS, WORK, callByName, requestFor } from '../../support/reasons/work.js';
+import { takesFormat, type Addresses } from '../../support/reasons/work.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { CallError, failure, type Message } from '../../support/stranger.js';
@@ -28,7 +29,7 @@ const LOOKERS = ['ReadFile', 'DownloadImage', 'MapImage', 'MeasureImage'];
 /** Of these, more are open at once than these tests begin. */
 const LONG_OPEN = ['StartUpload', 'OpenExport'];
 /** What they need is the right to write to the folder. */
-const REMOVERS = ['DeleteFile', 'DeleteImage'];
+const REMOVERS = ['DeleteFile', 'DeleteImage', 'RemoveDirectory'];
 /** It looks only at what comes from an untrusted root. */
 const COPY = ['CopyImage'];
 
@@ -44,7 +45,8 @@ const LOSING = { overwrite: true, size: '1M', allow_shrink: true };
 /** They take a format, and raw is one that they can work on, or is refused for another reason. */
 const RAW_TOO = ['MeasureImage', 'CreateImage', 'ResizeImage', 'CommitImage'];
 /** They work on files alone. */
-const FILES_ONLY = ['StatFile', 'TouchFile', 'ReadFile', 'WriteFile', 'DownloadImage', 'ListImages', 'WatchImages'];
+const OF_NAMES = ['CreateDirectory', 'MoveFile', ...OF_FOLDERS, 'ListImages', 'WatchImages'];
+const FILES_ONLY = ['StatFile', 'TouchFile', 'ReadFile', 'WriteFile', 'DownloadImage', ...OF_NAMES];
 /** They open nothing: what can be looked at is all that they need. */
 const LOOKED_AT = ['StatFile', 'ListImages', 'WatchImages', 'GetFilesystemInfo', 'WatchFilesystem'];
 /** In these requests no path differs from call to call. */
@@ -52,8 +54,6 @@ const OTHERWISE: Readonly<Record<string, Message>> = {
   EvictCachedImages: { target_bytes: '1' },
   Execute: { args: ['x'] },
 };
-/** A name is looked up with a tool. */
-const NAMED: Readonly<Record<string, Message>> = { Chown: { owner: 'somebody' } };
 /** They name no path: only what is about no path is asked of them. */
 const PATHLESS = ['Execute', 'PrefetchImage', 'EvictCachedImages', 'PinCachedImage', 'FindRootDisk'];
 const OF_NO_PATH = [
@@ -132,7 +132,8 @@ describe('what RPCs promise alike', () => {
     if (rpc === 'RebaseImage' || rpc === 'CommitImage') {
       await copyFile(fixed('plain.qcow2'), `${mine}.base`);
       await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', `${mine}.base`, '-F', 'qcow2', mine);
-    } else await copyFile(fixed('good.qcow2'), mine);
+    } else if (OF_FOLDERS.includes(rpc)) await mkdir(mine);
+    else await copyFile(fixed('good.qcow2'), mine);
     return { reads: mine, changes: mine, makes: image(`made-${number}`), other: fixed('other.raw') };
   }
   const call = async (rpc: string, spoilt: Partial<Addresses> = {}, more: Message = {}) => {
@@ -166,7 +167,7 @@ describe('what RPCs promise alike', () => {
         rpc === 'GetImageInfo'
           ? call(rpc, on(fixed('looped.qcow2')), { backing_chain: true })
           : call(rpc, on(fixed('unsafe.qcow2'))),
-      COPY,
+      [...COPY, 'MoveFile'],
     );
     each(
       'UNSUPPORTED_BY_BACKEND',
@@ -184,15 +185,14 @@ describe('what RPCs promise alike', () => {
     each('PARENT_NOT_FOUND', (rpc) => call(rpc, { makes: image('absent/new') }));
     each('SAME_FILE', async (rpc) => {
       const { reads } = await addresses(rpc);
-      return call(rpc, { reads, makes: reads }, { overwrite: true });
+      return call(rpc, { ...on(reads), makes: reads }, { overwrite: true });
     });
     each('INVALID_FIELD', (rpc) => call(rpc, { ...on('relative'), makes: 'relative' }));
-    each('IMAGE_HAS_DEPENDANTS', (rpc) =>
-      call(
-        rpc,
-        { changes: fixed(rpc === 'CommitImage' ? 'overlay.qcow2' : 'based.qcow2'), makes: fixed('based.qcow2') },
-        LOSING,
-      ),
+    const changed = (rpc: string) => fixed(rpc === 'CommitImage' ? 'overlay.qcow2' : 'based.qcow2');
+    each(
+      'IMAGE_HAS_DEPENDANTS',
+      (rpc) => call(rpc, { changes: changed(rpc), makes: fixed('based.qcow2') }, LOSING),
+      OF_FOLDERS,
     );
     each(
       'REQUEST_ID_REUSED',
@@ -259,8 +259,8 @@ describe('what RPCs promise alike', () => {
     each('ACCESS_DENIED', async (rpc) => {
       const [file, below] = [mine(`closed-${rpc}`), mine(`closed/file-${rpc}`)];
       await chmod(mine('closed'), 0o755);
-      await copyFile(fixed('good.qcow2'), file);
-      await copyFile(fixed('good.qcow2'), below);
+      const make = (path: string) => (OF_FOLDERS.includes(rpc) ? mkdir(path) : copyFile(fixed('good.qcow2'), path));
+      for (const path of [file, below]) await make(path);
       await chmod(file, 0);
       // A file can be looked at unless its folder cannot be entered.
       const looks = LOOKED_AT.includes(rpc);

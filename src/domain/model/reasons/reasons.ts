@@ -1,6 +1,7 @@
 import { row, type ReasonRow } from './reason-row.js';
 import { FAR_END_REASONS, SOURCE_REASONS } from './far-reasons.js';
 import { LAYER_REASONS } from './layer-reasons.js';
+import { TREE_REASONS } from './tree-reasons.js';
 import { TOOL_REASONS } from './tool-reasons.js';
 import { DAEMON_REASONS } from './daemon-reasons.js';
 
@@ -195,6 +196,7 @@ export const REASONS = {
     'Restore the image from another copy.',
   ),
   ...LAYER_REASONS,
+  ...TREE_REASONS,
   WOULD_SHRINK: row(
     'FAILED_PRECONDITION',
     'after a change',

@@ -1,3 +1,4 @@
+import { isBelow } from '../../model/address.js';
 import { HostlerError } from '../../model/errors.js';
 
 /** Who works on a path. */
@@ -13,11 +14,14 @@ export interface LockKey {
   readonly mode: 'read' | 'write';
   /** For the message. */
   readonly path: string;
+  /** Nobody else works on a path below it. */
+  readonly tree?: true;
 }
 
 interface Lock {
   mode: 'read' | 'write';
-  readonly holders: Set<Holder>;
+  /** With the path by which each came. */
+  readonly holders: Map<Holder, string>;
 }
 
 /** Suggested wait before trying a busy path again. */
@@ -26,6 +30,8 @@ const BUSY_RETRY_MS = 1000;
 /** One writer per image, many readers; all keys of an operation in one step, or none. */
 export class LockTable {
   readonly #locks = new Map<string, Lock>();
+  /** Trees of which all is locked. */
+  readonly #trees = new Map<LockKey, Holder>();
 
   /** Takes all keys, or fails with PATH_BUSY and the holder. Returns the release. */
   acquire(holder: Holder, keys: readonly LockKey[]): () => void {
@@ -33,20 +39,44 @@ export class LockTable {
     for (const { key, mode, path } of wanted) {
       const lock = this.#locks.get(key);
       if (lock !== undefined && (mode === 'write' || lock.mode === 'write'))
-        throw busy(path, [...lock.holders][0] ?? holder);
+        throw busy(path, [...lock.holders.keys()][0] ?? holder);
     }
-    for (const { key, mode } of wanted) {
-      const lock = this.#locks.get(key) ?? { mode, holders: new Set<Holder>() };
-      lock.holders.add(holder);
+    for (const key of wanted) this.#assertNoTree(key);
+    const trees = wanted.filter(({ tree }) => tree === true);
+    for (const tree of trees) this.#assertNobodyIn(tree);
+    for (const { key, mode, path } of wanted) {
+      const lock = this.#locks.get(key) ?? { mode, holders: new Map<Holder, string>() };
+      lock.holders.set(holder, path);
       this.#locks.set(key, lock);
     }
+    for (const tree of trees) this.#trees.set(tree, holder);
     return () => {
+      for (const tree of trees) this.#trees.delete(tree);
       for (const { key } of wanted) {
         const lock = this.#locks.get(key);
         lock?.holders.delete(holder);
         if (lock?.holders.size === 0) this.#locks.delete(key);
       }
     };
+  }
+
+  /** What others than this operation hold, with what an attempt to work on it fails with. */
+  heldByOthers(operationId: string): ReadonlyMap<string, HostlerError> {
+    const held = new Map<string, HostlerError>();
+    for (const [key, { holders }] of this.#locks)
+      for (const [holder, path] of holders)
+        // A name in a folder counts as the folder.
+        if (holder.operationId !== operationId) held.set(key.split('/', 1)[0] ?? key, busy(path, holder));
+    return held;
+  }
+
+  #assertNoTree({ path }: LockKey): void {
+    for (const [tree, holder] of this.#trees) if (isBelow(path, tree.path)) throw busy(path, holder);
+  }
+
+  #assertNobodyIn({ path }: LockKey): void {
+    for (const { holders } of this.#locks.values())
+      for (const [holder, held] of holders) if (isBelow(held, path)) throw busy(held, holder);
   }
 
   get size(): number {

@@ -1,0 +1,91 @@
+import { readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isBelow } from '../../domain/model/address.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { ImageLocks } from '../../domain/ports/images.js';
+import type { ResolvedTarget } from '../../domain/ports/targets.js';
+import type { HeldFile, TreeFacts, TreeLook } from '../../domain/ports/trees.js';
+import { asked } from '../gates/handles.js';
+import { readMounts } from '../linux/mounts.js';
+import { procPath } from '../linux/proc-path.js';
+import type { LookFacts } from '../trees/tree-look.js';
+import { lookInThread } from '../trees/tree-thread.js';
+
+export interface InspectPorts {
+  readonly agentId: string;
+  readonly imageLocks: ImageLocks & {
+    /** Numbers of the inodes that qemu holds, on whatever filesystem they lie. */
+    lockedInodes(): Promise<ReadonlySet<bigint>>;
+  };
+}
+
+/** As `Trees.inspect`. */
+export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports: InspectPorts): Promise<TreeFacts> {
+  const { directory, name, address } = target;
+  const { signal, busy, onProgress } = look;
+  const real = join(await asked(directory, () => readlink(procPath({ handle: directory }))), name);
+  await assertNoMounts(real, address);
+  const locked = await ports.imageLocks.lockedInodes();
+  const job = { fd: directory.fd, name: Buffer.from(name), agentId: ports.agentId, busy, locked };
+  const facts = await lookInThread(job, { path: address, signal, onProgress });
+  const { items, allocatedBytes } = facts;
+  const held = await heldOf(facts.locked, target, ports);
+  return {
+    items: BigInt(items),
+    allocatedBytes,
+    heldInodes: locked,
+    ...(facts.busy === undefined ? {} : { busy: { key: facts.busy.key, path: pathOf(address, facts.busy.names) } }),
+    ...(held === undefined ? {} : { held }),
+  };
+}
+
+/** As `Trees.heldSince`. */
+export async function heldSince(
+  target: ResolvedTarget,
+  before: ReadonlySet<bigint>,
+  signal: AbortSignal,
+  ports: InspectPorts,
+): Promise<HeldFile | undefined> {
+  const now = await ports.imageLocks.lockedInodes();
+  const since = new Set([...now].filter((inode) => !before.has(inode)));
+  if (since.size === 0) return undefined;
+  const { directory, name, address } = target;
+  const job = { fd: directory.fd, name: Buffer.from(name), agentId: ports.agentId, busy: new Set<string>() };
+  const { locked } = await lookInThread({ ...job, locked: since }, { path: address, signal });
+  return heldOf(locked, target, ports);
+}
+
+/** Of the same filesystem they have no other device: the table of mounts alone knows them. */
+async function assertNoMounts(real: string, address: string): Promise<void> {
+  const mount = (await readMounts()).find(({ mountPoint }) => isBelow(mountPoint, real));
+  if (mount === undefined) return;
+  const path = `${address}${mount.mountPoint.slice(real.length)}`;
+  throw new HostlerError('OTHER_FILESYSTEM', `another filesystem is mounted on ${path}`, { facts: { path } });
+}
+
+/**
+ * Of the files whose inode has the number of one that is held, the first that is: all of them lie
+ * on the filesystem of the top.
+ */
+async function heldOf(
+  candidates: LookFacts['locked'],
+  { address, directory: handle, name, existing }: ResolvedTarget,
+  { imageLocks }: InspectPorts,
+): Promise<HeldFile | undefined> {
+  for (const { names, inode } of candidates) {
+    const [hold = 'none'] = await imageLocks.holds([{ handle, name, inode, ...device(existing) }]);
+    if (hold === 'none') continue;
+    const file = [name, ...names.map((each) => Buffer.from(each).toString())].join('/');
+    const pid = await imageLocks.holder({ handle, name: file });
+    return { path: pathOf(address, names), ...(pid === undefined ? {} : { pid }) };
+  }
+  return undefined;
+}
+
+function device(existing: ResolvedTarget['existing']) {
+  return existing === undefined ? {} : { device: existing.device };
+}
+
+function pathOf(address: string, names: readonly Uint8Array[]): string {
+  return [address, ...names.map((name) => Buffer.from(name).toString())].join('/');
+}

@@ -1,0 +1,38 @@
+/**
+ * Folders by descriptors and by the bytes of names, with synchronous calls: for threads of their
+ * own.
+ */
+import { closeSync, constants, opendirSync, openSync } from 'node:fs';
+import { bytesOf, namesAsBytes } from '../linux/names-as-bytes.js';
+import { O_PATH } from '../linux/proc-path.js';
+
+/** Opens a folder, never through a link. */
+export const FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** Read at once; most folders hold fewer, and room for more would be made for each. */
+const NAMES_AT_ONCE = 128;
+
+/** A name below an open folder, as a path. */
+export function below(fd: number, name: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`/proc/self/fd/${String(fd)}/`), name]);
+}
+
+/** Each entry of an open folder. Few names are in memory. */
+export function* entriesOf(fd: number): Generator<{ readonly name: Buffer; readonly isFolder: boolean }, void> {
+  const folder = opendirSync(`/proc/self/fd/${String(fd)}`, namesAsBytes(NAMES_AT_ONCE));
+  try {
+    for (let entry = folder.readSync(); entry !== null; entry = folder.readSync())
+      yield { name: bytesOf(entry), isFolder: entry.isDirectory() };
+  } finally {
+    folder.closeSync();
+  }
+}
+
+/** Opens, calls, closes. Fails with system errors. */
+export function withFolder<T>(path: Buffer, use: (fd: number) => T): T {
+  const fd = openSync(path, FOLDER);
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * Looks at a tree, whatever its depth and size: with synchronous calls, in a thread of its own. No
+ * call goes through a link, and what is renamed meanwhile leads nowhere else.
+ */
+import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from 'node:fs';
+import { errnoOf } from '../linux/errno.js';
+import { sizesOf } from '../linux/system-sizes.js';
+import { below, entriesOf, FOLDER } from './folder-bytes.js';
+import { placed, TreeError } from './tree-error.js';
+
+export interface LookJob {
+  readonly kind: 'look';
+  /** Descriptor of the folder that holds the top, and its name there. */
+  readonly fd: number;
+  readonly name: Uint8Array;
+  readonly agentId: string;
+  /** `device:inode`. */
+  readonly busy: ReadonlySet<string>;
+  /** Inodes that qemu holds, on whatever filesystem. */
+  readonly locked: ReadonlySet<bigint>;
+}
+
+/** What was found; names are from the top on, which is not named itself. */
+export interface LookFacts {
+  items: number;
+  allocatedBytes: bigint;
+  busy?: { key: string; names: Buffer[] };
+  /** Files whose inode has a number that qemu holds. */
+  readonly locked: { readonly names: readonly Uint8Array[]; readonly inode: bigint }[];
+}
+
+interface Level {
+  /** Closed where too many are open. */
+  fd: number | undefined;
+  readonly stat: BigIntStats;
+  /** Of its folders, those that were not visited; each ends with NUL. */
+  names: Buffer;
+  readonly name: Buffer;
+}
+
+/** So many folders are open at once. */
+const MAX_OPEN = 64;
+const PROGRESS_EVERY = 1000;
+/** More are not asked about: one that is held is enough. */
+const MAX_LOCKED = 1000;
+/** Of an operation of a host, also of one that copies to here through ssh. */
+const WORK_NAME = /^\.hostler-(far-)?([0-9a-f]{12})-.+$/;
+const { R_OK, W_OK, X_OK } = constants;
+
+/** Looks at everything. Fails with TreeError. */
+export function lookAt(job: LookJob, progress: (items: number) => void, isStopped: () => boolean): LookFacts {
+  return new Look(job, progress, isStopped).all();
+}
+
+class Look {
+  readonly #facts: LookFacts = { items: 0, allocatedBytes: 0n, locked: [] };
+  readonly #levels: Level[] = [];
+  readonly #isRoot = process.geteuid?.() === 0;
+  #device = 0n;
+
+  constructor(
+    private readonly job: LookJob,
+    private readonly progress: (items: number) => void,
+    private readonly isStopped: () => boolean,
+  ) {}
+
+  all(): LookFacts {
+    const name = Buffer.from(this.job.name);
+    const top = lstatSync(below(this.job.fd, name), { bigint: true });
+    this.#device = top.dev;
+    this.#see(top, name, () => []);
+    if (!top.isDirectory()) return this.#facts;
+    try {
+      this.#enter(this.job.fd, name);
+      this.#walk();
+      return this.#facts;
+    } finally {
+      for (const { fd } of this.#levels) if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  #walk(): void {
+    for (let level = this.#levels.at(-1); level !== undefined; level = this.#levels.at(-1)) {
+      if (this.isStopped() || this.#facts.busy !== undefined) return;
+      const end = level.names.indexOf(0);
+      if (end < 0) this.#leave();
+      else {
+        const name = level.names.subarray(0, end);
+        level.names = level.names.subarray(end + 1);
+        this.#enter(this.#descriptor(level), name);
+      }
+    }
+  }
+
+  /** What is gone meanwhile is not in it any more. */
+  #enter(parent: number, name: Buffer): void {
+    const names = () => [...this.#path(), ...(this.#levels.length === 0 ? [] : [name])];
+    let fd: number | undefined;
+    try {
+      fd = openSync(below(parent, name), FOLDER);
+      const level: Level = { fd, stat: fstatSync(fd, { bigint: true }), names: Buffer.alloc(0), name };
+      if (!this.#isRoot) accessSync(`/proc/self/fd/${String(fd)}`, R_OK | W_OK | X_OK);
+      level.names = this.#seeAll(fd, names);
+      this.#levels.push(level);
+      const far = this.#levels.at(-1 - MAX_OPEN);
+      if (far?.fd !== undefined) closeSync(far.fd);
+      if (far !== undefined) far.fd = undefined;
+    } catch (error) {
+      if (fd !== undefined) closeSync(fd);
+      if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoOf(error) ?? '')) throw placed(error, names());
+    }
+  }
+
+  #leave(): void {
+    const level = this.#levels.at(-1);
+    const above = this.#levels.at(-2);
+    if (level?.fd !== undefined && above !== undefined) this.#reopen(above, level.fd);
+    if (level?.fd !== undefined) closeSync(level.fd);
+    this.#levels.pop();
+  }
+
+  /** By the folder in it; unless that was moved elsewhere, it leads back. */
+  #reopen(level: Level, inIt: number): void {
+    if (level.fd !== undefined) return;
+    const fd = openSync(below(inIt, Buffer.from('..')), FOLDER);
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    level.fd = fd;
+    if (dev !== level.stat.dev || ino !== level.stat.ino)
+      throw new TreeError({ reason: 'PATH_BUSY', words: 'was moved while it was looked at' }, this.#path());
+  }
+
+  #descriptor({ fd }: Level): number {
+    if (fd === undefined) throw new Error('a folder of a walk is closed');
+    return fd;
+  }
+
+  /** The names of its folders. */
+  #seeAll(fd: number, names: () => Buffer[]): Buffer {
+    const folders: Buffer[] = [];
+    for (const { name } of entriesOf(fd)) {
+      const path = () => [...names(), name];
+      const stat = lstatOf(fd, name, path);
+      if (stat === undefined) continue;
+      this.#see(stat, name, path);
+      if (this.#facts.busy !== undefined || this.isStopped()) break;
+      if (stat.isDirectory()) folders.push(name, Buffer.alloc(1));
+    }
+    return Buffer.concat(folders);
+  }
+
+  /** @param path from the top on: as long as a tree is deep, so it is made only when it is told */
+  #see(stat: BigIntStats, name: Buffer, path: () => Buffer[]): void {
+    const facts = this.#facts;
+    if (stat.dev !== this.#device)
+      throw new TreeError({ reason: 'OTHER_FILESYSTEM', words: 'lies on another filesystem' }, path());
+    if (stat.isDirectory()) this.#assertNotAtWork(name, path);
+    facts.items += 1;
+    if (facts.items % PROGRESS_EVERY === 0) this.progress(facts.items);
+    // What has other names stays with them.
+    if (stat.isDirectory() || stat.nlink === 1n) facts.allocatedBytes += sizesOf(stat).allocatedBytes;
+    const key = `${String(stat.dev)}:${String(stat.ino)}`;
+    if (this.job.busy.has(key)) facts.busy = { key, names: path() };
+    if (stat.isFile() && this.job.locked.has(stat.ino) && facts.locked.length < MAX_LOCKED)
+      facts.locked.push({ names: path(), inode: stat.ino });
+  }
+
+  /** Another agent's folder: its operation may be at work. */
+  #assertNotAtWork(name: Buffer, path: () => Buffer[]): void {
+    const [, far, agent] = WORK_NAME.exec(name.toString()) ?? [];
+    if (agent !== undefined && (far !== undefined || agent !== this.job.agentId))
+      throw new TreeError({ reason: 'PATH_BUSY', words: 'is a folder in which another agent works' }, path());
+  }
+
+  #path(): Buffer[] {
+    return this.#levels.slice(1).map(({ name }) => name);
+  }
+}
+
+function lstatOf(fd: number, name: Buffer, path: () => Buffer[]): BigIntStats | undefined {
+  try {
+    return lstatSync(below(fd, name), { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    throw placed(error, path());
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Removes what is in a folder, whatever its depth and size: with synchronous calls, in a thread of
+ * its own. What is deep is first moved up, so that two folders are open at most, and nothing has to
+ * be remembered: the removal begins anew after a crash.
+ */
+import { renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { errnoOf } from '../linux/errno.js';
+import { below, entriesOf, withFolder } from './folder-bytes.js';
+import { placed, TreeError } from './tree-error.js';
+
+export interface EmptyJob {
+  readonly kind: 'empty';
+  /** Descriptor of a folder that nobody else works in. */
+  readonly fd: number;
+}
+
+const PROGRESS_EVERY = 1000;
+/** Others may still be in a folder that was taken, and make files there. */
+const MAX_REFILLS = 1000;
+
+/** Removes all that is in it. Fails with TreeError. */
+export function emptyFolder({ fd }: EmptyJob, progress: (items: number) => void): number {
+  const removal = new Removal(fd, progress);
+  while (removal.pass() > 0);
+  return removal.items;
+}
+
+class Removal {
+  items = 0;
+  readonly #mark = randomUUID();
+  #moved = 0;
+  #refills = 0;
+
+  constructor(
+    private readonly top: number,
+    private readonly progress: (items: number) => void,
+  ) {}
+
+  /** How many entries it found. */
+  pass(): number {
+    let found = 0;
+    for (const { name, isFolder } of entriesOf(this.top)) {
+      found += 1;
+      try {
+        if (!isFolder && this.#unlink(this.top, name)) continue;
+        withFolder(below(this.top, name), (fd) => {
+          this.#clear(fd);
+        });
+        this.#rmdir(this.top, name);
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') throw placed(error, [name]);
+      }
+    }
+    return found;
+  }
+
+  /** Removes its files and empty folders, and moves the others up. */
+  #clear(folder: number): void {
+    for (const { name, isFolder } of entriesOf(folder)) {
+      if (!isFolder && this.#unlink(folder, name)) continue;
+      try {
+        rmdirSync(below(folder, name));
+        this.#count();
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') continue;
+        if (!['ENOTEMPTY', 'EEXIST'].includes(errnoOf(error) ?? '')) throw placed(error, [name]);
+        this.#moved += 1;
+        renameSync(below(folder, name), below(this.top, Buffer.from(`${this.#mark}-${String(this.#moved)}`)));
+      }
+    }
+  }
+
+  /** False when it is a folder. */
+  #unlink(folder: number, name: Buffer): boolean {
+    try {
+      unlinkSync(below(folder, name));
+      this.#count();
+    } catch (error) {
+      if (errnoOf(error) === 'EISDIR') return false;
+      if (errnoOf(error) !== 'ENOENT') throw placed(error, [name]);
+    }
+    return true;
+  }
+
+  #rmdir(folder: number, name: Buffer): void {
+    try {
+      rmdirSync(below(folder, name));
+      this.#count();
+    } catch (error) {
+      if (!['ENOTEMPTY', 'EEXIST'].includes(errnoOf(error) ?? '')) throw error;
+      this.#refills += 1;
+      if (this.#refills > MAX_REFILLS)
+        throw new TreeError({ reason: 'PATH_BUSY', words: 'is filled again and again' }, [name], error);
+    }
+  }
+
+  #count(): void {
+    this.items += 1;
+    if (this.items % PROGRESS_EVERY === 0) this.progress(this.items);
+  }
+}

@@ -1,0 +1,90 @@
+import { assertStorage } from '../images/assert-storage.js';
+import { sameFile } from '../images/read-image.js';
+import { dirname, isBelow, type ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import type { MoveResult } from '../operations/results.js';
+import type { Resolution, Verb } from '../operations/verb.js';
+import type { ExistingTarget, ResolvedTarget } from '../ports/targets.js';
+import { assertNotHeldSince, inspectWhole, type WholeTreePorts } from './whole-tree.js';
+
+export interface MoveFileSpec {
+  readonly from: ImageAddress;
+  readonly to: ImageAddress;
+  readonly overwrite: boolean;
+}
+
+interface Moved {
+  readonly from: ResolvedTarget;
+  readonly what: ExistingTarget;
+  readonly to: ResolvedTarget;
+}
+
+/** Gives a file or folder another name. After a crash it has the old one, or the new one. */
+export function moveFile(ports: WholeTreePorts): Verb<MoveFileSpec, MoveResult> {
+  return {
+    name: 'MoveFile',
+    slot: () => 'none',
+    uses: ({ from, to, overwrite }) => [
+      {
+        role: 'removal',
+        address: from,
+        kinds: ['file', 'folder', 'link', 'block', 'other'],
+        missing: 'FILE_NOT_FOUND',
+        missingOk: false,
+        allowInUse: false,
+        // What names it by this name is looked for by the verb; by another name it is there still.
+        allowDependants: true,
+        tree: true,
+      },
+      { role: 'target', address: to, overwrite, allowDependants: false },
+    ],
+
+    plan(spec, resolution) {
+      const { what } = moved(spec, resolution);
+      const plan = { kind: 'plan', method: 'rename', moveBytes: 0n, needBytes: 0n } as const;
+      return Promise.resolve({ ...plan, why: `the ${what.type} gets another name` });
+    },
+
+    async run(spec, run) {
+      const { from, what, to } = moved(spec, run);
+      run.phase('INSPECTING');
+      await run.step('inspect');
+      const isInPlace = sameFile(from.directoryIdentity, to.directoryIdentity);
+      const facts = await inspectWhole(from, isInPlace ? 'renamed' : 'moved', run, ports);
+      if (what.type === 'folder') await assertNotHeldSince(from, facts, run, ports);
+      const replaces = to.existing !== undefined;
+      const result: MoveResult = { kind: 'move', path: spec.to, replaced: replaces };
+      return run.commit('COMMITTING', { address: spec.to, made: what, result }, () =>
+        ports.trees.move(from, to, replaces),
+      );
+    },
+  };
+}
+
+/** Fails where it cannot be done whatever is in it. */
+function moved({ from: address, to: name }: MoveFileSpec, resolution: Resolution): Moved {
+  const [from, to] = [resolution.removal(address), resolution.target(name)];
+  const what = from?.existing;
+  if (from === undefined || what === undefined)
+    throw new HostlerError('BUG', `${address} was admitted without being there`);
+  assertStorage(to, ['file'], 'MoveFile');
+  const facts = { source: address, target: name };
+  if (to.existing !== undefined && sameFile(what, to.existing))
+    throw new HostlerError('SAME_FILE', `${address} and ${name} are the same file`, { facts });
+  if (to.existing !== undefined && what.type === 'folder')
+    throw new HostlerError('TARGET_EXISTS', `${name} exists, and a folder replaces nothing`, {
+      facts: { path: name },
+    });
+  if (!from.trusted && to.trusted)
+    throw new HostlerError(
+      'IMAGE_UNSAFE',
+      `${address} lies in an untrusted root: what comes from there into ${dirname(name)} must be converted or fetched`,
+      { facts: { path: address } },
+    );
+  return { from, what, to };
+}
+
+/** Whether a name lies in what gets it: no folder can be in itself. */
+export function isInItself({ from, to }: Pick<MoveFileSpec, 'from' | 'to'>): boolean {
+  return from !== to && isBelow(to, from);
+}

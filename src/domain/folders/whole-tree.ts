@@ -1,0 +1,99 @@
+import type { PathScope } from '../access/path-scope.js';
+import type { ImageAddress } from '../model/address.js';
+import { HostlerError } from '../model/errors.js';
+import type { Run } from '../operations/verb.js';
+import { assertLookedAt, type Dependant, type Dependants, type NameChange } from '../ports/changes.js';
+import type { ResolvedTarget } from '../ports/targets.js';
+import type { HeldFile, TreeFacts, Trees } from '../ports/trees.js';
+
+export interface WholeTreePorts {
+  readonly trees: Trees;
+  readonly dependants: Dependants;
+  /** What the call at work may hear of. */
+  readonly scope: Pick<PathScope, 'allows' | 'touches'>;
+}
+
+/** So many are named in an error. */
+const NAMED = 10;
+
+/**
+ * Looks at what has a name and all below it: what must not be there when it is removed or moved.
+ * Fails with PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN,
+ * BASE_NAMED_RELATIVELY, and as `Trees.inspect`.
+ */
+export async function inspectWhole(
+  target: ResolvedTarget,
+  change: NameChange,
+  run: Pick<Run, 'busyElsewhere' | 'signal' | 'progress'>,
+  { trees, dependants, scope }: WholeTreePorts,
+): Promise<TreeFacts> {
+  const { address } = target;
+  const elsewhere = run.busyElsewhere();
+  const facts = await trees.inspect(target, {
+    signal: run.signal,
+    busy: new Set(elsewhere.keys()),
+    onProgress: (doneItems) => {
+      run.progress({ doneBytes: 0n, skippedBytes: 0n, doneItems });
+    },
+  });
+  if (facts.busy !== undefined) throw busyIn(address, facts.busy, elsewhere);
+  if (facts.held !== undefined) throw heldIn(facts.held);
+  const answer = await dependants.onName({ handle: target.directory, name: target.name }, change);
+  const mayName = ({ path }: Dependant) => scope.allows({ address: path, need: 'read' });
+  assertNone(answer.found, address, mayName);
+  assertLookedAt(answer, address, (place) => scope.touches(place));
+  return facts;
+}
+
+/** Right before the tree goes: nothing in it was opened since it was inspected. */
+export async function assertNotHeldSince(
+  target: ResolvedTarget,
+  facts: TreeFacts,
+  { signal }: Pick<Run, 'signal'>,
+  { trees }: Pick<WholeTreePorts, 'trees'>,
+): Promise<void> {
+  const held = await trees.heldSince(target, facts, signal);
+  if (held !== undefined) throw heldIn(held);
+}
+
+function assertNone(found: readonly Dependant[], path: string, mayName: (image: Dependant) => boolean): void {
+  const leaving = found.filter(({ leavesBase }) => leavesBase === true);
+  const [first] = leaving;
+  if (first !== undefined)
+    throw new HostlerError(
+      'BASE_NAMED_RELATIVELY',
+      `${first.path} names its backing file relative to the folder that it would leave`,
+      { facts: { path: first.path, count: String(leaving.length) } },
+    );
+  if (found.length === 0) return;
+  // Others count, and have no names for this caller.
+  const names = found.filter(mayName).map((image) => image.path);
+  const some = names.slice(0, NAMED);
+  const such = some[0] === undefined ? "outside of the places of the caller's role" : `such as ${some[0]}`;
+  throw new HostlerError('IMAGE_HAS_DEPENDANTS', `${path} is needed by ${String(found.length)} images, ${such}`, {
+    facts: {
+      path,
+      count: String(found.length),
+      ...(some.length === 0 ? {} : { dependants: some.join('\n') }),
+    },
+  });
+}
+
+function busyIn(
+  address: ImageAddress,
+  { key, path }: { readonly key: string; readonly path: string },
+  elsewhere: ReadonlyMap<string, HostlerError>,
+): HostlerError {
+  const busy = elsewhere.get(key);
+  return new HostlerError('PATH_BUSY', `${address} cannot go: ${busy?.message ?? `${path} is being worked on`}`, {
+    facts: { ...busy?.facts, path },
+    ...(busy?.retryAfterMs === undefined ? {} : { retryAfterMs: busy.retryAfterMs }),
+  });
+}
+
+function heldIn({ path, pid }: HeldFile): HostlerError {
+  const who = pid === undefined ? 'a process' : `process ${String(pid)}`;
+  return new HostlerError('IMAGE_IN_USE', `${path} is open by ${who}`, {
+    facts: { path, ...(pid === undefined ? {} : { pid: String(pid) }) },
+  });
+}
