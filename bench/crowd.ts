@@ -89,7 +89,8 @@ function load(rpc: string, frame: string, socket: string): string[] {
   ];
 }
 
-async function times(modest: Stranger, path: string, end: Promise<unknown>): Promise<number[]> {
+/** How long each of a row of GetImageInfo calls takes, until `end`. */
+export async function times(modest: Stranger, path: string, end: Promise<unknown>): Promise<number[]> {
   const ms: number[] = [];
   const over = new AbortController();
   const ended = end.finally(() => {

@@ -109,7 +109,8 @@ export function inventoryCases(daemon: Daemon): Case[] {
   ];
 }
 
-const MAKE = `
+/** TEMPLATE FOLDER IMAGES FOLDERS: makes many small images. */
+export const MAKE = `
 import os, sys
 template, folder, count, folders = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 head = open(template, 'rb').read()
@@ -119,7 +120,8 @@ for n in range(count):
     os.write(fd, head[:4096]); os.ftruncate(fd, len(head)); os.close(fd)
 `;
 
-const READ = `
+/** FOLDER: finds everything in it, and reads each header once. */
+export const READ = `
 import os, subprocess, sys
 out = subprocess.run(['find', sys.argv[1], '-type', 'f', '-printf', '%p\\\\0%s\\\\0%T@\\\\0'], stdout=subprocess.PIPE).stdout
 for path in out.split(b'\\0')[:-1:3]:

@@ -14,6 +14,7 @@ import { digestCases } from './digest-cases.js';
 import { openFetchBench } from './fetch-cases.js';
 import { infoCases } from './info-cases.js';
 import { inventoryCases } from './inventory-cases.js';
+import { inventoryFigures } from './inventory-figures.js';
 import { journalFigures } from './journal-cases.js';
 import { measure, print, type CaseResult } from './harness.js';
 import { durability, printFigure } from './durability.js';
@@ -38,6 +39,7 @@ try {
   const durabilityFigures = 'durability'.includes(only) ? await durability(join(folder, 'durability')) : [];
   if ('journal'.includes(only)) durabilityFigures.push(...(await journalFigures(join(folder, 'journal'))));
   if ('crowd'.includes(only)) durabilityFigures.push(...(await crowdFigures(join(folder, 'crowd'))));
+  if ('inventory'.includes(only)) durabilityFigures.push(...(await inventoryFigures(join(folder, 'inventory'))));
   durabilityFigures.forEach(printFigure);
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);

@@ -41,7 +41,7 @@ const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
   getImageInfo: long(read({ path: 'read' })),
   // Each path is judged by itself: that the caller may not see one is the answer for that one.
   batchGetImageInfo: long(read()),
-  listImages: long(read({ path: 'read' })),
+  listImages: long(read({ path: 'read', 'filter.backedBy': 'read' })),
   watchImages: read({ path: 'read' }),
   detectDiskType: read({ path: 'read' }),
   findRootDisk: read(),

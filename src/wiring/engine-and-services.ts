@@ -191,6 +191,7 @@ function assembleHandlers(resources: Resources, engine: Engine) {
       ...engine.fetching,
       touched,
       inventory,
+      makers: { journal: operations.ports.journal, live: operations.live },
       isRaw: (file) => rawDisks.knows(file),
       readers: new ReadCallLimit(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
       domains: new Virsh(runner, config.libvirt_uri),

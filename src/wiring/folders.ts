@@ -70,7 +70,10 @@ function configuredRoots({ roots }: Config, kind: 'files' | 'devices'): RootConf
     }));
 }
 
-type OpenFolders = Pick<Resources, 'roots' | 'devices' | 'cacheFolder' | 'closedFolders' | 'ownFolders'>;
+type OpenFolders = Pick<
+  Resources,
+  'roots' | 'devices' | 'cacheFolder' | 'closedFolders' | 'ownFolders' | 'instancesFolder'
+>;
 
 /** Roots of files, and those of devices, whose links may lead to /dev. Fails with ConfigError. */
 async function openAllRoots(config: Config, stateFolder: string, log: Log): Promise<OpenFolders> {
@@ -87,12 +90,12 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
   const waits = () => {
     events.waits(`${config.cache.path ?? stateFolder}, ${config.instances_path}`);
   };
-  const { cacheFolder, around } = await whileWaiting(patienceMs, waits, () =>
+  const { cacheFolder, around, instancesFolder } = await whileWaiting(patienceMs, waits, () =>
     openCache(config, [...files, ...devices], stateFolder),
   );
   const { dev: device, ino: inode } = await stat(stateFolder, { bigint: true });
   const ownFolders = [{ realPath: stateFolder, identity: { device, inode } }, cacheFolder];
-  const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder, ownFolders };
+  const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder, ownFolders, instancesFolder };
   if (around === undefined) return { ...own, closedFolders: [stateFolder] };
   // A user who may write there could replace what is there.
   if (!around.trusted) return { ...own, closedFolders: [stateFolder, cacheFolder.realPath] };
@@ -119,10 +122,11 @@ async function openCache(
     await makeFolder(path, 0o711);
     return realpath(path);
   });
+  const instancesFolder = await realest(instances);
   assertOwnPlace(real, {
     roots: roots.map(({ realPath }) => realPath),
     stateFolder,
-    instances: await realest(instances),
+    instances: instancesFolder,
   });
   const [around] = roots
     .filter(({ realPath }) => isBelow(real, realPath))
@@ -131,7 +135,7 @@ async function openCache(
   const cacheFolder = await ownFile('the cache folder (cache.path)', real, () =>
     CacheFolder.open(real, attributes, limits.root_patience_ms),
   );
-  return { cacheFolder, around };
+  return { cacheFolder, around, instancesFolder };
 }
 
 /** What a path is when it is there; itself where it is not. */

@@ -27,9 +27,11 @@ export function assembleLooks(resources: Resources): {
 }
 
 /** The inventories of the roots. They look when somebody asks. */
-export function assembleInventory({ config, state, roots, closedFolders, log }: Resources): Inventories {
+export function assembleInventory(resources: Resources): Inventories {
+  const { config, state, roots, closedFolders, instancesFolder, log } = resources;
   return new Inventories({
     roots,
+    instances: instancesFolder,
     folder: join(state.realPath, 'inventory'),
     closed: closedFolders,
     patienceMs: config.limits.root_patience_ms,

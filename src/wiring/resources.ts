@@ -28,6 +28,8 @@ export interface Resources {
   readonly agentLocks: AgentLocks;
   /** Real paths of folders that no address reaches; a root in one of them is reached. */
   readonly closedFolders: readonly string[];
+  /** Real path of the folder of the instances, where it is there. */
+  readonly instancesFolder: string;
   /** The state folder and the cache's. */
   readonly ownFolders: readonly OwnFolder[];
   /** Of block devices, and where their links may lead: /dev. Unset where there are none. */

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ClassicLevel } from 'classic-level';
 import { JournalUnavailable } from '../../src/adapters/journal/store.js';
+import { asAddress } from '../../src/domain/model/address.js';
 import { ALL, type Journal, type Trait } from '../../src/domain/operations/journal.js';
+import type { Commit } from '../../src/domain/operations/record.js';
 import { idsOf, openJournal } from '../support/journals/journals.js';
 import { MemoryJournal } from '../support/journals/memory-journal.js';
 import { done, id, record } from '../support/journals/records.js';
@@ -83,6 +85,29 @@ describe('journals', () => {
         assert.equal((await journal.findRequest(key))?.id, id(2));
         assert.equal(await journal.findRequest({ ...key, method: 'DeleteImage' }), undefined);
         assert.equal(await journal.findRequest({ ...key, caller: 'other' }), undefined);
+      });
+      it('finds the latest operation that made a file, once it has succeeded', async () => {
+        const commit = (inode: bigint): Commit => ({
+          address: asAddress('/images/a'),
+          made: { device: 7n, inode },
+          result: { kind: 'touch', existed: false },
+        });
+        const labels = { a: '\u0000n1', '\u0000b': 'c' };
+        await journal.put(record(1));
+        await journal.put(done(1, { commit: commit(1n), labels }));
+        await journal.put(done(2, { commit: commit(2n) }));
+        await journal.put(done(3, { commit: commit(2n), caller: 'other' }));
+        await journal.put(done(4, { commit: commit(3n), state: 'FAILED' }));
+        await journal.put(record(5, { commit: commit(4n) }));
+        const found = await journal.makersOf([1n, 2n, 3n, 4n, 5n].map((inode) => ({ device: 7n, inode })));
+        assert.deepEqual(found.map((each) => [each.id, each.made.inode, each.caller, each.labels]).sort(), [
+          [id(1), 1n, 'someone', labels],
+          [id(3), 2n, 'other', done(3).labels],
+        ]);
+        assert.deepEqual(found[0]?.addresses, done(1).addresses);
+        assert.equal(found[0].endTime, done(1).endTime);
+        assert.deepEqual(await journal.makersOf([{ device: 8n, inode: 1n }]), []);
+        assert.deepEqual(await journal.makersOf([]), []);
       });
       it('knows what is unfinished', async () => {
         await journal.put(record(1));

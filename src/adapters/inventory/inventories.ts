@@ -21,7 +21,7 @@ import type { Shown } from './messages.js';
 import type { Region } from './region.js';
 import { RootInventory, type RootInventoryOptions } from './root-inventory.js';
 
-interface InventoriesOptions extends Pick<RootInventoryOptions, 'closed' | 'patienceMs' | 'failed'> {
+interface InventoriesOptions extends Pick<RootInventoryOptions, 'closed' | 'instances' | 'patienceMs' | 'failed'> {
   readonly roots: readonly Root[];
   /** For the databases. */
   readonly folder: string;
@@ -49,13 +49,19 @@ export class Inventories implements Inventory {
     });
   }
 
-  async page(place: InventoryPlace, from: InventoryPosition | undefined, limit: number): Promise<InventoryPage> {
+  async page(
+    place: InventoryPlace,
+    from: InventoryPosition | undefined,
+    limit: number,
+    backedBy?: string,
+  ): Promise<InventoryPage> {
     const region = regionOf(place);
     const { life, number, images, unseen } = await this.#of(place.root).page({
       kind: 'page',
       region,
       limit,
       ...(from === undefined ? {} : { from }),
+      ...(backedBy === undefined ? {} : { backedBy: bytesOf(backedBy) }),
     });
     const last = images.length < limit || limit === 0 ? undefined : images.at(-1);
     return {
@@ -100,12 +106,13 @@ function regionOf({ path, flat, inSight }: InventoryPlace): Region {
 }
 
 function imageOf(row: StoredImage & Shown, generation: Generation): InventoryImage {
-  const { folder, name, facts, allocatedBytes, dependants } = row;
+  const { folder, name, facts, allocatedBytes, dependants, hold, orphaned } = row;
   return {
     ...pathOf(row),
     position: { ...generation, folder, name },
     facts: unpackFacts(facts),
-    ...{ allocatedBytes, dependants },
+    ...{ allocatedBytes, dependants, orphaned },
+    ...(hold === undefined ? {} : { hold }),
   };
 }
 

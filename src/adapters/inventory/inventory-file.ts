@@ -33,7 +33,7 @@ const TABLES = `
     PRIMARY KEY(folder, name)) WITHOUT ROWID;
   CREATE INDEX removed_by_number ON removed(number);
   CREATE TABLE former(folder TEXT NOT NULL, name TEXT NOT NULL, until INTEGER NOT NULL, number INTEGER NOT NULL,
-    facts TEXT NOT NULL, PRIMARY KEY(folder, name, until)) WITHOUT ROWID;
+    base TEXT, facts TEXT NOT NULL, PRIMARY KEY(folder, name, until)) WITHOUT ROWID;
 `;
 
 /** A `KeyRange`; what begins so is read in the order of the key. */
@@ -211,27 +211,32 @@ export class InventoryFile {
     return number >= this.#formerFrom && number <= this.#number;
   }
 
-  /** Images as they were at a change, in the order of folder and name. */
-  page(region: Region, at: number, behind: Key, limit: number): StoredImage[] {
+  /**
+   * Images as they were at a change, in the order of folder and name; with `base` only those that
+   * are backed by this path.
+   */
+  page(region: Region, at: number, behind: Key, limit: number, base?: string): StoredImage[] {
     const rows: StoredImage[] = [];
     const begin = keyAfter(behind);
     for (const { from, to } of rangesOf(region)) {
       if (rows.length === limit) break;
       if (!isBefore(begin, to)) continue;
-      rows.push(...this.#range({ from: isBefore(from, begin) ? begin : from, to }, at, limit - rows.length));
+      const rest = { from: isBefore(from, begin) ? begin : from, to };
+      rows.push(...this.#range(rest, at, limit - rows.length, base));
     }
     if (limit > 0 && rows.length === limit) this.#pagesUntil = this.clock() + PAGES_MS;
     return rows;
   }
 
   /** Both tables are read in the order of their keys: a page costs no more than its rows. */
-  #range(range: KeyRange, at: number, limit: number): StoredImage[] {
+  #range(range: KeyRange, at: number, limit: number, base?: string): StoredImage[] {
+    const [index, isBacked] = base === undefined ? ['', ''] : ['INDEXED BY by_base', 'base = ? AND'];
     const sql = this.#sql(
-      `SELECT folder, name, number, facts FROM images WHERE ${RANGE} AND +number <= ?
-       UNION ALL SELECT folder, name, number, facts FROM former WHERE ${RANGE} AND +number <= ? AND until > ?
-       ORDER BY folder, name LIMIT ?`,
+      `SELECT folder, name, number, facts FROM images ${index} WHERE ${isBacked} ${RANGE} AND +number <= ?
+       UNION ALL SELECT folder, name, number, facts FROM former
+        WHERE ${isBacked} ${RANGE} AND +number <= ? AND until > ? ORDER BY folder, name LIMIT ?`,
     );
-    const keys = valuesOf(range);
+    const keys = [...(base === undefined ? [] : [base]), ...valuesOf(range)];
     return sql.all(...keys, at, ...keys, at, at, limit).map(({ folder, name, number, facts }) => ({
       ...named(folder, name, number),
       facts: String(facts),
@@ -301,10 +306,9 @@ export class InventoryFile {
       return;
     }
     this.#hasFormer = true;
-    this.#sql(`INSERT OR IGNORE INTO former SELECT folder, name, ?, number, facts FROM images WHERE ${where}`).run(
-      this.#number + 1,
-      ...values,
-    );
+    this.#sql(
+      `INSERT OR IGNORE INTO former SELECT folder, name, ?, number, base, facts FROM images WHERE ${where}`,
+    ).run(this.#number + 1, ...values);
   }
 
   #settle(): void {

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { errnoOf } from '../linux/errno.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { look } from '../linux/sync-look.js';
+import { Holds } from './holds.js';
 import { InventoryFile, type StoredImage } from './inventory-file.js';
 import { InventoryLook, RootGone, type FolderWatch } from './inventory-look.js';
 import { Inotify } from './inotify.js';
@@ -28,6 +29,13 @@ function makeFolder(path: string): void {
   }
 }
 
+/** Nova keeps in folders such as `_base` what is no instance's. */
+function isOfInstance(folder: string, instances: string): boolean {
+  if (!folder.startsWith(`${instances}/`)) return false;
+  const [name = ''] = folder.slice(instances.length + 1).split('/');
+  return !name.startsWith('_') && !name.startsWith('.');
+}
+
 const NO_WATCH: FolderWatch = { add: () => undefined, drop: () => undefined };
 
 export interface KeeperEvents {
@@ -42,6 +50,7 @@ export interface KeeperEvents {
 export class InventoryKeeper {
   readonly #file: InventoryFile;
   readonly #look: InventoryLook;
+  readonly #holds = new Holds();
   readonly #inotify: Inotify | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lookedAt = -Infinity;
@@ -96,11 +105,11 @@ export class InventoryKeeper {
     }
   }
 
-  #page({ region, from, limit }: Extract<InventoryQuestion, { kind: 'page' }>): InventoryAnswer {
+  #page({ region, from, limit, backedBy }: Extract<InventoryQuestion, { kind: 'page' }>): InventoryAnswer {
     const { life } = this.#file;
     if (from !== undefined && (from.life !== life || !this.#file.lists(from.number))) return { kind: 'too old', life };
     const { number, folder, name } = from ?? { number: this.#file.number, folder: '', name: '' };
-    const rows = this.#file.page(region, number, { folder, name }, limit);
+    const rows = this.#file.page(region, number, { folder, name }, limit, backedBy);
     const images = rows.map((row) => ({ ...row, ...this.#shown(row, region) }));
     return { kind: 'page', life, number, images, unseen: this.#look.unseen };
   }
@@ -114,14 +123,18 @@ export class InventoryKeeper {
   }
 
   #shown({ folder, name, facts }: Omit<StoredImage, 'number'>, region: Region): Shown {
-    if (facts === '') return { allocatedBytes: 0n, dependants: 0 };
+    if (facts === '') return { allocatedBytes: 0n, dependants: 0, orphaned: false };
     const path = `${folder}/${name}`;
     const stat = look(() => lstatSync(Buffer.from(path, 'latin1'), { bigint: true }));
     // By its path something else may be reached by now.
     const isSame = stat !== undefined && facts.includes(`"inode":"${String(stat.ino)}"`);
+    const dependants = this.#file.dependants(path, region);
+    const hold = isSame ? this.#holds.of(path, stat) : undefined;
     return {
       allocatedBytes: isSame ? sizesOf(stat).allocatedBytes : 0n,
-      dependants: this.#file.dependants(path, region),
+      dependants,
+      ...(hold === undefined ? {} : { hold }),
+      orphaned: dependants === 0 && hold === undefined && !isOfInstance(folder, this.job.instances),
     };
   }
 

@@ -1,5 +1,6 @@
 /** What the thread of an inventory is asked, and what it says. */
 import type { FileIdentity } from '../../domain/ports/handles.js';
+import type { Hold } from '../../domain/ports/inventory.js';
 import type { StoredChange, StoredImage } from './inventory-file.js';
 import type { UnseenPlace } from './inventory-look.js';
 import type { Region } from './region.js';
@@ -16,6 +17,8 @@ export interface InventoryJob {
   readonly file: string;
   /** Its filesystem tells of changes by any host; a server's does not. */
   readonly local: boolean;
+  /** Below it are the folders of instances. */
+  readonly instances: string;
 }
 
 export type InventoryQuestion =
@@ -29,6 +32,8 @@ export type InventoryQuestion =
         readonly name: string;
       };
       readonly limit: number;
+      /** Only images that are backed by this path. */
+      readonly backedBy?: string;
     }
   | {
       readonly kind: 'changes';
@@ -41,6 +46,8 @@ export type InventoryQuestion =
 export interface Shown {
   readonly allocatedBytes: bigint;
   readonly dependants: number;
+  readonly hold?: Hold;
+  readonly orphaned: boolean;
 }
 
 export type InventoryAnswer =

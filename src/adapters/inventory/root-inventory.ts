@@ -29,6 +29,8 @@ export interface RootInventoryOptions {
   /** Of its database. */
   readonly file: string;
   readonly closed: readonly string[];
+  /** Real path of the folder of the instances. */
+  readonly instances: string;
   /** One that has said nothing for so long does not answer. */
   readonly patienceMs: number;
   /** Called for each look that failed. */
@@ -121,6 +123,7 @@ export class RootInventory {
       closed: closed.map(bytesOf),
       file,
       local: root.gate.isLocal,
+      instances: bytesOf(this.options.instances),
     };
     const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
     worker.unref();

@@ -150,6 +150,15 @@ export class JournalFile {
     return Math.max(0, ...places.map((place) => (typeof place === 'string' ? lifeOf(place) : 0)));
   }
 
+  /** Of each trait the latest operation that has it. */
+  latest(traits: readonly string[]): JournalRow[] {
+    const newest = this.sql('SELECT id FROM traits WHERE trait = ? ORDER BY id DESC LIMIT 1');
+    return traits.flatMap((trait) => {
+      const id = newest.get(trait)?.['id'];
+      return typeof id === 'string' ? (this.operation(id) ?? []) : [];
+    });
+  }
+
   asideCount(): number {
     return Number(this.sql('SELECT count(*) AS n FROM aside').get()?.['n']);
   }

@@ -5,6 +5,7 @@
 import { statSync, type BigIntStats } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { JournalAnswer, Asked, ThreadJob } from './messages.js';
+import { makersIn } from './makers.js';
 import { connect, forgetMove, isMoving, openJournal, rebuild, type OpenedJournal } from './opening.js';
 import { Pruner } from './pruning.js';
 import { assertOurs } from './schema.js';
@@ -86,6 +87,8 @@ class Journal {
         return { found: this.#open.search(asked.look) };
       case 'ended':
         return this.#open.ended(asked.look);
+      case 'makers':
+        return { makers: makersIn(this.#open.latest(asked.made)) };
       case 'mend':
         return this.#mend();
       case 'settled':

@@ -1,5 +1,6 @@
 /** What the thread of the journal is asked, and what it answers. */
 import type { MovedAside } from './opening.js';
+import type { Maker } from '../../domain/operations/journal.js';
 import type { HistoryLimits } from './pruning.js';
 import type { EndedSearch, EntryKind, JournalRow, SetAside, Write, FoundRows, OperationSearch } from './rows.js';
 import type { Trouble } from './trouble.js';
@@ -19,6 +20,7 @@ export type Question =
   | { readonly ask: 'entries'; readonly kind: EntryKind }
   | { readonly ask: 'search'; readonly look: OperationSearch }
   | { readonly ask: 'ended'; readonly look: EndedSearch }
+  | { readonly ask: 'makers'; readonly made: readonly string[] }
   | { readonly ask: 'mend' }
   /** What the daemon does because the journal was moved aside is done. */
   | { readonly ask: 'settled' }
@@ -47,4 +49,5 @@ export interface JournalAnswer extends News {
   /** To 'search'; to 'ended' unset when the history does not go back so far. */
   readonly found?: FoundRows;
   readonly rows?: readonly JournalRow[];
+  readonly makers?: readonly Maker[];
 }

@@ -75,6 +75,11 @@ export function decode(text: string): unknown {
   });
 }
 
+/** A bigint as `encode` has put it, where the text is parsed without `decode`. */
+export function bigintIn(text: unknown): string | undefined {
+  return typeof text === 'string' && text.startsWith(BIGINT) ? text.slice(BIGINT.length) : undefined;
+}
+
 export interface OperationSearch {
   /** An operation must have one trait of each group. */
   readonly groups: readonly (readonly string[])[];

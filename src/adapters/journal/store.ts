@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { EndedPage, Journal, RecordPage, RequestKey, Span, TraitFilter } from '../../domain/operations/journal.js';
+import type {
+  EndedPage,
+  Journal,
+  Maker,
+  RecordPage,
+  RequestKey,
+  Span,
+  TraitFilter,
+} from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { ResumeEntry, ResumeStore } from '../../domain/operations/recovery/resume-entries.js';
 import type { RawDisk, RawDiskStore } from '../../domain/operations/raw-disks.js';
@@ -12,7 +20,7 @@ import { parseRow, readCacheEntry, readMark, readRawDisk, readOperation, readRes
 import { encode, type EntryKind, type SetAside } from './rows.js';
 import { JOURNAL_FILE } from './schema.js';
 import { JournalThread, JournalTrouble } from './thread.js';
-import { requestText, traitText } from './traits.js';
+import { madeText, requestText, traitText } from './traits.js';
 import { adviceOn, troubleOf } from './trouble.js';
 import { Unwritten } from './unwritten.js';
 import { Writer, type WriterState } from './writer.js';
@@ -186,6 +194,15 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     const { rows, reached } = found;
     const records = this.#unwritten.overEnded(this.#read('operation', rows, readOperation), behind, reached ?? upTo);
     return { records, reached };
+  }
+
+  async makersOf(files: readonly FileIdentity[]): Promise<readonly Maker[]> {
+    if (files.length === 0) return [];
+    const { makers = [] } = await this.#ask({ ask: 'makers', made: files.map(madeText) });
+    const wanted = new Set(files.map(madeText));
+    const unwritten = this.#unwritten.makers.filter(({ made }) => wanted.has(madeText(made)));
+    const later = new Set(unwritten.map(({ made }) => madeText(made)));
+    return [...makers.filter(({ made }) => !later.has(madeText(made))), ...unwritten];
   }
 
   marks(): Promise<readonly TouchMark[]> {

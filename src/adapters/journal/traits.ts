@@ -4,9 +4,9 @@
  * have it; it may find others too, which the caller must skip.
  */
 import { hash } from 'node:crypto';
-import type { Trait } from '../../domain/operations/journal.js';
-import type { RequestKey } from '../../domain/operations/journal.js';
-import { unescaped } from './rows.js';
+import { NOT_MADE, type RequestKey, type Trait } from '../../domain/operations/journal.js';
+import type { FileIdentity } from '../../domain/ports/handles.js';
+import { bigintIn, unescaped } from './rows.js';
 import { JournalDamaged } from './schema.js';
 
 /** Not kept as rows: there is an index for it. Begins as no other trait does. */
@@ -40,7 +40,7 @@ export function traitText(trait: Trait): string {
 
 /** Whether an operation has the trait from its end on. */
 export function isOfEnd(trait: string): boolean {
-  return trait.startsWith('s') || trait.startsWith('r') || trait.startsWith(END);
+  return ['s', 'r', 'f', END].some((begin) => trait.startsWith(begin));
 }
 
 /** Begins the trait that is the place of an operation in the order of ends. */
@@ -54,6 +54,11 @@ export function endTrait(place: string): string {
 /** The place that one of the traits is; undefined where none is one. */
 export function endOf(traits: readonly string[]): string | undefined {
   return traits.find((trait) => trait.startsWith(END))?.slice(END.length);
+}
+
+/** The text under which an operation that has made a file is found. */
+export function madeText({ device, inode }: FileIdentity): string {
+  return `f${String(device)}:${String(inode)}`;
 }
 
 /** The key of a request id: unique for the caller, the method and the id. */
@@ -113,6 +118,7 @@ export function columnsOf(body: string): Columns {
   if (final && typeof place === 'string') traits.push(endTrait(place));
   const reason = fieldsOf(record['error'])['reason'];
   if (final && typeof reason === 'string') traits.push(traitText({ kind: 'reason', value: unescaped(reason) }));
+  if (state === 'SUCCEEDED') traits.push(...madeBy(record));
   const asked = caller !== undefined && method !== undefined && requestId !== undefined;
   return {
     ended: final ? timeOf(record) : null,
@@ -120,6 +126,14 @@ export function columnsOf(body: string): Columns {
     traits: [...new Set(traits)],
     isKnown: final || (state !== undefined && GOES_ON.includes(state)),
   };
+}
+
+function madeBy(record: Readonly<Record<string, unknown>>): readonly string[] {
+  const { made, result } = fieldsOf(record['commit']);
+  const [device, inode] = ['device', 'inode'].map((name) => bigintIn(fieldsOf(made)[name]));
+  const { kind } = fieldsOf(result);
+  if (device === undefined || inode === undefined || (typeof kind === 'string' && NOT_MADE.includes(kind))) return [];
+  return [madeText({ device: BigInt(device), inode: BigInt(inode) })];
 }
 
 /** Whether it may be final; false is certain. Cheaper than to parse it. */

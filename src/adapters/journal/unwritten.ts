@@ -1,4 +1,4 @@
-import { inOrder, isPassed, type RequestKey, type Span } from '../../domain/operations/journal.js';
+import { inOrder, isPassed, makerIn, type Maker, type RequestKey, type Span } from '../../domain/operations/journal.js';
 import type { OperationRecord } from '../../domain/operations/record.js';
 import type { Write } from './rows.js';
 
@@ -62,6 +62,11 @@ export class Unwritten {
     const own = this.#records.filter(({ endPlace }) => endPlace !== undefined && endPlace > behind && endPlace <= upTo);
     const kept = records.filter(({ id }) => this.operation(id) === undefined);
     return [...kept, ...own].sort((a, b) => ((a.endPlace ?? '') < (b.endPlace ?? '') ? -1 : 1));
+  }
+
+  /** Of those that have succeeded. */
+  get makers(): Maker[] {
+    return this.#records.flatMap((record) => (record.state === 'SUCCEEDED' ? (makerIn(record) ?? []) : []));
   }
 
   get #records(): OperationRecord[] {

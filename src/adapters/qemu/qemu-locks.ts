@@ -24,7 +24,8 @@ const [FRESH_MS, STALE_MS] = [25, 100];
 
 type Hold = 'none' | 'reader' | 'writer';
 
-interface LockedRange {
+/** Bytes of a file on which somebody has a lock. */
+export interface LockedRange {
   /** `major:minor:inode`, as /proc/locks has it. */
   readonly file: string;
   readonly first: bigint;
@@ -157,7 +158,7 @@ async function inodeOf(file: FileRef): Promise<bigint | undefined> {
 }
 
 /** `254:0` as /proc/locks writes it: `fe:00`. */
-function hexDevice(device: string): string {
+export function hexDevice(device: string): string {
   return device
     .split(':')
     .map((number) => Number(number).toString(16).padStart(2, '0'))

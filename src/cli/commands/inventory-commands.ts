@@ -1,12 +1,12 @@
 import { posix } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ListImagesRequest, type ListImagesResponse, WatchImagesResponse } from '../../gen/hostler/v1/image_service.js';
 import { ImageChangeKind, type InventoryFilter, InventoryImage } from '../../gen/hostler/v1/inventory.js';
 import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { drawTree, sumsOf } from '../draw-inventory.js';
 import { events } from '../follow.js';
-import { address } from '../options.js';
+import { address, collectLabel } from '../options.js';
 import { bytes, printable, table } from '../text.js';
 
 const PAGE = 1000;
@@ -20,6 +20,26 @@ interface ListFlags {
   readonly flat?: true;
   readonly format?: string[];
   readonly dependants?: boolean;
+  readonly backedBy?: string;
+  readonly inUse?: true;
+  readonly unused?: true;
+  readonly orphaned?: true;
+  readonly operation?: string;
+  readonly label: Record<string, string>;
+}
+
+/** @param hasDependants as it was given; unset: it was not */
+function filterOf(flags: ListFlags, hasDependants: boolean | undefined): InventoryFilter {
+  return {
+    formats: flags.format ?? [],
+    hasDependants,
+    unwrittenSince: undefined,
+    backedBy: flags.backedBy === undefined ? '' : address(flags.backedBy),
+    inUse: flags.inUse ?? (flags.unused === true ? false : undefined),
+    orphaned: flags.orphaned,
+    operationId: flags.operation ?? '',
+    labels: flags.label,
+  };
 }
 
 function lsCommand(context: Context): Command {
@@ -30,6 +50,12 @@ function lsCommand(context: Context): Command {
     .option('-f, --format <format...>', 'only images of these formats')
     .option('--dependants', 'only images that others are backed by')
     .option('--no-dependants', 'only images that none is backed by')
+    .option('--backed-by <base>', 'only images that are backed by this one itself')
+    .addOption(new Option('--in-use', 'only images that a process holds').conflicts('unused'))
+    .option('--unused', 'only images that no process holds')
+    .option('--orphaned', 'only images that nothing needs: no base, not held, of no instance')
+    .option('--operation <id>', 'only the image that this operation made')
+    .option('--label <key=value>', 'only images whose operation has this label; may be repeated', collectLabel, {})
     .option('--watch', 'then show each change, until interrupted')
     .action((path: string, flags: ListFlags & { watch?: true }, command: Command) =>
       context.use(async (connection) => {
@@ -37,7 +63,7 @@ function lsCommand(context: Context): Command {
         const request = {
           path: address(path),
           flat: flags.flat ?? false,
-          filter: { formats: flags.format ?? [], hasDependants: given, unwrittenSince: undefined },
+          filter: filterOf(flags, given),
         };
         const { images, generation, unseen } = await all(connection, request);
         if (context.json) for (const image of images) context.print(InventoryImage.toJSON(image), '');
@@ -49,11 +75,13 @@ function lsCommand(context: Context): Command {
     );
 }
 
-const HEADER = ['FORMAT', 'SIZE', 'ON DISK', 'DEPENDANTS', 'PATH'];
+const HEADER = ['FORMAT', 'SIZE', 'ON DISK', 'DEPENDANTS', 'HELD BY', 'PATH'];
 
-function rowOf({ format, virtualSizeBytes, allocatedBytes, dependants, path, malformed }: InventoryImage): string[] {
+function rowOf({ format, virtualSizeBytes, allocatedBytes, dependants, ...rest }: InventoryImage): string[] {
+  const { malformed, inUse, holderPid, path } = rest;
   const size = malformed === undefined ? bytes(virtualSizeBytes) : 'malformed';
-  return [format, size, bytes(allocatedBytes), String(dependants), path];
+  const holder = inUse ? String(holderPid ?? 'unknown') : '';
+  return [format, size, bytes(allocatedBytes), String(dependants), holder, path];
 }
 
 const SIGNS: Readonly<Record<number, string>> = {

@@ -1,7 +1,7 @@
 import type { Caller } from '../access/caller.js';
 import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
-import { unsupported } from '../model/errors.js';
+import { asHostlerError, unsupported } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type {
   Generation,
@@ -12,9 +12,11 @@ import type {
   InventoryPosition,
 } from '../ports/inventory.js';
 import type { Paths } from '../ports/paths.js';
+import { withMakers, type ImageWithMaker, type MakerPorts } from './makers.js';
 import { asRawDisk, type IsRaw } from './raw-disk.js';
 
 export interface InventoryPorts {
+  readonly makers: MakerPorts;
   readonly paths: Paths;
   readonly scope: PathScope;
   readonly inventory: Inventory;
@@ -28,6 +30,14 @@ export interface InventoryFilter {
   readonly hasDependants?: boolean;
   /** Not written since, in ns since 1970. */
   readonly unwrittenSinceNs?: bigint;
+  /** By this image itself. */
+  readonly backedBy?: ImageAddress;
+  readonly inUse?: boolean;
+  readonly orphaned?: boolean;
+  /** The operation that made it, as far as the caller may see that. */
+  readonly operationId?: string;
+  /** That operation has all of these. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface ListSpec {
@@ -45,7 +55,7 @@ const MAX_PASSED_OVER = 20_000;
 const PIECE = 500;
 
 export interface ListedPage {
-  readonly images: readonly InventoryImage[];
+  readonly images: readonly ImageWithMaker[];
   /** Where the page after any of its images begins. */
   readonly next?: InventoryPosition;
   readonly generation: Generation;
@@ -72,15 +82,17 @@ export async function placeOf(
  */
 export async function listImages(spec: ListSpec, caller: Caller, ports: InventoryPorts): Promise<ListedPage> {
   const place = await placeOf(spec, ports);
-  const images: InventoryImage[] = [];
+  const { backedBy } = spec.filter;
+  const base = backedBy === undefined ? undefined : await baseOf(backedBy, ports);
+  const images: ImageWithMaker[] = [];
   let from = spec.from;
   for (let looked = 0; ; looked += PIECE) {
     caller.signal.throwIfAborted();
     const wanted = Math.min(PIECE, spec.size - images.length);
-    const page = await ports.inventory.page(place, from, wanted);
-    images.push(
-      ...page.images.map((image) => asRawDisk(image, ports.isRaw)).filter((image) => fits(image, spec.filter)),
-    );
+    const page = await ports.inventory.page(place, from, wanted, base);
+    const found = page.images.map((image) => asRawDisk(image, ports.isRaw)).filter((image) => fits(image, spec.filter));
+    const made = await withMakers(found, caller, ports.makers);
+    images.push(...made.filter((image) => isMadeBy(image, spec.filter)));
     const { generation, next } = page;
     const unseen = page.unseen.filter(({ path }) => ports.scope.allows({ address: path, need: 'read' }));
     if (next === undefined) return { images, generation, unseen };
@@ -89,14 +101,42 @@ export async function listImages(spec: ListSpec, caller: Caller, ports: Inventor
   }
 }
 
-/** Whether an image is one of those that are asked for. */
-export function fits(
-  { facts, dependants }: InventoryImage,
-  { formats, hasDependants, unwrittenSinceNs }: InventoryFilter,
+/**
+ * The real path of a base; one that is not there has no other than its address. Fails as
+ * `Paths.entry`, but for FILE_NOT_FOUND.
+ */
+async function baseOf(address: ImageAddress, { paths, inventory }: InventoryPorts): Promise<string> {
+  try {
+    const entry = await paths.entry(address, { follow: true, access: 'look' });
+    try {
+      return inventory.locate(entry).path;
+    } finally {
+      await entry.handle.close();
+    }
+  } catch (error) {
+    if (asHostlerError(error).reason !== 'FILE_NOT_FOUND') throw error;
+    return address;
+  }
+}
+
+/** Whether an image is one of those that are asked for, by what the inventory knows. */
+function fits(
+  { facts, dependants, hold, orphaned }: InventoryImage,
+  { formats, hasDependants, unwrittenSinceNs, inUse, orphaned: wanted }: InventoryFilter,
 ): boolean {
   return (
     (formats.length === 0 || formats.includes(facts.format)) &&
     (hasDependants === undefined || hasDependants === dependants > 0) &&
-    (unwrittenSinceNs === undefined || facts.modifyTimeNs < unwrittenSinceNs)
+    (unwrittenSinceNs === undefined || facts.modifyTimeNs < unwrittenSinceNs) &&
+    (inUse === undefined || inUse === (hold !== undefined)) &&
+    (wanted === undefined || wanted === orphaned)
+  );
+}
+
+/** The same by what made it. */
+function isMadeBy({ madeBy }: ImageWithMaker, { operationId, labels }: InventoryFilter): boolean {
+  return (
+    (operationId === undefined || operationId === madeBy?.operationId) &&
+    Object.entries(labels).every(([key, value]) => madeBy?.labels[key] === value)
   );
 }

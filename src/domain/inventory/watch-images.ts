@@ -1,6 +1,7 @@
 import type { Caller } from '../access/caller.js';
 import type { ImageAddress } from '../model/address.js';
 import type { Generation, InventoryChange } from '../ports/inventory.js';
+import { withMakers, type ImageWithMaker } from './makers.js';
 import { placeOf, type InventoryPorts } from './list-images.js';
 import { asRawDisk } from './raw-disk.js';
 
@@ -12,7 +13,7 @@ export interface ImageWatchSpec {
 }
 
 export interface Changes {
-  readonly changes: readonly InventoryChange[];
+  readonly changes: readonly (InventoryChange & { readonly image?: ImageWithMaker })[];
   /** Up to which these are all. */
   readonly generation: Generation;
 }
@@ -31,7 +32,7 @@ export async function* watchImages(
   caller: Caller,
   ports: InventoryPorts,
 ): AsyncGenerator<Changes, void> {
-  const { inventory, isRaw } = ports;
+  const { inventory } = ports;
   const place = await placeOf(spec, ports);
   let since = spec.since ?? (await inventory.page(place, undefined, 0)).generation;
   for (let first = true; ; first = false) {
@@ -40,11 +41,23 @@ export async function* watchImages(
     since = upTo;
     if (first || changes.length > 0)
       yield {
-        changes: changes.map((each) =>
-          each.image === undefined ? each : { ...each, image: asRawDisk(each.image, isRaw) },
-        ),
+        changes: await completed(changes, caller, ports),
         generation: upTo,
       };
     if (changes.length < MOST_AT_ONCE) await inventory.moved(place.root, since, caller.signal);
   }
+}
+
+/** With what the inventory does not know. */
+async function completed(
+  changes: readonly InventoryChange[],
+  caller: Caller,
+  { isRaw, makers }: InventoryPorts,
+): Promise<Changes['changes']> {
+  const images = changes.flatMap(({ image }) => (image === undefined ? [] : [asRawDisk(image, isRaw)]));
+  const made = new Map((await withMakers(images, caller, makers)).map((image) => [image.position, image]));
+  return changes.map((each) => {
+    const image = each.image && made.get(each.image.position);
+    return image === undefined ? each : { ...each, image };
+  });
 }

@@ -1,4 +1,5 @@
 import { asHostlerError } from '../model/errors.js';
+import type { FileIdentity } from '../ports/handles.js';
 import type { OperationRecord } from './record.js';
 
 /**
@@ -73,6 +74,23 @@ export interface EndedPage {
   readonly reached: string | undefined;
 }
 
+/** The latest operation that made a file. */
+export interface Maker extends Pick<OperationRecord, 'id' | 'caller' | 'labels' | 'addresses'> {
+  readonly made: FileIdentity;
+  /** When it ended; unset: it has not. A file that was born later is another one. */
+  readonly endTime?: number;
+}
+
+/** What made the file of an operation that was committed; undefined: it made none. */
+export function makerIn(record: OperationRecord): Maker | undefined {
+  const { id, caller, labels, addresses, endTime, commit } = record;
+  if (commit?.made === undefined || NOT_MADE.includes(commit.result.kind)) return undefined;
+  return { id, caller, labels, addresses, made: commit.made, ...(endTime === undefined ? {} : { endTime }) };
+}
+
+/** Kinds of results of what had been there before. */
+export const NOT_MADE: readonly string[] = ['move'];
+
 /** Where operations are kept. Ids are ULIDs, so their order is the order of time. */
 export interface Journal {
   /** The number of this life of the daemon, greater than those of the ones before. */
@@ -99,4 +117,6 @@ export interface Journal {
    * shorter although there are more. Undefined: the history does not go back to that place.
    */
   ended(wanted: TraitFilter, behind: string, upTo: string, limit: number): Promise<EndedPage | undefined>;
+  /** Of each file the operation that made it, where one has succeeded. In any order. */
+  makersOf(files: readonly FileIdentity[]): Promise<readonly Maker[]>;
 }

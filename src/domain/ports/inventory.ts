@@ -20,6 +20,13 @@ export interface InventoryFacts extends FileIdentity {
   readonly malformed?: string;
 }
 
+/** A process has an image open and has locked it as qemu does. */
+export interface Hold {
+  readonly writes: boolean;
+  /** Where it can be known. */
+  readonly pid?: number;
+}
+
 /** An image at its real path. */
 export interface InventoryImage {
   /** Where a name is no UTF-8, with characters in the place of what is none. */
@@ -33,6 +40,10 @@ export interface InventoryImage {
   readonly allocatedBytes: bigint;
   /** Images of its root that are backed by it, and lie in the places of the question. */
   readonly dependants: number;
+  /** Unset: nobody holds it. */
+  readonly hold?: Hold;
+  /** Nobody's base, held by nobody, and in no folder of an instance. */
+  readonly orphaned: boolean;
 }
 
 /** Where to look, and what may be seen. */
@@ -92,10 +103,16 @@ export interface Inventory {
    */
   locate(entry: Entry): Pick<InventoryPlace, 'root' | 'path'>;
   /**
-   * At most so many images, in a stable order: from the position on, or the first. Fails with
-   * GENERATION_TOO_OLD, ROOT_STALLED, ROOT_UNAVAILABLE.
+   * At most so many images, in a stable order: from the position on, or the first. With `backedBy`
+   * only those that are backed by this path, without others between. Fails with GENERATION_TOO_OLD,
+   * ROOT_STALLED, ROOT_UNAVAILABLE.
    */
-  page(place: InventoryPlace, from: InventoryPosition | undefined, limit: number): Promise<InventoryPage>;
+  page(
+    place: InventoryPlace,
+    from: InventoryPosition | undefined,
+    limit: number,
+    backedBy?: string,
+  ): Promise<InventoryPage>;
   /**
    * What has changed since, each name once, and the generation up to which that is all: at most so
    * many. Fails as `page`.

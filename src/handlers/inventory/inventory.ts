@@ -1,17 +1,13 @@
 /** ListImages and WatchImages: parse, one domain call, map. */
 import * as z from 'zod';
 import { listImages, type InventoryPorts, type ListSpec } from '../../domain/inventory/list-images.js';
-import { watchImages, type ImageWatchSpec } from '../../domain/inventory/watch-images.js';
-import type {
-  Generation,
-  InventoryChange,
-  InventoryImage as Listed,
-  InventoryPosition,
-} from '../../domain/ports/inventory.js';
+import { watchImages, type Changes, type ImageWatchSpec } from '../../domain/inventory/watch-images.js';
+import type { ImageWithMaker } from '../../domain/inventory/makers.js';
+import type { Generation, InventoryPosition } from '../../domain/ports/inventory.js';
 import type { ImageServiceService } from '../../gen/hostler/v1/image_service.js';
 import { ImageChangeKind, InventoryImage } from '../../gen/hostler/v1/inventory.js';
 import { timeOfNs } from '../../protocol/times.js';
-import { address, defined, format, parseRequest, parsedField } from '../fields.js';
+import { address, defined, format, orUnset, parseRequest, parsedField } from '../fields.js';
 import { mapStream, type Handlers } from '../handler.js';
 import type { Whole } from '../messages/whole.js';
 import { pageOf } from '../pages.js';
@@ -39,12 +35,17 @@ const filter = z
     formats: z.array(format),
     hasDependants: z.boolean().optional(),
     unwrittenSince: z.object({ seconds: z.bigint(), nanos: z.number() }).optional(),
+    backedBy: orUnset(address),
+    inUse: z.boolean().optional(),
+    orphaned: z.boolean().optional(),
+    operationId: orUnset(z.string()),
+    labels: z.record(z.string(), z.string()),
   })
   .optional()
-  .transform(({ formats, hasDependants, unwrittenSince } = { formats: [] }) => ({
-    formats,
+  .transform(({ formats, labels, unwrittenSince, ...rest } = { formats: [], labels: {} }) => ({
+    ...{ formats, labels },
     ...defined({
-      hasDependants,
+      ...rest,
       unwrittenSinceNs:
         unwrittenSince && unwrittenSince.seconds * 1_000_000_000n + BigInt(Math.trunc(unwrittenSince.nanos)),
     }),
@@ -92,7 +93,8 @@ export function inventoryHandlers(ports: InventoryPorts): InventoryHandlers {
   };
 }
 
-function inventoryImage({ path, pathBytes, facts, allocatedBytes, dependants }: Listed): Whole<InventoryImage> {
+function inventoryImage({ path, pathBytes, facts, madeBy, hold, ...rest }: ImageWithMaker): Whole<InventoryImage> {
+  const { allocatedBytes, dependants, orphaned } = rest;
   return {
     path,
     pathBytes: pathBytes === undefined ? undefined : Buffer.from(pathBytes),
@@ -109,6 +111,11 @@ function inventoryImage({ path, pathBytes, facts, allocatedBytes, dependants }: 
     dependants,
     findings: [...facts.findings],
     malformed: facts.malformed,
+    inUse: hold !== undefined,
+    holderPid: hold?.pid,
+    orphaned,
+    operationId: madeBy?.operationId ?? '',
+    labels: { ...madeBy?.labels },
   };
 }
 
@@ -118,7 +125,7 @@ const KINDS = {
   removed: ImageChangeKind.IMAGE_CHANGE_KIND_REMOVED,
 } as const;
 
-function imageChange({ kind, path, pathBytes, image }: InventoryChange) {
+function imageChange({ kind, path, pathBytes, image }: Changes['changes'][number]) {
   return {
     kind: KINDS[kind],
     path,

@@ -50,6 +50,7 @@ const BY_NAME: Readonly<Record<string, Bound>> = {
   algorithm: WORD,
   // A path in an archive.
   archive_member: PATH,
+  backed_by: PATH,
   backing_file: PATH,
   backing_format: WORD,
   base: PATH,

@@ -1,14 +1,17 @@
 import {
   inOrder,
   isPassed,
+  makerIn,
   type EndedPage,
   type Journal,
+  type Maker,
   type RecordPage,
   type RequestKey,
   type Span,
   type Trait,
   type TraitFilter,
 } from '../../../src/domain/operations/journal.js';
+import type { FileIdentity } from '../../../src/domain/ports/handles.js';
 import type { ResumeEntry, ResumeStore } from '../../../src/domain/operations/recovery/resume-entries.js';
 import type { RawDiskStore } from '../../../src/domain/operations/raw-disks.js';
 import type { MarkStore } from '../../../src/domain/operations/recovery/touched.js';
@@ -76,6 +79,17 @@ export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeSt
     if (this.#forgotten > behind) return Promise.resolve(undefined);
     const records = found.slice(0, limit);
     return Promise.resolve({ records, reached: records.length === limit ? records.at(-1)?.endPlace : undefined });
+  }
+
+  makersOf(files: readonly FileIdentity[]): Promise<readonly Maker[]> {
+    const makers = [...this.#records.values()].flatMap((record) =>
+      record.state === 'SUCCEEDED' ? (makerIn(record) ?? []) : [],
+    );
+    return Promise.resolve(
+      files.flatMap(
+        ({ device, inode }) => makers.findLast(({ made }) => made.device === device && made.inode === inode) ?? [],
+      ),
+    );
   }
 
   rawDisks(): Promise<readonly never[]> {

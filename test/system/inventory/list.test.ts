@@ -295,7 +295,7 @@ describe('the inventory', () => {
       return stdout;
     };
     const ls = await hostler('ls', at('base'));
-    assert.match(ls, /FORMAT +SIZE +ON DISK +DEPENDANTS +PATH\nqcow2 +8\.0 MiB .* 2 +\S+\/base\/one\.qcow2\n/);
+    assert.match(ls, /FORMAT +SIZE +ON DISK +DEPENDANTS +HELD BY +PATH\nqcow2 +8\.0 MiB .* 2 +\S+\/base\/one\.qcow2\n/);
     const json = (await hostler('--json', 'ls', root(), '--format', 'vmdk')).trim().split('\n');
     assert.deepEqual(
       json.map((line) => (JSON.parse(line) as Listed).path),

@@ -1,0 +1,122 @@
+/** What an inventory costs: to make it, in memory, and for others while much changes. */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Daemon } from '../test/support/daemon.js';
+import { sh } from '../test/support/shell.js';
+import type { Message } from '../test/support/stranger.js';
+import { times } from './crowd.js';
+import type { DurabilityFigure } from './durability.js';
+import { MAKE, READ } from './inventory-cases.js';
+
+const [IMAGES, FOLDERS, ROUNDS, CHANGES, PER_SECOND, SECONDS] = [100_000, 100, 3, 50, 10_000, 8];
+
+export async function inventoryFigures(folder: string): Promise<DurabilityFigure[]> {
+  const root = join(folder, 'images');
+  await mkdir(join(root, 'many'), { recursive: true });
+  await sh('qemu-img', 'create', '-q', '-f', 'qcow2', join(root, 'template'), '1G');
+  await sh('python3', '-c', MAKE, join(root, 'template'), join(root, 'many'), String(IMAGES), String(FOLDERS));
+  const [built, found]: [number[], number[]] = [[], []];
+  let daemon: Daemon | undefined;
+  for (let round = 0; round < ROUNDS; round++) {
+    found.push(await timed(() => sh('python3', '-c', READ, root)));
+    await daemon?.stop();
+    await rm(join(folder, 'state'), { recursive: true, force: true });
+    const begun = (daemon = await Daemon.start(folder));
+    built.push(await timed(() => list(begun, root, 1)));
+  }
+  if (daemon === undefined) throw new Error('nothing was measured');
+  try {
+    await list(daemon, root, Number.POSITIVE_INFINITY);
+    await printMemory(daemon, folder);
+    return [
+      { name: `an inventory of ${String(IMAGES)} images is made`, bar: '1.5x the next', ms: built },
+      { name: 'find, and each header read once', bar: '-', ms: found },
+      { name: 'a change is seen by a watch', bar: '1000 ms', ms: await latencies(daemon, root) },
+      ...(await beside(daemon, root)),
+    ];
+  } finally {
+    await daemon.stop();
+  }
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
+
+async function list({ stranger }: Daemon, path: string, most: number): Promise<void> {
+  for (let [token, pages] = ['', 0]; pages < most; pages++) {
+    const answer = await stranger.unary('ImageService/ListImages', { path, page_size: 1000, page_token: token });
+    token = (answer['next_page_token'] ?? '') as string;
+    if (token === '') return;
+  }
+}
+
+/** Beside a daemon that has no inventory. */
+async function printMemory(daemon: Daemon, folder: string): Promise<void> {
+  const rss = async ({ process: { pid } }: Daemon) =>
+    1024 * Number(/VmRSS:\s+(\d+)/.exec(await sh('cat', `/proc/${String(pid)}/status`))?.[1]);
+  const empty = await Daemon.start(join(folder, 'empty'));
+  try {
+    await empty.stranger.unary('ImageService/ListImages', { path: join(folder, 'empty/images') });
+    const each = ((await rss(daemon)) - (await rss(empty))) / IMAGES;
+    process.stdout.write(`memory of an inventory: ${each.toFixed(0)} bytes an image (bar: 100 and its path)\n`);
+  } finally {
+    await empty.stop();
+  }
+}
+
+async function latencies({ stranger }: Daemon, root: string): Promise<number[]> {
+  const ms: number[] = [];
+  const seen = new Map<string, () => void>();
+  const stream = stranger.stream('ImageService/WatchImages', { path: root });
+  stream.on('error', () => undefined); // it is cancelled below
+  const first = new Promise((resolve) => stream.once('data', resolve));
+  stream.on('data', ({ changes = [] }: Message) => {
+    for (const { path } of changes as Message[]) seen.get(String(path))?.();
+  });
+  await first;
+  for (let n = 0; n < CHANGES; n++) {
+    const path = join(root, `change-${String(n)}`);
+    const came = new Promise<void>((resolve) => seen.set(path, resolve));
+    ms.push(await timed(() => writeFile(path, 'x').then(() => came)));
+  }
+  stream.cancel();
+  return ms;
+}
+
+async function beside({ stranger }: Daemon, root: string): Promise<DurabilityFigure[]> {
+  const path = join(root, 'template');
+  const stream = stranger.stream('ImageService/WatchImages', { path: root });
+  stream.on('error', () => undefined); // it is cancelled below
+  let heard = 0;
+  stream.on('data', ({ changes = [] }: Message) => (heard += (changes as Message[]).length));
+  await new Promise((resolve) => stream.once('data', resolve));
+  const idle = await times(stranger, path, new Promise((resolve) => setTimeout(resolve, SECONDS * 1000)));
+  const storm = sh('python3', '-c', STORM, join(root, 'many/0'), String(PER_SECOND), String(SECONDS));
+  const busy = await times(stranger, path, storm);
+  stream.cancel();
+  const rate = Math.round(Number(await storm) / SECONDS);
+  return [
+    { name: 'GetImageInfo with a watch, nothing changes', bar: '-', ms: idle },
+    {
+      name: `GetImageInfo beside ${String(rate)} changes a second, of which a watch heard ${String(heard)}`,
+      bar: 'p99 10x that of the one before',
+      ms: busy,
+    },
+  ];
+}
+
+const STORM = `
+import os, sys, time
+os.chdir(sys.argv[1])
+rate, seconds = int(sys.argv[2]), int(sys.argv[3])
+begun, done = time.monotonic(), 0
+while time.monotonic() - begun < seconds:
+    while done < (time.monotonic() - begun) * rate:
+        with open(f'storm-{done % 5000}', 'a') as file: file.write('x')
+        done += 1
+    time.sleep(.001)
+print(done)
+`;
