@@ -1,13 +1,14 @@
 /** What the inventory keeps of a file. Synchronous calls: for threads of their own. */
-import { closeSync, constants, openSync, type BigIntStats } from 'node:fs';
+import { readSync, type BigIntStats } from 'node:fs';
 import { HostlerError } from '../../domain/model/errors.js';
 import { imageFacts } from '../../domain/formats/facts.js';
-import { cached } from '../../domain/formats/head.js';
+import { HEAD_BYTES, cached } from '../../domain/formats/head.js';
 import { detectFormat, otherMarks } from '../../domain/formats/magic.js';
 import { READERS } from '../../domain/formats/readers.js';
 import type { ImageFormat } from '../../domain/model/image-format.js';
 import type { ImageFacts } from '../../domain/model/image-info.js';
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
+import type { ByteSource } from '../../domain/ports/images.js';
 import type { InventoryFacts } from '../../domain/ports/inventory.js';
 import { identityOf } from '../linux/device-identity.js';
 import { sourceOf } from '../linux/sync-look.js';
@@ -16,14 +17,17 @@ import { birthOf } from '../linux/system-sizes.js';
 /** A message that is longer is cut: rows are small. */
 const MAX_WORDS = 300;
 
+/** Of those that are free: a hundred thousand files would make so many, and as much garbage. */
+const heads: Buffer[] = [];
+
 /**
- * The facts of a regular file that was looked at just now. Fails with system errors, and with
- * nothing that the bytes could cause.
+ * The facts of a regular file that is open. Fails with system errors, and with nothing that the
+ * bytes could cause.
  */
-export async function readFacts(path: Buffer, stat: BigIntStats): Promise<InventoryFacts> {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+export async function readFacts(fd: number, stat: BigIntStats): Promise<InventoryFacts> {
+  const head = heads.pop() ?? Buffer.alloc(HEAD_BYTES);
   try {
-    const bytes = cached(sourceOf(fd, Number(stat.size)));
+    const bytes = cached(withHead(fd, Number(stat.size), head));
     const format = await detectFormat(bytes);
     const found = await factsAs(format, bytes, stat);
     const { virtualSizeBytes, backingFile, backingFormat, encrypted, dirty, corrupt, findings } = found.facts;
@@ -41,8 +45,20 @@ export async function readFacts(path: Buffer, stat: BigIntStats): Promise<Invent
       ...(found.malformed === undefined ? {} : { malformed: found.malformed.slice(0, MAX_WORDS) }),
     };
   } finally {
-    closeSync(fd);
+    heads.push(head);
   }
+}
+
+/** The head is read into the buffer: nothing that is made of it may point into it. */
+function withHead(fd: number, length: number, head: Buffer): ByteSource {
+  const rest = sourceOf(fd, length);
+  return {
+    lengthBytes: rest.lengthBytes,
+    read(offset, wanted) {
+      if (offset !== 0n || wanted !== HEAD_BYTES) return rest.read(offset, wanted);
+      return Promise.resolve(head.subarray(0, readSync(fd, head, 0, Math.min(length, HEAD_BYTES), 0)));
+    },
+  };
 }
 
 interface Found {

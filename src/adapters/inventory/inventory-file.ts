@@ -146,12 +146,15 @@ export class InventoryFile {
     }
   }
 
-  /** Images of a folder that have none of these names. */
-  namesIn(folder: string, but: ReadonlySet<string>): string[] {
-    const names: string[] = [];
-    for (const { name } of this.#sql('SELECT name FROM images WHERE folder = ?').iterate(folder))
-      if (!but.has(String(name))) names.push(String(name));
-    return names;
+  /** How many images are in a folder itself. */
+  countIn(folder: string): number {
+    return Number(this.#sql('SELECT count(*) AS n FROM images WHERE folder = ?').get(folder)?.['n']);
+  }
+
+  /** The first names in a folder itself after one, in their order. */
+  namesIn(folder: string, after: string, limit: number): string[] {
+    const sql = this.#sql('SELECT name FROM images WHERE folder = ? AND name > ? ORDER BY name LIMIT ?');
+    return sql.all(folder, after, limit).map(({ name }) => String(name));
   }
 
   /** What is known of these, when their headers were read. */

@@ -8,9 +8,10 @@ import {
   fstatSync,
   lstatSync,
   openSync,
-  readdirSync,
+  opendirSync,
   realpathSync,
   type BigIntStats,
+  type Dir,
 } from 'node:fs';
 import { posix } from 'node:path';
 import { namedBase } from '../../domain/images/backing-name.js';
@@ -34,6 +35,7 @@ const MOST_FOLDERS = 256;
 /** Gone meanwhile, or turned into something else. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'];
 const NOT_LOOKED_INTO = ['lost+found'];
+const FILE = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 const FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 export interface UnseenPlace {
@@ -43,6 +45,13 @@ export interface UnseenPlace {
 
 /** What stands behind a name; what is no image is `gone`. */
 type Kind = 'file' | 'folder' | 'gone' | 'unseen';
+
+/** A look at one name. */
+interface Looked {
+  /** Whether it has a row after what is to be written. */
+  readonly there: boolean;
+  readonly write?: () => void;
+}
 
 /** What follows changes of the folders that a look comes to. */
 export interface FolderWatch {
@@ -94,7 +103,7 @@ export class InventoryLook {
       const found = kinds ?? slice.map((name) => [name, 'gone'] as const);
       const of = (wanted: Kind) => found.flatMap(([name, kind]) => (kind === wanted ? [name] : []));
       this.#gone(folder, of('gone'), of('file'), of('folder'));
-      await this.#slice(folder, of('file'));
+      await this.#slice(folder, of('file'), true);
       this.beat();
       await breathe();
       for (const name of of('folder')) await this.#tree(`${folder}/${name}`);
@@ -140,7 +149,7 @@ export class InventoryLook {
   async #listed(folder: string): Promise<string[]> {
     const listed = this.#inFolder(folder, (fd) => {
       this.watch.add(folder, fd);
-      return readdirSync(Buffer.from(`/proc/self/fd/${String(fd)}`), { withFileTypes: true, encoding: 'buffer' });
+      return opendirSync(`/proc/self/fd/${String(fd)}`, { encoding: 'latin1', bufferSize: SLICE });
     });
     if (listed === 'unseen') return [];
     if (listed === undefined) {
@@ -148,68 +157,98 @@ export class InventoryLook {
       this.file.transaction(() => this.file.removeTree(folder));
       return [];
     }
-    const names = listed.map((entry) => ({ name: entry.name.toString('latin1'), isFile: entry.isFile(), entry }));
-    await this.#folder(
-      folder,
-      names.filter(({ isFile }) => isFile).map(({ name }) => name),
-    );
-    return names
-      .filter(({ entry, name }) => entry.isDirectory() && !this.#isHidden(folder, name))
-      .map(({ name }) => name)
-      .sort();
+    try {
+      return await this.#inside(folder, listed);
+    } finally {
+      listed.closeSync();
+    }
   }
 
-  /** @param names all files that the folder has */
-  async #folder(folder: string, names: readonly string[]): Promise<void> {
-    const gone = this.file.namesIn(folder, new Set(names));
-    if (gone.length > 0)
-      this.file.transaction(() => {
-        for (const name of gone) this.file.remove(folder, name);
-      });
-    for (let at = 0; at < names.length; at += SLICE) {
-      await this.#slice(folder, names.slice(at, at + SLICE));
+  /** A folder may have millions of files: no list of them is made. */
+  async #inside(folder: string, listed: Dir): Promise<string[]> {
+    const [folders, isKnown]: [string[], boolean] = [[], this.file.countIn(folder) > 0];
+    let there = 0;
+    for (let more = true; more;) {
+      const names: string[] = [];
+      while (more && names.length < SLICE) {
+        const entry = this.#ask(folder, () => listed.readSync());
+        more = entry !== null && typeof entry === 'object';
+        if (entry === null || typeof entry !== 'object') continue;
+        if (entry.isFile()) names.push(entry.name);
+        else if (entry.isDirectory() && !this.#isHidden(folder, entry.name)) folders.push(entry.name);
+      }
+      there += await this.#slice(folder, names, isKnown);
       this.beat();
       await breathe();
     }
+    if (this.file.countIn(folder) !== there) await this.#removeGone(folder);
+    return folders.sort();
   }
 
-  async #slice(folder: string, names: readonly string[]): Promise<void> {
+  /** There are more rows than files. */
+  async #removeGone(folder: string): Promise<void> {
+    for (let names = this.file.namesIn(folder, '', SLICE); names.length > 0;) {
+      await this.#slice(folder, names, true);
+      this.beat();
+      await breathe();
+      names = this.file.namesIn(folder, names.at(-1) ?? '', SLICE);
+    }
+  }
+
+  /** Looks at files; in how many of these names there is an image then. */
+  async #slice(folder: string, names: readonly string[], isKnown: boolean): Promise<number> {
     const fd = this.#open(folder);
-    if (typeof fd !== 'number') return;
-    const known = this.file.stampsOf(folder, names);
-    const work: (() => void)[] = [];
+    if (typeof fd !== 'number') return 0;
+    const known = isKnown ? this.file.stampsOf(folder, names) : new Map<string, Known>();
+    const looks: Looked[] = [];
     try {
-      for (const name of names) work.push(...(await this.#file(fd, folder, name, known.get(name))));
+      for (const name of names) looks.push(await this.#file(fd, folder, name, known.get(name)));
     } finally {
       closeSync(fd);
     }
-    if (work.length === 0) return;
-    this.file.transaction(() => {
-      for (const each of work) each();
-    });
+    const writes = looks.flatMap(({ write }) => write ?? []);
+    if (writes.length > 0)
+      this.file.transaction(() => {
+        for (const write of writes) write();
+      });
+    return looks.filter(({ there }) => there).length;
   }
 
   /** What is to be written of one file. */
-  async #file(fd: number, folder: string, name: string, known: Known | undefined): Promise<(() => void)[]> {
-    const path = within(fd, name);
-    const stat = this.#ask(`${folder}/${name}`, () => lstatSync(path, { bigint: true }));
-    if (stat === 'unseen') return [];
-    if (stat?.isFile() !== true) return known === undefined ? [] : [() => this.file.remove(folder, name)];
-    const stamp = stampOf(stat);
-    if (known?.stamp === stamp && !stamp.startsWith(UNSETTLED)) return [];
-    let found: InventoryFacts;
-    try {
-      found = await readFacts(path, stat);
-    } catch (error) {
-      return this.#failed(`${folder}/${name}`, error) === 'unseen' || known === undefined
-        ? []
-        : [() => this.file.remove(folder, name)];
+  async #file(fd: number, folder: string, name: string, known: Known | undefined): Promise<Looked> {
+    const [path, place] = [within(fd, name), `${folder}/${name}`];
+    const gone = { there: false, ...(known === undefined ? {} : { write: () => this.file.remove(folder, name) }) };
+    const unseen = { there: known !== undefined };
+    if (known !== undefined && !known.stamp.startsWith(UNSETTLED)) {
+      const stat = this.#ask(place, () => lstatSync(path, { bigint: true }));
+      if (stat === 'unseen' || stat === undefined) return stat === undefined ? gone : unseen;
+      if (!stat.isFile()) return gone;
+      if (known.stamp === stampOf(stat)) return unseen;
     }
-    const facts = packFacts(found);
-    if (known?.facts === facts) return [() => this.file.restamp(folder, name, stamp)];
+    const opened = this.#ask(place, () => openSync(path, FILE));
+    if (opened === 'unseen' || opened === undefined) return opened === undefined ? gone : unseen;
+    try {
+      const stat = fstatSync(opened, { bigint: true });
+      if (!stat.isFile()) return gone;
+      return this.#changed(folder, name, known, { stat, facts: await readFacts(opened, stat) });
+    } catch (error) {
+      return this.#failed(place, error) === undefined ? gone : unseen;
+    } finally {
+      closeSync(opened);
+    }
+  }
+
+  #changed(
+    folder: string,
+    name: string,
+    known: Known | undefined,
+    { stat, facts: found }: { readonly stat: BigIntStats; readonly facts: InventoryFacts },
+  ): Looked {
+    const [stamp, facts] = [stampOf(stat), packFacts(found)];
+    if (known?.facts === facts) return { there: true, write: () => this.file.restamp(folder, name, stamp) };
     const isNew = known === undefined || inodeOf(known.stamp) !== inodeOf(stamp);
     const base = this.#base(folder, found);
-    return [() => this.file.put(folder, name, { stamp, base, facts, isNew })];
+    return { there: true, write: () => this.file.put(folder, name, { stamp, base, facts, isNew }) };
   }
 
   /** The path of what an image is backed by, through links of its folder. */

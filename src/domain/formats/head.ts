@@ -1,7 +1,7 @@
 import type { ByteSource } from '../ports/images.js';
 
 /** One read serves the marks, the header and its extensions; more would be thrown away again. */
-const HEAD_BYTES = 8 * 1024;
+export const HEAD_BYTES = 8 * 1024;
 /** Where formats with a footer have their mark. */
 export const FOOTER_BYTES = 512;
 
