@@ -84,6 +84,7 @@ const operation = z.looseObject({
   caller: z.string(),
   requestId: z.exactOptional(z.string()),
   labels: labels.default({}),
+  waiters: z.exactOptional(z.array(labels)),
   addresses: z.array(address).default([]),
   spec: z.looseObject({}).default({}),
   attempt: z.number().default(1),

@@ -38,9 +38,9 @@ export function traitText(trait: Trait): string {
   }
 }
 
-/** Whether an operation has the trait from its end on. */
+/** Whether an operation may have the trait from its end on only. */
 export function isOfEnd(trait: string): boolean {
-  return ['s', 'r', 'f', END].some((begin) => trait.startsWith(begin));
+  return ['s', 'r', 'f', 'l', END].some((begin) => trait.startsWith(begin));
 }
 
 /** Begins the trait that is the place of an operation in the order of ends. */
@@ -109,11 +109,12 @@ export function columnsOf(body: string): Columns {
   const traits: string[] = [];
   if (method !== undefined) traits.push(traitText({ kind: 'method', value: method }));
   if (caller !== undefined) traits.push(traitText({ kind: 'caller', value: caller }));
-  for (const [key, value] of Object.entries(fieldsOf(record['labels'])))
-    if (typeof value === 'string') traits.push(traitText({ kind: 'label', key, value: unescaped(value) }));
+  traits.push(...labelTraits(record['labels']));
   if (requestId !== undefined) traits.push(traitText({ kind: 'requestId', value: requestId }));
   const final = state !== undefined && FINAL.includes(state);
   if (final) traits.push(traitText({ kind: 'state', value: state }));
+  // Until its end others may come to share it.
+  if (final && Array.isArray(record['waiters'])) traits.push(...record['waiters'].flatMap(labelTraits));
   const place = record['endPlace'];
   if (final && typeof place === 'string') traits.push(endTrait(place));
   const reason = fieldsOf(record['error'])['reason'];
@@ -134,6 +135,12 @@ function madeBy(record: Readonly<Record<string, unknown>>): readonly string[] {
   const { kind } = fieldsOf(result);
   if (device === undefined || inode === undefined || (typeof kind === 'string' && NOT_MADE.includes(kind))) return [];
   return [madeText({ device: BigInt(device), inode: BigInt(inode) })];
+}
+
+function labelTraits(labels: unknown): string[] {
+  return Object.entries(fieldsOf(labels)).flatMap(([key, value]) =>
+    typeof value === 'string' ? [traitText({ kind: 'label', key, value: unescaped(value) })] : [],
+  );
 }
 
 /** Whether it may be final; false is certain. Cheaper than to parse it. */

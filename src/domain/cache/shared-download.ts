@@ -46,7 +46,10 @@ export class SharedDownload<S extends object> {
     this.#downloads.set(key, download);
     download.waiting += 1;
     const { id } = download;
-    const ask = { detach: false, labels: {}, planOnly: false, requestId: id, secrets: run.secrets };
+    const shared = true as const;
+    // The labels of who waits, by which it is found as theirs.
+    const { labels = {} } = this.operations.live.get(run.operationId)?.record ?? {};
+    const ask = { detach: false, labels, planOnly: false, requestId: id, shared, secrets: run.secrets };
     const caller = {
       identity: OWN_IDENTITY,
       // Else one who asks for what comes slowly would take the places of all fills.

@@ -44,6 +44,8 @@ export interface Ask {
   readonly planOnly: boolean;
   /** Empty: none. */
   readonly requestId: string;
+  /** All who ask for it share the operation: it carries the labels of them all. */
+  readonly shared?: true;
   readonly secrets?: Secrets;
   /** What the caller streams in; read once, by the operation that this call starts. */
   readonly input?: AsyncIterable<Uint8Array>;

@@ -71,6 +71,7 @@ export class Operations {
     }
     const started = await this.#find(verb, spec, ask, caller);
     caller.onOperation?.(started instanceof LiveOperation ? started.record.id : started.id);
+    if (started instanceof LiveOperation && ask.shared === true) started.shareWith(ask.labels);
     if (started instanceof LiveOperation) yield* this.#follow(started, ask, caller);
     else yield { ...started, replayed: true };
   }
@@ -357,6 +358,7 @@ export class Operations {
       caller: caller.identity,
       ...(ask.requestId === '' ? {} : { requestId: ask.requestId }),
       labels: { ...ask.labels, ...caller.grant.labels },
+      ...(ask.shared === true ? { waiters: [ask.labels] } : {}),
       addresses: verb.uses(spec).map(({ address }) => address),
       spec,
       attempt,

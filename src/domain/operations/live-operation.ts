@@ -17,9 +17,16 @@ import {
  * these.
  */
 const MOST_WARNINGS = 64;
+/** Most sets of labels that a shared operation carries; each may have 8 KiB. */
+const MOST_WAITERS = 32;
 /** What is counted in one of these is not what was counted before it. */
 const MOVING: readonly OperationPhase[] = ['DOWNLOADING', 'EXPANDING', 'CONVERTING', 'COPYING'];
 const NOTHING_YET = { doneBytes: 0n, skippedBytes: 0n };
+
+function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const entries = Object.entries(a);
+  return entries.length === Object.keys(b).length && entries.every(([key, value]) => b[key] === value);
+}
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 /**
@@ -124,6 +131,13 @@ export class LiveOperation {
   /** What it waits for before it tries again. */
   retry(waiting: RetryWait | undefined): void {
     if (waiting !== this.#record.retry) this.update({ retry: waiting });
+  }
+
+  /** It works for another operation too, which has these labels. */
+  shareWith(labels: Readonly<Record<string, string>>): void {
+    const { waiters = [] } = this.#record;
+    const isKnown = waiters.some((each) => sameLabels(each, labels));
+    if (!isKnown && waiters.length < MOST_WAITERS) this.update({ waiters: [...waiters, labels] });
   }
 
   become(state: OperationState, change: Change = {}): void {

@@ -1,4 +1,4 @@
-import { mayCancel, maySee } from '../access/ownership.js';
+import { hasLabels, mayCancel, maySee } from '../access/ownership.js';
 import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
 import type { Operations } from './engine.js';
@@ -82,7 +82,7 @@ export class OperationQueries {
     let [bytes, looked] = [0, 0];
     for await (const page of this.#pages(filter, start, caller)) {
       for (const record of page.records) {
-        if (!matches(filter, record) || !maySee(record, caller)) continue;
+        if (!isFor(filter, record, caller)) continue;
         bytes += charactersOf(record);
         if (records.length === size || (records.length > 0 && bytes > MAX_PAGE_CHARACTERS))
           return { records, next: records.at(-1)?.id ?? '' };
@@ -152,7 +152,7 @@ export class OperationQueries {
   ): AsyncGenerator<WatchedChange, void> {
     const { live, hub } = this.operations;
     const now = [...live.values()].map(({ record }) => record);
-    const wanted = (record: OperationRecord) => matches(filter, record) && maySee(record, caller);
+    const wanted = (record: OperationRecord) => isFor(filter, record, caller);
     // The journal was lost, and with it the lives that are not over yet.
     if (since !== undefined && (since.ended > hub.position.ended || since.life > hub.position.life)) throw tooOld();
     const ended = (behind: string, upTo: string) =>
@@ -178,7 +178,8 @@ export class OperationQueries {
   }
 
   /**
-   * Resolved when children and files are gone. By labels, those of others are passed over. Fails
+   * Resolved when children and files are gone. By labels, those of others are passed over, and
+   * those that others share: they end when nobody waits for them. Fails
    * with OPERATION_NOT_FOUND, METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with
    * SHUTTING_DOWN when the next start resumes one of them.
    */
@@ -197,7 +198,9 @@ export class OperationQueries {
       }
     }
     const meant = [...this.operations.live.values(), ...this.operations.suspended.values()].filter(({ record }) =>
-      byLabels ? hasLabels(record, labels) && mayCancel(record, caller) : record.id === id,
+      byLabels
+        ? record.waiters === undefined && hasLabels(record, labels) && mayCancel(record, caller)
+        : record.id === id,
     );
     const refusals = meant.flatMap((operation) => refusalOf(operation, caller));
     if (!byLabels && refusals[0] !== undefined) throw refusals[0];
@@ -231,7 +234,7 @@ export class OperationQueries {
     const dropped: Cancelled[] = [];
     for (const { operationId: id } of this.keptWork.entries.filter((entry) => hasLabels(entry, labels))) {
       const record = await this.operations.ports.journal.get(id);
-      if (record === undefined || !mayCancel(record, caller)) continue;
+      if (record === undefined || record.waiters !== undefined || !mayCancel(record, caller)) continue;
       const removedPaths = await this.#drop((entry) => entry.operationId === id);
       dropped.push({ id, state: record.state, removedPaths, endedPids: [] });
     }
@@ -260,6 +263,11 @@ function notYours({ id, caller: owner }: OperationRecord, { identity }: Caller):
   return new HostlerError('METHOD_NOT_ALLOWED', `operation ${id} belongs to ${owner}: ${identity} may not cancel it`, {
     facts: { operation: id, caller: identity },
   });
+}
+
+/** Whether a caller sees that it matches: not by what is hidden from the caller. */
+function isFor(filter: OperationFilter, record: OperationRecord, caller: Caller): boolean {
+  return maySee(record, caller) && matches(filter, shownTo(record, caller));
 }
 
 function matches(filter: OperationFilter, record: OperationRecord): boolean {
@@ -307,10 +315,6 @@ function wantedBy(
     ...labelled(labels).map((label) => [label]),
     ...inSight,
   ];
-}
-
-function hasLabels(record: Pick<OperationRecord, 'labels'>, labels: Readonly<Record<string, string>>): boolean {
-  return Object.entries(labels).every(([key, value]) => record.labels[key] === value);
 }
 
 function refusalOf(operation: LiveOperation, caller: Caller): HostlerError[] {

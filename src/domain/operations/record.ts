@@ -128,6 +128,11 @@ export interface OperationRecord {
   readonly caller: string;
   readonly requestId?: string;
   readonly labels: Readonly<Record<string, string>>;
+  /**
+   * Of an operation that several others share: the labels of each of those, without repetitions.
+   * `labels` are those of the first.
+   */
+  readonly waiters?: readonly Readonly<Record<string, string>>[];
   readonly addresses: readonly ImageAddress[];
   readonly spec: object;
   readonly attempt: number;

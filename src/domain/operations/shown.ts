@@ -1,4 +1,5 @@
-import { BUILT_IN } from '../access/role.js';
+import { hasLabels } from '../access/ownership.js';
+import { BUILT_IN, type Role } from '../access/role.js';
 import type { Caller } from '../access/caller.js';
 import type { OperationRecord } from './record.js';
 
@@ -12,9 +13,11 @@ const HIDDEN = 'the result of a fetch is shown to its caller and to admins';
  * and the reason of a failure.
  */
 export function shownTo(
-  record: OperationRecord,
+  whole: OperationRecord,
   { identity, grant }: Pick<Caller, 'identity' | 'grant'>,
 ): OperationRecord {
+  const { waiters } = whole;
+  const record = waiters === undefined ? whole : { ...whole, ...labelsFor(waiters, grant.labels) };
   if (!FETCHES.includes(record.method) || record.caller === identity || grant.name === BUILT_IN.admin.name)
     return record;
   const { result, error, warnings } = record;
@@ -25,4 +28,16 @@ export function shownTo(
     ...(result?.kind === 'fetch' ? { result: { ...result, checksum: '', cacheId: '' } } : {}),
     ...(error === undefined ? {} : { error: { ...error, ...hidden } }),
   };
+}
+
+/**
+ * The labels of all who share an operation, as one sees them whose role covers some labels only: of
+ * a key with several values the first.
+ */
+function labelsFor(
+  all: readonly Role['labels'][],
+  covered: Role['labels'],
+): Required<Pick<OperationRecord, 'waiters' | 'labels'>> {
+  const waiters = all.filter((labels) => hasLabels({ labels }, covered));
+  return { waiters, labels: waiters.reduceRight((joined, labels) => ({ ...joined, ...labels }), {}) };
 }
