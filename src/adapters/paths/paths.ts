@@ -49,7 +49,7 @@ export class RootedPaths implements Paths {
       try {
         this.scope.assert({ address: realPath, need: access === 'look' ? 'read' : 'write' }, address);
         if (access !== 'look') this.#assertWritable(realPath, root, address, access === 'change tree');
-        return entryOf(handle, stat, address);
+        return { ...entryOf(handle, stat, address), realPath };
       } catch (error) {
         await handle.close();
         throw error;
@@ -159,6 +159,7 @@ export class RootedPaths implements Paths {
         storage: 'file',
         address,
         storedName: address,
+        realPath: place.realPath,
         directory: folder,
         directoryIdentity: { device: dev, inode: ino },
         name,
@@ -187,7 +188,7 @@ export class RootedPaths implements Paths {
         if (!stat.isFile()) throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
         const { access, trusted } = findRoot(this.roots, realPath)?.root ?? root;
         const writable = access === 'read-write' && this.scope.allows({ address: realPath, need: 'write' });
-        return { ...resolved(handle, stat, path, address), writable, trusted };
+        return { ...resolved(handle, stat, path, address), realPath, writable, trusted };
       } catch (error) {
         await handle.close();
         throw error;

@@ -2,7 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import type { LockKey } from './resources/locks.js';
 import type { NewFolder, Resolution } from './verb.js';
-import type { Entry, FileIdentity, Handle, Resolved } from '../ports/handles.js';
+import type { Entry, FileIdentity, Handle, Located, Resolved } from '../ports/handles.js';
 import type { ResolvedTarget } from '../ports/targets.js';
 import type { Chain } from '../ports/tools.js';
 
@@ -52,12 +52,13 @@ export class Admitted implements Resolution {
 
   /** @param tree all that is below it, too */
   addTarget(target: ResolvedTarget, tree = false): void {
-    const { address, directory, directoryIdentity, name, existing } = target;
+    const { address, directory, directoryIdentity, name, existing, realPath } = target;
     this.#handles.push(directory);
     this.targets.set(address, target);
-    const whole = tree ? { tree } : {};
-    this.keys.push({ key: `${identityText(directoryIdentity)}/${name}`, mode: 'write', path: address, ...whole });
-    if (existing !== undefined) this.keys.push(fileKey(existing, 'write', address));
+    const place = { address, ...(realPath === undefined ? {} : { realPath }) };
+    const key = { ...fileKey({ ...directoryIdentity, ...place }, 'write'), ...(tree ? { tree } : {}) };
+    this.keys.push({ ...key, key: `${key.key}/${name}` });
+    if (existing !== undefined) this.keys.push(fileKey({ ...existing, ...place }, 'write'));
   }
 
   /** A folder is made in it, unless it is there. */
@@ -66,19 +67,24 @@ export class Admitted implements Resolution {
     this.newFolders.set(address, folder);
   }
 
+  /** What was admitted later; closed with this. */
+  join(later: Admitted): void {
+    this.#handles.push(...later.#handles);
+  }
+
   /** Closed at the end, with everything else. */
   keep(handles: readonly Handle[]): void {
     this.#handles.push(...handles);
   }
 
   lock(file: Resolved, mode: 'read' | 'write'): void {
-    this.keys.push(fileKey(file, mode, file.address));
+    this.keys.push(fileKey(file, mode));
   }
 
   addEntry(entry: Entry, mode: 'read' | 'write' = 'write'): void {
     this.#handles.push(entry.handle);
     this.entries.set(entry.address, entry);
-    this.keys.push(fileKey(entry, mode, entry.address));
+    this.keys.push(fileKey(entry, mode));
   }
 
   async close(): Promise<void> {
@@ -96,6 +102,9 @@ function identityText({ device, inode }: FileIdentity): string {
   return `${String(device)}:${String(inode)}`;
 }
 
-function fileKey(identity: FileIdentity, mode: 'read' | 'write', path: string): LockKey {
-  return { key: identityText(identity), mode, path };
+function fileKey(
+  { address: path, realPath, ...identity }: FileIdentity & Located & { readonly address: ImageAddress },
+  mode: 'read' | 'write',
+): LockKey {
+  return { key: identityText(identity), mode, path, ...(realPath === undefined ? {} : { realPath }) };
 }

@@ -37,7 +37,7 @@ export interface VolumeFacts {
 }
 
 /** An existing image, resolved once inside its root and used through its handle ever after. */
-export interface Resolved extends FileRef, FileIdentity {
+export interface Resolved extends FileRef, FileIdentity, Located {
   readonly storage: StorageKind;
   /** Set for volumes. */
   readonly volume?: VolumeFacts;
@@ -65,6 +65,12 @@ export interface Fingerprint extends FileIdentity {
   readonly changeTimeNs: bigint;
 }
 
+/** Where a file of a root was found. */
+export interface Located {
+  /** Its path without links; unset where it lies in no root of files. */
+  readonly realPath?: string;
+}
+
 /** A file with a name to speak of it by. */
 export interface AddressedFile extends FileRef {
   readonly address: ImageAddress;
@@ -84,7 +90,7 @@ export type FileKind = 'file' | 'folder' | 'link' | 'block' | 'other';
 export type ImageKind = FileKind | 'device' | 'volume';
 
 /** Whatever has a name, opened without opening its content. */
-export interface Entry extends FileRef, FileIdentity {
+export interface Entry extends FileRef, FileIdentity, Located {
   readonly address: ImageAddress;
   readonly kind: FileKind;
   readonly lengthBytes: bigint;

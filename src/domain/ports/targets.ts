@@ -1,4 +1,13 @@
-import type { FileRef, Resolved, FileAttributes, FileIdentity, ImageKind, StorageKind, Handle } from './handles.js';
+import type {
+  FileRef,
+  Resolved,
+  FileAttributes,
+  FileIdentity,
+  ImageKind,
+  StorageKind,
+  Handle,
+  Located,
+} from './handles.js';
 import type { ImageAddress } from '../model/address.js';
 
 /** A second file in a private place, for what has to be taken in before it is looked at. */
@@ -91,7 +100,7 @@ export interface ExistingTarget extends FileIdentity {
 }
 
 /** A name in an open folder, or in a pool: where an image will be made or removed. */
-export interface ResolvedTarget {
+export interface ResolvedTarget extends Located {
   readonly storage: StorageKind;
   readonly address: ImageAddress;
   readonly storedName: string;

@@ -1,4 +1,4 @@
-/** Whoever takes a folder with all in it is alone in it. */
+/** An operation that takes a folder with all that is in it is alone in it. */
 import assert from 'node:assert/strict';
 import { HostlerError } from '../../../src/domain/model/errors.js';
 import { LockTable, type LockKey } from '../../../src/domain/operations/resources/locks.js';
@@ -25,6 +25,27 @@ describe('locks of trees', () => {
     busy(() => locks.acquire(holder('a'), [tree('/root/tree')]));
     reading();
     locks.acquire(holder('a'), [tree('/root/tree')])();
+    assert.equal(locks.size, 0);
+  });
+
+  it('by whatever links a path below it is named', () => {
+    const locks = new LockTable();
+    const led = (path: string, realPath: string): LockKey => ({ ...key(path, 'read'), realPath });
+    const release = locks.acquire(holder('a'), [{ ...tree('/link/tree'), realPath: '/root/tree' }]);
+    busy(() => locks.acquire(holder('b'), [led('/alias/x', '/root/tree/x')]));
+    locks.acquire(holder('b'), [led('/link/tree/x', '/elsewhere/x')])();
+    release();
+    locks.acquire(holder('b'), [led('/alias/x', '/root/tree/x')]);
+    busy(() => locks.acquire(holder('a'), [{ ...tree('/link/tree'), realPath: '/root/tree' }]));
+  });
+
+  it('the same operation is not in its own way, and gets more', () => {
+    const locks = new LockTable();
+    const releases = [tree('/root/tree'), key('/root/tree/x'), key('/root/tree/x')].map((each) =>
+      locks.acquire(holder('a'), [each]),
+    );
+    busy(() => locks.acquire(holder('b'), [key('/root/tree/x')]));
+    for (const release of releases) release();
     assert.equal(locks.size, 0);
   });
 

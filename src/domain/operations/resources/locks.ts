@@ -14,14 +14,16 @@ export interface LockKey {
   readonly mode: 'read' | 'write';
   /** For the message. */
   readonly path: string;
-  /** Nobody else works on a path below it. */
+  /** Without links; unset where there are none. */
+  readonly realPath?: string;
+  /** Nobody else works on a path below it, by whatever links it is named. */
   readonly tree?: true;
 }
 
 interface Lock {
   mode: 'read' | 'write';
-  /** With the path by which each came. */
-  readonly holders: Map<Holder, string>;
+  /** With the key of each. */
+  readonly holders: Map<Holder, LockKey>;
 }
 
 /** Suggested wait before trying a busy path again. */
@@ -33,20 +35,26 @@ export class LockTable {
   /** Trees of which all is locked. */
   readonly #trees = new Map<LockKey, Holder>();
 
-  /** Takes all keys, or fails with PATH_BUSY and the holder. Returns the release. */
+  /**
+   * Takes all keys, or fails with PATH_BUSY and the holder. Returns the release. What the same
+   * operation has already, by another `Holder` of its id, is in nobody's way.
+   */
   acquire(holder: Holder, keys: readonly LockKey[]): () => void {
     const wanted = strongest(keys);
+    const isOther = ({ operationId }: Holder) => operationId !== holder.operationId;
     for (const { key, mode, path } of wanted) {
       const lock = this.#locks.get(key);
-      if (lock !== undefined && (mode === 'write' || lock.mode === 'write'))
-        throw busy(path, [...lock.holders.keys()][0] ?? holder);
+      const other = [...(lock?.holders.keys() ?? [])].find(isOther);
+      if (other !== undefined && (mode === 'write' || lock?.mode === 'write')) throw busy(path, other);
     }
-    for (const key of wanted) this.#assertNoTree(key);
+    for (const key of wanted) this.#assertNoTree(key, isOther);
     const trees = wanted.filter(({ tree }) => tree === true);
-    for (const tree of trees) this.#assertNobodyIn(tree);
-    for (const { key, mode, path } of wanted) {
-      const lock = this.#locks.get(key) ?? { mode, holders: new Map<Holder, string>() };
-      lock.holders.set(holder, path);
+    for (const tree of trees) this.#assertNobodyIn(tree, isOther);
+    for (const each of wanted) {
+      const { key, mode } = each;
+      const lock = this.#locks.get(key) ?? { mode, holders: new Map<Holder, LockKey>() };
+      if (mode === 'write') lock.mode = 'write';
+      lock.holders.set(holder, each);
       this.#locks.set(key, lock);
     }
     for (const tree of trees) this.#trees.set(tree, holder);
@@ -64,24 +72,28 @@ export class LockTable {
   heldByOthers(operationId: string): ReadonlyMap<string, HostlerError> {
     const held = new Map<string, HostlerError>();
     for (const [key, { holders }] of this.#locks)
-      for (const [holder, path] of holders)
+      for (const [holder, { path }] of holders)
         // A name in a folder counts as the folder.
         if (holder.operationId !== operationId) held.set(key.split('/', 1)[0] ?? key, busy(path, holder));
     return held;
   }
 
-  #assertNoTree({ path }: LockKey): void {
-    for (const [tree, holder] of this.#trees) if (isBelow(path, tree.path)) throw busy(path, holder);
+  #assertNoTree(key: LockKey, isOther: (holder: Holder) => boolean): void {
+    for (const [tree, holder] of this.#trees) if (isIn(key, tree) && isOther(holder)) throw busy(key.path, holder);
   }
 
-  #assertNobodyIn({ path }: LockKey): void {
+  #assertNobodyIn(tree: LockKey, isOther: (holder: Holder) => boolean): void {
     for (const { holders } of this.#locks.values())
-      for (const [holder, held] of holders) if (isBelow(held, path)) throw busy(held, holder);
+      for (const [holder, key] of holders) if (isIn(key, tree) && isOther(holder)) throw busy(key.path, holder);
   }
 
   get size(): number {
     return this.#locks.size;
   }
+}
+
+function isIn(key: LockKey, tree: LockKey): boolean {
+  return isBelow(key.realPath ?? key.path, tree.realPath ?? tree.path);
 }
 
 /** One key each, write where any of them writes: an operation does not stand in its own way. */
