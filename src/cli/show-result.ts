@@ -63,8 +63,9 @@ function showDirectory({ existed, topmostPath, madeItems }: DirectoryResult, aga
     : `${printable(topmostPath)} and ${String(madeItems - 1)} below it${again}`;
 }
 
-function showMove({ path, replaced }: MoveResult, again: string): string {
-  return `${printable(path)}${replaced ? ', which was replaced' : ''}${again}`;
+function showMove({ path, replaced, rewrittenItems }: MoveResult, again: string): string {
+  const rewritten = rewrittenItems === 0 ? '' : `; headers with the new name: ${String(rewrittenItems)}`;
+  return `${printable(path)}${replaced ? ', which was replaced' : ''}${rewritten}${again}`;
 }
 
 function showImage({ info, work }: ImageResult, again: string): string {

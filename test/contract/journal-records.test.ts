@@ -65,7 +65,7 @@ const RESULTS: { readonly [Kind in OperationResult['kind']]: Extract<OperationRe
   write: { kind: 'write', writtenBytes: 1n, sha256: 's' },
   touch: { kind: 'touch', existed: false },
   directory: { kind: 'directory', existed: false, topmostPath: asAddress('/images/a'), madeItems: 2 },
-  move: { kind: 'move', path: asAddress('/images/b'), replaced: true },
+  move: { kind: 'move', path: asAddress('/images/b'), replaced: true, rewrittenItems: 1 },
   execute: { kind: 'execute', exitCode: 137, attempts: 2 },
   plan: { kind: 'plan', method: 'm', why: 'w', moveBytes: 1n, needBytes: 2n, freeBytes: 3n },
 };

@@ -1,9 +1,10 @@
 /** The daemon is killed at every step of what works on folders and names. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { scratchFolder } from '../support/scratch.js';
+import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
 
@@ -77,4 +78,68 @@ describe('crash matrix of folders', () => {
           assert.ok(!existsSync(image('tree')));
         }
       });
+
+  describe('MoveFile that rewrites headers', () => {
+    const overlays = ['one', 'two', 'three'];
+    const base = async (name: string) => {
+      const info = JSON.parse(await sh('qemu-img', 'info', '--output=json', image(name))) as Message;
+      await sh('qemu-img', 'map', image(name));
+      return info['backing-filename'];
+    };
+    /** It pauses before each header. */
+    const killInSecond = async (daemon: Daemon) => {
+      await daemon.logged(/"step":"rename"/);
+      const from = daemon.log.length;
+      daemon.process.kill('SIGUSR2');
+      await daemon.logged(/"step":"rename"/, from);
+      daemon.process.kill('SIGKILL');
+    };
+    for (const step of ['commit', 'publish', 'touch', 'rename', 'move', 'published', 'cleaned'])
+      for (const kind of ['file', 'folder'])
+        it(`a ${kind}, killed at ${step}`, async () => {
+          const [from, to] = kind === 'file' ? ['base', 'moved'] : ['folder', 'other'];
+          const named = kind === 'file' ? '' : '/base';
+          await mkdir(image('folder'), { recursive: true });
+          await sh('qemu-img', 'create', '-q', '-f', 'qcow2', image(`${from}${named}`), '1M');
+          for (const name of overlays)
+            await sh(
+              ...['qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', image(`${from}${named}`)],
+              ...[image(name), '1M'],
+            );
+          const first = await start(`MoveFile:${step}:${step === 'rename' ? 'pause' : 'kill'}`);
+          const request = {
+            from: image(from),
+            to: image(to),
+            rewrite_backing_files: true,
+            request_id: `${kind}-${step}`,
+          };
+          const ended = failure(first.stranger.all('FileService/MoveFile', request));
+          if (step === 'rename') await killInSecond(first);
+          await ended;
+          first.stranger.close();
+          await first.exited;
+          // Before the next start too, every image finds its base.
+          for (const name of overlays) await base(name);
+          const second = await start();
+          try {
+            await until(async () => {
+              const filter = { states: ['OPERATION_STATE_RUNNING', 'OPERATION_STATE_QUEUED'] };
+              const { operations = [] } = await second.stranger.unary('OperationService/ListOperations', { filter });
+              return (operations as Message[]).length === 0;
+            });
+            const isMoved = step !== 'commit';
+            const name = image(`${isMoved ? to : from}${named}`);
+            for (const each of overlays) assert.equal(await base(each), name);
+            assert.deepEqual([existsSync(image(from)), existsSync(image(to))], [!isMoved, isMoved]);
+            assert.ok(!isMoved || !(await lstat(image(to))).isSymbolicLink());
+            const result = await second.stranger.operation('FileService/MoveFile', request);
+            assert.equal(result['replayed'] ?? false, isMoved);
+            for (const each of overlays) assert.equal(await base(each), image(`${to}${named}`));
+            assert.deepEqual(await second.leftovers(), []);
+          } finally {
+            await second.stop();
+            await rm(image(''), { recursive: true });
+          }
+        });
+  });
 });

@@ -26,8 +26,8 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
   const real = join(await asked(directory, () => readlink(procPath({ handle: directory }))), name);
   await assertNoMounts(real, address);
   const locked = await ports.imageLocks.lockedInodes();
-  const job = { fd: directory.fd, name: Buffer.from(name), agentId: ports.agentId, busy, locked };
-  const facts = await lookInThread(job, { path: address, signal, onProgress });
+  const job = { name: Buffer.from(name), agentId: ports.agentId, busy, locked };
+  const facts = await lookInThread(directory, job, { path: address, signal, onProgress });
   const { items, allocatedBytes } = facts;
   const held = await heldOf(facts.locked, target, ports);
   return {
@@ -50,8 +50,8 @@ export async function heldSince(
   const since = new Set([...now].filter((inode) => !before.has(inode)));
   if (since.size === 0) return undefined;
   const { directory, name, address } = target;
-  const job = { fd: directory.fd, name: Buffer.from(name), agentId: ports.agentId, busy: new Set<string>() };
-  const { locked } = await lookInThread({ ...job, locked: since }, { path: address, signal });
+  const job = { name: Buffer.from(name), agentId: ports.agentId, busy: new Set<string>(), locked: since };
+  const { locked } = await lookInThread(directory, job, { path: address, signal });
   return heldOf(locked, target, ports);
 }
 

@@ -1,18 +1,27 @@
-import { rename, rmdir } from 'node:fs/promises';
+import { rename, rmdir, unlink } from 'node:fs/promises';
 import { HostlerError } from '../../domain/model/errors.js';
-import type { FileRef, Handle } from '../../domain/ports/handles.js';
+import type { Entry, FileIdentity, Handle } from '../../domain/ports/handles.js';
 import type { NotDurable, ResolvedTarget } from '../../domain/ports/targets.js';
-import type { DoomedTree, HeldFile, NewFolders, TreeFacts, TreeLook, Trees } from '../../domain/ports/trees.js';
+import type {
+  DoomedTree,
+  HeldFile,
+  MovedOver,
+  NewFolders,
+  TreeFacts,
+  TreeLook,
+  Trees,
+} from '../../domain/ports/trees.js';
 import type { FolderSync } from '../files/folder-sync.js';
 import { givenOwner } from '../files/given-owner.js';
 import type { TargetPorts } from '../files/staged-file.js';
 import { SYNC } from '../gates/file-calls.js';
-import { atLast, callsOf, toItsEnd } from '../gates/handles.js';
+import { asked, atLast, callsOf, toItsEnd } from '../gates/handles.js';
 import { systemError } from '../linux/errno.js';
 import { renameNew } from '../linux/rename.js';
 import { procPath } from '../linux/proc-path.js';
-import { listFolder } from './folder-page.js';
+import { FolderLister } from './listing/folder-lister.js';
 import { heldSince, inspectTree, type InspectPorts } from './inspect-tree.js';
+import { identityAt, linkText, makeLink, removeLink, saysLink } from './links.js';
 import { makeFolders, TOPMOST } from './new-folders.js';
 import { StagingFolder } from './staging-folder.js';
 import { emptyInThread } from '../trees/tree-thread.js';
@@ -29,7 +38,11 @@ const TAKEN = 'taken';
 
 /** `Trees` below the roots. */
 export class LocalTrees implements Trees {
-  constructor(private readonly ports: TreePorts) {}
+  readonly #lister: FolderLister;
+
+  constructor(private readonly ports: TreePorts) {
+    this.#lister = new FolderLister(ports.closedFolders);
+  }
 
   async build(target: ResolvedTarget, request: Parameters<Trees['build']>[1]): Promise<NewFolders> {
     const { operationId, below, attributes, signal } = request;
@@ -105,14 +118,19 @@ export class LocalTrees implements Trees {
     };
   }
 
-  async move(from: ResolvedTarget, to: ResolvedTarget, replaces: boolean): Promise<NotDurable | undefined> {
+  async move(from: ResolvedTarget, to: ResolvedTarget, over: MovedOver): Promise<NotDurable | undefined> {
     const [old, next] = [from, to].map((each) => procPath({ handle: each.directory, name: each.name }));
     if (old === undefined || next === undefined) throw new HostlerError('BUG', 'a move has two names');
     const sync = callsOf(from.directory) === SYNC && callsOf(to.directory) === SYNC;
     return this.#changing(
       [from.directory, to.directory],
       from.address,
-      () => (replaces ? rename(old, next) : renameNew(old, next, sync)),
+      async () => {
+        const isFile = from.existing?.type === 'file';
+        if (over === 'file' || (over === 'link' && isFile)) return rename(old, next);
+        if (over === 'link') await unlink(next);
+        return renameNew(old, next, sync);
+      },
       {
         EXDEV: 'OTHER_FILESYSTEM',
         EBUSY: 'OTHER_FILESYSTEM',
@@ -125,8 +143,27 @@ export class LocalTrees implements Trees {
     );
   }
 
-  list(folder: FileRef, page: Parameters<Trees['list']>[1], signal: AbortSignal): ReturnType<Trees['list']> {
-    return listFolder(folder, page, this.ports.closedFolders, signal);
+  async link(from: ResolvedTarget, to: ResolvedTarget): Promise<void> {
+    const text = await asking(from, () => linkText(from));
+    await this.#changing([to.directory], to.address, () => makeLink(text, to), { EEXIST: 'TARGET_EXISTS' });
+  }
+
+  async isLinked(from: ResolvedTarget, to: ResolvedTarget): Promise<boolean> {
+    const text = await asking(from, () => linkText(from));
+    return asking(to, () => saysLink(text, to));
+  }
+
+  async unlink(from: ResolvedTarget, to: ResolvedTarget): Promise<void> {
+    const text = await asking(from, () => linkText(from));
+    await this.#changing([to.directory], to.address, () => removeLink(text, to), {});
+  }
+
+  standsFor(place: ResolvedTarget): Promise<FileIdentity | undefined> {
+    return asking(place, () => identityAt(place));
+  }
+
+  list(folder: Entry, page: Parameters<Trees['list']>[1], signal: AbortSignal): ReturnType<Trees['list']> {
+    return this.#lister.list(folder, page, signal);
   }
 
   /** Changes names in these folders, durably. */
@@ -143,6 +180,14 @@ export class LocalTrees implements Trees {
     } catch (error) {
       throw systemError(error, address, { ENOENT: 'FILE_NOT_FOUND', ...reasons });
     }
+  }
+}
+
+async function asking<T>({ address, directory }: ResolvedTarget, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await asked(directory, ask);
+  } catch (error) {
+    throw systemError(error, address);
   }
 }
 

@@ -5,7 +5,7 @@
 import { lstatSync, readdirSync, realpathSync, statSync, type BigIntStats } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBelow } from '../../domain/model/address.js';
-import type { Dependant, NameChange, Unseen } from '../../domain/ports/changes.js';
+import type { Dependant, LostName, NameChange, Unseen } from '../../domain/ports/changes.js';
 import type { BadFile, Claimant } from './bad-files.js';
 import { identityOf } from '../linux/device-identity.js';
 import { errnoOf } from '../linux/errno.js';
@@ -120,7 +120,7 @@ export class RootIndex {
   onName(place: string, change: NameChange): FoundDependants {
     const unseen = [...this.#unseen];
     const found: FoundDependants['found'][number][] = [];
-    const leadsIn = this.#leadsBelow(bytesOf(place), unseen);
+    const belowPlace = this.#belowPlace(bytesOf(place), unseen);
     for (const [folder, { images }] of this.#folders)
       for (const [name, image] of images) {
         const path = join(folder, name);
@@ -128,18 +128,18 @@ export class RootIndex {
         if (goes && change === 'removed') continue;
         const relative = [...image.relative, ...image.extents.map((extent) => join(folder, extent))];
         const absolute = image.needs.filter((need) => !image.relative.includes(need));
-        const leaves = goes && change === 'moved' && relative.some((need) => !isBelow(need, bytesOf(place)));
-        if (!leaves && ![...absolute, ...(goes ? [] : relative)].some(leadsIn)) continue;
+        const left = goes && change === 'moved' ? relative.find((need) => !isBelow(need, bytesOf(place))) : undefined;
+        const loses = left === undefined ? firstOf([...absolute, ...(goes ? [] : relative)], belowPlace) : leftAt(left);
+        if (loses === undefined) continue;
         const own = this.#ask(path, unseen, () => this.#stat(path));
         if (own === undefined || own === 'unseen') continue;
-        const dependant = { path: shown(path), identity: identityOf(own), file: claimantOf(own) };
-        found.push(leaves ? { ...dependant, leavesBase: true } : dependant);
+        found.push({ path: shown(path), identity: identityOf(own), file: claimantOf(own), loses });
       }
     return { found, unseen };
   }
 
-  /** Whether a path is there and leads to the place or below it, by the names of its folders. */
-  #leadsBelow(place: string, unseen: Unseen[]): (path: string) => boolean {
+  /** Of a path that is there: where it leads below the place, by the names of its folders. */
+  #belowPlace(place: string, unseen: Unseen[]): (path: string) => LostName | undefined {
     const folders = new Map<string, string | undefined>();
     const real = (path: string) => {
       const found = this.#ask(path, unseen, () => realpathSync(at(path), { encoding: 'buffer' }).toString('latin1'));
@@ -150,12 +150,13 @@ export class RootIndex {
       const folder = dirname(path);
       if (!folders.has(folder)) folders.set(folder, real(folder));
       const own = folders.get(folder);
-      if (own === undefined) return false;
+      if (own === undefined) return undefined;
       const there = this.#ask(path, unseen, () => lstatSync(at(path)));
-      if (there === undefined || there === 'unseen') return false;
-      if (isBelow(join(own, basename(path)), place)) return true;
-      const led = there.isSymbolicLink() ? real(path) : undefined;
-      return led !== undefined && isBelow(led, place);
+      if (there === undefined || there === 'unseen') return undefined;
+      const named = join(own, basename(path));
+      const led = there.isSymbolicLink() && !isBelow(named, place) ? real(path) : named;
+      if (led === undefined || !isBelow(led, place)) return undefined;
+      return { below: shown(led.slice(place.length + 1)) };
     };
   }
 
@@ -335,6 +336,18 @@ export class RootIndex {
     this.#looks += 1;
     if (this.#looks % BEAT_EVERY === 0) this.beat();
   }
+}
+
+function firstOf<T, R>(items: readonly T[], look: (item: T) => R | undefined): R | undefined {
+  for (const item of items) {
+    const found = look(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function leftAt(path: string): LostName {
+  return { elsewhere: shown(path) };
 }
 
 /**

@@ -2,7 +2,7 @@
  * Folders by descriptors and by the bytes of names, with synchronous calls: for threads of their
  * own.
  */
-import { closeSync, constants, opendirSync, openSync } from 'node:fs';
+import { constants, opendirSync } from 'node:fs';
 import { bytesOf, namesAsBytes } from '../linux/names-as-bytes.js';
 import { O_PATH } from '../linux/proc-path.js';
 
@@ -24,15 +24,5 @@ export function* entriesOf(fd: number): Generator<{ readonly name: Buffer; reado
       yield { name: bytesOf(entry), isFolder: entry.isDirectory() };
   } finally {
     folder.closeSync();
-  }
-}
-
-/** Opens, calls, closes. Fails with system errors. */
-export function withFolder<T>(path: Buffer, use: (fd: number) => T): T {
-  const fd = openSync(path, FOLDER);
-  try {
-    return use(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -7,6 +7,7 @@ import { errnoOf } from '../linux/errno.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { below, entriesOf, FOLDER } from './folder-bytes.js';
 import { placed, TreeError } from './tree-error.js';
+import { Turn } from './turn.js';
 
 export interface LookJob {
   readonly kind: 'look';
@@ -40,74 +41,73 @@ interface Level {
 
 /** So many folders are open at once. */
 const MAX_OPEN = 64;
-const PROGRESS_EVERY = 1000;
 /** More are not asked about: one that is held is enough. */
 const MAX_LOCKED = 1000;
 /** Of an operation of a host, also of one that copies to here through ssh. */
 const WORK_NAME = /^\.hostler-(far-)?([0-9a-f]{12})-.+$/;
 const { R_OK, W_OK, X_OK } = constants;
 
-/** Looks at everything. Fails with TreeError. */
-export function lookAt(job: LookJob, progress: (items: number) => void, isStopped: () => boolean): LookFacts {
-  return new Look(job, progress, isStopped).all();
+/** Looks at everything, a step of some milliseconds at a time. Fails with TreeError. */
+export function lookAt(job: LookJob): Generator<number, LookFacts> {
+  return new Look(job).all();
 }
 
 class Look {
   readonly #facts: LookFacts = { items: 0, allocatedBytes: 0n, locked: [] };
   readonly #levels: Level[] = [];
   readonly #isRoot = process.geteuid?.() === 0;
+  readonly #turn = new Turn();
   #device = 0n;
 
-  constructor(
-    private readonly job: LookJob,
-    private readonly progress: (items: number) => void,
-    private readonly isStopped: () => boolean,
-  ) {}
+  constructor(private readonly job: LookJob) {}
 
-  all(): LookFacts {
+  /** Yields how many entries it has seen. */
+  *all(): Generator<number, LookFacts> {
     const name = Buffer.from(this.job.name);
     const top = lstatSync(below(this.job.fd, name), { bigint: true });
     this.#device = top.dev;
     this.#see(top, name, () => []);
     if (!top.isDirectory()) return this.#facts;
     try {
-      this.#enter(this.job.fd, name);
-      this.#walk();
+      yield* this.#enter(this.job.fd, name);
+      yield* this.#walk();
       return this.#facts;
     } finally {
       for (const { fd } of this.#levels) if (fd !== undefined) closeSync(fd);
     }
   }
 
-  #walk(): void {
+  *#walk(): Generator<number, void> {
     for (let level = this.#levels.at(-1); level !== undefined; level = this.#levels.at(-1)) {
-      if (this.isStopped() || this.#facts.busy !== undefined) return;
+      if (this.#facts.busy !== undefined) return;
       const end = level.names.indexOf(0);
       if (end < 0) this.#leave();
       else {
         const name = level.names.subarray(0, end);
         level.names = level.names.subarray(end + 1);
-        this.#enter(this.#descriptor(level), name);
+        yield* this.#enter(this.#descriptor(level), name);
       }
     }
   }
 
   /** What is gone meanwhile is not in it any more. */
-  #enter(parent: number, name: Buffer): void {
+  *#enter(parent: number, name: Buffer): Generator<number, void> {
     const names = () => [...this.#path(), ...(this.#levels.length === 0 ? [] : [name])];
     let fd: number | undefined;
     try {
       fd = openSync(below(parent, name), FOLDER);
       const level: Level = { fd, stat: fstatSync(fd, { bigint: true }), names: Buffer.alloc(0), name };
       if (!this.#isRoot) accessSync(`/proc/self/fd/${String(fd)}`, R_OK | W_OK | X_OK);
-      level.names = this.#seeAll(fd, names);
+      level.names = yield* this.#seeAll(fd, names);
       this.#levels.push(level);
+      fd = undefined;
       const far = this.#levels.at(-1 - MAX_OPEN);
       if (far?.fd !== undefined) closeSync(far.fd);
       if (far !== undefined) far.fd = undefined;
     } catch (error) {
-      if (fd !== undefined) closeSync(fd);
       if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoOf(error) ?? '')) throw placed(error, names());
+    } finally {
+      if (fd !== undefined) closeSync(fd);
     }
   }
 
@@ -135,15 +135,16 @@ class Look {
   }
 
   /** The names of its folders. */
-  #seeAll(fd: number, names: () => Buffer[]): Buffer {
+  *#seeAll(fd: number, names: () => Buffer[]): Generator<number, Buffer> {
     const folders: Buffer[] = [];
     for (const { name } of entriesOf(fd)) {
       const path = () => [...names(), name];
       const stat = lstatOf(fd, name, path);
       if (stat === undefined) continue;
       this.#see(stat, name, path);
-      if (this.#facts.busy !== undefined || this.isStopped()) break;
+      if (this.#facts.busy !== undefined) break;
       if (stat.isDirectory()) folders.push(name, Buffer.alloc(1));
+      if (this.#turn.isOver()) yield this.#facts.items;
     }
     return Buffer.concat(folders);
   }
@@ -155,7 +156,6 @@ class Look {
       throw new TreeError({ reason: 'OTHER_FILESYSTEM', words: 'lies on another filesystem' }, path());
     if (stat.isDirectory()) this.#assertNotAtWork(name, path);
     facts.items += 1;
-    if (facts.items % PROGRESS_EVERY === 0) this.progress(facts.items);
     // What has other names stays with them.
     if (stat.isDirectory() || stat.nlink === 1n) facts.allocatedBytes += sizesOf(stat).allocatedBytes;
     const key = `${String(stat.dev)}:${String(stat.ino)}`;

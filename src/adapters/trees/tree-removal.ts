@@ -3,11 +3,12 @@
  * its own. What is deep is first moved up, so that two folders are open at most, and nothing has to
  * be remembered: the removal begins anew after a crash.
  */
-import { renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { errnoOf } from '../linux/errno.js';
-import { below, entriesOf, withFolder } from './folder-bytes.js';
+import { below, entriesOf, FOLDER } from './folder-bytes.js';
 import { placed, TreeError } from './tree-error.js';
+import { Turn } from './turn.js';
 
 export interface EmptyJob {
   readonly kind: 'empty';
@@ -15,14 +16,16 @@ export interface EmptyJob {
   readonly fd: number;
 }
 
-const PROGRESS_EVERY = 1000;
 /** Others may still be in a folder that was taken, and make files there. */
 const MAX_REFILLS = 1000;
 
-/** Removes all that is in it. Fails with TreeError. */
-export function emptyFolder({ fd }: EmptyJob, progress: (items: number) => void): number {
-  const removal = new Removal(fd, progress);
-  while (removal.pass() > 0);
+/**
+ * Removes all that is in it, a step of some milliseconds at a time; yields how many entries have
+ * gone. Fails with TreeError.
+ */
+export function* emptyFolder({ fd }: EmptyJob): Generator<number, number> {
+  const removal = new Removal(fd);
+  while ((yield* removal.pass()) > 0);
   return removal.items;
 }
 
@@ -31,22 +34,24 @@ class Removal {
   readonly #mark = randomUUID();
   #moved = 0;
   #refills = 0;
+  readonly #turn = new Turn();
 
-  constructor(
-    private readonly top: number,
-    private readonly progress: (items: number) => void,
-  ) {}
+  constructor(private readonly top: number) {}
 
   /** How many entries it found. */
-  pass(): number {
+  *pass(): Generator<number, number> {
     let found = 0;
     for (const { name, isFolder } of entriesOf(this.top)) {
       found += 1;
       try {
+        if (this.#turn.isOver()) yield this.items;
         if (!isFolder && this.#unlink(this.top, name)) continue;
-        withFolder(below(this.top, name), (fd) => {
-          this.#clear(fd);
-        });
+        const fd = openSync(below(this.top, name), FOLDER);
+        try {
+          yield* this.#clear(fd);
+        } finally {
+          closeSync(fd);
+        }
         this.#rmdir(this.top, name);
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT') throw placed(error, [name]);
@@ -56,8 +61,9 @@ class Removal {
   }
 
   /** Removes its files and empty folders, and moves the others up. */
-  #clear(folder: number): void {
+  *#clear(folder: number): Generator<number, void> {
     for (const { name, isFolder } of entriesOf(folder)) {
+      if (this.#turn.isOver()) yield this.items;
       if (!isFolder && this.#unlink(folder, name)) continue;
       try {
         rmdirSync(below(folder, name));
@@ -97,6 +103,5 @@ class Removal {
 
   #count(): void {
     this.items += 1;
-    if (this.items % PROGRESS_EVERY === 0) this.progress(this.items);
   }
 }

@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { HostlerError } from '../../domain/model/errors.js';
+import { asked } from '../gates/handles.js';
 import { systemError } from '../linux/errno.js';
 import type { Handle } from '../../domain/ports/handles.js';
 import type { LookFacts, LookJob } from './tree-look.js';
-import type { TreeMessage, TreeWork } from './tree-worker.js';
+import type { TreeAnswer, TreeJob, TreeQuestion } from './tree-worker.js';
 
 const WORKER = new URL('./tree-worker.js', import.meta.url);
 
@@ -14,59 +15,82 @@ interface Hearing {
   readonly onProgress?: ((items: bigint) => void) | undefined;
 }
 
-/** Looks at a tree in a thread of its own. Fails as `Trees.inspect`. */
-export async function lookInThread(job: Omit<LookJob, 'kind'>, hearing: Hearing): Promise<LookFacts> {
-  const last = await work({ kind: 'look', ...job }, hearing);
+/**
+ * Looks at a tree below an open folder, in a thread of its own. Fails as `Trees.inspect`, and with
+ * ROOT_STALLED where the filesystem stops answering.
+ */
+export async function lookInThread(
+  folder: Handle,
+  job: Omit<LookJob, 'kind' | 'fd'>,
+  hearing: Hearing,
+): Promise<LookFacts> {
+  const last = await work({ kind: 'look', fd: folder.fd, ...job }, hearing, (step) => asked(folder, step));
   if (last.kind !== 'looked') throw new HostlerError('BUG', `the look at ${hearing.path} has no end`);
   return last.facts;
 }
 
-/** Removes all that is in a folder in which nobody else works, in a thread of its own. */
+/**
+ * Removes all that is in a folder in which nobody else works, in a thread of its own. It waits for
+ * a filesystem that does not answer.
+ */
 export async function emptyInThread({ fd }: Handle, hearing: Hearing): Promise<void> {
-  await work({ kind: 'empty', fd }, hearing);
+  await work({ kind: 'empty', fd }, hearing, (step) => step());
 }
 
-/** Resolved with the last word of the thread when that has gone. */
-async function work(job: TreeWork['job'], { path, signal, onProgress }: Hearing): Promise<TreeMessage> {
+type Step = () => Promise<TreeAnswer>;
+
+/** The last answer. @param call makes a step a call into the filesystem */
+async function work(
+  job: TreeJob,
+  { path, signal, onProgress }: Hearing,
+  call: (step: Step) => Promise<TreeAnswer>,
+): Promise<TreeAnswer> {
   signal?.throwIfAborted();
-  const stop = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  const onAbort = () => {
-    Atomics.store(stop, 0, 1);
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const thread = new TreeThread(job, path);
   try {
-    const last = await lastWord({ job, stop }, path, onProgress);
-    signal?.throwIfAborted();
-    if (last?.kind === 'failed') throw failure(last, path);
-    if (last === undefined) throw new HostlerError('BUG', `the work on ${path} ended without a word`);
-    return last;
+    for (;;) {
+      const answer = await call(() => thread.step());
+      signal?.throwIfAborted();
+      if (answer.kind === 'failed') throw failure(answer, path);
+      if (answer.kind !== 'goes on') return answer;
+      onProgress?.(BigInt(answer.items));
+    }
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    thread.end();
   }
 }
 
-function lastWord(
-  workerData: TreeWork,
-  path: string,
-  onProgress: Hearing['onProgress'],
-): Promise<TreeMessage | undefined> {
-  const worker = new Worker(WORKER, { workerData });
-  return new Promise((resolve, reject) => {
-    let last: TreeMessage | undefined;
-    worker.on('message', (message: TreeMessage) => {
-      last = message;
-      if (message.kind === 'progress') onProgress?.(BigInt(message.items));
+/** One question at a time. */
+class TreeThread {
+  readonly #worker: Worker;
+  #answered: { readonly resolve: (answer: TreeAnswer) => void; readonly reject: (error: Error) => void } | undefined;
+
+  constructor(
+    job: TreeJob,
+    private readonly path: string,
+  ) {
+    this.#worker = new Worker(WORKER, { workerData: job });
+    this.#worker.on('message', (answer: TreeAnswer) => this.#answered?.resolve(answer));
+    this.#worker.once('error', (cause) =>
+      this.#answered?.reject(new HostlerError('BUG', `the work on ${this.path} broke`, { cause })),
+    );
+  }
+
+  step(): Promise<TreeAnswer> {
+    return new Promise((resolve, reject) => {
+      this.#answered = { resolve, reject };
+      this.#worker.postMessage('step' satisfies TreeQuestion);
     });
-    worker.once('error', (cause) => {
-      reject(new HostlerError('BUG', `the work on ${path} broke`, { cause }));
-    });
-    worker.once('exit', () => {
-      resolve(last);
-    });
-  });
+  }
+
+  /** It ends when its filesystem answers; nobody waits for that. */
+  end(): void {
+    this.#worker.unref();
+    this.#worker.postMessage('end' satisfies TreeQuestion);
+  }
 }
 
-function failure({ why, names, text }: TreeMessage & { readonly kind: 'failed' }, top: string): HostlerError {
+function failure({ why, names, text }: TreeAnswer & { readonly kind: 'failed' }, top: string): HostlerError {
   const path = [top, ...names.map((name) => Buffer.from(name).toString())].join('/');
   const cause = new Error(text);
   if (why === undefined) return new HostlerError('BUG', `the work on ${path} failed`, { cause });

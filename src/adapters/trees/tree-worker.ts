@@ -9,16 +9,13 @@ import { emptyFolder, type EmptyJob } from './tree-removal.js';
 
 export type TreeJob = LookJob | EmptyJob;
 
-export interface TreeWork {
-  readonly job: TreeJob;
-  /** Not 0: stop. */
-  readonly stop: Int32Array;
-}
+/** `step` gets one answer; `end` closes what is open, and the thread ends. */
+export type TreeQuestion = 'step' | 'end';
 
-export type TreeMessage =
-  | { readonly kind: 'progress'; readonly items: number }
+export type TreeAnswer =
+  | { readonly kind: 'goes on'; readonly items: number }
   | { readonly kind: 'looked'; readonly facts: LookFacts }
-  | { readonly kind: 'emptied'; readonly items: number }
+  | { readonly kind: 'emptied' }
   | {
       readonly kind: 'failed';
       readonly why: { readonly errno: string } | { readonly reason: Reason; readonly words: string } | undefined;
@@ -26,15 +23,30 @@ export type TreeMessage =
       readonly text: string;
     };
 
-const say = (message: TreeMessage) => parentPort?.postMessage(message);
-const progress = (items: number) => say({ kind: 'progress', items });
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what the other side gave
-const { job, stop } = workerData as TreeWork;
-try {
-  if (job.kind === 'look') say({ kind: 'looked', facts: lookAt(job, progress, () => Atomics.load(stop, 0) !== 0) });
-  else say({ kind: 'emptied', items: emptyFolder(job, progress) });
-} catch (error) {
-  const errno = errnoOf(error);
-  const why = error instanceof TreeError ? error.why : errno === undefined ? undefined : { errno };
-  say({ kind: 'failed', why, names: error instanceof TreeError ? error.names : [], text: inspect(error) });
+const steps = stepsOf(workerData as TreeJob);
+
+parentPort?.on('message', (question: TreeQuestion) => {
+  if (question === 'step') parentPort?.postMessage(answer());
+  else {
+    steps.return({ kind: 'emptied' });
+    parentPort?.close();
+  }
+});
+
+function* stepsOf(job: TreeJob): Generator<number, TreeAnswer> {
+  if (job.kind === 'look') return { kind: 'looked', facts: yield* lookAt(job) };
+  yield* emptyFolder(job);
+  return { kind: 'emptied' };
+}
+
+function answer(): TreeAnswer {
+  try {
+    const { done, value } = steps.next();
+    return done === true ? value : { kind: 'goes on', items: value };
+  } catch (error) {
+    const errno = errnoOf(error);
+    const why = error instanceof TreeError ? error.why : errno === undefined ? undefined : { errno };
+    return { kind: 'failed', why, names: error instanceof TreeError ? error.names : [], text: inspect(error) };
+  }
 }

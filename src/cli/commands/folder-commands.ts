@@ -67,12 +67,14 @@ function move(context: Context): Command {
     .argument('<from>')
     .argument('<to>', 'the new name itself, never a folder to move into')
     .option('--overwrite', 'replace a file that has the name')
-    .action((from: string, to: string, flags: OperationFlags & { overwrite?: true }) =>
+    .option('--rewrite-backing-files', 'write the new name into the headers of images that need it')
+    .action((from: string, to: string, flags: OperationFlags & { overwrite?: true; rewriteBackingFiles?: true }) =>
       context.follow(flags, ({ files }) =>
         files.moveFile({
           from: address(from),
           to: address(to),
           overwrite: flags.overwrite ?? false,
+          rewriteBackingFiles: flags.rewriteBackingFiles ?? false,
           ...askOf(flags),
         }),
       ),

@@ -5,12 +5,15 @@ import { HostlerError } from '../model/errors.js';
 import type { MoveResult } from '../operations/results.js';
 import type { Resolution, Verb } from '../operations/verb.js';
 import type { ExistingTarget, ResolvedTarget } from '../ports/targets.js';
-import { assertNotHeldSince, inspectWhole, type WholeTreePorts } from './whole-tree.js';
+import { admitRewrites, assertFreeName, moveRewritten, type RewritePorts } from './rewritten-names.js';
+import { assertNotHeldSince, inspectWhole } from './whole-tree.js';
 
 export interface MoveFileSpec {
   readonly from: ImageAddress;
   readonly to: ImageAddress;
   readonly overwrite: boolean;
+  /** Never with `overwrite`. */
+  readonly rewriteBackingFiles: boolean;
 }
 
 interface Moved {
@@ -19,12 +22,16 @@ interface Moved {
   readonly to: ResolvedTarget;
 }
 
-/** Gives a file or folder another name. After a crash it has the old one, or the new one. */
-export function moveFile(ports: WholeTreePorts): Verb<MoveFileSpec, MoveResult> {
+/**
+ * Gives a file or folder another name. After a crash it has the old one, or the new one; where
+ * headers get the new name, the next start completes that.
+ */
+export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
   return {
     name: 'MoveFile',
     slot: () => 'none',
-    uses: ({ from, to, overwrite }) => [
+    completes: ({ rewriteBackingFiles }) => rewriteBackingFiles,
+    uses: ({ from, to, overwrite, rewriteBackingFiles }) => [
       {
         role: 'removal',
         address: from,
@@ -36,33 +43,40 @@ export function moveFile(ports: WholeTreePorts): Verb<MoveFileSpec, MoveResult> 
         allowDependants: true,
         tree: true,
       },
-      { role: 'target', address: to, overwrite, allowDependants: false },
+      // A link of ours may have the name: see `assertFreeName`.
+      { role: 'target', address: to, overwrite: overwrite || rewriteBackingFiles, allowDependants: false },
     ],
 
-    plan(spec, resolution) {
-      const { what } = moved(spec, resolution);
+    async plan(spec, resolution) {
+      const { from, what, to } = moved(spec, resolution);
       const plan = { kind: 'plan', method: 'rename', moveBytes: 0n, needBytes: 0n } as const;
-      return Promise.resolve({ ...plan, why: `the ${what.type} gets another name` });
+      if (!spec.rewriteBackingFiles) return { ...plan, why: `the ${what.type} gets another name` };
+      await assertFreeName({ from, to }, ports);
+      return { ...plan, why: `the ${what.type} gets another name, first in the headers that need it` };
     },
 
     async run(spec, run) {
       const { from, what, to } = moved(spec, run);
+      const rewrites = spec.rewriteBackingFiles ? 'rewrites' : undefined;
+      if (rewrites !== undefined) await assertFreeName({ from, to }, ports);
       run.phase('INSPECTING');
       await run.step('inspect');
       const isInPlace = sameFile(from.directoryIdentity, to.directoryIdentity);
-      const facts = await inspectWhole(from, isInPlace ? 'renamed' : 'moved', run, ports);
+      const { needing, ...facts } = await inspectWhole(from, isInPlace ? 'renamed' : 'moved', run, ports, rewrites);
       if (what.type === 'folder') await assertNotHeldSince(from, facts, run, ports);
-      const replaces = to.existing !== undefined;
-      const result: MoveResult = { kind: 'move', path: spec.to, replaced: replaces };
-      return run.commit('COMMITTING', { address: spec.to, made: what, result }, () =>
-        ports.trees.move(from, to, replaces),
-      );
+      const replaced = to.existing !== undefined && rewrites === undefined;
+      const result: MoveResult = { kind: 'move', path: spec.to, replaced, rewrittenItems: needing.length };
+      const commit = { address: spec.to, made: what, result };
+      if (rewrites === undefined)
+        return run.commit('COMMITTING', commit, () => ports.trees.move(from, to, replaced ? 'file' : 'nothing'));
+      const images = await admitRewrites(needing, { from, to }, run, ports);
+      return run.commit('COMMITTING', commit, () => moveRewritten({ from, to }, what, images, run, ports));
     },
   };
 }
 
 /** Fails where it cannot be done whatever is in it. */
-function moved({ from: address, to: name }: MoveFileSpec, resolution: Resolution): Moved {
+function moved({ from: address, to: name, rewriteBackingFiles }: MoveFileSpec, resolution: Resolution): Moved {
   const [from, to] = [resolution.removal(address), resolution.target(name)];
   const what = from?.existing;
   if (from === undefined || what === undefined)
@@ -71,7 +85,7 @@ function moved({ from: address, to: name }: MoveFileSpec, resolution: Resolution
   const facts = { source: address, target: name };
   if (to.existing !== undefined && sameFile(what, to.existing))
     throw new HostlerError('SAME_FILE', `${address} and ${name} are the same file`, { facts });
-  if (to.existing !== undefined && what.type === 'folder')
+  if (to.existing !== undefined && what.type === 'folder' && !rewriteBackingFiles)
     throw new HostlerError('TARGET_EXISTS', `${name} exists, and a folder replaces nothing`, {
       facts: { path: name },
     });

@@ -18,6 +18,7 @@ const NAMED = 10;
 
 /**
  * Looks at what has a name and all below it: what must not be there when it is removed or moved.
+ * `needing` are the images that lose their backing file; none, unless it `rewrites` them.
  * Fails with PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN,
  * BASE_NAMED_RELATIVELY, and as `Trees.inspect`.
  */
@@ -26,7 +27,8 @@ export async function inspectWhole(
   change: NameChange,
   run: Pick<Run, 'busyElsewhere' | 'signal' | 'progress'>,
   { trees, dependants, scope }: WholeTreePorts,
-): Promise<TreeFacts> {
+  rewrites?: 'rewrites',
+): Promise<TreeFacts & { readonly needing: readonly Dependant[] }> {
   const { address } = target;
   const elsewhere = run.busyElsewhere();
   const facts = await trees.inspect(target, {
@@ -39,10 +41,11 @@ export async function inspectWhole(
   if (facts.busy !== undefined) throw busyIn(address, facts.busy, elsewhere);
   if (facts.held !== undefined) throw heldIn(facts.held);
   const answer = await dependants.onName({ handle: target.directory, name: target.name }, change);
-  const mayName = ({ path }: Dependant) => scope.allows({ address: path, need: 'read' });
-  assertNone(answer.found, address, mayName);
+  const mayWrite = answer.found.every(({ path }) => scope.allows({ address: path, need: 'write' }));
+  if (rewrites === undefined || !mayWrite)
+    assertNone(answer.found, address, ({ path }) => scope.allows({ address: path, need: 'read' }));
   assertLookedAt(answer, address, (place) => scope.touches(place));
-  return facts;
+  return { ...facts, needing: answer.found };
 }
 
 /** Right before the tree goes: nothing in it was opened since it was inspected. */
@@ -57,7 +60,7 @@ export async function assertNotHeldSince(
 }
 
 function assertNone(found: readonly Dependant[], path: string, mayName: (image: Dependant) => boolean): void {
-  const leaving = found.filter(({ leavesBase }) => leavesBase === true);
+  const leaving = found.filter(({ loses }) => loses !== undefined && 'elsewhere' in loses);
   const [first] = leaving;
   if (first !== undefined)
     throw new HostlerError(

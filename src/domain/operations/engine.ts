@@ -101,13 +101,18 @@ export class Operations {
     }
   }
 
-  /** Lets the verb's detached operations go on after a restart, if it has `resume`. */
+  /**
+   * Lets the verb's operations go on after a restart: detached ones, if it has `resume`, and those
+   * that it `completes`.
+   */
   registerResumable<S extends object, R extends OperationResult>(verb: Verb<S, R>): void {
-    if (verb.resume === undefined) return;
+    if (verb.resume === undefined && verb.completes === undefined) return;
     // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- only this verb's operations come here, with the spec that they had
     const specOf = ({ spec }: OperationRecord) => spec as S;
     this.#resumables.set(verb.name, {
-      goesOn: (record) => resumesAfterRestart(verb.resume, specOf(record), record.detached),
+      goesOn: (record) =>
+        resumesAfterRestart(verb.resume, specOf(record), record.detached) ||
+        (record.commit !== undefined && verb.completes?.(specOf(record)) === true),
       again: (record) => {
         const caller = { ...NOBODY, identity: record.caller };
         const { labels, detached: detach, requestId = '', attempt } = record;

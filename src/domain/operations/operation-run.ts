@@ -1,4 +1,4 @@
-import type { Discarded, Growing, PartOptions, Run, Taker } from './verb.js';
+import type { Discarded, Growing, PartOptions, Resolution, Run, Taker, Use } from './verb.js';
 import { ProgressMeter } from './progress.js';
 import type { StagedImage, NotDurable } from '../ports/targets.js';
 import { Releases } from './resources/releases.js';
@@ -242,6 +242,25 @@ export class OperationRun implements Run {
     await this.step('touch');
     await this.#assertUnheld();
     return this.marks.touch(file);
+  }
+
+  async admit(uses: readonly Use[]): Promise<Resolution> {
+    const { admission, locks, clock } = this.ports;
+    const later = await admission.resolve(uses);
+    try {
+      const holder = { operationId: this.operationId, method: this.method, sinceMs: clock() };
+      this.#releases.add(locks.acquire(holder, later.keys));
+      await admission.check(uses, later);
+    } catch (error) {
+      await later.close();
+      throw error;
+    }
+    this.assignment.admitted.join(later);
+    return later;
+  }
+
+  untouch(file: Resolved): Promise<void> {
+    return this.marks.untouch(file);
   }
 
   /** Never rejects: the work is done. */

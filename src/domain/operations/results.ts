@@ -153,7 +153,12 @@ const directory = z.looseObject({
 /** A folder was made, or was there. */
 export type DirectoryResult = Known<z.infer<typeof directory>>;
 
-const moved = z.looseObject({ kind: z.literal('move'), path: addressSchema, replaced: z.boolean() });
+const moved = z.looseObject({
+  kind: z.literal('move'),
+  path: addressSchema,
+  replaced: z.boolean(),
+  rewrittenItems: z.number(),
+});
 /** Something got another name. */
 export type MoveResult = Known<z.infer<typeof moved>>;
 

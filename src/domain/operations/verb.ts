@@ -177,6 +177,13 @@ export interface Run extends Resolution {
    * began to change it and did not succeed.
    */
   touch(file: Resolved): Promise<boolean>;
+  /**
+   * More than `uses` named, found at work: resolved, locked until the operation ends, and checked.
+   * Fails as an admission, such as with PATH_BUSY.
+   */
+  admit(uses: readonly Use[]): Promise<Resolution>;
+  /** What `touch` marked is as whole as before: the change was undone. */
+  untouch(file: Resolved): Promise<void>;
   /** `device:inode` of what other operations work on now. */
   busyElsewhere(): ReadonlyMap<string, HostlerError>;
   /** What is removed, unless published, however the verb leaves. */
@@ -255,5 +262,10 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   plan?(spec: Spec, resolution: Resolution, tool: ToolRun): Promise<Plan>;
   /** Absent: an attempt that failed leaves nothing. */
   readonly resume?: Resume<Spec>;
+  /**
+   * Whether a crash after the commit may leave the work half done. Then the next start runs it
+   * again from the beginning, whoever waits: the verb finds what is done. Absent: never.
+   */
+  completes?(spec: Spec): boolean;
   run(spec: Spec, run: Run): Promise<Result>;
 }

@@ -91,9 +91,16 @@ export interface Eraser {
 export interface Dependant {
   readonly path: string;
   readonly identity: FileIdentity;
-  /** It goes along, and names its backing file relative to the folder that it leaves. */
-  readonly leavesBase?: true;
+  /** Of `onName`: the first file that it would not find any more. */
+  readonly loses?: LostName;
 }
+
+/**
+ * A file that an image names: the one at this path below the name that goes, '' for what has that
+ * name itself; or one at this absolute path, which the image names relative to the folder that it
+ * leaves.
+ */
+export type LostName = { readonly below: string } | { readonly elsewhere: string };
 
 /** What becomes of a name: `moved` is into another folder. */
 export type NameChange = 'removed' | 'renamed' | 'moved';

@@ -1,4 +1,4 @@
-import type { FileAttributes, FileIdentity, FileKind, FileRef } from './handles.js';
+import type { Entry, FileAttributes, FileIdentity, FileKind } from './handles.js';
 import type { NotDurable, ResolvedTarget } from './targets.js';
 
 /** A folder, and those in it, that have no name yet. */
@@ -49,6 +49,9 @@ export interface HeldFile {
   readonly pid?: number;
 }
 
+/** What has the new name, and is replaced. */
+export type MovedOver = 'nothing' | 'file' | 'link';
+
 /** What stands for one name of a folder. */
 export interface ListedEntry {
   /** The bytes of its name. */
@@ -98,17 +101,30 @@ export interface Trees {
   /** Prepares the removal of a folder in a private folder of the operation. */
   doom(target: ResolvedTarget, operationId: string): Promise<DoomedTree>;
   /**
-   * Gives what stands for the one name the other one, in one step, durably. Fails with
-   * OTHER_FILESYSTEM, FILE_NOT_FOUND, TARGET_EXISTS unless it `replaces`, INVALID_FIELD where a
-   * folder would come to lie in itself.
+   * Gives what stands for the one name the other one, in one step, durably. Over a link, what is no
+   * file takes two steps: between them nothing has the new name. Fails with OTHER_FILESYSTEM,
+   * FILE_NOT_FOUND, TARGET_EXISTS, INVALID_FIELD where a folder would come to lie in itself.
    */
-  move(from: ResolvedTarget, to: ResolvedTarget, replaces: boolean): Promise<NotDurable | undefined>;
+  move(from: ResolvedTarget, to: ResolvedTarget, over: MovedOver): Promise<NotDurable | undefined>;
+  /**
+   * Makes the second name a link that leads to the first one, durably; one that is there already
+   * stays. Fails with TARGET_EXISTS where something else has the name.
+   */
+  link(from: ResolvedTarget, to: ResolvedTarget): Promise<void>;
+  /** Whether the second name is such a link now. */
+  isLinked(from: ResolvedTarget, to: ResolvedTarget): Promise<boolean>;
+  /** Removes such a link, durably, if it is there. */
+  unlink(from: ResolvedTarget, to: ResolvedTarget): Promise<void>;
+  /** What stands for a name now; undefined: nothing. */
+  standsFor(place: ResolvedTarget): Promise<FileIdentity | undefined>;
   /**
    * The next names of a folder after `after`, in the order of their bytes, at most `size`, with
-   * what they stand for; whether there are more. Fails with the signal's reason.
+   * what they stand for, and whether there are more; `last` is the last one that was looked at. The
+   * names may be those that the folder had when the list began. Fails with ROOT_STALLED,
+   * FILE_NOT_FOUND, and with the signal's reason.
    */
   list(
-    folder: FileRef,
+    folder: Entry,
     page: { readonly after?: Uint8Array; readonly size: number },
     signal: AbortSignal,
   ): Promise<{ readonly entries: readonly ListedEntry[]; readonly more: boolean; readonly last?: Uint8Array }>;

@@ -3,10 +3,9 @@ import { createDirectory } from '../../domain/folders/create-directory.js';
 import { listDirectory, type ListPorts } from '../../domain/folders/list-directory.js';
 import { moveFile } from '../../domain/folders/move-file.js';
 import { removeDirectory } from '../../domain/folders/remove-directory.js';
-import type { WholeTreePorts } from '../../domain/folders/whole-tree.js';
+import type { RewritePorts } from '../../domain/folders/rewritten-names.js';
 import type { Operations } from '../../domain/operations/engine.js';
 import type { FileKind } from '../../domain/ports/handles.js';
-import type { Files } from '../../domain/ports/images.js';
 import type { ListedEntry } from '../../domain/ports/trees.js';
 import { DirectoryEntry, FileType, type FileServiceService } from '../../gen/hostler/v1/file_service.js';
 import { timeOfNs } from '../../protocol/times.js';
@@ -15,9 +14,7 @@ import type { Handlers } from '../handler.js';
 import { pageOf } from '../pages.js';
 import { longRunning } from '../running.js';
 
-export interface FolderPorts extends WholeTreePorts, ListPorts {
-  readonly files: Files;
-}
+export type FolderPorts = RewritePorts & ListPorts;
 
 const TYPES: Readonly<Record<FileKind, FileType>> = {
   file: FileType.FILE_TYPE_REGULAR,

@@ -32,8 +32,12 @@ export function parseRemoveDirectory(request: unknown): Parsed<RemoveDirectorySp
 }
 
 const move = z
-  .object({ from: address, to: address, overwrite: z.boolean() })
-  .refine((given) => !isInItself(given), { path: ['to'], error: 'lies in `from`' });
+  .object({ from: address, to: address, overwrite: z.boolean(), rewriteBackingFiles: z.boolean() })
+  .refine((given) => !isInItself(given), { path: ['to'], error: 'lies in `from`' })
+  .refine(({ overwrite, rewriteBackingFiles }) => !(overwrite && rewriteBackingFiles), {
+    path: ['rewriteBackingFiles'],
+    error: 'not together with overwrite',
+  });
 /** MoveFile as a spec. */
 export function parseMoveFile(request: unknown): Parsed<MoveFileSpec> {
   return { spec: parseVerb(move, request), ask: parseRequest(ask, request) };

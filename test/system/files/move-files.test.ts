@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync } from 'node:fs';
 import { link, lstat, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
-import { suiteDaemon } from '../../support/daemon.js';
+import { Daemon, suiteDaemon } from '../../support/daemon.js';
 import { isRoot, needs } from '../../support/needs.js';
 import { whileHeld } from '../../support/processes.js';
+import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
@@ -131,6 +132,159 @@ describe('MoveFile', () => {
       const path = at(`target/relative/${name}`);
       assert.match(await sh('qemu-img', 'info', '--backing-chain', path), /relative\/(deep-2\/\.\.\/)?base/);
     }
+  });
+
+  describe('with rewrite_backing_files', () => {
+    const rewrites = { rewrite_backing_files: true };
+    const base = async (path: string) => {
+      const { 'backing-filename': name } = JSON.parse(await sh('qemu-img', 'info', '--output=json', path)) as Message;
+      return name;
+    };
+    const chain = (path: string) => sh('qemu-img', 'check', path).then(() => sh('qemu-img', 'map', path));
+
+    it('a base, and the overlays get its new name, however they named it', async () => {
+      await mkdir(at('r1/elsewhere'), { recursive: true });
+      await image(at('r1/base'));
+      await symlink(at('r1'), at('r1-alias'));
+      await symlink('base', at('r1/link'));
+      const names = [at('r1/base'), 'base', at('r1-alias/base'), at('r1/link')];
+      for (const [n, name] of names.entries()) await overlay(at(`r1/overlay-${String(n)}`), name);
+      await link(at('r1/base'), at('r1/second'));
+      await overlay(at('r1/on-second'), at('r1/second'));
+      assert.equal(await reason(at('r1/base'), at('r1/elsewhere/new')), 'IMAGE_HAS_DEPENDANTS');
+      const moved = await move(at('r1/base'), at('r1/elsewhere/new'), rewrites);
+      assert.deepEqual(moved, { path: at('r1/elsewhere/new'), rewritten_items: names.length });
+      for (const n of names.keys()) {
+        assert.equal(await base(at(`r1/overlay-${String(n)}`)), at('r1/elsewhere/new'));
+        await chain(at(`r1/overlay-${String(n)}`));
+      }
+      assert.equal(await base(at('r1/on-second')), at('r1/second'));
+      assert.ok((await lstat(at('r1/elsewhere/new'))).isFile());
+      assert.ok(!existsSync(at('r1/base')));
+      assert.deepEqual(await daemon.get().leftovers(), []);
+      const { findings = [] } = await daemon
+        .get()
+        .stranger.unary('ImageService/GetImageInfo', { path: at('r1/overlay-0'), format: 'qcow2' });
+      assert.deepEqual(findings, []);
+    });
+
+    it('a folder, with images in it and elsewhere that name images in it, or leave theirs', async () => {
+      await mkdir(at('r2/tree/deep'), { recursive: true });
+      await mkdir(at('r2/target'));
+      await image(at('r2/tree/deep/base'));
+      await image(at('r2/beside'));
+      await overlay(at('r2/outside'), 'tree/deep/base');
+      await overlay(at('r2/tree/inside'), at('r2/tree/deep/base'));
+      await overlay(at('r2/tree/relative'), 'deep/base');
+      await overlay(at('r2/tree/leaving'), '../beside');
+      const { rewritten_items: count } = await move(at('r2/tree'), at('r2/target/tree'), rewrites);
+      assert.equal(count, 3);
+      const expected = {
+        outside: at('r2/target/tree/deep/base'),
+        'target/tree/inside': at('r2/target/tree/deep/base'),
+        'target/tree/relative': 'deep/base',
+        'target/tree/leaving': at('r2/beside'),
+      };
+      for (const [name, named] of Object.entries(expected)) {
+        assert.equal(await base(at(`r2/${name}`)), named, name);
+        await chain(at(`r2/${name}`));
+      }
+      assert.ok((await lstat(at('r2/target/tree'))).isDirectory());
+      assert.ok(!existsSync(at('r2/tree')));
+    });
+
+    it('nothing, where an image that names it cannot be rewritten: all is as it was', async () => {
+      await mkdir(at('r3'));
+      await image(at('r3/base'));
+      await overlay(at('r3/good'), at('r3/base'));
+      const refused = async (why: string) => {
+        assert.equal(await reason(at('r3/base'), at('r3/new'), rewrites), why);
+        assert.equal(await base(at('r3/good')), at('r3/base'));
+        assert.ok(existsSync(at('r3/base')) && !existsSync(at('r3/new')));
+      };
+      await overlay(at('r3/used'), at('r3/base'));
+      await whileHeld(at('r3/used'), scratch.path('used.sock'), () => refused('IMAGE_IN_USE'));
+      await rm(at('r3/used'));
+      // Its header names a file with its data, too.
+      const external = ['-o', `data_file=${at('r3/data')}`];
+      await sh(
+        'qemu-img',
+        'create',
+        '-q',
+        '-u',
+        '-f',
+        'qcow2',
+        ...external,
+        '-b',
+        at('r3/base'),
+        '-F',
+        'qcow2',
+        at('r3/x'),
+        '1M',
+      );
+      await refused('IMAGE_HAS_DEPENDANTS');
+      await rm(at('r3/x'));
+      await writeFile(at('r3/new'), 'x');
+      assert.equal(await reason(at('r3/base'), at('r3/new'), rewrites), 'TARGET_EXISTS');
+      assert.equal(await reason(at('r3/base'), at('r3/new'), { ...rewrites, overwrite: true }), 'INVALID_FIELD');
+      await rm(at('r3/new'));
+      await symlink('/etc/passwd', at('r3/new'));
+      assert.equal(await reason(at('r3/base'), at('r3/new'), rewrites), 'TARGET_EXISTS');
+      await rm(at('r3/new'));
+      await move(at('r3/base'), at('r3/new'), rewrites);
+      assert.equal(await base(at('r3/good')), at('r3/new'));
+    });
+
+    it('completes what an attempt before has left: a link, and headers with either name', async () => {
+      await mkdir(at('r4'));
+      await image(at('r4/base'));
+      await symlink(at('r4/base'), at('r4/new'));
+      await overlay(at('r4/one'), at('r4/new'));
+      await overlay(at('r4/two'), at('r4/base'));
+      await move(at('r4/base'), at('r4/new'), rewrites);
+      for (const name of ['one', 'two']) assert.equal(await base(at(`r4/${name}`)), at('r4/new'));
+      assert.ok((await lstat(at('r4/new'))).isFile());
+    });
+
+    it('undoes what was written when a tool fails', async () => {
+      // The new name never gets into `two`.
+      const body = [
+        'case "$*" in */new*) for fd in /proc/$$/fd/*; do',
+        '  case "$(readlink $fd)" in */two) echo "it failed" >&2; exit 1;; esac',
+        'done;; esac',
+        `exec ${(await sh('which', 'qemu-img')).trim()} "$@"`,
+      ];
+      const PATH = await fakeTools(scratch.path('tools'), { 'qemu-img': body.join('\n') });
+      const toml = '[sandbox]\nmode = "off"\n';
+      const other = await Daemon.start(scratch.path('failing'), { env: { PATH }, toml });
+      try {
+        await image(other.image('base'));
+        for (const name of ['one', 'two', 'three']) await overlay(other.image(name), other.image('base'));
+        const request = { from: other.image('base'), to: other.image('new'), ...rewrites };
+        const error = await failure(other.stranger.operation('FileService/MoveFile', request));
+        assert.equal(error.reason, 'TOOL_FAILED', error.message);
+        for (const name of ['one', 'two', 'three']) assert.equal(await base(other.image(name)), other.image('base'));
+        assert.ok(existsSync(other.image('base')) && !existsSync(other.image('new')));
+        assert.deepEqual(await other.leftovers(), []);
+      } finally {
+        await other.stop();
+      }
+    });
+
+    it('MoveFile: TOOL_MISSING', async () => {
+      const PATH = await onlyTools(scratch.path('bare'));
+      const other = await Daemon.start(scratch.path('toolless'), { env: { PATH }, toml: '[sandbox]\nmode = "off"\n' });
+      try {
+        await image(other.image('base'));
+        await overlay(other.image('one'), other.image('base'));
+        const request = { from: other.image('base'), to: other.image('new'), ...rewrites };
+        const error = await failure(other.stranger.operation('FileService/MoveFile', request));
+        assert.equal(error.reason, 'TOOL_MISSING', error.message);
+        assert.ok(!existsSync(other.image('new')));
+      } finally {
+        await other.stop();
+      }
+    });
   });
 
   it('only on one filesystem, and without mounts in it', async function () {

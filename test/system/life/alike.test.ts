@@ -33,8 +33,8 @@ const REMOVERS = ['DeleteFile', 'DeleteImage', 'RemoveDirectory'];
 /** It looks only at what comes from an untrusted root. */
 const COPY = ['CopyImage'];
 
-/** They use other tools: for pools, and those of the configuration. */
-const OTHER_TOOLS = ['DeleteImage', 'PinCachedImage', 'EvictCachedImages', 'Execute'];
+/** They use other tools: for pools, those of the configuration, and for images that name others. */
+const OTHER_TOOLS = ['DeleteImage', 'PinCachedImage', 'EvictCachedImages', 'Execute', 'MoveFile'];
 
 /** Strangers' images are worked on all the same. */
 const NO_SANDBOX = '[sandbox]\nmode = "off"\n';

@@ -29,6 +29,11 @@ export class OwnMarks {
     return markedBefore;
   }
 
+  /** A change was undone. */
+  async untouch(file: Resolved): Promise<void> {
+    await this.ports.touched.clear(file, file.address);
+  }
+
   /**
    * What was touched is whole again, what was replaced or removed needs no mark any more, and a
    * mark on what had the number of the file that was made speaks of one that is gone. Never
