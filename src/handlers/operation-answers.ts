@@ -1,6 +1,6 @@
 /** Operations as messages. */
 import { uint64 } from '../domain/model/numbers.js';
-import type * as domain from '../domain/operations/record.js';
+import * as domain from '../domain/operations/record.js';
 import { Status } from '../gen/google/rpc/status.js';
 import {
   OperationPhase,
@@ -50,19 +50,11 @@ export function stateOnWire(state: domain.OperationState): OperationState {
 
 /** The domain's word for a state of the wire; undefined for a number that names none. */
 export function stateOffWire(state: number): domain.OperationState | undefined {
-  return domainStates.find((name) => number(STATES[name]) === state);
+  return domain.OPERATION_STATES.find((name) => number(STATES[name]) === state);
 }
 
 /** Any number may come over the wire; an enum's type would say otherwise. */
 const number = (state: OperationState): number => state;
-const domainStates: readonly domain.OperationState[] = [
-  'QUEUED',
-  'RUNNING',
-  'CANCELLING',
-  'SUCCEEDED',
-  'FAILED',
-  'CANCELLED',
-];
 
 /**
  * An event of the operation that a call has started: a part that cannot be sent fails that call,

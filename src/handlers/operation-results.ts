@@ -24,7 +24,7 @@ type LostOf<Result> = Result extends { readonly kind: infer Kind extends Message
  */
 export function operationResult(
   result: domain.OperationResult,
-): Mapped<Message | undefined, LostOf<domain.OperationResult>> {
+): Mapped<Message | undefined, LostOf<domain.OperationResult>, 'is not in both the result and its message'> {
   switch (result.kind) {
     case 'image': {
       const { info, changed = true, ...work } = result;

@@ -2,10 +2,10 @@
 import * as z from 'zod';
 import { addressSchema as address, imageInfoSchema } from '../../domain/model/image-info-schema.js';
 import {
+  OPERATION_PHASES,
+  OPERATION_STATES,
   WARNINGS,
-  type OperationPhase,
   type OperationRecord,
-  type OperationState,
   type Warning,
 } from '../../domain/operations/record.js';
 import type { RawDisk } from '../../domain/operations/raw-disks.js';
@@ -18,33 +18,8 @@ import type { CacheEntry } from '../../domain/ports/image-cache.js';
 const labels = z.record(z.string(), z.string());
 const identity = z.looseObject({ device: z.bigint(), inode: z.bigint() });
 
-/** One of these words. That none is missing is checked when it is compiled. */
-function each<T extends string>(words: Readonly<{ [Word in T]: Word }>): z.ZodType<T> {
-  return z.enum(words);
-}
-
-const state = each<Exclude<OperationState, 'UNKNOWN'>>({
-  QUEUED: 'QUEUED',
-  RUNNING: 'RUNNING',
-  CANCELLING: 'CANCELLING',
-  SUCCEEDED: 'SUCCEEDED',
-  FAILED: 'FAILED',
-  CANCELLED: 'CANCELLED',
-});
-const phase = each<OperationPhase>({
-  INSPECTING: 'INSPECTING',
-  CREATING: 'CREATING',
-  DOWNLOADING: 'DOWNLOADING',
-  EXPANDING: 'EXPANDING',
-  CONVERTING: 'CONVERTING',
-  COPYING: 'COPYING',
-  CLONING: 'CLONING',
-  VERIFYING: 'VERIFYING',
-  COMMITTING: 'COMMITTING',
-  MODIFYING: 'MODIFYING',
-  DELETING: 'DELETING',
-  WALKING: 'WALKING',
-});
+const state = z.enum(OPERATION_STATES);
+const phase = z.enum(OPERATION_PHASES);
 const progress = z.looseObject({
   doneBytes: z.bigint(),
   totalBytes: z.exactOptional(z.bigint()),

@@ -3,11 +3,13 @@ import { HostlerError, type FieldViolation } from '../model/errors.js';
 import { namedError } from '../model/reasons/named-elsewhere.js';
 import type { OperationResult } from './results.js';
 
+export const OPERATION_STATES = ['QUEUED', 'RUNNING', 'CANCELLING', 'SUCCEEDED', 'FAILED', 'CANCELLED'] as const;
+
 /**
  * UNKNOWN: another version of the daemon wrote the record, and this one does not know how it
  * stands; nothing acts on it.
  */
-export type OperationState = 'QUEUED' | 'RUNNING' | 'CANCELLING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED' | 'UNKNOWN';
+export type OperationState = (typeof OPERATION_STATES)[number] | 'UNKNOWN';
 
 /** The one table of how states follow each other. */
 const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
@@ -31,19 +33,21 @@ export function assertTransition(from: OperationState, to: OperationState): void
   if (!NEXT[from].includes(to)) throw new HostlerError('BUG', `an operation went from ${from} to ${to}`);
 }
 
-export type OperationPhase =
-  | 'INSPECTING'
-  | 'CREATING'
-  | 'DOWNLOADING'
-  | 'EXPANDING'
-  | 'CONVERTING'
-  | 'COPYING'
-  | 'CLONING'
-  | 'VERIFYING'
-  | 'COMMITTING'
-  | 'MODIFYING'
-  | 'DELETING'
-  | 'WALKING';
+export const OPERATION_PHASES = [
+  'INSPECTING',
+  'CREATING',
+  'DOWNLOADING',
+  'EXPANDING',
+  'CONVERTING',
+  'COPYING',
+  'CLONING',
+  'VERIFYING',
+  'COMMITTING',
+  'MODIFYING',
+  'DELETING',
+  'WALKING',
+] as const;
+export type OperationPhase = (typeof OPERATION_PHASES)[number];
 
 /** Absolute counters; totals are unset while unknown, items for verbs that count none. */
 export interface Counters {

@@ -7,4 +7,6 @@
 export type Whole<Message> = { readonly [Field in keyof Required<Message>]: Message[Field] };
 
 /** A message whose source has no field `Lost`; with one, a sentence that no value is. */
-export type Mapped<Message, Lost> = [Lost] extends [never] ? Message : `${Lost & string} is in no message`;
+export type Mapped<Message, Lost, Sentence extends string = 'is in no message'> = [Lost] extends [never]
+  ? Message
+  : `${Lost & string} ${Sentence}`;
