@@ -6,10 +6,11 @@ import { Slots } from '../domain/operations/resources/slots.js';
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
 
-/**
- * Uploads and copies that others carry out: they take memory and a lock, and hardly anything else.
- */
+/** Operations that wait for others take memory and a lock, and hardly anything else. */
 const OPEN_OPERATIONS = 64;
+
+/** The same for uploads, which may be left open for `uploads.expire_hours`. */
+const OPEN_UPLOADS = 64;
 
 /** At work at once. Most read an image by a tool, which takes a processor. */
 const PLANS = 8;
@@ -22,6 +23,7 @@ export function slotsOf(limits: Config['limits']): Slots {
       none: limits.running_short_operations,
       export: RUNNING_EXPORTS,
       open: OPEN_OPERATIONS,
+      upload: OPEN_UPLOADS,
       plan: PLANS,
     },
     perFilesystem: limits.running_operations_per_filesystem,

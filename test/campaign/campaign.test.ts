@@ -22,6 +22,7 @@ const MIB = 1 << 20;
 const SECONDS = Number(process.env['CAMPAIGN_SECONDS'] ?? 180);
 const SEED = Number(process.env['SEED'] ?? 1);
 const CALLERS = ['one', 'two', 'three', 'four', 'five'];
+const KILLS_TO_CLEAN = 20;
 /** A line that broke is tried again at once. */
 const LINE = {
   'grpc.use_local_subchannel_pool': 1,
@@ -54,8 +55,12 @@ const OF_THE_LINE: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCE
  * Uploads wait for what is still to come, which is nothing; what was kept of those that failed
  * would wait for its time.
  */
-async function cancelAll({ stranger }: Daemon): Promise<void> {
-  for (const filter of [{ states: ['OPERATION_STATE_RUNNING', 'OPERATION_STATE_QUEUED'] }, { kept_only: true }]) {
+async function cancelAll(daemon: Daemon): Promise<void> {
+  await cancel(daemon, [{ states: ['OPERATION_STATE_RUNNING', 'OPERATION_STATE_QUEUED'] }, { kept_only: true }]);
+}
+
+async function cancel({ stranger }: Daemon, filters: readonly Message[]): Promise<void> {
+  for (const filter of filters) {
     const { operations = [] } = (await stranger.unary('OperationService/ListOperations', {
       filter,
       page_size: 1000,
@@ -160,6 +165,9 @@ describe('a campaign', () => {
         findings.push(...(await complaintsOf({ allowed: new Map(), succeeded }, daemon)));
         workload.use(daemon);
         dead.stranger.close();
+        // Those that lost their callers would take the places of all others.
+        if (kills % KILLS_TO_CLEAN === 0)
+          await cancel(daemon, [{ states: ['OPERATION_STATE_RUNNING'], methods: ['UploadImage'] }]);
       }
       await state.heal();
     }

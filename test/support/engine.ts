@@ -66,7 +66,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     onRaw: () => undefined,
   });
   const slots = new Slots({
-    running: { io: 4, none: 4, export: 4, open: 1, plan: 2 },
+    running: { io: 4, none: 4, export: 4, open: 1, upload: 1, plan: 2 },
     perFilesystem: 4,
     callersPart: 1,
     queued: 16,

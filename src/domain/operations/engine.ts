@@ -243,9 +243,9 @@ export class Operations {
       unlock = locks.acquire(holder, admitted.keys);
       await admission.check(uses, admitted);
       const operation = new LiveOperation(record, this.ports.clock, this.hub.publish);
-      const request = { slot: verb.slot(spec), far: verb.far?.(spec) === true, standing: verb.standing === true };
+      const request = { slot: verb.slot(spec), caller: placesOf(caller), filesystems: admitted.filesystems };
       const ticket = slots.enter(
-        { ...request, caller: placesOf(caller), filesystems: admitted.filesystems },
+        { ...request, far: verb.far?.(spec) === true, standing: verb.standing === true && earlier === undefined },
         (place) => {
           operation.update({ queuePosition: place });
         },

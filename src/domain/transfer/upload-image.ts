@@ -170,7 +170,7 @@ export class Uploads {
   get #verb(): Verb<OwnedSpec, ImageResult> {
     return {
       name: NAME,
-      slot: () => 'open',
+      slot: () => 'upload',
       standing: true,
       uses: ({ target, overwrite }) => [{ role: 'target', address: target, overwrite, allowDependants: false }],
       resume: { key: fingerprint, after: [], alone: () => true },

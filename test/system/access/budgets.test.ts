@@ -95,7 +95,10 @@ describe('what one caller may hold', () => {
     const ids: string[] = [];
     for (let n = 0; n < 48; n++) ids.push((await start(greedy, `of/u${String(n)}`))['upload_id'] as string);
     assert.equal((await failure(start(greedy, 'of/more'))).reason, 'CALLER_AT_LIMIT');
-    for (let n = 0; n < 3; n++) ids.push((await start(modest, `of/m${String(n)}`))['upload_id'] as string);
+    for (let n = 0; n < 16; n++) ids.push((await start(modest, `of/m${String(n)}`))['upload_id'] as string);
+    // Nobody waits for a day behind uploads that nobody sends to.
+    const { reason, message } = await failure(start(modest, 'of/m-more'));
+    assert.equal(reason, 'TOO_MANY_OPERATIONS', message);
     for (const operation_id of ids)
       await daemon.get().stranger.unary('OperationService/CancelOperation', { operation_id });
     await start(greedy, 'of/again');

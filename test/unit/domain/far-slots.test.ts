@@ -5,7 +5,7 @@ const never = new AbortController().signal;
 
 describe('places of what waits for other hosts', () => {
   it('what waits for other hosts leaves some to what needs nobody, whoever asks', async () => {
-    const running = { io: 4, none: 1, export: 1, open: 1, plan: 2 };
+    const running = { io: 4, none: 1, export: 1, open: 1, upload: 1, plan: 2 };
     const slots = new Slots({
       running,
       perFilesystem: 2,
@@ -43,7 +43,7 @@ describe('places of what waits for other hosts', () => {
     [2, 2, 0.75, 1],
   ] as const)
     it(`of ${String(perFilesystem)} on one filesystem and ${String(io)} in all one caller's slow servers leave some`, async () => {
-      const running = { io, none: 1, export: 1, open: 1, plan: 2 };
+      const running = { io, none: 1, export: 1, open: 1, upload: 1, plan: 2 };
       const slots = new Slots({ running, perFilesystem, callersPart, queued: 50, queuedPerCaller: 50 });
       const at: string[] = [];
       const enter = (caller: string, filesystem: string) => {
@@ -64,7 +64,7 @@ describe('places of what waits for other hosts', () => {
     [8, 6, 8],
   ] as const)
     it(`of ${String(plan)} plans at a time ${String(far)} ask other hosts`, async () => {
-      const running = { io: 1, none: 1, export: 1, open: 1, plan };
+      const running = { io: 1, none: 1, export: 1, open: 1, upload: 1, plan };
       const slots = new Slots({ running, perFilesystem: 1, callersPart: 0.75, queued: 50, queuedPerCaller: 50 });
       const at: boolean[] = [];
       const enter = (caller: string, isFar: boolean) => {
@@ -78,4 +78,21 @@ describe('places of what waits for other hosts', () => {
       await new Promise(setImmediate);
       assert.equal(at.length, all);
     });
+
+  it('nothing waits behind an upload but one that resumes', async () => {
+    const slots = new Slots({
+      running: { io: 1, none: 1, export: 1, open: 1, upload: 1, plan: 1 },
+      ...{ perFilesystem: 1, callersPart: 1, queued: 2, queuedPerCaller: 2 },
+    });
+    const upload = (caller: string, standing: boolean) =>
+      slots.enter({ slot: 'upload', filesystems: [], caller, standing }, () => undefined);
+    const first = upload('a', true);
+    assert.throws(() => upload('a', true), { reason: 'CALLER_AT_LIMIT' });
+    assert.throws(() => upload('b', true), { reason: 'TOO_MANY_OPERATIONS' });
+    const resumed = upload('b', false);
+    await slots.enter({ slot: 'open', filesystems: [], caller: 'c' }, () => undefined).granted(never);
+    assert.deepEqual([slots.running, slots.waiting], [2, 1]);
+    first.release();
+    await resumed.granted(never);
+  });
 });

@@ -82,7 +82,7 @@ describe('Readers', () => {
 
 describe('Slots', () => {
   const limits = {
-    running: { io: 2, none: 1, export: 1, open: 1, plan: 2 },
+    running: { io: 2, none: 1, export: 1, open: 1, upload: 1, plan: 2 },
     perFilesystem: 1,
     callersPart: 1,
     queued: 2,
@@ -142,7 +142,7 @@ describe('Slots', () => {
   });
   it('one caller leaves some of each to others, in a slot and on a filesystem', async () => {
     const slots = new Slots({
-      running: { io: 4, none: 8, export: 1, open: 4, plan: 4 },
+      running: { io: 4, none: 8, export: 1, open: 4, upload: 4, plan: 4 },
       perFilesystem: 2,
       callersPart: 0.75,
       queued: 20,
@@ -179,9 +179,9 @@ describe('Slots', () => {
     });
   });
   it('what stands does not wait behind what its own caller keeps open', () => {
-    const slots = new Slots({ ...limits, running: { ...limits.running, open: 4 }, callersPart: 0.75 });
+    const slots = new Slots({ ...limits, running: { ...limits.running, export: 4 }, callersPart: 0.75 });
     const enter = (caller: string) =>
-      reasonOf(() => slots.enter({ slot: 'open', filesystems: [], caller, standing: true }, () => undefined));
+      reasonOf(() => slots.enter({ slot: 'export', filesystems: [], caller, standing: true }, () => undefined));
     assert.deepEqual(['greedy', 'greedy', 'greedy', 'greedy', 'modest', 'modest'].map(enter), [
       'none',
       'none',

@@ -5,11 +5,13 @@ import { QueuePlaces, type Waiting } from './queue-places.js';
 
 /**
  * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents
- * that pull from each other do not block; `open` waits for others most of its life: uploads, copies
- * that another agent carries out; `none` is short work that must not wait behind hours of copying;
- * `plan` only finds out what an operation would do, often by a tool.
+ * that pull from each other do not block; `open` waits for other operations most of its life:
+ * copies that another agent carries out, fetches by way of the cache; `upload` waits for its
+ * caller, for a day if that does not come back, so nothing else waits behind it; `none` is short
+ * work that must not wait behind hours of copying; `plan` only finds out what an operation would
+ * do, often by a tool.
  */
-export type Slot = 'io' | 'export' | 'open' | 'none' | 'plan';
+export type Slot = 'io' | 'export' | 'open' | 'upload' | 'none' | 'plan';
 
 export interface SlotLimits {
   readonly running: Readonly<Record<Slot, number>>;
@@ -42,7 +44,10 @@ export interface SlotRequest {
   readonly caller: string;
   /** It waits for another host as long as that likes: those leave places to what needs nobody. */
   readonly far?: boolean;
-  /** It lasts until its caller ends it: it does not wait behind the caller's own. */
+  /**
+   * It lasts until its caller ends it: it does not wait behind the caller's own, nor an upload
+   * behind any other. Not set for one that resumes after a restart.
+   */
   readonly standing?: boolean;
 }
 
@@ -69,8 +74,9 @@ export class Slots {
   constructor(private readonly limits: SlotLimits) {}
 
   /**
-   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, and with
-   * CALLER_AT_LIMIT when what stands would wait for what its own caller keeps open.
+   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, or an upload would
+   * wait for other uploads, and with CALLER_AT_LIMIT when what stands would wait for what its own
+   * caller keeps open.
    * @param onPosition gets the place in the queue, 1 for the next, soon after it changed
    */
   enter(request: SlotRequest, onPosition: (position: number) => void): Ticket {
@@ -105,6 +111,14 @@ export class Slots {
       const most = String(this.#share(entry.slot));
       throw new HostlerError('CALLER_AT_LIMIT', `${entry.caller} keeps ${most} open already`, {
         facts: { caller: entry.caller, open: most },
+        retryAfterMs: FULL_RETRY_MS,
+      });
+    }
+    if (entry.standing === true && entry.slot === 'upload') {
+      this.#leave(entry);
+      const most = String(this.limits.running.upload);
+      throw new HostlerError('TOO_MANY_OPERATIONS', `${most} uploads are open already`, {
+        facts: { open: most },
         retryAfterMs: FULL_RETRY_MS,
       });
     }
