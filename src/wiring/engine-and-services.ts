@@ -67,6 +67,7 @@ export function assemble(resources: Resources) {
     end: (record) => operations.end(record),
     paths,
     targets,
+    trees: engine.trees,
     // What the journal of a copied state folder names is another daemon's, which may live.
     strays: state.former === undefined ? new ProcessStrays() : NO_STRAYS,
     resumes,

@@ -1,7 +1,7 @@
 /** The daemon is killed at every step of what works on folders and names. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { link, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { Daemon } from '../support/daemon.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -78,6 +78,26 @@ describe('crash matrix of folders', () => {
           assert.ok(!existsSync(image('tree')));
         }
       });
+
+  it('MoveFile, killed where a file has both names, as filesystems without such a rename do it', async () => {
+    await mkdir(image(''), { recursive: true });
+    await writeFile(image('old'), 'x');
+    const first = await start('MoveFile:published:kill');
+    const request = { from: image('old'), to: image('new'), request_id: 'both' };
+    await failure(first.stranger.all('FileService/MoveFile', request));
+    first.stranger.close();
+    await first.exited;
+    await link(image('new'), image('old'));
+    const second = await start();
+    try {
+      assert.deepEqual(await names(), ['new']);
+      const result = await second.stranger.operation('FileService/MoveFile', request);
+      assert.equal(result['replayed'], true);
+    } finally {
+      await second.stop();
+      await rm(image(''), { recursive: true });
+    }
+  });
 
   describe('MoveFile that rewrites headers', () => {
     const overlays = ['one', 'two', 'three'];

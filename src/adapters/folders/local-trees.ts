@@ -158,6 +158,10 @@ export class LocalTrees implements Trees {
     await this.#changing([to.directory], to.address, () => removeLink(text, to), {});
   }
 
+  async removeName({ address, directory, name }: ResolvedTarget): Promise<void> {
+    await this.#changing([directory], address, () => unlink(procPath({ handle: directory, name })), {});
+  }
+
   standsFor(place: ResolvedTarget): Promise<FileIdentity | undefined> {
     return asking(place, () => identityAt(place));
   }

@@ -115,6 +115,8 @@ export interface Trees {
   isLinked(from: ResolvedTarget, to: ResolvedTarget): Promise<boolean>;
   /** Removes such a link, durably, if it is there. */
   unlink(from: ResolvedTarget, to: ResolvedTarget): Promise<void>;
+  /** Removes one of several names of a file, durably. */
+  removeName(place: ResolvedTarget): Promise<void>;
   /** What stands for a name now; undefined: nothing. */
   standsFor(place: ResolvedTarget): Promise<FileIdentity | undefined>;
   /**

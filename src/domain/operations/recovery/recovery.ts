@@ -9,6 +9,7 @@ import { foldersOf } from './resumable-work.js';
 import type { ResolvedTarget, Targets } from '../../ports/targets.js';
 import type { Strays } from '../../ports/tools.js';
 import type { Paths } from '../../ports/paths.js';
+import type { Trees } from '../../ports/trees.js';
 
 /** So many ms are left to mount the place in which an operation worked; then it has failed. */
 const UNDECIDED_MS = 24 * 3_600_000;
@@ -32,6 +33,7 @@ export interface RecoveryPorts {
   readonly end: (record: OperationRecord) => Promise<void>;
   readonly paths: Paths;
   readonly targets: Targets;
+  readonly trees: Pick<Trees, 'removeName'>;
   readonly strays: Strays;
   readonly clock: Clock;
   readonly resumes: ResumeEntries;
@@ -103,12 +105,38 @@ async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Pro
       await target.directory.close();
     }
   }
+  if (passed !== undefined) removed.push(...(await dropOldName(record, passed, ports)));
   if (passed !== undefined && entry !== undefined) await resumes.remove(entry);
   if (passed === undefined && ports.goesOn(record)) return 'goes on';
   const final = ended(record, passed, clock());
   await ports.end(final);
   log.recovered(final, removed);
   return 'ended';
+}
+
+/**
+ * Where a filesystem has no rename that never replaces, a file gets its new name before it loses
+ * the old one, and a crash leaves both. What was removed.
+ */
+async function dropOldName(
+  { addresses }: OperationRecord,
+  { address, made, result }: Commit,
+  ports: RecoveryPorts,
+): Promise<readonly string[]> {
+  const removed: string[] = [];
+  if (result.kind !== 'move' || made === undefined) return removed;
+  for (const old of addresses.filter((each) => each !== address)) {
+    const place = await findTarget(old, ports);
+    if (place === undefined) continue;
+    try {
+      if (place.existing === undefined || !sameFile(place.existing, made)) continue;
+      await ports.trees.removeName(place);
+      removed.push(old);
+    } finally {
+      await place.directory.close();
+    }
+  }
+  return removed;
 }
 
 /**
