@@ -205,7 +205,9 @@ export class World {
       .filter((line) => /"level":"error"|"reason":"BUG"|nobody caught|nobody waited/.test(line));
     return [
       ...lines.map((line) => `log: ${line.slice(0, 600)}`),
-      ...(log.includes(SECRET) ? ['the log shows a secret'] : []),
+      ...log
+        .split('\n')
+        .flatMap((line) => (line.includes(SECRET) ? [`log shows a secret: ${line.slice(0, 600)}`] : [])),
     ];
   }
 

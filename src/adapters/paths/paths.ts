@@ -56,8 +56,7 @@ export class RootedPaths implements Paths {
       }
     } catch (error) {
       // A walk in circles ends at no image; here it may have been meant to end at anything.
-      if (error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND')
-        throw new HostlerError('FILE_NOT_FOUND', error.message, { facts: error.facts });
+      if (isCircle(error)) throw new HostlerError('FILE_NOT_FOUND', error.message, { facts: error.facts });
       throw systemError(error, address, {
         ENOENT: 'FILE_NOT_FOUND',
         ENOTDIR: 'FILE_NOT_FOUND',
@@ -138,13 +137,14 @@ export class RootedPaths implements Paths {
       return realPath;
     } catch (error) {
       this.#assertInSight(walk, address);
-      if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
+      if (isCircle(error) || ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
       throw systemError(error, address);
     }
   }
 
   async #openTarget(address: ImageAddress, need: 'name' | 'tree' = 'name'): Promise<ResolvedTarget> {
     const place = await this.#walked(address, (walk) => walk.place()).catch((error: unknown) => {
+      if (isCircle(error)) throw new HostlerError('PARENT_NOT_FOUND', error.message, { facts: error.facts });
       throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND', ENOTDIR: 'PARENT_NOT_FOUND' });
     });
     try {
@@ -227,6 +227,11 @@ export class RootedPaths implements Paths {
     if (found !== undefined) return found;
     throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} lies outside the configured roots`, { facts: { path } });
   }
+}
+
+/** Links that lead to each other, as a walk says it. */
+function isCircle(error: unknown): error is HostlerError {
+  return error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND';
 }
 
 function reserved(address: ImageAddress, why: string): HostlerError {

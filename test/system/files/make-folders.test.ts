@@ -56,6 +56,22 @@ describe('CreateDirectory', () => {
     assert.deepEqual(await daemon.get().leftovers(), []);
   });
 
+  it('knows links that lead to each other, or nowhere', async () => {
+    await symlink('circle', at('circle'));
+    await symlink('there', at('here'));
+    await symlink('here', at('there'));
+    await symlink('missing', at('nowhere'));
+    for (const name of ['circle', 'here', 'nowhere']) {
+      assert.equal(await reason(at(name)), 'TARGET_EXISTS', name);
+      assert.equal(await reason(at(`${name}/below`)), 'PARENT_NOT_FOUND', name);
+      assert.equal(await reason(at(`${name}/a/b`), { parents: true }), 'TARGET_EXISTS', name);
+    }
+    const image = { path: at('circle/image'), format: 'raw', size: '1M' };
+    const creating = daemon.get().stranger.operation('ImageService/CreateImage', image);
+    assert.equal((await failure(creating)).reason, 'PARENT_NOT_FOUND');
+    assert.deepEqual(await daemon.get().leftovers(), []);
+  });
+
   it('gives them what the root says of files, with the right to enter where one may read', async () => {
     await make(scratch.path('shared/folder'));
     assert.equal(await mode(scratch.path('shared/folder')), 0o750);
