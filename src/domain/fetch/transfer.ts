@@ -1,6 +1,5 @@
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
-import { GrowingSpace } from '../operations/resources/growing-space.js';
 import { storeError } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
 import type { FileDigest, FileWriter } from '../ports/transfers.js';
@@ -10,6 +9,7 @@ import type { SourceAnswer, RemoteFile } from '../ports/sources.js';
 import { Pace } from '../transfer/pace.js';
 import { RateWatch, waitedFor } from './rate-watch.js';
 import { SparseSink } from './sparse-sink.js';
+import { TransferRoom } from './transfer-room.js';
 import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, unprovedParts } from './wrong-bodies.js';
 import { withoutWebPage } from './web-page.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
@@ -47,9 +47,8 @@ export class Transfer {
   #unproved = false;
   /** The same, and nothing but the source tells whether it is what it has now. */
   #outdated = false;
-  #reserved: { readonly bytes: bigint; readonly release: () => void } | undefined;
   #computed: ExpectedChecksum | undefined;
-  readonly #growing: GrowingSpace;
+  readonly #room: TransferRoom;
   readonly #pace: Pace;
   #cameBytes = 0;
   #attempts = 1;
@@ -61,7 +60,7 @@ export class Transfer {
     private readonly run: Run,
     private readonly ports: FetchTransferPorts,
   ) {
-    this.#growing = new GrowingSpace(run, spec.target, file);
+    this.#room = new TransferRoom(run, spec.target, file);
     this.#pace = new Pace(spec.rate ?? (() => undefined));
   }
 
@@ -267,7 +266,7 @@ export class Transfer {
 
   /** For a body that does not say how long it is. */
   async #makeRoom({ takenBytes, zeroBytes }: SparseSink, more: number): Promise<void> {
-    await this.#growing.upTo(takenBytes - zeroBytes - this.#zeroBytes + BigInt(more));
+    await this.#room.upTo(takenBytes - zeroBytes - this.#zeroBytes + BigInt(more));
   }
 
   /** Counts what was taken, and what came for it, since it was counted last. */
@@ -313,13 +312,7 @@ export class Transfer {
       return;
     }
     assertWithin(totalBytes, this.spec.maxBytes, what);
-    this.#growing.release();
-    if (this.#reserved?.bytes === totalBytes) return;
-    this.#reserved?.release();
-    this.#reserved = {
-      bytes: totalBytes,
-      release: await this.run.reserve(this.spec.target, totalBytes, this.file),
-    };
+    await this.#room.forAll(totalBytes);
   }
 
   /** Whether a later request can go on here: it is the same content, or the checksum will tell. */
@@ -360,9 +353,7 @@ export class Transfer {
     await this.file.truncate(offset);
     // So that a crash in what follows costs no transfer.
     await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
-    // What it takes it has taken; where it has holes it takes no more.
-    this.#reserved?.release();
-    this.#growing.release();
+    this.#room.release();
     if (this.#computed === undefined) throw new HostlerError('BUG', 'a transfer without a digest');
     return {
       lengthBytes: offset,

@@ -1,5 +1,9 @@
 import { deferred } from '../model/async.js';
-import type { OperationRecord } from './record.js';
+import { HostlerError, asHostlerError } from '../model/errors.js';
+import type { Outcome } from './engine-ports.js';
+import { nowOrLater, type Journal } from './journal.js';
+import type { LiveOperation } from './live-operation.js';
+import { storeError, type OperationRecord } from './record.js';
 
 /** Room for every safe integer, and for 10^14 ends in one life. */
 const [LIFE_DIGITS, NUMBER_DIGITS] = [11, 9];
@@ -51,4 +55,36 @@ export class Ends {
       resolve();
     }
   }
+}
+
+/**
+ * Writes the end of an operation as it is reported: what nothing on disk would prove after a crash
+ * is no success. Fails as the journal does, apart from STATE_UNAVAILABLE, with which the operation
+ * then ends.
+ */
+export async function recordEnd(
+  journal: Journal,
+  operation: LiveOperation,
+  outcome: Omit<Outcome, 'cause' | 'suspended' | 'rest'>,
+  place: string,
+): Promise<OperationRecord> {
+  const end = operation.ended({ ...outcome, endPlace: place });
+  try {
+    await journal.put(end);
+    return end;
+  } catch (caught) {
+    const error = asHostlerError(caught);
+    if (error.reason !== 'STATE_UNAVAILABLE') throw error;
+    if (end.state !== 'SUCCEEDED' || end.commit !== undefined) return end;
+    const failed = operation.ended({ state: 'FAILED', error: storeError(unproven(error, end)), endPlace: place });
+    await nowOrLater(journal.put(failed));
+    return failed;
+  }
+}
+
+/** The work was done, and nobody could say so after a crash. */
+function unproven(error: HostlerError, { id, method }: OperationRecord): HostlerError {
+  const message = `${method} did its work, and this could not be recorded: make the call again; ${error.message}`;
+  const { retryAfterMs = 0 } = error;
+  return new HostlerError('STATE_UNAVAILABLE', message, { facts: { operation: id }, retryAfterMs, cause: error });
 }

@@ -4,7 +4,7 @@ import { NOBODY, placesOf, type Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { deferred } from '../model/async.js';
 import type { Admitted } from './admitted.js';
-import { Ends } from './ends.js';
+import { Ends, recordEnd } from './ends.js';
 import { execute } from './execute.js';
 import { OperationHub } from './hub.js';
 import { nowOrLater } from './journal.js';
@@ -302,7 +302,7 @@ export class Operations {
     const [closed] = await Promise.allSettled([rest === undefined ? closing : undefined]);
     if (closed.status === 'rejected') log.cleanupFailed(operation.record, closed.reason);
     const record = (place: string) =>
-      this.#record(operation, outcome, place).catch((error: unknown) => {
+      recordEnd(this.ports.journal, operation, outcome, place).catch((error: unknown) => {
         log.cleanupFailed(operation.record, error);
         return operation.ended(outcome);
       });
@@ -313,27 +313,6 @@ export class Operations {
       operation.finish(final);
       log.finished(final, cause);
     });
-  }
-
-  /** The end as it is reported: what nothing on disk would prove after a crash is no success. */
-  async #record(
-    operation: LiveOperation,
-    outcome: Omit<Outcome, 'cause' | 'suspended' | 'rest'>,
-    endPlace: string,
-  ): Promise<OperationRecord> {
-    const { journal } = this.ports;
-    const end = operation.ended({ ...outcome, endPlace });
-    try {
-      await journal.put(end);
-      return end;
-    } catch (caught) {
-      const error = asHostlerError(caught);
-      if (error.reason !== 'STATE_UNAVAILABLE') throw error;
-      if (end.state !== 'SUCCEEDED' || end.commit !== undefined) return end;
-      const failed = operation.ended({ state: 'FAILED', error: storeError(unproven(error, end)), endPlace });
-      await nowOrLater(journal.put(failed));
-      return failed;
-    }
   }
 
   /** Everything but its end: the journal shows it as unfinished. */
@@ -386,11 +365,4 @@ export class Operations {
     const { state, error } = operation.record;
     if (isFinal(state) && error !== undefined) throw restoreError(error);
   }
-}
-
-/** The work was done, and nobody could say so after a crash. */
-function unproven(error: HostlerError, { id, method }: OperationRecord): HostlerError {
-  const message = `${method} did its work, and this could not be recorded: make the call again; ${error.message}`;
-  const { retryAfterMs = 0 } = error;
-  return new HostlerError('STATE_UNAVAILABLE', message, { facts: { operation: id }, retryAfterMs, cause: error });
 }
