@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { HostlerError } from '../../domain/model/errors.js';
+import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { Entry } from '../../domain/ports/handles.js';
 import type {
   Generation,
@@ -44,9 +44,7 @@ export class Inventories implements Inventory {
     const path = readlinkSync(procPath({ handle: entry.handle }));
     const found = findRoot(this.options.roots, path);
     if (found !== undefined) return { root: found.root.realPath, path };
-    throw new HostlerError('PATH_OUTSIDE_ROOTS', `${entry.address} is in no root that has an inventory`, {
-      facts: { path: entry.address },
-    });
+    throw unsupported('devices have no inventory', { path: entry.address });
   }
 
   async page(

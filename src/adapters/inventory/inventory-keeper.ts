@@ -70,7 +70,10 @@ export class InventoryKeeper {
     makeFolder(dirname(file));
     this.#file = InventoryFile.open(file, `${String(identity.device)}:${String(identity.inode)} ${root}`);
     this.#inotify = local ? Inotify.open() : undefined;
-    this.#look = new InventoryLook(root, identity, closed, this.#file, this.#inotify ?? NO_WATCH, () => events.beat());
+    this.#look = new InventoryLook(root, identity, closed, this.#file, this.#inotify ?? NO_WATCH, () => {
+      events.beat();
+      this.#tell();
+    });
   }
 
   /** Keeps up with what happens until `close`. */
@@ -97,12 +100,21 @@ export class InventoryKeeper {
 
   async answer(question: InventoryQuestion): Promise<InventoryAnswer> {
     try {
-      await this.#upToDate();
+      if (!this.#hasNews(question)) await this.#upToDate();
       return question.kind === 'page' ? this.#page(question) : this.#changes(question);
     } catch (error) {
       if (error instanceof RootGone) return { kind: 'gone', why: error.message };
       throw error;
     }
+  }
+
+  /**
+   * What is known already is delivered first: while much changes, looking at it takes longer than
+   * between two questions, and a watch would never get to the end.
+   */
+  #hasNews(question: InventoryQuestion): boolean {
+    const isKnown = question.kind === 'changes' && question.since.number < this.#file.number;
+    return isKnown && this.#lookedAt > -Infinity && !this.#stale;
   }
 
   #page({ region, from, limit, backedBy }: Extract<InventoryQuestion, { kind: 'page' }>): InventoryAnswer {

@@ -15,7 +15,7 @@ import {
 
 const WORKER = new URL('./inventory-worker.js', import.meta.url);
 /** A thread's own heap would grow to what suits a whole program. */
-const YOUNG_MIB = 4;
+const HEAP = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 /** When nobody has asked for so long the thread ends. */
 const IDLE_MS = 600_000;
 
@@ -125,7 +125,7 @@ export class RootInventory {
       local: root.gate.isLocal,
       instances: bytesOf(this.options.instances),
     };
-    const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
+    const worker = new Worker(WORKER, { workerData: job, resourceLimits: HEAP });
     worker.unref();
     worker.on('message', (message: InventoryMessage) => {
       if (this.#worker === worker) this.#hear(message);

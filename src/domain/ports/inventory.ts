@@ -99,7 +99,7 @@ export interface InventoryChange {
 export interface Inventory {
   /**
    * Where an entry really lies; `flat` and `inSight` are the caller's to say. Fails with
-   * PATH_OUTSIDE_ROOTS for what no inventory holds.
+   * UNSUPPORTED_BY_BACKEND for what no inventory holds.
    */
   locate(entry: Entry): Pick<InventoryPlace, 'root' | 'path'>;
   /**
