@@ -8,13 +8,13 @@ import {
 import { timeText } from '../../protocol/times.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
-import { exitCode, explain, failureOf, type Failure } from '../failure.js';
+import { UsageError, exitCode, explain, failureOf, type Failure } from '../failure.js';
 import { describeCancelled, events, showWarnings } from '../follow.js';
 import { stateName } from '../names.js';
 import { collectLabel } from '../options.js';
 import { createView } from '../progress-line.js';
 import { showResult } from '../show-result.js';
-import { bytes, listing } from '../text.js';
+import { bytes, listing, printable } from '../text.js';
 import { labelsText, listCommand, took } from './ops-list.js';
 
 /** `hostler ops …`. */
@@ -41,12 +41,14 @@ function watchCommand(context: Context): Command {
   return new Command('watch')
     .description("follow one operation, or every change on the host; exits as the operation's own command would")
     .argument('[id]')
-    .action((id: string | undefined) =>
+    .option('--cursor <cursor>', 'without an id: go on behind an event that --json has shown with this cursor', '')
+    .action((id: string | undefined, { cursor }: { cursor: string }) =>
       context.use(async (connection) => {
         const { operations } = connection;
         const view = createView(process.stderr, context.json);
+        if (id !== undefined && cursor !== '') throw new UsageError('--cursor goes with no id');
         if (id === undefined) {
-          for await (const change of events(operations.watchOperations({ filter: undefined, cursor: '' })))
+          for await (const change of events(operations.watchOperations({ filter: undefined, cursor })))
             context.print(WatchOperationsResponse.toJSON(change), changeLine(change));
           return;
         }
@@ -120,8 +122,22 @@ function describe(operation: Operation, address: string): string {
   return `${facts}${end}`;
 }
 
-function changeLine({ event, method }: WatchOperationsResponse): string {
+/** One change of one operation in a line: when, which, how it goes, whose it is, and warnings. */
+export function changeLine(change: WatchOperationsResponse): string {
+  const { event, method, caller, addresses } = change;
   const { doneBytes = 0n, totalBytes = 0n } = event?.progress ?? {};
-  const amount = totalBytes === 0n ? '' : ` ${bytes(doneBytes)} of ${bytes(totalBytes)}`;
-  return `${timeText(event?.eventTime)} ${event?.operationId ?? ''} ${method} ${event === undefined ? '' : stateName(event.state)}${amount}`;
+  const reason = event?.error === undefined ? undefined : failureOf(event.error).reason;
+  const parts = [
+    timeText(event?.eventTime),
+    event?.operationId,
+    method,
+    event === undefined ? '' : stateName(event.state),
+    totalBytes === 0n ? '' : `${bytes(doneBytes)} of ${bytes(totalBytes)}`,
+    reason,
+    ...(event?.warnings ?? []).map((warning) => `(${warning.reason})`),
+    `by ${caller}`,
+    labelsText(change),
+    ...addresses,
+  ];
+  return parts.flatMap((part) => (part === undefined || part === '' ? [] : printable(part))).join(' ');
 }

@@ -84,7 +84,7 @@ function rowOf(operation: Operation): string[] {
 }
 
 /** `KEY=VALUE KEY=VALUE`. */
-export function labelsText({ labels }: Operation): string {
+export function labelsText({ labels }: Pick<Operation, 'labels'>): string {
   return Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(' ');

@@ -41,7 +41,7 @@ class ResumingWatcher {
   ) {}
 
   /** Opens its stream; one that is open is left before. */
-  async open({ stranger }: Daemon): Promise<void> {
+  async open({ stranger }: { readonly stranger: Stranger }): Promise<void> {
     await this.leave();
     const request = { filter: this.filter, cursor: this.cursor };
     const stream = stranger.stream('OperationService/WatchOperations', request);
@@ -166,6 +166,30 @@ describe('a watch of all operations that goes on', () => {
       const states = watcher.heard.filter((each) => each.id === id).map(({ change }) => eventOf(change));
       assert.deepEqual(states, [...new Set(states)], id);
     }
+    await watcher.leave();
+  });
+
+  it('has no more than the role of its caller may see', async () => {
+    const socket = scratch.path('own.sock');
+    const images = scratch.path(`d${String(made + 1)}`, 'images');
+    const role = `services = ["ImageService", "OperationService"]\noperations = "own"\nread = ["${images}"]\nwrite = ["${images}"]`;
+    const listener = `[[listeners]]\naddress = "unix://${socket}"\nrole = "own"\n`;
+    const daemon = await start({ toml: `[roles.own]\n${role}\n${listener}` });
+    const own = new Stranger(`unix://${socket}`);
+    scratch.onEnd(() => {
+      own.close();
+      return Promise.resolve();
+    });
+    const watcher = new ResumingWatcher({}, String((await own.unary(LIST, {}))['cursor']));
+    for (const name of ['a', 'b']) {
+      await create(daemon, `${name}-admin`);
+      await own.operation('ImageService/CreateImage', { path: `${images}/${name}-own`, format: 'raw', size: '1K' });
+    }
+    await create(daemon, 'c-admin');
+    await watcher.open({ stranger: own });
+    await until(() => watcher.ends.length >= 2);
+    const paths = watcher.heard.map(({ change }) => (change['addresses'] as string[])[0]);
+    assert.deepEqual(paths, [`${images}/a-own`, `${images}/b-own`]);
     await watcher.leave();
   });
 
