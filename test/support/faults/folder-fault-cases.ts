@@ -4,6 +4,7 @@ import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bench } from './fault-cases.js';
 import type { FaultCase } from './nth-call.js';
+import { sh } from '../shell.js';
 import type { Message } from '../stranger.js';
 
 const TREE = ['a', 'a/b', 'a/b/file', 'file'];
@@ -18,6 +19,15 @@ export function folderFaultCases({ daemon, disk }: Pick<Bench, 'daemon' | 'disk'
   const tree = async () => {
     await mkdir(behind('tree/a/b'), { recursive: true });
     for (const name of ['file', 'a/b/file']) await writeFile(behind(`tree/${name}`), 'x');
+  };
+  const overlays = ['one', 'two'];
+  /** The base and each header have this name, and no other is left. */
+  const named = async (name: string) => {
+    assert.deepEqual((await readdir(behind(''))).toSorted(), [name, ...overlays].toSorted());
+    for (const each of overlays) {
+      const info = JSON.parse(await sh('qemu-img', 'info', '--output=json', behind(each))) as Message;
+      assert.equal(info['backing-filename'], at(name));
+    }
   };
   return [
     {
@@ -53,6 +63,17 @@ export function folderFaultCases({ daemon, disk }: Pick<Bench, 'daemon' | 'disk'
       call: () => run('MoveFile', { from: at('tree'), to: at('moved') }),
       done: () => whole('moved'),
       failed: () => whole('tree'),
+    },
+    {
+      name: 'MoveFile that rewrites headers',
+      prepare: async () => {
+        const create = ['qemu-img', 'create', '-q', '-u', '-f', 'qcow2'] as const;
+        await sh(...create, behind('base'), '1M');
+        for (const name of overlays) await sh(...create, '-b', at('base'), '-F', 'qcow2', behind(name), '1M');
+      },
+      call: () => run('MoveFile', { from: at('base'), to: at('new'), rewrite_backing_files: true }),
+      done: () => named('new'),
+      failed: () => named('base'),
     },
   ];
 }

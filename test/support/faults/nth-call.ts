@@ -12,7 +12,7 @@ import { CallError } from '../stranger.js';
 
 /** Calls that change something or make it durable. */
 export const CHANGING: readonly CallKind[] = [
-  ...(['mkdir', 'rmdir', 'unlink', 'rename', 'link', 'chmod', 'chown', 'truncate', 'utimens'] as const),
+  ...(['mkdir', 'rmdir', 'unlink', 'rename', 'link', 'symlink', 'chmod', 'chown', 'truncate', 'utimens'] as const),
   ...(['create', 'write', 'fallocate', 'fsync', 'fsyncdir'] as const),
 ];
 /** Calls that look. getattr is left out: the kernel asks for it before each of these. */

@@ -153,7 +153,7 @@ describe('every RPC', () => {
 
   it('has a row that names every field that could hold an address', () => {
     const never =
-      /(?:^|\.)(?:request_id|page_token|generation|filter\.formats|\w*format|algorithm|compat|archive_member|digest|size|owner|group|user|host|headers|url|checksum_url|endpoint|image_id|token|snapshot|peer|upload_id|export_id|cache_ids?|operation_id|methods|caller|domain_xml|domain_name|pool|image_architecture|hostname|virt_type|uuid|name|args|source\.source|instance_relative_path)$/;
+      /(?:^|\.)(?:request_id|page_token|cursor|generation|filter\.formats|filter\.reasons|\w*format|algorithm|compat|archive_member|digest|size|owner|group|user|host|headers|url|checksum_url|endpoint|image_id|token|snapshot|peer|upload_id|export_id|cache_ids?|operation_id|methods|caller|domain_xml|domain_name|pool|image_architecture|hostname|virt_type|uuid|name|args|source\.source|instance_relative_path)$/;
     for (const { rpc } of RPCS) {
       const listed = fieldsOf(rpc).map((path) => path.join('.'));
       for (const path of stringFields(requestOf(rpc)).map((each) => each.join('.')))
