@@ -41,6 +41,7 @@ const MAX_IMAGES = 1000;
 const NOT_TO_BE_WRITTEN: readonly Reason[] = [
   ...(['IMAGE_UNSAFE', 'IMAGE_MALFORMED', 'FORMAT_MISMATCH', 'UNSUPPORTED_BY_BACKEND', 'ROOT_READ_ONLY'] as const),
   ...(['IMAGE_NOT_FOUND', 'NOT_A_FILE', 'PATH_OUTSIDE_ROOTS', 'IMAGE_TOO_LARGE', 'SANDBOX_UNAVAILABLE'] as const),
+  ...(['IMAGE_NEEDS_REPAIR', 'SECRET_REQUIRED'] as const),
 ];
 
 /**
@@ -61,9 +62,14 @@ export async function admitRewrites(
     const { chain } = await run.admit(images.map(useOf));
     return images.map(({ address, after }) => rewriteOf(chain(address)[0], after, path));
   } catch (error) {
-    const { reason, message } = asHostlerError(error);
-    throw NOT_TO_BE_WRITTEN.includes(reason) ? refused(path, message, error) : error;
+    throw asRefusal(error, path);
   }
+}
+
+/** What is wrong with an image that needs the path is a refusal; anything else stays what it is. */
+function asRefusal(error: unknown, path: ImageAddress): unknown {
+  const { reason, message } = asHostlerError(error);
+  return NOT_TO_BE_WRITTEN.includes(reason) ? refused(path, message, error) : error;
 }
 
 async function imageOf({ path, loses }: Dependant, to: ImageAddress, { paths, reader }: RewritePorts) {
@@ -132,7 +138,7 @@ export async function moveRewritten(
     return await ports.trees.move(from, to, 'link');
   } catch (error) {
     await undo({ from, to }, what, written, run, ports);
-    throw error;
+    throw asRefusal(error, from.address);
   }
 }
 

@@ -1,7 +1,7 @@
 /** MoveFile on real files and folders. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync } from 'node:fs';
-import { link, lstat, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { Daemon, suiteDaemon } from '../../support/daemon.js';
 import { isRoot, needs } from '../../support/needs.js';
 import { whileHeld } from '../../support/processes.js';
@@ -9,6 +9,9 @@ import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
 import { failure, type Message } from '../../support/stranger.js';
+
+/** Of a qcow2 header: the last byte of its incompatible features, and the bit of a corrupt image. */
+const [INCOMPATIBLE_END, CORRUPT] = [79, 2];
 
 describe('MoveFile', () => {
   const scratch = scratchFolder();
@@ -224,6 +227,17 @@ describe('MoveFile', () => {
       );
       await refused('IMAGE_HAS_DEPENDANTS');
       await rm(at('r3/x'));
+      // Marked as corrupt: qemu opens it for reading only.
+      await overlay(at('r3/corrupt'), at('r3/base'));
+      const header = await open(at('r3/corrupt'), 'r+');
+      await header.write(Buffer.from([CORRUPT]), 0, 1, INCOMPATIBLE_END);
+      await header.close();
+      await refused('IMAGE_HAS_DEPENDANTS');
+      await rm(at('r3/corrupt'));
+      // A qed cannot say that its base is a qcow2.
+      await sh('qemu-img', 'create', '-q', '-u', '-f', 'qed', '-b', at('r3/base'), '-F', 'qcow2', at('r3/qed'), '1M');
+      await refused('IMAGE_HAS_DEPENDANTS');
+      await rm(at('r3/qed'));
       await writeFile(at('r3/new'), 'x');
       assert.equal(await reason(at('r3/base'), at('r3/new'), rewrites), 'TARGET_EXISTS');
       assert.equal(await reason(at('r3/base'), at('r3/new'), { ...rewrites, overwrite: true }), 'INVALID_FIELD');
