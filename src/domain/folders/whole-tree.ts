@@ -1,5 +1,6 @@
 import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
+import { hasDependants } from '../images/has-dependants.js';
 import { HostlerError } from '../model/errors.js';
 import type { Run } from '../operations/verb.js';
 import { assertLookedAt, type Dependant, type Dependants, type NameChange } from '../ports/changes.js';
@@ -12,9 +13,6 @@ export interface WholeTreePorts {
   /** What the call at work may hear of. */
   readonly scope: Pick<PathScope, 'allows' | 'touches'>;
 }
-
-/** So many are named in an error. */
-const NAMED = 10;
 
 /**
  * Looks at what has a name and all below it: what must not be there when it is removed or moved.
@@ -71,15 +69,7 @@ function assertNone(found: readonly Dependant[], path: string, mayName: (image: 
   if (found.length === 0) return;
   // Others count, and have no names for this caller.
   const names = found.filter(mayName).map((image) => image.path);
-  const some = names.slice(0, NAMED);
-  const such = some[0] === undefined ? "outside of the places of the caller's role" : `such as ${some[0]}`;
-  throw new HostlerError('IMAGE_HAS_DEPENDANTS', `${path} is needed by ${String(found.length)} images, ${such}`, {
-    facts: {
-      path,
-      count: String(found.length),
-      ...(some.length === 0 ? {} : { dependants: some.join('\n') }),
-    },
-  });
+  throw hasDependants(path, found.length, names);
 }
 
 function busyIn(

@@ -1,3 +1,4 @@
+import { hasDependants } from '../images/has-dependants.js';
 import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
 import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
@@ -166,11 +167,8 @@ export class Admission {
     }
     // Others count, and have no names for this caller.
     const seen = found.filter(({ path: address }) => this.ports.scope.allows({ address, need: 'read' }));
-    const some = seen.slice(0, DEPENDANTS_NAMED).map(({ path: name }) => name);
-    const such = some[0] === undefined ? "outside of the places of the caller's role" : `such as ${some[0]}`;
-    throw new HostlerError('IMAGE_HAS_DEPENDANTS', `${path} is needed by ${String(found.length)} images, ${such}`, {
-      facts: { path, count: String(found.length), ...(some.length === 0 ? {} : { dependants: some.join('\n') }) },
-    });
+    const names = seen.map(({ path: name }) => name);
+    throw hasDependants(path, found.length, names);
   }
 
   async #checkChange(use: Use & { role: 'change' }, admitted: Admitted): Promise<void> {
@@ -258,9 +256,6 @@ function assertOneFile(chain: Chain, written: Resolved): void {
     path: address,
   });
 }
-
-/** So many dependants are named in an error. */
-const DEPENDANTS_NAMED = 10;
 
 const REPLACEABLE: readonly ImageKind[] = ['file', 'link', 'volume', 'device'];
 

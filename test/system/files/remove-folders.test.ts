@@ -120,7 +120,7 @@ describe('RemoveDirectory', () => {
       await create(at('outside'), '-b', name, '-F', 'qcow2');
       const { reason: why, message } = await failure(whole(at('bases')));
       assert.equal(why, 'IMAGE_HAS_DEPENDANTS', name);
-      assert.match(message, /needed by 1 images, such as .*outside/);
+      assert.match(message, /needed by an image, .*outside/);
       await rm(at('outside'));
     }
     // What is not empty is no matter of images.

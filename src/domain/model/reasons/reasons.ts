@@ -169,7 +169,7 @@ export const REASONS = {
     'FAILED_PRECONDITION',
     'after a change',
     'Other images are backed by this one, or have their data in it, and would lose their content; the metadata names some.',
-    'Rebase or remove those first, or set `allow_dependants` if they are not wanted any more.',
+    'Rebase or remove those first, or set `allow_dependants` if they are not wanted any more; MoveFile writes the new name into them with `rewrite_backing_files`.',
   ),
   IMAGE_HAS_SNAPSHOTS: row(
     'FAILED_PRECONDITION',
