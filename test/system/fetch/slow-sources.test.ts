@@ -25,9 +25,9 @@ describe('slow sources', () => {
     scratch.onEnd(() => server.close());
   });
   const image = (name: string) => daemon.get().image(name);
-  const listed = async (state: string) => {
+  const listed = async (...states: string[]) => {
     const { operations = [] } = (await daemon.get().stranger.unary('OperationService/ListOperations', {
-      filter: { states: [`OPERATION_STATE_${state}`] },
+      filter: { states: states.map((state) => `OPERATION_STATE_${state}`) },
     })) as { operations?: Message[] };
     return operations;
   };
@@ -57,7 +57,7 @@ describe('slow sources', () => {
       const conversions = [1, 2].map((n) =>
         modest.operation('ImageService/ConvertImage', {
           ...{ source: image('source.raw'), source_format: 'raw' },
-          ...{ target: image(`made-${String(n)}.qcow2`), target_format: 'qcow2' },
+          ...{ target: image(`made-${String(n)}.qcow2`), target_format: 'qcow2', overwrite: true },
         }),
       );
       let made = 0;
@@ -65,7 +65,7 @@ describe('slow sources', () => {
       await until(() => made === conversions.length);
       assert.equal(asked().filter((requests) => requests > 0).length, AT_WORK);
       for (const stream of streams) stream?.cancel();
-      await until(async () => (await listed('RUNNING')).length + (await listed('QUEUED')).length === 0);
+      await until(async () => (await listed('RUNNING', 'QUEUED', 'CANCELLING')).length === 0);
     } finally {
       for (const caller of callers) caller.close();
     }

@@ -9,6 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { encode, sumOf } from '../../../src/adapters/journal/rows.js';
 import { Daemon, HOSTLERD } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
+import { needsMounts } from '../../support/needs.js';
 import { namesBelow } from '../../support/files/names-below.js';
 import { record } from '../../support/journals/records.js';
 import { scratchFolder } from '../../support/scratch.js';
@@ -256,17 +257,23 @@ describe('agents that share a root', () => {
       await assert.rejects(hostlerd('a', `--remove-folders-of=${id}`), /hostlerd: .*is no agent id/);
   });
 
-  it('what cannot be swept stops nothing else', async () => {
+  it('what cannot be swept stops nothing else', async function () {
+    needsMounts(this);
     await (await start('a')).stop();
     const name = (digit: string) => `${root()}/x${digit}/.hostler-${idIn('a')}-01M8GHPN8KSXVFMTNXH8TYSG3${digit}`;
-    for (const digit of ['A', 'B', 'C'])
-      await mkdir(`${name(digit)}${digit === 'A' ? '/sub' : ''}`, { recursive: true });
-    const daemon = await start('a');
-    await daemon.logged(/"swept"/);
-    assert.deepEqual(
-      ['A', 'B', 'C'].map((digit) => existsSync(name(digit))),
-      [true, false, false],
-    );
-    assert.match(daemon.log, /a place cannot be swept now.*3A/);
+    for (const digit of ['A', 'B', 'C']) await mkdir(`${name(digit)}/sub`, { recursive: true });
+    // A tree with another filesystem in it stays.
+    await sh('mount', '-t', 'tmpfs', 'tmpfs', `${name('A')}/sub`);
+    try {
+      const daemon = await start('a');
+      await daemon.logged(/"swept"/);
+      assert.deepEqual(
+        ['A', 'B', 'C'].map((digit) => existsSync(name(digit))),
+        [true, false, false],
+      );
+      assert.match(daemon.log, /a place cannot be swept now.*3A/);
+    } finally {
+      await sh('umount', `${name('A')}/sub`);
+    }
   });
 });
