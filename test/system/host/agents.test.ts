@@ -32,6 +32,7 @@ describe('agents that share a root', () => {
     running.push(daemon);
     return daemon;
   };
+  const placeIn = (name: string) => JSON.parse(readFileSync(scratch.path(name, 'state/place'), 'utf8')) as object;
   const idIn = (name: string) => readFileSync(scratch.path(name, 'state/agent-id'), 'utf8').trim();
   const folders = async () => (await namesBelow(root())).filter((name) => /\.hostler-[^/]*$/.test(name));
   const upload = (daemon: Daemon, name: string) =>
@@ -96,6 +97,8 @@ describe('agents that share a root', () => {
     const moved = await start('a');
     assert.match(moved.log, /was made on another machine/);
     assert.notEqual(idIn('a'), before);
+    // The file is written once more when the folders of the former id are noted.
+    await until(() => !('former' in placeIn('a')));
     await cp(scratch.path('a/state'), scratch.path('c/state'), { recursive: true });
     // Nothing in the copy says where it comes from: only the lock of the one that lives does.
     await rm(scratch.path('c/state/place'));
@@ -114,9 +117,7 @@ describe('agents that share a root', () => {
     const second = await start('b');
     assert.match(second.log, /this daemon has a new agent id/);
     assert.notEqual(idIn('b'), idIn('a'));
-    await until(() =>
-      Promise.resolve(!('former' in (JSON.parse(readFileSync(scratch.path('b/state/place'), 'utf8')) as object))),
-    );
+    await until(() => !('former' in placeIn('b')));
     await assertGoesOn(first);
   });
 
