@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from './until.js';
 
@@ -41,19 +42,36 @@ export function whileHeld(
   work: () => Promise<void>,
   options: readonly string[] = ['-f', 'qcow2'],
 ): Promise<void> {
-  return whileRun(['qemu-nbd', '-k', socket, ...options, '-t', path], () => existsSync(socket), work);
+  return whileRun(['qemu-nbd', '-k', socket, ...options, '-t', path], () => greets(socket), work);
+}
+
+/** qemu-nbd listens before it has opened its image, and greets nobody before. */
+function greets(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(socket);
+    connection.once('data', () => {
+      resolve(true);
+      connection.destroy();
+    });
+    connection.once('error', () => {
+      resolve(false);
+    });
+    connection.once('close', () => {
+      resolve(false);
+    });
+  });
 }
 
 /** A process runs, and has become ready, while `work` runs. */
 export async function whileRun(
   [command = '', ...words]: readonly string[],
-  ready: () => boolean,
+  ready: () => boolean | Promise<boolean>,
   work: () => Promise<void>,
 ): Promise<void> {
   const child = spawn(command, words, { stdio: ['pipe', 'ignore', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
-    while (!ready()) {
+    while (!(await ready())) {
       if (child.exitCode !== null) throw new Error(`${command} has ended`);
       await sleep(20);
     }
