@@ -31,7 +31,7 @@ describe('the n-th call of a disk fails under a pull', () => {
     await mkdir(scratch.path('near'));
     agents = await LoopbackAgents.start(scratch, 2, {
       pulls: 'patience_seconds = 0\n',
-      more: `[limits]\nroot_patience_ms = 300\n[[roots]]\npath = "${scratch.path('near')}"\n`,
+      more: `[limits]\nroot_patience_ms = 1000\n[[roots]]\npath = "${scratch.path('near')}"\n`,
     });
   });
   const target = () => join(disk(1).behind, 'source-at-1');
