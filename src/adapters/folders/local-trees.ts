@@ -195,7 +195,7 @@ async function asking<T>({ address, directory }: ResolvedTarget, ask: () => Prom
   }
 }
 
-/** Opens the folders before, and syncs them after; the first that is not durable is told. */
+/** Opens the folders before, and syncs them after; returns the first that is not durable. */
 async function inSynced(
   [folder, ...others]: readonly Handle[],
   address: string,

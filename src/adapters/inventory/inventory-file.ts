@@ -265,7 +265,7 @@ export class InventoryFile {
       `SELECT folder, name, number, made, facts FROM images INDEXED BY by_number
         WHERE number > ? AND ${where.sql} ORDER BY number LIMIT ?`,
     ).all(since, ...where.values, limit);
-    // Who was told up to `since` has never heard of a name that was born and has gone after it.
+    // To a caller that knows all up to `since`, a name that came and went after it is no news.
     const removed = this.#sql(
       `SELECT folder, name, number FROM removed INDEXED BY removed_by_number
         WHERE number > ? AND born <= ? AND ${where.sql} ORDER BY number LIMIT ?`,

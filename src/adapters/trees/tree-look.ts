@@ -149,7 +149,7 @@ class Look {
     return Buffer.concat(folders);
   }
 
-  /** @param path from the top on: as long as a tree is deep, so it is made only when it is told */
+  /** @param path from the top on: as long as a tree is deep, so it is made only to be reported */
   #see(stat: BigIntStats, name: Buffer, path: () => Buffer[]): void {
     const facts = this.#facts;
     if (stat.dev !== this.#device)

@@ -264,7 +264,7 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   readonly resume?: Resume<Spec>;
   /**
    * Whether a crash after the commit may leave the work half done. Then the next start runs it
-   * again from the beginning, whoever waits: the verb finds what is done. Absent: never.
+   * again from the beginning, also when nobody waits: the verb finds what is done. Absent: never.
    */
   completes?(spec: Spec): boolean;
   run(spec: Spec, run: Run): Promise<Result>;

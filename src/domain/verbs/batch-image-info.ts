@@ -64,7 +64,7 @@ async function describeOne(path: string, spec: BatchSpec, ports: BatchPorts): Pr
     return { images: await getImageInfo({ ...spec, address }, ports) };
   } catch (cause) {
     const error = asHostlerError(cause);
-    // A mistake of ours is told to the log, which hears of the failures of calls.
+    // A mistake of ours goes into the log, as that of a failed call does.
     if (error.reason === 'BUG') throw error;
     return { error };
   }

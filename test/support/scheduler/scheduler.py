@@ -71,7 +71,7 @@ def wait_after(error):
 
 
 def known(image):
-    """What a change of an image is told by; the rest is of the moment in which it is asked for."""
+    """What tells one change of an image from another; the rest belongs to the moment."""
     return (image.path, image.format, image.virtual_size_bytes, image.file_length_bytes, image.backing_file,
             image.modify_time.seconds, image.modify_time.nanos)
 
