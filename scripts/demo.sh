@@ -100,7 +100,7 @@ fi
 
 say "8. The operations"
 hostler ops ls
-[ "$(hostler --json ops ls --state succeeded | field length)" = 4 ] || fail "not every operation succeeded"
+[ "$(hostler --json ops ls --state succeeded | field operations.length)" = 4 ] || fail "not every operation succeeded"
 
 say "9. Stop"
 kill -TERM "$daemon"

@@ -4,6 +4,8 @@ import { connect, type Connection } from './connection.js';
 import type { TlsPaths } from '../protocol/certificate-files.js';
 import { UsageError } from './failure.js';
 import { follow } from './follow.js';
+import type { Codec } from './json/codec.js';
+import { JsonPrinter } from './json/printer.js';
 
 export interface GlobalFlags {
   readonly address: string;
@@ -20,8 +22,21 @@ export interface GlobalFlags {
 export class Context {
   constructor(private readonly options: () => GlobalFlags) {}
 
+  #printer: JsonPrinter | undefined;
+
+  /** Whether a program reads the output. */
   get json(): boolean {
     return this.options().json ?? false;
+  }
+
+  /** Before a command runs: reads what --json needs. */
+  async prepare(): Promise<void> {
+    if (this.json) await this.printer();
+  }
+
+  /** What prints JSON, read when it is asked for first. */
+  async printer(): Promise<JsonPrinter> {
+    return (this.#printer ??= await JsonPrinter.load());
   }
 
   async use(work: (connection: Connection) => Promise<void>): Promise<void> {
@@ -39,13 +54,26 @@ export class Context {
     start: (connection: Connection) => ClientReadableStream<OperationEvent>,
   ): Promise<void> {
     return this.use((connection) =>
-      follow(start(connection), connection, { json: this.json, detach: flags.detach ?? false }),
+      follow(start(connection), connection, { json: this.#printer, detach: flags.detach ?? false }),
     );
   }
 
-  /** Prints JSON for programs or text for people. */
-  print(json: unknown, text: string): void {
-    process.stdout.write(`${this.json ? JSON.stringify(json) : text}\n`);
+  /** Prints a message of the contract as JSON for programs, or text for people. */
+  print<T>(codec: Codec<T>, message: T, text: string): void {
+    if (this.#printer === undefined) process.stdout.write(`${text}\n`);
+    else this.#printer.message(codec, message);
+  }
+
+  /** The same of an object that is no message of the contract. */
+  printObject(json: object, text: string): void {
+    if (this.#printer === undefined) process.stdout.write(`${text}\n`);
+    else this.#printer.object(json);
+  }
+
+  /** The items of a long list as they come: one object with all of them, or a text for each. */
+  async list<T>(field: string, codec: Codec<T>, items: AsyncIterable<T>, text: (item: T) => string): Promise<void> {
+    if (this.#printer !== undefined) await this.#printer.list(field, codec, items);
+    else for await (const item of items) process.stdout.write(`${text(item)}\n`);
   }
 }
 

@@ -38,6 +38,17 @@ const BY_CODE: Readonly<Record<number, number>> = {
   [status.CANCELLED]: EXIT.cancelled,
 };
 
+/** Reasons that the command itself finds, not a daemon. */
+export const OWN_REASONS = {
+  USAGE: status.INVALID_ARGUMENT,
+  LOCAL_FILE: status.UNKNOWN,
+  NO_CONNECTION: status.UNAVAILABLE,
+  BUG: status.INTERNAL,
+};
+export type OwnReason = keyof typeof OWN_REASONS;
+/** Who names the reason: the daemon's domain is `hostler`. */
+const OWN_DOMAIN = 'hostler-client';
+
 export interface Failure {
   readonly code: number;
   readonly message: string;
@@ -56,15 +67,23 @@ export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
 }
 
-/** What the daemon said, with the reason out of its details. */
-export function readFailure(error: ServiceError): Failure {
+/** What the daemon said, with its details; without a daemon, that there is no connection. */
+export function statusOf(error: ServiceError): Status {
   const packed = error.metadata.get('grpc-status-details-bin')[0];
-  const bare = { code: error.code, message: error.details, facts: {} };
+  const bare = { code: error.code, message: error.details, details: [] };
   try {
-    return packed instanceof Buffer ? failureOf(Status.decode(packed)) : bare;
+    if (packed instanceof Buffer) return Status.decode(packed);
   } catch {
     return bare; // no Status: the server is no daemon of ours
   }
+  return error.code === status.UNAVAILABLE ? ownStatus('NO_CONNECTION', error.details) : bare;
+}
+
+/** A status of the command's own, of the same shape as a daemon's. */
+export function ownStatus(reason: OwnReason, message: string): Status {
+  const info = ErrorInfo.encode({ reason, domain: OWN_DOMAIN, metadata: {} }).finish();
+  const detail = { typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) };
+  return { code: OWN_REASONS[reason], message, details: [detail] };
 }
 
 /**
@@ -84,9 +103,9 @@ export function exitCode({ code, reason }: Failure): number {
 
 /** One line for what happened, one for what to do. */
 export function explain(failure: Failure, address: string): string {
-  if (failure.reason === undefined && exitCode(failure) === EXIT.unavailable)
-    return explainNoConnection(failure.message, address);
   const { reason, message, facts } = failure;
+  if (reason === 'NO_CONNECTION') return explainNoConnection(message, address);
+  if (reason === 'USAGE' || reason === 'LOCAL_FILE') return `hostler: ${message}`;
   const name = reason ?? status[failure.code] ?? String(failure.code);
   const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${REASONS[reason].advice}`;
   const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;

@@ -3,13 +3,15 @@ import { OperationEvent } from '../gen/hostler/v1/operation.js';
 import type { CancelledOperation } from '../gen/hostler/v1/operation_service.js';
 import { ask, type Connection } from './connection.js';
 import { EXIT } from './failure.js';
+import type { JsonPrinter } from './json/printer.js';
 import { createView } from './progress-line.js';
 import { stateName } from './names.js';
 import { printable } from './text.js';
 import { showResult } from './show-result.js';
 
 export interface FollowOptions {
-  readonly json: boolean;
+  /** Set: the last event is printed as JSON. */
+  readonly json: JsonPrinter | undefined;
   readonly detach: boolean;
 }
 
@@ -19,7 +21,7 @@ export async function follow(
   connection: Connection,
   { json, detach }: FollowOptions,
 ): Promise<void> {
-  const view = createView(process.stderr, json);
+  const view = createView(process.stderr, json !== undefined);
   let last: OperationEvent | undefined;
   let cancelling: Promise<void> | undefined;
   const interrupt = () => {
@@ -41,7 +43,7 @@ export async function follow(
     if (last !== undefined) showWarnings(last);
   }
   if (last === undefined) return;
-  if (json) process.stdout.write(`${JSON.stringify(OperationEvent.toJSON(last))}\n`);
+  if (json !== undefined) json.message(OperationEvent, last);
   else if (last.result === undefined) process.stdout.write(`${last.operationId}\n`);
   else process.stdout.write(`${showResult(last.result)}\n`);
 }

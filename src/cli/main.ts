@@ -4,7 +4,7 @@ import { DEFAULT_ADDRESS } from './connection.js';
 import { authCommands, type AuthQuestion, type AuthVerdict } from './commands/auth-command.js';
 import { certCommands } from './commands/cert-commands.js';
 import { Context, type GlobalFlags } from './context.js';
-import { EXIT, UsageError, exitCode, explain, isServiceError, readFailure } from './failure.js';
+import { EXIT, UsageError, exitCode, explain, failureOf, isServiceError, ownStatus, statusOf } from './failure.js';
 import { changingCommands } from './commands/changing-commands.js';
 import { diskCommands } from './commands/disk-commands.js';
 import { execCommand } from './commands/exec-command.js';
@@ -18,6 +18,7 @@ import { movingCommands } from './commands/moving-commands.js';
 import { journalCommands, type JournalTools } from './commands/journal-command.js';
 import { opsCommands } from './commands/ops-commands.js';
 import { readingCommands } from './commands/reading-commands.js';
+import type { Status } from '../gen/google/rpc/status.js';
 import { readVersion } from '../protocol/version.js';
 
 /** Errors that need no stack: what is wrong lies in files that the caller named. */
@@ -31,7 +32,8 @@ const program = new Command('hostler')
   .addOption(fromEnv('--tls-ca <file>', 'mutual TLS: the authority of the daemon', 'HOSTLER_TLS_CA'))
   .addOption(fromEnv('--tls-cert <file>', 'mutual TLS: the own certificate', 'HOSTLER_TLS_CERT'))
   .addOption(fromEnv('--tls-key <file>', 'mutual TLS: its key', 'HOSTLER_TLS_KEY'))
-  .exitOverride();
+  .exitOverride()
+  .hook('preAction', () => context.prepare());
 const context = new Context(() => program.opts<GlobalFlags>());
 const image = program.command('image').description('disk images');
 for (const commands of [readingCommands, makingCommands, changingCommands, fetchCommands, movingCommands])
@@ -51,7 +53,7 @@ for (const command of cacheCommands(context)) cache.addCommand(command);
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
 const cert = program.command('cert').description('certificates for tests');
-for (const command of certCommands()) cert.addCommand(command);
+for (const command of certCommands(context)) cert.addCommand(command);
 const journal = program.command('journal').description('journals of state folders, without their daemons');
 for (const command of journalCommands(context, journalTools())) journal.addCommand(command);
 const auth = program.command('auth').description('who may do what');
@@ -66,7 +68,7 @@ for (const stream of [process.stdout, process.stderr])
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = report(error);
+  process.exitCode = await report(error);
 }
 
 function fromEnv(flags: string, description: string, variable: string): Option {
@@ -98,22 +100,30 @@ function localProblem(error: unknown): string | undefined {
   return isOfSystem ? error.message.replace(/^[A-Z0-9_]+: /, '') : undefined;
 }
 
-function report(error: unknown): number {
+/** Says what went wrong, and returns the exit code. */
+async function report(error: unknown): Promise<number> {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+  const found = describe(error);
+  if (isJsonAsked()) (await context.printer()).error(found);
   // commander has said its word already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (error instanceof UsageError) {
-    process.stderr.write(`hostler: ${error.message}\n`);
-    return EXIT.usage;
-  }
-  const problem = localProblem(error);
-  if (problem !== undefined) {
-    process.stderr.write(`hostler: ${problem}\n`);
-    return EXIT.other;
-  }
-  if (!isServiceError(error)) throw error;
-  const failure = readFailure(error);
-  const { address } = program.opts<GlobalFlags>();
-  if (context.json) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
-  process.stderr.write(`${explain(failure, address)}\n`);
+  if (error instanceof CommanderError) return EXIT.usage;
+  const failure = failureOf(found);
+  if (failure.reason === 'BUG') throw error;
+  process.stderr.write(`${explain(failure, program.opts<GlobalFlags>().address)}\n`);
   return exitCode(failure);
+}
+
+function describe(error: unknown): Status {
+  if (error instanceof CommanderError) return ownStatus('USAGE', error.message.replace(/^error: /, ''));
+  if (error instanceof UsageError) return ownStatus('USAGE', error.message);
+  const problem = localProblem(error);
+  if (problem !== undefined) return ownStatus('LOCAL_FILE', problem);
+  return isServiceError(error) ? statusOf(error) : ownStatus('BUG', String(error));
+}
+
+/** Also of words that could not be parsed. */
+function isJsonAsked(): boolean {
+  const words = process.argv.slice(2);
+  const end = words.indexOf('--');
+  return context.json || words.slice(0, end < 0 ? undefined : end).includes('--json');
 }

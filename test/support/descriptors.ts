@@ -24,6 +24,11 @@ export function services(): DescService[] {
     .filter(({ file }) => file.proto.package === 'hostler.v1');
 }
 
+/** Every message of a package, those inside of others too; entries of maps are none. */
+export function messagesOf(name: string): DescMessage[] {
+  return [...registry].filter((each) => each.kind === 'message').filter(({ file }) => file.proto.package === name);
+}
+
 /**
  * The path of an RPC as it is called: `ImageService/CopyImage` is Hostler's, others have their
  * package before them.

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { FINDINGS } from '../../src/domain/model/image-info.js';
+import { OWN_REASONS } from '../../src/cli/failure.js';
 import { ROOT_FOLDER } from '../support/daemon.js';
 import { services } from '../support/descriptors.js';
 import { STEPS } from '../../src/domain/operations/steps.js';
@@ -58,11 +59,16 @@ describe('the docs', () => {
           /^(?:NOT_SERVING|LC_ALL|O_PATH|HOSTLER_ADDRESS|LOCAL_SPARSE|HOSTLER_TLS_\w+|CERT_HAS_EXPIRED)$/.test(reason)
         )
           continue;
-        const known: readonly string[] = [...Object.keys(REASONS), ...FINDINGS, ...WARNINGS];
+        const known: readonly string[] = [...Object.keys({ ...REASONS, ...OWN_REASONS }), ...FINDINGS, ...WARNINGS];
         assert.ok(known.includes(reason), reason);
       }
     });
   }
+
+  it('guide/json.md lists the reasons of the command', () => {
+    const listed = [...read('docs/guide/json.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, reason]) => reason);
+    assert.deepEqual(listed, Object.keys(OWN_REASONS));
+  });
 
   it('no page is longer than one reads at a sitting', () => {
     const long = docs.filter((doc) => !ANY_LENGTH.test(doc) && read(doc).split('\n').length > MOST_LINES + 1);

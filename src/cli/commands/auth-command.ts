@@ -65,7 +65,7 @@ export function authCommands(
       .action(async (method: string, paths: string[], { label: labels, ...flags }: Flags) => {
         const verdict = await check({ method, paths, labels, ...flags, farAgent: flags.farAgent === true });
         if (verdict === undefined) throw new UsageError(`there is no RPC ${method}`);
-        context.print(verdict, show(verdict));
+        context.printObject(verdict, show(verdict));
         if (!verdict.allowed) process.exitCode = EXIT.refused;
       }),
   ];

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CertificateKind, CertificateOrder } from '../../protocol/certificate-authority.js';
+import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 
 interface IssueFlags extends Omit<CertificateOrder, 'name' | 'kind'> {
@@ -10,24 +11,29 @@ const AUTHORITY_DAYS = 3650;
 const CERTIFICATE_DAYS = 365;
 
 /** `hostler cert …`: certificates for tests; nothing is asked of a daemon. */
-export function certCommands(): Command[] {
-  return [init(), issue()];
+export function certCommands(context: Context): Command[] {
+  const show = (paths: readonly string[]) => {
+    context.printObject({ files: paths }, paths.join('\n'));
+  };
+  return [init(show), issue(show)];
 }
 
 /** Loaded when it is wanted: no other command needs so much. */
 const authority = () => import('../../protocol/certificate-authority.js');
 
-function init(): Command {
+type Show = (paths: readonly string[]) => void;
+
+function init(show: Show): Command {
   return new Command('init')
     .description('make an authority, ca.pem and ca.key, in a folder')
     .argument('<folder>')
     .option('--days <days>', 'how long it is valid', wholeNumber, AUTHORITY_DAYS)
     .action(async (folder: string, { days }: { days: number }) => {
-      tell(await (await authority()).initAuthority(folder, days));
+      show(await (await authority()).initAuthority(folder, days));
     });
 }
 
-function issue(): Command {
+function issue(show: Show): Command {
   return new Command('issue')
     .description("make NAME.pem and NAME.key, signed by the folder's authority")
     .argument('<folder>')
@@ -45,12 +51,8 @@ function issue(): Command {
       if (!/^[A-Za-z0-9][\w.-]*$/.test(name)) throw new UsageError(`${name}: letters, digits, dots and dashes only`);
       if (kind !== 'client' && rest.dns.length + rest.ip.length === 0)
         throw new UsageError(`a ${kind} needs --dns or --ip: its callers check the name that they dialled`);
-      tell(await (await authority()).issueCertificate(folder, { name, kind, ...rest }));
+      show(await (await authority()).issueCertificate(folder, { name, kind, ...rest }));
     });
-}
-
-function tell(paths: readonly string[]): void {
-  process.stdout.write(`${paths.join('\n')}\n`);
 }
 
 function collect(value: string, before: readonly string[]): string[] {

@@ -245,7 +245,7 @@ function snapshot(context: Context): Command {
             timeText(createTime),
             exactBytes(vmStateBytes),
           ]);
-          context.print(ListSnapshotsResponse.toJSON(answer), table(['ID', 'NAME', 'MADE', 'VM STATE'], rows));
+          context.print(ListSnapshotsResponse, answer, table(['ID', 'NAME', 'MADE', 'VM STATE'], rows));
         }),
       ),
   );

@@ -27,7 +27,7 @@ export function diskCommands(context: Context): Command[] {
                 } as const);
           const answer = await ask<FindRootDiskResponse>((done) => images.findRootDisk({ domain }, done));
           const format = answer.format === undefined ? '' : `  ${printable(answer.format)}`;
-          context.print(FindRootDiskResponse.toJSON(answer), `${printable(answer.path)}${format}`);
+          context.print(FindRootDiskResponse, answer, `${printable(answer.path)}${format}`);
         }),
       ),
   ];

@@ -39,7 +39,7 @@ export function execCommand(context: Context): Command {
 
 function show(message: ExecuteResponse, context: Context): void {
   const { output } = message;
-  if (context.json) context.print(ExecuteResponse.toJSON(message), '');
+  if (context.json) context.print(ExecuteResponse, message, '');
   else if (output?.$case === 'stdout') process.stdout.write(output.value);
   else if (output?.$case === 'stderr') process.stderr.write(output.value);
   if (output?.$case === 'exitCode') process.exitCode = output.value;

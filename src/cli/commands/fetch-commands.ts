@@ -7,8 +7,8 @@ import {
   PrefetchImageRequest,
   type ImageSource,
   CachedImage,
-  SetAsideFile,
-  type ListCachedImagesResponse,
+  type SetAsideFile,
+  ListCachedImagesResponse,
   type PinCachedImageResponse,
 } from '../../gen/hostler/v1/image_service.js';
 import { timeText } from '../../protocol/times.js';
@@ -145,11 +145,13 @@ function listCommand(context: Context): Command {
           return;
         }
         const found: CachedImage[] = [];
+        const setAside: SetAsideFile[] = [];
         for (let pageToken = ''; ;) {
           const page = await ask<ListCachedImagesResponse>((done) =>
             images.listCachedImages({ pageSize: 1000, pageToken, pool }, done),
           );
           found.push(...page.images);
+          setAside.push(...page.setAside);
           pageToken = page.nextPageToken;
           if (pageToken === '') break;
         }
@@ -160,10 +162,8 @@ function listCommand(context: Context): Command {
           [pinned ? 'pinned' : '', inUse ? 'in use' : ''].filter((word) => word !== '').join(', '),
           source,
         ]);
-        context.print(
-          found.map((each) => CachedImage.toJSON(each)),
-          table(['ID', 'FORMAT', 'ON DISK', 'KEPT', 'SOURCE'], rows),
-        );
+        const whole = { images: found, setAside, nextPageToken: '' };
+        context.print(ListCachedImagesResponse, whole, table(['ID', 'FORMAT', 'ON DISK', 'KEPT', 'SOURCE'], rows));
       }),
     );
 }
@@ -177,10 +177,8 @@ async function listSetAside(context: Context, images: Connection['images']): Pro
     bytes(allocatedBytes),
     timeText(modifyTime),
   ]);
-  context.print(
-    setAside.map((each) => SetAsideFile.toJSON(each)),
-    table(['ID', 'WHY', 'ON DISK', 'CHANGED'], rows),
-  );
+  const only = { images: [], setAside, nextPageToken: '' };
+  context.print(ListCachedImagesResponse, only, table(['ID', 'WHY', 'ON DISK', 'CHANGED'], rows));
 }
 
 function pinCommand(context: Context): Command {
@@ -193,7 +191,7 @@ function pinCommand(context: Context): Command {
         const request = { cacheId, pinned: flags.off !== true, requestId: '' };
         const { image } = await ask<PinCachedImageResponse>((done) => images.pinCachedImage(request, done));
         if (image !== undefined)
-          context.print(CachedImage.toJSON(image), `${cacheId} ${image.pinned ? 'pinned' : 'not pinned'}`);
+          context.print(CachedImage, image, `${cacheId} ${image.pinned ? 'pinned' : 'not pinned'}`);
       }),
     );
 }

@@ -71,7 +71,7 @@ function remove(context: Context): Command {
         const answer = await ask<DeleteFileResponse>((done) =>
           files.deleteFile({ path: address(path), missingOk, requestId }, done),
         );
-        context.print(DeleteFileResponse.toJSON(answer), answer.existed ? 'removed' : 'nothing was there');
+        context.print(DeleteFileResponse, answer, answer.existed ? 'removed' : 'nothing was there');
       }),
     );
 }
@@ -91,7 +91,7 @@ function stat(context: Context): Command {
           ['owner', `${String(answer.uid)}:${String(answer.gid)}`],
           ['modified', answer.modifyTime && timeText(answer.modifyTime)],
         ]);
-        context.print(StatFileResponse.toJSON(answer), answer.exists ? text : 'does not exist');
+        context.print(StatFileResponse, answer, answer.exists ? text : 'does not exist');
       }),
     );
 }
@@ -106,7 +106,7 @@ function touch(context: Context): Command {
         const answer = await ask<TouchFileResponse>((done) =>
           files.touchFile({ path: address(path), requestId }, done),
         );
-        context.print(TouchFileResponse.toJSON(answer), answer.existed ? 'touched' : 'nothing was there');
+        context.print(TouchFileResponse, answer, answer.existed ? 'touched' : 'nothing was there');
       }),
     );
 }
@@ -157,7 +157,7 @@ function write(context: Context): Command {
               for await (const data of pieces) await send({ content: { $case: 'data', value: data } });
             },
           );
-          context.print(WriteFileResponse.toJSON(answer), `${exactBytes(answer.writtenBytes)} written`);
+          context.print(WriteFileResponse, answer, `${exactBytes(answer.writtenBytes)} written`);
         } finally {
           input.destroy();
         }

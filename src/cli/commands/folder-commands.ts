@@ -95,8 +95,8 @@ function list(context: Context): Command {
           pageToken = page.nextPageToken;
           if (pageToken === '') break;
         }
-        const json = ListDirectoryResponse.toJSON({ entries, nextPageToken: '' });
-        context.print(json, table(['type', 'mode', 'owner', 'size', 'on disk', 'modified', 'name'], entries.map(row)));
+        const header = ['type', 'mode', 'owner', 'size', 'on disk', 'modified', 'name'];
+        context.print(ListDirectoryResponse, { entries, nextPageToken: '' }, table(header, entries.map(row)));
       }),
     );
 }

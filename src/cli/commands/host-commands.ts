@@ -48,7 +48,7 @@ function filesystem(context: Context): Command {
         const answer = await ask<GetFilesystemInfoResponse>((done) =>
           host.getFilesystemInfo({ path: address(path) }, done),
         );
-        context.print(GetFilesystemInfoResponse.toJSON(answer), showFilesystem(answer.filesystem));
+        context.print(GetFilesystemInfoResponse, answer, showFilesystem(answer.filesystem));
       }),
     );
 }
@@ -65,7 +65,7 @@ function pool(context: Context): Command {
           ['free', exactBytes(answer.freeBytes)],
           ['used', exactBytes(answer.usedBytes)],
         ]);
-        context.print(GetPoolInfoResponse.toJSON(answer), shown);
+        context.print(GetPoolInfoResponse, answer, shown);
       }),
     );
 }
@@ -96,7 +96,8 @@ function watch(context: Context): Command {
         for await (const answer of events(host.watchFilesystem(request))) {
           const { freeBytes = 0n, totalBytes = 0n } = answer.filesystem ?? {};
           context.print(
-            WatchFilesystemResponse.toJSON(answer),
+            WatchFilesystemResponse,
+            answer,
             `${new Date().toISOString()}  ${bytes(freeBytes)} of ${bytes(totalBytes)} free`,
           );
         }
@@ -136,7 +137,7 @@ function info(context: Context): Command {
         ]),
       );
       const tables = [head, tools, roots, ...(answer.pools.length === 0 ? [] : [pools])];
-      context.print(GetHostInfoResponse.toJSON(answer), tables.join('\n\n'));
+      context.print(GetHostInfoResponse, answer, tables.join('\n\n'));
     }),
   );
 }
@@ -160,7 +161,7 @@ function architecture(context: Context): Command {
     .action((imageArchitecture?: string) =>
       context.use(async ({ host }) => {
         const answer = await ask<GetArchitectureResponse>((done) => host.getArchitecture({ imageArchitecture }, done));
-        context.print(GetArchitectureResponse.toJSON(answer), answer.architecture);
+        context.print(GetArchitectureResponse, answer, answer.architecture);
       }),
     );
 }
@@ -169,10 +170,7 @@ function initiator(context: Context): Command {
   return new Command('initiator').description("the host's iSCSI initiator name").action(() =>
     context.use(async ({ host }) => {
       const answer = await ask<GetIscsiInitiatorResponse>((done) => host.getIscsiInitiator({}, done));
-      context.print(
-        GetIscsiInitiatorResponse.toJSON(answer),
-        answer.configured ? answer.initiatorName : 'not configured',
-      );
+      context.print(GetIscsiInitiatorResponse, answer, answer.configured ? answer.initiatorName : 'not configured');
     }),
   );
 }
@@ -186,7 +184,7 @@ function mounted(context: Context): Command {
       context.use(async ({ host }) => {
         const answer = await ask<IsMountedResponse>((done) => host.isMounted({ mountPath, source }, done));
         const what = answer.source === '' ? '' : ` (${answer.source}, ${answer.filesystemType})`;
-        context.print(IsMountedResponse.toJSON(answer), `${answer.mounted ? 'yes' : 'no'}${what}`);
+        context.print(IsMountedResponse, answer, `${answer.mounted ? 'yes' : 'no'}${what}`);
       }),
     );
 }
@@ -199,7 +197,7 @@ function hostname(context: Context): Command {
       context.use(async ({ host }) => {
         const answer = await ask<ValidateHostnameResponse>((done) => host.validateHostname({ hostname: name }, done));
         const kind = HostnameKind[answer.kind].replace('HOSTNAME_KIND_', '').toLowerCase();
-        context.print(ValidateHostnameResponse.toJSON(answer), answer.valid ? kind : 'not valid');
+        context.print(ValidateHostnameResponse, answer, answer.valid ? kind : 'not valid');
       }),
     );
 }
@@ -217,7 +215,7 @@ function instancePath(context: Context): Command {
         const answer = await ask<GetInstancePathResponse>((done) =>
           host.getInstancePath({ instance: { uuid, name }, forceOld, relative }, done),
         );
-        context.print(GetInstancePathResponse.toJSON(answer), answer.path);
+        context.print(GetInstancePathResponse, answer, answer.path);
       }),
     );
 }
@@ -234,7 +232,7 @@ function instancePathAtDestination(context: Context): Command {
         const answer = await ask<GetInstancePathAtDestinationResponse>((done) =>
           host.getInstancePathAtDestination({ instance: { uuid, name }, migrateData }, done),
         );
-        context.print(GetInstancePathAtDestinationResponse.toJSON(answer), answer.path);
+        context.print(GetInstancePathAtDestinationResponse, answer, answer.path);
       }),
     );
 }
@@ -251,7 +249,7 @@ function diskDriver(context: Context): Command {
         const answer = await ask<PickDiskDriverNameResponse>((done) =>
           host.pickDiskDriverName({ virtType, hypervisorVersion, isBlockDevice }, done),
         );
-        context.print(PickDiskDriverNameResponse.toJSON(answer), answer.driverName ?? 'none');
+        context.print(PickDiskDriverNameResponse, answer, answer.driverName ?? 'none');
       }),
     );
 }

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { Command, Option } from 'commander';
-import { ListImagesRequest, type ListImagesResponse, WatchImagesResponse } from '../../gen/hostler/v1/image_service.js';
-import { ImageChangeKind, type InventoryFilter, InventoryImage } from '../../gen/hostler/v1/inventory.js';
+import { ListImagesRequest, ListImagesResponse, WatchImagesResponse } from '../../gen/hostler/v1/image_service.js';
+import { ImageChangeKind, type InventoryFilter, type InventoryImage } from '../../gen/hostler/v1/inventory.js';
 import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { drawTree, sumsOf } from '../draw-inventory.js';
@@ -66,8 +66,8 @@ function lsCommand(context: Context): Command {
           filter: filterOf(flags, given),
         };
         const { images, generation, unseen } = await all(connection, request);
-        if (context.json) for (const image of images) context.print(InventoryImage.toJSON(image), '');
-        else process.stdout.write(`${table(HEADER, images.map(rowOf))}\n`);
+        const whole = { images, generation, unseen, nextPageToken: '' };
+        context.print(ListImagesResponse, whole, table(HEADER, images.map(rowOf)));
         for (const { path: place, why } of unseen)
           process.stderr.write(`hostler: ${printable(place)} cannot be looked at: ${why}\n`);
         if (flags.watch === true) await watch(context, connection, { ...request, generation });
@@ -101,7 +101,7 @@ async function watch(
       const what = image === undefined ? '' : `  ${image.format} ${bytes(image.virtualSizeBytes)}`;
       return `${SIGNS[kind] ?? '?'} ${printable(changed)}${what}`;
     });
-    context.print(WatchImagesResponse.toJSON(message), lines.join('\n'));
+    context.print(WatchImagesResponse, message, lines.join('\n'));
   }
 }
 
@@ -117,10 +117,8 @@ function treeCommand(context: Context): Command {
           base: backingFile === undefined ? undefined : posix.resolve(posix.dirname(own), backingFile),
           text: `${printable(own)}  ${format}, ${bytes(allocatedBytes)}`,
         }));
-        context.print(
-          named.map(({ path: own, base }) => ({ path: own, base })),
-          drawTree(named),
-        );
+        const json = { images: named.map(({ path: own, base }) => ({ path: own, base: base ?? '' })) };
+        context.printObject(json, drawTree(named));
       }),
     );
 }
@@ -134,10 +132,12 @@ function duCommand(context: Context): Command {
         const { images } = await all(connection, { path: address(path) });
         const sums = sumsOf(path, images);
         const rows = sums.map(({ folder, count, allocated }) => [bytes(allocated), String(count), folder]);
-        context.print(
-          sums.map(({ folder, count, allocated }) => ({ folder, count, allocatedBytes: String(allocated) })),
-          table(['ON DISK', 'IMAGES', 'FOLDER'], rows),
-        );
+        const folders = sums.map(({ folder, count: images, allocated }) => ({
+          folder,
+          images,
+          allocatedBytes: String(allocated),
+        }));
+        context.printObject({ folders }, table(['ON DISK', 'IMAGES', 'FOLDER'], rows));
       }),
     );
 }

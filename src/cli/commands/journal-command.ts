@@ -33,7 +33,7 @@ export function journalCommands(context: Context, tools: JournalTools): Command[
       .argument('[path]', 'a state folder, or one journal', '/var/lib/hostler/state')
       .action(async (path: string) => {
         const surveys = await tools.status(path);
-        context.print({ journals: surveys }, surveys.map(text).join('\n\n'));
+        context.printObject({ journals: surveys }, surveys.map(text).join('\n\n'));
         if (surveys.some((each) => !isWhole(each))) process.exitCode = EXIT.other;
       }),
     new Command('salvage')
@@ -42,7 +42,7 @@ export function journalCommands(context: Context, tools: JournalTools): Command[
       .argument('<to>', 'a new file')
       .action(async (from: string, to: string) => {
         const survey = await tools.salvage(from, to);
-        context.print({ journal: survey, to }, `${text(survey)}\nwhat could be read is in ${to}`);
+        context.printObject({ journal: survey, to }, `${text(survey)}\nwhat could be read is in ${to}`);
       }),
   ];
 }

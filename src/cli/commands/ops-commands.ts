@@ -31,8 +31,7 @@ function showCommand(context: Context): Command {
         const { operation } = await ask<GetOperationResponse>((done) =>
           connection.operations.getOperation({ operationId }, done),
         );
-        if (operation !== undefined)
-          context.print(Operation.toJSON(operation), describe(operation, connection.address));
+        if (operation !== undefined) context.print(Operation, operation, describe(operation, connection.address));
       }),
     );
 }
@@ -49,16 +48,16 @@ function watchCommand(context: Context): Command {
         if (id !== undefined && cursor !== '') throw new UsageError('--cursor goes with no id');
         if (id === undefined) {
           for await (const change of events(operations.watchOperations({ filter: undefined, cursor })))
-            context.print(WatchOperationsResponse.toJSON(change), changeLine(change));
+            context.print(WatchOperationsResponse, change, changeLine(change));
           return;
         }
         for await (const event of events(operations.watchOperation({ operationId: id }))) {
-          if (context.json) context.print(OperationEvent.toJSON(event), '');
+          if (context.json) context.print(OperationEvent, event, '');
           view.show(event);
           if (event.result === undefined && event.error === undefined) continue;
           view.end();
           showWarnings(event);
-          if (!context.json) context.print(undefined, endText(event));
+          if (!context.json) process.stdout.write(`${endText(event)}\n`);
           if (event.result?.result?.$case === 'execute') process.exitCode = event.result.result.value.exitCode;
           if (event.error !== undefined) showFailure(failureOf(event.error), connection.address);
         }
@@ -87,7 +86,7 @@ function cancelCommand(context: Context): Command {
         );
         const text =
           answer.operations.length === 0 ? 'nothing to cancel' : answer.operations.map(describeCancelled).join('\n');
-        context.print(CancelOperationResponse.toJSON(answer), text);
+        context.print(CancelOperationResponse, answer, text);
       }),
     );
 }

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Timestamp } from '../../gen/google/protobuf/timestamp.js';
-import { Operation, OperationState } from '../../gen/hostler/v1/operation.js';
-import type { ListOperationsRequest, ListOperationsResponse } from '../../gen/hostler/v1/operation_service.js';
+import { OperationState, type Operation } from '../../gen/hostler/v1/operation.js';
+import { ListOperationsResponse, type ListOperationsRequest } from '../../gen/hostler/v1/operation_service.js';
 import { msOf, timeOfMs } from '../../protocol/times.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
@@ -48,29 +48,29 @@ export function listCommand(context: Context): Command {
         const list = (request: ListOperationsRequest) =>
           ask<ListOperationsResponse>((done) => operations.listOperations(request, done));
         const found = await listed(flags, list);
-        context.print(
-          found.map((each) => Operation.toJSON(each)),
-          table(COLUMNS, found.map(rowOf)),
-        );
+        context.print(ListOperationsResponse, found, table(COLUMNS, found.operations.map(rowOf)));
       }),
     );
 }
 
+/** Every page of a list as one. */
 async function listed(
   flags: ListFlags,
   list: (request: ListOperationsRequest) => Promise<ListOperationsResponse>,
-): Promise<Operation[]> {
+): Promise<ListOperationsResponse> {
   const { method: methods = [], label: labels, reason = [], newest: newestFirst = false, limit } = flags;
   const { caller, requestId, since, until, kept: keptOnly = false } = flags;
   const [states, reasons] = [parseStates(flags.state ?? []), reason.map((each) => each.toUpperCase())];
   const filter = { states, methods, labels, caller, keptOnly, reasons, requestId, since, until };
-  const found: Operation[] = [];
+  let cursor: string | undefined;
+  const operations: Operation[] = [];
   for (let pageToken = ''; ;) {
-    const pageSize = Math.min(PAGE, limit - found.length);
+    const pageSize = Math.min(PAGE, limit - operations.length);
     const page = await list({ filter, pageSize, pageToken, newestFirst });
-    found.push(...page.operations);
+    cursor ??= page.cursor;
+    operations.push(...page.operations);
     pageToken = page.nextPageToken;
-    if (pageToken === '' || found.length >= limit) return found;
+    if (pageToken === '' || operations.length >= limit) return { ...page, operations, cursor, nextPageToken: '' };
   }
 }
 

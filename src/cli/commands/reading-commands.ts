@@ -1,5 +1,6 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import { Command } from 'commander';
+import { Status } from '../../gen/google/rpc/status.js';
 import { Extent } from '../../gen/hostler/v1/image.js';
 import {
   type BatchGetImageInfoResponse,
@@ -7,6 +8,7 @@ import {
   DetectionBasis,
   GetImageInfoRequest,
   GetImageInfoResponse,
+  type MapImageResponse,
   MeasureImageResponse,
 } from '../../gen/hostler/v1/image_service.js';
 import { ImageDescription } from '../../gen/hostler/v1/inventory.js';
@@ -51,7 +53,7 @@ function infoCommand(context: Context): Command {
         const request = GetImageInfoRequest.fromPartial({ path: address(path), format, backingChain: chain });
         const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
         const layers = answer.info === undefined ? [] : [answer.info, ...answer.backingChain];
-        context.print(GetImageInfoResponse.toJSON(answer), layers.map(showInfo).join('\n\n'));
+        context.print(GetImageInfoResponse, answer, layers.map(showInfo).join('\n\n'));
       }),
     );
 }
@@ -62,18 +64,19 @@ async function showMany(
   paths: readonly string[],
   stream: ClientReadableStream<BatchGetImageInfoResponse>,
 ): Promise<void> {
+  await context.list('results', ImageDescription, resultsOf(stream), ({ outcome, backingChain, index }) => {
+    if (outcome?.$case === 'info') return `${[outcome.value, ...backingChain].map(showInfo).join('\n\n')}\n`;
+    const { message, reason = '' } = failureOf(outcome?.value ?? Status.create());
+    return `${printable(paths[index] ?? '')}: ${printable(message)} [${reason}]\n`;
+  });
+}
+
+/** Sets the exit code by the first that is an error. */
+async function* resultsOf(stream: ClientReadableStream<BatchGetImageInfoResponse>): AsyncGenerator<ImageDescription> {
   for await (const { results } of events(stream))
     for (const result of results) {
-      const { outcome, backingChain, index } = result;
-      if (outcome?.$case === 'info') {
-        const text = [outcome.value, ...backingChain].map(showInfo).join('\n\n');
-        context.print(ImageDescription.toJSON(result), `${text}\n`);
-      } else if (outcome?.$case === 'error') {
-        const failure = failureOf(outcome.value);
-        process.exitCode ??= exitCode(failure);
-        const text = `${printable(paths[index] ?? '')}: ${printable(failure.message)} [${failure.reason ?? ''}]\n`;
-        context.print(ImageDescription.toJSON(result), text);
-      }
+      if (result.outcome?.$case === 'error') process.exitCode ??= exitCode(failureOf(result.outcome.value));
+      yield result;
     }
 }
 
@@ -88,7 +91,7 @@ function detectCommand(context: Context): Command {
         const named = path.startsWith('rbd:') ? path : address(path);
         const answer = await ask<DetectDiskTypeResponse>((done) => images.detectDiskType({ path: named }, done));
         const basis = answer.basis === DetectionBasis.DETECTION_BASIS_PATH ? 'path' : 'content';
-        context.print(DetectDiskTypeResponse.toJSON(answer), `${answer.type ?? 'unknown'} (by its ${basis})`);
+        context.print(DetectDiskTypeResponse, answer, `${answer.type ?? 'unknown'} (by its ${basis})`);
       }),
     );
 }
@@ -108,7 +111,7 @@ function inspectCommand(context: Context): Command {
         const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
         const { info, backingChain } = answer;
         const text = info === undefined ? '' : `${showInfo(info)}\n\n${showChain(info, backingChain)}`;
-        context.print(GetImageInfoResponse.toJSON(answer), text);
+        context.print(GetImageInfoResponse, answer, text);
       }),
     );
 }
@@ -121,14 +124,12 @@ function mapCommand(context: Context): Command {
     .addOption(passphraseFile())
     .action((path: string, { format, passphraseFile: given }: { format: string } & PassphraseFlags) =>
       context.use(async ({ images }) => {
-        const drawing = new ExtentDrawing();
         const request = { path: address(path), format, secret: secretOf(given) };
-        for await (const { extents } of events(images.mapImage(request))) {
-          for (const extent of extents) {
-            context.print(Extent.toJSON(extent), showExtent(extent));
-            drawing.add(extent);
-          }
-        }
+        const drawing = new ExtentDrawing();
+        await context.list('extents', Extent, extentsOf(images.mapImage(request)), (extent) => {
+          drawing.add(extent);
+          return showExtent(extent);
+        });
         if (!context.json) process.stdout.write(`\n${drawing.toString()}\n`);
       }),
     );
@@ -151,9 +152,13 @@ function measureCommand(context: Context): Command {
           ['fully allocated', exactBytes(answer.fullyAllocatedBytes)],
           ['data', exactBytes(answer.dataBytes)],
         ]);
-        context.print(MeasureImageResponse.toJSON(answer), text);
+        context.print(MeasureImageResponse, answer, text);
       }),
     );
+}
+
+async function* extentsOf(stream: ClientReadableStream<MapImageResponse>): AsyncGenerator<Extent> {
+  for await (const { extents } of events(stream)) yield* extents;
 }
 
 function showExtent(extent: Extent): string {

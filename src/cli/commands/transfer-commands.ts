@@ -39,7 +39,7 @@ export function uploadCommand(context: Context): Command {
       context.use(async (connection) => {
         const answer = await upload(connection, file, { target: address(target), ...flags });
         const text = answer.info === undefined ? `${exactBytes(answer.committedBytes)} sent` : showInfo(answer.info);
-        context.print(UploadImageResponse.toJSON(answer), text);
+        context.print(UploadImageResponse, answer, text);
       }),
     );
 }
@@ -147,7 +147,7 @@ export function downloadCommand(context: Context): Command {
           const length = await receive(events(answers), part);
           if (flags.overwrite === true) await rename(part, target);
           else await link(part, target);
-          context.print({ path: target, lengthBytes: String(length) }, `${target}: ${exactBytes(length)}`);
+          context.printObject({ path: target, lengthBytes: String(length) }, `${target}: ${exactBytes(length)}`);
         } finally {
           await rm(part, { force: true });
         }

@@ -15,6 +15,12 @@ const MIB = 1024 * 1024;
 const GRPCURL = join(ROOT_FOLDER, '.cache/go/bin/grpcurl');
 const PYTHON = join(ROOT_FOLDER, '.cache/python/bin/python');
 
+interface Detail {
+  readonly '@type': string;
+  readonly reason: string;
+  readonly domain: string;
+}
+
 const SCRIPT = `
 import sys, grpc
 from google.protobuf import descriptor_pool, message_factory, json_format
@@ -147,6 +153,10 @@ describe('clients', () => {
       assert.equal(code, 0, stderr);
       return JSON.parse(stdout);
     };
+    const listed = async (...args: string[]): Promise<readonly { readonly operationId: string }[]> => {
+      const { operations } = (await json('ops', 'ls', ...args)) as { operations: { operationId: string }[] };
+      return operations;
+    };
 
     before(async () => {
       await sparseFile(image('disk.raw'), 64 * MIB, [{ at: 0, length: 16 * MIB }]);
@@ -194,9 +204,7 @@ describe('clients', () => {
       const labelled = ['--label', 'test=json'];
       const [from, to] = [image('there.qcow2'), image('json.raw')];
       await json('image', 'convert', from, to, '-f', 'qcow2', '-O', 'raw', ...labelled);
-      const operations = (await json('ops', 'ls', '--state', 'succeeded', '--method', 'ConvertImage', ...labelled)) as {
-        operationId: string;
-      }[];
+      const operations = await listed('--state', 'succeeded', '--method', 'ConvertImage', ...labelled);
       assert.equal(operations.length, 1);
       const one = (await json('ops', 'show', operations[0]?.operationId ?? '')) as { method: string };
       assert.equal(one.method, 'ConvertImage');
@@ -214,9 +222,7 @@ describe('clients', () => {
         1,
       );
       const idsOf = async (...args: string[]) =>
-        ((await json('ops', 'ls', '--label', 'test=ls', ...args)) as { operationId: string }[]).map(
-          ({ operationId }) => operationId,
-        );
+        (await listed('--label', 'test=ls', ...args)).map(({ operationId }) => operationId);
       const all = await idsOf();
       assert.deepEqual(all, [...all].sort());
       assert.deepEqual(await idsOf('--newest'), [...all].reverse());
@@ -243,14 +249,14 @@ describe('clients', () => {
       const { result } = (await json('image', 'create', image('watched.raw'), '1000', '-f', 'raw')) as {
         result: { image: { info: { path: string } } };
       };
-      const [latest] = (await json('ops', 'ls', '--newest', '--limit', '1')) as { operationId: string }[];
+      const [latest] = await listed('--newest', '--limit', '1');
       const watched = await hostler('ops', 'watch', latest?.operationId ?? '');
       assert.equal(watched.code, 0);
       assert.ok(watched.stdout.startsWith(`succeeded\n${result.image.info.path}: raw`), watched.stdout);
       assert.match(watched.stderr, /\[SIZE_ROUNDED_UP\]/);
       const wrong = ['--checksum', `sha256:${'0'.repeat(64)}`];
       const own = await hostler('image', 'fetch-raw', image('watched.raw'), image('no.raw'), ...wrong);
-      const [last] = (await json('ops', 'ls', '--newest', '--limit', '1')) as { operationId: string }[];
+      const [last] = await listed('--newest', '--limit', '1');
       const again = await hostler('ops', 'watch', last?.operationId ?? '');
       assert.deepEqual([again.code, again.stdout.trim()], [own.code, 'failed']);
       assert.equal(again.stderr.trim().split('\n').at(-1), own.stderr.trim().split('\n').at(-1));
@@ -264,8 +270,27 @@ describe('clients', () => {
       assert.ok(!existsSync(image('plan.raw')));
     });
 
+    it('--json answers lists and maps as one object', async () => {
+      const map = (await json('image', 'map', image('disk.raw'), '-f', 'raw')) as {
+        extents: { lengthBytes: string }[];
+      };
+      assert.equal(
+        map.extents.reduce((sum, { lengthBytes }) => sum + BigInt(lengthBytes), 0n),
+        BigInt(64 * MIB),
+      );
+      const some = (await json('image', 'info', image('disk.raw'), image('there.qcow2'))) as { results: object[] };
+      assert.equal(some.results.length, 2);
+      assert.deepEqual(await json('ops', 'ls', '--label', 'test=none'), {
+        operations: [],
+        nextPageToken: '',
+        cursor: ((await json('ops', 'ls', '--label', 'test=none')) as { cursor: string }).cursor,
+      });
+      assert.deepEqual(await json('cache', 'ls'), { images: [], nextPageToken: '', setAside: [] });
+    });
+
     const failures: [string, () => string[], number, RegExp][] = [
       ['usage', () => ['image', 'create', 'x'], 2, /required option/],
+      ['a local file', () => ['image', 'upload', '/none/here', image('u'), '-f', 'raw'], 1, /no such file/],
       ['a bad size', () => ['image', 'create', image('x'), '10GB', '-f', 'raw'], 2, /INVALID_FIELD/],
       ['not found', () => ['image', 'info', image('none')], 3, /IMAGE_NOT_FOUND/],
       [
@@ -287,6 +312,18 @@ describe('clients', () => {
         const ended = await hostler(...args());
         assert.equal(ended.code, code, ended.stderr);
         assert.match(ended.stderr, text);
+      });
+
+      it(`--json has the same shape for it: ${title}`, async () => {
+        const ended = await hostler('--json', ...args());
+        assert.equal(ended.code, code, ended.stderr);
+        assert.match(ended.stderr, text);
+        const printed = JSON.parse(ended.stdout) as { error: { code: number; message: string; details: Detail[] } };
+        assert.deepEqual(Object.keys(printed), ['error']);
+        assert.deepEqual(Object.keys(printed.error), ['code', 'message', 'details']);
+        const [info] = printed.error.details;
+        assert.equal(info?.['@type'], 'type.googleapis.com/google.rpc.ErrorInfo');
+        assert.match(`${info.domain} ${info.reason}`, /^hostler(?:-client)? [A-Z_]+$/);
       });
     }
 

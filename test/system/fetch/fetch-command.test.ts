@@ -74,7 +74,9 @@ describe('the commands that fetch', () => {
     assert.equal((await hostler('cache', 'prefetch', url)).code, 0);
     const fetched = await hostler('image', 'fetch', url, image('d'), '--cache');
     assert.ok(fetched.stdout.includes('from the cache'), fetched.stdout + fetched.stderr);
-    const [entry] = JSON.parse((await hostler('--json', 'cache', 'ls')).stdout) as { cacheId: string }[];
+    const kept = async () =>
+      (JSON.parse((await hostler('--json', 'cache', 'ls')).stdout) as { images: { cacheId: string }[] }).images;
+    const [entry] = await kept();
     const id = entry?.cacheId ?? '';
     assert.match((await hostler('cache', 'ls')).stdout, new RegExp(`${id} +qcow2 .*${url}`));
     assert.equal((await hostler('cache', 'pin', id)).stdout, `${id} pinned\n`);
@@ -82,6 +84,6 @@ describe('the commands that fetch', () => {
     assert.equal((await hostler('cache', 'pin', id, '--off')).code, 0);
     assert.equal((await hostler('cache', 'evict', id)).code, 0);
     assert.equal((await hostler('cache', 'evict', id)).code, 3);
-    assert.deepEqual(JSON.parse((await hostler('--json', 'cache', 'ls')).stdout), []);
+    assert.deepEqual(await kept(), []);
   });
 });

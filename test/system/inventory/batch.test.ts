@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { HOSTLER, suiteDaemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
-import { sh, tryRun } from '../../support/shell.js';
+import { sh, tryRun, type Ended } from '../../support/shell.js';
 import { CallError, Stranger, failure, reasonIn, type Message } from '../../support/stranger.js';
 
 const MOST = 10_000;
@@ -141,11 +141,16 @@ describe('BatchGetImageInfo', () => {
   it('hostler image info takes several paths, and its exit code is that of the first failure', async () => {
     const info = (...paths: readonly string[]) =>
       tryRun(HOSTLER, ['--address', daemon.get().address, '--json', 'image', 'info', ...paths]);
+    const resultsIn = ({ stdout }: Ended) =>
+      (JSON.parse(stdout) as { results: { readonly error?: { readonly code: number } }[] }).results;
     const both = await info(at('top.qcow2'), at('disk.raw'));
     assert.equal(both.code, 0, both.stderr);
-    assert.equal(both.stdout.trim().split('\n').length, 2);
+    assert.equal(resultsIn(both).length, 2);
     const failed = await info(at('absent'), at('disk.raw'), '/etc/passwd');
     assert.equal(failed.code, 3, failed.stderr);
-    assert.equal(failed.stdout.trim().split('\n').length, 3);
+    assert.deepEqual(
+      resultsIn(failed).map(({ error }) => error?.code),
+      [5, undefined, 7],
+    );
   });
 });

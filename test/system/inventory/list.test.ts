@@ -296,9 +296,9 @@ describe('the inventory', () => {
     };
     const ls = await hostler('ls', at('base'));
     assert.match(ls, /FORMAT +SIZE +ON DISK +DEPENDANTS +HELD BY +PATH\nqcow2 +8\.0 MiB .* 2 +\S+\/base\/one\.qcow2\n/);
-    const json = (await hostler('--json', 'ls', root(), '--format', 'vmdk')).trim().split('\n');
+    const { images } = JSON.parse(await hostler('--json', 'ls', root(), '--format', 'vmdk')) as { images: Listed[] };
     assert.deepEqual(
-      json.map((line) => (JSON.parse(line) as Listed).path),
+      images.map(({ path }) => path),
       [at('vm 1/deep/other.vmdk')],
     );
     assert.doesNotMatch(await hostler('ls', root(), '--no-dependants'), /one\.qcow2/);

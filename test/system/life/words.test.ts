@@ -144,8 +144,9 @@ describe('words', () => {
         `sha256:${'0'.repeat(64)}`,
       ];
       const failed = await hostler(...command);
-      const listed = JSON.parse((await hostler('--json', 'ops', 'ls')).stdout) as { operationId: string }[];
-      const id = listed.at(-1)?.operationId ?? '';
+      const listed = (await hostler('--json', 'ops', 'ls')).stdout;
+      const { operations } = JSON.parse(listed) as { operations: { operationId: string }[] };
+      const id = operations.at(-1)?.operationId ?? '';
       const watched = await hostler('ops', 'watch', id);
       assert.equal(watched.code, failed.code, watched.stderr);
       assert.notEqual(watched.code, 0);

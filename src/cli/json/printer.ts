@@ -1,0 +1,56 @@
+/** What --json writes: one object a line, of the answer, of an event, or of the error. */
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { Status } from '../../gen/google/rpc/status.js';
+import type { Codec, ToJson } from './codec.js';
+
+/** Writes JSON for programs. */
+export class JsonPrinter {
+  /** A list is under way: its object is not closed yet. */
+  #inList = false;
+
+  constructor(
+    private readonly toJson: ToJson,
+    private readonly out: Writable,
+  ) {}
+
+  /** One for standard output. Reads what it needs, which a command without --json can spare. */
+  static async load(): Promise<JsonPrinter> {
+    const { loadProtoJson } = await import('./proto-json.js');
+    return new JsonPrinter(loadProtoJson(), process.stdout);
+  }
+
+  /** A message of the contract. */
+  message<T>(codec: Codec<T>, message: T): void {
+    this.object(this.toJson(codec, message));
+  }
+
+  /** An object that is no message of the contract. */
+  object(value: unknown): void {
+    this.out.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /**
+   * An answer with nothing but a list, which may be too long for the memory: `{"FIELD":[…]}`,
+   * written as the items come.
+   */
+  async list<T>(field: string, codec: Codec<T>, items: AsyncIterable<T>): Promise<void> {
+    const head = `{${JSON.stringify(field)}:[`;
+    for await (const item of items) {
+      await this.#written(`${this.#inList ? ',' : head}${JSON.stringify(this.toJson(codec, item))}`);
+      this.#inList = true;
+    }
+    await this.#written(`${this.#inList ? '' : head}]}\n`);
+    this.#inList = false;
+  }
+
+  /** The error that ended the command; one in the middle of a list closes its object too. */
+  error(status: Status): void {
+    const text = `"error":${JSON.stringify(this.toJson(Status, status))}}\n`;
+    this.out.write(this.#inList ? `],${text}` : `{${text}`);
+  }
+
+  async #written(text: string): Promise<void> {
+    if (!this.out.write(text)) await once(this.out, 'drain');
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Messages of the contract as proto3 JSON, by the descriptors that the daemon serves too. Loaded
+ * only for --json: it is more to read than the rest of the command.
+ */
+import { readFileSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
+import { dirname, join } from 'node:path';
+import {
+  createFileRegistry,
+  createRegistry,
+  fromBinary,
+  toJson,
+  type FileRegistry,
+  type JsonValue,
+} from '@bufbuild/protobuf';
+import { AnySchema, FileDescriptorSetSchema, type Any } from '@bufbuild/protobuf/wkt';
+import { opaqueTypes } from './opaque-any.js';
+import type { Codec, ToJson } from './codec.js';
+
+/** Reads the descriptors. Fails with the system's error when they are not there. */
+export function loadProtoJson(): ToJson {
+  const manifest = findPackageJSON(import.meta.url);
+  if (manifest === undefined) throw new Error('no package.json above the program');
+  const file = join(dirname(manifest), 'dist/hostler.binpb');
+  const known = createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(file)));
+  return <T>(codec: Codec<T>, message: T) => jsonOf(known, codec.$type, codec.encode(message).finish());
+}
+
+/**
+ * A message as canonical proto3 JSON, with every field that has no presence. A detail whose type is
+ * not known here, or whose bytes are not of its type, becomes `{"@type": …, "value": BASE64}`.
+ */
+function jsonOf(known: FileRegistry, type: string, bytes: Uint8Array): JsonValue {
+  const schema = known.getMessage(type);
+  if (schema === undefined) throw new Error(`the descriptors have no ${type}`);
+  const message = fromBinary(schema, bytes);
+  const opaque = opaqueTypes(known, anysIn(message));
+  const registry = opaque === undefined ? known : createRegistry(known, opaque);
+  return toJson(schema, message, { registry, alwaysEmitImplicit: true });
+}
+
+/** Every Any in a message, at any depth. */
+function anysIn(value: unknown): Any[] {
+  if (Array.isArray(value)) return value.flatMap(anysIn);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [];
+  if (isAny(value)) return [value];
+  return Object.values(value).flatMap(anysIn);
+}
+
+function isAny(value: object): value is Any {
+  return '$typeName' in value && value.$typeName === AnySchema.typeName;
+}
