@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { credentials, type ClientWritableStream, type ServiceError } from '@grpc/grpc-js';
+import { connectivityState, credentials, type ClientWritableStream, type ServiceError } from '@grpc/grpc-js';
 import { CommandServiceClient } from '../gen/hostler/v1/command_service.js';
 import { FileServiceClient } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceClient } from '../gen/hostler/v1/host_info_service.js';
@@ -7,6 +7,7 @@ import { ImageServiceClient } from '../gen/hostler/v1/image_service.js';
 import { OperationServiceClient } from '../gen/hostler/v1/operation_service.js';
 import { channelCredentials } from '../protocol/channel.js';
 import type { TlsPaths } from '../protocol/certificate-files.js';
+import type { ConnectionFailure } from '../protocol/connection-failure.js';
 import { UsageError } from './failure.js';
 
 export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
@@ -22,7 +23,18 @@ export interface Connection {
   readonly host: HostInfoServiceClient;
   readonly images: ImageServiceClient;
   readonly operations: OperationServiceClient;
+  /**
+   * Never resolves. Fails with ConnectionTimeout when the daemon has said nothing for so long that
+   * there is no connection yet.
+   */
+  silence(ms: number): Promise<never>;
   close(): void;
+}
+
+/** Something took the connection and is silent. */
+export class ConnectionTimeout extends Error {
+  override readonly name = 'ConnectionTimeout';
+  readonly failure: ConnectionFailure = { reason: 'NO_ANSWER', what: this.message };
 }
 
 const MAX_PORT = 65535;
@@ -46,6 +58,8 @@ export async function connect(address: string, tls?: TlsPaths): Promise<Connecti
     new ImageServiceClient(target, proof, BULK),
     new OperationServiceClient(target, proof),
   ];
+  const clients = [commands, files, host, images, operations];
+  let timer: NodeJS.Timeout | undefined;
   return {
     address,
     commands,
@@ -53,12 +67,17 @@ export async function connect(address: string, tls?: TlsPaths): Promise<Connecti
     host,
     images,
     operations,
+    silence: (ms) =>
+      new Promise((_, reject) => {
+        timer = setTimeout(() => {
+          const states = clients.map((client) => client.getChannel().getConnectivityState(false));
+          if (states.includes(connectivityState.READY) || !states.includes(connectivityState.CONNECTING)) return;
+          reject(new ConnectionTimeout(`nobody has answered for ${String(ms / 1000)} s`));
+        }, ms);
+      }),
     close() {
-      commands.close();
-      files.close();
-      host.close();
-      images.close();
-      operations.close();
+      clearTimeout(timer);
+      for (const client of clients) client.close();
     },
   };
 }

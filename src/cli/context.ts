@@ -10,6 +10,8 @@ import { JsonPrinter } from './json/printer.js';
 export interface GlobalFlags {
   readonly address: string;
   readonly json?: true;
+  /** Seconds. */
+  readonly connectTimeout: number;
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -42,7 +44,7 @@ export class Context {
   async use(work: (connection: Connection) => Promise<void>): Promise<void> {
     const connection = await connect(this.options().address, tlsOf(this.options()));
     try {
-      await work(connection);
+      await Promise.race([work(connection), connection.silence(this.options().connectTimeout * 1000)]);
     } finally {
       connection.close();
     }

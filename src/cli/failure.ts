@@ -2,8 +2,9 @@
 import { status, type ServiceError } from '@grpc/grpc-js';
 import { ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
-import { explainNoConnection } from './no-connection.js';
 import { REASONS, isReason } from '../domain/model/reasons/reasons.js';
+import { connectionFailure, type ConnectionFailure } from '../protocol/connection-failure.js';
+import { OWN_DOMAIN, adviceOf, codeOf, isOwnReason, type OwnReason } from './own-reasons.js';
 
 export const EXIT = {
   ok: 0,
@@ -38,17 +39,6 @@ const BY_CODE: Readonly<Record<number, number>> = {
   [status.CANCELLED]: EXIT.cancelled,
 };
 
-/** Reasons that the command itself finds, not a daemon. */
-export const OWN_REASONS = {
-  USAGE: status.INVALID_ARGUMENT,
-  LOCAL_FILE: status.UNKNOWN,
-  NO_CONNECTION: status.UNAVAILABLE,
-  BUG: status.INTERNAL,
-};
-export type OwnReason = keyof typeof OWN_REASONS;
-/** Who names the reason: the daemon's domain is `hostler`. */
-const OWN_DOMAIN = 'hostler-client';
-
 export interface Failure {
   readonly code: number;
   readonly message: string;
@@ -67,8 +57,8 @@ export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
 }
 
-/** What the daemon said, with its details; without a daemon, that there is no connection. */
-export function statusOf(error: ServiceError): Status {
+/** What the daemon at the address said, with its details; or what is wrong with the connection. */
+export function statusOf(error: ServiceError, address: string): Status {
   const packed = error.metadata.get('grpc-status-details-bin')[0];
   const bare = { code: error.code, message: error.details, details: [] };
   try {
@@ -76,14 +66,20 @@ export function statusOf(error: ServiceError): Status {
   } catch {
     return bare; // no Status: the server is no daemon of ours
   }
-  return error.code === status.UNAVAILABLE ? ownStatus('NO_CONNECTION', error.details) : bare;
+  const failure = connectionFailure(error);
+  return failure === undefined ? bare : connectionStatus(failure, address, error.details);
+}
+
+/** The status of a connection that failed. */
+export function connectionStatus({ reason, what }: ConnectionFailure, address: string, details: string): Status {
+  return ownStatus(reason, `no connection to ${address}: ${what}`, { address, details });
 }
 
 /** A status of the command's own, of the same shape as a daemon's. */
-export function ownStatus(reason: OwnReason, message: string): Status {
-  const info = ErrorInfo.encode({ reason, domain: OWN_DOMAIN, metadata: {} }).finish();
+export function ownStatus(reason: OwnReason, message: string, metadata: Readonly<Record<string, string>> = {}): Status {
+  const info = ErrorInfo.encode({ reason, domain: OWN_DOMAIN, metadata }).finish();
   const detail = { typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) };
-  return { code: OWN_REASONS[reason], message, details: [detail] };
+  return { code: codeOf(reason), message, details: [detail] };
 }
 
 /**
@@ -96,16 +92,20 @@ export function failureOf({ code, message, details }: Status): Failure {
   return { code, message, facts: metadata, ...(reason === '' ? {} : { reason }) };
 }
 
-/** The command's exit code, one of EXIT: by the reason, else by the gRPC code. */
+/**
+ * The command's exit code, one of EXIT: by the reason, else by the gRPC code. A daemon that answers
+ * is not unavailable, whatever of it is.
+ */
 export function exitCode({ code, reason }: Failure): number {
+  const isUnavailable = BY_CODE[code] === EXIT.unavailable;
+  if (isUnavailable && reason !== undefined && !isOwnReason(reason)) return EXIT.busy;
   return BY_REASON.get(reason ?? '') ?? BY_CODE[code] ?? EXIT.other;
 }
 
 /** One line for what happened, one for what to do. */
-export function explain(failure: Failure, address: string): string {
+export function explain(failure: Failure): string {
   const { reason, message, facts } = failure;
-  if (reason === 'NO_CONNECTION') return explainNoConnection(message, address);
-  if (reason === 'USAGE' || reason === 'LOCAL_FILE') return `hostler: ${message}`;
+  if (isOwnReason(reason)) return [`hostler: ${message}`, adviceOf(reason) ?? []].flat().join('\n  ');
   const name = reason ?? status[failure.code] ?? String(failure.code);
   const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${REASONS[reason].advice}`;
   const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;

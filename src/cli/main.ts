@@ -1,10 +1,20 @@
 /** The `hostler` command: a client like any other. */
-import { Command, CommanderError, Option } from 'commander';
-import { DEFAULT_ADDRESS } from './connection.js';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { ConnectionTimeout, DEFAULT_ADDRESS } from './connection.js';
 import { authCommands, type AuthQuestion, type AuthVerdict } from './commands/auth-command.js';
 import { certCommands } from './commands/cert-commands.js';
 import { Context, type GlobalFlags } from './context.js';
-import { EXIT, UsageError, exitCode, explain, failureOf, isServiceError, ownStatus, statusOf } from './failure.js';
+import {
+  EXIT,
+  UsageError,
+  exitCode,
+  explain,
+  failureOf,
+  isServiceError,
+  ownStatus,
+  statusOf,
+  connectionStatus,
+} from './failure.js';
 import { changingCommands } from './commands/changing-commands.js';
 import { diskCommands } from './commands/disk-commands.js';
 import { execCommand } from './commands/exec-command.js';
@@ -29,6 +39,12 @@ const program = new Command('hostler')
   .option('--address <address>', 'unix:///PATH or tcp://HOST:PORT', process.env['HOSTLER_ADDRESS'] ?? DEFAULT_ADDRESS)
   .version(`hostler ${readVersion()}`, '--version', 'the version of this client')
   .option('--json', 'print JSON')
+  .option(
+    '--connect-timeout <seconds>',
+    'how long a daemon may be silent before there is a connection',
+    connectSeconds,
+    20,
+  )
   .addOption(fromEnv('--tls-ca <file>', 'mutual TLS: the authority of the daemon', 'HOSTLER_TLS_CA'))
   .addOption(fromEnv('--tls-cert <file>', 'mutual TLS: the own certificate', 'HOSTLER_TLS_CERT'))
   .addOption(fromEnv('--tls-key <file>', 'mutual TLS: its key', 'HOSTLER_TLS_KEY'))
@@ -69,6 +85,13 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = await report(error);
+  // The library keeps the connection that says nothing.
+  if (error instanceof ConnectionTimeout) process.stdout.write('', () => process.exit());
+}
+
+function connectSeconds(text: string): number {
+  if (!/^\d{1,4}(?:\.\d)?$/.test(text)) throw new InvalidArgumentError('must be a number of seconds');
+  return Number(text);
 }
 
 function fromEnv(flags: string, description: string, variable: string): Option {
@@ -109,7 +132,7 @@ async function report(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return EXIT.usage;
   const failure = failureOf(found);
   if (failure.reason === 'BUG') throw error;
-  process.stderr.write(`${explain(failure, program.opts<GlobalFlags>().address)}\n`);
+  process.stderr.write(`${explain(failure)}\n`);
   return exitCode(failure);
 }
 
@@ -118,7 +141,9 @@ function describe(error: unknown): Status {
   if (error instanceof UsageError) return ownStatus('USAGE', error.message);
   const problem = localProblem(error);
   if (problem !== undefined) return ownStatus('LOCAL_FILE', problem);
-  return isServiceError(error) ? statusOf(error) : ownStatus('BUG', String(error));
+  const { address } = program.opts<GlobalFlags>();
+  if (error instanceof ConnectionTimeout) return connectionStatus(error.failure, address, error.message);
+  return isServiceError(error) ? statusOf(error, address) : ownStatus('BUG', String(error));
 }
 
 /** Also of words that could not be parsed. */

@@ -14,6 +14,17 @@ export interface ConnectionLimits {
 export type WhyDropped =
   'not authenticated' | 'too many' | 'too many of the caller' | 'too many half-open' | 'silent' | 'idle, to make room';
 
+/** Why a connection that has not shown whose it is is ended. */
+export type WhyEnded = Extract<WhyDropped, 'silent' | 'too many half-open'>;
+
+/** A connection that has not shown whose it is. */
+interface HalfOpen {
+  /** Whether it has meanwhile. */
+  readonly isThrough: () => boolean;
+  /** It is about to be ended because it has not. */
+  readonly onEnd: (why: WhyEnded) => void;
+}
+
 /**
  * Counts connections, so that nobody can take them all: those without a call have to go first.
  * Clients connect again by themselves when they have one.
@@ -21,8 +32,8 @@ export type WhyDropped =
 export class Connections {
   /** In the order of their arrival, with the number of their open calls. */
   readonly #open = new Map<Socket, number>();
-  /** In the order of their arrival, with what says that they are half-open no more. */
-  readonly #halfOpen = new Map<Socket, () => boolean>();
+  /** In the order of their arrival. */
+  readonly #halfOpen = new Map<Socket, HalfOpen>();
   /** Of each caller, in the order of their arrival. */
   readonly #ofCaller = new Map<string, Set<Socket>>();
 
@@ -39,16 +50,18 @@ export class Connections {
    * A new connection; false when there is no room for it. Where too many are half-open the oldest
    * of them makes room.
    */
-  arrive(socket: Socket, isThrough: () => boolean): boolean {
+  arrive(socket: Socket, isThrough: HalfOpen['isThrough'], onEnd: HalfOpen['onEnd'] = () => undefined): boolean {
     // Whatever is wrong with a connection, its end is what counts.
     socket.on('error', () => undefined);
     this.#makeRoom();
     if (this.#open.size >= this.limits.connections && !this.#dropIdle(this.#open.keys()))
       return this.#drop(socket, 'too many');
     this.#open.set(socket, 0);
-    this.#halfOpen.set(socket, isThrough);
+    this.#halfOpen.set(socket, { isThrough, onEnd });
     const timer = setTimeout(() => {
-      if (this.#halfOpen.delete(socket) && !isThrough()) this.#drop(socket, 'silent');
+      if (!this.#halfOpen.delete(socket) || isThrough()) return;
+      onEnd('silent');
+      this.#drop(socket, 'silent');
     }, this.limits.handshakeMs);
     socket.once('close', () => {
       clearTimeout(timer);
@@ -97,10 +110,12 @@ export class Connections {
   }
 
   #makeRoom(): void {
-    for (const [oldest, isThrough] of this.#halfOpen) {
+    for (const [oldest, { isThrough, onEnd }] of this.#halfOpen) {
       if (this.#halfOpen.size < this.limits.halfOpen) return;
       this.#halfOpen.delete(oldest);
-      if (!isThrough()) this.#drop(oldest, 'too many half-open');
+      if (isThrough()) continue;
+      onEnd('too many half-open');
+      this.#drop(oldest, 'too many half-open');
     }
   }
 

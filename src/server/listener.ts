@@ -7,9 +7,10 @@ import { whyRefused } from '../domain/model/own-files.js';
 import type { TlsFiles } from '../protocol/certificate-files.js';
 import { certificateNames } from '../protocol/certificate-names.js';
 import type { Certificates } from './certificates.js';
-import type { Connections } from './connections.js';
+import type { Connections, WhyEnded } from './connections.js';
+import { hearFirst, type Protocol } from './first-words.js';
 import { rejectConnection } from './reject-connection.js';
-import { handshakeProblem } from './handshake-problem.js';
+import { certificateProblem, handshakeProblem } from './handshake-problem.js';
 import { ListenError, prepareSocket, protectSocket, type SocketOwner } from './unix-socket.js';
 
 export interface ListenerSetup {
@@ -39,23 +40,31 @@ const peerOf = ({ remoteAddress = '', remotePort = 0 }: Socket) => `${remoteAddr
  */
 const PREFACE_BYTES = 24 + 9;
 
+/** Protocols with which a call in the clear may begin. */
+const OF_GRPC: readonly Protocol[] = ['HTTP/2', 'unknown'];
+
 /**
- * The far end of a TLS connection that may have ended: only the socket below (Node calls it so)
- * still knows it.
+ * The socket below a TLS connection (Node calls it so): only that still knows the far end of one
+ * that has ended.
  */
-function peerBelow(socket: TLSSocket): string {
+function socketBelow(socket: TLSSocket): Socket {
   const below: unknown = Reflect.get(socket, '_parent');
-  return peerOf(below instanceof Socket && socket.remoteAddress === undefined ? below : socket);
+  return below instanceof Socket ? below : socket;
 }
+
+/** Sent to the client, which speaks HTTP/2 in the clear. */
+const NO_TLS = 'the client does not use TLS, which this address needs: connect with TLS and a client certificate';
 
 /**
  * Listens on one address, in the clear or with TLS, checks each connection and hands it to the grpc
  * server. Knows the names of its certificates until the connection closes.
  */
 export class Listener {
-  readonly #server: PlainServer | TlsServer;
+  readonly #server: PlainServer;
   /** Of each connection with a certificate, by its far end. */
   readonly #names = new Map<string, readonly string[]>();
+  /** Connections that were refused. */
+  readonly #refused = new WeakSet<Socket>();
 
   constructor(
     private readonly options: ListenerSetup,
@@ -108,18 +117,40 @@ export class Listener {
   #plain(): PlainServer {
     return new PlainServer({ noDelay: true }, (socket) => {
       const { connections, whoIs, enter } = this.ports;
-      if (
-        connections.arrive(socket, () => socket.bytesRead >= PREFACE_BYTES) &&
-        connections.belongsTo(whoIs(undefined), socket)
-      )
+      const isThrough = () => socket.bytesRead >= PREFACE_BYTES;
+      const onEnd = (why: WhyEnded) => this.#refuse(socket, this.#ended(why));
+      if (!connections.arrive(socket, isThrough, onEnd)) return;
+      if (!connections.belongsTo(whoIs(undefined), socket)) return;
+      hearFirst(socket, (protocol) => {
+        if (protocol === undefined) return;
+        if (!OF_GRPC.includes(protocol))
+          this.#refuse(socket, `the client speaks ${protocol}; this address takes gRPC without TLS`);
+        // What comes back tells a client with TLS that nobody speaks TLS here.
         enter(socket);
+      });
     });
   }
 
-  #secure(certificates: Certificates): TlsServer {
-    const { connections } = this.ports;
+  #secure(certificates: Certificates): PlainServer {
     /** Connections in the middle of their handshake, or about to be refused with a reason. */
     const outside = new Map<string, Socket>();
+    const tls = this.#tls(certificates, (socket) => outside.delete(peerOf(socket)));
+    return new PlainServer({ noDelay: true }, (socket) => {
+      const peer = peerOf(socket);
+      outside.set(peer, socket);
+      socket.once('close', () => outside.delete(peer));
+      const onEnd = (why: WhyEnded) => this.#refuse(socket, this.#ended(why), peer);
+      if (!this.ports.connections.arrive(socket, () => !outside.has(peer), onEnd)) return;
+      hearFirst(socket, (protocol) => {
+        if (protocol === undefined) this.#refuse(socket, 'the client left without a word', peer);
+        else if (protocol === 'HTTP/2') rejectConnection(socket, this.#refuse(socket, NO_TLS));
+        else tls.emit('connection', socket);
+      });
+    });
+  }
+
+  /** Shakes hands on connections that it is given; it listens nowhere itself. */
+  #tls(certificates: Certificates, settled: (socket: TLSSocket) => void): TlsServer {
     const server = createTlsServer({
       ...contextOf(certificates.files),
       ALPNProtocols: ['h2'],
@@ -127,34 +158,44 @@ export class Listener {
       // Sent to the caller as the status of its calls.
       rejectUnauthorized: false,
       handshakeTimeout: this.options.handshakeMs,
-      noDelay: true,
     });
     certificates.onChange((files) => server.setSecureContext(contextOf(files)));
-    server.on('connection', (socket: Socket) => {
-      const peer = peerOf(socket);
-      outside.set(peer, socket);
-      socket.once('close', () => outside.delete(peer));
-      connections.arrive(socket, () => !outside.has(peer));
-    });
     server.on('secureConnection', (socket) => {
-      this.#welcome(socket, () => outside.delete(peerOf(socket)));
+      this.#welcome(socket, () => {
+        settled(socket);
+      });
     });
     // Such as a port scanner; the connection is closed already.
     server.on('tlsClientError', (error, socket) => {
-      const problem = new HostlerError('NOT_AUTHENTICATED', handshakeProblem(error), { cause: error });
-      this.ports.refused(peerBelow(socket), problem);
+      const below = socketBelow(socket);
+      const peer = peerOf(socket.remoteAddress === undefined ? below : socket);
+      this.#refuse(below, handshakeProblem(error), peer, error);
     });
     return server;
   }
 
+  #ended(why: WhyEnded): string {
+    return why === 'silent'
+      ? `the client said too little for ${String(this.options.handshakeMs / 1000)} s`
+      : 'there are too many connections that have not shown whose they are';
+  }
+
+  /** Tells of a connection that is refused: once, as what follows is only its end. */
+  #refuse(socket: Socket, why: string, peer = peerOf(socket), cause?: Error): HostlerError {
+    const error = new HostlerError('NOT_AUTHENTICATED', why, { cause });
+    const { address } = this.options;
+    if (!this.#refused.has(socket)) this.ports.refused(address.startsWith('unix:') ? address : peer, error);
+    this.#refused.add(socket);
+    return error;
+  }
+
   #welcome(socket: TLSSocket, settled: () => void): void {
-    const { connections, whoIs, enter, refused } = this.ports;
+    const { connections, whoIs, enter } = this.ports;
     const peer = peerOf(socket);
     socket.on('error', () => undefined); // its end is what counts
     const found = holderOf(socket);
-    if (found instanceof HostlerError) {
-      refused(peer, found);
-      rejectConnection(socket, found);
+    if (typeof found === 'string') {
+      rejectConnection(socket, this.#refuse(socketBelow(socket), found, peer));
       return;
     }
     settled();
@@ -180,12 +221,12 @@ function hostAndPort(address: string): { host: string; port: number } {
 }
 
 /** The names in the peer's certificate, or why they do not count. */
-function holderOf(socket: TLSSocket): readonly string[] | HostlerError {
+function holderOf(socket: TLSSocket): readonly string[] | string {
   const certificate = socket.getPeerCertificate();
-  const refuse = (why: string) => new HostlerError('NOT_AUTHENTICATED', why);
-  if (Object.keys(certificate).length === 0) return refuse('there is no client certificate');
+  const refuse = (why: string) => `the client certificate is not accepted: ${why}`;
+  if (Object.keys(certificate).length === 0) return 'there is no client certificate';
   // A word of OpenSSL's, such as CERT_HAS_EXPIRED, whatever the types say.
-  if (!socket.authorized) return refuse(`the client certificate is not accepted: ${String(socket.authorizationError)}`);
+  if (!socket.authorized) return refuse(certificateProblem(String(socket.authorizationError)));
   const found = certificateNames(certificate);
-  return 'names' in found ? found.names : refuse(`the client certificate is not accepted: ${found.problem}`);
+  return 'names' in found ? found.names : refuse(found.problem);
 }

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { FINDINGS } from '../../src/domain/model/image-info.js';
-import { OWN_REASONS } from '../../src/cli/failure.js';
+import { exitCode, failureOf, ownStatus } from '../../src/cli/failure.js';
+import { OWN_REASONS, isOwnReason } from '../../src/cli/own-reasons.js';
 import { ROOT_FOLDER } from '../support/daemon.js';
 import { services } from '../support/descriptors.js';
 import { STEPS } from '../../src/domain/operations/steps.js';
@@ -66,8 +67,14 @@ describe('the docs', () => {
   }
 
   it('guide/json.md lists the reasons of the command', () => {
-    const listed = [...read('docs/guide/json.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, reason]) => reason);
-    assert.deepEqual(listed, Object.keys(OWN_REASONS));
+    const listed = [...read('docs/guide/json.md').matchAll(/^\| `([A-Z_]+)` \|.*\| (\d) \|$/gm)];
+    const codes = Object.keys(OWN_REASONS)
+      .filter(isOwnReason)
+      .map((reason) => [reason, String(exitCode(failureOf(ownStatus(reason, ''))))]);
+    assert.deepEqual(
+      listed.map(([, reason, code]) => [reason, code]),
+      codes,
+    );
   });
 
   it('no page is longer than one reads at a sitting', () => {

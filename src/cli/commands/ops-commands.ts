@@ -31,7 +31,7 @@ function showCommand(context: Context): Command {
         const { operation } = await ask<GetOperationResponse>((done) =>
           connection.operations.getOperation({ operationId }, done),
         );
-        if (operation !== undefined) context.print(Operation, operation, describe(operation, connection.address));
+        if (operation !== undefined) context.print(Operation, operation, describe(operation));
       }),
     );
 }
@@ -59,7 +59,7 @@ function watchCommand(context: Context): Command {
           showWarnings(event);
           if (!context.json) process.stdout.write(`${endText(event)}\n`);
           if (event.result?.result?.$case === 'execute') process.exitCode = event.result.result.value.exitCode;
-          if (event.error !== undefined) showFailure(failureOf(event.error), connection.address);
+          if (event.error !== undefined) showFailure(failureOf(event.error));
         }
       }),
     );
@@ -69,8 +69,8 @@ function endText({ state, result }: OperationEvent): string {
   return result === undefined ? stateName(state) : `${stateName(state)}\n${showResult(result)}`;
 }
 
-function showFailure(failure: Failure, address: string): void {
-  process.stderr.write(`${explain(failure, address)}\n`);
+function showFailure(failure: Failure): void {
+  process.stderr.write(`${explain(failure)}\n`);
   process.exitCode = exitCode(failure);
 }
 
@@ -91,7 +91,7 @@ function cancelCommand(context: Context): Command {
     );
 }
 
-function describe(operation: Operation, address: string): string {
+function describe(operation: Operation): string {
   const { last } = operation;
   const facts = listing([
     ['operation', operation.operationId],
@@ -116,7 +116,7 @@ function describe(operation: Operation, address: string): string {
     last?.result !== undefined
       ? `\n${showResult(last.result)}`
       : last?.error !== undefined
-        ? `\n${explain(failureOf(last.error), address)}`
+        ? `\n${explain(failureOf(last.error))}`
         : '';
   return `${facts}${end}`;
 }

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { Daemon, HOSTLER, HOSTLERD, suiteDaemon } from '../../support/daemon.js';
 import { Pki } from '../../support/hosts/pki.js';
@@ -18,75 +18,21 @@ const STACK = /\n\s+at .*:\d+:\d+|node:internal/;
 describe('words', () => {
   const scratch = scratchFolder();
   let pki: Pki;
-  let other: Pki;
   before(async () => {
     pki = await Pki.init(scratch.path('pki'));
-    other = await Pki.init(scratch.path('other'));
     await pki.issue('server', 'server', { dns: ['localhost'] });
-    for (const authority of [pki, other]) await authority.issue('client', 'admin');
+    await pki.issue('client', 'admin');
   });
   const secure = suiteDaemon(scratch, () => ({
     listen: ['tcp://127.0.0.1:0'],
     toml: [pki.toml(), '[[callers]]\nname = "cn:admin"\nrole = "admin"\n'].join('\n'),
   }));
-  const port = () => secure.get().tcp.split(':')[1] ?? '';
   const image = (name: string) => secure.get().image(name);
   const hostler = (...args: string[]) => tryRun(HOSTLER, ['--address', secure.get().address, ...args]);
   const proof = (mine: Pki, authority: Pki) => [
     ...['--tls-ca', authority.path('ca.pem')],
     ...['--tls-cert', mine.path('admin.pem'), '--tls-key', mine.path('admin.key')],
   ];
-
-  describe('of a connection that does not come about', () => {
-    let plain: Daemon;
-    let mute: Server;
-    before(async () => {
-      plain = await Daemon.start(scratch.path('plain'), { listen: ['tcp://127.0.0.1:0'] });
-      mute = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
-      await once(mute, 'listening');
-    });
-    after(async () => {
-      mute.close();
-      await plain.stop();
-    });
-    const cases: readonly (readonly [string, () => string, () => string[], RegExp])[] = [
-      ['a name that is not in the certificate', () => `127.0.0.1:${port()}`, () => proof(pki, pki), /for another name/],
-      ['an unknown authority', () => `localhost:${port()}`, () => proof(other, other), /from another authority/],
-      [
-        'no TLS to an address with TLS',
-        () => `localhost:${port()}`,
-        () => [],
-        /closed before it said a word[\s\S]*--tls-ca/,
-      ],
-      ['TLS to an address without', () => plain.tcp, () => proof(pki, pki), /does not speak TLS/],
-      ['a port where nothing listens', () => '127.0.0.1:1', () => [], /nothing listens there/],
-      ['a name that nobody knows', () => 'nowhere.invalid:16520', () => [], /name of the host is not known/],
-      [
-        'a server that hangs up',
-        () => `127.0.0.1:${String((mute.address() as { port: number }).port)}`,
-        () => [],
-        /closed before it said a word/,
-      ],
-    ];
-    for (const [title, address, options, words] of cases)
-      it(`${title}: exit code 7`, async () => {
-        const ended = await tryRun(HOSTLER, ['--address', `tcp://${address()}`, ...options(), 'ops', 'ls']);
-        assert.equal(ended.code, 7, ended.stderr);
-        assert.match(ended.stderr, words);
-        assert.doesNotMatch(ended.stderr, STACK);
-      });
-
-    it('the log of the daemon has the peer and what went wrong', () => {
-      const refused = secure
-        .get()
-        .records()
-        .filter(({ message }) => message === 'refused');
-      const reasons = refused.map(({ why }) => String(why));
-      assert.ok(reasons.includes('the client does not speak TLS'), reasons.join('; '));
-      assert.ok(reasons.includes('the client left during the handshake'), reasons.join('; '));
-      for (const { peer } of refused) assert.match(String(peer), /^127\.0\.0\.1:[1-9]\d*$/);
-    });
-  });
 
   describe('of the command', () => {
     const cases: readonly (readonly [string, () => string[], number, RegExp])[] = [

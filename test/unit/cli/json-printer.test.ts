@@ -20,7 +20,7 @@ describe('the JSON of a list', () => {
       await Promise.resolve();
     }
     await printer.list('extents', Extent, extents()).catch(() => {
-      printer.error(ownStatus('NO_CONNECTION', 'gone'));
+      printer.error(ownStatus('CONNECTION_LOST', 'gone'));
     });
     out.end();
     const whole = await written;

@@ -12,7 +12,7 @@ import { loadProtoJson } from '../../../src/cli/json/proto-json.js';
 import { Status } from '../../../src/gen/google/rpc/status.js';
 import { messagesOf } from '../../support/descriptors.js';
 import { ROOT_FOLDER } from '../../support/daemon.js';
-import { emptyMessage, filledMessages } from '../../support/filled-messages.js';
+import { emptyMessage, filledMessages } from './filled-messages.js';
 import { needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
