@@ -10,7 +10,7 @@ GEN_STAMP := node_modules/.hostler-gen-stamp
 SOURCES := $(shell find src test bench scripts -name '*.ts' -not -path 'src/gen/*' 2>/dev/null) tsconfig.json
 # It ends when make ends.
 TEST := setpriv --pdeathsig TERM scripts/test.sh
-PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.gen.yaml
+PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
 .PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
@@ -38,7 +38,7 @@ $(GEN_STAMP): $(NPM_STAMP) $(PROTOS) $(if $(wildcard src/gen),,again)
 $(BUILD_STAMP): $(NPM_STAMP) $(GEN_STAMP) $(SOURCES)
 	npx tsc
 	scripts/bundle.sh
-	npx buf build --as-file-descriptor-set -o dist/hostler.binpb
+	npx buf build --config buf.daemon.yaml --as-file-descriptor-set -o dist/hostler.binpb
 	@touch $@
 
 gen: $(NPM_STAMP) ## generate src/gen and the generated pages of docs/

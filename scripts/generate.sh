@@ -12,7 +12,7 @@ case ${1:-} in
     folder=${2:-docs}
     fresh=$(mktemp -d)
     trap 'rm -rf "$fresh"' EXIT
-    buf build --as-file-descriptor-set -o "$fresh/hostler.binpb"
+    buf build --config buf.daemon.yaml --as-file-descriptor-set -o "$fresh/hostler.binpb"
     # NAME-docs.ts prints docs/NAME.md; NAME-pages.ts writes every page of docs/NAME.
     for program in scripts/docs/*-docs.ts scripts/docs/*-pages.ts; do
       built="$fresh/$(basename "$program" .ts).mjs"

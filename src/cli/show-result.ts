@@ -1,5 +1,5 @@
 import type { ImageInfo, ImageResult, FetchResult } from '../gen/hostler/v1/image.js';
-import type { DirectoryResult, MoveResult, OperationResult } from '../gen/hostler/v1/operation.js';
+import type { DirectoryResult, FileMoveResult, OperationResult } from '../gen/hostler/v1/operation.js';
 import { timeText } from '../protocol/times.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
@@ -18,7 +18,7 @@ export function showResult({ result, replayed }: OperationResult): string {
       const { algorithm, digest, lengthBytes } = result.value;
       return `${algorithm}:${digest}${again}\n  ${exactBytes(lengthBytes)}`;
     }
-    case 'export':
+    case 'imageExport':
       return `served, ${exactBytes(result.value.lengthBytes)}${again}`;
     case 'check': {
       const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result.value;
@@ -30,7 +30,7 @@ export function showResult({ result, replayed }: OperationResult): string {
       return `${result.value.equal ? 'equal' : 'different'}: ${printable(result.value.message)}${again}`;
     case 'snapshot':
       return `${result.value.snapshot?.id ?? ''} ${printable(result.value.snapshot?.name ?? '')}${again}`;
-    case 'delete':
+    case 'deletion':
       return result.value.existed
         ? `removed, ${bytes(result.value.freedBytes)} freed${again}`
         : `nothing was there${again}`;
@@ -44,7 +44,7 @@ export function showResult({ result, replayed }: OperationResult): string {
       return result.value.existed ? `touched${again}` : `nothing was there${again}`;
     case 'directory':
       return showDirectory(result.value, again);
-    case 'move':
+    case 'fileMove':
       return showMove(result.value, again);
     case 'execute':
       return `exit code ${String(result.value.exitCode)}${again}`;
@@ -63,7 +63,7 @@ function showDirectory({ existed, topmostPath, madeItems }: DirectoryResult, aga
     : `${printable(topmostPath)} and ${String(madeItems - 1)} below it${again}`;
 }
 
-function showMove({ path, replaced, rewrittenItems }: MoveResult, again: string): string {
+function showMove({ path, replaced, rewrittenItems }: FileMoveResult, again: string): string {
   const rewritten = rewrittenItems === 0 ? '' : `; headers with the new name: ${String(rewrittenItems)}`;
   return `${printable(path)}${replaced ? ', which was replaced' : ''}${rewritten}${again}`;
 }

@@ -60,7 +60,7 @@ const rebase = z
     ...image,
     backingFile: orUnset(address),
     backingFormat: orUnset(format),
-    unsafe: z.boolean(),
+    headerOnly: z.boolean(),
     safeCopy: z.boolean(),
   })
   .superRefine(({ backingFile, backingFormat }, context) => {

@@ -60,7 +60,7 @@ export function fileHandlers(operations: Operations, ports: FilePorts): Handlers
       if (found === undefined) return StatFileResponse.fromPartial({ exists: false });
       const { kind, lengthBytes: sizeBytes, allocatedBytes, mode, uid, gid } = found;
       const modifyTime = timeOfNs(found.modifyTimeNs);
-      return { exists: true, type: TYPES[kind], sizeBytes, allocatedBytes, mode, uid, gid, modifyTime };
+      return { exists: true, fileType: TYPES[kind], sizeBytes, allocatedBytes, mode, uid, gid, modifyTime };
     },
     async touchFile(request, caller) {
       const { spec, ask } = parseTouch(request);

@@ -24,6 +24,7 @@ import {
   type FilesystemInfo as WireFilesystem,
   type HostInfoServiceService,
 } from '../gen/hostler/v1/host_info_service.js';
+import { CONTRACT_VERSION, type Feature } from '../protocol/version.js';
 import { address, defined, durationMs, parseRequest, text } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
 
@@ -39,7 +40,13 @@ export interface HostPorts extends FilesystemPorts {
   };
   readonly instancesPath: string;
   readonly probe: HostProbe;
-  readonly agent: { readonly id: string; readonly version: string; readonly kernel: string; readonly sandbox: string };
+  readonly agent: {
+    readonly id: string;
+    readonly version: string;
+    readonly kernel: string;
+    readonly sandbox: string;
+    readonly features: readonly Feature[];
+  };
   readonly host: Mounts & {
     readonly architecture: string;
     initiatorText(): Promise<string | undefined>;
@@ -89,15 +96,12 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
         Promise.all(probe.roots.flatMap((root) => rootInfos(root, probe, grant))),
       ]);
       return {
-        agentId: agent.id,
-        agentVersion: agent.version,
-        kernel: agent.kernel,
+        ...agentFacts(agent),
         architecture: canonicalArchitecture(host.architecture),
         tools: tools.map((tool) => toolInfo(tool, grant)),
         readableFormats: [...READABLE_FORMATS],
         creatableFormats: [...CREATABLE_FORMATS],
         roots,
-        sandbox: agent.sandbox,
         pools: [...ports.pools.reached()],
       };
     },
@@ -141,6 +145,17 @@ export function hostHandlers(ports: HostPorts): Handlers<typeof HostInfoServiceS
   };
 }
 
+function agentFacts({ id, version, kernel, sandbox, features }: HostPorts['agent']) {
+  return {
+    agentId: id,
+    agentVersion: version,
+    contractVersion: CONTRACT_VERSION,
+    features: [...features],
+    kernel,
+    sandbox,
+  };
+}
+
 function instanceFolders({ instancesPath, host }: HostPorts) {
   return {
     async getInstancePath(request) {
@@ -159,8 +174,14 @@ function instanceFolders({ instancesPath, host }: HostPorts) {
   } satisfies Handlers<typeof HostInfoServiceService>;
 }
 
-function filesystem({ counts, overcommittedBytes, ...info }: FilesystemInfo): WireFilesystem {
-  return { ...info, overcommittedBytes, totalInodes: counts.inodes, freeInodes: counts.freeInodes };
+function filesystem({ counts, overcommittedBytes, type, ...info }: FilesystemInfo): WireFilesystem {
+  return {
+    ...info,
+    filesystemType: type,
+    overcommittedBytes,
+    totalInodes: counts.inodes,
+    freeInodes: counts.freeInodes,
+  };
 }
 
 /** Where the host keeps its tools is nothing for those who only look. */

@@ -79,7 +79,7 @@ export function imageHandlers(operations: Operations, ports: ImagePorts): Handle
     ...inventoryHandlers(ports),
     async detectDiskType({ path }) {
       const { type, basis } = typeByPrefix(path) ?? (await detectDiskType(parseDetect({ path }), ports));
-      return { type, basis: BASES[basis] };
+      return { diskType: type, basis: BASES[basis] };
     },
     async findRootDisk(request, caller) {
       const { xml, name } = parseDomain(request);

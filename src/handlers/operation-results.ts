@@ -14,9 +14,18 @@ type FieldOf<Kind> = keyof (Kind extends 'image' ? Omit<MessageOf<'image'>, 'wor
 type Unsent = 'sha256';
 /** Names that only one of two has. */
 type Odd<Some, Others> = Exclude<Some, Others> | Exclude<Others, Some>;
-type LostOf<Result> = Result extends { readonly kind: infer Kind extends Message['$case'] }
-  ? Exclude<Odd<keyof Result, 'kind' | FieldOf<Kind>>, Unsent>
-  : Exclude<keyof Result, keyof domain.CachedResult>;
+/** Words that are no names of fields in some language have other names in messages. */
+interface OtherNames {
+  readonly delete: 'deletion';
+  readonly export: 'imageExport';
+  readonly move: 'fileMove';
+}
+type CaseOf<Kind> = Kind extends keyof OtherNames ? OtherNames[Kind] : Kind;
+type LostOf<Result extends domain.OperationResult> = Result extends unknown
+  ? CaseOf<Result['kind']> extends Message['$case']
+    ? Exclude<Odd<keyof Result, 'kind' | FieldOf<CaseOf<Result['kind']>>>, Unsent>
+    : Exclude<keyof Result, keyof domain.CachedResult>
+  : never;
 
 /**
  * What an operation came to. A kind that only another version of the daemon knows fails. A field of
@@ -35,7 +44,7 @@ export function operationResult(
     case 'digest':
       return { $case: 'digest', value: result };
     case 'export':
-      return { $case: 'export', value: result };
+      return { $case: 'imageExport', value: result };
     // Of a call that answers once, with the entry itself.
     case 'cached':
       return undefined;
@@ -45,7 +54,7 @@ export function operationResult(
     }
     case 'delete': {
       const { items = result.existed ? 1n : 0n } = result;
-      return { $case: 'delete', value: { ...result, items } };
+      return { $case: 'deletion', value: { ...result, items } };
     }
     case 'check':
       return { $case: 'check', value: result };
@@ -64,7 +73,7 @@ export function operationResult(
       return { $case: 'directory', value: { ...result, topmostPath } };
     }
     case 'move':
-      return { $case: 'move', value: result };
+      return { $case: 'fileMove', value: result };
     case 'execute':
       return { $case: 'execute', value: result };
     case 'plan':

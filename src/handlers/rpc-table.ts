@@ -115,7 +115,7 @@ const FILE: Readonly<Record<keyof typeof FileServiceService, Row>> = {
   createDirectory: change({ path: 'write' }),
   removeDirectory: change({ path: 'write' }),
   listDirectory: long(read({ path: 'read' })),
-  moveFile: change({ from: 'write', to: 'write' }),
+  moveFile: change({ source: 'write', target: 'write' }),
 };
 
 const OPERATION: Readonly<Record<keyof typeof OperationServiceService, Row>> = {

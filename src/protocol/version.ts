@@ -9,3 +9,14 @@ export function readVersion(): string {
   if (typeof manifest !== 'object' || manifest === null || !('version' in manifest)) throw new Error('no version');
   return String(manifest.version);
 }
+/**
+ * The contract that this daemon serves, as MAJOR.MINOR: MAJOR is that of the package hostler.v1;
+ * MINOR grows when something is added.
+ */
+export const CONTRACT_VERSION = '1.0';
+
+/** Parts of the contract that were added since, or that only some daemons are configured for. */
+export type Feature = 'folders' | 'inventory' | 'cursors' | 'rates' | 'commands' | 'pools' | 'agents';
+
+/** What every daemon of this version serves. */
+export const FEATURES = ['folders', 'inventory', 'cursors', 'rates'] as const satisfies readonly Feature[];

@@ -41,6 +41,7 @@ import { ReadCallLimit } from '../domain/verbs/read-call-limit.js';
 import { shareOf } from '../domain/model/share.js';
 import { ImageReader } from '../domain/images/read-image.js';
 import { commandHandlers } from '../handlers/command.js';
+import { FEATURES, type Feature } from '../protocol/version.js';
 import { fileHandlers } from '../handlers/file.js';
 import { hostHandlers } from '../handlers/host-info.js';
 import { imageHandlers } from '../handlers/image.js';
@@ -169,6 +170,12 @@ function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
 
 type Engine = ReturnType<typeof assembleEngine>;
 
+/** What this daemon serves of the parts of the contract that not every daemon serves. */
+function featuresOf({ commands, pools, tls }: Config): Feature[] {
+  const isConfigured = { commands: commands.length > 0, pools: pools.length > 0, agents: tls !== undefined };
+  return [...FEATURES, ...(['commands', 'pools', 'agents'] as const).filter((feature) => isConfigured[feature])];
+}
+
 /** What the services are made of, beside the engine. */
 function assembleHandlers(resources: Resources, engine: Engine) {
   const { config, runner, folders, state, roots, ownFolders, devices, version, touched, rawDisks } = resources;
@@ -177,7 +184,8 @@ function assembleHandlers(resources: Resources, engine: Engine) {
   const pathLooks = new PathLooks(config.limits.root_patience_ms);
   const { localPaths, scope } = engine;
   const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), scope, pathLooks);
-  const agent = { id: state.agentId, version, kernel: release(), sandbox: runner.sandboxName };
+  const sandbox = runner.sandboxName;
+  const agent = { id: state.agentId, version, kernel: release(), sandbox, features: featuresOf(config) };
   const digests = new Digests({
     tool: engine.tool,
     files: engine.files,

@@ -45,7 +45,7 @@ describe('crash matrix of folders', () => {
     {
       rpc: 'MoveFile',
       steps: ['admitted', 'started', 'inspect', ...ends],
-      request: () => ({ from: image('tree'), to: image('moved') }),
+      request: () => ({ source: image('tree'), target: image('moved') }),
       before: tree,
       after: tree.map((name) => name.replace('tree', 'moved')),
     },
@@ -83,7 +83,7 @@ describe('crash matrix of folders', () => {
     await mkdir(image(''), { recursive: true });
     await writeFile(image('old'), 'x');
     const first = await start('MoveFile:published:kill');
-    const request = { from: image('old'), to: image('new'), request_id: 'both' };
+    const request = { source: image('old'), target: image('new'), request_id: 'both' };
     await failure(first.stranger.all('FileService/MoveFile', request));
     first.stranger.close();
     await first.exited;
@@ -128,8 +128,8 @@ describe('crash matrix of folders', () => {
             );
           const first = await start(`MoveFile:${step}:${step === 'rename' ? 'pause' : 'kill'}`);
           const request = {
-            from: image(from),
-            to: image(to),
+            source: image(from),
+            target: image(to),
             rewrite_backing_files: true,
             request_id: `${kind}-${step}`,
           };

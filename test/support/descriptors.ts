@@ -71,6 +71,15 @@ export function foreignRpcs(): { rpc: string; requestStream: boolean; responseSt
     );
 }
 
+/** Full names of every field, oneof, message and enum of hostler.v1. */
+export function contractNames(): string[] {
+  return [...registry].flatMap((each) => {
+    if (!each.typeName.startsWith('hostler.v1.')) return [];
+    const parts = each.kind === 'message' ? [...each.fields, ...each.oneofs] : [];
+    return [each.typeName, ...parts.map(({ name }) => `${each.typeName}.${name}`)];
+  });
+}
+
 /**
  * Every RPC that the daemon serves, health and reflection too, as `package.Service/Method`, and its
  * request.

@@ -105,20 +105,21 @@ function rebase(context: Context): Command {
     .description('give an overlay another base; without one, flatten it')
     .argument('[base]')
     .option('-F, --backing-format <format>', 'format of the base')
-    .option('-u, --unsafe', 'only change the name in the header')
+    .option('-u, --header-only', 'only change the name in the header')
     .addOption(safeCopy())
-    .action((path: string, base: string | undefined, flags: ChangeFlags & { backingFormat?: string; unsafe?: true }) =>
-      context.follow(flags, ({ images }) =>
-        images.rebaseImage(
-          RebaseImageRequest.fromPartial({
-            ...common(path, flags),
-            ...copying(flags),
-            backingFile: base === undefined ? '' : address(base),
-            backingFormat: flags.backingFormat ?? '',
-            unsafe: flags.unsafe ?? false,
-          }),
+    .action(
+      (path: string, base: string | undefined, flags: ChangeFlags & { backingFormat?: string; headerOnly?: true }) =>
+        context.follow(flags, ({ images }) =>
+          images.rebaseImage(
+            RebaseImageRequest.fromPartial({
+              ...common(path, flags),
+              ...copying(flags),
+              backingFile: base === undefined ? '' : address(base),
+              backingFormat: flags.backingFormat ?? '',
+              headerOnly: flags.headerOnly ?? false,
+            }),
+          ),
         ),
-      ),
     );
 }
 

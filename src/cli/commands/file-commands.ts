@@ -84,7 +84,7 @@ function stat(context: Context): Command {
       context.use(async ({ files }) => {
         const answer = await ask<StatFileResponse>((done) => files.statFile({ path: address(path) }, done));
         const text = listing([
-          ['type', FileType[answer.type].replace('FILE_TYPE_', '').toLowerCase().replace('_', ' ')],
+          ['type', FileType[answer.fileType].replace('FILE_TYPE_', '').toLowerCase().replace('_', ' ')],
           ['size', exactBytes(answer.sizeBytes)],
           ['on disk', exactBytes(answer.allocatedBytes)],
           ['mode', `0${answer.mode.toString(8).padStart(3, '0')}`],

@@ -64,20 +64,21 @@ function remove(context: Context): Command {
 function move(context: Context): Command {
   return operationOptions(new Command('mv'))
     .description('give a file or folder another name on the same filesystem')
-    .argument('<from>')
-    .argument('<to>', 'the new name itself, never a folder to move into')
+    .argument('<source>')
+    .argument('<target>', 'the new name itself, never a folder to move into')
     .option('--overwrite', 'replace a file that has the name')
     .option('--rewrite-backing-files', 'write the new name into the headers of images that need it')
-    .action((from: string, to: string, flags: OperationFlags & { overwrite?: true; rewriteBackingFiles?: true }) =>
-      context.follow(flags, ({ files }) =>
-        files.moveFile({
-          from: address(from),
-          to: address(to),
-          overwrite: flags.overwrite ?? false,
-          rewriteBackingFiles: flags.rewriteBackingFiles ?? false,
-          ...askOf(flags),
-        }),
-      ),
+    .action(
+      (source: string, target: string, flags: OperationFlags & { overwrite?: true; rewriteBackingFiles?: true }) =>
+        context.follow(flags, ({ files }) =>
+          files.moveFile({
+            source: address(source),
+            target: address(target),
+            overwrite: flags.overwrite ?? false,
+            rewriteBackingFiles: flags.rewriteBackingFiles ?? false,
+            ...askOf(flags),
+          }),
+        ),
     );
 }
 
@@ -103,7 +104,7 @@ function list(context: Context): Command {
 
 function row(entry: DirectoryEntry): string[] {
   return [
-    FileType[entry.type].replace('FILE_TYPE_', '').toLowerCase().replace('_', ' '),
+    FileType[entry.fileType].replace('FILE_TYPE_', '').toLowerCase().replace('_', ' '),
     `0${entry.mode.toString(8).padStart(3, '0')}`,
     `${String(entry.uid)}:${String(entry.gid)}`,
     bytes(entry.sizeBytes),

@@ -77,7 +77,7 @@ function showFilesystem(fs: FilesystemInfo | undefined): string {
     ['used', fs && exactBytes(fs.usedBytes)],
     ['reserved', fs && exactBytes(fs.reservedBytes)],
     ['images may grow by', fs?.overcommittedBytes === undefined ? 'not known yet' : exactBytes(fs.overcommittedBytes)],
-    ['type', fs?.type],
+    ['type', fs?.filesystemType],
     ['mount point', fs?.mountPoint],
     ['device', fs?.device],
     ['inodes', fs && `${String(fs.freeInodes)} of ${String(fs.totalInodes)} free`],
@@ -112,6 +112,8 @@ function info(context: Context): Command {
       const head = listing([
         ['agent', `${answer.agentId}, version ${answer.agentVersion}`],
         ['kernel', `${answer.kernel}, ${answer.architecture}`],
+        ['contract', `hostler.v1 ${answer.contractVersion}`],
+        ['features', answer.features.join(' ')],
         ['sandbox', answer.sandbox],
         ['reads', answer.readableFormats.join(' ')],
         ['creates', answer.creatableFormats.join(' ')],

@@ -91,7 +91,7 @@ function detectCommand(context: Context): Command {
         const named = path.startsWith('rbd:') ? path : address(path);
         const answer = await ask<DetectDiskTypeResponse>((done) => images.detectDiskType({ path: named }, done));
         const basis = answer.basis === DetectionBasis.DETECTION_BASIS_PATH ? 'path' : 'content';
-        context.print(DetectDiskTypeResponse, answer, `${answer.type ?? 'unknown'} (by its ${basis})`);
+        context.print(DetectDiskTypeResponse, answer, `${answer.diskType ?? 'unknown'} (by its ${basis})`);
       }),
     );
 }

@@ -9,8 +9,8 @@ import { admitRewrites, assertFreeName, moveRewritten, type RewritePorts } from 
 import { assertNotHeldSince, inspectWhole } from './whole-tree.js';
 
 export interface MoveFileSpec {
-  readonly from: ImageAddress;
-  readonly to: ImageAddress;
+  readonly source: ImageAddress;
+  readonly target: ImageAddress;
   readonly overwrite: boolean;
   /** Never with `overwrite`. */
   readonly rewriteBackingFiles: boolean;
@@ -31,10 +31,10 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
     name: 'MoveFile',
     slot: () => 'none',
     completes: ({ rewriteBackingFiles }) => rewriteBackingFiles,
-    uses: ({ from, to, overwrite, rewriteBackingFiles }) => [
+    uses: ({ source, target, overwrite, rewriteBackingFiles }) => [
       {
         role: 'removal',
-        address: from,
+        address: source,
         kinds: ['file', 'folder', 'link', 'block', 'other'],
         missing: 'FILE_NOT_FOUND',
         missingOk: false,
@@ -44,7 +44,7 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
         tree: true,
       },
       // A link of ours may have the name: see `assertFreeName`.
-      { role: 'target', address: to, overwrite: overwrite || rewriteBackingFiles, allowDependants: false },
+      { role: 'target', address: target, overwrite: overwrite || rewriteBackingFiles, allowDependants: false },
     ],
 
     async plan(spec, resolution) {
@@ -65,8 +65,8 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
       const { needing, ...facts } = await inspectWhole(from, isInPlace ? 'renamed' : 'moved', run, ports, rewrites);
       if (what.type === 'folder') await assertNotHeldSince(from, facts, run, ports);
       const replaced = to.existing !== undefined && rewrites === undefined;
-      const result: MoveResult = { kind: 'move', path: spec.to, replaced, rewrittenItems: needing.length };
-      const commit = { address: spec.to, made: what, result };
+      const result: MoveResult = { kind: 'move', path: spec.target, replaced, rewrittenItems: needing.length };
+      const commit = { address: spec.target, made: what, result };
       if (rewrites === undefined)
         return run.commit('COMMITTING', commit, () => ports.trees.move(from, to, replaced ? 'file' : 'nothing'));
       const images = await admitRewrites(needing, { from, to }, run, ports);
@@ -76,29 +76,29 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
 }
 
 /** Fails where it cannot be done whatever is in it. */
-function moved({ from: address, to: name, rewriteBackingFiles }: MoveFileSpec, resolution: Resolution): Moved {
-  const [from, to] = [resolution.removal(address), resolution.target(name)];
+function moved({ source, target, rewriteBackingFiles }: MoveFileSpec, resolution: Resolution): Moved {
+  const [from, to] = [resolution.removal(source), resolution.target(target)];
   const what = from?.existing;
   if (from === undefined || what === undefined)
-    throw new HostlerError('BUG', `${address} was admitted without being there`);
+    throw new HostlerError('BUG', `${source} was admitted without being there`);
   assertStorage(to, ['file'], 'MoveFile');
-  const facts = { source: address, target: name };
+  const facts = { source, target };
   if (to.existing !== undefined && sameFile(what, to.existing))
-    throw new HostlerError('SAME_FILE', `${address} and ${name} are the same file`, { facts });
+    throw new HostlerError('SAME_FILE', `${source} and ${target} are the same file`, { facts });
   if (to.existing !== undefined && what.type === 'folder' && !rewriteBackingFiles)
-    throw new HostlerError('TARGET_EXISTS', `${name} exists, and a folder replaces nothing`, {
-      facts: { path: name },
+    throw new HostlerError('TARGET_EXISTS', `${target} exists, and a folder replaces nothing`, {
+      facts: { path: target },
     });
   if (!from.trusted && to.trusted)
     throw new HostlerError(
       'IMAGE_UNSAFE',
-      `${address} lies in an untrusted root: what comes from there into ${dirname(name)} must be converted or fetched`,
-      { facts: { path: address } },
+      `${source} lies in an untrusted root: what comes from there into ${dirname(target)} must be converted or fetched`,
+      { facts: { path: source } },
     );
   return { from, what, to };
 }
 
 /** Whether a name lies in what gets it: no folder can be in itself. */
-export function isInItself({ from, to }: Pick<MoveFileSpec, 'from' | 'to'>): boolean {
-  return from !== to && isBelow(to, from);
+export function isInItself({ source, target }: Pick<MoveFileSpec, 'source' | 'target'>): boolean {
+  return source !== target && isBelow(target, source);
 }

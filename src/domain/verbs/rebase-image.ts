@@ -30,35 +30,35 @@ export interface RebaseSpec {
    * Only the name changes; neither the old nor the new base is opened. The name stays in the roots
    * all the same.
    */
-  readonly unsafe: boolean;
+  readonly headerOnly: boolean;
   readonly safeCopy: boolean;
 }
 
 /**
- * Gives an image another base, or none. The guest's content stays (unless `unsafe`), after a crash
- * too; the same call completes it.
+ * Gives an image another base, or none. The guest's content stays (unless `headerOnly`), after a
+ * crash too; the same call completes it.
  */
 export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
   return {
     name: 'RebaseImage',
-    slot: ({ unsafe }) => (unsafe ? 'none' : 'io'),
-    uses: ({ address, format, backing, unsafe, safeCopy }) => [
+    slot: ({ headerOnly }) => (headerOnly ? 'none' : 'io'),
+    uses: ({ address, format, backing, headerOnly, safeCopy }) => [
       {
         role: 'inplace',
         address,
         format,
-        chain: unsafe ? 'top' : 'whole',
+        chain: headerOnly ? 'top' : 'whole',
         safeCopy,
         refuseDependants: () => false,
       },
-      ...(backing === undefined ? [] : [baseUse(backing, unsafe)]),
+      ...(backing === undefined ? [] : [baseUse(backing, headerOnly)]),
     ],
 
     async plan(spec, resolution, run) {
       const chain = resolution.chain(spec.address);
       const base = newBase(spec, resolution);
-      if (!spec.unsafe && !isThere(spec, chain[0])) assertNoSnapshots([chain[0]]);
-      const needBytes = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run);
+      if (!spec.headerOnly && !isThere(spec, chain[0])) assertNoSnapshots([chain[0]]);
+      const needBytes = spec.headerOnly ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run);
       return planned(methodOf(spec), whyOf(spec, base), chain[0], needBytes, ports);
     },
 
@@ -69,12 +69,12 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
       const base = newBase(spec, run).map((layer) => opened(layer, run.secrets[OPENS]));
       const why = whyOf(spec, base);
       if (isThere(spec, written)) return unchanged(written, 'it has this base already', run, ports);
-      if (spec.unsafe) warnOfSnapshots(written, run);
+      if (spec.headerOnly) warnOfSnapshots(written, run);
       else {
         assertNoSnapshots([written]);
         await ports.reader.assertChainWhole(base, run.signal);
       }
-      const moved = spec.unsafe ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
+      const moved = spec.headerOnly ? 0n : await dataFrom(chain, (depth) => depth > 0, ports.tool, run.tool());
       await run.reserveFor(written.file, moved);
       let counts: Moved = { movedBytes: 0n, skippedBytes: 0n };
       const work = () => ({ method: methodOf(spec), why, ...counts });
@@ -97,8 +97,8 @@ function warnOfSnapshots({ file, facts: { snapshots } }: Layer, run: Run): void 
   run.warn({ reason: 'SNAPSHOTS_ON_NEW_BASE', message });
 }
 
-function baseUse(backing: Layered, unsafe: boolean): Use {
-  return unsafe ? { role: 'named', address: backing.address } : { role: 'source', ...backing, allowInUse: false };
+function baseUse(backing: Layered, headerOnly: boolean): Use {
+  return headerOnly ? { role: 'named', address: backing.address } : { role: 'source', ...backing, allowInUse: false };
 }
 
 /**
@@ -106,7 +106,7 @@ function baseUse(backing: Layered, unsafe: boolean): Use {
  * was read again.
  */
 async function rebase(
-  { unsafe, backing, safeCopy }: RebaseSpec,
+  { headerOnly, backing, safeCopy }: RebaseSpec,
   image: Written,
   base: readonly Layer[],
   totalBytes: bigint,
@@ -119,7 +119,7 @@ async function rebase(
   const onFraction = (fraction: number) => {
     run.progress({ doneBytes: scale(totalBytes, fraction), totalBytes, skippedBytes: 0n });
   };
-  if (!unsafe) {
+  if (!headerOnly) {
     counts = await copiedOf(image, totalBytes, tool, run, () => changer.copyUp(image, base, run.tool(onFraction)));
     const { movedBytes, skippedBytes } = counts;
     run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
@@ -161,7 +161,7 @@ async function copiedOf(
  * The layers of the new base. Fails with INVALID_FIELD, IMAGE_UNSAFE, UNSUPPORTED_BY_BACKEND,
  * BASE_LARGER, BASE_SIZE_DIFFERS.
  */
-function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: Resolution): readonly Layer[] {
+function newBase({ address, format, backing, headerOnly }: RebaseSpec, resolution: Resolution): readonly Layer[] {
   const { volume } = resolution.chain(address)[0].file;
   if (!traits(format).backing && volume === undefined)
     throw unsupported(`${format} images have no backing files`, { format });
@@ -175,7 +175,7 @@ function newBase({ address, format, backing, unsafe }: RebaseSpec, resolution: R
   if (backing.address === address) throw wrong('an image cannot be its own base');
   if (Buffer.byteLength(backing.address) > MAX_BACKING_NAME_BYTES)
     throw wrong(`longer than the ${String(MAX_BACKING_NAME_BYTES)} bytes that a header can hold`);
-  if (unsafe) {
+  if (headerOnly) {
     if (isRbd(backing.address) !== (volume !== undefined)) throw apartFromBase(address, backing.address);
     return [];
   }
@@ -198,12 +198,12 @@ function isThere({ backing }: RebaseSpec, { file, facts }: Layer): boolean {
   return fullBackingFile(file, backingFile) === backing.address && backingFormat === backing.format;
 }
 
-function methodOf({ backing, unsafe }: RebaseSpec): string {
-  return unsafe ? 'rename-base' : backing === undefined ? 'flatten' : 'rebase';
+function methodOf({ backing, headerOnly }: RebaseSpec): string {
+  return headerOnly ? 'rename-base' : backing === undefined ? 'flatten' : 'rebase';
 }
 
-function whyOf({ backing, unsafe }: RebaseSpec, base: readonly Layer[]): string {
-  if (unsafe) return 'only the name in the header changes, whatever the bases hold';
+function whyOf({ backing, headerOnly }: RebaseSpec, base: readonly Layer[]): string {
+  if (headerOnly) return 'only the name in the header changes, whatever the bases hold';
   if (backing === undefined) return 'what comes from the layers below is copied up';
   return `what is different on ${base[0]?.file.storedName ?? backing.address} is copied up, then the header names it`;
 }

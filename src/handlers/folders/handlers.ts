@@ -52,7 +52,7 @@ function directoryEntry(entry: ListedEntry): DirectoryEntry {
   const bytes = Buffer.from(name);
   return {
     ...(isUtf8(bytes) ? { name: bytes.toString(), rawName: undefined } : { name: '', rawName: bytes }),
-    type: TYPES[kind],
+    fileType: TYPES[kind],
     sizeBytes,
     allocatedBytes,
     mode,

@@ -32,8 +32,8 @@ export function parseRemoveDirectory(request: unknown): Parsed<RemoveDirectorySp
 }
 
 const move = z
-  .object({ from: address, to: address, overwrite: z.boolean(), rewriteBackingFiles: z.boolean() })
-  .refine((given) => !isInItself(given), { path: ['to'], error: 'lies in `from`' })
+  .object({ source: address, target: address, overwrite: z.boolean(), rewriteBackingFiles: z.boolean() })
+  .refine((given) => !isInItself(given), { path: ['target'], error: 'lies in `source`' })
   .refine(({ overwrite, rewriteBackingFiles }) => !(overwrite && rewriteBackingFiles), {
     path: ['rewriteBackingFiles'],
     error: 'not together with overwrite',

@@ -60,7 +60,7 @@ export function folderFaultCases({ daemon, disk }: Pick<Bench, 'daemon' | 'disk'
     {
       name: 'MoveFile',
       prepare: tree,
-      call: () => run('MoveFile', { from: at('tree'), to: at('moved') }),
+      call: () => run('MoveFile', { source: at('tree'), target: at('moved') }),
       done: () => whole('moved'),
       failed: () => whole('tree'),
     },
@@ -71,7 +71,7 @@ export function folderFaultCases({ daemon, disk }: Pick<Bench, 'daemon' | 'disk'
         await sh(...create, behind('base'), '1M');
         for (const name of overlays) await sh(...create, '-b', at('base'), '-F', 'qcow2', behind(name), '1M');
       },
-      call: () => run('MoveFile', { from: at('base'), to: at('new'), rewrite_backing_files: true }),
+      call: () => run('MoveFile', { source: at('base'), target: at('new'), rewrite_backing_files: true }),
       done: () => named('new'),
       failed: () => named('base'),
     },

@@ -72,7 +72,7 @@ export const WORK: Readonly<Record<string, Work>> = {
   RemoveDirectory: { changes: 'path', rest: { recursive: true } },
   /** Of a folder. */
   ListDirectory: { reads: 'path' },
-  MoveFile: { changes: 'from', makes: 'to' },
+  MoveFile: { changes: 'source', makes: 'target' },
 };
 
 /** RPCs that take a folder where others take an image. */

@@ -45,7 +45,7 @@ describe('the base that an unsafe RebaseImage names', () => {
       format: 'qcow2',
       backing_file,
       backing_format: 'raw',
-      unsafe: true,
+      header_only: true,
     });
   const base = async () => {
     const path = at('a/overlay.qcow2');

@@ -32,7 +32,7 @@ describe('the image cache', () => {
     (await call('FetchImage', { use_cache: true, ...request }))['fetch'] as Message;
   const list = async () =>
     ((await daemon.get().stranger.unary('ImageService/ListCachedImages'))['images'] ?? []) as Message[];
-  const evict = async (request: Message) => (await call('EvictCachedImages', request))['delete'] as Message;
+  const evict = async (request: Message) => (await call('EvictCachedImages', request))['deletion'] as Message;
   let server: FaultServer;
   let raw: Buffer;
   let qcow2: Buffer;

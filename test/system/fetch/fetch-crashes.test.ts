@@ -114,7 +114,7 @@ describe('fetches that are killed at a step', () => {
       await until(async () => ((await list()) as unknown) !== undefined);
       const [entry] = await list();
       assert.equal((await failure(evict({ cache_ids: [entry?.['cache_id']] }))).reason, 'IMAGE_IN_USE');
-      assert.equal(((await evict({ target_bytes: '0' }))['delete'] as Message)['items'] ?? '0', '0');
+      assert.equal(((await evict({ target_bytes: '0' }))['deletion'] as Message)['items'] ?? '0', '0');
       assert.equal((await list()).length, 1);
       daemon.process.kill('SIGKILL');
       await ended;

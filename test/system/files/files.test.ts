@@ -73,7 +73,7 @@ describe('FileService', () => {
     await symlink('/etc/passwd', at('escape'));
     for (const name of ['there', 'there-link']) {
       const found = await call('StatFile', { path: at(name) });
-      const { exists, type, size_bytes, mode, uid = 0 } = found;
+      const { exists, file_type: type, size_bytes, mode, uid = 0 } = found;
       assert.deepEqual(
         [exists, type, size_bytes, mode, uid],
         [true, 'FILE_TYPE_REGULAR', '5', 0o640, process.getuid?.()],
@@ -82,7 +82,7 @@ describe('FileService', () => {
     }
     for (const path of [at('dangling'), at('loop'), at('none'), at('none/below'), at('there/below')])
       assert.notEqual((await call('StatFile', { path }))['exists'], true, path);
-    assert.equal((await call('StatFile', { path: scratch.path('daemon/images') }))['type'], 'FILE_TYPE_DIRECTORY');
+    assert.equal((await call('StatFile', { path: scratch.path('daemon/images') }))['file_type'], 'FILE_TYPE_DIRECTORY');
     assert.equal(await reason(call('StatFile', { path: at('escape') })), 'PATH_OUTSIDE_ROOTS');
     assert.equal(await reason(call('StatFile', { path: '/etc/passwd' })), 'PATH_OUTSIDE_ROOTS');
   });

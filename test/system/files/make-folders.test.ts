@@ -153,7 +153,7 @@ describe('ListDirectory', () => {
     await symlink('/etc/passwd', at('kinds/link'));
     const found = entries(await page(at('kinds')));
     assert.deepEqual(
-      found.map(({ name, type }) => [name, type]),
+      found.map(({ name, file_type: type }) => [name, type]),
       [
         ['file', 'FILE_TYPE_REGULAR'],
         ['folder', 'FILE_TYPE_DIRECTORY'],

@@ -26,8 +26,8 @@ describe('MoveFile', () => {
   });
   const at = (name: string) => daemon.get().image(name);
   const move = async (from: string, to: string, more: Message = {}) => {
-    const result = await daemon.get().stranger.operation('FileService/MoveFile', { from, to, ...more });
-    return result['move'] as Message;
+    const result = await daemon.get().stranger.operation('FileService/MoveFile', { source: from, target: to, ...more });
+    return result['file_move'] as Message;
   };
   const reason = async (from: string, to: string, more: Message = {}) => (await failure(move(from, to, more))).reason;
   const overlay = (path: string, base: string) =>
@@ -274,7 +274,7 @@ describe('MoveFile', () => {
       try {
         await image(other.image('base'));
         for (const name of ['one', 'two', 'three']) await overlay(other.image(name), other.image('base'));
-        const request = { from: other.image('base'), to: other.image('new'), ...rewrites };
+        const request = { source: other.image('base'), target: other.image('new'), ...rewrites };
         const error = await failure(other.stranger.operation('FileService/MoveFile', request));
         assert.equal(error.reason, 'TOOL_FAILED', error.message);
         for (const name of ['one', 'two', 'three']) assert.equal(await base(other.image(name)), other.image('base'));
@@ -291,7 +291,7 @@ describe('MoveFile', () => {
       try {
         await image(other.image('base'));
         await overlay(other.image('one'), other.image('base'));
-        const request = { from: other.image('base'), to: other.image('new'), ...rewrites };
+        const request = { source: other.image('base'), target: other.image('new'), ...rewrites };
         const error = await failure(other.stranger.operation('FileService/MoveFile', request));
         assert.equal(error.reason, 'TOOL_MISSING', error.message);
         assert.ok(!existsSync(other.image('new')));

@@ -26,7 +26,7 @@ describe('RemoveDirectory', () => {
   const at = (name: string) => daemon.get().image(name);
   const remove = async (path: string, more: Message = {}) => {
     const result = await daemon.get().stranger.operation('FileService/RemoveDirectory', { path, ...more });
-    return result['delete'] as Message;
+    return result['deletion'] as Message;
   };
   const whole = (path: string, more: Message = {}) => remove(path, { recursive: true, ...more });
   const reason = async (call: Promise<unknown>) => (await failure(call)).reason;

@@ -41,7 +41,7 @@ describe('folders in a root that stalls in the middle', () => {
 
   const requests: Readonly<Record<string, () => Message>> = {
     RemoveDirectory: () => ({ path: far('removed'), recursive: true }),
-    MoveFile: () => ({ from: far('moved'), to: far('elsewhere') }),
+    MoveFile: () => ({ source: far('moved'), target: far('elsewhere') }),
   };
   for (const [rpc, request] of Object.entries(requests))
     it(`${rpc} is refused in time, and all is as it was; others are served`, async () => {

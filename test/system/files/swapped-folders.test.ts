@@ -33,9 +33,9 @@ describe('folders behind a path that is swapped', () => {
       ['ListDirectory', { path: at('tree') }],
       // Not `parents`: it would make the folder that is swapped.
       ['CreateDirectory', { path: at('tree/below/new') }],
-      ['MoveFile', { from: at('tree/below'), to: at('moved/below') }],
+      ['MoveFile', { source: at('tree/below'), target: at('moved/below') }],
       ['RemoveDirectory', { path: at('tree'), recursive: true }],
-      ['MoveFile', { from: at('moved/below'), to: at('below') }],
+      ['MoveFile', { source: at('moved/below'), target: at('below') }],
       ['RemoveDirectory', { path: at('below'), recursive: true }],
     ];
     const script = fileURLToPath(new URL('../../support/faults/swapper.js', import.meta.url));

@@ -46,6 +46,8 @@ describe('the host', () => {
     assert.ok((info['readable_formats'] as string[]).includes('vhdx'));
     assert.ok((info['creatable_formats'] as string[]).includes('qcow2'));
     assert.ok(!(info['creatable_formats'] as string[]).includes('dmg'));
+    assert.match(String(info['contract_version']), /^1\.\d+$/);
+    assert.deepEqual(info['features'], ['folders', 'inventory', 'cursors', 'rates']);
     const [images, frozen] = info['roots'] as [Message, Message];
     assert.deepEqual(
       [images['path'], images['kind'], images['writable'], images['trusted'], images['hard_links'], images['sparse']],

@@ -42,7 +42,7 @@ describe('HostInfoService', () => {
       )
         .trim()
         .split(/\s+/);
-      assert.deepEqual([info['mount_point'], info['type']], [point, type]);
+      assert.deepEqual([info['mount_point'], info['filesystem_type']], [point, type]);
       assert.equal(info['device'], device?.replace(/\[.*$/, ''));
     }
     assert.equal((await failure(filesystem(daemon.get().image('missing')))).reason, 'FILE_NOT_FOUND');
@@ -160,7 +160,7 @@ describe('HostInfoService', () => {
 
   it('parity row 16: types of disks, by path and by content', async () => {
     const detect = async (path: string) => {
-      const { type, basis } = await daemon.get().stranger.unary('ImageService/DetectDiskType', { path });
+      const { disk_type: type, basis } = await daemon.get().stranger.unary('ImageService/DetectDiskType', { path });
       return `${String(type)} ${String(basis).replace('DETECTION_BASIS_', '')}`;
     };
     assert.equal(await detect('/dev/nova-vg/hello'), 'lvm PATH');

@@ -86,10 +86,10 @@ describe('what images may be backed by', () => {
     for (const id of ['../vm', '..', '.', '', 'a/b', 'rbd:x'])
       assert.equal((await failure(call('EvictCachedImages', { cache_ids: [id] }))).reason, 'INVALID_FIELD', id);
     assert.equal((await failure(call('EvictCachedImages', { cache_ids: ['folder'] }))).reason, 'NOT_A_FILE');
-    const { delete: gone } = (await call('EvictCachedImages', {
+    const { deletion: gone } = (await call('EvictCachedImages', {
       cache_ids: ['strange', '0'.repeat(24)],
     })) as Message & {
-      delete: Message;
+      deletion: Message;
     };
     assert.equal(gone['items'], '2');
     assert.ok(!existsSync(image('cache/strange')));

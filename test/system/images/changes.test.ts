@@ -153,7 +153,7 @@ describe('changes in place', () => {
       await sh('qemu-img', 'snapshot', '-d', 'one', path);
       await run('CommitImage', { path, format: 'qcow2' });
       await sh('qemu-img', 'snapshot', '-c', 'one', path);
-      await run('RebaseImage', { ...onto, unsafe: true });
+      await run('RebaseImage', { ...onto, header_only: true });
       const { operations } = await daemon.get().stranger.unary('OperationService/ListOperations', {
         methods: ['RebaseImage'],
       });
@@ -183,7 +183,7 @@ describe('changes in place', () => {
       const elsewhere = at('unsafe/not there yet.qcow2');
       const request = { path, format: 'qcow2', backing_file: elsewhere, backing_format: 'qcow2' };
       assert.equal(await reason('RebaseImage', request), 'IMAGE_NOT_FOUND');
-      await image('RebaseImage', { ...request, unsafe: true });
+      await image('RebaseImage', { ...request, header_only: true });
       const { backing_file, backing_format } = await info(path);
       assert.deepEqual([backing_file, backing_format], [elsewhere, 'qcow2']);
     });

@@ -127,7 +127,7 @@ describe('an image that was cut', () => {
     ],
     [
       'RebaseImage by name alone',
-      () => overlay('RebaseImage', { backing_file: image('other'), backing_format: 'raw', unsafe: true }),
+      () => overlay('RebaseImage', { backing_file: image('other'), backing_format: 'raw', header_only: true }),
     ],
     [
       'CreateOverlay',
