@@ -11,7 +11,7 @@ const UNUSED = 0xffffffff;
 
 /** Checks that all blocks of a VDI lie in the file; notes those that do not. */
 export async function checkVdi(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(0n, SECTOR);
+  const head = await places.header(0n, SECTOR);
   const [blockBytes, dataOffset] = [head.readUInt32LE(0x178), head.readUInt32LE(0x158)];
   const diskBytes = littleEndian(head, 0x170);
   const map = { offset: head.readUInt32LE(0x154), bytes: head.readUInt32LE(0x180) * 4 };
@@ -25,10 +25,10 @@ export async function checkVdi(places: MissingPlaces): Promise<void> {
 
 /** A disk that grows; of a fixed one the footer is the proof. */
 export async function checkVpc(places: MissingPlaces): Promise<void> {
-  const footer = await places.bytes.read(0n, SECTOR);
+  const footer = await places.header(0n, SECTOR);
   if (footer.toString('latin1', 0, 8) !== 'conectix' || (await isFixedVhd(places.bytes))) return;
   const headerOffset = footer.readBigUInt64BE(16);
-  const header = await places.bytes.read(headerOffset, SECTOR);
+  const header = await places.header(headerOffset, SECTOR);
   const blockBytes = header.readUInt32BE(32);
   // A map of the block's sectors comes before it.
   const mapBytes = Math.ceil(blockBytes / SECTOR / 8 / SECTOR) * SECTOR;
@@ -67,7 +67,7 @@ export async function checkVhdx(places: MissingPlaces): Promise<void> {
 
 /** Checks that all blocks of a Parallels disk lie in the file; notes those that do not. */
 export async function checkParallels(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(0n, 64);
+  const head = await places.header(0n, 64);
   const blockBytes = head.readUInt32LE(28) * SECTOR;
   const old = head.toString('latin1', 0, 16) === 'WithoutFreeSpace';
   // The other kind counts blocks.

@@ -9,7 +9,7 @@ const UNUSED = 0xffffffff;
 
 /** An extent is a map of the sectors that are there, and room for all of them. */
 export async function checkBochs(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(0n, SECTOR);
+  const head = await places.header(0n, SECTOR);
   const catalog = { offset: head.readUInt32LE(68), bytes: head.readUInt32LE(72) * 4 };
   const mapBytes = wholeSectors(head.readUInt32LE(76));
   const extentBytes = wholeSectors(head.readUInt32LE(80));
@@ -37,7 +37,7 @@ async function sectorsOf(places: MissingPlaces, offset: number, bytes: number, m
 
 /** Each block ends where the next one begins. */
 export async function checkCloop(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(128n, 8);
+  const head = await places.header(128n, 8);
   const table = { offset: 136, bytes: (head.readUInt32BE(4) + 1) * 8 };
   let start = 0;
   for await (const { data, count } of places.table('the table of blocks', table, 8))

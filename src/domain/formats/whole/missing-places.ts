@@ -1,4 +1,5 @@
 import type { ByteSource } from '../../ports/images.js';
+import { HostlerError } from '../../model/errors.js';
 import type { Missing } from '../../model/image-info.js';
 
 /** A place in the file; more than 2^53 bytes are not exact, and beyond every file. */
@@ -35,6 +36,16 @@ export class MissingPlaces {
     if (this.#first === undefined) return undefined;
     const { what, at } = this.#first;
     return { what, atBytes: at, places: this.#places, lengthBytes, endBytes: this.#end };
+  }
+
+  /**
+   * A header that its format's reader has found here; zeros where the file ends in it. Fails with
+   * IMAGE_MALFORMED when nothing is there any more.
+   */
+  async header(offset: bigint, bytes: number): Promise<Buffer> {
+    const found = await this.bytes.read(offset, bytes);
+    if (found.length === 0) throw new HostlerError('IMAGE_MALFORMED', 'its header was cut off while it was read');
+    return found.length === bytes ? found : Buffer.concat([found, Buffer.alloc(bytes - found.length)]);
   }
 
   /** Whether the place lies in the file; one that does not is noted. */

@@ -40,7 +40,7 @@ interface Disk {
  * too; notes those that do not.
  */
 export async function checkQcow2(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(0n, HEADER_BYTES);
+  const head = await places.header(0n, HEADER_BYTES);
   const version = head.readUInt32BE(4);
   const features = version === 3 ? head.readUInt32BE(76) : 0;
   const clusterBits = head.readUInt32BE(20);

@@ -8,7 +8,7 @@ const SECTOR = 512;
 
 /** Checks that all tables and clusters of a qcow lie in the file; notes those that do not. */
 export async function checkQcow(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(0n, 48);
+  const head = await places.header(0n, 48);
   const [clusterBits, l2Bits, diskBytes] = [head.readUInt8(32), head.readUInt8(33), bigEndian(head, 24)];
   const clusterBytes = 2 ** clusterBits;
   const span = 2 ** (clusterBits + l2Bits);
@@ -34,7 +34,7 @@ export async function checkQcow(places: MissingPlaces): Promise<void> {
 
 /** Checks that all tables and clusters of a QED lie in the file; notes those that do not. */
 export async function checkQed(places: MissingPlaces): Promise<void> {
-  const head = await places.bytes.read(0n, 64);
+  const head = await places.header(0n, 64);
   const clusterBytes = head.readUInt32LE(4);
   const tableBytes = head.readUInt32LE(8) * clusterBytes;
   const span = (tableBytes / 8) * clusterBytes;
@@ -54,11 +54,11 @@ const GRAIN_MARKER_BYTES = 12;
 
 /** The header that counts: where the directory is named at the end only, the one there. */
 export async function checkVmdk(places: MissingPlaces): Promise<void> {
-  const start = await places.bytes.read(0n, SECTOR);
+  const start = await places.header(0n, SECTOR);
   // Descriptors and redo logs have no tables of their own here, and are opened by no tool.
-  if (start.length < SECTOR || start.toString('latin1', 0, 4) !== 'KDMV' || littleEndian(start, 12) === 0) return;
+  if (start.toString('latin1', 0, 4) !== 'KDMV' || littleEndian(start, 12) === 0) return;
   const atEnd = start.readBigUInt64LE(56) === 2n ** 64n - 1n;
-  const head = atEnd ? await places.bytes.read(places.bytes.lengthBytes - 1024n, SECTOR) : start;
+  const head = atEnd ? await places.header(places.bytes.lengthBytes - 1024n, SECTOR) : start;
   const [flags, diskBytes] = [head.readUInt32LE(8), littleEndian(head, 12) * SECTOR];
   const [grainBytes, perTable] = [littleEndian(head, 20) * SECTOR, head.readUInt32LE(44)];
   const span = grainBytes * perTable;
@@ -85,7 +85,7 @@ async function packedGrain(places: MissingPlaces, offset: number, grainBytes: nu
   if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= places.lengthBytes) return;
   if (!places.has('a compressed grain', offset, GRAIN_MARKER_BYTES)) return;
   places.spend(SECTOR);
-  const marker = await places.bytes.read(BigInt(offset), GRAIN_MARKER_BYTES);
+  const marker = await places.header(BigInt(offset), GRAIN_MARKER_BYTES);
   places.has('a compressed grain', offset, GRAIN_MARKER_BYTES + marker.readUInt32LE(8));
 }
 
