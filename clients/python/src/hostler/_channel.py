@@ -1,0 +1,55 @@
+"""What both clients do with gRPC: credentials, options, and the errors of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from hostler import v1
+from hostler._settings import Settings
+from hostler.errors import StatusError
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+# A daemon that starts again is found soon: gRPC itself would wait up to two minutes. Keepalive
+# notices a host that has vanished.
+OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    """Read the TLS files; None for a daemon without TLS. Raises ConfigurationError."""
+    if settings.tls is None:
+        return None
+    settings.ssl_context()
+    ca, cert, key = (
+        Path(path).read_bytes() for path in (settings.tls.ca, settings.tls.cert, settings.tls.key)
+    )
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def status_error(
+    code: grpc.StatusCode,
+    message: str | None,
+    metadata: Iterable[Any] | None,
+) -> StatusError | None:
+    """Make an error of how a call ended; None if it was no answer of a daemon."""
+    for key, value in metadata or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return StatusError.of(v1.Status.FromString(value))
+            except DecodeError:
+                break  # Somebody else's details: what gRPC says remains.
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return None
+    return StatusError(code, message or code.name)
