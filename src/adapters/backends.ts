@@ -49,7 +49,7 @@ export function pathsOf({
     return address.startsWith(BASE_SCHEME) ? bases : callers(address);
   };
   return {
-    source: (address, reading) => any(address).source(address, reading),
+    source: (address, reading, folders) => any(address).source(address, reading, folders),
     target: (address) => any(address).target(address),
     named(name, from) {
       if (from.storage === 'volume') return volumes.named(name, from);

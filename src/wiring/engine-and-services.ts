@@ -44,6 +44,7 @@ import { commandHandlers } from '../handlers/command.js';
 import { FEATURES, type Feature } from '../protocol/version.js';
 import { fileHandlers } from '../handlers/file.js';
 import { hostHandlers } from '../handlers/host-info.js';
+import { FolderShelf } from '../adapters/paths/folder-shelf.js';
 import { imageHandlers } from '../handlers/image.js';
 import { operationHandlers } from '../handlers/operation.js';
 import type { CommandRule } from '../domain/ports/commands.js';
@@ -202,6 +203,7 @@ function assembleHandlers(resources: Resources, engine: Engine) {
       inventory,
       makers: { journal: operations.ports.journal, live: operations.live },
       isRaw: (file) => rawDisks.knows(file),
+      shareFolders: () => new FolderShelf(),
       readers: new ReadCallLimit(READING_CALLS, shareOf(READING_CALLS, config.limits.callers_part / 2)),
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),

@@ -16,6 +16,18 @@ import { procPath } from '../linux/proc-path.js';
 import type { AddressedFile, FileRef, Fingerprint, Handle, Resolved } from '../../domain/ports/handles.js';
 import type { NotDurable, ResolvedTarget } from '../../domain/ports/targets.js';
 
+/** Headers are read into parts of such blocks: a block for each would be as much garbage. */
+const [BLOCK_BYTES, MOST_PART_BYTES] = [128 * 1024, 8 * 1024];
+let block = { bytes: Buffer.alloc(0), used: 0 };
+
+/** With whatever is in it. */
+function bufferOf(length: number): Buffer {
+  if (length > MOST_PART_BYTES) return Buffer.allocUnsafe(length);
+  if (block.used + length > block.bytes.length) block = { bytes: Buffer.allocUnsafe(BLOCK_BYTES), used: 0 };
+  block.used += length;
+  return block.bytes.subarray(block.used - length, block.used);
+}
+
 /** Reading and removing files through handles. */
 export class LocalFiles implements Files {
   constructor(private readonly folderSync = new FolderSync()) {}
@@ -32,7 +44,7 @@ export class LocalFiles implements Files {
           async read(offset, length) {
             if (offset >= lengthBytes) return Buffer.alloc(0);
             const left = lengthBytes - offset;
-            const buffer = Buffer.allocUnsafe(left < BigInt(length) ? Number(left) : length);
+            const buffer = bufferOf(left < BigInt(length) ? Number(left) : length);
             // Node 20 takes the position 0n for "go on where you are".
             const position = offset <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(offset) : offset;
             return buffer.subarray(0, await calls.read(file, buffer, position));

@@ -5,6 +5,7 @@ import { HostlerError } from '../../domain/model/errors.js';
 import { closeAll } from '../linux/close-all.js';
 import { errnoOf } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
+import type { FolderShelf, LentFolder } from './folder-shelf.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import type { Root } from './roots.js';
 import { procPath } from '../linux/proc-path.js';
@@ -63,15 +64,20 @@ export class PathWalk {
   readonly #todo: string[];
   /** The folders on the way; the first is the root itself. */
   readonly #stack: Level[];
+  readonly #parents: string;
   #links = 0;
   #at: string;
+  #lent: LentFolder | undefined;
 
   constructor(
     private readonly root: Root,
     components: readonly string[],
     private readonly reserved: ReservedFolders,
     private readonly path: string,
+    /** Where folders lie to which other walks have come, and are laid to which this one comes. */
+    private readonly shelf?: FolderShelf,
   ) {
+    this.#parents = components.slice(0, -1).join('/');
     this.#todo = [...components];
     this.#stack = [{ handle: root.handle, name: '' }];
     this.#at = root.realPath;
@@ -109,7 +115,9 @@ export class PathWalk {
       const stat = await statOrClose(handle);
       if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
       await handle.close();
-      await this.#followLink(name);
+      // It may lead up: that takes a walk through every folder.
+      if (this.#lent !== undefined) await this.#walkAll(name);
+      else await this.#followLink(name);
       return undefined;
     });
   }
@@ -118,6 +126,7 @@ export class PathWalk {
   async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
     try {
       this.#assertOwnName(this.root.realPath, this.root.identity);
+      this.#takeParents();
       for (let walked = 1; ; walked += 1) {
         // A path can name two thousand folders, and the calls for each are made at once.
         if (walked % FOLDERS_AT_ONCE === 0) await breathe();
@@ -130,12 +139,36 @@ export class PathWalk {
         else {
           this.#assertAllowed(name);
           const answer = await end(name);
-          if (answer !== undefined) return answer;
+          if (answer === undefined) continue;
+          await this.#keepParents();
+          return answer;
         }
       }
     } finally {
       await this.#leave(1);
     }
+  }
+
+  /** Goes to the folder of the last component at once, where another walk has come to it. */
+  #takeParents(): void {
+    this.#lent = this.#parents === '' ? undefined : this.shelf?.take(this.root, this.#parents);
+    if (this.#lent === undefined) return;
+    this.#stack.push({ handle: this.#lent.handle, name: this.#parents });
+    this.#todo.splice(0, this.#todo.length - 1);
+  }
+
+  /** Begins again, as if there were no shelf. */
+  async #walkAll(name: string): Promise<void> {
+    await this.#leave(1);
+    this.#todo.unshift(...this.#parents.split('/'), name);
+  }
+
+  /** Only what a walk without links came to is at that path. */
+  async #keepParents(): Promise<void> {
+    const isAsNamed = this.#links === 0 && this.#lent === undefined && this.#stack.length > 1;
+    if (this.shelf === undefined || !isAsNamed) return;
+    const handle = this.#stack.pop()?.handle;
+    if (handle instanceof RootedHandle) await this.shelf.put(this.root, this.#parents, handle);
   }
 
   async #down(name: string): Promise<void> {
@@ -189,7 +222,12 @@ export class PathWalk {
 
   /** Closes all but so many folders. */
   async #leave(depth: number): Promise<void> {
-    await closeAll(this.#stack.splice(depth).map(({ handle }) => handle));
+    const left = this.#stack.splice(depth);
+    await closeAll(left.map(({ handle }) => handle).filter((handle) => handle !== this.#lent?.handle));
+    if (left.some(({ handle }) => handle === this.#lent?.handle)) {
+      await this.#lent?.giveBack();
+      this.#lent = undefined;
+    }
   }
 
   #current(): Handle {

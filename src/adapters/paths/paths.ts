@@ -4,13 +4,14 @@ import type { PathScope } from '../../domain/access/path-scope.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { RootedHandle, statOrClose } from '../gates/handles.js';
+import { FolderShelf } from './folder-shelf.js';
 import { PathWalk, type ReservedFolders, type Leaf } from './path-walk.js';
 import { PRIVATE_PREFIX } from './private-folders.js';
 import { findRoot, type Root } from './roots.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';
 import type { Entry, FileKind, Resolved } from '../../domain/ports/handles.js';
 import type { ExistingTarget, ResolvedTarget } from '../../domain/ports/targets.js';
-import type { EntryNeed, Paths } from '../../domain/ports/paths.js';
+import type { EntryNeed, Paths, SharedFolders } from '../../domain/ports/paths.js';
 
 const PERMISSION_BITS = 0o7777n;
 
@@ -26,8 +27,8 @@ export class RootedPaths implements Paths {
     private readonly scope: PathScope,
   ) {}
 
-  async source(address: ImageAddress): Promise<Resolved> {
-    return this.#open(address, address);
+  async source(address: ImageAddress, _reading?: 'unread', folders?: SharedFolders): Promise<Resolved> {
+    return this.#open(address, address, folders instanceof FolderShelf ? folders : undefined);
   }
 
   async named(name: string, from: Resolved): Promise<Resolved> {
@@ -173,16 +174,16 @@ export class RootedPaths implements Paths {
     }
   }
 
-  async #open(path: string, address: ImageAddress): Promise<Resolved> {
+  async #open(path: string, address: ImageAddress, shelf?: FolderShelf): Promise<Resolved> {
     return this.#find(path).root.gate.enter(
-      () => this.#openSource(path, address),
+      () => this.#openSource(path, address, shelf),
       ({ handle }) => handle.close(),
     );
   }
 
-  async #openSource(path: string, address: ImageAddress): Promise<Resolved> {
+  async #openSource(path: string, address: ImageAddress, shelf?: FolderShelf): Promise<Resolved> {
     try {
-      const { handle, stat, root, realPath } = await this.#walked(path, (walk) => walk.leaf(true));
+      const { handle, stat, root, realPath } = await this.#walked(path, (walk) => walk.leaf(true), shelf);
       try {
         this.scope.assert({ address: realPath, need: 'read' }, path);
         if (!stat.isFile()) throw new HostlerError('NOT_A_FILE', `${path} is not a regular file`, { facts: { path } });
@@ -198,13 +199,14 @@ export class RootedPaths implements Paths {
     }
   }
 
-  async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>): Promise<T> {
+  async #walked<T>(path: string, walked: (walk: PathWalk) => Promise<T>, shelf?: FolderShelf): Promise<T> {
     const { root, components } = this.#find(path);
     const walk = new PathWalk(
       root,
       components,
       root.kept === true ? { ...this.reserved, closed: [] } : this.reserved,
       path,
+      shelf,
     );
     try {
       return await walked(walk);

@@ -88,12 +88,15 @@ function isSealedDisk(first: readonly ImageFormat[]): boolean {
 
 async function marks(bytes: ByteSource): Promise<{ first: ImageFormat[]; last: ImageFormat[] }> {
   const head = await bytes.read(0n, HEAD_BYTES);
-  const first = MARKS.filter(([, { offset, magic }]) => head.subarray(offset, offset + magic.length).equals(magic)).map(
-    ([format]) => format,
-  );
+  const first = MARKS.filter(([, { offset, magic }]) => stands(magic, head, offset)).map(([format]) => format);
   if (!first.includes('vmdk') && isDescriptor(head)) first.push('vmdk');
   if (bytes.lengthBytes < BigInt(FOOTER_BYTES)) return { first, last: [] };
   const tail = await bytes.read(bytes.lengthBytes - BigInt(FOOTER_BYTES), FOOTER_BYTES);
-  const last = FOOTERS.filter(([, magic]) => tail.subarray(0, magic.length).equals(magic)).map(([format]) => format);
+  const last = FOOTERS.filter(([, magic]) => stands(magic, tail, 0)).map(([format]) => format);
   return { first, last };
+}
+
+/** The first byte is looked at by itself: most files have no mark but one. */
+function stands(magic: Buffer, bytes: Buffer, offset: number): boolean {
+  return bytes[offset] === magic[0] && bytes.subarray(offset, offset + magic.length).equals(magic);
 }

@@ -8,6 +8,8 @@ import { malformed } from './facts.js';
 /** qemu looks at no more of a file to find out what it is. */
 const PROBED_BYTES = 512;
 const VERSIONS = [1, 2, 3].flatMap((version) => [`version=${String(version)}\n`, `version=${String(version)}\r\n`]);
+/** Of a comment, an empty line and a version. */
+const FIRST_BYTES = [...'# \r\nv'].map((character) => character.charCodeAt(0));
 /** qemu looks for the parent in no more than this. */
 const PARENT_AREA_BYTES = 20 * 512;
 const HINT = 'parentFileNameHint';
@@ -18,6 +20,7 @@ const MAX_NAME_BYTES = 1023;
 
 /** Whether qemu takes a file for a descriptor: comments and empty lines, then a version. */
 export function isDescriptor(head: Buffer): boolean {
+  if (!FIRST_BYTES.includes(head[0] ?? 0)) return false;
   const text = head.toString('latin1', 0, PROBED_BYTES);
   let at = 0;
   for (;;) {

@@ -166,8 +166,16 @@ export class ImageReader {
     }
   }
 
-  /** The same for an open file; closed with all others when it fails. */
-  async follow(file: Resolved, format: ImageFormat): Promise<Chain> {
+  /**
+   * The same for an open file; closed with all others when it fails. The chain ends early above a
+   * base for which `isKnown`, which is asked with the last layer and the layers and snapshots until
+   * there.
+   */
+  async follow(
+    file: Resolved,
+    format: ImageFormat,
+    isKnown: (last: Layer, layers: number, snapshots: number) => boolean = () => false,
+  ): Promise<Chain> {
     const opened: Resolved[] = [file];
     const { address } = file;
     try {
@@ -177,6 +185,7 @@ export class ImageReader {
       let snapshots = top.facts.snapshots.length;
       // A volume's parent is the cluster's affair: a client that opens the volume sees both.
       while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
+        if (isKnown(last, below.length + 1, snapshots)) break;
         if (below.length + 1 >= MAX_CHAIN_LAYERS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
         const base = baseOf(address, last.facts.backingFile, last.facts.backingFormat);

@@ -7,6 +7,12 @@ export interface EntryNeed {
   readonly access: 'look' | 'change' | 'change tree';
 }
 
+/** Folders that the looks of one call share, so that each is walked to once. */
+export interface SharedFolders {
+  /** To be called when the looks are over. */
+  close(): Promise<void>;
+}
+
 /**
  * Resolves addresses inside the roots, component by component, by handles. Every handle returned is
  * the caller's to close.
@@ -14,10 +20,11 @@ export interface EntryNeed {
 export interface Paths {
   /**
    * With `unread` a cluster is not asked what the image takes, which may take it seconds; its
-   * length stands for that. Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
+   * length stands for that. With `folders` a folder that another look of the call has come to a
+   * moment ago is not walked to again. Fails with PATH_OUTSIDE_ROOTS, IMAGE_NOT_FOUND, NOT_A_FILE,
    * ACCESS_DENIED.
    */
-  source(address: ImageAddress, reading?: 'unread'): Promise<Resolved>;
+  source(address: ImageAddress, reading?: 'unread', folders?: SharedFolders): Promise<Resolved>;
   /**
    * A name found in the header of `from`: absolute, or relative to where `from` lies. Fails as
    * `source`.

@@ -5,7 +5,9 @@ import { breathe } from '../model/async.js';
 import { asHostlerError, invalidFields, type HostlerError } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageInfo } from '../model/image-info.js';
-import { getImageInfo, type InfoPorts } from './get-image-info.js';
+import { getImageInfo, type InfoPorts, type SharedLooks } from './get-image-info.js';
+import { KnownBases } from '../images/known-bases.js';
+import type { SharedFolders } from '../ports/paths.js';
 import type { ReadCallLimit } from './read-call-limit.js';
 
 export interface BatchSpec {
@@ -25,6 +27,8 @@ export type DescribedOne =
 export interface BatchPorts extends InfoPorts {
   readonly readers: ReadCallLimit;
   readonly scope: PathScope;
+  /** For one call. */
+  readonly shareFolders: () => SharedFolders;
 }
 
 /**
@@ -45,23 +49,30 @@ export async function* batchImageInfo(
   ports: BatchPorts,
 ): AsyncGenerator<readonly DescribedOne[], void> {
   const leave = ports.readers.enter(caller.identity);
+  const shared: SharedLooks = { folders: ports.shareFolders(), bases: new KnownBases() };
   try {
     for (let at = 0; at < spec.paths.length; at += AT_ONCE) {
       caller.signal.throwIfAborted();
-      yield await Promise.all(spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, ports)));
+      yield await Promise.all(spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, ports, shared)));
       await breathe();
     }
   } finally {
+    await shared.folders.close();
     leave();
   }
 }
 
-async function describeOne(path: string, spec: BatchSpec, ports: BatchPorts): Promise<DescribedOne> {
+async function describeOne(
+  path: string,
+  spec: BatchSpec,
+  ports: BatchPorts,
+  shared: SharedLooks,
+): Promise<DescribedOne> {
   try {
     const address = addressOf(path);
     // What one call for it would be refused by before anything is looked at.
     ports.scope.assert({ address, need: 'read' });
-    return { images: await getImageInfo({ ...spec, address }, ports) };
+    return { images: await getImageInfo({ ...spec, address }, ports, shared) };
   } catch (cause) {
     const error = asHostlerError(cause);
     // A mistake of ours goes into the log, as that of a failed call does.

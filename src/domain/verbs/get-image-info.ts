@@ -7,7 +7,8 @@ import type { TouchedImages } from '../operations/recovery/touched.js';
 import type { ImageLocks } from '../ports/images.js';
 import type { ImageReader } from '../images/read-image.js';
 import type { Handle, Resolved } from '../ports/handles.js';
-import type { Paths } from '../ports/paths.js';
+import type { Paths, SharedFolders } from '../ports/paths.js';
+import type { KnownBases } from '../images/known-bases.js';
 
 export interface InfoPorts {
   readonly paths: Paths;
@@ -24,26 +25,40 @@ export interface InfoSpec {
   readonly backingChain: boolean;
 }
 
+/** What the looks of one call share, so that nothing is looked at twice within a moment. */
+export interface SharedLooks {
+  readonly folders: SharedFolders;
+  readonly bases: KnownBases;
+}
+
 /** What an image is, and, when asked, every layer below it, nearest first. */
 export async function getImageInfo(
   { address, format, backingChain }: InfoSpec,
   ports: InfoPorts,
+  shared?: SharedLooks,
 ): Promise<readonly [ImageInfo, ...ImageInfo[]]> {
   const { paths, reader } = ports;
   const opened: Handle[] = [];
   try {
-    const file = await paths.source(address);
+    const file = await paths.source(address, undefined, shared?.folders);
     // Files that an untrusted image names are not looked up.
     if (format !== undefined && backingChain && file.trusted) {
-      const [top, ...layers] = await reader.follow(file, format);
+      let known: readonly ImageInfo[] | undefined;
+      const [top, ...layers] = await reader.follow(file, format, (...until) => {
+        known = shared?.bases.below(...until);
+        return known !== undefined;
+      });
       opened.push(...filesOf([top, ...layers]).map(({ handle }) => handle));
       const parents = file.storage === 'volume' ? await reader.parents(top) : [];
       opened.push(...parents.map((layer) => layer.file.handle));
       const below = [...layers, ...parents];
-      return [
+      const infos = [
         await describe(top.file, top.facts, ports),
         ...(await Promise.all(below.map((layer) => describe(layer.file, layer.facts, ports)))),
-      ];
+        ...(known ?? []),
+      ] as const;
+      shared?.bases.keep([top, ...layers], infos);
+      return infos;
     }
     opened.push(file.handle);
     return [await describe(file, await reader.facts(file, format), ports)];

@@ -94,6 +94,36 @@ describe('BatchGetImageInfo', () => {
     assert.equal(base?.backing_chain?.length ?? 0, 0);
   });
 
+  it('says the same of images that share folders and bases, through links in and above them', async () => {
+    await mkdir(at('shared/deep'), { recursive: true });
+    const names = Array.from({ length: 12 }, (_, n) => `shared/deep/overlay-${String(n)}.qcow2`);
+    for (const name of names)
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', at('top.qcow2'), at(name));
+    // Another spelling of the same base, and a chain that comes back to its own top.
+    const spelt = ['-f', 'qcow2', '-u', '-F', 'qcow2', '-b', '../../top.qcow2'];
+    await sh('qemu-img', 'create', '-q', ...spelt, at('shared/deep/relative.qcow2'), '8M');
+    const circle = ['-f', 'qcow2', '-u', '-F', 'qcow2', '-b', 'circle.qcow2'];
+    await sh('qemu-img', 'create', '-q', ...circle, at('shared/deep/circle.qcow2'), '8M');
+    await symlink('../../top.qcow2', at('shared/deep/up'));
+    await symlink('shared/deep', at('by-link'));
+    await symlink('../beside/hidden.qcow2', at('shared/leaf'));
+    const paths = [
+      ...[...names, 'shared/deep/relative.qcow2', 'shared/deep/up', 'shared/deep/circle.qcow2', 'shared/leaf'],
+      ...['by-link/up', 'by-link/overlay-1.qcow2', 'shared/deep/absent', 'shared/absent/x', 'shared/deep/up/x'],
+      ...names,
+    ].map(at);
+    const options = { format: 'qcow2', backing_chain: true };
+    for (const request of [options, {}]) {
+      const results = await batch({ paths, ...request });
+      for (const [index, path] of paths.entries()) {
+        const single = await alone(path, request);
+        const { info, error, backing_chain: chain } = results[index] ?? {};
+        if (single instanceof CallError) assert.equal(reasonIn(error), single.reason, path);
+        else assert.deepEqual([info, chain], [single['info'], single['backing_chain']], path);
+      }
+    }
+  });
+
   it('shows a caller nothing outside of its places, whether it is there or not', async () => {
     const confined = new Stranger(`unix://${socket()}`);
     try {
