@@ -11,6 +11,7 @@ import { convertCases } from './convert-cases.js';
 import { copyCases } from './copy-cases.js';
 import { crowdFigures } from './crowd.js';
 import { digestCases } from './digest-cases.js';
+import { folderCases } from './folder-cases.js';
 import { openFetchBench } from './fetch-cases.js';
 import { infoCases } from './info-cases.js';
 import { inventoryCases } from './inventory-cases.js';
@@ -54,6 +55,7 @@ try {
     ...infoCases(daemon),
     ...inventoryCases(daemon),
     ...smallCases(daemon),
+    ...folderCases(daemon),
     ...sandboxCases(daemon),
     ...ownerCases(daemon),
     ...convertCases(daemon),

@@ -63,6 +63,11 @@ const page = z
 const many = z.object({ filter, cursor: z.string() });
 const cancel = z.object({ operationId: z.union([z.literal(''), id], 'must be a ULID'), labels });
 
+/** Of an answer that only says how far a watch has come. */
+const NO_CHANGE: ReturnType<typeof changeOf> = {
+  ...{ event: undefined, method: '', caller: '', requestId: '', labels: {}, addresses: [], notShown: [] },
+};
+
 /** OperationService: parse, one domain call, map. */
 export function operationHandlers(
   queries: OperationQueries,
@@ -96,7 +101,7 @@ export function operationHandlers(
       const { filter: wanted, cursor } = parseRequest(many, request);
       const since = cursor === '' ? undefined : cursors.read(cursor, caller.identity);
       yield* mapStream(queries.watchAll(wanted, since, caller), ({ record, position }) => ({
-        ...changeOf(record),
+        ...(record === undefined ? NO_CHANGE : changeOf(record)),
         cursor: cursors.of(position, caller.identity),
       }));
     },

@@ -15,6 +15,7 @@ export class AuthorizedCall {
   #requestId: string | undefined;
   readonly #paths = new AuditTexts();
   readonly #operations = new AuditTexts();
+  readonly #denied = new AuditTexts();
 
   constructor(
     private readonly rpc: Rpc,
@@ -33,6 +34,7 @@ export class AuthorizedCall {
       rpc: this.rpc.name,
       paths: this.#paths.all,
       ...(this.#requestId === undefined ? {} : { requestId: auditText(this.#requestId) }),
+      ...(this.#denied.all.length === 0 ? {} : { deniedPaths: this.#denied.all }),
       ...(this.#operations.all.length === 0 ? {} : { operationIds: this.#operations.all }),
     } satisfies Omit<AuditEntry, 'event'>;
   }
@@ -52,6 +54,9 @@ export class AuthorizedCall {
       deadline: deadline instanceof Date ? deadline : undefined,
       onOperation: (id: string) => {
         this.#operations.add(id);
+      },
+      onDenied: (address: string) => {
+        this.#denied.add(address);
       },
     };
     // Only another agent calls on behalf of a caller.

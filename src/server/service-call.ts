@@ -96,7 +96,7 @@ async function auditEnd(
   ms: number,
 ): Promise<boolean> {
   const { reason: result, code } = failure?.shown ?? { reason: 'OK', code: undefined };
-  const denied = code !== undefined && DENIALS.includes(code);
+  const denied = (code !== undefined && DENIALS.includes(code)) || seen.entry.deniedPaths !== undefined;
   if (rpc.row.access === 'read' && !denied) return false;
   const leftOut = denied ? throttle.pass(seen.entry.caller) : 0;
   if (leftOut === undefined) return true;

@@ -148,7 +148,7 @@ function failed(why: string, cause: unknown): HostlerError {
   return new HostlerError('AUDIT_FAILED', `the audit log cannot be written: ${why}`, { cause, retryAfterMs: 1000 });
 }
 
-function lineOf({ event, onBehalfOf, requestId, operationIds, leftOut, ...rest }: AuditEntry): string {
+function lineOf({ event, onBehalfOf, requestId, operationIds, leftOut, deniedPaths, ...rest }: AuditEntry): string {
   const { caller, peer, rpc, paths, result, ms } = rest;
   const fields = {
     time: new Date(),
@@ -158,6 +158,7 @@ function lineOf({ event, onBehalfOf, requestId, operationIds, leftOut, ...rest }
     peer,
     rpc,
     paths,
+    denied_paths: deniedPaths,
     request_id: requestId,
     operation_ids: operationIds,
     result,

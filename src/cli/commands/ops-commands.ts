@@ -48,7 +48,9 @@ function watchCommand(context: Context): Command {
         if (id !== undefined && cursor !== '') throw new UsageError('--cursor goes with no id');
         if (id === undefined) {
           for await (const change of events(operations.watchOperations({ filter: undefined, cursor })))
-            context.print(WatchOperationsResponse, change, changeLine(change));
+            // Without an event it says how far the watch has come.
+            if (context.json || change.event !== undefined)
+              context.print(WatchOperationsResponse, change, changeLine(change));
           return;
         }
         for await (const event of events(operations.watchOperation({ operationId: id }))) {

@@ -12,6 +12,8 @@ export interface AuditEntry {
   readonly peer?: string;
   readonly rpc?: string;
   readonly paths?: readonly string[];
+  /** Of many addresses of one call those that it was denied, while others were answered. */
+  readonly deniedPaths?: readonly string[];
   readonly requestId?: string;
   readonly operationIds?: readonly string[];
   /** `OK`, or the reason of the failure. */

@@ -17,6 +17,8 @@ export interface Caller {
   readonly worksFor?: string;
   /** Called for each operation that the call starts, or attaches to. */
   readonly onOperation?: (id: string) => void;
+  /** Called for each of many addresses of the call that it was denied; the others are answered. */
+  readonly onDenied?: (address: string) => void;
 }
 
 /** In whose places its operations wait and are at work. */

@@ -9,7 +9,7 @@ import { malformed } from './facts.js';
 const PROBED_BYTES = 512;
 const VERSIONS = [1, 2, 3].flatMap((version) => [`version=${String(version)}\n`, `version=${String(version)}\r\n`]);
 /** Of a comment, an empty line and a version. */
-const FIRST_BYTES = [...'# \r\nv'].map((character) => character.charCodeAt(0));
+const FIRST_BYTES = Buffer.from('# \r\nv');
 /** qemu looks for the parent in no more than this. */
 const PARENT_AREA_BYTES = 20 * 512;
 const HINT = 'parentFileNameHint';

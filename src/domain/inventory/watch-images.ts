@@ -18,12 +18,15 @@ export interface Changes {
   readonly generation: Generation;
 }
 
+/** After so long without a change in its place, a watcher hears how far it has come. */
+const STANDS_MS = 5000;
 /** Delivered together. */
 const MOST_AT_ONCE = 200;
 
 /**
  * What changes in a place, from a generation on, without end: each change once, the latest of each
- * name. The first item comes at once and may be empty. A slow reader gets fewer and later changes,
+ * name. The first item comes at once and may be empty; while only other places change, an empty one
+ * now and then says how far it has come. A slow reader gets fewer and later changes,
  * and keeps nothing in memory. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the
  * signal's reason.
  */
@@ -35,15 +38,16 @@ export async function* watchImages(
   const { inventory } = ports;
   const place = await placeOf(spec, ports);
   let since = spec.since ?? (await inventory.page(place, undefined, 0)).generation;
-  for (let first = true; ; first = false) {
+  let told = { number: -1, at: -Infinity };
+  for (;;) {
     caller.signal.throwIfAborted();
     const { changes, upTo } = await inventory.changes(place, since, MOST_AT_ONCE);
     since = upTo;
-    if (first || changes.length > 0)
-      yield {
-        changes: await completed(changes, caller, ports),
-        generation: upTo,
-      };
+    const isDue = upTo.number !== told.number && performance.now() - told.at > STANDS_MS;
+    if (isDue || changes.length > 0) {
+      yield { changes: await completed(changes, caller, ports), generation: upTo };
+      told = { number: upTo.number, at: performance.now() };
+    }
     if (changes.length < MOST_AT_ONCE) await inventory.moved(place.root, since, caller.signal);
   }
 }

@@ -6,6 +6,12 @@ import { isFinal, type OperationRecord } from './record.js';
 /** Changes of state that a watcher may be behind; about 10 MB. */
 const MAX_BEHIND = 10_000;
 
+/**
+ * After so long without a change that matches, a watcher hears how far it has come: what passed by
+ * would be looked through again when it comes back.
+ */
+const STANDS_MS = 5000;
+
 type Matches = (record: OperationRecord) => boolean;
 
 /** Where a watcher stands among the changes of state of a host: it has heard of all up to here. */
@@ -22,6 +28,9 @@ export interface WatchedChange {
   readonly record: OperationRecord;
   readonly position: WatchPosition;
 }
+
+/** A change, or only how far a watcher has come to whom nothing new belongs. */
+export type WatchedStep = WatchedChange | { readonly record?: never; readonly position: WatchPosition };
 
 /** Where a watch goes on. */
 export interface Resumption {
@@ -81,10 +90,12 @@ export class OperationHub {
   /**
    * @param intervalMs between two sendings to one watcher
    * @param life of the daemon
+   * @param standsMs after so long without a change a watcher hears how far it has come
    */
   constructor(
     private readonly intervalMs: number,
     life: number,
+    private readonly standsMs = STANDS_MS,
   ) {
     this.#position = { ended: endPlace(life, 0), life, moved: 0 };
   }
@@ -102,28 +113,36 @@ export class OperationHub {
   /**
    * First the unfinished operations given, then what happens; ends only by the signal. A watch that
    * goes on has each operation once whose state has changed since, as it is now: those that have
-   * ended, then the unfinished ones.
+   * ended, then the unfinished ones. While nothing matches it says now and then how far it has
+   * come, if that is further than it said before.
    */
   async *watch(
     unfinished: Iterable<OperationRecord>,
     matches: Matches,
     signal: AbortSignal,
     from?: Resumption,
-  ): AsyncGenerator<WatchedChange, void> {
+  ): AsyncGenerator<WatchedStep, void> {
     const backlog = new Backlog(matches);
     const begin = this.#position;
     const now = this.#changedSince(unfinished, from?.position).filter(({ record }) => matches(record));
     this.#backlogs.add(backlog);
     const gone = aborted(signal);
+    const wake = setInterval(() => backlog.changed.resolve(), this.standsMs);
+    let told = now.at(-1)?.position;
     try {
       if (from !== undefined) yield* missed(from, begin.ended, matches);
       yield* now;
       for (;;) {
         await orAborted(backlog.changed.promise, signal);
-        yield* backlog.take(this.#position);
+        const position = this.#position;
+        const taken = backlog.take(position);
+        yield* taken;
+        if (taken.length === 0 && !isSame(told, position)) yield { position };
+        told = taken.at(-1)?.position ?? position;
         await pause(this.intervalMs, gone);
       }
     } finally {
+      clearInterval(wake);
       this.#backlogs.delete(backlog);
     }
   }
@@ -148,6 +167,10 @@ export class OperationHub {
       .filter(({ position }) => position.moved > known)
       .sort((a, b) => a.position.moved - b.position.moved);
   }
+}
+
+function isSame(a: WatchPosition | undefined, b: WatchPosition): boolean {
+  return a?.ended === b.ended && a.life === b.life && a.moved === b.moved;
 }
 
 async function* missed(

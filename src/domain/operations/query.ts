@@ -3,7 +3,7 @@ import type { Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError, invalidFields } from '../model/errors.js';
 import type { Operations } from './engine.js';
 import type { ResumableLeftovers } from './recovery/resumable-leftovers.js';
-import type { WatchPosition, WatchedChange } from './hub.js';
+import type { WatchPosition, WatchedStep } from './hub.js';
 import { inOrder, isPassed, restOf, type EndedPage, type RecordPage, type Span, type TraitFilter } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import { firstIdAt } from './operation-id.js';
@@ -149,7 +149,7 @@ export class OperationQueries {
     filter: OperationFilter,
     since: WatchPosition | undefined,
     caller: Caller,
-  ): AsyncGenerator<WatchedChange, void> {
+  ): AsyncGenerator<WatchedStep, void> {
     const { live, hub } = this.operations;
     const now = [...live.values()].map(({ record }) => record);
     const wanted = (record: OperationRecord) => isFor(filter, record, caller);
@@ -158,8 +158,8 @@ export class OperationQueries {
     const ended = (behind: string, upTo: string) =>
       this.#endedBehind(wantedBy(filter, caller), behind, upTo, caller.signal);
     const from = since && { position: since, ended };
-    for await (const { record, position } of hub.watch(now, wanted, caller.signal, from))
-      yield { record: shownTo(record, caller), position };
+    for await (const step of hub.watch(now, wanted, caller.signal, from))
+      yield step.record === undefined ? step : { ...step, record: shownTo(step.record, caller) };
   }
 
   async *#endedBehind(

@@ -53,7 +53,9 @@ export async function* batchImageInfo(
   try {
     for (let at = 0; at < spec.paths.length; at += AT_ONCE) {
       caller.signal.throwIfAborted();
-      yield await Promise.all(spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, ports, shared)));
+      yield await Promise.all(
+        spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, { ports, shared, caller })),
+      );
       await breathe();
     }
   } finally {
@@ -65,8 +67,7 @@ export async function* batchImageInfo(
 async function describeOne(
   path: string,
   spec: BatchSpec,
-  ports: BatchPorts,
-  shared: SharedLooks,
+  { ports, shared, caller }: { readonly ports: BatchPorts; readonly shared: SharedLooks; readonly caller: Caller },
 ): Promise<DescribedOne> {
   try {
     const address = addressOf(path);
@@ -77,6 +78,7 @@ async function describeOne(
     const error = asHostlerError(cause);
     // A mistake of ours goes into the log, as that of a failed call does.
     if (error.reason === 'BUG') throw error;
+    if (error.shown.code === 'PERMISSION_DENIED') caller.onDenied?.(path);
     return { error };
   }
 }

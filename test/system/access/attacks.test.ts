@@ -179,7 +179,7 @@ describe('attacks', () => {
     const seen = new Set<string>();
     const watch = small.stranger.stream('OperationService/WatchOperations', {});
     watch
-      .on('data', ({ event }: { event: { operation_id: string } }) => seen.add(event.operation_id))
+      .on('data', ({ event }: { event?: { operation_id: string } }) => event && seen.add(event.operation_id))
       .on('error', () => undefined);
     // Answered on the same connection, so the watch has arrived.
     await allOver(small.stranger);

@@ -246,6 +246,25 @@ describe('the audit log', () => {
     assert.equal((await stat(audit())).mode & 0o777, 0o600);
   });
 
+  it('names what a batch was denied, a line for the call, and no line for one that was denied nothing', async () => {
+    await create('batch.raw');
+    const RPC = 'ImageService/BatchGetImageInfo';
+    const of = async () => (await lines()).filter(({ rpc }) => rpc === `hostler.v1.${RPC}`);
+    const batch = (...paths: string[]) => daemon.get().stranger.all(RPC, { paths });
+    await batch(daemon.get().image('batch.raw'), daemon.get().image('absent'));
+    assert.deepEqual(await of(), []);
+    await batch('/etc/passwd', daemon.get().image('batch.raw'), '/etc/shadow');
+    const many = Array.from({ length: 100 }, (_, n) => `/root/x${String(n)}`);
+    await batch(...many);
+    assert.deepEqual(
+      (await of()).map(({ event, result, denied_paths: denied }) => [event, result, denied]),
+      [
+        ['call', 'OK', ['/etc/passwd', '/etc/shadow']],
+        ['call', 'OK', [...many.slice(0, 32), '… (68 more)']],
+      ],
+    );
+  });
+
   it('is made anew when it was moved away', async () => {
     await create('before.raw');
     await rename(audit(), `${audit()}.1`);

@@ -31,6 +31,7 @@ class Picture {
   readonly kinds: string[] = [];
   /** Changed, and not in the picture. */
   readonly missed: string[] = [];
+  messages = 0;
   generation: string;
   #stream: ClientReadableStream<Message> | undefined;
   ended: unknown;
@@ -55,6 +56,7 @@ class Picture {
         else if (image !== undefined) this.images.set(path, image);
       }
       this.generation = generation as string;
+      this.messages += 1;
     });
     return this;
   }
@@ -259,6 +261,16 @@ describe('the inventory', () => {
     assert.deepEqual(seen.kinds.sort(), ['CHANGED many-00', 'CHANGED many-19', 'CREATED many-15x', 'REMOVED many-10']);
   });
 
+  it('tells a watch of a place in which nothing changes how far it has come', async () => {
+    const seen = await picture(at('vm-2'));
+    await when(() => seen.messages > 0);
+    const before = seen.generation;
+    await writeFile(at('base/elsewhere'), 'x');
+    await when(() => seen.generation !== before);
+    assert.deepEqual(seen.kinds, []);
+    await rm(at('base/elsewhere'));
+  });
+
   it('goes on from a generation after a restart, with what changed meanwhile, and anew without its file', async () => {
     const folder = scratch.path('again');
     let again = await Daemon.start(folder);
@@ -314,14 +326,14 @@ describe('the inventory', () => {
   it('is what find says after 10,000 changes at random, without a change missed or doubled', async () => {
     await mkdir(at('race'));
     const seen = await picture(at('race'));
-    let racing = true;
-    const race = sh('python3', '-c', RACE, at('race'), '10000').finally(() => (racing = false));
+    const race = { over: false };
+    const raced = sh('python3', '-c', RACE, at('race'), '10000').finally(() => (race.over = true));
     // Lists beside it: each is of one moment, so no path is in it twice.
-    for (let lists = 0; racing || lists === 0; lists++) {
+    for (let lists = 0; !race.over || lists === 0; lists++) {
       const { images } = await list({ path: at('race'), page_size: 100 });
       assert.equal(new Set(images.map(({ path }) => path)).size, images.length);
     }
-    await race;
+    await raced;
     const there = await found(at('race'));
     // What differs is shown below.
     await when(() => JSON.stringify(seen.paths) === JSON.stringify(there)).catch(() => undefined);

@@ -338,7 +338,8 @@ describe('operations', () => {
       .stranger.stream('OperationService/WatchOperations', { filter: { labels: { seen: 'yes' } } });
     const seen: string[] = [];
     const ids = new Set<unknown>();
-    stream.on('data', ({ event }: { event: Message }) => {
+    stream.on('data', ({ event }: { event?: Message }) => {
+      if (event === undefined) return;
       seen.push(String(event['state']));
       ids.add(event['operation_id']);
     });

@@ -49,8 +49,10 @@ class ResumingWatcher {
     stream.on('data', (change: Message) => {
       // What was under way to a caller that has left was not read.
       if (this.#stream !== stream) return;
-      const { operation_id, state } = change['event'] as Record<string, string>;
       this.cursor = String(change['cursor']);
+      const event = change['event'] as Record<string, string> | undefined;
+      if (event === undefined) return;
+      const { operation_id, state } = event;
       this.heard.push({ id: operation_id ?? '', state: state ?? '', cursor: this.cursor, change });
     });
     stream.on('error', (error: Error) => this.errors.push(error));

@@ -358,7 +358,8 @@ describe('OperationHub', () => {
     const seen: string[] = [];
     const watching = (async () => {
       for await (const { record: each } of hub.watch([], () => true, abort.signal))
-        seen.push(`${each.state} ${String(each.progress?.doneBytes ?? '')}`);
+        if (each === undefined) seen.push('no change');
+        else seen.push(`${each.state} ${String(each.progress?.doneBytes ?? '')}`);
     })().catch(() => undefined);
     const operation = new LiveOperation(record(), () => 1, hub.publish);
     operation.announce();

@@ -133,7 +133,7 @@ class Watcher {
     const read = async () => {
       let left = most;
       for await (const change of hub.watch([...live.values()], this.matches, abort.signal, from)) {
-        this.#hear(change.record);
+        if (change.record !== undefined) this.#hear(change.record);
         this.#position = change.position;
         if (--left === 0) return;
       }
@@ -214,4 +214,29 @@ describe('a watcher that leaves and comes back', () => {
           );
         }
       });
+});
+
+describe('a watcher to whom nothing belongs', () => {
+  it('hears how far it has come, once for each time that it has', async () => {
+    const hub = new OperationHub(0, 1, 1);
+    const abort = new AbortController();
+    const watch = hub.watch([], ({ id }) => id === record(9).id, abort.signal);
+    const next = async () => {
+      const { value } = await watch.next();
+      assert.ok(value !== undefined);
+      return [value.record?.id, value.position.moved, value.position.moved === hub.position.moved] as const;
+    };
+    assert.deepEqual(await next(), [undefined, 0, true]);
+    for (let n = 0; n < 3; n++) hub.publish(record(n), true);
+    assert.deepEqual(await next(), [undefined, 3, true]);
+    hub.publish(record(9), true);
+    assert.deepEqual(await next(), [record(9).id, 4, true]);
+    // Nothing has happened since.
+    const later = next();
+    for (let turns = 0; turns < 20; turns++) await sleep(1);
+    hub.publish(record(9), true);
+    assert.deepEqual(await later, [record(9).id, 5, true]);
+    abort.abort(new HostlerError('CANCELLED', 'x'));
+    await assert.rejects(watch.next(), { reason: 'CANCELLED' });
+  });
 });
