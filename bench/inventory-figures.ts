@@ -10,6 +10,7 @@ import type { DurabilityFigure } from './durability.js';
 import { MAKE, READ } from './inventory-cases.js';
 
 const [IMAGES, FOLDERS, ROUNDS, CHANGES, PER_SECOND, SECONDS] = [100_000, 100, 3, 50, 10_000, 8];
+const FEW = 1000;
 
 export async function inventoryFigures(folder: string): Promise<DurabilityFigure[]> {
   const root = join(folder, 'images');
@@ -32,13 +33,35 @@ export async function inventoryFigures(folder: string): Promise<DurabilityFigure
   try {
     await list(daemon, root, Number.POSITIVE_INFINITY);
     const each = ((await rssOf(daemon)) - before) / IMAGES;
-    process.stdout.write(`memory of an inventory: ${each.toFixed(0)} bytes an image (bar: 100 and its path)\n`);
+    const some = await memoryOfAnswers(join(folder, 'few'));
+    process.stdout.write(
+      `memory of an inventory: ${each.toFixed(0)} bytes an image with all that a daemon takes for as many answers; ` +
+        `${(each - some / IMAGES).toFixed(0)} without what it takes for them of a root of ${String(FEW)} images ` +
+        `(bar: 100 and its path)\n`,
+    );
     return [
       { name: `an inventory of ${String(IMAGES)} images is made`, bar: '1.5x the next', ms: built },
       { name: 'find, and each header read once', bar: '-', ms: found },
       { name: 'a change is seen by a watch', bar: '1000 ms', ms: await latencies(daemon, root) },
       ...(await beside(daemon, root)),
     ];
+  } finally {
+    await daemon.stop();
+  }
+}
+
+/** What the memory of a daemon grows by that lists few images as often as it takes to list many. */
+async function memoryOfAnswers(folder: string): Promise<number> {
+  const root = join(folder, 'images');
+  await mkdir(join(root, 'few'), { recursive: true });
+  await sh('qemu-img', 'create', '-q', '-f', 'qcow2', join(root, 'template'), '1G');
+  await sh('python3', '-c', MAKE, join(root, 'template'), join(root, 'few'), String(FEW), '1');
+  const daemon = await Daemon.start(folder);
+  try {
+    await quiet(daemon);
+    const before = await rssOf(daemon);
+    for (let n = 0; n <= IMAGES / FEW; n++) await list(daemon, join(root, 'few'), 1);
+    return (await rssOf(daemon)) - before;
   } finally {
     await daemon.stop();
   }

@@ -11,12 +11,15 @@ import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
 import type { ByteSource } from '../../domain/ports/images.js';
 import type { InventoryFacts } from '../../domain/ports/inventory.js';
 import { identityOf } from '../linux/device-identity.js';
+import { nextData } from '../linux/next-data.js';
 import { sourceOf } from '../linux/sync-look.js';
 import { birthOf } from '../linux/system-sizes.js';
 
 /** A message that is longer is cut: rows are small. */
 const MAX_WORDS = 300;
 
+/** What stands in a hole; nobody writes into it. */
+const ZEROS = Buffer.alloc(4096);
 /** Of those that are free: a hundred thousand files would make so many, and as much garbage. */
 const heads: Buffer[] = [];
 
@@ -52,11 +55,18 @@ export async function readFacts(fd: number, stat: BigIntStats): Promise<Inventor
 /** The head is read into the buffer: nothing that is made of it may point into it. */
 function withHead(fd: number, length: number, head: Buffer): ByteSource {
   const rest = sourceOf(fd, length);
+  let data: number | undefined;
   return {
     lengthBytes: rest.lengthBytes,
     read(offset, wanted) {
-      if (offset !== 0n || wanted !== HEAD_BYTES) return rest.read(offset, wanted);
-      return Promise.resolve(head.subarray(0, readSync(fd, head, 0, Math.min(length, HEAD_BYTES), 0)));
+      if (offset === 0n && wanted === HEAD_BYTES)
+        return Promise.resolve(head.subarray(0, readSync(fd, head, 0, Math.min(length, HEAD_BYTES), 0)));
+      // Most files that are asked for their last bytes have a hole there.
+      if (offset < BigInt(HEAD_BYTES)) return rest.read(offset, wanted);
+      data ??= nextData(fd, HEAD_BYTES);
+      const left = Math.min(wanted, length - Number(offset));
+      if (left <= 0 || Number(offset) + left > data) return rest.read(offset, wanted);
+      return Promise.resolve(left <= ZEROS.length ? ZEROS.subarray(0, left) : Buffer.alloc(left));
     },
   };
 }

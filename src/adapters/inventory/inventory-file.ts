@@ -7,7 +7,7 @@ import { rmSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { isBefore, keyAfter, rangesOf, type Key, type KeyRange, type Region } from './region.js';
 
-const SCHEMA = '1';
+const SCHEMA = '2';
 const BESIDE = ['', '-wal', '-shm', '-journal'];
 /** As the journal's, but for what a power cut may take: it is looked up again. */
 const SETTINGS = `
@@ -28,6 +28,7 @@ const TABLES = `
   CREATE TABLE images(folder TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, made INTEGER NOT NULL,
     born INTEGER NOT NULL, stamp TEXT NOT NULL, base TEXT, facts TEXT NOT NULL, PRIMARY KEY(folder, name)) WITHOUT ROWID;
   CREATE INDEX by_number ON images(number);
+  CREATE INDEX by_made ON images(made) WHERE made <> number;
   CREATE INDEX by_base ON images(base) WHERE base IS NOT NULL;
   CREATE TABLE removed(folder TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, born INTEGER NOT NULL,
     PRIMARY KEY(folder, name)) WITHOUT ROWID;
@@ -258,12 +259,20 @@ export class InventoryFile {
     return since >= this.#removedFrom && since <= this.#number;
   }
 
-  /** The first changes since, each name once, in the order of their numbers. */
+  /**
+   * The first changes since, each name once, in the order of their numbers. A file that took its
+   * name since stands where it did that: a reader that stops before its last change has heard of it
+   * when it hears of that one.
+   */
   changes(region: Region, since: number, limit: number): StoredChange[] {
     const where = whereOf(region);
     const images = this.#sql(
       `SELECT folder, name, number, made, facts FROM images INDEXED BY by_number
-        WHERE number > ? AND ${where.sql} ORDER BY number LIMIT ?`,
+        WHERE number > ? AND (made <= ? OR made = number) AND ${where.sql} ORDER BY number LIMIT ?`,
+    ).all(since, since, ...where.values, limit);
+    const changedAgain = this.#sql(
+      `SELECT folder, name, made AS number, made, facts FROM images INDEXED BY by_made
+        WHERE made <> number AND made > ? AND ${where.sql} ORDER BY made LIMIT ?`,
     ).all(since, ...where.values, limit);
     // To a caller that knows all up to `since`, a name that came and went after it is no news.
     const removed = this.#sql(
@@ -271,7 +280,7 @@ export class InventoryFile {
         WHERE number > ? AND born <= ? AND ${where.sql} ORDER BY number LIMIT ?`,
     ).all(since, since, ...where.values, limit);
     const all = [
-      ...images.map(({ folder, name, number, made, facts }) => ({
+      ...[...images, ...changedAgain].map(({ folder, name, number, made, facts }) => ({
         ...named(folder, name, number),
         kind: Number(made) > since ? ('created' as const) : ('changed' as const),
         facts: String(facts),

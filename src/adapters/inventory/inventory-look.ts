@@ -2,40 +2,25 @@
  * Looks at what lies in a root and brings its inventory up to date. Folders are opened component by
  * component and used by their handles: what is replaced by a link meanwhile leads nowhere else.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  opendirSync,
-  realpathSync,
-  type BigIntStats,
-  type Dir,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, opendirSync, realpathSync, type Dir } from 'node:fs';
 import { posix } from 'node:path';
 import { namedBase } from '../../domain/images/backing-name.js';
 import { breathe } from '../../domain/model/async.js';
-import type { InventoryFacts } from '../../domain/ports/inventory.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 import { errnoOf } from '../linux/errno.js';
 import { O_PATH } from '../linux/proc-path.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { packFacts, readFacts } from './image-facts.js';
+import { failed, inodeOf, lookAtFiles, within, type FileLook } from './file-look.js';
 import type { InventoryFile, Known } from './inventory-file.js';
+import { LookThreads } from './look-threads.js';
 
-/** What was changed so shortly before a look may change again within the same tick of the clock. */
-const SETTLED_NS = 2_000_000_000n;
-/** Stands before the stamp of what is not settled. */
-const UNSETTLED = '~';
+/** For names that somebody has heard of: they are few. */
+const HERE = { look: lookAtFiles };
 /** Files looked at between two turns. */
 const SLICE = 200;
 /** Folders in each other; beyond that nobody looks. */
 const MOST_FOLDERS = 256;
-/** Gone meanwhile, or turned into something else. */
-const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'];
 const NOT_LOOKED_INTO = ['lost+found'];
-const FILE = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 const FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 export interface UnseenPlace {
@@ -90,7 +75,12 @@ export class InventoryLook {
     this.#unseen = new Map();
     this.#real.clear();
     closeSync(this.#openRoot());
-    await this.#tree(this.root);
+    const threads = new LookThreads();
+    try {
+      await this.#tree(this.root, threads);
+    } finally {
+      threads.end();
+    }
   }
 
   /** Looks at some names in a folder, and at all below them. Fails with RootGone. */
@@ -104,7 +94,6 @@ export class InventoryLook {
       const of = (wanted: Kind) => found.flatMap(([name, kind]) => (kind === wanted ? [name] : []));
       this.#gone(folder, of('gone'), of('file'), of('folder'));
       await this.#slice(folder, of('file'), true);
-      this.beat();
       await breathe();
       for (const name of of('folder')) await this.#tree(`${folder}/${name}`);
     }
@@ -128,12 +117,12 @@ export class InventoryLook {
     });
   }
 
-  async #tree(top: string): Promise<void> {
+  async #tree(top: string, threads?: LookThreads): Promise<void> {
     const seen = new Set<string>();
     for (const left = [top]; left.length > 0;) {
       const folder = left.pop() ?? top;
       seen.add(folder);
-      const inside = await this.#listed(folder);
+      const inside = await this.#listed(folder, threads);
       for (const name of inside.reverse()) left.push(`${folder}/${name}`);
     }
     // What was known of a folder that cannot be looked at now is still the best that is known.
@@ -146,7 +135,7 @@ export class InventoryLook {
   }
 
   /** Brings the files of a folder up to date; the names of the folders in it. */
-  async #listed(folder: string): Promise<string[]> {
+  async #listed(folder: string, threads?: LookThreads): Promise<string[]> {
     const listed = this.#inFolder(folder, (fd) => {
       this.watch.add(folder, fd);
       return opendirSync(`/proc/self/fd/${String(fd)}`, { encoding: 'latin1', bufferSize: SLICE });
@@ -158,17 +147,27 @@ export class InventoryLook {
       return [];
     }
     try {
-      return await this.#inside(folder, listed);
+      return await this.#inside(folder, listed, threads);
     } finally {
       listed.closeSync();
     }
   }
 
   /** A folder may have millions of files: no list of them is made. */
-  async #inside(folder: string, listed: Dir): Promise<string[]> {
+  async #inside(folder: string, listed: Dir, threads?: LookThreads): Promise<string[]> {
     const [folders, isKnown]: [string[], boolean] = [[], this.file.countIn(folder) > 0];
+    const [atWork, failures] = [new Set<Promise<void>>(), new Array<unknown>()];
     let there = 0;
-    for (let more = true; more;) {
+    const begin = (names: readonly string[]) => {
+      const work = this.#slice(folder, names, isKnown, threads)
+        .then(
+          (count) => (there += count),
+          (error: unknown) => failures.push(error),
+        )
+        .then(() => void atWork.delete(work));
+      atWork.add(work);
+    };
+    for (let more = true; more && failures.length === 0;) {
       const names: string[] = [];
       while (more && names.length < SLICE) {
         const entry = this.#ask(folder, () => listed.readSync());
@@ -177,10 +176,12 @@ export class InventoryLook {
         if (entry.isFile()) names.push(entry.name);
         else if (entry.isDirectory() && !this.#isHidden(folder, entry.name)) folders.push(entry.name);
       }
-      there += await this.#slice(folder, names, isKnown);
-      this.beat();
+      begin(names);
+      while (atWork.size >= (threads?.width ?? 1)) await Promise.race(atWork);
       await breathe();
     }
+    await Promise.all(atWork);
+    if (failures.length > 0) throw failures[0];
     if (this.file.countIn(folder) !== there) await this.#removeGone(folder);
     return folders.sort();
   }
@@ -189,70 +190,51 @@ export class InventoryLook {
   async #removeGone(folder: string): Promise<void> {
     for (let names = this.file.namesIn(folder, '', SLICE); names.length > 0;) {
       await this.#slice(folder, names, true);
-      this.beat();
       await breathe();
       names = this.file.namesIn(folder, names.at(-1) ?? '', SLICE);
     }
   }
 
   /** Looks at files; in how many of these names there is an image then. */
-  async #slice(folder: string, names: readonly string[], isKnown: boolean): Promise<number> {
+  async #slice(folder: string, names: readonly string[], isKnown: boolean, threads?: LookThreads): Promise<number> {
     const fd = this.#open(folder);
     if (typeof fd !== 'number') return 0;
     const known = isKnown ? this.file.stampsOf(folder, names) : new Map<string, Known>();
-    const looks: Looked[] = [];
+    let found: readonly FileLook[];
     try {
-      for (const name of names) looks.push(await this.#file(fd, folder, name, known.get(name)));
+      const stamps = names.map((name) => known.get(name)?.stamp);
+      found = await (threads ?? HERE).look({ folder: fd, names, stamps });
     } finally {
       closeSync(fd);
     }
+    const looks = names.map((name, at) => this.#written(folder, name, known.get(name), found[at] ?? 'gone'));
     const writes = looks.flatMap(({ write }) => write ?? []);
     if (writes.length > 0)
       this.file.transaction(() => {
         for (const write of writes) write();
       });
+    this.beat();
     return looks.filter(({ there }) => there).length;
   }
 
   /** What is to be written of one file. */
-  async #file(fd: number, folder: string, name: string, known: Known | undefined): Promise<Looked> {
-    const [path, place] = [within(fd, name), `${folder}/${name}`];
-    const gone = { there: false, ...(known === undefined ? {} : { write: () => this.file.remove(folder, name) }) };
-    const unseen = { there: known !== undefined };
-    if (known !== undefined && !known.stamp.startsWith(UNSETTLED)) {
-      const stat = this.#ask(place, () => lstatSync(path, { bigint: true }));
-      if (stat === 'unseen' || stat === undefined) return stat === undefined ? gone : unseen;
-      if (!stat.isFile()) return gone;
-      if (known.stamp === stampOf(stat)) return unseen;
+  #written(folder: string, name: string, known: Known | undefined, found: FileLook): Looked {
+    if (found === 'same') return { there: true };
+    if (found === 'gone')
+      return { there: false, ...(known === undefined ? {} : { write: () => this.file.remove(folder, name) }) };
+    if ('unseen' in found) {
+      this.#unseen.set(`${folder}/${name}`, found.unseen);
+      return { there: known !== undefined };
     }
-    const opened = this.#ask(place, () => openSync(path, FILE));
-    if (opened === 'unseen' || opened === undefined) return opened === undefined ? gone : unseen;
-    try {
-      const stat = fstatSync(opened, { bigint: true });
-      if (!stat.isFile()) return gone;
-      return this.#changed(folder, name, known, { stat, facts: await readFacts(opened, stat) });
-    } catch (error) {
-      return this.#failed(place, error) === undefined ? gone : unseen;
-    } finally {
-      closeSync(opened);
-    }
-  }
-
-  #changed(
-    folder: string,
-    name: string,
-    known: Known | undefined,
-    { stat, facts: found }: { readonly stat: BigIntStats; readonly facts: InventoryFacts },
-  ): Looked {
-    const [stamp, facts] = [stampOf(stat), packFacts(found)];
+    const { stamp, facts } = found;
     if (known?.facts === facts) return { there: true, write: () => this.file.restamp(folder, name, stamp) };
     const isNew = known === undefined || inodeOf(known.stamp) !== inodeOf(stamp);
-    const base = this.#base(folder, found);
+    const base = this.#base(folder, found.base);
     return { there: true, write: () => this.file.put(folder, name, { stamp, base, facts, isNew }) };
   }
 
   /** The path of what an image is backed by, through links of its folder. */
-  #base(folder: string, { backingFile }: InventoryFacts): string | null {
+  #base(folder: string, backingFile: string | undefined): string | null {
     const named = backingFile === undefined ? undefined : namedBase(backingFile);
     if (named === undefined) return null;
     const path = posix.resolve(folder === '' ? '/' : folder, bytesOf(named.path));
@@ -328,26 +310,11 @@ export class InventoryLook {
   }
 
   #failed(path: string, error: unknown): 'unseen' | undefined {
-    const errno = errnoOf(error);
-    if (errno === undefined) throw error;
-    if (GONE.includes(errno)) return undefined;
-    this.#unseen.set(path, errno);
+    const found = failed(error);
+    if (found === 'gone') return undefined;
+    this.#unseen.set(path, found.unseen);
     return 'unseen';
   }
-}
-
-function within(fd: number, name: string): Buffer {
-  return Buffer.from(`/proc/self/fd/${String(fd)}/${name}`, 'latin1');
-}
-
-/** Of an inode: its number first. */
-function stampOf({ ino, mtimeNs, ctimeNs, size }: BigIntStats): string {
-  const settled = BigInt(Date.now()) * 1_000_000n - ctimeNs > SETTLED_NS;
-  return `${settled ? '' : UNSETTLED}${String(ino)} ${String(mtimeNs)} ${String(ctimeNs)} ${String(size)}`;
-}
-
-function inodeOf(stamp: string): string {
-  return (stamp.split(' ')[0] ?? '').replace(UNSETTLED, '');
 }
 
 /** Text as its bytes, a character each. */

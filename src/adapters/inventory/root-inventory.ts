@@ -17,7 +17,7 @@ const WORKER = new URL('./inventory-worker.js', import.meta.url);
 /** A thread's own heap would grow to what suits a whole program. */
 const HEAP = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 /** When nobody has asked for so long the thread ends. */
-const IDLE_MS = 600_000;
+const IDLE_MS = 300_000;
 
 const STALLED = 'stalled';
 

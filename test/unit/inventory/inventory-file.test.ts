@@ -81,6 +81,24 @@ describe('the rows of an inventory', () => {
     assert.deepEqual(kinds(file, file.number), []);
   });
 
+  it('have a new file before its changes, for a reader that takes some at a time', () => {
+    const file = open();
+    put(file, '/r/a');
+    put(file, '/r/b');
+    put(file, '/r/a', 'more', { isNew: false });
+    put(file, '/r/c');
+    put(file, '/r/b', 'other', { isNew: true });
+    const seen: string[] = [];
+    for (let since = 0, full = true; full;) {
+      const rows = file.changes(ALL, since, 1);
+      seen.push(...rows.map(({ kind, folder, name, facts }) => `${kind} ${folder}/${name} ${facts}`));
+      since = rows.at(-1)?.number ?? since;
+      full = rows.length === 1;
+    }
+    assert.deepEqual(seen, ['created /r/a more', 'changed /r/a more', 'created /r/c a', 'created /r/b other']);
+    assert.deepEqual(kinds(file, 0), ['created /r/a', 'created /r/c', 'created /r/b']);
+  });
+
   it('say nothing of what came and went between two questions', () => {
     const file = open();
     put(file, '/r/a');
