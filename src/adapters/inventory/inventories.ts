@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { HostlerError, unsupported } from '../../domain/model/errors.js';
+import { isBelow } from '../../domain/model/address.js';
+import { HostlerError, asHostlerError, unsupported } from '../../domain/model/errors.js';
 import type { Entry } from '../../domain/ports/handles.js';
 import type {
   Generation,
@@ -54,29 +55,34 @@ export class Inventories implements Inventory {
     backedBy?: string,
   ): Promise<InventoryPage> {
     const region = regionOf(place);
-    const { life, number, images, unseen } = await this.#of(place.root).page({
+    const page = await this.#of(place.root).page({
       kind: 'page',
       region,
       limit,
       ...(from === undefined ? {} : { from }),
       ...(backedBy === undefined ? {} : { backedBy: bytesOf(backedBy) }),
     });
+    const { life, number } = page;
+    const { images, unseen } = await this.#withOthers(place.root, region, page.images);
     const last = images.length < limit || limit === 0 ? undefined : images.at(-1);
     return {
       images: images.map((image) => imageOf(image, { life, number })),
       generation: { life, number },
-      unseen: unseen.map(({ path, why }) => ({ path: textOf(path), why })),
+      unseen: [...page.unseen.map(({ path, why }) => ({ path: textOf(path), why })), ...unseen],
       ...(last === undefined ? {} : { next: { life, number, folder: last.folder, name: last.name } }),
     };
   }
 
   async changes(place: InventoryPlace, since: Generation, limit: number) {
-    const { changes, life, upTo } = await this.#of(place.root).changes({
+    const region = regionOf(place);
+    const answer = await this.#of(place.root).changes({
       kind: 'changes',
-      region: regionOf(place),
+      region,
       since,
       limit,
     });
+    const { life, upTo } = answer;
+    const { images: changes } = await this.#withOthers(place.root, region, answer.changes);
     return {
       changes: changes.map((each): InventoryChange => {
         const { kind } = each;
@@ -90,6 +96,48 @@ export class Inventories implements Inventory {
 
   async moved(root: string, from: Generation, signal: AbortSignal): Promise<void> {
     await this.#of(root).moved(from, signal);
+  }
+
+  /**
+   * Rows of one root, with what is backed by them from the others, and why a root could not be
+   * asked. What lies in untrusted roots needs nothing.
+   */
+  async #withOthers<Row extends { readonly folder: string; readonly name: string; readonly facts: string } & Shown>(
+    own: string,
+    { inSight }: Region,
+    rows: readonly Row[],
+  ): Promise<{ readonly images: readonly Row[]; readonly unseen: InventoryPage['unseen'] }> {
+    const others = this.#outermost.filter(({ realPath }) => realPath !== own);
+    const paths = rows.flatMap(({ folder, name, facts }) => (facts === '' ? [] : [`${folder}/${name}`]));
+    if (paths.length === 0 || others.length === 0) return { images: rows, unseen: [] };
+    const counts = new Map<string, number>();
+    const unseen: InventoryPage['unseen'][number][] = [];
+    const ask = async ({ realPath }: Root) => {
+      try {
+        const found = await this.#of(realPath).dependants({ kind: 'dependants', paths, inSight });
+        for (const [at, path] of paths.entries()) counts.set(path, (counts.get(path) ?? 0) + (found.counts[at] ?? 0));
+      } catch (error) {
+        const { reason } = asHostlerError(error);
+        if (reason !== 'ROOT_STALLED' && reason !== 'ROOT_UNAVAILABLE') throw error;
+        unseen.push({ path: realPath, why: reason });
+      }
+    };
+    await Promise.all(others.map(ask));
+    // An inventory has what lies in the roots below it, too.
+    const isCounted = others.some(({ realPath }) => isBelow(own, realPath));
+    const images = rows.map((row) => {
+      const more = counts.get(`${row.folder}/${row.name}`) ?? 0;
+      const dependants = isCounted ? Math.max(row.dependants, more) : row.dependants + more;
+      return dependants === row.dependants ? row : { ...row, dependants, orphaned: false };
+    });
+    return { images, unseen };
+  }
+
+  /** Trusted roots that lie in no other one. */
+  get #outermost(): readonly Root[] {
+    const trusted = this.options.roots.filter((root) => root.trusted && root.kept !== true);
+    const isIn = ({ realPath }: Root, other: Root) => realPath !== other.realPath && isBelow(realPath, other.realPath);
+    return trusted.filter((root) => !trusted.some((other) => isIn(root, other)));
   }
 
   #of(root: string): RootInventory {

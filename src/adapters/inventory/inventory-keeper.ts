@@ -101,7 +101,14 @@ export class InventoryKeeper {
   async answer(question: InventoryQuestion): Promise<InventoryAnswer> {
     try {
       if (!this.#hasNews(question)) await this.#upToDate();
-      return question.kind === 'page' ? this.#page(question) : this.#changes(question);
+      switch (question.kind) {
+        case 'page':
+          return this.#page(question);
+        case 'changes':
+          return this.#changes(question);
+        case 'dependants':
+          return { kind: 'dependants', counts: this.#dependants(question) };
+      }
     } catch (error) {
       if (error instanceof RootGone) return { kind: 'gone', why: error.message };
       throw error;
@@ -132,6 +139,10 @@ export class InventoryKeeper {
     const rows = this.#file.changes(region, since.number, limit);
     const upTo = rows.length < limit ? this.#file.number : (rows.at(-1)?.number ?? since.number);
     return { kind: 'changes', life, upTo, changes: rows.map((row) => ({ ...row, ...this.#shown(row, region) })) };
+  }
+
+  #dependants({ paths, inSight }: Extract<InventoryQuestion, { kind: 'dependants' }>): number[] {
+    return paths.map((path) => this.#file.dependants(path, { path: '', flat: false, inSight }));
   }
 
   #shown({ folder, name, facts }: Omit<StoredImage, 'number'>, region: Region): Shown {

@@ -40,7 +40,9 @@ export type InventoryQuestion =
       readonly region: Region;
       readonly since: { readonly life: string; readonly number: number };
       readonly limit: number;
-    };
+    }
+  /** How many images are backed by each of these paths, which lie in another root. */
+  | { readonly kind: 'dependants'; readonly paths: readonly string[]; readonly inSight: Region['inSight'] };
 
 /** A row, with what is only known when it is asked for. */
 export interface Shown {
@@ -64,6 +66,8 @@ export type InventoryAnswer =
       readonly upTo: number;
       readonly changes: readonly (StoredChange & Shown)[];
     }
+  /** In the order of the paths. */
+  | { readonly kind: 'dependants'; readonly counts: readonly number[] }
   | { readonly kind: 'too old'; readonly life: string }
   | { readonly kind: 'gone'; readonly why: string }
   /** `ofState`: the disk with the inventory cannot be used, or its file is damaged. */

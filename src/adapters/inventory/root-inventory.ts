@@ -66,6 +66,13 @@ export class RootInventory {
     throw failureOf(answer, this.options);
   }
 
+  /** Fails with ROOT_STALLED, ROOT_UNAVAILABLE. */
+  async dependants(question: Question<'dependants'>): Promise<Answer<'dependants'>> {
+    const answer = await this.#ask(question);
+    if (answer.kind === 'dependants') return answer;
+    throw failureOf(answer, this.options);
+  }
+
   async #ask(question: InventoryQuestion): Promise<InventoryAnswer> {
     const { patienceMs, root } = this.options;
     await root.gate.follow();
@@ -190,6 +197,7 @@ function failureOf(answer: InventoryAnswer, options: RootInventoryOptions): Host
       return new HostlerError('BUG', 'internal error; see the log of the daemon', { cause: answer.text });
     case 'page':
     case 'changes':
+    case 'dependants':
       return new HostlerError('BUG', `an inventory answered ${answer.kind}`);
   }
 }

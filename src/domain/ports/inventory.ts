@@ -38,7 +38,10 @@ export interface InventoryImage {
   readonly facts: InventoryFacts;
   /** Space that it takes now. */
   readonly allocatedBytes: bigint;
-  /** Images of its root that are backed by it, and lie in the places of the question. */
+  /**
+   * Images that are backed by it, and lie in the places of the question: of its root, and of those
+   * other trusted roots that can be asked.
+   */
   readonly dependants: number;
   /** Unset: nobody holds it. */
   readonly hold?: Hold;

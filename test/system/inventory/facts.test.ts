@@ -79,6 +79,41 @@ describe('the facts of an inventory', () => {
     assert.equal((await failure(list({ backed_by: '/etc/passwd' }))).reason, 'PATH_OUTSIDE_ROOTS');
   });
 
+  it('count what lies in other trusted roots, once', async () => {
+    const second = scratch.path('second');
+    const [outer, inner, drop] = [join(second, 'outer'), join(second, 'outer/inner'), join(second, 'drop')];
+    for (const path of [inner, drop]) await mkdir(path, { recursive: true });
+    const over = (path: string, base: string) =>
+      sh('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', base, path);
+    await mkdir(join(second, 'images'), { recursive: true });
+    const base = join(second, 'images/base');
+    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', base, '1M');
+    await over(join(outer, 'one'), base);
+    await over(join(inner, 'two'), base);
+    await over(join(drop, 'untrusted'), base);
+    await over(join(inner, 'three'), join(inner, 'two'));
+    const toml = (path: string, more = '') => `[[roots]]\npath = "${path}"\n${more}\n`;
+    const other = await Daemon.start(second, {
+      roots: [toml(join(second, 'images')), toml(outer), toml(inner), toml(drop, 'trusted = false')].join(''),
+    });
+    try {
+      const images = async (path: string) => {
+        const page = await other.stranger.unary('ImageService/ListImages', { path });
+        return (page['images'] as Message[]).map((each) => [
+          String(each['path']).slice(second.length + 1),
+          each['dependants'] ?? 0,
+          each['orphaned'] ?? false,
+        ]);
+      };
+      assert.deepEqual(await images(join(second, 'images')), [['images/base', 2, false]]);
+      const two = ['outer/inner/two', 1, false];
+      assert.deepEqual((await images(inner)).at(-1), two);
+      assert.deepEqual((await images(outer)).at(-1), two);
+    } finally {
+      await other.stop();
+    }
+  });
+
   it('name the process that holds an image, and no other that has it open', async () => {
     const isHolder = (pid: unknown, image: string) => {
       const words = readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').split('\0');
