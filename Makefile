@@ -7,12 +7,12 @@ NPM_STAMP := node_modules/.hostler-stamp
 BUILD_STAMP := dist/.stamp
 # Not in src/gen, because each run empties that folder.
 GEN_STAMP := node_modules/.hostler-gen-stamp
-SOURCES := $(shell find src test bench scripts -name '*.ts' -not -path 'src/gen/*' 2>/dev/null) tsconfig.json
+SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -path 'src/gen/*' 2>/dev/null) tsconfig.json
 # It ends when make ends.
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power conformance parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ test-campaign: setup build ## three minutes of kills, cancels and a failing stat
 
 test-power: setup build ## cut the power under the daemon 200 times (POWER_CUTS=n, SEED=n); as root
 	@$(TEST) --suite power $(if $(ONLY),--only '$(ONLY)')
+
+conformance: setup build ## run the conformance suite against the daemon of this checkout, healthy and with planted faults
+	@$(TEST) --suite conformance $(if $(ONLY),--only '$(ONLY)')
 
 parity: setup build ## run the tests of the 27 functions of the old module and print a table with pass or fail
 	@scripts/test-packages.sh

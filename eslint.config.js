@@ -106,8 +106,25 @@ export default tseslint.config(
     files: ['src/protocol/**'],
     rules: forbid(...PROCESSES),
   },
+  // A caller like any other: it knows the contract, and nothing of how the daemon is made.
   {
-    files: ['test/**', 'bench/**'],
+    files: ['conformance/**'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: '/(src/(?!gen/)|test/|scripts/)|^(\\.\\./){2}bench/',
+              message: 'the suite knows only the contract: src/gen',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ['test/**', 'bench/**', 'conformance/**'],
     rules: {
       // describe() holds a whole suite.
       'max-lines-per-function': 'off',

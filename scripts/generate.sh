@@ -13,8 +13,10 @@ case ${1:-} in
     fresh=$(mktemp -d)
     trap 'rm -rf "$fresh"' EXIT
     buf build --config buf.daemon.yaml --as-file-descriptor-set -o "$fresh/hostler.binpb"
-    # NAME-docs.ts prints docs/NAME.md; NAME-pages.ts writes every page of docs/NAME.
-    for program in scripts/docs/*-docs.ts scripts/docs/*-pages.ts; do
+    # NAME-docs.ts prints docs/NAME.md, and reference/NAME-docs.ts docs/reference/NAME.md;
+    # NAME-pages.ts writes every page of docs/NAME.
+    mkdir -p "$folder/reference"
+    for program in scripts/docs/*-docs.ts scripts/docs/reference/*-docs.ts scripts/docs/*-pages.ts; do
       built="$fresh/$(basename "$program" .ts).mjs"
       esbuild "$program" --bundle --platform=node --format=esm --target=node24 --log-level=warning \
         "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" \
@@ -22,7 +24,8 @@ case ${1:-} in
       case $program in
         *-docs.ts)
           node "$built" "$fresh/hostler.binpb" >"$fresh/page.md"
-          cp "$fresh/page.md" "$folder/$(basename "$program" -docs.ts).md"
+          page=${program#scripts/docs/}
+          cp "$fresh/page.md" "$folder/${page%-docs.ts}.md"
           ;;
         *)
           name=$(basename "$program" -pages.ts)
