@@ -1,7 +1,12 @@
-/** Prints docs/failpoints.md: at which steps of operations a failpoint can act, from the one table. */
+/**
+ * Prints docs/failpoints.md: at which steps of operations a failpoint can act, and which faults can
+ * be planted, each from its one table.
+ */
+import { PLANTED_FAULTS } from '../../src/domain/model/planted-faults.js';
 import { STEPS } from '../../src/domain/operations/steps.js';
 
 const rows = Object.entries(STEPS).map(([name, what]) => `| \`${name}\` | ${what} |`);
+const faults = Object.entries(PLANTED_FAULTS).map(([name, what]) => `| \`${name}\` | ${what} |`);
 
 process.stdout.write(`# Failpoints
 
@@ -18,4 +23,16 @@ order in which operations go through them; no operation has all steps. This file
 | step | what happens next |
 | --- | --- |
 ${rows.join('\n')}
+
+## Planted faults
+
+Mistakes of the daemon that \`make conformance\` plants one by one, to show that the
+[conformance suite](conformance.md) finds each. \`HOSTLER_PLANTED_FAULTS\` in the environment of the
+daemon names them, with commas between them. Only a daemon that runs from \`dist/src\` knows the
+switch: \`scripts/bundle.sh\` takes it out of what is shipped. The table is generated from
+\`src/domain/model/planted-faults.ts\`.
+
+| fault | what the daemon then does |
+| --- | --- |
+${faults.join('\n')}
 `);

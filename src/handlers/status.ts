@@ -10,6 +10,7 @@ import type { Any } from '../gen/google/protobuf/any.js';
 import { BadRequest, ErrorInfo, QuotaFailure, ResourceInfo, RetryInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
 import { durationOf } from '../protocol/times.js';
+import { isPlanted } from '../domain/model/planted-faults.js';
 
 const DOMAIN = 'hostler';
 /** A trailer of 64 KiB hangs a grpc-js call. */
@@ -49,7 +50,10 @@ function errorInfo({ shown: { reason }, facts }: HostlerError): Any {
       .slice(0, MAX_FACTS)
       .map(([key, value]) => [cut(key, MAX_KEY), cut(value, MAX_FACT)]),
   );
-  return pack('google.rpc.ErrorInfo', ErrorInfo.encode({ reason, domain: DOMAIN, metadata }).finish());
+  return pack(
+    'google.rpc.ErrorInfo',
+    ErrorInfo.encode({ reason: isPlanted('wrong-reason') ? 'IO_ERROR' : reason, domain: DOMAIN, metadata }).finish(),
+  );
 }
 
 function badRequest(violations: readonly FieldViolation[]): Any {

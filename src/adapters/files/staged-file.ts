@@ -19,6 +19,7 @@ import type { Owners } from './owners.js';
 import type { ImageLocks } from '../../domain/ports/images.js';
 import type { FolderSync } from './folder-sync.js';
 import type { Leftovers } from '../owned/private-walk.js';
+import { isPlanted } from '../../domain/model/planted-faults.js';
 
 export const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 export const EXPANDED_NAME = 'expanded';
@@ -202,6 +203,7 @@ export class StagedFile implements StagedImage {
   async #remove(): Promise<readonly string[]> {
     const { directory, storedName } = this.target;
     try {
+      if (!this.#published && isPlanted('private-folder-left')) return [];
       return (
         (await removeByNames(directory, this.folder, PRIVATE_NAMES, dirname(storedName))) ??
         (await removePrivateFolder(directory, this.folder.name, dirname(storedName)))

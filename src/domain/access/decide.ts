@@ -2,6 +2,7 @@ import { HostlerError } from '../model/errors.js';
 import type { Identity } from './authority.js';
 import { isHost, liesIn, type Role } from './role.js';
 import type { Reason } from '../model/reasons/reasons.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 /** What a caller wants to do, as far as roles depend on it. */
 export interface AccessRequest {
@@ -55,7 +56,7 @@ export function decide(identity: Identity, attempt: AccessRequest): Decision {
   const objections: { readonly role: string; readonly objection: Objection }[] = [];
   for (const role of identity.roles) {
     const objection = objectionOf(role, identity, attempt);
-    if (objection === undefined) return { role };
+    if (objection === undefined || isPlanted('denied-call-allowed')) return { role };
     objections.push({ role: role.name, objection });
   }
   const closest = objections.find(({ objection }) => objection.reason !== 'METHOD_NOT_ALLOWED') ?? objections[0];

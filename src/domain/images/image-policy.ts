@@ -2,6 +2,7 @@ import { HostlerError } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { Chain } from '../ports/tools.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 /**
  * Findings that reach beyond the image, that nobody here understands, or that no program makes: no
@@ -132,7 +133,7 @@ export function formatMismatch(path: string, declared: string, detected: string,
 }
 
 function refuse(path: string, bad: readonly { readonly reason: string; readonly message: string }[]): void {
-  if (bad.length === 0) return;
+  if (bad.length === 0 || isPlanted('unsafe-image-opened')) return;
   throw new HostlerError('IMAGE_UNSAFE', `${path}: ${bad.map(({ message }) => message).join('; ')}`, {
     facts: { path, findings: [...new Set(bad.map(({ reason }) => reason))].join(' ') },
   });

@@ -15,6 +15,7 @@ import type { FileIdentity, FileRef, ImageKind, Resolved } from '../ports/handle
 import type { ResolvedTarget } from '../ports/targets.js';
 import type { Chain } from '../ports/tools.js';
 import type { Paths } from '../ports/paths.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 export interface AdmissionPorts {
   readonly paths: Paths;
@@ -161,7 +162,7 @@ export class Admission {
   async #assertNoDependants(file: FileRef & FileIdentity, path: ImageAddress, except?: FileIdentity): Promise<void> {
     const answer = await this.ports.dependants.of(file);
     const found = answer.found.filter(({ identity }) => except === undefined || !sameFile(identity, except));
-    if (found.length === 0) {
+    if (found.length === 0 || isPlanted('base-not-protected')) {
       assertLookedAt(answer, path, (place) => this.ports.scope.touches(place));
       return;
     }

@@ -17,6 +17,7 @@ import { resumesAfterRestart } from './recovery/resumable-work.js';
 import type { Verb } from './verb.js';
 import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
 import { plainRun } from '../ports/tools.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 /** What is given back when an operation ends; its locks apart. */
 interface Held {
@@ -65,7 +66,7 @@ export class Operations {
   ): AsyncGenerator<OperationRecord, void> {
     caller.signal.throwIfAborted();
     this.#assertServing();
-    if (ask.planOnly) {
+    if (ask.planOnly && !isPlanted('plan-runs')) {
       yield await this.#plan(verb, spec, ask, caller);
       return;
     }

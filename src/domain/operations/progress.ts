@@ -1,6 +1,7 @@
 import { rest, uint64 } from '../model/numbers.js';
 import type { Clock } from '../ports/images.js';
 import type { Counters, Progress } from './record.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 /** The rate is that of about so long. */
 const WINDOW_MS = 5000;
@@ -54,7 +55,8 @@ export class ProgressMeter {
 
 /** A total that was passed was an estimate. */
 function inRange({ doneBytes, totalBytes, skippedBytes, doneItems, totalItems }: Counters): Counters {
-  const [bytes, items] = [uint64(doneBytes), doneItems === undefined ? undefined : uint64(doneItems)];
+  const done = isPlanted('progress-goes-back') ? rest(totalBytes ?? 0n, doneBytes) : doneBytes;
+  const [bytes, items] = [uint64(done), doneItems === undefined ? undefined : uint64(doneItems)];
   return {
     doneBytes: bytes,
     skippedBytes: uint64(skippedBytes),

@@ -5,6 +5,7 @@ import type { Journal } from './journal.js';
 import type { LiveOperation } from './live-operation.js';
 import type { OperationRecord } from './record.js';
 import type { Reason } from '../model/reasons/reasons.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 /** How an admission ends whose caller went. */
 const GONE: readonly Reason[] = ['CANCELLED', 'CALLER_DEADLINE'];
@@ -75,7 +76,8 @@ export class RequestIds {
     const operation = this.live.get(earlier.id);
     if (operation !== undefined && operation.record.state !== 'CANCELLING') return operation;
     if (operation !== undefined) earlier = await operation.finished;
-    return earlier.state === 'SUCCEEDED' ? earlier : begin(earlier.attempt + 1);
+    const replays = earlier.state === 'SUCCEEDED' && !isPlanted('replay-runs-again');
+    return replays ? earlier : begin(earlier.attempt + 1);
   }
 }
 

@@ -15,6 +15,7 @@ import type { Entry } from '../ports/handles.js';
 import { isZeros } from '../model/zeros.js';
 import { plainRun, type ImageTool } from '../ports/tools.js';
 import type { Paths } from '../ports/paths.js';
+import { isPlanted } from '../model/planted-faults.js';
 
 export interface DownloadSpec {
   readonly address: ImageAddress;
@@ -76,7 +77,7 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
     for await (const piece of paced(pieces, sizeOf, spec.bytesPerSecond, caller.signal)) {
       caller.signal.throwIfAborted();
       await digest.take(piece, caller.signal);
-      yield piece;
+      yield 'data' in piece && isPlanted('download-loses-byte') ? { data: piece.data.subarray(1) } : piece;
     }
     const checksum = { algorithm: BLOCK_ALGORITHM, digest: await digest.digest(caller.signal) };
     if (!spec.allowInUse) await assertUnchanged([file], ports.files);

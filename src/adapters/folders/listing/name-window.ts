@@ -2,6 +2,7 @@
  * Names of a folder in the order of their bytes. A name is a string of a character a byte: not
  * every name is UTF-8, and the order of such strings is that of the bytes.
  */
+import { isPlanted } from '../../../domain/model/planted-faults.js';
 
 /** Names that follow each other in the order: all that the folder has between both ends. */
 export interface NameWindow {
@@ -79,7 +80,8 @@ export function namesAfter(
   name: string | undefined,
   count: number,
 ): { readonly names: readonly string[]; readonly more: boolean } {
-  const from = name === undefined ? 0 : firstAfter(names, name);
+  const next = name === undefined ? 0 : firstAfter(names, name);
+  const from = isPlanted('page-repeats-entry') ? Math.max(0, next - 1) : next;
   const to = Math.min(from + count, names.length);
   return { names: names.slice(from, to), more: to < names.length || !toTheEnd };
 }
