@@ -68,6 +68,7 @@ func TestSaysWhyThereIsNoConnection(t *testing.T) {
 		"other name":             {"tcp://" + daemon.WrongName, mutual("ca.pem", "client"), hostler.OtherName, "for another name"},
 		"unknown CA":             {"tcp://" + daemon.TLS, mutual("other/ca.pem", "client"), hostler.UnknownAuthority, "other/ca.pem"},
 		"plain to TLS":           {"tcp://" + daemon.TLS, nil, hostler.NeedsTLS, "speaks TLS: give the files"},
+		"plain to another TLS":   {"tcp://" + tlsServer(t), nil, hostler.NeedsTLS, "speaks TLS: give the files"},
 		"TLS to plain":           {"tcp://" + plain, mutual("ca.pem", "client"), hostler.SpeaksNoTLS, "does not speak TLS"},
 		"TLS to a web server":    {"tcp://" + www, mutual("ca.pem", "client"), hostler.SpeaksNoTLS, "does not speak TLS"},
 		"plain to a web server":  {"tcp://" + www, nil, hostler.NotHostler, "something else than hostlerd"},
@@ -79,8 +80,12 @@ func TestSaysWhyThereIsNoConnection(t *testing.T) {
 			}
 			_, err := hostler.Connect(limited(t), options...)
 			var failed *hostler.Error
-			if !errors.As(err, &failed) || failed.Problem != c.problem || failed.Code != codes.Unavailable || failed.Reason != "" {
+			if !errors.As(err, &failed) || failed.Problem != c.problem {
 				t.Fatalf("%#v: %v", failed, err)
+			}
+			// A daemon has answered only to the client without TLS.
+			if name == "plain to TLS" && failed.Reason != "NOT_AUTHENTICATED" || name != "plain to TLS" && (failed.Code != codes.Unavailable || failed.Reason != "") {
+				t.Errorf("%#v", failed)
 			}
 			if !strings.Contains(err.Error(), c.words) {
 				t.Error(err)

@@ -73,13 +73,16 @@ func (d *dialer) explain(ctx context.Context, text string) (Problem, string) {
 	problem := problemOf(err, text)
 	if problem == "" {
 		problem = ConnectionLost
-		// A port with TLS closes such connections without a word.
-		if d.network == "tcp" && d.settings.TLSCA == "" && strings.Contains(text, "server preface") && d.wantsTLS(ctx) {
+		// Other servers with TLS than a daemon close such connections without a word.
+		if d.plain() && strings.Contains(text, "server preface") && d.wantsTLS(ctx) {
 			problem = NeedsTLS
 		}
 	}
 	return problem, problem.words(d.settings.Address, d.settings, err)
 }
+
+// plain says whether it connects to a port without TLS.
+func (d *dialer) plain() bool { return d.network == "tcp" && d.settings.TLSCA == "" }
 
 // wantsTLS asks the address whether it answers to a greeting of TLS: with a greeting or an alert.
 func (d *dialer) wantsTLS(ctx context.Context) bool {

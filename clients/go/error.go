@@ -38,7 +38,8 @@ type Error struct {
 	// Details are all details of the error as they came, also those of types that this client does
 	// not know.
 	Details []*anypb.Any
-	// Problem is set if the connection has failed, and not the call.
+	// Problem is set if the connection has failed, and not the call. Reason is then empty, or with
+	// NeedsTLS NOT_AUTHENTICATED: a daemon says that to clients without TLS.
 	Problem Problem
 
 	cause error
@@ -139,6 +140,10 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return err
 	}
 	e := newError(answer.Proto(), err)
+	if e.Reason == "NOT_AUTHENTICATED" && c.dialer.plain() {
+		// Only a port with TLS asks who a caller is.
+		e.Problem, e.Message = NeedsTLS, NeedsTLS.words(c.settings.Address, c.settings, nil)
+	}
 	if ctx.Err() == nil && e.Reason == "" && brokenOff(e) {
 		e.Code = codes.Unavailable
 		e.Problem, e.Message = c.dialer.explain(ctx, answer.Message())

@@ -4,10 +4,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,6 +32,17 @@ func deadSocket(t *testing.T) string {
 	listener.Close()
 	t.Cleanup(func() { os.Remove(path) })
 	return path
+}
+
+// tlsServer is a server with TLS that is no daemon.
+func tlsServer(t *testing.T) string {
+	cert, key := foreignCertificate(t)
+	pair := must[tls.Certificate](t)(tls.LoadX509KeyPair(cert, key))
+	listener := must[net.Listener](t)(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}}))
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	return listener.Addr().String()
 }
 
 // foreignCertificate is one of an authority that the daemon does not know.
