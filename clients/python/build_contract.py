@@ -7,7 +7,9 @@ comment that it has in the contract. A new RPC needs no change of the client.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import sysconfig
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -73,7 +75,8 @@ def protoc(protos: Path, files: list[Path], target: Path, descriptors: Path) -> 
             f"-I{protos}",
             f"-I{resources('grpc_tools') / '_proto'}",
             f"--python_out={target}",
-            f"--pyi_out={target}",
+            f"--plugin=protoc-gen-mypy={stub_writer()}",
+            f"--mypy_out=quiet:{target}",
             f"--descriptor_set_out={descriptors}",
             "--include_source_info",
             *map(str, files),
@@ -81,6 +84,16 @@ def protoc(protos: Path, files: list[Path], target: Path, descriptors: Path) -> 
     )
     if code != 0:
         raise SystemExit("protoc failed")
+
+
+def stub_writer() -> str:
+    """Find mypy-protobuf, which writes stubs with the comments of the contract."""
+    found = shutil.which("protoc-gen-mypy") or shutil.which(
+        "protoc-gen-mypy", path=sysconfig.get_path("scripts")
+    )
+    if found is None:
+        raise SystemExit("mypy-protobuf is not installed")
+    return found
 
 
 def messages_module(files: list[FileDescriptorProto]) -> str:

@@ -24,7 +24,7 @@ venv() { # NAME PACKAGE…
   echo "$packages" >"$folder/packages"
 }
 # Two of them: the build needs an older grpcio-tools than what the tests run with.
-venv build build==1.6.1 hatchling==1.27.0 grpcio-tools==1.80.1
+venv build build==1.6.1 hatchling==1.27.0 grpcio-tools==1.80.1 mypy-protobuf==3.7.0
 venv run "$grpcio" protobuf==7.36.2 googleapis-common-protos==1.76.0 pytest==9.2.0 \
   mypy==2.4.1 ruff==0.17.6 grpc-stubs==1.53.0.6 types-protobuf==7.35.1.20260906
 bin=$cache/run/bin

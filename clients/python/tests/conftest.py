@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import hostler
+from hostler import v1
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 #: Comes back soon, and gives up soon when it cannot.
@@ -56,6 +58,32 @@ class Daemon:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(60)
+
+
+@contextlib.contextmanager
+def other_daemon(folder: Path, address: str, limits: str = "") -> Iterator[None]:
+    """Run a daemon without TLS in a folder, with limits of its own."""
+    config = folder / "other.toml"
+    (folder / "images").mkdir()
+    config.write_text(
+        f'state_dir = "{folder}/state"\ninstances_path = "{folder}/images"\n'
+        f'[server]\nhttp = ""\nlisten = ["{address}"]\n'
+        f'[limits]\n{limits}\n[[roots]]\npath = "{folder}/images"\n'
+    )
+    with (folder / "other.log").open("w") as log:
+        process = subprocess.Popen(
+            [REPOSITORY / "bin/hostlerd", "--config", config], stdout=log, stderr=log
+        )
+        try:
+            # A watch waits for a daemon that is not there yet.
+            with hostler.Client(address, retry=QUICK) as client:
+                request = v1.WatchOperationRequest(operation_id="none")
+                with pytest.raises(hostler.StatusError):
+                    client.operation.watch_operation(request).wait()
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Daemon
+from conftest import REPOSITORY, Daemon, other_daemon
 
 import hostler
 from hostler import v1
@@ -66,36 +66,20 @@ def test_unknown_authority(daemon: Daemon) -> None:
 
 
 def test_plain_client_on_a_tls_port(daemon: Daemon) -> None:
-    assert problem_at(daemon.tls) is hostler.Problem.TLS_REQUIRED
+    # The daemon says so itself.
+    with hostler.Client(daemon.tls) as client:
+        with pytest.raises(hostler.StatusError) as caught:
+            client.host_info.get_host_info(ASK)
+    assert caught.value.reason == "NOT_AUTHENTICATED"
+    assert "does not use TLS" in caught.value.message
 
 
 @pytest.fixture
 def plain_port(daemon: Daemon, tmp_path: Path) -> Iterator[str]:
     """Run a daemon that speaks no TLS."""
-    port = free_port()
-    config = tmp_path / "plain.toml"
-    (tmp_path / "images").mkdir()
-    config.write_text(
-        f'state_dir = "{tmp_path}/state"\ninstances_path = "{tmp_path}/images"\n'
-        f'[server]\nhttp = ""\nlisten = ["tcp://127.0.0.1:{port}"]\n'
-        f'[[roots]]\npath = "{tmp_path}/images"\n'
-    )
-    log = (tmp_path / "plain.log").open("w")
-    process = subprocess.Popen(
-        [REPOSITORY / "bin/hostlerd", "--config", config], stdout=log, stderr=log
-    )
-    try:
-        retry = hostler.Retry(first_delay=0.1, longest_delay=0.2, patience=90, attempts=1000)
-        with hostler.Client(f"tcp://127.0.0.1:{port}", retry=retry) as client:
-            # A watch waits for a daemon that is not there yet.
-            watch = client.operation.watch_operation(v1.WatchOperationRequest(operation_id="none"))
-            with pytest.raises(hostler.StatusError):
-                watch.wait()
-        yield f"tcp://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(60)
-        log.close()
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with other_daemon(tmp_path, address):
+        yield address
 
 
 def test_tls_client_on_a_plain_port(daemon: Daemon, plain_port: str) -> None:
@@ -172,6 +156,10 @@ def strict_port(daemon: Daemon) -> Iterator[str]:
 
 def test_certificate_is_refused_in_the_handshake(daemon: Daemon, strict_port: str) -> None:
     assert problem_at(strict_port, daemon.files()) is hostler.Problem.CLIENT_REFUSED
+
+
+def test_plain_client_on_a_tls_port_that_says_nothing(strict_port: str) -> None:
+    assert problem_at(strict_port) is hostler.Problem.TLS_REQUIRED
 
 
 def test_a_wrong_certificate_is_not_waited_for(daemon: Daemon) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from pathlib import Path
 
 import pytest
-from conftest import QUICK, Daemon
+from conftest import QUICK, Daemon, other_daemon
 
 import hostler
 import hostler.aio
 from hostler import v1
-
-LABELS = {"test": "watch"}
 
 
 def create(client: hostler.Client, daemon: Daemon, name: str, labels: dict[str, str]) -> str:
@@ -63,6 +63,33 @@ def test_watch_survives_a_restart_and_misses_nothing(
     later: list[v1.WatchOperationsResponse] = []
     collect(client.watch(select, cursor=watch.cursor), later, "after")
     assert {answer.event.operation_id for answer in later} == {after}
+
+
+def test_cursor_too_old_is_handed_on(tmp_path: Path) -> None:
+    address = f"unix://{tmp_path}/s.sock"
+    few = other_daemon(tmp_path, address, "history_operations = 3")
+    with few, hostler.Client(address, retry=QUICK) as client:
+        old = client.operation.list_operations(v1.ListOperationsRequest()).cursor
+        for number in range(8):
+            request = v1.CreateImageRequest(
+                path=f"{tmp_path}/images/{number}.raw", format="raw", size_bytes=512
+            )
+            client.image.create_image(request).wait()
+        everything = v1.ListOperationsRequest()
+        while len(client.operation.list_operations(everything).operations) > 3:
+            time.sleep(0.05)
+        with pytest.raises(hostler.StatusError) as caught:
+            next(client.watch(cursor=old))
+        assert caught.value.reason == "CURSOR_TOO_OLD"
+        # What the reason asks for: list, and watch from there.
+        new = client.operation.list_operations(v1.ListOperationsRequest()).cursor
+        watch = client.watch(cursor=new)
+        request = v1.CreateImageRequest(
+            path=f"{tmp_path}/images/new.raw", format="raw", size_bytes=512
+        )
+        client.image.create_image(request).wait()
+        assert next(watch).method == "CreateImage"
+        watch.close()
 
 
 def test_wrong_cursor_is_handed_on(client: hostler.Client) -> None:
