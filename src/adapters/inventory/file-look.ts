@@ -50,7 +50,7 @@ async function lookAtFile(folder: number, name: string, stamp: string | undefine
 }
 
 /** Files in an open folder, which stays open until they have been looked at. */
-export interface LookJob {
+export interface FilesToLookAt {
   readonly folder: number;
   readonly names: readonly string[];
   /** Of each name the stamp of the look before. */
@@ -58,7 +58,7 @@ export interface LookJob {
 }
 
 /** In the order of the names. Fails with what is no error of the system. */
-export async function lookAtFiles({ folder, names, stamps }: LookJob): Promise<readonly FileLook[]> {
+export async function lookAtFiles({ folder, names, stamps }: FilesToLookAt): Promise<readonly FileLook[]> {
   const looks: FileLook[] = [];
   for (const [at, name] of names.entries()) looks.push(await lookAtFile(folder, name, stamps[at]));
   return looks;

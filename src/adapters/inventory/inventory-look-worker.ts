@@ -1,13 +1,13 @@
 /** A thread that looks at files for an inventory; `look-threads.ts` starts it. */
 import { parentPort } from 'node:worker_threads';
-import { lookAtFiles, type LookJob } from './file-look.js';
+import { lookAtFiles, type FilesToLookAt } from './file-look.js';
 
 const port = parentPort;
 
 /** Jobs are answered in their order. A failure ends the thread, and with it the whole look. */
 let work = Promise.resolve();
 
-port?.on('message', (job: LookJob | 'end') => {
+port?.on('message', (job: FilesToLookAt | 'end') => {
   work = work.then(async () => {
     if (job === 'end') port.close();
     else port.postMessage(await lookAtFiles(job));

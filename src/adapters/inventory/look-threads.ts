@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { lookAtFiles, type FileLook, type LookJob } from './file-look.js';
+import { lookAtFiles, type FileLook, type FilesToLookAt } from './file-look.js';
 
 const WORKER = new URL('./inventory-look-worker.js', import.meta.url);
 /** One for each core that such a host can spare; the thread of the inventory writes meanwhile. */
@@ -34,7 +34,7 @@ export class LookThreads {
   }
 
   /** In the order of the names. Fails with what is no error of the system. */
-  async look(job: LookJob): Promise<readonly FileLook[]> {
+  async look(job: FilesToLookAt): Promise<readonly FileLook[]> {
     this.#looked += job.names.length;
     if (this.#threads.length === 0 && this.#looked > MANY_FILES) this.#start();
     const [thread] = this.#threads.toSorted((a, b) => a.jobs.length - b.jobs.length);
