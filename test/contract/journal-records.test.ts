@@ -9,7 +9,7 @@ import { scratchFolder } from '../support/scratch.js';
 
 const address = asAddress('/images/a,b\n.qcow2');
 const snapshot = { id: '1', name: '\0n5', createTimeMs: 7, virtualSizeBytes: 8n, vmStateBytes: 0n };
-const info: ImageInfo = {
+const info: Required<ImageInfo> = {
   format: 'qcow2',
   virtualSizeBytes: 2n ** 63n,
   clusterSizeBytes: 65536n,
@@ -24,6 +24,23 @@ const info: ImageInfo = {
   compressionType: 'zstd',
   lazyRefcounts: true,
   extendedL2: false,
+  refcountBits: 16,
+  subformat: 'monolithicFlat',
+  vhdSizeFrom: 'chs',
+  untoldSizeBytes: 9n,
+  extentNames: ['e'],
+  described: {
+    contentId: 'c0ffee',
+    parentContentId: 'ffffffff',
+    extents: [
+      { kind: 'flat', lengthBytes: 4n, offsetBytes: 1n, name: 'e' },
+      { kind: 'zero', lengthBytes: 4n, offsetBytes: 0n },
+    ],
+  },
+  oldEncryption: 'aes',
+  sectorBytes: 4096,
+  holdsLuks: true,
+  luksVersion: 1,
   findings: [{ reason: 'INTERRUPTED', message: 'm' }],
   address,
   fileLengthBytes: 5n,
