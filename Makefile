@@ -12,10 +12,10 @@ SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -pa
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power conformance parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power test-languages test-clients contract conformance parity check lint format coverage soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(NPM_STAMP) $(GEN_STAMP) ## install what is missing: system packages (apt-get, when allowed) and npm packages; generate src/gen
 	@scripts/system-packages.sh
@@ -82,6 +82,16 @@ test-faults: setup build ## let the n-th call of a disk fail under every verb, f
 test-far: setup build ## run the tests with images of 20 GiB between hosts; as root
 	@scripts/test-packages.sh
 	@$(TEST) --suite far $(if $(ONLY),--only '$(ONLY)')
+
+test-languages: setup build ## compile the contract as a stranger would, in each language that can be installed
+	@scripts/language-packages.sh
+	@$(TEST) --suite languages $(if $(ONLY),--only '$(ONLY)')
+
+test-clients: setup build ## run the tests and the example scheduler of each client library (ONLY=python)
+	@scripts/client-libraries.sh $(ONLY)
+
+contract: $(NPM_STAMP) ## pack the contract: dist/hostler-proto-VERSION.tar.gz
+	@scripts/contract.sh
 
 test-bare: ## run the README's two commands in the root of a bare Debian, which it makes; as root
 	@scripts/bare-machine.sh

@@ -1,5 +1,6 @@
 /** Images that another program cuts off between the look at their header and the walk of their tables. */
 import assert from 'node:assert/strict';
+import { inspect } from 'node:util';
 import { findMissing, hasTables } from '../../../src/domain/formats/whole/find-missing.js';
 import { HostlerError } from '../../../src/domain/model/errors.js';
 import { READABLE_FORMATS } from '../../../src/domain/model/image-format.js';
@@ -30,7 +31,7 @@ describe('an image that is cut off while it is read', () => {
             (failed: unknown) => failed,
           );
           if (error === undefined || error === TOO_MUCH) continue;
-          assert.ok(error instanceof HostlerError, `${String(left)} bytes: ${String(error)}`);
+          assert.ok(error instanceof HostlerError, `${String(left)} bytes: ${inspect(error)}`);
           assert.equal(error.reason, 'IMAGE_MALFORMED');
         }
     });
