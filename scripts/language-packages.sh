@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 ./system-packages.sh --optional protoc:protobuf-compiler g++:g++ javac:default-jdk-headless python3:python3
 [ -e /usr/include/google/protobuf/message.h ] || ./system-packages.sh --optional no-command:libprotobuf-dev
+[ -e /usr/lib/python3/dist-packages/google/protobuf ] || ./system-packages.sh --optional no-command:python3-protobuf
 [ -e /usr/share/java/protobuf.jar ] || ./system-packages.sh --optional no-command:libprotobuf-java
 cd ..
 mkdir -p .cache/go/bin

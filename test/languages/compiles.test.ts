@@ -12,6 +12,7 @@ import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
 
 const GO_TOOLS = join(ROOT_FOLDER, '.cache/go/bin');
+const PYTHON_LIBRARY = '/usr/lib/python3/dist-packages/google/protobuf';
 const JAVA_LIBRARY = '/usr/share/java/protobuf.jar';
 const CPP_HEADERS = '/usr/include/google/protobuf/message.h';
 const BUF = join(ROOT_FOLDER, 'node_modules/.bin/buf');
@@ -53,12 +54,12 @@ describe('the contract out of its archive', function () {
 
     for (const language of PROTOC_OUTPUTS)
       it(`generates ${language}`, async () => {
-        assert.ok((await readdir(await generate(language), { recursive: true })).length > protos.length);
+        assert.ok((await readdir(await generate(language), { recursive: true })).length >= protos.length);
       });
 
     it('needs no other file, and no newer protoc than 3.12 for anything but optional fields', async () => {
       await works('protoc -I proto --experimental_allow_proto3_optional -o /dev/null "$@"', ...protos);
-      const text = await works('cat proto/hostler/v1/*.proto');
+      const text = await works('cat proto/hostler/v1/*.proto | sed "s#//.*##"');
       const imports = new Set([...text.matchAll(/^import "([^"]+)";$/gm)].map(([, name]) => name ?? ''));
       assert.deepEqual(
         [...imports].filter((name) => !/^(?:hostler\/v1|google\/protobuf)\//.test(name)),
@@ -67,15 +68,12 @@ describe('the contract out of its archive', function () {
       assert.doesNotMatch(text, /^\s*(?:edition|reserved "|extensions \d)|debug_redact|features\./m);
     });
 
-    it('what is generated for Python can be imported', async () => {
+    it('what is generated for Python can be imported', async function () {
+      needs(this, existsSync(PYTHON_LIBRARY), 'protobuf for Python could not be installed');
       const out = await generate('python');
-      const python = join(ROOT_FOLDER, '.cache/python/bin/python');
-      const program = existsSync(python) ? python : 'python3';
-      // Its library must be as new as protoc's code wants it: any is.
       const modules = protos.map((name) => name.replace('.proto', '_pb2').replaceAll('/', '.'));
-      const { code, stderr } = await tryRun(program, ['-c', modules.map((name) => `import ${name}`).join('\n')], {
-        env: { PYTHONPATH: out, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION: 'python' },
-      });
+      const program = modules.map((name) => `import ${name}`).join('\n');
+      const { code, stderr } = await tryRun('/usr/bin/python3', ['-c', program], { env: { PYTHONPATH: out } });
       assert.equal(code, 0, stderr);
     });
 
