@@ -48,10 +48,10 @@ export const text = z
   .string()
   .refine((value) => value !== '' && !value.includes('\0'), 'must not be empty or contain NUL');
 
-/** `oneof virtual_size { size_bytes, size }`; what is wrong is said of the one that was given. */
+/** `oneof virtual_size`; what is wrong is said of the one that was given. */
 export const optionalSize = z
   .union([
-    z.object({ $case: z.literal('sizeBytes'), value: z.bigint() }),
+    z.object({ $case: z.literal('virtualSizeBytes'), value: z.bigint() }),
     z.object({ $case: z.literal('size'), value: z.string() }),
   ])
   .optional()
@@ -63,7 +63,7 @@ export const optionalSize = z
     return z.NEVER;
   });
 export const size = optionalSize.transform((value, context) => {
-  if (value === undefined) context.addIssue({ code: 'custom', message: 'size_bytes or size is required' });
+  if (value === undefined) context.addIssue({ code: 'custom', message: 'virtual_size_bytes or size is required' });
   return value ?? z.NEVER;
 });
 

@@ -134,7 +134,7 @@ const IMAGES = ['path', 'source', 'first', 'mount_path', 'base'];
 const RARE = ['detach', 'plan_only', 'append', 'missing_ok'];
 const SMALL = [0n, 1n, 2n, 3n, 10n, 100n];
 const SIZES: Readonly<Record<string, readonly bigint[]>> = {
-  size_bytes: [65_536n, 1n << 20n, 3n << 20n, 1n << 30n],
+  virtual_size_bytes: [65_536n, 1n << 20n, 3n << 20n, 1n << 30n],
   cluster_size_bytes: [65_536n, 4096n, 2n << 20n],
   max_size_bytes: [1n << 30n],
   bandwidth_bytes_per_second: [1n << 20n, 64n << 20n],

@@ -162,7 +162,7 @@ export class Workload {
       case 2:
         for (const [index, bytes] of [8 * MIB, 16 * MIB, 24 * MIB].entries()) {
           const rpc = `ImageService/${index === 0 ? 'Create' : 'Resize'}Image`;
-          await change({ kind: 'size', bytes }, rpc, { path, format: 'qcow2', size_bytes: String(bytes) });
+          await change({ kind: 'size', bytes }, rpc, { path, format: 'qcow2', virtual_size_bytes: String(bytes) });
         }
         break;
       case 3:

@@ -165,7 +165,7 @@ function imageOf(row: StoredImage & Shown, generation: Generation): InventoryIma
 function pathOf({ folder, name }: { readonly folder: string; readonly name: string }) {
   const bytes = Buffer.from(`${folder}/${name}`, 'latin1');
   const path = bytes.toString();
-  return Buffer.from(path).equals(bytes) ? { path } : { path, pathBytes: bytes };
+  return Buffer.from(path).equals(bytes) ? { path } : { path, rawPath: bytes };
 }
 
 function textOf(path: string): string {

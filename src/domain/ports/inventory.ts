@@ -32,7 +32,7 @@ export interface InventoryImage {
   /** Where a name is no UTF-8, with characters in the place of what is none. */
   readonly path: string;
   /** The path itself; only where that is no UTF-8. */
-  readonly pathBytes?: Uint8Array;
+  readonly rawPath?: Uint8Array;
   /** Where a list continues after it. */
   readonly position: InventoryPosition;
   readonly facts: InventoryFacts;
@@ -93,7 +93,7 @@ export interface Generation {
 export interface InventoryChange {
   readonly kind: 'created' | 'changed' | 'removed';
   readonly path: string;
-  readonly pathBytes?: Uint8Array;
+  readonly rawPath?: Uint8Array;
   /** Unset when it was removed. */
   readonly image?: InventoryImage;
 }

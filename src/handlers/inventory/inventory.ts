@@ -93,11 +93,11 @@ export function inventoryHandlers(ports: InventoryPorts): InventoryHandlers {
   };
 }
 
-function inventoryImage({ path, pathBytes, facts, madeBy, hold, ...rest }: ImageWithMaker): Whole<InventoryImage> {
+function inventoryImage({ path, rawPath, facts, madeBy, hold, ...rest }: ImageWithMaker): Whole<InventoryImage> {
   const { allocatedBytes, dependants, orphaned } = rest;
   return {
     path,
-    pathBytes: pathBytes === undefined ? undefined : Buffer.from(pathBytes),
+    rawPath: rawPath === undefined ? undefined : Buffer.from(rawPath),
     format: facts.format,
     virtualSizeBytes: facts.virtualSizeBytes,
     fileLengthBytes: facts.lengthBytes,
@@ -125,11 +125,11 @@ const KINDS = {
   removed: ImageChangeKind.IMAGE_CHANGE_KIND_REMOVED,
 } as const;
 
-function imageChange({ kind, path, pathBytes, image }: Changes['changes'][number]) {
+function imageChange({ kind, path, rawPath, image }: Changes['changes'][number]) {
   return {
     kind: KINDS[kind],
     path,
-    pathBytes: pathBytes === undefined ? undefined : Buffer.from(pathBytes),
+    rawPath: rawPath === undefined ? undefined : Buffer.from(rawPath),
     image: image === undefined ? undefined : inventoryImage(image),
   };
 }

@@ -136,8 +136,8 @@ describe('bad input', () => {
     ['no size', () => ['CreateImage', { path: image('new'), format: 'raw' }], 'INVALID_ARGUMENT', 'INVALID_FIELD'],
     ['a size over 2^63', () => create({ size: '9223372036854775808' }), 'INVALID_ARGUMENT', 'INVALID_FIELD'],
     [
-      'size_bytes over 2^63',
-      () => ['CreateImage', { path: image('new'), format: 'raw', size_bytes: '18446744073709551615' }],
+      'virtual_size_bytes over 2^63',
+      () => ['CreateImage', { path: image('new'), format: 'raw', virtual_size_bytes: '18446744073709551615' }],
       'INVALID_ARGUMENT',
       'INVALID_FIELD',
     ],

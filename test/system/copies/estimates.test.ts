@@ -82,7 +82,7 @@ describe('what an image is said to need', () => {
     };
     for (const format of ['luks', 'qcow2']) {
       it(`a new ${format}: its header too`, async () => {
-        const request = { path: at('new'), format, size_bytes: String(8 * MIB), encryption };
+        const request = { path: at('new'), format, virtual_size_bytes: String(8 * MIB), encryption };
         const need = Number((await planned('CreateImage', request))['need_bytes']);
         const taken = await takenBy('create', format, at('made'), '8M');
         assert.ok(need >= taken && need <= taken + 4 * MIB, `${String(need)} for ${String(taken)}`);

@@ -208,9 +208,19 @@ describe('true numbers', () => {
       ['PREALLOCATION_FULL', 8 * MIB],
     ] as const) {
       const path = at(`new ${preallocation}`);
-      const create = await numbers('CreateImage', { path, format: 'raw', size_bytes: String(8 * MIB), preallocation });
+      const create = await numbers('CreateImage', {
+        path,
+        format: 'raw',
+        virtual_size_bytes: String(8 * MIB),
+        preallocation,
+      });
       assert.deepEqual([create.moved, create.skipped], [moved, 8 * MIB - moved]);
-      const grow = await numbers('ResizeImage', { path, format: 'raw', size_bytes: String(16 * MIB), preallocation });
+      const grow = await numbers('ResizeImage', {
+        path,
+        format: 'raw',
+        virtual_size_bytes: String(16 * MIB),
+        preallocation,
+      });
       assert.deepEqual([grow.moved, grow.skipped], [moved, 8 * MIB - moved]);
       const wipe = await numbers('WipeImage', { path, format: 'raw', mode: 'WIPE_MODE_ZERO' });
       assert.ok(wipe.moved + wipe.skipped === 16 * MIB, String([wipe.moved, wipe.skipped]));

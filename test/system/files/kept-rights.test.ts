@@ -65,7 +65,7 @@ describe('the rights of files', () => {
           ...{ source: at('source.qcow2'), source_format: 'qcow2', target, target_format: 'raw', overwrite: true },
         }),
       CreateImage: (path) =>
-        operation('ImageService/CreateImage', { path, format: 'raw', size_bytes: '65536', overwrite: true }),
+        operation('ImageService/CreateImage', { path, format: 'raw', virtual_size_bytes: '65536', overwrite: true }),
     };
     for (const [verb, replace] of Object.entries(verbs))
       it(`${verb}: its list and attributes are those of the new one`, async () => {

@@ -44,7 +44,7 @@ describe('rights that the daemon cannot read', () => {
     const request = {
       path: at('given'),
       format: 'raw',
-      size_bytes: '4096',
+      virtual_size_bytes: '4096',
       overwrite: true,
       attributes: { mode: 0o660 },
     };

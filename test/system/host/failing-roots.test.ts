@@ -95,7 +95,7 @@ describe('a root that', () => {
           op('ConvertImage', { ...moves, source: daemon.image('near.raw'), target: far('n.qcow2') }),
           op('CopyImage', { source: far('a.raw'), target: daemon.image('t') }),
           op('CopyImage', { source: daemon.image('near.raw'), target: far('n.raw') }),
-          op('ResizeImage', { ...image, size_bytes: '2097152' }),
+          op('ResizeImage', { ...image, virtual_size_bytes: '2097152' }),
           op('DigestImage', image),
           op('CheckImage', { path: far('o.qcow2'), format: 'qcow2' }),
           op('WipeImage', { ...image, mode: 'WIPE_MODE_ZERO' }),

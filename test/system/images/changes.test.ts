@@ -43,7 +43,10 @@ describe('changes in place', () => {
         assert.equal((grown['info'] as Message)['virtual_size_bytes'], String(16 * MIB));
         const theirs = JSON.parse(await sh('qemu-img', 'info', '-f', format, '--output=json', path)) as Message;
         assert.equal(theirs['virtual-size'], 16 * MIB);
-        assert.notEqual((await image('ResizeImage', { path, format, size_bytes: String(16 * MIB) }))['changed'], true);
+        assert.notEqual(
+          (await image('ResizeImage', { path, format, virtual_size_bytes: String(16 * MIB) }))['changed'],
+          true,
+        );
         const error = await failure(run('ResizeImage', { path, format, size: '4M' }));
         assert.equal(error.reason, 'WOULD_SHRINK');
         assert.match(error.message, /16777216 bytes to 4194304/);
@@ -60,7 +63,7 @@ describe('changes in place', () => {
       await image('ResizeImage', { path, format: 'raw', size: '9M', preallocation: 'PREALLOCATION_FALLOC' });
       assert.ok((await stat(path)).blocks * 512 >= 9 * MIB);
       assert.ok((await readFile(path)).subarray(0, MIB).equals(before));
-      const request = { path, format: 'raw', size_bytes: String(9 * MIB + 1) };
+      const request = { path, format: 'raw', virtual_size_bytes: String(9 * MIB + 1) };
       const events = await daemon.get().stranger.all('ImageService/ResizeImage', request);
       const { operation_id } = events[0] as Message;
       const { operation } = await daemon.get().stranger.unary('OperationService/GetOperation', { operation_id });

@@ -115,12 +115,12 @@ describe('the inventory', () => {
 
   it('is what find says, page by page in one order, and each is what GetImageInfo says', async () => {
     const { images } = await list({ path: root() });
-    const utf8 = images.filter(({ path_bytes }) => path_bytes === undefined);
+    const utf8 = images.filter(({ raw_path }) => raw_path === undefined);
     const there = (await found(root())).filter((path) => !path.includes('\uFFFD'));
     assert.deepEqual(utf8.map(({ path }) => path).sort(), there);
     assert.deepEqual(
-      images.flatMap(({ path_bytes }) =>
-        path_bytes === undefined ? [] : [(path_bytes as Buffer).subarray(-2).toString('hex')],
+      images.flatMap(({ raw_path }) =>
+        raw_path === undefined ? [] : [(raw_path as Buffer).subarray(-2).toString('hex')],
       ),
       ['fffe'],
     );

@@ -158,7 +158,7 @@ describe('a list of operations', () => {
     // Answered on the same connection, so the watch has arrived.
     await allOver(stranger);
     const path = daemon.get().image('events.raw');
-    const request = { path, format: 'raw', size_bytes: '1000', labels, request_id: 'events' };
+    const request = { path, format: 'raw', virtual_size_bytes: '1000', labels, request_id: 'events' };
     const last = (await stranger.all('ImageService/CreateImage', request)).at(-1);
     await until(() => seen.some(({ event }) => (event as Message)['state'] === 'OPERATION_STATE_SUCCEEDED'));
     watch.cancel();

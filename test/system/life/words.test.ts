@@ -121,7 +121,10 @@ describe('words', () => {
     it('a size is blamed by the name it was given under', async () => {
       const create = { path: image('s'), format: 'raw' };
       assert.match(await fields('CreateImage', { ...create, size: '1x' }), /^size: /);
-      assert.match(await fields('CreateImage', { ...create, size_bytes: '18446744073709551615' }), /^size_bytes: /);
+      assert.match(
+        await fields('CreateImage', { ...create, virtual_size_bytes: '18446744073709551615' }),
+        /^virtual_size_bytes: /,
+      );
       assert.match(await fields('ResizeImage', { ...create, size: '' }), /^size: /);
       assert.match(await fields('CreateImage', create), /^virtual_size: .*required/);
     });
