@@ -1,0 +1,131 @@
+package dev.hostler.client;
+
+import dev.hostler.client.ConnectionException.Problem;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.net.ConnectException;
+import java.net.NoRouteToHostException;
+import java.net.UnknownHostException;
+import java.nio.channels.UnresolvedAddressException;
+import java.security.cert.CertPathValidatorException;
+import java.security.cert.CertificateExpiredException;
+import java.security.cert.CertificateNotYetValidException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
+
+/** Makes what grpc-java throws into exceptions of this package. */
+final class Failures {
+  private static final Pattern WRONG_NAME =
+      Pattern.compile("No (subject alternative|name matching)|No .*matching .* found");
+  private static final Pattern UNKNOWN_AUTHORITY =
+      Pattern.compile("unable to find valid certification path|PKIX path|Path does not chain");
+  private static final Pattern NOT_VALID = Pattern.compile("NotAfter|NotBefore|validity check");
+  private static final Pattern CLIENT_REFUSED =
+      Pattern.compile(
+          "alert: (certificate_|bad_certificate|unknown_ca|handshake_failure|access_denied)");
+  private static final Pattern BROKEN_OFF =
+      Pattern.compile(
+          "RST_STREAM|Rst Stream|end-of-stream|unexpected EOS|Half-closed",
+          Pattern.CASE_INSENSITIVE);
+
+  private final Endpoint endpoint;
+
+  Failures(Endpoint endpoint) {
+    this.endpoint = endpoint;
+  }
+
+  /** Keeps details of every type, known or not. */
+  HostlerException of(StatusRuntimeException error) {
+    com.google.rpc.Status status = StatusProto.fromThrowable(error);
+    if (status != null && status.getDetailsCount() > 0) {
+      return new HostlerException(
+          error.getStatus().getCode(), status.getMessage(), status.getDetailsList(), error);
+    }
+    Status.Code code = error.getStatus().getCode();
+    String said = String.valueOf(error.getStatus().getDescription());
+    boolean lost =
+        code == Status.Code.UNAVAILABLE
+            || code == Status.Code.INTERNAL && BROKEN_OFF.matcher(said).find();
+    if (!lost) {
+      return new HostlerException(code, said, List.of(), error);
+    }
+    return new ConnectionException(endpoint.address(), problem(error), error);
+  }
+
+  private Problem problem(StatusRuntimeException error) {
+    List<Throwable> causes = causes(error);
+    for (Throwable cause : causes) {
+      Problem known = byType(cause);
+      if (known != null) {
+        return known;
+      }
+    }
+    for (Throwable cause : causes) {
+      Problem known = byWords(String.valueOf(cause.getMessage()));
+      if (known != null) {
+        return known;
+      }
+    }
+    return endpoint.asksForTls() ? Problem.TLS_NEEDED : Problem.CONNECTION_LOST;
+  }
+
+  private Problem byType(Throwable cause) {
+    if (cause instanceof CertificateExpiredException
+        || cause instanceof CertificateNotYetValidException
+        || cause instanceof CertPathValidatorException path
+            && path.getReason() == CertPathValidatorException.BasicReason.EXPIRED) {
+      return Problem.CERTIFICATE_NOT_VALID;
+    }
+    if (cause instanceof UnknownHostException || cause instanceof UnresolvedAddressException) {
+      return Problem.UNKNOWN_HOST;
+    }
+    if (cause instanceof NoRouteToHostException) {
+      return Problem.UNREACHABLE;
+    }
+    if (cause.getClass().getSimpleName().equals("NotSslRecordException")) {
+      return Problem.NO_TLS_THERE;
+    }
+    if (cause instanceof ConnectException
+        && String.valueOf(cause.getMessage()).contains("refused")) {
+      return Problem.NOBODY_LISTENS;
+    }
+    return null;
+  }
+
+  private static Problem byWords(String words) {
+    if (WRONG_NAME.matcher(words).find()) {
+      return Problem.WRONG_NAME;
+    }
+    if (NOT_VALID.matcher(words).find()) {
+      return Problem.CERTIFICATE_NOT_VALID;
+    }
+    if (UNKNOWN_AUTHORITY.matcher(words).find()) {
+      return Problem.UNKNOWN_AUTHORITY;
+    }
+    if (CLIENT_REFUSED.matcher(words).find()) {
+      return Problem.CLIENT_REFUSED;
+    }
+    if (words.contains("No such file or directory")) {
+      return Problem.NO_SUCH_SOCKET;
+    }
+    if (words.contains("Permission denied")) {
+      return Problem.SOCKET_FORBIDDEN;
+    }
+    if (words.contains("unreachable") || words.contains("timed out")) {
+      return Problem.UNREACHABLE;
+    }
+    return null;
+  }
+
+  private static List<Throwable> causes(Throwable error) {
+    List<Throwable> found = new ArrayList<>();
+    Throwable cause = error;
+    while (cause != null && !found.contains(cause)) {
+      found.add(cause);
+      cause = cause.getCause();
+    }
+    return found;
+  }
+}
