@@ -72,7 +72,7 @@ class Guest:
         )
         self.client.image.create_overlay(overlay).wait()
         resize = v1.ResizeImageRequest(
-            path=self.disk, format="qcow2", size_bytes=2 * GIB, labels=self.labels
+            path=self.disk, format="qcow2", virtual_size_bytes=2 * GIB, labels=self.labels
         )
         info = self.client.image.resize_image(resize).wait().image.info
         say(f"the disk has {info.virtual_size_bytes} bytes")

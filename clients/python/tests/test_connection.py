@@ -163,7 +163,7 @@ def test_plain_client_on_a_tls_port_that_says_nothing(strict_port: str) -> None:
 
 
 def test_a_wrong_certificate_is_not_waited_for(daemon: Daemon) -> None:
-    request = v1.CreateImageRequest(path=str(daemon.root / "x"), format="raw", size_bytes=1)
+    request = v1.CreateImageRequest(path=str(daemon.root / "x"), format="raw", virtual_size_bytes=1)
     forever = hostler.Retry(patience=1e9, attempts=1000)
     tls = daemon.files(ca="other/ca.pem")
     with hostler.Client(daemon.tls, tls=tls, retry=forever) as client:

@@ -33,7 +33,7 @@ def slow_fetch(daemon: Daemon, name: str, **fields: object) -> v1.FetchImageRequ
 
 def test_result_and_progress(client: hostler.Client, daemon: Daemon) -> None:
     request = v1.CreateImageRequest(
-        path=str(daemon.root / "made.qcow2"), format="qcow2", size_bytes=64 * MIB
+        path=str(daemon.root / "made.qcow2"), format="qcow2", virtual_size_bytes=64 * MIB
     )
     states: list[int] = []
     operation = client.image.create_image(request)
@@ -57,13 +57,16 @@ def test_events_are_iterated(client: hostler.Client, daemon: Daemon) -> None:
 
 def test_same_request_id_replays(client: hostler.Client, daemon: Daemon) -> None:
     request = v1.CreateImageRequest(
-        path=str(daemon.root / "twice.raw"), format="raw", size_bytes=MIB, request_id="twice-1"
+        path=str(daemon.root / "twice.raw"),
+        format="raw",
+        virtual_size_bytes=MIB,
+        request_id="twice-1",
     )
     first, second = (client.image.create_image(request) for _ in range(2))
     assert not first.wait().replayed or not second.wait().replayed
     assert client.image.create_image(request).wait().replayed
     with pytest.raises(hostler.StatusError) as caught:
-        request.size_bytes = 2 * MIB
+        request.virtual_size_bytes = 2 * MIB
         client.image.create_image(request).wait()
     assert caught.value.reason == "REQUEST_ID_REUSED"
 
@@ -154,7 +157,9 @@ def test_an_outage_is_given_up(daemon: Daemon) -> None:
     daemon.order("stop")
     try:
         patience = hostler.Retry(first_delay=0.01, longest_delay=0.02, patience=0.2)
-        request = v1.CreateImageRequest(path=str(daemon.root / "x"), format="raw", size_bytes=1)
+        request = v1.CreateImageRequest(
+            path=str(daemon.root / "x"), format="raw", virtual_size_bytes=1
+        )
         with hostler.Client(daemon.socket, retry=patience) as client:
             with pytest.raises(hostler.NoAnswer) as caught:
                 client.image.create_image(request).wait()
@@ -174,7 +179,7 @@ def test_asyncio(daemon: Daemon) -> None:
     async def work() -> None:
         async with hostler.aio.Client(daemon.socket, retry=QUICK) as client:
             path = str(daemon.root / "made-by-asyncio.qcow2")
-            create = v1.CreateImageRequest(path=path, format="qcow2", size_bytes=64 * MIB)
+            create = v1.CreateImageRequest(path=path, format="qcow2", virtual_size_bytes=64 * MIB)
             result = await client.image.create_image(create)
             assert result.image.info.virtual_size_bytes == 64 * MIB
             info = await client.image.get_image_info(

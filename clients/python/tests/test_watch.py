@@ -18,7 +18,7 @@ from hostler import v1
 def create(client: hostler.Client, daemon: Daemon, name: str, labels: dict[str, str]) -> str:
     """Make an image; returns the id of the operation."""
     request = v1.CreateImageRequest(
-        path=str(daemon.root / f"{name}.raw"), format="raw", size_bytes=512, labels=labels
+        path=str(daemon.root / f"{name}.raw"), format="raw", virtual_size_bytes=512, labels=labels
     )
     operation = client.image.create_image(request)
     operation.wait()
