@@ -36,6 +36,8 @@ public final class ConnectionException extends HostlerException {
     NO_TLS_THERE("the daemon does not speak TLS at this address; leave out the TLS files", false),
     /** The address speaks TLS, and this client has no TLS files. */
     TLS_NEEDED("the address speaks TLS; give the authority, certificate and key", false),
+    /** What answers at the address does not speak gRPC. */
+    NO_GRPC_THERE("what answers there does not speak gRPC; name another address", false),
     /** There was a connection, and it broke before the answer. */
     CONNECTION_LOST("the connection was lost before the answer", true);
 

@@ -30,6 +30,9 @@ final class Failures {
           "RST_STREAM|Rst Stream|end-of-stream|unexpected EOS|Half-closed",
           Pattern.CASE_INSENSITIVE);
 
+  private static final Pattern NO_HTTP2 =
+      Pattern.compile("First received frame was not SETTINGS|Unexpected HTTP/1");
+
   private final Endpoint endpoint;
 
   Failures(Endpoint endpoint) {
@@ -39,6 +42,10 @@ final class Failures {
   /** Keeps details of every type, known or not. */
   HostlerException of(StatusRuntimeException error) {
     com.google.rpc.Status status = StatusProto.fromThrowable(error);
+    // The daemon answers a client without TLS itself; other servers with TLS just close.
+    if (error.getStatus().getCode() == Status.Code.UNAUTHENTICATED && endpoint.asksForTls()) {
+      return new ConnectionException(endpoint.address(), Problem.TLS_NEEDED, error);
+    }
     if (status != null && status.getDetailsCount() > 0) {
       return new HostlerException(
           error.getStatus().getCode(), status.getMessage(), status.getDetailsList(), error);
@@ -47,7 +54,8 @@ final class Failures {
     String said = String.valueOf(error.getStatus().getDescription());
     boolean lost =
         code == Status.Code.UNAVAILABLE
-            || code == Status.Code.INTERNAL && BROKEN_OFF.matcher(said).find();
+            || code == Status.Code.INTERNAL
+                && (BROKEN_OFF.matcher(said).find() || isNoHttp2(error.getCause()));
     if (!lost) {
       return new HostlerException(code, said, List.of(), error);
     }
@@ -68,7 +76,17 @@ final class Failures {
         return known;
       }
     }
-    return endpoint.asksForTls() ? Problem.TLS_NEEDED : Problem.CONNECTION_LOST;
+    if (endpoint.asksForTls()) {
+      return Problem.TLS_NEEDED;
+    }
+    return isNoHttp2(error.getCause()) ? Problem.NO_GRPC_THERE : Problem.CONNECTION_LOST;
+  }
+
+  /** The first thing that the other side said is none of HTTP/2. */
+  private static boolean isNoHttp2(Throwable cause) {
+    return cause != null
+        && cause.getClass().getSimpleName().equals("Http2Exception")
+        && NO_HTTP2.matcher(String.valueOf(cause.getMessage())).find();
   }
 
   private Problem byType(Throwable cause) {

@@ -7,11 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.hostler.client.ConnectionException.Problem;
 import java.io.IOException;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Path;
 import java.util.List;
+import javax.net.ssl.SSLServerSocketFactory;
+import javax.net.ssl.SSLSocket;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -103,6 +106,33 @@ class ConnectTest {
     assertEquals(
         Problem.NO_TLS_THERE,
         problem(daemon.tls("client").address("tcp://127.0.0.1:" + daemon.fact("www"))));
+  }
+
+  @Test
+  void aServerWithTlsThatIsNoDaemon() throws IOException {
+    try (ServerSocket server = SSLServerSocketFactory.getDefault().createServerSocket(0)) {
+      Thread thread =
+          new Thread(
+              () -> {
+                while (!server.isClosed()) {
+                  try (Socket guest = server.accept()) {
+                    ((SSLSocket) guest).startHandshake();
+                  } catch (IOException expected) {
+                    // No guest of this test gets through the handshake.
+                  }
+                }
+              });
+      thread.setDaemon(true);
+      thread.start();
+      String address = "tcp://127.0.0.1:" + server.getLocalPort();
+      assertEquals(Problem.TLS_NEEDED, problem(daemon.plain().address(address)));
+    }
+  }
+
+  @Test
+  void aWebServerIsNoDaemon() {
+    String address = "tcp://127.0.0.1:" + daemon.fact("www");
+    assertEquals(Problem.NO_GRPC_THERE, problem(daemon.plain().address(address)));
   }
 
   @Test
