@@ -21,7 +21,7 @@ import (
 )
 
 func creation(path string) *hostlerv1.CreateImageRequest {
-	return &hostlerv1.CreateImageRequest{Path: path, Format: "qcow2", VirtualSize: &hostlerv1.CreateImageRequest_SizeBytes{SizeBytes: 1 << 20}}
+	return &hostlerv1.CreateImageRequest{Path: path, Format: "qcow2", VirtualSize: &hostlerv1.CreateImageRequest_VirtualSizeBytes{VirtualSizeBytes: 1 << 20}}
 }
 
 func fetching(source *gate, target string) *hostlerv1.FetchImageRequest {

@@ -72,7 +72,7 @@ def test_cursor_too_old_is_handed_on(tmp_path: Path) -> None:
         old = client.operation.list_operations(v1.ListOperationsRequest()).cursor
         for number in range(8):
             request = v1.CreateImageRequest(
-                path=f"{tmp_path}/images/{number}.raw", format="raw", size_bytes=512
+                path=f"{tmp_path}/images/{number}.raw", format="raw", virtual_size_bytes=512
             )
             client.image.create_image(request).wait()
         everything = v1.ListOperationsRequest()
@@ -85,7 +85,7 @@ def test_cursor_too_old_is_handed_on(tmp_path: Path) -> None:
         new = client.operation.list_operations(v1.ListOperationsRequest()).cursor
         watch = client.watch(cursor=new)
         request = v1.CreateImageRequest(
-            path=f"{tmp_path}/images/new.raw", format="raw", size_bytes=512
+            path=f"{tmp_path}/images/new.raw", format="raw", virtual_size_bytes=512
         )
         client.image.create_image(request).wait()
         assert next(watch).method == "CreateImage"

@@ -75,13 +75,11 @@ describe('image verbs', () => {
     });
 
     it('parity row 5: rounds raw sizes up to 512 and warns', async () => {
-      const events = await daemon
-        .get()
-        .stranger.all('ImageService/CreateImage', {
-          path: image('odd.raw'),
-          format: 'raw',
-          virtual_size_bytes: '1000',
-        });
+      const events = await daemon.get().stranger.all('ImageService/CreateImage', {
+        path: image('odd.raw'),
+        format: 'raw',
+        virtual_size_bytes: '1000',
+      });
       assert.equal((await stat(image('odd.raw'))).size, 1024);
       const id = events[0]?.['operation_id'];
       const answer = await daemon.get().stranger.unary('OperationService/GetOperation', { operation_id: id });
