@@ -24,6 +24,14 @@ export const hostCases = about('host', [
     },
   },
   {
+    name: 'GetHostInfo has the version of the contract, and the parts that are served, each once',
+    run: async (at) => {
+      const { contractVersion, features } = await at.agent.ask(host.getHostInfo, {});
+      assert.match(contractVersion, /^1\.\d+$/);
+      assert.equal(new Set(features).size, features.length);
+    },
+  },
+  {
     name: 'the space of a filesystem adds up',
     run: async (at) => {
       const { filesystem } = await at.agent.ask(host.getFilesystemInfo, { path: at.folder });

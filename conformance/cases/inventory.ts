@@ -7,8 +7,8 @@ import * as image from '../agent/image-rpcs.js';
 import type { Bench } from '../bench/bench.js';
 import { MIB, noise } from '../content/noise.js';
 import { refused } from '../expect.js';
-import { about } from '../runner/case.js';
-import { trusted } from '../runner/needs.js';
+import { about, type Behaviour } from '../runner/case.js';
+import { serves, trusted } from '../runner/needs.js';
 
 type Choices = Parameters<typeof image.listImages.request>[0];
 
@@ -32,7 +32,7 @@ async function awaitChange(at: Bench, generation: string, kind: ImageChangeKind,
   return found.generation;
 }
 
-export const inventoryCases = about('inventory', [
+const behaviours: readonly Behaviour[] = [
   {
     name: 'a list has every image in a folder and below, with its format and size',
     run: async (at) => {
@@ -104,4 +104,9 @@ export const inventoryCases = about('inventory', [
       assert.deepEqual(await listed(at), []);
     },
   },
-]);
+];
+
+export const inventoryCases = about(
+  'inventory',
+  behaviours.map((each) => ({ ...each, needs: [serves('inventory'), ...(each.needs ?? [])] })),
+);

@@ -18,6 +18,7 @@ import { slowWork } from '../bench/work.js';
 import { MIB, noise } from '../content/noise.js';
 import { isRefusal, refused } from '../expect.js';
 import { about } from '../runner/case.js';
+import { serves } from '../runner/needs.js';
 
 const {
   OPERATION_STATE_RUNNING: RUNNING,
@@ -159,7 +160,8 @@ const events = about('operations', [
     },
   },
   {
-    name: 'a watch of many operations brings the end of each, and a cursor brings it again',
+    name: 'a watch of many operations from a cursor brings what has ended since',
+    needs: [serves('cursors')],
     run: async (at) => {
       const { cursor } = await at.agent.ask(listOperations, { pageSize: 1 });
       const virtualSize = { $case: 'size' as const, value: '1M' };

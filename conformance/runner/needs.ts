@@ -34,6 +34,12 @@ export const creates = (format: string): Need => ({
   missing: ({ host }) => (host.creatableFormats.includes(format) ? undefined : `the agent makes no ${format}`),
 });
 
+/** The agent serves a part that not every agent serves: `features` of GetHostInfo. */
+export const serves = (feature: string): Need => ({
+  name: `an agent that serves ${feature}`,
+  missing: ({ host }) => (host.features.includes(feature) ? undefined : `the agent does not serve ${feature}`),
+});
+
 /** The second caller may look, and change nothing. */
 export const secondCaller: Need = {
   name: 'a second caller (--second-address, --second-tls-cert)',
