@@ -52,6 +52,8 @@ def generate(protos: Path, target: Path) -> None:
     files = sorted(protos.glob("hostler/v1/*.proto"))
     if not files:
         raise SystemExit(f"no contract below {protos}")
+    # What an earlier contract had is not there any more.
+    shutil.rmtree(target / "hostler" / "v1", ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         descriptors = Path(folder, "contract.binpb")
         protoc(protos, files, target, descriptors)

@@ -105,35 +105,20 @@ def test_watch_of_one_operation(client: hostler.Client, daemon: Daemon) -> None:
     assert caught.value.reason == "CHECKSUM_MISMATCH"
 
 
-def killer(daemon: Daemon, *orders: str) -> tuple[list[str], threading.Thread]:
-    """Return a thread that kills the daemon, and the words that it has said."""
-    said: list[str] = []
-
-    def run() -> None:
-        for order in orders:
-            daemon.order(order)
-            said.append(order)
-
-    return said, threading.Thread(target=run)
-
-
 @pytest.mark.parametrize("orders", [("kill",), ("stop", "start")])
 def test_daemon_ends_in_mid_operation(
     client: hostler.Client, daemon: Daemon, orders: tuple[str, ...]
 ) -> None:
     name = f"survivor-{orders[0]}"
     operation = client.image.fetch_image(slow_fetch(daemon, name))
-    said, thread = killer(daemon, *orders)
-    ids: list[str] = []
+    waiting = list(orders)
 
     def on_progress(event: v1.OperationEvent) -> None:
-        ids.append(event.operation_id)
-        if event.progress.done_bytes > 0 and thread.ident is None:
-            thread.start()
+        while event.progress.done_bytes > 0 and waiting:
+            daemon.order(waiting.pop(0))
 
     result = operation.wait(on_progress)
-    thread.join()
-    assert said == list(orders), "the daemon ended while the operation ran"
+    assert not waiting, "the daemon ended while the operation ran"
     assert result.fetch.info.virtual_size_bytes == 8 * MIB
     assert Path(daemon.root / f"{name}.fetched").read_bytes() == bytes([7]) * (8 * MIB)
     # The whole work again is the first result again.
@@ -143,7 +128,7 @@ def test_daemon_ends_in_mid_operation(
 
 def test_a_change_with_one_answer_survives_too(daemon: Daemon) -> None:
     daemon.order("stop")
-    _, thread = killer(daemon, "start")
+    thread = threading.Thread(target=daemon.order, args=("start",))
     thread.start()
     with hostler.Client(daemon.socket, retry=QUICK) as client:
         request = v1.StartUploadRequest(
@@ -203,12 +188,11 @@ def test_asyncio_survives_a_kill(daemon: Daemon) -> None:
     async def work() -> None:
         async with hostler.aio.Client(daemon.socket, retry=QUICK) as client:
             operation = client.image.fetch_image(slow_fetch(daemon, "asyncio-survivor"))
-            said, thread = killer(daemon, "kill")
+            waiting = ["kill"]
             async for event in operation:
-                if event.progress.done_bytes > 0 and thread.ident is None:
-                    thread.start()
-            await asyncio.to_thread(thread.join)
-            assert said == ["kill"]
+                if event.progress.done_bytes > 0 and waiting:
+                    await asyncio.to_thread(daemon.order, waiting.pop())
+            assert not waiting, "the daemon was killed while the operation ran"
             assert operation.last is not None
             assert operation.last.result.fetch.info.virtual_size_bytes == 8 * MIB
             with pytest.raises(hostler.NoAnswer):

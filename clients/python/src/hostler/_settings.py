@@ -71,7 +71,8 @@ class Settings:
         except ssl.SSLError as error:
             raise ConfigurationError(f"{self.tls.ca} has no certificates in PEM form") from error
         try:
-            context.load_cert_chain(self.tls.cert, self.tls.key)
+            # Without a password OpenSSL would ask on the terminal for that of a key.
+            context.load_cert_chain(self.tls.cert, self.tls.key, password="")
         except ssl.SSLError as error:
             raise ConfigurationError(
                 f"{self.tls.cert} and {self.tls.key} are no certificate and its key: {error}"

@@ -160,7 +160,8 @@ class NoAnswer(HostlerError):
         self.advice = ADVICE[problem]
         #: What gRPC or the system said.
         self.cause = cause
-        super().__init__(f"no answer from {address}: {problem.value}. {self.advice}")
+        said = f" ({cause})" if cause and problem is Problem.CONNECTION_LOST else ""
+        super().__init__(f"no answer from {address}: {problem.value}{said}. {self.advice}")
 
     @property
     def passing(self) -> bool:
