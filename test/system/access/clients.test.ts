@@ -112,7 +112,7 @@ describe('clients', () => {
         /"writtenBytes": "10"/,
       );
       assert.match(await call('FileService/ReadFile', { path, offset: 5 }), new RegExp(`"data": "${data}"`));
-      assert.match(await call('FileService/StatFile', { path }), /"exists": true,\s+"file_type": "FILE_TYPE_REGULAR"/);
+      assert.match(await call('FileService/StatFile', { path }), /"exists": true,\s+"fileType": "FILE_TYPE_REGULAR"/);
       assert.match(await call('FileService/TouchFile', { path }), /"existed": true/);
       assert.match(await call('FileService/Chown', { path, owner: String(process.getuid?.()) }), /SUCCEEDED/);
       assert.match(await call('FileService/DeleteFile', { path }), /"existed": true/);
