@@ -28,6 +28,7 @@ cd "$folder"
   "$hostler" cert issue pki viewer --kind client --uri spiffe://example.org/viewer
   "$hostler" cert issue pki stranger --kind client --uri spiffe://example.org/stranger
   "$hostler" cert init pki/other
+  "$hostler" cert issue pki/other foreign --kind client --uri spiffe://example.org/scheduler
 } >setup.log
 read -r tls wrong www < <(
   python3 -c 'import socket
