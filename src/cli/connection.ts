@@ -10,8 +10,6 @@ import type { TlsPaths } from '../protocol/certificate-files.js';
 import type { ConnectionFailure } from '../protocol/connection-failure.js';
 import { UsageError } from './failure.js';
 
-export const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
-
 /** What may be under way to us: with the default of 64 KiB downloads take twice as long. */
 const BULK = { 'grpc-node.flow_control_window': 1024 * 1024 };
 
@@ -40,16 +38,22 @@ export class ConnectionTimeout extends Error {
 const MAX_PORT = 65535;
 
 /**
- * `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT; with TLS files, mutual TLS. Fails with
- * UsageError, TlsFilesBroken.
+ * The target of gRPC for `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT. Fails with UsageError when
+ * it is none of these, or a socket with TLS files.
  */
-export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
+export function parseAddress(address: string, tls: TlsPaths | undefined): string {
   const target = address.startsWith('tcp://') ? address.slice('tcp://'.length) : address;
   const [, port = '0'] = /^[^/]+:(\d{1,5})$/.exec(target) ?? [];
   if (!/^unix:\/\/\/.|^[^/]+:\d{1,5}$/.test(target) || Number(port) > MAX_PORT) {
     throw new UsageError(`--address ${address}: must be unix:///PATH or tcp://HOST:PORT`);
   }
   if (tls !== undefined && target.startsWith('unix:')) throw new UsageError('unix sockets do not speak TLS');
+  return target;
+}
+
+/** To an address as of `parseAddress`; with TLS files, mutual TLS. Fails so, or TlsFilesBroken. */
+export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
+  const target = parseAddress(address, tls);
   const proof = tls === undefined ? credentials.createInsecure() : await channelCredentials(tls);
   const [commands, files, host, images, operations] = [
     new CommandServiceClient(target, proof),

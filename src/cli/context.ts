@@ -1,14 +1,28 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { OperationEvent } from '../gen/hostler/v1/operation.js';
 import { connect, type Connection } from './connection.js';
+import { findContext } from './contexts.js';
 import type { TlsPaths } from '../protocol/certificate-files.js';
 import { UsageError } from './failure.js';
 import { follow } from './follow.js';
 import type { Codec } from './json/codec.js';
 import { JsonPrinter } from './json/printer.js';
 
-export interface GlobalFlags {
+const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
+const TLS_FLAGS = ['tlsCa', 'tlsCert', 'tlsKey'] as const;
+
+/** Which daemon a command calls. */
+interface Daemon {
   readonly address: string;
+  readonly tls?: TlsPaths | undefined;
+}
+
+/** Whether a flag stands on the command line, not in the environment. */
+type IsArgument = (flag: keyof GlobalFlags) => boolean;
+
+export interface GlobalFlags {
+  readonly address?: string;
+  readonly context?: string;
   readonly json?: true;
   /** Seconds. */
   readonly connectTimeout: number;
@@ -22,9 +36,28 @@ export interface GlobalFlags {
  * output.
  */
 export class Context {
-  constructor(private readonly options: () => GlobalFlags) {}
+  constructor(
+    private readonly options: () => GlobalFlags,
+    private readonly isArgument: IsArgument,
+  ) {}
 
   #printer: JsonPrinter | undefined;
+  #daemon: Daemon | undefined;
+
+  /** Where the command connects, once it does. */
+  get address(): string {
+    return this.#daemon?.address ?? '';
+  }
+
+  /** Address and TLS files that are arguments, not of the environment. */
+  get arguments(): Partial<Daemon> {
+    const { address } = this.options();
+    const tls = TLS_FLAGS.some(this.isArgument) ? tlsOf(this.options()) : undefined;
+    return {
+      ...(address !== undefined && this.isArgument('address') ? { address } : {}),
+      ...(tls === undefined ? {} : { tls }),
+    };
+  }
 
   /** Whether a program reads the output. */
   get json(): boolean {
@@ -42,7 +75,8 @@ export class Context {
   }
 
   async use(work: (connection: Connection) => Promise<void>): Promise<void> {
-    const connection = await connect(this.options().address, tlsOf(this.options()));
+    this.#daemon = await this.#chooseDaemon();
+    const connection = await connect(this.#daemon.address, this.#daemon.tls);
     try {
       await Promise.race([work(connection), connection.silence(this.options().connectTimeout * 1000)]);
     } finally {
@@ -76,6 +110,20 @@ export class Context {
   async list<T>(field: string, codec: Codec<T>, items: AsyncIterable<T>, text: (item: T) => string): Promise<void> {
     if (this.#printer !== undefined) await this.#printer.list(field, codec, items);
     else for await (const item of items) process.stdout.write(`${text(item)}\n`);
+  }
+
+  /**
+   * By arguments, else by the environment, else by a context, else the default socket. A context is
+   * used as a whole: the environment's TLS files are those of another daemon.
+   */
+  async #chooseDaemon(): Promise<Daemon> {
+    const flags = this.options();
+    const isContextNamed = flags.context !== undefined && this.isArgument('context');
+    if (isContextNamed && this.isArgument('address')) throw new UsageError('give --address or --context, not both');
+    if (flags.address !== undefined && !isContextNamed) return { address: flags.address, tls: tlsOf(flags) };
+    const context = await findContext(flags.context);
+    if (context === undefined) return { address: DEFAULT_ADDRESS, tls: tlsOf(flags) };
+    return { address: context.address, tls: this.arguments.tls ?? context.tls };
   }
 }
 

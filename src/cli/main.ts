@@ -1,6 +1,6 @@
 /** The `hostler` command: a client like any other. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { ConnectionTimeout, DEFAULT_ADDRESS } from './connection.js';
+import { ConnectionTimeout } from './connection.js';
 import { authCommands, type AuthQuestion, type AuthVerdict } from './commands/auth-command.js';
 import { certCommands } from './commands/cert-commands.js';
 import { Context, type GlobalFlags } from './context.js';
@@ -15,6 +15,7 @@ import {
   statusOf,
   connectionStatus,
 } from './failure.js';
+import { contextCommands } from './commands/context-commands.js';
 import { changingCommands } from './commands/changing-commands.js';
 import { diskCommands } from './commands/disk-commands.js';
 import { execCommand } from './commands/exec-command.js';
@@ -32,11 +33,19 @@ import type { Status } from '../gen/google/rpc/status.js';
 import { readVersion } from '../protocol/version.js';
 
 /** Errors that need no stack: what is wrong lies in files that the caller named. */
-const ABOUT_FILES = ['ConfigError', 'OwnFileError', 'TlsFilesBroken', 'CertificateProblem', 'JournalToolError'];
+const ABOUT_FILES = [
+  'ConfigError',
+  'OwnFileError',
+  'TlsFilesBroken',
+  'CertificateProblem',
+  'ContextsBroken',
+  'JournalToolError',
+];
 
 const program = new Command('hostler')
   .description('Looks after the disk images of a hypervisor host, through its hostlerd.')
-  .option('--address <address>', 'unix:///PATH or tcp://HOST:PORT', process.env['HOSTLER_ADDRESS'] ?? DEFAULT_ADDRESS)
+  .addOption(fromEnv('--address <address>', 'unix:///PATH or tcp://HOST:PORT of the daemon', 'HOSTLER_ADDRESS'))
+  .addOption(fromEnv('--context <name>', 'of `hostler context`; without both, its current one', 'HOSTLER_CONTEXT'))
   .version(`hostler ${readVersion()}`, '--version', 'the version of this client')
   .option('--json', 'print JSON')
   .option(
@@ -50,7 +59,10 @@ const program = new Command('hostler')
   .addOption(fromEnv('--tls-key <file>', 'mutual TLS: its key', 'HOSTLER_TLS_KEY'))
   .exitOverride()
   .hook('preAction', () => context.prepare());
-const context = new Context(() => program.opts<GlobalFlags>());
+const context = new Context(
+  () => program.opts<GlobalFlags>(),
+  (flag) => program.getOptionValueSource(flag) === 'cli',
+);
 const image = program.command('image').description('disk images');
 for (const commands of [readingCommands, makingCommands, changingCommands, fetchCommands, movingCommands])
   for (const command of commands(context)) image.addCommand(command);
@@ -68,6 +80,8 @@ const cache = program.command('cache').description('cached images');
 for (const command of cacheCommands(context)) cache.addCommand(command);
 const ops = program.command('ops').description('operations');
 for (const command of opsCommands(context)) ops.addCommand(command);
+const contexts = program.command('context').description('daemons by name');
+for (const command of contextCommands(context)) contexts.addCommand(command);
 const cert = program.command('cert').description('certificates for tests');
 for (const command of certCommands(context)) cert.addCommand(command);
 const journal = program.command('journal').description('journals of state folders, without their daemons');
@@ -141,7 +155,7 @@ function describe(error: unknown): Status {
   if (error instanceof UsageError) return ownStatus('USAGE', error.message);
   const problem = localProblem(error);
   if (problem !== undefined) return ownStatus('LOCAL_FILE', problem);
-  const { address } = program.opts<GlobalFlags>();
+  const { address } = context;
   if (error instanceof ConnectionTimeout) return connectionStatus(error.failure, address, error.message);
   return isServiceError(error) ? statusOf(error, address) : ownStatus('BUG', String(error));
 }

@@ -27,7 +27,10 @@ const COMMANDS: Readonly<Record<string, string>> = {
 const TAKES_PASSPHRASE = ['hostler.v1.ImageSecret', 'hostler.v1.ImageEncryption'];
 
 describe('passphrases on the command line', () => {
-  const context = new Context(() => ({ address: 'unix:///nowhere', connectTimeout: 20 }));
+  const context = new Context(
+    () => ({ address: 'unix:///nowhere', connectTimeout: 20 }),
+    () => true,
+  );
   const all = [readingCommands, makingCommands, fetchCommands, changingCommands].flatMap((commands) =>
     commands(context),
   );
