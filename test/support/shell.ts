@@ -26,24 +26,36 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, however it ends. Fails where it cannot be started. */
+/**
+ * Runs a program to its end, however it ends; sends it a signal when it has said something.
+ * Fails where it cannot be started.
+ */
 export async function tryRun(
   program: string,
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; input?: string; signalAfter?: { ms: number; signal: NodeJS.Signals } } = {},
+  options: { env?: NodeJS.ProcessEnv; input?: string; signalWhen?: { says: RegExp; signal: NodeJS.Signals } } = {},
 ): Promise<Ended> {
   const child = spawn(program, [...args], { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  let awaited = options.signalWhen;
+  const signalWhenSaid = () => {
+    if (awaited?.says.test(stdout + stderr) !== true) return;
+    child.kill(awaited.signal);
+    awaited = undefined;
+  };
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+    signalWhenSaid();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+    signalWhenSaid();
+  });
   // A program that reads nothing may have ended already.
   child.stdin.on('error', (error: NodeJS.ErrnoException) => assert.equal(error.code, 'EPIPE'));
   child.stdin.end(options.input ?? '');
-  const { signalAfter } = options;
-  const timer = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.ms);
   const code = await new Promise<number | null>((resolve, reject) =>
     child.once('error', reject).once('close', resolve),
   );
-  clearTimeout(timer);
   return { code, stdout, stderr };
 }

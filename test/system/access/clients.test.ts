@@ -374,11 +374,11 @@ describe('clients', () => {
         '-O',
         'qcow2',
         '--bandwidth',
-        '64K',
+        '512K',
       ];
       const ended = await tryRun(HOSTLER, args, {
         env: { HOSTLER_ADDRESS: daemon.get().address },
-        signalAfter: { ms: 1500, signal: 'SIGINT' },
+        signalWhen: { says: /converting/, signal: 'SIGINT' },
       });
       assert.equal(ended.code, 130, ended.stderr);
       assert.match(ended.stderr, /cancelled\n {2}ended process \d+\n {2}removed .*part/);

@@ -137,7 +137,7 @@ describe('the host', () => {
     assert.match(stdout, /^agent +\w+, version [\s\S]*qemu-img +qemu-img version[\s\S]*images +\S+ +write, /);
     const watched = await tryRun(HOSTLER, ['host', 'watch', scratch.path('daemon/images')], {
       env,
-      signalAfter: { ms: 1500, signal: 'SIGTERM' },
+      signalWhen: { says: / free$/m, signal: 'SIGTERM' },
     });
     assert.match(watched.stdout, /GiB of .* free/);
   });
