@@ -1,9 +1,11 @@
 #!/bin/bash
 # Packs the contract for those who generate code from it: dist/hostler-proto-VERSION.tar.gz has the
 # proto files, and hostler.binpb, the same as descriptors. The same files always make the same bytes.
+#   scripts/contract.sh [--release]    --release: from now on `make check` refuses what breaks this one
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"
+if [ "${1:-}" = --release ]; then buf build -o proto/released.binpb --exclude-source-info; fi
 version=$(node -p "require('./package.json').version")
 name=hostler-proto-$version
 fresh=$(mktemp -d)
