@@ -201,6 +201,33 @@ func TestWatchesOverARestart(t *testing.T) {
 	}
 }
 
+// While nothing matches, the daemon sends cursors without events.
+func TestWatchGivesCursorsWithoutEvents(t *testing.T) {
+	client, here, labels := connect(t), folder(t), map[string]string{"test": "cursors"}
+	create := func(name string, labels map[string]string) {
+		request := creation(filepath.Join(here, name))
+		request.Labels = labels
+		if _, err := hostler.Run[*hostlerv1.ImageResult](limited(t), client, client.Images.CreateImage, request); err != nil {
+			t.Error(err)
+		}
+	}
+	list := must[*hostlerv1.ListOperationsResponse](t)(client.Operations.ListOperations(limited(t), &hostlerv1.ListOperationsRequest{}))
+	request := &hostlerv1.WatchOperationsRequest{Filter: &hostlerv1.OperationFilter{Labels: labels}, Cursor: list.GetCursor()}
+	create("other", nil)
+	cursors := 0
+	onCursor := hostler.OnCursor(func(cursor string) {
+		if cursors++; cursors == 1 && cursor != request.GetCursor() {
+			create("matching", labels)
+		}
+	})
+	for event, err := range client.WatchOperations(limited(t), request, onCursor) {
+		if err != nil || cursors == 0 || event.GetEvent() == nil || event.GetAddresses()[0] != filepath.Join(here, "matching") {
+			t.Fatal(cursors, event, err)
+		}
+		break
+	}
+}
+
 func TestWatchBeginsWithTheUnfinished(t *testing.T) {
 	client, labels := connect(t), map[string]string{"test": "unfinished"}
 	request := fetching(newGate(t), filepath.Join(folder(t), "a.raw"))

@@ -16,7 +16,7 @@ unformatted=$(gofmt -l ./*.go example internal)
 go vet ./...
 results=$repository/.cache/go/results
 failed=0
-go test -count=1 -timeout 300s -v ./... 2>&1 | tee "$results" | grep -Ev '^(=== |\?)' || failed=1
+go test -count=1 -timeout 580s -v ./... 2>&1 | tee "$results" | grep -Ev '^(=== |\?)' || failed=1
 passed=$(grep -c '^ *--- PASS' "$results" || true)
 broken=$(grep -c '^ *--- FAIL' "$results" || true)
 skipped=$(grep -c '^ *--- SKIP' "$results" || true)

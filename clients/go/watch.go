@@ -19,14 +19,19 @@ import (
 // Without a cursor in the request the first events are the unfinished operations. If the connection
 // breaks before the first event, they are those whose state has changed since the call.
 //
+// Messages without an event, which come while nothing matches, are left out; see [OnCursor].
+//
 // It ends with the context, whose error is then the last pair, and with an [*Error] that a
 // repetition does not help against, such as CURSOR_TOO_OLD: list the operations, and watch from the
 // cursor of that list.
-func (c *Client) WatchOperations(ctx context.Context, request *hostlerv1.WatchOperationsRequest) iter.Seq2[*hostlerv1.WatchOperationsResponse, error] {
+func (c *Client) WatchOperations(ctx context.Context, request *hostlerv1.WatchOperationsRequest, options ...WatchOption) iter.Seq2[*hostlerv1.WatchOperationsResponse, error] {
 	return func(yield func(*hostlerv1.WatchOperationsResponse, error) bool) {
 		ctx, leave := context.WithCancel(ctx)
 		defer leave()
-		watch := watch{client: c, request: proto.CloneOf(request), tries: attempts{policy: c.retry}}
+		watch := watch{client: c, request: proto.CloneOf(request), tries: attempts{policy: c.retry}, onCursor: func(string) {}}
+		for _, option := range options {
+			option(&watch)
+		}
 		for {
 			event, err := watch.next(ctx)
 			if !yield(event, err) || err != nil {
@@ -36,13 +41,23 @@ func (c *Client) WatchOperations(ctx context.Context, request *hostlerv1.WatchOp
 	}
 }
 
+// A WatchOption changes a watch.
+type WatchOption func(*watch)
+
+// OnCursor calls the function with each cursor that comes without an event: nothing that matches has
+// happened up to there. A caller that stores cursors stores these too.
+func OnCursor(function func(cursor string)) WatchOption {
+	return func(w *watch) { w.onCursor = function }
+}
+
 // A watch is one WatchOperations over as many calls as it takes.
 type watch struct {
-	client  *Client
-	request *hostlerv1.WatchOperationsRequest
-	tries   attempts
-	stream  grpc.ServerStreamingClient[hostlerv1.WatchOperationsResponse]
-	before  string // a cursor from before the first call, for a watch that breaks before its first event
+	client   *Client
+	request  *hostlerv1.WatchOperationsRequest
+	tries    attempts
+	onCursor func(string)
+	stream   grpc.ServerStreamingClient[hostlerv1.WatchOperationsResponse]
+	before   string // a cursor from before the first call, for a watch that breaks before its first event
 }
 
 func (w *watch) next(ctx context.Context) (*hostlerv1.WatchOperationsResponse, error) {
@@ -51,7 +66,11 @@ func (w *watch) next(ctx context.Context) (*hostlerv1.WatchOperationsResponse, e
 		if err == nil {
 			w.tries.succeeded()
 			w.request.Cursor = event.GetCursor()
-			return event, nil
+			if event.GetEvent() != nil {
+				return event, nil
+			}
+			w.onCursor(event.GetCursor())
+			continue
 		}
 		w.stream = nil
 		if w.request.GetCursor() == "" {
