@@ -55,7 +55,7 @@ export function folderCases(daemon: Daemon): Case[] {
         {
           name: 'MoveFile',
           prepare: files,
-          run: many('MoveFile', (n) => ({ from: `${ours}/${String(n)}`, to: `${ours}/moved-${String(n)}` })),
+          run: many('MoveFile', (n) => ({ source: `${ours}/${String(n)}`, target: `${ours}/moved-${String(n)}` })),
         },
         ...bare('mv', files, `${calls} mv $n moved-$n SYNC; done`),
       ],
