@@ -22,6 +22,7 @@ public final class Watch implements Iterator<WatchOperationsResponse>, AutoClose
   private final OperationFilter filter;
   private final Retries retries;
   private volatile EventStream<WatchOperationsResponse> stream;
+  private WatchOperationsResponse next;
   private volatile boolean closed;
   private volatile String cursor;
 
@@ -62,7 +63,10 @@ public final class Watch implements Iterator<WatchOperationsResponse>, AutoClose
   public boolean hasNext() {
     while (!closed) {
       try {
-        if (stream.hasNext()) {
+        while (next == null && stream.hasNext()) {
+          take(stream.next());
+        }
+        if (next != null) {
           return true;
         }
         // The daemon never ends it in peace.
@@ -85,10 +89,20 @@ public final class Watch implements Iterator<WatchOperationsResponse>, AutoClose
     if (!hasNext()) {
       throw new NoSuchElementException();
     }
-    WatchOperationsResponse event = stream.next();
-    retries.answered();
+    WatchOperationsResponse event = next;
+    next = null;
     cursor = event.getCursor();
     return event;
+  }
+
+  /** While nothing matches, the daemon sends messages that have only a cursor. */
+  private void take(WatchOperationsResponse message) {
+    retries.answered();
+    if (message.hasEvent()) {
+      next = message;
+    } else if (!message.getCursor().isEmpty()) {
+      cursor = message.getCursor();
+    }
   }
 
   /**
