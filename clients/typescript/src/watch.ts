@@ -37,7 +37,8 @@ export async function* watchOperations(
       for await (const event of caller.stream(OperationService.method.watchOperations, only(open), { signal })) {
         backoff.reset();
         next = event.cursor;
-        yield event;
+        // While nothing matches, the daemon only says how far the watch has come.
+        if (event.event !== undefined) yield event;
       }
     } catch (error) {
       await backoff.wait(error, signal);
