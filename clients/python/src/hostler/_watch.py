@@ -48,7 +48,9 @@ class Watch(Iterator[v1.WatchOperationsResponse]):
                 continue
             self._attempts.answered()
             self.cursor = answer.cursor
-            return answer
+            # While nothing matches, the daemon sends cursors alone.
+            if answer.HasField("event"):
+                return answer
         raise StopIteration
 
     def _open(self) -> Stream[v1.WatchOperationsResponse]:

@@ -47,7 +47,9 @@ class Watch(AsyncIterator[v1.WatchOperationsResponse]):
                 continue
             self._attempts.answered()
             self.cursor = answer.cursor
-            return answer
+            # While nothing matches, the daemon sends cursors alone.
+            if answer.HasField("event"):
+                return answer
         raise StopAsyncIteration
 
     async def _open(self) -> Stream[v1.WatchOperationsResponse]:
