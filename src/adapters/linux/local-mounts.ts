@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { mountOf, parseMountinfo, type Mount } from './mounts.js';
 import { isBelow } from '../../domain/model/address.js';
+import { exhaustion } from '../../domain/model/exhausted.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
 /**
@@ -27,7 +28,9 @@ export class LocalMounts {
     let judged: readonly Mount[] = [];
     let local = false;
     return () => {
-      const mounts = this.#now();
+      const mounts = this.#nowOrUnknown();
+      // The way that a server's root goes is right for a local one too, only slower.
+      if (mounts === undefined) return false;
       if (judged !== mounts)
         local = mounts.every(({ mountPoint, type }) => LOCAL_TYPES.includes(type) || !isBelow(mountPoint, realPath));
       judged = mounts;
@@ -38,8 +41,18 @@ export class LocalMounts {
   #now(): readonly Mount[] {
     const now = performance.now();
     if (now - this.#read < MAX_AGE_MS) return this.#mounts;
-    this.#read = now;
     this.#mounts = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+    this.#read = now;
     return this.#mounts;
+  }
+
+  /** Undefined when the host has no descriptor left to look: then no cleanup may fail of it. */
+  #nowOrUnknown(): readonly Mount[] | undefined {
+    try {
+      return this.#now();
+    } catch (error) {
+      if (exhaustion(error) !== undefined) return undefined;
+      throw error;
+    }
   }
 }
