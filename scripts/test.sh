@@ -23,6 +23,8 @@ case ${1:-} in
     [ "$2" != languages ] || contained+=(--online)
     # This suite has no service.
     [ "$2" != crashes ] || runner+=("${side_by_side[@]}")
+    # Roots have a second of patience there, which a busy machine may need for itself.
+    [ "$2" != disks ] || runner+=(--retries 1)
     if [ "${3:-}" = --only ]; then runner+=(--grep "$4"); fi
     ;;
   --parity) runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs) ;;
