@@ -3,6 +3,7 @@ import stylistic from '@stylistic/eslint-plugin';
 import jsdoc from 'eslint-plugin-jsdoc';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
+import { droppedErrors } from './scripts/lint/dropped-errors.js';
 
 /**
  * Modules of Node and of gRPC that a part may not import. .dependency-cruiser.js says which folder
@@ -54,6 +55,12 @@ export default tseslint.config(
       ],
       '@stylistic/max-len': ['error', { code: 1000, comments: 100, ignoreUrls: true, ignorePattern: 'eslint-disable' }],
     },
+  },
+  // Tests drop errors of streams that they cancel themselves.
+  {
+    files: ['src/**', 'bench/**', 'scripts/**', 'conformance/**'],
+    plugins: { hostler: { rules: { 'dropped-errors': droppedErrors } } },
+    rules: { 'hostler/dropped-errors': 'error' },
   },
   { files: ['src/**'], rules: forbid(...PROCESSES) },
   // Each start reads and compiles the bundle, so import only the used parts of a library, not all of

@@ -46,7 +46,7 @@ export async function slowWork(at: Bench, { deadlineMs, ...choices }: Choices = 
     stream.once('error', (error: ServiceError) => resolve(refusalOf(error)));
     stream.once('end', () => reject(new Error('the slow work has succeeded')));
   });
-  failed.catch(() => undefined); // heard by the case
+  failed.catch(() => undefined); // avoids unhandledRejection; the case awaits it
   const moving = new Promise<void>((resolve) => {
     stream.on('data', (event: OperationEvent) => {
       events.push(event);

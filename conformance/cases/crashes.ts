@@ -98,7 +98,7 @@ const behaviours: readonly Behaviour[] = [
         { content: { $case: 'data' as const, value } },
       ];
       const stalled = at.agent.send(file.writeFile, messages, { end: false });
-      stalled.catch(() => undefined); // heard below
+      stalled.catch(() => undefined); // avoids unhandledRejection; awaited below
       await at.restart();
       await assert.rejects(stalled);
       sameBytes(await at.content(path), noise(MIB));

@@ -32,7 +32,7 @@ export function addReflection(
   const loaded = () => (index ??= readFile(descriptorFile).then((bytes) => new DescriptorIndex(bytes)));
   // The two versions have the same messages on the wire.
   const serverReflectionInfo = (call: Call) => {
-    // The client may have gone; there is nobody to tell then.
+    // The client may have gone; nobody waits for the error then.
     call.on('error', () => undefined);
     try {
       assertRole(call.getPeer());

@@ -18,10 +18,10 @@ const SETTINGS = { maxConcurrentStreams: 10, maxHeaderListSize: 8192 };
 export function rejectConnection(socket: Socket, error: HostlerError): void {
   const { code, details, metadata } = wireError(error);
   const session = performServerHandshake(socket, { settings: SETTINGS, maxSessionMemory: 1 });
-  // Who breaks the rules here is cut off, which is what was meant.
+  // A client that breaks the protocol is disconnected, as all on this connection are.
   session.on('error', () => undefined);
   session.on('stream', (stream: ServerHttp2Stream) => {
-    stream.on('error', () => undefined);
+    stream.on('error', () => undefined); // the same
     stream.respond(
       {
         ':status': 200,

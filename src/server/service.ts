@@ -166,7 +166,7 @@ function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, conte
         const bytes = rpc.encode(message);
         await read;
         read = call.write(bytes) ? undefined : drained(call, caller.signal, leave, context.unreadMs);
-        read?.catch(() => undefined); // heard when the next message is there, or at the end
+        read?.catch(() => undefined); // avoids unhandledRejection; awaited with the next message or at the end
       }
       await read;
     });

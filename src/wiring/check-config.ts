@@ -85,11 +85,9 @@ async function socket(what: string, path: string): Promise<string | undefined> {
   return found === undefined || found.isSocket() ? undefined : `${what}: ${path} exists and is no socket`;
 }
 
-/**
- * Undefined where nothing is there, or nobody can look: what stands in the way is a problem of the
- * folder.
- */
+/** Undefined where nothing is there, or where the path cannot be read. */
 function thereAt(path: string): Promise<Stats | undefined> {
+  // What cannot be read is reported as a problem of the folder.
   return lstat(path).catch(() => undefined);
 }
 

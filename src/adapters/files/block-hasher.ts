@@ -114,8 +114,7 @@ class HashThreads {
     const wanted = BigInt(count) * BigInt(BLOCK_BYTES);
     const { fd } = this;
     const result = this.#thread().hash({ fd, offset, length: Number(left < wanted ? left : wanted) });
-    // Heard when its turn comes; another may fail before.
-    result.catch(() => undefined);
+    result.catch(() => undefined); // avoids unhandledRejection; the caller awaits it in its order
     return result;
   }
 

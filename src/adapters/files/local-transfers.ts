@@ -29,7 +29,7 @@ export class LocalTransfers implements Transfers {
         () => open(procPath(part), O_RDONLY | O_NOFOLLOW),
         (late) => late.close(),
       );
-      // Who writes the file hears of it too.
+      // The writer of the file gets the same error from its own calls.
       const letGo = (closed: Promise<void>) => inTime(() => closed).catch(() => undefined);
       return new ThreadedDigest(file, { algorithm, wrapError: (error) => systemError(error, address), letGo, inTime });
     } catch (error) {
@@ -44,7 +44,7 @@ export class LocalTransfers implements Transfers {
         () => open(procPath(entry), O_RDONLY | O_NONBLOCK),
         (late) => late.close(),
       );
-      // A read beside it has failed with the error that the filesystem does not answer.
+      // The read beside it has failed because the filesystem does not answer.
       const letGo = (closed: Promise<void>) => entry.inTime(() => closed).catch(() => undefined);
       return new ThreadedDigest(file, { algorithm, start, wrapError, letGo, inTime: (read) => entry.inTime(read) });
     } catch (error) {

@@ -32,7 +32,7 @@ function hasName(fd: number): boolean {
   try {
     return fstatSync(fd).nlink > 0;
   } catch {
-    return false;
+    return false; // the caller closes the descriptor in any case
   }
 }
 

@@ -23,7 +23,7 @@ export class PathLooks {
       { filesystem, patienceMs },
       () => look(path),
       (done) => {
-        // Nobody waits for it any more.
+        // The caller gets ROOT_STALLED; nobody waits for the late error.
         done.catch(() => undefined);
       },
     );

@@ -59,6 +59,7 @@ export class PoolPlaces {
     if (!(await this.#place(call, call.patienceMs))) return 'late';
     const done = this.#work(call, work);
     const timer = new AbortController();
+    // The timer is aborted only when nobody waits for it any more.
     const late = sleep(call.patienceMs, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
     try {
       const first = await Promise.race([done.then((value) => ({ value })), late]);

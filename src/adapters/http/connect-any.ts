@@ -80,7 +80,7 @@ function connectTo(place: Endpoint, done: Done): void {
       socket.off('error', failed);
       end(null, socket);
     });
-    // Of those that lose nobody hears any more.
+    // Nobody waits for the attempts that lose.
     socket.on('error', () => undefined);
   };
   signal.addEventListener('abort', abandon, { once: true });

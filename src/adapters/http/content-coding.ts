@@ -84,11 +84,11 @@ async function* undone(body: Body, coding: Coding): AsyncGenerator<Uint8Array, v
   const first = await pieces.next();
   if (first.done === true) return;
   const decoder = decoderOf(coding, first.value[0] ?? 0);
-  decoder.on('error', () => undefined); // heard below; zstd's may come behind the end
+  decoder.on('error', () => undefined); // thrown by the loop below; zstd may report one after the end
   let came = 0;
   const source = Readable.from(again(first.value, pieces, (bytes) => (came += bytes)));
   const piping = pipeline(source, decoder);
-  piping.catch(() => undefined); // heard below
+  piping.catch(() => undefined); // avoids unhandledRejection; awaited below
   try {
     const made: AsyncIterable<Buffer> = decoder;
     yield* made;

@@ -173,7 +173,7 @@ export class InventoryKeeper {
       }
       this.#tell();
     });
-    this.#work = work.catch(() => undefined); // its caller hears of it
+    this.#work = work.catch(() => undefined); // the caller awaits `work`
     return work;
   }
 

@@ -26,15 +26,12 @@ port?.on('message', (message: { readonly id: number; readonly question: Inventor
     return;
   }
   const { id, question } = message;
-  keeper
+  void keeper
     .answer(question)
     .catch((error: unknown) => ({ kind: 'failed' as const, text: inspect(error), ofState: isOfDatabase(error) }))
-    .then(
-      (answer) => {
-        say({ kind: 'answer', id, answer });
-        // The next thread looks whether the file is sound, and makes another where it is not.
-        if (answer.kind === 'failed' && answer.ofState) process.exit();
-      },
-      () => undefined,
-    );
+    .then((answer) => {
+      say({ kind: 'answer', id, answer });
+      // The next thread looks whether the file is sound, and makes another where it is not.
+      if (answer.kind === 'failed' && answer.ofState) process.exit();
+    });
 });

@@ -60,6 +60,7 @@ function parse(text: string | undefined): Readonly<Record<string, string>> {
   try {
     return mounts.parse(JSON.parse(text ?? '{}'));
   } catch {
+    // A torn write of a daemon that has ended: nothing is remembered.
     return {};
   }
 }

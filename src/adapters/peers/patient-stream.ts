@@ -16,7 +16,7 @@ export async function* messagesOf<T>(
   onSilence: () => HostlerError,
   isNew: (message: T) => boolean = () => true,
 ): AsyncGenerator<T, void> {
-  stream.on('error', () => undefined); // heard where the next message is waited for
+  stream.on('error', () => undefined); // thrown where the next message is awaited
   const silence = new AbortController();
   const stop = AbortSignal.any([signal, silence.signal]);
   const messages: AsyncIterator<T, void> = stream[Symbol.asyncIterator]();

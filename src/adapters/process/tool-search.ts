@@ -33,6 +33,6 @@ export async function firstProgram(tool: string, paths: readonly string[]): Prom
 function isProgram(path: string): Promise<boolean> {
   return access(path, constants.X_OK).then(
     () => true,
-    () => false,
+    () => false, // what is not there or may not be run: the search goes to the next folder
   );
 }

@@ -112,7 +112,7 @@ export class QemuLocks implements ImageLocks {
       // Awaited by those that need it; a display shows the state that was read last.
       look.ranges.then(
         () => (this.#shown = look),
-        () => (this.#shown = undefined),
+        () => (this.#shown = undefined), // the next look fails with the same error, to its caller
       );
     }
     if (known !== undefined && now - known.time < STALE_MS) return known.ranges;

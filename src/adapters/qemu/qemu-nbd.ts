@@ -106,7 +106,7 @@ async function isWritten(path: string, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     const there = await look(path).then(
       () => true,
-      () => false,
+      () => false, // not there yet: qemu-nbd writes it when it listens
     );
     if (there) return true;
     await sleep(LOOK_EVERY_MS);

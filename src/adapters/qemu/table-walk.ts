@@ -74,12 +74,13 @@ export class TableWalk implements Wholeness {
       return await this.#look(bytes, { ...this.limits, fd: bytes.fd, lengthBytes: 0, format, file, signal, readers });
     } finally {
       const closed = Promise.all(readers).then(() => bytes.close());
-      // Its root stays shut while that is overdue; the tables have been read, or who asked hears of
-      // something else.
-      await orAborted(
+      const closedInTime = orAborted(
         inTime(handle, () => closed),
         signal,
-      ).catch(() => undefined);
+      );
+      // The tables have been read, or the caller gets an earlier error. The gate of the root stays
+      // closed while the close is overdue.
+      await closedInTime.catch(() => undefined);
     }
   }
 
@@ -100,7 +101,7 @@ async function walk(look: Look): Promise<Missing | undefined> {
   const { fd, lengthBytes, format, signal, cpuSeconds, readers } = look;
   signal.throwIfAborted();
   const short = walkAtOnce(look);
-  // The descriptor is closed when it has ended; its failure is heard below.
+  // The descriptor is closed when it has ended; its error is thrown below.
   readers.push(short.catch(() => undefined));
   const found = await orAborted(short, signal);
   if (found !== undefined) return found.missing;

@@ -52,7 +52,7 @@ export class RbdImages {
     const given = new AbortController();
     // At once with the other question: each costs the start of a tool.
     const used = this.#usedBytes(image, given.signal);
-    used.catch(() => undefined); // heard below, or not wanted
+    used.catch(() => undefined); // avoids unhandledRejection; awaited below where it is needed
     try {
       const info = await this.info(image);
       if (info === undefined) return undefined;

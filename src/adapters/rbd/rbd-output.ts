@@ -145,7 +145,7 @@ function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined;
+    return undefined; // no JSON is no output that we know; the caller says so
   }
 }
 

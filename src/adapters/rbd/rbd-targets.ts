@@ -149,7 +149,7 @@ export class RbdTargets implements Targets {
     void (async () => {
       for (;;) {
         await sleep(OWED_MS, undefined, { ref: false });
-        // The first failure is reported, once.
+        // The caller has reported the first error; each round tries again.
         const removed = await this.#settle(part).catch(() => undefined);
         if (removed === undefined) continue;
         log.swept(removed);

@@ -61,6 +61,7 @@ export class LogSink {
       const lost = this.#lost;
       const report = lost === 0 ? [] : [lostLine(lost)];
       const bytes = Buffer.from([this.#torn ? '\n' : '', ...report, ...lines].join(''));
+      // The lines are counted as lost below; the log cannot say more while it cannot be written.
       const done = await this.#write(bytes).catch(() => 0);
       if (done > 0) this.#torn = bytes[done - 1] !== NEWLINE;
       if (done === bytes.length) {

@@ -112,7 +112,7 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buff
     if (bytesRead === 0) return;
     position += bytesRead;
     coming = read(position);
-    coming.catch(() => undefined); // heard when its turn comes
+    coming.catch(() => undefined); // avoids unhandledRejection; awaited as the next piece
     const data = buffer.subarray(0, bytesRead);
     yield { data, zero: isZeros(data) };
   }
@@ -130,7 +130,7 @@ export function downloadCommand(context: Context): Command {
     .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true; bandwidth?: bigint }) =>
       context.use(async ({ images }) => {
         const target = resolve(file);
-        // To spare the download: link() below refuses what exists, and says what else is wrong.
+        // To spare the download. link() below fails if the file exists, and reports other errors.
         if (flags.overwrite !== true && (await stat(target).catch(() => undefined)) !== undefined)
           throw new UsageError(`${target} exists; --overwrite replaces it`);
         const part = join(dirname(target), `.hostler-download-${randomBytes(6).toString('hex')}`);

@@ -108,10 +108,9 @@ export class Pull {
     return this.agent.openExport(this.spec.source, this.spec.allowInUse, this.run.signal);
   }
 
-  /**
-   * Whether or not the far agent still hears it: an export that nobody uses is closed there too.
-   */
+  /** Closes the export and throws the error. */
   async #letGo({ name }: FarExport, error: unknown): Promise<never> {
+    // The peer itself closes an export that nobody uses.
     await this.agent.closeExport(name, AbortSignal.timeout(LET_GO_MS)).catch(() => undefined);
     throw error;
   }

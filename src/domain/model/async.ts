@@ -17,7 +17,7 @@ export function deferred<T = void>(): Deferred<T> {
 
 /** The promise's value, or the signal's reason thrown, whichever comes first. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  promise.catch(() => undefined); // it may fail when nobody waits for it any more, which would end the process
+  promise.catch(() => undefined); // avoids unhandledRejection when nobody waits any more
   signal.throwIfAborted();
   let onAbort: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {
@@ -51,7 +51,8 @@ export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSig
   } finally {
     // One that waits for an item hears of this only when that comes: nobody waits with it.
     const left = rest.return?.();
-    if (waits) left?.catch(() => undefined);
+    if (waits)
+      left?.catch(() => undefined); // avoids unhandledRejection
     else await left;
   }
 }

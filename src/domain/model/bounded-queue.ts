@@ -17,7 +17,7 @@ export class BoundedQueue<T> {
     const { readable, writable } = new TransformStream<T, T>(undefined, undefined, { highWaterMark: capacity });
     this.#readable = readable;
     this.#writer = writable.getWriter();
-    // Each `put` hears of it by itself.
+    // avoids unhandledRejection; each `put` gets the error by itself
     this.#writer.closed.catch(() => undefined);
   }
 

@@ -165,6 +165,7 @@ export class Operations {
     this.#draining = true;
     for (const id of this.#standing) this.#stop(this.live.get(id));
     const timers = new AbortController();
+    // Rejects only when it is aborted, which is after both waits.
     const after = (ms: number) => sleep(ms, undefined, { signal: timers.signal }).catch(() => undefined);
     const none = this.#drained();
     // An admission under way is not cancelled: it waits for a filesystem, if for anything.

@@ -19,7 +19,7 @@ export async function orLetGo(whole: Promise<Outcome>, operation: LiveOperation,
     ended.outcome = outcome;
     return outcome.rest;
   });
-  await orAborted(whole, operation.signal).catch(() => undefined); // what it was cancelled for stands in its outcome
+  await orAborted(whole, operation.signal).catch(() => undefined); // the outcome has the reason
   if (ended.outcome === undefined) await pause(letGoMs, whole);
   const why = operation.cancelledFor;
   if (ended.outcome !== undefined || why === undefined || why.reason === 'SHUTTING_DOWN') return whole;

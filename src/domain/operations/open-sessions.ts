@@ -58,7 +58,7 @@ export class OpenSessions<T> {
   /** What an operation keeps, as soon as it does; undefined when it has ended before. */
   async opened(id: string, ended: Promise<unknown>, signal: AbortSignal): Promise<T | undefined> {
     const none = ended.then(() => undefined);
-    none.catch(() => undefined); // heard below, or nobody waits for it
+    none.catch(() => undefined); // avoids unhandledRejection; thrown below if somebody waits
     const now = this.#open.get(id);
     if (now !== undefined) return now;
     signal.throwIfAborted();

@@ -166,7 +166,7 @@ async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGener
     at += BigInt(data.length);
     // Read while this one is sent.
     coming = next(at);
-    coming?.catch(() => undefined); // heard when its turn comes
+    coming?.catch(() => undefined); // avoids unhandledRejection; awaited as the next piece
     yield isZeros(data) ? { zeros: BigInt(data.length) } : { data };
   }
 }

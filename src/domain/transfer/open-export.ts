@@ -167,7 +167,7 @@ export class Exports {
       throw asHostlerError(error);
     } finally {
       stop.abort(new HostlerError('CANCELLED', 'the export is over'));
-      await ended.catch(() => undefined);
+      await ended.catch(() => undefined); // the result or an earlier error counts
     }
   }
 }

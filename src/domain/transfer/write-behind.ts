@@ -24,7 +24,7 @@ export class WriteBehind {
   /** Waits while too many are pending. Throws what an earlier one failed with. */
   async write(data: Uint8Array, position: bigint): Promise<void> {
     this.#last = this.#after(this.#last, data, position);
-    this.#last.catch(() => undefined); // heard when its turn comes
+    this.#last.catch(() => undefined); // avoids unhandledRejection; awaited later
     this.#pending.push(this.#last);
     if (this.#pending.length >= DEPTH) await this.#pending.shift();
   }

@@ -30,7 +30,7 @@ export function isText(bytes: Buffer): boolean {
     new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
     return true;
   } catch {
-    return false;
+    return false; // it is no UTF-8
   }
 }
 

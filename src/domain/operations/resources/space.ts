@@ -82,7 +82,7 @@ export class SpaceLedger {
       return measure(() => state.awaited);
     });
     const settled = measured
-      .catch(() => undefined)
+      .catch(() => undefined) // thrown below to the one that waits
       .then(() => {
         state.over = true;
         if (line.last === settled) this.#lines.delete(filesystem);
@@ -132,11 +132,10 @@ export class SpaceLedger {
   }
 }
 
-/**
- * What is outstanding of one; all of it where what it takes cannot be known: another's disk is no
- * reason for ours to fail.
- */
+/** The bytes of a reservation that are not on the disk yet. */
 async function outstanding({ needBytes, takenBytes }: Reservation): Promise<bigint> {
+  // Where they cannot be measured, all count as not on the disk: this reservation of another
+  // operation must not let the caller's fail.
   const taken = await takenBytes().catch(() => 0n);
   return taken >= needBytes ? 0n : needBytes - taken;
 }
