@@ -16,9 +16,20 @@ run() {
   echo $? >".cache/clients/$1.code"
 }
 export -f run
+# The lines by which the tools of the languages name a test that failed.
+names() { grep -ohE '^ +[0-9]+\) .*|^(FAILED|ERROR) .*|--- FAIL.*|\[ERROR\] +[A-Za-z]+\.[a-z].*' "$1" | head -n 5 | tr -s ' ' | tr '\n' ';'; }
+failures=()
 printf '%s\n' "$@" | xargs -P 2 -I '{}' bash -c 'run {}'
+# Beside others one may fail that passes alone. It runs again, and both runs are shown.
 for language in "$@"; do
-  log=.cache/clients/$language.log
+  if [ "$(cat ".cache/clients/$language.code")" != 0 ] && [ "$(cat ".cache/clients/$language.code")" != 69 ]; then
+    echo "== $language, which failed, and runs again below"
+    cat ".cache/clients/$language.log"
+    run "$language"
+  fi
+done
+for language in "$@"; do
+  bad=0 log=.cache/clients/$language.log
   code=$(cat ".cache/clients/$language.code")
   echo "== $language"
   cat "$log"
@@ -27,14 +38,18 @@ for language in "$@"; do
     skipped=$((skipped + 1))
   elif [ -z "$counts" ]; then
     echo "$language: no line has its counts; exit code $code"
-    failed=$((failed + 1)) worst=1
+    bad=1 failed=$((failed + 1))
   else
     read -r good _ bad _ left _ <<<"${counts//,/}"
     [ "$code" = 0 ] || [ "$bad" != 0 ] || bad=1
     passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + ${left:-0}))
-    [ "$bad" = 0 ] || worst=1
+  fi
+  if [ "$bad" != 0 ]; then
+    worst=1
+    failures+=("$language $(names "$log")")
   fi
 done
+if [ ${#failures[@]} -gt 0 ]; then printf 'Failed:\n'; printf '  %s\n' "${failures[@]}"; fi
 [ -z "${HOSTLER_TEST_COUNTS:-}" ] || echo "$passed $failed $skipped" >"$HOSTLER_TEST_COUNTS"
 echo "$passed passed, $failed failed, $skipped skipped"
 exit "$worst"

@@ -21,10 +21,14 @@ case ${1:-} in
     runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js")
     # It gets compilers' libraries from their registries.
     [ "$2" != languages ] || contained+=(--online)
-    # This suite has no service.
-    [ "$2" != crashes ] || runner+=("${side_by_side[@]}")
-    # Roots have a second of patience there, which a busy machine may need for itself.
-    [ "$2" != disks ] || runner+=(--retries 1)
+    case $2 in
+      # This suite has no service.
+      crashes) runner+=("${side_by_side[@]}") ;;
+      # One test that goes on for long by itself.
+      campaign | power | fuzz-rpc) ;;
+      # A busy machine may need the patience of a test for itself; see the reporter.
+      *) runner+=(--retries 1) ;;
+    esac
     if [ "${3:-}" = --only ]; then runner+=(--grep "$4"); fi
     ;;
   --parity) runner+=(--grep 'parity rows? ' --reporter dist/test/support/parity.cjs) ;;

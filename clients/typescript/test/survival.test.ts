@@ -1,10 +1,26 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { connect as connectSocket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionError, connect, type Hostler, type Operation } from '@hostler/client';
 import type { WatchOperationsResponse } from '@hostler/client/v1';
 import { QUICK, TRANSPORTS, daemon } from './daemon.ts';
 
 const MIB = 2 ** 20;
+
+/** Whether somebody listens on a Unix socket. */
+async function accepts(path: string): Promise<boolean> {
+  const socket = connectSocket(path);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false; // not yet
+  } finally {
+    socket.destroy();
+  }
+}
 
 for (const [name, transport] of TRANSPORTS)
   describe(`a daemon that goes away, by ${name}`, () => {
@@ -59,6 +75,18 @@ for (const [name, transport] of TRANSPORTS)
       }
       await operation.result('image');
       await hostler.host.getHostInfo({});
+    });
+
+    it('the first call after an outage reaches the daemon', async () => {
+      await daemon().order('stop');
+      for (let times = 0; times < 5; times++)
+        await assert.rejects(hostler.host.getHostInfo({}), { problem: 'no-such-socket' });
+      const started = daemon().order('start');
+      // By connections of our own, so that the library may still wait before its next try.
+      const { pathname } = new URL(daemon().places.socket);
+      while (!(await accepts(pathname))) await sleep(2);
+      await hostler.host.getHostInfo({});
+      await started;
     });
 
     it('a watch of one operation sees its end', async () => {

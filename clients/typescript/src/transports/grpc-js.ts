@@ -1,7 +1,14 @@
 /** Calls by `@grpc/grpc-js`. */
 import { once } from 'node:events';
 import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
-import { Client, Metadata, credentials, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  Metadata,
+  connectivityState,
+  credentials,
+  type ClientDuplexStream,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { Endpoint } from '../endpoint.js';
 import { StatusSchema } from '../gen/google/rpc/status_pb.js';
 import { CallFailed, type CallSettings, type Method, type Transport } from './transport.js';
@@ -15,12 +22,24 @@ const OPTIONS = {
   'grpc.keepalive_timeout_ms': 20_000,
   // With the default of 64 KiB downloads take twice as long.
   'grpc-node.flow_control_window': 1024 * 1024,
+  // A new channel tries at once, whatever an earlier one has found.
+  'grpc.use_local_subchannel_pool': 1,
 };
 
 /** A transport by `@grpc/grpc-js`. `connect` uses it when it gets none. */
 export function grpcJsTransport(endpoint: Endpoint): Transport {
   const open = new Set<{ cancel(): void }>();
-  const client = new Client(targetOf(endpoint), credentialsOf(endpoint), OPTIONS);
+  const newClient = () => new Client(targetOf(endpoint), credentialsOf(endpoint), OPTIONS);
+  let current = newClient();
+  // A channel that waits before it tries again ends each call with the error of its last try, also
+  // when the daemon is back.
+  const connected = () => {
+    if (current.getChannel().getConnectivityState(false) === connectivityState.TRANSIENT_FAILURE) {
+      current.close();
+      current = newClient();
+    }
+    return current;
+  };
   return {
     async *call<I extends DescMessage, O extends DescMessage>(
       method: Method<I, O>,
@@ -29,7 +48,7 @@ export function grpcJsTransport(endpoint: Endpoint): Transport {
     ): AsyncGenerator<MessageShape<O>, void> {
       signal?.throwIfAborted();
       // One request and one answer look the same on the wire as two streams of one message.
-      const stream = client.makeBidiStreamRequest<MessageShape<I>, MessageShape<O>>(
+      const stream = connected().makeBidiStreamRequest<MessageShape<I>, MessageShape<O>>(
         `/${method.parent.typeName}/${method.name}`,
         (message) => Buffer.from(toBinary(method.input, message)),
         (bytes) => fromBinary(method.output, bytes),
@@ -58,7 +77,7 @@ export function grpcJsTransport(endpoint: Endpoint): Transport {
     close() {
       // By itself the library would let the calls come to their ends.
       for (const stream of open) stream.cancel();
-      client.close();
+      current.close();
     },
   };
 }
