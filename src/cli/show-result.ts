@@ -5,70 +5,70 @@ import { bytes, exactBytes, listing, printable } from './text.js';
 
 /** A result in a few lines. */
 export function showResult({ result, replayed }: OperationResult): string {
-  const again = replayed ? ' (done before; this is its result again)' : '';
+  const replayNote = replayed ? ' (done before; this is its result again)' : '';
   switch (result?.$case) {
     case 'image':
-      return showImage(result.value, again);
+      return showImage(result.value, replayNote);
     case 'copy': {
       const { target, lengthBytes, allocatedBytes, engine, why, movedBytes, skippedBytes, verified } = result.value;
       const checked = verified ? ', verified' : '';
-      return `${printable(target)}: ${bytes(lengthBytes)}, ${bytes(allocatedBytes)} on disk${checked}${again}\n  ${engine}: ${why}\n  ${bytes(movedBytes)} moved, ${bytes(skippedBytes)} skipped`;
+      return `${printable(target)}: ${bytes(lengthBytes)}, ${bytes(allocatedBytes)} on disk${checked}${replayNote}\n  ${engine}: ${why}\n  ${bytes(movedBytes)} moved, ${bytes(skippedBytes)} skipped`;
     }
     case 'digest': {
       const { algorithm, digest, lengthBytes } = result.value;
-      return `${algorithm}:${digest}${again}\n  ${exactBytes(lengthBytes)}`;
+      return `${algorithm}:${digest}${replayNote}\n  ${exactBytes(lengthBytes)}`;
     }
     case 'imageExport':
-      return `served, ${exactBytes(result.value.lengthBytes)}${again}`;
+      return `served, ${exactBytes(result.value.lengthBytes)}${replayNote}`;
     case 'check': {
       const { clean, corruptions, leaks, checkErrors, corruptionsFixed, leaksFixed } = result.value;
       const found = `${String(corruptions)} corruptions, ${String(leaks)} leaks, ${String(checkErrors)} errors of the check`;
       const fixed = corruptionsFixed + leaksFixed;
-      return `${clean ? 'clean' : 'NOT clean'}: ${found}; ${String(fixed)} repaired${again}`;
+      return `${clean ? 'clean' : 'NOT clean'}: ${found}; ${String(fixed)} repaired${replayNote}`;
     }
     case 'compare':
-      return `${result.value.equal ? 'equal' : 'different'}: ${printable(result.value.message)}${again}`;
+      return `${result.value.equal ? 'equal' : 'different'}: ${printable(result.value.message)}${replayNote}`;
     case 'snapshot':
-      return `${result.value.snapshot?.id ?? ''} ${printable(result.value.snapshot?.name ?? '')}${again}`;
+      return `${result.value.snapshot?.id ?? ''} ${printable(result.value.snapshot?.name ?? '')}${replayNote}`;
     case 'deletion':
       return result.value.existed
-        ? `removed, ${bytes(result.value.freedBytes)} freed${again}`
-        : `nothing was there${again}`;
+        ? `removed, ${bytes(result.value.freedBytes)} freed${replayNote}`
+        : `nothing was there${replayNote}`;
     case 'plan':
       return listing(Object.entries({ ...result.value }).map(([name, value]) => [words(name), shown(value)]));
     case 'chown':
-      return `${String(result.value.changedItems)} of ${String(result.value.seenItems)} entries changed${again}`;
+      return `${String(result.value.changedItems)} of ${String(result.value.seenItems)} entries changed${replayNote}`;
     case 'write':
-      return `${bytes(result.value.writtenBytes)} written${again}`;
+      return `${bytes(result.value.writtenBytes)} written${replayNote}`;
     case 'touch':
-      return result.value.existed ? `touched${again}` : `nothing was there${again}`;
+      return result.value.existed ? `touched${replayNote}` : `nothing was there${replayNote}`;
     case 'directory':
-      return showDirectory(result.value, again);
+      return showDirectory(result.value, replayNote);
     case 'fileMove':
-      return showMove(result.value, again);
+      return showMove(result.value, replayNote);
     case 'execute':
-      return `exit code ${String(result.value.exitCode)}${again}`;
+      return `exit code ${String(result.value.exitCode)}${replayNote}`;
     // Answers of verbs that this client has no command for.
     case 'fetch':
-      return showFetch(result.value, again);
+      return showFetch(result.value, replayNote);
     case undefined:
-      return `done${again}`;
+      return `done${replayNote}`;
   }
 }
 
-function showDirectory({ existed, topmostPath, madeItems }: DirectoryResult, again: string): string {
-  if (existed) return `was there already${again}`;
+function showDirectory({ existed, topmostPath, madeItems }: DirectoryResult, replayNote: string): string {
+  if (existed) return `was there already${replayNote}`;
   return madeItems === 1
-    ? `${printable(topmostPath)}${again}`
-    : `${printable(topmostPath)} and ${String(madeItems - 1)} below it${again}`;
+    ? `${printable(topmostPath)}${replayNote}`
+    : `${printable(topmostPath)} and ${String(madeItems - 1)} below it${replayNote}`;
 }
 
-function showMove({ path, replaced, rewrittenItems }: FileMoveResult, again: string): string {
+function showMove({ path, replaced, rewrittenItems }: FileMoveResult, replayNote: string): string {
   const rewritten = rewrittenItems === 0 ? '' : `; headers with the new name: ${String(rewrittenItems)}`;
-  return `${printable(path)}${replaced ? ', which was replaced' : ''}${rewritten}${again}`;
+  return `${printable(path)}${replaced ? ', which was replaced' : ''}${rewritten}${replayNote}`;
 }
 
-function showImage({ info, work }: ImageResult, again: string): string {
+function showImage({ info, work }: ImageResult, replayNote: string): string {
   const what =
     info === undefined
       ? 'done'
@@ -76,7 +76,7 @@ function showImage({ info, work }: ImageResult, again: string): string {
   const amounts = Object.entries({ ...work }).flatMap(([name, value]) =>
     typeof value === 'bigint' && value > 0n ? [`${bytes(value)} ${words(name)}`] : [],
   );
-  return [`${what}${again}`, ...(amounts.length > 0 ? [`  ${amounts.join(', ')}`] : [])].join('\n');
+  return [`${what}${replayNote}`, ...(amounts.length > 0 ? [`  ${amounts.join(', ')}`] : [])].join('\n');
 }
 
 /** The name of a field in words, an amount of bytes without `bytes`. */
@@ -89,13 +89,13 @@ function shown(value: string | bigint | undefined): string | undefined {
   return typeof value === 'bigint' ? bytes(value) : value;
 }
 
-function showFetch({ info, networkBytes, fromCache, lengthBytes, checksum }: FetchResult, again: string): string {
+function showFetch({ info, networkBytes, fromCache, lengthBytes, checksum }: FetchResult, replayNote: string): string {
   const what =
     info === undefined
       ? bytes(lengthBytes)
       : `${printable(info.path)}: ${info.format}, ${bytes(info.virtualSizeBytes)}`;
   const from = fromCache ? 'from the cache' : `${bytes(networkBytes)} over the network`;
-  return `${what}, ${from}${again}\n  ${checksum}`.trimEnd();
+  return `${what}, ${from}${replayNote}\n  ${checksum}`.trimEnd();
 }
 
 /** An image, one fact a line. */

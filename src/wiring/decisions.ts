@@ -15,12 +15,12 @@ export function decisions(
   { operations, log }: { readonly operations: Operations; readonly log: Log },
 ) {
   // Logged once, at the start.
-  const quietly = { ...recovery, log: { ...recovery.log, undecided: () => undefined } };
+  const withoutLog = { ...recovery, log: { ...recovery.log, undecided: () => undefined } };
   let left = undecided;
   const look = async () => {
-    const { goOn, undecided: still } = await decideOutcomes(left, quietly);
+    const { toResume, undecided: still } = await decideOutcomes(left, withoutLog);
     left = still;
-    for (const record of goOn) await operations.restart(record);
+    for (const record of toResume) await operations.restart(record);
   };
   const start = () => {
     if (left.length === 0) return;

@@ -17,7 +17,7 @@ import { errorText } from '../adapters/telemetry/log.js';
 import { LocalContents } from '../adapters/files/local-contents.js';
 import { Metrics } from '../adapters/telemetry/metrics.js';
 import { Owners } from '../adapters/files/owners.js';
-import { NO_STRAYS, ProcessStrays } from '../adapters/linux/orphans.js';
+import { NO_ORPHANS, ProcessOrphans } from '../adapters/linux/orphans.js';
 import { TreeOwners } from '../adapters/files/tree-owners.js';
 import { tryTool } from '../adapters/process/try-tool.js';
 import { Virsh } from '../adapters/host/virsh.js';
@@ -71,9 +71,9 @@ export function assemble(resources: Resources) {
     targets,
     trees: engine.trees,
     // What the journal of a copied state folder names is another daemon's, which may live.
-    strays: state.former === undefined ? new ProcessStrays() : NO_STRAYS,
+    orphans: state.former === undefined ? new ProcessOrphans() : NO_ORPHANS,
     resumes,
-    goesOn: (record) => state.former === undefined && operations.goesOn(record),
+    resumesAfterRestart: (record) => state.former === undefined && operations.resumesAfterRestart(record),
     clock: Date.now,
     log: {
       recovered(record, removed) {

@@ -97,7 +97,7 @@ async function salvageInto(database: DatabaseSync, from: string, to: string): Pr
       for (const each of done.setAside) file.keepAside(each);
     });
     // A daemon that starts with this file must not miss what the old one had counted.
-    file.countOn(witnessed(join(dirname(to), 'journal.writes')));
+    file.countOn(writesIn(join(dirname(to), 'journal.writes')));
     // Ends that cannot be read may be any of those.
     file.transaction(() => {
       file.forgetEnds(endPlace(Math.max(file.latestLife, file.writes) + 1, 0));
@@ -109,11 +109,11 @@ async function salvageInto(database: DatabaseSync, from: string, to: string): Pr
   }
 }
 
-function witnessed(path: string): number {
+function writesIn(path: string): number {
   if (!isThere(path)) return 0;
-  const witness = new WriteCountFile(path);
-  witness.close();
-  return witness.seen ?? 0;
+  const file = new WriteCountFile(path);
+  file.close();
+  return file.seen ?? 0;
 }
 
 function isStateFolder(path: string): boolean {

@@ -76,10 +76,10 @@ async function start(resources: Resources, file: string, descriptorFile: string,
     log.warn('a tool of an earlier start was ended', { pid });
   const swept = await resources.folders.sweep();
   if (swept.length > 0) log.warn('folders of an earlier start were removed', { swept });
-  const { goOn, undecided } = await recover(recovery);
+  const { toResume, undecided } = await recover(recovery);
   await sweepCache(resources);
   await reportInterrupted(resources.touched, recovery.paths, log);
-  for (const record of goOn) await operations.restart(record);
+  for (const record of toResume) await operations.restart(record);
   const certificates = await certificatesOf(config, log);
   const authority = await reloadingAuthority(config, file, log);
   const server = new HostlerServer({

@@ -83,7 +83,7 @@ describe('true numbers between hosts', function () {
     /** The same engine, or one that looks at no holes, needs to be seen with some images only. */
     readonly images: RegExp;
     /** It goes on with what came before its daemon was killed. */
-    readonly goesOn: boolean;
+    readonly resumesAfterRestart: boolean;
   }
   const between = (source: string, target: string) => ({ source, target });
   const WAYS: readonly Way[] = [
@@ -94,7 +94,7 @@ describe('true numbers between hosts', function () {
       request: (name, target) => agents.pullRequest(name, target),
       crosses: ({ allocated }) => allocated,
       images: /./,
-      goesOn: true,
+      resumesAfterRestart: true,
     },
     {
       title: 'pushed by an agent',
@@ -103,7 +103,7 @@ describe('true numbers between hosts', function () {
       request: (name, target) => agents.pushRequest(name, target),
       crosses: ({ allocated }) => allocated,
       images: /with holes|zeros/,
-      goesOn: false,
+      resumesAfterRestart: false,
     },
     {
       title: 'received from a far qemu-nbd',
@@ -112,7 +112,7 @@ describe('true numbers between hosts', function () {
       request: (name, target) => ({ ...between(there(name), here(target)), ...ssh('NBD_SSH', back) }),
       crosses: ({ allocated }) => allocated,
       images: /./,
-      goesOn: true,
+      resumesAfterRestart: true,
     },
     {
       title: 'sent to a far qemu-nbd',
@@ -122,7 +122,7 @@ describe('true numbers between hosts', function () {
       // It is read here, and zeros are not sent.
       crosses: ({ data }) => data,
       images: /./,
-      goesOn: false,
+      resumesAfterRestart: false,
     },
     {
       title: 'received by rsync',
@@ -131,7 +131,7 @@ describe('true numbers between hosts', function () {
       request: (name, target) => ({ ...between(there(name), here(target)), ...ssh('RSYNC_SSH', back) }),
       crosses: ({ length }) => length,
       images: /with holes|zeros/,
-      goesOn: false,
+      resumesAfterRestart: false,
     },
     {
       title: 'sent by rsync',
@@ -140,7 +140,7 @@ describe('true numbers between hosts', function () {
       request: (name, target) => ({ ...between(here(name), there(target)), ...ssh('RSYNC_SSH') }),
       crosses: ({ length }) => length,
       images: /with holes|zeros/,
-      goesOn: true,
+      resumesAfterRestart: true,
     },
   ];
   const near = (found: number, expected: number, what: string) => {
@@ -172,7 +172,7 @@ describe('true numbers between hosts', function () {
         assert.equal(Number(result['allocated_bytes'] ?? 0), await allocatedBytes(made));
       });
 
-  for (const way of WAYS.filter(({ goesOn }) => goesOn))
+  for (const way of WAYS.filter(({ resumesAfterRestart }) => resumesAfterRestart))
     it(`the rest of an image, ${way.title} whose daemon was killed: what had come is not counted again`, async () => {
       const name = `rest ${way.title}`;
       const [data, length] = [16 * MIB, 20 * MIB];

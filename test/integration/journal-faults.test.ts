@@ -272,8 +272,8 @@ describe('damage in the file of the journal', () => {
     mkdirSync(folder);
     for (const name of ['journal.sqlite', 'journal.writes']) copyFileSync(join(template, name), join(folder, name));
     change(folder);
-    const witness = new WriteCountFile(join(folder, 'journal.writes'));
-    const opened = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
+    const countFile = new WriteCountFile(join(folder, 'journal.writes'));
+    const opened = openFile(join(folder, 'journal.sqlite'), countFile, Date.now);
     const { file, moved } = opened;
     const unfinished = file.unfinished();
     const { rows } = file.search({ groups: [], span: ALL, limit: 1000 });
@@ -281,7 +281,7 @@ describe('damage in the file of the journal', () => {
     const said = moved !== undefined || file.found.length > 0;
     file.transaction(() => undefined);
     file.database.close();
-    witness.close();
+    countFile.close();
     return { found, said, moved, unfinished };
   };
 
@@ -352,16 +352,16 @@ describe('damage in the file of the journal', () => {
 
   it('an end that is lost is noticed, and the rest goes on', () => {
     const { found, moved } = look((folder) => {
-      const witness = new WriteCountFile(join(folder, 'journal.writes'));
-      witness.write(1000);
-      witness.close();
+      const countFile = new WriteCountFile(join(folder, 'journal.writes'));
+      countFile.write(1000);
+      countFile.close();
     });
     assert.match(moved?.why ?? '', /1000 changes were written, the journal ends at/);
     assert.equal(found.size, RECORDS);
   });
 
   for (const text of ['', 'rubbish', '7 00000000\n', '999999999999999999999 1\n']) {
-    it(`a witness that says '${text.trim()}' is not believed`, () => {
+    it(`a count file that says '${text.trim()}' is not believed`, () => {
       const { found, said } = look((folder) => {
         writeFileSync(join(folder, 'journal.writes'), text);
       });

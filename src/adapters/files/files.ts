@@ -71,7 +71,7 @@ export class LocalFiles implements Files {
     const folder = await this.folderSync.open(directory);
     try {
       await unlink(procPath({ handle: directory, name }));
-      return await this.folderSync.settle(folder, address);
+      return await this.folderSync.sync(folder, address);
     } finally {
       await folder.close();
     }

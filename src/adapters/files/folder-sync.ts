@@ -42,7 +42,7 @@ export class FolderSync {
   }
 
   /** For a name that is changed already. */
-  async settle(folder: OpenFolder, path: string): Promise<NotDurable | undefined> {
+  async sync(folder: OpenFolder, path: string): Promise<NotDurable | undefined> {
     const synced = await folder.sync();
     return synced === 'synced' ? undefined : notDurable(synced, path);
   }

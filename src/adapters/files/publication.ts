@@ -39,7 +39,7 @@ export async function publishPart(publication: Publication, ports: PublicationPo
   const folder = await ports.folderSync.open(publication.target.handle);
   try {
     await giveName(publication, ports);
-    return await ports.folderSync.settle(folder, publication.address);
+    return await ports.folderSync.sync(folder, publication.address);
   } finally {
     await folder.close();
   }

@@ -209,7 +209,7 @@ async function inSynced(
   const open = await folderSync.open(folder);
   try {
     const inner = await inSynced(others, address, act, folderSync);
-    return (await folderSync.settle(open, address)) ?? inner;
+    return (await folderSync.sync(open, address)) ?? inner;
   } finally {
     await open.close();
   }

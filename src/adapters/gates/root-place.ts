@@ -80,7 +80,7 @@ export class RootPlace {
     } catch (error) {
       throw this.#gone(error);
     }
-    return this.#again();
+    return this.#followOnce();
   }
 
   /** The handle that a walk begins at stays open until it says that it has ended. */
@@ -97,7 +97,7 @@ export class RootPlace {
     const now = await stat(this.realPath, { bigint: true }).catch((error: unknown) => {
       throw this.#gone(error);
     });
-    if (!this.#isHeld(now)) await this.#again();
+    if (!this.#isHeld(now)) await this.#followOnce();
   }
 
   /** As far as two numbers tell; a filesystem that is mounted again has the same. */
@@ -106,7 +106,7 @@ export class RootPlace {
     return dev === device && ino === inode && performance.now() - this.#lookedAt < MOUNT_AGE_MS;
   }
 
-  #again(): Promise<void> {
+  #followOnce(): Promise<void> {
     this.#following ??= this.#follow().finally(() => (this.#following = undefined));
     return this.#following;
   }

@@ -86,7 +86,7 @@ async function* undone(body: Body, coding: Coding): AsyncGenerator<Uint8Array, v
   const decoder = decoderOf(coding, first.value[0] ?? 0);
   decoder.on('error', () => undefined); // thrown by the loop below; zstd may report one after the end
   let came = 0;
-  const source = Readable.from(again(first.value, pieces, (bytes) => (came += bytes)));
+  const source = Readable.from(withFirst(first.value, pieces, (bytes) => (came += bytes)));
   const piping = pipeline(source, decoder);
   piping.catch(() => undefined); // avoids unhandledRejection; awaited below
   try {
@@ -102,7 +102,7 @@ async function* undone(body: Body, coding: Coding): AsyncGenerator<Uint8Array, v
   }
 }
 
-async function* again(
+async function* withFirst(
   first: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
   onBytes: (bytes: number) => void,

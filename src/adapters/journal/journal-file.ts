@@ -28,7 +28,7 @@ const END_OF = `SELECT trait FROM traits WHERE trait > '${endTrait('')}' AND tra
  */
 export class JournalFile {
   /**
-   * How many changes were ever written; the file and the witness beside it hold the same number.
+   * How many changes were ever written; the file and the count file beside it hold the same number.
    */
   writes: number;
   /** How many operations there are. */

@@ -27,13 +27,13 @@ const PAUSE_MS = 10;
 const SLICE_PAUSE_MS = 25;
 
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what JournalThread gave
-const { path, witness: witnessPath, limits } = workerData as ThreadJob;
+const { path, countFile: countPath, limits } = workerData as ThreadJob;
 const port = parentPort;
 const LOG = `${path}-wal`;
 
 class Journal {
   #file: JournalFile | undefined;
-  #witness: WriteCountFile | undefined;
+  #countFile: WriteCountFile | undefined;
   #pruner: Pruner | undefined;
   #identity = '';
   /** Of the log beside the file, which is there from the first change on. */
@@ -71,7 +71,7 @@ class Journal {
   #do(asked: Asked): JournalAnswer {
     switch (asked.ask) {
       case 'open':
-        return this.#live(openJournal(path, (this.#witness = new WriteCountFile(witnessPath)), Date.now));
+        return this.#live(openJournal(path, (this.#countFile = new WriteCountFile(countPath)), Date.now));
       case 'write':
         this.#write(asked);
         return {};
@@ -136,7 +136,7 @@ class Journal {
 
   #wrote(file: JournalFile): void {
     this.#written = file.writes;
-    this.#witness?.write(file.writes);
+    this.#countFile?.write(file.writes);
     this.#logged = false;
     this.#wroteAt = Date.now();
     this.#later(PAUSE_MS);
@@ -147,8 +147,9 @@ class Journal {
    * leaves.
    */
   #mend(): JournalAnswer {
-    if (this.#witness !== undefined && isMoving(path)) return this.#begin(openJournal(path, this.#witness, Date.now));
-    const file = this.#again();
+    if (this.#countFile !== undefined && isMoving(path))
+      return this.#begin(openJournal(path, this.#countFile, Date.now));
+    const file = this.#reopen();
     file.transaction(() => undefined);
     this.#logIdentity = logIdentity();
     // What a failed sync left in the page cache only is written again into the file.
@@ -161,7 +162,7 @@ class Journal {
    * The file as it is open, or opened again. One that does not have everything is not opened: reads
    * go on in the one before.
    */
-  #again(): JournalFile {
+  #reopen(): JournalFile {
     const identity = identityOf(path);
     if (identity === this.#identity && this.#file?.database.isOpen === true) {
       if (logIdentity() === this.#logIdentity) return this.#file;
@@ -198,7 +199,7 @@ class Journal {
     clearTimeout(this.#timer);
     this.#file?.database.close();
     this.#file = undefined;
-    this.#witness?.close();
+    this.#countFile?.close();
   }
 
   #later(ms: number): void {
@@ -237,7 +238,7 @@ class Journal {
     const file = this.#open;
     const pruner = this.#pruner?.file === file ? this.#pruner : (this.#pruner = new Pruner(file, limits));
     const { gone, more } = pruner.slice(now, SLICE);
-    // No word to the witness, which must not be ahead of the disk.
+    // Not into the count file, which must not be ahead of the disk.
     if (gone > 0) this.#logged = false;
     return more;
   }

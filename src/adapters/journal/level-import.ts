@@ -37,19 +37,19 @@ export interface Imported {
  */
 export async function importLevel(
   folder: string,
-  threadAt: (path: string, witness: string) => JournalThread,
+  threadAt: (path: string, countFile: string) => JournalThread,
 ): Promise<Imported | undefined> {
   const old = join(folder, 'journal');
   if (statSync(old, { throwIfNoEntry: false })?.isDirectory() !== true) return undefined;
-  const [path, witness] = [join(folder, JOURNAL_FILE), join(folder, 'journal.writes')];
+  const [path, countFile] = [join(folder, JOURNAL_FILE), join(folder, 'journal.writes')];
   const movedTo = `${old}.leveldb`;
   if (isThere(path)) {
     renameSync(old, movedTo);
     return undefined;
   }
-  const [fresh, freshWitness] = [`${path}.import`, `${witness}.import`];
-  for (const file of [freshWitness, fresh, ...BESIDE.map((end) => fresh + end)]) rmSync(file, { force: true });
-  const thread = threadAt(fresh, freshWitness);
+  const [fresh, freshCountFile] = [`${path}.import`, `${countFile}.import`];
+  for (const file of [freshCountFile, fresh, ...BESIDE.map((end) => fresh + end)]) rmSync(file, { force: true });
+  const thread = threadAt(fresh, freshCountFile);
   let copied: Omit<Imported, 'movedTo'>;
   try {
     await thread.ask({ ask: 'open' }, PATIENCE_MS);
@@ -65,7 +65,7 @@ export async function importLevel(
   } finally {
     await thread.end();
   }
-  renameSync(freshWitness, witness);
+  renameSync(freshCountFile, countFile);
   renameSync(fresh, path);
   syncFolderOf(path);
   renameSync(old, movedTo);
@@ -130,8 +130,8 @@ async function gap(level: ClassicLevel, old: string, found: number): Promise<str
     if (errnoOf(error) !== 'ENOENT') throw error;
     return '';
   });
-  const witnessed = Number(beside.trim() || '0');
-  const most = Math.max(total, Number.isNaN(witnessed) ? 0 : witnessed);
+  const counted = Number(beside.trim() || '0');
+  const most = Math.max(total, Number.isNaN(counted) ? 0 : counted);
   return found === most ? undefined : `${String(most)} records were written, ${String(found)} are there`;
 }
 

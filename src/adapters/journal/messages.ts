@@ -7,7 +7,7 @@ import type { Trouble } from './trouble.js';
 
 export interface ThreadJob {
   readonly path: string;
-  readonly witness: string;
+  readonly countFile: string;
   readonly limits: HistoryLimits;
 }
 

@@ -35,9 +35,9 @@ export interface OpenedJournal {
 }
 
 /** Fails with JournalForeign, and with what SQLite or the system say. */
-export function openJournal(path: string, witness: WriteCountFile, clock: () => number): OpenedJournal {
+export function openJournal(path: string, countFile: WriteCountFile, clock: () => number): OpenedJournal {
   let database: DatabaseSync | undefined;
-  const known = witness.seen ?? 0;
+  const known = countFile.seen ?? 0;
   try {
     const completed = completeMove(path);
     const size = sizeOf(path);

@@ -128,15 +128,15 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
 
   /** The journal of an earlier version, once. */
   async #takeOver(): Promise<void> {
-    const imported = await importLevel(this.options.folder, (path, witness) => this.#threadAt(path, witness));
+    const imported = await importLevel(this.options.folder, (path, countFile) => this.#threadAt(path, countFile));
     if (imported === undefined) return;
     this.options.log.imported(imported);
     for (const each of imported.aside) this.#heardOf(each);
     if (imported.problem !== undefined) this.incomplete = true;
   }
 
-  #threadAt(path: string, witness: string): JournalThread {
-    return new JournalThread({ path, witness, limits: this.options.limits }, (news) => {
+  #threadAt(path: string, countFile: string): JournalThread {
+    return new JournalThread({ path, countFile, limits: this.options.limits }, (news) => {
       this.#hear(news);
     });
   }

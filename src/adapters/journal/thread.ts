@@ -85,7 +85,7 @@ export class JournalThread {
       this.onNews(answer);
       if (answer.number === undefined) return;
       this.#answered = Math.max(this.#answered, answer.number);
-      this.#settle(answer.number, answer);
+      this.#resolve(answer.number, answer);
     });
     // It is started again by the next request.
     worker.on('error', (error) => {
@@ -100,10 +100,10 @@ export class JournalThread {
   #gone(why: string): void {
     this.#worker = undefined;
     this.#answered = this.#asked;
-    for (const number of this.#waiting.keys()) this.#settle(number, { number, trouble: { kind: 'bug', why } });
+    for (const number of this.#waiting.keys()) this.#resolve(number, { number, trouble: { kind: 'bug', why } });
   }
 
-  #settle(number: number, answer: JournalAnswer): void {
+  #resolve(number: number, answer: JournalAnswer): void {
     const waiting = this.#waiting.get(number);
     if (waiting === undefined) return;
     this.#waiting.delete(number);

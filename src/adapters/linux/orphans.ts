@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errnoOf, systemError } from './errno.js';
-import type { RunningTool, Strays } from '../../domain/ports/tools.js';
+import type { RunningTool, OrphanTools } from '../../domain/ports/tools.js';
 
 /**
  * A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not
@@ -32,7 +32,7 @@ export function startOf(pid: number): string | undefined {
  * Ends process groups by pid and start time, so that a later process of the same number is left
  * alone.
  */
-export class ProcessStrays implements Strays {
+export class ProcessOrphans implements OrphanTools {
   async end({ pid, start }: RunningTool): Promise<void> {
     if (startOf(pid) !== start) return;
     kill(-pid);
@@ -89,4 +89,4 @@ function kill(pid: number): void {
 }
 
 /** For a daemon whose journal names the processes of another one. */
-export const NO_STRAYS: Strays = { end: () => Promise.resolve() };
+export const NO_ORPHANS: OrphanTools = { end: () => Promise.resolve() };

@@ -96,17 +96,17 @@ export class Complaints {
   add(chunk: Buffer): void {
     const lines = (this.#rest + this.#decoder.write(chunk)).split(/[\r\n]/);
     this.#rest = lines.pop() ?? '';
-    for (const line of lines) this.#judge(line);
+    for (const line of lines) this.#addUnlessHarmless(line);
   }
 
   /** Those of the whole output; empty when there is none. Call it when the output has ended. */
   end(): string {
-    this.#judge(this.#rest + this.#decoder.end());
+    this.#addUnlessHarmless(this.#rest + this.#decoder.end());
     this.#rest = '';
     return this.#kept.text;
   }
 
-  #judge(line: string): void {
+  #addUnlessHarmless(line: string): void {
     if (line.trim() !== '' && !this.#harmless.some((each) => each.test(line))) this.#kept.add(Buffer.from(`${line}\n`));
   }
 }

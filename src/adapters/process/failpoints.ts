@@ -33,9 +33,9 @@ export class Failpoints {
     if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
     if (point.action === 'kill') await new Promise(() => undefined);
     if (point.action === 'pause') {
-      const goOn = once(process, RELEASE);
+      const toResume = once(process, RELEASE);
       this.onPause(method, step);
-      await goOn;
+      await toResume;
       return;
     }
     if (point.action === 'throw') {

@@ -234,53 +234,53 @@ export class ProcessRunner {
   ): Promise<Omit<Exit, 'shown'>> {
     const child = await this.#turns.run(tool.signal, () => this.#start(launch, call, (error) => fail(error)));
     const started = performance.now();
-    const fail = (error: unknown) => ender.end(asHostlerError(error));
+    const fail = (error: unknown) => killer.end(asHostlerError(error));
     const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
-    const ender = new GroupKiller(child, this.options.killGraceMs, abandoned);
+    const killer = new GroupKiller(child, this.options.killGraceMs, abandoned);
     const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
-    const onAbort = () => ender.end(asHostlerError(tool.signal.reason));
+    const onAbort = () => killer.end(asHostlerError(tool.signal.reason));
     tool.signal.addEventListener('abort', onAbort, { once: true });
     // A cancel that came during the start counts too.
     if (tool.signal.aborted) onAbort();
     // What the tool left behind in its group must not keep our pipes open.
-    child.onExit(() => ender.sweep());
+    child.onExit(() => killer.sweep());
     try {
       const stderr = new LastBytes(MAX_STDERR_BYTES);
-      const ended = await this.#toItsEnd(child, ender, tool, () => {
+      const ended = await this.#toItsEnd(child, killer, tool, () => {
         child.stderr.on('data', (chunk: Buffer) => {
           stderr.add(chunk);
           complaints?.add(chunk);
         });
         return Promise.all([
-          consume(tap(child.stdout, watchdog), ender.signal),
-          consumeErrors?.(tap(child.stderr, watchdog), ender.signal),
+          consume(tap(child.stdout, watchdog), killer.signal),
+          consumeErrors?.(tap(child.stderr, watchdog), killer.signal),
           child.errorsRead,
         ]);
       });
       const { exitCode: code, signal } = launch.sandboxed ? signalled(ended) : ended;
       const ms = Math.round(performance.now() - started);
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
-      ender.signal.throwIfAborted();
+      killer.signal.throwIfAborted();
       const exit = { code, signal, stderr: stderr.text };
       assertEnded(call, exit, launch);
       return judged(call, exit, complaints?.end() ?? '');
     } finally {
       tool.signal.removeEventListener('abort', onAbort);
       watchdog.stop();
-      ender.stop();
+      killer.stop();
       child.close();
       tool.onChild(undefined);
     }
   }
 
   /** Until the child has ended and all that it printed is read. Never fails. */
-  async #toItsEnd(child: Child, ender: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
+  async #toItsEnd(child: Child, killer: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
     // What fails here ends the child; it is not left alone for it.
     const reading = (async () => {
       run.onChild({ pid: child.pid, start: startOf(child.pid) ?? '' });
       await read();
-    })().catch((error: unknown) => ender.end(asHostlerError(error)));
+    })().catch((error: unknown) => killer.end(asHostlerError(error)));
     const [end] = await Promise.all([child.ended, reading]);
     return end;
   }

@@ -55,7 +55,7 @@ export class RbdTargets implements Targets {
   async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
     const { directory, name } = target;
     const part = rbdImage({ handle: directory, name: this.#partName(operationId) });
-    const removed = await this.#settle(part);
+    const removed = await this.#restoreAndRemove(part);
     const snapshot = { ...part, image: name, snapshot: part.image };
     const { images } = this.options;
     return (await images.removeIdleSnapshot(snapshot)) ? [...removed, addressOf(snapshot)] : removed;
@@ -72,7 +72,7 @@ export class RbdTargets implements Targets {
       if (pool.access !== 'read-write') continue;
       try {
         for (const image of await this.#privateImages(pool)) {
-          if (await this.#isAbandoned(image, isAtWork)) removed.push(...(await this.#settle(partOf(image))));
+          if (await this.#isAbandoned(image, isAtWork)) removed.push(...(await this.#restoreAndRemove(partOf(image))));
           else left ||= !isAtWork(operationOf(image));
         }
       } catch (error) {
@@ -123,7 +123,7 @@ export class RbdTargets implements Targets {
    * Nothing of an operation stays: a replaced image that has lost its name gets it back, what was
    * being made is removed.
    */
-  async #settle(part: RbdImage): Promise<string[]> {
+  async #restoreAndRemove(part: RbdImage): Promise<string[]> {
     const { images, agentId } = this.options;
     // A client that has one of our images open is a tool of an earlier start, which has been ended.
     if (part.image.startsWith(`${PRIVATE_PREFIX}${agentId}-`)) await images.fence(part);
@@ -150,7 +150,7 @@ export class RbdTargets implements Targets {
       for (;;) {
         await sleep(OWED_MS, undefined, { ref: false });
         // The caller has reported the first error; each round tries again.
-        const removed = await this.#settle(part).catch(() => undefined);
+        const removed = await this.#restoreAndRemove(part).catch(() => undefined);
         if (removed === undefined) continue;
         log.swept(removed);
         return;

@@ -52,7 +52,7 @@ async function work(
       const answer = await call(() => thread.step());
       signal?.throwIfAborted();
       if (answer.kind === 'failed') throw failure(answer, path);
-      if (answer.kind !== 'goes on') return answer;
+      if (answer.kind !== 'resumes') return answer;
       onProgress?.(BigInt(answer.items));
     }
   } finally {

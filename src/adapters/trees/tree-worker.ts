@@ -13,7 +13,7 @@ export type TreeJob = LookJob | EmptyJob;
 export type TreeQuestion = 'step' | 'end';
 
 export type TreeAnswer =
-  | { readonly kind: 'goes on'; readonly items: number }
+  | { readonly kind: 'resumes'; readonly items: number }
   | { readonly kind: 'looked'; readonly facts: LookFacts }
   | { readonly kind: 'emptied' }
   | {
@@ -43,7 +43,7 @@ function* stepsOf(job: TreeJob): Generator<number, TreeAnswer> {
 function answer(): TreeAnswer {
   try {
     const { done, value } = steps.next();
-    return done === true ? value : { kind: 'goes on', items: value };
+    return done === true ? value : { kind: 'resumes', items: value };
   } catch (error) {
     const errno = errnoOf(error);
     const why = error instanceof TreeError ? error.why : errno === undefined ? undefined : { errno };

@@ -75,7 +75,7 @@ export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, 
 
     async run(spec, run) {
       const address = cacheAddress(spec.id);
-      const { part, came, image } = await bring(spec, run, ports, rates);
+      const { part, came, image } = await download(spec, run, ports, rates);
       await run.step('seal');
       const made = await part.seal();
       const info = describeFile(made, image.kept ?? (await ports.reader.facts(made, image.format)), false);
@@ -123,7 +123,7 @@ export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, 
 /** What an entry says of its content, beside the file. */
 type Came = Pick<CacheEntry, 'checksum' | 'guarded' | 'validator'> & { readonly networkBytes: bigint };
 
-async function bring(spec: FillSpec, run: Run, ports: FillPorts, rates: SharedRates) {
+async function download(spec: FillSpec, run: Run, ports: FillPorts, rates: SharedRates) {
   const into = { ...spec, target: cacheAddress(spec.id), overwrite: true, attributes: {} };
   if (spec.from !== undefined) return fromEntry(ports.cache.get(spec.from), into, run, ports);
   return fromSource({ ...into, rate: () => rates.of(spec.id) }, run, ports);

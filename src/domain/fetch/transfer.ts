@@ -75,7 +75,7 @@ export class Transfer {
     try {
       const digest = await transfers.digest(this.file, target, checksum?.algorithm ?? 'sha256');
       try {
-        return await this.#bring({ writer, digest }, checkpoint);
+        return await this.#download({ writer, digest }, checkpoint);
       } finally {
         await digest.close();
       }
@@ -84,7 +84,7 @@ export class Transfer {
     }
   }
 
-  async #bring(part: OpenPart, checkpoint: Checkpoint | undefined): Promise<Transferred> {
+  async #download(part: OpenPart, checkpoint: Checkpoint | undefined): Promise<Transferred> {
     await this.#takeUp(part, checkpoint);
     const checkpoints = new Checkpoints(part.writer, this.run, this.#position.offset);
     try {

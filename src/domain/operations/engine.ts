@@ -27,8 +27,8 @@ interface Held {
 
 /** How a verb's operations of an earlier life of the daemon go on. */
 interface Restarts {
-  goesOn(record: OperationRecord): boolean;
-  again(record: OperationRecord): Promise<unknown>;
+  resumes(record: OperationRecord): boolean;
+  resume(record: OperationRecord): Promise<unknown>;
 }
 
 /** Starts operations and keeps the unfinished ones. Every mutating RPC runs through here. */
@@ -111,10 +111,10 @@ export class Operations {
     // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- only this verb's operations come here, with the spec that they had
     const specOf = ({ spec }: OperationRecord) => spec as S;
     this.#resumables.set(verb.name, {
-      goesOn: (record) =>
+      resumes: (record) =>
         resumesAfterRestart(verb.resume, specOf(record), record.detached) ||
         (record.commit !== undefined && verb.completes?.(specOf(record)) === true),
-      again: (record) => {
+      resume: (record) => {
         const caller = { ...NOBODY, identity: record.caller };
         const { labels, detached: detach, requestId = '', attempt } = record;
         return this.#admit(
@@ -130,14 +130,14 @@ export class Operations {
   }
 
   /** Whether an operation that a daemon before us did not finish can go on without its caller. */
-  goesOn(record: OperationRecord): boolean {
-    return this.#resumables.get(record.method)?.goesOn(record) ?? false;
+  resumesAfterRestart(record: OperationRecord): boolean {
+    return this.#resumables.get(record.method)?.resumes(record) ?? false;
   }
 
   /** Resumes it, or ends it. */
   async restart(record: OperationRecord): Promise<void> {
     try {
-      await this.#resumables.get(record.method)?.again(record);
+      await this.#resumables.get(record.method)?.resume(record);
     } catch (error) {
       const end = { ...atRest(record, this.ports.clock()), error: storeError(asHostlerError(error)) };
       await this.end({ ...end, state: 'FAILED' });

@@ -70,7 +70,7 @@ async function attempt<S extends object, R extends OperationResult>(
       const error = operation.cancelledFor ?? asHostlerError(operation.signal.reason);
       const suspended =
         error.reason === 'SHUTTING_DOWN' && resumesAfterRestart(verb.resume, spec, operation.record.detached);
-      if (suspended) operation.decideToGoOn();
+      if (suspended) operation.decideToSuspend();
       return { state: 'CANCELLED', error: storeError(error), cause, ...(suspended ? { suspended } : {}) };
     }
     return { state: 'FAILED', error: storeError(asHostlerError(cause)), cause };

@@ -60,7 +60,7 @@ export class LiveOperation {
    */
   #why: HostlerError | undefined;
   /** Set when the next start of the daemon will resume it. */
-  #goesOn: HostlerError | undefined;
+  #suspension: HostlerError | undefined;
   #suspended: HostlerError | undefined;
   readonly #finished = deferred<OperationRecord>();
   readonly #abort = new AbortController();
@@ -161,10 +161,10 @@ export class LiveOperation {
    * The daemon stops and its next start resumes the operation: from now on a cancel is refused,
    * because it would be lost.
    */
-  decideToGoOn(): void {
+  decideToSuspend(): void {
     const { id } = this.#record;
     const text = `the daemon is stopping; ${id} resumes when it starts again, and can be cancelled then`;
-    this.#goesOn = new HostlerError('SHUTTING_DOWN', text, { facts: { operation: id } });
+    this.#suspension = new HostlerError('SHUTTING_DOWN', text, { facts: { operation: id } });
   }
 
   /**
@@ -172,8 +172,8 @@ export class LiveOperation {
    * it has no end yet.
    */
   suspend(): void {
-    if (this.#goesOn === undefined) this.decideToGoOn();
-    this.#suspended = this.#goesOn;
+    if (this.#suspension === undefined) this.decideToSuspend();
+    this.#suspended = this.#suspension;
     this.#changed.resolve();
     this.#finished.resolve(this.#record);
   }
@@ -205,7 +205,7 @@ export class LiveOperation {
       left = true;
       this.#callers -= 1;
       if (why === 'unanswered') {
-        this.#goOnUnanswered();
+        this.#continueUnanswered();
         return;
       }
       if (this.#callers > 0 || this.#record.detached || isFinal(this.#record.state)) return;
@@ -218,7 +218,7 @@ export class LiveOperation {
     };
   }
 
-  #goOnUnanswered(): void {
+  #continueUnanswered(): void {
     if (isFinal(this.#record.state) || this.#suspended !== undefined) return;
     const message = 'an answer to its caller could not be sent; see the log of the daemon';
     this.update({ detached: true });
@@ -231,7 +231,7 @@ export class LiveOperation {
    * that.
    */
   cancel(reason: HostlerError): void {
-    if (this.#goesOn !== undefined) throw this.#goesOn;
+    if (this.#suspension !== undefined) throw this.#suspension;
     if (isFinal(this.#record.state)) return;
     if (this.#record.state === 'CANCELLING') {
       if (this.#why?.reason === 'SHUTTING_DOWN') this.#why = reason;

@@ -10,7 +10,7 @@ export interface RunningTool {
 }
 
 /** Ends children that a daemon before us left running. */
-export interface Strays {
+export interface OrphanTools {
   end(child: RunningTool): Promise<void>;
 }
 

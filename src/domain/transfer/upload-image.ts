@@ -134,7 +134,7 @@ export class Uploads {
     caller: Caller,
   ): Promise<{ readonly committedBytes: bigint; readonly info?: ImageInfo }> {
     const [entry, operation] = [this.#sessions.get(id), this.operations.live.get(id)];
-    if (entry?.owner !== caller.identity || operation === undefined) return this.#again(id, offset, pieces, caller);
+    if (entry?.owner !== caller.identity || operation === undefined) return this.#resume(id, offset, pieces, caller);
     const { upload } = entry;
     if (!(await upload.receive(offset, pieces))) return { committedBytes: upload.committedBytes };
     const ended = await operation.ending();
@@ -146,7 +146,7 @@ export class Uploads {
    * What an upload came to that has succeeded, for a caller that did not hear it. Fails with
    * UPLOAD_NOT_FOUND.
    */
-  async #again(id: string, offset: bigint, pieces: AsyncIterable<UploadPiece>, caller: Caller) {
+  async #resume(id: string, offset: bigint, pieces: AsyncIterable<UploadPiece>, caller: Caller) {
     const operation = this.operations.live.get(id);
     const record = operation?.record ?? (await this.operations.ports.journal.get(id));
     if (record?.method !== NAME || record.caller !== caller.identity) throw notFound(id);

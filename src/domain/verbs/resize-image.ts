@@ -39,14 +39,14 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
     ],
 
     async plan(spec, { chain }) {
-      const { grownBytes, why } = judge(spec, chain(spec.address));
+      const { grownBytes, why } = sizeChange(spec, chain(spec.address));
       return planned('resize', why, chain(spec.address)[0], needOf(spec, grownBytes), ports);
     },
 
     async run(spec, run) {
       const chain = unlocked(run.chain(spec.address), run.secrets[OPENS]);
       const [written] = chain;
-      const { grownBytes, sizeBytes, why } = judge(spec, chain);
+      const { grownBytes, sizeBytes, why } = sizeChange(spec, chain);
       if (sizeBytes !== spec.sizeBytes)
         run.warn({ reason: 'SIZE_ROUNDED_UP', message: `sizes are multiples of ${String(SECTOR_BYTES)} bytes` });
       if (grownBytes === 0n) return unchanged(written, why, run, ports);
@@ -70,7 +70,7 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
 }
 
 /** How much larger it becomes. Fails with WOULD_SHRINK where it may not become smaller. */
-function judge({ address, sizeBytes: asked, allowShrink, preallocation }: ResizeSpec, [{ facts }]: Chain) {
+function sizeChange({ address, sizeBytes: asked, allowShrink, preallocation }: ResizeSpec, [{ facts }]: Chain) {
   const [sizeBytes, current] = [roundUp(asked, SECTOR_BYTES), facts.virtualSizeBytes];
   const grownBytes = sizeBytes - current;
   const figures = `${String(current)} bytes to ${String(sizeBytes)}`;

@@ -46,9 +46,9 @@ describe('a journal whose pages or tables are damaged', () => {
     rmSync(folder, { recursive: true, force: true });
     cpSync(template, folder, { recursive: true });
     change(join(folder, 'journal.sqlite'));
-    const witness = new WriteCountFile(join(folder, 'journal.writes'));
+    const countFile = new WriteCountFile(join(folder, 'journal.writes'));
     try {
-      const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
+      const { file, moved } = openFile(join(folder, 'journal.sqlite'), countFile, Date.now);
       const { rows } = file.search({ groups: [], span: ALL, limit: 1000 });
       const found = new Map(rows.map((row) => [row.key, parseRow(row, readOperation)]));
       for (const [key, value] of found) assert.deepEqual(value, originals.get(key), what);
@@ -60,7 +60,7 @@ describe('a journal whose pages or tables are damaged', () => {
       file.database.close();
       return moved === undefined;
     } finally {
-      witness.close();
+      countFile.close();
     }
   };
   const rewrite = (change: (bytes: Buffer) => void) => (file: string) => {

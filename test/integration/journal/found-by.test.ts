@@ -63,9 +63,9 @@ describe('what operations are found by', () => {
       rmSync(folder, { recursive: true, force: true });
       cpSync(template, folder, { recursive: true });
       writeFileSync(join(folder, 'journal.sqlite'), bytes);
-      const witness = new WriteCountFile(join(folder, 'journal.writes'));
+      const countFile = new WriteCountFile(join(folder, 'journal.writes'));
       try {
-        const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
+        const { file, moved } = openFile(join(folder, 'journal.sqlite'), countFile, Date.now);
         const found = lists(file);
         file.verifyAll();
         file.database.close();
@@ -74,7 +74,7 @@ describe('what operations are found by', () => {
         assert.ok(['foreign', 'damaged'].includes(troubleOf(error).kind), String(error));
         return undefined;
       } finally {
-        witness.close();
+        countFile.close();
       }
     };
     const right = look(whole);

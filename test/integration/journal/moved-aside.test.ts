@@ -32,9 +32,9 @@ describe('a journal that is moved aside', () => {
 
   /** Damage that costs no record: an end that is lost, of what was never there. */
   const damage = (folder: string) => {
-    const witness = new WriteCountFile(join(folder, 'journal.writes'));
-    witness.write(1000);
-    witness.close();
+    const countFile = new WriteCountFile(join(folder, 'journal.writes'));
+    countFile.write(1000);
+    countFile.close();
   };
 
   for (const kinds of [['rename'], ['unlink'], ['fsyncdir', 'fsync'], ['create'], ['write']] as const)
@@ -137,15 +137,15 @@ describe('a journal that is moved aside', () => {
       writeFileSync(path, bytes);
       const log = readFileSync(`${path}-wal`);
       assert.ok(log.length > 0);
-      const witness = new WriteCountFile(join(folder, 'journal.writes'));
+      const countFile = new WriteCountFile(join(folder, 'journal.writes'));
       // A database that nobody holds is closed when garbage is collected, and its log removed.
       const clock = () => {
         collectGarbage();
         return Date.now();
       };
-      const { file, moved } = openFile(path, witness, clock);
+      const { file, moved } = openFile(path, countFile, clock);
       file.database.close();
-      witness.close();
+      countFile.close();
       assert.ok(moved !== undefined);
       assert.deepEqual(readFileSync(`${moved.movedTo}-wal`), log);
     });

@@ -64,13 +64,13 @@ export async function makeJournal(folder: string, records: number): Promise<void
  * it has moved aside.
  */
 export function openedNow(folder: string) {
-  const witness = new WriteCountFile(join(folder, 'journal.writes'));
+  const countFile = new WriteCountFile(join(folder, 'journal.writes'));
   try {
-    const { file, moved } = openFile(join(folder, 'journal.sqlite'), witness, Date.now);
+    const { file, moved } = openFile(join(folder, 'journal.sqlite'), countFile, Date.now);
     const ids = file.search({ groups: [], span: ALL, limit: 100 }).rows.map(({ key }) => key);
     file.database.close();
     return { ids, moved };
   } finally {
-    witness.close();
+    countFile.close();
   }
 }

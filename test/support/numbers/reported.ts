@@ -20,7 +20,7 @@ export interface Reported {
 }
 
 /** Whether a transfer goes on where it broke, or has to begin again. */
-type Breaks = 'goes on' | 'begins again';
+type Breaks = 'resumes' | 'begins again';
 
 /** Runs an operation to its end. */
 export async function reported(stranger: Stranger, rpc: string, request: Message, breaks?: Breaks): Promise<Reported> {
@@ -32,12 +32,12 @@ export async function reported(stranger: Stranger, rpc: string, request: Message
  * wrong eta. None is behind one of the same phase before, but at the end, where zeros that were
  * read have become holes.
  */
-export function numbersOf(events: readonly Message[], breaks: Breaks = 'goes on'): Reported {
+export function numbersOf(events: readonly Message[], breaks: Breaks = 'resumes'): Reported {
   for (const event of events) assertEta(event['progress'] as Message | undefined);
   const shown = events.flatMap(shownOf);
   for (const [n, { phase, done, total }] of shown.entries()) {
     assert.ok(total === undefined || done <= total, JSON.stringify(shown));
-    const before = breaks === 'goes on' ? shown[n - 1] : undefined;
+    const before = breaks === 'resumes' ? shown[n - 1] : undefined;
     assert.ok(
       before === undefined || before.phase !== phase || before.done <= done || done === total,
       JSON.stringify(shown),

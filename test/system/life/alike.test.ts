@@ -305,11 +305,11 @@ describe('what RPCs promise alike', () => {
   }
   const pausing = (...names: readonly string[]) =>
     `[debug]\nfailpoints = ${JSON.stringify(names.map((rpc) => `${rpc}:started:pause`))}\n`;
-  const goOn = () => daemon.process.kill('SIGUSR2');
+  const toResume = () => daemon.process.kill('SIGUSR2');
 
   describe('of a host that is busy', () => {
     const limits = '[limits]\nrunning_operations = 1\nrunning_short_operations = 1\nqueued_operations = 0\n';
-    after(goOn);
+    after(toResume);
     daemonOf(() => ({ toml: `${limits}${pausing('CopyImage', 'CreateImage')}` }));
     before(async () => {
       await begin('CopyImage');
@@ -319,7 +319,7 @@ describe('what RPCs promise alike', () => {
   });
 
   describe('of an image that an operation works on', () => {
-    after(goOn);
+    after(toResume);
     daemonOf(() => ({ toml: pausing('RebaseImage', 'CreateImage') }));
     let [changed, made] = ['', ''];
     before(async () => {
@@ -366,7 +366,7 @@ describe('what RPCs promise alike', () => {
         daemon.stranger.unary('OperationService/CancelOperation', { operation_id }),
       );
       await until(async () => (await listed('RUNNING')).length === 0);
-      goOn();
+      toResume();
       await Promise.all(cancels);
       assert.deepEqual(await ended, all('CANCELLED'));
       await daemon.stop();
@@ -376,7 +376,7 @@ describe('what RPCs promise alike', () => {
       const [ended] = await paused(work('SHUTTING_DOWN'));
       daemon.process.kill('SIGTERM');
       await daemon.logged(/draining|stopping/i);
-      goOn();
+      toResume();
       assert.deepEqual(await ended, all('SHUTTING_DOWN'));
       await daemon.exited;
     });

@@ -309,7 +309,7 @@ describe('LiveOperation', () => {
     it('a cancel that comes when it has been decided that it goes on is refused', async () => {
       const operation = live();
       operation.cancel(stopping());
-      operation.decideToGoOn();
+      operation.decideToSuspend();
       assert.equal(
         reasonOf(() => operation.cancel(asked())),
         'SHUTTING_DOWN',

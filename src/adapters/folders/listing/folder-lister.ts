@@ -56,7 +56,7 @@ export class FolderLister {
     const id = thread.newId();
     try {
       let answer: ListAnswer = await asked(folder.handle, () => thread.ask({ id, kind: 'begin', job }));
-      while (answer.kind === 'goes on') {
+      while (answer.kind === 'resumes') {
         signal.throwIfAborted();
         answer = await asked(folder.handle, () => thread.ask({ id, kind: 'step' }));
       }

@@ -22,7 +22,7 @@ export const FIELDS = ['kind', 'lengthBytes', 'allocatedBytes', 'mode', 'uid', '
 export const KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
 
 export type ListAnswer = { readonly id: number } & (
-  | { readonly kind: 'goes on' }
+  | { readonly kind: 'resumes' }
   | ({ readonly kind: 'page' } & PageColumns)
   | { readonly kind: 'failed'; readonly errno: string | undefined; readonly text: string }
 );

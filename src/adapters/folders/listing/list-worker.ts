@@ -22,7 +22,7 @@ parentPort?.on('message', (question: ListQuestion) => {
     return;
   }
   const answer = answerTo(question);
-  if (answer.kind !== 'goes on') end(question.id);
+  if (answer.kind !== 'resumes') end(question.id);
   parentPort?.postMessage(answer);
 });
 
@@ -31,7 +31,7 @@ function answerTo(question: Exclude<ListQuestion, { kind: 'end' }>): ListAnswer 
   try {
     if (question.kind === 'begin') pages.set(id, new PageReader(question.job, windows));
     const page = pages.get(id)?.step();
-    return page === undefined ? { id, kind: 'goes on' } : { id, kind: 'page', ...columns(page) };
+    return page === undefined ? { id, kind: 'resumes' } : { id, kind: 'page', ...columns(page) };
   } catch (error) {
     return { id, kind: 'failed', errno: errnoOf(error), text: inspect(error) };
   }

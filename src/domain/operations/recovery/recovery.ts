@@ -7,7 +7,7 @@ import { atRest, storeError, type Commit, type OperationRecord } from '../record
 import type { ResumeEntries, ResumeEntry } from './resume-entries.js';
 import { foldersOf } from './resumable-work.js';
 import type { ResolvedTarget, Targets } from '../../ports/targets.js';
-import type { Strays } from '../../ports/tools.js';
+import type { OrphanTools } from '../../ports/tools.js';
 import type { Paths } from '../../ports/paths.js';
 import type { Trees } from '../../ports/trees.js';
 
@@ -16,7 +16,7 @@ const UNDECIDED_MS = 24 * 3_600_000;
 
 export interface Recovered {
   /** Those that go on by themselves. */
-  readonly goOn: readonly OperationRecord[];
+  readonly toResume: readonly OperationRecord[];
   /** Those that stay as they are until one can look: see `settleAll`. */
   readonly undecided: readonly OperationRecord[];
 }
@@ -34,11 +34,11 @@ export interface RecoveryPorts {
   readonly paths: Paths;
   readonly targets: Targets;
   readonly trees: Pick<Trees, 'removeName'>;
-  readonly strays: Strays;
+  readonly orphans: OrphanTools;
   readonly clock: Clock;
   readonly resumes: ResumeEntries;
   /** Whether an operation continues without its caller. */
-  readonly goesOn: (record: OperationRecord) => boolean;
+  readonly resumesAfterRestart: (record: OperationRecord) => boolean;
   readonly log: RecoveryLog;
 }
 
@@ -55,11 +55,11 @@ export async function recover(ports: RecoveryPorts): Promise<Recovered> {
 
 /** One more look at those that could not be decided. */
 export async function decideOutcomes(records: readonly OperationRecord[], ports: RecoveryPorts): Promise<Recovered> {
-  const goOn: OperationRecord[] = [];
+  const toResume: OperationRecord[] = [];
   const undecided: OperationRecord[] = [];
   for (const record of records) {
     try {
-      if ((await decideOutcome(record, ports)) === 'goes on') goOn.push(record);
+      if ((await decideOutcome(record, ports)) === 'resumes') toResume.push(record);
     } catch (error) {
       // Such as a root that is not mounted now.
       if (mayBeDecidedLater(record, ports.clock())) {
@@ -72,7 +72,7 @@ export async function decideOutcomes(records: readonly OperationRecord[], ports:
       await ports.end(ended(record, undefined, ports.clock()));
     }
   }
-  return { goOn, undecided };
+  return { toResume, undecided };
 }
 
 /**
@@ -83,10 +83,10 @@ function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number):
   return commit !== undefined && now - eventTime < UNDECIDED_MS;
 }
 
-async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Promise<'goes on' | 'ended'> {
-  const { strays, clock, log, resumes } = ports;
+async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Promise<'resumes' | 'ended'> {
+  const { orphans, clock, log, resumes } = ports;
   if (record.pid !== undefined && record.pidStart !== undefined)
-    await strays.end({ pid: record.pid, start: record.pidStart });
+    await orphans.end({ pid: record.pid, start: record.pidStart });
   const removed: string[] = [];
   const entry = resumes.of(record.id);
   let passed: Commit | undefined;
@@ -107,7 +107,7 @@ async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Pro
   }
   if (passed !== undefined) removed.push(...(await dropOldName(record, passed, ports)));
   if (passed !== undefined && entry !== undefined) await resumes.remove(entry);
-  if (passed === undefined && ports.goesOn(record)) return 'goes on';
+  if (passed === undefined && ports.resumesAfterRestart(record)) return 'resumes';
   const final = ended(record, passed, clock());
   await ports.end(final);
   log.recovered(final, removed);

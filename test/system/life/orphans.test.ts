@@ -13,7 +13,7 @@ import { until } from '../../support/until.js';
 
 const LIST = '[[commands]]\nname = "ls"\nexecutable = "/bin/ls"\narguments = ["-l", "/proc/self/fd"]\n';
 
-describe('strays', () => {
+describe('orphans', () => {
   const scratch = scratchFolder();
   const folder = () => scratch.path('daemon');
 
