@@ -75,7 +75,7 @@ const MEANINGS: readonly (readonly [RegExp, ConnectionReason, string])[] = [
   [
     /Last error: (?:Error: )?(?:Failed to connect|.*(?:ECONNRESET|EPIPE|socket disconnected))/,
     'HUNG_UP',
-    'the connection was closed before it said a word',
+    'the connection was closed before it sent anything',
   ],
 ];
 

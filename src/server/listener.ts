@@ -142,7 +142,7 @@ export class Listener {
       const onEnd = (why: WhyEnded) => this.#refuse(socket, this.#ended(why), peer);
       if (!this.ports.connections.arrive(socket, () => !outside.has(peer), onEnd)) return;
       hearFirst(socket, (protocol) => {
-        if (protocol === undefined) this.#refuse(socket, 'the client left without a word', peer);
+        if (protocol === undefined) this.#refuse(socket, 'the client left without sending anything', peer);
         else if (protocol === 'HTTP/2') rejectConnection(socket, this.#refuse(socket, NO_TLS));
         else tls.emit('connection', socket);
       });
@@ -176,7 +176,7 @@ export class Listener {
 
   #ended(why: WhyEnded): string {
     return why === 'silent'
-      ? `the client said too little for ${String(this.options.handshakeMs / 1000)} s`
+      ? `the client sent too little for ${String(this.options.handshakeMs / 1000)} s`
       : 'there are too many connections that have not shown whose they are';
   }
 

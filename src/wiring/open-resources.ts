@@ -44,7 +44,7 @@ export async function openResources(config: Config, log: Log): Promise<Omit<Reso
   });
   const touched = await TouchedImages.load(journal);
   const rawDisks = await RawDisks.load(journal, (error) =>
-    log.warn('that a disk is raw could not be written down', { cause: errorText(error) }),
+    log.warn('the note that a disk is raw could not be written', { cause: errorText(error) }),
   );
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
   const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);

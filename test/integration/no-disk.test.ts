@@ -117,7 +117,7 @@ const WRITTEN: readonly (readonly [string, string | Buffer])[] = [
   ['an SQLite database', `SQLite format 3\0${'\0'.repeat(1000)}`],
   ['a PDF document', `%PDF-1.7\n${'x'.repeat(1000)}`],
   ['a partclone image', Buffer.concat([Buffer.from('partclone-image'), noise(4096)])],
-  ['a qcow of a version that nobody here knows', Buffer.concat([Buffer.from('514649fb00000004', 'hex'), noise(4096)])],
+  ['a qcow of an unknown version', Buffer.concat([Buffer.from('514649fb00000004', 'hex'), noise(4096)])],
   ['a Linux kernel', Buffer.concat([Buffer.alloc(0x202), Buffer.from('HdrS'), noise(4096)])],
   ['a torrent', Buffer.concat([Buffer.from('d8:announce35:udp://tracker.example.org:6969/announce'), noise(4096)])],
   ['a torrent', Buffer.concat([Buffer.from('d13:announce-listll20:http://a.example.org'), noise(4096)])],

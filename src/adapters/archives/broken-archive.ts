@@ -27,7 +27,7 @@ export function tooMany(file: AddressedFile): HostlerError {
 
 /** IMAGE_MALFORMED for an archive whose names and attributes exceed MAX_LISTING_BYTES. */
 export function listingTooLong(file: AddressedFile): HostlerError {
-  return brokenArchive(file, `what it says of its members is longer than ${String(MAX_LISTING_BYTES)} bytes`);
+  return brokenArchive(file, `its list of members is longer than ${String(MAX_LISTING_BYTES)} bytes`);
 }
 
 /** A longer name is that of no file. Fails with IMAGE_MALFORMED. */

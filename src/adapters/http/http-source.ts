@@ -172,7 +172,7 @@ function partOf(answer: HttpAnswer, wanted: WantedBytes, url: URL): SourceAnswer
   const { validator } = wanted;
   const same = validator !== undefined && isSameContent(validator, answer);
   const whole = exactly(body, end - offset, (came) =>
-    unavailable(url, `a part of ${String(end - offset)} bytes was said to come, and ${String(came)} came`),
+    unavailable(url, `a part of ${String(end - offset)} bytes was announced, and ${String(came)} arrived`),
   );
   return {
     offset: wanted.offset,

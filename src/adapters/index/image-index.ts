@@ -125,7 +125,7 @@ class IndexedRoot {
       // The next question starts another.
       this.#worker = undefined;
       this.options.log.failed(this.root.path, errorText(error) ?? 'unknown');
-      for (const answer of this.#asked.values()) answer.resolve(this.#nothing('the look at it failed'));
+      for (const answer of this.#asked.values()) answer.resolve(this.#nothing('it could not be read'));
     });
     this.#worker = worker;
     return worker;
@@ -184,7 +184,7 @@ class IndexedRoot {
     }
     if (message.kind === 'failed') {
       this.options.log.failed(this.root.path, message.text);
-      this.#asked.get(message.id)?.resolve(this.#nothing('the look at it failed'));
+      this.#asked.get(message.id)?.resolve(this.#nothing('it could not be read'));
       return;
     }
     this.#tell(message.unseen);

@@ -48,7 +48,7 @@ export class JournalFile {
   ) {
     this.writes = Number(this.sql("SELECT value FROM meta WHERE key = 'writes'").get()?.['value']);
     if (!Number.isSafeInteger(this.writes))
-      throw new JournalDamaged('the journal does not say how many changes it took');
+      throw new JournalDamaged('the journal does not record how many changes were written');
     this.latestEnd = endPlace(this.writes + 1, 0);
     const all = 'SELECT count(*) AS n FROM operations INDEXED BY sqlite_autoindex_operations_1';
     this.operations = Number(this.sql(all).get()?.['n']);
@@ -289,7 +289,7 @@ export class JournalFile {
     this.found.push({
       kind: 'operation',
       key,
-      why: 'what it is found by was not as it was written, and is made again',
+      why: 'its index did not agree with its record, and was made again',
     });
     this.#unlessRefused(() => {
       if (!isSame)

@@ -120,7 +120,7 @@ export async function readLevel(
 async function assertKnown(level: ClassicLevel, old: string): Promise<void> {
   const schema = await level.get('meta!schema');
   if (schema === '1') return;
-  throw new JournalForeign(`${old} has schema ${JSON.stringify(schema)}, and only 1 can be taken over: move it aside`);
+  throw new JournalForeign(`${old} has schema ${JSON.stringify(schema)}, and only 1 can be imported: move it aside`);
 }
 
 /** That journal counted what was written into it, and so did a file beside it. */

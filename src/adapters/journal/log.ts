@@ -5,7 +5,7 @@ import type { JournalLog } from './store.js';
 export function journalLog(log: Log): JournalLog {
   return {
     moved({ movedTo, why, salvaged: { kept, aside, unreadable } }) {
-      log.error('the journal was broken and has been moved aside; what could be read of it goes on', {
+      log.error('the journal was broken and has been moved aside; what could be read of it was kept', {
         movedTo,
         why,
         kept,
@@ -15,9 +15,9 @@ export function journalLog(log: Log): JournalLog {
     },
     imported({ movedTo, taken, aside, problem }) {
       const facts = { movedTo, taken, setAside: aside.length };
-      if (problem === undefined) log.info('the journal of an earlier version was taken over', facts);
+      if (problem === undefined) log.info('the journal of an earlier version was imported', facts);
       else
-        log.error('the journal of an earlier version was damaged; what could be read was taken over', {
+        log.error('the journal of an earlier version was damaged; what could be read was imported', {
           ...facts,
           problem,
         });
@@ -27,9 +27,9 @@ export function journalLog(log: Log): JournalLog {
       if (!state.writable) log.error('the journal cannot be written: changes are refused', { why: state.why });
       else {
         const { failedMs, caughtUp } = state;
-        log.warn('the journal is written again', { failedMs, caughtUp });
+        log.warn('the journal can be written again', { failedMs, caughtUp });
       }
     },
-    tidyFailed: (why) => log.error('the journal cannot be tidied now', { why }),
+    tidyFailed: (why) => log.error('old records of the journal cannot be removed now', { why }),
   };
 }

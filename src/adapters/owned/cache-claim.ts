@@ -49,7 +49,7 @@ async function claim(path: string, { owner, formerAgents, runner, isEntry }: Cac
   if (!isOwned && strange.length > 0)
     throw refused(
       path,
-      `is in use by something else: it holds ${String(strange.length)} things that are no cache's, such as ${strange[0]?.name ?? ''}`,
+      `is in use by something else: it holds ${String(strange.length)} entries that are of no cache, such as ${strange[0]?.name ?? ''}`,
       'name a folder of its own',
     );
   const lock = await lockOwnerFile(join(path, OWNER_FILE), runner);

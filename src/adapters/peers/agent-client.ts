@@ -53,7 +53,7 @@ export class PeerAgents implements FarAgents {
     // Made anew, so that a renewed certificate is taken up.
     const proof = await channelCredentials(tls).catch((cause: unknown) => {
       if (!(cause instanceof TlsFilesBroken)) throw cause;
-      throw new HostlerError('REMOTE_REFUSED', `${host} would not take our certificate: ${cause.message}`, {
+      throw new HostlerError('REMOTE_REFUSED', `${host} refuses the certificate of this agent: ${cause.message}`, {
         facts: { host },
         cause,
       });

@@ -183,7 +183,7 @@ export class PeerAgent implements FarAgent {
     const { host } = this.peer;
     const { silenceMs } = this.patience;
     const onSilence = () => {
-      const text = `${host}: nothing new was heard for ${String(silenceMs / 1000)} s`;
+      const text = `${host}: no progress was reported for ${String(silenceMs / 1000)} s`;
       return new HostlerError('STALLED', text, { facts: { host, silence_ms: String(silenceMs) } });
     };
     return messagesOf(stream, signal, silenceMs, onSilence, isNew);
@@ -211,7 +211,8 @@ export class PeerAgent implements FarAgent {
       if (done === undefined) throw error;
       return done;
     }
-    if (last === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.peer.host} said nothing`);
+    if (last === undefined)
+      throw new HostlerError('REMOTE_UNREACHABLE', `${this.peer.host} ended the call without a message`);
     return last;
   }
 

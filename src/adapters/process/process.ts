@@ -172,7 +172,7 @@ export class ProcessRunner {
   async #spawn(call: ToolCall, run: ToolRun, consume: Consumer, consumeErrors?: Consumer): Promise<Exit> {
     const sandbox = call.trusted === true ? undefined : this.options.sandbox;
     if (call.foreign === true && this.options.refuseForeign === true)
-      throw new HostlerError('SANDBOX_UNAVAILABLE', `${call.tool} opens no stranger's image without a sandbox`, {
+      throw new HostlerError('SANDBOX_UNAVAILABLE', `${call.tool} opens no untrusted image without a sandbox`, {
         facts: { tool: call.tool },
       });
     const pathOf = sandbox === undefined ? pathOutside : pathInside;

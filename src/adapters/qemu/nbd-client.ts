@@ -125,7 +125,7 @@ function lineError(exit: Exit, far: keyof typeof FAR_SIDE): HostlerError {
   const error = qemuError(exit.stderr, exit);
   const isOfTheLine = OF_THE_LINE.test(exit.stderr) || FAR_SIDE[far].test(exit.stderr);
   if (error.reason === 'NO_SPACE' || !isOfTheLine) return error;
-  return new HostlerError('REMOTE_UNREACHABLE', `the far end, or the line to it, broke: ${error.message}`, {
+  return new HostlerError('REMOTE_UNREACHABLE', `the connection to the other host broke: ${error.message}`, {
     facts: error.facts,
     cause: exit.stderr,
   });

@@ -54,9 +54,13 @@ export class QemuChanger implements ImageChanger, ImageComparer {
     if (!exit.succeeded) throw qemuError(exit.stderr, exit);
     if (exit.code === 0) return;
     const { address } = image.chain[0].file;
-    throw new HostlerError('IO_ERROR', `${address}: what was copied up is not all there: ${exit.stdout.trim()}`, {
-      facts: { path: address, tool: 'qemu-img', stdout: exit.stdout.trim() },
-    });
+    throw new HostlerError(
+      'IO_ERROR',
+      `${address}: not everything that was copied up is there: ${exit.stdout.trim()}`,
+      {
+        facts: { path: address, tool: 'qemu-img', stdout: exit.stdout.trim() },
+      },
+    );
   }
 
   async setBase(

@@ -41,7 +41,7 @@ export function parseIdentity(text: string): { format: string; virtualSizeBytes:
   const { data } = z.object({ format: z.string(), 'virtual-size': z.number() }).safeParse(parseJson(text));
   const size = /^ {4}"virtual-size": (\d+)/m.exec(text)?.[1];
   if (data === undefined || size === undefined)
-    throw new HostlerError('TOOL_FAILED', 'qemu-img info said nothing that we know');
+    throw new HostlerError('TOOL_FAILED', 'qemu-img info printed output of an unknown form');
   // As written: JSON.parse rounds beyond 2^53.
   return { format: data.format, virtualSizeBytes: BigInt(size) };
 }
@@ -62,7 +62,7 @@ export function parseNameOfLayer(text: string): string | undefined {
   const { data } = z.object({ filename: z.string() }).safeParse(parseJson(text));
   const [before, after] = AROUND_A_LAYER;
   if (data?.filename.startsWith(before) !== true)
-    throw new HostlerError('TOOL_FAILED', 'qemu-img info said nothing that we know');
+    throw new HostlerError('TOOL_FAILED', 'qemu-img info printed output of an unknown form');
   const name = data.filename.slice(before.length, -after.length);
   const described = parseJson(name);
   if (described === undefined) return undefined;

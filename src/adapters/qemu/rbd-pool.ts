@@ -82,7 +82,7 @@ export function isRbdHandle(handle: Handle): handle is RbdHandle {
 export function imageOf({ handle, name }: FileRef): RbdImage | undefined {
   if (!isRbdHandle(handle)) return undefined;
   const image = name ?? handle.image;
-  if (image === undefined) throw new HostlerError('BUG', 'a pool stands where an image is due');
+  if (image === undefined) throw new HostlerError('BUG', 'an address names a pool, not an image');
   const { pool, namespace, snapshot } = handle;
   return { pool, namespace, image, ...(snapshot === undefined ? {} : { snapshot }) };
 }

@@ -78,5 +78,5 @@ export class DiffStream {
 }
 
 function broken(): HostlerError {
-  return new HostlerError('TOOL_FAILED', 'rbd export-diff wrote something that we do not know, or broke off');
+  return new HostlerError('TOOL_FAILED', 'rbd export-diff printed output of an unknown form, or ended early');
 }

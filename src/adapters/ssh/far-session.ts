@@ -118,7 +118,8 @@ export class FarSession {
     this.#stdin.end();
     const ended = this.#exit.then(NOTHING, NOTHING);
     await pause(GOODBYE_MS, ended);
-    if (!this.#over) this.#cut.abort(new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} does not say goodbye`));
+    if (!this.#over)
+      this.#cut.abort(new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} does not end its session`));
     await ended;
   }
 

@@ -98,7 +98,7 @@ class SshTunnel {
     const silence = new AbortController();
     const { host } = this.host;
     const timer = setTimeout(() => {
-      const text = `${host}: it said nothing for ${String(this.silenceMs / 1000)} s`;
+      const text = `${host}: nothing arrived for ${String(this.silenceMs / 1000)} s`;
       silence.abort(new HostlerError('STALLED', text, { facts: { host, silence_ms: String(this.silenceMs) } }));
     }, this.silenceMs);
     try {
@@ -156,7 +156,8 @@ class SshSource implements FarSource {
     const { place } = this.#line;
     const output = await this.#line.ready(signal);
     const [file] = parseFiles(output);
-    if (file === undefined) throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} says nothing of ${source}`);
+    if (file === undefined)
+      throw new HostlerError('REMOTE_UNREACHABLE', `${this.host.host} does not describe ${source}`);
     const { lengthBytes, fingerprint } = file;
     return (this.#export = { place, name: EXPORT_NAME, lengthBytes, fingerprint });
   }

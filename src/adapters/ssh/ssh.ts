@@ -60,7 +60,7 @@ const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
     'REMOTE_NOT_TRUSTED',
     'its host key is not the one that is known',
   ],
-  [/Permission denied \(|Too many authentication failures/, 'REMOTE_REFUSED', 'it does not let us in'],
+  [/Permission denied \(|Too many authentication failures/, 'REMOTE_REFUSED', 'it refuses the login of this host'],
   // A far end that its disk has ended closes the connection, too.
   [/No space left on device|Disk quota exceeded/, 'NO_SPACE', 'there is no space left'],
   [/File too large/, 'UNSUPPORTED_BY_BACKEND', 'its filesystem has no files of that length'],
@@ -69,7 +69,7 @@ const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
   [
     /Could not resolve|Connection refused|timed out|Timeout|No route to host|unreachable|[Cc]onnection (?:unexpectedly )?closed|Connection reset|Broken pipe|send disconnect|lost connection/,
     'REMOTE_UNREACHABLE',
-    'it cannot be reached, or the line broke',
+    'it cannot be reached, or the connection broke',
   ],
   [/rsync: (?:command )?not found|rsync: No such file|not found.*rsync|exec: rsync/, 'TOOL_MISSING', 'it has no rsync'],
   [/Permission denied|Operation not permitted/, 'ACCESS_DENIED', 'the system refuses access'],

@@ -46,7 +46,7 @@ export class Metrics {
 
   readonly #cacheUses = new Counter({
     name: 'hostler_cache_uses_total',
-    help: 'Images that were made from the cache: hit, or brought into it first: miss',
+    help: 'Images that were made from the cache: hit, or fetched into it first: miss',
     labelNames: ['event'],
     registers: [this.registry],
   });

@@ -37,7 +37,7 @@ function issue(show: Show): Command {
   return new Command('issue')
     .description("make NAME.pem and NAME.key, signed by the folder's authority")
     .argument('<folder>')
-    .argument('<name>', 'of the files, and the common name')
+    .argument('<name>', 'name of the files, and the common name')
     .addOption(
       new Option('--kind <kind>', 'server: a daemon; agent: a daemon that also calls others; client: a caller')
         .choices(['server', 'agent', 'client'])

@@ -53,8 +53,8 @@ export function changingCommands(context: Context): Command[] {
 }
 
 const format = () => new Option('-f, --format <format>', 'format of the image').makeOptionMandatory();
-const safeCopy = () => new Option('--safe-copy', 'work on a reflink that takes the name when it is whole');
-const allowDependants = () => new Option('--allow-dependants', 'go on although other images are backed by it');
+const safeCopy = () => new Option('--safe-copy', 'change a reflink, which gets the name when the change is complete');
+const allowDependants = () => new Option('--allow-dependants', 'change it although other images are backed by it');
 
 function change(name: string): Command {
   return operationOptions(new Command(name)).argument('<path>').addOption(format()).addOption(passphraseFile());
@@ -75,7 +75,9 @@ function resize(context: Context): Command {
     .argument('<size>', 'such as 20G')
     .option('--shrink', 'permit a smaller size: the data beyond it is lost')
     .addOption(
-      new Option('--preallocation <how>', 'of what is added').choices(Object.keys(PREALLOCATIONS)).default('off'),
+      new Option('--preallocation <how>', 'how the added space is allocated')
+        .choices(Object.keys(PREALLOCATIONS))
+        .default('off'),
     )
     .addOption(safeCopy())
     .addOption(allowDependants())
@@ -220,7 +222,7 @@ function snapshot(context: Context): Command {
     ),
   );
   group.addCommand(
-    verb('revert', 'make the content what it was then')
+    verb('revert', 'restore the content of a snapshot')
       .addOption(allowDependants())
       .action((path: string, name: string, flags: ChangeFlags) =>
         context.follow(flags, ({ images }) =>

@@ -32,7 +32,7 @@ export function copyCommand(context: Context): Command {
     .option('--to <host>', 'the target is on that host')
     .option('--agent', 'that host runs an agent; otherwise it is reached by ssh')
     .option('--port <port>', 'of the agent or ssh there', Number)
-    .option('--user <user>', 'who logs in there by ssh')
+    .option('--user <user>', 'user for ssh on that host')
     .option('--no-compression', 'do not compress on the network')
     .option('--verify', 'compare source and target afterwards')
     .option('--preserve-allocation', 'a fully allocated source gets a fully allocated target')

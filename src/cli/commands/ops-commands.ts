@@ -40,7 +40,7 @@ function watchCommand(context: Context): Command {
   return new Command('watch')
     .description("follow one operation, or every change on the host; exits as the operation's own command would")
     .argument('[id]')
-    .option('--cursor <cursor>', 'without an id: go on behind an event that --json has shown with this cursor', '')
+    .option('--cursor <cursor>', 'without an id: continue after the event that --json printed with this cursor', '')
     .action((id: string | undefined, { cursor }: { cursor: string }) =>
       context.use(async (connection) => {
         const { operations } = connection;

@@ -89,7 +89,7 @@ function choose(members: readonly ArchiveMember[], wanted: string, path: string)
   const why = found.length === 0 ? 'has no such file' : 'has several of them';
   throw new HostlerError(
     'MEMBER_NOT_FOUND',
-    `${path}: ${which} is not to be had: the archive ${why}; it has ${names}`,
+    `${path}: ${which} cannot be extracted: the archive ${why}; it has ${names}`,
     {
       facts: { path, member: wanted },
     },

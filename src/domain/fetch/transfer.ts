@@ -130,7 +130,7 @@ export class Transfer {
         failures = this.#position.offset > best + PROGRESS_BYTES ? 1 : failures + 1;
         best = larger(best, this.#position.offset);
         if (!this.#canGoOn() && !this.#mustAsk())
-          await this.#startOver(part, checkpoints, 'the source cannot go on in the middle');
+          await this.#startOver(part, checkpoints, 'the source cannot resume in the middle');
         else if (this.#position.offset > 0n) await checkpoints.now(this.#position);
         if (failures >= this.ports.rules.attempts) throw error;
         await this.#wait(asHostlerError(error), this.#backoffMs(failures, retryAfterMs));

@@ -78,10 +78,14 @@ function busyIn(
   elsewhere: ReadonlyMap<string, HostlerError>,
 ): HostlerError {
   const busy = elsewhere.get(key);
-  return new HostlerError('PATH_BUSY', `${address} cannot go: ${busy?.message ?? `${path} is being worked on`}`, {
-    facts: { ...busy?.facts, path },
-    ...(busy?.retryAfterMs === undefined ? {} : { retryAfterMs: busy.retryAfterMs }),
-  });
+  return new HostlerError(
+    'PATH_BUSY',
+    `${address} cannot be moved or removed: ${busy?.message ?? `${path} is being worked on`}`,
+    {
+      facts: { ...busy?.facts, path },
+      ...(busy?.retryAfterMs === undefined ? {} : { retryAfterMs: busy.retryAfterMs }),
+    },
+  );
 }
 
 function heldIn({ path, pid }: HeldFile): HostlerError {

@@ -93,7 +93,7 @@ async function gptProblem(
   if (backup === undefined || first === undefined || last === undefined) return undefined;
   if (backup >= sectors || last >= sectors) return 'the GPT ends beyond the end of the disk';
   if (first > last + 1n) return 'the GPT leaves no room for partitions';
-  if (entryBytes < 128 || count * entryBytes > MAX_ARRAY_BYTES) return 'the GPT has entries beyond all measure';
+  if (entryBytes < 128 || count * entryBytes > MAX_ARRAY_BYTES) return 'the GPT has more entries than can be';
   const array = await bytes.read(header.readBigUInt64LE(72) * BigInt(sectorBytes), count * entryBytes);
   if (array.length < count * entryBytes || crc32(array) !== header.readUInt32LE(88))
     return 'the checksum of the partitions of the GPT is wrong';

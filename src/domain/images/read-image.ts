@@ -289,7 +289,7 @@ function baseOf(address: ImageAddress, name: string, format: string | undefined)
   if (base === undefined)
     throw unsafe(address, `its backing file is named ${name}, which is no path: only names of files are followed`);
   if (base.driver !== undefined && base.driver !== format)
-    throw unsafe(address, `its backing file is named ${name}, but its format is said to be ${format ?? 'nothing'}`);
+    throw unsafe(address, `its backing file is named ${name}, but the header has ${format ?? 'nothing'} as its format`);
   return base.path;
 }
 

@@ -67,7 +67,7 @@ class Backlog {
     if (this.states.length > MAX_BEHIND)
       throw new HostlerError(
         'WATCHER_TOO_SLOW',
-        `more than ${String(MAX_BEHIND)} changes of state are waiting for this watcher: go on with the last cursor`,
+        `more than ${String(MAX_BEHIND)} changes of state are waiting for this watcher: watch again from the last cursor`,
       );
     const taken = [...this.states, ...[...this.progress.values()].map((record) => ({ record, position: now }))];
     this.states = [];

@@ -187,7 +187,7 @@ export class OperationRun implements Run {
   warnAfterwards(cause: unknown): void {
     const { reason, message } = asHostlerError(cause);
     this.ports.log.cleanupFailed(this.assignment.operation.record, cause);
-    const text = `it was done, but what followed failed (${reason}): ${message}`;
+    const text = `the work was done, but a later step failed (${reason}): ${message}`;
     this.warn({ reason: 'AFTERWARDS_FAILED', message: text });
   }
 
@@ -352,7 +352,7 @@ export class OperationRun implements Run {
       this.ports.log.cleanupFailed(this.assignment.operation.record, error);
       this.warn({
         reason: 'CLEANUP_FAILED',
-        message: `something of ${this.operationId} could not be removed; see the log of the daemon`,
+        message: `some files of ${this.operationId} could not be removed; see the log of the daemon`,
       });
       return undefined;
     }

@@ -67,7 +67,7 @@ describe('the disk of the state folder', () => {
     await create('b');
     const messages = daemon.records().map(({ message }) => message);
     assert.ok(messages.includes('the journal cannot be written: changes are refused'));
-    assert.ok(messages.includes('the journal is written again'));
+    assert.ok(messages.includes('the journal can be written again'));
     const before = await listed();
     assert.ok(
       before.every(([, each]) => each === 'OPERATION_STATE_SUCCEEDED'),

@@ -130,7 +130,7 @@ export const MARKS: readonly Mark[] = [
   },
   { name: 'a MAME image', hex: text('MComprHD') },
   { name: 'a compressed ISO', hex: text('CISO') },
-  { name: 'a qcow of a version that nobody here knows', hex: '514649fb' },
+  { name: 'a qcow of an unknown version', hex: '514649fb' },
   { name: 'a U-Boot image', hex: '27051956' },
   { name: 'a device tree', hex: 'd00dfeed' },
   // What only says where an image is to be had; the keys of its dictionary are in order.

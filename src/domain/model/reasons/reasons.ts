@@ -25,7 +25,7 @@ export const REASONS = {
   NOT_A_FILE: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'A directory, FIFO, socket or character device is where a file is due.',
+    'A directory, FIFO, socket or character device is where a file is expected.',
     'Name a regular file or a block device.',
   ),
   PATH_OUTSIDE_ROOTS: row(

@@ -5,7 +5,7 @@ export const TREE_REASONS = {
   NOT_A_DIRECTORY: row(
     'FAILED_PRECONDITION',
     'after a change',
-    'Something that is no folder is where a folder is due; a link is none.',
+    'Something that is no folder is where a folder is expected. A link is no folder.',
     'Name a folder; DeleteFile removes files and links.',
   ),
   DIRECTORY_NOT_EMPTY: row(
