@@ -3,7 +3,7 @@
  * and however it names it.
  */
 import assert from 'node:assert/strict';
-import { lstat, mkdir, truncate, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, truncate, utimes, writeFile } from 'node:fs/promises';
 import { RootIndex } from '../../src/adapters/index/root-index.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
@@ -73,6 +73,34 @@ describe('dependants that come later', () => {
       await index.refresh();
       assert.deepEqual(index.dependantsOf(await identity(base)).found, []);
     });
+
+  const found = async (index: RootIndex, base: string) => {
+    await index.refresh();
+    return index.dependantsOf(await identity(base)).found.map(({ path }) => path);
+  };
+
+  it('an overlay that takes the name of a file that was none, in a folder that was looked at', async () => {
+    const { root, base } = await rootWithBase();
+    await writeFile(`${root}/late`, 'not yet');
+    await mkdir(`${root}/other`);
+    await overlay(base, `${root}/other/over`);
+    const index = await indexOf(root);
+    await refreshLater(index);
+    await rename(`${root}/other/over`, `${root}/late`);
+    assert.deepEqual(await found(index, base), [`${root}/late`]);
+  });
+
+  it('an overlay in a folder that takes the name of another', async () => {
+    const { root, base } = await rootWithBase();
+    for (const folder of ['first', 'second']) await mkdir(`${root}/${folder}`);
+    await writeFile(`${root}/first/disk`, 'not yet');
+    await overlay(base, `${root}/second/disk`);
+    const index = await indexOf(root);
+    await refreshLater(index);
+    await rename(`${root}/first`, `${root}/gone`);
+    await rename(`${root}/second`, `${root}/first`);
+    assert.deepEqual(await found(index, base), [`${root}/first/disk`]);
+  });
 
   const NAMES: Record<string, (base: string) => string> = {
     'a description of an image in a file': (base) =>

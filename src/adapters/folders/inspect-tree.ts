@@ -1,4 +1,4 @@
-import { readlink } from 'node:fs/promises';
+import { lstat, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isBelow } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
@@ -6,9 +6,10 @@ import type { ImageLocks } from '../../domain/ports/images.js';
 import type { ResolvedTarget } from '../../domain/ports/targets.js';
 import type { HeldFile, TreeFacts, TreeLook } from '../../domain/ports/trees.js';
 import { asked } from '../gates/handles.js';
+import { systemError } from '../linux/errno.js';
 import { readMounts } from '../linux/mounts.js';
 import { procPath } from '../linux/proc-path.js';
-import type { LookFacts } from '../trees/tree-look.js';
+import { lookAtFile, type LookFacts } from '../trees/tree-look.js';
 import { lookInThread } from '../trees/tree-thread.js';
 
 export interface InspectPorts {
@@ -26,8 +27,12 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
   const real = join(await asked(directory, () => readlink(procPath({ handle: directory }))), name);
   await assertNoMounts(real, address);
   const locked = await ports.imageLocks.lockedInodes();
+  const top = await topOf(target);
   const job = { name: Buffer.from(name), agentId: ports.agentId, busy, locked };
-  const facts = await lookInThread(directory, job, { path: address, signal, onProgress });
+  // To start a thread takes longer than all else that is done to move a file.
+  const facts = top.isDirectory()
+    ? await lookInThread(directory, job, { path: address, signal, onProgress })
+    : lookAtFile(top, job);
   const { items, allocatedBytes } = facts;
   const held = await heldOf(facts.locked, target, ports);
   return {
@@ -37,6 +42,14 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
     ...(facts.busy === undefined ? {} : { busy: { key: facts.busy.key, path: pathOf(address, facts.busy.names) } }),
     ...(held === undefined ? {} : { held }),
   };
+}
+
+async function topOf({ directory, name, address }: ResolvedTarget) {
+  try {
+    return await asked(directory, () => lstat(procPath({ handle: directory, name }), { bigint: true }));
+  } catch (error) {
+    throw systemError(error, address);
+  }
 }
 
 /** As `Trees.heldSince`. */

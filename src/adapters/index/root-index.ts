@@ -10,6 +10,7 @@ import type { BadFile, Claimant } from './bad-files.js';
 import { identityOf } from '../linux/device-identity.js';
 import { errnoOf } from '../linux/errno.js';
 import { readNames, type Head } from './header-names.js';
+import { at, bytesOf, shown } from './path-bytes.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { birthOf } from '../linux/system-sizes.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
@@ -19,6 +20,7 @@ const SETTLED_NS = 2_000_000_000n;
 const BEAT_EVERY = 200;
 
 interface Folder {
+  readonly inode: bigint;
   readonly mtimeNs: bigint;
   readonly lookedAtNs: bigint;
   readonly folders: readonly string[];
@@ -52,6 +54,15 @@ export interface FoundDependants {
   readonly found: readonly (Dependant & { readonly file: Claimant })[];
   readonly unseen: readonly Unseen[];
 }
+
+/** The files of a folder, as in `Folder`. */
+interface Sorted {
+  readonly images: Map<string, Image>;
+  readonly others: Map<string, number>;
+}
+
+/** @param from what names the path: the place of what cannot be seen */
+type LeadsTo = (path: string, from: string) => boolean;
 
 /** Stands for the time of a file that could not be looked at: it equals none. */
 const NOT_SEEN = Number.NaN;
@@ -99,12 +110,13 @@ export class RootIndex {
   dependantsOf(file: FileIdentity): FoundDependants {
     const unseen = [...this.#unseen];
     const found: FoundDependants['found'][number][] = [];
+    const leadsTo = this.#leadingTo(file, unseen);
     for (const [folder, { images }] of this.#folders) {
-      const isExtent = this.#extentsIn(folder, images, file, unseen);
+      const isExtent = this.#extentsIn(folder, images, leadsTo, unseen);
       for (const [name, { needs, extents }] of images) {
+        if (needs.length + extents.length === 0) continue;
         const path = join(folder, name);
-        const isNeeded = (needed: string) => this.#leadsTo(needed, path, file, unseen);
-        if (!needs.some(isNeeded) && !extents.some(isExtent)) continue;
+        if (!needs.some((needed) => leadsTo(needed, path)) && !extents.some(isExtent)) continue;
         const own = this.#ask(path, unseen, () => this.#stat(path));
         if (own === undefined || own === 'unseen') continue;
         found.push({ path: shown(path), identity: identityOf(own), file: claimantOf(own) });
@@ -120,16 +132,19 @@ export class RootIndex {
   onName(place: string, change: NameChange): FoundDependants {
     const unseen = [...this.#unseen];
     const found: FoundDependants['found'][number][] = [];
-    const belowPlace = this.#belowPlace(bytesOf(place), unseen);
+    const top = bytesOf(place);
+    const belowPlace = this.#belowPlace(top, unseen);
     for (const [folder, { images }] of this.#folders)
       for (const [name, image] of images) {
+        if (image.needs.length + image.extents.length === 0) continue;
         const path = join(folder, name);
-        const goes = isBelow(path, bytesOf(place));
+        const goes = isBelow(path, top);
         if (goes && change === 'removed') continue;
         const relative = [...image.relative, ...image.extents.map((extent) => join(folder, extent))];
         const absolute = image.needs.filter((need) => !image.relative.includes(need));
-        const left = goes && change === 'moved' ? relative.find((need) => !isBelow(need, bytesOf(place))) : undefined;
-        const loses = left === undefined ? firstOf([...absolute, ...(goes ? [] : relative)], belowPlace) : leftAt(left);
+        const left = goes && change === 'moved' ? relative.find((need) => !isBelow(need, top)) : undefined;
+        const lost = [...absolute, ...(goes ? [] : relative)].map(belowPlace).find((each) => each !== undefined);
+        const loses = left === undefined ? lost : { elsewhere: shown(left) };
         if (loses === undefined) continue;
         const own = this.#ask(path, unseen, () => this.#stat(path));
         if (own === undefined || own === 'unseen') continue;
@@ -138,15 +153,17 @@ export class RootIndex {
     return { found, unseen };
   }
 
-  /** Of a path that is there: where it leads below the place, by the names of its folders. */
+  /**
+   * Of a path that is there: where it leads below the place, by the names of its folders. Thousands
+   * of images may name the same path: it is looked at once.
+   */
   #belowPlace(place: string, unseen: Unseen[]): (path: string) => LostName | undefined {
-    const folders = new Map<string, string | undefined>();
+    const [folders, looked] = [new Map<string, string | undefined>(), new Map<string, LostName | undefined>()];
     const real = (path: string) => {
       const found = this.#ask(path, unseen, () => realpathSync(at(path), { encoding: 'buffer' }).toString('latin1'));
       return found === 'unseen' ? undefined : found;
     };
-    return (path) => {
-      this.#pulse();
+    const look = (path: string): LostName | undefined => {
       const folder = dirname(path);
       if (!folders.has(folder)) folders.set(folder, real(folder));
       const own = folders.get(folder);
@@ -158,33 +175,41 @@ export class RootIndex {
       if (led === undefined || !isBelow(led, place)) return undefined;
       return { below: shown(led.slice(place.length + 1)) };
     };
+    return (path) => {
+      this.#pulse();
+      if (!looked.has(path)) looked.set(path, look(path));
+      return looked.get(path);
+    };
   }
 
   /**
    * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand
    * images those of each other: only what is there is looked at, and once.
    */
-  #extentsIn(folder: string, images: ReadonlyMap<string, Image>, file: FileIdentity, unseen: Unseen[]) {
+  #extentsIn(folder: string, images: ReadonlyMap<string, Image>, leadsTo: LeadsTo, unseen: Unseen[]) {
     const none = ![...images.values()].some(({ extents }) => extents.length > 0);
     const listed = none ? [] : this.#ask(folder, unseen, () => readdirSync(at(folder), { encoding: 'buffer' }));
     const there = new Set(listed === 'unseen' ? [] : listed?.map((name) => name.toString('latin1')));
-    const looked = new Map<string, boolean>();
     return (name: string): boolean => {
-      if (!there.has(name)) return false;
       const path = join(folder, name);
-      const is = looked.get(name) ?? this.#leadsTo(path, path, file, unseen);
-      looked.set(name, is);
-      return is;
+      return there.has(name) && leadsTo(path, path);
     };
   }
 
-  /** @param from what names the path: the place of what cannot be seen */
-  #leadsTo(path: string, from: string, { device, inode }: FileIdentity, unseen: Unseen[]): boolean {
-    this.#pulse();
-    const stat = this.#ask(from, unseen, () => statSync(at(path), { bigint: true, throwIfNoEntry: false }));
-    if (stat === undefined || stat === 'unseen') return false;
-    const found = identityOf(stat);
-    return found.device === device && found.inode === inode;
+  /** Thousands of images may name the same path: it is looked at once. */
+  #leadingTo({ device, inode }: FileIdentity, unseen: Unseen[]): LeadsTo {
+    const looked = new Map<string, boolean>();
+    return (path, from) => {
+      this.#pulse();
+      const known = looked.get(path);
+      if (known !== undefined) return known;
+      const stat = this.#ask(from, unseen, () => statSync(at(path), { bigint: true, throwIfNoEntry: false }));
+      if (stat === 'unseen') return false;
+      const found = stat && identityOf(stat);
+      const leads = found?.device === device && found.inode === inode;
+      looked.set(path, leads);
+      return leads;
+    };
   }
 
   /**
@@ -220,18 +245,19 @@ export class RootIndex {
     this.#pulse();
     if (this.closed.includes(path)) return;
     const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
-    const known = before.get(path);
+    const last = before.get(path);
     // What was known of a folder that cannot be looked at now is still the best that is known.
     if (stat === 'unseen') {
-      this.#keep(path, known, before);
+      this.#keep(path, last, before);
       return;
     }
     if (stat?.isDirectory() !== true) return;
+    const known = last?.inode === stat.ino ? last : undefined;
     const settled = known?.mtimeNs === stat.mtimeNs && known.lookedAtNs - known.mtimeNs > SETTLED_NS;
     const unchanged = settled && this.holds === 'files' ? known : undefined;
     const folder = unchanged === undefined ? await this.#list(path, stat, known) : await this.#again(path, unchanged);
     if (folder === 'unseen') {
-      this.#keep(path, known, before);
+      this.#keep(path, last, before);
       return;
     }
     if (folder === undefined) return;
@@ -259,9 +285,16 @@ export class RootIndex {
     const images = new Map<string, Image>();
     const others = new Map<string, number>();
     for (const { name, isFile } of entries)
-      if (isFile) sort(name, await this.#look(join(path, name), known?.images.get(name)), images, others);
+      if (isFile) await this.#file(join(path, name), name, known, { images, others });
     const folders = entries.filter((entry) => entry.isDirectory && isLookedInto(entry.name));
-    return { mtimeNs: stat.mtimeNs, lookedAtNs, folders: folders.map(({ name }) => name), images, others };
+    return {
+      inode: stat.ino,
+      mtimeNs: stat.mtimeNs,
+      lookedAtNs,
+      folders: folders.map(({ name }) => name),
+      images,
+      others,
+    };
   }
 
   /**
@@ -270,15 +303,29 @@ export class RootIndex {
   async #again(path: string, known: Folder): Promise<Folder> {
     const images = new Map<string, Image>();
     const others = new Map<string, number>();
-    for (const [name, image] of known.images) sort(name, await this.#look(join(path, name), image), images, others);
-    for (const [name, changedMs] of known.others) {
-      this.#pulse();
-      const place = join(path, name);
-      const stat = this.#ask(place, this.#unseen, () => lstatSync(at(place)));
-      if (stat === 'unseen' || stat?.ctimeMs === changedMs) others.set(name, changedMs);
-      else if (stat !== undefined) sort(name, await this.#look(place, undefined), images, others);
-    }
+    for (const names of [known.images.keys(), known.others.keys()])
+      for (const name of names) await this.#file(join(path, name), name, known, { images, others });
     return { ...known, images, others };
+  }
+
+  /**
+   * Puts a file where it belongs. One that was no image is looked into when it has changed; what
+   * takes a name changes then.
+   */
+  async #file(path: string, name: string, known: Folder | undefined, { images, others }: Sorted): Promise<void> {
+    const changedMs = known?.others.get(name);
+    if (changedMs !== undefined) {
+      this.#pulse();
+      const stat = this.#ask(path, this.#unseen, () => lstatSync(at(path)));
+      if (stat === undefined) return;
+      if (stat === 'unseen' || stat.ctimeMs === changedMs) {
+        others.set(name, changedMs);
+        return;
+      }
+    }
+    const seen = await this.#look(path, known?.images.get(name));
+    if (typeof seen === 'number') others.set(name, seen);
+    else if (seen !== undefined) images.set(name, seen);
   }
 
   #stat(path: string): BigIntStats {
@@ -338,48 +385,9 @@ export class RootIndex {
   }
 }
 
-function firstOf<T, R>(items: readonly T[], look: (item: T) => R | undefined): R | undefined {
-  for (const item of items) {
-    const found = look(item);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-function leftAt(path: string): LostName {
-  return { elsewhere: shown(path) };
-}
-
-/**
- * Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has
- * such a name may need its base all the same.
- */
-function bytesOf(path: string): string {
-  return Buffer.from(path).toString('latin1');
-}
-
-/** Puts it where it belongs. */
-function sort(
-  name: string,
-  seen: Image | number | undefined,
-  images: Map<string, Image>,
-  others: Map<string, number>,
-): void {
-  if (typeof seen === 'number') others.set(name, seen);
-  else if (seen !== undefined) images.set(name, seen);
-}
-
 /** As Node itself shows it in numbers. */
 function msOf(ns: bigint): number {
   return Number(ns / 1_000_000_000n) * 1000 + Number(ns % 1_000_000_000n) / 1_000_000;
-}
-
-function at(path: string): Buffer {
-  return Buffer.from(path, 'latin1');
-}
-
-function shown(path: string): string {
-  return at(path).toString('utf8');
 }
 
 function isLookedInto(name: string): boolean {

@@ -52,6 +52,13 @@ export function lookAt(job: LookJob): Generator<number, LookFacts> {
   return new Look(job).all();
 }
 
+/** What a look at a top finds that is no folder. */
+export function lookAtFile(stat: BigIntStats, job: Pick<LookJob, 'busy' | 'locked'>): LookFacts {
+  const facts: LookFacts = { items: 0, allocatedBytes: 0n, locked: [] };
+  count(facts, stat, job, () => []);
+  return facts;
+}
+
 class Look {
   readonly #facts: LookFacts = { items: 0, allocatedBytes: 0n, locked: [] };
   readonly #levels: Level[] = [];
@@ -151,17 +158,10 @@ class Look {
 
   /** @param path from the top on: as long as a tree is deep, so it is made only to be reported */
   #see(stat: BigIntStats, name: Buffer, path: () => Buffer[]): void {
-    const facts = this.#facts;
     if (stat.dev !== this.#device)
       throw new TreeError({ reason: 'OTHER_FILESYSTEM', words: 'lies on another filesystem' }, path());
     if (stat.isDirectory()) this.#assertNotAtWork(name, path);
-    facts.items += 1;
-    // What has other names stays with them.
-    if (stat.isDirectory() || stat.nlink === 1n) facts.allocatedBytes += sizesOf(stat).allocatedBytes;
-    const key = `${String(stat.dev)}:${String(stat.ino)}`;
-    if (this.job.busy.has(key)) facts.busy = { key, names: path() };
-    if (stat.isFile() && this.job.locked.has(stat.ino) && facts.locked.length < MAX_LOCKED)
-      facts.locked.push({ names: path(), inode: stat.ino });
+    count(this.#facts, stat, this.job, path);
   }
 
   /** Another agent's folder: its operation may be at work. */
@@ -174,6 +174,21 @@ class Look {
   #path(): Buffer[] {
     return this.#levels.slice(1).map(({ name }) => name);
   }
+}
+
+function count(
+  facts: LookFacts,
+  stat: BigIntStats,
+  { busy, locked }: Pick<LookJob, 'busy' | 'locked'>,
+  path: () => Buffer[],
+): void {
+  facts.items += 1;
+  // What has other names stays with them.
+  if (stat.isDirectory() || stat.nlink === 1n) facts.allocatedBytes += sizesOf(stat).allocatedBytes;
+  const key = `${String(stat.dev)}:${String(stat.ino)}`;
+  if (busy.has(key)) facts.busy = { key, names: path() };
+  if (stat.isFile() && locked.has(stat.ino) && facts.locked.length < MAX_LOCKED)
+    facts.locked.push({ names: path(), inode: stat.ino });
 }
 
 function lstatOf(fd: number, name: Buffer, path: () => Buffer[]): BigIntStats | undefined {
