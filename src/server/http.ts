@@ -1,6 +1,5 @@
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Registry } from 'prom-client';
 import { asHostlerError } from '../domain/model/errors.js';
 import { whyRefused } from '../domain/model/own-files.js';
 import { Connections } from './connections.js';
@@ -20,7 +19,7 @@ export class HttpServer {
   #ready = false;
 
   constructor(
-    private readonly registry: Registry,
+    private readonly metrics: { readonly contentType: string; text(): Promise<string> },
     log: Pick<ServerLog, 'refused' | 'dropped'>,
   ) {
     const connections = new Connections(CONNECTIONS, log.dropped);
@@ -34,9 +33,9 @@ export class HttpServer {
       else if (request.url === '/healthz') answer(200, 'ok\n');
       else if (request.url === '/readyz') answer(this.#ready ? 200 : 503, this.#ready ? 'ready\n' : 'not ready\n');
       else if (request.url === '/metrics') {
-        this.registry.metrics().then(
+        this.metrics.text().then(
           (text) => {
-            answer(200, text, this.registry.contentType);
+            answer(200, text, this.metrics.contentType);
           },
           (error: unknown) => {
             answer(500, `${String(error)}\n`);

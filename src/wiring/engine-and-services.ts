@@ -15,7 +15,9 @@ import { PathLooks } from '../adapters/gates/path-looks.js';
 import { LinuxHost } from '../adapters/host/linux-host.js';
 import { errorText } from '../adapters/telemetry/log.js';
 import { LocalContents } from '../adapters/files/local-contents.js';
-import { Metrics } from '../adapters/telemetry/metrics.js';
+import { slotWatch } from './metrics/record.js';
+import { readEngine, readResources, readSpace } from './metrics/sources.js';
+import { watchedPlaces } from './metrics/watched-places.js';
 import { Owners } from '../adapters/files/owners.js';
 import { NO_ORPHANS, ProcessOrphans } from '../adapters/linux/orphans.js';
 import { TreeOwners } from '../adapters/files/tree-owners.js';
@@ -63,7 +65,7 @@ const READING_CALLS = 32;
 export function assemble(resources: Resources) {
   const { log, journal, resumes, state } = resources;
   const engine = assembleEngine(resources);
-  const { operations, paths, targets, metrics, index, overcommit, scope } = engine;
+  const { operations, paths, targets, index, overcommit, scope } = engine;
   const recovery: RecoveryPorts = {
     journal,
     end: (record) => operations.end(record),
@@ -88,18 +90,23 @@ export function assemble(resources: Resources) {
       failed: (record, cause) => log.error('recovery failed', { ...facts(record), cause: errorText(cause) }),
     },
   };
+  const host = hostOf(resources, engine);
+  const watches = watchedPlaces(resources.config, { ...engine, filesystems: host });
+  readSpace(resources.metrics, watches);
   const background = [
     index,
     overcommit,
+    // Nobody reads the figures elsewhere.
+    ...(resources.config.server.http === '' ? [] : [watches.roots, watches.pools]),
     ...backgroundWork(resources, { ...engine, imageCache: engine.fetching.imageCache }),
   ];
-  const handlers = assembleHandlers(resources, engine);
-  return { operations, handlers, metrics, recovery, targets, background, scope };
+  const handlers = assembleHandlers(resources, engine, host);
+  return { operations, handlers, recovery, targets, background, scope };
 }
 
 /** The operations engine and what it works with. */
 function assembleEngine(resources: Resources) {
-  const { config, log, runner, journal, touched, rawDisks, resumes } = resources;
+  const { config, log, runner, journal, touched, rawDisks, resumes, metrics } = resources;
   const { limits, debug } = config;
   const owners = new Owners(runner);
   const { index, overcommit } = assembleLooks(resources);
@@ -117,18 +124,8 @@ function assembleEngine(resources: Resources) {
   const locks = new LockTable();
   const foreign = { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) };
   const reader = new ImageReader({ paths, files, wholeness, foreign, onRaw: rawDisks.declare });
-  const slots = slotsOf(limits);
+  const slots = slotsOf(limits, slotWatch(metrics));
   const space = new SpaceLedger(BigInt(limits.space_overhead_bytes), limits.root_patience_ms);
-  const metrics = new Metrics(() => ({
-    running: slots.running,
-    waiting: slots.waiting,
-    locks: locks.size,
-    reservations: space.size,
-    resumeEntries: resumes.kept.length,
-    resumeBytes: Number(resumes.keptBytes),
-    ...kept(resources, leftovers),
-    ...{ journal, ...resources.mishaps() },
-  }));
   const operations = new Operations({
     journal,
     admission: new Admission({ paths, reader, imageLocks, dependants, scope }),
@@ -145,6 +142,8 @@ function assembleEngine(resources: Resources) {
     letGoMs: letGoMs(limits),
     watchIntervalMs: 1000 / limits.events_per_second,
   });
+  readEngine(metrics, { slots, locks, space, live: () => operations.live.values() });
+  readResources(metrics, resources, leftovers);
   const keptWork = new ResumableLeftovers({ resumes, paths, targets, locks });
   const fetching = assembleFetch(resources, {
     ...storage,
@@ -153,20 +152,7 @@ function assembleEngine(resources: Resources) {
     metrics,
     foreignLimits: foreignLimits(limits),
   });
-  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, scope };
-}
-
-/** What takes space in the cache, and in private folders of others. */
-function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
-  const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
-  return {
-    cacheEntries: cache.all.length,
-    cacheBytes: Number(cache.bytes),
-    setAside: cache.aside.length + cacheFolder.latest.count,
-    setAsideBytes: Number(bytes),
-    foreignFolders: leftovers.count,
-    foreignBytes: leftovers.bytes,
-  };
+  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, index, scope };
 }
 
 type Engine = ReturnType<typeof assembleEngine>;
@@ -177,14 +163,17 @@ function featuresOf({ commands, pools, tls }: Config): Feature[] {
   return [...FEATURES, ...(['commands', 'pools', 'agents'] as const).filter((feature) => isConfigured[feature])];
 }
 
+/** What the system says of this host. */
+function hostOf({ config, runner }: Resources, { localPaths, scope }: Engine): LinuxHost {
+  const pathLooks = new PathLooks(config.limits.root_patience_ms);
+  return new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), scope, pathLooks);
+}
+
 /** What the services are made of, beside the engine. */
-function assembleHandlers(resources: Resources, engine: Engine) {
+function assembleHandlers(resources: Resources, engine: Engine, host: LinuxHost) {
   const { config, runner, folders, state, roots, ownFolders, devices, version, touched, rawDisks } = resources;
   const { operations, space, overcommit, owners } = engine;
   const inventory = assembleInventory(resources);
-  const pathLooks = new PathLooks(config.limits.root_patience_ms);
-  const { localPaths, scope } = engine;
-  const host = new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), scope, pathLooks);
   const sandbox = runner.sandboxName;
   const agent = { id: state.agentId, version, kernel: release(), sandbox, features: featuresOf(config) };
   const digests = new Digests({

@@ -15,7 +15,8 @@ import { HttpClient } from '../adapters/http/http-client.js';
 import { LocalTransfers } from '../adapters/files/local-transfers.js';
 import { NetworkSources, type ConfiguredToken } from '../adapters/http/network-sources.js';
 import type { ProcessRunner } from '../adapters/process/process.js';
-import type { Metrics } from '../adapters/telemetry/metrics.js';
+import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
+import { countCacheUse, countEviction } from './metrics/record.js';
 import type { ToolLimits } from '../adapters/process/tool-call.js';
 import type { assembleStorage } from './storage.js';
 import { isBelow } from '../domain/model/address.js';
@@ -46,8 +47,9 @@ export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Res
     newId: monotonicFactory(),
     cacheVerify: config.cache.verify,
     cacheInRoots: roots.some(({ realPath }) => isBelow(cacheFolder.realPath, realPath)),
-    onNetworkBytes: (bytes: number) => metrics.networkBytes(bytes),
-    onCache: (event: 'hit' | 'miss', bytes: bigint) => metrics.cache(event, bytes),
+    onNetworkBytes: (bytes: number) => metrics.add('hostler_fetch_network_bytes_total', {}, bytes),
+    onCache: countCacheUse(metrics),
+    onEvicted: countEviction(metrics),
   };
   return {
     ...own,

@@ -1,7 +1,7 @@
 /** The limits of the configuration in the units of the domain and the adapters. */
 import type { Config } from '../adapters/config/config.js';
 import { tighter, type ToolLimits } from '../adapters/process/tool-call.js';
-import { Slots } from '../domain/operations/resources/slots.js';
+import { Slots, type SlotWatch } from '../domain/operations/resources/slots.js';
 
 /** Enough exports for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
@@ -16,8 +16,8 @@ const OPEN_UPLOADS = 64;
 const PLANS = 8;
 
 /** How many operations of each kind may be at work or wait. */
-export function slotsOf(limits: Config['limits']): Slots {
-  return new Slots({
+export function slotsOf(limits: Config['limits'], watch: SlotWatch): Slots {
+  const most = {
     running: {
       io: limits.running_operations,
       none: limits.running_short_operations,
@@ -30,7 +30,8 @@ export function slotsOf(limits: Config['limits']): Slots {
     callersPart: limits.callers_part,
     queued: limits.queued_operations,
     queuedPerCaller: limits.queued_operations_per_caller ?? Math.ceil(limits.queued_operations * limits.callers_part),
-  });
+  };
+  return new Slots(most, watch);
 }
 
 /** A tool that is ended, and a filesystem that answers at all, are back within it. */

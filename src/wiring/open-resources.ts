@@ -15,6 +15,9 @@ import { ownFile } from '../domain/model/own-files.js';
 import { ResumeEntries } from '../domain/operations/recovery/resume-entries.js';
 import { RawDisks } from '../domain/operations/raw-disks.js';
 import { TouchedImages } from '../domain/operations/recovery/touched.js';
+import { createMetrics } from './metrics/create-metrics.js';
+import { countChild } from './metrics/record.js';
+import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import type { Resources } from './resources.js';
 import { trySandbox } from '../adapters/process/try-sandbox.js';
 
@@ -34,13 +37,14 @@ function assertMayBecome({ commands }: Config): void {
 export async function openResources(config: Config, log: Log): Promise<Omit<Resources, 'mishaps'>> {
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
-  const runner = await openRunner(config, folders, log);
+  const metrics = createMetrics();
+  const runner = await openRunner(config, folders, log, metrics);
   const { state, folderSet, agentLocks, lockQuery, rootMounts } = await openFolders(config, runner, log);
   const journal = await JournalStore.open({
     folder: state.realPath,
     limits: { operations: config.limits.history_operations, ms: config.limits.history_hours * 3600 * 1000 },
     clock: Date.now,
-    log: journalLog(log),
+    log: journalLog(log, (seconds) => metrics.observe('hostler_journal_write_duration_seconds', {}, seconds)),
   });
   const touched = await TouchedImages.load(journal);
   const rawDisks = await RawDisks.load(journal, (error) =>
@@ -48,7 +52,7 @@ export async function openResources(config: Config, log: Log): Promise<Omit<Reso
   );
   const { resume_hours: hours, resume_bytes: bytes } = config.limits;
   const resumes = await ResumeEntries.load(journal, { ttlMs: hours * 3600 * 1000, bytes: BigInt(bytes) }, Date.now);
-  const audit = await openAudit(config, log);
+  const audit = await openAudit(config, log, metrics);
   const { max_bytes: maxBytes, max_age_hours: maxAge } = config.cache;
   const cacheLimits = { maxBytes: BigInt(maxBytes), maxAgeMs: maxAge * 3600 * 1000 };
   const cache = await CacheIndex.load(journal, cacheLimits, Date.now);
@@ -69,16 +73,24 @@ export async function openResources(config: Config, log: Log): Promise<Omit<Reso
     agentLocks,
     rootMounts,
     audit,
+    metrics,
     cache,
     version: readVersion(),
   };
 }
 
 /** Fails with OwnFileError. */
-async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): Promise<Resources['audit']> {
+async function openAudit(
+  { audit: { file, mode }, limits }: Config,
+  log: Log,
+  metrics: Metrics,
+): Promise<Resources['audit']> {
   if (file === undefined) return NO_AUDIT;
   const required = mode === 'require';
-  const onFailed = (cause: unknown) => log.error('the audit log cannot be written', { file, cause: errorText(cause) });
+  const onFailed = (cause: unknown) => {
+    metrics.add('hostler_audit_failures_total', {});
+    log.error('the audit log cannot be written', { file, cause: errorText(cause) });
+  };
   const audit = new AuditLog({ file, required, onFailed, patienceMs: limits.root_patience_ms });
   await ownFile('the audit log (audit.file)', file, () => audit.open());
   return audit;
@@ -88,7 +100,7 @@ async function openAudit({ audit: { file, mode }, limits }: Config, log: Log): P
  * The door for processes, with the sandbox that the configuration wants and the host can make.
  * Fails with ConfigError.
  */
-async function openRunner(config: Config, folders: MemoryFolders, log: Log): Promise<ProcessRunner> {
+async function openRunner(config: Config, folders: MemoryFolders, log: Log, metrics: Metrics): Promise<ProcessRunner> {
   const { limits } = config;
   const { mode } = config.sandbox;
   const options = {
@@ -99,6 +111,7 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log): Pro
     log: {
       child: (facts: object) => log.debug('child', facts),
       abandoned: (facts: object) => log.warn('a tool cannot be ended, and runs on', facts),
+      counted: countChild(metrics),
     },
   };
   const bare = new ProcessRunner(options);

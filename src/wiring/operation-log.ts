@@ -1,6 +1,7 @@
 /** What the log, the metrics and the audit say of operations. */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
-import type { Metrics } from '../adapters/telemetry/metrics.js';
+import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
+import { countOperation } from './metrics/record.js';
 import type { AuditEntry, AuditTrail } from '../domain/access/audit.js';
 import { isInternal } from '../domain/model/reasons/reasons.js';
 import type { OperationLog } from '../domain/operations/engine-ports.js';
@@ -10,7 +11,7 @@ import type { OperationRecord } from '../domain/operations/record.js';
 export function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {
   return {
     finished(record, cause) {
-      metrics.operation(record);
+      countOperation(metrics, record);
       // Its caller may have gone: then no call tells how it ended.
       if (record.detached) void audit.end(auditEntry(record));
       const { error } = record;

@@ -1,5 +1,6 @@
 import type { Config } from '../adapters/config/config.js';
 import type { Log } from '../adapters/telemetry/log.js';
+import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import type { ProcessRunner } from '../adapters/process/process.js';
 import type { MemoryFolders } from '../adapters/process/memory-folders.js';
 import type { StateFolder } from '../adapters/owned/state-folder.js';
@@ -48,6 +49,7 @@ export interface Resources {
   readonly cache: CacheIndex;
   readonly cacheFolder: CacheFolder;
   readonly audit: AuditTrail;
+  readonly metrics: Metrics;
   /** What the process has come through, for the metrics. */
   readonly mishaps: () => Mishaps;
   /** Unset where the host cannot be asked for the locks of one file. */

@@ -5,7 +5,9 @@ import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
 import { createLog, errorText, type Log } from '../adapters/telemetry/log.js';
 import { LastResort } from '../adapters/telemetry/last-resort.js';
 import { LogSink } from '../adapters/telemetry/log-sink.js';
-import type { Metrics } from '../adapters/telemetry/metrics.js';
+import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
+import { countCall, countRefusal } from './metrics/record.js';
+import { readServer } from './metrics/sources.js';
 import { endProcess } from '../adapters/process/end-process.js';
 import { ServiceManager } from '../adapters/host/service-manager.js';
 import { endSandboxes, sandboxMark } from '../adapters/linux/orphans.js';
@@ -70,8 +72,8 @@ export async function serve(config: Config, file: string, descriptorFile: string
 }
 
 async function start(resources: Resources, file: string, descriptorFile: string, stopping: Stopping): Promise<void> {
-  const { config, log } = resources;
-  const { operations, handlers, metrics, recovery, targets, background, scope } = assemble(resources);
+  const { config, log, metrics } = resources;
+  const { operations, handlers, recovery, targets, background, scope } = assemble(resources);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier start was ended', { pid });
   const swept = await resources.folders.sweep();
@@ -95,7 +97,8 @@ async function start(resources: Resources, file: string, descriptorFile: string,
   });
   await server.listen();
   process.on('SIGHUP', () => void Promise.all([certificates?.reload(), authority.reload()]));
-  const http = new HttpServer(metrics.registry, serverLog(log, metrics));
+  readServer(metrics, () => server.connections, certificates && (() => certificates.files));
+  const http = new HttpServer(metrics, serverLog(log, metrics));
   const addresses = [
     ...server.addresses,
     ...(config.server.http === '' ? [] : [await http.listen(config.server.http)]),
@@ -131,7 +134,7 @@ async function start(resources: Resources, file: string, descriptorFile: string,
 function serverLog(log: Log, metrics: Metrics): ServerLog {
   return {
     call({ cause, tooMany, ...facts }) {
-      metrics.call(facts.rpc, facts.code, facts.ms);
+      countCall(metrics, { ...facts, tooMany });
       if (tooMany) return;
       // What the caller can put right is no error of ours.
       if (facts.reason !== undefined && isInternal(facts.reason))
@@ -142,7 +145,7 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
       log.info('refused', { peer, why: message, ...(cause instanceof Error ? { cause: cause.message } : {}) });
     },
     dropped(why) {
-      metrics.refused(why);
+      countRefusal(metrics, why);
     },
   };
 }

@@ -32,7 +32,7 @@ import { QemuChanger } from '../adapters/qemu/qemu-changer.js';
 import { QemuImg } from '../adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../adapters/qemu/qemu-locks.js';
 import { AsideFolder } from '../adapters/files/set-aside.js';
-import type { Pool } from '../adapters/qemu/rbd-pool.js';
+import { poolNumber, type Pool } from '../adapters/qemu/rbd-pool.js';
 import { RbdBases } from '../adapters/rbd/rbd-bases.js';
 import { RbdChanger } from '../adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from '../adapters/rbd/rbd-files.js';
@@ -114,6 +114,7 @@ export function assembleStorage(
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: hostPools(config, pools, { volumes, remote, scope }),
+    poolKey: poolKeys(pools),
   };
 }
 
@@ -122,6 +123,12 @@ function volumeLog(log: Log): RbdTargetOptions['log'] {
     swept: (removed) => log.warn('swept', { removed }),
     failed: (what, cause) => log.warn('cannot be cleaned now', { what, cause: errorText(cause) }),
   };
+}
+
+/** How reservations name the space of a pool. */
+function poolKeys(pools: readonly Pool[]): (name: string) => string {
+  const keys = new Map(pools.map((pool) => [pool.name, String(poolNumber(pool))]));
+  return (name) => keys.get(name) ?? '';
 }
 
 /** What callers may know of pools. */

@@ -74,7 +74,7 @@ class Journal {
         return this.#live(openJournal(path, (this.#countFile = new WriteCountFile(countPath)), Date.now));
       case 'write':
         this.#write(asked);
-        return {};
+        return { sizeBytes: sizeOf(path) + sizeOf(LOG) };
       case 'operation':
         return { rows: list(this.#open.operation(asked.id)) };
       case 'request':
@@ -114,7 +114,8 @@ class Journal {
     file.transaction(() => undefined);
     this.#logIdentity = logIdentity();
     this.#wrote(file);
-    return { asideCount: file.asideCount(), ...(moved === undefined ? {} : { moved }) };
+    const sizeBytes = sizeOf(path) + sizeOf(LOG);
+    return { asideCount: file.asideCount(), sizeBytes, ...(moved === undefined ? {} : { moved }) };
   }
 
   #write({ writes, now }: Extract<Asked, { ask: 'write' }>): void {
@@ -278,6 +279,10 @@ function identityOf(file: string): string {
   const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) throw new Error(`${file} is not there any more (ENOENT); put it back`);
   return numbersOf(stat);
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function logIdentity(): string | undefined {

@@ -1,9 +1,10 @@
 import type { Log } from '../telemetry/log.js';
 import type { JournalLog } from './store.js';
 
-/** What happens to the journal, in the daemon's log. */
-export function journalLog(log: Log): JournalLog {
+/** What happens to the journal, in the daemon's log; `wrote` as JournalLog has it. */
+export function journalLog(log: Log, wrote: (seconds: number) => void): JournalLog {
   return {
+    wrote,
     moved({ movedTo, why, salvaged: { kept, aside, unreadable } }) {
       log.error('the journal was broken and has been moved aside; what could be read of it was kept', {
         movedTo,

@@ -36,6 +36,8 @@ export interface News {
   readonly asideCount?: number;
   /** The journal was damaged, and has been made again. */
   readonly moved?: MovedAside;
+  /** Size of the file and its log, after a change. */
+  readonly sizeBytes?: number;
   /** Old operations cannot be forgotten, or damage cannot be looked for, now. */
   readonly failed?: Trouble;
 }

@@ -55,6 +55,8 @@ export interface JournalLog {
   state(state: WriterState): void;
   /** Old operations cannot be forgotten now. */
   tidyFailed(why: string): void;
+  /** A batch of records is durable, so long after it was handed over. */
+  readonly wrote?: (seconds: number) => void;
 }
 
 /**
@@ -75,6 +77,8 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   readonly #patienceMs: number;
   /** Records that cannot be read, since the file was made. */
   asideCount = 0;
+  /** Of the file and its log, after the last change. */
+  sizeBytes = 0;
   /**
    * Operations that only another version can end: what they work in is theirs. Known once it is
    * open.
@@ -97,6 +101,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
       onState: (state) => {
         log.state(state);
       },
+      ...(log.wrote === undefined ? {} : { onWrote: log.wrote }),
       ...(retryMs === undefined ? {} : { retryMs }),
     });
   }
@@ -301,7 +306,8 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     this.options.log.setAside(facts);
   }
 
-  #hear({ aside = [], asideCount, moved, failed }: News): void {
+  #hear({ aside = [], asideCount, moved, failed, sizeBytes }: News): void {
+    if (sizeBytes !== undefined) this.sizeBytes = sizeBytes;
     if (asideCount !== undefined) this.asideCount = asideCount;
     for (const each of aside) this.#heardOf(each);
     if (moved !== undefined) {

@@ -24,6 +24,8 @@ export interface WriterOptions {
   readonly patienceMs: number;
   readonly onState: (state: WriterState) => void;
   readonly retryMs?: number;
+  /** A batch is durable, so long after it was handed over. */
+  readonly onWrote?: (seconds: number) => void;
 }
 
 /** A record on its way to the disk. */
@@ -109,7 +111,9 @@ export class Writer {
       const late = this.#queue.length > 0 ? [] : unwritten.writes;
       const writes = [...taken.map(({ write }) => write), ...late];
       try {
+        const begun = performance.now();
         await thread.ask({ ask: 'write', writes, now: clock() }, patienceMs);
+        this.options.onWrote?.((performance.now() - begun) / 1000);
         unwritten.written(late);
         for (const { resolve } of taken) resolve();
       } catch (error) {

@@ -55,6 +55,8 @@ export interface ProcessLog {
   child(facts: Facts): void;
   /** One that cannot be ended runs on without us. */
   abandoned(facts: Facts): void;
+  /** For the metrics; `ended`: by the daemon, because of a cancel or a limit. */
+  readonly counted?: (tool: string, outcome: 'succeeded' | 'failed' | 'ended', cpuSeconds: number) => void;
 }
 
 const MAX_STDERR_BYTES = 4096;
@@ -258,7 +260,10 @@ export class ProcessRunner {
           child.errorsRead,
         ]);
       });
-      const { exitCode: code, signal } = launch.sandboxed ? signalled(ended) : ended;
+      const { exitCode: code, signal, cpuSeconds = 0 } = launch.sandboxed ? signalled(ended) : ended;
+      const { answers = [0] } = call;
+      const outcome = code !== undefined && answers.includes(code) ? 'succeeded' : 'failed';
+      this.options.log.counted?.(call.tool, killer.signal.aborted ? 'ended' : outcome, cpuSeconds);
       const ms = Math.round(performance.now() - started);
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
       killer.signal.throwIfAborted();
@@ -346,9 +351,10 @@ function identityWords(as: ToolCall['as']): string[] {
 }
 
 /** What bubblewrap says of its tool. */
-function signalled({ exitCode: code, signal }: Ended): Ended {
+function signalled(ended: Ended): Ended {
+  const { exitCode: code } = ended;
   const name = code === undefined ? undefined : nameOfSignal(code - SIGNALLED);
-  return name === undefined ? { exitCode: code, signal } : { exitCode: undefined, signal: name };
+  return name === undefined ? ended : { ...ended, exitCode: undefined, signal: name };
 }
 
 async function* tap(stream: AsyncIterable<Buffer>, watchdog: Watchdog): AsyncGenerator<Buffer, void> {

@@ -13,6 +13,8 @@ export interface EvictionPorts {
   readonly files: Files;
   readonly dependants: Dependants;
   readonly cacheFiles: CacheFiles;
+  /** An image has left the cache, and so much space is free. */
+  readonly onEvicted: (freedBytes: bigint) => void;
 }
 
 const BACKING = 'the backing file of other images';
@@ -58,6 +60,7 @@ export class Eviction {
     const aside = await this.index.setAside(entry, 'evicting');
     const freed = await this.#removeFile(entry.id, entry.inode);
     await this.index.forget(aside);
+    this.ports.onEvicted(freed);
     return freed;
   }
 

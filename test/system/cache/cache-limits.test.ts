@@ -152,7 +152,7 @@ describe('a cache that counts, and shares with whom it may', () => {
   const figures = async () => {
     const text = await daemon.get().metrics();
     const names = ['hit', 'miss'].flatMap((event) =>
-      ['uses', 'bytes'].map((what) => `cache_${what}_total{event="${event}"}`),
+      ['uses', 'use_bytes'].map((what) => `cache_${what}_total{event="${event}"}`),
     );
     return [...names, 'cache_entries', 'cache_bytes', 'fetch_network_bytes_total'].map((name) =>
       Number(

@@ -260,7 +260,7 @@ describe('the daemon', () => {
       else assert.equal((await failure(create)).reason, 'METHOD_NOT_ALLOWED');
       assert.match(
         await daemon.metrics(),
-        /hostler_rpc_seconds_count\{rpc="hostler\.v1\.OperationService\/ListOperations",code="OK"\} 1/,
+        /hostler_rpc_duration_seconds_count\{rpc="hostler\.v1\.OperationService\/ListOperations",code="OK"\} 1/,
       );
       assert.equal((await fetch(`${daemon.http}/readyz`)).status, 200);
       stranger.close();

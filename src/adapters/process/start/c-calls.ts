@@ -9,6 +9,14 @@ const [P_PID, WNOHANG, WEXITED, WNOWAIT] = [1, 1, 4, 0x01000000];
 /** More than the C library's own structures have on any architecture (glibc: 336 and 80, 128). */
 const ROOM = 1024;
 
+const MICROS = 1_000_000n;
+
+/** What is known of a child that has ended. */
+export interface Reaped {
+  readonly status: number;
+  readonly cpuSeconds: number;
+}
+
 /** Steps of a child before it becomes the program, in their order. */
 export interface FileActions {
   /** Opens a path as this descriptor, for reading. */
@@ -36,7 +44,7 @@ export class CCalls {
   readonly #close: Call;
   readonly #socketpair: Call;
   readonly #waitid: Call;
-  readonly #waitpid: Call;
+  readonly #wait4: Call;
 
   private constructor(private readonly koffi: Koffi) {
     this.#lib = koffi.load(null);
@@ -51,7 +59,7 @@ export class CCalls {
     this.#close = this.#call('close', 'int');
     this.#socketpair = this.#call('socketpair', 'int', 'int', 'int', 'void *');
     this.#waitid = this.#call('waitid', 'int', 'int', 'void *', 'int');
-    this.#waitpid = this.#call('waitpid', 'int', 'void *', 'int');
+    this.#wait4 = this.#call('wait4', 'int', 'void *', 'int', 'void *');
     this.#setAttributes();
   }
 
@@ -119,10 +127,18 @@ export class CCalls {
     return this.#waitid(P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT) !== 0 || info[0] !== 0;
   }
 
-  /** How a child that has ended did so, as wait(2) says it; its pid is free. */
-  reap(pid: number): number | undefined {
-    const status = new Int32Array(1);
-    return this.#waitpid(pid, status, WNOHANG) === pid ? status[0] : undefined;
+  /**
+   * How a child that has ended did so, as wait(2) says it, and the processor time that it and those
+   * it waited for took; its pid is free.
+   */
+  reap(pid: number): Reaped | undefined {
+    const [status, usage] = [new Int32Array(1), new BigInt64Array(ROOM / BigInt64Array.BYTES_PER_ELEMENT)];
+    if (this.#wait4(pid, status, WNOHANG, usage) !== pid) return undefined;
+    // struct rusage begins with the time in user mode and that in the kernel, each in seconds and
+    // microseconds.
+    const [user = 0n, userMicros = 0n, system = 0n, systemMicros = 0n] = usage;
+    const micros = (user + system) * MICROS + userMicros + systemMicros;
+    return { status: status[0] ?? 0, cpuSeconds: Number(micros) / Number(MICROS) };
   }
 
   #call(name: string, ...types: string[]): KoffiFunc<Call> {

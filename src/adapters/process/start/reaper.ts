@@ -1,5 +1,5 @@
 import { nameOfSignal } from '../../linux/signals.js';
-import type { CCalls } from './c-calls.js';
+import type { CCalls, Reaped } from './c-calls.js';
 import type { Ended } from './started.js';
 
 /** Longer than anything waits; see `#hold`. */
@@ -59,8 +59,9 @@ export class Reaper {
 }
 
 /** Of what wait(2) says; nothing when another one has reaped it. */
-function endOf(status: number | undefined): Ended {
-  if (status === undefined) return {};
+function endOf(reaped: Reaped | undefined): Ended {
+  if (reaped === undefined) return {};
+  const { status, cpuSeconds } = reaped;
   const signal = status & 0x7f;
-  return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { signal: nameOfSignal(signal) };
+  return signal === 0 ? { exitCode: (status >> 8) & 0xff, cpuSeconds } : { signal: nameOfSignal(signal), cpuSeconds };
 }

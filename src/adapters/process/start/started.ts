@@ -4,6 +4,8 @@ import type { Readable, Writable } from 'node:stream';
 export interface Ended {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
+  /** Its processor time, with that of its own children; unset where the host does not tell. */
+  readonly cpuSeconds?: number;
 }
 
 /** What a child is given; nothing else of the daemon's reaches it. */

@@ -1,7 +1,7 @@
 /**
  * What a reason of the table says: its gRPC code by name, whether to try again, and two sentences.
  */
-const CODES = [
+export const CODES = [
   'INVALID_ARGUMENT',
   'NOT_FOUND',
   'ALREADY_EXISTS',

@@ -53,7 +53,18 @@ export interface SlotRequest {
 
 interface Entry extends SlotRequest, Waiting {
   readonly grant: () => void;
+  /** By the clock of `SlotWatch`. */
+  readonly since: number;
 }
+
+/** Who wants to know how long slots were waited for. */
+export interface SlotWatch {
+  /** In ms. */
+  readonly clock: () => number;
+  readonly granted: (slot: Slot, waitedMs: number) => void;
+}
+
+const UNWATCHED: SlotWatch = { clock: () => 0, granted: () => undefined };
 
 const FULL_RETRY_MS = 2000;
 
@@ -71,7 +82,10 @@ export class Slots {
     (entry) => this.#waiting.has(entry),
   );
 
-  constructor(private readonly limits: SlotLimits) {}
+  constructor(
+    private readonly limits: SlotLimits,
+    private readonly watch = UNWATCHED,
+  ) {}
 
   /**
    * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, or an upload would
@@ -81,7 +95,7 @@ export class Slots {
    */
   enter(request: SlotRequest, onPosition: (position: number) => void): Ticket {
     const granted = deferred();
-    const entry: Entry = { ...request, grant: granted.resolve, onPosition };
+    const entry: Entry = { ...request, grant: granted.resolve, onPosition, since: this.watch.clock() };
     this.#waiting.add(entry);
     count(this.#count.waiting, keysOf(entry), 1);
     this.#advance(entry.slot);
@@ -95,6 +109,12 @@ export class Slots {
         this.#leave(entry);
       },
     };
+  }
+
+  /** How many wait for, and have, a slot of this kind now, and how many may have one. */
+  usage(slot: Slot): { readonly waiting: number; readonly running: number; readonly limit: number } {
+    const at = (counts: Map<string, number>) => counts.get(slotKey(slot)) ?? 0;
+    return { waiting: at(this.#count.waiting), running: at(this.#count.running), limit: this.limits.running[slot] };
   }
 
   get waiting(): number {
@@ -151,6 +171,7 @@ export class Slots {
         this.#running.add(entry);
         count(this.#count.running, keysOf(entry), 1);
         entry.grant();
+        this.watch.granted(slot, this.watch.clock() - entry.since);
         if (!this.#room(slot)) break;
       }
     }
