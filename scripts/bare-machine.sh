@@ -3,33 +3,18 @@
 # only git and make, clones this repository into it and runs `make demo` and `make test` there. Needs
 # root.
 #   scripts/bare-machine.sh [COMMAND]    COMMAND: instead of the two
-# The exit code is 69 when such a root cannot be made here. Packages come from where this machine
-# gets them: apt's sources, the configuration of npm, pip and Go, proxies and certificates of the
-# environment. Nothing is kept for the next run.
+# The exit code is 69 when such a root cannot be made here: see scripts/debian-root.sh. Nothing is
+# kept for the next run.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 here=$PWD
-SUITE=bookworm
 [ -n "${HOSTLER_RUN:-}" ] || exec "$here/scripts/contained.sh" --online "$0" "$@"
-"$here/scripts/system-packages.sh" debootstrap:debootstrap || exit 69
 root=$TMPDIR/root
-
-sources() { apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | grep -E " $SUITE(-updates|-security)? "; }
-sources | sed 's/^/deb /' >"$TMPDIR/sources.list"
-read -r mirror < <(sources | sed -n "s/ $SUITE main\$//p")
-debootstrap --variant=minbase --include=git,make,ca-certificates "$SUITE" "$root" "$mirror" >"$TMPDIR/debootstrap.log" 2>&1 ||
-  { tail -n 20 "$TMPDIR/debootstrap.log" >&2; exit 69; }
-
-# Copies files to the same place in the root; a file that does not exist is skipped.
-hand_in() { for each in "$@"; do if [ -f "$each" ]; then mkdir -p "$root$(dirname "$each")" && cp -L "$each" "$root$each"; fi; done; }
-cp "$TMPDIR/sources.list" "$root/etc/apt/sources.list"
-apt-config dump | grep -E '^Acquire::(https?|Retries)' >"$root/etc/apt/apt.conf.d/90this-machine" || true
-hand_in /etc/resolv.conf /etc/hosts /etc/npmrc /usr/local/etc/npmrc /root/.npmrc /etc/pip.conf /root/.config/pip/pip.conf /root/.pip/pip.conf
+code=0
+"$here/scripts/debian-root.sh" "$root" git,make,ca-certificates >"$TMPDIR/words" || code=$?
+[ "$code" = 0 ] || exit "$code"
 words=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}")
-for name in $(compgen -e | grep -iE '^((https?|all|no)_proxy|.*(_CA_|SSL_CERT|CA_CERTS).*|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)|npm_config_.*|GO(PROXY|SUMDB|NOSUMDB|FLAGS))$'); do
-  words+=("$name=${!name}")
-  hand_in "${!name}"
-done
+mapfile -t -O ${#words[@]} words <"$TMPDIR/words"
 if command -v go >/dev/null; then words+=("GOPROXY=$(go env GOPROXY)" "GOSUMDB=$(go env GOSUMDB)"); fi
 git clone -q "$here" "$root/root/hostler"
 if [ -n "${HOSTLER_TEST_COUNTS:-}" ]; then words+=(HOSTLER_TEST_COUNTS=/root/counts); fi

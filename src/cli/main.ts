@@ -29,6 +29,7 @@ import { movingCommands } from './commands/moving-commands.js';
 import { journalCommands, type JournalTools } from './commands/journal-command.js';
 import { opsCommands } from './commands/ops-commands.js';
 import { readingCommands } from './commands/reading-commands.js';
+import { completionCommand } from './commands/shell-commands.js';
 import type { Status } from '../gen/google/rpc/status.js';
 import { readVersion } from '../protocol/version.js';
 
@@ -88,6 +89,7 @@ const journal = program.command('journal').description('journals of state folder
 for (const command of journalCommands(context, journalTools())) journal.addCommand(command);
 const auth = program.command('auth').description('who may do what');
 for (const command of authCommands(context, explainDecision)) auth.addCommand(command);
+program.addCommand(completionCommand(program));
 const guard = (command: Command) => command.exitOverride().commands.forEach(guard);
 guard(program);
 

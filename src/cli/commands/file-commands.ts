@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   DeleteFileResponse,
   FileType,
@@ -115,7 +115,7 @@ function read(context: Context): Command {
   return new Command('cat')
     .description('write a file to standard output')
     .argument('<path>')
-    .option('--offset <bytes>', 'where to start', byteCount, 0n)
+    .addOption(new Option('--offset <bytes>', 'where to start').argParser(byteCount).default(0n, '0'))
     .option('--length <bytes>', 'length; to the end by default', byteCount)
     .action((path: string, { offset, length }: { offset: bigint; length?: bigint }) =>
       context.use(async ({ files }) => {

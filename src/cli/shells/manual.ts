@@ -1,0 +1,60 @@
+import { allCommands, type CommandEntry } from './command-tree.js';
+
+/** The manual page hostler(1) in roff, with every command and option. */
+export function manualPage(tree: CommandEntry, version: string): string {
+  const [, ...below] = allCommands(tree);
+  return [
+    `.TH HOSTLER 1 "" "hostler ${escape(version)}" "Hostler"`,
+    '.SH NAME',
+    `hostler \\- ${escape(firstSentence(tree.description))}`,
+    '.SH SYNOPSIS',
+    `.B hostler\n${escape(tree.usage)}`,
+    '.SH DESCRIPTION',
+    escape(tree.description),
+    '.SH OPTIONS',
+    ...optionsOf(tree),
+    '.SH COMMANDS',
+    ...below.flatMap(sectionOf),
+    '.SH EXIT STATUS',
+    '0 ok, 1 other, 2 usage, 3 not found, 4 refused, 5 busy, 6 no space, 7 no answer from the daemon, 130 cancelled.',
+    '.SH SEE ALSO',
+    '.BR hostlerd (8)',
+    '',
+  ].join('\n');
+}
+
+function sectionOf(command: CommandEntry): string[] {
+  if (command.commands.length > 0) return [`.SS ${escape(command.path.join(' '))}`, escape(command.description)];
+  return [
+    `.SS ${escape(command.path.join(' '))}`,
+    `.B ${escape(command.path.join(' '))}\n${escape(command.usage)}`,
+    '.PP',
+    escape(sentence(command.description)),
+    ...command.args.filter(({ description }) => description !== '').flatMap((each) => row(each.name, each.description)),
+    ...optionsOf(command),
+  ];
+}
+
+function optionsOf({ options }: CommandEntry): string[] {
+  return options.flatMap(({ flags, description }) => row(flags, description));
+}
+
+function row(term: string, description: string): string[] {
+  return ['.TP', `.B ${escape(term)}`, escape(description)];
+}
+
+function firstSentence(text: string): string {
+  return text.replace(/\.$/, '').replace(/^L/, 'l');
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+}
+
+/** Signs with a meaning of their own: backslashes, hyphens, and what begins a line. */
+function escape(text: string): string {
+  return text
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll(/^(?=[.'])/gm, '\\&');
+}
