@@ -11,6 +11,7 @@ import { hostileCases } from './cases/hostile.js';
 import { imageCases } from './cases/images.js';
 import { inventoryCases } from './cases/inventory.js';
 import { limitCases } from './cases/limits.js';
+import { numberCases } from './cases/numbers.js';
 import { operationCases } from './cases/operations.js';
 import { overlayCases } from './cases/overlays.js';
 import { planCases } from './cases/plans.js';
@@ -37,6 +38,7 @@ export const CASES: readonly Case[] = [
   ...operationCases,
   ...retryCases,
   ...limitCases,
+  ...numberCases,
   ...hostileCases,
   ...authorisationCases,
   ...crashCases,

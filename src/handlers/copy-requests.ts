@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { CopyEngine as WireEngine, RemoteSide } from '../gen/hostler/v1/image_service.js';
-import { address, defined, enumeration, parseVerb, positive } from './fields.js';
+import { address, defined, enumeration, parseVerb, rate } from './fields.js';
 import { parseAsk, writable } from './image-requests.js';
 import type { Parsed } from './running.js';
 import type { CopyEngine, CopySpec } from '../domain/copy/copy-spec.js';
@@ -53,7 +53,7 @@ const copy = z
     compression: z.boolean().optional(),
     verify: z.boolean(),
     preserveAllocation: z.boolean(),
-    bandwidthBytesPerSecond: positive.optional(),
+    bandwidthBytesPerSecond: rate.optional(),
     allowInUse: z.boolean(),
     ...writable,
   })

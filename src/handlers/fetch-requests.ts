@@ -14,6 +14,7 @@ import {
   parseRequest,
   parseVerb,
   positive,
+  rate,
   requestId,
   targetFormat,
 } from './fields.js';
@@ -104,7 +105,7 @@ export function fetchParsers(defaults: SourceDefaults) {
     target: address,
     maxSizeBytes: positive.optional(),
     checksum,
-    bandwidthBytesPerSecond: positive.optional(),
+    bandwidthBytesPerSecond: rate.optional(),
     overwrite: z.boolean(),
     attributes,
   };

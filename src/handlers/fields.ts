@@ -44,6 +44,8 @@ export function orUnset<T extends z.ZodType>(schema: T) {
   return z.preprocess((given) => (given === '' ? undefined : given), schema.optional());
 }
 export const positive = z.bigint().refine((value) => value > 0n, 'must be more than 0');
+/** Bytes a second; the tools count them in 64 bits with a sign. */
+export const rate = positive.refine((value) => value < 2n ** 63n, 'must be at most 2^63-1');
 export const text = z
   .string()
   .refine((value) => value !== '' && !value.includes('\0'), 'must not be empty or contain NUL');

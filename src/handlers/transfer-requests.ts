@@ -6,7 +6,7 @@ import type { UploadChecksum, UploadPiece } from '../domain/transfer/open-upload
 import type { UploadSpec } from '../domain/transfer/upload-image.js';
 import type { UploadImageRequest } from '../gen/hostler/v1/image_service.js';
 import type { ExportSpec } from '../domain/transfer/open-export.js';
-import { address, attributes, defined, format, parseRequest, positive, requestId } from './fields.js';
+import { address, attributes, defined, format, parseRequest, rate, requestId } from './fields.js';
 import { attachedAsk, type Parsed } from './running.js';
 import { CHECKSUM_ALGORITHMS } from '../domain/model/checksum.js';
 
@@ -49,7 +49,7 @@ export function parseStartUpload(request: unknown): { readonly spec: UploadSpec;
 const header = z.object({
   uploadId: z.string().min(1, 'required'),
   offset: safe,
-  bandwidthBytesPerSecond: positive.optional(),
+  bandwidthBytesPerSecond: rate.optional(),
 });
 /** The header out of the first message, and what comes in all others. */
 export async function parseUpload(requests: AsyncIterable<UploadImageRequest>): Promise<{
@@ -92,7 +92,7 @@ const download = z.object({
   offset: safe,
   length: safe.optional(),
   allowInUse: z.boolean(),
-  bandwidthBytesPerSecond: positive.optional(),
+  bandwidthBytesPerSecond: rate.optional(),
 });
 /** DownloadImage as a spec; offset and length in bytes, no length means up to the end. */
 export function parseDownload(request: unknown): DownloadSpec {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 import hostler
+import hostler.aio
 from hostler import _contract, v1
 
 
@@ -100,10 +102,65 @@ def test_features(client: hostler.Client) -> None:
     assert caught.value.missing == ("time-travel",)
 
 
+def test_the_daemon_lacks_a_feature(client: hostler.Client, daemon: Daemon) -> None:
+    # No command and no pool is configured.
+    with pytest.raises(hostler.FeatureMissing, match="does not have: commands, pools;") as caught:
+        client.require("folders", "commands", "pools")
+    assert caught.value.missing == ("commands", "pools")
+
+    async def by_asyncio() -> None:
+        async with hostler.aio.Client(daemon.socket) as other:
+            await other.require("folders")
+            with pytest.raises(hostler.FeatureMissing, match="does not have: commands;"):
+                await other.require("commands")
+
+    asyncio.run(by_asyncio())
+
+
+def test_the_daemon_lacks_an_rpc(client: hostler.Client, daemon: Daemon) -> None:
+    # As a client of a later contract would call it.
+    method = "/hostler.v1.ImageService/FoldImage"
+    request = v1.ResizeImageRequest(path="/x")
+    words = "the agent does not serve hostler.v1.ImageService/FoldImage: it is of another version"
+
+    async def by_asyncio() -> None:
+        async with hostler.aio.Client(daemon.socket) as other:
+            await other._calls.operation(method, request, None)
+
+    for call in (
+        lambda: client._calls.unary(method, request, v1.OperationEvent, None),
+        lambda: client._calls.operation(method, request, None).wait(),
+        lambda: asyncio.run(by_asyncio()),
+    ):
+        with pytest.raises(hostler.StatusError, match=words) as caught:
+            call()
+        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
+
+
 def test_another_contract(client: hostler.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A client of the next major version, and one of the version before the daemon's.
     monkeypatch.setattr(_contract, "CONTRACT_MAJOR", 2)
     with pytest.raises(hostler.ContractError, match="serves version 1.*speaks version 2"):
         client.require()
+
+
+def test_an_agent_that_serves_no_contract_of_this_version() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    address = f"tcp://127.0.0.1:{port}"
+
+    async def by_asyncio() -> None:
+        async with hostler.aio.Client(address) as other:
+            await other.require("folders")
+
+    try:
+        with hostler.Client(address) as other:
+            for call in (other.require, lambda: asyncio.run(by_asyncio())):
+                with pytest.raises(hostler.ContractError, match="does not serve version 1 of the"):
+                    call()
+    finally:
+        server.stop(None).wait()
 
 
 def test_one_version_with_the_daemon() -> None:

@@ -75,7 +75,11 @@ class UploadFile:
         self.length = found.st_size
         self.data_bytes = min(found.st_blocks * 512, found.st_size)
 
-    def close(self) -> None:
+    def __enter__(self) -> UploadFile:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         os.close(self._descriptor)
 
@@ -144,13 +148,14 @@ class DownloadFile:
         self.resumed = False
         self._whole = BlockDigest()
         self._sent = self._whole
-        self._confirmed = False
+        #: Whether the digest that the daemon gave last is that of the bytes.
+        self.confirmed = False
 
     def begin(self) -> int:
         """Note that a call begins; returns the offset for it."""
         self.resumed = self.position > 0
         self._sent = BlockDigest() if self.resumed else self._whole
-        self._confirmed = False
+        self.confirmed = False
         return self.position
 
     def receive(self, answer: v1.DownloadImageResponse) -> None:
@@ -175,7 +180,7 @@ class DownloadFile:
             raise DownloadError(
                 f"{self._target}: the bytes do not have the digest that they should"
             )
-        self._confirmed = True
+        self.confirmed = True
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -184,9 +189,7 @@ class DownloadFile:
             view, self.position = view[written:], self.position + written
 
     def publish(self) -> None:
-        """Make the file durable and give it its name. Raises DownloadError, OSError."""
-        if not self._confirmed:
-            raise DownloadError(f"{self._target}: the daemon ended the download without a digest")
+        """Make the file, which is confirmed, durable and give it its name. Raises OSError."""
         os.ftruncate(self._descriptor, self.position)
         os.fsync(self._descriptor)
         if self._overwrite:
@@ -199,7 +202,11 @@ class DownloadFile:
         finally:
             os.close(folder)
 
-    def close(self) -> None:
+    def __enter__(self) -> DownloadFile:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close the file; what has no name yet is removed."""
         os.close(self._descriptor)
         self._part.unlink(missing_ok=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Callable, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from hostler._channel import OPTIONS, credentials, status_error
+from hostler._channel import OPTIONS, credentials, serialize, status_error
 from hostler._diagnosis import diagnose
 from hostler._operation import Operation
 from hostler._retry import NO_RETRY, Attempts, Retry, has_request_id, with_request_id
@@ -37,10 +38,10 @@ class Calls:
         """End all calls."""
         self._channel.close()
 
-    def failure(self, error: grpc.RpcError) -> HostlerError:
+    def failure(self, method: str, error: grpc.RpcError) -> HostlerError:
         """Say what the end of a call means."""
         code, text = error.code(), error.details()
-        status = status_error(code, text, error.trailing_metadata())
+        status = status_error(method, code, text, error.trailing_metadata())
         return status or diagnose(self.settings, text or "")
 
     def unary(self, method: str, request: Q, answer: type[A], timeout: float | None) -> A:
@@ -57,45 +58,41 @@ class Calls:
         self, method: str, request: Message, answer: type[A], timeout: float | None = None
     ) -> A:
         """Make a call with one answer, once."""
-        call = self._channel.unary_unary(method, _serialize, answer.FromString)
+        call = self._channel.unary_unary(method, serialize, answer.FromString)
         try:
             result: A = call(request, timeout=timeout)
             return result
         except grpc.RpcError as error:
-            raise self.failure(error) from None
+            raise self.failure(method, error) from None
 
     def stream(
         self, method: str, request: Message, answer: type[A], timeout: float | None
     ) -> Stream[A]:
         """Make a call whose answers stream in, once."""
-        call = self._channel.unary_stream(method, _serialize, answer.FromString)
-        return Stream(call(request, timeout=timeout), self.failure)
+        call = self._channel.unary_stream(method, serialize, answer.FromString)
+        return Stream(call(request, timeout=timeout), partial(self.failure, method))
 
     def collect(
         self, method: str, requests: Iterable[Q], answer: type[A], timeout: float | None
     ) -> A:
         """Make a call whose requests stream out, once."""
-        call = self._channel.stream_unary(method, _serialize, answer.FromString)
+        call = self._channel.stream_unary(method, serialize, answer.FromString)
         try:
             result: A = call(iter(requests), timeout=timeout)
             return result
         except grpc.RpcError as error:
-            raise self.failure(error) from None
+            raise self.failure(method, error) from None
 
     def exchange(
         self, method: str, requests: Iterable[Q], answer: type[A], timeout: float | None
     ) -> Stream[A]:
         """Make a call with streams in both directions, once."""
-        call = self._channel.stream_stream(method, _serialize, answer.FromString)
-        return Stream(call(iter(requests), timeout=timeout), self.failure)
+        call = self._channel.stream_stream(method, serialize, answer.FromString)
+        return Stream(call(iter(requests), timeout=timeout), partial(self.failure, method))
 
     def operation(self, method: str, request: Message, timeout: float | None) -> Operation:
         """Start an operation, or follow one."""
         return Operation(self, method, request, timeout)
-
-
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 class Stream(Generic[A], Iterator[A]):

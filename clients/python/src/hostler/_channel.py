@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from hostler import v1
 from hostler._settings import Settings
 from hostler.errors import StatusError
 
 DETAILS_KEY = "grpc-status-details-bin"
+# What gRPC says of a stream that broke off, beside UNAVAILABLE.
+BROKEN_CODES = (grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+BROKEN_WORDS = ("RST_STREAM", "Stream removed", "GOAWAY")
 
 # A daemon that starts again is found soon: gRPC itself would wait up to two minutes. Keepalive
 # notices a host that has vanished.
@@ -37,7 +40,13 @@ def credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
+def serialize(message: Message) -> bytes:
+    """Encode a request."""
+    return message.SerializeToString()
+
+
 def status_error(
+    method: str,
     code: grpc.StatusCode,
     message: str | None,
     metadata: Iterable[Any] | None,
@@ -49,6 +58,13 @@ def status_error(
                 return StatusError.of(v1.Status.FromString(value))
             except DecodeError:
                 break  # Somebody else's details: what gRPC says remains.
-    if code is grpc.StatusCode.UNAVAILABLE:
+    message = message or code.name
+    broken = code in BROKEN_CODES and any(words in message for words in BROKEN_WORDS)
+    if broken or code is grpc.StatusCode.UNAVAILABLE:
         return None
-    return StatusError(code, message or code.name)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        message = (
+            f"the agent does not serve {method.lstrip('/')}: it is of another version than this "
+            f"client, and GetHostInfo says of which ({message})"
+        )
+    return StatusError(code, message)

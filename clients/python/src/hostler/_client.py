@@ -5,12 +5,13 @@ from __future__ import annotations
 from hostler import v1
 from hostler._blocks import DownloadFile, PathLike, UploadFile
 from hostler._calls import Calls
-from hostler._contract import missing_of
+from hostler._contract import missing_of, unserved
 from hostler._retry import Retry
 from hostler._services import Services
 from hostler._settings import Settings, Tls, resolve
-from hostler._transfer import OnBytes, download, upload
+from hostler._transfer import OnBytes, Upload, download, upload
 from hostler._watch import Watch
+from hostler.errors import StatusError
 
 
 class Client(Services):
@@ -57,7 +58,10 @@ class Client(Services):
         agent serves another major version of the contract.
         """
         if self._host is None:
-            self._host = self.host_info.get_host_info(v1.GetHostInfoRequest())
+            try:
+                self._host = self.host_info.get_host_info(v1.GetHostInfoRequest())
+            except StatusError as error:
+                raise unserved(error) from None
         missing_of(self._host, features)
         return self._host
 
@@ -82,20 +86,16 @@ class Client(Services):
         The same call with the same request_id goes on where an earlier process ended. on_bytes is
         called with the offset that has been sent. Raises HostlerError, OSError.
         """
-        file = UploadFile(path)
-        try:
-            request = v1.StartUploadRequest(
-                target=target,
-                format=format,
-                length_bytes=file.length,
-                data_bytes=file.data_bytes,
-                overwrite=overwrite,
-                attributes=attributes,
-                request_id=request_id,
-            )
-            return upload(self._calls, file, request, bytes_per_second, on_bytes)
-        finally:
-            file.close()
+        request = v1.StartUploadRequest(
+            target=target,
+            format=format,
+            overwrite=overwrite,
+            attributes=attributes,
+            request_id=request_id,
+        )
+        with UploadFile(path) as file:
+            up = Upload(file, request, self._calls.retry, bytes_per_second, on_bytes)
+            return upload(self._calls, up)
 
     def download(
         self,
@@ -112,14 +112,11 @@ class Client(Services):
         The local file gets its name when it is complete, durable and has the digest that the daemon
         says. on_bytes is called with the offset that has arrived. Raises HostlerError, OSError.
         """
-        file = DownloadFile(target, overwrite=overwrite)
-        try:
-            request = v1.DownloadImageRequest(
-                path=path, allow_in_use=allow_in_use, bandwidth_bytes_per_second=bytes_per_second
-            )
+        request = v1.DownloadImageRequest(
+            path=path, allow_in_use=allow_in_use, bandwidth_bytes_per_second=bytes_per_second
+        )
+        with DownloadFile(target, overwrite=overwrite) as file:
             return download(self._calls, file, request, on_bytes)
-        finally:
-            file.close()
 
     def close(self) -> None:
         """End all calls and the connection."""

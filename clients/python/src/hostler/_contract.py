@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import grpc
+
 from hostler import v1
-from hostler.errors import ContractError, FeatureMissing
+from hostler.errors import ContractError, FeatureMissing, StatusError
 
 #: The major version of the contract is that of its package, hostler.v1.
 CONTRACT_MAJOR = int(v1.Operation.DESCRIPTOR.file.package.rpartition(".v")[2])
+
+
+def unserved(error: StatusError) -> StatusError | ContractError:
+    """Say what an error of GetHostInfo means: what lacks it serves another contract, or none."""
+    if error.code is not grpc.StatusCode.UNIMPLEMENTED or error.details:
+        return error
+    return ContractError(
+        f"what answers there does not serve version {CONTRACT_MAJOR} of the contract, which this "
+        "client speaks: it is a daemon of another major version, or no hostlerd at all"
+    )
 
 
 def missing_of(host: v1.GetHostInfoResponse, features: tuple[str, ...]) -> None:

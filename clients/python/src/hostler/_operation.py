@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Callable
 from google.protobuf.message import Message
 
 from hostler import v1
-from hostler._retry import REQUEST_ID, Attempts, has_request_id, with_request_id
-from hostler.errors import HostlerError, StatusError
+from hostler._following import CANCEL, FollowedOperation
+from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
     from hostler._calls import Calls, Stream
 
-CANCEL = "/hostler.v1.OperationService/CancelOperation"
 
-
-class Operation(Iterator[v1.OperationEvent]):
+class Operation(FollowedOperation, Iterator[v1.OperationEvent]):
     """One operation: iterate over its events, or wait for its result.
 
     The call begins when the object is made. When the connection or the daemon goes away, the same
@@ -29,34 +27,19 @@ class Operation(Iterator[v1.OperationEvent]):
     def __init__(
         self, calls: Calls, method: str, request: Message, timeout: float | None = None
     ) -> None:
+        super().__init__(calls.settings.address, calls.retry, request, timeout)
         self._calls = calls
         self._method = method
-        self._request = with_request_id(request)
-        self._repeatable = has_request_id(request)
-        # A call without a request_id only follows an operation: what became of that is its result.
-        self._attempts = Attempts(calls.retry, timeout=timeout)
-        self._first: v1.OperationEvent | None = None
         self._first_lock = threading.Lock()
-        self._pending: list[v1.OperationEvent] = []
-        self._error: HostlerError | None = None
         self._closed = threading.Event()
-        #: The latest event, or None.
-        self.last: v1.OperationEvent | None = None
         self._call = self._begin()
-
-    @property
-    def request_id(self) -> str:
-        """The request_id under which the daemon knows the work; empty for a watch."""
-        return str(getattr(self._request, REQUEST_ID, ""))
 
     def start(self) -> str:
         """Wait until the daemon has registered the operation; returns its id."""
         with self._first_lock:
             if self._first is None:
-                self._first = self._receive()
-                if self._first is None:
-                    raise HostlerError("the operation was left before it began")
-                self._pending.append(self._first)
+                self._begun(self._receive())
+        assert self._first is not None  # noqa: S101
         return self._first.operation_id
 
     def __next__(self) -> v1.OperationEvent:
@@ -75,20 +58,15 @@ class Operation(Iterator[v1.OperationEvent]):
         for event in self:
             if on_progress is not None:
                 on_progress(event)
-        if self.last is None or not self.last.HasField("result"):
-            raise HostlerError("the events of the operation ended without a result")
-        return self.last.result
+        return self._result()
 
     def cancel(self) -> v1.CancelOperationResponse:
         """Cancel the operation, also from another thread; its iteration ends as CANCELLED.
 
         Returns when nothing of it is left, and names the removed files.
         """
-        operation_id = self.start()
-        if self.last is not None:  # A repeated call may be an operation of its own.
-            operation_id = self.last.operation_id
-        request = v1.CancelOperationRequest(operation_id=operation_id)
-        return self._calls.unary(CANCEL, request, v1.CancelOperationResponse, None)
+        self.start()
+        return self._calls.unary(CANCEL, self._cancel(), v1.CancelOperationResponse, None)
 
     def close(self) -> None:
         """Leave the operation, also from another thread."""
@@ -112,27 +90,20 @@ class Operation(Iterator[v1.OperationEvent]):
         while not self._closed.is_set():
             if self._error is not None:
                 raise self._error
+            event = None
             try:
-                event = next(self._call)
-            except StopIteration:
-                return None
+                event = next(self._call, None)
+                failed = self._take(event)
             except HostlerError as error:
-                self._again(error)
-                continue
-            if event.HasField("error"):
-                failed = StatusError.of(event.error)
-                if self._repeatable and self._attempts.may_repeat(failed):
-                    self._again(failed)
-                    continue
-                self._error = failed
-            else:
-                self._attempts.answered()
-            self.last = event
-            return event
+                failed = self._unless_over(error)
+            if failed is None:
+                return event
+            if not self._closed.is_set():
+                self._again(failed)
         return None
 
     def _again(self, error: HostlerError) -> None:
-        self._closed.wait(self._attempts.delay(error))
+        self._closed.wait(self._delay(error))
         self._call.close()
         self._call = self._begin()
         if self._closed.is_set():

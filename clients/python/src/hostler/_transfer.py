@@ -1,4 +1,4 @@
-"""Uploads and downloads that block, and resume after a lost connection."""
+"""Uploads and downloads, which resume after a lost connection; those that block."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from hostler import v1
 from hostler._blocks import DownloadFile, UploadFile
-from hostler._retry import Attempts, with_request_id
+from hostler._following import ended_early
+from hostler._retry import Attempts, Retry, with_request_id
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
     from hostler._calls import Calls
 
-SERVICE = "/hostler.v1.ImageService"
+START = "/hostler.v1.ImageService/StartUpload"
+UPLOAD = "/hostler.v1.ImageService/UploadImage"
+DOWNLOAD = "/hostler.v1.ImageService/DownloadImage"
+DIGEST = "/hostler.v1.ImageService/DigestImage"
 OnBytes = Optional[Callable[[int], None]]
 
 
@@ -46,38 +50,53 @@ class Sender:
             raise self.error
 
 
-def upload(
-    calls: Calls,
-    file: UploadFile,
-    request: v1.StartUploadRequest,
-    rate: int | None,
-    on_bytes: OnBytes,
-) -> v1.ImageInfo:
+class Upload:
+    """A file on its way to the daemon, over as many calls as it takes."""
+
+    def __init__(
+        self,
+        file: UploadFile,
+        request: v1.StartUploadRequest,
+        retry: Retry,
+        rate: int | None,
+        on_bytes: OnBytes,
+    ) -> None:
+        self.request = with_request_id(request)
+        self.request.length_bytes = file.length
+        self.request.data_bytes = file.data_bytes
+        self.attempts = Attempts(retry)
+        self._file = file
+        self._rate = rate
+        self._on_bytes = on_bytes
+        self._committed = -1
+
+    def sender(self, begun: v1.StartUploadResponse) -> Sender:
+        """Make the messages of the next UploadImage call."""
+        if begun.committed_bytes > self._committed:
+            self.attempts.answered()
+        self._committed = begun.committed_bytes
+        messages = self._file.messages(begun.upload_id, self._committed, self._rate)
+        return Sender(messages, self._committed, self._on_bytes)
+
+
+def upload(calls: Calls, up: Upload) -> v1.ImageInfo:
     """Send the file until the daemon has published it."""
-    request = with_request_id(request)
-    attempts = Attempts(calls.retry)
-    committed = -1
     while True:
         try:
-            begun = calls.once(f"{SERVICE}/StartUpload", request, v1.StartUploadResponse)
+            begun = calls.once(START, up.request, v1.StartUploadResponse)
             if begun.HasField("info"):
                 return begun.info
-            if begun.committed_bytes > committed:
-                attempts.answered()
-            committed = begun.committed_bytes
-            sender = Sender(file.messages(begun.upload_id, committed, rate), committed, on_bytes)
+            sender = up.sender(begun)
             try:
-                answer = calls.collect(
-                    f"{SERVICE}/UploadImage", sender, v1.UploadImageResponse, None
-                )
+                answer = calls.collect(UPLOAD, sender, v1.UploadImageResponse, None)
             finally:
                 sender.check()
+            if answer.HasField("info"):
+                return answer.info
+            # The daemon took the end of the stream for the end of the connection.
+            raise ended_early(calls.settings.address)
         except HostlerError as error:
-            time.sleep(attempts.delay(error))
-            continue
-        if not answer.HasField("info"):
-            raise HostlerError("the daemon ended the upload before its end")
-        return answer.info
+            time.sleep(up.attempts.delay(error))
 
 
 def download(
@@ -88,20 +107,20 @@ def download(
     while True:
         request.offset = file.begin()
         try:
-            with calls.stream(
-                f"{SERVICE}/DownloadImage", request, v1.DownloadImageResponse, None
-            ) as answers:
+            with calls.stream(DOWNLOAD, request, v1.DownloadImageResponse, None) as answers:
                 for answer in answers:
                     file.receive(answer)
                     attempts.answered()
                     if on_bytes is not None:
                         on_bytes(file.position)
-            break
+            if file.confirmed:
+                break
+            raise ended_early(calls.settings.address)
         except HostlerError as error:
             time.sleep(attempts.delay(error))
     if file.resumed:
         # The image may have changed between two calls.
         digest = v1.DigestImageRequest(path=request.path)
-        file.confirm(calls.operation(f"{SERVICE}/DigestImage", digest, None).wait().digest)
+        file.confirm(calls.operation(DIGEST, digest, None).wait().digest)
     file.publish()
     return file.position

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hostler import v1
-from hostler._retry import Attempts, Retry
+from hostler._following import LIST, WATCH, FollowedOperations, ended_early
+from hostler._retry import Retry
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
     from hostler._calls import Calls, Stream
 
-SERVICE = "/hostler.v1.OperationService"
 
-
-class Watch(Iterator[v1.WatchOperationsResponse]):
+class Watch(FollowedOperations, Iterator[v1.WatchOperationsResponse]):
     """Events of all operations that match, across lost connections and restarts; none is missed.
 
     Without a cursor the watch begins with the state of each unfinished operation. A cursor that the
@@ -27,13 +26,10 @@ class Watch(Iterator[v1.WatchOperationsResponse]):
     def __init__(
         self, calls: Calls, retry: Retry, select: v1.OperationFilter | None, cursor: str
     ) -> None:
+        super().__init__(retry, select, cursor)
         self._calls = calls
-        self._filter = select
-        self._attempts = Attempts(watching(retry))
         self._closed = threading.Event()
         self._call: Stream[v1.WatchOperationsResponse] | None = None
-        #: Where another watch goes on that has all events until now. Store it to survive yourself.
-        self.cursor = cursor
 
     def __next__(self) -> v1.WatchOperationsResponse:
         """Wait for the next event; raises HostlerError when the watch cannot go on."""
@@ -41,31 +37,27 @@ class Watch(Iterator[v1.WatchOperationsResponse]):
             try:
                 if self._call is None:
                     self._call = self._open()
-                answer = next(self._call)
+                    if self._closed.is_set():
+                        self._call.close()
+                answer = next(self._call, None)
+                if answer is None:
+                    raise ended_early(self._calls.settings.address)
             except HostlerError as error:
                 self._call = None
-                self._closed.wait(self._attempts.delay(error))
+                if not self._closed.is_set():
+                    self._closed.wait(self._attempts.delay(error))
                 continue
-            self._attempts.answered()
-            self.cursor = answer.cursor
-            # While nothing matches, the daemon sends cursors alone.
-            if answer.HasField("event"):
+            if self._take(answer):
                 return answer
         raise StopIteration
 
     def _open(self) -> Stream[v1.WatchOperationsResponse]:
-        request = v1.WatchOperationsRequest(filter=self._filter, cursor=self.cursor)
+        request = self._request()
         if not self.cursor:
             # What happens before the first event must not be lost with the connection.
-            now = self._calls.once(
-                f"{SERVICE}/ListOperations",
-                v1.ListOperationsRequest(page_size=1),
-                v1.ListOperationsResponse,
-            )
-            self.cursor = now.cursor
-        return self._calls.stream(
-            f"{SERVICE}/WatchOperations", request, v1.WatchOperationsResponse, None
-        )
+            page = v1.ListOperationsRequest(page_size=1)
+            self.cursor = self._calls.once(LIST, page, v1.ListOperationsResponse).cursor
+        return self._calls.stream(WATCH, request, v1.WatchOperationsResponse, None)
 
     def close(self) -> None:
         """End the watch, also from another thread."""
@@ -81,14 +73,3 @@ class Watch(Iterator[v1.WatchOperationsResponse]):
     def __exit__(self, *_: object) -> None:
         """End the watch."""
         self.close()
-
-
-def watching(retry: Retry) -> Retry:
-    """Make the rules of a watch: it is opened again as often as its stream ends."""
-    return Retry(
-        reasons=retry.reasons | {"WATCHER_TOO_SLOW"},
-        first_delay=retry.first_delay,
-        longest_delay=retry.longest_delay,
-        patience=retry.patience,
-        attempts=2**31,
-    )

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
-from typing import (
-    Any,
-    Callable,
-    Generic,
-    TypeVar,
-)
+from functools import partial
+from typing import Any, Callable, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from hostler._channel import OPTIONS, credentials, status_error
+from hostler._channel import OPTIONS, credentials, serialize, status_error
 from hostler._diagnosis import diagnose
 from hostler._retry import NO_RETRY, Attempts, Retry, has_request_id, with_request_id
 from hostler._settings import Settings
@@ -42,11 +38,11 @@ class Calls:
         """End all calls."""
         await self._channel.close(None)
 
-    async def failure(self, error: grpc.aio.AioRpcError) -> HostlerError:
+    async def failure(self, method: str, error: grpc.aio.AioRpcError) -> HostlerError:
         """Say what the end of a call means."""
         text = error.details()
         metadata: Any = error.trailing_metadata()
-        status = status_error(error.code(), text, metadata)
+        status = status_error(method, error.code(), text, metadata)
         if status is not None:
             return status
         return await asyncio.to_thread(diagnose, self.settings, text or "")
@@ -65,19 +61,19 @@ class Calls:
         self, method: str, request: Message, answer: type[A], timeout: float | None = None
     ) -> A:
         """Make a call with one answer, once."""
-        call = self._channel.unary_unary(method, _serialize, answer.FromString)
+        call = self._channel.unary_unary(method, serialize, answer.FromString)
         try:
             result: A = await call(request, timeout=timeout)
             return result
         except grpc.aio.AioRpcError as error:
-            raise await self.failure(error) from None
+            raise await self.failure(method, error) from None
 
     def stream(
         self, method: str, request: Message, answer: type[A], timeout: float | None
     ) -> Stream[A]:
         """Make a call whose answers stream in, once."""
-        call = self._channel.unary_stream(method, _serialize, answer.FromString)
-        return Stream(call(request, timeout=timeout), self.failure)
+        call = self._channel.unary_stream(method, serialize, answer.FromString)
+        return Stream(call(request, timeout=timeout), partial(self.failure, method))
 
     async def collect(
         self,
@@ -87,12 +83,12 @@ class Calls:
         timeout: float | None,
     ) -> A:
         """Make a call whose requests stream out, once."""
-        call: Any = self._channel.stream_unary(method, _serialize, answer.FromString)
+        call: Any = self._channel.stream_unary(method, serialize, answer.FromString)
         try:
             result: A = await call(requests, timeout=timeout)
             return result
         except grpc.aio.AioRpcError as error:
-            raise await self.failure(error) from None
+            raise await self.failure(method, error) from None
 
     def exchange(
         self,
@@ -102,16 +98,12 @@ class Calls:
         timeout: float | None,
     ) -> Stream[A]:
         """Make a call with streams in both directions, once."""
-        call: Any = self._channel.stream_stream(method, _serialize, answer.FromString)
-        return Stream(call(requests, timeout=timeout), self.failure)
+        call: Any = self._channel.stream_stream(method, serialize, answer.FromString)
+        return Stream(call(requests, timeout=timeout), partial(self.failure, method))
 
     def operation(self, method: str, request: Message, timeout: float | None) -> Operation:
         """Start an operation, or follow one."""
         return Operation(self, method, request, timeout)
-
-
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 class Stream(Generic[A], AsyncIterator[A]):

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from hostler import v1
 from hostler._blocks import DownloadFile, PathLike, UploadFile
-from hostler._contract import missing_of
+from hostler._contract import missing_of, unserved
 from hostler._retry import Retry
 from hostler._settings import Settings, Tls, resolve
-from hostler._transfer import OnBytes
+from hostler._transfer import OnBytes, Upload
 from hostler.aio._calls import Calls
 from hostler.aio._services import Services
 from hostler.aio._transfer import download, upload
 from hostler.aio._watch import Watch
+from hostler.errors import StatusError
 
 
 class Client(Services):
-    """The services of one daemon, for asyncio. A client belongs to the loop in which it is made.
-
-    Without arguments the daemon is that of the environment (HOSTLER_ADDRESS, HOSTLER_TLS_CA,
-    HOSTLER_TLS_CERT and HOSTLER_TLS_KEY), else that of HOSTLER_CONTEXT or the current context in
-    `~/.config/hostler/contexts.json`, else the one of this host. Arguments win over all of them.
-    Raises ConfigurationError. The connection is made by the first call.
-
-    Each service of the contract is an attribute with a method for each RPC:
-    `client.image.resize_image(request)`. An RPC that is an operation returns an Operation.
-    """
+    """As hostler.Client, for asyncio. A client belongs to the loop in which it is made."""
 
     def __init__(
         self,
@@ -34,13 +26,7 @@ class Client(Services):
         context: str | None = None,
         retry: Retry | None = None,
     ) -> None:
-        """Choose a daemon.
-
-        address: `unix:///PATH` or `tcp://HOST:PORT`.
-        tls: the files of mutual TLS, for TCP.
-        context: the name of a context in the file of contexts.
-        retry: how calls with a request_id are made again.
-        """
+        """Choose a daemon, by the arguments of hostler.Client."""
         settings = resolve(address, tls, context)
         self._calls = Calls(settings, retry or Retry())
         self._host: v1.GetHostInfoResponse | None = None
@@ -58,7 +44,10 @@ class Client(Services):
         agent serves another major version of the contract.
         """
         if self._host is None:
-            self._host = await self.host_info.get_host_info(v1.GetHostInfoRequest())
+            try:
+                self._host = await self.host_info.get_host_info(v1.GetHostInfoRequest())
+            except StatusError as error:
+                raise unserved(error) from None
         missing_of(self._host, features)
         return self._host
 
@@ -83,20 +72,16 @@ class Client(Services):
         The same call with the same request_id goes on where an earlier process ended. on_bytes is
         called with the offset that has been sent. Raises HostlerError, OSError.
         """
-        file = UploadFile(path)
-        try:
-            request = v1.StartUploadRequest(
-                target=target,
-                format=format,
-                length_bytes=file.length,
-                data_bytes=file.data_bytes,
-                overwrite=overwrite,
-                attributes=attributes,
-                request_id=request_id,
-            )
-            return await upload(self._calls, file, request, bytes_per_second, on_bytes)
-        finally:
-            file.close()
+        request = v1.StartUploadRequest(
+            target=target,
+            format=format,
+            overwrite=overwrite,
+            attributes=attributes,
+            request_id=request_id,
+        )
+        with UploadFile(path) as file:
+            up = Upload(file, request, self._calls.retry, bytes_per_second, on_bytes)
+            return await upload(self._calls, up)
 
     async def download(
         self,
@@ -113,14 +98,11 @@ class Client(Services):
         The local file gets its name when it is complete, durable and has the digest that the daemon
         says. on_bytes is called with the offset that has arrived. Raises HostlerError, OSError.
         """
-        file = DownloadFile(target, overwrite=overwrite)
-        try:
-            request = v1.DownloadImageRequest(
-                path=path, allow_in_use=allow_in_use, bandwidth_bytes_per_second=bytes_per_second
-            )
+        request = v1.DownloadImageRequest(
+            path=path, allow_in_use=allow_in_use, bandwidth_bytes_per_second=bytes_per_second
+        )
+        with DownloadFile(target, overwrite=overwrite) as file:
             return await download(self._calls, file, request, on_bytes)
-        finally:
-            file.close()
 
     async def close(self) -> None:
         """End all calls and the connection."""

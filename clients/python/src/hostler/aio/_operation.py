@@ -9,53 +9,33 @@ from typing import TYPE_CHECKING, Callable
 from google.protobuf.message import Message
 
 from hostler import v1
-from hostler._operation import CANCEL
-from hostler._retry import REQUEST_ID, Attempts, has_request_id, with_request_id
-from hostler.errors import HostlerError, StatusError
+from hostler._following import CANCEL, FollowedOperation
+from hostler.aio._waits import anext_or_none, wait_unless
+from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
     from hostler.aio._calls import Calls, Stream
 
 
-class Operation(AsyncIterator[v1.OperationEvent]):
-    """One operation: iterate over its events, or wait for its result (`await operation`).
-
-    The call begins when the object is made. When the connection or the daemon goes away, the same
-    call is made again with the same request_id, so that the work is done once. An operation whose
-    caller leaves is cancelled by the daemon, unless the request has `detach`.
-    """
+class Operation(FollowedOperation, AsyncIterator[v1.OperationEvent]):
+    """As hostler.Operation, for asyncio: `await operation` waits for its result."""
 
     def __init__(
         self, calls: Calls, method: str, request: Message, timeout: float | None = None
     ) -> None:
+        super().__init__(calls.settings.address, calls.retry, request, timeout)
         self._calls = calls
         self._method = method
-        self._request = with_request_id(request)
-        self._repeatable = has_request_id(request)
-        # A call without a request_id only follows an operation: what became of that is its result.
-        self._attempts = Attempts(calls.retry, timeout=timeout)
-        self._first: v1.OperationEvent | None = None
         self._first_lock = asyncio.Lock()
-        self._pending: list[v1.OperationEvent] = []
-        self._error: HostlerError | None = None
-        self._closed = False
-        #: The latest event, or None.
-        self.last: v1.OperationEvent | None = None
+        self._closed = asyncio.Event()
         self._call = self._begin()
-
-    @property
-    def request_id(self) -> str:
-        """The request_id under which the daemon knows the work; empty for a watch."""
-        return str(getattr(self._request, REQUEST_ID, ""))
 
     async def start(self) -> str:
         """Wait until the daemon has registered the operation; returns its id."""
         async with self._first_lock:
             if self._first is None:
-                self._first = await self._receive()
-                if self._first is None:
-                    raise HostlerError("the operation was left before it began")
-                self._pending.append(self._first)
+                self._begun(await self._receive())
+        assert self._first is not None  # noqa: S101
         return self._first.operation_id
 
     async def __anext__(self) -> v1.OperationEvent:
@@ -74,9 +54,7 @@ class Operation(AsyncIterator[v1.OperationEvent]):
         async for event in self:
             if on_progress is not None:
                 on_progress(event)
-        if self.last is None or not self.last.HasField("result"):
-            raise HostlerError("the events of the operation ended without a result")
-        return self.last.result
+        return self._result()
 
     def __await__(self) -> Generator[object, None, v1.OperationResult]:
         """Wait for the result, as wait() does."""
@@ -87,15 +65,12 @@ class Operation(AsyncIterator[v1.OperationEvent]):
 
         Returns when nothing of it is left, and names the removed files.
         """
-        operation_id = await self.start()
-        if self.last is not None:  # A repeated call may be an operation of its own.
-            operation_id = self.last.operation_id
-        request = v1.CancelOperationRequest(operation_id=operation_id)
-        return await self._calls.once(CANCEL, request, v1.CancelOperationResponse)
+        await self.start()
+        return await self._calls.unary(CANCEL, self._cancel(), v1.CancelOperationResponse, None)
 
     def close(self) -> None:
         """Leave the operation."""
-        self._closed = True
+        self._closed.set()
         self._call.close()
 
     async def __aenter__(self) -> Operation:
@@ -112,30 +87,23 @@ class Operation(AsyncIterator[v1.OperationEvent]):
         )
 
     async def _receive(self) -> v1.OperationEvent | None:
-        while not self._closed:
+        while not self._closed.is_set():
             if self._error is not None:
                 raise self._error
+            event = None
             try:
-                event = await self._call.__anext__()
-            except StopAsyncIteration:
-                return None
+                event = await anext_or_none(self._call)
+                failed = self._take(event)
             except HostlerError as error:
-                await self._again(error)
-                continue
-            if event.HasField("error"):
-                failed = StatusError.of(event.error)
-                if self._repeatable and self._attempts.may_repeat(failed):
-                    await self._again(failed)
-                    continue
-                self._error = failed
-            else:
-                self._attempts.answered()
-            self.last = event
-            return event
+                failed = self._unless_over(error)
+            if failed is None:
+                return event
+            if not self._closed.is_set():
+                await self._again(failed)
         return None
 
     async def _again(self, error: HostlerError) -> None:
-        await asyncio.sleep(self._attempts.delay(error))
+        await wait_unless(self._closed, self._delay(error))
         self._call.close()
-        if not self._closed:
+        if not self._closed.is_set():
             self._call = self._begin()

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from hostler import v1
-from hostler._blocks import DownloadFile, UploadFile
-from hostler._retry import Attempts, with_request_id
-from hostler._transfer import SERVICE, OnBytes, Sender
+from hostler._blocks import DownloadFile
+from hostler._following import ended_early
+from hostler._retry import Attempts
+from hostler._transfer import DIGEST, DOWNLOAD, START, UPLOAD, OnBytes, Upload
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
@@ -30,41 +31,24 @@ async def in_threads(
         yield message
 
 
-async def upload(
-    calls: Calls,
-    file: UploadFile,
-    request: v1.StartUploadRequest,
-    rate: int | None,
-    on_bytes: OnBytes,
-) -> v1.ImageInfo:
+async def upload(calls: Calls, up: Upload) -> v1.ImageInfo:
     """Send the file until the daemon has published it."""
-    request = with_request_id(request)
-    attempts = Attempts(calls.retry)
-    committed = -1
     while True:
         try:
-            begun = await calls.once(f"{SERVICE}/StartUpload", request, v1.StartUploadResponse)
+            begun = await calls.once(START, up.request, v1.StartUploadResponse)
             if begun.HasField("info"):
                 return begun.info
-            if begun.committed_bytes > committed:
-                attempts.answered()
-            committed = begun.committed_bytes
-            sender = Sender(file.messages(begun.upload_id, committed, rate), committed, on_bytes)
+            sender = up.sender(begun)
             try:
-                answer = await calls.collect(
-                    f"{SERVICE}/UploadImage",
-                    in_threads(iter(sender)),
-                    v1.UploadImageResponse,
-                    None,
-                )
+                messages = in_threads(iter(sender))
+                answer = await calls.collect(UPLOAD, messages, v1.UploadImageResponse, None)
             finally:
                 sender.check()
+            if answer.HasField("info"):
+                return answer.info
+            raise ended_early(calls.settings.address)
         except HostlerError as error:
-            await asyncio.sleep(attempts.delay(error))
-            continue
-        if not answer.HasField("info"):
-            raise HostlerError("the daemon ended the upload before its end")
-        return answer.info
+            await asyncio.sleep(up.attempts.delay(error))
 
 
 async def download(
@@ -75,21 +59,21 @@ async def download(
     while True:
         request.offset = file.begin()
         try:
-            async with calls.stream(
-                f"{SERVICE}/DownloadImage", request, v1.DownloadImageResponse, None
-            ) as answers:
+            async with calls.stream(DOWNLOAD, request, v1.DownloadImageResponse, None) as answers:
                 async for answer in answers:
                     await asyncio.to_thread(file.receive, answer)
                     attempts.answered()
                     if on_bytes is not None:
                         on_bytes(file.position)
-            break
+            if file.confirmed:
+                break
+            raise ended_early(calls.settings.address)
         except HostlerError as error:
             await asyncio.sleep(attempts.delay(error))
     if file.resumed:
         # The image may have changed between two calls.
         digest = v1.DigestImageRequest(path=request.path)
-        result = await calls.operation(f"{SERVICE}/DigestImage", digest, None)
+        result = await calls.operation(DIGEST, digest, None)
         file.confirm(result.digest)
     await asyncio.to_thread(file.publish)
     return file.position

@@ -7,68 +7,55 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from hostler import v1
-from hostler._retry import Attempts, Retry
-from hostler._watch import SERVICE, watching
+from hostler._following import LIST, WATCH, FollowedOperations, ended_early
+from hostler._retry import Retry
+from hostler.aio._waits import anext_or_none, wait_unless
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
     from hostler.aio._calls import Calls, Stream
 
 
-class Watch(AsyncIterator[v1.WatchOperationsResponse]):
-    """Events of all operations that match, across lost connections and restarts; none is missed.
-
-    Without a cursor the watch begins with the state of each unfinished operation. A cursor that the
-    daemon's history does not reach raises StatusError with the reason CURSOR_TOO_OLD: list the
-    operations, and watch from the cursor of that list.
-    """
+class Watch(FollowedOperations, AsyncIterator[v1.WatchOperationsResponse]):
+    """As hostler.Watch, for asyncio."""
 
     def __init__(
         self, calls: Calls, retry: Retry, select: v1.OperationFilter | None, cursor: str
     ) -> None:
+        super().__init__(retry, select, cursor)
         self._calls = calls
-        self._filter = select
-        self._attempts = Attempts(watching(retry))
-        self._closed = False
+        self._closed = asyncio.Event()
         self._call: Stream[v1.WatchOperationsResponse] | None = None
-        #: Where another watch goes on that has all events until now. Store it to survive yourself.
-        self.cursor = cursor
 
     async def __anext__(self) -> v1.WatchOperationsResponse:
         """Wait for the next event; raises HostlerError when the watch cannot go on."""
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 if self._call is None:
                     self._call = await self._open()
-                answer = await self._call.__anext__()
+                answer = await anext_or_none(self._call)
+                if answer is None:
+                    raise ended_early(self._calls.settings.address)
             except HostlerError as error:
                 self._call = None
-                await asyncio.sleep(self._attempts.delay(error))
+                if not self._closed.is_set():
+                    await wait_unless(self._closed, self._attempts.delay(error))
                 continue
-            self._attempts.answered()
-            self.cursor = answer.cursor
-            # While nothing matches, the daemon sends cursors alone.
-            if answer.HasField("event"):
+            if self._take(answer):
                 return answer
         raise StopAsyncIteration
 
     async def _open(self) -> Stream[v1.WatchOperationsResponse]:
-        request = v1.WatchOperationsRequest(filter=self._filter, cursor=self.cursor)
+        request = self._request()
         if not self.cursor:
             # What happens before the first event must not be lost with the connection.
-            now = await self._calls.once(
-                f"{SERVICE}/ListOperations",
-                v1.ListOperationsRequest(page_size=1),
-                v1.ListOperationsResponse,
-            )
-            self.cursor = now.cursor
-        return self._calls.stream(
-            f"{SERVICE}/WatchOperations", request, v1.WatchOperationsResponse, None
-        )
+            page = v1.ListOperationsRequest(page_size=1)
+            self.cursor = (await self._calls.once(LIST, page, v1.ListOperationsResponse)).cursor
+        return self._calls.stream(WATCH, request, v1.WatchOperationsResponse, None)
 
     def close(self) -> None:
         """End the watch."""
-        self._closed = True
+        self._closed.set()
         if self._call is not None:
             self._call.close()
 
