@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { checksumIn, type ListPlace } from '../domain/fetch/checksum-list.js';
 import { UsageError } from './failure.js';
+import { systemProblem } from './local-file.js';
 
 export interface ListedChecksum {
   readonly algorithm: string;
@@ -25,7 +26,7 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new UsageError(String(error));
+    throw new UsageError(systemProblem(error) ?? String(error));
   }
 }
 

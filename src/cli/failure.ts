@@ -1,22 +1,11 @@
 /** What went wrong, for people and for scripts. */
 import { status, type ServiceError } from '@grpc/grpc-js';
-import { ErrorInfo } from '../gen/google/rpc/error_details.js';
+import { BadRequest, ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
 import { REASONS, isReason } from '../domain/model/reasons/reasons.js';
 import { connectionFailure, type ConnectionFailure } from '../protocol/connection-failure.js';
+import { EXIT } from './help/exit-codes.js';
 import { OWN_DOMAIN, adviceOf, codeOf, isOwnReason, type OwnReason } from './own-reasons.js';
-
-export const EXIT = {
-  ok: 0,
-  other: 1,
-  usage: 2,
-  notFound: 3,
-  refused: 4,
-  busy: 5,
-  space: 6,
-  unavailable: 7,
-  cancelled: 130,
-};
 
 const BY_REASON: ReadonlyMap<string, number> = new Map([
   ['PATH_BUSY', EXIT.busy],
@@ -45,6 +34,16 @@ export interface Failure {
   /** One of the table, or of a newer daemon. */
   readonly reason?: string;
   readonly facts: Readonly<Record<string, string>>;
+  /** What is wrong with fields of the request. */
+  readonly violations: readonly { readonly field: string; readonly description: string }[];
+}
+
+/** How a command calls the fields of its requests. */
+export interface Names {
+  /** The option or argument of a field; the field itself if there is none. */
+  field(name: string): string;
+  /** A sentence with the same done to the fields in it. */
+  text(text: string): string;
 }
 
 /** The client's own complaint about how it was called. */
@@ -86,10 +85,12 @@ export function ownStatus(reason: OwnReason, message: string, metadata: Readonly
  * The message, reason and facts of a status; the reason is unset when the status has no ErrorInfo.
  */
 export function failureOf({ code, message, details }: Status): Failure {
-  const packed = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'));
-  if (packed === undefined) return { code, message, facts: {} };
-  const { reason, metadata } = ErrorInfo.decode(packed.value);
-  return { code, message, facts: metadata, ...(reason === '' ? {} : { reason }) };
+  const packed = (name: string) => details.find(({ typeUrl }) => typeUrl.endsWith(`/google.rpc.${name}`))?.value;
+  const [info, request] = [packed('ErrorInfo'), packed('BadRequest')];
+  const violations = request === undefined ? [] : BadRequest.decode(request).fieldViolations;
+  if (info === undefined) return { code, message, facts: {}, violations };
+  const { reason, metadata } = ErrorInfo.decode(info);
+  return { code, message, facts: metadata, violations, ...(reason === '' ? {} : { reason }) };
 }
 
 /**
@@ -102,12 +103,21 @@ export function exitCode({ code, reason }: Failure): number {
   return BY_REASON.get(reason ?? '') ?? BY_CODE[code] ?? EXIT.other;
 }
 
-/** One line for what happened, one for what to do. */
-export function explain(failure: Failure): string {
-  const { reason, message, facts } = failure;
-  if (isOwnReason(reason)) return [`hostler: ${message}`, adviceOf(reason) ?? []].flat().join('\n  ');
+/**
+ * One line for what happened, one for what to do. With the names of a command, its options and
+ * arguments stand where the daemon named fields.
+ */
+export function explain(failure: Failure, names?: Names): string {
+  const { reason, facts } = failure;
+  if (isOwnReason(reason)) return [`hostler: ${failure.message}`, adviceOf(reason) ?? []].flat().join('\n  ');
+  const message = messageOf(failure, names);
   const name = reason ?? status[failure.code] ?? String(failure.code);
   const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${REASONS[reason].advice}`;
   const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;
   return `hostler: ${message} [${name}]${stderr}${advice}`;
+}
+
+function messageOf({ message, violations }: Failure, names: Names | undefined): string {
+  if (names === undefined || violations.length === 0) return message;
+  return violations.map(({ field, description }) => `${names.field(field)}: ${names.text(description)}`).join('; ');
 }

@@ -2,7 +2,7 @@ import type { ClientReadableStream } from '@grpc/grpc-js';
 import { OperationEvent } from '../gen/hostler/v1/operation.js';
 import type { CancelledOperation } from '../gen/hostler/v1/operation_service.js';
 import { ask, type Connection } from './connection.js';
-import { EXIT } from './failure.js';
+import { EXIT, resultCode } from './help/exit-codes.js';
 import type { JsonPrinter } from './json/printer.js';
 import { createView } from './progress-line.js';
 import { stateName } from './names.js';
@@ -43,6 +43,7 @@ export async function follow(
     if (last !== undefined) showWarnings(last);
   }
   if (last === undefined) return;
+  if (last.result !== undefined) process.exitCode = resultCode(last.result);
   if (json !== undefined) json.message(OperationEvent, last);
   else if (last.result === undefined) process.stdout.write(`${last.operationId}\n`);
   else process.stdout.write(`${showResult(last.result)}\n`);
@@ -55,7 +56,13 @@ export function showWarnings({ warnings }: OperationEvent): void {
 }
 
 /** The stream's events, typed; leaving the loop ends the call. */
-export async function* events<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
+export function events<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
+  // The loop throws it. Where no loop was begun, or it was left, another error is shown.
+  stream.on('error', () => undefined);
+  return iterate(stream);
+}
+
+async function* iterate<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
   const untyped: AsyncIterable<T> = stream;
   try {
     yield* untyped;

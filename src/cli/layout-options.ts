@@ -1,6 +1,6 @@
 /** How an image is laid out, beside its format: options of every command that makes one. */
 import { Option, type Command } from 'commander';
-import { byteCount } from './options.js';
+import { byteCount, wholeNumber } from './options.js';
 
 export interface LayoutFlags extends Qcow2Flags {
   readonly subformat?: string;
@@ -26,7 +26,7 @@ export function layoutOptions(command: Command): Command {
 export function qcow2Options(command: Command): Command {
   return command
     .addOption(new Option('--compat <version>', 'of qcow2').choices(['0.10', '1.1']))
-    .option('--refcount-bits <bits>', 'of qcow2: width of a reference count', Number)
+    .option('--refcount-bits <bits>', 'of qcow2: width of a reference count', wholeNumber)
     .addOption(new Option('--cluster-size <bytes>', 'allocation unit, such as 64K').argParser(byteCount))
     .option('--lazy-refcounts', 'of qcow2: reference counts are written when it is closed')
     .option('--extended-l2', 'of qcow2: clusters of 32 parts');

@@ -4,6 +4,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Duration } from '../gen/google/protobuf/duration.js';
 import { Preallocation, type FileAttributes } from '../gen/hostler/v1/image.js';
 
+const MAX_UINT32 = 2 ** 32 - 1;
+
 export const PREALLOCATIONS = {
   off: Preallocation.PREALLOCATION_OFF,
   metadata: Preallocation.PREALLOCATION_METADATA,
@@ -90,6 +92,11 @@ export function address(text: string): string {
   return text.startsWith('rbd:') ? text : resolve(text);
 }
 
+/** Adds the text of an option that may be repeated. */
+export function collectText(text: string, texts: readonly string[]): string[] {
+  return [...texts, text];
+}
+
 /** Adds one --label KEY=VALUE. Fails with InvalidArgumentError when there is no KEY or no `=`. */
 export function collectLabel(text: string, labels: Record<string, string>): Record<string, string> {
   const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
@@ -102,6 +109,12 @@ export function byteCount(text: string): bigint {
   const [, number, unit = ''] = /^(\d+)([KMGT]?)$/.exec(text) ?? [];
   if (number === undefined) throw new InvalidArgumentError('must be a number with an optional K, M, G or T');
   return BigInt(number) << BigInt(10 * ['', 'K', 'M', 'G', 'T'].indexOf(unit));
+}
+
+/** A whole number that a field of 32 bits holds. */
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,10}$/.test(text) || Number(text) > MAX_UINT32) throw new InvalidArgumentError('must be a whole number');
+  return Number(text);
 }
 
 /** `2.5`. */

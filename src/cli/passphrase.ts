@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
+import { systemProblem } from './local-file.js';
 
 const STANDARD_INPUT = '-';
 const NEWLINE = '\n'.charCodeAt(0);
@@ -42,7 +43,7 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path === STANDARD_INPUT ? process.stdin.fd : path);
   } catch (error) {
-    throw new InvalidArgumentError(String(error));
+    throw new InvalidArgumentError(systemProblem(error) ?? String(error));
   }
 }
 

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { Context } from '../context.js';
-import { EXIT, UsageError } from '../failure.js';
+import { UsageError } from '../failure.js';
+import { EXIT } from '../help/exit-codes.js';
 import { collectLabel } from '../options.js';
 import { table } from '../text.js';
 

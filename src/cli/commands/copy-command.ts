@@ -1,7 +1,16 @@
 import { Option, type Command } from 'commander';
 import { CopyEngine, CopyImageRequest, RemoteSide } from '../../gen/hostler/v1/image_service.js';
 import type { Context } from '../context.js';
-import { address, allowInUse, askOf, bandwidth, makingCommand, writableOf, type MakeFlags } from '../options.js';
+import {
+  address,
+  allowInUse,
+  askOf,
+  bandwidth,
+  makingCommand,
+  wholeNumber,
+  writableOf,
+  type MakeFlags,
+} from '../options.js';
 
 const ENGINES = {
   auto: CopyEngine.COPY_ENGINE_AUTO,
@@ -31,7 +40,7 @@ export function copyCommand(context: Context): Command {
     .addOption(new Option('--from <host>', 'the source is on that host').conflicts('to'))
     .option('--to <host>', 'the target is on that host')
     .option('--agent', 'that host runs an agent; otherwise it is reached by ssh')
-    .option('--port <port>', 'of the agent or ssh there', Number)
+    .option('--port <port>', 'of the agent or ssh there', wholeNumber)
     .option('--user <user>', 'user for ssh on that host')
     .option('--no-compression', 'do not compress on the network')
     .option('--verify', 'compare source and target afterwards')

@@ -4,7 +4,7 @@ import type { Duration } from '../../gen/google/protobuf/duration.js';
 import { ExecuteResponse } from '../../gen/hostler/v1/command_service.js';
 import type { Context } from '../context.js';
 import { events } from '../follow.js';
-import { seconds } from '../options.js';
+import { seconds, wholeNumber } from '../options.js';
 
 interface ExecFlags {
   readonly stdin?: true;
@@ -25,7 +25,7 @@ export function execCommand(context: Context): Command {
     .argument('[args...]', 'after --')
     .option('--stdin', 'pass standard input to the command')
     .option('--timeout <seconds>', 'at most the configured one', seconds)
-    .option('--attempts <number>', 'attempts until its exit code is accepted', Number)
+    .option('--attempts <number>', 'attempts until its exit code is accepted', wholeNumber)
     .option('--delay <seconds>', 'between attempts', seconds)
     .option('--request-id <id>', 'idempotency key', '')
     .action((name: string, args: string[], { stdin: given, timeout, attempts, delay, requestId }: ExecFlags) =>

@@ -16,6 +16,7 @@ import { listedIn } from '../checksum-file.js';
 import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
+import { systemProblem } from '../local-file.js';
 import { layoutOf, layoutOptions, type LayoutFlags } from '../layout-options.js';
 import { address, askOf, bandwidth, byteCount, makingCommand, operationOptions, writableOf } from '../options.js';
 import type { OperationFlags, TargetFlags } from '../options.js';
@@ -29,9 +30,9 @@ interface SourceFlags {
   readonly header: Record<string, string>;
   readonly headerFile?: Record<string, string>;
   readonly maxSize?: bigint;
-  readonly sourceFormat?: string;
   readonly member?: string;
   readonly format?: string;
+  readonly targetFormat?: string;
   readonly bandwidth?: bigint;
 }
 type FetchFlags = OperationFlags &
@@ -46,12 +47,12 @@ export function fetchCommands(context: Context): Command[] {
     .description('fetch an image, check it, and convert it where another format is wanted')
     .argument('<url>', 'http, https, a path of this host, or glance:IMAGE-ID')
     .argument('<target>')
-    .option('--format <format>', 'format of the target; unset: as the source')
-    .option('--source-format <format>', 'declared format of the source')
+    .option('-f, --format <format>', 'declared format of the source')
+    .option('-O, --target-format <format>', 'format of the target; unset: as the source')
     .option('--member <name>', 'the file to take out of a tar or zip archive; * for its only disk')
     .option('--cache', "use and fill the host's cache")
     .option('--overlay', 'make an overlay on the cached image')
-    .addOption(passphraseFile('opens an encrypted image, to rewrite it in --format'))
+    .addOption(passphraseFile('opens an encrypted image, to rewrite it in --target-format'))
     .action(async (url: string, target: string, flags: FetchFlags) => {
       const source = await sourceOf(url, flags);
       return context.follow(flags, ({ images }) =>
@@ -59,8 +60,8 @@ export function fetchCommands(context: Context): Command[] {
           FetchImageRequest.fromPartial({
             ...source,
             target: address(target),
-            targetFormat: flags.format ?? '',
-            sourceFormat: flags.sourceFormat ?? '',
+            targetFormat: flags.targetFormat ?? '',
+            sourceFormat: flags.format ?? '',
             archiveMember: flags.member ?? '',
             useCache: (flags.cache ?? false) || (flags.overlay ?? false),
             overlay: flags.overlay ?? false,
@@ -99,8 +100,8 @@ export function cacheCommands(context: Context): Command[] {
   const prefetch = sourceOptions(operationOptions(new Command('prefetch')))
     .description('download an image into the cache')
     .argument('<url>')
-    .option('--format <format>', 'format to keep it in; unset: as the source')
-    .option('--source-format <format>', 'declared format of the source')
+    .option('-f, --format <format>', 'declared format of the source')
+    .option('-O, --target-format <format>', 'format to keep it in; unset: as the source')
     .option('--member <name>', 'the file to take out of a tar or zip archive; * for its only disk')
     .action(async (url: string, flags: OperationFlags & SourceFlags) => {
       const source = await sourceOf(url, flags);
@@ -108,8 +109,8 @@ export function cacheCommands(context: Context): Command[] {
         images.prefetchImage(
           PrefetchImageRequest.fromPartial({
             ...source,
-            targetFormat: flags.format ?? '',
-            sourceFormat: flags.sourceFormat ?? '',
+            targetFormat: flags.targetFormat ?? '',
+            sourceFormat: flags.format ?? '',
             archiveMember: flags.member ?? '',
             ...askOf(flags),
           }),
@@ -255,7 +256,7 @@ function headerFile(path: string): Record<string, string> {
     return lines.filter((line) => line !== '').reduce<Record<string, string>>((all, line) => header(line, all), {});
   } catch (error) {
     throw new InvalidArgumentError(
-      error instanceof InvalidArgumentError ? `each line ${error.message}` : String(error),
+      error instanceof InvalidArgumentError ? `each line ${error.message}` : (systemProblem(error) ?? String(error)),
     );
   }
 }

@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   DeleteFileResponse,
@@ -13,6 +12,8 @@ import { timeText } from '../../protocol/times.js';
 import { ask, askStreaming } from '../connection.js';
 import type { Context } from '../context.js';
 import { events } from '../follow.js';
+import { EXIT } from '../help/exit-codes.js';
+import { openReadable } from '../local-file.js';
 import { address, askOf, byteCount, octal, operationOptions, type OperationFlags } from '../options.js';
 import { exactBytes, listing } from '../text.js';
 import { folderCommands } from './folder-commands.js';
@@ -92,6 +93,7 @@ function stat(context: Context): Command {
           ['modified', answer.modifyTime && timeText(answer.modifyTime)],
         ]);
         context.print(StatFileResponse, answer, answer.exists ? text : 'does not exist');
+        process.exitCode = answer.exists ? EXIT.ok : EXIT.other;
       }),
     );
 }
@@ -146,7 +148,9 @@ function write(context: Context): Command {
     .action((path: string, { from, append, umask, offset, requestId }: WriteFlags) =>
       context.use(async ({ files }) => {
         const input =
-          from === undefined ? process.stdin : (await open(from)).createReadStream({ highWaterMark: PIECE_BYTES });
+          from === undefined
+            ? process.stdin
+            : (await openReadable(from)).createReadStream({ highWaterMark: PIECE_BYTES });
         const pieces: AsyncIterable<Buffer> = input;
         const header = { path: address(path), umask, offset, append: append ?? false, requestId };
         try {

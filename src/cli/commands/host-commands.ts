@@ -19,7 +19,8 @@ import type { Duration } from '../../gen/google/protobuf/duration.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
 import { events } from '../follow.js';
-import { address, byteCount, seconds } from '../options.js';
+import { EXIT } from '../help/exit-codes.js';
+import { address, byteCount, seconds, wholeNumber } from '../options.js';
 import { bytes, exactBytes, listing, table } from '../text.js';
 
 /** `hostler host …`: what the host is. */
@@ -184,9 +185,12 @@ function mounted(context: Context): Command {
     .option('--source <source>', 'what must be mounted there')
     .action((mountPath: string, { source }: { source?: string }) =>
       context.use(async ({ host }) => {
-        const answer = await ask<IsMountedResponse>((done) => host.isMounted({ mountPath, source }, done));
+        const answer = await ask<IsMountedResponse>((done) =>
+          host.isMounted({ mountPath: address(mountPath), source }, done),
+        );
         const what = answer.source === '' ? '' : ` (${answer.source}, ${answer.filesystemType})`;
         context.print(IsMountedResponse, answer, `${answer.mounted ? 'yes' : 'no'}${what}`);
+        process.exitCode = answer.mounted ? EXIT.ok : EXIT.other;
       }),
     );
 }
@@ -243,7 +247,7 @@ function diskDriver(context: Context): Command {
   return new Command('disk-driver')
     .description('the disk driver name for a hypervisor')
     .argument('<hypervisor>', 'kvm, qemu, xen, lxc, uml or parallels')
-    .option('--hypervisor-version <number>', 'such as 4002000; xen needs it', Number)
+    .option('--hypervisor-version <number>', 'such as 4002000; xen needs it', wholeNumber)
     .option('--block', 'the disk is a block device')
     .action((virtType: string, flags: { hypervisorVersion?: number; block?: true }) =>
       context.use(async ({ host }) => {

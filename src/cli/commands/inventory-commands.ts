@@ -6,7 +6,7 @@ import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { drawTree, sumsOf } from '../draw-inventory.js';
 import { events } from '../follow.js';
-import { address, collectLabel } from '../options.js';
+import { address, collectLabel, collectText } from '../options.js';
 import { bytes, printable, table } from '../text.js';
 
 const PAGE = 1000;
@@ -18,7 +18,7 @@ export function inventoryCommands(context: Context): Command[] {
 
 interface ListFlags {
   readonly flat?: true;
-  readonly format?: string[];
+  readonly format: string[];
   readonly dependants?: boolean;
   readonly backedBy?: string;
   readonly inUse?: true;
@@ -31,7 +31,7 @@ interface ListFlags {
 /** @param hasDependants as it was given; unset: it was not */
 function filterOf(flags: ListFlags, hasDependants: boolean | undefined): InventoryFilter {
   return {
-    formats: flags.format ?? [],
+    formats: flags.format,
     hasDependants,
     unwrittenSince: undefined,
     backedBy: flags.backedBy === undefined ? '' : address(flags.backedBy),
@@ -47,7 +47,7 @@ function lsCommand(context: Context): Command {
     .description('images in a root or a folder')
     .argument('<path>')
     .option('--flat', 'only what lies in the folder itself')
-    .option('-f, --format <format...>', 'only images of these formats')
+    .option('-f, --format <format>', 'only images of this format; may be repeated', collectText, [])
     .option('--dependants', 'only images that others are backed by')
     .option('--no-dependants', 'only images that none is backed by')
     .option('--backed-by <base>', 'only images that are backed by this one itself')

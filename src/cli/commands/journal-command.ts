@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { Context } from '../context.js';
-import { EXIT } from '../failure.js';
+import { EXIT } from '../help/exit-codes.js';
 
 /** What can be read of one journal. */
 export interface JournalSurvey {

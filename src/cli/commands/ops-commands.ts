@@ -10,6 +10,7 @@ import { ask } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError, exitCode, explain, failureOf, type Failure } from '../failure.js';
 import { describeCancelled, events, showWarnings } from '../follow.js';
+import { resultCode } from '../help/exit-codes.js';
 import { stateName } from '../names.js';
 import { collectLabel } from '../options.js';
 import { createView } from '../progress-line.js';
@@ -60,7 +61,7 @@ function watchCommand(context: Context): Command {
           view.end();
           showWarnings(event);
           if (!context.json) process.stdout.write(`${endText(event)}\n`);
-          if (event.result?.result?.$case === 'execute') process.exitCode = event.result.result.value.exitCode;
+          if (event.result !== undefined) process.exitCode = resultCode(event.result);
           if (event.error !== undefined) showFailure(failureOf(event.error));
         }
       }),

@@ -7,7 +7,7 @@ import { ask } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError, failureOf } from '../failure.js';
 import { stateName } from '../names.js';
-import { collectLabel } from '../options.js';
+import { collectLabel, collectText } from '../options.js';
 import { duration, table } from '../text.js';
 
 const PAGE = 1000;
@@ -15,12 +15,12 @@ const COLUMNS = ['OPERATION', 'METHOD', 'STATE', 'AGE', 'TOOK', 'CALLER', 'REASO
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 interface ListFlags {
-  readonly state?: string[];
-  readonly method?: string[];
+  readonly state: string[];
+  readonly method: string[];
   readonly label: Record<string, string>;
   readonly caller: string;
   readonly kept?: true;
-  readonly reason?: string[];
+  readonly reason: string[];
   readonly requestId: string;
   readonly since?: Timestamp;
   readonly until?: Timestamp;
@@ -32,11 +32,16 @@ interface ListFlags {
 export function listCommand(context: Context): Command {
   return new Command('ls')
     .description('operations, oldest first')
-    .option('--state <state...>', 'only in these states')
-    .option('--method <method...>', 'only these RPCs, such as ConvertImage')
+    .option('--state <state>', 'only in this state; may be repeated', collectText, [])
+    .option('--method <method>', 'only this RPC, such as ConvertImage; may be repeated', collectText, [])
     .option('--label <key=value>', 'only with this label; may be given more than once', collectLabel, {})
     .option('--caller <caller>', 'only of this caller', '')
-    .option('--reason <reason...>', 'only failed or cancelled with one of these reasons, such as NO_SPACE')
+    .option(
+      '--reason <reason>',
+      'only failed or cancelled with this reason, such as NO_SPACE; may be repeated',
+      collectText,
+      [],
+    )
     .option('--request-id <id>', 'only of the request with this id', '')
     .option('--since <time>', 'only admitted then or later: a time, or an age such as 30m, 2h or 7d', timeOrAge)
     .option('--until <time>', 'only admitted before then', timeOrAge)
@@ -58,9 +63,9 @@ async function listed(
   flags: ListFlags,
   list: (request: ListOperationsRequest) => Promise<ListOperationsResponse>,
 ): Promise<ListOperationsResponse> {
-  const { method: methods = [], label: labels, reason = [], newest: newestFirst = false, limit } = flags;
+  const { method: methods, label: labels, reason, newest: newestFirst = false, limit } = flags;
   const { caller, requestId, since, until, kept: keptOnly = false } = flags;
-  const [states, reasons] = [parseStates(flags.state ?? []), reason.map((each) => each.toUpperCase())];
+  const [states, reasons] = [parseStates(flags.state), reason.map((each) => each.toUpperCase())];
   const filter = { states, methods, labels, caller, keptOnly, reasons, requestId, since, until };
   let cursor: string | undefined;
   const operations: Operation[] = [];

@@ -17,6 +17,7 @@ import { ask, askStreaming, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 import { events } from '../follow.js';
+import { openRegular } from '../local-file.js';
 import { address, bandwidth, targetOptions, writableOf, type TargetFlags } from '../options.js';
 import { showInfo } from '../show-result.js';
 import { exactBytes } from '../text.js';
@@ -49,7 +50,7 @@ async function upload(
   path: string,
   { target, format, bandwidth: rate, ...flags }: TargetFlags & { target: string; format: string; bandwidth?: bigint },
 ): Promise<UploadImageResponse> {
-  const file = await open(path);
+  const file = await openRegular(path);
   const digest = await digestOf(path);
   try {
     const { size, blocks } = await file.stat({ bigint: true });

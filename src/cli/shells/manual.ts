@@ -1,3 +1,5 @@
+import { EXAMPLES } from '../help/examples.js';
+import { ANSWERS, exitCodesOf } from '../help/exit-codes.js';
 import { allCommands, type CommandEntry } from './command-tree.js';
 
 /** The manual page hostler(1) in roff, with every command and option. */
@@ -16,7 +18,7 @@ export function manualPage(tree: CommandEntry, version: string): string {
     '.SH COMMANDS',
     ...below.flatMap(sectionOf),
     '.SH EXIT STATUS',
-    '0 ok, 1 other, 2 usage, 3 not found, 4 refused, 5 busy, 6 no space, 7 no answer from the daemon, 130 cancelled.',
+    ...exitCodes(''),
     '.SH SEE ALSO',
     '.BR hostlerd (8)',
     '',
@@ -32,7 +34,21 @@ function sectionOf(command: CommandEntry): string[] {
     escape(sentence(command.description)),
     ...command.args.filter(({ description }) => description !== '').flatMap((each) => row(each.name, each.description)),
     ...optionsOf(command),
+    ...(EXAMPLES.get(wordsOf(command)) ?? []).flatMap((example) => [
+      '.PP',
+      `.EX\n$ ${escape(`hostler ${example}`)}\n.EE`,
+    ]),
+    ...(ANSWERS.has(wordsOf(command)) ? ['.PP', 'Exit status:', ...exitCodes(wordsOf(command))] : []),
   ];
+}
+
+/** What is typed after `hostler`. */
+function wordsOf({ path }: CommandEntry): string {
+  return path.slice(1).join(' ');
+}
+
+function exitCodes(command: string): string[] {
+  return exitCodesOf(command).flatMap(([code, meaning]) => row(String(code), meaning));
 }
 
 function optionsOf({ options }: CommandEntry): string[] {

@@ -31,7 +31,7 @@ describe('the commands that fetch', () => {
 
   it('image fetch makes the format that is wanted, and says what came from where', async () => {
     const url = server.add('guarded', qcow2, { authorization: 'Bearer x' });
-    const words = ['image', 'fetch', url, image('a'), '--format', 'raw', '--checksum', sum];
+    const words = ['image', 'fetch', url, image('a'), '--target-format', 'raw', '--checksum', sum];
     assert.equal((await hostler(...words)).code, 4);
     const { code, stdout } = await hostler(...words, '--header', 'Authorization: Bearer x');
     assert.equal(code, 0);

@@ -1,0 +1,39 @@
+/** Files on this side that a user names. */
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+
+/** What is wrong with a local file, in words for its user. */
+export class LocalFileError extends Error {
+  override readonly name = 'LocalFileError';
+}
+
+/**
+ * Opens a regular file to read it; the caller closes it. Fails with system errors, and with
+ * LocalFileError for anything else: a reader of a pipe waits for ever, and a device has no end.
+ */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new LocalFileError(`${path} is no regular file`);
+}
+
+/** Opens what has bytes to read, a pipe too; the caller closes it. Fails as `openRegular`. */
+export async function openReadable(path: string): Promise<FileHandle> {
+  const file = await open(path);
+  if (!(await file.stat()).isDirectory()) return file;
+  await file.close();
+  throw new LocalFileError(`${path} is a folder`);
+}
+
+/**
+ * A system's error as `what is wrong: PATH`, without the names of system calls; undefined for
+ * anything else.
+ */
+export function systemProblem(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('errno' in error) || !('code' in error)) return undefined;
+  if (typeof error.code !== 'string') return undefined;
+  const [, what] = /^[A-Z0-9_]+: ([^,]+), \w+/.exec(error.message) ?? [];
+  const path = 'path' in error && typeof error.path === 'string' ? `: ${error.path}` : '';
+  return what === undefined ? error.message.replace(/^[A-Z0-9_]+: /, '') : `${what}${path}`;
+}
