@@ -19,31 +19,30 @@ export interface ExaminePorts {
 /** Extents sent together: big enough to be cheap, small enough to come at once. */
 const EXTENTS_PER_PAGE = 2000;
 
+interface ExamineSpec {
+  readonly address: ImageAddress;
+  readonly format: ImageFormat;
+  readonly passphrase?: Uint8Array;
+}
+
 /** Which parts of the guest's disk are data, zeros or holes, in order, a page at a time. */
 export async function* mapImage(
-  spec: { address: ImageAddress; format: ImageFormat; passphrase?: Uint8Array },
+  spec: ExamineSpec,
   caller: Caller,
-  { reader, tool, readers }: ExaminePorts,
+  ports: ExaminePorts,
 ): AsyncGenerator<Extent[], void> {
-  const run = plainRun(caller.signal);
-  const leave = readers.enter(caller.identity);
-  let chain: Chain | undefined;
+  const { chain, close } = await openToRead(spec, caller, ports);
   try {
-    chain = await reader.chain(spec.address, spec.format);
-    assertSafe(chain);
-    await reader.assertChainWhole(chain, caller.signal);
-    const opened = unlocked(chain, spec.passphrase);
     let page: Extent[] = [];
-    for await (const extent of tool.map(opened, run)) {
-      page.push(inOneFile(extent, opened));
+    for await (const extent of ports.tool.map(chain, plainRun(caller.signal))) {
+      page.push(inOneFile(extent, chain));
       if (page.length < EXTENTS_PER_PAGE) continue;
       yield page;
       page = [];
     }
     if (page.length > 0) yield page;
   } finally {
-    leave();
-    if (chain !== undefined) await closeChain(chain);
+    await close();
   }
 }
 
@@ -62,26 +61,42 @@ export interface Measure {
 
 /** How much space an image takes in another format. */
 export async function measureImage(
-  spec: { address: ImageAddress; format: ImageFormat; targetFormat: ImageFormat; passphrase?: Uint8Array },
+  spec: ExamineSpec & { readonly targetFormat: ImageFormat },
   caller: Caller,
-  { reader, tool, readers }: ExaminePorts,
+  ports: ExaminePorts,
 ): Promise<Measure> {
-  const run = plainRun(caller.signal);
-  const leave = readers.enter(caller.identity);
-  let chain: Chain | undefined;
+  const { chain, close } = await openToRead(spec, caller, ports);
   try {
-    chain = await reader.chain(spec.address, spec.format);
-    assertSafe(chain);
-    await reader.assertChainWhole(chain, caller.signal);
-    const opened = unlocked(chain, spec.passphrase);
+    const run = plainRun(caller.signal);
     const [measured, bytes] = await Promise.all([
-      tool.measure(opened, spec.targetFormat, run),
-      dataBytes(opened, tool, run),
+      ports.tool.measure(chain, spec.targetFormat, run),
+      dataBytes(chain, ports.tool, run),
     ]);
     return { ...measured, dataBytes: bytes };
   } finally {
+    await close();
+  }
+}
+
+/**
+ * An image that tools may read, as one of the calls that its caller may have at a time. The caller
+ * closes it, which ends the call too.
+ */
+async function openToRead({ address, format, passphrase }: ExamineSpec, caller: Caller, ports: ExaminePorts) {
+  const leave = ports.readers.enter(caller.identity);
+  let chain: Chain | undefined;
+  const close = async () => {
     leave();
     if (chain !== undefined) await closeChain(chain);
+  };
+  try {
+    chain = await ports.reader.chain(address, format);
+    assertSafe(chain);
+    await ports.reader.assertChainWhole(chain, caller.signal);
+    return { chain: unlocked(chain, passphrase), close };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
 
