@@ -138,14 +138,15 @@ func (c *Client) Connection() *grpc.ClientConn { return c.connection }
 type ContractError struct {
 	// Address is that of the daemon.
 	Address string
-	// Served is the daemon's contract_version, MAJOR.MINOR; empty: it is older than that field.
+	// Served is the daemon's contract_version, MAJOR.MINOR; empty: it does not say one, or does not
+	// know this client's GetHostInfo at all.
 	Served string
 }
 
 func (e *ContractError) Error() string {
 	served := e.Served
 	if served == "" {
-		served = "an unknown version"
+		served = "no version that this client knows"
 	}
 	return fmt.Sprintf("hostler: the daemon at %s serves %s of the contract, this client needs %d.x: use a client of the daemon's version",
 		e.Address, served, ContractMajor)
@@ -188,6 +189,9 @@ func (c *Client) Require(ctx context.Context, features ...string) error {
 // checkedInfo is GetHostInfo of a daemon with this client's contract.
 func (c *Client) checkedInfo(ctx context.Context) (*hostlerv1.GetHostInfoResponse, error) {
 	info, err := c.Host.GetHostInfo(ctx, &hostlerv1.GetHostInfoRequest{})
+	if failed := (*Error)(nil); errors.As(err, &failed) && unserved(failed) {
+		return nil, &ContractError{Address: c.settings.Address}
+	}
 	if err != nil {
 		return nil, err
 	}

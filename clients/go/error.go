@@ -130,8 +130,8 @@ func reads(detail *anypb.Any, into proto.Message) bool {
 	return detail.MessageIs(into) && detail.UnmarshalTo(into) == nil
 }
 
-// explain makes an Error of what gRPC says.
-func (c *Client) explain(ctx context.Context, err error) error {
+// explain makes an Error of what gRPC says of a call of that method.
+func (c *Client) explain(ctx context.Context, method string, err error) error {
 	if err == nil || err == io.EOF || errors.As(err, new(*Error)) {
 		return err
 	}
@@ -144,12 +144,20 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		// Only a port with TLS asks who a caller is.
 		e.Problem, e.Message = NeedsTLS, NeedsTLS.words(c.settings.Address, c.settings, nil)
 	}
+	if unserved(e) {
+		e.Message = fmt.Sprintf("the daemon at %s does not serve %s: it is of another version than this client, and GetHostInfo says of which (%s)",
+			c.settings.Address, strings.TrimPrefix(method, "/"), e.Message)
+	}
 	if ctx.Err() == nil && e.Reason == "" && brokenOff(e) {
 		e.Code = codes.Unavailable
 		e.Problem, e.Message = c.dialer.explain(ctx, answer.Message())
 	}
 	return e
 }
+
+// unserved: what answers does not know the method. A daemon gives a reason to what it knows and does
+// not do.
+func unserved(e *Error) bool { return e.Code == codes.Unimplemented && len(e.Details) == 0 }
 
 // brokenOff: no daemon has answered. A daemon gives every error a reason, and all other errors are
 // gRPC's own: UNAVAILABLE, and of a stream that ended before its answer one of two others.
@@ -173,16 +181,16 @@ func lost(c *Client, cause error) *Error {
 
 func (c *Client) explainUnary(ctx context.Context, method string, request, answer any, connection *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	return c.explain(ctx, invoke(ctx, method, request, answer, connection, options...))
+	return c.explain(ctx, method, invoke(ctx, method, request, answer, connection, options...))
 }
 
 func (c *Client) explainStream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	stream, err := open(ctx, description, connection, method, options...)
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, c.explain(ctx, method, err)
 	}
-	return &explainedStream{stream, c, ctx}, nil
+	return &explainedStream{stream, c, ctx, method}, nil
 }
 
 // explainedStream is a stream whose errors are Errors.
@@ -190,12 +198,13 @@ type explainedStream struct {
 	grpc.ClientStream
 	client *Client
 	ctx    context.Context // the caller's: that of the stream also ends with the stream
+	method string
 }
 
 func (s *explainedStream) RecvMsg(message any) error {
-	return s.client.explain(s.ctx, s.ClientStream.RecvMsg(message))
+	return s.client.explain(s.ctx, s.method, s.ClientStream.RecvMsg(message))
 }
 
 func (s *explainedStream) SendMsg(message any) error {
-	return s.client.explain(s.ctx, s.ClientStream.SendMsg(message))
+	return s.client.explain(s.ctx, s.method, s.ClientStream.SendMsg(message))
 }

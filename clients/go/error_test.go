@@ -59,9 +59,29 @@ func TestKeepsDetailsOfAnUnknownType(t *testing.T) {
 	if err.Error() != "hostler: the stars are wrong [STARS_WRONG]" {
 		t.Error(err)
 	}
-	// A call that the agent does not have.
-	if _, err := client.Host.GetIscsiInitiator(limited(t), &hostlerv1.GetIscsiInitiatorRequest{}); !errors.As(err, &failed) || failed.Code != codes.Unimplemented {
-		t.Error(err)
+}
+
+// A call of a later contract to a daemon that does not have it.
+func TestSaysThatTheDaemonLacksAnRPC(t *testing.T) {
+	client := connect(t)
+	const method = "/hostler.v1.ImageService/FoldImage"
+	request := &hostlerv1.ResizeImageRequest{Path: "/x"}
+	fold := func(ctx context.Context, request *hostlerv1.ResizeImageRequest, options ...grpc.CallOption) (grpc.ServerStreamingClient[hostlerv1.OperationEvent], error) {
+		stream, err := client.Connection().NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method, options...)
+		if err != nil {
+			return nil, err
+		}
+		typed := &grpc.GenericClientStream[hostlerv1.ResizeImageRequest, hostlerv1.OperationEvent]{ClientStream: stream}
+		return typed, errors.Join(stream.SendMsg(request), stream.CloseSend())
+	}
+	_, operation := hostler.Start(limited(t), client, fold, request)
+	call := client.Connection().Invoke(limited(t), method, request, &hostlerv1.OperationEvent{})
+	for _, err := range []error{call, operation} {
+		var failed *hostler.Error
+		if !errors.As(err, &failed) || failed.Code != codes.Unimplemented || failed.Reason != "" ||
+			!strings.Contains(err.Error(), "does not serve hostler.v1.ImageService/FoldImage: it is of another version") {
+			t.Error(err)
+		}
 	}
 }
 
@@ -73,6 +93,12 @@ func TestRefusesAnotherContract(t *testing.T) {
 			t.Error(version, err)
 		}
 	}
+	// A server of gRPC that has no hostler.v1 at all.
+	none := "tcp://" + plainServer(t, func(*grpc.Server) {})
+	_, err := hostler.Connect(limited(t), hostler.WithAddress(none))
+	if other := (*hostler.ContractError)(nil); !errors.As(err, &other) || other.Address != none || other.Served != "" {
+		t.Error(err)
+	}
 }
 
 func TestRequiresFeatures(t *testing.T) {
@@ -80,9 +106,13 @@ func TestRequiresFeatures(t *testing.T) {
 	if err := client.Require(limited(t), "folders", "inventory", "cursors"); err != nil {
 		t.Error(err)
 	}
-	err := client.Require(limited(t), "folders", "horoscopes")
+	// This daemon has no command and no pool in its configuration.
+	err := client.Require(limited(t), "folders", "commands", "pools")
 	var lacks *hostler.FeatureError
-	if !errors.As(err, &lacks) || !slices.Equal(lacks.Missing, []string{"horoscopes"}) || !slices.Contains(lacks.Served, "cursors") {
+	if !errors.As(err, &lacks) || !slices.Equal(lacks.Missing, []string{"commands", "pools"}) || !slices.Contains(lacks.Served, "cursors") {
+		t.Error(err)
+	}
+	if !strings.Contains(err.Error(), "does not serve commands, pools: it is of an older version, or not configured for that") {
 		t.Error(err)
 	}
 }

@@ -131,7 +131,12 @@ func (c *Client) ListOperations(ctx context.Context, filter *hostlerv1.Operation
 					return
 				}
 			}
+			before := request.PageToken
 			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				return
+			}
+			if request.PageToken == before {
+				yield(nil, errors.New("hostler: the list of operations does not come to its end: a page names itself as the next one"))
 				return
 			}
 		}

@@ -23,9 +23,11 @@ public final class EventStream<A> implements Iterator<A>, AutoCloseable {
   private final Context.CancellableContext context = Context.ROOT.withCancellation();
   private final Iterator<A> answers;
   private final Failures failures;
+  private final MethodDescriptor<?, A> method;
 
   <Q> EventStream(Channel channel, Failures failures, MethodDescriptor<Q, A> method, Q request) {
     this.failures = failures;
+    this.method = method;
     Context before = context.attach();
     try {
       answers =
@@ -41,7 +43,7 @@ public final class EventStream<A> implements Iterator<A>, AutoCloseable {
       return answers.hasNext();
     } catch (StatusRuntimeException error) {
       close();
-      throw failures.of(error);
+      throw failures.of(method, error);
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.hostler.client;
 
 import dev.hostler.client.ConnectionException.Problem;
+import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
@@ -39,8 +40,8 @@ final class Failures {
     this.endpoint = endpoint;
   }
 
-  /** Keeps details of every type, known or not. */
-  HostlerException of(StatusRuntimeException error) {
+  /** What came of a call of that method. Keeps details of every type, known or not. */
+  HostlerException of(MethodDescriptor<?, ?> method, StatusRuntimeException error) {
     com.google.rpc.Status status = StatusProto.fromThrowable(error);
     // The daemon answers a client without TLS itself; other servers with TLS just close.
     if (error.getStatus().getCode() == Status.Code.UNAUTHENTICATED && endpoint.asksForTls()) {
@@ -52,6 +53,11 @@ final class Failures {
     }
     Status.Code code = error.getStatus().getCode();
     String said = String.valueOf(error.getStatus().getDescription());
+    if (code == Status.Code.UNIMPLEMENTED) {
+      said =
+          "the daemon at %s does not serve %s: it is of another version than this client (%s)"
+              .formatted(endpoint.address(), method.getFullMethodName(), said);
+    }
     boolean lost =
         code == Status.Code.UNAVAILABLE
             || code == Status.Code.INTERNAL

@@ -11,6 +11,7 @@ import dev.hostler.v1.StartUploadRequest;
 import io.grpc.CallOptions;
 import io.grpc.ManagedChannel;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
 import java.io.IOException;
@@ -54,8 +55,7 @@ public final class Hostler implements AutoCloseable {
     made = endpoint.channel();
     boolean connected = false;
     try {
-      GetHostInfoRequest question = GetHostInfoRequest.getDefaultInstance();
-      info = once(HostInfoServiceGrpc.getGetHostInfoMethod(), question);
+      info = ask();
       assertContract(info.getContractVersion());
       connected = true;
     } finally {
@@ -87,6 +87,20 @@ public final class Hostler implements AutoCloseable {
    */
   public static Hostler connect(ConnectOptions options) {
     return new Hostler(options);
+  }
+
+  private GetHostInfoResponse ask() {
+    try {
+      GetHostInfoRequest question = GetHostInfoRequest.getDefaultInstance();
+      return once(HostInfoServiceGrpc.getGetHostInfoMethod(), question);
+    } catch (HostlerException error) {
+      if (error.code() == Status.Code.UNIMPLEMENTED && error.details().isEmpty()) {
+        throw new IncompatibleAgentException(
+            "what answers at %s does not serve contract %s.x: it is a daemon of another major version, or none"
+                .formatted(address(), CONTRACT_MAJOR));
+      }
+      throw error;
+    }
   }
 
   private static void assertContract(String version) {
@@ -266,7 +280,7 @@ public final class Hostler implements AutoCloseable {
     try {
       return ClientCalls.blockingUnaryCall(made.channel(), method, CallOptions.DEFAULT, request);
     } catch (StatusRuntimeException error) {
-      throw failures.of(error);
+      throw failures.of(method, error);
     }
   }
 

@@ -2,15 +2,14 @@ package dev.hostler.client;
 
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
+import dev.hostler.client.ConnectionException.Problem;
 import dev.hostler.v1.CancelOperationRequest;
 import dev.hostler.v1.CancelOperationResponse;
 import dev.hostler.v1.OperationEvent;
 import dev.hostler.v1.OperationResult;
 import dev.hostler.v1.OperationServiceGrpc;
 import io.grpc.MethodDescriptor;
-import io.grpc.Status;
 import java.util.Iterator;
-import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
@@ -31,6 +30,7 @@ public final class Operation implements Iterable<OperationEvent>, AutoCloseable 
   private Consumer<OperationEvent> progress = event -> {};
   private volatile EventStream<OperationEvent> stream;
   private volatile boolean closed;
+  private volatile boolean cancelled;
   private volatile OperationEvent last;
 
   <Q> Operation(Hostler hostler, MethodDescriptor<Q, OperationEvent> method, Q request) {
@@ -125,9 +125,11 @@ public final class Operation implements Iterable<OperationEvent>, AutoCloseable 
    * @throws HostlerException if it cannot be cancelled
    */
   public CancelOperationResponse cancel() {
+    String id = id();
+    cancelled = true; // the same call again would begin the work again
     return hostler.call(
         OperationServiceGrpc.getCancelOperationMethod(),
-        CancelOperationRequest.newBuilder().setOperationId(id()).build());
+        CancelOperationRequest.newBuilder().setOperationId(id).build());
   }
 
   /** The events from now on. */
@@ -190,8 +192,8 @@ public final class Operation implements Iterable<OperationEvent>, AutoCloseable 
         } else if (last != null && last.hasResult()) {
           over = true;
         } else {
-          throw new HostlerException(
-              Status.Code.INTERNAL, "the stream ended without a result", List.of(), null);
+          // Some proxies end a stream well whose daemon is gone.
+          throw new ConnectionException(hostler.address(), Problem.CONNECTION_LOST, null);
         }
       } catch (HostlerException error) {
         repeatOrEnd(error);
@@ -210,7 +212,7 @@ public final class Operation implements Iterable<OperationEvent>, AutoCloseable 
 
     private void repeatOrEnd(HostlerException error) {
       try {
-        retries.waitOrThrow(error, !closed && Retries.isPassing(error));
+        retries.waitOrThrow(error, !closed && !cancelled && Retries.isPassing(error));
         failed = null;
         hostler.reconnect();
         open.run();

@@ -13,12 +13,14 @@ import java.util.concurrent.ExecutionException;
 /** A call whose requests stream out, as fast as they are taken; for one thread. */
 final class Sender<Q, A> implements AutoCloseable {
   private final Hostler hostler;
+  private final MethodDescriptor<Q, A> method;
   private final ClientCall<Q, A> call;
   private final CompletableFuture<A> answer = new CompletableFuture<>();
   private final Object turn = new Object();
 
   Sender(Hostler hostler, MethodDescriptor<Q, A> method) {
     this.hostler = hostler;
+    this.method = method;
     call = hostler.channel().newCall(method, CallOptions.DEFAULT);
     call.start(new Listener(), new Metadata());
     call.request(1);
@@ -96,7 +98,7 @@ final class Sender<Q, A> implements AutoCloseable {
         answer.complete(received);
       } else {
         answer.completeExceptionally(
-            hostler.failures().of(status.asRuntimeException(trailers)));
+            hostler.failures().of(method, status.asRuntimeException(trailers)));
       }
       wake();
     }

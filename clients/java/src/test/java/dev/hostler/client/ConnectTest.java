@@ -40,8 +40,10 @@ class ConnectTest {
         assertTrue(hostler.hostInfo().getContractVersion().startsWith("1."));
         hostler.require("cursors");
         IncompatibleAgentException lacks =
-            assertThrows(IncompatibleAgentException.class, () -> hostler.require("teleport"));
-        assertTrue(lacks.getMessage().contains("has no teleport"), lacks.getMessage());
+            // No command is configured.
+            assertThrows(IncompatibleAgentException.class, () -> hostler.require("commands"));
+        String words = "has no commands; it has: folders";
+        assertTrue(lacks.getMessage().contains(words), lacks.getMessage());
       }
     }
   }

@@ -13,13 +13,17 @@ import dev.hostler.v1.GetArchitectureResponse;
 import dev.hostler.v1.GetHostInfoRequest;
 import dev.hostler.v1.GetHostInfoResponse;
 import dev.hostler.v1.HostInfoServiceGrpc;
+import dev.hostler.v1.ImageServiceGrpc;
+import dev.hostler.v1.ResizeImageRequest;
 import io.grpc.Server;
+import io.grpc.Status;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
@@ -97,17 +101,67 @@ class OtherAgentTest {
     }
   }
 
+  /** A server of gRPC that has no hostler.v1 at all. */
+  @Test
+  void noContractOfThisVersionIsAClearError() throws IOException {
+    Server server =
+        NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", 0)).build().start();
+    try {
+      IncompatibleAgentException error =
+          assertThrows(
+              IncompatibleAgentException.class,
+              () -> Hostler.connect(options(server, RetryPolicy.DEFAULT)).close());
+      assertTrue(error.getMessage().contains("does not serve contract 1.x"), error.getMessage());
+    } finally {
+      server.shutdownNow();
+    }
+  }
+
+  /** As a client of a later contract would call today's daemon. */
+  @Test
+  void anRpcThatTheDaemonLacksIsAClearError() {
+    String name = "hostler.v1.ImageService/FoldImage";
+    try (Hostler hostler = Hostler.connect(TestDaemon.get().plain())) {
+      List<Runnable> calls =
+          List.of(
+              () ->
+                  hostler.call(
+                      HostInfoServiceGrpc.getGetHostInfoMethod().toBuilder()
+                          .setFullMethodName(name)
+                          .build(),
+                      GetHostInfoRequest.getDefaultInstance()),
+              () ->
+                  hostler
+                      .start(
+                          ImageServiceGrpc.getResizeImageMethod().toBuilder()
+                              .setFullMethodName(name)
+                              .build(),
+                          ResizeImageRequest.getDefaultInstance())
+                      .await());
+      for (Runnable call : calls) {
+        HostlerException error = assertThrows(HostlerException.class, call::run);
+        assertEquals(Status.Code.UNIMPLEMENTED, error.code());
+        assertTrue(
+            error.getMessage().contains("does not serve " + name + ": it is of another version"),
+            error.getMessage());
+      }
+    }
+  }
+
+  private static HostlerException failure(Hostler hostler) {
+    return assertThrows(
+        HostlerException.class,
+        () ->
+            hostler.call(
+                HostInfoServiceGrpc.getGetArchitectureMethod(),
+                GetArchitectureRequest.getDefaultInstance()));
+  }
+
   @Test
   void detailsOfAnUnknownTypeAreKept() throws IOException {
     Server server = serve("1.7");
     try (Hostler hostler = Hostler.connect(options(server, RetryPolicy.NEVER))) {
-      HostlerException error =
-          assertThrows(
-              HostlerException.class,
-              () ->
-                  hostler.call(
-                      HostInfoServiceGrpc.getGetArchitectureMethod(),
-                      GetArchitectureRequest.getDefaultInstance()));
+      HostlerException error = failure(hostler);
       assertEquals("NEWER_REASON", error.reason());
       assertEquals(Map.of("path", "/x"), error.facts());
       assertEquals(Duration.ofMillis(1), error.retryDelay().orElseThrow());
@@ -124,13 +178,7 @@ class OtherAgentTest {
     RetryPolicy little =
         new RetryPolicy(Duration.ofMillis(200), 3, Duration.ofMillis(1), Duration.ofMillis(10));
     try (Hostler hostler = Hostler.connect(options(server, little))) {
-      HostlerException error =
-          assertThrows(
-              HostlerException.class,
-              () ->
-                  hostler.call(
-                      HostInfoServiceGrpc.getGetArchitectureMethod(),
-                      GetArchitectureRequest.getDefaultInstance()));
+      HostlerException error = failure(hostler);
       assertEquals("NEWER_REASON", error.reason());
     } finally {
       server.shutdownNow();
