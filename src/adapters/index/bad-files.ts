@@ -1,9 +1,17 @@
+import type { BigIntStats } from 'node:fs';
 import type { FileIdentity } from '../../domain/ports/handles.js';
+import { identityOf } from '../linux/device-identity.js';
+import { birthOf } from '../linux/system-sizes.js';
 
 /** A file as `RawDisks` knows files. */
 export interface Claimant extends FileIdentity {
   readonly birthTimeNs?: bigint;
   readonly lengthBytes: bigint;
+}
+
+/** The file of which the system says this. */
+export function claimantOf(stat: BigIntStats): Claimant {
+  return { ...identityOf(stat), ...birthOf(stat), lengthBytes: stat.size };
 }
 
 export interface BadFile {

@@ -3,7 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import type { NameChange } from '../../domain/ports/changes.js';
 import { firstOf, type BadFile } from './bad-files.js';
-import { RootIndex, type FoundDependants, type PlaceOfImages } from './root-index.js';
+import type { PlaceOfImages } from './root-calls.js';
+import { RootIndex, type FoundDependants } from './root-index.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 
 export interface IndexJob {
