@@ -97,7 +97,8 @@ export class Caller {
     }
     if (WITHOUT_ANSWER.includes(failed.code)) return diagnose(this.endpoint, failed.cause);
     if (failed.code !== Code.UNIMPLEMENTED) return new HostlerError(failed, failed.cause);
-    const message = `the agent does not serve ${method.name}: it is older than this client (${failed.message})`;
+    const name = `${method.parent.typeName}/${method.name}`;
+    const message = `the agent does not serve ${name}: it is of another version than this client (${failed.message})`;
     return new HostlerError({ code: failed.code, message, details: [] }, failed.cause);
   }
 }

@@ -1,7 +1,7 @@
 /** A connection to one daemon. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Caller, only, serviceClient, type CallOptions, type ServiceClient } from './calls.js';
-import { assertContract, assertFeature } from './contract.js';
+import { assertContract, assertFeature, contractError } from './contract.js';
 import { findEndpoint, type EndpointOptions } from './endpoint.js';
 import { download, type DownloadRequest } from './files/download.js';
 import { upload, type TransferOptions, type UploadRequest } from './files/upload.js';
@@ -73,7 +73,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Hostler> {
   const defaults = retry === undefined ? {} : { retry };
   const caller = new Caller(factory(endpoint), endpoint);
   const ask = (settings: CallOptions) =>
-    caller.one(HostInfoService.method.getHostInfo, only(create(GetHostInfoRequestSchema)), settings);
+    caller
+      .one(HostInfoService.method.getHostInfo, only(create(GetHostInfoRequestSchema)), settings)
+      .catch((failure: unknown) => {
+        throw contractError(failure);
+      });
   const service = <S extends Parameters<typeof serviceClient>[0]>(description: S) =>
     serviceClient(
       description,

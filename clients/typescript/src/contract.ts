@@ -1,5 +1,5 @@
 /** Whether the agent and this client fit together. */
-import { ContractError } from './errors.js';
+import { Code, ContractError, HostlerError } from './errors.js';
 import type { GetHostInfoResponse } from './gen/hostler/v1/host_info_service_pb.js';
 import { file_hostler_v1_host_info_service } from './gen/hostler/v1/host_info_service_pb.js';
 
@@ -16,6 +16,14 @@ export function assertContract({ agentVersion, contractVersion }: Facts): void {
     throw new ContractError(`${agent} does not say which contract it serves: it is older; ${own}`);
   if (Number(contractVersion.split('.')[0]) !== CONTRACT_MAJOR)
     throw new ContractError(`${agent} serves version ${contractVersion} of the contract; ${own}`);
+}
+
+/** What a failure of GetHostInfo means: what lacks it serves another contract, or none. */
+export function contractError(failure: unknown): unknown {
+  if (!(failure instanceof HostlerError) || failure.code !== Code.UNIMPLEMENTED || failure.details.length > 0)
+    return failure;
+  const own = `version ${String(CONTRACT_MAJOR)} of the contract, which this client speaks`;
+  return new ContractError(`what answers there does not serve ${own}: it is another major version, or no hostlerd`);
 }
 
 /** Throws ContractError if the agent lacks the feature, such as `cursors`. */

@@ -5,7 +5,19 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
-import { ConfigurationError, ConnectionError, HostlerError, connect, type ConnectOptions } from '@hostler/client';
+import { create } from '@bufbuild/protobuf';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import {
+  ConfigurationError,
+  ConnectionError,
+  HostlerError,
+  Operation,
+  connect,
+  findEndpoint,
+  type ConnectOptions,
+} from '@hostler/client';
+import { ImageService, ResizeImageRequestSchema } from '@hostler/client/v1';
+import { Caller } from '../dist/calls.js';
 import { TRANSPORTS, daemon } from './daemon.ts';
 import { LaterAgent } from './later-agent.ts';
 
@@ -108,9 +120,47 @@ for (const [name, transport] of TRANSPORTS)
       const hostler = await daemon().connect({ transport });
       try {
         await hostler.require('cursors');
-        await assert.rejects(hostler.require('time-travel'), /does not have the feature time-travel; it has folders/);
+        // No command and no pool is configured.
+        for (const feature of ['commands', 'pools'])
+          await assert.rejects(hostler.require(feature), {
+            name: 'ContractError',
+            message: new RegExp(`does not have the feature ${feature}; it has folders`),
+          });
       } finally {
         hostler.close();
+      }
+    });
+
+    it('a server of gRPC without this contract', async () => {
+      const server = new Server();
+      try {
+        const port = await new Promise<number>((resolve, reject) => {
+          server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+            error === null ? resolve(bound) : reject(error),
+          );
+        });
+        await assert.rejects(open({ address: `tcp://127.0.0.1:${String(port)}` }), {
+          name: 'ContractError',
+          message: /does not serve version 1 of the contract/,
+        });
+      } finally {
+        server.forceShutdown();
+      }
+    });
+
+    it('an RPC that the daemon does not have', async () => {
+      const endpoint = await findEndpoint({ env: {}, address: daemon().places.socket });
+      const caller = new Caller(transport(endpoint), endpoint);
+      // As a client of a later contract has it.
+      const method = { ...ImageService.method.resizeImage, name: 'FoldImage' };
+      const request = create(ResizeImageRequestSchema, { path: '/x' });
+      try {
+        await assert.rejects(new Operation(caller, method, request, {}).result(), {
+          code: 12,
+          message: /does not serve hostler\.v1\.ImageService\/FoldImage: it is of another version than this client/,
+        });
+      } finally {
+        caller.close();
       }
     });
 
@@ -125,7 +175,7 @@ for (const [name, transport] of TRANSPORTS)
         assert.deepEqual(Buffer.from(unknown?.value ?? []).toString(), 'news');
         await assert.rejects(hostler.files.statFile({ path: '/x' }), {
           code: 12,
-          message: /does not serve StatFile: it is older than this client/,
+          message: /does not serve hostler\.v1\.FileService\/StatFile: it is of another version than this client/,
         });
       } finally {
         hostler.close();
