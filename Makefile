@@ -12,7 +12,7 @@ SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -pa
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-disks test-faults test-far test-bare test-campaign test-power test-languages test-clients contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-bare test-campaign test-power test-languages test-clients contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ test-corpus: setup build ## send images of every kind through every call that ac
 test-ceph: setup build ## run the tests against a real one-node Ceph cluster, which it installs
 	@scripts/ceph-packages.sh
 	@$(TEST) --suite ceph $(if $(ONLY),--only '$(ONLY)')
+
+test-metrics: setup build ## let a real Prometheus, which it installs, ask for what the dashboard shows, and fire the alerts
+	@scripts/metrics-packages.sh
+	@$(TEST) --suite metrics $(if $(ONLY),--only '$(ONLY)')
 
 test-disks: setup build ## let each system call below a root fail once, under every verb; takes several minutes, as root
 	@scripts/test-packages.sh
