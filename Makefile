@@ -12,7 +12,7 @@ SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -pa
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-bare test-campaign test-power test-languages test-clients contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,10 @@ contract: $(NPM_STAMP) ## pack the contract: dist/hostler-proto-VERSION.tar.gz
 deb: setup build ## build the Debian package: dist/hostler_VERSION_ARCH.deb
 	@scripts/system-packages.sh dh:debhelper
 	@scripts/package/deb.sh
+
+test-package: setup build ## install, upgrade, remove and purge the Debian package in a clean Debian with systemd; as root
+	@scripts/system-packages.sh dh:debhelper
+	@$(TEST) --suite package $(if $(ONLY),--only '$(ONLY)')
 
 test-bare: ## run the README's two commands in the root of a bare Debian, which it makes; as root
 	@scripts/bare-machine.sh

@@ -19,8 +19,8 @@ case ${1:-} in
   --suite)
     export HOSTLER_TEST_HELD_MS=200
     runner=(node_modules/.bin/mocha --config .mocharc.suites.json "dist/test/$2/**/*.test.js")
-    # It gets compilers' libraries from their registries.
-    [ "$2" != languages ] || contained+=(--online)
+    # They get compilers' libraries, and a Debian, from their registries.
+    [[ $2 != languages && $2 != package ]] || contained+=(--online)
     case $2 in
       # This suite has no service.
       crashes) runner+=("${side_by_side[@]}") ;;
