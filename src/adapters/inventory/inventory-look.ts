@@ -8,6 +8,7 @@ import { namedBase } from '../../domain/images/backing-name.js';
 import { breathe } from '../../domain/model/async.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 import { errnoOf } from '../linux/errno.js';
+import { bytesOf as bytesIn, namesAsBytes } from '../linux/names-as-bytes.js';
 import { O_PATH } from '../linux/proc-path.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import { failed, inodeOf, lookAtFiles, within, type FileLook } from './file-look.js';
@@ -136,21 +137,29 @@ export class InventoryLook {
 
   /** Brings the files of a folder up to date; the names of the folders in it. */
   async #listed(folder: string, threads?: LookThreads): Promise<string[]> {
-    const listed = this.#inFolder(folder, (fd) => {
-      this.watch.add(folder, fd);
-      return opendirSync(`/proc/self/fd/${String(fd)}`, { encoding: 'latin1', bufferSize: SLICE });
-    });
-    if (listed === 'unseen') return [];
+    const fd = this.#open(folder);
+    if (fd === 'unseen') return [];
+    const listed = fd === undefined ? undefined : this.#ask(folder, () => this.#opened(folder, fd));
+    try {
+      if (typeof listed === 'object') return await this.#inside(folder, listed, threads);
+    } finally {
+      if (typeof listed === 'object') listed.closeSync();
+      if (fd !== undefined) closeSync(fd);
+    }
     if (listed === undefined) {
       this.watch.drop(folder);
       this.file.transaction(() => this.file.removeTree(folder));
-      return [];
     }
-    try {
-      return await this.#inside(folder, listed, threads);
-    } finally {
-      listed.closeSync();
-    }
+    return [];
+  }
+
+  /**
+   * To be listed. The descriptor stays open meanwhile: by it Node asks what a name stands for where
+   * the filesystem does not say that in its list, as sshfs and some XFS.
+   */
+  #opened(folder: string, fd: number): Dir {
+    this.watch.add(folder, fd);
+    return opendirSync(`/proc/self/fd/${String(fd)}`, namesAsBytes(SLICE));
   }
 
   /** A folder may have millions of files: no list of them is made. */
@@ -167,14 +176,18 @@ export class InventoryLook {
         .then(() => void atWork.delete(work));
       atWork.add(work);
     };
+    let gone = 0;
     for (let more = true; more && failures.length === 0;) {
       const names: string[] = [];
       while (more && names.length < SLICE) {
         const entry = this.#ask(folder, () => listed.readSync());
-        more = entry !== null && typeof entry === 'object';
-        if (entry === null || typeof entry !== 'object') continue;
-        if (entry.isFile()) names.push(entry.name);
-        else if (entry.isDirectory() && !this.#isHidden(folder, entry.name)) folders.push(entry.name);
+        // One that goes before it is asked what it is; a folder that has gone says so without end.
+        if (entry === undefined) more = ++gone <= SLICE;
+        else more = entry !== null && entry !== 'unseen';
+        if (entry === undefined || entry === null || entry === 'unseen') continue;
+        const name = bytesIn(entry).toString('latin1');
+        if (entry.isFile()) names.push(name);
+        else if (entry.isDirectory() && !this.#isHidden(folder, name)) folders.push(name);
       }
       begin(names);
       while (atWork.size >= (threads?.width ?? 1)) await Promise.race(atWork);

@@ -4,9 +4,10 @@ import { dirname, isBelow, type ImageAddress } from '../model/address.js';
 import { HostlerError } from '../model/errors.js';
 import type { MoveResult } from '../operations/results.js';
 import type { Resolution, Verb } from '../operations/verb.js';
+import type { NameChange } from '../ports/changes.js';
 import type { ExistingTarget, ResolvedTarget } from '../ports/targets.js';
 import { admitRewrites, assertFreeName, moveRewritten, type RewritePorts } from './rewritten-names.js';
-import { assertNotHeldSince, inspectWhole } from './whole-tree.js';
+import { assertNotHeldSince, inspectPlanned, inspectWhole } from './whole-tree.js';
 
 export interface MoveFileSpec {
   readonly source: ImageAddress;
@@ -47,11 +48,13 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
       { role: 'target', address: target, overwrite: overwrite || rewriteBackingFiles, allowDependants: false },
     ],
 
-    async plan(spec, resolution) {
+    async plan(spec, resolution, { signal }) {
       const { from, what, to } = moved(spec, resolution);
       const plan = { kind: 'plan', method: 'rename', moveBytes: 0n, needBytes: 0n } as const;
-      if (!spec.rewriteBackingFiles) return { ...plan, why: `the ${what.type} gets another name` };
-      await assertFreeName({ from, to }, ports);
+      const rewrites = spec.rewriteBackingFiles ? 'rewrites' : undefined;
+      if (rewrites !== undefined) await assertFreeName({ from, to }, ports);
+      await inspectPlanned(from, changeOf({ from, to }), signal, ports, rewrites);
+      if (rewrites === undefined) return { ...plan, why: `the ${what.type} gets another name` };
       return { ...plan, why: `the ${what.type} gets another name, first in the headers that need it` };
     },
 
@@ -61,8 +64,7 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
       if (rewrites !== undefined) await assertFreeName({ from, to }, ports);
       run.phase('INSPECTING');
       await run.step('inspect');
-      const isInPlace = sameFile(from.directoryIdentity, to.directoryIdentity);
-      const { needing, ...facts } = await inspectWhole(from, isInPlace ? 'renamed' : 'moved', run, ports, rewrites);
+      const { needing, ...facts } = await inspectWhole(from, changeOf({ from, to }), run, ports, rewrites);
       if (what.type === 'folder') await assertNotHeldSince(from, facts, run, ports);
       const replaced = to.existing !== undefined && rewrites === undefined;
       const result: MoveResult = { kind: 'move', path: spec.target, replaced, rewrittenItems: needing.length };
@@ -96,6 +98,10 @@ function moved({ source, target, rewriteBackingFiles }: MoveFileSpec, resolution
       { facts: { path: source } },
     );
   return { from, what, to };
+}
+
+function changeOf({ from, to }: Pick<Moved, 'from' | 'to'>): NameChange {
+  return sameFile(from.directoryIdentity, to.directoryIdentity) ? 'renamed' : 'moved';
 }
 
 /** Whether a name lies in what gets it: no folder can be in itself. */

@@ -3,7 +3,7 @@ import { asHostlerError } from '../model/errors.js';
 import type { DeleteResult } from '../operations/results.js';
 import type { Run, Verb } from '../operations/verb.js';
 import type { ResolvedTarget } from '../ports/targets.js';
-import { assertNotHeldSince, inspectWhole, type WholeTreePorts } from './whole-tree.js';
+import { assertNotHeldSince, inspectPlanned, inspectWhole, type WholeTreePorts } from './whole-tree.js';
 
 export interface RemoveDirectorySpec {
   readonly address: ImageAddress;
@@ -39,7 +39,7 @@ export function removeDirectory(ports: WholeTreePorts): Verb<RemoveDirectorySpec
       const nothing = { kind: 'plan', method: 'delete', moveBytes: 0n, needBytes: 0n } as const;
       if (target?.existing === undefined) return { ...nothing, why: 'there is nothing to remove' };
       if (!recursive) return { ...nothing, why: 'the folder is removed, if it is empty' };
-      const { items } = await ports.trees.inspect(target, { signal, busy: new Set() });
+      const { items } = await inspectPlanned(target, 'removed', signal, ports);
       const why = items === 1n ? 'the folder is removed, which is empty' : `${String(items)} entries are removed`;
       return { ...nothing, why };
     },

@@ -1,6 +1,7 @@
 import type { PathScope } from '../access/path-scope.js';
 import type { ImageAddress } from '../model/address.js';
 import { hasDependants } from '../images/has-dependants.js';
+import { orAborted } from '../model/async.js';
 import { HostlerError } from '../model/errors.js';
 import type { Run } from '../operations/verb.js';
 import { assertLookedAt, type Dependant, type Dependants, type NameChange } from '../ports/changes.js';
@@ -38,12 +39,29 @@ export async function inspectWhole(
   });
   if (facts.busy !== undefined) throw busyIn(address, facts.busy, elsewhere);
   if (facts.held !== undefined) throw heldIn(facts.held);
-  const answer = await dependants.onName({ handle: target.directory, name: target.name }, change);
+  const asked = dependants.onName({ handle: target.directory, name: target.name }, change);
+  // The first look at a large root takes minutes.
+  const answer = await orAborted(asked, run.signal);
   const mayWrite = answer.found.every(({ path }) => scope.allows({ address: path, need: 'write' }));
   if (rewrites === undefined || !mayWrite)
     assertNone(answer.found, address, ({ path }) => scope.allows({ address: path, need: 'read' }));
   assertLookedAt(answer, address, (place) => scope.touches(place));
   return { ...facts, needing: answer.found };
+}
+
+/**
+ * The same for a plan, which holds no lock: what other operations work on then says nothing of what
+ * they work on later.
+ */
+export function inspectPlanned(
+  target: ResolvedTarget,
+  change: NameChange,
+  signal: AbortSignal,
+  ports: WholeTreePorts,
+  rewrites?: 'rewrites',
+): Promise<TreeFacts> {
+  const look = { signal, busyElsewhere: () => new Map<string, HostlerError>(), progress: () => undefined };
+  return inspectWhole(target, change, look, ports, rewrites);
 }
 
 /** Right before the tree goes: nothing in it was opened since it was inspected. */

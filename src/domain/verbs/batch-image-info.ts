@@ -37,6 +37,8 @@ export interface BatchPorts extends InfoPorts {
  * snapshots.
  */
 const AT_ONCE = 4;
+/** So long others wait for their turn, in ms: more turns than that cost time, too. */
+const TURN_MS = 2;
 
 /**
  * What each of many images is, in the order of the spec, a few at a time. A path that cannot be
@@ -51,12 +53,15 @@ export async function* batchImageInfo(
   const leave = ports.readers.enter(caller.identity);
   const shared: SharedLooks = { folders: ports.shareFolders(), bases: new KnownBases() };
   try {
+    let turn = performance.now();
     for (let at = 0; at < spec.paths.length; at += AT_ONCE) {
       caller.signal.throwIfAborted();
       yield await Promise.all(
         spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, { ports, shared, caller })),
       );
+      if (performance.now() - turn < TURN_MS) continue;
       await breathe();
+      turn = performance.now();
     }
   } finally {
     await shared.folders.close();

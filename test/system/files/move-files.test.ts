@@ -13,6 +13,8 @@ import { failure, type Message } from '../../support/stranger.js';
 /** Of a qcow2 header: the last byte of its incompatible features, and the bit of a corrupt image. */
 const [INCOMPATIBLE_END, CORRUPT] = [79, 2];
 
+const PLAN = { plan_only: true };
+
 describe('MoveFile', () => {
   const scratch = scratchFolder();
   const daemon = suiteDaemon(scratch, () => {
@@ -94,7 +96,8 @@ describe('MoveFile', () => {
     await mkdir(at('used'));
     await image(at('used/disk'));
     await whileHeld(at('used/disk'), scratch.path('nbd.sock'), async () => {
-      for (const name of ['used/disk', 'used']) assert.equal(await reason(at(name), at('x')), 'IMAGE_IN_USE', name);
+      for (const name of ['used/disk', 'used'])
+        for (const more of [{}, PLAN]) assert.equal(await reason(at(name), at('x'), more), 'IMAGE_IN_USE', name);
     });
   });
 
@@ -104,7 +107,8 @@ describe('MoveFile', () => {
     for (const name of [at('bases/base'), 'bases/base']) {
       await overlay(at('on-it'), name);
       for (const from of ['bases/base', 'bases'])
-        assert.equal(await reason(at(from), at('moved')), 'IMAGE_HAS_DEPENDANTS', `${from} ${name}`);
+        for (const more of [{}, PLAN])
+          assert.equal(await reason(at(from), at('moved'), more), 'IMAGE_HAS_DEPENDANTS', `${from} ${name}`);
     }
     await rm(at('on-it'));
     // By another name of the file it is found as before.
@@ -155,6 +159,9 @@ describe('MoveFile', () => {
       await link(at('r1/base'), at('r1/second'));
       await overlay(at('r1/on-second'), at('r1/second'));
       assert.equal(await reason(at('r1/base'), at('r1/elsewhere/new')), 'IMAGE_HAS_DEPENDANTS');
+      const plan = { source: at('r1/base'), target: at('r1/elsewhere/new'), ...rewrites, ...PLAN };
+      const planned = await daemon.get().stranger.operation('FileService/MoveFile', plan);
+      assert.match(JSON.stringify(planned), /first in the headers that need it/);
       const moved = await move(at('r1/base'), at('r1/elsewhere/new'), rewrites);
       assert.deepEqual(moved, { path: at('r1/elsewhere/new'), rewritten_items: names.length });
       for (const n of names.keys()) {

@@ -14,6 +14,8 @@ import { until } from '../../support/until.js';
 const DEEPEST = 10_000;
 const ENTRIES = 5000;
 
+const PLAN = { plan_only: true };
+
 describe('RemoveDirectory', () => {
   const scratch = scratchFolder();
   const daemon = suiteDaemon(scratch, () => {
@@ -102,9 +104,11 @@ describe('RemoveDirectory', () => {
     await mkdir(at('held/below'), { recursive: true });
     await sh('qemu-img', 'create', '-q', '-f', 'qcow2', at('held/below/disk'), '1M');
     await whileHeld(at('held/below/disk'), scratch.path('nbd.sock'), async () => {
-      const { reason: why, message } = await failure(whole(at('held')));
-      assert.equal(why, 'IMAGE_IN_USE');
-      assert.match(message, /held\/below\/disk/);
+      for (const more of [{}, PLAN]) {
+        const { reason: why, message } = await failure(whole(at('held'), more));
+        assert.equal(why, 'IMAGE_IN_USE');
+        assert.match(message, /held\/below\/disk/);
+      }
     });
     assert.equal((await whole(at('held')))['items'], '3');
   });
@@ -118,9 +122,11 @@ describe('RemoveDirectory', () => {
     await symlink('bases', at('alias'));
     for (const name of [at('bases/below/base'), 'bases/below/base', at('alias/below/base')]) {
       await create(at('outside'), '-b', name, '-F', 'qcow2');
-      const { reason: why, message } = await failure(whole(at('bases')));
-      assert.equal(why, 'IMAGE_HAS_DEPENDANTS', name);
-      assert.match(message, /needed by an image, .*outside/);
+      for (const more of [{}, PLAN]) {
+        const { reason: why, message } = await failure(whole(at('bases'), more));
+        assert.equal(why, 'IMAGE_HAS_DEPENDANTS', name);
+        assert.match(message, /needed by an image, .*outside/);
+      }
       await rm(at('outside'));
     }
     // What is not empty is no matter of images.
